@@ -1,0 +1,75 @@
+package job
+
+import "time"
+
+// The limits, where nobody set them.
+const (
+	DefaultAttempts            = 10
+	DefaultAttemptsRestore     = 144 // two days of tries, as long as a medium may be away
+	DefaultRestartInterval     = 20 * time.Minute
+	DefaultTotalRunningTime    = 6 * time.Hour
+	DefaultStreams             = 4
+	DefaultWriters             = 4
+	DefaultClientTasks         = 1
+	DefaultLeavingLimit        = 5 * time.Minute
+	DefaultHeartbeat           = 15 * time.Second
+	DefaultHeartbeatsLost      = 3
+	DefaultReservationCleanup  = 1440 * time.Minute
+	DefaultSnapshotKept        = 2 * time.Hour
+	DefaultSnapshotTries       = 3
+	DefaultClaimAfter          = time.Hour
+	DefaultPreemptionsInRow    = 5
+	DefaultProtectedRunning    = 10 * time.Minute
+	DefaultSessionRetries      = 3
+	DefaultSessionRetryAfter   = 10 * time.Minute
+	DefaultMissed              = "run once"
+	DefaultDuplicates          = "queue"
+	DefaultTotalRunningTimeEnd = "kill"
+)
+
+// Setting is one row of the table of limits.
+type Setting struct {
+	Name string
+	// Default is an int, a time.Duration, a string, or false for a switch that is off.
+	Default     any
+	Implemented bool
+	Meaning     string
+}
+
+// Settings has one row for every limit and switch.
+var Settings = []Setting{
+	{"attempts", DefaultAttempts, true, "attempts per phase"},
+	{"attempts_restore", DefaultAttemptsRestore, true, "attempts per phase of a restore of files"},
+	{"restart_interval", DefaultRestartInterval, true, "from a failed attempt to the next"},
+	{"total_running_time_limit", false, false, "end a session that runs too long"},
+	{"total_running_time", DefaultTotalRunningTime, false, "how long is too long"},
+	{"total_running_time_end", DefaultTotalRunningTimeEnd, false, "kill, or commit"},
+	{"repository_streams", DefaultStreams, true, "tasks that move data to or from one repository at once"},
+	{"mount_path_writers", DefaultWriters, true, "tasks that write to one mount path at once"},
+	{"client_tasks", DefaultClientTasks, true, "tasks of one computer at once"},
+	{"leaving_limit", DefaultLeavingLimit, true, "how long a task may take to let go before it is cut off"},
+	{"heartbeat", DefaultHeartbeat, true, "how often a holder renews its lease"},
+	{"heartbeats_lost", DefaultHeartbeatsLost, true, "silent heartbeats until the lease is lost"},
+	{"reservation_cleanup_interval", DefaultReservationCleanup, false, "how often reservations without a living holder are looked for; also at start and at the end of a mover"},
+	{"snapshot_kept", DefaultSnapshotKept, false, "how long the snapshot of an interrupted transfer is kept"},
+	{"snapshot_tries", DefaultSnapshotTries, false, "tries to make a snapshot"},
+	{"claim_after", DefaultClaimAfter, false, "how long a task is passed over before what it lacks is kept for it"},
+	{"preemptions_in_row", DefaultPreemptionsInRow, false, "interruptions after which a task is protected for a while"},
+	{"protected_running", DefaultProtectedRunning, false, "that while"},
+	{"restores_preempt_backups", false, false, "a restore may interrupt a backup of a higher number"},
+	{"backups_preempt_backups", false, false, "a backup may interrupt a backup of a higher number"},
+	{"copies_preempt_copies", false, false, "an auxiliary copy may interrupt a copy of a higher number"},
+	{"priority_precedence", string(ClientFirst), false, "which digit comes second: client, or agent"},
+	{"session_retries", DefaultSessionRetries, false, "retries of a failed scheduled session, failed tasks only"},
+	{"session_retry_after", DefaultSessionRetryAfter, false, "from the end of the session to its retry"},
+	{"missed", DefaultMissed, true, "a schedule missed while the server was down: run once, or skip"},
+	{"duplicates", DefaultDuplicates, false, "a second session of the same job: allow, queue, cancel the new, cancel the lower level, cancel the running"},
+}
+
+// Attempts is how often a phase of t is tried where nobody set it.
+func (t Type) Attempts() int {
+	if t == Restore {
+		return DefaultAttemptsRestore
+	}
+	return DefaultAttempts
+}
