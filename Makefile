@@ -1,0 +1,96 @@
+# Developers' commands. The two that matter: `make demo` and `make test`.
+#
+#   make build     bin/keepward for this machine
+#   make cross     every other target the binary must build for
+#   make lint      format, vet (all targets), staticcheck, layers
+#   make unit      unit tests
+#   make e2e       end to end: real processes, killed and restarted
+#   make test      what they need is installed, then unit and e2e
+#   make race      unit tests of the packages with goroutines, under -race
+#   make fuzz      every fuzz target for FUZZTIME each
+#   make demo      a backup site on this machine, from enrolment to bit for bit restore
+#   make bench     side by side with the peers in PATH; writes docs/performance.md
+#   make generate  code from api/**/*.proto (needs protoc)
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := build
+
+export GOTOOLCHAIN := local
+export GOFLAGS := -mod=readonly
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+GO_FILES = git ls-files '*.go' ':!:*.pb.go' ':!:*.connect.go'
+FUZZTIME ?= 10s
+
+# The agent runs on all of these; the whole binary builds for each.
+CROSS := linux/arm64 windows/amd64 darwin/arm64 freebsd/amd64
+
+.PHONY: build cross lint unit race e2e test fuzz demo bench generate tools deps clean
+
+build:
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/keepward ./cmd/keepward
+
+cross:
+	@for t in $(CROSS); do \
+	  suffix=; [[ $$t != windows/* ]] || suffix=.exe; \
+	  echo "build $$t"; \
+	  CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/} go build -trimpath -ldflags '$(LDFLAGS)' -o dist/keepward-$${t/\//-}$$suffix ./cmd/keepward; \
+	done
+
+tools: .bin/stamp
+
+.bin/stamp: tools/go.mod tools/go.sum
+	go -C tools build -o ../.bin/ tool
+	@touch $@
+
+# vet type-checks every file of a target, so it finds what only breaks there.
+lint: .bin/stamp
+	@bad=$$($(GO_FILES) | xargs .bin/gofumpt -l); [[ -z $$bad ]] || { echo "not gofumpt'ed:"; echo "$$bad"; exit 1; }
+	go vet ./...
+	@for t in $(filter-out linux/%,$(CROSS)); do \
+	  echo "vet $$t"; CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/} go vet ./cmd/... ./internal/...; \
+	done
+	.bin/staticcheck ./...
+	go test ./internal/deptest
+
+unit:
+	go test ./api/... ./cmd/... ./internal/...
+
+race:
+	CGO_ENABLED=1 go test -race $$(go list ./cmd/... ./internal/... | grep -v -x -F -f tools/norace.txt)
+
+# -p 1: the tests measure and kill processes; two packages at once would disturb each other.
+e2e: build
+	KEEPWARD_BIN=$(CURDIR)/bin/keepward go test -count=1 -p 1 -timeout 35m ./test/...
+
+# The end to end run is the last, so that its lines close the output.
+test: deps
+	$(MAKE) --no-print-directory race
+	$(MAKE) --no-print-directory e2e
+
+deps:
+	@tools/deps.sh
+
+# One line a target: package and name.
+fuzz:
+	@grep -rl --include='*_test.go' '^func Fuzz' api cmd internal | while read -r f; do \
+	  for name in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' "$$f"); do \
+	    echo "fuzz $$(dirname "$$f") $$name"; \
+	    go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$f")"; \
+	  done; \
+	done
+
+demo: build
+	go run ./test/demo -keepward bin/keepward
+
+bench: build
+	go run ./test/bench -keepward bin/keepward -out docs/performance.md
+
+generate: .bin/stamp
+	PATH="$(CURDIR)/.bin:$$PATH" protoc -I api --go_out=api --go_opt=paths=source_relative \
+	  --connect-go_out=api --connect-go_opt=paths=source_relative api/keepward/v1/*.proto
+
+clean:
+	rm -rf bin dist .bin

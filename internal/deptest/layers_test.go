@@ -1,0 +1,175 @@
+// Package deptest holds the layers of Keepward together: who may not import whom,
+// and why. It has no code of its own; the table is the rule.
+package deptest
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "keepward/"
+
+// rule says what the packages below from never reach, through others neither.
+type rule struct {
+	// from and not are package paths below the module; "x/..." takes x and all below it.
+	from []string
+	not  []string
+	// except takes single packages out of not.
+	except []string
+	why    string
+}
+
+var rules = []rule{
+	{
+		from:   []string{"internal/job", "internal/schedule", "internal/broker"},
+		not:    []string{"..."},
+		except: []string{"internal/errs", "internal/job", "internal/schedule", "internal/broker"},
+		why:    "what decides is pure: it is tested with values alone and never waits for anything",
+	},
+	{
+		from: []string{"internal/errs"},
+		not:  []string{"..."}, except: []string{"internal/errs"},
+		why: "everybody imports it, so it can import nobody",
+	},
+	{
+		from: []string{"internal/storage/..."},
+		not:  []string{"..."}, except: []string{"internal/errs", "internal/storage/..."},
+		why: "a backend stores named bytes and knows nothing of what they mean",
+	},
+	{
+		from: []string{"internal/repo/..."},
+		not: []string{
+			"api/...", "internal/job", "internal/schedule", "internal/broker", "internal/manager/...", "internal/catalog/...",
+			"internal/server/...", "internal/agent/...", "internal/mover/...", "internal/transport/...", "internal/wire/...", "internal/cli/...",
+		},
+		why: "a repository outlives every server: it does not know what a job is",
+	},
+	{
+		from: []string{"internal/agent/...", "internal/mover/...", "internal/transport/...", "internal/pipeline/...", "internal/source/...", "internal/restore/..."},
+		not:  []string{"internal/catalog/...", "internal/manager/...", "internal/server/...", "internal/cli/...", "internal/broker", "internal/schedule"},
+		why:  "agents and movers take orders; they never see the catalog nor decide when",
+	},
+	{
+		from: []string{"internal/agent/...", "internal/pipeline/...", "internal/source/...", "internal/restore/..."},
+		not:  []string{"internal/mover/...", "internal/transport/...", "internal/storage/..."},
+		why:  "a computer reaches a repository over the wire only, in dev too",
+	},
+	{
+		from: []string{"internal/mover/...", "internal/transport/..."},
+		not:  []string{"internal/agent/...", "internal/pipeline/...", "internal/source/..."},
+		why:  "a repository host reaches a computer over the wire only, in dev too",
+	},
+	{
+		from: []string{"internal/server/...", "internal/manager/...", "internal/catalog/..."},
+		not:  []string{"internal/repo", "internal/storage/...", "internal/mover/...", "internal/transport/...", "internal/agent/...", "internal/pipeline/..."},
+		why:  "the server touches no backup data and does not know the pack format",
+	},
+	{
+		from: []string{"internal/extract/..."},
+		not:  []string{"api/...", "internal/wire/...", "internal/server/...", "internal/catalog/...", "internal/manager/...", "internal/agent/...", "internal/cli/..."},
+		why:  "extract works with no server, database or network, so it must not need their code",
+	},
+	{
+		from: []string{"cmd/...", "internal/..."},
+		not:  []string{"test/..."},
+		why:  "the product does not depend on its tests",
+	},
+	{
+		from: []string{"cmd/..."},
+		not:  []string{"internal/treecmp/...", "internal/treegen/..."},
+		why:  "comparers and generators of trees are for tests; the binary does not carry them",
+	},
+}
+
+// pure packages import none of these themselves: they get time, randomness, disk
+// and network as values.
+var (
+	pure   = []string{"internal/job", "internal/schedule", "internal/broker"}
+	impure = []string{"os", "os/exec", "net", "net/http", "database/sql", "syscall", "math/rand", "math/rand/v2", "crypto/rand", "log/slog", "golang.org/x/sys/unix"}
+)
+
+type pkg struct {
+	ImportPath string
+	Imports    []string
+	Deps       []string
+}
+
+func TestLayers(t *testing.T) {
+	pkgs := list(t)
+	for _, r := range rules {
+		for _, p := range pkgs {
+			if !matches(p.ImportPath, r.from) {
+				continue
+			}
+			for _, d := range p.Deps {
+				if strings.HasPrefix(d, module) && matches(d, r.not) && !matches(d, r.except) {
+					t.Errorf("%s reaches %s: %s", p.ImportPath, d, r.why)
+				}
+			}
+		}
+	}
+}
+
+func TestDecidingPackagesDoNoIO(t *testing.T) {
+	for _, p := range list(t) {
+		if !matches(p.ImportPath, pure) {
+			continue
+		}
+		for _, i := range p.Imports {
+			if slices.Contains(impure, i) {
+				t.Errorf("%s imports %s: time, randomness, disk and network reach it as values", p.ImportPath, i)
+			}
+		}
+	}
+}
+
+// A rule about packages that are gone proves nothing.
+func TestEveryRuleNamesPackagesThatExist(t *testing.T) {
+	pkgs := list(t)
+	for _, r := range rules {
+		for _, from := range r.from {
+			if !slices.ContainsFunc(pkgs, func(p pkg) bool { return matches(p.ImportPath, []string{from}) }) {
+				t.Errorf("no package matches %s (rule: %s)", from, r.why)
+			}
+		}
+	}
+}
+
+func list(t *testing.T) []pkg {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-json=ImportPath,Imports,Deps", module+"...")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, stderr.Bytes())
+	}
+	var pkgs []pkg
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p pkg
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			return pkgs
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		pkgs = append(pkgs, p)
+	}
+}
+
+func matches(path string, patterns []string) bool {
+	path = strings.TrimPrefix(path, module)
+	return slices.ContainsFunc(patterns, func(p string) bool {
+		base, all := strings.CutSuffix(p, "...")
+		if !all {
+			return path == p
+		}
+		base = strings.TrimSuffix(base, "/")
+		return base == "" || path == base || strings.HasPrefix(path, base+"/")
+	})
+}
