@@ -1,0 +1,111 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+)
+
+// Repository is where restore points are kept.
+type Repository struct {
+	Name      string
+	ID        [16]byte
+	Transport string
+	Path      string // canonical, as the transport sees it
+	Streams   int32
+	Writers   int32
+	Master    []byte // sealed under the server's key
+	Recovery  []byte // recovery secret, sealed under the server's key
+	Exported  time.Time
+	Created   time.Time
+	Figures   Figures
+}
+
+// Figures are what a transport counted in a repository.
+type Figures struct {
+	Looked    time.Time // zero: never
+	SizeBytes int64
+	FreeBytes int64
+	Packs     int64
+	Chunks    int64
+	Points    int64
+}
+
+const repositoryColumns = `name, repository_id, transport, path, streams, writers, master, recovery, exported, created,
+	looked, size_bytes, free_bytes, packs, chunks, points`
+
+func scanRepository(row interface{ Scan(...any) error }) (Repository, error) {
+	var r Repository
+	var id []byte
+	var exported, created, looked int64
+	f := &r.Figures
+	err := row.Scan(&r.Name, &id, &r.Transport, &r.Path, &r.Streams, &r.Writers, &r.Master, &r.Recovery, &exported, &created,
+		&looked, &f.SizeBytes, &f.FreeBytes, &f.Packs, &f.Chunks, &f.Points)
+	if err != nil {
+		return r, err
+	}
+	if len(id) != len(r.ID) {
+		return r, fmt.Errorf("repository %s has an id of %d bytes", r.Name, len(id))
+	}
+	copy(r.ID[:], id)
+	r.Exported, r.Created, f.Looked = timeOf(exported), timeOf(created), timeOf(looked)
+	return r, nil
+}
+
+// Repositories lists all repositories by name.
+func Repositories(ctx context.Context, q Queryer) ([]Repository, error) {
+	rows, err := q.QueryContext(ctx, `SELECT `+repositoryColumns+` FROM repositories ORDER BY name`)
+	out, err := collect(rows, err, func(r *sql.Rows) (Repository, error) { return scanRepository(r) })
+	if err != nil {
+		return nil, fmt.Errorf("list repositories: %w", err)
+	}
+	return out, nil
+}
+
+// GetRepository finds a repository, or answers errs.NotFound with the nearest names.
+func GetRepository(ctx context.Context, q Queryer, name string) (Repository, error) {
+	r, err := scanRepository(q.QueryRowContext(ctx, `SELECT `+repositoryColumns+` FROM repositories WHERE name = ?`, name))
+	return orNearest(ctx, q, r, err, "repository", "repositories", name)
+}
+
+// AddRepository adds a repository that was just made; its name and place must be free.
+func AddRepository(ctx context.Context, tx *sql.Tx, r Repository) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO repositories
+		(name, repository_id, transport, path, streams, writers, master, recovery, created)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		r.Name, r.ID[:], r.Transport, r.Path, r.Streams, r.Writers, r.Master, r.Recovery, nanos(r.Created))
+	if err != nil {
+		return fmt.Errorf("add repository %s: %w", r.Name, err)
+	}
+	return nil
+}
+
+// EditRepository sets the limits of a repository.
+func EditRepository(ctx context.Context, tx *sql.Tx, name string, streams, writers int32) error {
+	_, err := tx.ExecContext(ctx, `UPDATE repositories SET streams = ?, writers = ? WHERE name = ?`, streams, writers, name)
+	if err != nil {
+		return fmt.Errorf("edit repository %s: %w", name, err)
+	}
+	return nil
+}
+
+// NoteExport keeps that the recovery key of a repository was handed out.
+func NoteExport(ctx context.Context, tx *sql.Tx, name string, now time.Time) error {
+	_, err := tx.ExecContext(ctx, `UPDATE repositories SET exported = ? WHERE name = ?`, nanos(now), name)
+	if err != nil {
+		return fmt.Errorf("note export of repository %s: %w", name, err)
+	}
+	return nil
+}
+
+// NoteFigures keeps what a transport counted.
+func NoteFigures(ctx context.Context, tx *sql.Tx, name string, f Figures) error {
+	_, err := tx.ExecContext(ctx, `UPDATE repositories
+		SET looked = ?, size_bytes = ?, free_bytes = ?, packs = ?, chunks = ?, points = ? WHERE name = ?`,
+		nanos(f.Looked), f.SizeBytes, f.FreeBytes, f.Packs, f.Chunks, f.Points, name)
+	if err != nil {
+		return fmt.Errorf("note figures of repository %s: %w", name, err)
+	}
+	return nil
+}
