@@ -1,0 +1,107 @@
+package chunk
+
+import (
+	"bytes"
+	"encoding/hex"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/zeebo/blake3"
+
+	"keepward/internal/repo/seal"
+)
+
+func testKey(b byte) seal.Secret {
+	var s seal.Secret
+	for i := range s {
+		s[i] = b + byte(i)
+	}
+	return s
+}
+
+func random(n int, seed byte) []byte {
+	b := make([]byte, n)
+	_, _ = rand.NewChaCha8([32]byte{seed}).Read(b)
+	return b
+}
+
+func cuts(c *Chunker, data []byte) []int {
+	var out []int
+	for len(data) > 0 {
+		n := c.Cut(data)
+		out = append(out, n)
+		data = data[n:]
+	}
+	return out
+}
+
+// The vectors are format: if this fails, old repositories stop deduplicating.
+func TestCutsAreThoseOfTheFormat(t *testing.T) {
+	data := make([]byte, 8<<20)
+	d := blake3.New()
+	_, _ = d.WriteString("keepward chunker vector 1")
+	_, _ = d.Digest().Read(data)
+	got := cuts(New(testKey(1)), data)
+	want := vector1
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("cut points differ (-want +got):\n%s\nfirst bytes of the data: %s", diff, hex.EncodeToString(data[:8]))
+	}
+}
+
+func TestAverageIsOneMebibyteOnRandomData(t *testing.T) {
+	n := len(cuts(New(testKey(1)), random(256<<20, 7)))
+	if avg := 256 * 1024 / n; avg < 960 || avg > 1090 {
+		t.Errorf("average chunk is %d KiB, want 1024 within 6 %%", avg)
+	}
+}
+
+func TestBoundsHold(t *testing.T) {
+	for name, data := range map[string][]byte{
+		"random": random(32<<20, 3), "zeros": make([]byte, 16<<20), "short": random(1000, 1),
+		"text": bytes.Repeat([]byte("all work and no play makes jack a dull boy\n"), 400_000),
+	} {
+		list := cuts(New(testKey(1)), data)
+		for i, n := range list {
+			if n > Max || n < Min && i < len(list)-1 {
+				t.Errorf("%s: chunk %d of %d has %d bytes", name, i, len(list), n)
+			}
+		}
+	}
+}
+
+func TestAnInsertionMovesOnlyCutsNearIt(t *testing.T) {
+	c, data := New(testKey(1)), random(64<<20, 5)
+	shifted := append(append(bytes.Clone(data[:20<<20]), []byte("some words more")...), data[20<<20:]...)
+	known := map[string]bool{}
+	for d := data; len(d) > 0; {
+		n := c.Cut(d)
+		known[string(d[:n])], d = true, d[n:]
+	}
+	fresh := 0
+	for d := shifted; len(d) > 0; {
+		n := c.Cut(d)
+		if !known[string(d[:n])] {
+			fresh += n
+		}
+		d = d[n:]
+	}
+	if fresh > 3*Max {
+		t.Errorf("%d bytes are in unknown chunks after an insertion of 15", fresh)
+	}
+}
+
+func TestAnotherKeyCutsElsewhere(t *testing.T) {
+	data := random(16<<20, 9)
+	if cmp.Equal(cuts(New(testKey(1)), data), cuts(New(testKey(2)), data)) {
+		t.Error("two keys gave the same cuts")
+	}
+}
+
+func BenchmarkCut(b *testing.B) {
+	c, data := New(testKey(1)), random(64<<20, 5)
+	b.SetBytes(int64(len(data)))
+	for b.Loop() {
+		cuts(c, data)
+	}
+}

@@ -1,0 +1,165 @@
+// Package seal turns content into sealed, self-describing records and back: ids, keys,
+// compression, encryption. Its format is docs/formats/repository.md, "Keys" and "Records".
+//
+// It knows nothing of where records are kept. Keys may be shared between goroutines;
+// a Sealer and an Opener belong to one goroutine at a time.
+package seal
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+
+	"github.com/zeebo/blake3"
+
+	"keepward/internal/errs"
+)
+
+// H is the keyed hash of kind and content. To hold H (and the domain's epoch secret) is to
+// be able to open the chunk, so H is only ever stored sealed.
+type H [32]byte
+
+// ID names a chunk in clear; it is derived from H and opens nothing.
+type ID [32]byte
+
+func (id ID) String() string { return hex.EncodeToString(id[:]) }
+
+// String does not print H: it is a secret.
+func (H) String() string { return "(h)" }
+
+// GoString does not print H: it is a secret.
+func (H) GoString() string { return "(h)" }
+
+// Secret is 32 bytes of key that cannot print themselves.
+type Secret [32]byte
+
+func (Secret) String() string   { return "(secret)" }
+func (Secret) GoString() string { return "(secret)" }
+
+// MarshalText refuses: a secret leaves memory only through code that means it.
+func (Secret) MarshalText() ([]byte, error) {
+	return nil, errs.New(errs.Internal, "", "a secret was about to be written as text")
+}
+
+// NewSecret makes a random secret.
+func NewSecret() Secret {
+	var s Secret
+	_, _ = rand.Read(s[:]) // documented never to fail
+	return s
+}
+
+// Master is the one secret of a key domain. Everything else is derived from it; only the
+// server and the recovery key hold it.
+type Master struct {
+	Domain uint32
+	Epoch  uint16 // the epoch to seal with
+	Secret Secret
+}
+
+// Keys is what a task may know of a domain's keys. It opens a chunk only together with the
+// chunk's H, and a restore point only of the computer that ComputerKey belongs to.
+type Keys struct {
+	RepositoryID [16]byte
+	Domain       uint32
+	Epoch        uint16 // the epoch to seal with
+	Epochs       map[uint16]Secret
+	IDKey        Secret // keys the hash that makes H
+	ChunkerKey   Secret // makes the chunker's table
+	BorderKey    Secret // keys the borders of nodes and bundles
+	SignatureKey Secret // keys the hashes of in-place signatures
+	ComputerKey  Secret // seals the bodies of one computer's restore points
+}
+
+func derive(context string, material ...[]byte) Secret {
+	var s Secret
+	d := blake3.NewDeriveKey(context)
+	for _, m := range material {
+		_, _ = d.Write(m) // never fails
+	}
+	_, _ = d.Digest().Read(s[:])
+	return s
+}
+
+// The derivation contexts are format: docs/formats/repository.md lists them.
+const (
+	ctxID        = "keepward 2026-11 chunk id from h"
+	ctxChunk     = "keepward 2026-11 chunk key from epoch secret and h"
+	ctxHash      = "keepward 2026-11 id key from master"
+	ctxChunker   = "keepward 2026-11 chunker key from master"
+	ctxBorder    = "keepward 2026-11 border key from master"
+	ctxSignature = "keepward 2026-11 signature key from master"
+	ctxEpoch     = "keepward 2026-11 epoch secret from master and number"
+	ctxComputers = "keepward 2026-11 computers key from master"
+	ctxComputer  = "keepward 2026-11 computer key from computers key and name"
+	ctxOwner     = "keepward 2026-11 owner pseudonym from computers key and name"
+	ctxIssue     = "keepward 2026-11 issue key from master"
+	ctxBody      = "keepward 2026-11 point body key from computer key"
+	ctxWrap      = "keepward 2026-11 wrapping key from recovery secret"
+	ctxConfig    = "keepward 2026-11 configuration check from master"
+)
+
+// TaskKeys derives what a task for one computer may know.
+func (m Master) TaskKeys(repositoryID [16]byte, computer string) *Keys {
+	k := &Keys{
+		RepositoryID: repositoryID,
+		Domain:       m.Domain,
+		Epoch:        m.Epoch,
+		Epochs:       make(map[uint16]Secret, m.Epoch+1),
+		IDKey:        derive(ctxHash, m.Secret[:]),
+		ChunkerKey:   derive(ctxChunker, m.Secret[:]),
+		BorderKey:    derive(ctxBorder, m.Secret[:]),
+		SignatureKey: derive(ctxSignature, m.Secret[:]),
+		ComputerKey:  m.ComputersKey().Computer(computer),
+	}
+	for e := uint16(0); ; e++ {
+		k.Epochs[e] = derive(ctxEpoch, m.Secret[:], binary.BigEndian.AppendUint16(nil, e))
+		if e == m.Epoch {
+			return k
+		}
+	}
+}
+
+// ComputersKey derives every computer's key; only the server's own work gets it.
+type ComputersKey Secret
+
+// ComputersKey derives the key that all computers' keys come from.
+func (m Master) ComputersKey() ComputersKey { return ComputersKey(derive(ctxComputers, m.Secret[:])) }
+
+// Computer is the key that seals the restore points of the computer called name.
+func (c ComputersKey) Computer(name string) Secret { return derive(ctxComputer, c[:], []byte(name)) }
+
+// Owner is the pseudonym under which a computer's index rows are written: it links the rows
+// of one computer without naming it.
+func (c ComputersKey) Owner(name string) [16]byte {
+	s := derive(ctxOwner, c[:], []byte(name))
+	return [16]byte(s[:16])
+}
+
+func (ComputersKey) String() string { return "(secret)" }
+
+// IssueKey seals the part of a restore point that the server alone may write.
+func (m Master) IssueKey() Secret { return derive(ctxIssue, m.Secret[:]) }
+
+// Check is a public value that tells whether a master belongs to a configuration.
+func (m Master) Check(repositoryID [16]byte) [16]byte {
+	s := derive(ctxConfig, m.Secret[:], repositoryID[:])
+	return [16]byte(s[:16])
+}
+
+// WrapKey is the key under which a recovery secret seals a master.
+func WrapKey(recovery Secret) Secret { return derive(ctxWrap, recovery[:]) }
+
+// BodyKey is the key that seals the bodies of restore points made with a computer's key.
+func BodyKey(computer Secret) Secret { return derive(ctxBody, computer[:]) }
+
+// ID derives the public id of h.
+func (h H) ID() ID { return ID(derive(ctxID, h[:])) }
+
+// chunkKey is the AES-256 key of the chunk h in an epoch.
+func (k *Keys) chunkKey(epoch uint16, h H) (Secret, error) {
+	e, ok := k.Epochs[epoch]
+	if !ok {
+		return Secret{}, errs.New(errs.Denied, "repository.epoch-unknown", "open chunk: key epoch %d is not among this task's keys", epoch)
+	}
+	return derive(ctxChunk, e[:], h[:]), nil
+}
