@@ -19,10 +19,9 @@ import (
 	"keepward/internal/repo/seal"
 )
 
-// store keeps chunks in memory and counts what is asked of it.
+// store keeps chunks in memory.
 type store struct {
-	chunks  map[seal.H]Chunk
-	fetched int
+	chunks map[seal.H]Chunk
 }
 
 func newStore() *store { return &store{chunks: map[seal.H]Chunk{}} }

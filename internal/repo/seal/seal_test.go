@@ -150,7 +150,7 @@ func TestDerivationsAreThoseOfTheFormat(t *testing.T) {
 		want string
 	}{
 		"h": {h[:], "1cf22dc08f32c6f1f86f4030d021ef924db3a5e4c474b68b3804429c5e5f2014"}, "id": {id[:], "574284df268961bcb3869c718e00a37f9f594eb80768c0397bb94ca0710fd035"}, "chunk key": {ck[:], "6f355e7fc5fe4a1ef52316f6406b3f7ffa866f2fbe6b1d7458b4201a9a25e05a"},
-		"computer key": {k.ComputerKey[:], "bbaac08831e347f093ec6313f3cab7a0204ce18bba9c511d4bf42a1e18d1ee6b"}, "chunker key": {k.ChunkerKey[:], "C1cf22dc08f32c6f1f86f4030d021ef924db3a5e4c474b68b3804429c5e5f2014"},
+		"computer key": {k.ComputerKey[:], "bbaac08831e347f093ec6313f3cab7a0204ce18bba9c511d4bf42a1e18d1ee6b"}, "chunker key": {k.ChunkerKey[:], "155bd0c7ded3f3c8c145e7a9d71e6ee78c348386e07c703da82995c0743b43a1"},
 	} {
 		if got := hex.EncodeToString(v.got); got != v.want {
 			t.Errorf("%s is %s, want %s", name, got, v.want)
