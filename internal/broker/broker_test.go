@@ -105,15 +105,20 @@ func TestReasons(t *testing.T) {
 		{
 			"infrastructure over contention",
 			[]broker.Resource{labelled, offline},
-			[]broker.Need{broker.One(broker.Writer, "main:/b"), broker.One(broker.Stream, "main")}, down,
+			[]broker.Need{broker.One(broker.Writer, "main:/b"), broker.One(broker.Stream, "main")},
+			down,
 		},
 		{
-			"more than there is", []broker.Resource{res(broker.Stream, "s", 4)},
-			[]broker.Need{{Kind: broker.Stream, AnyOf: []string{"s"}, Count: 5}}, job.Because(job.StreamsShort, "s", "5", "4"),
+			"more than there is",
+			[]broker.Resource{res(broker.Stream, "s", 4)},
+			[]broker.Need{{Kind: broker.Stream, AnyOf: []string{"s"}, Count: 5}},
+			job.Because(job.StreamsShort, "s", "5", "4"),
 		},
 		{
-			"one set, twice the same", []broker.Resource{res(broker.Stream, "s", 1)},
-			[]broker.Need{broker.One(broker.Stream, "s"), broker.One(broker.Stream, "s")}, job.Because(job.StreamsShort, "s", "1", "0"),
+			"one set, twice the same",
+			[]broker.Resource{res(broker.Stream, "s", 1)},
+			[]broker.Need{broker.One(broker.Stream, "s"), broker.One(broker.Stream, "s")},
+			job.Because(job.StreamsShort, "s", "1", "0"),
 		},
 	}
 	for _, tt := range tests {

@@ -26,30 +26,52 @@ type Reservation struct {
 
 // Reservations has every job type in exactly one row.
 var Reservations = []Reservation{
-	{types(Backup, BackupVolume, BackupDatabase, BackupVM, Archive, SiloBackup),
-		step("stream + active medium + drive (tape), stream + writer (disk, cloud)", Waiting, Waiting), nil},
-	{types(Restore, RestoreVM, RestoreSearch, SiloRestore),
-		step("drive + source medium, or stream", Pending, Pending), nil},
-	{types(RestoreDB),
-		step("drive, or stream", Failed, Running).every(2*time.Minute, 0), nil},
-	{types(IndexRestore),
+	{
+		types(Backup, BackupVolume, BackupDatabase, BackupVM, Archive, SiloBackup),
+		step("stream + active medium + drive (tape), stream + writer (disk, cloud)", Waiting, Waiting), nil,
+	},
+	{
+		types(Restore, RestoreVM, RestoreSearch, SiloRestore),
+		step("drive + source medium, or stream", Pending, Pending), nil,
+	},
+	{
+		types(RestoreDB),
+		step("drive, or stream", Failed, Running).every(2*time.Minute, 0), nil,
+	},
+	{
+		types(IndexRestore),
 		step("two drives + destination medium, or stream", Pending, Waiting).every(2*time.Minute, 0),
-		sourceMedium("the two drives and the destination medium, as long as it is not interrupted and the source medium exists")},
-	{types(SyntheticFull),
+		sourceMedium("the two drives and the destination medium, as long as it is not interrupted and the source medium exists"),
+	},
+	{
+		types(SyntheticFull),
 		step("streams + two drives + destination medium; the active medium is marked full in the transaction that grants the set", Waiting, Waiting),
-		sourceMedium("the two drives and the destination medium, as long as it is not interrupted")},
-	{types(AuxiliaryCopy, Copy, Migrate),
-		step("read side and write side together", Waiting, Waiting), nil},
-	{types(MediaRefresh),
-		step("source + destination medium, two drives", Waiting, Waiting), nil},
-	{types(Verify, Retention, Sweep, Compaction, Reconcile, ContentIndex),
-		step("stream (read) or stream + writer", Waiting, Waiting), nil},
-	{types(RebuildIndex),
-		step("the repository, alone for writing", Waiting, Waiting), nil},
-	{types(MediaExport, MediaErase, MediaInventory),
-		step("library, drive, medium", Pending, Pending), nil},
-	{types(ServerBackup, UpdateDownload, UpdateInstall),
-		step("stream; none for updates", Waiting, Waiting), nil},
+		sourceMedium("the two drives and the destination medium, as long as it is not interrupted"),
+	},
+	{
+		types(AuxiliaryCopy, Copy, Migrate),
+		step("read side and write side together", Waiting, Waiting), nil,
+	},
+	{
+		types(MediaRefresh),
+		step("source + destination medium, two drives", Waiting, Waiting), nil,
+	},
+	{
+		types(Verify, Retention, Sweep, Compaction, Reconcile, ContentIndex),
+		step("stream (read) or stream + writer", Waiting, Waiting), nil,
+	},
+	{
+		types(RebuildIndex),
+		step("the repository, alone for writing", Waiting, Waiting), nil,
+	},
+	{
+		types(MediaExport, MediaErase, MediaInventory),
+		step("library, drive, medium", Pending, Pending), nil,
+	},
+	{
+		types(ServerBackup, UpdateDownload, UpdateInstall),
+		step("stream; none for updates", Waiting, Waiting), nil,
+	},
 }
 
 func types(t ...Type) []Type { return t }
