@@ -2431,9 +2431,11 @@ func (x *FenceAttemptRequest) GetReason() string {
 	return ""
 }
 
+// checkpoint: the attempt recorded one, from which the next attempt may go on.
 type FenceAttemptResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Committed     bool                   `protobuf:"varint,1,opt,name=committed,proto3" json:"committed,omitempty"`
+	Checkpoint    bool                   `protobuf:"varint,2,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2471,6 +2473,13 @@ func (*FenceAttemptResponse) Descriptor() ([]byte, []int) {
 func (x *FenceAttemptResponse) GetCommitted() bool {
 	if x != nil {
 		return x.Committed
+	}
+	return false
+}
+
+func (x *FenceAttemptResponse) GetCheckpoint() bool {
+	if x != nil {
+		return x.Checkpoint
 	}
 	return false
 }
@@ -3261,9 +3270,12 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\x0frepository_path\x18\x01 \x01(\tR\x0erepositoryPath\x12#\n" +
 	"\rrepository_id\x18\x02 \x01(\fR\frepositoryId\x12(\n" +
 	"\x05order\x18\x03 \x01(\v2\x12.keepward.v1.OrderR\x05order\x12\x16\n" +
-	"\x06reason\x18\x04 \x01(\tR\x06reason\"4\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"T\n" +
 	"\x14FenceAttemptResponse\x12\x1c\n" +
-	"\tcommitted\x18\x01 \x01(\bR\tcommitted\"~\n" +
+	"\tcommitted\x18\x01 \x01(\bR\tcommitted\x12\x1e\n" +
+	"\n" +
+	"checkpoint\x18\x02 \x01(\bR\n" +
+	"checkpoint\"~\n" +
 	"\x1aTransportListPointsRequest\x12'\n" +
 	"\x0frepository_path\x18\x01 \x01(\tR\x0erepositoryPath\x12#\n" +
 	"\rrepository_id\x18\x02 \x01(\fR\frepositoryId\x12\x12\n" +

@@ -477,11 +477,15 @@ type Entry struct {
 	LinkTarget []byte                 `protobuf:"bytes,10,opt,name=link_target,json=linkTarget,proto3" json:"link_target,omitempty"`
 	Links      uint64                 `protobuf:"varint,11,opt,name=links,proto3" json:"links,omitempty"`
 	// Number of xattrs, ACLs included.
-	Xattrs        uint32 `protobuf:"varint,12,opt,name=xattrs,proto3" json:"xattrs,omitempty"`
-	Inode         uint64 `protobuf:"varint,13,opt,name=inode,proto3" json:"inode,omitempty"`
-	Rdev          uint64 `protobuf:"varint,14,opt,name=rdev,proto3" json:"rdev,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Xattrs uint32 `protobuf:"varint,12,opt,name=xattrs,proto3" json:"xattrs,omitempty"`
+	Inode  uint64 `protobuf:"varint,13,opt,name=inode,proto3" json:"inode,omitempty"`
+	Rdev   uint64 `protobuf:"varint,14,opt,name=rdev,proto3" json:"rdev,omitempty"`
+	// Path and link target with everything escaped that is not plain text, as tables show
+	// them. For readers of JSON, where path is base64; set by the command line only.
+	PathText       string `protobuf:"bytes,15,opt,name=path_text,json=pathText,proto3" json:"path_text,omitempty"`
+	LinkTargetText string `protobuf:"bytes,16,opt,name=link_target_text,json=linkTargetText,proto3" json:"link_target_text,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Entry) Reset() {
@@ -610,6 +614,20 @@ func (x *Entry) GetRdev() uint64 {
 		return x.Rdev
 	}
 	return 0
+}
+
+func (x *Entry) GetPathText() string {
+	if x != nil {
+		return x.PathText
+	}
+	return ""
+}
+
+func (x *Entry) GetLinkTargetText() string {
+	if x != nil {
+		return x.LinkTargetText
+	}
+	return ""
 }
 
 // FileSelection is what a backup takes. Globs are documented in docs/user/filters.md.
@@ -1201,9 +1219,11 @@ type Event struct {
 	// The file an event is about, raw; empty when it is about none.
 	Path []byte `protobuf:"bytes,9,opt,name=path,proto3" json:"path,omitempty"`
 	// Status rows: from, to and the actor.
-	From          string `protobuf:"bytes,10,opt,name=from,proto3" json:"from,omitempty"`
-	To            string `protobuf:"bytes,11,opt,name=to,proto3" json:"to,omitempty"`
-	Actor         string `protobuf:"bytes,12,opt,name=actor,proto3" json:"actor,omitempty"`
+	From  string `protobuf:"bytes,10,opt,name=from,proto3" json:"from,omitempty"`
+	To    string `protobuf:"bytes,11,opt,name=to,proto3" json:"to,omitempty"`
+	Actor string `protobuf:"bytes,12,opt,name=actor,proto3" json:"actor,omitempty"`
+	// As in Entry; set by the command line only.
+	PathText      string `protobuf:"bytes,13,opt,name=path_text,json=pathText,proto3" json:"path_text,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1318,6 +1338,13 @@ func (x *Event) GetTo() string {
 func (x *Event) GetActor() string {
 	if x != nil {
 		return x.Actor
+	}
+	return ""
+}
+
+func (x *Event) GetPathText() string {
+	if x != nil {
+		return x.PathText
 	}
 	return ""
 }
@@ -1957,7 +1984,7 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\bProgress\x12\x14\n" +
 	"\x05phase\x18\x01 \x01(\tR\x05phase\x121\n" +
 	"\bcounters\x18\x02 \x01(\v2\x15.keepward.v1.CountersR\bcounters\x12\x18\n" +
-	"\acurrent\x18\x03 \x01(\tR\acurrent\"\xd0\x02\n" +
+	"\acurrent\x18\x03 \x01(\tR\acurrent\"\x97\x03\n" +
 	"\x05Entry\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\fR\x04path\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x12\n" +
@@ -1974,7 +2001,9 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\x05links\x18\v \x01(\x04R\x05links\x12\x16\n" +
 	"\x06xattrs\x18\f \x01(\rR\x06xattrs\x12\x14\n" +
 	"\x05inode\x18\r \x01(\x04R\x05inode\x12\x12\n" +
-	"\x04rdev\x18\x0e \x01(\x04R\x04rdev\"\x92\x01\n" +
+	"\x04rdev\x18\x0e \x01(\x04R\x04rdev\x12\x1b\n" +
+	"\tpath_text\x18\x0f \x01(\tR\bpathText\x12(\n" +
+	"\x10link_target_text\x18\x10 \x01(\tR\x0elinkTargetText\"\x92\x01\n" +
 	"\rFileSelection\x12\x18\n" +
 	"\ainclude\x18\x01 \x03(\tR\ainclude\x12\x18\n" +
 	"\aexclude\x18\x02 \x03(\tR\aexclude\x12&\n" +
@@ -2041,7 +2070,7 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\x05ended\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\x05ended\x12\x1e\n" +
 	"\n" +
 	"repository\x18\x0e \x01(\tR\n" +
-	"repository\"\x97\x02\n" +
+	"repository\"\xb4\x02\n" +
 	"\x05Event\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x03R\x03seq\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x18\n" +
@@ -2055,7 +2084,8 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\x04from\x18\n" +
 	" \x01(\tR\x04from\x12\x0e\n" +
 	"\x02to\x18\v \x01(\tR\x02to\x12\x14\n" +
-	"\x05actor\x18\f \x01(\tR\x05actor\"\xc4\x03\n" +
+	"\x05actor\x18\f \x01(\tR\x05actor\x12\x1b\n" +
+	"\tpath_text\x18\r \x01(\tR\bpathText\"\xc4\x03\n" +
 	"\bComputer\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12\x0e\n" +
