@@ -1,0 +1,132 @@
+package repo
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"keepward/internal/errs"
+	"keepward/internal/repo/point"
+	"keepward/internal/repo/seal"
+)
+
+// Commit ends the attempt with its point: packs durable, then every id that is referred to
+// looked up, then the index segment durable, then the point by put-if-absent. If the attempt
+// was cut off meanwhile it is errs.Denied with code attempt.fenced. After another failure of
+// the last step the point may or may not be there: Fence settles it.
+func (w *Writer) Commit(ctx context.Context, d point.Draft, issue []byte) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.usable(); err != nil {
+		return err
+	}
+	if d.Type != point.Complete && d.Type != point.Partial {
+		return errs.New(errs.Invalid, "point.type", "commit attempt %s: a %s cannot be committed", w.opts.Attempt, d.Type)
+	}
+	if err := w.ready(ctx, d); err != nil {
+		return err
+	}
+	err := w.putPoint(ctx, point.Encode(w.r.cfg.ID, w.opts.Attempt, d, issue))
+	if err != nil {
+		return w.poison(err)
+	}
+	w.end()
+	return nil
+}
+
+// ready makes durable all that d needs and checks that it is there; w.mu is held.
+func (w *Writer) ready(ctx context.Context, d point.Draft) error {
+	if err := w.durable(); err != nil {
+		return err
+	}
+	if err := w.complete(d); err != nil {
+		return err
+	}
+	return w.poison(w.publish(ctx))
+}
+
+// complete checks that every id that new chunks and d refer to is there; w.mu is held.
+func (w *Writer) complete(d point.Draft) error {
+	wanted := slices.Collect(maps.Keys(w.missing))
+	for _, id := range append([]seal.ID{d.RootID}, d.Refs...) {
+		if !w.held[id] {
+			wanted = append(wanted, id)
+		}
+	}
+	absent := w.absent(wanted)
+	clear(w.missing) // what is there now stays there
+	if len(absent) == 0 {
+		return nil
+	}
+	text := ""
+	for _, id := range absent[:min(3, len(absent))] {
+		text += fmt.Sprintf(" %s", id)
+	}
+	return w.poison(errs.New(errs.Corrupt, "commit.chunk-missing", "commit attempt %s: %d chunks it refers to are not in the repository, among them%s", w.opts.Attempt, len(absent), text).
+		WithHint("run the job in full: every file is read and what is missing is stored again"))
+}
+
+// putPoint puts the point; w.mu is held.
+func (w *Writer) putPoint(ctx context.Context, content []byte) error {
+	name := pointName(w.opts.Attempt)
+	err := w.r.b.Put(ctx, name, content)
+	if errs.KindOf(err) != errs.Exists {
+		return err
+	}
+	there, gerr := w.r.Point(ctx, w.opts.Attempt)
+	if gerr != nil {
+		return gerr
+	}
+	p, perr := point.Parse(there)
+	switch {
+	case perr != nil:
+		return perr
+	case p.Type == point.Tombstone:
+		return fenced(w.opts.Attempt, p.Reason)
+	case bytes.Equal(there, content):
+		return nil
+	}
+	return errs.New(errs.Exists, "attempt.committed", "commit attempt %s: it has a point already", w.opts.Attempt)
+}
+
+func fenced(a point.Attempt, reason string) error {
+	return errs.New(errs.Denied, "attempt.fenced", "commit attempt %s: it was cut off: %s", a, reason)
+}
+
+// Checkpoint makes all that was stored durable and records an unfinished point. Everything
+// that d's chunks refer to must be stored.
+func (w *Writer) Checkpoint(ctx context.Context, d point.Draft, issue []byte) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.usable(); err != nil {
+		return err
+	}
+	if err := w.notFenced(ctx); err != nil {
+		return w.poison(err)
+	}
+	if err := w.ready(ctx, d); err != nil {
+		return err
+	}
+	d.Type = point.Checkpoint
+	w.points++
+	return w.poison(w.r.b.Put(ctx, checkpointName(w.opts.Attempt, w.points), point.Encode(w.r.cfg.ID, w.opts.Attempt, d, issue)))
+}
+
+// notFenced saves an attempt that was cut off the rest of its work; w.mu is held. That it
+// cannot commit does not rest on this.
+func (w *Writer) notFenced(ctx context.Context) error {
+	there, err := w.r.Point(ctx, w.opts.Attempt)
+	if errs.KindOf(err) == errs.NotFound {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	p, err := point.Parse(there)
+	if err == nil && p.Type == point.Tombstone {
+		err = fenced(w.opts.Attempt, p.Reason)
+	}
+	return err
+}

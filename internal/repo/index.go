@@ -1,0 +1,223 @@
+package repo
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"keepward/internal/errs"
+	"keepward/internal/repo/seal"
+	"keepward/internal/repo/segment"
+	"keepward/internal/storage"
+)
+
+// openSegment is a segment in use: mapped from its object, or rebuilt in memory.
+type openSegment struct {
+	name    string
+	seg     *segment.Segment
+	reader  storage.Reader // nil if in memory
+	rebuilt bool
+}
+
+func (s *openSegment) close() error {
+	if s.reader == nil {
+		return nil
+	}
+	return s.reader.Close()
+}
+
+// Refresh opens the index segments that others have published since.
+func (r *Repository) Refresh(ctx context.Context) error {
+	infos, err := r.list(ctx, indexDir)
+	if err != nil {
+		return err
+	}
+	for _, info := range infos {
+		if err := r.openSegment(ctx, info.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openSegment opens a segment unless it is open. A damaged one is rebuilt in memory.
+func (r *Repository) openSegment(ctx context.Context, name string) error {
+	r.mu.RLock()
+	known := r.known[name]
+	r.mu.RUnlock()
+	if known {
+		return nil
+	}
+	s, err := loadSegment(ctx, r.b, name, r.cfg.ID)
+	switch errs.KindOf(err) {
+	case "":
+	case errs.NotFound:
+		return nil // merged away since it was listed
+	case errs.Corrupt:
+		if s, err = r.rebuildInMemory(ctx, name, err); err != nil {
+			return err
+		}
+	default:
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.known[name] || r.closed { // another goroutine was faster
+		return s.close()
+	}
+	r.known[name] = true
+	r.segments = append(r.segments, s)
+	return nil
+}
+
+func loadSegment(ctx context.Context, b storage.Backend, name string, repositoryID [16]byte) (*openSegment, error) {
+	rd, err := b.Open(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	s, err := parseSegment(rd, name, repositoryID)
+	if err != nil {
+		return nil, joinErr(err, rd.Close())
+	}
+	return s, nil
+}
+
+func parseSegment(rd storage.Reader, name string, repositoryID [16]byte) (*openSegment, error) {
+	content, err := contentOf(rd)
+	if err != nil {
+		return nil, err
+	}
+	seg, err := segment.Parse(content)
+	if err != nil {
+		return nil, errs.New(errs.KindOf(err), errs.CodeOf(err), "open %s: %w", name, err).WithHint("%s", errs.HintOf(err))
+	}
+	if seg.RepositoryID != repositoryID || segmentName(seg.Attempt, seg.Number) != name {
+		return nil, errs.New(errs.Corrupt, "segment.place", "open %s: it is another segment, or another repository's", name)
+	}
+	return &openSegment{name: name, seg: seg, reader: rd}, nil
+}
+
+func contentOf(rd storage.Reader) ([]byte, error) {
+	if m, ok := rd.(storage.Mapper); ok {
+		return m.Map()
+	}
+	content := make([]byte, rd.Size())
+	if n, err := rd.ReadAt(content, 0); n < len(content) {
+		return nil, err
+	}
+	return content, nil
+}
+
+// rebuildInMemory replaces a damaged segment by what the packs of its attempt say. What only
+// the segment knew, proofs and marks of damage, is lost: they are found again when needed.
+func (r *Repository) rebuildInMemory(ctx context.Context, name string, cause error) (*openSegment, error) {
+	attempt, number, err := parseNumbered(name)
+	if err != nil {
+		r.addCondition("segment.unreadable", name, err.Error())
+		return nil, err
+	}
+	header, packs, rows, err := r.scanAttempt(ctx, attempt)
+	if err != nil {
+		return nil, err
+	}
+	header.Number = number
+	seg, err := segment.Parse(segment.Encode(header, packs, rows))
+	if err != nil {
+		return nil, err
+	}
+	r.addCondition("segment.damaged", name, cause.Error()+"; it was rebuilt in memory from its packs")
+	return &openSegment{name: name, seg: seg, rebuilt: true}, nil
+}
+
+// Locations answers every place where the chunk lies and is not known to be damaged. Places
+// that were seen to hold what they should come first.
+func (r *Repository) Locations(ctx context.Context, id seal.ID) []Location {
+	var rows [4]segment.Row // most chunks lie in one place
+	var out []Location
+	var bad []place
+	r.mu.RLock()
+	for _, s := range r.segments {
+		found, err := s.seg.Find(rows[:0], id)
+		if err != nil {
+			r.mu.RUnlock()
+			if r.replaceDamaged(ctx, s, err) {
+				return r.Locations(ctx, id)
+			}
+			r.mu.RLock()
+			continue
+		}
+		for _, row := range found {
+			l := locate(s.seg, row)
+			if row.Flags&segment.Damaged != 0 {
+				bad = append(bad, l.place())
+				continue
+			}
+			out = append(out, l)
+		}
+	}
+	r.mu.RUnlock()
+	return settle(out, bad)
+}
+
+// settle drops damaged places, joins what several segments say of one place for the same
+// owner, and sorts proved places first.
+func settle(all []Location, bad []place) []Location {
+	if len(all) <= 1 && len(bad) == 0 {
+		return all
+	}
+	all = slices.DeleteFunc(all, func(l Location) bool { return slices.Contains(bad, l.place()) })
+	out := all[:0]
+	for _, l := range all {
+		i := slices.IndexFunc(out, func(o Location) bool { return o.Owner == l.Owner && o.place() == l.place() })
+		if i >= 0 {
+			out[i].Flags |= l.Flags
+			continue
+		}
+		out = append(out, l)
+	}
+	slices.SortStableFunc(out, func(a, b Location) int {
+		return int(b.Flags&segment.Proved) - int(a.Flags&segment.Proved)
+	})
+	return out
+}
+
+func locate(s *segment.Segment, row segment.Row) Location {
+	p := s.Packs[row.Pack]
+	return Location{
+		ID: row.ID, Kind: row.Kind, Attempt: p.Attempt, Number: p.Number,
+		Offset: row.Offset, Length: row.Length, Owner: s.Owner, Flags: row.Flags,
+	}
+}
+
+// replaceDamaged puts a rebuilt segment in the place of one that turned out damaged. It
+// answers whether it is worth to look again.
+func (r *Repository) replaceDamaged(ctx context.Context, s *openSegment, cause error) bool {
+	fresh, err := r.rebuildInMemory(ctx, s.name, cause)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	i := slices.Index(r.segments, s)
+	if i < 0 { // another goroutine has replaced it
+		return true
+	}
+	if err != nil {
+		// Better without it than with some of it: its chunks count as absent until it is whole.
+		r.retired = append(r.retired, s)
+		r.conditions = append(r.conditions, Condition{Code: "segment.unreadable", Object: s.name, Text: errors.Join(cause, err).Error()})
+		r.segments = slices.Delete(slices.Clone(r.segments), i, i+1)
+		return true
+	}
+	// The damaged one stays mapped until Close: others may be reading it.
+	segments := slices.Clone(r.segments)
+	segments[i] = &openSegment{name: fresh.name, seg: fresh.seg, reader: s.reader, rebuilt: true}
+	r.segments = segments
+	return true
+}
+
+// Lookup answers the best place of a chunk.
+func (r *Repository) Lookup(ctx context.Context, id seal.ID) (Location, bool) {
+	all := r.Locations(ctx, id)
+	if len(all) == 0 {
+		return Location{}, false
+	}
+	return all[0], true
+}

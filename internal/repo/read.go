@@ -1,0 +1,74 @@
+package repo
+
+import (
+	"context"
+	"io"
+
+	"keepward/internal/errs"
+	"keepward/internal/repo/seal"
+)
+
+// ReadRecord reads the record at a place into buf, or a larger one, and checks its checksum
+// and that it is the chunk that the place is said to hold. The record's bytes are buf's.
+// An error of kind Corrupt or NotFound names chunk and pack.
+func (r *Repository) ReadRecord(ctx context.Context, l Location, buf []byte) (seal.Record, error) {
+	if l.Length > seal.MaxRecord {
+		return seal.Record{}, damaged(l, errs.New(errs.Corrupt, "record.length", "%d bytes are too many", l.Length))
+	}
+	p, err := r.packs.acquire(ctx, l.PackName())
+	if err != nil {
+		if errs.KindOf(err) == errs.NotFound {
+			return seal.Record{}, errs.New(errs.NotFound, "pack.missing", "read chunk %s: its pack %s is missing: %w", l.ID, l.PackName(), err)
+		}
+		return seal.Record{}, err
+	}
+	defer r.packs.release(p)
+	if cap(buf) < int(l.Length) {
+		buf = make([]byte, l.Length)
+	}
+	buf = buf[:l.Length]
+	if n, err := p.reader.ReadAt(buf, int64(l.Offset)); n < len(buf) {
+		if err == nil || err == io.EOF {
+			err = errs.New(errs.Corrupt, "pack.short", "the pack ends within it")
+		}
+		return seal.Record{}, damaged(l, err)
+	}
+	rec, err := seal.ParseRecord(buf)
+	if err == nil && (rec.ID != l.ID || rec.Len() != len(buf)) {
+		err = errs.New(errs.Corrupt, "record.place", "there is another record, %s", rec.ID)
+	}
+	if err != nil {
+		return seal.Record{}, damaged(l, err)
+	}
+	return rec, nil
+}
+
+// damaged names chunk and pack; an error that is not about the bytes keeps its kind.
+func damaged(l Location, err error) error {
+	kind, code := errs.KindOf(err), "chunk.damaged"
+	if kind != errs.Corrupt {
+		code = errs.CodeOf(err)
+	}
+	return errs.New(kind, code, "read chunk %s in pack %s at %d: %w", l.ID, l.PackName(), l.Offset, err).
+		WithHint("run a check of the repository with its data: it names the files that need this chunk")
+}
+
+// Read reads a chunk from wherever it can be read.
+func (r *Repository) Read(ctx context.Context, id seal.ID, buf []byte) (seal.Record, error) {
+	var first error
+	for _, l := range r.Locations(ctx, id) {
+		rec, err := r.ReadRecord(ctx, l, buf)
+		if err == nil {
+			return rec, nil
+		}
+		if ctx.Err() != nil {
+			return seal.Record{}, err
+		}
+		first = firstErr(first, err)
+	}
+	if first == nil {
+		first = errs.New(errs.NotFound, "chunk.missing", "read chunk %s: the repository does not hold it", id).
+			WithHint("run a check of the repository: it names the files that need this chunk")
+	}
+	return seal.Record{}, first
+}
