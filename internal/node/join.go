@@ -1,0 +1,190 @@
+package node
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/api/keepward/v1/keepwardv1connect"
+	"keepward/internal/errs"
+	"keepward/internal/wire"
+)
+
+// joinTimeout bounds the one call of a join.
+const joinTimeout = 30 * time.Second
+
+// The files of an identity, in the order in which they are written: a certificate means
+// that all are there.
+const (
+	fileKey    = "key.pem"
+	fileCA     = "ca.pem"
+	fileServer = "server"
+	fileCert   = "cert.pem"
+)
+
+func (n *Node) identityPath(name string) string {
+	return filepath.Join(n.cfg.DataDir, "identity", name)
+}
+
+func (n *Node) loadIdentity(ctx context.Context) error {
+	_, err := os.Stat(n.identityPath(fileCert))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = n.join(ctx)
+	} else if err == nil && n.cfg.JoinToken != "" {
+		n.log.Info("already joined, the join token is not used", "data", n.cfg.DataDir)
+	}
+	if err != nil {
+		return err
+	}
+	return n.readIdentity()
+}
+
+func (n *Node) readIdentity() error {
+	cert, err := tls.LoadX509KeyPair(n.identityPath(fileCert), n.identityPath(fileKey))
+	if err != nil {
+		return errs.New(errs.Corrupt, "identity.read", "read identity in %s: %w", n.cfg.DataDir, err)
+	}
+	ca, err := readCertificate(n.identityPath(fileCA))
+	if err != nil {
+		return err
+	}
+	n.creds = wire.Credentials{Certificate: cert, CA: ca}
+	if n.identity, err = n.creds.Identity(); err != nil {
+		return err
+	}
+	if n.cfg.Server == "" {
+		b, err := os.ReadFile(n.identityPath(fileServer))
+		if err != nil {
+			return errs.New(errs.KindOf(err), "identity.read", "read the server's address: %w", err)
+		}
+		n.cfg.Server = strings.TrimSpace(string(b))
+	}
+	return nil
+}
+
+func readCertificate(path string) (*x509.Certificate, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, errs.New(errs.KindOf(err), "identity.read", "read certificate: %w", err)
+	}
+	block, _ := pem.Decode(b)
+	if block == nil {
+		return nil, errs.New(errs.Corrupt, "identity.read", "read certificate %s: it is not PEM", path)
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil, errs.New(errs.Corrupt, "identity.read", "read certificate %s: %w", path, err)
+	}
+	return cert, nil
+}
+
+// join trades the token for a certificate. The key never leaves the data directory and is
+// kept over a failed try.
+func (n *Node) join(ctx context.Context) error {
+	prefix, err := n.checkJoin()
+	if err != nil {
+		return err
+	}
+	name := n.cfg.Name
+	if name == "" {
+		name = hostName()
+	}
+	key, err := n.joinKey()
+	if err != nil {
+		return err
+	}
+	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{
+		Subject: pkix.Name{CommonName: name, OrganizationalUnit: []string{string(n.cfg.Role)}},
+		URIs:    []*url.URL{wire.URI(n.cfg.Role, name)},
+	}, key)
+	if err != nil {
+		return errs.New(errs.Internal, "", "join: make certificate request: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
+	defer cancel()
+	transport := &http.Transport{TLSClientConfig: wire.JoinTLS(prefix), ForceAttemptHTTP2: true}
+	defer transport.CloseIdleConnections()
+	client := keepwardv1connect.NewEnrolServiceClient(&http.Client{Transport: transport}, "https://"+n.cfg.Server, connect.WithInterceptors(wire.Errors()))
+	res, err := client.Join(ctx, connect.NewRequest(&keepwardv1.JoinRequest{
+		Token: n.cfg.JoinToken, Csr: csr, Role: string(n.cfg.Role), Name: name,
+	}))
+	if err != nil {
+		return errs.New(errs.KindOf(err), errs.CodeOf(err), "join the server at %s as %s %s: %w", n.cfg.Server, n.cfg.Role, name, err)
+	}
+	n.log.Info("joined", "server", n.cfg.Server, "role", n.cfg.Role, "name", name)
+	return n.keepIdentity(res.Msg)
+}
+
+// checkJoin answers the authority's fingerprint as the token has it.
+func (n *Node) checkJoin() (string, error) {
+	if n.cfg.JoinToken == "" || n.cfg.Server == "" {
+		return "", errs.New(errs.Invalid, "join.missing", "data directory %s has no identity yet: a server and a join token are needed", n.cfg.DataDir).
+			WithHint("make a token on the server with 'keepward token create --role %s', then start with --server HOST:PORT --join TOKEN", n.cfg.Role)
+	}
+	parts := strings.Split(n.cfg.JoinToken, ".")
+	if len(parts) != 3 || parts[0] != "kw1" || len(parts[2]) != 16 {
+		return "", errs.New(errs.Invalid, "join.token", "the join token is not one: it has the form kw1.SECRET.FINGERPRINT")
+	}
+	return parts[2], nil
+}
+
+func (n *Node) joinKey() (*ecdsa.PrivateKey, error) {
+	if err := os.MkdirAll(n.identityPath(""), 0o700); err != nil {
+		return nil, errs.New(errs.KindOf(err), "identity.write", "create identity directory: %w", err)
+	}
+	if b, err := os.ReadFile(n.identityPath(fileKey)); err == nil {
+		if block, _ := pem.Decode(b); block != nil {
+			if key, perr := x509.ParseECPrivateKey(block.Bytes); perr == nil {
+				return key, nil
+			}
+		}
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, errs.New(errs.Internal, "", "join: make key: %w", err)
+	}
+	der, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		return nil, errs.New(errs.Internal, "", "join: encode key: %w", err)
+	}
+	return key, n.writeIdentity(fileKey, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}))
+}
+
+func (n *Node) keepIdentity(res *keepwardv1.JoinResponse) error {
+	for _, f := range []struct {
+		name    string
+		content []byte
+	}{
+		{fileCA, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: res.GetCa()})},
+		{fileServer, []byte(n.cfg.Server + "\n")},
+		{fileCert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: res.GetCertificate()})},
+	} {
+		if err := n.writeIdentity(f.name, f.content); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (n *Node) writeIdentity(name string, content []byte) error {
+	if err := writeFile(n.identityPath(name), content, 0o600); err != nil {
+		return errs.New(errs.KindOf(err), "identity.write", "write identity: %w", err)
+	}
+	return nil
+}

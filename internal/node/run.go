@@ -1,0 +1,140 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"math/big"
+	"net"
+	"time"
+
+	"connectrpc.com/connect"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/api/keepward/v1/keepwardv1connect"
+	"keepward/internal/errs"
+	"keepward/internal/wire"
+)
+
+const (
+	// heartbeatEvery holds until the server names another interval.
+	heartbeatEvery = 15 * time.Second
+	// The waits between tries to reach the server. The longest is what a fleet adds to the
+	// restart of its server.
+	backoffFirst = 500 * time.Millisecond
+	backoffMost  = 30 * time.Second
+)
+
+// Run keeps the link to the server up and delivers reports until ctx is done. It returns
+// nil then; a server that cannot be reached, or refuses, is tried again and again.
+func (n *Node) Run(ctx context.Context, svc Service) error {
+	boot := make([]byte, 16)
+	_, _ = rand.Read(boot) // documented never to fail
+	s := &session{node: n, svc: svc, boot: hex.EncodeToString(boot)}
+	wait := backoffFirst
+	for {
+		err := s.run(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if s.greeted {
+			wait = backoffFirst
+		}
+		pause := jitter(wait)
+		n.log.Warn("no link to the server", "server", n.cfg.Server, "error", err, "hint", errs.HintOf(err), "retry_in", pause)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+		wait = min(wait*2, backoffMost)
+	}
+}
+
+// jitter spreads a fleet over the second half of the wait.
+func jitter(d time.Duration) time.Duration {
+	n, err := rand.Int(rand.Reader, big.NewInt(int64(d/2)))
+	if err != nil {
+		return d
+	}
+	return d/2 + time.Duration(n.Int64())
+}
+
+// session is one link's life, again and again.
+type session struct {
+	node     *Node
+	svc      Service
+	boot     string
+	greeted  bool // the last link got as far as an answered heartbeat
+	interval time.Duration
+}
+
+func (s *session) run(ctx context.Context) error {
+	n := s.node
+	s.greeted, s.interval = false, heartbeatEvery
+	link, err := wire.DialLink(ctx, n.cfg.Server, n.creds, s.svc.Handler)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = link.Close() }()
+	n.mu.Lock()
+	n.addr, _, _ = net.SplitHostPort(link.LocalAddr().String())
+	n.mu.Unlock()
+	server := keepwardv1connect.NewNodeServiceClient(link.Client(), wire.LinkURL, connect.WithInterceptors(wire.Errors()))
+	if err := s.heartbeat(ctx, server); err != nil {
+		return err
+	}
+	s.greeted = true
+	n.log.Info("linked", "server", n.cfg.Server, "as", n.identity.String(), "dialled_by", string(n.identity.Role))
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-link.Done():
+			return errs.New(errs.Unavailable, "link.lost", "the link to %s was lost", n.cfg.Server)
+		}
+	})
+	g.Go(func() error { return s.beat(ctx, server) })
+	g.Go(func() error { return n.reporter.deliver(ctx, server) })
+	return g.Wait()
+}
+
+func (s *session) beat(ctx context.Context, server keepwardv1connect.NodeServiceClient) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(s.interval):
+		}
+		if err := s.heartbeat(ctx, server); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *session) heartbeat(ctx context.Context, server keepwardv1connect.NodeServiceClient) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	req := &keepwardv1.HeartbeatRequest{
+		Info:     s.svc.Info(),
+		Clock:    timestamppb.Now(),
+		Attempts: append(s.svc.Attempts(), s.node.reporter.ended()...),
+		Boot:     s.boot,
+	}
+	res, err := server.Heartbeat(ctx, connect.NewRequest(req))
+	if err != nil {
+		return errs.New(errs.KindOf(err), errs.CodeOf(err), "heartbeat: %w", err)
+	}
+	if d := res.Msg.GetInterval().AsDuration(); d > 0 {
+		s.interval = d
+	}
+	for _, id := range res.Msg.GetDrop() {
+		s.node.log.Warn("the server does not want an attempt", "attempt", id)
+		s.node.reporter.drop(id)
+		s.svc.Drop(id)
+	}
+	return nil
+}

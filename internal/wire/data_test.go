@@ -1,0 +1,558 @@
+package wire
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/errs"
+	"keepward/internal/repo/point"
+	"keepward/internal/repo/seal"
+)
+
+// memory is a DataHandler that keeps everything.
+type memory struct {
+	mu      sync.Mutex
+	puts    [][]byte
+	records map[seal.ID][]byte
+	points  map[string][]byte
+	drafts  []point.Draft
+	putErr  error
+	gate    chan struct{} // nil: open; else a put waits for a token
+}
+
+func (m *memory) Have(_ context.Context, hs []seal.H) ([]bool, error) {
+	out := make([]bool, len(hs))
+	for i, h := range hs {
+		out[i] = h[0]%3 == 0
+	}
+	return out, nil
+}
+
+func (m *memory) Put(ctx context.Context, rec []byte) error {
+	if m.gate != nil {
+		select {
+		case <-m.gate:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.putErr != nil {
+		return m.putErr
+	}
+	m.puts = append(m.puts, bytes.Clone(rec))
+	return nil
+}
+
+func (m *memory) Get(_ context.Context, id seal.ID, dst []byte) ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	rec, ok := m.records[id]
+	if !ok {
+		return nil, errs.New(errs.NotFound, "chunk.missing", "read chunk %s: it is not here", id)
+	}
+	return append(dst, rec...), nil
+}
+
+func (m *memory) Point(_ context.Context, name string) ([]byte, error) {
+	if b, ok := m.points[name]; ok {
+		return b, nil
+	}
+	return nil, errs.New(errs.Denied, "point.not-readable", "read restore point %s: not this task's", name)
+}
+
+func (m *memory) Checkpoint(ctx context.Context, d point.Draft) error { return m.Commit(ctx, d) }
+
+func (m *memory) Commit(_ context.Context, d point.Draft) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.drafts = append(m.drafts, d)
+	return nil
+}
+
+func (m *memory) count() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.puts)
+}
+
+// site is one mover with its session.
+type site struct {
+	t        testing.TB
+	ca       *testCA
+	server   *DataServer
+	endpoint *keepwardv1.MoverEndpoint
+	attempt  point.Attempt
+	refused  chan Refusal
+	arrived  chan Arrival
+	result   chan error
+	stop     context.CancelFunc
+}
+
+func newSite(t testing.TB, h DataHandler, change func(*DataServerConfig)) *site {
+	t.Helper()
+	ca := newTestCA(t)
+	s := &site{t: t, ca: ca, refused: make(chan Refusal, 64), arrived: make(chan Arrival, 64), result: make(chan error, 1)}
+	_, _ = rand.Read(s.attempt[:])
+	cfg := DataServerConfig{
+		Credentials: ca.issue(t, RoleTransport, "tr1"),
+		Agent:       "web1", Attempt: s.attempt, TaskKey: seal.NewSecret(), Wait: 10 * time.Second,
+		Refused: func(r Refusal) { s.refused <- r },
+		Arrived: func(a Arrival) { s.arrived <- a },
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	s.server = NewDataServer(cfg, h)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fp := cfg.Credentials.Fingerprint()
+	s.endpoint = &keepwardv1.MoverEndpoint{Address: l.Addr().String(), CertificateSha256: fp[:], TaskKey: cfg.TaskKey[:]}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.stop = cancel
+	var own sync.WaitGroup
+	own.Go(func() { s.result <- s.server.Serve(ctx, l) })
+	t.Cleanup(func() { cancel(); own.Wait() })
+	return s
+}
+
+func (s *site) config() DialConfig {
+	return DialConfig{Credentials: s.ca.issue(s.t, RoleAgent, "web1"), Endpoint: s.endpoint, Attempt: s.attempt.String()}
+}
+
+func (s *site) dial(change func(*DialConfig)) *DataClient {
+	s.t.Helper()
+	cfg := s.config()
+	if change != nil {
+		change(&cfg)
+	}
+	c, err := DialData(s.t.Context(), cfg)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return c
+}
+
+func randomBytes(n int) []byte {
+	b := make([]byte, n)
+	_, _ = rand.Read(b)
+	return b
+}
+
+func TestASessionCarriesEveryRequest(t *testing.T) {
+	records := map[seal.ID][]byte{}
+	var ids []seal.ID
+	for i := range 3000 {
+		id := seal.ID(sha256.Sum256(fmt.Append(nil, i)))
+		ids = append(ids, id)
+		records[id] = randomBytes(100 + i%700*50)
+	}
+	m := &memory{records: records, points: map[string][]byte{"p1": []byte("a point")}}
+	s := newSite(t, m, nil)
+	c := s.dial(nil)
+	ctx := t.Context()
+
+	hs := make([]seal.H, MaxHave)
+	want := make([]bool, len(hs))
+	for i := range hs {
+		hs[i][0] = byte(i)
+		want[i] = byte(i)%3 == 0
+	}
+	got, err := c.Have(ctx, hs)
+	if err != nil || !cmp.Equal(want, got) {
+		t.Fatalf("have: %v, equal %v", err, cmp.Equal(want, got))
+	}
+	var puts [][]byte
+	for i := range 200 {
+		puts = append(puts, randomBytes(1+i*4000))
+	}
+	puts = append(puts, randomBytes(seal.MaxRecord))
+	for _, p := range puts {
+		scratch := bytes.Clone(p)
+		if err := c.Put(ctx, scratch); err != nil {
+			t.Fatal(err)
+		}
+		clear(scratch) // may be reused after Put returns
+	}
+	draft := point.Draft{Type: point.Checkpoint, RootID: ids[0], Refs: ids[1:4], Body: []byte("sealed")}
+	if err := c.Checkpoint(ctx, draft); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Durable(); got != uint64(len(puts)) {
+		t.Errorf("durable puts: %d, want %d", got, len(puts))
+	}
+	if !slices.EqualFunc(puts, m.puts, bytes.Equal) {
+		t.Error("puts differ")
+	}
+	fetched := map[int][]byte{}
+	err = c.Get(ctx, ids, func(i int, rec []byte) error {
+		fetched[i] = bytes.Clone(rec)
+		return nil
+	})
+	if err != nil || len(fetched) != len(ids) {
+		t.Fatalf("get: %v, %d of %d", err, len(fetched), len(ids))
+	}
+	for i, id := range ids {
+		if !bytes.Equal(fetched[i], records[id]) {
+			t.Fatalf("record %d differs", i)
+		}
+	}
+	if b, err := c.Point(ctx, "p1"); err != nil || string(b) != "a point" {
+		t.Errorf("point: %q, %v", b, err)
+	}
+	if _, err := c.Point(ctx, "p2"); errs.KindOf(err) != errs.Denied || errs.CodeOf(err) != "point.not-readable" {
+		t.Errorf("point of another computer: %v", err)
+	}
+	draft.Type = point.Complete
+	if err := c.Commit(ctx, draft); err != nil {
+		t.Fatal(err)
+	}
+	checkpoint := draft
+	checkpoint.Type = point.Checkpoint
+	if diff := cmp.Diff([]point.Draft{checkpoint, draft}, m.drafts); diff != "" {
+		t.Error(diff)
+	}
+	if err := c.Close(); err != nil {
+		t.Errorf("close: %v", err)
+	}
+	if err := <-s.result; err != nil {
+		t.Errorf("session: %v", err)
+	}
+}
+
+func TestAMissingRecordKeepsNoOtherBack(t *testing.T) {
+	m := &memory{records: map[seal.ID][]byte{}}
+	var ids []seal.ID
+	for i := range 100 {
+		id := seal.ID(sha256.Sum256(fmt.Append(nil, i)))
+		ids = append(ids, id)
+		if i != 57 {
+			m.records[id] = randomBytes(1000)
+		}
+	}
+	s := newSite(t, m, nil)
+	c := s.dial(nil)
+	n := 0
+	err := c.Get(t.Context(), ids, func(int, []byte) error { n++; return nil })
+	if errs.KindOf(err) != errs.NotFound || !bytes.Contains([]byte(err.Error()), []byte(ids[57].String())) {
+		t.Errorf("error does not name the missing chunk: %v", err)
+	}
+	if n != 99 {
+		t.Errorf("%d of 99 records arrived", n)
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestPutsStopAtTheCreditAndGoOn(t *testing.T) {
+	m := &memory{gate: make(chan struct{})}
+	s := newSite(t, m, nil)
+	c := s.dial(nil)
+	rec := randomBytes(1 << 20)
+	put := make(chan error, 64)
+	var own sync.WaitGroup
+	own.Go(func() {
+		for range 40 {
+			put <- c.Put(t.Context(), rec)
+		}
+	})
+	for range dataCredit >> 20 {
+		if err := <-put; err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := c.acquire(ctx, c.credit, 1); err == nil {
+		t.Error("a put went out beyond the credit")
+	}
+	// What has no credit must not keep other requests back.
+	if _, err := c.Have(t.Context(), make([]seal.H, 1)); err != nil {
+		t.Error(err)
+	}
+	close(m.gate)
+	own.Wait()
+	if err := c.Checkpoint(t.Context(), point.Draft{Type: point.Checkpoint}); err != nil {
+		t.Error(err)
+	}
+	if got := m.count(); got != 40 {
+		t.Errorf("%d of 40 puts arrived", got)
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestASlowReaderHoldsNothingElseUp(t *testing.T) {
+	id := seal.ID{1}
+	m := &memory{records: map[seal.ID][]byte{id: randomBytes(1 << 20)}}
+	s := newSite(t, m, func(c *DataServerConfig) { c.timing = timing{ping: 20 * time.Millisecond, dead: 300 * time.Millisecond} })
+	c := s.dial(func(c *DialConfig) { c.timing = timing{ping: 20 * time.Millisecond, dead: 300 * time.Millisecond} })
+	ids := make([]seal.ID, 100) // 100 MiB: three windows
+	for i := range ids {
+		ids[i] = id
+	}
+	n := 0
+	err := c.Get(t.Context(), ids, func(int, []byte) error {
+		if n == 0 {
+			// Far longer than a silent connection lives.
+			for range 10 {
+				if _, err := c.Have(t.Context(), make([]seal.H, 8)); err != nil {
+					return err
+				}
+				select {
+				case <-t.Context().Done():
+				case <-time.After(60 * time.Millisecond):
+				}
+			}
+		}
+		n++
+		return nil
+	})
+	if err != nil || n != 100 {
+		t.Errorf("get: %v, %d of 100", err, n)
+	}
+	if len(s.arrived) != 1 {
+		t.Errorf("%d connections were made, want 1", len(s.arrived))
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAFailedPutTellsItsReasonWhateverIsInFlight(t *testing.T) {
+	m := &memory{gate: make(chan struct{}, 1), putErr: errs.New(errs.NoSpace, "storage.full", "write pack: no space left").WithHint("make room")}
+	s := newSite(t, m, nil)
+	c := s.dial(nil)
+	rec := randomBytes(1 << 20)
+	var err error
+	for i := 0; err == nil; i++ {
+		if i == 20 {
+			m.gate <- struct{}{}
+		}
+		err = c.Put(t.Context(), rec)
+	}
+	if errs.KindOf(err) != errs.NoSpace || errs.CodeOf(err) != "storage.full" || errs.HintOf(err) != "make room" {
+		t.Errorf("put: %v (kind %s, code %s)", err, errs.KindOf(err), errs.CodeOf(err))
+	}
+	if err := <-s.result; errs.KindOf(err) != errs.NoSpace {
+		t.Errorf("session: %v", err)
+	}
+	if _, err := c.Have(t.Context(), make([]seal.H, 1)); errs.KindOf(err) != errs.NoSpace {
+		t.Errorf("have afterwards: %v", err)
+	}
+	if err := c.Close(); errs.KindOf(err) != errs.NoSpace {
+		t.Errorf("close: %v", err)
+	}
+}
+
+func TestAnAgentThatGivesUpEndsTheSession(t *testing.T) {
+	s := newSite(t, &memory{}, nil)
+	c := s.dial(nil)
+	c.Abort("include paths are gone")
+	err := <-s.result
+	if errs.KindOf(err) != errs.Cancelled || errs.CodeOf(err) != "agent.aborted" {
+		t.Errorf("session: %v", err)
+	}
+}
+
+func TestAStoppedMoverTellsItsAgentWhy(t *testing.T) {
+	s := newSite(t, &memory{}, nil)
+	c := s.dial(nil)
+	s.server.Stop(errs.New(errs.Cancelled, "mover.stopped", "killed by admin"))
+	<-c.done.Done()
+	if err := c.Put(t.Context(), []byte("x")); errs.CodeOf(err) != "mover.stopped" {
+		t.Errorf("put: %v", err)
+	}
+	_ = c.Close()
+}
+
+func TestAnAgentThatStaysAwayIsLost(t *testing.T) {
+	s := newSite(t, &memory{}, func(c *DataServerConfig) { c.Wait = 50 * time.Millisecond })
+	if err := <-s.result; errs.KindOf(err) != errs.Unavailable || errs.CodeOf(err) != "agent.lost" {
+		t.Errorf("session: %v", err)
+	}
+}
+
+// relay stands between agent and mover and can be cut.
+type relay struct {
+	l     net.Listener
+	mu    sync.Mutex
+	conns []net.Conn
+	mute  bool // accept and say nothing
+	own   sync.WaitGroup
+}
+
+func newRelay(t testing.TB, to string) *relay {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &relay{l: l}
+	r.own.Go(func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("tcp", to)
+			if err != nil {
+				_ = in.Close()
+				continue
+			}
+			r.mu.Lock()
+			r.conns = append(r.conns, in, out)
+			r.mu.Unlock()
+			r.own.Go(func() { r.copy(in, out) })
+			r.own.Go(func() { r.copy(out, in) })
+		}
+	})
+	t.Cleanup(func() { _ = l.Close(); r.cut(); r.own.Wait() })
+	return r
+}
+
+func (r *relay) copy(dst, src net.Conn) {
+	b := make([]byte, 32<<10)
+	for {
+		n, err := src.Read(b)
+		r.mu.Lock()
+		mute := r.mute
+		r.mu.Unlock()
+		if err == nil && !mute {
+			_, err = dst.Write(b[:n])
+		}
+		if err != nil {
+			_ = dst.Close()
+			_ = src.Close()
+			return
+		}
+	}
+}
+
+func (r *relay) cut() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.conns {
+		_ = c.Close()
+	}
+	r.conns = nil
+}
+
+func TestALostConnectionLosesAndDoublesNothing(t *testing.T) {
+	m := &memory{records: map[seal.ID][]byte{}}
+	var ids []seal.ID
+	for i := range 200 {
+		id := seal.ID(sha256.Sum256(fmt.Append(nil, i)))
+		ids = append(ids, id)
+		m.records[id] = randomBytes(30_000)
+	}
+	s := newSite(t, m, nil)
+	r := newRelay(t, s.endpoint.GetAddress())
+	s.endpoint.Address = r.l.Addr().String()
+	c := s.dial(nil)
+	var puts [][]byte
+	for i := range 60 {
+		p := append(fmt.Append(nil, i, " "), randomBytes(100_000)...)
+		puts = append(puts, p)
+		if err := c.Put(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+		if i%10 == 9 {
+			r.cut()
+		}
+		if i%7 == 0 {
+			got := 0
+			err := c.Get(t.Context(), ids, func(int, []byte) error {
+				if got++; got == 50 {
+					r.cut()
+				}
+				return nil
+			})
+			if err != nil || got != len(ids) {
+				t.Fatalf("get over a cut: %v, %d of %d", err, got, len(ids))
+			}
+		}
+	}
+	r.cut()
+	if err := c.Commit(t.Context(), point.Draft{Type: point.Complete, Body: []byte("b")}); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.EqualFunc(puts, m.puts, bytes.Equal) {
+		t.Errorf("puts differ: %d sent, %d arrived", len(puts), len(m.puts))
+	}
+	if len(m.drafts) != 1 {
+		t.Errorf("%d commits, want 1", len(m.drafts))
+	}
+	r.cut()
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-s.result; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestASilentPeerIsFoundOut(t *testing.T) {
+	quick := timing{ping: 20 * time.Millisecond, dead: 200 * time.Millisecond}
+	s := newSite(t, &memory{}, func(c *DataServerConfig) { c.timing, c.Wait = quick, 300*time.Millisecond })
+	r := newRelay(t, s.endpoint.GetAddress())
+	s.endpoint.Address = r.l.Addr().String()
+	c := s.dial(func(c *DialConfig) { c.timing, c.reconnect = quick, 300*time.Millisecond })
+	r.mu.Lock()
+	r.mute = true
+	r.mu.Unlock()
+	if err := <-s.result; errs.CodeOf(err) != "agent.lost" {
+		t.Errorf("session: %v", err)
+	}
+	_, err := c.Have(t.Context(), make([]seal.H, 1))
+	if errs.KindOf(err) != errs.Unavailable {
+		t.Errorf("have: %v", err)
+	}
+	if err := c.Close(); errs.KindOf(err) != errs.Unavailable {
+		t.Errorf("close: %v", err)
+	}
+}
+
+var errStop = errors.New("stop")
+
+func TestAnAbandonedGetLeavesTheSessionUsable(t *testing.T) {
+	id := seal.ID{1}
+	m := &memory{records: map[seal.ID][]byte{id: randomBytes(1 << 20)}}
+	s := newSite(t, m, nil)
+	c := s.dial(nil)
+	ids := make([]seal.ID, 64)
+	for i := range ids {
+		ids[i] = id
+	}
+	for range 5 { // ten windows: credit that is not given back would end this
+		if err := c.Get(t.Context(), ids, func(int, []byte) error { return errStop }); !errors.Is(err, errStop) {
+			t.Fatalf("get: %v", err)
+		}
+	}
+	n := 0
+	if err := c.Get(t.Context(), ids, func(int, []byte) error { n++; return nil }); err != nil || n != 64 {
+		t.Errorf("get: %v, %d of 64", err, n)
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+var _ io.Closer = (*DataClient)(nil)
