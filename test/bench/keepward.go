@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"path/filepath"
+	"time"
+
+	"keepward/test/site"
+)
+
+// keepward is a whole site: what it takes is the sum over server, transport, agent,
+// mover and the command that waits.
+type keepward struct {
+	bin         string
+	compression string
+
+	site      *site.Site
+	transport *site.Proc
+	repo      string
+	made      bool // the job
+	// Peaks of the last step by part, for the row of many files.
+	agentPeak, moverPeak int64
+}
+
+func (k *keepward) name() string {
+	if k.compression == "" {
+		return "keepward"
+	}
+	return "keepward, " + k.compression
+}
+func (k *keepward) repository() string { return k.repo }
+func (k *keepward) close() error       { return k.site.Close() }
+
+func (k *keepward) prepare(_ context.Context, dir string) (err error) {
+	if k.site, err = site.Start(k.bin, filepath.Join(dir, "site")); err != nil {
+		return err
+	}
+	if k.transport, err = k.site.AddTransport("store"); err != nil {
+		return err
+	}
+	if _, err = k.site.AddAgent("web1"); err != nil {
+		return err
+	}
+	k.repo, k.made = filepath.Join(dir, "repository"), false
+	_, err = k.site.Do("repository", "create", "main", "--transport", "store", "--path", k.repo)
+	return err
+}
+
+func (k *keepward) backup(ctx context.Context, src string) (usage, error) {
+	if !k.made {
+		args := []string{"job", "create", "bench", "--computer", "web1", "--include", src, "--repository", "main"}
+		if k.compression != "" {
+			args = append(args, "--compression", k.compression)
+		}
+		if _, err := k.site.Do(args...); err != nil {
+			return usage{}, err
+		}
+		k.made = true
+	}
+	return k.measured(ctx, "job", "run", "bench", "--wait", "--quiet")
+}
+
+func (k *keepward) restore(ctx context.Context, _, to string) (usage, error) {
+	return k.measured(ctx, "restore", "files", "--computer", "web1", "--point", "latest", "--to", to, "--wait", "--quiet")
+}
+
+// measured runs a command and adds what the site's processes took meanwhile.
+func (k *keepward) measured(ctx context.Context, args ...string) (usage, error) {
+	m := startMeter(k.pids)
+	began := time.Now()
+	cmd, err := command(ctx, "", []string{"KEEPWARD_CONFIG=" + k.site.ClientConfig()}, k.site.Bin, args...)
+	wall := time.Since(began)
+	all := m.stop()
+	k.agentPeak, k.moverPeak = 0, 0
+	for pid, u := range m.seen {
+		if pid == k.site.Procs()[2].Pid() {
+			k.agentPeak = u.peak
+		} else if pid != k.transport.Pid() && pid != k.site.Server.Pid() {
+			k.moverPeak = max(k.moverPeak, u.peak)
+		}
+	}
+	return usage{wall: wall, cpu: all.cpu + cmd.cpu, peak: all.peak + cmd.peak}, err
+}
+
+func (k *keepward) pids() []int {
+	var pids []int
+	for _, p := range k.site.Procs() {
+		if p.Alive() {
+			pids = append(pids, p.Pid())
+		}
+	}
+	for _, m := range site.Movers(k.transport) {
+		pids = append(pids, m.Pid)
+	}
+	return pids
+}

@@ -1,0 +1,98 @@
+package test
+
+import (
+	"io/fs"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"keepward/test/site"
+)
+
+// realBytes is how much of each real directory the main job takes: enough for tens
+// of thousands of files, little enough for a test. The demo takes more.
+const realBytes = 300 << 20
+
+// The main job: full, changes, incremental; both points restore bit for bit and
+// metadata for metadata, through the server and, with all processes stopped, from
+// the bare repository.
+func TestMainJob(t *testing.T) {
+	needRoot(t)
+	needPrograms(t, "rsync", "cp", "setfacl", "setfattr", "setcap")
+	f := newFleet(t, "web1")
+	src := filepath.Join(tempDir(t), "src")
+	f.must(site.CopyReal(src, realBytes, "/usr/share", "/usr/lib"))
+	f.must(zoo(filepath.Join(src, "zoo")))
+
+	f.createJob("docs", "web1", []string{filepath.Join(src, "usr/share"), filepath.Join(src, "usr/lib"), filepath.Join(src, "zoo")}, "--exclude", "*.pyc")
+	full := f.run("docs")
+	before := copyTree(t, src)
+
+	changes, err := site.Mutate(filepath.Join(src, "usr"), 0.01, 1)
+	f.must(err)
+	incremental := f.run("docs")
+
+	t.Run("incremental stores what changed", func(t *testing.T) {
+		a, b := full.GetProgress().GetCounters(), incremental.GetProgress().GetCounters()
+		t.Logf("full: %d files, %d bytes read, %d stored; incremental: %d files, %d bytes read, %d stored; changed %d bytes",
+			a.ReadFiles, a.ReadBytes, a.StoredBytes, b.ReadFiles, b.ReadBytes, b.StoredBytes, changes.Bytes)
+		// What changed, sealed, and the nodes of the index above it.
+		if limit := changes.Bytes + 16<<20; b.StoredBytes > limit {
+			t.Errorf("the incremental stored %d bytes for %d changed", b.StoredBytes, changes.Bytes)
+		}
+		if b.ReadBytes > changes.Bytes*11/10 {
+			t.Errorf("the incremental read %d bytes of files, %d changed", b.ReadBytes, changes.Bytes)
+		}
+		if b.StoredBytes*4 > a.StoredBytes {
+			t.Errorf("the incremental stored %d bytes, the full %d", b.StoredBytes, a.StoredBytes)
+		}
+	})
+
+	points, err := f.Points("web1")
+	f.must(err)
+	if len(points) != 2 {
+		t.Fatalf("%d points after two backups", len(points))
+	}
+	first, second := points[1].Id, points[0].Id
+	if points[0].Parent != first {
+		t.Errorf("the parent of the second point is %q, want %s", points[0].Parent, first)
+	}
+	t.Run("restore latest", func(t *testing.T) { restoredSame(t, src, f.restore("web1", "latest"), src) })
+	t.Run("restore the first", func(t *testing.T) { restoredSame(t, before, f.restore("web1", first), src) })
+
+	f.must(f.Close())
+	t.Run("extract with all stopped", func(t *testing.T) {
+		restoredSame(t, src, f.extract(second), src)
+		restoredSame(t, before, f.extract(first), src)
+	})
+}
+
+// restoredSame compares the trees that the job of TestMainJob takes.
+func restoredSame(t *testing.T, want, dir, src string) {
+	t.Helper()
+	got := below(dir, src)
+	for _, sub := range []string{"usr/share", "usr/lib"} {
+		same(t, filepath.Join(want, sub), filepath.Join(got, sub), "*.pyc")
+	}
+	same(t, filepath.Join(want, "zoo"), filepath.Join(got, "zoo"))
+	err := filepath.WalkDir(got, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(path, ".pyc") && !d.IsDir() {
+			t.Errorf("%s is excluded, and was restored", path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// copyTree keeps the state of a tree.
+func copyTree(t *testing.T, dir string) string {
+	t.Helper()
+	to := filepath.Join(tempDir(t), "copy")
+	if out, err := exec.Command("cp", "-a", dir, to).CombinedOutput(); err != nil {
+		t.Fatalf("copy %s: %v: %s", dir, err, out)
+	}
+	return to
+}
