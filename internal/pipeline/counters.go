@@ -1,0 +1,46 @@
+package pipeline
+
+import (
+	"sync/atomic"
+
+	keepwardv1 "keepward/api/keepward/v1"
+)
+
+// Counters are what a backup has done so far; the names are those of the schema. They may be
+// read while it runs.
+type Counters struct {
+	totalFiles, totalBytes     atomic.Int64
+	doneFiles, doneBytes       atomic.Int64
+	readFiles, readBytes       atomic.Int64
+	reusedFiles, reusedBytes   atomic.Int64
+	newFiles, changedFiles     atomic.Int64
+	deletedFiles               atomic.Int64
+	sentBytes                  atomic.Int64
+	chunks, duplicates         atomic.Int64
+	duplicateBytes             atomic.Int64
+	errors, warnings, excluded atomic.Int64
+
+	current atomic.Pointer[string]
+}
+
+// Proto is the counters as they stand.
+func (c *Counters) Proto() *keepwardv1.Counters {
+	return &keepwardv1.Counters{
+		TotalFiles: c.totalFiles.Load(), TotalBytes: c.totalBytes.Load(),
+		DoneFiles: c.doneFiles.Load(), DoneBytes: c.doneBytes.Load(),
+		ReadFiles: c.readFiles.Load(), ReadBytes: c.readBytes.Load(),
+		ReusedFiles: c.reusedFiles.Load(), ReusedBytes: c.reusedBytes.Load(),
+		NewFiles: c.newFiles.Load(), ChangedFiles: c.changedFiles.Load(), DeletedFiles: c.deletedFiles.Load(),
+		SentBytes: c.sentBytes.Load(),
+		Chunks:    c.chunks.Load(), DuplicateChunks: c.duplicates.Load(), DuplicateBytes: c.duplicateBytes.Load(),
+		Errors: c.errors.Load(), Warnings: c.warnings.Load(), ExcludedFiles: c.excluded.Load(),
+	}
+}
+
+// Current is the path in work, raw; empty before the first.
+func (c *Counters) Current() string {
+	if p := c.current.Load(); p != nil {
+		return *p
+	}
+	return ""
+}

@@ -1,0 +1,304 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"keepward/internal/repo/chunk"
+	"keepward/internal/repo/fileindex"
+	"keepward/internal/repo/seal"
+	"keepward/internal/source"
+)
+
+// minZeros is the shortest run of zeros that is an extent of its own: shorter ones compress
+// to nothing, and would cut the chunks around them short.
+const minZeros = 64 << 10
+
+func (w *worker) largeUnit(ctx context.Context, u *unit) {
+	it := &u.items[0]
+	defer it.g.pending.Done()
+	first := w.pool.hold(u.need)
+	f, err := it.dir.Open(it.name())
+	if err != nil {
+		w.pool.unhold(first)
+		w.lose(it, err)
+		return
+	}
+	defer f.Close()
+	if w.hooks.Opened != nil {
+		w.hooks.Opened(it.e.Path)
+	}
+	st, ok := w.look(it, f, time.Now())
+	if !ok {
+		w.pool.unhold(first)
+		return
+	}
+	w.largeFrom(ctx, it, f, &st, first)
+}
+
+// large reads a file of any size in content-defined chunks.
+func (w *worker) large(ctx context.Context, it *work, f source.File, st *source.Stat) {
+	first, err := w.pool.block(int(min(st.Size, maxBuffer)), func(j *job) { w.seal(ctx, j) })
+	if err != nil {
+		return // the whole backup has failed
+	}
+	w.largeFrom(ctx, it, f, st, first)
+}
+
+// largeFrom is large with the first buffer, which it gives back.
+func (w *worker) largeFrom(ctx context.Context, it *work, f source.File, st *source.Stat, first *hold) {
+	f.Readahead()
+	r := &largeReader{w: w, f: f, size: st.Size, hold: first}
+	r.extents.saver, r.extents.hasher = w.pool, w.hasher
+	defer func() { w.pool.unhold(r.hold) }()
+	n, err := r.read(ctx, sparse(st))
+	if err == nil {
+		err = r.extents.finish(ctx, it.e)
+	}
+	var fatal errStore
+	switch {
+	case errors.As(err, &fatal) || err != nil && ctx.Err() != nil:
+		w.pool.fail(err)
+		return
+	case err != nil:
+		w.lose(it, err)
+		return
+	}
+	if w.hooks.Read != nil {
+		w.hooks.Read(it.e.Path)
+	}
+	w.settle(it, f, st, n)
+}
+
+// errStore marks a failure that is the store's or the pool's, not the file's.
+type errStore struct{ error }
+
+func (e errStore) Unwrap() error { return e.error }
+
+// largeReader cuts one file into extents. Its window is the part of the file that lies in
+// hold and is not yet cut.
+type largeReader struct {
+	w       *worker
+	f       source.File
+	size    int64
+	hold    *hold
+	start   int   // of the window in hold
+	end     int   //
+	at      int64 // offset in the file of the window's start
+	extents extentList
+	zeros   bool // the extent before is one of zeros
+
+	// clear is the offset up to which no run of zeros begins; run is where the next begins,
+	// -1: none is known.
+	clear, run int64
+}
+
+// read answers how much of the file there was.
+func (r *largeReader) read(ctx context.Context, sparse bool) (int64, error) {
+	for at := int64(0); at < r.size; {
+		start, end := at, r.size
+		if sparse {
+			var err error
+			if start, end, err = r.f.NextData(at, r.size); err != nil {
+				start, end = r.size, r.size
+			}
+			if start > at {
+				if err := r.extents.add(ctx, fileindex.Extent{Kind: fileindex.Hole, Len: start - at}); err != nil {
+					return at, err
+				}
+			}
+		}
+		got, err := r.segment(ctx, start, end)
+		if err != nil || got < end {
+			return got, err
+		}
+		at = end
+	}
+	return r.size, nil
+}
+
+// segment cuts the bytes from start to end and answers how far the file went.
+func (r *largeReader) segment(ctx context.Context, start, end int64) (int64, error) {
+	r.at, r.clear, r.run, r.zeros = start, start, -1, false
+	r.start = r.end
+	for r.at < end {
+		if err := ctx.Err(); err != nil {
+			return r.at, err
+		}
+		if r.start == r.end {
+			if err := r.refill(ctx, end); err != nil {
+				return r.at, err
+			}
+			if r.start == r.end {
+				return r.at, nil // the file has become shorter
+			}
+		}
+		last := r.at+int64(r.end-r.start) >= end
+		n, err := r.cut(ctx, last)
+		if err != nil {
+			return r.at, err
+		}
+		if n == 0 {
+			before := r.end - r.start
+			if err := r.refill(ctx, end); err != nil {
+				return r.at, err
+			}
+			if r.end-r.start == before {
+				end = r.at + int64(before) // shorter: what is here is all
+			}
+		}
+	}
+	return r.at, nil
+}
+
+// cut takes one extent from the window's start. It answers 0 when more of the file is needed
+// to know where the extent ends; last: there is no more.
+func (r *largeReader) cut(ctx context.Context, last bool) (int, error) {
+	data := r.hold.buf[r.start:r.end]
+	r.findZeros(data, last)
+	limit := len(data)
+	if r.run >= 0 {
+		limit = int(r.run - r.at)
+	}
+	if limit == 0 || r.zeros && leadingZeros(data, r.at) > 0 {
+		n := leadingZeros(data, r.at)
+		r.zeros, r.run = true, -1
+		return n, r.pass(ctx, n, fileindex.Extent{Kind: fileindex.Zeros, Len: int64(n)})
+	}
+	n := r.w.chunker.Cut(data[:limit])
+	if n == len(data) && n < chunk.Max && !last {
+		return 0, nil
+	}
+	r.zeros = false
+	j := &job{kind: seal.KindData, h: r.w.hasher.Hash(seal.KindData, data[:n]), content: data[:n], hold: r.hold}
+	x := fileindex.Extent{Kind: fileindex.InChunk, H: j.h, Len: int64(n)}
+	r.hold.users.Add(1)
+	r.w.pool.offer(j)
+	return n, r.pass(ctx, n, x)
+}
+
+func (r *largeReader) pass(ctx context.Context, n int, x fileindex.Extent) error {
+	r.start += n
+	r.at += int64(n)
+	r.clear = max(r.clear, r.at)
+	return r.extents.add(ctx, x)
+}
+
+// findZeros looks for the next long run of zeros in the window, on blocks of the file.
+func (r *largeReader) findZeros(data []byte, last bool) {
+	if r.run >= 0 {
+		return
+	}
+	const block = int64(len(zeroBlock))
+	windowEnd := r.at + int64(len(data))
+	at := (r.clear + block - 1) / block * block
+	begin := int64(-1)
+	for at < windowEnd {
+		next := min(at+block, windowEnd)
+		if next-at < block && !last {
+			break
+		}
+		if !allZero(data[at-r.at : next-r.at]) {
+			begin = -1
+			r.clear = next
+		} else if begin < 0 {
+			begin = at
+		}
+		at = next
+		if begin >= 0 && at-begin >= minZeros {
+			r.run = begin
+			return
+		}
+	}
+}
+
+// leadingZeros is how many bytes of zeros stand at the start of data, in whole blocks of the
+// file or to the end of data.
+func leadingZeros(data []byte, at int64) int {
+	n := 0
+	for n < len(data) {
+		next := min(n+len(zeroBlock)-int((at+int64(n))%int64(len(zeroBlock))), len(data))
+		if !allZero(data[n:next]) {
+			break
+		}
+		n = next
+	}
+	return n
+}
+
+// refill reads on behind the window, which moves to another buffer when this one is full.
+func (r *largeReader) refill(ctx context.Context, end int64) error {
+	window := r.end - r.start
+	rest := end - r.at - int64(window)
+	if room := len(r.hold.buf) - r.end; room == 0 || r.start > 0 && int64(room) < rest {
+		next, err := r.w.pool.block(int(min(int64(window)+rest, maxBuffer)), func(j *job) { r.w.seal(ctx, j) })
+		if err != nil {
+			return errStore{err}
+		}
+		copy(next.buf, r.hold.buf[r.start:r.end])
+		r.w.pool.unhold(r.hold)
+		r.hold, r.start, r.end = next, 0, window
+	}
+	room := int(min(rest, int64(len(r.hold.buf)-r.end)))
+	n, err := r.f.ReadAt(r.hold.buf[r.end:r.end+room], r.at+int64(window))
+	r.end += n
+	r.w.count.readBytes.Add(int64(n))
+	return err
+}
+
+// extentList collects the extents of a file: in the entry, or in a content map when there are
+// too many.
+type extentList struct {
+	list   []fileindex.Extent
+	saver  fileindex.Saver
+	hasher *seal.Hasher
+	tree   *fileindex.Builder
+	offset int64 // where the last extent of list begins, in the file
+}
+
+// add appends an extent; holes and zeros that meet become one.
+func (l *extentList) add(ctx context.Context, x fileindex.Extent) error {
+	if n := len(l.list); n > 0 && l.list[n-1].Kind == x.Kind && (x.Kind == fileindex.Hole || x.Kind == fileindex.Zeros) {
+		l.list[n-1].Len += x.Len
+		return nil
+	}
+	l.list = append(l.list, x)
+	if l.tree == nil && len(l.list) <= fileindex.MaxExtents {
+		return nil
+	}
+	if l.tree == nil {
+		l.tree = fileindex.NewBuilder(seal.KindMap, l.hasher, l.saver)
+	}
+	return l.spill(ctx, 1)
+}
+
+// spill moves all extents but the last keep ones to the map.
+func (l *extentList) spill(ctx context.Context, keep int) error {
+	n := len(l.list) - keep
+	for _, x := range l.list[:n] {
+		if err := l.tree.AddExtent(ctx, l.offset, x); err != nil {
+			return errStore{err}
+		}
+		l.offset += x.Len
+	}
+	l.list = append(l.list[:0], l.list[n:]...)
+	return nil
+}
+
+// finish gives the entry its extents.
+func (l *extentList) finish(ctx context.Context, e *fileindex.Entry) error {
+	if l.tree == nil {
+		e.Extents = l.list
+		return nil
+	}
+	if err := l.spill(ctx, 0); err != nil {
+		return err
+	}
+	tree, err := l.tree.Finish(ctx)
+	if err != nil {
+		return errStore{err}
+	}
+	e.Map, e.Extents = tree, nil
+	return nil
+}

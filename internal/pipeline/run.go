@@ -1,0 +1,277 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"keepward/internal/errs"
+	"keepward/internal/repo/chunk"
+	"keepward/internal/repo/fileindex"
+	"keepward/internal/repo/point"
+	"keepward/internal/repo/seal"
+	"keepward/internal/source"
+)
+
+// Options are what one backup is told.
+type Options struct {
+	Attempt   point.Attempt
+	Keys      *seal.Keys
+	Selection source.Selection
+	// Parent names the point to compare with, Checkpoint the unfinished attempt to go on
+	// from; empty: none.
+	Parent, Checkpoint string
+	// Full reads everything, whatever the parent says.
+	Full        bool
+	Compression seal.Compression
+	// Version is the agent's, for the record.
+	Version string
+	// Counters are kept up to date while the backup runs; nil: not wanted.
+	Counters *Counters
+	// Event is told what happens to single files, one call at a time; nil: not wanted.
+	Event func(Event)
+	// Workers is how many goroutines read and seal; 0: by the processors there are.
+	Workers int
+	// CheckpointEvery and CheckpointBytes are after how much time, or how many bytes sent, a
+	// checkpoint is made; 0: 30 s and 1 GiB.
+	CheckpointEvery time.Duration
+	CheckpointBytes int64
+	// Clock is what time it is; nil: time.Now.
+	Clock func() time.Time
+	// Hooks are for tests.
+	Hooks Hooks
+}
+
+// Hooks are called by a worker between the steps of reading a file.
+type Hooks struct {
+	Opened func(path []byte) // it is open and has not been looked at
+	Read   func(path []byte) // all was read, and it has not been looked at again
+}
+
+// Result is a backup that was committed.
+type Result struct {
+	Body point.Body
+	Root fileindex.Root
+}
+
+const (
+	defaultCheckpointEvery = 30 * time.Second
+	defaultCheckpointBytes = 1 << 30
+)
+
+// run is one backup.
+type run struct {
+	opts    Options
+	store   Store
+	count   *Counters
+	reports *reports
+	pool    *pool
+	fetch   *fetcher
+	hasher  *seal.Hasher
+	mark    marker
+}
+
+// Run makes a restore point of what the selection takes and commits it. What goes wrong with
+// single files is told by events and leaves the point with errors; an error means that there
+// is no point.
+func Run(ctx context.Context, store Store, opts Options) (Result, error) {
+	if opts.Counters == nil {
+		opts.Counters = &Counters{}
+	}
+	if opts.Clock == nil {
+		opts.Clock = time.Now
+	}
+	if opts.Workers == 0 {
+		// Two more than processors, because a worker may wait for a disk.
+		opts.Workers = runtime.GOMAXPROCS(0) + 2
+	}
+	r := &run{
+		opts: opts, store: store, count: opts.Counters,
+		reports: &reports{to: opts.Event, count: opts.Counters},
+		pool:    newPool(store, opts.Counters, opts.Workers),
+		fetch:   &fetcher{store: store, keys: opts.Keys},
+		hasher:  opts.Keys.NewHasher(),
+	}
+	r.mark = newMarker(r)
+	defer r.fetch.close()
+	return r.do(ctx)
+}
+
+func (r *run) do(ctx context.Context) (Result, error) {
+	// Looking at the include paths comes first: a job that names nothing costs nothing.
+	begun := r.opts.Clock()
+	walker, err := source.NewWalker(r.opts.Selection, r.reports.problem)
+	if err != nil {
+		return Result{}, err
+	}
+	defer walker.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { r.pool.fail(context.Cause(ctx)) })
+	defer stop()
+
+	var workers errgroup.Group
+	if err := r.start(ctx, &workers); err != nil {
+		return Result{}, err
+	}
+	result, err := r.backup(ctx, walker, begun)
+	if err != nil {
+		r.pool.fail(err)
+	}
+	r.pool.end()
+	if werr := workers.Wait(); err == nil {
+		err = werr
+	}
+	return result, r.cause(err)
+}
+
+// cause is the failure that came first: what the others saw was only that everything stops.
+func (r *run) cause(err error) error {
+	if err == nil {
+		return nil
+	}
+	r.pool.mu.Lock()
+	defer r.pool.mu.Unlock()
+	if r.pool.err != nil {
+		err = r.pool.err
+	}
+	if errors.Is(err, context.Canceled) && errs.CodeOf(err) == "" {
+		return errs.New(errs.Cancelled, "backup.cancelled", "the backup was stopped: %w", err)
+	}
+	return err
+}
+
+// start starts the workers and those who ask the store.
+func (r *run) start(ctx context.Context, g *errgroup.Group) error {
+	sealers := make([]*seal.Sealer, r.opts.Workers)
+	for i := range sealers {
+		var err error
+		if sealers[i], err = seal.NewSealer(r.opts.Keys, r.opts.Compression); err != nil {
+			return err
+		}
+	}
+	chunker := chunk.New(r.opts.Keys.ChunkerKey)
+	for _, s := range sealers {
+		w := &worker{
+			pool: r.pool, reports: r.reports, count: r.count, chunker: chunker, keys: r.opts.Keys,
+			hasher: r.opts.Keys.NewHasher(), sealer: s, hooks: r.opts.Hooks,
+		}
+		g.Go(func() error { w.run(ctx); return nil })
+	}
+	for range askers {
+		g.Go(func() error { r.pool.ask(ctx); return nil })
+	}
+	return nil
+}
+
+// backup makes the trees and commits.
+func (r *run) backup(ctx context.Context, walker *source.Walker, begun time.Time) (Result, error) {
+	bases, err := r.bases(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	defer bases.paths.close()
+	defer bases.inodes.close()
+	r.count.totalFiles.Store(bases.files)
+	r.count.totalBytes.Store(bases.bytes)
+
+	var links linkTable
+	paths := &orderer{builder: fileindex.NewBuilder(seal.KindNode, r.hasher, r.pool), count: r.count}
+	paths.between = func(ctx context.Context) error { return r.mark.maybe(ctx, paths) }
+	err = r.pass(ctx, paths, &bases.paths, bases.some, begun, func(ctx context.Context, s *sequencer) error {
+		if err := s.walk(ctx, walker, &links); err != nil {
+			return err
+		}
+		return s.base.rest(ctx)
+	})
+	if err != nil {
+		return Result{}, err
+	}
+	r.count.deletedFiles.Store(bases.paths.gone)
+	inodes := &orderer{builder: fileindex.NewBuilder(seal.KindInode, r.opts.Keys.NewHasher(), r.pool), count: r.count, inodes: true}
+	err = r.pass(ctx, inodes, &bases.inodes, false, begun, func(ctx context.Context, s *sequencer) error {
+		if err := s.inodes(ctx, &links, r.reports.lost); err != nil {
+			return err
+		}
+		return s.finish(ctx)
+	})
+	if err != nil {
+		return Result{}, err
+	}
+	return r.commit(ctx, paths, inodes)
+}
+
+// pass runs a sequencer beside the orderer it feeds.
+func (r *run) pass(ctx context.Context, o *orderer, b *base, compared bool, begun time.Time, feed func(context.Context, *sequencer) error) error {
+	out := make(chan *group, window) // the window of entries under way
+	s := &sequencer{
+		pool: r.pool, count: r.count, hasher: r.opts.Keys.NewHasher(), owners: newOwners(),
+		base: b, compared: compared, begun: begun, out: out,
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		err := o.run(gctx, out)
+		if err != nil {
+			r.pool.fail(err)
+		}
+		return err
+	})
+	err := feed(gctx, s)
+	if err != nil {
+		r.pool.fail(err)
+		if s.unit != nil {
+			s.unit.complete()
+		}
+	}
+	close(out)
+	if oerr := g.Wait(); err == nil || errors.Is(err, context.Canceled) && oerr != nil {
+		err = oerr
+	}
+	return err
+}
+
+func (r *run) commit(ctx context.Context, paths, inodes *orderer) (Result, error) {
+	root := fileindex.Root{Include: r.opts.Selection.Include, OS: runtime.GOOS, Version: r.opts.Version}
+	var err error
+	if root.Paths, err = paths.builder.Finish(ctx); err != nil {
+		return Result{}, err
+	}
+	if root.Inodes, err = inodes.builder.Finish(ctx); err != nil {
+		return Result{}, err
+	}
+	body := point.Body{
+		Files: root.Paths.Entries, Bytes: paths.bytes + inodes.bytes, Errors: r.count.errors.Load(),
+		Options: fingerprint(&r.opts.Selection),
+	}
+	if body.Errors > 0 {
+		body.Completeness = point.WithErrors
+	}
+	draft, err := r.draft(ctx, point.Complete, &root, &body)
+	if err != nil {
+		return Result{}, err
+	}
+	if err := r.store.Commit(ctx, draft); err != nil {
+		return Result{}, fmt.Errorf("commit restore point %s: %w", r.opts.Attempt, err)
+	}
+	return Result{Body: body, Root: root}, nil
+}
+
+// draft saves the root, waits until all is with the store, and seals the body.
+func (r *run) draft(ctx context.Context, typ point.Type, root *fileindex.Root, body *point.Body) (point.Draft, error) {
+	var err error
+	if body.Root, err = root.Save(ctx, r.hasher, r.pool); err != nil {
+		return point.Draft{}, err
+	}
+	if err := r.pool.flush(); err != nil {
+		return point.Draft{}, err
+	}
+	sealed, err := point.SealBody(r.opts.Keys.ComputerKey, r.opts.Keys.RepositoryID, r.opts.Attempt, *body)
+	if err != nil {
+		return point.Draft{}, err
+	}
+	return point.Draft{Type: typ, RootID: body.Root.ID(), Body: sealed}, nil
+}

@@ -1,0 +1,254 @@
+package pipeline
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"keepward/internal/repo/fileindex"
+	"keepward/internal/repo/seal"
+	"keepward/internal/source"
+)
+
+const (
+	// smallFile is the size below which files share bundles.
+	smallFile = 256 << 10
+	// A bundle closes behind a name whose hash is 0 modulo bundleOdds once it holds
+	// bundleMin, and before it would pass bundleMax; so insertions move few borders.
+	bundleMin  = 256 << 10
+	bundleMax  = 1 << 20
+	bundleOdds = 8
+	// unitItems bounds the entries of a unit, so that tiny files are spread over workers too.
+	unitItems = 4096
+)
+
+// sequencer takes files in the order of the index, decides what has to be read, and hands
+// units to the workers and groups to the builder. It belongs to one goroutine.
+type sequencer struct {
+	pool   *pool
+	count  *Counters
+	hasher *seal.Hasher
+	owners *owners
+	base   *base
+	// compared: there is something to compare with, so that new and changed are counted.
+	compared bool
+	begun    time.Time // before the first file was statted
+	out      chan *group
+
+	group *group
+	unit  *unit
+	key   []byte
+}
+
+// add takes one file; st and state are what was seen, dir is where it lies (a directory:
+// itself).
+func (s *sequencer) add(ctx context.Context, path, key []byte, st *source.Stat, state fileindex.State, dir *source.Dir) error {
+	old, err := s.base.match(ctx, key)
+	if err != nil {
+		return err
+	}
+	if s.group == nil {
+		s.group = newGroup()
+	}
+	g := s.group
+	e := g.add(path)
+	switch {
+	case old != nil && unchanged(old, st, state):
+		s.reuse(e, old)
+		e.User, e.Group = s.owners.user(e.UID), s.owners.group(e.GID)
+	default:
+		fill(e, st)
+		e.User, e.Group = s.owners.user(e.UID), s.owners.group(e.GID)
+		e.State = state
+		if e.Type != fileindex.File {
+			e.State |= racy(st, s.begun)
+		}
+		s.novel(old)
+		if err := s.schedule(e, st, dir); err != nil {
+			return err
+		}
+	}
+	if g.full() {
+		return s.closeGroup(ctx)
+	}
+	return nil
+}
+
+// link takes one of several names of a file; what it is goes to the inode table.
+func (s *sequencer) link(ctx context.Context, path, key []byte, st *source.Stat) error {
+	old, err := s.base.match(ctx, key)
+	if err != nil {
+		return err
+	}
+	if s.group == nil {
+		s.group = newGroup()
+	}
+	e := s.group.add(path)
+	e.Type, e.Inode, e.Device = fileindex.Link, st.Inode, st.Device
+	if old == nil || old.Type != fileindex.Link || old.Inode != st.Inode || old.Device != st.Device {
+		s.novel(old)
+	}
+	if s.group.full() {
+		return s.closeGroup(ctx)
+	}
+	return nil
+}
+
+func (s *sequencer) novel(old *fileindex.Entry) {
+	switch {
+	case old != nil:
+		s.count.changedFiles.Add(1)
+	case s.compared:
+		s.count.newFiles.Add(1)
+	}
+}
+
+// reuse takes over an entry of the base with all it refers to.
+func (s *sequencer) reuse(e, old *fileindex.Entry) {
+	path := e.Path
+	*e = *old
+	e.Path = path
+	e.Extents = s.group.keepExtents(old.Extents)
+	if len(old.Xattrs) > 0 {
+		e.Xattrs = append([]fileindex.Xattr(nil), old.Xattrs...)
+	} else {
+		e.Xattrs = nil
+	}
+	s.group.reused++
+	if e.Type == fileindex.File {
+		s.group.reusedBytes += e.Size
+	}
+}
+
+// schedule puts an entry into a unit.
+func (s *sequencer) schedule(e *fileindex.Entry, st *source.Stat, dir *source.Dir) error {
+	s.group.pending.Add(1)
+	it := work{g: s.group, e: e, dir: dir}
+	if e.Type == fileindex.File && st.Size >= smallFile {
+		return s.pool.submit(&unit{items: []work{it}, large: true, need: int(min(st.Size, maxBuffer))})
+	}
+	size := 0
+	if e.Type == fileindex.File {
+		size = int(st.Size)
+	}
+	if s.unit != nil && s.unit.bytes+size > bundleMax {
+		if err := s.closeUnit(); err != nil {
+			return err
+		}
+	}
+	if s.unit == nil {
+		s.unit = &unit{items: make([]work, 0, 64)}
+	}
+	u := s.unit
+	u.items = append(u.items, it)
+	u.bytes += size
+	if e.Type == fileindex.File {
+		u.files++
+	}
+	if len(u.items) >= unitItems || u.bytes >= bundleMin && s.hasher.Border(it.name())%bundleOdds == 0 {
+		return s.closeUnit()
+	}
+	return nil
+}
+
+func (s *sequencer) closeUnit() error {
+	u := s.unit
+	s.unit = nil
+	if u == nil {
+		return nil
+	}
+	// Room for the header, and for one byte that shows whether the last file grows.
+	u.need = seal.BundleHeaderLen(u.files) + u.bytes + 1
+	return s.pool.submit(u)
+}
+
+// closeGroup hands the group to the builder. When the window is full the open unit goes out
+// first: what the builder waits for may be in it.
+func (s *sequencer) closeGroup(ctx context.Context) error {
+	g := s.group
+	s.group = nil
+	if g == nil {
+		return nil
+	}
+	last := string(g.entries[len(g.entries)-1].Path)
+	s.count.current.Store(&last)
+	select {
+	case s.out <- g:
+		return nil
+	default:
+	}
+	if err := s.closeUnit(); err != nil {
+		return err
+	}
+	select {
+	case s.out <- g:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// finish hands out all that is open.
+func (s *sequencer) finish(ctx context.Context) error {
+	if err := s.closeUnit(); err != nil {
+		return err
+	}
+	return s.closeGroup(ctx)
+}
+
+// walk takes all files of a walk.
+func (s *sequencer) walk(ctx context.Context, w *source.Walker, links *linkTable) error {
+	for {
+		it, err := w.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		s.key = append(s.key[:0], it.Path...)
+		for i, c := range s.key {
+			if c == '/' {
+				s.key[i] = 0
+			}
+		}
+		dir := it.Dir
+		if it.Self != nil {
+			dir = it.Self
+		}
+		if it.Stat.Links > 1 && it.Stat.Type != fileindex.Dir {
+			links.add(&it.Stat, it.Dir, it.Name())
+			err = s.link(ctx, it.Path, s.key, &it.Stat)
+		} else {
+			err = s.add(ctx, it.Path, s.key, &it.Stat, it.State, dir)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	s.count.excluded.Store(w.Excluded())
+	return s.finish(ctx)
+}
+
+// inodes takes all files that have several names.
+func (s *sequencer) inodes(ctx context.Context, links *linkTable, lost func(path []byte, err error)) error {
+	return links.each(func(names []linkName) error {
+		var st source.Stat
+		var err error
+		for i := range names {
+			n := &names[i]
+			if err = n.dir.Stat(n.name, &st); err != nil {
+				continue
+			}
+			if st.Inode != n.inode || st.Device != n.device {
+				err = errReplaced
+				continue
+			}
+			return s.add(ctx, n.path(), fileindex.InodeKey(n.device, n.inode), &st, 0, n.dir)
+		}
+		lost(bytes.Clone(names[0].path()), err)
+		return nil
+	})
+}

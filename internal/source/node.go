@@ -1,0 +1,215 @@
+package source
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"syscall"
+
+	"keepward/internal/repo/fileindex"
+)
+
+// node is a directory of a walk: what is known before it is listed, and then what the listing
+// found.
+type node struct {
+	dir    *Dir
+	branch *branch // include paths at or below it; nil: none
+	active bool    // it lies in what is included
+	device uint64  // of the file system to keep to
+	state  taskState
+
+	stat    Stat
+	flags   fileindex.State
+	statErr error // it is gone, or cannot be looked at
+	listErr error // it is there, but cannot be listed
+	l       *listing
+}
+
+// load lists the node and stats its files if they are few.
+func (w *Walker) load(n *node) (files int) {
+	fd, err := n.dir.acquire()
+	if err != nil {
+		n.unopened(err)
+		return 1
+	}
+	defer n.dir.release()
+	if n.statErr = n.dir.statOpen(fd, &n.stat); n.statErr != nil {
+		return 1
+	}
+	if n.branch != nil && n.branch.include {
+		n.device = n.stat.Device
+	}
+	if n.active && w.sel.OneFileSystem && n.stat.Device != n.device {
+		n.flags |= fileindex.Mountpoint
+		n.active = false
+		w.excluded.Add(1)
+	}
+	n.l = newListing()
+	switch {
+	case n.active:
+		n.listErr = w.listActive(n, fd)
+	case n.branch != nil:
+		if n.flags&fileindex.Mountpoint == 0 {
+			n.flags |= fileindex.Ancestor
+		}
+		for _, c := range n.branch.children {
+			n.l.addName(c.name, 0)
+		}
+	}
+	n.l.cut()
+	if len(n.l.batches) == 1 {
+		b := n.l.batches[0]
+		w.statAll(n, b, fd)
+		b.state = done
+		files = b.to
+	}
+	return files + 1
+}
+
+// unopened notes a directory that could not be opened: it may be gone, another kind of file
+// by now, or forbidden.
+func (n *node) unopened(err error) {
+	if n.dir.parent == nil {
+		n.statErr = err
+		return
+	}
+	if n.statErr = n.dir.parent.Stat([]byte(n.dir.name), &n.stat); n.statErr == nil && n.stat.Type == fileindex.Dir {
+		n.listErr = err
+	}
+}
+
+// listActive lists a directory that is taken with all in it but what the excludes name.
+func (w *Walker) listActive(n *node, fd int) error {
+	buf := w.direntBufs.Get().(*[]byte)
+	defer w.direntBufs.Put(buf)
+	if err := n.dir.list(fd, *buf, n.l); err != nil {
+		n.l.refs = n.l.refs[:0]
+		return err
+	}
+	if n.branch == nil || !n.branch.include {
+		if w.isTagged(n) {
+			n.flags |= fileindex.CacheTagged
+			w.excluded.Add(int64(n.l.keep(func(name []byte, r *nameRef) bool {
+				return string(name) == cacheTag || n.branch.child(name) != nil
+			})))
+		}
+	}
+	if len(w.match.rules) > 0 {
+		var path []byte
+		if w.match.needPath {
+			path = n.dir.Path()
+		}
+		w.excluded.Add(int64(n.l.keep(func(name []byte, r *nameRef) bool {
+			return n.branch.child(name) != nil || !w.excludes(n, path, name, r.typ)
+		})))
+	}
+	n.l.sort()
+	return nil
+}
+
+func (w *Walker) excludes(n *node, dir, name []byte, typ fileindex.Type) bool {
+	if !w.match.needPath {
+		dir = nil
+	}
+	path := name
+	if len(dir) > 0 {
+		path = append(append(bytes.Clone(dir), '/'), name...)
+	}
+	isDir := typ == fileindex.Dir
+	if typ == 0 {
+		var st Stat
+		isDir = n.dir.Stat(name, &st) == nil && st.Type == fileindex.Dir
+	}
+	return w.match.Excluded(path, isDir)
+}
+
+const (
+	cacheTag       = "CACHEDIR.TAG"
+	cacheSignature = "Signature: 8a477f597d28d172789f06886806bc55"
+)
+
+// isTagged tells whether the directory holds a valid cache tag (bford.info/cachedir).
+func (w *Walker) isTagged(n *node) bool {
+	if w.sel.IncludeCaches {
+		return false
+	}
+	found := false
+	for i := range n.l.refs {
+		if int(n.l.refs[i].length) == len(cacheTag) && string(n.l.name(i)) == cacheTag {
+			found = n.l.refs[i].typ != fileindex.Dir
+			break
+		}
+	}
+	if !found {
+		return false
+	}
+	var st Stat
+	if n.dir.Stat([]byte(cacheTag), &st) != nil || st.Type != fileindex.File {
+		return false
+	}
+	f, err := n.dir.Open([]byte(cacheTag))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	buf := make([]byte, len(cacheSignature))
+	k, err := f.ReadAt(buf, 0)
+	return err == nil && string(buf[:k]) == cacheSignature
+}
+
+// loadBatch stats a batch of a large directory.
+func (w *Walker) loadBatch(n *node, b *statBatch) {
+	fd, err := n.dir.acquire()
+	if err != nil {
+		b.stats = make([]Stat, b.to-b.from)
+		for i := b.from; i < b.to; i++ {
+			b.fail(i, err)
+		}
+		return
+	}
+	defer n.dir.release()
+	w.statAll(n, b, fd)
+}
+
+func (w *Walker) statAll(n *node, b *statBatch, fd int) {
+	b.stats = make([]Stat, b.to-b.from)
+	for i := b.from; i < b.to; i++ {
+		st := &b.stats[i-b.from]
+		if n.l.refs[i].typ != fileindex.Dir {
+			if err := n.dir.statListed(fd, n.l, i, st); err != nil {
+				b.fail(i, err)
+				continue
+			}
+			if st.Type != fileindex.Dir {
+				continue
+			}
+		}
+		// A directory is statted when it is open, so that what is listed is what was statted.
+		st.Type = fileindex.Dir
+		b.subs = append(b.subs, w.sub(n, n.l.name(i)))
+	}
+}
+
+// sub is the node of the directory called name in n.
+func (w *Walker) sub(n *node, name []byte) *node {
+	s := &node{dir: n.dir.child(name), branch: n.branch.child(name), active: n.active, device: n.device}
+	if s.branch != nil {
+		if s.active {
+			s.active = n.flags&fileindex.CacheTagged == 0 && !w.excludes(n, n.dir.Path(), name, fileindex.Dir)
+		}
+		s.active = s.active || s.branch.include
+	}
+	return s
+}
+
+func (b *statBatch) fail(i int, err error) {
+	if b.errs == nil {
+		b.errs = make([]error, b.to-b.from)
+	}
+	b.errs[i-b.from] = err
+}
+
+// gone tells whether an error means that the file is no longer there under its name.
+func gone(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ELOOP) || errors.Is(err, syscall.ESTALE)
+}

@@ -1,0 +1,190 @@
+//go:build !unix
+
+package source
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"keepward/internal/repo/fileindex"
+)
+
+// Dir is a directory of a walk, named by its path.
+type Dir struct {
+	parent *Dir
+	name   string
+}
+
+type dirCache struct{}
+
+func newDirCache() *dirCache { return &dirCache{} }
+
+func (c *dirCache) root() *Dir { return &Dir{} }
+
+func (c *dirCache) closeAll() {}
+
+func (d *Dir) child(name []byte) *Dir { return &Dir{parent: d, name: string(name)} }
+
+func (d *Dir) acquire() (int, error) { return 0, nil }
+
+func (d *Dir) release() {}
+
+// Path is the directory's path as Item.Path has it.
+func (d *Dir) Path() []byte {
+	if d == nil || d.parent == nil {
+		return nil
+	}
+	p := d.parent.Path()
+	if len(p) > 0 {
+		p = append(p, '/')
+	}
+	return append(p, d.name...)
+}
+
+// native is the path of name in d; a volume's root ends with a separator.
+func (d *Dir) native(name string) string {
+	p := string(d.Path())
+	if name != "" {
+		p = strings.TrimPrefix(p+"/"+name, "/")
+	}
+	if strings.HasSuffix(p, ":") {
+		p += "/"
+	}
+	return filepath.FromSlash(p)
+}
+
+func (d *Dir) statOpen(_ int, st *Stat) error {
+	if d.parent == nil {
+		// Above the volumes there is nothing to look at.
+		*st = Stat{Type: fileindex.Dir, Mode: 0o755, Links: 1}
+		return nil
+	}
+	return d.parent.Stat([]byte(d.name), st)
+}
+
+// Stat looks at name in d.
+func (d *Dir) Stat(name []byte, st *Stat) error {
+	fi, err := os.Lstat(d.native(string(name)))
+	if err != nil {
+		return err
+	}
+	fill(st, fi)
+	return nil
+}
+
+func fill(st *Stat, fi os.FileInfo) {
+	*st = Stat{Mode: uint32(fi.Mode().Perm()), Size: fi.Size(), Blocks: -1, MTime: fromTime(fi.ModTime()), Links: 1}
+	switch mode := fi.Mode(); {
+	case mode.IsRegular():
+		st.Type = fileindex.File
+	case mode.IsDir():
+		st.Type, st.Size = fileindex.Dir, 0
+	case mode&os.ModeSymlink != 0:
+		st.Type, st.Size = fileindex.Symlink, 0
+	case mode&os.ModeNamedPipe != 0:
+		st.Type = fileindex.FIFO
+	case mode&os.ModeSocket != 0:
+		st.Type = fileindex.Socket
+	case mode&os.ModeCharDevice != 0:
+		st.Type = fileindex.Char
+	default:
+		st.Type = fileindex.Block
+	}
+}
+
+func fromTime(t time.Time) fileindex.Time {
+	return fileindex.Time{Sec: t.Unix(), Nsec: uint32(t.Nanosecond())}
+}
+
+func (d *Dir) statListed(_ int, l *listing, i int, st *Stat) error { return d.Stat(l.name(i), st) }
+
+func (d *Dir) list(_ int, _ []byte, l *listing) error {
+	entries, err := os.ReadDir(d.native(""))
+	for _, e := range entries {
+		typ := fileindex.File
+		if e.IsDir() {
+			typ = fileindex.Dir
+		}
+		l.addName([]byte(e.Name()), typ)
+	}
+	return err
+}
+
+// Open opens the regular file called name in d for reading.
+func (d *Dir) Open(name []byte) (File, error) {
+	f, err := os.Open(d.native(string(name)))
+	return File{f: f}, err
+}
+
+// Readlink answers the target of the symlink called name in d.
+func (d *Dir) Readlink(name []byte) ([]byte, error) {
+	t, err := os.Readlink(d.native(string(name)))
+	return []byte(t), err
+}
+
+// Xattrs answers nothing: there are no extended attributes here.
+func (d *Dir) Xattrs([]byte) ([]fileindex.Xattr, error) { return nil, nil }
+
+// Flags answers 0: file flags are kept on Linux only.
+func (d *Dir) Flags() uint32 { return 0 }
+
+// File is an open regular file.
+type File struct{ f *os.File }
+
+// Close closes the file. It was only read from, so nothing can be lost.
+func (f File) Close() { _ = f.f.Close() }
+
+// Stat looks at the open file.
+func (f File) Stat(st *Stat) error {
+	fi, err := f.f.Stat()
+	if err != nil {
+		return err
+	}
+	fill(st, fi)
+	return nil
+}
+
+// ReadAt reads into p from offset on; it answers fewer bytes only at the file's end, and then
+// no error.
+func (f File) ReadAt(p []byte, offset int64) (int, error) {
+	n, err := f.f.ReadAt(p, offset)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return n, err
+}
+
+// ReadAll reads from the file's start into p and answers how much it got: all of p, or as much
+// as the file has.
+func (f File) ReadAll(p []byte, _ int) (int, error) { return f.ReadAt(p, 0) }
+
+// NextData answers the next run of bytes that are not a hole: all of the rest, since the
+// system does not tell.
+func (f File) NextData(offset, size int64) (start, end int64, err error) {
+	if offset >= size {
+		return 0, 0, io.EOF
+	}
+	return offset, size, nil
+}
+
+// Xattrs answers nothing: there are no extended attributes here.
+func (f File) Xattrs() ([]fileindex.Xattr, error) { return nil, nil }
+
+// Flags answers 0: file flags are kept on Linux only.
+func (f File) Flags() uint32 { return 0 }
+
+// Readahead does nothing here.
+func (f File) Readahead() {}
+
+const errNameTooLong = syscall.ENAMETOOLONG
+
+// toPath is an absolute path as Item.Path has it.
+func toPath(native string) []byte { return []byte(strings.TrimRight(filepath.ToSlash(native), "/")) }
+
+// fromNative turns the separators of a pattern into slashes; there is no escaping by \ here.
+func fromNative(pattern string) string { return filepath.ToSlash(pattern) }
