@@ -1,0 +1,235 @@
+// Package config says what a configuration must be: the rules that a repository and a job
+// keep, and their form as YAML. The API and the files are held to the same rules.
+//
+// It looks at values only: what exists is passed in, and nothing is applied here. All
+// functions may be called from any goroutine.
+package config
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/catalog"
+	"keepward/internal/errs"
+	"keepward/internal/job"
+	"keepward/internal/pki"
+	"keepward/internal/repo/seal"
+	"keepward/internal/schedule"
+	"keepward/internal/source"
+)
+
+// Site is what there is to refer to, by name.
+type Site struct {
+	Computers    []string
+	Repositories []string
+	Transports   []string
+}
+
+// Fault is one thing wrong with one field, named as in the schema: "files.include[1]".
+type Fault struct {
+	Field string
+	Err   *errs.Error
+}
+
+// Error joins faults into one error of the first one's kind; nil where there are none.
+func Error(faults []Fault) error {
+	if len(faults) == 0 {
+		return nil
+	}
+	first := faults[0].Err
+	if len(faults) == 1 {
+		return first
+	}
+	texts := make([]string, len(faults))
+	for i, f := range faults {
+		texts[i] = f.Err.Error()
+	}
+	e := errs.New(first.Kind, first.Code, "%s", strings.Join(texts, "; "))
+	if first.Hint != "" {
+		return e.WithHint("%s", first.Hint)
+	}
+	return e
+}
+
+type faults []Fault
+
+func (f *faults) add(field string, e *errs.Error) { *f = append(*f, Fault{Field: field, Err: e}) }
+
+func (f *faults) invalid(field, code, format string, args ...any) {
+	f.add(field, errs.New(errs.Invalid, code, format, args...))
+}
+
+// name checks the name of the thing itself.
+func (f *faults) name(thing, name string) {
+	if err := pki.CheckName(thing, name); err != nil {
+		e := errs.New(errs.Invalid, errs.CodeOf(err), "%w", err)
+		f.add("name", e.WithHint("%s", errs.HintOf(err)))
+	}
+}
+
+// reference checks that name is one of known.
+func (f *faults) reference(field, thing, name string, known []string) {
+	if !slices.Contains(known, name) {
+		f.add(field, catalog.NotFound(thing, name, known))
+	}
+}
+
+const (
+	streamsMost  = 1024
+	attemptsMost = 1000
+	intervalMost = 30 * 24 * time.Hour
+)
+
+// CompleteRepository fills in what a repository leaves to the defaults.
+func CompleteRepository(r *keepwardv1.Repository) {
+	if r.Streams == 0 {
+		r.Streams = job.DefaultStreams
+	}
+	if r.Writers == 0 {
+		r.Writers = job.DefaultWriters
+	}
+}
+
+// CheckRepository lists what is wrong with a repository that shall be made.
+func CheckRepository(r *keepwardv1.Repository, site Site) []Fault {
+	var f faults
+	f.name("repository", r.Name)
+	if r.Transport == "" {
+		f.invalid("transport", "repository.transport", "check repository %q: it needs a transport", r.Name)
+	} else {
+		f.reference("transport", "transport", r.Transport, site.Transports)
+	}
+	if !absolute(r.Path) {
+		f.invalid("path", "repository.path", "check repository %q: the path %q is not absolute", r.Name, r.Path)
+	}
+	f.limits(r)
+	return f
+}
+
+func (f *faults) limits(r *keepwardv1.Repository) {
+	if r.Streams < 1 || r.Streams > streamsMost {
+		f.invalid("streams", "repository.streams", "check repository %q: streams must be 1 to %d, not %d", r.Name, streamsMost, r.Streams)
+	}
+	if r.Writers < 1 || r.Writers > streamsMost {
+		f.invalid("writers", "repository.writers", "check repository %q: writers must be 1 to %d, not %d", r.Name, streamsMost, r.Writers)
+	}
+}
+
+// CheckLimits lists what is wrong with the limits of a repository that exists.
+func CheckLimits(r *keepwardv1.Repository) []Fault {
+	var f faults
+	f.limits(r)
+	return f
+}
+
+// CompleteJob fills in what a job leaves to the defaults.
+func CompleteJob(j *keepwardv1.Job) {
+	for _, d := range []struct {
+		field *string
+		value string
+	}{
+		{&j.Type, string(job.Backup)},
+		{&j.Mode, modeServer},
+		{&j.Compression, string(seal.CompressAuto)},
+		{&j.Missed, job.DefaultMissed},
+	} {
+		if *d.field == "" {
+			*d.field = d.value
+		}
+	}
+	if j.Files == nil {
+		j.Files = &keepwardv1.FileSelection{}
+	}
+}
+
+const (
+	modeServer = "server"
+	missedSkip = "skip"
+)
+
+// CheckJob lists what is wrong with a completed job.
+func CheckJob(j *keepwardv1.Job, site Site) []Fault {
+	var f faults
+	f.name("job", j.Name)
+	f.choice(j, "type", j.Type, string(job.Backup))
+	f.choice(j, "mode", j.Mode, modeServer)
+	f.choice(j, "missed", j.Missed, job.DefaultMissed, missedSkip)
+	f.computers(j, site)
+	if j.Repository == "" {
+		f.invalid("repository", "job.repository", "check job %q: it needs a repository", j.Name)
+	} else {
+		f.reference("repository", "repository", j.Repository, site.Repositories)
+	}
+	f.files(j)
+	if _, err := seal.ParseCompression(j.Compression); err != nil {
+		f.invalid("compression", "job.compression", "check job %q: %w", j.Name, err)
+	}
+	if j.Schedule != "" {
+		if _, err := schedule.Parse(j.Schedule, time.Local); err != nil {
+			f.add("schedule", errs.New(errs.Invalid, "job.schedule", "check job %q: %w", j.Name, err).
+				WithHint("for example: %s", strings.Join(schedule.Examples[:3], ", ")))
+		}
+	}
+	if j.Attempts < 0 || j.Attempts > attemptsMost {
+		f.invalid("attempts", "job.attempts", "check job %q: attempts must be 0 (default) to %d, not %d", j.Name, attemptsMost, j.Attempts)
+	}
+	if d := j.RestartInterval.AsDuration(); d < 0 || d > intervalMost {
+		f.invalid("restart_interval", "job.restart-interval", "check job %q: the restart interval must be 0 (default) to 30 days, not %s", j.Name, d)
+	}
+	return f
+}
+
+func (f *faults) choice(j *keepwardv1.Job, field, value string, allowed ...string) {
+	if slices.Contains(allowed, value) {
+		return
+	}
+	f.invalid(field, "job."+field, "check job %q: %s %q is unknown; there is %s", j.Name, field, value, strings.Join(allowed, ", "))
+}
+
+func (f *faults) computers(j *keepwardv1.Job, site Site) {
+	// Removing a computer may leave a job without any; such a job is kept, but cannot run.
+	if len(j.Computers) == 0 && !j.Disabled {
+		f.invalid("computers", "job.computers", "check job %q: it needs a computer, unless it is disabled", j.Name)
+	}
+	for i, c := range j.Computers {
+		field := fmt.Sprintf("computers[%d]", i)
+		if slices.Contains(j.Computers[:i], c) {
+			f.invalid(field, "job.computers", "check job %q: computer %s is named twice", j.Name, c)
+			continue
+		}
+		f.reference(field, "computer", c, site.Computers)
+	}
+}
+
+func (f *faults) files(j *keepwardv1.Job) {
+	if len(j.Files.GetInclude()) == 0 {
+		f.invalid("files.include", "job.include", "check job %q: it needs a path to include", j.Name)
+	}
+	for i, p := range j.Files.GetInclude() {
+		if !absolute(p) {
+			f.invalid(fmt.Sprintf("files.include[%d]", i), "job.include", "check job %q: the included path %q is not absolute", j.Name, p)
+		}
+	}
+	for i, g := range j.Files.GetExclude() {
+		if _, err := source.NewMatcher([]string{g}); err != nil {
+			f.invalid(fmt.Sprintf("files.exclude[%d]", i), "job.exclude", "check job %q: %w", j.Name, err)
+		}
+	}
+}
+
+// absolute tells whether p is an absolute path, on any system: the server does not know
+// what the other end runs.
+func absolute(p string) bool {
+	if strings.ContainsRune(p, 0) {
+		return false
+	}
+	if len(p) >= 3 && p[1] == ':' && (p[2] == '\\' || p[2] == '/') {
+		c := p[0] | 0x20
+		return c >= 'a' && c <= 'z'
+	}
+	return path.IsAbs(p) || strings.HasPrefix(p, `\\`)
+}

@@ -1,0 +1,99 @@
+package config
+
+import (
+	"slices"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/job"
+	"keepward/internal/repo/seal"
+)
+
+// The kinds of documents.
+const (
+	KindRepository = "repository"
+	KindJob        = "job"
+)
+
+// field is one field of a document: what it is called and where its value lies. Reading,
+// writing and comparing use the same rows, so none can forget one.
+type field struct {
+	name string
+	// value is *string, *bool, *int32, *[]string, **durationpb.Duration, or []field.
+	value any
+	// normal is the text that a field of type string takes when it is left out.
+	normal string
+}
+
+func repositoryFields(r *keepwardv1.Repository) []field {
+	return []field{
+		{name: "transport", value: &r.Transport},
+		{name: "path", value: &r.Path},
+		{name: "streams", value: &r.Streams},
+		{name: "writers", value: &r.Writers},
+	}
+}
+
+func jobFields(j *keepwardv1.Job) []field {
+	if j.Files == nil {
+		j.Files = &keepwardv1.FileSelection{}
+	}
+	return []field{
+		{name: "description", value: &j.Description},
+		{name: "type", value: &j.Type, normal: string(job.Backup)},
+		{name: "mode", value: &j.Mode, normal: modeServer},
+		{name: "computers", value: &j.Computers},
+		{name: "files", value: []field{
+			{name: "include", value: &j.Files.Include},
+			{name: "exclude", value: &j.Files.Exclude},
+			{name: "one_file_system", value: &j.Files.OneFileSystem},
+			{name: "include_caches", value: &j.Files.IncludeCaches},
+		}},
+		{name: "repository", value: &j.Repository},
+		{name: "schedule", value: &j.Schedule},
+		{name: "missed", value: &j.Missed, normal: job.DefaultMissed},
+		{name: "disabled", value: &j.Disabled},
+		{name: "compression", value: &j.Compression, normal: string(seal.CompressAuto)},
+		{name: "attempts", value: &j.Attempts},
+		{name: "restart_interval", value: &j.RestartInterval},
+	}
+}
+
+// changed names the leaves in which two rows of fields differ.
+func changed(a, b []field, prefix string) []string {
+	var out []string
+	for i := range a {
+		name := prefix + a[i].name
+		if group, ok := a[i].value.([]field); ok {
+			out = append(out, changed(group, b[i].value.([]field), name+".")...)
+		} else if !equal(a[i].value, b[i].value) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+func equal(a, b any) bool {
+	switch a := a.(type) {
+	case *string:
+		return *a == *b.(*string)
+	case *bool:
+		return *a == *b.(*bool)
+	case *int32:
+		return *a == *b.(*int32)
+	case *[]string:
+		return slices.Equal(*a, *b.(*[]string))
+	case **durationpb.Duration:
+		return (*a).AsDuration() == (*b.(**durationpb.Duration)).AsDuration()
+	}
+	return false
+}
+
+// ChangedJob names the fields in which two completed jobs differ.
+func ChangedJob(a, b *keepwardv1.Job) []string { return changed(jobFields(a), jobFields(b), "") }
+
+// ChangedRepository names the fields in which two completed repositories differ.
+func ChangedRepository(a, b *keepwardv1.Repository) []string {
+	return changed(repositoryFields(a), repositoryFields(b), "")
+}
