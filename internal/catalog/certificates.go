@@ -9,7 +9,7 @@ import (
 
 // Certificate is one that the server's authority gave out.
 type Certificate struct {
-	Serial  string // hex
+	Serial  string // decimal
 	Role    string
 	Name    string
 	DER     []byte

@@ -103,3 +103,12 @@ func mustChange(res sql.Result, missing func() error) error {
 	}
 	return nil
 }
+
+// RevokeJoinTokensOf makes all unused tokens for role and name worthless.
+func RevokeJoinTokensOf(ctx context.Context, tx *sql.Tx, role, name string) error {
+	_, err := tx.ExecContext(ctx, `UPDATE join_tokens SET revoked = 1 WHERE role = ? AND name = ? AND used = 0`, role, name)
+	if err != nil {
+		return fmt.Errorf("revoke join tokens of %s %s: %w", role, name, err)
+	}
+	return nil
+}

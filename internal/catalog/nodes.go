@@ -162,3 +162,20 @@ func orNearest[T any](ctx context.Context, q Queryer, v T, err error, thing, tab
 	}
 	return v, NotFound(thing, name, known)
 }
+
+// NoteSeen keeps when a node was last heard of.
+func NoteSeen(ctx context.Context, tx *sql.Tx, role, name string, seen time.Time) error {
+	table := "computers"
+	if role == "transport" {
+		table = "transports"
+	}
+	if _, err := tx.ExecContext(ctx, `UPDATE `+table+` SET last_seen = ? WHERE name = ?`, nanos(seen), name); err != nil {
+		return fmt.Errorf("note last contact of %s %s: %w", role, name, err)
+	}
+	return nil
+}
+
+// TransportNames lists the names of all transports.
+func TransportNames(ctx context.Context, q Queryer) ([]string, error) {
+	return names(ctx, q, "transports")
+}

@@ -43,7 +43,7 @@ CREATE TABLE join_tokens (
 -- Every certificate the authority gave out. A node is let in by a row here that is not
 -- revoked, and by nothing else.
 CREATE TABLE certificates (
-    serial  TEXT PRIMARY KEY, -- hex
+    serial  TEXT PRIMARY KEY, -- decimal
     role    TEXT NOT NULL,
     name    TEXT NOT NULL,
     der     BLOB NOT NULL,
