@@ -104,20 +104,6 @@ func (a *fakeAgent) connect(t *testing.T, o *keepwardv1.StartBackupRequest, chan
 	return c, err
 }
 
-// end tells the server that the agent gave the attempt up.
-func (a *fakeAgent) end(t *testing.T, o *keepwardv1.StartBackupRequest) {
-	t.Helper()
-	_, err := a.server.ReportEnd(t.Context(), connect.NewRequest(&keepwardv1.ReportEndRequest{
-		Attempt: o.GetOrder().GetAttempt(),
-		End: &keepwardv1.AttemptEnd{Outcome: "failed", Failure: &keepwardv1.Failure{
-			Kind: "internal", Code: "test.end", Message: "the test gave up", Part: "agent",
-		}},
-	}))
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // credentials are those of a role, stolen from its data directory.
 func credentials(t *testing.T, dataDir string) wire.Credentials {
 	t.Helper()

@@ -2,11 +2,13 @@ package test
 
 import (
 	"io/fs"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"keepward/internal/treegen"
 	"keepward/test/site"
 )
 
@@ -23,13 +25,19 @@ func TestMainJob(t *testing.T) {
 	f := newFleet(t, "web1")
 	src := filepath.Join(tempDir(t), "src")
 	f.must(site.CopyReal(src, realBytes, "/usr/share", "/usr/lib"))
-	f.must(zoo(filepath.Join(src, "zoo")))
+	zoo := filepath.Join(src, "zoo")
+	f.must(os.Mkdir(zoo, 0o755))
+	missing, err := treegen.Zoo(zoo)
+	f.must(err)
+	if len(missing) > 0 {
+		t.Logf("this file system has no %s", strings.Join(missing, ", "))
+	}
 
-	f.createJob("docs", "web1", []string{filepath.Join(src, "usr/share"), filepath.Join(src, "usr/lib"), filepath.Join(src, "zoo")}, "--exclude", "*.pyc")
+	f.createJob("docs", "web1", []string{filepath.Join(src, "usr/share"), filepath.Join(src, "usr/lib"), zoo}, "--exclude", "*.pyc")
 	full := f.run("docs")
-	before := copyTree(t, src)
+	before := copyTree(t, filepath.Join(src, "usr"))
 
-	changes, err := site.Mutate(filepath.Join(src, "usr"), 0.01, 1)
+	changes, err := treegen.Mutate(filepath.Join(src, "usr"), 0.01, 1)
 	f.must(err)
 	incremental := f.run("docs")
 
@@ -58,25 +66,31 @@ func TestMainJob(t *testing.T) {
 	if points[0].Parent != first {
 		t.Errorf("the parent of the second point is %q, want %s", points[0].Parent, first)
 	}
-	t.Run("restore latest", func(t *testing.T) { restoredSame(t, src, f.restore("web1", "latest"), src) })
+	t.Run("restore latest", func(t *testing.T) { restoredSame(t, filepath.Join(src, "usr"), f.restore("web1", "latest"), src) })
 	t.Run("restore the first", func(t *testing.T) { restoredSame(t, before, f.restore("web1", first), src) })
 
 	f.must(f.Close())
 	t.Run("extract with all stopped", func(t *testing.T) {
-		restoredSame(t, src, f.extract(second), src)
+		restoredSame(t, filepath.Join(src, "usr"), f.extract(second), src)
 		restoredSame(t, before, f.extract(first), src)
 	})
 }
 
-// restoredSame compares the trees that the job of TestMainJob takes.
-func restoredSame(t *testing.T, want, dir, src string) {
+// restoredSame compares what the job of TestMainJob takes with a restore in dir; usr is the
+// state of the real files. The zoo never changes.
+func restoredSame(t *testing.T, usr, dir, src string) {
 	t.Helper()
 	got := below(dir, src)
-	for _, sub := range []string{"usr/share", "usr/lib"} {
-		same(t, filepath.Join(want, sub), filepath.Join(got, sub), "*.pyc")
+	for _, sub := range []string{"share", "lib"} {
+		same(t, filepath.Join(usr, sub), filepath.Join(got, "usr", sub), "*.pyc")
 	}
-	same(t, filepath.Join(want, "zoo"), filepath.Join(got, "zoo"))
-	err := filepath.WalkDir(got, func(path string, d fs.DirEntry, err error) error {
+	treeSame(t, filepath.Join(src, "zoo"), filepath.Join(got, "zoo"))
+	// rsync has a limit where paths have none.
+	diff, err := site.RsyncDiff(filepath.Join(src, "zoo"), filepath.Join(got, "zoo"), "/deep")
+	if err != nil || diff != "" {
+		t.Errorf("rsync finds differences in the zoo: %v\n%s", err, firstLines(diff))
+	}
+	err = filepath.WalkDir(filepath.Join(got, "usr"), func(path string, d fs.DirEntry, err error) error {
 		if err == nil && strings.HasSuffix(path, ".pyc") && !d.IsDir() {
 			t.Errorf("%s is excluded, and was restored", path)
 		}

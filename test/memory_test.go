@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"keepward/internal/treegen"
+	"keepward/test/site"
 )
 
 // memoryLimit is what the agent and the mover may each take, for any number of files.
@@ -27,6 +28,13 @@ func manySmallFiles(t *testing.T, n int) {
 	src := filepath.Join(tempDir(t), "src")
 	f.must(treegen.Small(src, n))
 	f.createJob("docs", "web1", []string{src})
+	meter := site.StartMeter(func() []int {
+		pids := []int{f.agent["web1"].Pid()}
+		for _, m := range site.Movers(f.store) {
+			pids = append(pids, m.Pid)
+		}
+		return pids
+	})
 	for _, run := range []string{"full", "unchanged"} {
 		s := f.run("docs")
 		c := s.GetProgress().GetCounters()
@@ -38,11 +46,19 @@ func manySmallFiles(t *testing.T, n int) {
 		}
 	}
 	same(t, src, below(f.restore("web1", "latest"), src))
-	f.must(f.Close())
-	_, agent := f.agent["web1"].Usage()
-	_, store := f.store.Usage()
-	t.Logf("%d files: peak memory of the agent %d MiB, of the transport %d MiB", n, agent>>20, store>>20)
-	if agent > memoryLimit {
-		t.Errorf("the agent took %d MiB, at most %d", agent>>20, memoryLimit>>20)
+	var agent, mover int64
+	for pid, u := range meter.Stop() {
+		if pid == f.agent["web1"].Pid() {
+			agent = u.Peak
+		} else {
+			mover = max(mover, u.Peak)
+		}
+	}
+	t.Logf("%d files: peak memory of the agent %d MiB, of a mover %d MiB", n, agent>>20, mover>>20)
+	if agent > memoryLimit || mover > memoryLimit {
+		t.Errorf("the agent took %d MiB, a mover %d MiB; at most %d each", agent>>20, mover>>20, memoryLimit>>20)
+	}
+	if mover == 0 {
+		t.Error("no mover was measured")
 	}
 }

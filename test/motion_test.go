@@ -1,11 +1,14 @@
 package test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sync/errgroup"
 
 	"keepward/test/site"
 )
@@ -104,24 +107,19 @@ func churn(t *testing.T, dir string) (stop func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	quit, ended := make(chan struct{}), make(chan error, 1)
-	go func() { // ends by quit; stop waits for it
-		for i := 0; ; i++ {
-			select {
-			case <-quit:
-				ended <- nil
-				return
-			default:
-			}
+	ctx, cancel := context.WithCancel(t.Context())
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		for i := 0; ctx.Err() == nil; i++ {
 			if err := disturb(files[i%len(files)], i); err != nil && !os.IsNotExist(err) {
-				ended <- err
-				return
+				return err
 			}
 		}
-	}()
+		return nil
+	})
 	return func() {
-		close(quit)
-		if err := <-ended; err != nil {
+		cancel()
+		if err := g.Wait(); err != nil {
 			t.Error(err)
 		}
 	}

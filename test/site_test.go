@@ -9,6 +9,7 @@ import (
 	"time"
 
 	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/treegen"
 	"keepward/test/site"
 )
 
@@ -77,7 +78,7 @@ func tempDir(t *testing.T) string {
 			t.Logf("kept: %s", dir)
 			return
 		}
-		if err := os.RemoveAll(dir); err != nil {
+		if err := treegen.Remove(dir); err != nil {
 			t.Errorf("remove %s: %v", dir, err)
 		}
 	})

@@ -3,73 +3,24 @@ package main
 import (
 	"context"
 	"fmt"
-	"io/fs"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
-
-	"keepward/test/site"
 )
 
-// Files larger than this are left out of the tree of small files.
-const smallFile = 1 << 20
-
-type treeSize struct {
-	files int
-	bytes int64
-}
-
-// buildTree copies this machine's own files until there are enough. From the second
-// copy on every file gets bytes of its own, so that no program finds whole copies.
-func buildTree(dir string, files int, bytes int64) (treeSize, error) {
-	goroot, err := exec.Command("go", "env", "GOROOT").Output()
-	if err != nil {
-		return treeSize{}, fmt.Errorf("go env GOROOT: %w", err)
+// sources are the real trees that the tree of small files is made from.
+func sources() []string {
+	dirs := []string{"/usr/share", "/usr/lib", "/usr/include"}
+	if out, err := exec.Command("go", "env", "GOROOT").Output(); err == nil {
+		dirs = append([]string{strings.TrimSpace(string(out))}, dirs...)
 	}
-	from := []string{strings.TrimSpace(string(goroot)), "/usr/share", "/usr/lib", "/usr/include"}
-	var made treeSize
-	for copied := 0; made.files < files && made.bytes < bytes; copied++ {
-		r := rand.New(rand.NewPCG(uint64(copied), 7))
-		before := made
-		for _, root := range from {
-			err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-				if err != nil || !d.Type().IsRegular() || made.files >= files || made.bytes >= bytes {
-					return nil // what cannot be read is not part of the tree
-				}
-				info, err := d.Info()
-				if err != nil || info.Size() > smallFile {
-					return nil
-				}
-				b, err := os.ReadFile(path)
-				if err != nil {
-					return nil
-				}
-				if copied > 0 {
-					b = append(site.Noise(r, 16), b...)
-				}
-				to := filepath.Join(dir, fmt.Sprintf("copy%d", copied), path)
-				if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-					return err
-				}
-				made.files++
-				made.bytes += int64(len(b))
-				return os.WriteFile(to, b, info.Mode().Perm())
-			})
-			if err != nil {
-				return made, err
-			}
-		}
-		if made == before {
-			return made, fmt.Errorf("no files to copy below %v", from)
-		}
-	}
-	return made, nil
+	return slices.DeleteFunc(dirs, func(dir string) bool { _, err := os.Stat(dir); return err != nil })
 }
 
 const (

@@ -14,10 +14,11 @@ type keepward struct {
 	bin         string
 	compression string
 
-	site      *site.Site
-	transport *site.Proc
-	repo      string
-	made      bool // the job
+	site             *site.Site
+	transport, agent *site.Proc
+
+	repo string
+	made bool // the job
 	// Peaks of the last step by part, for the row of many files.
 	agentPeak, moverPeak int64
 }
@@ -38,7 +39,7 @@ func (k *keepward) prepare(_ context.Context, dir string) (err error) {
 	if k.transport, err = k.site.AddTransport("store"); err != nil {
 		return err
 	}
-	if _, err = k.site.AddAgent("web1"); err != nil {
+	if k.agent, err = k.site.AddAgent("web1"); err != nil {
 		return err
 	}
 	k.repo, k.made = filepath.Join(dir, "repository"), false
@@ -66,20 +67,23 @@ func (k *keepward) restore(ctx context.Context, _, to string) (usage, error) {
 
 // measured runs a command and adds what the site's processes took meanwhile.
 func (k *keepward) measured(ctx context.Context, args ...string) (usage, error) {
-	m := startMeter(k.pids)
+	m := site.StartMeter(k.pids)
 	began := time.Now()
-	cmd, err := command(ctx, "", []string{"KEEPWARD_CONFIG=" + k.site.ClientConfig()}, k.site.Bin, args...)
-	wall := time.Since(began)
-	all := m.stop()
+	all, err := command(ctx, "", []string{"KEEPWARD_CONFIG=" + k.site.ClientConfig()}, k.site.Bin, args...)
+	all.wall = time.Since(began)
 	k.agentPeak, k.moverPeak = 0, 0
-	for pid, u := range m.seen {
-		if pid == k.site.Procs()[2].Pid() {
-			k.agentPeak = u.peak
-		} else if pid != k.transport.Pid() && pid != k.site.Server.Pid() {
-			k.moverPeak = max(k.moverPeak, u.peak)
+	for pid, u := range m.Stop() {
+		all.cpu += u.CPU
+		all.peak += u.Peak
+		switch pid {
+		case k.agent.Pid():
+			k.agentPeak = u.Peak
+		case k.transport.Pid(), k.site.Server.Pid():
+		default:
+			k.moverPeak = max(k.moverPeak, u.Peak)
 		}
 	}
-	return usage{wall: wall, cpu: all.cpu + cmd.cpu, peak: all.peak + cmd.peak}, err
+	return all, err
 }
 
 func (k *keepward) pids() []int {

@@ -14,7 +14,6 @@ import (
 	"syscall"
 
 	"keepward/internal/treegen"
-	"keepward/test/site"
 )
 
 type options struct {
@@ -94,11 +93,11 @@ func engines(o options) []engine {
 func smallFiles(ctx context.Context, o options, root string, rep *report) error {
 	src := filepath.Join(root, "source")
 	fmt.Println("build the tree of small files")
-	made, err := buildTree(src, o.files, o.bytes)
+	made, err := treegen.Bench(src, treegen.BenchOptions{From: sources(), Files: o.files, Bytes: o.bytes, Seed: 1})
 	if err != nil {
 		return err
 	}
-	rep.files, rep.bytes = made.files, made.bytes
+	rep.files, rep.bytes = made.Files, made.Bytes
 	list := engines(o)
 	for round := range o.rounds {
 		// Every round measures the floors too: they share the machine's mood.
@@ -132,7 +131,7 @@ func oneRound(ctx context.Context, order []engine, src, root string, round uint6
 			}
 		}
 	}
-	if _, err := site.Mutate(src, 0.01, 100+round); err != nil {
+	if _, err := treegen.Mutate(src, 0.01, 100+round); err != nil {
 		return err
 	}
 	for _, e := range order {

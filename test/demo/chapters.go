@@ -10,6 +10,7 @@ import (
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/treecmp"
+	"keepward/internal/treegen"
 	"keepward/test/site"
 )
 
@@ -19,11 +20,12 @@ const mostOfOne = 500 << 20
 
 type demo struct {
 	dir, src string
+	zoo      string // one of every kind of file
 	count    int
 	bytes    int64
 	site     *site.Site
 	before   string // the state at the first backup
-	changes  site.Changes
+	changes  treegen.Mutation
 	points   []*keepwardv1.Point
 	rows     []row
 }
@@ -89,7 +91,7 @@ func (d *demo) enrol(bin string) error {
 		{"computer", "list"},
 		{"repository", "create", "main", "--transport", "store1", "--path", repository},
 		{"repository", "recovery-key", "main", "--out", d.keyFile()},
-		{"job", "create", "docs", "--computer", "web1", "--include", d.src, "--exclude", excluded, "--repository", "main"},
+		{"job", "create", "docs", "--computer", "web1", "--include", d.src, "--include", d.zoo, "--exclude", excluded, "--repository", "main"},
 	} {
 		if _, _, err := d.do(args...); err != nil {
 			return err
@@ -128,7 +130,7 @@ func (d *demo) change() error {
 	if out, err := exec.Command("cp", "-a", d.src, d.before).CombinedOutput(); err != nil {
 		return fmt.Errorf("copy %s: %w: %s", d.src, err, out)
 	}
-	c, err := site.Mutate(d.src, 0.01, 1)
+	c, err := treegen.Mutate(d.src, 0.01, 1)
 	d.changes = c
 	d.say("%d changed, %d deleted, %d renamed, %d added", len(c.Changed), len(c.Deleted), len(c.Renamed), len(c.Added))
 	return err
@@ -163,7 +165,7 @@ func (d *demo) look() error {
 		return err
 	}
 	for _, f := range d.changes.Changed {
-		if !strings.HasSuffix(f, ".pyc") && !strings.Contains(r.Stdout, f) {
+		if !strings.HasSuffix(f, ".pyc") && !strings.Contains(r.Stdout, filepath.Join(d.src, f)) {
 			return fmt.Errorf("the difference does not show %s", f)
 		}
 	}
@@ -183,10 +185,10 @@ func (d *demo) restore() error {
 			return err
 		}
 		d.rows = append(d.rows, row{what: p.what, took: took, moved: d.bytes, note: "equal"})
-		if err := d.compare(p.want, filepath.Join(to, d.src)); err != nil {
+		if err := d.compare(p.want, to); err != nil {
 			return err
 		}
-		if err := os.RemoveAll(to); err != nil {
+		if err := treegen.Remove(to); err != nil {
 			return err
 		}
 	}
@@ -204,24 +206,29 @@ func (d *demo) extract() error {
 		return err
 	}
 	d.rows = append(d.rows, row{what: "extract without a server", took: took, moved: d.bytes, note: "equal"})
-	return d.compare(d.src, filepath.Join(to, d.src))
+	return d.compare(d.src, to)
 }
 
-// compare fails unless both trees are the same, apart from what the job excludes.
-func (d *demo) compare(want, got string) error {
-	shown := 0
-	res, err := treecmp.Each(want, got, treecmp.Options{Ignore: []string{excluded}, IgnoreOwner: os.Geteuid() != 0}, func(line string) {
-		if shown++; shown <= 10 {
-			d.say("differs: %s", line)
+// compare fails unless a restore in dir is what want and the zoo are, apart from what the
+// job excludes.
+func (d *demo) compare(want, dir string) error {
+	var sum treecmp.Result
+	for from, to := range map[string]string{want: filepath.Join(dir, d.src), d.zoo: filepath.Join(dir, d.zoo)} {
+		res, err := treecmp.Each(from, to, treecmp.Options{Ignore: []string{excluded}, IgnoreOwner: os.Geteuid() != 0}, func(line string) {
+			if sum.Differences++; sum.Differences <= 10 {
+				d.say("differs: %s", line)
+			}
+		})
+		if err != nil {
+			return err
 		}
-	})
-	if err != nil {
-		return err
+		sum.Entries += res.Entries
+		sum.Bytes += res.Bytes
 	}
-	if res.Differences > 0 {
-		return fmt.Errorf("%d differences between %s and %s", res.Differences, want, got)
+	if sum.Differences > 0 {
+		return fmt.Errorf("%d differences between the source and what was restored to %s", sum.Differences, dir)
 	}
-	d.say("compared %d entries, %d MiB: no difference", res.Entries, res.Bytes>>20)
+	d.say("compared %d entries, %d MiB: no difference", sum.Entries, sum.Bytes>>20)
 	return nil
 }
 

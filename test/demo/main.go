@@ -10,8 +10,10 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 
+	"keepward/internal/treegen"
 	"keepward/test/site"
 )
 
@@ -30,7 +32,7 @@ func run(bin string, files int) (err error) {
 	if err != nil {
 		return err
 	}
-	d := &demo{dir: dir, src: filepath.Join(dir, "source")}
+	d := &demo{dir: dir, src: filepath.Join(dir, "source"), zoo: filepath.Join(dir, "zoo")}
 	defer func() { err = errors.Join(err, d.cleanUp()) }()
 
 	// An interrupt must clean up too: it ends the command that runs, and with it the demo.
@@ -61,10 +63,10 @@ func (d *demo) cleanUp() error {
 	if d.site != nil {
 		err = d.site.Close()
 	}
-	return errors.Join(err, os.RemoveAll(d.dir))
+	return errors.Join(err, treegen.Remove(d.dir))
 }
 
-// copies is how the tree is made: Go's own tree and parts of /usr, again and again.
+// data makes the tree: Go's own tree and parts of /usr, again and again.
 func (d *demo) data(files int) error {
 	d.title("A tree of at least %d files, from Go's own and /usr", files)
 	for n := 0; d.count < files; n++ {
@@ -84,10 +86,18 @@ func (d *demo) data(files int) error {
 		d.count = len(list)
 	}
 	size, err := site.Size(d.src)
+	if err != nil {
+		return err
+	}
 	d.bytes = size
 	d.say("%d files, %d MiB", d.count, size>>20)
-	if os.Geteuid() != 0 {
-		d.say("not root: owners, device nodes and file capabilities are not part of this demo")
+	if err := os.Mkdir(d.zoo, 0o755); err != nil {
+		return err
+	}
+	missing, err := treegen.Zoo(d.zoo)
+	d.say("and one of every kind: devices, sockets, sparse files, ACLs, capabilities, odd names, endless paths")
+	if len(missing) > 0 {
+		d.say("left out, since this user or file system cannot have it: %s", strings.Join(missing, ", "))
 	}
 	return err
 }

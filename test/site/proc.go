@@ -183,14 +183,6 @@ func (p *Proc) Pid() int {
 	return p.cmd.Process.Pid
 }
 
-// Usage is the CPU time and the peak memory of the process last started; it must have ended.
-func (p *Proc) Usage() (cpu time.Duration, peak int64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	state := p.cmd.ProcessState
-	return state.UserTime() + state.SystemTime(), state.SysUsage().(*syscall.Rusage).Maxrss << 10
-}
-
 // Log is all that the process has said.
 func (p *Proc) Log() string {
 	b, _ := os.ReadFile(p.log) // no log yet is an empty log

@@ -2,7 +2,6 @@ package site
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
@@ -10,8 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
 // CopyReal copies real directories below dst, each under its own name, until about
@@ -61,83 +58,15 @@ func Size(dir string) (total int64, err error) {
 	return total, err
 }
 
-// Files are the regular files below dir, without hard links, in byte order.
+// Files are the regular files below dir, in byte order.
 func Files(dir string) (files []string, err error) {
 	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.Type().IsRegular() && Links(path) == 1 {
+		if err == nil && d.Type().IsRegular() {
 			files = append(files, path)
 		}
 		return err
 	})
 	return files, err
-}
-
-// Changes is what Mutate did, by full path.
-type Changes struct {
-	Changed, Deleted, Renamed, Added []string
-	// Bytes of the files that must be read to see the changes: changed, new and renamed ones.
-	Bytes int64
-}
-
-// Mutate changes a share of the files below dir (at least one), deletes and renames
-// a fifth as many, and adds some. Equal seeds do the same to equal trees.
-func Mutate(dir string, share float64, seed uint64) (Changes, error) {
-	files, err := Files(dir)
-	if err != nil {
-		return Changes{}, err
-	}
-	r := rand.New(rand.NewPCG(seed, 0))
-	r.Shuffle(len(files), func(i, j int) { files[i], files[j] = files[j], files[i] })
-	n := max(1, int(float64(len(files))*share))
-	few := max(1, n/5)
-	if len(files) < n+2*few {
-		return Changes{}, fmt.Errorf("%s has %d files, too few to change", dir, len(files))
-	}
-	var c Changes
-	c.Changed, c.Deleted = files[:n], files[n:n+few]
-	var errs []error
-	for _, f := range c.Changed {
-		errs = append(errs, rewrite(f, r))
-	}
-	for _, f := range c.Deleted {
-		errs = append(errs, os.Remove(f))
-	}
-	for _, f := range files[n+few : n+2*few] {
-		c.Renamed = append(c.Renamed, f+".renamed")
-		errs = append(errs, os.Rename(f, f+".renamed"))
-	}
-	for i := range few {
-		f := filepath.Join(filepath.Dir(files[i]), fmt.Sprintf("added-%d-%d", seed, i))
-		c.Added = append(c.Added, f)
-		errs = append(errs, os.WriteFile(f, Noise(r, 4096), 0o640))
-	}
-	for _, list := range [][]string{c.Changed, c.Renamed, c.Added} {
-		for _, f := range list {
-			info, err := os.Lstat(f)
-			if err != nil {
-				errs = append(errs, err)
-				continue
-			}
-			c.Bytes += info.Size()
-		}
-	}
-	return c, errors.Join(errs...)
-}
-
-// rewrite overwrites a piece in the middle of a file, or appends to a short one. It
-// keeps mode and owner.
-func rewrite(path string, r *rand.Rand) error {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteAt(Noise(r, 100), info.Size()/2)
-	return err
 }
 
 // Noise is bytes that do not compress.
@@ -191,13 +120,4 @@ func RsyncDiff(a, b string, excludes ...string) (string, error) {
 		return "", fmt.Errorf("rsync %s %s: %w: %s", a, b, err, stderr.Bytes())
 	}
 	return strings.TrimSpace(stdout.String()), nil
-}
-
-// Links is the number of names of a file; 0 if it is gone.
-func Links(path string) uint64 {
-	var st unix.Stat_t
-	if unix.Lstat(path, &st) != nil {
-		return 0
-	}
-	return uint64(st.Nlink)
 }
