@@ -11,8 +11,7 @@ import (
 
 // Event is something worth reporting about one file.
 type Event struct {
-	// Level is warning or error; an error means that the point lacks something.
-	Level string
+	Level source.Level
 	// Code is stable: file.unreadable, file.changed, file.vanished, file.shrank,
 	// dir.unreadable, xattr.failed, include.missing, include.resolved.
 	Code string
@@ -20,12 +19,6 @@ type Event struct {
 	// Path is as fileindex.Entry has it.
 	Path []byte
 }
-
-// Levels of an Event.
-const (
-	LevelWarning = "warning"
-	LevelError   = "error"
-)
 
 // reports hands events on, one at a time.
 type reports struct {
@@ -35,9 +28,10 @@ type reports struct {
 }
 
 func (r *reports) event(e Event) {
-	if e.Level == LevelError {
+	switch e.Level {
+	case source.Error:
 		r.count.errors.Add(1)
-	} else {
+	case source.Warning:
 		r.count.warnings.Add(1)
 	}
 	if r.to == nil {
@@ -49,20 +43,16 @@ func (r *reports) event(e Event) {
 }
 
 func (r *reports) problem(p source.Problem) {
-	level := LevelError
-	if p.Warning {
-		level = LevelWarning
-	}
-	r.event(Event{Level: level, Code: p.Code, Text: p.Err.Error(), Path: p.Path})
+	r.event(Event{Level: p.Level, Code: p.Code, Text: p.Err.Error(), Path: p.Path})
 }
 
 // lost reports a file that has no entry in the point.
 func (r *reports) lost(path []byte, err error) {
 	if isGone(err) {
-		r.event(Event{Level: LevelWarning, Code: "file.vanished", Text: "it was gone before it could be read", Path: path})
+		r.event(Event{Level: source.Warning, Code: "file.vanished", Text: "it was gone before it could be read", Path: path})
 		return
 	}
-	r.event(Event{Level: LevelError, Code: "file.unreadable", Text: err.Error() + "; the file is not in this restore point", Path: path})
+	r.event(Event{Level: source.Error, Code: "file.unreadable", Text: err.Error() + "; the file is not in this restore point", Path: path})
 }
 
 // isGone tells whether an error means that the file is no longer there under its name.

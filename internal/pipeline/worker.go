@@ -256,7 +256,7 @@ func (w *worker) look(it *work, f source.File, now time.Time) (source.Stat, bool
 	it.e.Flags = f.Flags()
 	xs, err := f.Xattrs()
 	if err != nil {
-		w.reports.event(Event{Level: LevelWarning, Code: "xattr.failed", Text: err.Error(), Path: it.e.Path})
+		w.reports.event(Event{Level: source.Warning, Code: "xattr.failed", Text: err.Error(), Path: it.e.Path})
 	}
 	it.e.Xattrs = xs
 	return st, true
@@ -273,10 +273,10 @@ func (w *worker) settle(it *work, f source.File, before *source.Stat, n int64) {
 	it.e.State |= fileindex.Racy
 	if n < before.Size {
 		it.e.Size = n
-		w.reports.event(Event{Level: LevelWarning, Code: "file.shrank", Text: "it became shorter while it was read; it is stored as far as it went", Path: it.e.Path})
+		w.reports.event(Event{Level: source.Warning, Code: "file.shrank", Text: "it became shorter while it was read; it is stored as far as it went", Path: it.e.Path})
 		return
 	}
-	w.reports.event(Event{Level: LevelWarning, Code: "file.changed", Text: "it changed while it was read; what is stored may never have stood in it like that", Path: it.e.Path})
+	w.reports.event(Event{Level: source.Warning, Code: "file.changed", Text: "it changed while it was read; what is stored may never have stood in it like that", Path: it.e.Path})
 }
 
 // lose reports an entry that cannot be in the point.
@@ -300,7 +300,7 @@ func (w *worker) plain(it *work) {
 		}
 	}
 	if it.e.Xattrs, err = it.dir.Xattrs(name); err != nil && !isGone(err) {
-		w.reports.event(Event{Level: LevelWarning, Code: "xattr.failed", Text: err.Error(), Path: it.e.Path})
+		w.reports.event(Event{Level: source.Warning, Code: "xattr.failed", Text: err.Error(), Path: it.e.Path})
 	}
 }
 

@@ -24,7 +24,6 @@ type nameRef struct {
 	offset uint32
 	length uint16
 	typ    fileindex.Type // Dir; 0: not known; else no directory
-	twig   bool           // on the way to an include path
 }
 
 // batchSize is how many files are statted as one piece of work: enough to make handing it

@@ -54,10 +54,19 @@ func nameStart(path []byte) int {
 	return 0
 }
 
-// Problem is something that a walk could not do and went on.
+// Level is how bad a Problem is.
+type Level string
+
+// The levels: worth knowing; the point is whole all the same; the point lacks something.
+const (
+	Info    Level = "info"
+	Warning Level = "warning"
+	Error   Level = "error"
+)
+
+// Problem is something that a walk met and went on.
 type Problem struct {
-	// Warning: the point is whole all the same.
-	Warning bool
+	Level Level
 	// Code is file.unreadable, file.vanished, dir.unreadable, include.missing or include.resolved.
 	Code string
 	Path []byte

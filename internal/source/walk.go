@@ -88,11 +88,11 @@ func (w *Walker) plan() error {
 			err = w.exists(toPath(real))
 		}
 		if err != nil {
-			w.report(Problem{Warning: true, Code: "include.missing", Path: toPath(path), Err: err})
+			w.report(Problem{Level: Warning, Code: "include.missing", Path: toPath(path), Err: err})
 			continue
 		}
 		if real != path {
-			w.report(Problem{Warning: true, Code: "include.resolved", Path: toPath(path),
+			w.report(Problem{Level: Info, Code: "include.resolved", Path: toPath(path),
 				Err: errs.New(errs.Invalid, "include.resolved", "a directory above it is a symlink: %s is taken", real)})
 		}
 		w.top.add(toPath(real))
@@ -238,10 +238,10 @@ func (w *Walker) one(ctx context.Context, f *frame, b *statBatch) (*Item, error)
 // lost reports a file that was listed and cannot be looked at.
 func (w *Walker) lost(err error) {
 	if gone(err) {
-		w.report(Problem{Warning: true, Code: "file.vanished", Path: w.path, Err: err})
+		w.report(Problem{Level: Warning, Code: "file.vanished", Path: w.path, Err: err})
 		return
 	}
-	w.report(Problem{Code: "file.unreadable", Path: w.path, Err: err})
+	w.report(Problem{Level: Error, Code: "file.unreadable", Path: w.path, Err: err})
 }
 
 func (w *Walker) yieldDir(n *node, parent *Dir) *Item {
@@ -252,7 +252,7 @@ func (w *Walker) yieldDir(n *node, parent *Dir) *Item {
 	}
 	w.item.Self = n.dir
 	if n.listErr != nil {
-		w.report(Problem{Code: "dir.unreadable", Path: w.path, Err: n.listErr})
+		w.report(Problem{Level: Error, Code: "dir.unreadable", Path: w.path, Err: n.listErr})
 	}
 	if n.l != nil {
 		w.frames = append(w.frames, frame{n: n, path: len(w.path)})

@@ -1,0 +1,42 @@
+// Package agent is the role that runs on a protected computer: it takes a task from the
+// backup server, drives source, pipeline and restore, and reports.
+//
+// It decides neither when nor where, and nothing can be started at it but by the server over
+// the link. One Agent serves any number of attempts at once; its methods may be called by
+// several goroutines.
+package agent
+
+import (
+	"log/slog"
+	"math"
+	"os"
+	"runtime/debug"
+)
+
+// Config is what an agent is started with.
+type Config struct {
+	// DataDir holds the agent's certificate and the ends not yet acknowledged.
+	DataDir string
+	// Server is the host and port of the backup server; empty: the one joined.
+	Server string
+	// JoinToken is needed at the first start only.
+	JoinToken string
+	// Name is the computer's name; empty: that of the certificate, or of the host.
+	Name string
+	// Version is what the agent calls itself.
+	Version string
+	Logger  *slog.Logger
+	// Ready, where it is set, is called once the agent has joined and begins to keep its link up.
+	Ready func()
+}
+
+// memoryLimit is where the collector begins to work harder: what an agent needs at most
+// (buffers 48 MiB, the window of entries, the parent's nodes) and as much again.
+const memoryLimit = 192 << 20
+
+// limitMemory sets the soft limit of the process, unless somebody has set one.
+func limitMemory() {
+	if os.Getenv("GOMEMLIMIT") == "" && debug.SetMemoryLimit(-1) == math.MaxInt64 {
+		debug.SetMemoryLimit(memoryLimit)
+	}
+}

@@ -1,0 +1,176 @@
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"os"
+	"runtime"
+	"sync"
+
+	"connectrpc.com/connect"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/api/keepward/v1/keepwardv1connect"
+	"keepward/internal/errs"
+	"keepward/internal/node"
+	"keepward/internal/wire"
+)
+
+// Run serves until ctx is done. What runs then is stopped, its end is kept and told to the
+// server at the next start.
+func Run(ctx context.Context, cfg Config) error {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	limitMemory()
+	n, err := node.Open(ctx, node.Config{
+		Role: wire.RoleAgent, Name: cfg.Name, DataDir: cfg.DataDir, Server: cfg.Server,
+		JoinToken: cfg.JoinToken, Logger: cfg.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	a := &agent{cfg: cfg, log: cfg.Logger, node: n, reports: n.Reporter(), ctx: ctx, running: make(map[string]*attempt)}
+	a.endLost()
+	if cfg.Ready != nil {
+		cfg.Ready()
+	}
+	err = n.Run(ctx, node.Service{Handler: a.handler(), Info: a.info, Attempts: a.attempts, Drop: a.drop})
+	a.wait()
+	if cerr := n.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+// agent is a running agent.
+type agent struct {
+	cfg     Config
+	log     *slog.Logger
+	node    term
+	reports reporter
+	creds   wire.Credentials
+	ctx     context.Context // of Run: attempts end with it
+
+	work sync.WaitGroup
+
+	mu      sync.Mutex
+	closed  bool
+	running map[string]*attempt
+}
+
+// term is what the agent needs of its node beside reporting.
+type term interface {
+	CheckTerm(term uint64) error
+	Credentials() wire.Credentials
+}
+
+// reporter keeps reports until the server has them.
+type reporter interface {
+	Begin(id, task string) error
+	Progress(id string, p *keepwardv1.Progress)
+	Events(id string, events ...*keepwardv1.Event)
+	End(id string, end *keepwardv1.AttemptEnd) error
+	Unfinished() []*keepwardv1.AttemptState
+}
+
+// attempt is one try of a task.
+type attempt struct {
+	task string
+	stop context.CancelCauseFunc
+}
+
+// errStopped is why an attempt ends that the server told to stop.
+var errStopped = errs.New(errs.Cancelled, "attempt.stopped", "the server told the attempt to stop")
+
+func (a *agent) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle(keepwardv1connect.NewAgentServiceHandler(&service{a}, connect.WithInterceptors(wire.Errors())))
+	return mux
+}
+
+func (a *agent) info() *keepwardv1.NodeInfo {
+	host, err := os.Hostname()
+	if err != nil {
+		host = ""
+	}
+	return &keepwardv1.NodeInfo{Version: a.cfg.Version, Os: runtime.GOOS, Arch: runtime.GOARCH, Hostname: host}
+}
+
+func (a *agent) attempts() []*keepwardv1.AttemptState {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var out []*keepwardv1.AttemptState
+	for id, at := range a.running {
+		out = append(out, &keepwardv1.AttemptState{Attempt: id, Task: at.task})
+	}
+	return out
+}
+
+func (a *agent) drop(id string) { a.stop(id, errStopped) }
+
+// stop stops an attempt if it runs.
+func (a *agent) stop(id string, why error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if at := a.running[id]; at != nil {
+		at.stop(why)
+	}
+}
+
+// endLost ends what an earlier process began and took down with it.
+func (a *agent) endLost() {
+	lost := errs.New(errs.Unavailable, "agent.restarted", "the agent's process ended while the attempt ran")
+	for _, s := range a.reports.Unfinished() {
+		a.end(s.GetAttempt(), &keepwardv1.AttemptEnd{Outcome: outcomeFailed, Failure: wire.ToFailure(lost, partAgent)})
+	}
+}
+
+func (a *agent) end(id string, end *keepwardv1.AttemptEnd) {
+	if err := a.reports.End(id, end); err != nil {
+		a.log.Error("the end of an attempt could not be kept", "attempt", id, "error", err)
+	}
+}
+
+// wait returns when no attempt runs any more; none begins after it.
+func (a *agent) wait() {
+	a.mu.Lock()
+	a.closed = true
+	a.mu.Unlock()
+	a.work.Wait()
+}
+
+// begin runs an attempt beside the caller. To begin one again that runs is harmless.
+func (a *agent) begin(order *keepwardv1.Order, run func(context.Context) *keepwardv1.AttemptEnd) error {
+	if err := a.node.CheckTerm(order.GetTerm()); err != nil {
+		return err
+	}
+	id := order.GetAttempt()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.closed {
+		return errs.New(errs.Unavailable, "agent.stopping", "begin attempt %s: the agent is shutting down", id)
+	}
+	if a.running[id] != nil {
+		return nil
+	}
+	if err := a.reports.Begin(id, order.GetTask()); err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancelCause(a.ctx)
+	a.running[id] = &attempt{task: order.GetTask(), stop: stop}
+	a.log.Info("attempt begins", "attempt", id, "task", order.GetTask(), "session", order.GetSession())
+	a.work.Go(func() {
+		defer stop(nil)
+		end := run(ctx)
+		// The end is durable before the attempt is no longer among the running ones, so that
+		// no heartbeat finds it in neither place.
+		a.end(id, end)
+		a.log.Info("attempt ended", "attempt", id, "outcome", end.GetOutcome(), "failure", end.GetFailure().GetMessage())
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		delete(a.running, id)
+	})
+	return nil
+}

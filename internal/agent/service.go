@@ -1,0 +1,96 @@
+package agent
+
+import (
+	"context"
+
+	"connectrpc.com/connect"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/errs"
+	"keepward/internal/pipeline"
+	"keepward/internal/repo/point"
+	"keepward/internal/repo/seal"
+	"keepward/internal/restore"
+	"keepward/internal/source"
+	"keepward/internal/wire"
+)
+
+// service is what the server calls. The link has proved that it is the server.
+type service struct{ a *agent }
+
+func (s *service) StartBackup(_ context.Context, req *connect.Request[keepwardv1.StartBackupRequest]) (*connect.Response[keepwardv1.StartBackupResponse], error) {
+	m := req.Msg
+	opts, err := backupOptions(m)
+	if err != nil {
+		return nil, err
+	}
+	opts.Version = s.a.cfg.Version
+	err = s.a.begin(m.GetOrder(), func(ctx context.Context) *keepwardv1.AttemptEnd {
+		return s.a.backup(ctx, m, opts)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(&keepwardv1.StartBackupResponse{}), nil
+}
+
+// backupOptions checks an order before anything begins.
+func backupOptions(m *keepwardv1.StartBackupRequest) (pipeline.Options, error) {
+	var o pipeline.Options
+	var err error
+	if o.Attempt, err = point.ParseAttempt(m.GetOrder().GetAttempt()); err != nil {
+		return o, err
+	}
+	if o.Keys, err = wire.KeysFromProto(m.GetKeys()); err != nil {
+		return o, err
+	}
+	if o.Compression, err = seal.ParseCompression(m.GetCompression()); err != nil {
+		return o, err
+	}
+	f := m.GetFiles()
+	o.Selection = source.Selection{
+		Include: f.GetInclude(), Exclude: f.GetExclude(),
+		OneFileSystem: f.GetOneFileSystem(), IncludeCaches: f.GetIncludeCaches(),
+	}
+	if _, err := source.NewMatcher(o.Selection.Exclude); err != nil {
+		return o, err
+	}
+	o.Parent, o.Checkpoint, o.Full = m.GetParent(), m.GetCheckpoint(), m.GetFull()
+	return o, nil
+}
+
+func (s *service) StartRestore(_ context.Context, req *connect.Request[keepwardv1.StartRestoreRequest]) (*connect.Response[keepwardv1.StartRestoreResponse], error) {
+	m := req.Msg
+	keys, err := wire.KeysFromProto(m.GetKeys())
+	if err != nil {
+		return nil, err
+	}
+	overwrite, err := restore.ParseOverwrite(m.GetOverwrite())
+	if err != nil {
+		return nil, err
+	}
+	opts := restore.Options{
+		Keys: keys, Point: m.GetPoint(), Paths: m.GetPaths(), To: string(m.GetTo()), Strip: m.GetStrip(),
+		Overwrite: overwrite, DeleteExtra: m.GetDeleteExtra(), DryRun: m.GetDryRun(),
+	}
+	err = s.a.begin(m.GetOrder(), func(ctx context.Context) *keepwardv1.AttemptEnd {
+		return s.a.restore(ctx, m, opts)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(&keepwardv1.StartRestoreResponse{}), nil
+}
+
+func (s *service) StopAttempt(_ context.Context, req *connect.Request[keepwardv1.StopAttemptRequest]) (*connect.Response[keepwardv1.StopAttemptResponse], error) {
+	m := req.Msg
+	if err := s.a.node.CheckTerm(m.GetOrder().GetTerm()); err != nil {
+		return nil, err
+	}
+	why := errStopped
+	if m.GetReason() != "" {
+		why = errs.New(errs.Cancelled, "attempt.stopped", "stopped: %s", m.GetReason())
+	}
+	s.a.stop(m.GetOrder().GetAttempt(), why)
+	return connect.NewResponse(&keepwardv1.StopAttemptResponse{}), nil
+}

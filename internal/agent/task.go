@@ -1,0 +1,162 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/errs"
+	"keepward/internal/pipeline"
+	"keepward/internal/restore"
+	"keepward/internal/wire"
+)
+
+// Words of an AttemptEnd.
+const (
+	outcomeDone    = "done"
+	outcomeFailed  = "failed"
+	outcomeAborted = "aborted"
+	partAgent      = "agent"
+)
+
+const (
+	// dialFor bounds how long a mover is dialled at the start: as long as it waits.
+	dialFor = 60 * time.Second
+	// progressEvery is the rate of progress reports.
+	progressEvery = 500 * time.Millisecond
+)
+
+func (a *agent) backup(ctx context.Context, m *keepwardv1.StartBackupRequest, opts pipeline.Options) *keepwardv1.AttemptEnd {
+	id := m.GetOrder().GetAttempt()
+	count := &pipeline.Counters{}
+	opts.Counters = count
+	opts.Event = func(e pipeline.Event) {
+		a.event(id, string(e.Level), e.Code, e.Text, e.Path)
+	}
+	var result pipeline.Result
+	err := a.connected(ctx, id, m.GetMover(), func(ctx context.Context, client *wire.DataClient) error {
+		return a.watched(ctx, id, "transfer", func() (*keepwardv1.Counters, string) { return count.Proto(), count.Current() }, func() error {
+			var err error
+			result, err = pipeline.Run(ctx, client, opts)
+			return err
+		})
+	})
+	end := ended(ctx, err, count.Proto())
+	if err == nil {
+		end.Committed = true
+		end.Point = &keepwardv1.PointSummary{
+			Id: id, Completeness: result.Body.Completeness.String(), Counters: end.GetCounters(),
+		}
+	}
+	return end
+}
+
+func (a *agent) restore(ctx context.Context, m *keepwardv1.StartRestoreRequest, opts restore.Options) *keepwardv1.AttemptEnd {
+	id := m.GetOrder().GetAttempt()
+	count := &restore.Counters{}
+	opts.Counters = count
+	opts.Event = func(e restore.Event) { a.event(id, e.Level, e.Code, e.Text, e.Path) }
+	var at current
+	opts.Current = at.set
+	err := a.connected(ctx, id, m.GetMover(), func(ctx context.Context, client *wire.DataClient) error {
+		opts.Store = client
+		return a.watched(ctx, id, "restore", func() (*keepwardv1.Counters, string) { return restoreCounters(count), at.get() }, func() error {
+			_, err := restore.Run(ctx, opts)
+			return err
+		})
+	})
+	return ended(ctx, err, restoreCounters(count))
+}
+
+// connected calls fn with a connection to the mover, and ends the connection in order when
+// all went well.
+func (a *agent) connected(ctx context.Context, id string, mover *keepwardv1.MoverEndpoint, fn func(context.Context, *wire.DataClient) error) error {
+	dialCtx, cancel := context.WithTimeout(ctx, dialFor)
+	defer cancel()
+	client, err := wire.DialData(dialCtx, wire.DialConfig{
+		Credentials: a.node.Credentials(), Endpoint: mover, Attempt: id, Logger: a.log,
+		Connected: func(c wire.Arrival) {
+			text := "the agent dialled the mover at " + c.Address
+			if c.Local {
+				text = "the agent reached the mover on its own host"
+			}
+			if c.Again {
+				text += ", again after the connection was lost"
+			}
+			a.event(id, "info", "data.connected", text, nil)
+		},
+	})
+	if err != nil {
+		return err
+	}
+	err = fn(ctx, client)
+	if cerr := client.Close(); err == nil && cerr != nil {
+		a.log.Warn("the data connection did not end in order", "attempt", id, "error", cerr)
+	}
+	return err
+}
+
+// watched reports progress while fn runs.
+func (a *agent) watched(ctx context.Context, id, phase string, counters func() (*keepwardv1.Counters, string), fn func() error) error {
+	report := func() {
+		c, current := counters()
+		usage(c)
+		a.reports.Progress(id, &keepwardv1.Progress{Phase: phase, Counters: c, Current: display(current)})
+	}
+	watch, stop := context.WithCancel(ctx)
+	gone := make(chan struct{})
+	a.work.Go(func() {
+		defer close(gone)
+		tick := time.NewTicker(progressEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-watch.Done():
+				return
+			case <-tick.C:
+				report()
+			}
+		}
+	})
+	err := fn()
+	stop()
+	<-gone
+	report()
+	return err
+}
+
+func (a *agent) event(id, level, code, text string, path []byte) {
+	a.reports.Events(id, &keepwardv1.Event{Level: level, Part: partAgent, Code: code, Text: text, Path: path})
+}
+
+// ended makes the report of how it ended.
+func ended(ctx context.Context, err error, c *keepwardv1.Counters) *keepwardv1.AttemptEnd {
+	usage(c)
+	end := &keepwardv1.AttemptEnd{Outcome: outcomeDone, Counters: c}
+	if err == nil {
+		return end
+	}
+	end.Outcome = outcomeFailed
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+		if errs.CodeOf(err) == errStopped.Code {
+			end.Outcome = outcomeAborted
+		} else if errors.Is(err, context.Canceled) {
+			err = errs.New(errs.Unavailable, "agent.stopping", "the agent was shut down while the attempt ran")
+		}
+	}
+	end.Failure = wire.ToFailure(err, partAgent)
+	return end
+}
+
+// display makes a raw path fit to be shown: control characters and what is not UTF-8 are
+// escaped.
+func display(path string) string {
+	if path == "" {
+		return ""
+	}
+	q := strconv.Quote("/" + path)
+	return q[1 : len(q)-1]
+}
