@@ -4,28 +4,13 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"fmt"
 
 	"keepward/internal/errs"
-	"keepward/internal/wire"
 )
 
-// NewRequest asks for a certificate for key (PKCS #10). The server believes its key and
-// nothing else of it: role and name come from the join token.
-func NewRequest(key *ecdsa.PrivateKey, role wire.Role, name string) ([]byte, error) {
-	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{
-		Subject: pkix.Name{CommonName: name, OrganizationalUnit: []string{string(role)}},
-	}, key)
-	if err != nil {
-		return nil, fmt.Errorf("make certificate request: %w", err)
-	}
-	return der, nil
-}
-
-// ParseRequest checks that the sender of a request holds its key, and answers the key.
+// ParseRequest checks that the sender of a certificate request (PKCS #10) holds its key, and
+// answers the key. Nothing else of a request is believed: role and name come from the token.
 func ParseRequest(der []byte) (crypto.PublicKey, error) {
 	req, err := x509.ParseCertificateRequest(der)
 	if err != nil {

@@ -1,0 +1,145 @@
+package server
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"connectrpc.com/connect"
+	"golang.org/x/sync/semaphore"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/catalog"
+	"keepward/internal/errs"
+	"keepward/internal/pki"
+)
+
+const (
+	loginLife = 30 * 24 * time.Hour
+	// loginsAtOnce bounds what guessers can make the server spend: each check takes 64 MiB
+	// and a core for some 50 ms.
+	loginsAtOnce = 2
+
+	joinTokenLife     = time.Hour
+	joinTokenLifeMost = 30 * 24 * time.Hour
+)
+
+type accessService struct {
+	*server
+	logins *semaphore.Weighted
+	// nobody is checked where there is no such user, so that both answers take as long.
+	nobody string
+}
+
+func newAccessService(s *server) *accessService {
+	return &accessService{server: s, logins: semaphore.NewWeighted(loginsAtOnce), nobody: catalog.HashPassword(pki.NewSecret())}
+}
+
+func (s *accessService) Login(ctx context.Context, req *connect.Request[keepwardv1.LoginRequest]) (*connect.Response[keepwardv1.LoginResponse], error) {
+	user, addr := req.Msg.User, req.Peer().Addr
+	res, err := s.login(ctx, user, req.Msg.Password)
+	if err != nil {
+		s.log.Warn("login refused", "user", user, "peer", addr, "reason", err)
+		return nil, err
+	}
+	s.log.Info("login", "user", user, "peer", addr)
+	return connect.NewResponse(res), nil
+}
+
+func (s *accessService) login(ctx context.Context, name, password string) (*keepwardv1.LoginResponse, error) {
+	u, known, err := catalog.UserByName(ctx, s.db.Read(), name)
+	if err != nil {
+		return nil, err
+	}
+	if !known {
+		u.Password = s.nobody
+	}
+	if err := s.logins.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	right, err := catalog.CheckPassword(u.Password, password)
+	s.logins.Release(1)
+	if err != nil {
+		return nil, err
+	}
+	if !right || !known {
+		return nil, errs.New(errs.Denied, "access.login", "log in as %q: user or password is wrong", name)
+	}
+	now := time.Now()
+	token, expires := newAPIToken(), now.Add(loginLife)
+	err = s.db.Write(ctx, func(tx *sql.Tx) error {
+		return catalog.AddAPIToken(ctx, tx, token, catalog.APIToken{UserID: u.ID, Label: "login", Created: now, Expires: expires})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &keepwardv1.LoginResponse{Token: token, User: u.Name, Expires: timestamppb.New(expires)}, nil
+}
+
+func (s *accessService) CreateToken(ctx context.Context, req *connect.Request[keepwardv1.CreateTokenRequest]) (*connect.Response[keepwardv1.CreateTokenResponse], error) {
+	role, err := nodeRole(req.Msg.Role)
+	if err != nil {
+		return nil, err
+	}
+	if err := pki.CheckName(string(role), req.Msg.Name); err != nil {
+		return nil, err
+	}
+	life := joinTokenLife
+	if req.Msg.Ttl != nil {
+		life = req.Msg.Ttl.AsDuration()
+	}
+	if life <= 0 || life > joinTokenLifeMost {
+		return nil, errs.New(errs.Invalid, "join-token.life", "create join token: it may live up to 30 days, not %s", life)
+	}
+	now, token := time.Now(), s.data.authority.NewToken()
+	info := catalog.JoinToken{ID: pki.NewSecret()[:8], Role: string(role), Name: req.Msg.Name, Created: now, Expires: now.Add(life)}
+	err = s.db.Write(ctx, func(tx *sql.Tx) error { return catalog.AddJoinToken(ctx, tx, token.Secret, info) })
+	if err != nil {
+		return nil, err
+	}
+	s.audit(ctx, "join token created", "id", info.ID, "role", info.Role, "name", info.Name, "expires", info.Expires)
+	return connect.NewResponse(&keepwardv1.CreateTokenResponse{Token: token.Text(), Info: joinTokenMessage(info)}), nil
+}
+
+func (s *accessService) ListTokens(ctx context.Context, _ *connect.Request[keepwardv1.ListTokensRequest]) (*connect.Response[keepwardv1.ListTokensResponse], error) {
+	tokens, err := catalog.JoinTokens(ctx, s.db.Read())
+	if err != nil {
+		return nil, err
+	}
+	res := &keepwardv1.ListTokensResponse{}
+	for _, t := range tokens {
+		res.Tokens = append(res.Tokens, joinTokenMessage(t))
+	}
+	return connect.NewResponse(res), nil
+}
+
+func (s *accessService) RevokeToken(ctx context.Context, req *connect.Request[keepwardv1.RevokeTokenRequest]) (*connect.Response[keepwardv1.RevokeTokenResponse], error) {
+	err := s.db.Write(ctx, func(tx *sql.Tx) error { return catalog.RevokeJoinToken(ctx, tx, req.Msg.Id) })
+	if err != nil {
+		return nil, err
+	}
+	s.audit(ctx, "join token revoked", "id", req.Msg.Id)
+	return connect.NewResponse(&keepwardv1.RevokeTokenResponse{}), nil
+}
+
+func joinTokenMessage(t catalog.JoinToken) *keepwardv1.JoinToken {
+	return &keepwardv1.JoinToken{
+		Id: t.ID, Role: t.Role, Name: t.Name, Revoked: t.Revoked,
+		Created: timestamp(t.Created), Expires: timestamp(t.Expires), Used: timestamp(t.Used),
+	}
+}
+
+// timestamp is t as it travels; the zero time is none.
+func timestamp(t time.Time) *timestamppb.Timestamp {
+	if t.IsZero() {
+		return nil
+	}
+	return timestamppb.New(t)
+}
+
+// audit logs a change with who made it.
+func (s *server) audit(ctx context.Context, what string, args ...any) {
+	s.log.Info(what, append([]any{"user", userOf(ctx)}, args...)...)
+}
+

@@ -1,0 +1,152 @@
+package server
+
+import (
+	"context"
+	"database/sql"
+	"slices"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/catalog"
+	"keepward/internal/manager"
+	"keepward/internal/wire"
+)
+
+// The statuses of a node.
+const (
+	statusOnline  = "online"
+	statusOffline = "offline"
+	statusNever   = "never connected"
+)
+
+type computerService struct{ *server }
+
+func (s *computerService) ListComputers(ctx context.Context, _ *connect.Request[keepwardv1.ListComputersRequest]) (*connect.Response[keepwardv1.ListComputersResponse], error) {
+	list, err := s.computerMessages(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(&keepwardv1.ListComputersResponse{Computers: list}), nil
+}
+
+func (s *computerService) GetComputer(ctx context.Context, req *connect.Request[keepwardv1.GetComputerRequest]) (*connect.Response[keepwardv1.GetComputerResponse], error) {
+	row, err := catalog.GetComputer(ctx, s.db.Read(), req.Msg.Name)
+	if err != nil {
+		return nil, err
+	}
+	res := &keepwardv1.GetComputerResponse{}
+	if res.Computer, err = s.computerMessage(ctx, row); err != nil {
+		return nil, err
+	}
+	if res.Points, err = s.manager.PointsOf(ctx, row.Name); err != nil {
+		return nil, err
+	}
+	if res.Jobs, err = catalog.JobsOfComputer(ctx, s.db.Read(), row.Name); err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(res), s.describe(ctx, res.Jobs)
+}
+
+// RemoveComputer must work at once, whatever refers to the computer: it is what is done when
+// a key was stolen. Jobs lose the computer; one that has no other is disabled.
+func (s *computerService) RemoveComputer(ctx context.Context, req *connect.Request[keepwardv1.RemoveComputerRequest]) (*connect.Response[keepwardv1.RemoveComputerResponse], error) {
+	name, now := req.Msg.Name, time.Now()
+	err := s.db.Write(ctx, func(tx *sql.Tx) error {
+		if _, err := catalog.GetComputer(ctx, tx, name); err != nil {
+			return err
+		}
+		if err := takeFromJobs(ctx, tx, name, now); err != nil {
+			return err
+		}
+		if _, err := catalog.RevokeCertificates(ctx, tx, string(wire.RoleAgent), name, "the computer was removed", now); err != nil {
+			return err
+		}
+		if err := catalog.RevokeJoinTokensOf(ctx, tx, string(wire.RoleAgent), name); err != nil {
+			return err
+		}
+		return catalog.RemoveComputer(ctx, tx, name)
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.nodes.cut(wire.RoleAgent, name)
+	s.manager.ConfigChanged()
+	s.audit(ctx, "computer removed", "computer", name)
+	return connect.NewResponse(&keepwardv1.RemoveComputerResponse{}), nil
+}
+
+func takeFromJobs(ctx context.Context, tx *sql.Tx, computer string, now time.Time) error {
+	jobs, err := catalog.JobsOfComputer(ctx, tx, computer)
+	if err != nil {
+		return err
+	}
+	for _, j := range jobs {
+		j.Computers = slices.DeleteFunc(j.Computers, func(c string) bool { return c == computer })
+		j.Disabled = j.Disabled || len(j.Computers) == 0
+		if err := catalog.PutJob(ctx, tx, j, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *server) computerMessages(ctx context.Context) ([]*keepwardv1.Computer, error) {
+	rows, err := catalog.Computers(ctx, s.db.Read())
+	if err != nil {
+		return nil, err
+	}
+	out := make([]*keepwardv1.Computer, len(rows))
+	for i, row := range rows {
+		if out[i], err = s.computerMessage(ctx, row); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func (s *server) computerMessage(ctx context.Context, row catalog.Computer) (*keepwardv1.Computer, error) {
+	live := s.nodes.liveness(manager.Node{Role: wire.RoleAgent, Name: row.Name})
+	if live.Online {
+		row.Address, row.LastSeen, row.Skew = live.Address, live.Seen, live.Skew
+	}
+	last, err := s.manager.LastPoint(ctx, row.Name)
+	if err != nil {
+		return nil, err
+	}
+	return &keepwardv1.Computer{
+		Name: row.Name, Status: nodeStatus(live.Online, row.LastSeen), Os: row.OS, Arch: row.Arch, Hostname: row.Hostname,
+		AgentVersion: row.Version, Address: row.Address, Joined: timestamp(row.Joined), LastSeen: timestamp(row.LastSeen),
+		Skew: durationpb.New(row.Skew), LastPoint: timestamp(last), Conditions: computerConditions(row, live.Online),
+	}, nil
+}
+
+func nodeStatus(online bool, seen time.Time) string {
+	switch {
+	case online:
+		return statusOnline
+	case seen.IsZero():
+		return statusNever
+	}
+	return statusOffline
+}
+
+func (s *server) transportMessages(ctx context.Context) ([]*keepwardv1.Transport, error) {
+	rows, err := catalog.Transports(ctx, s.db.Read())
+	if err != nil {
+		return nil, err
+	}
+	out := make([]*keepwardv1.Transport, len(rows))
+	for i, row := range rows {
+		live := s.nodes.liveness(manager.Node{Role: wire.RoleTransport, Name: row.Name})
+		if live.Online {
+			row.LastSeen = live.Seen
+		}
+		out[i] = &keepwardv1.Transport{
+			Name: row.Name, Status: nodeStatus(live.Online, row.LastSeen), Address: row.DataAddress, Version: row.Version, LastSeen: timestamp(row.LastSeen),
+		}
+	}
+	return out, nil
+}

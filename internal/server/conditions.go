@@ -1,0 +1,127 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/catalog"
+	"keepward/internal/errs"
+)
+
+// skewMost is how far the clock of an agent may be off before it is said. Restore points
+// carry the server's time, so it does no harm there.
+const skewMost = time.Minute
+
+const (
+	severityWarning = "warning"
+	severityError   = "error"
+)
+
+func computerConditions(row catalog.Computer, online bool) []*keepwardv1.Condition {
+	var out []*keepwardv1.Condition
+	if !online {
+		out = append(out, &keepwardv1.Condition{
+			Code: "agent.offline", Severity: severityWarning, Subject: row.Name,
+			Text: fmt.Sprintf("the agent of %s is not connected", row.Name), Hint: "start the agent on the computer, and read its log",
+			Since: timestamp(latest(row.LastSeen, row.Joined)),
+		})
+	}
+	if row.Skew.Abs() > skewMost {
+		way := "ahead of"
+		if row.Skew < 0 {
+			way = "behind"
+		}
+		out = append(out, &keepwardv1.Condition{
+			Code: "agent.clock-skew", Severity: severityWarning, Subject: row.Name,
+			Text:  fmt.Sprintf("the clock of %s is %s %s the server's", row.Name, row.Skew.Abs().Round(time.Second), way),
+			Hint:  "set the computer's clock; restore points carry the server's time",
+			Since: timestamp(row.LastSeen),
+		})
+	}
+	return out
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func transportConditions(list []*keepwardv1.Transport) []*keepwardv1.Condition {
+	var out []*keepwardv1.Condition
+	for _, t := range list {
+		if t.Status != statusOnline {
+			out = append(out, &keepwardv1.Condition{
+				Code: "transport.offline", Severity: severityError, Subject: t.Name,
+				Text: fmt.Sprintf("transport %s is not connected", t.Name), Hint: "start it on its host, and read its log", Since: t.LastSeen,
+			})
+		}
+	}
+	return out
+}
+
+func (s *server) repositoryConditions(row catalog.Repository) []*keepwardv1.Condition {
+	var out []*keepwardv1.Condition
+	switch s.repositoryStatus(row) {
+	case "offline":
+		out = append(out, &keepwardv1.Condition{
+			Code: "repository.offline", Severity: severityError, Subject: row.Name,
+			Text: fmt.Sprintf("repository %s cannot be reached: transport %s is not connected", row.Name, row.Transport),
+			Hint: "start the transport on its host", Since: timestamp(row.Figures.Looked),
+		})
+	case "lost":
+		a, _ := s.repos.ailment(row.Name)
+		out = append(out, &keepwardv1.Condition{
+			Code: "repository.lost", Severity: severityError, Subject: row.Name,
+			Text: fmt.Sprintf("repository %s cannot be used: %v", row.Name, a.err), Hint: errs.HintOf(a.err), Since: timestamp(a.since),
+		})
+	}
+	if row.Exported.IsZero() {
+		out = append(out, &keepwardv1.Condition{
+			Code: "repository.recovery-key", Severity: severityWarning, Subject: row.Name,
+			Text:  fmt.Sprintf("the recovery key of repository %s was never exported", row.Name),
+			Hint:  fmt.Sprintf("keepward repository recovery-key %s --out FILE, and keep it where no server can lose it", row.Name),
+			Since: timestamp(row.Created),
+		})
+	}
+	return out
+}
+
+// jobConditions are the jobs whose newest session failed.
+func (s *server) jobConditions(ctx context.Context) ([]*keepwardv1.Condition, error) {
+	names, err := catalog.JobNames(ctx, s.db.Read())
+	if err != nil {
+		return nil, err
+	}
+	var out []*keepwardv1.Condition
+	for _, name := range names {
+		recent, err := s.manager.RecentSessions(ctx, name, 5)
+		if err != nil {
+			return nil, err
+		}
+		for _, session := range recent {
+			if session.Ended == nil {
+				continue // the newest that is over says how the last backup went
+			}
+			if session.Result == "Failed" {
+				out = append(out, failedJob(name, session))
+			}
+			break
+		}
+	}
+	return out, nil
+}
+
+func failedJob(name string, session *keepwardv1.Session) *keepwardv1.Condition {
+	text := fmt.Sprintf("the last session of job %s (%d) ended as %s", name, session.Id, session.Status)
+	if m := session.Failure.GetMessage(); m != "" {
+		text += ": " + m
+	}
+	return &keepwardv1.Condition{
+		Code: "job.failed", Severity: severityError, Subject: name, Text: text,
+		Hint: fmt.Sprintf("keepward session log %d", session.Id), Since: session.Ended,
+	}
+}

@@ -1,0 +1,164 @@
+package server
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/catalog"
+	"keepward/internal/config"
+	"keepward/internal/errs"
+	"keepward/internal/schedule"
+)
+
+const (
+	// recentOfJob is how many sessions a job is shown with.
+	recentOfJob = 10
+	// nextRunsMost bounds how far ahead a client may ask.
+	nextRunsMost = 1000
+)
+
+type jobService struct{ *server }
+
+func (s *jobService) CreateJob(ctx context.Context, req *connect.Request[keepwardv1.CreateJobRequest]) (*connect.Response[keepwardv1.CreateJobResponse], error) {
+	j, err := s.save(ctx, req.Msg.Job, func(tx *sql.Tx, name string) error {
+		_, err := catalog.GetJob(ctx, tx, name)
+		switch {
+		case err == nil:
+			return errs.New(errs.Exists, "job.exists", "create job %q: there is one already", name).WithHint("change it with: keepward job edit %s", name)
+		case errs.KindOf(err) == errs.NotFound:
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.audit(ctx, "job created", "job", j.Name)
+	return connect.NewResponse(&keepwardv1.CreateJobResponse{Job: j}), nil
+}
+
+func (s *jobService) UpdateJob(ctx context.Context, req *connect.Request[keepwardv1.UpdateJobRequest]) (*connect.Response[keepwardv1.UpdateJobResponse], error) {
+	j, err := s.save(ctx, req.Msg.Job, func(tx *sql.Tx, name string) error {
+		_, err := catalog.GetJob(ctx, tx, name)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.audit(ctx, "job changed", "job", j.Name)
+	return connect.NewResponse(&keepwardv1.UpdateJobResponse{Job: j}), nil
+}
+
+// save checks a job and writes it, if allowed has nothing against its name. It answers the
+// job as it stands then.
+func (s *jobService) save(ctx context.Context, j *keepwardv1.Job, allowed func(tx *sql.Tx, name string) error) (*keepwardv1.Job, error) {
+	if j == nil {
+		return nil, errs.New(errs.Invalid, "job.missing", "save job: nothing was sent")
+	}
+	config.CompleteJob(j)
+	err := s.db.Write(ctx, func(tx *sql.Tx) error {
+		if err := allowed(tx, j.Name); err != nil {
+			return err
+		}
+		site, err := siteOf(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if err := config.Error(config.CheckJob(j, site)); err != nil {
+			return err
+		}
+		return catalog.PutJob(ctx, tx, j, time.Now())
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.manager.ConfigChanged()
+	return s.job(ctx, j.Name)
+}
+
+// job is a job with what is computed of it.
+func (s *jobService) job(ctx context.Context, name string) (*keepwardv1.Job, error) {
+	j, err := catalog.GetJob(ctx, s.db.Read(), name)
+	if err != nil {
+		return nil, err
+	}
+	return j, s.manager.DescribeJob(ctx, j)
+}
+
+func (s *jobService) ListJobs(ctx context.Context, _ *connect.Request[keepwardv1.ListJobsRequest]) (*connect.Response[keepwardv1.ListJobsResponse], error) {
+	jobs, err := catalog.Jobs(ctx, s.db.Read())
+	if err != nil {
+		return nil, err
+	}
+	if err := s.describe(ctx, jobs); err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(&keepwardv1.ListJobsResponse{Jobs: jobs}), nil
+}
+
+func (s *server) describe(ctx context.Context, jobs []*keepwardv1.Job) error {
+	for _, j := range jobs {
+		if err := s.manager.DescribeJob(ctx, j); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *jobService) GetJob(ctx context.Context, req *connect.Request[keepwardv1.GetJobRequest]) (*connect.Response[keepwardv1.GetJobResponse], error) {
+	j, err := s.job(ctx, req.Msg.Name)
+	if err != nil {
+		return nil, err
+	}
+	res := &keepwardv1.GetJobResponse{Job: j}
+	if res.Recent, err = s.manager.RecentSessions(ctx, j.Name, recentOfJob); err != nil {
+		return nil, err
+	}
+	res.NextRuns, err = nextRuns(j, int(req.Msg.NextRuns), time.Now())
+	return connect.NewResponse(res), err
+}
+
+func nextRuns(j *keepwardv1.Job, n int, now time.Time) ([]*timestamppb.Timestamp, error) {
+	if j.Disabled || j.Schedule == "" || n <= 0 {
+		return nil, nil
+	}
+	rule, err := schedule.Parse(j.Schedule, time.Local)
+	if err != nil {
+		return nil, errs.New(errs.Internal, "job.schedule", "read the schedule of job %s: %w", j.Name, err)
+	}
+	var out []*timestamppb.Timestamp
+	for _, t := range rule.NextN(now, min(n, nextRunsMost)) {
+		out = append(out, timestamppb.New(t))
+	}
+	return out, nil
+}
+
+func (s *jobService) DeleteJob(ctx context.Context, req *connect.Request[keepwardv1.DeleteJobRequest]) (*connect.Response[keepwardv1.DeleteJobResponse], error) {
+	name := req.Msg.Name
+	if _, err := catalog.GetJob(ctx, s.db.Read(), name); err != nil {
+		return nil, err
+	}
+	session, err := s.manager.JobActive(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if session != 0 {
+		return nil, errs.New(errs.Busy, "job.active", "delete job %q: session %d of it is not over", name, session).
+			WithHint("wait for it, or end it with: keepward session kill %d", session)
+	}
+	if err := s.db.Write(ctx, func(tx *sql.Tx) error { return catalog.DeleteJob(ctx, tx, name) }); err != nil {
+		return nil, err
+	}
+	s.manager.ConfigChanged()
+	s.audit(ctx, "job deleted", "job", name)
+	return connect.NewResponse(&keepwardv1.DeleteJobResponse{}), nil
+}
+
+func (s *jobService) RunJob(ctx context.Context, req *connect.Request[keepwardv1.RunJobRequest]) (*connect.Response[keepwardv1.StartSessionResponse], error) {
+	return startedSession(s.manager.RunJob(ctx, req.Msg.Name, req.Msg.Full))
+}

@@ -1,0 +1,43 @@
+package server
+
+import (
+	"context"
+	"time"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/api/keepward/v1/keepwardv1connect"
+	"keepward/internal/manager"
+)
+
+// jobManager is what the server asks of internal/manager.
+type jobManager interface {
+	keepwardv1connect.SessionServiceHandler
+	keepwardv1connect.PointServiceHandler
+	keepwardv1connect.RestoreServiceHandler
+
+	Serve(ctx context.Context) error
+
+	NodeOnline(n manager.Node)
+	NodeOffline(n manager.Node)
+	Heartbeat(ctx context.Context, n manager.Node, boot string, attempts []*keepwardv1.AttemptState) ([]string, error)
+	Progress(ctx context.Context, n manager.Node, attempt string, p *keepwardv1.Progress) error
+	Events(ctx context.Context, n manager.Node, attempt string, events []*keepwardv1.Event) error
+	End(ctx context.Context, n manager.Node, attempt string, end *keepwardv1.AttemptEnd) error
+
+	ConfigChanged()
+	RunJob(ctx context.Context, name string, full bool) (int64, error)
+	Check(ctx context.Context, repository string, readData bool) (int64, error)
+	Rebuild(ctx context.Context, repository string) (int64, error)
+
+	// JobActive is the newest session of a job that is not over; 0: none.
+	JobActive(ctx context.Context, job string) (int64, error)
+	// DescribeJob fills in next and last run.
+	DescribeJob(ctx context.Context, j *keepwardv1.Job) error
+	// RecentSessions are the newest sessions of a job, the newest first.
+	RecentSessions(ctx context.Context, job string, limit int) ([]*keepwardv1.Session, error)
+	ActiveSessions(ctx context.Context) ([]*keepwardv1.Session, error)
+	EndedSince(ctx context.Context, since time.Time) ([]*keepwardv1.Session, error)
+	// PointsOf are the restore points of a computer, the newest first.
+	PointsOf(ctx context.Context, computer string) ([]*keepwardv1.Point, error)
+	LastPoint(ctx context.Context, computer string) (time.Time, error)
+}

@@ -1,0 +1,37 @@
+package server
+
+import (
+	"crypto/rand"
+	"time"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/repo"
+	"keepward/internal/repo/chunk"
+	"keepward/internal/repo/seal"
+)
+
+// material is what a new repository begins with.
+type material struct {
+	id            [16]byte
+	created       time.Time
+	master        seal.Master
+	recovery      repo.Recovery
+	configuration []byte
+	keys          []*keepwardv1.KeyObject
+}
+
+func newMaterial(now time.Time) (*material, error) {
+	m := &material{created: now.UTC(), master: seal.Master{Secret: seal.NewSecret()}}
+	_, _ = rand.Read(m.id[:]) // documented never to fail
+	m.recovery = repo.NewRecovery(m.id)
+	key, err := repo.WrapMaster(m.id, m.recovery, m.master)
+	if err != nil {
+		return nil, err
+	}
+	m.keys = []*keepwardv1.KeyObject{{Name: key.Name, Content: key.Content}}
+	m.configuration = repo.Config{
+		ID: m.id, Created: m.created, Domain: m.master.Domain, Check: m.master.Check(m.id),
+		ChunkMin: chunk.Min, ChunkNormal: chunk.Normal, ChunkMax: chunk.Max,
+	}.Encode()
+	return m, nil
+}

@@ -1,0 +1,167 @@
+package server
+
+import (
+	"context"
+	"database/sql"
+	"encoding/hex"
+	"time"
+
+	"connectrpc.com/connect"
+	"golang.org/x/sync/errgroup"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/catalog"
+	"keepward/internal/config"
+	"keepward/internal/errs"
+	"keepward/internal/manager"
+	"keepward/internal/repo"
+	"keepward/internal/wire"
+)
+
+// lookFresh is how old figures may be that a list shows.
+const lookFresh = time.Minute
+
+type repositoryService struct{ *server }
+
+func (s *repositoryService) CreateRepository(ctx context.Context, req *connect.Request[keepwardv1.CreateRepositoryRequest]) (*connect.Response[keepwardv1.CreateRepositoryResponse], error) {
+	want := req.Msg.Repository
+	if want == nil {
+		return nil, errs.New(errs.Invalid, "repository.missing", "create repository: nothing was sent")
+	}
+	config.CompleteRepository(want)
+	row, key, err := s.repos.create(ctx, want)
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(&keepwardv1.CreateRepositoryResponse{Repository: s.repositoryMessage(row), RecoveryKey: key}), nil
+}
+
+func (s *repositoryService) ListRepositories(ctx context.Context, _ *connect.Request[keepwardv1.ListRepositoriesRequest]) (*connect.Response[keepwardv1.ListRepositoriesResponse], error) {
+	rows, err := catalog.Repositories(ctx, s.db.Read())
+	if err != nil {
+		return nil, err
+	}
+	s.lookAtStale(ctx, rows)
+	transports, err := s.transportMessages(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(&keepwardv1.ListRepositoriesResponse{Repositories: s.repositoryMessages(rows), Transports: transports}), nil
+}
+
+// lookAtStale brings the figures of rows up to date, all at once.
+func (s *repositoryService) lookAtStale(ctx context.Context, rows []catalog.Repository) {
+	var g errgroup.Group
+	for i := range rows {
+		if time.Since(rows[i].Figures.Looked) > lookFresh {
+			g.Go(func() error {
+				rows[i] = s.repos.look(ctx, rows[i])
+				return nil
+			})
+		}
+	}
+	_ = g.Wait() // what could not be looked at keeps its old figures
+}
+
+func (s *repositoryService) GetRepository(ctx context.Context, req *connect.Request[keepwardv1.GetRepositoryRequest]) (*connect.Response[keepwardv1.GetRepositoryResponse], error) {
+	row, err := catalog.GetRepository(ctx, s.db.Read(), req.Msg.Name)
+	if err != nil {
+		return nil, err
+	}
+	row = s.repos.look(ctx, row)
+	return connect.NewResponse(&keepwardv1.GetRepositoryResponse{Repository: s.repositoryMessage(row)}), nil
+}
+
+func (s *repositoryService) EditRepository(ctx context.Context, req *connect.Request[keepwardv1.EditRepositoryRequest]) (*connect.Response[keepwardv1.EditRepositoryResponse], error) {
+	var row catalog.Repository
+	err := s.db.Write(ctx, func(tx *sql.Tx) (err error) {
+		if row, err = catalog.GetRepository(ctx, tx, req.Msg.Name); err != nil {
+			return err
+		}
+		if req.Msg.Streams != nil {
+			row.Streams = *req.Msg.Streams
+		}
+		if req.Msg.Writers != nil {
+			row.Writers = *req.Msg.Writers
+		}
+		limits := &keepwardv1.Repository{Name: row.Name, Streams: row.Streams, Writers: row.Writers}
+		if err := config.Error(config.CheckLimits(limits)); err != nil {
+			return err
+		}
+		return catalog.EditRepository(ctx, tx, row.Name, row.Streams, row.Writers)
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.manager.ConfigChanged()
+	s.audit(ctx, "repository changed", "repository", row.Name, "streams", row.Streams, "writers", row.Writers)
+	return connect.NewResponse(&keepwardv1.EditRepositoryResponse{Repository: s.repositoryMessage(row)}), nil
+}
+
+func (s *repositoryService) CheckRepository(ctx context.Context, req *connect.Request[keepwardv1.CheckRepositoryRequest]) (*connect.Response[keepwardv1.StartSessionResponse], error) {
+	if _, err := catalog.GetRepository(ctx, s.db.Read(), req.Msg.Name); err != nil {
+		return nil, err
+	}
+	return startedSession(s.manager.Check(ctx, req.Msg.Name, req.Msg.ReadData))
+}
+
+func (s *repositoryService) RebuildIndex(ctx context.Context, req *connect.Request[keepwardv1.RebuildIndexRequest]) (*connect.Response[keepwardv1.StartSessionResponse], error) {
+	if _, err := catalog.GetRepository(ctx, s.db.Read(), req.Msg.Name); err != nil {
+		return nil, err
+	}
+	return startedSession(s.manager.Rebuild(ctx, req.Msg.Name))
+}
+
+func startedSession(id int64, err error) (*connect.Response[keepwardv1.StartSessionResponse], error) {
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(&keepwardv1.StartSessionResponse{Session: id}), nil
+}
+
+func (s *repositoryService) ExportRecoveryKey(ctx context.Context, req *connect.Request[keepwardv1.ExportRecoveryKeyRequest]) (*connect.Response[keepwardv1.ExportRecoveryKeyResponse], error) {
+	row, err := catalog.GetRepository(ctx, s.db.Read(), req.Msg.Name)
+	if err != nil {
+		return nil, err
+	}
+	secret, err := s.data.keys.recovery(row)
+	if err != nil {
+		return nil, err
+	}
+	// Logged before it is answered, so that no export goes unseen.
+	s.audit(ctx, "recovery key exported", "repository", row.Name, "peer", req.Peer().Addr)
+	err = s.db.Write(ctx, func(tx *sql.Tx) error { return catalog.NoteExport(ctx, tx, row.Name, time.Now()) })
+	if err != nil {
+		return nil, err
+	}
+	key := repo.Recovery{Repository: [4]byte(row.ID[:4]), Secret: secret}
+	return connect.NewResponse(&keepwardv1.ExportRecoveryKeyResponse{RecoveryKey: key.Text()}), nil
+}
+
+func (s *server) repositoryMessages(rows []catalog.Repository) []*keepwardv1.Repository {
+	out := make([]*keepwardv1.Repository, len(rows))
+	for i, row := range rows {
+		out[i] = s.repositoryMessage(row)
+	}
+	return out
+}
+
+func (s *server) repositoryMessage(row catalog.Repository) *keepwardv1.Repository {
+	f := row.Figures
+	return &keepwardv1.Repository{
+		Name: row.Name, Id: hex.EncodeToString(row.ID[:]), Transport: row.Transport, Path: row.Path,
+		Streams: row.Streams, Writers: row.Writers, Status: s.repositoryStatus(row),
+		SizeBytes: f.SizeBytes, FreeBytes: f.FreeBytes, Packs: f.Packs, Chunks: f.Chunks, Points: f.Points,
+		Created: timestamp(row.Created), Conditions: s.repositoryConditions(row), RecoveryKeyExported: !row.Exported.IsZero(),
+	}
+}
+
+func (s *server) repositoryStatus(row catalog.Repository) string {
+	if !s.nodes.liveness(manager.Node{Role: wire.RoleTransport, Name: row.Transport}).Online {
+		return "offline"
+	}
+	if _, ails := s.repos.ailment(row.Name); ails {
+		return "lost"
+	}
+	return "online"
+}

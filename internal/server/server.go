@@ -1,0 +1,120 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"keepward/internal/catalog"
+	"keepward/internal/manager"
+	"keepward/internal/repo/seal"
+)
+
+// Config is what a server is started with.
+type Config struct {
+	// DataDir holds everything the server remembers.
+	DataDir string
+	// Listen is host:port of the one port; port 0 takes a free one.
+	Listen  string
+	Version string
+	Logger  *slog.Logger
+	// Out is told the administrator's password, once; nil: standard error.
+	Out io.Writer
+	// Ready, where it is set, is called once the port is open, with the address that clients
+	// on this host dial. DataDir/client.yaml is there by then.
+	Ready func(address string)
+}
+
+// server is one running server.
+type server struct {
+	cfg     Config
+	log     *slog.Logger
+	data    *dataDir
+	db      *catalog.DB
+	nodes   *nodes
+	manager jobManager
+	started time.Time
+	repos   *repositories
+}
+
+// Run serves until ctx is done; then it ends every link and call, and returns nil. What runs
+// on nodes goes on without it.
+func Run(ctx context.Context, cfg Config) (err error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Out == nil {
+		cfg.Out = os.Stderr
+	}
+	data, err := openDataDir(ctx, cfg.DataDir, cfg.Version, cfg.Logger)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, data.close()) }()
+	s := newServer(cfg, data)
+	l, err := s.listen()
+	if err != nil {
+		return err
+	}
+	if err := data.ensureAdmin(ctx, l.address, cfg.Out); err != nil {
+		return errors.Join(err, l.close())
+	}
+	return s.serve(ctx, l)
+}
+
+func newServer(cfg Config, data *dataDir) *server {
+	s := &server{cfg: cfg, log: cfg.Logger, data: data, db: data.db, started: time.Now()}
+	s.nodes = newNodes(data.db, cfg.Logger)
+	s.repos = newRepositories(s)
+	m := manager.New(manager.Deps{
+		DB:     data.db,
+		Nodes:  s.nodes,
+		Master: func(r catalog.Repository) (seal.Master, error) { return data.keys.master(r) },
+		Term:   data.term,
+		User:   userOf,
+		Log:    cfg.Logger,
+	})
+	s.manager, s.nodes.watcher = m, watchers{m, s.repos}
+	s.nodes.handler = s.linkHandler()
+	return s
+}
+
+func (s *server) serve(ctx context.Context, l *listener) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return ended(ctx, s.manager.Serve(ctx)) })
+	g.Go(func() error { return ended(ctx, s.repos.serve(ctx)) })
+	g.Go(func() error { return s.serveHTTP(ctx, l) })
+	s.log.Info("server ready", "address", l.address, "version", s.cfg.Version, "term", s.data.term)
+	if s.cfg.Ready != nil {
+		s.cfg.Ready(l.address)
+	}
+	return g.Wait()
+}
+
+// ended takes the error out of an end that was asked for.
+func ended(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// watchers tells several of the nodes that come and go.
+type watchers []nodeWatcher
+
+func (w watchers) NodeOnline(n manager.Node) {
+	for _, one := range w {
+		one.NodeOnline(n)
+	}
+}
+
+func (w watchers) NodeOffline(n manager.Node) {
+	for _, one := range w {
+		one.NodeOffline(n)
+	}
+}

@@ -1,0 +1,58 @@
+package server
+
+import (
+	"context"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/catalog"
+)
+
+// recentAge is how long an ended session stays in the status.
+const recentAge = 24 * time.Hour
+
+type statusService struct{ *server }
+
+func (s *statusService) GetStatus(ctx context.Context, _ *connect.Request[keepwardv1.GetStatusRequest]) (*connect.Response[keepwardv1.GetStatusResponse], error) {
+	now := time.Now()
+	res := &keepwardv1.GetStatusResponse{Version: s.cfg.Version, Started: timestamppb.New(s.started), Time: timestamppb.New(now)}
+	var err error
+	if res.Computers, err = s.computerMessages(ctx); err != nil {
+		return nil, err
+	}
+	if res.Transports, err = s.transportMessages(ctx); err != nil {
+		return nil, err
+	}
+	rows, err := catalog.Repositories(ctx, s.db.Read())
+	if err != nil {
+		return nil, err
+	}
+	res.Repositories = s.repositoryMessages(rows)
+	if res.Active, err = s.manager.ActiveSessions(ctx); err != nil {
+		return nil, err
+	}
+	if res.Recent, err = s.manager.EndedSince(ctx, now.Add(-recentAge)); err != nil {
+		return nil, err
+	}
+	jobs, err := s.jobConditions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	res.Conditions = append(allConditions(res), jobs...)
+	return connect.NewResponse(res), nil
+}
+
+// allConditions gathers what the parts of a status say of themselves.
+func allConditions(res *keepwardv1.GetStatusResponse) []*keepwardv1.Condition {
+	out := transportConditions(res.Transports)
+	for _, r := range res.Repositories {
+		out = append(out, r.Conditions...)
+	}
+	for _, c := range res.Computers {
+		out = append(out, c.Conditions...)
+	}
+	return out
+}
