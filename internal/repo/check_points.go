@@ -2,7 +2,6 @@ package repo
 
 import (
 	"context"
-	"fmt"
 	"iter"
 
 	"keepward/internal/errs"
@@ -13,17 +12,17 @@ import (
 // points checks every restore point: that it is whole, and that everything it refers to can
 // be read.
 func (c *checker) points(ctx context.Context) error {
-	return c.objects(ctx, c.r.Points(ctx), "point", "the point cannot be restored; the others do not need it", func(p point.Point) error {
+	return c.objects(ctx, c.r.Points(ctx), "point", func(p point.Point) error {
 		c.report.Points++
 		return c.follow(ctx, p)
 	})
 }
 
 func (c *checker) checkpoints(ctx context.Context) error {
-	return c.objects(ctx, c.r.Checkpoints(ctx), "checkpoint", "the attempt starts again from its parent; no point needs it", func(point.Point) error { return nil })
+	return c.objects(ctx, c.r.Checkpoints(ctx), "checkpoint", func(point.Point) error { return nil })
 }
 
-func (c *checker) objects(ctx context.Context, all iter.Seq2[Object, error], object, lost string, good func(point.Point) error) error {
+func (c *checker) objects(ctx context.Context, all iter.Seq2[Object, error], object string, good func(point.Point) error) error {
 	for o, err := range all {
 		if cerr := ctx.Err(); cerr != nil {
 			return cerr
@@ -40,10 +39,7 @@ func (c *checker) objects(ctx context.Context, all iter.Seq2[Object, error], obj
 		case err == nil:
 			err = good(p)
 		case errs.KindOf(err) == errs.Corrupt:
-			c.find(Finding{
-				Object: object, Name: o.Name, Code: object + ".damaged", Text: fmt.Sprintf("%v; %s", err, lost),
-				Affected: []AffectedFile{{Point: o.Attempt}}, AffectedTotal: 1,
-			})
+			c.damagedObject(object, o, err)
 			err = nil
 		}
 		if err != nil {
@@ -51,6 +47,17 @@ func (c *checker) objects(ctx context.Context, all iter.Seq2[Object, error], obj
 		}
 	}
 	return nil
+}
+
+func (c *checker) damagedObject(object string, o Object, err error) {
+	f := Finding{Object: object, Name: o.Name, Code: object + ".damaged", Text: err.Error()}
+	if object == "checkpoint" {
+		f.Repaired = "nothing is lost: the attempt starts again from its parent, and no point needs it"
+	} else {
+		f.Text += "; the point cannot be restored, the others do not need it"
+		f.Affected, f.AffectedTotal = []AffectedFile{{Point: o.Attempt}}, 1
+	}
+	c.find(f)
 }
 
 // follow finds what a point needs and cannot have, first by the lists of ids that stand in

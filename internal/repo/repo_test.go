@@ -1,0 +1,456 @@
+package repo
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"keepward/internal/errs"
+	"keepward/internal/repo/point"
+	"keepward/internal/repo/seal"
+	"keepward/internal/storage"
+	"keepward/internal/storage/vfs/memfs"
+)
+
+func TestABackupComesBackAsItWas(t *testing.T) {
+	ctx := context.Background()
+	s := newSite()
+	dir, err := storage.OpenDir(t.TempDir() + "/new/repository")
+	must(t, err)
+	s.create(t, dir)
+	r, err := Open(ctx, dir)
+	must(t, err)
+	if diff := cmp.Diff(s.config(), r.Config()); diff != "" {
+		t.Fatal(diff)
+	}
+	b := &backup{s: s, computer: "web1", attempt: attemptNumber(1), files: someFiles(40, 5000, 1), packSize: 20_000}
+	stats, err := b.run(ctx, r)
+	must(t, err)
+	if stats.Packs < 3 {
+		t.Fatalf("only %d packs: the test is too small", stats.Packs)
+	}
+	must(t, r.Close())
+
+	r, err = Open(ctx, dir)
+	must(t, err)
+	defer r.Close() //nolint:errcheck // the test is over
+	files, failed, err := restore(ctx, r, s, "web1", b.attempt)
+	must(t, err)
+	if diff := cmp.Diff(b.files, files); diff != "" || len(failed) > 0 {
+		t.Fatalf("failed %v, diff %s", failed, diff)
+	}
+	if c := r.Conditions(); len(c) != 0 {
+		t.Fatalf("conditions %v", c)
+	}
+	again := &backup{s: s, computer: "web1", attempt: attemptNumber(2), files: b.files}
+	stats, err = again.run(ctx, r)
+	must(t, err)
+	if stats.Proved != 0 || stats.Bytes > 10_000 {
+		t.Fatalf("an unchanged run of the same computer: %+v", stats)
+	}
+	st, err := r.Stats(ctx)
+	must(t, err)
+	if st.Points != 2 || st.Size < 20_000 || st.Free <= 0 {
+		t.Fatalf("stats %+v", st)
+	}
+}
+
+func TestCreateRefusesWhatIsThere(t *testing.T) {
+	ctx := context.Background()
+	s := newSite()
+	m := disk(t, s)
+	wantKind(t, "create again", Create(ctx, storage.NewDir(m, "/r"), s.config(), nil, Owner{}), errs.Exists, "repository.exists")
+	wantKind(t, "create within", Create(ctx, storage.NewDir(m, "/r/sub"), s.config(), nil, Owner{}), errs.Exists, "repository.nested")
+	wantKind(t, "probe within", Probe(ctx, storage.NewDir(m, "/r/packs")), errs.Exists, "repository.nested")
+	wantKind(t, "create without parameters", Create(ctx, storage.NewDir(m, "/n"), Config{}, nil, Owner{}), errs.Invalid, "repository.configuration")
+	_, err := Open(ctx, storage.NewDir(m, "/n"))
+	wantKind(t, "open nothing", err, errs.NotFound, "repository.not-found")
+	r := open(t, m)
+	o, err := r.Owner(ctx)
+	if err != nil || o.Term != 1 || string(o.Server) != "server-1" {
+		t.Fatalf("owner %+v, %v", o, err)
+	}
+}
+
+// A second computer's backup of the same content is proved by opening, not stored; what is
+// proved is proved for all.
+func TestForeignChunksAreReliedOnOnlyWhenProved(t *testing.T) {
+	ctx := context.Background()
+	s := newSite()
+	m := disk(t, s)
+	files := someFiles(20, 3000, 2)
+	first := &backup{s: s, computer: "web1", attempt: attemptNumber(1), files: files}
+	_, err := first.run(ctx, open(t, m))
+	must(t, err)
+
+	h := s.keys("x").NewHasher().Hash(seal.KindData, []byte(chunks(files["dir0/file0"])[0]))
+	blind, err := open(t, m).NewWriter(WriterOptions{Attempt: attemptNumber(9), Owner: s.owner("db1")})
+	must(t, err)
+	defer blind.Abort()
+	if have, err := blind.Have(ctx, []seal.H{h}); err != nil || have[0] {
+		t.Fatalf("without keys a foreign chunk is there: %v, %v", have, err)
+	}
+
+	second := &backup{s: s, computer: "db1", attempt: attemptNumber(2), files: files}
+	stats, err := second.run(ctx, open(t, m))
+	must(t, err)
+	if stats.Proved < 20 || stats.Bytes > 10_000 {
+		t.Fatalf("second computer: %+v", stats)
+	}
+	third := &backup{s: s, computer: "db2", attempt: attemptNumber(3), files: files}
+	stats, err = third.run(ctx, open(t, m))
+	must(t, err)
+	if stats.Proved != 0 || stats.Bytes > 10_000 {
+		t.Fatalf("third computer should rely on the second's proofs: %+v", stats)
+	}
+}
+
+// A chunk whose content is not what its id says must never serve another computer.
+func TestAPoisonedChunkDoesNotServeOthers(t *testing.T) {
+	ctx := context.Background()
+	s := newSite()
+	m := disk(t, s)
+	keys := s.keys("evil")
+	good := []byte("what everybody has")
+	h := keys.NewHasher().Hash(seal.KindData, good)
+	sealer, err := seal.NewSealer(keys, seal.CompressNone)
+	must(t, err)
+	poison, err := sealer.Seal(nil, seal.KindData, h, nil, []byte("something else entirely"))
+	must(t, err)
+	evil, err := open(t, m).NewWriter(WriterOptions{Attempt: attemptNumber(1), Owner: s.owner("evil"), Keys: keys})
+	must(t, err)
+	_, err = evil.Put(poison)
+	must(t, err)
+	must(t, evil.Flush(ctx))
+	evil.Abort()
+
+	victim := &backup{s: s, computer: "web1", attempt: attemptNumber(2), files: map[string]string{"a": string(good)}}
+	_, err = victim.run(ctx, open(t, m))
+	must(t, err)
+	files, failed, err := restore(ctx, open(t, m), s, "web1", victim.attempt)
+	if err != nil || files["a"] != string(good) {
+		t.Fatalf("restored %q, failed %v, %v", files, failed, err)
+	}
+}
+
+func TestCommitRefusesAPointWhoseChunksAreMissing(t *testing.T) {
+	ctx := context.Background()
+	s := newSite()
+	m := disk(t, s)
+	keys := s.keys("web1")
+	sealer, err := seal.NewSealer(keys, seal.CompressNone)
+	must(t, err)
+	node := []byte("a node")
+	h := keys.NewHasher().Hash(seal.KindNode, node)
+	child := seal.ID{1, 2, 3}
+	rec, err := sealer.Seal(nil, seal.KindNode, h, []seal.ID{child}, node)
+	must(t, err)
+	for _, test := range []struct {
+		name string
+		put  bool
+		d    point.Draft
+	}{
+		{"no root", false, point.Draft{Type: point.Complete, RootID: h.ID()}},
+		{"no child of the root", true, point.Draft{Type: point.Complete, RootID: h.ID()}},
+		{"no extra ref", false, point.Draft{Type: point.Complete, Refs: []seal.ID{child}}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := open(t, m)
+			w, err := r.NewWriter(WriterOptions{Attempt: attemptNumber(len(test.name)), Owner: s.owner("web1")})
+			must(t, err)
+			defer w.Abort()
+			if test.put {
+				_, err := w.Put(rec)
+				must(t, err)
+			}
+			wantKind(t, "commit", w.Commit(ctx, test.d, nil), errs.Corrupt, "commit.chunk-missing")
+			if got := committed(t, r); len(got) != 0 {
+				t.Fatalf("committed: %v", got)
+			}
+		})
+	}
+}
+
+func TestAFencedAttemptCannotCommit(t *testing.T) {
+	ctx := context.Background()
+	s := newSite()
+	m := disk(t, s)
+	b := &backup{s: s, computer: "web1", attempt: attemptNumber(1), files: someFiles(5, 100, 1)}
+	w, err := b.writer(open(t, m))
+	must(t, err)
+	defer w.Abort()
+	d, err := b.store(ctx, w)
+	must(t, err)
+	r := open(t, m)
+	if there, err := r.Fence(ctx, b.attempt, "lease lost"); err != nil || there {
+		t.Fatalf("fence: %v, %v", there, err)
+	}
+	if there, err := r.Fence(ctx, b.attempt, "again"); err != nil || there {
+		t.Fatalf("second fence: %v, %v", there, err)
+	}
+	wantKind(t, "checkpoint", w.Checkpoint(ctx, d, nil), errs.Denied, "attempt.fenced")
+	late := &backup{s: s, computer: "web1", attempt: attemptNumber(2), files: b.files}
+	_, err = r.Fence(ctx, late.attempt, "before it began")
+	must(t, err)
+	_, err = late.run(ctx, open(t, m))
+	wantKind(t, "commit", err, errs.Denied, "attempt.fenced")
+	if got := committed(t, r); len(got) != 0 {
+		t.Fatalf("committed: %v", got)
+	}
+}
+
+func TestOfCommitAndFenceExactlyOneWins(t *testing.T) {
+	ctx := context.Background()
+	s := newSite()
+	m := disk(t, s)
+	for i := range 60 {
+		b := &backup{s: s, computer: "web1", attempt: attemptNumber(i + 1), files: map[string]string{"a": fmt.Sprint(i)}}
+		r := open(t, m)
+		w, err := b.writer(r)
+		must(t, err)
+		d, err := b.store(ctx, w)
+		must(t, err)
+		must(t, w.Flush(ctx))
+		var cerr, ferr error
+		var there bool
+		var wg sync.WaitGroup
+		wg.Go(func() { cerr = w.Commit(ctx, d, []byte("issue")) })
+		wg.Go(func() { there, ferr = open(t, m).Fence(ctx, b.attempt, "race") })
+		wg.Wait()
+		must(t, ferr)
+		if there != (cerr == nil) {
+			t.Fatalf("round %d: fence says committed %v, commit says %v", i, there, cerr)
+		}
+		if cerr != nil {
+			wantKind(t, "commit", cerr, errs.Denied, "attempt.fenced")
+		}
+		w.Abort()
+	}
+}
+
+func TestWritersAtOnceDoNotDisturbEachOther(t *testing.T) {
+	ctx := context.Background()
+	s := newSite()
+	m := disk(t, s)
+	shared := someFiles(30, 2000, 7)
+	var wg sync.WaitGroup
+	backups := make([]*backup, 4)
+	errsOf := make([]error, len(backups))
+	for i := range backups {
+		files := someFiles(30, 2000, uint64(i)+100)
+		for k, v := range shared {
+			files["shared/"+k] = v
+		}
+		backups[i] = &backup{s: s, computer: fmt.Sprintf("web%d", i%2), attempt: attemptNumber(i + 1), files: files, packSize: 10_000}
+		r := open(t, m)
+		wg.Go(func() { _, errsOf[i] = backups[i].run(ctx, r) })
+	}
+	wg.Wait()
+	r := open(t, m)
+	for i, b := range backups {
+		must(t, errsOf[i])
+		files, failed, err := restore(ctx, r, s, b.computer, b.attempt)
+		must(t, err)
+		if diff := cmp.Diff(b.files, files); diff != "" || len(failed) > 0 {
+			t.Fatalf("backup %d: failed %v, diff %s", i, failed, diff)
+		}
+	}
+	report, err := r.Check(ctx, s.check(CheckOptions{ReadData: true}))
+	if err != nil || len(report.Findings) != 0 {
+		t.Fatalf("check: %+v, %v", report.Findings, err)
+	}
+}
+
+func TestPutsFromManyGoroutinesAreAllStored(t *testing.T) {
+	ctx := context.Background()
+	s := newSite()
+	r := open(t, disk(t, s))
+	w, err := r.NewWriter(WriterOptions{Attempt: attemptNumber(1), Owner: s.owner("web1"), PackSize: 5000})
+	must(t, err)
+	defer w.Abort()
+	keys := s.keys("web1")
+	var wg sync.WaitGroup
+	for g := range 4 {
+		wg.Go(func() {
+			sealer, err := seal.NewSealer(keys, seal.CompressNone)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			hasher := keys.NewHasher()
+			for i := range 100 {
+				content := fmt.Appendf(nil, "content %d of all or of %d", i, g*(i%2))
+				rec, err := sealer.Seal(nil, seal.KindData, hasher.Hash(seal.KindData, content), nil, content)
+				if err == nil {
+					_, err = w.Put(rec)
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	must(t, w.Flush(ctx))
+	hasher := keys.NewHasher()
+	for g := range 4 {
+		for i := range 100 {
+			h := hasher.Hash(seal.KindData, fmt.Appendf(nil, "content %d of all or of %d", i, g*(i%2)))
+			if _, err := r.Read(ctx, h.ID(), nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if st := w.Stats(); st.Chunks != 250 || st.Duplicates != 150 {
+		t.Fatalf("stats %+v", st)
+	}
+}
+
+func TestPutRefusesWhatIsNoRecordOfThisRepository(t *testing.T) {
+	s := newSite()
+	r := open(t, disk(t, s))
+	w, err := r.NewWriter(WriterOptions{Attempt: attemptNumber(1)})
+	must(t, err)
+	defer w.Abort()
+	other := newSite()
+	other.master.Domain = 6
+	sealRec := func(s *site) []byte {
+		keys := s.keys("web1")
+		sealer, err := seal.NewSealer(keys, seal.CompressNone)
+		must(t, err)
+		rec, err := sealer.Seal(nil, seal.KindData, keys.NewHasher().Hash(seal.KindData, []byte("x")), nil, []byte("x"))
+		must(t, err)
+		return rec
+	}
+	good := sealRec(s)
+	_, err = w.Put(sealRec(other))
+	wantKind(t, "another domain", err, errs.Invalid, "record.foreign")
+	_, err = w.Put(append(good[:len(good):len(good)], 0))
+	wantKind(t, "bytes after it", err, errs.Invalid, "record.foreign")
+	bad := append([]byte(nil), good...)
+	bad[len(bad)-1] ^= 1
+	_, err = w.Put(bad)
+	wantKind(t, "checksum", err, errs.Corrupt, "record.checksum")
+	if n, err := w.Put(good); err != nil || n != len(good) {
+		t.Fatalf("a good one after that: %d, %v", n, err)
+	}
+	if n, err := w.Put(good); err != nil || n != 0 {
+		t.Fatalf("the same again: %d, %v", n, err)
+	}
+}
+
+// A full disk ends the attempt with that reason; what was committed stays, and once there is
+// room the next run works.
+func TestAFullDiskEndsTheAttemptAndNothingElse(t *testing.T) {
+	ctx := context.Background()
+	s := newSite()
+	m := disk(t, s)
+	first := &backup{s: s, computer: "web1", attempt: attemptNumber(1), files: someFiles(10, 2000, 1)}
+	_, err := first.run(ctx, open(t, m))
+	must(t, err)
+	attempts := 100
+	for _, op := range []memfs.Op{memfs.Create, memfs.Write, memfs.Sync, memfs.Link} {
+		for after := range 4 {
+			n := 0
+			m.SetHook(func(o memfs.Op, _ string) error {
+				if o == op {
+					if n++; n > after {
+						return syscall.ENOSPC
+					}
+				}
+				return nil
+			})
+			attempts++
+			b := &backup{s: s, computer: "web1", attempt: attemptNumber(attempts), files: someFiles(30, 2000, uint64(2+after)), packSize: 8000}
+			_, err := b.run(ctx, open(t, m))
+			m.SetHook(nil)
+			if errs.KindOf(err) != errs.NoSpace || errs.HintOf(err) == "" {
+				t.Fatalf("%s after %d: %v", op, after, err)
+			}
+		}
+	}
+	next := &backup{s: s, computer: "web1", attempt: attemptNumber(2), files: someFiles(30, 2000, 2)}
+	_, err = next.run(ctx, open(t, m))
+	must(t, err)
+	r := open(t, m)
+	for _, b := range []*backup{first, next} {
+		files, _, err := restore(ctx, r, s, "web1", b.attempt)
+		must(t, err)
+		if diff := cmp.Diff(b.files, files); diff != "" {
+			t.Fatal(diff)
+		}
+	}
+	if got := committed(t, r); len(got) != 2 {
+		t.Fatalf("committed: %v", got)
+	}
+}
+
+// After a failed sync nothing more is acknowledged, even if the next sync would succeed: the
+// system may have dropped the bytes.
+func TestAFailedSyncPoisonsTheWriter(t *testing.T) {
+	ctx := context.Background()
+	s := newSite()
+	m := disk(t, s)
+	b := &backup{s: s, computer: "web1", attempt: attemptNumber(1), files: someFiles(5, 500, 1)}
+	r := open(t, m)
+	w, err := b.writer(r)
+	must(t, err)
+	defer w.Abort()
+	d, err := b.store(ctx, w)
+	must(t, err)
+	once := false
+	m.SetHook(func(o memfs.Op, _ string) error {
+		if o == memfs.Sync && !once {
+			once = true
+			return syscall.EIO
+		}
+		return nil
+	})
+	for i := range 3 {
+		if err := w.Commit(ctx, d, nil); err == nil {
+			t.Fatalf("commit %d succeeded after a failed sync", i)
+		}
+	}
+	if _, err := w.Have(ctx, make([]seal.H, 1)); err == nil {
+		t.Fatal("have answers after a failed sync")
+	}
+	if got := committed(t, r); len(got) != 0 {
+		t.Fatalf("committed: %v", got)
+	}
+}
+
+func TestACheckpointCanBeFoundAndTheLatestCounts(t *testing.T) {
+	ctx := context.Background()
+	s := newSite()
+	m := disk(t, s)
+	b := &backup{s: s, computer: "web1", attempt: attemptNumber(1), files: someFiles(5, 500, 1)}
+	w, err := b.writer(open(t, m))
+	must(t, err)
+	defer w.Abort()
+	d, err := b.store(ctx, w)
+	must(t, err)
+	must(t, w.Checkpoint(ctx, d, []byte("one")))
+	must(t, w.Checkpoint(ctx, d, []byte("two")))
+	r := open(t, m)
+	raw, err := r.LatestCheckpoint(ctx, b.attempt)
+	must(t, err)
+	p, err := point.Parse(raw)
+	if err != nil || p.Type != point.Checkpoint || string(p.Issue) != "two" {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	_, err = r.LatestCheckpoint(ctx, attemptNumber(2))
+	wantKind(t, "checkpoint of another", err, errs.NotFound, "checkpoint.not-found")
+	if got := committed(t, r); len(got) != 0 {
+		t.Fatalf("a checkpoint shows as a point: %v", got)
+	}
+	// The same computer's next attempt relies on what the checkpoint made durable.
+	next := &backup{s: s, computer: "web1", attempt: attemptNumber(2), files: b.files}
+	stats, err := next.run(ctx, r)
+	if err != nil || stats.Bytes > 5000 {
+		t.Fatalf("%+v, %v", stats, err)
+	}
+}
