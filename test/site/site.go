@@ -25,12 +25,18 @@ type Site struct {
 	Addr   string // of the server
 	Server *Proc
 	procs  []*Proc
+	config string
 	// Env is given to every role started after it is set.
 	Env []string
 }
 
 // Start starts a server with its data below dir. bin is the keepward binary.
-func Start(bin, dir string) (*Site, error) {
+func Start(bin, dir string) (*Site, error) { return start(bin, dir, "server") }
+
+// StartDev starts server, transport and agent in one process.
+func StartDev(bin, dir string) (*Site, error) { return start(bin, dir, "dev") }
+
+func start(bin, dir, role string) (*Site, error) {
 	bin, err := filepath.Abs(bin)
 	if err != nil {
 		return nil, err
@@ -39,11 +45,14 @@ func Start(bin, dir string) (*Site, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Site{Dir: dir, Bin: bin, Addr: addr}
+	s := &Site{Dir: dir, Bin: bin, Addr: addr, config: filepath.Join(dir, "server", "client.yaml")}
 	if err := os.MkdirAll(filepath.Join(dir, "log"), 0o755); err != nil {
 		return nil, err
 	}
-	s.Server = s.proc("server", "server", "--listen", addr)
+	s.Server = s.proc("server", role, "--listen", addr)
+	if role == "dev" {
+		s.config = filepath.Join(s.Server.DataDir, "server", "client.yaml")
+	}
 	if err := s.Server.Start(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -92,7 +101,7 @@ func (s *Site) proc(name, role string, args ...string) *Proc {
 func (s *Site) Procs() []*Proc { return s.procs }
 
 // ClientConfig is the file that makes a command line an administrator's.
-func (s *Site) ClientConfig() string { return filepath.Join(s.Server.DataDir, "client.yaml") }
+func (s *Site) ClientConfig() string { return s.config }
 
 // Command is a keepward command line as the administrator.
 func (s *Site) Command(ctx context.Context, args ...string) *exec.Cmd {
