@@ -1,0 +1,50 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	keepwardv1 "keepward/api/keepward/v1"
+)
+
+// AddEvents adds lines to the logs of their sessions. Their numbers must be set, and follow
+// the last ones: the manager counts, and keeps the count with the session.
+func AddEvents(ctx context.Context, tx *sql.Tx, events []*keepwardv1.Event) error {
+	if len(events) == 0 {
+		return nil
+	}
+	stmt, err := tx.PrepareContext(ctx, `INSERT INTO events
+		(session, seq, time, task, level, part, code, text, path, from_status, to_status, actor)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
+	if err != nil {
+		return fmt.Errorf("add events: %w", err)
+	}
+	defer func() { _ = stmt.Close() }()
+	for _, e := range events {
+		if _, err := stmt.ExecContext(ctx, e.Session, e.Seq, nanos(e.Time.AsTime()), e.Task, e.Level, e.Part, e.Code, e.Text,
+			e.Path, e.From, e.To, e.Actor); err != nil {
+			return fmt.Errorf("add event %d of session %d: %w", e.Seq, e.Session, err)
+		}
+	}
+	return nil
+}
+
+// Events reads a session's log behind afterSeq, up to limit lines.
+func Events(ctx context.Context, q Queryer, session, afterSeq int64, limit int) ([]*keepwardv1.Event, error) {
+	rows, err := q.QueryContext(ctx, `SELECT seq, time, task, level, part, code, text, path, from_status, to_status, actor
+		FROM events WHERE session = ? AND seq > ? ORDER BY seq LIMIT ?`, session, afterSeq, limit)
+	out, err := collect(rows, err, func(r *sql.Rows) (*keepwardv1.Event, error) {
+		e := &keepwardv1.Event{Session: session}
+		var at int64
+		err := r.Scan(&e.Seq, &at, &e.Task, &e.Level, &e.Part, &e.Code, &e.Text, &e.Path, &e.From, &e.To, &e.Actor)
+		e.Time = timestamppb.New(timeOf(at))
+		return e, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read log of session %d: %w", session, err)
+	}
+	return out, nil
+}

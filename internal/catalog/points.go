@@ -1,0 +1,103 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	keepwardv1 "keepward/api/keepward/v1"
+)
+
+const pointColumns = `id, computer, job, session, repository, time, parent, is_full, partial, completeness, counters_json, files_json`
+
+func scanPoint(row interface{ Scan(...any) error }) (*keepwardv1.Point, error) {
+	p := &keepwardv1.Point{}
+	var at int64
+	var counters, files string
+	err := row.Scan(&p.Id, &p.Computer, &p.Job, &p.Session, &p.Repository, &at, &p.Parent, &p.Full, &p.Partial, &p.Completeness, &counters, &files)
+	if err != nil {
+		return nil, err
+	}
+	p.Time = timestamppb.New(timeOf(at))
+	if p.Counters, err = fromJSON(counters, &keepwardv1.Counters{}); err != nil {
+		return nil, err
+	}
+	p.Files, err = fromJSON(files, &keepwardv1.FileSelection{})
+	return p, err
+}
+
+// AddPoint adds a restore point that exists in its repository. To add it again does nothing:
+// the first word on a point stands.
+func AddPoint(ctx context.Context, tx *sql.Tx, p *keepwardv1.Point) error {
+	var j jsonOf
+	counters, files := j.of(p.Counters), j.of(p.Files)
+	if j.err != nil {
+		return j.err
+	}
+	_, err := tx.ExecContext(ctx, `INSERT INTO points (`+pointColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (id) DO NOTHING`,
+		p.Id, p.Computer, p.Job, p.Session, p.Repository, nanos(p.Time.AsTime()), p.Parent, p.Full, p.Partial, p.Completeness, counters, files)
+	if err != nil {
+		return fmt.Errorf("add restore point %s: %w", p.Id, err)
+	}
+	return nil
+}
+
+// PointFilter says which points a list is about; zero fields let all pass.
+type PointFilter struct {
+	Computer   string
+	Job        string
+	Repository string
+	// Prefix of the id.
+	Prefix string
+	// Until lets points at or before it pass.
+	Until time.Time
+	// Whole leaves partial points out: they are never "latest" and never a parent.
+	Whole bool
+	// Limit bounds the list; 0 means no bound.
+	Limit int
+}
+
+// Points lists restore points, newest first.
+func Points(ctx context.Context, q Queryer, f PointFilter) ([]*keepwardv1.Point, error) {
+	var where strings.Builder
+	var args []any
+	and := func(cond string, arg ...any) {
+		where.WriteString(" AND " + cond)
+		args = append(args, arg...)
+	}
+	if f.Computer != "" {
+		and("computer = ?", f.Computer)
+	}
+	if f.Job != "" {
+		and("job = ?", f.Job)
+	}
+	if f.Repository != "" {
+		and("repository = ?", f.Repository)
+	}
+	if f.Prefix != "" {
+		// Ids are hex digits, so the next string after all with the prefix ends in "g".
+		and("id >= ? AND id < ?", f.Prefix, f.Prefix+"g")
+	}
+	if !f.Until.IsZero() {
+		and("time <= ?", nanos(f.Until))
+	}
+	if f.Whole {
+		and("partial = 0")
+	}
+	limit := f.Limit
+	if limit == 0 {
+		limit = -1
+	}
+	rows, err := q.QueryContext(ctx, `SELECT `+pointColumns+` FROM points WHERE 1`+where.String()+
+		` ORDER BY time DESC, session DESC, id LIMIT ?`, append(args, limit)...)
+	out, err := collect(rows, err, func(r *sql.Rows) (*keepwardv1.Point, error) { return scanPoint(r) })
+	if err != nil {
+		return nil, fmt.Errorf("list restore points: %w", err)
+	}
+	return out, nil
+}

@@ -1,0 +1,143 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/errs"
+	"keepward/internal/job"
+)
+
+// Session is one run of a job. Its status is derived from its tasks; it is kept so that
+// lists need not read them.
+type Session struct {
+	ID         int64
+	Job        string
+	Type       job.Type
+	Status     job.Status
+	Phase      string
+	Reason     *keepwardv1.Reason
+	Failure    *keepwardv1.Failure
+	Priority   int
+	Repository string
+	Full       bool
+	StartedBy  string
+	// Definition is the JSON of what to do, as it was at submission; see DefinitionOf.
+	Definition string
+	Created    time.Time
+	Started    time.Time
+	Ended      time.Time // zero: not final
+	LastSeq    int64     // of its events
+}
+
+const sessionColumns = `id, job, type, status, phase, reason_json, failure_json, priority, repository, is_full,
+	started_by, definition_json, created, started, ended, last_seq`
+
+func scanSession(row interface{ Scan(...any) error }) (Session, error) {
+	var s Session
+	var reason, failure string
+	var created, started, ended int64
+	err := row.Scan(&s.ID, &s.Job, &s.Type, &s.Status, &s.Phase, &reason, &failure, &s.Priority, &s.Repository, &s.Full,
+		&s.StartedBy, &s.Definition, &created, &started, &ended, &s.LastSeq)
+	if err != nil {
+		return s, err
+	}
+	s.Created, s.Started, s.Ended = timeOf(created), timeOf(started), timeOf(ended)
+	if s.Reason, err = fromJSON(reason, &keepwardv1.Reason{}); err != nil {
+		return s, err
+	}
+	s.Failure, err = fromJSON(failure, &keepwardv1.Failure{})
+	return s, err
+}
+
+// Definition is the JSON to keep in Session.Definition.
+func Definition(m proto.Message) (string, error) { return toJSON(m) }
+
+// DefinitionOf reads a session's definition into m, a new message of the right type.
+func DefinitionOf[M proto.Message](s Session, m M) (M, error) { return fromJSON(s.Definition, m) }
+
+// AddSession adds a session and gives it its number.
+func AddSession(ctx context.Context, tx *sql.Tx, s *Session) error {
+	var j jsonOf
+	reason, failure := j.of(s.Reason), j.of(s.Failure)
+	if j.err != nil {
+		return j.err
+	}
+	err := tx.QueryRowContext(ctx, `INSERT INTO sessions (job, type, status, phase, reason_json, failure_json, priority,
+		repository, is_full, started_by, definition_json, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
+		s.Job, s.Type, s.Status, s.Phase, reason, failure, s.Priority,
+		s.Repository, s.Full, s.StartedBy, s.Definition, nanos(s.Created)).Scan(&s.ID)
+	if err != nil {
+		return fmt.Errorf("add session: %w", err)
+	}
+	return nil
+}
+
+// PutSession keeps what changes in a session's life, its last event's number included.
+func PutSession(ctx context.Context, tx *sql.Tx, s *Session) error {
+	var j jsonOf
+	reason, failure := j.of(s.Reason), j.of(s.Failure)
+	if j.err != nil {
+		return j.err
+	}
+	_, err := tx.ExecContext(ctx, `UPDATE sessions SET status = ?, phase = ?, reason_json = ?, failure_json = ?,
+		priority = ?, started = ?, ended = ?, last_seq = ? WHERE id = ?`,
+		s.Status, s.Phase, reason, failure, s.Priority, nanos(s.Started), nanos(s.Ended), s.LastSeq, s.ID)
+	if err != nil {
+		return fmt.Errorf("write session %d: %w", s.ID, err)
+	}
+	return nil
+}
+
+// GetSession finds a session by its number.
+func GetSession(ctx context.Context, q Queryer, id int64) (Session, error) {
+	s, err := scanSession(q.QueryRowContext(ctx, `SELECT `+sessionColumns+` FROM sessions WHERE id = ?`, id))
+	s, ok, err := found(s, err, "read session")
+	if err != nil || ok {
+		return s, err
+	}
+	return s, errs.New(errs.NotFound, "session.unknown", "there is no session %d", id).
+		WithHint("keepward session list shows the sessions there are")
+}
+
+// SessionFilter says which sessions a list is about; zero fields let all pass.
+type SessionFilter struct {
+	Active   bool
+	Job      string
+	Computer string
+	// EndedAfter lets only sessions pass that ended at or after it.
+	EndedAfter time.Time
+	// Limit bounds the list; 0 means no bound.
+	Limit int
+}
+
+// Sessions lists sessions, newest first.
+func Sessions(ctx context.Context, q Queryer, f SessionFilter) ([]Session, error) {
+	limit := f.Limit
+	if limit == 0 {
+		limit = -1
+	}
+	rows, err := q.QueryContext(ctx, `SELECT `+sessionColumns+` FROM sessions
+		WHERE (NOT ?1 OR ended = 0) AND (?2 = '' OR job = ?2) AND (?3 = 0 OR ended >= ?3)
+		AND (?4 = '' OR id IN (SELECT session FROM tasks WHERE computer = ?4))
+		ORDER BY id DESC LIMIT ?5`, f.Active, f.Job, nanos(f.EndedAfter), f.Computer, limit)
+	out, err := collect(rows, err, func(r *sql.Rows) (Session, error) { return scanSession(r) })
+	if err != nil {
+		return nil, fmt.Errorf("list sessions: %w", err)
+	}
+	return out, nil
+}
+
+// LastSession is the newest session of a job, and whether there is one.
+func LastSession(ctx context.Context, q Queryer, jobName string) (Session, bool, error) {
+	list, err := Sessions(ctx, q, SessionFilter{Job: jobName, Limit: 1})
+	if err != nil || len(list) == 0 {
+		return Session{}, false, err
+	}
+	return list[0], true, nil
+}

@@ -1,0 +1,89 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/job"
+)
+
+// Task is the share of a session that is one computer.
+type Task struct {
+	ID         string
+	Session    int64
+	Position   int
+	Computer   string // empty: none takes part
+	Repository string
+	Status     job.Status
+	Phase      string
+	Attempts   int // opened so far
+	Reason     *keepwardv1.Reason
+	Failure    *keepwardv1.Failure
+	Progress   *keepwardv1.Progress
+	Point      string // made or read
+	RestartAt  time.Time
+	RestartOn  string // roles whose return ends the wait for RestartAt, separated by a space
+	Errors     int64  // events of these levels
+	Warnings   int64
+	KilledBy   string
+	Started    time.Time
+	Ended      time.Time
+}
+
+const taskColumns = `id, session, position, computer, repository, status, phase, attempts, reason_json, failure_json,
+	progress_json, point, restart_at, restart_on, errors, warnings, killed_by, started, ended`
+
+func scanTask(row interface{ Scan(...any) error }) (Task, error) {
+	var t Task
+	var reason, failure, progress string
+	var restart, started, ended int64
+	err := row.Scan(&t.ID, &t.Session, &t.Position, &t.Computer, &t.Repository, &t.Status, &t.Phase, &t.Attempts, &reason, &failure,
+		&progress, &t.Point, &restart, &t.RestartOn, &t.Errors, &t.Warnings, &t.KilledBy, &started, &ended)
+	if err != nil {
+		return t, err
+	}
+	t.RestartAt, t.Started, t.Ended = timeOf(restart), timeOf(started), timeOf(ended)
+	if t.Reason, err = fromJSON(reason, &keepwardv1.Reason{}); err != nil {
+		return t, err
+	}
+	if t.Failure, err = fromJSON(failure, &keepwardv1.Failure{}); err != nil {
+		return t, err
+	}
+	t.Progress, err = fromJSON(progress, &keepwardv1.Progress{})
+	return t, err
+}
+
+// PutTask adds a task or replaces the one of the same id.
+func PutTask(ctx context.Context, tx *sql.Tx, t *Task) error {
+	var j jsonOf
+	reason, failure, progress := j.of(t.Reason), j.of(t.Failure), j.of(t.Progress)
+	if j.err != nil {
+		return j.err
+	}
+	_, err := tx.ExecContext(ctx, `INSERT INTO tasks (`+taskColumns+`)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (id) DO UPDATE SET status = excluded.status, phase = excluded.phase, attempts = excluded.attempts,
+			reason_json = excluded.reason_json, failure_json = excluded.failure_json, progress_json = excluded.progress_json,
+			point = excluded.point, restart_at = excluded.restart_at, restart_on = excluded.restart_on,
+			errors = excluded.errors, warnings = excluded.warnings, killed_by = excluded.killed_by,
+			started = excluded.started, ended = excluded.ended`,
+		t.ID, t.Session, t.Position, t.Computer, t.Repository, t.Status, t.Phase, t.Attempts, reason, failure,
+		progress, t.Point, nanos(t.RestartAt), t.RestartOn, t.Errors, t.Warnings, t.KilledBy, nanos(t.Started), nanos(t.Ended))
+	if err != nil {
+		return fmt.Errorf("write task %s: %w", t.ID, err)
+	}
+	return nil
+}
+
+// Tasks lists the tasks of a session in their order.
+func Tasks(ctx context.Context, q Queryer, session int64) ([]Task, error) {
+	rows, err := q.QueryContext(ctx, `SELECT `+taskColumns+` FROM tasks WHERE session = ? ORDER BY position`, session)
+	out, err := collect(rows, err, func(r *sql.Rows) (Task, error) { return scanTask(r) })
+	if err != nil {
+		return nil, fmt.Errorf("list tasks of session %d: %w", session, err)
+	}
+	return out, nil
+}
