@@ -1,0 +1,45 @@
+package manager
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/catalog"
+	"keepward/internal/errs"
+	"keepward/internal/job"
+)
+
+// overwrites are the policies of a restore; the first is the default.
+var overwrites = []string{"different", "always", "newer", "never"}
+
+// RestoreFiles starts a session that restores files of a point, to the computer they are of or
+// to another one: who may read which point is decided here, and the key goes with the order.
+func (m *Manager) RestoreFiles(ctx context.Context, req *connect.Request[keepwardv1.RestoreFilesRequest]) (*connect.Response[keepwardv1.StartSessionResponse], error) {
+	r := proto.CloneOf(req.Msg)
+	p, err := m.findPoint(ctx, r.GetPoint(), r.GetComputer())
+	if err != nil {
+		return nil, err
+	}
+	r.Point, r.Computer = p.GetId(), p.GetComputer()
+	r.TargetComputer = cmp.Or(r.GetTargetComputer(), r.GetComputer())
+	if _, err := catalog.GetComputer(ctx, m.deps.DB.Read(), r.GetTargetComputer()); err != nil {
+		return nil, err
+	}
+	r.Overwrite = cmp.Or(r.GetOverwrite(), overwrites[0])
+	if !slices.Contains(overwrites, r.GetOverwrite()) {
+		return nil, errs.New(errs.Invalid, "restore.overwrite", "restore: overwrite %q is unknown", r.GetOverwrite()).WithHint("use one of %v", overwrites)
+	}
+	id, err := m.submit(ctx, request{
+		typ: job.Restore, repository: p.GetRepository(), by: m.user(ctx),
+		computers: []string{r.GetTargetComputer()}, point: p.GetId(), definition: r,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(&keepwardv1.StartSessionResponse{Session: id}), nil
+}

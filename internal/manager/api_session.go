@@ -1,0 +1,261 @@
+package manager
+
+import (
+	"context"
+	"time"
+
+	"connectrpc.com/connect"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/catalog"
+	"keepward/internal/errs"
+	"keepward/internal/job"
+)
+
+// watchEvery is the shortest time between two pictures of a session that differ in their
+// progress alone.
+const watchEvery = 500 * time.Millisecond
+
+// logBatch bounds what one answer of a log holds.
+const logBatch = 500
+
+// defaultList bounds a list that asks for no bound.
+const defaultList = 100
+
+// current is a session as it is now.
+func (m *Manager) currentSession(ctx context.Context, id int64) (*keepwardv1.Session, error) {
+	if s := m.liveSession(id); s != nil {
+		return s.live.Load(), nil
+	}
+	row, err := catalog.GetSession(ctx, m.deps.DB.Read(), id)
+	if err != nil {
+		return nil, err
+	}
+	return m.describeRow(ctx, row)
+}
+
+func (m *Manager) describeRow(ctx context.Context, row catalog.Session) (*keepwardv1.Session, error) {
+	if s := m.liveSession(row.ID); s != nil {
+		return s.live.Load(), nil
+	}
+	tasks, err := catalog.Tasks(ctx, m.deps.DB.Read(), row.ID)
+	if err != nil {
+		return nil, err
+	}
+	return describe(row, tasks), nil
+}
+
+func (m *Manager) sessions(ctx context.Context, f catalog.SessionFilter) ([]*keepwardv1.Session, error) {
+	rows, err := catalog.Sessions(ctx, m.deps.DB.Read(), f)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]*keepwardv1.Session, 0, len(rows))
+	for _, row := range rows {
+		s, err := m.describeRow(ctx, row)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// ActiveSessions are the sessions that are not over, the newest first.
+func (m *Manager) ActiveSessions(ctx context.Context) ([]*keepwardv1.Session, error) {
+	return m.sessions(ctx, catalog.SessionFilter{Active: true})
+}
+
+// EndedSince are the sessions that ended at or after a moment, the newest first.
+func (m *Manager) EndedSince(ctx context.Context, since time.Time) ([]*keepwardv1.Session, error) {
+	return m.sessions(ctx, catalog.SessionFilter{EndedAfter: since})
+}
+
+// RecentSessions are the newest sessions of a job, the newest first.
+func (m *Manager) RecentSessions(ctx context.Context, jobName string, limit int) ([]*keepwardv1.Session, error) {
+	return m.sessions(ctx, catalog.SessionFilter{Job: jobName, Limit: limit})
+}
+
+// JobActive is the newest session of a job that is not over; 0: none.
+func (m *Manager) JobActive(ctx context.Context, jobName string) (int64, error) {
+	rows, err := catalog.Sessions(ctx, m.deps.DB.Read(), catalog.SessionFilter{Active: true, Job: jobName, Limit: 1})
+	if err != nil || len(rows) == 0 {
+		return 0, err
+	}
+	return rows[0].ID, nil
+}
+
+// ListSessions lists sessions, the newest first.
+func (m *Manager) ListSessions(ctx context.Context, req *connect.Request[keepwardv1.ListSessionsRequest]) (*connect.Response[keepwardv1.ListSessionsResponse], error) {
+	f := catalog.SessionFilter{Active: req.Msg.GetActive(), Job: req.Msg.GetJob(), Computer: req.Msg.GetComputer(), Limit: int(req.Msg.GetLimit())}
+	if f.Limit <= 0 {
+		f.Limit = defaultList
+	}
+	if f.Computer != "" {
+		if err := m.knownComputer(ctx, f.Computer); err != nil {
+			return nil, err
+		}
+	}
+	list, err := m.sessions(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	if f.Job != "" && len(list) == 0 {
+		if _, err := catalog.GetJob(ctx, m.deps.DB.Read(), f.Job); err != nil {
+			return nil, err
+		}
+	}
+	return connect.NewResponse(&keepwardv1.ListSessionsResponse{Sessions: list}), nil
+}
+
+// GetSession is one session as it is now.
+func (m *Manager) GetSession(ctx context.Context, req *connect.Request[keepwardv1.GetSessionRequest]) (*connect.Response[keepwardv1.GetSessionResponse], error) {
+	s, err := m.currentSession(ctx, req.Msg.GetId())
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(&keepwardv1.GetSessionResponse{Session: s}), nil
+}
+
+// WatchSession sends the session at once and at every change, and ends after a final status.
+func (m *Manager) WatchSession(ctx context.Context, req *connect.Request[keepwardv1.WatchSessionRequest], stream *connect.ServerStream[keepwardv1.WatchSessionResponse]) error {
+	return m.watch(ctx, req.Msg.GetId(), func(s *keepwardv1.Session) error {
+		return stream.Send(&keepwardv1.WatchSessionResponse{Session: s})
+	})
+}
+
+func (m *Manager) watch(ctx context.Context, id int64, send func(*keepwardv1.Session) error) error {
+	changed, end := m.hub.watch(id)
+	defer end()
+	var last *keepwardv1.Session
+	var sent time.Time
+	for {
+		s, err := m.currentSession(ctx, id)
+		if err != nil {
+			return err
+		}
+		if wait := watchEvery - time.Since(sent); wait > 0 && last != nil && sameStanding(last, s) {
+			if err := sleep(ctx, wait); err != nil {
+				return err
+			}
+			if s, err = m.currentSession(ctx, id); err != nil {
+				return err
+			}
+		}
+		if s != last {
+			if err := send(s); err != nil {
+				return err
+			}
+			last, sent = s, time.Now()
+		}
+		if job.Status(s.GetStatus()).Final() {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// sameStanding tells whether two pictures of a session differ in their progress alone.
+func sameStanding(a, b *keepwardv1.Session) bool {
+	if a.GetStatus() != b.GetStatus() || a.GetPhase() != b.GetPhase() || a.GetReason().GetText() != b.GetReason().GetText() {
+		return false
+	}
+	for i, t := range a.GetTasks() {
+		u := b.GetTasks()[i]
+		if t.GetStatus() != u.GetStatus() || t.GetPhase() != u.GetPhase() || t.GetReason().GetText() != u.GetReason().GetText() {
+			return false
+		}
+	}
+	return true
+}
+
+// ReadLog sends the log, and with follow goes on until the session is over.
+func (m *Manager) ReadLog(ctx context.Context, req *connect.Request[keepwardv1.ReadLogRequest], stream *connect.ServerStream[keepwardv1.ReadLogResponse]) error {
+	return m.readLog(ctx, req.Msg, func(events []*keepwardv1.Event) error {
+		return stream.Send(&keepwardv1.ReadLogResponse{Events: events})
+	})
+}
+
+func (m *Manager) readLog(ctx context.Context, req *keepwardv1.ReadLogRequest, send func([]*keepwardv1.Event) error) error {
+	changed, end := m.hub.watch(req.GetId())
+	defer end()
+	seq := req.GetAfterSeq()
+	for {
+		// The status is read before the log: what is final then has all its lines.
+		s, err := m.currentSession(ctx, req.GetId())
+		if err != nil {
+			return err
+		}
+		for {
+			events, err := catalog.Events(ctx, m.deps.DB.Read(), req.GetId(), seq, logBatch)
+			if err != nil {
+				return err
+			}
+			if len(events) == 0 {
+				break
+			}
+			if err := send(events); err != nil {
+				return err
+			}
+			seq = events[len(events)-1].GetSeq()
+		}
+		if !req.GetFollow() || job.Status(s.GetStatus()).Final() {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// KillSession asks a session, or one task of it, to end. It answers when that is on its way;
+// the end itself may take until everything has let go.
+func (m *Manager) KillSession(ctx context.Context, req *connect.Request[keepwardv1.KillSessionRequest]) (*connect.Response[keepwardv1.KillSessionResponse], error) {
+	id := req.Msg.GetId()
+	s, err := m.currentSession(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	task, err := taskNamed(s, req.Msg.GetTask())
+	if err != nil {
+		return nil, err
+	}
+	if job.Status(s.GetStatus()).Final() || task != nil && job.Status(task.GetStatus()).Final() {
+		return nil, errs.New(errs.Busy, "session.over", "kill session %d: it is over already", id)
+	}
+	if live := m.liveSession(id); live != nil {
+		if _, err := live.ask(ctx, task.GetId(), evKill{actor: m.user(ctx)}); err != nil && err != errClosed {
+			return nil, err
+		}
+	}
+	if s, err = m.currentSession(ctx, id); err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(&keepwardv1.KillSessionResponse{Session: s}), nil
+}
+
+// taskNamed finds a task by its id, a prefix of it, or its computer; nil: none was asked for.
+func taskNamed(s *keepwardv1.Session, name string) (*keepwardv1.Task, error) {
+	if name == "" {
+		return nil, nil
+	}
+	var found *keepwardv1.Task
+	for _, t := range s.GetTasks() {
+		if t.GetId() == name || t.GetComputer() == name || len(name) >= shortestPrefix && len(name) < len(t.GetId()) && t.GetId()[:len(name)] == name {
+			if found != nil {
+				return nil, errs.New(errs.Invalid, "task.ambiguous", "session %d: several tasks answer to %q", s.GetId(), name)
+			}
+			found = t
+		}
+	}
+	if found == nil {
+		return nil, errs.New(errs.NotFound, "task.unknown", "session %d has no task %q", s.GetId(), name).WithHint("name it by its id or its computer")
+	}
+	return found, nil
+}

@@ -1,0 +1,128 @@
+package manager
+
+import (
+	"slices"
+
+	"keepward/internal/job"
+)
+
+// board knows which tasks live and which of them must not run beside each other: two
+// backups of the same computer by the same job; an index reconstruction and any write to its
+// repository. Of two that conflict the one of the older session goes first, so no two wait
+// for each other. It is pure and not safe for concurrent use.
+type board struct {
+	backups  map[backupKey][]entry // in the order of their sessions
+	writes   map[string][]entry    // by repository: what writes to it
+	rebuilds map[string][]entry    // by repository: what wants it alone
+}
+
+type backupKey struct{ job, computer string }
+
+type entry struct {
+	session int64
+	task    string
+}
+
+func newBoard() *board {
+	return &board{backups: map[backupKey][]entry{}, writes: map[string][]entry{}, rebuilds: map[string][]entry{}}
+}
+
+func (b *board) add(t *task) {
+	e := entry{t.row.Session, t.row.ID}
+	switch t.typ {
+	case job.Backup:
+		k := backupKey{t.job, t.row.Computer}
+		b.backups[k] = insert(b.backups[k], e)
+		b.writes[t.row.Repository] = insert(b.writes[t.row.Repository], e)
+	case job.RebuildIndex:
+		b.rebuilds[t.row.Repository] = insert(b.rebuilds[t.row.Repository], e)
+	}
+}
+
+func insert(list []entry, e entry) []entry {
+	i, found := slices.BinarySearchFunc(list, e, compareEntries)
+	if found {
+		return list
+	}
+	return slices.Insert(list, i, e)
+}
+
+func compareEntries(a, b entry) int {
+	switch {
+	case a.session != b.session && a.session < b.session:
+		return -1
+	case a.session != b.session:
+		return 1
+	case a.task < b.task:
+		return -1
+	case a.task > b.task:
+		return 1
+	}
+	return 0
+}
+
+// conflict is the session that must end before the task may start; 0: none. A task of the
+// same session is never in the way.
+func (b *board) conflict(t *task) int64 {
+	switch t.typ {
+	case job.Backup:
+		if s := before(b.backups[backupKey{t.job, t.row.Computer}], t.row.Session); s != 0 {
+			return s
+		}
+		return before(b.rebuilds[t.row.Repository], t.row.Session)
+	case job.RebuildIndex:
+		if s := before(b.writes[t.row.Repository], t.row.Session); s != 0 {
+			return s
+		}
+		return before(b.rebuilds[t.row.Repository], t.row.Session)
+	}
+	return 0
+}
+
+// before is the newest session in the list that is older than the given one.
+func before(list []entry, session int64) int64 {
+	for _, e := range slices.Backward(list) {
+		if e.session < session {
+			return e.session
+		}
+	}
+	return 0
+}
+
+// remove takes out a task that is over, and answers the sessions that it may have held up.
+func (b *board) remove(t *task) []int64 {
+	var held []int64
+	drop := func(m map[string][]entry, repository string) {
+		m[repository] = without(m[repository], t.row.ID)
+		if len(m[repository]) == 0 {
+			delete(m, repository)
+		}
+	}
+	switch t.typ {
+	case job.Backup:
+		k := backupKey{t.job, t.row.Computer}
+		b.backups[k] = without(b.backups[k], t.row.ID)
+		held = sessionsOf(held, b.backups[k])
+		if len(b.backups[k]) == 0 {
+			delete(b.backups, k)
+		}
+		drop(b.writes, t.row.Repository)
+		held = sessionsOf(held, b.rebuilds[t.row.Repository])
+	case job.RebuildIndex:
+		drop(b.rebuilds, t.row.Repository)
+		held = sessionsOf(sessionsOf(held, b.writes[t.row.Repository]), b.rebuilds[t.row.Repository])
+	}
+	slices.Sort(held)
+	return slices.Compact(held)
+}
+
+func without(list []entry, task string) []entry {
+	return slices.DeleteFunc(list, func(e entry) bool { return e.task == task })
+}
+
+func sessionsOf(held []int64, list []entry) []int64 {
+	for _, e := range list {
+		held = append(held, e.session)
+	}
+	return held
+}

@@ -1,0 +1,45 @@
+package manager
+
+import (
+	"context"
+	"log/slog"
+
+	"keepward/api/keepward/v1/keepwardv1connect"
+	"keepward/internal/catalog"
+	"keepward/internal/repo/seal"
+	"keepward/internal/wire"
+)
+
+// Nodes finds the nodes that are connected now. Calls through a client that is no longer
+// connected fail with errs.Unavailable; they must end when their context does.
+type Nodes interface {
+	Agent(name string) (keepwardv1connect.AgentServiceClient, bool)
+	Transport(name string) (keepwardv1connect.TransportServiceClient, bool)
+}
+
+// Deps is what a Manager works with.
+type Deps struct {
+	DB    *catalog.DB
+	Nodes Nodes
+	// Master opens the key of a repository.
+	Master func(r catalog.Repository) (seal.Master, error)
+	// Term is that of this start of the server.
+	Term uint64
+	// User is who makes the call that ctx belongs to.
+	User func(ctx context.Context) string
+	Log  *slog.Logger
+	// Settings may be zero: then the defaults hold.
+	Settings Settings
+}
+
+// Node is a node as its certificate names it.
+type Node struct {
+	Role wire.Role
+	Name string
+}
+
+// An agentOf or transportOf names a node by its role.
+func agentOf(name string) Node     { return Node{wire.RoleAgent, name} }
+func transportOf(name string) Node { return Node{wire.RoleTransport, name} }
+
+func (n Node) String() string { return string(n.Role) + " " + n.Name }

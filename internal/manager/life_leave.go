@@ -1,0 +1,230 @@
+package manager
+
+import (
+	"fmt"
+	"time"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/catalog"
+	"keepward/internal/errs"
+	"keepward/internal/job"
+)
+
+// This file is a task that leaves: an attempt failed or was killed, both nodes are told to
+// stop, the attempt is settled, and then it is decided how the task goes on.
+
+// fail gives the attempt up. The first failure is kept; the ends of the other side are
+// waited for a moment, since a failure often shows first as its echo.
+func (t *task) fail(x *turn, f *keepwardv1.Failure) {
+	t.att.row.Failure = f
+	x.line(t, levelError, part(f.GetPart()), "attempt.failed", f.GetMessage())
+	t.move(x, job.Cleanup, job.Reason{}, "", bySelf)
+	t.att.gather, t.leaveBy = x.now.Add(x.set.Gather), x.now.Add(x.set.Leaving)
+	t.stopBoth(x)
+	t.leave(x)
+}
+
+func (t *task) stopBoth(x *turn) { t.stop(x, partAgent); t.stop(x, partMover) }
+
+// stop tells a side to end, where there is something to tell and somebody to hear it.
+func (t *task) stop(x *turn, p part) {
+	if t.att.side(p).expected() {
+		x.order(order{do: doStop, task: t, attempt: t.att, part: p, reason: t.stopReason()})
+	}
+}
+
+func (t *task) stopReason() string {
+	switch {
+	case t.row.KilledBy != "":
+		return "killed by " + t.row.KilledBy
+	case t.att.row.Failure != nil:
+		return t.att.row.Failure.GetMessage()
+	}
+	return "the task is done"
+}
+
+func (t *task) onStopped(x *turn, e evStopped) {
+	if !t.current(e.attempt) {
+		return
+	}
+	s := t.att.side(e.part)
+	s.stopped = true
+	if e.gone {
+		s.gone = true
+	}
+	if leaving(t.row.Status) {
+		t.leave(x)
+	}
+}
+
+// leave goes on with a leaving task: when nobody is expected to say more, or the time for it
+// is over, the attempt is settled.
+func (t *task) leave(x *turn) {
+	if t.committed() {
+		t.complete(x)
+		return
+	}
+	until := t.leaveBy
+	if t.row.Status == job.Cleanup {
+		until = t.att.gather
+	}
+	open := false
+	for _, s := range t.att.sides() {
+		open = open || s.asked || s.expected()
+	}
+	if open && x.now.Before(until) || t.settling {
+		return
+	}
+	if t.arbiter().offline.IsZero() {
+		t.settle(x)
+		return
+	}
+	if t.row.Status == job.Cleanup {
+		t.decide(x) // it is settled when its node is back, before the next attempt
+	}
+}
+
+func (t *task) onSettled(x *turn, e evSettled) {
+	if !t.current(e.attempt) {
+		return
+	}
+	t.settling, x.dirty = false, true
+	switch {
+	case e.committed:
+		t.complete(x)
+		return
+	case e.failure == nil:
+		t.att.row.Settled, t.att.row.Checkpointed = catalog.SettledEnded, e.checkpoint
+		if t.makesPoint() {
+			t.att.row.Settled = catalog.SettledFenced
+		}
+	default:
+		x.line(t, levelWarning, partServer, "attempt.unsettled", e.failure.GetMessage())
+	}
+	switch t.row.Status {
+	case job.Cleanup:
+		t.decide(x)
+	case job.KillPending:
+		if e.failure == nil {
+			t.killed(x)
+		} else {
+			t.retryAt = x.now.Add(x.set.Again)
+		}
+	case job.Waiting:
+		t.settledWaiting(x, e.failure)
+	case job.Pending:
+		if e.failure != nil {
+			t.retryAt = x.now.Add(x.set.Silence)
+		}
+	}
+}
+
+// settledWaiting goes on with a task that could not ask for its set before.
+func (t *task) settledWaiting(x *turn, f *keepwardv1.Failure) {
+	switch {
+	case f == nil:
+		t.want(x)
+	case transient(f):
+		t.delay(x, job.Because(job.RepositoryOffline, t.row.Repository))
+		t.retryAt = x.now.Add(x.set.Silence)
+	default:
+		t.failWaiting(x, f)
+	}
+}
+
+// decide says how a task goes on whose attempt was given up.
+func (t *task) decide(x *turn) {
+	cause := t.cause()
+	phase, known := t.typ.Phase(t.mainPhase())
+	switch {
+	case !transient(cause), known && !phase.Restartable:
+		t.row.Failure = cause
+		t.move(x, job.Failed, job.Reason{}, cause.GetMessage(), bySelf)
+	case t.row.Attempts >= t.limit:
+		t.row.Failure = cause
+		t.move(x, job.Failed, job.Reason{}, fmt.Sprintf("%s; all %d attempts are used up", cause.GetMessage(), t.limit), bySelf)
+	default:
+		t.pend(x, cause)
+	}
+}
+
+// cause is the failure to report: the first one, unless it is the mere echo of what the
+// other side said later.
+func (t *task) cause() *keepwardv1.Failure {
+	first := t.att.row.Failure
+	if first == nil {
+		first = failure(errs.Unavailable, codeHeartbeatLost, partServer, "the server was started anew while the task was being given up")
+	}
+	if !transient(first) {
+		return first
+	}
+	for _, p := range []part{partMover, partAgent} {
+		if f := failureOf(t.att.side(p).end, p); f != nil && !transient(f) {
+			return f
+		}
+	}
+	return first
+}
+
+// transient tells whether a failure may be gone at the next attempt: something was away, in
+// use, or told to stop. All others will be the same again.
+func transient(f *keepwardv1.Failure) bool {
+	switch errs.Kind(f.GetKind()) {
+	case errs.Unavailable, errs.Cancelled, errs.Busy:
+		return true
+	}
+	return false
+}
+
+func (t *task) onKill(x *turn, actor string) {
+	if t.row.Status == job.KillPending {
+		return
+	}
+	t.row.KilledBy = actor
+	t.move(x, job.KillPending, job.Reason{}, "", actor)
+	t.leaveBy = x.now.Add(x.set.Leaving)
+	if t.att.settled() {
+		t.killed(x)
+		return
+	}
+	t.stopBoth(x)
+	t.leave(x)
+}
+
+// killed ends a killed task. An attempt that could not be settled is settled later, when its
+// transport is back.
+func (t *task) killed(x *turn) {
+	t.move(x, job.Killed, job.Reason{}, "", t.row.KilledBy)
+}
+
+// afterlife is what a task that is over may still learn: that an attempt which could not be
+// settled has committed. Its status stays; its point is restorable and is kept.
+func (t *task) afterlife(x *turn, ev any) {
+	var id string
+	committed, settled := false, false
+	switch e := ev.(type) {
+	case evEnd:
+		id, committed = e.attempt, t.makesPoint() && e.part == partMover && e.end.GetCommitted()
+	case evSettled:
+		id, committed, settled = e.attempt, e.committed, e.failure == nil
+	}
+	if !t.current(id) || !committed && !settled {
+		return
+	}
+	x.dirty = true
+	t.att.row.Settled = catalog.SettledFenced
+	if !committed {
+		return
+	}
+	t.att.row.Settled, t.row.Point = catalog.SettledCommitted, t.att.row.ID
+	x.point = t.pointRow(t.row.Errors)
+	x.line(t, levelWarning, partServer, "point.late", "the attempt had made its restore point "+t.att.row.ID+" before it was cut off: the point is kept")
+}
+
+// lateDeadline is the next moment at which a leaving task must be looked at.
+func (t *task) lateDeadline() time.Time {
+	if t.row.Status == job.Cleanup && !t.settling {
+		return t.att.gather
+	}
+	return t.leaveBy
+}

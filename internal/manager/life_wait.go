@@ -1,0 +1,160 @@
+package manager
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/catalog"
+	"keepward/internal/errs"
+	"keepward/internal/job"
+)
+
+// This file is a task that waits: in the queue, for its set, for the next attempt.
+
+func (t *task) onQueue(x *turn, e evQueue) {
+	if t.row.Status != job.Queued {
+		return
+	}
+	if e.conflict != 0 {
+		t.delay(x, job.Because(job.Conflict, strconv.FormatInt(e.conflict, 10)))
+		return
+	}
+	t.move(x, job.Waiting, job.Reason{}, "", bySelf)
+	t.want(x)
+}
+
+// want is the next step of a Waiting task: first its former attempt is settled, then it
+// asks for its set. Two attempts of a task never live side by side.
+func (t *task) want(x *turn) {
+	if !t.att.settled() {
+		t.settle(x)
+		return
+	}
+	t.lacking = true
+	x.order(order{do: doRequest, task: t})
+}
+
+// settle finds out what became of the attempt, as soon as the node that knows is there.
+func (t *task) settle(x *turn) {
+	arbiter := t.arbiter()
+	if !arbiter.offline.IsZero() {
+		if t.row.Status == job.Waiting {
+			t.delay(x, offlineReason(arbiter.node))
+		}
+		return
+	}
+	if t.settling {
+		return
+	}
+	t.settling, t.retryAt = true, time.Time{}
+	x.order(order{do: doSettle, task: t, attempt: t.att, reason: "the attempt was given up"})
+}
+
+func offlineReason(n Node) job.Reason {
+	if n.Role == agentOf("").Role {
+		return job.Because(job.AgentOffline, n.Name)
+	}
+	return job.Because(job.TransportOffline, n.Name)
+}
+
+// onDelayed shows why the broker does not give the set, in the status that the job type has
+// for such a reason.
+func (t *task) onDelayed(x *turn, e evDelayed) {
+	if !t.lacking {
+		return
+	}
+	to := t.typ.Reservation().A.StatusFor(e.reason)
+	if to == t.row.Status || to != job.Waiting && to != job.Pending {
+		t.delay(x, e.reason)
+		return
+	}
+	t.move(x, to, e.reason, e.reason.Text(), bySelf)
+}
+
+func (t *task) onGranted(x *turn, e evGranted) {
+	if !t.lacking {
+		return // the manager has given it back already
+	}
+	t.lacking, t.holds = false, true
+	t.row.Attempts++
+	t.row.RestartAt, t.row.RestartOn = time.Time{}, ""
+	t.row.Phase = t.mainPhase()
+	t.row.Errors, t.row.Warnings, t.progress = 0, 0, nil
+	t.att = &attempt{row: catalog.Attempt{
+		ID: e.attempt, Task: t.row.ID, Number: t.row.Attempts, Transport: t.transport, Agent: e.agent,
+		Time: x.now, Parent: e.parent, Checkpoint: e.checkpoint, MoverBoot: e.moverBoot, AgentBoot: e.agentBoot,
+	}}
+	t.att.mover = side{node: transportOf(t.transport), boot: e.moverBoot, asked: true, heard: true}
+	t.att.agent = side{node: agentOf(e.agent), boot: e.agentBoot, heard: true}
+	if e.moverAway {
+		t.att.mover.offline, t.att.mover.away = x.now, true
+	}
+	if e.agentAway && t.att.agent.takesPart() {
+		t.att.agent.offline, t.att.agent.away = x.now, true
+	}
+	if t.row.Status == job.Pending {
+		t.move(x, job.Waiting, job.Reason{}, "what it lacked was released", bySelf)
+	}
+	t.move(x, job.Running, job.Reason{}, "", bySelf)
+	x.order(order{do: doStartMover, task: t, attempt: t.att})
+}
+
+// pend parks the task until its next attempt. Where a node was away that the attempt
+// needed, its return ends the wait early.
+func (t *task) pend(x *turn, cause *keepwardv1.Failure) {
+	t.row.RestartAt = x.now.Add(t.interval)
+	var away []string
+	back := true
+	for _, s := range t.att.sides() {
+		if s.takesPart() && (s.away || !s.offline.IsZero()) {
+			away = append(away, string(s.node.Role))
+			back = back && s.offline.IsZero()
+		}
+	}
+	t.row.RestartOn = strings.Join(away, " ")
+	if len(away) > 0 && back {
+		t.row.RestartAt = x.now.Add(x.set.Again)
+	}
+	why := t.restartReason()
+	if cause.GetCode() == codeHeartbeatLost {
+		why = job.Because(job.HeartbeatLost, t.lostHost())
+	}
+	t.move(x, job.Pending, why, cause.GetMessage()+"; "+t.restartReason().Text(), bySelf)
+}
+
+func (t *task) restartReason() job.Reason {
+	return job.Because(job.RestartAt, t.row.RestartAt.UTC().Format(time.RFC3339),
+		strconv.Itoa(t.row.Attempts+1), strconv.Itoa(t.limit))
+}
+
+// again ends the wait for the next attempt, or shortens it.
+func (t *task) again(x *turn) {
+	if early := x.now.Add(x.set.Again); early.Before(t.row.RestartAt) {
+		t.row.RestartAt = early
+		t.delay(x, t.restartReason())
+	}
+}
+
+// failWaiting ends a task that waits for something that will not come.
+func (t *task) failWaiting(x *turn, f *keepwardv1.Failure) {
+	t.row.Failure = f
+	t.move(x, job.Failed, job.Reason{}, f.GetMessage(), bySelf)
+}
+
+func failure(kind errs.Kind, code string, p part, text string) *keepwardv1.Failure {
+	return &keepwardv1.Failure{Kind: string(kind), Code: code, Part: string(p), Message: text}
+}
+
+// withPart says who failed, where the failure does not say it itself.
+func withPart(f *keepwardv1.Failure, p part) *keepwardv1.Failure {
+	if f.GetPart() != "" {
+		return f
+	}
+	c := proto.CloneOf(f)
+	c.Part = string(p)
+	return c
+}

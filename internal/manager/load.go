@@ -1,0 +1,92 @@
+package manager
+
+import (
+	"context"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/catalog"
+	"keepward/internal/errs"
+	"keepward/internal/job"
+)
+
+// plan is what a session does, as it was at submission.
+type plan struct {
+	compression string
+	files       *keepwardv1.FileSelection
+	restore     *keepwardv1.RestoreFilesRequest
+	readData    bool
+	attempts    int
+	interval    *keepwardv1.Job // whose restart interval holds
+}
+
+// load makes a session of what the catalog has of it.
+func (m *Manager) load(ctx context.Context, row catalog.Session) (*session, error) {
+	p, err := planOf(row)
+	if err != nil {
+		return nil, err
+	}
+	repository, err := catalog.GetRepository(ctx, m.deps.DB.Read(), row.Repository)
+	if err != nil && errs.KindOf(err) != errs.NotFound {
+		return nil, err // a repository that is gone has no transport, and is offline for good
+	}
+	rows, err := catalog.Tasks(ctx, m.deps.DB.Read(), row.ID)
+	if err != nil {
+		return nil, err
+	}
+	s := &session{m: m, row: row, plan: p, mail: newMailbox[letter]()}
+	for _, r := range rows {
+		t := &task{
+			row: r, typ: row.Type, job: row.Job, priority: row.Priority, full: row.Full, files: p.files,
+			transport: repository.Transport, limit: p.attempts, interval: p.interval.GetRestartInterval().AsDuration(),
+		}
+		if t.limit <= 0 {
+			t.limit = row.Type.Attempts()
+		}
+		if t.interval <= 0 {
+			t.interval = job.DefaultRestartInterval
+		}
+		if err := loadAttempt(ctx, m.deps.DB.Read(), t); err != nil {
+			return nil, err
+		}
+		s.tasks = append(s.tasks, t)
+	}
+	return s, nil
+}
+
+func planOf(row catalog.Session) (plan, error) {
+	var p plan
+	switch row.Type {
+	case job.Backup:
+		j, err := catalog.DefinitionOf(row, &keepwardv1.Job{})
+		if err != nil {
+			return p, err
+		}
+		p.compression, p.files, p.attempts, p.interval = j.GetCompression(), j.GetFiles(), int(j.GetAttempts()), j
+	case job.Restore:
+		r, err := catalog.DefinitionOf(row, &keepwardv1.RestoreFilesRequest{})
+		if err != nil {
+			return p, err
+		}
+		p.restore = r
+	default:
+		c, err := catalog.DefinitionOf(row, &keepwardv1.CheckRepositoryRequest{})
+		if err != nil {
+			return p, err
+		}
+		p.readData = c.GetReadData()
+	}
+	return p, nil
+}
+
+// loadAttempt gives a task its newest attempt.
+func loadAttempt(ctx context.Context, q catalog.Queryer, t *task) error {
+	list, err := catalog.Attempts(ctx, q, t.row.ID)
+	if err != nil || len(list) == 0 {
+		return err
+	}
+	a := list[0]
+	t.att = &attempt{row: a}
+	t.att.mover = side{node: transportOf(a.Transport), ordered: a.MoverOrdered, boot: a.MoverBoot, end: a.MoverEnd}
+	t.att.agent = side{node: agentOf(a.Agent), ordered: a.AgentOrdered, boot: a.AgentBoot, end: a.AgentEnd}
+	return nil
+}

@@ -1,0 +1,268 @@
+package manager
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"keepward/internal/broker"
+	"keepward/internal/catalog"
+	"keepward/internal/errs"
+	"keepward/internal/job"
+)
+
+// Manager is the job manager. It implements the handlers of SessionService, PointService and
+// RestoreService; the server mounts them and calls the other methods from its own handlers.
+type Manager struct {
+	deps     Deps
+	set      Settings
+	log      *slog.Logger
+	broker   *broker.Broker
+	hub      *hub
+	browsers *browsers
+	chores   *mailbox[func(ctx context.Context)] // what Serve shall run in goroutines of its own
+	changed  chan struct{}                       // one signal: schedules must be read anew
+	ready    chan struct{}                       // closed when every session is taken up
+	late     chan struct{}                       // one token: who has it may write sessions that are over
+
+	mu     sync.Mutex
+	board  *board
+	live   map[int64]*session
+	byTask map[string]*session
+	open   map[string]*session          // by unsettled attempt
+	atNode map[Node]map[string]struct{} // the same attempts, by node
+	nodes  map[Node]*nodeState
+}
+
+// nodeState is what is known of a node's presence, and who wants to hear of it.
+type nodeState struct {
+	online   bool
+	boot     string
+	sessions map[*session]struct{}
+}
+
+// errClosed says that a session ended before it took a letter.
+var errClosed = errors.New("the session is over")
+
+// leaseTerm is how long a reservation lives without a heartbeat. The tasks watch their nodes
+// themselves, so it only has to outlive every wait of theirs.
+const leaseTerm = time.Hour
+
+// New makes a Manager. It does nothing before Serve.
+func New(d Deps) *Manager {
+	if d.Log == nil {
+		d.Log = slog.New(slog.DiscardHandler)
+	}
+	m := &Manager{
+		deps: d, set: d.Settings.withDefaults(), log: d.Log,
+		broker:  broker.New(time.Now, leaseTerm),
+		hub:     newHub(),
+		chores:  newMailbox[func(context.Context)](),
+		changed: make(chan struct{}, 1),
+		ready:   make(chan struct{}),
+		late:    make(chan struct{}, 1),
+		board:   newBoard(),
+		live:    map[int64]*session{},
+		byTask:  map[string]*session{},
+		open:    map[string]*session{},
+		atNode:  map[Node]map[string]struct{}{},
+		nodes:   map[Node]*nodeState{},
+	}
+	m.browsers = newBrowsers(m)
+	return m
+}
+
+// Serve takes up every session that is not over and works until ctx ends. What runs on nodes
+// then goes on without the server.
+func (m *Manager) Serve(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	if err := m.setResources(ctx); err != nil {
+		return err
+	}
+	if err := m.takeUp(ctx); err != nil {
+		return err
+	}
+	g.Go(func() error { return m.runSchedules(ctx) })
+	g.Go(func() error { return m.browsers.serve(ctx) })
+	g.Go(func() error {
+		for {
+			select {
+			case <-ctx.Done():
+				m.chores.close()
+				return ctx.Err()
+			case <-m.chores.ready:
+				for _, chore := range m.chores.take() {
+					g.Go(func() error { chore(ctx); return nil })
+				}
+			}
+		}
+	})
+	close(m.ready)
+	return g.Wait()
+}
+
+// takeUp brings every session that is not over back to life.
+func (m *Manager) takeUp(ctx context.Context) error {
+	rows, err := catalog.Sessions(ctx, m.deps.DB.Read(), catalog.SessionFilter{Active: true})
+	if err != nil {
+		return err
+	}
+	for i := len(rows) - 1; i >= 0; i-- { // the oldest first: it has the older right
+		s, err := m.load(ctx, rows[i])
+		if err != nil {
+			return err
+		}
+		for _, t := range s.tasks {
+			if t.row.Status.Class() == job.Active || t.row.Status.Class() == job.Leaving {
+				t.holds = true
+				m.dispatch(m.broker.Adopt(t.grant()))
+			}
+		}
+		m.register(s)
+		s.post("", evWake{})
+		for _, n := range m.onlineFor(s) { // nodes may have been quicker than the catalog
+			s.post("", evOnline{n})
+		}
+		s.post("", evQueueNote{})
+		m.chores.post(s.run)
+	}
+	return nil
+}
+
+// register makes a session known, before it runs.
+func (m *Manager) register(s *session) {
+	s.show()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.live[s.row.ID] = s
+	for _, t := range s.tasks {
+		if t.row.Status.Final() {
+			continue
+		}
+		m.board.add(t)
+		m.byTask[t.row.ID] = s
+		m.node(transportOf(t.transport)).sessions[s] = struct{}{}
+		if t.row.Computer != "" {
+			m.node(agentOf(t.row.Computer)).sessions[s] = struct{}{}
+		}
+		m.track(s, t)
+	}
+}
+
+// onlineFor lists the nodes of a session that are online.
+func (m *Manager) onlineFor(s *session) []Node {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var out []Node
+	for n, state := range m.nodes {
+		if _, ours := state.sessions[s]; ours && state.online {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// node is the state of a node; m.mu must be held.
+func (m *Manager) node(n Node) *nodeState {
+	if m.nodes[n] == nil {
+		m.nodes[n] = &nodeState{sessions: map[*session]struct{}{}}
+	}
+	return m.nodes[n]
+}
+
+// track keeps the register of unsettled attempts; m.mu must be held.
+func (m *Manager) track(s *session, t *task) {
+	if t.att == nil {
+		return
+	}
+	id := t.att.row.ID
+	for _, side := range t.att.sides() {
+		if !side.takesPart() {
+			continue
+		}
+		if t.att.settled() || t.row.Status.Final() {
+			delete(m.atNode[side.node], id)
+			delete(m.open, id)
+			continue
+		}
+		if m.atNode[side.node] == nil {
+			m.atNode[side.node] = map[string]struct{}{}
+		}
+		m.atNode[side.node][id] = struct{}{}
+		m.open[id] = s
+	}
+}
+
+// noteWritten follows a task whose new state is in the catalog: what it holds up may go on.
+func (m *Manager) noteWritten(s *session, t *task) {
+	m.mu.Lock()
+	m.track(s, t)
+	var wake []*session
+	if t.row.Status.Final() {
+		for _, id := range m.board.remove(t) {
+			if other := m.live[id]; other != nil {
+				wake = append(wake, other)
+			}
+		}
+	}
+	m.mu.Unlock()
+	for _, other := range wake {
+		other.post("", evQueueNote{})
+	}
+}
+
+// forget takes a session out that is over.
+func (m *Manager) forget(s *session) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.live, s.row.ID)
+	for _, t := range s.tasks {
+		delete(m.byTask, t.row.ID)
+	}
+	for _, n := range m.nodes {
+		delete(n.sessions, s)
+	}
+}
+
+func (m *Manager) conflict(t *task) int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.board.conflict(t)
+}
+
+func (m *Manager) liveSession(id int64) *session {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.live[id]
+}
+
+// dispatch tells the sessions what the broker has decided.
+func (m *Manager) dispatch(d broker.Decision) {
+	for _, g := range d.Granted {
+		if s := m.liveSession(g.Session); s == nil || !s.post(g.Task, evGrantNote{}) {
+			m.dispatch(m.broker.Release(g.Task))
+		}
+	}
+	for _, delay := range d.Delayed {
+		m.mu.Lock()
+		s := m.byTask[delay.Task]
+		m.mu.Unlock()
+		if s != nil {
+			s.post(delay.Task, evDelayed{delay.Reason})
+		}
+	}
+}
+
+// waitReady waits until every session is taken up: before it, no attempt is known.
+func (m *Manager) waitReady(ctx context.Context) error {
+	select {
+	case <-m.ready:
+		return nil
+	case <-ctx.Done():
+		return errs.New(errs.Unavailable, "server.starting", "the server is still starting: %w", ctx.Err())
+	}
+}

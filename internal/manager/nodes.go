@@ -1,0 +1,228 @@
+package manager
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/broker"
+	"keepward/internal/catalog"
+	"keepward/internal/errs"
+	"keepward/internal/job"
+	"keepward/internal/wire"
+)
+
+// NodeOnline is called when a node's link stands and its first heartbeat was answered.
+func (m *Manager) NodeOnline(n Node) {
+	for _, s := range m.setOnline(n, true) {
+		s.post("", evOnline{n})
+	}
+	m.chores.post(func(ctx context.Context) {
+		if m.waitReady(ctx) != nil {
+			return
+		}
+		m.presence(ctx, n)
+		if n.Role == wire.RoleTransport {
+			m.settleLeft(ctx, n.Name)
+		}
+	})
+}
+
+// NodeOffline is called when a node's link is gone.
+func (m *Manager) NodeOffline(n Node) {
+	for _, s := range m.setOnline(n, false) {
+		s.post("", evOffline{n})
+	}
+	m.browsers.lost(n)
+	m.chores.post(func(ctx context.Context) {
+		if m.waitReady(ctx) == nil {
+			m.presence(ctx, n)
+		}
+	})
+}
+
+func (m *Manager) setOnline(n Node, online bool) []*session {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	state := m.node(n)
+	state.online = online
+	var who []*session
+	for s := range state.sessions {
+		who = append(who, s)
+	}
+	return who
+}
+
+// down is why a resource of the node cannot be had; nil: it can.
+func (m *Manager) down(n Node) *job.Reason {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.node(n).online {
+		return nil
+	}
+	r := offlineReason(n)
+	return &r
+}
+
+// presence tells the broker which resources come or go with a node.
+func (m *Manager) presence(ctx context.Context, n Node) {
+	if n.Role == wire.RoleAgent {
+		m.dispatch(m.broker.SetResource(m.clientSlot(n.Name)))
+		return
+	}
+	if err := m.setRepositories(ctx); err != nil && ctx.Err() == nil {
+		m.log.Error("resources not set", "node", n.String(), "error", err)
+	}
+}
+
+func (m *Manager) clientSlot(computer string) broker.Resource {
+	return broker.Resource{
+		ID: broker.ID{Kind: broker.Client, Name: computer}, Capacity: job.DefaultClientTasks, Down: m.down(agentOf(computer)),
+	}
+}
+
+// setResources tells the broker of all there is.
+func (m *Manager) setResources(ctx context.Context) error {
+	computers, err := catalog.Computers(ctx, m.deps.DB.Read())
+	if err != nil {
+		return err
+	}
+	for _, c := range computers {
+		m.dispatch(m.broker.SetResource(m.clientSlot(c.Name)))
+	}
+	return m.setRepositories(ctx)
+}
+
+func (m *Manager) setRepositories(ctx context.Context) error {
+	repositories, err := catalog.Repositories(ctx, m.deps.DB.Read())
+	if err != nil {
+		return err
+	}
+	for _, r := range repositories {
+		down := m.down(transportOf(r.Transport))
+		m.dispatch(m.broker.SetResource(broker.Resource{
+			ID: broker.ID{Kind: broker.Stream, Name: r.Name}, Label: "repository " + r.Name, Capacity: int(r.Streams), Down: down,
+		}))
+		m.dispatch(m.broker.SetResource(broker.Resource{
+			ID: broker.ID{Kind: broker.Writer, Name: r.Name}, Label: r.Path, Capacity: int(r.Writers), Down: down,
+		}))
+	}
+	return nil
+}
+
+// ConfigChanged is called after jobs or repositories were changed: schedules and limits are
+// read anew.
+func (m *Manager) ConfigChanged() {
+	m.chores.post(func(ctx context.Context) {
+		if m.waitReady(ctx) != nil {
+			return
+		}
+		if err := m.setResources(ctx); err != nil && ctx.Err() == nil {
+			m.log.Error("resources not set", "error", err)
+		}
+	})
+	select {
+	case m.changed <- struct{}{}:
+	default:
+	}
+}
+
+// Heartbeat takes what a node says it runs, and answers which attempts it shall drop: those
+// that are not, or no longer, somebody's. Ended ones are answered when their end is reported.
+func (m *Manager) Heartbeat(_ context.Context, n Node, boot string, attempts []*keepwardv1.AttemptState) ([]string, error) {
+	select {
+	case <-m.ready:
+	default:
+		return nil, nil // nobody knows yet what is wanted
+	}
+	named := make(map[string]bool, len(attempts))
+	for _, a := range attempts {
+		named[a.GetAttempt()] = true
+	}
+	type note struct {
+		s  *session
+		ev evHeartbeat
+	}
+	var notes []note
+	var drop []string
+	m.mu.Lock()
+	m.node(n).boot = boot
+	for id := range m.atNode[n] {
+		notes = append(notes, note{m.open[id], evHeartbeat{attempt: id, boot: boot, node: n, named: named[id]}})
+	}
+	for _, a := range attempts {
+		if _, wanted := m.atNode[n][a.GetAttempt()]; !wanted && !a.GetEnded() {
+			drop = append(drop, a.GetAttempt())
+		}
+	}
+	m.mu.Unlock()
+	drop = slices.DeleteFunc(drop, m.browsers.owns)
+	for _, note := range notes {
+		note.s.post("", note.ev)
+	}
+	return drop, nil
+}
+
+// Progress shows what a node has done so far.
+func (m *Manager) Progress(_ context.Context, n Node, attempt string, p *keepwardv1.Progress) error {
+	if s := m.holder(n, attempt); s != nil && p != nil {
+		s.post("", evProgress{attempt: attempt, part: partOfNode(n), progress: p})
+	}
+	return nil
+}
+
+// Events takes a node's lines into the log, and answers when they are kept.
+func (m *Manager) Events(ctx context.Context, n Node, attempt string, events []*keepwardv1.Event) error {
+	if err := m.waitReady(ctx); err != nil {
+		return err
+	}
+	s := m.holder(n, attempt)
+	if s == nil {
+		return nil // of an attempt that is settled: nobody waits for its lines
+	}
+	_, err := s.ask(ctx, "", evLines{attempt: attempt, part: partOfNode(n), lines: events})
+	if errors.Is(err, errClosed) {
+		return nil
+	}
+	return err
+}
+
+// holder is the session whose unsettled attempt runs at a node; nil: none.
+func (m *Manager) holder(n Node, attempt string) *session {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, ok := m.atNode[n][attempt]; !ok {
+		return nil
+	}
+	return m.open[attempt]
+}
+
+func partOfNode(n Node) part {
+	if n.Role == wire.RoleAgent {
+		return partAgent
+	}
+	return partMover
+}
+
+// End takes how a node saw an attempt end. It answers when that is written; an error makes
+// the node repeat it. An end of an attempt that the node has no part in is refused.
+func (m *Manager) End(ctx context.Context, n Node, attempt string, end *keepwardv1.AttemptEnd) error {
+	if err := m.waitReady(ctx); err != nil {
+		return err
+	}
+	if end == nil {
+		return errs.New(errs.Invalid, "attempt.end", "report end of attempt %s: it says nothing", attempt)
+	}
+	if m.browsers.ended(attempt) {
+		return nil
+	}
+	a, sessionID, ok, err := catalog.FindAttempt(ctx, m.deps.DB.Read(), attempt)
+	if err != nil || !ok {
+		return err // an unknown attempt is answered, so that the node forgets it
+	}
+	if n != agentOf(a.Agent) && n != transportOf(a.Transport) {
+		return errs.New(errs.Denied, "attempt.stranger", "report end of attempt %s: %s has no part in it", attempt, n)
+	}
+	return m.tell(ctx, sessionID, a.Task, evEnd{attempt: attempt, part: partOfNode(n), end: end})
+}

@@ -1,0 +1,304 @@
+package manager
+
+import (
+	"context"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/broker"
+	"keepward/internal/catalog"
+	"keepward/internal/errs"
+	"keepward/internal/job"
+	"keepward/internal/repo/point"
+	"keepward/internal/wire"
+)
+
+// The modes of a mover.
+const (
+	modeBackup  = "backup"
+	modeRestore = "restore"
+	modeBrowse  = "browse"
+	modeCheck   = "check"
+	modeRebuild = "rebuild"
+)
+
+var modes = map[job.Type]string{
+	job.Backup: modeBackup, job.Restore: modeRestore, job.Verify: modeCheck, job.RebuildIndex: modeRebuild,
+}
+
+// carryOut does what was ordered. Calls to nodes run beside the session, each bounded, and
+// their answer is an event.
+func (s *session) carryOut(ctx context.Context, o order) {
+	id := o.task.row.ID
+	switch o.do {
+	case doRequest:
+		s.m.dispatch(s.m.broker.Request(broker.Request{
+			Task: id, Session: s.row.ID, Priority: o.task.priority, Set: o.task.needs(),
+		}))
+		return
+	case doRelease:
+		s.m.dispatch(s.m.broker.Release(id))
+		return
+	}
+	// Copies: the task belongs to this goroutine, the call does not.
+	c := call{m: s.m, plan: s.plan, typ: o.task.typ, row: o.task.row, session: s.row, attempt: o.attempt.row, order: o}
+	s.calls.Go(func() {
+		ctx, cancel := context.WithTimeout(ctx, s.m.set.Order)
+		defer cancel()
+		s.post(id, c.do(ctx))
+	})
+}
+
+// grantValues are what an attempt is opened with: randomness and what the catalog knows.
+func (s *session) grantValues(ctx context.Context, t *task) (any, error) {
+	if !t.lacking || !s.m.broker.Renew(t.row.ID) {
+		return nil, nil // it has left the queue meanwhile
+	}
+	g := evGranted{attempt: randomID()}
+	g.agent = t.row.Computer
+	s.m.mu.Lock()
+	mover, agent := s.m.node(transportOf(t.transport)), s.m.node(agentOf(g.agent))
+	g.moverBoot, g.moverAway = mover.boot, !mover.online
+	g.agentBoot, g.agentAway = agent.boot, !agent.online
+	s.m.mu.Unlock()
+	if t.typ != job.Backup {
+		return g, nil
+	}
+	for {
+		err := s.parents(ctx, t, &g)
+		if err == nil {
+			return g, nil
+		}
+		s.m.log.Error("parent not read, will try again", "session", s.row.ID, "task", t.row.ID, "error", err)
+		if err := sleep(ctx, writeAgain); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// parents finds what a backup may take over: the newest point of the same job, computer and
+// repository, and the checkpoint of this task's last attempt that made one.
+func (s *session) parents(ctx context.Context, t *task, g *evGranted) error {
+	q := s.m.deps.DB.Read()
+	if !t.full {
+		points, err := catalog.Points(ctx, q, catalog.PointFilter{
+			Computer: t.row.Computer, Job: t.job, Repository: t.row.Repository, Whole: true, Limit: 1,
+		})
+		if err != nil {
+			return err
+		}
+		if len(points) > 0 {
+			g.parent = points[0].GetId()
+		}
+	}
+	attempts, err := catalog.Attempts(ctx, q, t.row.ID)
+	if err != nil {
+		return err
+	}
+	for _, a := range attempts {
+		if a.Checkpointed {
+			g.checkpoint = a.ID
+			break
+		}
+	}
+	return nil
+}
+
+// call is one call to a node, with copies of all it needs.
+type call struct {
+	m       *Manager
+	plan    plan
+	typ     job.Type
+	row     catalog.Task
+	session catalog.Session
+	attempt catalog.Attempt
+	order   order
+}
+
+// do makes the call and answers the event that comes of it.
+func (c *call) do(ctx context.Context) any {
+	switch c.order.do {
+	case doStartMover:
+		endpoint, err := c.startMover(ctx)
+		return evOrdered{attempt: c.attempt.ID, part: partMover, endpoint: endpoint, failure: wire.ToFailure(err, "")}
+	case doStartAgent:
+		err := c.startAgent(ctx)
+		return evOrdered{attempt: c.attempt.ID, part: partAgent, failure: wire.ToFailure(err, "")}
+	case doStop:
+		return evStopped{attempt: c.attempt.ID, part: c.order.part, gone: errs.KindOf(c.stop(ctx, c.order.part)) == errs.NotFound}
+	}
+	committed, checkpoint, err := c.settle(ctx)
+	return evSettled{attempt: c.attempt.ID, committed: committed, checkpoint: checkpoint, failure: wire.ToFailure(err, string(partServer))}
+}
+
+func (c *call) wireOrder() *keepwardv1.Order {
+	return &keepwardv1.Order{Attempt: c.attempt.ID, Task: c.row.ID, Session: c.row.Session, Term: c.m.deps.Term}
+}
+
+func (m *Manager) transport(name string) (transportClient, error) {
+	t, ok := m.deps.Nodes.Transport(name)
+	if !ok {
+		return nil, errs.New(errs.Unavailable, "transport.offline", "call transport %s: it is offline", name)
+	}
+	return t, nil
+}
+
+func (m *Manager) agent(name string) (agentClient, error) {
+	a, ok := m.deps.Nodes.Agent(name)
+	if !ok {
+		return nil, errs.New(errs.Unavailable, "agent.offline", "call the agent of %s: it is offline", name)
+	}
+	return a, nil
+}
+
+func (c *call) startMover(ctx context.Context) (*keepwardv1.MoverEndpoint, error) {
+	k, err := c.m.keysOf(ctx, c.row.Repository)
+	if err != nil {
+		return nil, err
+	}
+	req := &keepwardv1.StartMoverRequest{
+		Order: c.wireOrder(), Mode: modes[c.typ], RepositoryPath: k.repository.Path, Agent: c.attempt.Agent,
+		ReadData: c.plan.readData, AgentWait: durationpb.New(c.m.set.AgentWait),
+	}
+	switch c.typ {
+	case job.Backup:
+		req.Computer, req.Keys = c.row.Computer, k.forMover()
+		req.Owner = k.owner(c.row.Computer)
+		req.ReadablePoints = nonEmpty(c.attempt.Parent, c.attempt.Checkpoint)
+		if req.Issue, err = c.issue(k); err != nil {
+			return nil, err
+		}
+	case job.Restore:
+		req.Computer, req.Keys = c.plan.restore.GetComputer(), k.forMover()
+		req.Owner = k.owner(req.Computer)
+		req.ReadablePoints = []string{c.row.Point}
+	default:
+		req.Keys = k.forAll()
+	}
+	t, err := c.m.transport(c.attempt.Transport)
+	if err != nil {
+		return nil, err
+	}
+	res, err := t.StartMover(ctx, connect.NewRequest(req))
+	if err != nil {
+		return nil, err
+	}
+	return res.Msg.GetMover(), nil
+}
+
+func nonEmpty(names ...string) []string {
+	var out []string
+	for _, n := range names {
+		if n != "" {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// issue is what the server alone may say of the point to be made.
+func (c *call) issue(k *repositoryKeys) ([]byte, error) {
+	name, err := point.ParseAttempt(c.attempt.ID)
+	if err != nil {
+		return nil, err
+	}
+	i := point.Issue{
+		Computer: c.row.Computer, Job: c.session.Job, Session: c.session.ID, Time: c.attempt.Time,
+		Full: c.session.Full || c.attempt.Parent == "",
+	}
+	if c.attempt.Parent != "" {
+		if i.Parent, err = point.ParseAttempt(c.attempt.Parent); err != nil {
+			return nil, err
+		}
+	}
+	return point.SealIssue(k.master.IssueKey(), k.repository.ID, name, i)
+}
+
+func (c *call) startAgent(ctx context.Context) error {
+	k, err := c.m.keysOf(ctx, c.row.Repository)
+	if err != nil {
+		return err
+	}
+	a, err := c.m.agent(c.attempt.Agent)
+	if err != nil {
+		return err
+	}
+	if c.typ == job.Restore {
+		r := c.plan.restore
+		_, err = a.StartRestore(ctx, connect.NewRequest(&keepwardv1.StartRestoreRequest{
+			Order: c.wireOrder(), Keys: k.forComputer(r.GetComputer()), Mover: c.order.endpoint, Point: c.row.Point,
+			Paths: r.GetPaths(), To: r.GetTo(), Overwrite: r.GetOverwrite(), DeleteExtra: r.GetDeleteExtra(),
+			DryRun: r.GetDryRun(), Strip: r.GetStrip(),
+		}))
+		return err
+	}
+	_, err = a.StartBackup(ctx, connect.NewRequest(&keepwardv1.StartBackupRequest{
+		Order: c.wireOrder(), Keys: k.forComputer(c.row.Computer), Mover: c.order.endpoint, Files: c.plan.files,
+		Parent: c.attempt.Parent, Checkpoint: c.attempt.Checkpoint, Compression: c.plan.compression,
+		Time: timestamppb.New(c.attempt.Time), Computer: c.row.Computer, Job: c.session.Job, Full: c.session.Full,
+	}))
+	return err
+}
+
+func (c *call) stop(ctx context.Context, p part) error {
+	if p == partAgent {
+		a, err := c.m.agent(c.attempt.Agent)
+		if err != nil {
+			return err
+		}
+		_, err = a.StopAttempt(ctx, connect.NewRequest(&keepwardv1.StopAttemptRequest{Order: c.wireOrder(), Reason: c.order.reason}))
+		return err
+	}
+	t, err := c.m.transport(c.attempt.Transport)
+	if err != nil {
+		return err
+	}
+	_, err = t.StopMover(ctx, connect.NewRequest(&keepwardv1.StopMoverRequest{Order: c.wireOrder(), Reason: c.order.reason}))
+	return err
+}
+
+// settle makes sure what became of the attempt. Both sides are told to stop; that counts only
+// where nothing can be committed, for elsewhere the tombstone decides.
+func (c *call) settle(ctx context.Context) (committed, checkpoint bool, err error) {
+	agentErr := error(nil)
+	if c.attempt.Agent != "" {
+		agentErr = c.stop(ctx, partAgent)
+	}
+	moverErr := c.stop(ctx, partMover)
+	switch {
+	case c.typ == job.Backup:
+		return c.m.fence(ctx, c.row.Repository, c.attempt.Transport, c.wireOrder(), c.order.reason)
+	case c.typ == job.Restore:
+		return false, false, unlessGone(agentErr)
+	}
+	return false, false, unlessGone(moverErr)
+}
+
+// unlessGone takes a node's word that it does not know the attempt for a stop.
+func unlessGone(err error) error {
+	if errs.KindOf(err) == errs.NotFound {
+		return nil
+	}
+	return err
+}
+
+func (m *Manager) fence(ctx context.Context, repository, transport string, o *keepwardv1.Order, reason string) (committed, checkpoint bool, err error) {
+	r, err := catalog.GetRepository(ctx, m.deps.DB.Read(), repository)
+	if err != nil {
+		return false, false, err
+	}
+	t, err := m.transport(transport)
+	if err != nil {
+		return false, false, err
+	}
+	res, err := t.FenceAttempt(ctx, connect.NewRequest(&keepwardv1.FenceAttemptRequest{
+		RepositoryPath: r.Path, RepositoryId: r.ID[:], Order: o, Reason: reason,
+	}))
+	if err != nil {
+		return false, false, err
+	}
+	return res.Msg.GetCommitted(), res.Msg.GetCheckpoint(), nil
+}

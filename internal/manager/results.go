@@ -1,0 +1,113 @@
+package manager
+
+import (
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/errs"
+)
+
+// mergeCounters is the higher of both in every field: agent and mover count what they see,
+// and all counters only grow.
+func mergeCounters(a, b *keepwardv1.Counters) *keepwardv1.Counters {
+	if a == nil && b == nil {
+		return nil
+	}
+	out := &keepwardv1.Counters{}
+	proto.Merge(out, a)
+	to := out.ProtoReflect()
+	b.ProtoReflect().Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		if v.Int() > to.Get(f).Int() {
+			to.Set(f, v)
+		}
+		return true
+	})
+	return out
+}
+
+// addCounters adds b to a, for a session of several tasks.
+func addCounters(a, b *keepwardv1.Counters) *keepwardv1.Counters {
+	if a == nil {
+		a = &keepwardv1.Counters{}
+	}
+	to := a.ProtoReflect()
+	b.ProtoReflect().Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		to.Set(f, protoreflect.ValueOfInt64(to.Get(f).Int()+v.Int()))
+		return true
+	})
+	return a
+}
+
+// mergeProgress is one picture of what both sides report; the agent's words go first.
+func mergeProgress(p map[part]*keepwardv1.Progress) *keepwardv1.Progress {
+	agent, mover := p[partAgent], p[partMover]
+	if agent == nil {
+		return mover
+	}
+	return &keepwardv1.Progress{
+		Phase: agent.GetPhase(), Current: agent.GetCurrent(),
+		Counters: mergeCounters(agent.GetCounters(), mover.GetCounters()),
+	}
+}
+
+// damageOf says what a check has found and could not repair, in one sentence; nil: nothing.
+func damageOf(r *keepwardv1.CheckReport) *keepwardv1.Failure {
+	damaged, files := 0, int64(0)
+	for _, f := range r.GetFindings() {
+		if f.GetRepaired() == "" {
+			damaged++
+			files += f.GetAffectedTotal()
+		}
+	}
+	switch {
+	case damaged == 0:
+		return nil
+	case files == 0:
+		return damage(fmt.Sprintf("the repository has %d damaged objects; no file of a restore point is known to need them", damaged))
+	}
+	return damage(fmt.Sprintf("the repository has %d damaged objects, which %d files in restore points need", damaged, files))
+}
+
+func damage(text string) *keepwardv1.Failure {
+	f := failure(errs.Corrupt, codeDamaged, partMover, text)
+	f.Hint = "the session's log names them; the next backup of the same files stores them anew"
+	return f
+}
+
+// findingLines is what a check has found, as lines for the log.
+func findingLines(r *keepwardv1.CheckReport) []*keepwardv1.Event {
+	var out []*keepwardv1.Event
+	for _, f := range r.GetFindings() {
+		level, text := levelError, f.GetObject()+" "+f.GetName()+": "+f.GetText()
+		if f.GetChunk() != "" {
+			text += "; chunk " + f.GetChunk()
+		}
+		if f.GetRepaired() != "" {
+			level, text = levelWarning, text+"; "+f.GetRepaired()
+		}
+		if n := f.GetAffectedTotal(); n > 0 {
+			text += fmt.Sprintf("; %d files need it", n)
+		}
+		out = append(out, &keepwardv1.Event{Level: level, Part: string(partMover), Code: findingCode(f), Text: text})
+		for _, a := range f.GetAffected() {
+			out = append(out, &keepwardv1.Event{
+				Level: level, Part: string(partMover), Code: "file.damaged", Path: a.GetPath(),
+				Text: "needed by restore point " + a.GetPoint() + " of computer " + a.GetComputer(),
+			})
+		}
+		if more := f.GetAffectedTotal() - int64(len(f.GetAffected())); more > 0 && len(f.GetAffected()) > 0 {
+			out = append(out, &keepwardv1.Event{Level: level, Part: string(partMover), Code: "file.damaged", Text: fmt.Sprintf("and %d more files", more)})
+		}
+	}
+	return out
+}
+
+func findingCode(f *keepwardv1.CheckFinding) string {
+	if f.GetCode() != "" {
+		return f.GetCode()
+	}
+	return f.GetObject() + ".damaged"
+}

@@ -1,0 +1,248 @@
+package manager
+
+import (
+	"context"
+	"database/sql"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/catalog"
+	"keepward/internal/job"
+)
+
+// session is the backup manager of one session: the one goroutine that owns its tasks. It
+// takes an event, lets the task decide, writes the outcome in one transaction, shows it, and
+// then carries out what was ordered.
+type session struct {
+	m     *Manager
+	row   catalog.Session
+	plan  plan
+	tasks []*task
+	mail  *mailbox[letter]
+	live  atomic.Pointer[keepwardv1.Session] // what is shown of it
+	calls sync.WaitGroup                     // orders under way
+}
+
+// letter is something for a session: an event of one task, or of all.
+type letter struct {
+	task string // empty: all
+	ev   any
+	done chan<- error // answered when the outcome is written; nil: nobody waits
+}
+
+// Letters that are no events of a task alone.
+type (
+	// evGrantNote: the broker has given the task its set.
+	evGrantNote struct{}
+	// evQueueNote: what a Queued task waits for may be over.
+	evQueueNote struct{}
+	// evProgress: a node's progress; it is shown, and written with the next change.
+	evProgress struct {
+		attempt  string
+		part     part
+		progress *keepwardv1.Progress
+	}
+	// evLines: a node's lines for the log.
+	evLines struct {
+		attempt string
+		part    part
+		lines   []*keepwardv1.Event
+	}
+)
+
+// writeAgain is the pause before a failed write is tried again. Nothing is ordered or shown
+// before it is written.
+const writeAgain = time.Second
+
+// post hands the session an event, and tells whether it still takes any.
+func (s *session) post(taskID string, ev any) bool { return s.mail.post(letter{task: taskID, ev: ev}) }
+
+// ask hands the session an event and waits until its outcome is written. false: it is over.
+func (s *session) ask(ctx context.Context, taskID string, ev any) (bool, error) {
+	done := make(chan error, 1) // the session must not wait for who asked
+	if !s.mail.post(letter{task: taskID, ev: ev, done: done}) {
+		return false, nil
+	}
+	select {
+	case err := <-done:
+		return true, err
+	case <-ctx.Done():
+		return true, ctx.Err()
+	}
+}
+
+// run works until every task is over, or ctx ends.
+func (s *session) run(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer s.calls.Wait()
+	defer cancel()
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for !s.row.Status.Final() {
+		s.arm(timer)
+		select {
+		case <-ctx.Done():
+			s.close(ctx.Err())
+			return
+		case <-s.mail.ready:
+			for _, l := range s.mail.take() {
+				s.deliver(ctx, l)
+			}
+		case <-timer.C:
+			s.deliver(ctx, letter{ev: evTick{}})
+		}
+	}
+	s.m.forget(s)
+	s.close(nil)
+}
+
+// close refuses further letters; those that are waiting are told to come again, by the way
+// for sessions that are over.
+func (s *session) close(err error) {
+	if err == nil {
+		err = errClosed
+	}
+	for _, l := range s.mail.close() {
+		if l.done != nil {
+			l.done <- err
+		}
+	}
+}
+
+func (s *session) arm(timer *time.Timer) {
+	var next time.Time
+	for _, t := range s.tasks {
+		next = earliest(next, t.deadline(&s.m.set))
+	}
+	timer.Stop()
+	if !next.IsZero() {
+		timer.Reset(time.Until(next))
+	}
+}
+
+func (s *session) deliver(ctx context.Context, l letter) {
+	var err error
+	for _, t := range s.tasks {
+		if l.task == "" || l.task == t.row.ID {
+			err = s.turn(ctx, t, l.ev)
+		}
+	}
+	if l.done != nil {
+		l.done <- err
+	}
+}
+
+// turn is one event of one task, from the decision to the orders. Its error is that of ctx:
+// a write that fails is tried again, since nothing may happen that is not written.
+func (s *session) turn(ctx context.Context, t *task, ev any) error {
+	x := &turn{now: time.Now(), set: &s.m.set}
+	switch e := ev.(type) {
+	case evGrantNote:
+		granted, err := s.grantValues(ctx, t)
+		if err != nil {
+			return err
+		}
+		t.handle(x, granted)
+	case evQueueNote:
+		t.handle(x, evQueue{conflict: s.m.conflict(t)})
+	case evProgress:
+		t.onProgress(x, e)
+	case evLines:
+		s.onLines(x, t, e)
+	default:
+		t.handle(x, ev)
+	}
+	if x.dirty || len(x.events) > 0 {
+		if err := s.write(ctx, t, x); err != nil {
+			return err
+		}
+		s.m.noteWritten(s, t)
+	}
+	s.show()
+	for _, o := range x.orders {
+		s.carryOut(ctx, o)
+	}
+	return nil
+}
+
+func (s *session) write(ctx context.Context, t *task, x *turn) error {
+	s.derive(x.now)
+	t.row.Progress = mergeProgress(t.progress)
+	for _, e := range x.events {
+		s.row.LastSeq++
+		e.Seq = s.row.LastSeq
+	}
+	for {
+		err := s.m.deps.DB.Write(ctx, func(tx *sql.Tx) error { return s.save(ctx, tx, t, x) })
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		s.m.log.Error("session not written, will try again", "session", s.row.ID, "task", t.row.ID, "error", err)
+		if err := sleep(ctx, writeAgain); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *session) save(ctx context.Context, tx *sql.Tx, t *task, x *turn) error {
+	if err := catalog.PutTask(ctx, tx, &t.row); err != nil {
+		return err
+	}
+	if t.att != nil {
+		a := &t.att.row
+		a.MoverOrdered, a.AgentOrdered = t.att.mover.ordered, t.att.agent.ordered
+		if err := catalog.PutAttempt(ctx, tx, a); err != nil {
+			return err
+		}
+	}
+	if x.point != nil {
+		if err := catalog.AddPoint(ctx, tx, x.point); err != nil {
+			return err
+		}
+	}
+	if err := catalog.AddEvents(ctx, tx, x.events); err != nil {
+		return err
+	}
+	return catalog.PutSession(ctx, tx, &s.row)
+}
+
+// derive sums the session up from its tasks.
+func (s *session) derive(now time.Time) {
+	statuses := make([]job.Status, len(s.tasks))
+	for i, t := range s.tasks {
+		statuses[i] = t.row.Status
+		s.row.Started = earliest(s.row.Started, t.row.Started)
+	}
+	s.row.Status = job.SessionStatus(statuses)
+	s.row.Reason, s.row.Failure = nil, nil
+	speaker := slices.IndexFunc(s.tasks, func(t *task) bool { return t.row.Status == s.row.Status })
+	if speaker >= 0 {
+		s.row.Phase, s.row.Reason = s.tasks[speaker].row.Phase, s.tasks[speaker].row.Reason
+	}
+	for _, t := range s.tasks {
+		if t.row.Failure != nil && s.row.Failure == nil {
+			s.row.Failure = t.row.Failure
+		}
+	}
+	if s.row.Status.Final() && s.row.Ended.IsZero() {
+		s.row.Ended = now
+	}
+}
+
+// sleep waits, unless ctx ends first.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

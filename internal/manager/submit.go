@@ -1,0 +1,133 @@
+package manager
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/hex"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/catalog"
+	"keepward/internal/errs"
+	"keepward/internal/job"
+)
+
+// request is a session to be: what to do, and one task for each computer.
+type request struct {
+	typ        job.Type
+	job        string
+	repository string
+	full       bool
+	by         string
+	computers  []string // one task each; an empty name: none takes part
+	point      string   // restore: what is read
+	definition proto.Message
+}
+
+// randomID is the name of a task or an attempt: nobody can guess it.
+func randomID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // documented never to fail
+	return hex.EncodeToString(b[:])
+}
+
+// RunJob starts a session of a job and answers its number.
+func (m *Manager) RunJob(ctx context.Context, name string, full bool) (int64, error) {
+	return m.runJob(ctx, name, full, m.user(ctx))
+}
+
+func (m *Manager) runJob(ctx context.Context, name string, full bool, by string) (int64, error) {
+	j, err := catalog.GetJob(ctx, m.deps.DB.Read(), name)
+	if err != nil {
+		return 0, err
+	}
+	if len(j.GetComputers()) == 0 {
+		return 0, errs.New(errs.Invalid, "job.no-computers", "run job %s: it names no computer", name)
+	}
+	return m.submit(ctx, request{
+		typ: job.Backup, job: name, repository: j.GetRepository(), full: full, by: by,
+		computers: j.GetComputers(), definition: j,
+	})
+}
+
+// Check starts a session that checks a repository, and answers its number.
+func (m *Manager) Check(ctx context.Context, repository string, readData bool) (int64, error) {
+	return m.maintain(ctx, job.Verify, repository, &keepwardv1.CheckRepositoryRequest{Name: repository, ReadData: readData})
+}
+
+// Rebuild starts a session that makes a repository's index anew from its packs, and answers its
+// number.
+func (m *Manager) Rebuild(ctx context.Context, repository string) (int64, error) {
+	return m.maintain(ctx, job.RebuildIndex, repository, &keepwardv1.CheckRepositoryRequest{Name: repository})
+}
+
+func (m *Manager) maintain(ctx context.Context, typ job.Type, repository string, definition proto.Message) (int64, error) {
+	if _, err := catalog.GetRepository(ctx, m.deps.DB.Read(), repository); err != nil {
+		return 0, err
+	}
+	return m.submit(ctx, request{typ: typ, repository: repository, by: m.user(ctx), computers: []string{""}, definition: definition})
+}
+
+func (m *Manager) user(ctx context.Context) string {
+	if m.deps.User == nil {
+		return ""
+	}
+	return m.deps.User(ctx)
+}
+
+// submit writes a session with its tasks and lets it run. When it returns the session is in
+// the catalog: it runs, now or after a restart.
+func (m *Manager) submit(ctx context.Context, r request) (int64, error) {
+	if err := m.waitReady(ctx); err != nil {
+		return 0, err
+	}
+	definition, err := catalog.Definition(r.definition)
+	if err != nil {
+		return 0, err
+	}
+	now := time.Now()
+	row := catalog.Session{
+		Job: r.job, Type: r.typ, Status: job.Queued, Priority: job.DefaultPriority(r.typ), Repository: r.repository,
+		Full: r.full, StartedBy: r.by, Definition: definition, Created: now,
+	}
+	err = m.deps.DB.Write(ctx, func(tx *sql.Tx) error { return addSession(ctx, tx, &row, r) })
+	if err != nil {
+		return 0, err
+	}
+	s, err := m.load(ctx, row)
+	if err != nil {
+		return 0, err
+	}
+	m.register(s)
+	s.post("", evQueueNote{})
+	m.chores.post(s.run)
+	return row.ID, nil
+}
+
+func addSession(ctx context.Context, tx *sql.Tx, row *catalog.Session, r request) error {
+	if err := catalog.AddSession(ctx, tx, row); err != nil {
+		return err
+	}
+	x := &turn{now: row.Created}
+	for i, computer := range r.computers {
+		t := &task{row: catalog.Task{
+			ID: randomID(), Session: row.ID, Position: i, Computer: computer, Repository: r.repository,
+			Status: job.Queued, Point: r.point,
+		}}
+		if err := catalog.PutTask(ctx, tx, &t.row); err != nil {
+			return err
+		}
+		x.status(t, job.None, job.Queued, job.Cause(job.None, job.Queued), r.by)
+	}
+	for _, e := range x.events {
+		row.LastSeq++
+		e.Seq = row.LastSeq
+	}
+	if err := catalog.AddEvents(ctx, tx, x.events); err != nil {
+		return err
+	}
+	return catalog.PutSession(ctx, tx, row)
+}

@@ -1,0 +1,172 @@
+package manager
+
+import (
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/job"
+)
+
+// turn collects what one event brings about in one task: lines for the log, a point for the
+// catalog, and orders that are given when all of it is written.
+type turn struct {
+	now    time.Time
+	set    *Settings
+	dirty  bool // the task's rows differ from the catalog's
+	events []*keepwardv1.Event
+	point  *keepwardv1.Point
+	orders []order
+}
+
+// The levels of events.
+const (
+	levelInfo    = "info"
+	levelWarning = "warning"
+	levelError   = "error"
+)
+
+// bySelf is the actor where no user is.
+const bySelf = "server"
+
+// deed is a kind of order.
+type deed int
+
+const (
+	doRequest    deed = iota // ask the broker for the set
+	doRelease                // give it back, and the place in the queue
+	doStartMover             // tell the transport to start a mover
+	doStartAgent             // tell the agent to run
+	doStop                   // tell a side to stop
+	doSettle                 // find out, or decide, what became of the attempt
+)
+
+// order is something to do once the state that demands it is written.
+type order struct {
+	do       deed
+	task     *task
+	attempt  *attempt
+	part     part                      // doStop
+	endpoint *keepwardv1.MoverEndpoint // doStartAgent
+	reason   string                    // doStop, doSettle
+}
+
+func (x *turn) order(o order) { x.orders = append(x.orders, o) }
+
+func (x *turn) add(t *task, e *keepwardv1.Event) {
+	e.Time, e.Session, e.Task = timestamppb.New(x.now), t.row.Session, t.row.ID
+	x.events = append(x.events, e)
+	x.dirty = true
+}
+
+// line adds a line to the session's log.
+func (x *turn) line(t *task, level string, p part, code, text string) {
+	x.add(t, &keepwardv1.Event{Level: level, Part: string(p), Code: code, Text: text})
+}
+
+// status adds the line about a change of status.
+func (x *turn) status(t *task, from, to job.Status, text, actor string) {
+	x.add(t, &keepwardv1.Event{
+		Level: levelInfo, Part: string(partServer), Code: "status", Text: text,
+		From: string(from), To: string(to), Actor: actor,
+	})
+}
+
+// The events that a task answers to. Each is about the attempt it names, where it names one:
+// what comes late, about an older attempt, changes nothing.
+type (
+	// evQueue: a Queued task is looked at again; conflict is the session that must end first.
+	evQueue struct{ conflict int64 }
+	// evDelayed: the broker does not give the set, for this reason.
+	evDelayed struct{ reason job.Reason }
+	// evGranted: the broker gave the set; with it come the values of the attempt to open.
+	evGranted struct {
+		attempt, parent, checkpoint string
+		agent                       string // empty: none takes part
+		moverBoot, agentBoot        string
+		moverAway, agentAway        bool // offline since the set was given
+	}
+	// evOrdered: a node has answered the order to start.
+	evOrdered struct {
+		attempt  string
+		part     part
+		endpoint *keepwardv1.MoverEndpoint
+		failure  *keepwardv1.Failure
+	}
+	// evStopped: a node has answered the order to stop; gone: it does not know the attempt.
+	evStopped struct {
+		attempt string
+		part    part
+		gone    bool
+	}
+	// evSettled: the call that settles has been answered.
+	evSettled struct {
+		attempt    string
+		committed  bool
+		checkpoint bool
+		failure    *keepwardv1.Failure
+	}
+	// evEnd: a node reports its end of an attempt.
+	evEnd struct {
+		attempt string
+		part    part
+		end     *keepwardv1.AttemptEnd
+	}
+	// evOnline, evOffline: a node's link.
+	evOnline  struct{ node Node }
+	evOffline struct{ node Node }
+	// evHeartbeat: a node has named all its attempts; this one among them, or not.
+	evHeartbeat struct {
+		attempt, boot string
+		node          Node
+		named         bool
+	}
+	// evKill: a user wants an end.
+	evKill struct{ actor string }
+	// evTick: a deadline may be over.
+	evTick struct{}
+	// evWake: the server has started; the task is taken up where it stands.
+	evWake struct{}
+)
+
+// handle is the whole of a task's behaviour: one event, one turn.
+func (t *task) handle(x *turn, ev any) {
+	if t.row.Status.Final() {
+		t.afterlife(x, ev)
+		return
+	}
+	switch e := ev.(type) {
+	case evQueue:
+		t.onQueue(x, e)
+	case evDelayed:
+		t.onDelayed(x, e)
+	case evGranted:
+		t.onGranted(x, e)
+	case evOrdered:
+		t.onOrdered(x, e)
+	case evStopped:
+		t.onStopped(x, e)
+	case evSettled:
+		t.onSettled(x, e)
+	case evEnd:
+		t.onEnd(x, e)
+	case evOnline:
+		t.onOnline(x, e.node)
+	case evOffline:
+		t.onOffline(x, e.node)
+	case evHeartbeat:
+		t.onHeartbeat(x, e)
+	case evKill:
+		t.onKill(x, e.actor)
+	case evTick:
+		t.onTick(x)
+	case evWake:
+		t.onWake(x)
+	}
+}
+
+// current tells whether an event about an attempt is about the newest, unsettled one.
+func (t *task) current(attempt string) bool {
+	return t.att != nil && t.att.row.ID == attempt && !t.att.settled()
+}

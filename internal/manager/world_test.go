@@ -1,0 +1,568 @@
+package manager
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"path/filepath"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"connectrpc.com/connect"
+	"go.uber.org/goleak"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/catalog"
+	"keepward/internal/errs"
+	"keepward/internal/job"
+	"keepward/internal/repo/seal"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// world is a site in one process: a manager on a real catalog, and fake nodes. It lives in a
+// synctest bubble, so time passes only when everybody waits.
+type world struct {
+	t       *testing.T
+	path    string
+	db      *catalog.DB
+	m       *Manager
+	stop    context.CancelFunc
+	stopped chan error
+	master  seal.Master
+
+	mu         sync.Mutex
+	agents     map[string]*fakeAgent
+	transports map[string]*fakeTransport
+}
+
+const (
+	theJob  = "docs"
+	theRepo = "main"
+	theNode = "host1" // the transport
+)
+
+// site runs fn in a bubble, in a world with a repository, two computers and a job of web1.
+func site(t *testing.T, fn func(t *testing.T, w *world)) {
+	t.Helper()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{t: t, path: filepath.Join(dir, "catalog.db"), agents: map[string]*fakeAgent{}, transports: map[string]*fakeTransport{}}
+		w.master = seal.Master{Secret: seal.NewSecret()}
+		w.openDB()
+		w.configure()
+		w.transports[theNode] = &fakeTransport{w: w, movers: map[string]*keepwardv1.StartMoverRequest{}, names: map[string]string{}}
+		for _, name := range []string{"web1", "web2"} {
+			w.agents[name] = &fakeAgent{w: w, name: name, backups: map[string]*keepwardv1.StartBackupRequest{}, restores: map[string]*keepwardv1.StartRestoreRequest{}}
+		}
+		w.start()
+		fn(t, w)
+		w.kill()
+		if err := w.db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func (w *world) openDB() {
+	w.t.Helper()
+	db, err := catalog.Open(w.t.Context(), w.path)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.db = db
+}
+
+func (w *world) configure() {
+	w.t.Helper()
+	w.write(func(ctx context.Context, tx *sql.Tx) error {
+		now := time.Now()
+		return errors.Join(
+			catalog.JoinTransport(ctx, tx, theNode, now),
+			catalog.JoinComputer(ctx, tx, "web1", now),
+			catalog.JoinComputer(ctx, tx, "web2", now),
+			catalog.AddRepository(ctx, tx, catalog.Repository{
+				Name: theRepo, ID: [16]byte{1}, Transport: theNode, Path: "/srv/main", Streams: 4, Writers: 4,
+				Master: []byte("m"), Recovery: []byte("r"), Created: now,
+			}),
+			catalog.PutJob(ctx, tx, theJobOf("web1"), now),
+		)
+	})
+}
+
+func theJobOf(computers ...string) *keepwardv1.Job {
+	return &keepwardv1.Job{
+		Name: theJob, Type: "backup", Computers: computers, Repository: theRepo, Attempts: 3,
+		Files: &keepwardv1.FileSelection{Include: []string{"/srv"}}, RestartInterval: durationpb.New(10 * time.Minute),
+	}
+}
+
+func (w *world) write(fn func(ctx context.Context, tx *sql.Tx) error) {
+	w.t.Helper()
+	ctx := w.t.Context()
+	if err := w.db.Write(ctx, func(tx *sql.Tx) error { return fn(ctx, tx) }); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) setJob(j *keepwardv1.Job) {
+	w.t.Helper()
+	w.write(func(ctx context.Context, tx *sql.Tx) error { return catalog.PutJob(ctx, tx, j, time.Now()) })
+	w.m.ConfigChanged()
+	synctest.Wait()
+}
+
+// start starts a server on the catalog; no node is connected yet.
+func (w *world) start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	w.m = New(Deps{
+		DB: w.db, Nodes: w, Term: 1,
+		Master: func(catalog.Repository) (seal.Master, error) { return w.master, nil },
+		User:   func(context.Context) string { return "ann" },
+	})
+	w.stop, w.stopped = cancel, make(chan error, 1)
+	m := w.m
+	go func() { w.stopped <- m.Serve(ctx) }()
+	synctest.Wait()
+}
+
+// kill ends the server. What it wrote is there; what it was about to do is lost.
+func (w *world) kill() {
+	w.t.Helper()
+	w.stop()
+	if err := <-w.stopped; !errors.Is(err, context.Canceled) {
+		w.t.Errorf("Serve ended with %v", err)
+	}
+	for _, a := range w.agents {
+		a.online = false
+	}
+	for _, t := range w.transports {
+		t.online = false
+	}
+}
+
+// reopen starts another server on the same catalog, as after a crash.
+func (w *world) reopen() {
+	w.t.Helper()
+	w.kill()
+	if err := w.db.Close(); err != nil {
+		w.t.Fatal(err)
+	}
+	w.openDB()
+	w.start()
+}
+
+// Agent and Transport are the manager's way to the nodes.
+func (w *world) Agent(name string) (agentClient, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	a := w.agents[name]
+	return a, a != nil && a.online
+}
+
+func (w *world) Transport(name string) (transportClient, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	t := w.transports[name]
+	return t, t != nil && t.online
+}
+
+// connect brings all nodes online, each with its first heartbeat.
+func (w *world) connect() {
+	w.agentUp("web1")
+	w.agentUp("web2")
+	w.transportUp()
+}
+
+func (w *world) agentUp(name string) {
+	a := w.agents[name]
+	w.beat(agentOf(name), a.boot(), a.running())
+	w.set(&a.online, true)
+	w.m.NodeOnline(agentOf(name))
+	synctest.Wait()
+}
+
+func (w *world) transportUp() {
+	t := w.transports[theNode]
+	w.beat(transportOf(theNode), "boot-t", t.running())
+	w.set(&t.online, true)
+	w.m.NodeOnline(transportOf(theNode))
+	synctest.Wait()
+}
+
+func (w *world) agentDown(name string) {
+	w.set(&w.agents[name].online, false)
+	w.m.NodeOffline(agentOf(name))
+	synctest.Wait()
+}
+
+func (w *world) transportDown() {
+	w.set(&w.transports[theNode].online, false)
+	w.m.NodeOffline(transportOf(theNode))
+	synctest.Wait()
+}
+
+func (w *world) set(b *bool, v bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	*b = v
+}
+
+// beat sends a heartbeat and lets the node drop what the server does not want.
+func (w *world) beat(n Node, boot string, attempts []string) {
+	w.t.Helper()
+	var states []*keepwardv1.AttemptState
+	for _, a := range attempts {
+		states = append(states, &keepwardv1.AttemptState{Attempt: a})
+	}
+	drop, err := w.m.Heartbeat(w.t.Context(), n, boot, states)
+	if err != nil {
+		w.t.Errorf("heartbeat of %s: %v", n, err)
+	}
+	for _, a := range drop {
+		w.mu.Lock()
+		for _, f := range w.agents {
+			if n == agentOf(f.name) {
+				f.forget(a)
+			}
+		}
+		if n == transportOf(theNode) {
+			delete(w.transports[theNode].movers, a)
+		}
+		w.mu.Unlock()
+	}
+	synctest.Wait()
+}
+
+// run starts a session of the job and lets it come as far as it can.
+func (w *world) run() int64 {
+	w.t.Helper()
+	id, err := w.m.RunJob(w.t.Context(), theJob, false)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	synctest.Wait()
+	return id
+}
+
+func (w *world) session(id int64) *keepwardv1.Session {
+	w.t.Helper()
+	s, err := w.m.currentSession(w.t.Context(), id)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return s
+}
+
+// expect checks the status of a session, and the code of its reason.
+func (w *world) expect(id int64, status job.Status, reason job.Code) {
+	w.t.Helper()
+	synctest.Wait()
+	s := w.session(id)
+	code := job.Code(s.GetReason().GetCode())
+	if job.Status(s.GetStatus()) != status || code != reason {
+		w.t.Fatalf("session %d is %q because of %q (%s), want %q because of %q\n%s", id, s.GetStatus(), code, s.GetReason().GetText(), status, reason, w.log(id))
+	}
+	w.holdsOnlyWhatItMay()
+}
+
+// holdsOnlyWhatItMay checks that no parked or final task has a reservation.
+func (w *world) holdsOnlyWhatItMay() {
+	w.t.Helper()
+	held := map[string]bool{}
+	for _, g := range w.m.broker.Snapshot().Grants {
+		held[g.Task] = true
+	}
+	rows, err := catalog.Sessions(w.t.Context(), w.db.Read(), catalog.SessionFilter{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, row := range rows {
+		tasks, err := catalog.Tasks(w.t.Context(), w.db.Read(), row.ID)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		for _, task := range tasks {
+			class := task.Status.Class()
+			if wants := class == job.Active || class == job.Leaving; held[task.ID] != wants && (class != job.Leaving) {
+				w.t.Errorf("task of %s is %s, and holds resources: %v", task.Computer, task.Status, held[task.ID])
+			}
+			delete(held, task.ID)
+		}
+	}
+	if len(held) > 0 {
+		w.t.Errorf("tasks that do not exist hold resources: %v", held)
+	}
+}
+
+func (w *world) log(id int64) string {
+	events, err := catalog.Events(w.t.Context(), w.db.Read(), id, 0, 1000)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	out := ""
+	for _, e := range events {
+		out += e.GetTime().AsTime().Format("15:04:05 ") + e.GetLevel() + " " + e.GetCode() + " " + e.GetFrom() + " > " + e.GetTo() + ": " + e.GetText() + "\n"
+	}
+	return out
+}
+
+func (w *world) points() []*keepwardv1.Point {
+	w.t.Helper()
+	points, err := catalog.Points(w.t.Context(), w.db.Read(), catalog.PointFilter{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return points
+}
+
+// end reports an end and demands that it is answered.
+func (w *world) end(n Node, attempt string, e *keepwardv1.AttemptEnd) {
+	w.t.Helper()
+	if err := w.m.End(w.t.Context(), n, attempt, e); err != nil {
+		w.t.Fatalf("end of %s at %s: %v", attempt, n, err)
+	}
+	synctest.Wait()
+}
+
+func done(counters *keepwardv1.Counters) *keepwardv1.AttemptEnd {
+	return &keepwardv1.AttemptEnd{Outcome: outcomeDone, Counters: counters}
+}
+
+func failed(kind errs.Kind, text string) *keepwardv1.AttemptEnd {
+	return &keepwardv1.AttemptEnd{Outcome: outcomeFailed, Failure: &keepwardv1.Failure{Kind: string(kind), Message: text}}
+}
+
+// moverCommits puts the point, as a mover does at the end of a backup, and reports it. false: a
+// tombstone was quicker.
+func (w *world) moverCommits(attempt string) bool {
+	w.t.Helper()
+	if !w.put(attempt) {
+		return false
+	}
+	w.moverReports(attempt)
+	return true
+}
+
+func (w *world) put(attempt string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	t := w.transports[theNode]
+	if t.names[attempt] != "" {
+		return false
+	}
+	t.names[attempt] = "point"
+	return true
+}
+
+func (w *world) moverReports(attempt string) {
+	w.t.Helper()
+	w.mu.Lock()
+	delete(w.transports[theNode].movers, attempt)
+	w.mu.Unlock()
+	w.end(transportOf(theNode), attempt, &keepwardv1.AttemptEnd{Outcome: outcomeDone, Committed: true, Counters: &keepwardv1.Counters{StoredBytes: 7}})
+}
+
+func (w *world) agentDone(name, attempt string, c *keepwardv1.Counters) {
+	w.t.Helper()
+	w.mu.Lock()
+	w.agents[name].forget(attempt)
+	w.mu.Unlock()
+	w.end(agentOf(name), attempt, done(c))
+}
+
+// finish lets the one running backup of a computer end well.
+func (w *world) finish(name string) string {
+	w.t.Helper()
+	attempt := w.agents[name].only(w.t)
+	if !w.moverCommits(attempt) {
+		w.t.Fatal("the attempt was fenced")
+	}
+	w.agentDone(name, attempt, &keepwardv1.Counters{TotalFiles: 3, DoneFiles: 3})
+	return attempt
+}
+
+// fakeAgent takes orders and does nothing by itself.
+type fakeAgent struct {
+	w        *world
+	name     string
+	online   bool
+	starts   int // boots
+	refuse   error
+	hang     bool // orders are not answered until their caller gives up
+	stops    []string
+	backups  map[string]*keepwardv1.StartBackupRequest
+	restores map[string]*keepwardv1.StartRestoreRequest
+}
+
+func (a *fakeAgent) boot() string { return a.name + string(rune('0'+a.starts)) }
+
+// restart forgets all, as a process that was killed does.
+func (a *fakeAgent) restart() {
+	a.w.mu.Lock()
+	defer a.w.mu.Unlock()
+	a.starts++
+	clear(a.backups)
+	clear(a.restores)
+}
+
+func (a *fakeAgent) forget(attempt string) { delete(a.backups, attempt); delete(a.restores, attempt) }
+
+func (a *fakeAgent) running() []string {
+	a.w.mu.Lock()
+	defer a.w.mu.Unlock()
+	var out []string
+	for id := range a.backups {
+		out = append(out, id)
+	}
+	for id := range a.restores {
+		out = append(out, id)
+	}
+	return out
+}
+
+// only is the one attempt that runs.
+func (a *fakeAgent) only(t *testing.T) string {
+	t.Helper()
+	list := a.running()
+	if len(list) != 1 {
+		t.Fatalf("agent %s runs %d attempts, want 1", a.name, len(list))
+	}
+	return list[0]
+}
+
+func (a *fakeAgent) reachable(ctx context.Context) error {
+	a.w.mu.Lock()
+	online, hang, refuse := a.online, a.hang, a.refuse
+	a.w.mu.Unlock()
+	if hang {
+		<-ctx.Done()
+	}
+	if !online || hang {
+		return errs.New(errs.Unavailable, "", "call agent %s: link lost", a.name)
+	}
+	return refuse
+}
+
+func (a *fakeAgent) StartBackup(ctx context.Context, req *connect.Request[keepwardv1.StartBackupRequest]) (*connect.Response[keepwardv1.StartBackupResponse], error) {
+	if err := a.reachable(ctx); err != nil {
+		return nil, err
+	}
+	a.w.mu.Lock()
+	defer a.w.mu.Unlock()
+	a.backups[req.Msg.GetOrder().GetAttempt()] = req.Msg
+	return connect.NewResponse(&keepwardv1.StartBackupResponse{}), nil
+}
+
+func (a *fakeAgent) StartRestore(ctx context.Context, req *connect.Request[keepwardv1.StartRestoreRequest]) (*connect.Response[keepwardv1.StartRestoreResponse], error) {
+	if err := a.reachable(ctx); err != nil {
+		return nil, err
+	}
+	a.w.mu.Lock()
+	defer a.w.mu.Unlock()
+	a.restores[req.Msg.GetOrder().GetAttempt()] = req.Msg
+	return connect.NewResponse(&keepwardv1.StartRestoreResponse{}), nil
+}
+
+func (a *fakeAgent) StopAttempt(ctx context.Context, req *connect.Request[keepwardv1.StopAttemptRequest]) (*connect.Response[keepwardv1.StopAttemptResponse], error) {
+	if err := a.reachable(ctx); err != nil {
+		return nil, err
+	}
+	a.w.mu.Lock()
+	defer a.w.mu.Unlock()
+	id := req.Msg.GetOrder().GetAttempt()
+	if a.backups[id] == nil && a.restores[id] == nil {
+		return nil, errs.New(errs.NotFound, "attempt.unknown", "stop attempt: unknown")
+	}
+	a.stops = append(a.stops, id)
+	return connect.NewResponse(&keepwardv1.StopAttemptResponse{}), nil
+}
+
+// fakeTransport has one repository of which only the names of attempts matter.
+type fakeTransport struct {
+	transportClient // what a test does not foresee is a nil call
+	w               *world
+	online          bool
+	refuse          error // of StartMover
+	fenceFails      error
+	checkpoint      bool
+	stops           []string
+	started         []*keepwardv1.StartMoverRequest
+	movers          map[string]*keepwardv1.StartMoverRequest
+	names           map[string]string // point or tombstone, by attempt
+	browse          func(*keepwardv1.BrowseMoverRequest) (*keepwardv1.BrowseMoverResponse, error)
+}
+
+func (t *fakeTransport) running() []string {
+	t.w.mu.Lock()
+	defer t.w.mu.Unlock()
+	var out []string
+	for id := range t.movers {
+		out = append(out, id)
+	}
+	return out
+}
+
+func (t *fakeTransport) reachable() error {
+	if !t.online {
+		return errs.New(errs.Unavailable, "", "call transport: link lost")
+	}
+	return nil
+}
+
+func (t *fakeTransport) StartMover(_ context.Context, req *connect.Request[keepwardv1.StartMoverRequest]) (*connect.Response[keepwardv1.StartMoverResponse], error) {
+	t.w.mu.Lock()
+	defer t.w.mu.Unlock()
+	if err := errors.Join(t.reachable(), t.refuse); err != nil {
+		return nil, err
+	}
+	t.movers[req.Msg.GetOrder().GetAttempt()] = req.Msg
+	t.started = append(t.started, req.Msg)
+	return connect.NewResponse(&keepwardv1.StartMoverResponse{Mover: &keepwardv1.MoverEndpoint{Address: "host1:7481", TaskKey: []byte("k")}}), nil
+}
+
+func (t *fakeTransport) StopMover(_ context.Context, req *connect.Request[keepwardv1.StopMoverRequest]) (*connect.Response[keepwardv1.StopMoverResponse], error) {
+	t.w.mu.Lock()
+	defer t.w.mu.Unlock()
+	if err := t.reachable(); err != nil {
+		return nil, err
+	}
+	id := req.Msg.GetOrder().GetAttempt()
+	if t.movers[id] == nil {
+		return nil, errs.New(errs.NotFound, "attempt.unknown", "stop mover: unknown")
+	}
+	t.stops = append(t.stops, id)
+	return connect.NewResponse(&keepwardv1.StopMoverResponse{}), nil
+}
+
+func (t *fakeTransport) FenceAttempt(_ context.Context, req *connect.Request[keepwardv1.FenceAttemptRequest]) (*connect.Response[keepwardv1.FenceAttemptResponse], error) {
+	t.w.mu.Lock()
+	defer t.w.mu.Unlock()
+	if err := errors.Join(t.reachable(), t.fenceFails); err != nil {
+		return nil, err
+	}
+	id := req.Msg.GetOrder().GetAttempt()
+	if t.names[id] == "" {
+		t.names[id] = "tombstone"
+	}
+	return connect.NewResponse(&keepwardv1.FenceAttemptResponse{Committed: t.names[id] == "point", Checkpoint: t.checkpoint}), nil
+}
+
+func (t *fakeTransport) BrowseMover(_ context.Context, req *connect.Request[keepwardv1.BrowseMoverRequest]) (*connect.Response[keepwardv1.BrowseMoverResponse], error) {
+	t.w.mu.Lock()
+	defer t.w.mu.Unlock()
+	if err := t.reachable(); err != nil {
+		return nil, err
+	}
+	if t.movers[req.Msg.GetAttempt()] == nil {
+		return nil, errs.New(errs.Unavailable, "mover.unknown", "browse: no such mover")
+	}
+	res, err := t.browse(req.Msg)
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(res), nil
+}
