@@ -1,0 +1,46 @@
+package restore
+
+import "sync/atomic"
+
+// Counters of one restore; all grow only. They may be read at any time.
+type Counters struct {
+	TotalFiles   atomic.Int64 // entries planned so far
+	TotalBytes   atomic.Int64 // and the bytes of their regular files
+	DoneFiles    atomic.Int64 // entries dealt with: written, skipped or failed
+	DoneBytes    atomic.Int64
+	SkippedFiles atomic.Int64 // already right on the target, or left alone by policy
+	SkippedBytes atomic.Int64
+	NewFiles     atomic.Int64 // entries that were not on the target
+	ChangedFiles atomic.Int64 // entries replaced, or whose metadata was put right
+	DeletedFiles atomic.Int64 // removed by DeleteExtra
+	FetchedBytes atomic.Int64 // sealed bytes received
+	Chunks       atomic.Int64 // records received
+	Errors       atomic.Int64
+	Warnings     atomic.Int64
+	// PlanDone is 1 when the totals are final.
+	PlanDone atomic.Int64
+}
+
+// Snapshot is the value of Counters at one time.
+type Snapshot struct {
+	TotalFiles, TotalBytes               int64
+	DoneFiles, DoneBytes                 int64
+	SkippedFiles, SkippedBytes           int64
+	NewFiles, ChangedFiles, DeletedFiles int64
+	FetchedBytes, Chunks                 int64
+	Errors, Warnings                     int64
+	PlanDone                             bool
+}
+
+// Snapshot reads all counters.
+func (c *Counters) Snapshot() Snapshot {
+	return Snapshot{
+		TotalFiles: c.TotalFiles.Load(), TotalBytes: c.TotalBytes.Load(),
+		DoneFiles: c.DoneFiles.Load(), DoneBytes: c.DoneBytes.Load(),
+		SkippedFiles: c.SkippedFiles.Load(), SkippedBytes: c.SkippedBytes.Load(),
+		NewFiles: c.NewFiles.Load(), ChangedFiles: c.ChangedFiles.Load(), DeletedFiles: c.DeletedFiles.Load(),
+		FetchedBytes: c.FetchedBytes.Load(), Chunks: c.Chunks.Load(),
+		Errors: c.Errors.Load(), Warnings: c.Warnings.Load(),
+		PlanDone: c.PlanDone.Load() == 1,
+	}
+}

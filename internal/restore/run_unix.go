@@ -1,0 +1,298 @@
+//go:build unix
+
+package restore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"keepward/internal/errs"
+	"keepward/internal/repo/fileindex"
+	"keepward/internal/repo/point"
+)
+
+// inFlight is how many chunks are being fetched at once: enough to hide a round trip, few
+// enough that 16 of the largest are 64 MiB.
+const inFlight = 16
+
+// run is one restore.
+type run struct {
+	o       Options
+	c       *Counters
+	report  *reporter
+	nodes   *nodes
+	root    fileindex.Root
+	workers int
+
+	ctx  context.Context // ends when the restore is stopped
+	stop context.CancelCauseFunc
+
+	// What new files look like before anything is set.
+	uid, gid uint32
+	umask    uint32
+	isRoot   bool
+
+	base   *dir
+	baseFD int // stays open until the end, when base itself is finished and closed
+	// elsewhere: some directory lies on another file system than the base.
+	elsewhere   atomic.Bool
+	totalsKnown bool
+	unpackers   chan *unpacker
+	tally       *tally
+	openDirs    atomic.Int64
+	maxDirs     int64 // how many may be open beyond those the plan is in
+
+	mu   sync.Mutex // guards late
+	late []lateFlag
+}
+
+// lateFlag is an immutable or append-only flag to be set when all else is done.
+type lateFlag struct {
+	dir   []string // names from the base
+	name  string   // empty: the base itself
+	path  []byte
+	flags uint32
+}
+
+// Run restores. An error means that the restore as a whole could not be carried out (the
+// point cannot be read, the target is full, the store is gone, ctx ended); a file that
+// failed is an event and a count, and the rest goes on.
+func Run(ctx context.Context, o Options) (Result, error) {
+	r, err := newRun(ctx, o)
+	if err != nil {
+		return Result{}, err
+	}
+	defer r.stop(nil)
+	if err := r.read(ctx); err != nil {
+		return Result{}, err
+	}
+	defer r.nodes.close()
+	if err := r.openBase(); err != nil {
+		return Result{}, err
+	}
+	defer r.closeBase()
+	err = r.restore()
+	return Result{Counters: r.c.Snapshot()}, err
+}
+
+func newRun(ctx context.Context, o Options) (*run, error) {
+	var err error
+	if o.Overwrite, err = ParseOverwrite(string(o.Overwrite)); err != nil {
+		return nil, err
+	}
+	if o.Strip && len(o.Paths) > 1 {
+		return nil, errs.New(errs.Invalid, "restore.strip", "restore with strip: %d paths are chosen, and only one can be laid at the target", len(o.Paths)).
+			WithHint("choose one path, or leave strip out")
+	}
+	if o.Strip && o.To == "" {
+		return nil, errs.New(errs.Invalid, "restore.strip", "restore with strip: it needs a target directory")
+	}
+	r := &run{o: o, c: o.Counters, tally: newTally(), workers: o.Workers, umask: creationMask(), isRoot: os.Geteuid() == 0}
+	if r.c == nil {
+		r.c = &Counters{}
+	}
+	if r.workers <= 0 {
+		r.workers = runtime.GOMAXPROCS(0)
+	}
+	r.uid, r.gid = creationOwner()
+	r.report = &reporter{c: r.c, event: o.Event, current: o.Current}
+	r.maxDirs = dirLimit()
+	r.ctx, r.stop = context.WithCancelCause(ctx)
+	return r, nil
+}
+
+// dirLimit leaves most descriptors to the rest of the process.
+func dirLimit() int64 {
+	const most = 1024
+	var l unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &l); err != nil {
+		return 64
+	}
+	return int64(min(uint64(l.Cur)/4, most))
+}
+
+// read reads what the point says of itself.
+func (r *run) read(ctx context.Context) error {
+	body, err := openPoint(ctx, &r.o)
+	if err != nil {
+		return err
+	}
+	if r.nodes, err = newNodes(r.o.Store, r.o.Keys); err != nil {
+		return err
+	}
+	if r.root, err = fileindex.FetchRoot(ctx, r.nodes, body.Root); err != nil {
+		r.nodes.close()
+		return fmt.Errorf("read root of restore point %s: %w", r.o.Point, err)
+	}
+	if body.Completeness == point.Unfinished {
+		r.report.warn("restore.partial", nil, "restore point %s is partial: its backup was ended early", r.o.Point)
+	}
+	return nil
+}
+
+// openBase opens the directory that everything is laid under.
+func (r *run) openBase() error {
+	to := r.o.To
+	if to == "" {
+		to = "/"
+	}
+	b := &dir{r: r, fd: -1, counted: true}
+	b.hold()
+	r.base, r.baseFD = b, -1
+	fd, err := openAt(unix.AT_FDCWD, to, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if errors.Is(err, unix.ENOENT) {
+		if r.o.DryRun {
+			b.life = virtual
+			return nil
+		}
+		if err := os.MkdirAll(to, 0o755); err != nil {
+			return fmt.Errorf("make target directory: %w", err)
+		}
+		fd, err = openAt(unix.AT_FDCWD, to, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	}
+	if err != nil {
+		return fmt.Errorf("open target directory %s: %w", to, err)
+	}
+	b.adopt(fd)
+	if b.was, err = statFD(fd); err == nil {
+		r.baseFD, err = openAt(fd, ".", dirFlags, 0)
+	}
+	if err != nil {
+		b.release()
+		return fmt.Errorf("look at target directory %s: %w", to, err)
+	}
+	return nil
+}
+
+// selected are the chosen paths without slashes at their ends, sorted as in the index, none
+// below another.
+func (r *run) selected() []string {
+	all := make([]string, 0, len(r.o.Paths)+1)
+	for _, p := range r.o.Paths {
+		all = append(all, strings.Trim(string(p), "/"))
+	}
+	if len(all) == 0 {
+		all = append(all, "")
+	}
+	slices.SortFunc(all, func(a, b string) int { return fileindex.ComparePaths([]byte(a), []byte(b)) })
+	var out []string
+	for _, p := range all {
+		if len(out) == 0 || !within(out[len(out)-1], []byte(p)) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+func (r *run) restore() error {
+	var err error
+	if r.unpackers, err = newUnpackers(r.o.Keys, r.workers); err != nil {
+		return err
+	}
+	selected := r.selected()
+	if selected[0] == "" {
+		r.totalsKnown = true
+		r.c.TotalFiles.Store(r.root.Paths.Entries)
+		r.c.TotalBytes.Store(r.root.Paths.Bytes)
+	}
+	groups := make(chan *group) // unbuffered: the window is the buffer
+	var wg sync.WaitGroup
+	for range inFlight {
+		wg.Go(func() { r.work(groups) })
+	}
+	p := r.newPlanner(func(g *group) {
+		r.tally.add()
+		groups <- g // the workers take groups until the end, even after a stop
+	})
+	if err := p.plan(r.ctx, selected); err != nil {
+		r.stop(err)
+	}
+	close(groups)
+	wg.Wait()
+	p.close()
+	for range r.workers {
+		(<-r.unpackers).opener.Close()
+	}
+	r.report.losses()
+	if r.ctx.Err() != nil {
+		return context.Cause(r.ctx)
+	}
+	return r.settle()
+}
+
+// settle does what must come after everything else.
+func (r *run) settle() error {
+	if r.o.DryRun {
+		return nil
+	}
+	for i := range r.late {
+		if err := r.setLate(&r.late[i]); err != nil {
+			r.report.fail(r.late[i].path, fmt.Errorf("set file flags: %w", err))
+		}
+	}
+	if r.o.NoSync {
+		return nil
+	}
+	return r.sync()
+}
+
+func (r *run) setLate(l *lateFlag) error {
+	fd, err := walkDir(r.baseFD, l.dir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = closeFD(fd) }()
+	if l.name != "" {
+		dir := fd
+		file, err := openAt(dir, l.name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = closeFD(file) }()
+		fd = file
+	}
+	err = setLateFlags(fd, l.flags)
+	if errors.Is(err, unix.EPERM) && !r.isRoot || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOTTY) {
+		r.report.lose("restore.flags", "file flags", l.path, err)
+		return nil
+	}
+	return err
+}
+
+// deferFlags remembers the immutable and append-only flags that s is to set.
+func (r *run) deferFlags(s *setter, flags uint32) {
+	l := lateFlag{path: s.path(), flags: flags}
+	if s.in != nil {
+		l.dir, l.name = s.in.names(), s.final
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.late = append(r.late, l)
+}
+
+// sync makes what was restored durable.
+func (r *run) sync() error {
+	if r.baseFD < 0 {
+		return nil
+	}
+	if r.elsewhere.Load() {
+		syncAll()
+		return nil
+	}
+	return wrap("flush to disk", syncTarget(r.baseFD))
+}
+
+func (r *run) closeBase() {
+	if r.baseFD >= 0 {
+		_ = closeFD(r.baseFD)
+	}
+}

@@ -1,0 +1,141 @@
+//go:build unix
+
+package restore
+
+import (
+	"sync"
+
+	"keepward/internal/repo/fileindex"
+	"keepward/internal/repo/seal"
+)
+
+// job is one thing for a worker to do: a whole item, or a piece of a large one.
+type job struct {
+	it  *item // a whole item
+	big *big  // or a piece of a large file, written at offset at
+	x   fileindex.Extent
+	at  int64
+	// link: it is another name of this inode.
+	link *inode
+}
+
+// group is jobs that need the same chunk, which is fetched once for all of them; or jobs
+// that need none (kind 0).
+type group struct {
+	kind seal.Kind
+	h    seal.H
+	jobs []job
+}
+
+// The window's bounds: how many chunks the plan may be ahead of the oldest one not yet
+// fetched, and how many jobs may wait for one. Neighbours share chunks, so a few dozen
+// catch nearly all sharing; a job is some 400 bytes.
+const (
+	maxOpenGroups = 64
+	maxGroupJobs  = 1024
+	maxPlainJobs  = 128
+)
+
+// window gathers jobs by chunk in the order of first use, so that packs are read on and on.
+// It belongs to the planner.
+type window struct {
+	send  func(*group)
+	open  map[seal.H]*group
+	order []*group
+	plain *group
+}
+
+func newWindow(send func(*group)) *window {
+	return &window{send: send, open: make(map[seal.H]*group), plain: &group{}}
+}
+
+func (w *window) add(j job) {
+	kind := seal.KindData
+	switch j.x.Kind {
+	case fileindex.InBundle:
+		kind = seal.KindBundle
+	case fileindex.Zeros, fileindex.Hole:
+		w.addPlain(j)
+		return
+	}
+	g := w.open[j.x.H]
+	if g == nil {
+		if len(w.order) >= maxOpenGroups {
+			w.sendOldest()
+		}
+		g = &group{kind: kind, h: j.x.H}
+		w.open[j.x.H] = g
+		w.order = append(w.order, g)
+	}
+	g.jobs = append(g.jobs, j)
+	if len(g.jobs) >= maxGroupJobs {
+		for w.open[j.x.H] == g {
+			w.sendOldest() // in order, up to this one
+		}
+	}
+}
+
+func (w *window) addPlain(j job) {
+	w.plain.jobs = append(w.plain.jobs, j)
+	if len(w.plain.jobs) >= maxPlainJobs {
+		w.sendPlain()
+	}
+}
+
+func (w *window) sendOldest() {
+	g := w.order[0]
+	w.order = w.order[1:]
+	delete(w.open, g.h)
+	w.send(g)
+}
+
+func (w *window) sendPlain() {
+	if len(w.plain.jobs) > 0 {
+		w.send(w.plain)
+		w.plain = &group{}
+	}
+}
+
+// flush sends everything.
+func (w *window) flush() {
+	for len(w.order) > 0 {
+		w.sendOldest()
+	}
+	w.sendPlain()
+}
+
+// tally counts groups that were sent and are not finished, and lets the planner wait until
+// there are none.
+type tally struct {
+	mu   sync.Mutex
+	none sync.Cond
+	n    int
+}
+
+func newTally() *tally {
+	t := &tally{}
+	t.none.L = &t.mu
+	return t
+}
+
+func (t *tally) add() {
+	t.mu.Lock()
+	t.n++
+	t.mu.Unlock()
+}
+
+func (t *tally) done() {
+	t.mu.Lock()
+	if t.n--; t.n == 0 {
+		t.none.Broadcast()
+	}
+	t.mu.Unlock()
+}
+
+func (t *tally) wait() {
+	t.mu.Lock()
+	for t.n > 0 {
+		t.none.Wait()
+	}
+	t.mu.Unlock()
+}
