@@ -140,7 +140,7 @@ func (c *checker) part(name, code string, err error, why string) error {
 // the pack is long enough.
 func (c *checker) records(ctx context.Context, k packKey, rd storage.Reader, entries []pack.Entry) error {
 	const piece = 4 << 20 // large enough for the disk to stream
-	buf := make([]byte, 0, piece)
+	var buf []byte
 	start := int64(0)
 	for i, e := range entries {
 		if err := ctx.Err(); err != nil {

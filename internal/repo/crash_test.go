@@ -121,16 +121,12 @@ func TestACrashAtAnyCallLosesNothingThatWasAcknowledged(t *testing.T) {
 	if created, done := history(s, whole); !created || len(done) != 3 {
 		t.Fatalf("without a crash: created %v, %d backups", created, len(done))
 	}
-	seeds := uint64(3)
-	if testing.Short() {
-		seeds = 1
-	}
 	for n := 1; n <= whole.Calls(); n++ {
-		for seed := range seeds {
+		for seed := range uint64(2) {
 			m := memfs.New()
 			m.DieAt(n)
 			created, done := history(s, m)
-			after := m.Restart(seed)
+			after := m.Restart(uint64(n))
 			if seed == 0 {
 				after = m.Reopen() // the process died, the power stayed
 			}
