@@ -128,6 +128,14 @@ func (r *Reporter) Unfinished() []*keepwardv1.AttemptState {
 	return r.states(func(a *attempt) bool { return a.end == nil })
 }
 
+// Ended tells whether the end of an attempt is known and not yet answered.
+func (r *Reporter) Ended(id string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	a := r.attempts[id]
+	return a != nil && a.end != nil
+}
+
 func (r *Reporter) ended() []*keepwardv1.AttemptState {
 	return r.states(func(a *attempt) bool { return a.end != nil })
 }
@@ -154,7 +162,9 @@ func (r *Reporter) Progress(id string, p *keepwardv1.Progress) {
 	}
 }
 
-// Events appends to an attempt's log. Seq is given here; time, where it is missing, too.
+// Events appends to an attempt's log. Seq is given here, and time where it is missing. An
+// event that comes with a seq was numbered where it was made: one the log has already is
+// left out, so that it can be handed over twice.
 func (r *Reporter) Events(id string, events ...*keepwardv1.Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -164,6 +174,9 @@ func (r *Reporter) Events(id string, events ...*keepwardv1.Event) {
 	}
 	now := timestamppb.Now()
 	for _, e := range events {
+		if e.GetSeq() != 0 && e.GetSeq() <= a.events.count {
+			continue
+		}
 		e = proto.CloneOf(e)
 		if e.GetTime() == nil {
 			e.Time = now
@@ -224,8 +237,8 @@ func (r *Reporter) forget(id string) {
 	a := r.attempts[id]
 	delete(r.attempts, id)
 	a.events.close()
-	// The end goes first: what is left of a torn removal must not look like an attempt
-	// that ended without being reported.
+	// What names the attempt goes first: what is left of a torn removal must not look like
+	// one that ended without being reported.
 	for _, name := range []string{fileAttempt, fileEnd, fileEvents} {
 		_ = os.Remove(filepath.Join(a.dir, name))
 	}

@@ -83,6 +83,7 @@ type DataServer struct {
 	strangers chan struct{} // one slot a connection that is being looked at
 	ordered   *queue[orderedItem]
 	changed   chan struct{} // capacity 1: the session gained or lost its connection
+	over      context.Context // done when the session is
 	end       context.CancelCauseFunc
 
 	mu        sync.Mutex
@@ -128,6 +129,8 @@ func NewDataServer(cfg DataServerConfig, handler DataHandler) *DataServer {
 		changed:   make(chan struct{}, 1),
 		answers:   map[uint64]*orderedAnswer{},
 	}
+	// Stop may come before Serve.
+	s.over, s.end = context.WithCancelCause(context.Background())
 	_, _ = rand.Read(s.nonce[:]) // documented never to fail
 	return s
 }
@@ -136,8 +139,9 @@ func NewDataServer(cfg DataServerConfig, handler DataHandler) *DataServer {
 // bye (nil), gives up, stays away too long, the handler fails, or ctx is done. It closes the
 // listeners.
 func (s *DataServer) Serve(ctx context.Context, listeners ...net.Listener) error {
-	ctx, s.end = context.WithCancelCause(ctx)
-	defer s.end(nil)
+	unhook := context.AfterFunc(ctx, func() { s.end(context.Cause(ctx)) })
+	defer unhook()
+	ctx = s.over
 	var own sync.WaitGroup
 	for _, l := range listeners {
 		own.Go(func() { s.accept(ctx, l) })

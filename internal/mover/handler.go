@@ -1,0 +1,158 @@
+package mover
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/errs"
+	"keepward/internal/repo"
+	"keepward/internal/repo/point"
+	"keepward/internal/repo/seal"
+)
+
+// reader is what both kinds of agents may ask.
+type reader struct {
+	t *task
+	// metaOnly: a backup compares with its parent, it does not read files back.
+	metaOnly bool
+}
+
+func (r reader) Get(ctx context.Context, id seal.ID, dst []byte) ([]byte, error) {
+	rec, err := r.t.repo.Read(ctx, id, dst)
+	if err != nil {
+		return nil, err
+	}
+	if r.metaOnly && !rec.Kind.Meta() {
+		return nil, errs.New(errs.Denied, "chunk.not-readable", "read chunk %s: a backup may not read data back", id)
+	}
+	r.t.count(func(c *keepwardv1.Counters) { c.SentBytes += int64(rec.Len()) })
+	return rec.Bytes(), nil
+}
+
+func (r reader) Point(ctx context.Context, name string) ([]byte, error) {
+	if !slices.Contains(r.t.order.GetStart().GetReadablePoints(), name) {
+		return nil, errs.New(errs.Denied, "point.not-readable", "read restore point %q: this task may not read it", name)
+	}
+	a, err := point.ParseAttempt(name)
+	if err != nil {
+		return nil, err
+	}
+	return readPoint(ctx, r.t.repo, a)
+}
+
+// readPoint answers a point, or where the attempt left none its last checkpoint: also an
+// attempt that was cut off is worth going on from.
+func readPoint(ctx context.Context, r *repo.Repository, a point.Attempt) ([]byte, error) {
+	content, err := r.Point(ctx, a)
+	if err == nil {
+		p, perr := point.Parse(content)
+		if perr != nil {
+			return nil, perr
+		}
+		if p.Type != point.Tombstone {
+			return content, nil
+		}
+	} else if errs.KindOf(err) != errs.NotFound {
+		return nil, err
+	}
+	checkpoint, cerr := r.LatestCheckpoint(ctx, a)
+	if errs.KindOf(cerr) == errs.NotFound {
+		return nil, errs.New(errs.NotFound, "point.not-found", "read restore point %s: there is neither a point nor a checkpoint", a)
+	}
+	return checkpoint, cerr
+}
+
+func notHere(what string) error {
+	return errs.New(errs.Denied, "request.mode", "%s: this task only reads", what)
+}
+
+// restoreHandler only reads.
+type restoreHandler struct{ reader }
+
+func (restoreHandler) Have(context.Context, []seal.H) ([]bool, error) { return nil, notHere("have") }
+func (restoreHandler) Put(context.Context, []byte) error              { return notHere("put") }
+func (restoreHandler) Checkpoint(context.Context, point.Draft) error  { return notHere("checkpoint") }
+func (restoreHandler) Commit(context.Context, point.Draft) error      { return notHere("commit") }
+
+// backupHandler stores.
+type backupHandler struct {
+	reader
+	w *repo.Writer
+
+	mu   sync.Mutex
+	done *keepwardv1.PointSummary // of the committed point
+}
+
+func (h *backupHandler) Have(ctx context.Context, hs []seal.H) ([]bool, error) {
+	have, err := h.w.Have(ctx, hs)
+	if err == nil {
+		h.t.count(func(c *keepwardv1.Counters) {
+			for _, yes := range have {
+				if yes {
+					c.DuplicateChunks++
+				}
+			}
+		})
+	}
+	return have, err
+}
+
+func (h *backupHandler) Put(_ context.Context, record []byte) error {
+	stored, err := h.w.Put(record)
+	h.t.count(func(c *keepwardv1.Counters) {
+		c.Chunks++
+		c.DoneBytes += int64(len(record))
+		c.StoredBytes += int64(stored)
+	})
+	return err
+}
+
+func (h *backupHandler) Checkpoint(ctx context.Context, d point.Draft) error {
+	if _, err := h.body(d); err != nil {
+		return err
+	}
+	if err := h.w.Checkpoint(ctx, d, h.t.order.GetStart().GetIssue()); err != nil {
+		return err
+	}
+	h.t.events.add("info", "checkpoint.made", "made a checkpoint: what was stored so far is durable")
+	return nil
+}
+
+// Commit first looks at the body: a point whose body does not open, or names another root,
+// could never be restored.
+func (h *backupHandler) Commit(ctx context.Context, d point.Draft) error {
+	body, err := h.body(d)
+	if err != nil {
+		return err
+	}
+	h.t.enter("commit")
+	if err := h.w.Commit(ctx, d, h.t.order.GetStart().GetIssue()); err != nil {
+		return err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.done = &keepwardv1.PointSummary{
+		Id: h.t.order.attempt.String(), Completeness: body.Completeness.String(), Partial: d.Type == point.Partial,
+	}
+	return nil
+}
+
+func (h *backupHandler) body(d point.Draft) (point.Body, error) {
+	p := point.Point{RepositoryID: h.t.keys.RepositoryID, Attempt: h.t.order.attempt, Body: d.Body}
+	body, err := point.OpenBody(h.t.keys.ComputerKey, &p)
+	if err != nil {
+		return body, err
+	}
+	if body.Root.ID() != d.RootID {
+		return body, errs.New(errs.Corrupt, "commit.root", "commit attempt %s: its body names another root", h.t.order.attempt)
+	}
+	return body, nil
+}
+
+func (h *backupHandler) committed() (bool, *keepwardv1.PointSummary) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.done != nil, h.done
+}

@@ -1,0 +1,85 @@
+package mover
+
+import (
+	"context"
+	"fmt"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/errs"
+	"keepward/internal/repo"
+	"keepward/internal/repo/seal"
+	"keepward/internal/wire"
+)
+
+// backup stores what one agent sends.
+func (t *task) backup(ctx context.Context, end *keepwardv1.AttemptEnd) error {
+	w, err := t.repo.NewWriter(repo.WriterOptions{
+		Attempt: t.order.attempt,
+		Owner:   [16]byte(t.order.GetStart().GetOwner()),
+		Keys:    t.keys,
+	})
+	if err != nil {
+		return err
+	}
+	defer w.Abort() // after a commit it has nothing to do
+	h := &backupHandler{reader: reader{t: t, metaOnly: true}, w: w}
+	err = t.serve(ctx, h)
+	end.Committed, end.Point = h.committed()
+	if end.GetCommitted() {
+		return nil // whatever happened to the connection afterwards
+	}
+	if err == nil {
+		return errs.New(errs.Cancelled, "agent.aborted", "agent %s ended without a commit", t.order.GetStart().GetAgent())
+	}
+	return err
+}
+
+// restore sends one agent what it asks for.
+func (t *task) restore(ctx context.Context) error {
+	return t.serve(ctx, &restoreHandler{reader: reader{t: t}})
+}
+
+// serve lets the agent in and lets it work.
+func (t *task) serve(ctx context.Context, h wire.DataHandler) error {
+	s := wire.NewDataServer(wire.DataServerConfig{
+		Credentials: t.order.creds,
+		Agent:       t.order.GetStart().GetAgent(),
+		Attempt:     t.order.attempt,
+		TaskKey:     seal.Secret(t.order.GetTaskKey()),
+		Wait:        t.order.wait(),
+		Refused:     t.refused,
+		Arrived:     t.arrived,
+	}, h)
+	unhook := context.AfterFunc(ctx, func() { s.Stop(stopReason(ctx)) })
+	defer unhook()
+	// The session's own context: a stop must still be told to the agent.
+	return s.Serve(context.WithoutCancel(ctx), t.agents...)
+}
+
+func stopReason(ctx context.Context) error {
+	if cause := context.Cause(ctx); errs.CodeOf(cause) != "" {
+		return cause
+	}
+	return errs.New(errs.Cancelled, "mover.stopped", "the mover was told to stop")
+}
+
+func (t *task) refused(r wire.Refusal) {
+	who := r.Address
+	if r.Peer != "" {
+		who = r.Peer + " at " + r.Address
+	}
+	t.events.add("warning", "connection.refused", fmt.Sprintf("refused a connection of %s: %v", who, r.Err))
+}
+
+func (t *task) arrived(a wire.Arrival) {
+	t.enter("transfer")
+	how := "agent dialled, TLS 1.3"
+	if a.Local {
+		how = "agent dialled, unix socket"
+	}
+	code, what := "connection.made", "connected"
+	if a.Again {
+		code, what = "connection.again", "connected again after a lost connection"
+	}
+	t.events.add("info", code, fmt.Sprintf("%s %s from %s (%s)", a.Peer, what, a.Address, how))
+}

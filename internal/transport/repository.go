@@ -1,0 +1,159 @@
+package transport
+
+import (
+	"context"
+	"path/filepath"
+
+	"connectrpc.com/connect"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/errs"
+	"keepward/internal/repo"
+	"keepward/internal/repo/point"
+	"keepward/internal/storage"
+)
+
+// CreateRepository makes a repository in an empty place; with probe_only it only tells
+// whether it could.
+func (s *Service) CreateRepository(ctx context.Context, req *connect.Request[keepwardv1.TransportCreateRepositoryRequest]) (*connect.Response[keepwardv1.TransportCreateRepositoryResponse], error) {
+	m := req.Msg
+	if err := s.node.CheckTerm(m.GetTerm()); err != nil {
+		return nil, err
+	}
+	if err := absolute(m.GetPath()); err != nil {
+		return nil, err
+	}
+	b, err := storage.OpenDir(m.GetPath())
+	if err != nil {
+		return nil, err
+	}
+	if m.GetProbeOnly() {
+		err = repo.Probe(ctx, b)
+	} else {
+		err = create(ctx, b, m)
+	}
+	if err != nil {
+		return nil, err
+	}
+	res := &keepwardv1.TransportCreateRepositoryResponse{CanonicalPath: b.Path(), FreeBytes: -1}
+	if sp, ok := storage.Backend(b).(storage.Spacer); ok {
+		if free, err := sp.Free(ctx); err == nil {
+			res.FreeBytes = free
+		}
+	}
+	return connect.NewResponse(res), nil
+}
+
+func create(ctx context.Context, b storage.Backend, m *keepwardv1.TransportCreateRepositoryRequest) error {
+	cfg, damage, err := repo.ParseConfig(m.GetConfiguration())
+	if err == nil {
+		err = damage
+	}
+	if err != nil {
+		return errs.New(errs.Invalid, "repository.configuration", "create repository: its configuration: %w", err)
+	}
+	keys := make([]repo.KeyObject, len(m.GetKeys()))
+	for i, k := range m.GetKeys() {
+		keys[i] = repo.KeyObject{Name: k.GetName(), Content: k.GetContent()}
+	}
+	return repo.Create(ctx, b, cfg, keys, repo.Owner{Term: m.GetTerm(), Server: m.GetOwner()})
+}
+
+// absolute refuses a path that would depend on where this process was started.
+func absolute(path string) error {
+	if !filepath.IsAbs(path) {
+		return errs.New(errs.Invalid, "repository.path", "repository path %q: it is not absolute", path).
+			WithHint("give the whole path, from / on")
+	}
+	return nil
+}
+
+// open opens a repository and checks that it is the one that is meant.
+func open(ctx context.Context, path string, id []byte) (*repo.Repository, error) {
+	if err := absolute(path); err != nil {
+		return nil, err
+	}
+	b, err := storage.OpenDir(path)
+	if err != nil {
+		return nil, err
+	}
+	r, err := repo.Open(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	if got := r.Config().ID; string(got[:]) != string(id) {
+		_ = r.Close()
+		return nil, errs.New(errs.Invalid, "repository.other", "open repository %s: another repository is there now", path).
+			WithHint("check what is mounted at that path")
+	}
+	return r, nil
+}
+
+// InspectRepository counts what a repository holds.
+func (s *Service) InspectRepository(ctx context.Context, req *connect.Request[keepwardv1.InspectRepositoryRequest]) (*connect.Response[keepwardv1.InspectRepositoryResponse], error) {
+	if err := s.node.CheckTerm(req.Msg.GetTerm()); err != nil {
+		return nil, err
+	}
+	r, err := open(ctx, req.Msg.GetPath(), req.Msg.GetRepositoryId())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = r.Close() }()
+	st, err := r.Stats(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(&keepwardv1.InspectRepositoryResponse{
+		SizeBytes: st.Size, FreeBytes: st.Free, Packs: st.Packs, Segments: st.Segments, Points: st.Points, Chunks: st.Chunks,
+	}), nil
+}
+
+// FenceAttempt settles an attempt: either its point is there, or a tombstone is from now on.
+// A mover that still works on it works for nothing and is stopped.
+func (s *Service) FenceAttempt(ctx context.Context, req *connect.Request[keepwardv1.FenceAttemptRequest]) (*connect.Response[keepwardv1.FenceAttemptResponse], error) {
+	m := req.Msg
+	if err := s.node.CheckTerm(m.GetOrder().GetTerm()); err != nil {
+		return nil, err
+	}
+	attempt, err := point.ParseAttempt(m.GetOrder().GetAttempt())
+	if err != nil {
+		return nil, err
+	}
+	r, err := open(ctx, m.GetRepositoryPath(), m.GetRepositoryId())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = r.Close() }()
+	committed, err := r.Fence(ctx, attempt, m.GetReason())
+	if err != nil {
+		return nil, err
+	}
+	if p := s.find(attempt.String()); p != nil && !committed {
+		s.stop(p, "the attempt was cut off: "+m.GetReason())
+	}
+	return connect.NewResponse(&keepwardv1.FenceAttemptResponse{Committed: committed}), nil
+}
+
+// ListPoints answers every point and tombstone by listing.
+func (s *Service) ListPoints(ctx context.Context, req *connect.Request[keepwardv1.TransportListPointsRequest]) (*connect.Response[keepwardv1.TransportListPointsResponse], error) {
+	if err := s.node.CheckTerm(req.Msg.GetTerm()); err != nil {
+		return nil, err
+	}
+	r, err := open(ctx, req.Msg.GetRepositoryPath(), req.Msg.GetRepositoryId())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = r.Close() }()
+	res := &keepwardv1.TransportListPointsResponse{}
+	for o, err := range r.Points(ctx) {
+		if err != nil && o.Name == "" {
+			return nil, err
+		}
+		if err != nil {
+			s.log.Warn("a restore point is unreadable", "repository", req.Msg.GetRepositoryPath(), "object", o.Name, "error", err)
+			continue
+		}
+		res.Points = append(res.Points, &keepwardv1.PointObject{Id: o.Attempt.String(), Content: o.Content})
+	}
+	return connect.NewResponse(res), nil
+}

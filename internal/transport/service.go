@@ -1,0 +1,138 @@
+package transport
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/errs"
+	"keepward/internal/mover"
+	"keepward/internal/node"
+)
+
+// Service is a keepwardv1connect.TransportServiceHandler.
+type Service struct {
+	cfg      Config
+	log      *slog.Logger
+	node     *node.Node
+	reporter *node.Reporter
+	movers   string // directory
+
+	ctx    context.Context // over when the service ends
+	cancel context.CancelFunc
+	own    sync.WaitGroup
+
+	mu      sync.Mutex
+	running map[string]*process // by attempt
+}
+
+func newService(cfg Config, n *node.Node) *Service {
+	s := &Service{
+		cfg: cfg, log: cfg.Logger, node: n, reporter: n.Reporter(),
+		movers: filepath.Join(n.DataDir(), "movers"), running: map[string]*process{},
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s
+}
+
+// wait ends the watching; the movers go on.
+func (s *Service) wait() {
+	s.cancel()
+	s.own.Wait()
+}
+
+// adopt finds what an earlier transport left: movers that run, movers that ended while
+// nobody watched, and attempts that never got so far.
+func (s *Service) adopt() error {
+	if err := os.MkdirAll(s.movers, 0o700); err != nil {
+		return errs.New(errs.KindOf(err), "datadir.create", "create movers directory: %w", err)
+	}
+	entries, err := os.ReadDir(s.movers)
+	if err != nil {
+		return errs.New(errs.KindOf(err), "datadir.read", "read movers: %w", err)
+	}
+	for _, e := range entries {
+		dir := filepath.Join(s.movers, e.Name())
+		state, err := mover.ReadState(dir)
+		if err != nil {
+			s.log.Warn("what is left of a mover says nothing and is removed", "directory", dir, "error", err)
+			_ = os.RemoveAll(dir)
+			continue
+		}
+		if err := s.reporter.Begin(state.Attempt, state.Task); err != nil {
+			return err
+		}
+		p := &process{attempt: state.Attempt, task: state.Task, dir: dir, state: state, started: make(chan struct{})}
+		close(p.started)
+		s.running[state.Attempt] = p
+		s.log.Info("found a mover", "attempt", state.Attempt, "mode", state.Mode, "pid", state.PID, "alive", p.alive())
+		s.own.Go(func() { s.watch(p) })
+	}
+	for _, a := range s.reporter.Unfinished() {
+		if s.running[a.GetAttempt()] == nil {
+			s.report(a.GetAttempt(), lost("the transport was restarted before its mover began"))
+		}
+	}
+	return nil
+}
+
+func (s *Service) attempts() []*keepwardv1.AttemptState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []*keepwardv1.AttemptState
+	for _, p := range s.running {
+		out = append(out, &keepwardv1.AttemptState{Attempt: p.attempt, Task: p.task})
+	}
+	return out
+}
+
+// drop ends a mover that the server does not want.
+func (s *Service) drop(attempt string) {
+	if p := s.find(attempt); p != nil {
+		s.stop(p, "the server does not know this attempt any more")
+	}
+}
+
+func (s *Service) find(attempt string) *process {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.running[attempt]
+}
+
+// dataHost is where agents reach this host's movers.
+func (s *Service) dataHost() string {
+	if s.cfg.Advertise != "" {
+		return s.cfg.Advertise
+	}
+	host, _, _, err := mover.ParseListen(s.cfg.Listen)
+	if ip := net.ParseIP(host); err == nil && host != "" && (ip == nil || !ip.IsUnspecified()) {
+		return host
+	}
+	host = s.node.LocalAddress()
+	// A transport on the server's own host dials it by the loopback, where nobody else
+	// would find its movers.
+	if ip := net.ParseIP(host); ip == nil || ip.IsLoopback() {
+		if own := ownAddress(); own != "" {
+			return own
+		}
+	}
+	return host
+}
+
+// ownAddress is the first address of this host that others may know; empty: none.
+func ownAddress() string {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return ""
+	}
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok && n.IP.IsGlobalUnicast() {
+			return n.IP.String()
+		}
+	}
+	return ""
+}

@@ -1,0 +1,137 @@
+package transport
+
+import (
+	"context"
+	"os"
+	"time"
+
+	"connectrpc.com/connect"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/errs"
+	"keepward/internal/mover"
+	"keepward/internal/wire"
+)
+
+// watch relays what a mover says until its process is gone, then reports its end. It leaves
+// the mover alone when the service ends.
+func (s *Service) watch(p *process) {
+	for p.alive() {
+		s.relay(p)
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-time.After(pollEvery):
+		}
+	}
+	s.settle(p)
+}
+
+// relay hands on progress and events as long as the mover answers.
+func (s *Service) relay(p *process) {
+	p.mu.Lock()
+	seen := p.seen
+	p.mu.Unlock()
+	stream, err := mover.Client(p.dir).Status(s.ctx, connect.NewRequest(&keepwardv1.MoverStatusRequest{AfterEvent: seen}))
+	if err != nil {
+		return // not listening yet, or any more
+	}
+	defer func() { _ = stream.Close() }()
+	for stream.Receive() {
+		m := stream.Msg()
+		s.handOn(p, m.GetEvents())
+		s.reporter.Progress(p.attempt, m.GetProgress())
+	}
+}
+
+func (s *Service) handOn(p *process, events []*keepwardv1.Event) {
+	s.reporter.Events(p.attempt, events...)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := len(events); n > 0 {
+		p.seen = max(p.seen, events[n-1].GetSeq())
+	}
+}
+
+// settle reports the end of a mover whose process is gone. First the report is durable, then
+// the directory goes: a crash between the two reports the same end again.
+func (s *Service) settle(p *process) {
+	s.handOn(p, mover.ReadEvents(p.dir))
+	end, err := mover.ReadEnd(p.dir)
+	if err != nil {
+		end = lost("the mover ended without saying how" + p.lastLine())
+		if p.isStopped() {
+			end = &keepwardv1.AttemptEnd{
+				Outcome: mover.OutcomeAborted,
+				Failure: wire.ToFailure(errs.New(errs.Cancelled, "mover.killed", "the mover did not end in time and was killed"), "mover"),
+			}
+		}
+	}
+	s.log.Info("a mover ended", "attempt", p.attempt, "mode", p.state.Mode, "outcome", end.GetOutcome(), "reason", end.GetFailure().GetMessage())
+	s.report(p.attempt, end)
+	if err := os.RemoveAll(p.dir); err != nil {
+		s.log.Warn("a mover's directory could not be removed", "directory", p.dir, "error", err)
+	}
+	s.forget(p)
+}
+
+func (s *Service) forget(p *process) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.running, p.attempt)
+}
+
+func (s *Service) report(attempt string, end *keepwardv1.AttemptEnd) {
+	if err := s.reporter.End(attempt, end); err != nil {
+		s.log.Error("an end could not be kept; it is lost if this process ends before the server has it", "attempt", attempt, "error", err)
+	}
+}
+
+func lost(text string) *keepwardv1.AttemptEnd {
+	return &keepwardv1.AttemptEnd{
+		Outcome: mover.OutcomeFailed,
+		Failure: wire.ToFailure(errs.New(errs.Unavailable, "mover.lost", "%s", text), "mover"),
+	}
+}
+
+// stop asks a mover to end and kills it if it does not. It returns at once.
+func (s *Service) stop(p *process, reason string) {
+	p.mu.Lock()
+	again := p.stopped
+	p.stopped = true
+	p.mu.Unlock()
+	if again {
+		return
+	}
+	s.own.Go(func() {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-p.started:
+		}
+		if p.failed != nil {
+			return
+		}
+		// The socket carries the reason, which the agent is told; the signal reaches a mover
+		// whose socket does not answer.
+		ctx, cancel := context.WithTimeout(s.ctx, killAfter/5)
+		defer cancel()
+		_, err := mover.Client(p.dir).Stop(ctx, connect.NewRequest(&keepwardv1.MoverStopRequest{Reason: reason}))
+		if err != nil {
+			p.signal(false)
+		}
+		late := time.NewTimer(killAfter)
+		defer late.Stop()
+		for p.alive() {
+			select {
+			case <-s.ctx.Done():
+				return
+			case <-late.C:
+				s.log.Warn("a mover did not end and is killed", "attempt", p.attempt, "pid", p.state.PID)
+				p.signal(true)
+				return
+			case <-time.After(pollEvery):
+			}
+		}
+	})
+}
