@@ -54,7 +54,7 @@ func TestOrdersCarryWhatTheAttemptMayUse(t *testing.T) {
 		if order.GetParent() != first || order.GetMover().GetAddress() != "host1:7481" || mover.GetAgent() != "web1" || mover.GetMode() != "backup" {
 			t.Errorf("orders do not fit together: %v and %v", mover, order)
 		}
-		if mover.GetKeys().GetComputerKey() != nil || mover.GetKeys().GetIssueKey() != nil || order.GetKeys().GetIssueKey() != nil {
+		if mover.GetKeys().GetComputersKey() != nil || mover.GetKeys().GetIssueKey() != nil || order.GetKeys().GetIssueKey() != nil {
 			t.Error("an order carries keys that its task does not need")
 		}
 		name, _ := point.ParseAttempt(attempt)

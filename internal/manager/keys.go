@@ -38,8 +38,8 @@ func (k *repositoryKeys) forComputer(name string) *keepwardv1.RepositoryKeys {
 	return wire.KeysToProto(k.master.TaskKeys(k.repository.ID, name))
 }
 
-// forMover are the keys of a mover between one agent and the repository: it proves chunks,
-// and has no need to open the bodies of points.
+// forMover are the keys of a mover that proves chunks and has no need to open the bodies of
+// points. That of a backup does: it opens what it commits.
 func (k *repositoryKeys) forMover() *keepwardv1.RepositoryKeys {
 	out := k.forComputer("")
 	out.ComputerKey = nil

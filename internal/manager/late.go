@@ -75,9 +75,7 @@ func (m *Manager) settleOne(ctx context.Context, a catalog.Attempt) error {
 		return err
 	}
 	o := &keepwardv1.Order{Attempt: a.ID, Task: a.Task, Session: sessionID, Term: m.deps.Term}
-	bounded, cancel := context.WithTimeout(ctx, m.set.Order)
-	defer cancel()
-	committed, checkpoint, err := m.fence(bounded, row.Repository, a.Transport, o, "the task is over")
+	committed, checkpoint, err := m.fence(ctx, row.Repository, a.Transport, o, "the task is over")
 	if err != nil {
 		return err
 	}

@@ -105,7 +105,7 @@ func (t *task) onSettled(x *turn, e evSettled) {
 	case job.Cleanup:
 		t.decide(x)
 	case job.KillPending:
-		if e.failure == nil {
+		if e.failure == nil || t.cutting {
 			t.killed(x)
 		} else {
 			t.retryAt = x.now.Add(x.set.Again)
@@ -189,6 +189,17 @@ func (t *task) onKill(x *turn, actor string) {
 	}
 	t.stopBoth(x)
 	t.leave(x)
+}
+
+// cutOff ends the patience with a task that does not let go: its attempt is fenced, if its
+// transport is there, and it is over either way.
+func (t *task) cutOff(x *turn) {
+	if t.cutting || !t.arbiter().offline.IsZero() {
+		t.killed(x)
+		return
+	}
+	t.cutting, t.leaveBy = true, x.now.Add(2*x.set.Order) // a stop and a fence, one call each
+	t.settle(x)
 }
 
 // killed ends a killed task. An attempt that could not be settled is settled later, when its

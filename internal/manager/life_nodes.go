@@ -199,7 +199,7 @@ func (t *task) onTick(x *turn) {
 	case job.KillPending:
 		switch {
 		case due(t.leaveBy):
-			t.killed(x)
+			t.cutOff(x)
 		case due(t.retryAt):
 			t.retryAt = time.Time{}
 			t.leave(x)

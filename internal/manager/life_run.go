@@ -1,6 +1,8 @@
 package manager
 
 import (
+	"cmp"
+
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	keepwardv1 "keepward/api/keepward/v1"
@@ -160,7 +162,7 @@ func (t *task) complete(x *turn) {
 	if t.makesPoint() {
 		x.point = t.pointRow(errors)
 	}
-	for _, e := range findingLines(t.att.mover.end.GetCheck()) {
+	for _, e := range affectedLines(t.att.mover.end.GetCheck()) {
 		x.add(t, e)
 	}
 	to := job.Ended(errors, warnings)
@@ -183,12 +185,15 @@ func (t *task) faults() (errors, warnings int64) {
 		errors = max(errors, s.end.GetCounters().GetErrors())
 		warnings = max(warnings, s.end.GetCounters().GetWarnings())
 	}
-	for _, f := range t.att.mover.end.GetCheck().GetFindings() {
-		if f.GetRepaired() != "" {
-			warnings++
-		}
+	if t.completeness() == point.WithErrors.String() {
+		errors = max(errors, 1)
 	}
-	return errors, warnings
+	return errors, max(warnings, repaired(t.att.mover.end.GetCheck()))
+}
+
+// completeness is what the mover read in the point itself, or what the agent says of it.
+func (t *task) completeness() string {
+	return cmp.Or(t.att.mover.end.GetPoint().GetCompleteness(), t.att.agent.end.GetPoint().GetCompleteness())
 }
 
 func (t *task) pointRow(errors int64) *keepwardv1.Point {
@@ -202,7 +207,7 @@ func (t *task) pointRow(errors int64) *keepwardv1.Point {
 		Completeness: completeness.String(), Files: t.files,
 		Counters: mergeCounters(t.att.agent.end.GetCounters(), t.att.mover.end.GetCounters()),
 	}
-	if c := t.att.agent.end.GetPoint().GetCompleteness(); c != "" {
+	if c := t.completeness(); c != "" {
 		p.Completeness = c
 	}
 	return p

@@ -51,7 +51,14 @@ func (t *task) settle(x *turn) {
 		return
 	}
 	t.settling, t.retryAt = true, time.Time{}
-	x.order(order{do: doSettle, task: t, attempt: t.att, reason: "the attempt was given up"})
+	// A side whose order was not answered may have taken it: it is told to stop too. That is
+	// an order of its own, since a node that hangs must not hold up the tombstone.
+	for _, p := range []part{partAgent, partMover} {
+		if s := t.att.side(p); s != arbiter && s.takesPart() && s.end == nil && !s.gone && s.offline.IsZero() {
+			x.order(order{do: doStop, task: t, attempt: t.att, part: p, reason: t.stopReason()})
+		}
+	}
+	x.order(order{do: doSettle, task: t, attempt: t.att, reason: t.stopReason()})
 }
 
 func offlineReason(n Node) job.Reason {

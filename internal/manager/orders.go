@@ -45,11 +45,7 @@ func (s *session) carryOut(ctx context.Context, o order) {
 	}
 	// Copies: the task belongs to this goroutine, the call does not.
 	c := call{m: s.m, plan: s.plan, typ: o.task.typ, row: o.task.row, session: s.row, attempt: o.attempt.row, order: o}
-	s.calls.Go(func() {
-		ctx, cancel := context.WithTimeout(ctx, s.m.set.Order)
-		defer cancel()
-		s.post(id, c.do(ctx))
-	})
+	s.calls.Go(func() { s.post(id, c.do(ctx)) })
 }
 
 // grantValues are what an attempt is opened with: randomness and what the catalog knows.
@@ -155,6 +151,8 @@ func (m *Manager) agent(name string) (agentClient, error) {
 }
 
 func (c *call) startMover(ctx context.Context) (*keepwardv1.MoverEndpoint, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.m.set.Order)
+	defer cancel()
 	k, err := c.m.keysOf(ctx, c.row.Repository)
 	if err != nil {
 		return nil, err
@@ -165,7 +163,7 @@ func (c *call) startMover(ctx context.Context) (*keepwardv1.MoverEndpoint, error
 	}
 	switch c.typ {
 	case job.Backup:
-		req.Computer, req.Keys = c.row.Computer, k.forMover()
+		req.Computer, req.Keys = c.row.Computer, k.forComputer(c.row.Computer)
 		req.Owner = k.owner(c.row.Computer)
 		req.ReadablePoints = nonEmpty(c.attempt.Parent, c.attempt.Checkpoint)
 		if req.Issue, err = c.issue(k); err != nil {
@@ -218,6 +216,8 @@ func (c *call) issue(k *repositoryKeys) ([]byte, error) {
 }
 
 func (c *call) startAgent(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, c.m.set.Order)
+	defer cancel()
 	k, err := c.m.keysOf(ctx, c.row.Repository)
 	if err != nil {
 		return err
@@ -244,6 +244,8 @@ func (c *call) startAgent(ctx context.Context) error {
 }
 
 func (c *call) stop(ctx context.Context, p part) error {
+	ctx, cancel := context.WithTimeout(ctx, c.m.set.Order)
+	defer cancel()
 	if p == partAgent {
 		a, err := c.m.agent(c.attempt.Agent)
 		if err != nil {
@@ -260,21 +262,17 @@ func (c *call) stop(ctx context.Context, p part) error {
 	return err
 }
 
-// settle makes sure what became of the attempt. Both sides are told to stop; that counts only
-// where nothing can be committed, for elsewhere the tombstone decides.
+// settle makes sure what became of the attempt. A stop counts only where nothing can be
+// committed, for elsewhere the tombstone decides; a restore is over when its agent says so.
 func (c *call) settle(ctx context.Context) (committed, checkpoint bool, err error) {
-	agentErr := error(nil)
-	if c.attempt.Agent != "" {
-		agentErr = c.stop(ctx, partAgent)
+	if c.typ == job.Restore {
+		return false, false, unlessGone(c.stop(ctx, partAgent))
 	}
-	moverErr := c.stop(ctx, partMover)
-	switch {
-	case c.typ == job.Backup:
-		return c.m.fence(ctx, c.row.Repository, c.attempt.Transport, c.wireOrder(), c.order.reason)
-	case c.typ == job.Restore:
-		return false, false, unlessGone(agentErr)
+	stopErr := c.stop(ctx, partMover)
+	if c.typ != job.Backup {
+		return false, false, unlessGone(stopErr)
 	}
-	return false, false, unlessGone(moverErr)
+	return c.m.fence(ctx, c.row.Repository, c.attempt.Transport, c.wireOrder(), c.order.reason)
 }
 
 // unlessGone takes a node's word that it does not know the attempt for a stop.
@@ -286,6 +284,8 @@ func unlessGone(err error) error {
 }
 
 func (m *Manager) fence(ctx context.Context, repository, transport string, o *keepwardv1.Order, reason string) (committed, checkpoint bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, m.set.Order)
+	defer cancel()
 	r, err := catalog.GetRepository(ctx, m.deps.DB.Read(), repository)
 	if err != nil {
 		return false, false, err

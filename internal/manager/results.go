@@ -77,37 +77,34 @@ func damage(text string) *keepwardv1.Failure {
 	return f
 }
 
-// findingLines is what a check has found, as lines for the log.
-func findingLines(r *keepwardv1.CheckReport) []*keepwardv1.Event {
+// affectedLines names the files that need what a check has found damaged. The finding itself
+// has its line from the mover.
+func affectedLines(r *keepwardv1.CheckReport) []*keepwardv1.Event {
 	var out []*keepwardv1.Event
 	for _, f := range r.GetFindings() {
-		level, text := levelError, f.GetObject()+" "+f.GetName()+": "+f.GetText()
+		what := f.GetName()
 		if f.GetChunk() != "" {
-			text += "; chunk " + f.GetChunk()
+			what = "chunk " + f.GetChunk() + " in " + f.GetName()
 		}
-		if f.GetRepaired() != "" {
-			level, text = levelWarning, text+"; "+f.GetRepaired()
+		line := func(path []byte, text string) {
+			out = append(out, &keepwardv1.Event{Level: levelInfo, Part: string(partMover), Code: "file.damaged", Path: path, Text: text})
 		}
-		if n := f.GetAffectedTotal(); n > 0 {
-			text += fmt.Sprintf("; %d files need it", n)
-		}
-		out = append(out, &keepwardv1.Event{Level: level, Part: string(partMover), Code: findingCode(f), Text: text})
 		for _, a := range f.GetAffected() {
-			out = append(out, &keepwardv1.Event{
-				Level: level, Part: string(partMover), Code: "file.damaged", Path: a.GetPath(),
-				Text: "needed by restore point " + a.GetPoint() + " of computer " + a.GetComputer(),
-			})
+			line(a.GetPath(), fmt.Sprintf("in restore point %s of computer %s: needs %s", a.GetPoint(), a.GetComputer(), what))
 		}
 		if more := f.GetAffectedTotal() - int64(len(f.GetAffected())); more > 0 && len(f.GetAffected()) > 0 {
-			out = append(out, &keepwardv1.Event{Level: level, Part: string(partMover), Code: "file.damaged", Text: fmt.Sprintf("and %d more files", more)})
+			line(nil, fmt.Sprintf("%d more files need %s", more, what))
 		}
 	}
 	return out
 }
 
-func findingCode(f *keepwardv1.CheckFinding) string {
-	if f.GetCode() != "" {
-		return f.GetCode()
+// repaired counts the findings of a check that it has put right.
+func repaired(r *keepwardv1.CheckReport) (n int64) {
+	for _, f := range r.GetFindings() {
+		if f.GetRepaired() != "" {
+			n++
+		}
 	}
-	return f.GetObject() + ".damaged"
+	return n
 }

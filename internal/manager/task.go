@@ -28,6 +28,7 @@ type task struct {
 	lacking  bool // it stands in the broker's queue
 	holds    bool // it has its set
 	settling bool // a call that settles att is under way
+	cutting  bool // its time to let go is over
 	retryAt  time.Time
 	leaveBy  time.Time // end of a leaving status
 	progress map[part]*keepwardv1.Progress
