@@ -1,0 +1,192 @@
+package pipeline
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"keepward/internal/errs"
+	"keepward/internal/repo/fileindex"
+)
+
+// noise is content that neither compresses nor repeats.
+func noise(seed byte, n int) []byte {
+	b := make([]byte, n)
+	_, _ = rand.NewChaCha8([32]byte{seed, byte(n), byte(n >> 8)}).Read(b) // never fails
+	return b
+}
+
+// fillTree writes files of every size that the pipeline treats differently.
+func fillTree(s *site) {
+	for i := range 700 {
+		s.write(fmt.Sprintf("small/d%02d/f%03d", i%17, i), noise(byte(i), i*7%3000))
+	}
+	s.write("empty", nil)
+	s.write("zeros", make([]byte, 5000))
+	s.write("large-zeros", make([]byte, 3<<20))
+	s.write("just-small", noise(1, smallFile-1))
+	s.write("just-large", noise(2, smallFile))
+	s.write("large", noise(3, 9<<20))
+	s.write("huge", noise(4, 21<<20+12345))
+	mixed := noise(5, 4<<20)
+	clear(mixed[1<<20 : 2<<20+500])
+	clear(mixed[3<<20:])
+	s.write("mixed", mixed)
+	s.write("a/b", []byte("x"))
+	s.write("a.b", []byte("y"))
+	s.write("bad-\xff-name", []byte("z"))
+}
+
+func TestFirstBackupHoldsEveryByte(t *testing.T) {
+	s := newSite(t)
+	fillTree(s)
+	_, res := s.backup("")
+	s.same(res)
+	if len(s.events) > 0 {
+		t.Errorf("events: %v", s.events)
+	}
+	got := s.tree(res)["large-zeros"].Extents
+	want := []fileindex.Extent{{Kind: fileindex.Zeros, Len: 3 << 20}}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("zeros are stored as (-want +got):\n%s", d)
+	}
+	if c := s.count.Proto(); c.GetReadFiles() != 700+11 || c.GetErrors() != 0 {
+		t.Errorf("counters: %v", c)
+	}
+}
+
+func TestUnchangedFilesAreNotOpened(t *testing.T) {
+	s := newSite(t)
+	s.age()
+	fillTree(s)
+	first, a := s.backup("")
+	// The first run may have found files too young to be trusted.
+	second, b := s.backup(first)
+	puts := s.store.puts
+	s.opts.Hooks.Opened = func(path []byte) { t.Errorf("%s was opened", path) }
+	_, c := s.backup(second)
+	if !cmp.Equal(c.Root, b.Root) {
+		t.Errorf("root changed: %+v, %+v", b.Root, c.Root)
+	}
+	if s.store.puts != puts {
+		t.Errorf("%d chunks were sent for nothing", s.store.puts-puts)
+	}
+	s.same(c)
+	if got := s.count.Proto(); got.GetReadFiles() != 0 || got.GetReusedFiles() != got.GetDoneFiles() || got.GetDoneFiles() != a.Body.Files {
+		t.Errorf("counters: %v of %d", got, a.Body.Files)
+	}
+}
+
+func TestIncrementalReadsWhatChanged(t *testing.T) {
+	s := newSite(t)
+	fillTree(s)
+	first, _ := s.backup("")
+	first, _ = s.backup(first)
+	s.write("small/d03/f003", []byte("changed"))
+	s.write("small/new", []byte("new"))
+	if err := os.Remove(s.path("small/d05/f005")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(s.path("large"), s.path("moved")); err != nil {
+		t.Fatal(err)
+	}
+	var opened []string
+	s.opts.Hooks.Opened = func(path []byte) { opened = append(opened, string(path[len(s.dir):])) }
+	s.opts.Workers = 1
+	_, res := s.backup(first)
+	s.same(res)
+	slices.Sort(opened)
+	if d := cmp.Diff([]string{"moved", "small/d03/f003", "small/new"}, opened); d != "" {
+		t.Errorf("opened (-want +got):\n%s", d)
+	}
+	c := s.count.Proto()
+	if c.GetDeletedFiles() != 2 || c.GetNewFiles() != 2 || c.GetReadFiles() != 3 {
+		t.Errorf("counters: %v", c)
+	}
+	if c.GetSentBytes() > 200<<10 {
+		t.Errorf("%d bytes were sent: the moved file was stored again", c.GetSentBytes())
+	}
+}
+
+func TestSecondComputerSharesBundles(t *testing.T) {
+	s := newSite(t)
+	fillTree(s)
+	s.backup("")
+	sent := s.count.Proto().GetSentBytes()
+	copied := newSite(t)
+	copied.store = s.store
+	copied.opts.Keys = s.opts.Keys
+	fillTree(copied)
+	copied.backup("")
+	if again := copied.count.Proto().GetSentBytes(); again > sent/50 {
+		t.Errorf("the same data under another directory sent %d of %d bytes", again, sent)
+	}
+}
+
+func TestFullReadsEverything(t *testing.T) {
+	s := newSite(t)
+	s.write("f", []byte("x"))
+	first, _ := s.backup("")
+	s.opts.Full = true
+	s.backup(first)
+	if c := s.count.Proto(); c.GetReadFiles() != 1 || c.GetReusedFiles() != 0 {
+		t.Errorf("counters: %v", c)
+	}
+}
+
+func TestStoreFailureEndsTheBackupWithItsReason(t *testing.T) {
+	s := newSite(t)
+	fillTree(s)
+	s.store.putErr, s.store.failAt = errs.New(errs.NoSpace, "repository.full", "no space left"), 3
+	_, _, err := s.run("")
+	if errs.KindOf(err) != errs.NoSpace || errs.CodeOf(err) != "repository.full" {
+		t.Errorf("error: %v", err)
+	}
+}
+
+func TestNothingToTakeFails(t *testing.T) {
+	s := newSite(t)
+	s.opts.Selection.Include = []string{s.path("gone"), s.path("gone too")}
+	_, _, err := s.run("")
+	if errs.CodeOf(err) != "include.none" {
+		t.Errorf("error: %v", err)
+	}
+	if d := cmp.Diff([]string{"warning include.missing gone", "warning include.missing gone too"}, s.codes()); d != "" {
+		t.Errorf("events (-want +got):\n%s", d)
+	}
+}
+
+func TestCheckpointIsGoneOnFrom(t *testing.T) {
+	const files = 2500
+	s := newSite(t)
+	for i := range files {
+		s.write(fmt.Sprintf("d%d/f%04d", i/500, i), noise(byte(i), 4096+i%100))
+	}
+	s.opts.CheckpointBytes = 1 << 20
+	s.store.putErr, s.store.failAt = errs.New(errs.Unavailable, "mover.lost", "cable pulled"), 16
+	s.opts.Workers = 1
+	name, _, err := s.run("")
+	if errs.CodeOf(err) != "mover.lost" {
+		t.Fatalf("the backup ended with %v", err)
+	}
+	if s.store.checkpoints == 0 {
+		t.Fatal("no checkpoint was made before the failure")
+	}
+	s.store.putErr = nil
+	opened := 0
+	s.opts.Hooks.Opened = func([]byte) { opened++ }
+	s.opts.Checkpoint = name
+	_, res := s.backup("")
+	s.same(res)
+	if got := len(s.tree(res)); int64(got) != res.Body.Files || got < files {
+		t.Errorf("%d entries, the body says %d", got, res.Body.Files)
+	}
+	if opened == 0 || opened > files-200 {
+		t.Errorf("%d of %d files were read again", opened, files)
+	}
+}
