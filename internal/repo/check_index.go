@@ -130,6 +130,7 @@ func (c *checker) unindexed(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var lost []point.Attempt
 	for _, a := range attempts {
 		content, err := c.r.Point(ctx, a)
 		if errs.KindOf(err) == errs.NotFound {
@@ -139,6 +140,28 @@ func (c *checker) unindexed(ctx context.Context) error {
 			return err
 		}
 		if p, perr := point.Parse(content); perr == nil && p.Type == point.Tombstone {
+			continue
+		}
+		lost = append(lost, a)
+	}
+	if len(lost) == 0 {
+		return nil
+	}
+	return c.stillUnindexed(ctx, lost)
+}
+
+// stillUnindexed looks again: where a point is seen, its segment is there before it, if it is
+// there at all; it may have been published since the last look.
+func (c *checker) stillUnindexed(ctx context.Context, lost []point.Attempt) error {
+	if err := c.r.Refresh(ctx); err != nil {
+		return err
+	}
+	attempts, err := c.r.unindexedAttempts(ctx)
+	if err != nil {
+		return err
+	}
+	for _, a := range attempts {
+		if !slices.Contains(lost, a) {
 			continue
 		}
 		if err := c.restoreIndex(ctx, a); err != nil {

@@ -12,7 +12,14 @@ import (
 // points checks every restore point: that it is whole, and that everything it refers to can
 // be read.
 func (c *checker) points(ctx context.Context) error {
+	fresh := false
 	return c.objects(ctx, c.r.Points(ctx), "point", func(p point.Point) error {
+		if !fresh { // the points are listed: their segments were published before them
+			if err := c.r.Refresh(ctx); err != nil {
+				return err
+			}
+			fresh = true
+		}
 		c.report.Points++
 		return c.follow(ctx, p)
 	})

@@ -101,8 +101,12 @@ func create(ctx context.Context, b storage.Backend, cfg Config, keys []KeyObject
 		if err == nil || !ok {
 			return
 		}
+		ctx := context.WithoutCancel(ctx)
 		for _, name := range made {
-			_ = d.Delete(context.WithoutCancel(ctx), name) // best effort: the error above is what counts
+			_ = d.Delete(ctx, name) // best effort: the error above is what counts
+		}
+		if p, ok := b.(storage.Preparer); ok {
+			_ = p.Unprepare(ctx) // as above
 		}
 	}()
 	put := func(name string, content []byte) error {

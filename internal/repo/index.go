@@ -48,6 +48,10 @@ func (r *Repository) openSegment(ctx context.Context, name string) error {
 	if known {
 		return nil
 	}
+	if a, number, err := parseNumbered(name); err != nil || segmentName(a, number) != name {
+		r.addCondition("segment.unreadable", name, "it is no name of an index segment; it is not used")
+		return nil
+	}
 	s, err := loadSegment(ctx, r.b, name, r.cfg.ID)
 	switch errs.KindOf(err) {
 	case "":
@@ -113,7 +117,6 @@ func contentOf(rd storage.Reader) ([]byte, error) {
 func (r *Repository) rebuildInMemory(ctx context.Context, name string, cause error) (*openSegment, error) {
 	attempt, number, err := parseNumbered(name)
 	if err != nil {
-		r.addCondition("segment.unreadable", name, err.Error())
 		return nil, err
 	}
 	header, packs, rows, err := r.scanAttempt(ctx, attempt)

@@ -3,9 +3,11 @@ package repo
 import (
 	"context"
 	"iter"
+	"slices"
 
 	"keepward/internal/errs"
 	"keepward/internal/repo/point"
+	"keepward/internal/storage"
 )
 
 // Object is a stored point or checkpoint.
@@ -48,22 +50,23 @@ func (r *Repository) Checkpoints(ctx context.Context) iter.Seq2[Object, error] {
 
 // LatestCheckpoint reads the last checkpoint of an attempt that is whole.
 func (r *Repository) LatestCheckpoint(ctx context.Context, a point.Attempt) ([]byte, error) {
-	var latest []byte
-	for o, err := range r.Checkpoints(ctx) {
-		if err != nil && o.Name == "" {
-			return nil, err // the listing failed, not one object
-		}
-		if err != nil || o.Attempt != a {
+	infos, err := r.list(ctx, checkpointDir)
+	if err != nil {
+		return nil, err
+	}
+	for _, info := range slices.Backward(infos) { // names of one attempt list in their order
+		if of, _, err := parseNumbered(info.Name); err != nil || of != a {
 			continue
 		}
-		if _, err := point.Parse(o.Content); err == nil {
-			latest = o.Content
+		content, err := r.b.Get(ctx, info.Name, point.MaxSize)
+		if err != nil && errs.KindOf(err) != errs.Corrupt && errs.KindOf(err) != errs.NotFound {
+			return nil, err
+		}
+		if _, perr := point.Parse(content); err == nil && perr == nil {
+			return content, nil
 		}
 	}
-	if latest == nil {
-		return nil, errs.New(errs.NotFound, "checkpoint.not-found", "read checkpoint of attempt %s: there is none", a)
-	}
-	return latest, nil
+	return nil, errs.New(errs.NotFound, "checkpoint.not-found", "read checkpoint of attempt %s: there is none", a)
 }
 
 func (r *Repository) objects(ctx context.Context, dir string, parse func(string) (point.Attempt, uint32, error)) iter.Seq2[Object, error] {
@@ -90,8 +93,19 @@ func (r *Repository) objects(ctx context.Context, dir string, parse func(string)
 }
 
 // Fence settles an attempt: it puts a tombstone under its point name, unless a point is
-// there. It answers which of the two stands there, durably.
+// there. It answers which of the two stands there, durably. Packs that the attempt left
+// unfinished are removed.
 func (r *Repository) Fence(ctx context.Context, a point.Attempt, reason string) (committed bool, err error) {
+	committed, err = r.settle(ctx, a, reason)
+	if c, ok := r.b.(storage.Cleaner); ok && err == nil {
+		// If its mover still lives, it loses packs that nobody may use any more. What cannot be
+		// removed is garbage, and no reason to call the attempt unsettled.
+		_ = c.Clean(ctx, attemptDir(a))
+	}
+	return committed, err
+}
+
+func (r *Repository) settle(ctx context.Context, a point.Attempt, reason string) (committed bool, err error) {
 	err = r.b.Put(ctx, pointName(a), point.EncodeTombstone(r.cfg.ID, a, reason))
 	if err == nil {
 		return false, nil

@@ -76,6 +76,74 @@ func TestCreateRefusesWhatIsThere(t *testing.T) {
 	}
 }
 
+// A disk that fills up while the repository is made leaves a place where it can be made again.
+func TestAFailedCreationCanBeRepeated(t *testing.T) {
+	ctx := context.Background()
+	s := newSite()
+	key, err := WrapMaster(s.id, s.rec, s.master)
+	must(t, err)
+	whole := disk(t, s).Calls()
+	for n := 1; n <= whole; n++ {
+		m := memfs.New()
+		calls := 0
+		m.SetHook(func(op memfs.Op, _ string) error {
+			if calls++; calls >= n && op != memfs.Remove && op != memfs.SyncDir {
+				return syscall.ENOSPC
+			}
+			return nil
+		})
+		err := Create(ctx, storage.NewDir(m, "/a/r"), s.config(), []KeyObject{key}, Owner{Term: 1})
+		m.SetHook(nil)
+		if err == nil {
+			continue // the call that failed was one whose failure does not matter
+		}
+		if errs.KindOf(err) != errs.NoSpace {
+			t.Fatalf("call %d: %v", n, err)
+		}
+		if err := Create(ctx, storage.NewDir(m, "/a/r"), s.config(), []KeyObject{key}, Owner{Term: 1}); err != nil {
+			t.Fatalf("again after a failure at call %d: %v", n, err)
+		}
+	}
+}
+
+func TestAStrangerInTheIndexFolderDoesNoHarm(t *testing.T) {
+	s := newSite()
+	m, backups := twoBackups(t, s)
+	must(t, storage.NewDir(m, "/r").Put(context.Background(), "index/01/notes.txt", []byte("hello")))
+	r := open(t, m)
+	if c := r.Conditions(); len(c) != 1 || c[0].Code != "segment.unreadable" {
+		t.Fatalf("conditions %+v", c)
+	}
+	if _, failed, err := restore(context.Background(), r, s, "web1", backups[0].attempt); err != nil || len(failed) > 0 {
+		t.Fatal(failed, err)
+	}
+}
+
+// What an attempt that was cut off left unfinished is removed when it is settled.
+func TestFencingRemovesUnfinishedPacks(t *testing.T) {
+	ctx := context.Background()
+	s := newSite()
+	m := disk(t, s)
+	b := &backup{s: s, computer: "web1", attempt: attemptNumber(1), files: someFiles(5, 100, 1)}
+	w, err := b.writer(open(t, m))
+	must(t, err)
+	_, err = b.store(ctx, w)
+	must(t, err)
+	m = m.Reopen() // its mover was killed
+	parts := func() int {
+		entries, err := m.ReadDir("/r/" + attemptDir(b.attempt))
+		must(t, err)
+		return len(entries)
+	}
+	if parts() != 2 {
+		t.Fatalf("%d packs are open", parts())
+	}
+	if _, err := open(t, m).Fence(ctx, b.attempt, "killed"); err != nil || parts() != 0 {
+		t.Fatalf("%d are left, %v", parts(), err)
+	}
+	w.Abort()
+}
+
 // A second computer's backup of the same content is proved by opening, not stored; what is
 // proved is proved for all.
 func TestForeignChunksAreReliedOnOnlyWhenProved(t *testing.T) {

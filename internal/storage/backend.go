@@ -89,6 +89,9 @@ type Preparer interface {
 	// object called marker, and that it keeps the contract of Backend. It makes the place if
 	// needed, unless dry is set. If it refuses, it has changed nothing.
 	Prepare(ctx context.Context, marker string, dry bool) error
+	// Unprepare removes empty folders from a place whose creation failed, so that it can be
+	// prepared again.
+	Unprepare(ctx context.Context) error
 }
 
 // Spacer knows how much more fits.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"io/fs"
 	"path/filepath"
 
@@ -98,19 +97,26 @@ func (d *Dir) probe(dir string) error {
 		return d.fail("write a probe for", dir, err)
 	}
 	if err := d.fs.Link(a, b); err != nil {
-		return unfit(dir, "hard links do not work: %w", err)
+		return d.unfit(dir, "hard links do not work", err)
 	}
 	if err := d.fs.Link(a, b); !errors.Is(err, fs.ErrExist) {
-		return unfit(dir, "a hard link to a name that exists was not refused (%v)", err)
+		return d.unfit(dir, "a hard link to a name that exists was not refused as such", err)
 	}
 	if err := d.fs.SyncDir(dir); err != nil {
-		return unfit(dir, "a directory cannot be synced: %w", err)
+		return d.unfit(dir, "a directory cannot be synced", err)
 	}
 	return nil
 }
 
-func unfit(dir, format string, args ...any) error {
-	return errs.New(errs.Invalid, "repository.file-system", "use the file system of %s: %w", dir, fmt.Errorf(format, args...)).
+// unfit says what the file system cannot do; a full one can, once there is room.
+func (d *Dir) unfit(dir, what string, err error) error {
+	if errs.KindOf(err) == errs.NoSpace {
+		return d.fail("write a probe for", dir, err)
+	}
+	if err == nil {
+		err = errors.New("it was done")
+	}
+	return errs.New(errs.Invalid, "repository.file-system", "use the file system of %s: %s: %w", dir, what, cause(err)).
 		WithHint("use a file system with hard links and a working fsync, as ext4, xfs, btrfs, zfs, NFS")
 }
 
@@ -133,4 +139,34 @@ func (d *Dir) makeRoot(there string) error {
 		}
 	}
 	return nil
+}
+
+// Unprepare implements Preparer.
+func (d *Dir) Unprepare(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	d.made = map[string]bool{}
+	d.mu.Unlock()
+	return d.removeEmpty("")
+}
+
+// removeEmpty removes the folders below dir that hold no file.
+func (d *Dir) removeEmpty(dir string) error {
+	entries, err := d.fs.ReadDir(d.path(dir))
+	if err != nil {
+		return d.fail("list", dir, err)
+	}
+	for _, e := range entries {
+		if !e.Dir || e.Name == "lost+found" {
+			continue
+		}
+		name := filepath.ToSlash(filepath.Join(dir, e.Name))
+		err = errors.Join(err, d.removeEmpty(name))
+		if left, lerr := d.fs.ReadDir(d.path(name)); lerr == nil && len(left) == 0 {
+			err = errors.Join(err, d.fs.Remove(d.path(name)))
+		}
+	}
+	return err
 }
