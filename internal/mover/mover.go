@@ -50,9 +50,18 @@ const (
 // exit code; the transport reads the end.
 func Main(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 	ignorePipe() // a transport that dies must not take its movers along
+	ready := func(r *keepwardv1.MoverReady) error { return answer(stdout, r) }
 	o, err := readOrder(stdin)
-	if err == nil {
-		err = run(ctx, o, func(r *keepwardv1.MoverReady) error { return answer(stdout, r) })
+	if err != nil {
+		return refuse(err, ready)
+	}
+	return run(ctx, o, ready)
+}
+
+// refuse tells the transport directly: nobody waits for an end yet.
+func refuse(err error, ready func(*keepwardv1.MoverReady) error) error {
+	if aerr := ready(&keepwardv1.MoverReady{Failure: wire.ToFailure(err, "mover")}); aerr != nil {
+		slog.Error("the transport does not hear", "error", aerr)
 	}
 	return err
 }
@@ -68,11 +77,7 @@ func answer(stdout io.Writer, r *keepwardv1.MoverReady) error {
 func run(ctx context.Context, o *order, ready func(*keepwardv1.MoverReady) error) error {
 	t, err := start(ctx, o)
 	if err != nil {
-		// Nobody waits for an end yet: the transport is told directly.
-		if aerr := ready(&keepwardv1.MoverReady{Failure: wire.ToFailure(err, "mover")}); aerr != nil {
-			slog.Error("the transport does not hear", "error", aerr)
-		}
-		return err
+		return refuse(err, ready)
 	}
 	defer t.close()
 	if err := ready(&keepwardv1.MoverReady{Address: t.state.Address, Socket: t.state.Socket}); err != nil {

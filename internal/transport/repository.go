@@ -35,13 +35,29 @@ func (s *Service) CreateRepository(ctx context.Context, req *connect.Request[kee
 	if err != nil {
 		return nil, err
 	}
-	res := &keepwardv1.TransportCreateRepositoryResponse{CanonicalPath: b.Path(), FreeBytes: -1}
-	if sp, ok := storage.Backend(b).(storage.Spacer); ok {
-		if free, err := sp.Free(ctx); err == nil {
-			res.FreeBytes = free
+	return connect.NewResponse(&keepwardv1.TransportCreateRepositoryResponse{CanonicalPath: b.Path(), FreeBytes: free(ctx, b.Path())}), nil
+}
+
+// free is how much fits at a path, which need not exist yet; -1: not known.
+func free(ctx context.Context, path string) int64 {
+	for {
+		b, err := storage.OpenDir(path)
+		if err != nil {
+			return -1
 		}
+		sp, ok := storage.Backend(b).(storage.Spacer)
+		if !ok {
+			return -1
+		}
+		if n, err := sp.Free(ctx); err == nil {
+			return n
+		}
+		parent := filepath.Dir(path)
+		if parent == path {
+			return -1
+		}
+		path = parent
 	}
-	return connect.NewResponse(res), nil
 }
 
 func create(ctx context.Context, b storage.Backend, m *keepwardv1.TransportCreateRepositoryRequest) error {

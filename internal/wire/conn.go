@@ -181,14 +181,19 @@ func (f *frameConn) read(only ...kind) (header, *buffer, error) {
 
 // lost gives a broken connection its kind. Denied means that the peer's TLS refused us.
 func (f *frameConn) lost(what string, err error) error {
-	var alert tls.AlertError
-	if errors.As(err, &alert) {
+	if refusedByTLS(err) {
 		return errs.New(errs.Denied, "connection.refused", "%s data connection with %s: %w", what, f.peer, err)
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
 		return errs.New(errs.Unavailable, "connection.lost", "%s data connection with %s: it was closed", what, f.peer)
 	}
 	return errs.New(errs.Unavailable, "connection.lost", "%s data connection with %s: %w", what, f.peer, err)
+}
+
+// refusedByTLS tells whether err is the other end's alert: it did not like our certificate.
+func refusedByTLS(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "remote error"
 }
 
 // send queues a frame. What is queued is bounded by the credits and the number of requests,

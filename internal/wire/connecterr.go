@@ -101,6 +101,10 @@ func FromConnect(err error) error {
 			return FromFailure(f)
 		}
 	}
+	var own *errs.Error
+	if errors.As(err, &own) {
+		return own // it never left this process: no connection, or one that was refused
+	}
 	kind, ok := kinds[ce.Code()]
 	if !ok {
 		kind = errs.Internal

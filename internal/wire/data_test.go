@@ -303,7 +303,9 @@ func TestPutsStopAtTheCreditAndGoOn(t *testing.T) {
 func TestASlowReaderHoldsNothingElseUp(t *testing.T) {
 	id := seal.ID{1}
 	m := &memory{records: map[seal.ID][]byte{id: randomBytes(1 << 20)}}
-	s := newSite(t, m, func(c *DataServerConfig) { c.timing = timing{ping: 20 * time.Millisecond, dead: 300 * time.Millisecond} })
+	s := newSite(t, m, func(c *DataServerConfig) {
+		c.timing = timing{ping: 20 * time.Millisecond, dead: 300 * time.Millisecond}
+	})
 	c := s.dial(func(c *DialConfig) { c.timing = timing{ping: 20 * time.Millisecond, dead: 300 * time.Millisecond} })
 	ids := make([]seal.ID, 100) // 100 MiB: three windows
 	for i := range ids {

@@ -82,7 +82,7 @@ type DataServer struct {
 	conns     sync.WaitGroup
 	strangers chan struct{} // one slot a connection that is being looked at
 	ordered   *queue[orderedItem]
-	changed   chan struct{} // capacity 1: the session gained or lost its connection
+	changed   chan struct{}   // capacity 1: the session gained or lost its connection
 	over      context.Context // done when the session is
 	end       context.CancelCauseFunc
 

@@ -153,10 +153,9 @@ func dialError(what string, err error) error {
 	if errors.As(err, &e) {
 		return errs.New(e.Kind, e.Code, "%s: %w", what, e)
 	}
-	var alert tls.AlertError
 	var invalid *tls.CertificateVerificationError
 	var authority x509.UnknownAuthorityError
-	if errors.As(err, &alert) || errors.As(err, &invalid) || errors.As(err, &authority) {
+	if refusedByTLS(err) || errors.As(err, &invalid) || errors.As(err, &authority) {
 		return errs.New(errs.Denied, "certificate.refused", "%s: %w", what, err)
 	}
 	return errs.New(errs.Unavailable, "peer.unreachable", "%s: %w", what, err)
