@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"database/sql"
+	"sync"
 	"time"
 
 	"connectrpc.com/connect"
@@ -29,11 +30,14 @@ type accessService struct {
 	*server
 	logins *semaphore.Weighted
 	// nobody is checked where there is no such user, so that both answers take as long.
-	nobody string
+	nobody func() string
 }
 
 func newAccessService(s *server) *accessService {
-	return &accessService{server: s, logins: semaphore.NewWeighted(loginsAtOnce), nobody: catalog.HashPassword(pki.NewSecret())}
+	return &accessService{
+		server: s, logins: semaphore.NewWeighted(loginsAtOnce),
+		nobody: sync.OnceValue(func() string { return catalog.HashPassword(pki.NewSecret()) }),
+	}
 }
 
 func (s *accessService) Login(ctx context.Context, req *connect.Request[keepwardv1.LoginRequest]) (*connect.Response[keepwardv1.LoginResponse], error) {
@@ -52,11 +56,11 @@ func (s *accessService) login(ctx context.Context, name, password string) (*keep
 	if err != nil {
 		return nil, err
 	}
-	if !known {
-		u.Password = s.nobody
-	}
 	if err := s.logins.Acquire(ctx, 1); err != nil {
 		return nil, err
+	}
+	if !known {
+		u.Password = s.nobody()
 	}
 	right, err := catalog.CheckPassword(u.Password, password)
 	s.logins.Release(1)
@@ -142,4 +146,3 @@ func timestamp(t time.Time) *timestamppb.Timestamp {
 func (s *server) audit(ctx context.Context, what string, args ...any) {
 	s.log.Info(what, append([]any{"user", userOf(ctx)}, args...)...)
 }
-

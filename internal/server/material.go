@@ -10,6 +10,15 @@ import (
 	"keepward/internal/repo/seal"
 )
 
+// How nodes and bundles of a new repository are cut; see docs/formats/repository.md. These
+// are the values that internal/repo/fileindex and internal/pipeline write with.
+const (
+	nodeOdds   = 256
+	nodeCap    = 192 << 10
+	bundleOdds = 8
+	bundleCap  = 1 << 20
+)
+
 // material is what a new repository begins with.
 type material struct {
 	id            [16]byte
@@ -31,6 +40,7 @@ func newMaterial(now time.Time) (*material, error) {
 	m.keys = []*keepwardv1.KeyObject{{Name: key.Name, Content: key.Content}}
 	m.configuration = repo.Config{
 		ID: m.id, Created: m.created, Domain: m.master.Domain, Check: m.master.Check(m.id),
+		NodeOdds: nodeOdds, NodeCap: nodeCap, BundleOdds: bundleOdds, BundleCap: bundleCap,
 		ChunkMin: chunk.Min, ChunkNormal: chunk.Normal, ChunkMax: chunk.Max,
 	}.Encode()
 	return m, nil
