@@ -3,7 +3,6 @@ package pipeline
 import (
 	"context"
 	"errors"
-	"time"
 
 	"keepward/internal/repo/chunk"
 	"keepward/internal/repo/fileindex"
@@ -29,7 +28,7 @@ func (w *worker) largeUnit(ctx context.Context, u *unit) {
 	if w.hooks.Opened != nil {
 		w.hooks.Opened(it.e.Path)
 	}
-	st, ok := w.look(it, f, time.Now())
+	st, ok := w.look(it, f, w.clock())
 	if !ok {
 		w.pool.unhold(first)
 		return

@@ -158,7 +158,7 @@ func (r *run) start(ctx context.Context, g *errgroup.Group) error {
 	for _, s := range sealers {
 		w := &worker{
 			pool: r.pool, reports: r.reports, count: r.count, chunker: chunker, keys: r.opts.Keys,
-			hasher: r.opts.Keys.NewHasher(), sealer: s, hooks: r.opts.Hooks,
+			hasher: r.opts.Keys.NewHasher(), sealer: s, hooks: r.opts.Hooks, clock: r.opts.Clock,
 		}
 		g.Go(func() error { w.run(ctx); return nil })
 	}

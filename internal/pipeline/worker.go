@@ -21,6 +21,7 @@ type worker struct {
 	hasher  *seal.Hasher
 	sealer  *seal.Sealer
 	hooks   Hooks
+	clock   func() time.Time
 
 	record []byte
 	refs   []seal.ID
@@ -84,7 +85,7 @@ func (w *worker) smallUnit(ctx context.Context, u *unit) {
 	hold := w.pool.hold(u.need)
 	b := &w.bundle
 	b.reset(seal.BundleHeaderLen(u.files))
-	now := time.Now()
+	now := w.clock()
 	for i := range u.items {
 		it := &u.items[i]
 		if it.e.Type == fileindex.File {
