@@ -29,6 +29,7 @@ type nodeService struct {
 	db      *catalog.DB
 	nodes   *nodes
 	manager jobManager
+	repos   *repositories
 }
 
 func (s *nodeService) Heartbeat(ctx context.Context, req *connect.Request[keepwardv1.HeartbeatRequest]) (*connect.Response[keepwardv1.HeartbeatResponse], error) {
@@ -105,6 +106,9 @@ func (s *nodeService) ReportEvents(ctx context.Context, req *connect.Request[kee
 
 func (s *nodeService) ReportEnd(ctx context.Context, req *connect.Request[keepwardv1.ReportEndRequest]) (*connect.Response[keepwardv1.ReportEndResponse], error) {
 	return report(ctx, &keepwardv1.ReportEndResponse{}, func(n manager.Node) error {
+		if n.Role == wire.RoleTransport {
+			s.repos.lookSoon()
+		}
 		return s.manager.End(ctx, n, req.Msg.Attempt, req.Msg.End)
 	})
 }

@@ -167,7 +167,7 @@ func (s *server) apiHandler() http.Handler {
 func (s *server) linkHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(keepwardv1connect.NewNodeServiceHandler(
-		&nodeService{db: s.db, nodes: s.nodes, manager: s.manager}, s.handlerOptions(nodeMessageMost)...))
+		&nodeService{db: s.db, nodes: s.nodes, manager: s.manager, repos: s.repos}, s.handlerOptions(nodeMessageMost)...))
 	return mux
 }
 

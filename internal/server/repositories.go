@@ -21,6 +21,8 @@ import (
 const (
 	// lookEvery is how often transports are asked what is in their repositories.
 	lookEvery = 10 * time.Minute
+	// lookPause is the least time between two rounds, however many tasks end.
+	lookPause = 5 * time.Second
 	// lookTimeout bounds one such question: a transport that does not answer is no reason to
 	// keep others waiting.
 	lookTimeout = 20 * time.Second
@@ -48,7 +50,8 @@ func newRepositories(s *server) *repositories {
 	return &repositories{server: s, wake: make(chan struct{}, 1), ailed: map[string]ailment{}}
 }
 
-// serve looks at all repositories at intervals, and when a transport comes online.
+// serve looks at all repositories at intervals, and soon after a transport came online or a
+// task at one ended.
 func (r *repositories) serve(ctx context.Context) error {
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
@@ -59,24 +62,36 @@ func (r *repositories) serve(ctx context.Context) error {
 		case <-ticker.C:
 		case <-r.wake:
 		}
-		rows, err := catalog.Repositories(ctx, r.db.Read())
-		if err != nil {
-			r.log.Warn("repositories not looked at", "error", err)
-			continue
-		}
-		for _, row := range rows {
-			r.look(ctx, row)
+		r.lookAtAll(ctx)
+		select {
+		case <-ctx.Done():
+		case <-time.After(lookPause):
 		}
 	}
 }
 
-func (r *repositories) NodeOnline(n manager.Node) {
-	if n.Role != wire.RoleTransport {
+func (r *repositories) lookAtAll(ctx context.Context) {
+	rows, err := catalog.Repositories(ctx, r.db.Read())
+	if err != nil {
+		r.log.Warn("repositories not looked at", "error", err)
 		return
 	}
+	for _, row := range rows {
+		r.look(ctx, row)
+	}
+}
+
+// lookSoon asks for a round of looking.
+func (r *repositories) lookSoon() {
 	select {
 	case r.wake <- struct{}{}:
 	default:
+	}
+}
+
+func (r *repositories) NodeOnline(n manager.Node) {
+	if n.Role == wire.RoleTransport {
+		r.lookSoon()
 	}
 }
 

@@ -18,8 +18,8 @@ import (
 	"keepward/internal/wire"
 )
 
-// lookFresh is how old figures may be that a list shows.
-const lookFresh = time.Minute
+// lookFresh is how old figures may be that a list shows: lists asked for in a row cost one look.
+const lookFresh = 2 * time.Second
 
 type repositoryService struct{ *server }
 
