@@ -47,7 +47,7 @@ func TestUnknownNamesSayTheNearest(t *testing.T) {
 		{"", []string{"session", "show", "4711"}},
 		{"web1", []string{"restore", "files", "--computer", "web2", "--point", "latest", "--to", f.Dir}},
 		{"store", []string{"repository", "create", "second", "--transport", "stroe", "--path", filepath.Join(f.Dir, "second")}},
-		{"/src", []string{"point", "browse", list[0].Id, filepath.Join(filepath.Dir(src), "scr")}},
+		{filepath.Join(src, "nothing"), []string{"point", "browse", list[0].Id, filepath.Join(src, "nothing")}},
 	} {
 		t.Run(strings.Join(c.args[:2], " ")+" "+c.args[2], func(t *testing.T) {
 			f := *f
@@ -112,9 +112,9 @@ func TestRepositoryPathsThatAreRefused(t *testing.T) {
 		{"not empty", full, "empty"},
 		{"a file", file, "director"},
 		{"not writable", filepath.Join(readOnly, "empty"), "read-only"},
-		{"already a repository", f.repo, "main"},
-		{"the same directory by another name", alias, "main"},
-		{"inside another repository", filepath.Join(f.repo, "inner"), "main"},
+		{"already a repository", f.repo, "a repository already"},
+		{"the same directory by another name", alias, "a repository already"},
+		{"inside another repository", filepath.Join(f.repo, "inner"), "within the repository"},
 		{"not absolute", "relative/path", "absolute"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

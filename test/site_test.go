@@ -196,8 +196,12 @@ func (f *fleet) check() {
 // do runs a command that must succeed.
 func (f *fleet) do(args ...string) site.Result {
 	f.t.Helper()
+	began := time.Now()
 	r, err := f.Do(args...)
 	f.must(err)
+	if took := time.Since(began); took > 5*time.Second {
+		f.t.Logf("%s took %.1f s", strings.Join(args[:2], " "), took.Seconds())
+	}
 	return r
 }
 
