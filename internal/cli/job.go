@@ -1,0 +1,306 @@
+package cli
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/job"
+	"keepward/internal/schedule"
+)
+
+func (a *app) jobCommand() *cobra.Command {
+	cmd := a.noun("job", "What is backed up, to where, and when", "A job is a saved definition. Each run of it is a session; see 'keepward session'.")
+	cmd.AddCommand(a.jobCreate(), a.jobList(), a.jobShow(), a.jobEdit(), a.jobDelete(), a.jobRun(),
+		a.jobSwitch("enable", "Let the schedule start a job again", false), a.jobSwitch("disable", "Keep the schedule from starting a job", true), a.jobNext())
+	return cmd
+}
+
+// jobFlags are the settings of a job that create and edit share.
+type jobFlags struct {
+	job      *keepwardv1.Job
+	files    *keepwardv1.FileSelection
+	interval duration
+}
+
+func (a *app) jobFlags(cmd *cobra.Command) *jobFlags {
+	j := &jobFlags{job: &keepwardv1.Job{}, files: &keepwardv1.FileSelection{}}
+	f := cmd.Flags()
+	f.StringVar(&j.job.Type, "type", string(job.Backup), "what it does: backup")
+	f.StringVar(&j.job.Mode, "mode", "server", "who manages it: server")
+	f.StringSliceVar(&j.job.Computers, "computer", nil, "computer to back up; may be repeated")
+	f.StringVar(&j.job.Repository, "repository", "", "where to")
+	f.StringArrayVar(&j.files.Include, "include", nil, "directory or file to take, absolute; may be repeated")
+	f.StringArrayVar(&j.files.Exclude, "exclude", nil, "pattern of what to leave out, as in .gitignore; may be repeated")
+	f.BoolVar(&j.files.OneFileSystem, "one-file-system", false, "do not cross into other file systems")
+	f.BoolVar(&j.files.IncludeCaches, "include-caches", false, "take directories that CACHEDIR.TAG marks, too")
+	f.StringVar(&j.job.Schedule, "schedule", "", "when it runs by itself, for instance "+strconv.Quote(schedule.Examples[0]))
+	f.StringVar(&j.job.Missed, "missed", "", "a run missed while the server was down: \"run once\" (default) or skip")
+	f.StringVar(&j.job.Compression, "compression", "", "auto (default), none, fast, zstd or high")
+	f.Int32Var(&j.job.Attempts, "attempts", 0, "tries per phase (0: the default)")
+	f.Var(&j.interval, "restart-interval", "time between tries (default 20m)")
+	f.StringVar(&j.job.Description, "description", "", "a remark for people")
+	f.BoolVar(&j.job.Disabled, "disabled", false, "the schedule does not start it")
+	noError(cmd.RegisterFlagCompletionFunc("computer", a.completeFlag(computerNames)))
+	noError(cmd.RegisterFlagCompletionFunc("repository", a.completeFlag(repositoryNames)))
+	noError(cmd.RegisterFlagCompletionFunc("compression", cobra.FixedCompletions([]string{"auto", "none", "fast", "zstd", "high"}, cobra.ShellCompDirectiveNoFileComp)))
+	return j
+}
+
+// check finds what is wrong without asking the server.
+func (j *jobFlags) check() error {
+	if j.job.GetSchedule() == "" {
+		return nil
+	}
+	if _, err := schedule.Parse(j.job.GetSchedule(), time.UTC); err != nil {
+		return usage("%w", err)
+	}
+	return nil
+}
+
+// apply puts the flags that were written into an existing job.
+func (j *jobFlags) apply(cmd *cobra.Command, to *keepwardv1.Job) {
+	if to.Files == nil {
+		to.Files = &keepwardv1.FileSelection{}
+	}
+	for name, set := range map[string]func(){
+		"type":             func() { to.Type = j.job.Type },
+		"mode":             func() { to.Mode = j.job.Mode },
+		"computer":         func() { to.Computers = j.job.Computers },
+		"repository":       func() { to.Repository = j.job.Repository },
+		"include":          func() { to.Files.Include = j.files.Include },
+		"exclude":          func() { to.Files.Exclude = j.files.Exclude },
+		"one-file-system":  func() { to.Files.OneFileSystem = j.files.OneFileSystem },
+		"include-caches":   func() { to.Files.IncludeCaches = j.files.IncludeCaches },
+		"schedule":         func() { to.Schedule = j.job.Schedule },
+		"missed":           func() { to.Missed = j.job.Missed },
+		"compression":      func() { to.Compression = j.job.Compression },
+		"attempts":         func() { to.Attempts = j.job.Attempts },
+		"restart-interval": func() { to.RestartInterval = durationpb.New(time.Duration(j.interval)) },
+		"description":      func() { to.Description = j.job.Description },
+		"disabled":         func() { to.Disabled = j.job.Disabled },
+	} {
+		if cmd.Flags().Changed(name) {
+			set()
+		}
+	}
+}
+
+func (a *app) jobCreate() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "create NAME --computer C --include P --repository R", Short: "Make a job",
+		Example: `  keepward job create docs --computer web1 --include /srv/docs --exclude '*.tmp' --repository main --schedule "daily 22:00"`,
+		Args:    exactly("NAME"),
+	}
+	flags := a.jobFlags(cmd)
+	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) error {
+		if err := required(cmd, "computer", "include", "repository"); err != nil {
+			return err
+		}
+		if err := flags.check(); err != nil {
+			return err
+		}
+		j := &keepwardv1.Job{Name: args[0], Type: flags.job.Type, Mode: flags.job.Mode}
+		flags.apply(cmd, j)
+		m, err := call(ctx, c.jobs.CreateJob, &keepwardv1.CreateJobRequest{Job: j})
+		if err != nil {
+			return err
+		}
+		return a.print(m.GetJob(), func() { a.showJob(m.GetJob()) })
+	})
+	return cmd
+}
+
+func (a *app) jobEdit() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "edit NAME", Short: "Change settings of a job; the others stay",
+		Long:    "Changes what is named and leaves the rest. --computer, --include and --exclude replace the whole list.",
+		Example: `  keepward job edit docs --schedule "weekly mon-fri 20:00"`,
+		Args:    exactly("NAME"), ValidArgsFunction: a.complete(jobNames),
+	}
+	flags := a.jobFlags(cmd)
+	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) error {
+		if err := flags.check(); err != nil {
+			return err
+		}
+		return a.updateJob(ctx, c, args[0], func(j *keepwardv1.Job) { flags.apply(cmd, j) })
+	})
+	return cmd
+}
+
+// updateJob reads a job, changes it and writes it back.
+func (a *app) updateJob(ctx context.Context, c *client, name string, change func(*keepwardv1.Job)) error {
+	got, err := call(ctx, c.jobs.GetJob, &keepwardv1.GetJobRequest{Name: name})
+	if err != nil {
+		return err
+	}
+	change(got.GetJob())
+	m, err := call(ctx, c.jobs.UpdateJob, &keepwardv1.UpdateJobRequest{Job: got.GetJob()})
+	if err != nil {
+		return err
+	}
+	return a.print(m.GetJob(), func() { a.showJob(m.GetJob()) })
+}
+
+func (a *app) jobSwitch(verb, short string, disabled bool) *cobra.Command {
+	return &cobra.Command{
+		Use: verb + " NAME", Short: short, Example: "  keepward job " + verb + " docs",
+		Args: exactly("NAME"), ValidArgsFunction: a.complete(jobNames),
+		RunE: a.withClient(func(ctx context.Context, c *client, args []string) error {
+			return a.updateJob(ctx, c, args[0], func(j *keepwardv1.Job) { j.Disabled = disabled })
+		}),
+	}
+}
+
+func (a *app) jobList() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List jobs", Example: "  keepward job list", Args: exactly(),
+		RunE: a.withClient(func(ctx context.Context, c *client, _ []string) error {
+			m, err := call(ctx, c.jobs.ListJobs, &keepwardv1.ListJobsRequest{})
+			if err != nil {
+				return err
+			}
+			return a.print(m, func() { a.jobTable(m.GetJobs()) })
+		}),
+	}
+}
+
+func (a *app) jobTable(list []*keepwardv1.Job) {
+	t := a.newTable("NAME", "TYPE", "COMPUTERS", "REPOSITORY", "SCHEDULE", "NEXT RUN", "LAST RUN", "RESULT", "|", ">SESSION", "DESCRIPTION")
+	for _, j := range list {
+		next := a.stamp(j.GetNextRun())
+		if j.GetDisabled() {
+			next = "disabled"
+		}
+		t.row(j.GetName(), j.GetType(), strings.Join(j.GetComputers(), ", "), j.GetRepository(), j.GetSchedule(), next,
+			a.stamp(j.GetLastRun()), j.GetLastResult(), sessionNumber(j.GetLastSession()), j.GetDescription())
+	}
+	t.print()
+}
+
+func sessionNumber(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+// shownRuns is how many coming runs a job is shown with.
+const shownRuns = 3
+
+func (a *app) jobShow() *cobra.Command {
+	return &cobra.Command{
+		Use: "show NAME", Short: "Show a job, its next runs and its last sessions", Example: "  keepward job show docs",
+		Args: exactly("NAME"), ValidArgsFunction: a.complete(jobNames),
+		RunE: a.withClient(func(ctx context.Context, c *client, args []string) error {
+			m, err := call(ctx, c.jobs.GetJob, &keepwardv1.GetJobRequest{Name: args[0], NextRuns: shownRuns})
+			if err != nil {
+				return err
+			}
+			return a.print(m, func() {
+				a.showJob(m.GetJob())
+				if len(m.GetRecent()) > 0 {
+					a.section("Sessions")
+					a.sessionTable(m.GetRecent())
+				}
+			})
+		}),
+	}
+}
+
+func (a *app) showJob(j *keepwardv1.Job) {
+	f := j.GetFiles()
+	interval := ""
+	if j.GetRestartInterval() != nil {
+		interval = span(j.GetRestartInterval().AsDuration())
+	}
+	attempts := ""
+	if j.GetAttempts() > 0 {
+		attempts = strconv.Itoa(int(j.GetAttempts()))
+	}
+	a.fields("name", j.GetName(), "type", j.GetType(), "description", j.GetDescription(), "computers", strings.Join(j.GetComputers(), ", "),
+		"include", strings.Join(f.GetInclude(), ", "), "exclude", strings.Join(f.GetExclude(), ", "),
+		"one file system", onlyYes(f.GetOneFileSystem()), "tagged caches", onlyYes(f.GetIncludeCaches()),
+		"repository", j.GetRepository(), "compression", j.GetCompression(), "schedule", j.GetSchedule(), "missed runs", j.GetMissed(),
+		"disabled", onlyYes(j.GetDisabled()), "next run", a.stamp(j.GetNextRun()), "attempts", attempts, "restart interval", interval,
+		"last run", a.stamp(j.GetLastRun()), "last result", j.GetLastResult())
+}
+
+// onlyYes leaves out what is not so.
+func onlyYes(v bool) string {
+	if v {
+		return yesNo(v)
+	}
+	return ""
+}
+
+func (a *app) jobDelete() *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{
+		Use: "delete NAME", Short: "Delete a job; its restore points stay", Example: "  keepward job delete docs",
+		Args: exactly("NAME"), ValidArgsFunction: a.complete(jobNames),
+	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) error {
+		if !yes && !a.confirm("Delete job %s?", args[0]) {
+			return usage("job %s is left as it is", args[0])
+		}
+		m, err := call(ctx, c.jobs.DeleteJob, &keepwardv1.DeleteJobRequest{Name: args[0]})
+		if err != nil {
+			return err
+		}
+		return a.print(m, func() { a.remark("job %s is deleted; its restore points stay", args[0]) })
+	})
+	return cmd
+}
+
+func (a *app) jobRun() *cobra.Command {
+	var wait, full bool
+	cmd := &cobra.Command{
+		Use: "run NAME", Short: "Start a job now",
+		Long:    "Starts a session of the job and prints its number. With --wait it shows the progress and exits with the session's result.",
+		Example: "  keepward job run docs --wait\n  keepward job run docs --full",
+		Args:    exactly("NAME"), ValidArgsFunction: a.complete(jobNames),
+	}
+	cmd.Flags().BoolVar(&wait, "wait", false, "wait for the end")
+	cmd.Flags().BoolVar(&full, "full", false, "read everything, not only what changed")
+	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) error {
+		m, err := call(ctx, c.jobs.RunJob, &keepwardv1.RunJobRequest{Name: args[0], Full: full})
+		if err != nil {
+			return err
+		}
+		return a.started(ctx, c, m, wait)
+	})
+	return cmd
+}
+
+func (a *app) jobNext() *cobra.Command {
+	var n int32
+	cmd := &cobra.Command{
+		Use: "next NAME", Short: "Show when a job runs next", Example: "  keepward job next docs -n 10",
+		Args: exactly("NAME"), ValidArgsFunction: a.complete(jobNames),
+	}
+	cmd.Flags().Int32VarP(&n, "number", "n", 5, "how many runs")
+	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) error {
+		m, err := call(ctx, c.jobs.GetJob, &keepwardv1.GetJobRequest{Name: args[0], NextRuns: n})
+		if err != nil {
+			return err
+		}
+		return a.print(m, func() {
+			if len(m.GetNextRuns()) == 0 {
+				a.remark("job %s does not run by itself: it has no schedule or is disabled", args[0])
+			}
+			t := a.newTable("NEXT RUN", "IN")
+			for _, r := range m.GetNextRuns() {
+				t.row(a.stamp(r), span(r.AsTime().Sub(a.now())))
+			}
+			t.print()
+		})
+	})
+	return cmd
+}

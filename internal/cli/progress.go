@@ -1,0 +1,133 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+
+	keepwardv1 "keepward/api/keepward/v1"
+)
+
+// progress shows how a session goes on: on a terminal one moving line, else a line now
+// and then. It goes to standard error: the answer of the command is not it.
+type progress struct {
+	a     *app
+	width int // of the terminal; 0: there is none
+	next  time.Time
+	drawn bool
+	rate  rate
+}
+
+// Lines that do not move come at this distance.
+const lineEvery = 10 * time.Second
+
+func (a *app) newProgress() *progress {
+	p := &progress{a: a, next: a.now().Add(lineEvery)}
+	if f, ok := terminal(a.errOut); ok {
+		if w, _, err := term.GetSize(int(f.Fd())); err == nil {
+			p.width = w
+		}
+	}
+	return p
+}
+
+func (p *progress) show(s *keepwardv1.Session) {
+	if p.a.quiet {
+		return
+	}
+	now := p.a.now()
+	n := s.GetProgress().GetCounters()
+	p.rate.add(now, n.GetDoneBytes())
+	line := safe(progressLine(s, p.rate.perSecond()))
+	if p.width > 0 {
+		if r := []rune(line); len(r) >= p.width {
+			line = string(r[:p.width-1])
+		}
+		fmt.Fprintf(p.a.errOut, "\r%s\x1b[K", line)
+		p.drawn = true
+		return
+	}
+	if now.Before(p.next) {
+		return
+	}
+	p.next = now.Add(lineEvery)
+	fmt.Fprintln(p.a.errOut, line)
+}
+
+// clear takes the moving line away.
+func (p *progress) clear() {
+	if p.drawn {
+		fmt.Fprint(p.a.errOut, "\r\x1b[K")
+		p.drawn = false
+	}
+}
+
+// progressLine is phase, percent, files and bytes done of total, rate, time left and
+// files with errors; what is not known is left out.
+func progressLine(s *keepwardv1.Session, perSecond int64) string {
+	n := s.GetProgress().GetCounters()
+	what := s.GetStatus()
+	if s.GetPhase() != "" && what == "Running" {
+		what = s.GetPhase()
+	}
+	parts := []string{fmt.Sprintf("session %d", s.GetId()), what}
+	if reason := why(s.GetReason(), nil); reason != "" && what != s.GetPhase() {
+		parts = append(parts, reason)
+	}
+	if n.GetTotalBytes() > 0 {
+		parts = append(parts, fmt.Sprintf("%d %%", min(100, n.GetDoneBytes()*100/n.GetTotalBytes())))
+	}
+	parts = append(parts, doneOf(count(n.GetDoneFiles()), n.GetTotalFiles(), count)+" files", doneOf(size(n.GetDoneBytes()), n.GetTotalBytes(), size))
+	if perSecond > 0 {
+		parts = append(parts, size(perSecond)+"/s")
+		if left := n.GetTotalBytes() - n.GetDoneBytes(); left > 0 {
+			parts = append(parts, span(time.Duration(left/perSecond)*time.Second)+" left")
+		}
+	}
+	if n.GetErrors() > 0 {
+		parts = append(parts, count(n.GetErrors())+" with errors")
+	}
+	return strings.Join(parts, " · ")
+}
+
+func doneOf(done string, total int64, show func(int64) string) string {
+	if total == 0 {
+		return done
+	}
+	return done + " of " + show(total)
+}
+
+// rate is bytes per second over the last moments: long enough to be calm, short enough
+// to be true.
+type rate struct{ samples []sample }
+
+type sample struct {
+	at    time.Time
+	bytes int64
+}
+
+const rateWindow = 10 * time.Second
+
+func (r *rate) add(at time.Time, bytes int64) {
+	if n := len(r.samples); n > 0 && bytes < r.samples[n-1].bytes {
+		r.samples = r.samples[:0] // a new attempt counts anew
+	}
+	r.samples = append(r.samples, sample{at, bytes})
+	for len(r.samples) > 2 && at.Sub(r.samples[0].at) > rateWindow {
+		r.samples = r.samples[1:]
+	}
+}
+
+func (r *rate) perSecond() int64 {
+	if len(r.samples) < 2 {
+		return 0
+	}
+	first, last := r.samples[0], r.samples[len(r.samples)-1]
+	d := last.at.Sub(first.at)
+	if d < time.Second {
+		return 0
+	}
+	return int64(float64(last.bytes-first.bytes) / d.Seconds())
+}

@@ -1,0 +1,250 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/errs"
+)
+
+func (a *app) repositoryCommand() *cobra.Command {
+	cmd := a.noun("repository", "Where backups are kept", "A repository is a directory of a host that runs the transport service.")
+	cmd.AddCommand(a.repositoryCreate(), a.repositoryList(), a.repositoryShow(), a.repositoryEdit(),
+		a.repositoryCheck(), a.repositoryRebuild(), a.repositoryKey())
+	return cmd
+}
+
+func (a *app) repositoryCreate() *cobra.Command {
+	r := &keepwardv1.Repository{}
+	var keyOut string
+	cmd := &cobra.Command{
+		Use: "create NAME --transport T --path DIR", Short: "Make a repository",
+		Long: `Makes a repository in a directory that is empty or does not exist yet, on the host of a transport service.
+
+The recovery key opens the repository without any server. It is printed once, or written to --recovery-key-out: keep it somewhere else than the server.`,
+		Example: "  keepward repository create main --transport store1 --path /srv/keepward/main --recovery-key-out main.key",
+		Args:    exactly("NAME"),
+	}
+	f := cmd.Flags()
+	f.StringVar(&r.Transport, "transport", "", "transport service on whose host it lies")
+	f.StringVar(&r.Path, "path", "", "directory on that host, absolute")
+	f.Int32Var(&r.Streams, "streams", 0, "tasks that use it at once (0: the default)")
+	f.Int32Var(&r.Writers, "writers", 0, "tasks that write to it at once (0: the default)")
+	f.StringVar(&keyOut, "recovery-key-out", "", "file for the recovery key, which must not exist")
+	noError(cmd.RegisterFlagCompletionFunc("transport", a.completeFlag(transportNames)))
+	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) error {
+		if err := required(cmd, "transport", "path"); err != nil {
+			return err
+		}
+		r.Name = args[0]
+		return a.createRepository(ctx, c, r, keyOut)
+	})
+	return cmd
+}
+
+// createRepository opens the key's file before anything is made: a repository whose
+// key could not be kept would be found out too late.
+func (a *app) createRepository(ctx context.Context, c *client, r *keepwardv1.Repository, keyOut string) error {
+	var file io.WriteCloser
+	if keyOut != "" {
+		f, err := newKeyFile(keyOut)
+		if err != nil {
+			return err
+		}
+		file = f
+	}
+	m, err := call(ctx, c.repositories.CreateRepository, &keepwardv1.CreateRepositoryRequest{Repository: r})
+	if file != nil {
+		if err != nil {
+			_ = file.Close()
+			_ = os.Remove(keyOut) // made a moment ago, and empty
+			return err
+		}
+		if werr := writeKey(file, m.GetRecoveryKey()); werr != nil {
+			return fmt.Errorf("repository %s is made, but its recovery key was not written (ask for it with 'keepward repository recovery-key'): %w", r.GetName(), werr)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return a.print(m, func() {
+		a.remark("repository %s is made in %s on %s", m.GetRepository().GetName(), m.GetRepository().GetPath(), m.GetRepository().GetTransport())
+		if keyOut != "" {
+			a.remark("its recovery key is in %s: keep it somewhere else than the server", keyOut)
+			return
+		}
+		a.remark("its recovery key, for a day without a server; keep it somewhere else:")
+		fmt.Fprintln(a.out, m.GetRecoveryKey())
+	})
+}
+
+func newKeyFile(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, errs.New(errs.KindOf(err), "recovery.file", "make file for the recovery key: %w", err)
+	}
+	return f, nil
+}
+
+// writeKey closes f.
+func writeKey(f io.WriteCloser, key string) error {
+	_, err := fmt.Fprintln(f, strings.TrimSpace(key))
+	if s, ok := f.(interface{ Sync() error }); ok && err == nil {
+		err = s.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+func (a *app) repositoryList() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List repositories", Example: "  keepward repository list", Args: exactly(),
+		RunE: a.withClient(func(ctx context.Context, c *client, _ []string) error {
+			m, err := call(ctx, c.repositories.ListRepositories, &keepwardv1.ListRepositoriesRequest{})
+			if err != nil {
+				return err
+			}
+			return a.print(m, func() { a.repositoryTable(m.GetRepositories()) })
+		}),
+	}
+}
+
+func (a *app) repositoryTable(list []*keepwardv1.Repository) {
+	t := a.newTable("NAME", "STATUS", "TRANSPORT", "PATH", ">SIZE", ">FREE", ">POINTS", "NOTES", "|", ">PACKS", ">CHUNKS", ">STREAMS", ">WRITERS", "ID")
+	for _, r := range list {
+		t.row(r.GetName(), r.GetStatus(), r.GetTransport(), r.GetPath(), size(r.GetSizeBytes()), size(r.GetFreeBytes()), count(r.GetPoints()), notes(r.GetConditions()),
+			count(r.GetPacks()), count(r.GetChunks()), strconv.Itoa(int(r.GetStreams())), strconv.Itoa(int(r.GetWriters())), r.GetId())
+	}
+	t.print()
+}
+
+func (a *app) repositoryShow() *cobra.Command {
+	return &cobra.Command{
+		Use: "show NAME", Short: "Show a repository", Example: "  keepward repository show main",
+		Args: exactly("NAME"), ValidArgsFunction: a.complete(repositoryNames),
+		RunE: a.withClient(func(ctx context.Context, c *client, args []string) error {
+			m, err := call(ctx, c.repositories.GetRepository, &keepwardv1.GetRepositoryRequest{Name: args[0]})
+			if err != nil {
+				return err
+			}
+			return a.print(m.GetRepository(), func() { a.showRepository(m.GetRepository()) })
+		}),
+	}
+}
+
+func (a *app) showRepository(r *keepwardv1.Repository) {
+	a.fields("name", r.GetName(), "status", r.GetStatus(), "transport", r.GetTransport(), "path", r.GetPath(), "id", r.GetId(),
+		"created", a.stamp(r.GetCreated()), "size", size(r.GetSizeBytes()), "free", size(r.GetFreeBytes()),
+		"restore points", count(r.GetPoints()), "packs", count(r.GetPacks()), "chunks", count(r.GetChunks()),
+		"streams", strconv.Itoa(int(r.GetStreams())), "writers", strconv.Itoa(int(r.GetWriters())),
+		"recovery key taken", yesNo(r.GetRecoveryKeyExported()))
+	if len(r.GetConditions()) > 0 {
+		a.section("Problems")
+		a.conditionTable(r.GetConditions())
+	}
+}
+
+func (a *app) repositoryEdit() *cobra.Command {
+	var streams, writers int32
+	cmd := &cobra.Command{
+		Use: "edit NAME --streams N --writers N", Short: "Change how much a repository is used at once",
+		Example: "  keepward repository edit main --streams 8", Args: exactly("NAME"), ValidArgsFunction: a.complete(repositoryNames),
+	}
+	cmd.Flags().Int32Var(&streams, "streams", 0, "tasks that use it at once")
+	cmd.Flags().Int32Var(&writers, "writers", 0, "tasks that write to it at once")
+	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) error {
+		req := &keepwardv1.EditRepositoryRequest{Name: args[0]}
+		if cmd.Flags().Changed("streams") {
+			req.Streams = &streams
+		}
+		if cmd.Flags().Changed("writers") {
+			req.Writers = &writers
+		}
+		if req.Streams == nil && req.Writers == nil {
+			return usage("%s wants --streams or --writers", cmd.CommandPath())
+		}
+		m, err := call(ctx, c.repositories.EditRepository, req)
+		if err != nil {
+			return err
+		}
+		return a.print(m.GetRepository(), func() { a.showRepository(m.GetRepository()) })
+	})
+	return cmd
+}
+
+func (a *app) repositoryCheck() *cobra.Command {
+	var readData bool
+	cmd := &cobra.Command{
+		Use: "check NAME", Short: "Check that a repository is whole",
+		Long:    "Checks that everything that restore points need is there; with --read-data also that every byte is what it was. Waits for the end and prints what was found.",
+		Example: "  keepward repository check main --read-data", Args: exactly("NAME"), ValidArgsFunction: a.complete(repositoryNames),
+	}
+	cmd.Flags().BoolVar(&readData, "read-data", false, "read and re-hash all data")
+	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) error {
+		m, err := call(ctx, c.repositories.CheckRepository, &keepwardv1.CheckRepositoryRequest{Name: args[0], ReadData: readData})
+		if err != nil {
+			return err
+		}
+		return a.follow(ctx, c, m.GetSession(), allRemarks)
+	})
+	return cmd
+}
+
+func (a *app) repositoryRebuild() *cobra.Command {
+	return &cobra.Command{
+		Use: "rebuild-index NAME", Short: "Make the index of a repository anew from its packs",
+		Example: "  keepward repository rebuild-index main", Args: exactly("NAME"), ValidArgsFunction: a.complete(repositoryNames),
+		RunE: a.withClient(func(ctx context.Context, c *client, args []string) error {
+			m, err := call(ctx, c.repositories.RebuildIndex, &keepwardv1.RebuildIndexRequest{Name: args[0]})
+			if err != nil {
+				return err
+			}
+			return a.follow(ctx, c, m.GetSession(), allRemarks)
+		}),
+	}
+}
+
+func (a *app) repositoryKey() *cobra.Command {
+	var out string
+	cmd := &cobra.Command{
+		Use: "recovery-key NAME --out FILE", Short: "Write the recovery key of a repository",
+		Long:    "Writes the key that opens the repository without any server. Every time is logged on the server.",
+		Example: "  keepward repository recovery-key main --out main.key", Args: exactly("NAME"), ValidArgsFunction: a.complete(repositoryNames),
+	}
+	cmd.Flags().StringVar(&out, "out", "", "file, which must not exist; - is standard output")
+	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) error {
+		if err := required(cmd, "out"); err != nil {
+			return err
+		}
+		if out == "-" {
+			m, err := call(ctx, c.repositories.ExportRecoveryKey, &keepwardv1.ExportRecoveryKeyRequest{Name: args[0]})
+			if err != nil {
+				return err
+			}
+			return a.print(m, func() { fmt.Fprintln(a.out, m.GetRecoveryKey()) })
+		}
+		f, err := newKeyFile(out)
+		if err != nil {
+			return err
+		}
+		m, err := call(ctx, c.repositories.ExportRecoveryKey, &keepwardv1.ExportRecoveryKeyRequest{Name: args[0]})
+		if err != nil {
+			_ = f.Close()
+			_ = os.Remove(out) // made a moment ago, and empty
+			return err
+		}
+		if err := writeKey(f, m.GetRecoveryKey()); err != nil {
+			return err
+		}
+		a.remark("the recovery key of %s is in %s: keep it somewhere else than the server", args[0], out)
+		return nil
+	})
+	return cmd
+}

@@ -1,0 +1,134 @@
+package cli
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"keepward/internal/agent"
+	"keepward/internal/errs"
+	"keepward/internal/mover"
+	"keepward/internal/server"
+	"keepward/internal/transport"
+)
+
+// roleCommands are the processes of a site.
+func (a *app) roleCommands() []*cobra.Command {
+	return []*cobra.Command{a.devCommand(), a.serverCommand(), a.transportCommand(), a.agentCommand(), a.moverCommand()}
+}
+
+// role is what the processes have in common.
+type role struct {
+	a        *app
+	cmd      *cobra.Command
+	dataDir  string
+	logLevel string
+}
+
+func (a *app) role(use, short, long, example string) *role {
+	r := &role{a: a, cmd: &cobra.Command{Use: use, Short: short, Long: long, Example: example, Args: exactly()}}
+	r.cmd.Flags().StringVar(&r.dataDir, "data-dir", "", "directory for all that it keeps")
+	r.cmd.Flags().StringVar(&r.logLevel, "log-level", "info", "debug, info, warn or error")
+	noError(r.cmd.MarkFlagDirname("data-dir"))
+	return r
+}
+
+// serves sets what the role runs until it is told to end, which is no failure.
+func (r *role) serves(run func(ctx context.Context, log *slog.Logger) error) *cobra.Command {
+	r.cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := required(cmd, "data-dir"); err != nil {
+			return err
+		}
+		log, err := r.a.logger(r.logLevel)
+		if err != nil {
+			return err
+		}
+		err = run(cmd.Context(), log)
+		if cmd.Context().Err() != nil && errs.KindOf(err) == errs.Cancelled {
+			return nil
+		}
+		return err
+	}
+	return r.cmd
+}
+
+// ready tells systemd, and logs if that cannot be done: the role serves all the same.
+func (a *app) ready(log *slog.Logger) {
+	if err := a.notify("READY=1"); err != nil {
+		log.Warn("systemd was not told", "error", err)
+	}
+}
+
+func (a *app) serverCommand() *cobra.Command {
+	r := a.role("server --data-dir D", "Run the backup server",
+		"Runs the backup server. Its first start makes the certificate authority and an administrator, prints the password once and writes D/client.yaml.",
+		"  keepward server --data-dir /var/lib/keepward/server --listen :7480")
+	listen := r.cmd.Flags().String("listen", ":"+defaultPort, "address of the one port")
+	return r.serves(func(ctx context.Context, log *slog.Logger) error {
+		return server.Run(ctx, server.Config{
+			DataDir: r.dataDir, Listen: *listen, Version: a.version, Logger: log, Out: a.out,
+			Ready: func(string) { a.ready(log) },
+		})
+	})
+}
+
+// node is a role that joins a server.
+type node struct{ server, join, name, listen, advertise string }
+
+func (r *role) nodeFlags() *node {
+	n := &node{}
+	f := r.cmd.Flags()
+	f.StringVar(&n.server, "server", "", "address of the backup server; remembered")
+	f.StringVar(&n.join, "join", "", "join token; needed once, see 'keepward token create'")
+	f.StringVar(&n.name, "name", "", "name to join as (default: that of the token or the host)")
+	return n
+}
+
+func (a *app) transportCommand() *cobra.Command {
+	r := a.role("transport --data-dir D --server HOST:7480 --join TOKEN --name NAME", "Run the transport service of a repository host",
+		"Runs the service that starts data movers beside a repository.",
+		"  keepward transport --data-dir /var/lib/keepward/transport --server backup:7480 --name store1 --join TOKEN")
+	n := r.nodeFlags()
+	r.cmd.Flags().StringVar(&n.listen, "listen", "", "where its data movers listen: HOST:PORT or HOST:FIRST-LAST (default: free ports)")
+	r.cmd.Flags().StringVar(&n.advertise, "advertise", "", "host under which agents reach them (default: the address from which the server is dialled)")
+	return r.serves(func(ctx context.Context, log *slog.Logger) error {
+		return transport.Run(ctx, a.transportConfig(r.dataDir, n, log, func() { a.ready(log) }))
+	})
+}
+
+func (a *app) agentCommand() *cobra.Command {
+	r := a.role("agent --data-dir D --server HOST:7480 --join TOKEN --name NAME", "Run the agent of a computer",
+		"Runs the agent that reads and restores the files of this computer. It needs no open port: it dials the server and stays connected.",
+		"  keepward agent --data-dir /var/lib/keepward/agent --server backup:7480 --name web1 --join TOKEN")
+	n := r.nodeFlags()
+	return r.serves(func(ctx context.Context, log *slog.Logger) error {
+		return agent.Run(ctx, a.agentConfig(r.dataDir, n, log, func() { a.ready(log) }))
+	})
+}
+
+// moverCommand is for the transport service only.
+func (a *app) moverCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "mover", Short: "Run one data mover", Hidden: true, Args: cobra.ArbitraryArgs}
+	level := cmd.Flags().String("log-level", "info", "debug, info, warn or error")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		log, err := a.logger(*level)
+		if err != nil {
+			return err
+		}
+		slog.SetDefault(log)
+		return mover.Main(cmd.Context(), a.in, a.out)
+	}
+	return cmd
+}
+
+func (a *app) agentConfig(dir string, n *node, log *slog.Logger, ready func()) agent.Config {
+	return agent.Config{DataDir: dir, Server: n.server, JoinToken: n.join, Name: n.name, Version: a.version, Logger: log, Ready: ready}
+}
+
+func (a *app) transportConfig(dir string, n *node, log *slog.Logger, ready func()) transport.Config {
+	return transport.Config{
+		DataDir: dir, Server: n.server, JoinToken: n.join, Name: n.name, Listen: n.listen, Advertise: n.advertise,
+		Version: a.version, Logger: log, Ready: ready,
+	}
+}

@@ -1,0 +1,215 @@
+package cli
+
+import (
+	"context"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	keepwardv1 "keepward/api/keepward/v1"
+)
+
+func (a *app) sessionCommand() *cobra.Command {
+	cmd := a.noun("session", "Runs of jobs: what runs, what ran, and why something waits", "A session is one run of a job, or one restore, check or other work. It has a number.")
+	cmd.AddCommand(a.sessionList(), a.sessionShow(), a.sessionLog(), a.sessionWatch(), a.sessionKill())
+	return cmd
+}
+
+func (a *app) sessionList() *cobra.Command {
+	req := &keepwardv1.ListSessionsRequest{}
+	cmd := &cobra.Command{
+		Use: "list", Short: "List sessions, the newest first", Example: "  keepward session list --active\n  keepward session list --job docs",
+		Args: exactly(),
+	}
+	f := cmd.Flags()
+	f.BoolVar(&req.Active, "active", false, "only those that are not over")
+	f.StringVar(&req.Job, "job", "", "only of this job")
+	f.StringVar(&req.Computer, "computer", "", "only with this computer")
+	f.Int32Var(&req.Limit, "limit", 50, "how many")
+	noError(cmd.RegisterFlagCompletionFunc("job", a.completeFlag(jobNames)))
+	noError(cmd.RegisterFlagCompletionFunc("computer", a.completeFlag(computerNames)))
+	cmd.RunE = a.withClient(func(ctx context.Context, c *client, _ []string) error {
+		m, err := call(ctx, c.sessions.ListSessions, req)
+		if err != nil {
+			return err
+		}
+		return a.print(m, func() { a.sessionTable(m.GetSessions()) })
+	})
+	return cmd
+}
+
+func (a *app) sessionTable(list []*keepwardv1.Session) {
+	t := a.newTable(">SESSION", "JOB", "TYPE", "STATUS", "PHASE", "STARTED", ">TOOK", ">FILES", ">READ", ">STORED", "REASON", "|", "COMPUTERS", "REPOSITORY", ">PRIORITY", "BY")
+	for _, s := range list {
+		n := s.GetProgress().GetCounters()
+		t.row(sessionNumber(s.GetId()), s.GetJob(), s.GetType(), s.GetStatus(), s.GetPhase(), a.stamp(s.GetStarted()), a.took(s.GetStarted(), s.GetEnded()),
+			count(n.GetDoneFiles()), size(n.GetReadBytes()), size(n.GetStoredBytes()), why(s.GetReason(), s.GetFailure()),
+			strings.Join(computersOf(s), ", "), s.GetRepository(), strconv.Itoa(int(s.GetPriority())), s.GetUser())
+	}
+	t.print()
+}
+
+// why is the reason for delay, or for failure.
+func why(r *keepwardv1.Reason, f *keepwardv1.Failure) string {
+	if f.GetMessage() != "" {
+		return f.GetMessage()
+	}
+	if r.GetCode() == "NONE" {
+		return ""
+	}
+	return r.GetText()
+}
+
+func computersOf(s *keepwardv1.Session) []string {
+	var names []string
+	for _, t := range s.GetTasks() {
+		if t.GetComputer() != "" {
+			names = append(names, t.GetComputer())
+		}
+	}
+	return names
+}
+
+// parseSession reads the number of a session.
+func parseSession(s string) (int64, error) {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < 1 {
+		return 0, usage("%q is no number of a session; see 'keepward session list'", s)
+	}
+	return n, nil
+}
+
+func (a *app) sessionShow() *cobra.Command {
+	return &cobra.Command{
+		Use: "show N", Short: "Show a session, its tasks and why they wait", Example: "  keepward session show 12",
+		Args: exactly("the number of a session"),
+		RunE: a.withClient(func(ctx context.Context, c *client, args []string) error {
+			id, err := parseSession(args[0])
+			if err != nil {
+				return err
+			}
+			m, err := call(ctx, c.sessions.GetSession, &keepwardv1.GetSessionRequest{Id: id})
+			if err != nil {
+				return err
+			}
+			return a.print(m.GetSession(), func() { a.showSession(m.GetSession()) })
+		}),
+	}
+}
+
+func (a *app) showSession(s *keepwardv1.Session) {
+	n := s.GetProgress().GetCounters()
+	a.fields("session", sessionNumber(s.GetId()), "job", s.GetJob(), "type", s.GetType(), "status", s.GetStatus(), "phase", s.GetPhase(),
+		"reason", why(s.GetReason(), nil), "failure", s.GetFailure().GetMessage(), "hint", s.GetFailure().GetHint(), "result", s.GetResult(),
+		"repository", s.GetRepository(), "full", onlyYes(s.GetFull()), "priority", strconv.Itoa(int(s.GetPriority())), "started by", s.GetUser(),
+		"created", a.stamp(s.GetCreated()), "started", a.stamp(s.GetStarted()), "ended", a.stamp(s.GetEnded()), "took", a.took(s.GetStarted(), s.GetEnded()))
+	a.section("Counters")
+	a.showCounters(n)
+	a.section("Tasks")
+	t := a.newTable("COMPUTER", "STATUS", "PHASE", ">ATTEMPT", ">FILES", ">READ", ">STORED", "REASON", "|", "POINT", "TASK")
+	for _, k := range s.GetTasks() {
+		n := k.GetProgress().GetCounters()
+		t.row(k.GetComputer(), k.GetStatus(), k.GetPhase(), strconv.Itoa(int(k.GetAttempt())), count(n.GetDoneFiles()), size(n.GetReadBytes()), size(n.GetStoredBytes()),
+			why(k.GetReason(), k.GetFailure()), k.GetPoint(), k.GetId())
+	}
+	t.print()
+}
+
+// showCounters leaves out what did not happen.
+func (a *app) showCounters(n *keepwardv1.Counters) {
+	amount := func(files, bytes int64) string {
+		if files == 0 && bytes == 0 {
+			return ""
+		}
+		return count(files) + " files, " + size(bytes)
+	}
+	some := func(v int64) string {
+		if v == 0 {
+			return ""
+		}
+		return count(v)
+	}
+	bytes := func(v int64) string {
+		if v == 0 {
+			return ""
+		}
+		return size(v)
+	}
+	a.fields("total", amount(n.GetTotalFiles(), n.GetTotalBytes()), "done", amount(n.GetDoneFiles(), n.GetDoneBytes()),
+		"read", amount(n.GetReadFiles(), n.GetReadBytes()), "unchanged", amount(n.GetReusedFiles(), n.GetReusedBytes()),
+		"already right", amount(n.GetSkippedFiles(), n.GetSkippedBytes()),
+		"new", some(n.GetNewFiles()), "changed", some(n.GetChangedFiles()), "deleted", some(n.GetDeletedFiles()), "excluded", some(n.GetExcludedFiles()),
+		"sent", bytes(n.GetSentBytes()), "stored", bytes(n.GetStoredBytes()), "duplicate", bytes(n.GetDuplicateBytes()),
+		"errors", some(n.GetErrors()), "warnings", some(n.GetWarnings()))
+}
+
+func (a *app) sessionLog() *cobra.Command {
+	var follow bool
+	cmd := &cobra.Command{
+		Use: "log N", Short: "Print the log of a session", Example: "  keepward session log 12\n  keepward session log 12 -f",
+		Args: exactly("the number of a session"),
+	}
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on until the session is over")
+	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) error {
+		id, err := parseSession(args[0])
+		if err != nil {
+			return err
+		}
+		return a.printLog(ctx, c, id, follow)
+	})
+	return cmd
+}
+
+// printLog prints a log as it comes; as JSON it is one object, or one event per line
+// when it is followed.
+func (a *app) printLog(ctx context.Context, c *client, id int64, follow bool) error {
+	s := &stream{a: a, name: "events"}
+	err := receive(ctx, c, c.sessions.ReadLog, &keepwardv1.ReadLogRequest{Id: id, Follow: follow}, func(m *keepwardv1.ReadLogResponse) error {
+		for _, e := range m.GetEvents() {
+			if err := a.printEvent(s, e, follow); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if follow {
+		return nil
+	}
+	return s.close()
+}
+
+func (a *app) printEvent(s *stream, e *keepwardv1.Event, follow bool) error {
+	if !a.format.machine() {
+		return a.eventLine(a.out, e)
+	}
+	e.PathText = safe(string(e.GetPath()))
+	if follow {
+		return a.printLine(e)
+	}
+	return s.add(e)
+}
+
+func (a *app) sessionKill() *cobra.Command {
+	var task string
+	cmd := &cobra.Command{
+		Use: "kill N", Short: "End a session", Long: "Ends a session, or one of its tasks. What was written is not a restore point; the next run takes it over.",
+		Example: "  keepward session kill 12", Args: exactly("the number of a session"),
+	}
+	cmd.Flags().StringVar(&task, "task", "", "only this task; see 'keepward session show N -o wide'")
+	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) error {
+		id, err := parseSession(args[0])
+		if err != nil {
+			return err
+		}
+		m, err := call(ctx, c.sessions.KillSession, &keepwardv1.KillSessionRequest{Id: id, Task: task})
+		if err != nil {
+			return err
+		}
+		return a.print(m.GetSession(), func() { a.remark("session %d: %s", id, m.GetSession().GetStatus()) })
+	})
+	return cmd
+}

@@ -1,0 +1,253 @@
+package cli
+
+import (
+	"bytes"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	keepwardv1 "keepward/api/keepward/v1"
+)
+
+func TestSafe(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                       "",
+		"plain name.txt":         "plain name.txt",
+		"ünï 名前":                 "ünï 名前",
+		"new\nline\r\t":          `new\nline\r\t`,
+		"\x1b[31mred\a\x7f":      `\x1b[31mred\a\x7f`,
+		"\xff\xfe ok \x80":       `\xff\xfe ok \x80`,
+		`back\slash`:             `back\\slash`,
+		"\u202eturned\u200b":     `\u202eturned\u200b`,
+		"\u0085\u2028\U000e0001": `\u0085\u2028\U000e0001`,
+		"\u00a0":                 `\u00a0`,
+	} {
+		if got := safe(in); got != want {
+			t.Errorf("%q: %s, want %s", in, got, want)
+		}
+	}
+}
+
+// FuzzSafe holds that nothing that moves a cursor gets through, and that two
+// different names never look the same.
+func FuzzSafe(f *testing.F) {
+	f.Add("a\nb", `a\nb`)
+	f.Add("\xff", `\xff`)
+	f.Fuzz(func(t *testing.T, a, b string) {
+		s := safe(a)
+		if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			t.Fatalf("%q: %q", a, s)
+		}
+		if a != b && s == safe(b) {
+			t.Fatalf("%q and %q both look like %s", a, b, s)
+		}
+	})
+}
+
+func TestSize(t *testing.T) {
+	for in, want := range map[int64]string{
+		0: "0 B", 1023: "1023 B", 1024: "1.00 KiB", 10 << 10: "10.0 KiB", 1536 << 10: "1.50 MiB", 1023 << 10: "1.00 MiB", 999 << 20: "999 MiB",
+		100 << 30: "100 GiB", 5 << 40: "5.00 TiB", 1<<63 - 1: "8.00 EiB", -2048: "-2.00 KiB",
+	} {
+		if got := size(in); got != want {
+			t.Errorf("%d: %s, want %s", in, got, want)
+		}
+	}
+}
+
+func TestCount(t *testing.T) {
+	for in, want := range map[int64]string{0: "0", 999: "999", 1000: "1 000", 1234567: "1 234 567", -1000: "-1 000", -999: "-999"} {
+		if got := count(in); got != want {
+			t.Errorf("%d: %s, want %s", in, got, want)
+		}
+	}
+}
+
+func TestSpan(t *testing.T) {
+	for in, want := range map[time.Duration]string{
+		0: "0 ms", 1500 * time.Millisecond: "1.5 s", 61 * time.Second: "1:01 min", 3*time.Hour + 4*time.Minute: "3:04 h", 75 * time.Hour: "3 d 3 h", -time.Minute: "-1:00 min",
+	} {
+		if got := span(in); got != want {
+			t.Errorf("%s: %s, want %s", in, got, want)
+		}
+	}
+}
+
+func TestParseDuration(t *testing.T) {
+	for in, want := range map[string]time.Duration{
+		"90s": 90 * time.Second, "2h": 2 * time.Hour, "7d": 7 * day, "1d12h": 36 * time.Hour, "1h30m": 90 * time.Minute, "0d": 0,
+	} {
+		if got, err := parseDuration(in); err != nil || got != want {
+			t.Errorf("%s: %s, %v", in, got, err)
+		}
+	}
+	for _, in := range []string{"", "d", "5", "-1h", "1.5d", "1d-1h", "1d+1h", "-1d", "1d1d", "99999d", "soon"} {
+		if got, err := parseDuration(in); err == nil {
+			t.Errorf("%q is taken as %s", in, got)
+		}
+	}
+}
+
+func TestParseTime(t *testing.T) {
+	zone := time.FixedZone("CET", 3600)
+	now := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+	for in, want := range map[string]string{
+		"2026-11-01T10:00:00Z": "2026-11-01T10:00:00Z", "2026-11-01T10:00:00+02:00": "2026-11-01T08:00:00Z",
+		"2026-11-01 22:00": "2026-11-01T21:00:00Z", "2026-11-01 22:00:30": "2026-11-01T21:00:30Z", "2026-11-01T22:00": "2026-11-01T21:00:00Z",
+		"2026-11-01": "2026-11-01T22:59:59Z", "yesterday": "2026-10-31T22:59:59Z", "today": "2026-11-01T22:59:59Z",
+		"-3h": "2026-11-01T09:00:00Z", "-2d": "2026-10-30T12:00:00Z", "now": "2026-11-01T12:00:00Z",
+	} {
+		if got, err := parseTime(in, now, zone); err != nil || got.UTC().Format(time.RFC3339) != want {
+			t.Errorf("%s: %s, %v, want %s", in, got, err, want)
+		}
+	}
+	for _, in := range []string{"", "tomorrow", "2026-13-01", "22:00", "-", "--3h", "3h"} {
+		if got, err := parseTime(in, now, zone); err == nil {
+			t.Errorf("%q is taken as %s", in, got)
+		}
+	}
+}
+
+func FuzzParseTime(f *testing.F) {
+	for _, s := range []string{"-3h", "yesterday", "2026-11-01 22:00", "2026-11-01T22:00:00Z", "7d"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		_, _ = parseTime(s, time.Unix(0, 0), time.UTC) // it must not panic
+		if d, err := parseDuration(s); err == nil && d < 0 {
+			t.Fatalf("%q is %s", s, d)
+		}
+	})
+}
+
+func testApp(out *bytes.Buffer, f format) *app {
+	return &app{out: out, errOut: out, env: func(string) string { return "" }, now: time.Now, local: time.UTC, format: f}
+}
+
+func TestTableAligns(t *testing.T) {
+	var out bytes.Buffer
+	table := testApp(&out, formatTable).newTable("NAME", ">SIZE", "|", "MORE")
+	table.row("a", "1", "hidden")
+	table.row("längst", "1000", "hidden")
+	table.print()
+	want := "NAME    SIZE\na          1\nlängst  1000\n"
+	if out.String() != want {
+		t.Errorf("%q, want %q", out.String(), want)
+	}
+}
+
+func TestProgressLine(t *testing.T) {
+	s := &keepwardv1.Session{Id: 7, Status: "Running", Phase: "transfer", Progress: &keepwardv1.Progress{Counters: &keepwardv1.Counters{
+		DoneFiles: 1200, TotalFiles: 4000, DoneBytes: 1 << 30, TotalBytes: 4 << 30, Errors: 2,
+	}}}
+	want := "session 7 · transfer · 25 % · 1 200 of 4 000 files · 1.00 GiB of 4.00 GiB · 512 MiB/s · 6.0 s left · 2 with errors"
+	if got := progressLine(s, 512<<20); got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+	s = &keepwardv1.Session{Id: 7, Status: "Waiting", Phase: "transfer", Reason: &keepwardv1.Reason{Code: "CLIENT_BUSY", Text: "computer web1 is busy"}}
+	want = "session 7 · Waiting · computer web1 is busy · 0 files · 0 B"
+	if got := progressLine(s, 0); got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+}
+
+func TestRateForgetsAFormerAttempt(t *testing.T) {
+	var r rate
+	at := time.Unix(0, 0)
+	for i := range 20 {
+		r.add(at.Add(time.Duration(i)*time.Second), int64(i)*100)
+	}
+	if got := r.perSecond(); got != 100 {
+		t.Errorf("%d a second, want 100", got)
+	}
+	r.add(at.Add(21*time.Second), 0)
+	r.add(at.Add(23*time.Second), 400)
+	if got := r.perSecond(); got != 200 {
+		t.Errorf("%d a second after a new attempt, want 200", got)
+	}
+}
+
+func TestProgressOffATerminalIsALineEveryTenSeconds(t *testing.T) {
+	var out bytes.Buffer
+	a := testApp(&out, formatTable)
+	clock := time.Unix(0, 0)
+	a.now = func() time.Time { return clock }
+	p := a.newProgress()
+	for range 25 {
+		p.show(&keepwardv1.Session{Id: 1, Status: "Running"})
+		clock = clock.Add(time.Second)
+	}
+	p.clear()
+	if n := strings.Count(out.String(), "\n"); n != 2 || strings.Contains(out.String(), "\x1b") {
+		t.Errorf("%d lines:\n%s", n, out.String())
+	}
+}
+
+func TestNotifyTellsSystemd(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "n")
+	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Skipf("no datagram sockets here: %v", err)
+	}
+	defer c.Close()
+	a := testApp(&bytes.Buffer{}, formatTable)
+	if err := a.notify("READY=1"); err != nil {
+		t.Errorf("without systemd: %v", err)
+	}
+	a.env = func(string) string { return path }
+	if err := a.notify("READY=1"); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 100)
+	n, err := c.Read(buf)
+	if err != nil || string(buf[:n]) != "READY=1" {
+		t.Errorf("%q, %v", buf[:n], err)
+	}
+}
+
+func TestLogIsJSONOffATerminal(t *testing.T) {
+	var out bytes.Buffer
+	log, err := testApp(&out, formatTable).logger("warn")
+	if err != nil {
+		t.Fatal(err)
+	}
+	log.Info("hidden")
+	log.Warn("shown", "n", 1)
+	if s := out.String(); !strings.HasPrefix(s, "{") || strings.Contains(s, "hidden") || !strings.Contains(s, `"n":1`) {
+		t.Errorf("%s", s)
+	}
+	out.Reset()
+	slog.New(logHandler(&out, slog.LevelInfo, true)).Info("hello", "n", 1)
+	if s := out.String(); !strings.Contains(s, "level=info msg=hello n=1") {
+		t.Errorf("%s", s)
+	}
+}
+
+// TestEveryCommandHasHelp holds the promise of an example for every command.
+func TestEveryCommandHasHelp(t *testing.T) {
+	commands := []string{}
+	for queue := append([]string{}, ""); len(queue) > 0; queue = queue[1:] {
+		cmd, _, err := Command().Find(strings.Fields(queue[0]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range cmd.Commands() {
+			if c.Hidden || c.Name() == "help" || c.Name() == "completion" {
+				continue
+			}
+			name := strings.TrimPrefix(c.CommandPath(), "keepward ")
+			queue, commands = append(queue, name), append(commands, name)
+			if c.Short == "" || !c.HasSubCommands() && !strings.Contains(c.Example, "  "+c.CommandPath()) {
+				t.Errorf("%s has no example of itself", c.CommandPath())
+			}
+		}
+	}
+	if len(commands) < 40 {
+		t.Errorf("only %d commands: %s", len(commands), commands)
+	}
+}

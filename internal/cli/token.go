@@ -1,0 +1,91 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	keepwardv1 "keepward/api/keepward/v1"
+)
+
+func (a *app) tokenCommand() *cobra.Command {
+	cmd := a.noun("token", "Join tokens for agents and transport services", "A join token lets one computer or repository host join the server, once.")
+	cmd.AddCommand(a.tokenCreate(), a.tokenList(), a.tokenRevoke())
+	return cmd
+}
+
+func (a *app) tokenCreate() *cobra.Command {
+	var role, name string
+	ttl := duration(time.Hour)
+	cmd := &cobra.Command{
+		Use: "create --role agent|transport --name NAME", Short: "Make a join token",
+		Example: "  keepward token create --role agent --name web1\n  keepward token create --role transport --name store1 --ttl 10m",
+		Args:    exactly(),
+	}
+	cmd.Flags().StringVar(&role, "role", "", "agent or transport")
+	cmd.Flags().StringVar(&name, "name", "", "name of the computer or the transport service")
+	cmd.Flags().Var(&ttl, "ttl", "how long it may be used")
+	noError(cmd.RegisterFlagCompletionFunc("role", cobra.FixedCompletions([]string{"agent", "transport"}, cobra.ShellCompDirectiveNoFileComp)))
+	cmd.RunE = a.withClient(func(ctx context.Context, c *client, _ []string) error {
+		if err := required(cmd, "role", "name"); err != nil {
+			return err
+		}
+		m, err := call(ctx, c.access.CreateToken, &keepwardv1.CreateTokenRequest{Role: role, Name: name, Ttl: durationpb.New(time.Duration(ttl))})
+		if err != nil {
+			return err
+		}
+		return a.print(m, func() {
+			fmt.Fprintln(a.out, safe(m.GetToken()))
+			a.remark("It is for one %s named %s, once, until %s. On that machine:", m.GetInfo().GetRole(), m.GetInfo().GetName(), a.stamp(m.GetInfo().GetExpires()))
+			a.remark("  keepward %s --data-dir DIR --server %s --name %s --join TOKEN", m.GetInfo().GetRole(), c.address, m.GetInfo().GetName())
+		})
+	})
+	return cmd
+}
+
+func (a *app) tokenList() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List join tokens", Example: "  keepward token list", Args: exactly(),
+		RunE: a.withClient(func(ctx context.Context, c *client, _ []string) error {
+			m, err := call(ctx, c.access.ListTokens, &keepwardv1.ListTokensRequest{})
+			if err != nil {
+				return err
+			}
+			return a.print(m, func() {
+				t := a.newTable("ID", "ROLE", "NAME", "STATE", "EXPIRES", "|", "CREATED", "USED")
+				for _, k := range m.GetTokens() {
+					t.row(k.GetId(), k.GetRole(), k.GetName(), a.tokenState(k), a.stamp(k.GetExpires()), a.stamp(k.GetCreated()), a.stamp(k.GetUsed()))
+				}
+				t.print()
+			})
+		}),
+	}
+}
+
+func (a *app) tokenState(k *keepwardv1.JoinToken) string {
+	switch {
+	case k.GetRevoked():
+		return "revoked"
+	case k.GetUsed() != nil:
+		return "used"
+	case k.GetExpires().AsTime().Before(a.now()):
+		return "expired"
+	}
+	return "open"
+}
+
+func (a *app) tokenRevoke() *cobra.Command {
+	return &cobra.Command{
+		Use: "revoke ID", Short: "Make a join token useless", Example: "  keepward token revoke 4F2A91", Args: exactly("ID"),
+		RunE: a.withClient(func(ctx context.Context, c *client, args []string) error {
+			m, err := call(ctx, c.access.RevokeToken, &keepwardv1.RevokeTokenRequest{Id: args[0]})
+			if err != nil {
+				return err
+			}
+			return a.print(m, func() { a.remark("token %s is revoked", args[0]) })
+		}),
+	}
+}
