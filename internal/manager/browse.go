@@ -13,6 +13,9 @@ import (
 	"keepward/internal/errs"
 )
 
+// codeMoverGone is a transport's answer about a mover that it does not have (any more).
+const codeMoverGone = "mover.not-found"
+
 // browsers keeps one mover for each repository whose file indexes are being read: started
 // when it is needed, used again, ended when nobody has asked for a while.
 type browsers struct {
@@ -51,7 +54,7 @@ func (b *browsers) with(ctx context.Context, repository string, fn func(t transp
 			err = fn(t, one.attempt)
 		}
 		b.release(one)
-		if code := errs.CodeOf(err); errs.KindOf(err) != errs.Unavailable && code != "mover.unknown" {
+		if errs.KindOf(err) != errs.Unavailable && errs.CodeOf(err) != codeMoverGone {
 			return err
 		}
 		b.forget(repository, one)

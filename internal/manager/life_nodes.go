@@ -105,7 +105,7 @@ func (t *task) partOf(s *side) part {
 func (t *task) heard(x *turn, s *side, boot string) {
 	s.heard, s.misses, s.offline = true, 0, time.Time{}
 	if s.boot != boot {
-		s.boot, x.dirty = boot, true
+		s.boot, s.away, x.dirty = boot, true, true
 		t.att.row.MoverBoot, t.att.row.AgentBoot = t.att.mover.boot, t.att.agent.boot
 	}
 	if t.row.Status == job.RunningUnverified && t.att.mover.sound() && t.att.agent.sound() {

@@ -32,6 +32,10 @@ const (
 	codeDamaged       = "repository.damaged"
 )
 
+// leftCodes are the failures by which a node says that its own process went away: its return,
+// not the restart interval, is what the next attempt waits for.
+var leftCodes = map[string]bool{"agent.restarted": true, "agent.stopping": true}
+
 func active(s job.Status) bool  { return s.Class() == job.Active }
 func leaving(s job.Status) bool { return s.Class() == job.Leaving }
 
@@ -66,7 +70,9 @@ func (t *task) onEnd(x *turn, e evEnd) {
 	if !t.current(e.attempt) || t.att.side(e.part).end != nil {
 		return
 	}
-	t.att.side(e.part).end = e.end
+	s := t.att.side(e.part)
+	s.end = e.end
+	s.away = s.away || leftCodes[e.end.GetFailure().GetCode()]
 	if e.part == partMover {
 		t.att.row.MoverEnd = e.end
 	} else {

@@ -86,11 +86,14 @@ func (t *task) onGranted(x *turn, e evGranted) {
 	if !t.lacking {
 		return // the manager has given it back already
 	}
+	if t.row.Status == job.Pending {
+		t.move(x, job.Waiting, job.Reason{}, "what it lacked was released", bySelf)
+	}
 	t.lacking, t.holds = false, true
 	t.row.Attempts++
 	t.row.RestartAt, t.row.RestartOn = time.Time{}, ""
 	t.row.Phase = t.mainPhase()
-	t.row.Errors, t.row.Warnings, t.progress = 0, 0, nil
+	t.row.Errors, t.row.Warnings, t.progress, t.newest, t.loaded = 0, 0, nil, nil, false
 	t.att = &attempt{row: catalog.Attempt{
 		ID: e.attempt, Task: t.row.ID, Number: t.row.Attempts, Transport: t.transport, Agent: e.agent,
 		Time: x.now, Parent: e.parent, Checkpoint: e.checkpoint, MoverBoot: e.moverBoot, AgentBoot: e.agentBoot,
@@ -102,9 +105,6 @@ func (t *task) onGranted(x *turn, e evGranted) {
 	}
 	if e.agentAway && t.att.agent.takesPart() {
 		t.att.agent.offline, t.att.agent.away = x.now, true
-	}
-	if t.row.Status == job.Pending {
-		t.move(x, job.Waiting, job.Reason{}, "what it lacked was released", bySelf)
 	}
 	t.move(x, job.Running, job.Reason{}, "", bySelf)
 	x.order(order{do: doStartMover, task: t, attempt: t.att})

@@ -37,7 +37,7 @@ func (m *Manager) load(ctx context.Context, row catalog.Session) (*session, erro
 	for _, r := range rows {
 		t := &task{
 			row: r, typ: row.Type, job: row.Job, priority: row.Priority, full: row.Full, files: p.files,
-			transport: repository.Transport, limit: p.attempts, interval: p.interval.GetRestartInterval().AsDuration(),
+			transport: repository.Transport, limit: p.attempts, loaded: r.Attempts > 0, interval: p.interval.GetRestartInterval().AsDuration(),
 		}
 		if t.limit <= 0 {
 			t.limit = row.Type.Attempts()

@@ -1,11 +1,16 @@
 package manager
 
 import (
+	"context"
 	"fmt"
+	"strings"
+	"time"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/catalog"
 )
 
 // maxLines bounds one session's log: a disk full of unreadable files must not fill the
@@ -29,38 +34,73 @@ func (t *task) onProgress(x *turn, e evProgress) {
 	}
 }
 
-// onLines takes a node's lines into the log. What the node says of session, task and part is
-// not believed.
-func (s *session) onLines(x *turn, t *task, e evLines) {
+// onLines takes a node's lines into the log, each once: a node that was started anew reports
+// again what it cannot know to be kept.
+func (s *session) onLines(ctx context.Context, x *turn, t *task, e evLines) error {
 	if !t.current(e.attempt) {
-		return
+		return nil
 	}
-	for _, line := range e.lines {
-		switch line.GetLevel() {
-		case levelError:
-			t.row.Errors++
-		case levelWarning:
-			t.row.Warnings++
+	newest := t.newest[e.part]
+	var fresh []*keepwardv1.Event
+	for _, raw := range e.lines {
+		line := clean(raw, t, e.part, x.now)
+		at := line.GetTime().AsTime()
+		if t.loaded || !at.After(newest) {
+			known, err := catalog.HasEvent(ctx, s.m.deps.DB.Read(), line)
+			if err != nil {
+				return err // nothing is changed yet, and the node reports them again
+			}
+			if known {
+				continue
+			}
 		}
-		room := maxLines - int(s.row.LastSeq) - len(x.events)
-		if room < 0 {
-			continue
+		if at.After(newest) {
+			newest = at
 		}
-		if room == 0 {
-			x.line(t, levelWarning, partServer, "log.full", fmt.Sprintf("the log has %d lines: further ones are counted, not kept", maxLines))
-			continue
-		}
-		keep := proto.CloneOf(line)
-		at := keep.Time
-		keep.Part, keep.From, keep.To, keep.Actor = string(e.part), "", "", ""
-		if keep.Level != levelError && keep.Level != levelWarning {
-			keep.Level = levelInfo
-		}
-		keep.Text = keep.Text[:min(len(keep.Text), maxText)]
-		x.add(t, keep)
-		if at.IsValid() {
-			keep.Time = at
-		}
+		fresh = append(fresh, line)
+	}
+	if t.newest == nil {
+		t.newest = map[part]time.Time{}
+	}
+	t.newest[e.part] = newest
+	for _, line := range fresh {
+		s.keepLine(x, t, line)
+	}
+	return nil
+}
+
+// clean is a line as it is kept. What the node says of session, task and part is not believed.
+func clean(raw *keepwardv1.Event, t *task, p part, now time.Time) *keepwardv1.Event {
+	line := proto.CloneOf(raw)
+	line.Seq, line.Session, line.Task, line.Part = 0, t.row.Session, t.row.ID, string(p)
+	line.From, line.To, line.Actor = "", "", ""
+	if line.Level != levelError && line.Level != levelWarning {
+		line.Level = levelInfo
+	}
+	if len(line.Text) > maxText {
+		line.Text = strings.ToValidUTF8(line.Text[:maxText], "")
+	}
+	if !line.Time.IsValid() {
+		line.Time = timestamppb.New(now)
+	}
+	if len(line.Path) == 0 {
+		line.Path = nil
+	}
+	return line
+}
+
+func (s *session) keepLine(x *turn, t *task, line *keepwardv1.Event) {
+	switch line.GetLevel() {
+	case levelError:
+		t.row.Errors++
+	case levelWarning:
+		t.row.Warnings++
 	}
 	x.dirty = true
+	switch room := maxLines - int(s.row.LastSeq) - len(x.events); {
+	case room > 0:
+		x.events = append(x.events, line)
+	case room == 0:
+		x.line(t, levelWarning, partServer, "log.full", fmt.Sprintf("the log has %d lines: further ones are counted, not kept", maxLines))
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/errs"
 	"keepward/internal/job"
 )
@@ -174,6 +175,25 @@ func TestRestartWhileKilling(t *testing.T) {
 		w.end(agentOf("web1"), attempt, failed(errs.Cancelled, "told to stop"))
 		w.end(transportOf(theNode), attempt, failed(errs.Cancelled, "told to stop"))
 		w.expect(id, job.Killed, "")
+	})
+}
+
+func TestAgentThatRestartedWithTheServerIsNotMadeToWait(t *testing.T) {
+	site(t, func(t *testing.T, w *world) {
+		w.connect()
+		id := w.run()
+		attempt := w.agents["web1"].only(t)
+		w.reopen()
+		w.transportUp()
+		w.agents["web1"].restart()
+		w.end(agentOf("web1"), attempt, &keepwardv1.AttemptEnd{Outcome: outcomeFailed, Failure: &keepwardv1.Failure{
+			Kind: string(errs.Unavailable), Code: "agent.restarted", Message: "the agent's process ended while the attempt ran",
+		}})
+		w.end(transportOf(theNode), attempt, failed(errs.Cancelled, "told to stop"))
+		w.expect(id, job.Pending, job.RestartAt)
+		w.agentUp("web1")
+		w.pass(3 * time.Second)
+		w.expect(id, job.Running, "")
 	})
 }
 

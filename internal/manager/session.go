@@ -151,7 +151,9 @@ func (s *session) turn(ctx context.Context, t *task, ev any) error {
 	case evProgress:
 		t.onProgress(x, e)
 	case evLines:
-		s.onLines(x, t, e)
+		if err := s.onLines(ctx, x, t, e); err != nil {
+			return err
+		}
 	default:
 		t.handle(x, ev)
 	}

@@ -32,6 +32,8 @@ type task struct {
 	retryAt  time.Time
 	leaveBy  time.Time // end of a leaving status
 	progress map[part]*keepwardv1.Progress
+	newest   map[part]time.Time // of the lines of the attempt
+	loaded   bool               // it was taken up from the catalog: lines may be there already
 }
 
 // attempt is one try, with both nodes that take part.

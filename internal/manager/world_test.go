@@ -558,7 +558,7 @@ func (t *fakeTransport) BrowseMover(_ context.Context, req *connect.Request[keep
 		return nil, err
 	}
 	if t.movers[req.Msg.GetAttempt()] == nil {
-		return nil, errs.New(errs.Unavailable, "mover.unknown", "browse: no such mover")
+		return nil, errs.New(errs.NotFound, codeMoverGone, "browse: no such mover")
 	}
 	res, err := t.browse(req.Msg)
 	if err != nil {

@@ -88,6 +88,7 @@ CREATE TABLE events (
     actor       TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (session, seq)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX events_by_time ON events (session, time); -- finds a line that is reported twice
 
 CREATE TABLE points (
     id            TEXT PRIMARY KEY, -- the attempt that made it
