@@ -9,6 +9,7 @@ import (
 	"keepward/internal/errs"
 	"keepward/internal/repo/pack"
 	"keepward/internal/repo/point"
+	"keepward/internal/repo/repoconf"
 	"keepward/internal/repo/seal"
 )
 
@@ -140,7 +141,7 @@ func (c *checker) affect(finding int, files int64, f AffectedFile) {
 }
 
 func (c *checker) configuration(ctx context.Context) error {
-	raw, err := c.r.b.Get(ctx, configName, maxConfig)
+	raw, err := c.r.b.Get(ctx, configName, repoconf.Size)
 	if err != nil && errs.KindOf(err) != errs.Corrupt {
 		return err
 	}
@@ -185,8 +186,8 @@ func (c *checker) small(ctx context.Context, dir, object, lost string, limit int
 }
 
 func (c *checker) keys(ctx context.Context) error {
-	return c.small(ctx, keysDir, "key", "the recovery key cannot open the repository with it; the server still holds the keys", keyObjectLen, func(b []byte) error {
-		id, err := checkKeyObject(b)
+	return c.small(ctx, keysDir, "key", "the recovery key cannot open the repository with it; the server still holds the keys", repoconf.KeyObjectSize, func(b []byte) error {
+		id, err := repoconf.CheckKeyObject(b)
 		if err == nil && id != c.r.cfg.ID {
 			err = errs.New(errs.Corrupt, "key.repository", "read key object: it is of another repository")
 		}

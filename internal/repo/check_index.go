@@ -204,7 +204,7 @@ func (r *Repository) indexInMemory(ctx context.Context, a point.Attempt) error {
 // RebuildIndex publishes segments for all packs that no segment names. No key is needed. It
 // answers the number of attempts it did so for.
 func (r *Repository) RebuildIndex(ctx context.Context) (int, error) {
-	if err := r.cfg.writable(); err != nil {
+	if err := r.cfg.Writable(); err != nil {
 		return 0, err
 	}
 	attempts, err := r.unindexedAttempts(ctx)

@@ -267,6 +267,38 @@ func TestALostSegmentOfACommittedAttemptIsFoundByCheck(t *testing.T) {
 	}
 }
 
+// What is taken over unchanged from a parent with marked damage must not become a point that
+// claims to be whole; a run that asks for every chunk heals it, and then all is well again.
+func TestAPointThatNeedsMarkedDamageIsNotMade(t *testing.T) {
+	ctx := context.Background()
+	s := newSite()
+	m, backups := twoBackups(t, s)
+	content, err := open(t, m).Point(ctx, backups[0].attempt)
+	must(t, err)
+	parent, err := point.Parse(content)
+	must(t, err)
+	id := s.keys("x").NewHasher().Hash(seal.KindData, []byte(chunks(backups[0].files["dir0/file0"])[0])).ID()
+	r := open(t, m)
+	must(t, r.Intact(ctx, parent.RootID, parent.Refs))
+	l, _ := r.Lookup(ctx, id)
+	must(t, m.Flip("/r/"+l.PackName(), int(l.Offset)+100, 3))
+	_, err = r.Check(ctx, CheckOptions{ReadData: true, Repair: true, Attempt: attemptNumber(70)})
+	must(t, err)
+
+	r = open(t, m)
+	wantKind(t, "intact", r.Intact(ctx, parent.RootID, parent.Refs), errs.Corrupt, "point.needs-damaged")
+	unchanged, err := r.NewWriter(WriterOptions{Attempt: attemptNumber(5), Owner: s.owner("web1")})
+	must(t, err)
+	defer unchanged.Abort()
+	err = unchanged.Commit(ctx, point.Draft{Type: point.Complete, RootID: parent.RootID}, nil)
+	wantKind(t, "commit", err, errs.Corrupt, "point.needs-damaged")
+
+	full := &backup{s: s, computer: "web1", attempt: attemptNumber(6), files: backups[0].files}
+	_, err = full.run(ctx, open(t, m))
+	must(t, err)
+	must(t, open(t, m).Intact(ctx, parent.RootID, parent.Refs))
+}
+
 func TestACommitOnADamagedParentIsRefusedWithAHint(t *testing.T) {
 	ctx := context.Background()
 	s := newSite()

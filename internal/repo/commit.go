@@ -44,7 +44,11 @@ func (w *Writer) ready(ctx context.Context, d point.Draft) error {
 	if err := w.complete(d); err != nil {
 		return err
 	}
-	return w.poison(w.publish(ctx))
+	if err := w.publish(ctx); err != nil {
+		return w.poison(err)
+	}
+	// What was taken over from the parent was not asked for: it may be marked by now.
+	return w.poison(w.r.Intact(ctx, d.RootID, d.Refs))
 }
 
 // complete checks that every id that new chunks and d refer to is there; w.mu is held.

@@ -10,6 +10,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"keepward/internal/errs"
+	"keepward/internal/repo/repoconf"
 	"keepward/internal/storage"
 )
 
@@ -59,14 +60,14 @@ func ownerName(term uint64) string { return fmt.Sprintf("%s/%020d", ownerDir, te
 // Create makes a repository on a backend: an empty place that can keep the contract of
 // storage.Backend. If it refuses, nothing was written.
 func Create(ctx context.Context, b storage.Backend, cfg Config, keys []KeyObject, owner Owner) error {
-	if err := cfg.valid(); err != nil {
+	if err := cfg.Valid(); err != nil {
 		return err
 	}
 	for _, k := range keys {
 		if _, err := strconv.ParseUint(k.Name, 10, 32); err != nil {
 			return errs.New(errs.Invalid, "key.name", "create repository: key object %q has no number for a name", k.Name)
 		}
-		if id, err := checkKeyObject(k.Content); err != nil {
+		if id, err := repoconf.CheckKeyObject(k.Content); err != nil {
 			return err
 		} else if id != cfg.ID {
 			return errs.New(errs.Invalid, "key.repository", "create repository: key object %s is of another repository", k.Name)

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"keepward/internal/errs"
+	"keepward/internal/repo/repoconf"
 	"keepward/internal/repo/seal"
 	"keepward/internal/storage"
 )
@@ -96,7 +97,7 @@ func TestEveryFlippedBitOfSmallObjectsIsNoticed(t *testing.T) {
 		check   func([]byte) error
 	}{
 		{"configuration", s.config().Encode(), func(b []byte) error { _, err := configDamage(b); return err }},
-		{"key", key.Content, func(b []byte) error { _, err := checkKeyObject(b); return err }},
+		{"key", key.Content, func(b []byte) error { _, err := repoconf.CheckKeyObject(b); return err }},
 		{"owner", Owner{Term: 7, Server: []byte("abc")}.encode(), func(b []byte) error { _, err := parseOwner(b); return err }},
 	} {
 		if err := o.check(o.content); err != nil {
@@ -120,7 +121,7 @@ func TestEveryFlippedBitOfSmallObjectsIsNoticed(t *testing.T) {
 // One damaged copy of the configuration does not keep a repository from being used.
 func TestOneCopyOfTheConfigurationIsEnough(t *testing.T) {
 	s := newSite()
-	for _, at := range []int{40, configSecond + 40} {
+	for _, at := range []int{40, repoconf.SecondCopy + 40} {
 		m := disk(t, s)
 		must(t, m.Flip("/r/"+configName, at, 1))
 		r := open(t, m)

@@ -16,6 +16,7 @@ import (
 
 	"keepward/internal/errs"
 	"keepward/internal/repo/point"
+	"keepward/internal/repo/repoconf"
 	"keepward/internal/repo/seal"
 	"keepward/internal/repo/segment"
 	"keepward/internal/storage"
@@ -45,7 +46,7 @@ type Condition struct {
 // Open opens the repository on a backend. Damaged index segments are rebuilt in memory from
 // their packs; see Conditions.
 func Open(ctx context.Context, b storage.Backend) (*Repository, error) {
-	raw, err := b.Get(ctx, configName, maxConfig)
+	raw, err := b.Get(ctx, configName, repoconf.Size)
 	if errs.KindOf(err) == errs.NotFound {
 		return nil, errs.New(errs.NotFound, "repository.not-found", "open repository %s: there is none", b.Location())
 	}

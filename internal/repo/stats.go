@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"keepward/internal/repo/point"
+	"keepward/internal/repo/repoconf"
 	"keepward/internal/storage"
 )
 
@@ -30,7 +31,7 @@ func (r *Repository) Stats(ctx context.Context) (Stats, error) {
 			return s, err
 		}
 	}
-	s.Size += maxConfig
+	s.Size += repoconf.Size
 	for o, err := range r.Points(ctx) {
 		if err != nil {
 			continue // a damaged point is for Check to name

@@ -79,7 +79,7 @@ type WriterStats struct {
 
 // NewWriter begins an attempt. End it with Commit or Abort.
 func (r *Repository) NewWriter(o WriterOptions) (*Writer, error) {
-	if err := r.cfg.writable(); err != nil {
+	if err := r.cfg.Writable(); err != nil {
 		return nil, err
 	}
 	if o.Attempt == (point.Attempt{}) {

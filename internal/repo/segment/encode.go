@@ -14,7 +14,8 @@ func Encode(h Header, packs []Pack, rows []Row) []byte {
 	blocks := (len(rows)*bitsPerKey + blockSize*8 - 1) / (blockSize * 8)
 	l := layoutOf(len(packs), int64(len(rows)), blocks)
 	b := make([]byte, l.length)
-	encodeHeader(b, h, l, len(rows))
+	marks := slices.ContainsFunc(rows, func(r Row) bool { return r.Flags&Damaged != 0 })
+	encodeHeader(b, h, l, len(rows), marks)
 	for i, p := range packs {
 		e := b[headerSize+i*packSize:]
 		copy(e, p.Attempt[:])
@@ -41,9 +42,12 @@ func Encode(h Header, packs []Pack, rows []Row) []byte {
 	return b
 }
 
-func encodeHeader(b []byte, h Header, l *layout, rows int) {
+func encodeHeader(b []byte, h Header, l *layout, rows int, marks bool) {
 	copy(b, "KWIX")
 	binary.LittleEndian.PutUint16(b[4:], version)
+	if marks {
+		b[6] = 1
+	}
 	copy(b[8:], h.RepositoryID[:])
 	copy(b[24:], h.Attempt[:])
 	copy(b[40:], h.Owner[:])

@@ -60,7 +60,7 @@ type Header struct {
 //	header, 128 bytes:
 //	  0  "KWIX"                  72 number of pages, 4 bytes
 //	  4  version, 2 bytes        76 number of filter blocks, 4 bytes
-//	  6  0, 2 bytes              80 offset of the table of packs, 8 bytes (128)
+//	  6  1: marks damage, 2 bytes 80 offset of the table of packs, 8 bytes (128)
 //	  8  repository id, 16       88 offset of the filter, 8 bytes
 //	  24 attempt, 16             96 offset of the fences, 8 bytes
 //	  40 owner, 16               104 offset of the pages, 8 bytes
@@ -91,6 +91,9 @@ const (
 type Segment struct {
 	Header
 	Packs []Pack
+	// Marks tells that some rows are flagged as damaged: who looks for these can pass over all
+	// other segments.
+	Marks bool
 	rows  int64
 
 	b      []byte
@@ -119,6 +122,7 @@ func Parse(b []byte) (*Segment, error) {
 	s.Attempt = point.Attempt(b[24:40])
 	s.Owner = [16]byte(b[40:56])
 	s.Number = binary.LittleEndian.Uint32(b[56:])
+	s.Marks = binary.LittleEndian.Uint16(b[6:])&1 != 0
 	s.rows = int64(binary.LittleEndian.Uint64(b[64:]))
 	l := layoutOf(int(binary.LittleEndian.Uint32(b[60:])), s.rows, int(binary.LittleEndian.Uint32(b[76:])))
 	if l == nil || !l.matches(b) {

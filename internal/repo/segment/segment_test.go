@@ -100,6 +100,20 @@ func TestASegmentOfCrowdedIdsAnswersAll(t *testing.T) {
 	}
 }
 
+func TestASegmentTellsWhetherItMarksDamage(t *testing.T) {
+	for _, flags := range []Flags{0, Proved, Damaged, Proved | Damaged} {
+		rows := randomRows(200, 9)
+		for i := range rows {
+			rows[i].Flags = 0
+		}
+		rows[77].Flags = flags
+		s, err := Parse(Encode(header, packs, rows))
+		if err != nil || s.Marks != (flags&Damaged != 0) {
+			t.Fatalf("flags %d: marks %v, %v", flags, s.Marks, err)
+		}
+	}
+}
+
 func TestTheFilterTurnsAwayAlmostEveryMiss(t *testing.T) {
 	s, err := Parse(Encode(header, packs, randomRows(50_000, 1)))
 	if err != nil {

@@ -1,4 +1,9 @@
-package repo
+// Package repoconf is what a repository is founded on: its configuration, the recovery key,
+// and the key objects that hold its master. It is apart from internal/repo so that the server,
+// which makes them, knows neither packs nor storage. Its format is docs/formats/repository.md.
+//
+// It does no I/O. All functions may be called from any goroutine.
+package repoconf
 
 import (
 	"bytes"
@@ -51,13 +56,15 @@ const (
 const (
 	configVersion = 1
 	configBlock   = 128
-	configSecond  = 4096
-	maxConfig     = configSecond + configBlock
+
+	// SecondCopy is where the second copy begins, Size the length of the object.
+	SecondCopy = 4096
+	Size       = SecondCopy + configBlock
 )
 
 // Encode makes the configuration object.
 func (c Config) Encode() []byte {
-	b := make([]byte, 0, maxConfig)
+	b := make([]byte, 0, Size)
 	b = append(b, "KWCF"...)
 	b = binary.LittleEndian.AppendUint16(b, configVersion)
 	b = append(b, 0, 0)
@@ -73,7 +80,7 @@ func (c Config) Encode() []byte {
 	b = append(b, c.Check[:]...)
 	b = append(b, make([]byte, 12)...)
 	b = binary.LittleEndian.AppendUint64(b, xxhash.Sum64(b))
-	b = append(b, make([]byte, configSecond-configBlock)...)
+	b = append(b, make([]byte, SecondCopy-configBlock)...)
 	return append(b, b[:configBlock]...)
 }
 
@@ -83,8 +90,8 @@ func ParseConfig(b []byte) (c Config, damage, err error) {
 	first, errA := parseConfigBlock(b)
 	var errB error = errs.New(errs.Corrupt, "configuration.short", "read configuration: the second copy is missing")
 	var second Config
-	if len(b) == maxConfig {
-		second, errB = parseConfigBlock(b[configSecond:])
+	if len(b) == Size {
+		second, errB = parseConfigBlock(b[SecondCopy:])
 	}
 	switch {
 	case errA == nil && errB == nil && first != second:
@@ -101,7 +108,7 @@ func ParseConfig(b []byte) (c Config, damage, err error) {
 }
 
 func padding(b []byte) error {
-	if len(bytes.Trim(b[configBlock:configSecond], "\x00")) != 0 {
+	if len(bytes.Trim(b[configBlock:SecondCopy], "\x00")) != 0 {
 		return errs.New(errs.Corrupt, "configuration.padding", "read configuration: there is something between its copies")
 	}
 	return nil
@@ -130,8 +137,8 @@ func parseConfigBlock(b []byte) (Config, error) {
 	return c, nil
 }
 
-// writable refuses to write a repository whose features this version cannot keep up.
-func (c Config) writable() error {
+// Writable refuses to write a repository whose features this version cannot keep up.
+func (c Config) Writable() error {
 	if f := c.ReadCompatible &^ uint64(knownReadCompatible); f != 0 {
 		return errs.New(errs.Invalid, "repository.read-only", "write to repository: its features %x are newer than this Keepward knows, it can only be read", f).WithHint("update Keepward")
 	}
@@ -143,8 +150,8 @@ func (c Config) ChecksMaster(m seal.Master) bool {
 	return m.Domain == c.Domain && m.Check(c.ID) == c.Check
 }
 
-// valid refuses what cannot be written.
-func (c Config) valid() error {
+// Valid refuses what cannot be written.
+func (c Config) Valid() error {
 	if c.ID == ([16]byte{}) || c.Check == ([16]byte{}) || c.ChunkMin == 0 || c.ChunkMin > c.ChunkNormal || c.ChunkNormal > c.ChunkMax ||
 		c.ChunkMax > seal.MaxRaw {
 		return errs.New(errs.Invalid, "repository.configuration", "create repository: its configuration is not complete")

@@ -1,0 +1,81 @@
+package repo
+
+import (
+	"context"
+
+	"keepward/internal/errs"
+	"keepward/internal/repo/seal"
+	"keepward/internal/repo/segment"
+)
+
+// Intact tells whether a point, or what is to become one, needs a chunk that is known to be
+// damaged: errs.Corrupt with code point.needs-damaged names the first. As long as nothing is
+// marked as damaged it costs nothing; otherwise all metadata of the point is read, no data.
+func (r *Repository) Intact(ctx context.Context, root seal.ID, refs []seal.ID) error {
+	lost, err := r.unhealed(ctx)
+	if err != nil || len(lost) == 0 {
+		return err
+	}
+	seen := map[seal.ID]bool{}
+	var visit func(id seal.ID) error
+	visit = func(id seal.ID) error {
+		if lost[id] {
+			return needsDamaged(errs.New(errs.Corrupt, "", "chunk %s is marked as damaged", id))
+		}
+		l, ok := r.Lookup(ctx, id)
+		if ok && !l.Kind.Meta() || seen[id] {
+			return nil
+		}
+		seen[id] = true
+		rec, err := r.Read(ctx, id, nil)
+		switch errs.KindOf(err) {
+		case "":
+		case errs.Corrupt, errs.NotFound:
+			return needsDamaged(err)
+		default:
+			return err
+		}
+		for i := range rec.NumRefs() {
+			if err := visit(rec.Ref(i)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for _, id := range append([]seal.ID{root}, refs...) {
+		if err := visit(id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func needsDamaged(err error) error {
+	return errs.New(errs.Corrupt, "point.needs-damaged", "the point needs what is damaged in the repository: %w", err).
+		WithHint("run the job in full: every file is read and what is damaged is stored again")
+}
+
+// unhealed are the chunks that are marked as damaged and lie nowhere else.
+func (r *Repository) unhealed(ctx context.Context) (map[seal.ID]bool, error) {
+	lost := map[seal.ID]bool{}
+	for _, s := range r.snapshot() {
+		if !s.seg.Marks {
+			continue
+		}
+		err := s.seg.All(func(row segment.Row) error {
+			if row.Flags&segment.Damaged != 0 {
+				lost[row.ID] = true
+			}
+			return ctx.Err()
+		})
+		if err != nil && errs.KindOf(err) != errs.Corrupt { // a damaged segment gives what it can
+			return nil, err
+		}
+	}
+	for id := range lost {
+		if _, ok := r.Lookup(ctx, id); ok {
+			delete(lost, id)
+		}
+	}
+	return lost, nil
+}
