@@ -5,8 +5,8 @@ import (
 	"time"
 
 	keepwardv1 "keepward/api/keepward/v1"
-	"keepward/internal/repo"
 	"keepward/internal/repo/chunk"
+	"keepward/internal/repo/repoconf"
 	"keepward/internal/repo/seal"
 )
 
@@ -24,7 +24,7 @@ type material struct {
 	id            [16]byte
 	created       time.Time
 	master        seal.Master
-	recovery      repo.Recovery
+	recovery      repoconf.Recovery
 	configuration []byte
 	keys          []*keepwardv1.KeyObject
 }
@@ -32,13 +32,13 @@ type material struct {
 func newMaterial(now time.Time) (*material, error) {
 	m := &material{created: now.UTC(), master: seal.Master{Secret: seal.NewSecret()}}
 	_, _ = rand.Read(m.id[:]) // documented never to fail
-	m.recovery = repo.NewRecovery(m.id)
-	key, err := repo.WrapMaster(m.id, m.recovery, m.master)
+	m.recovery = repoconf.NewRecovery(m.id)
+	key, err := repoconf.WrapMaster(m.id, m.recovery, m.master)
 	if err != nil {
 		return nil, err
 	}
 	m.keys = []*keepwardv1.KeyObject{{Name: key.Name, Content: key.Content}}
-	m.configuration = repo.Config{
+	m.configuration = repoconf.Config{
 		ID: m.id, Created: m.created, Domain: m.master.Domain, Check: m.master.Check(m.id),
 		NodeOdds: nodeOdds, NodeCap: nodeCap, BundleOdds: bundleOdds, BundleCap: bundleCap,
 		ChunkMin: chunk.Min, ChunkNormal: chunk.Normal, ChunkMax: chunk.Max,

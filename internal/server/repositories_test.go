@@ -15,7 +15,7 @@ import (
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/api/keepward/v1/keepwardv1connect"
 	"keepward/internal/errs"
-	"keepward/internal/repo"
+	"keepward/internal/repo/repoconf"
 	"keepward/internal/wire"
 )
 
@@ -134,16 +134,16 @@ func TestRepositoryIsMadeWithAKeyThatOpensIt(t *testing.T) {
 	if r.Path != "/srv/main" || r.Status != "online" || r.Points != 5 || r.Streams == 0 || codes(r.Conditions) != "repository.recovery-key main" {
 		t.Errorf("got %v", r)
 	}
-	key, err := repo.ParseRecovery(res.RecoveryKey)
+	key, err := repoconf.ParseRecovery(res.RecoveryKey)
 	if err != nil {
 		t.Fatal(err)
 	}
 	made := f.made["/srv/main"]
-	master, err := repo.OpenKeyObject(made.Keys[0].Content, key)
+	master, err := repoconf.OpenKeyObject(made.Keys[0].Content, key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg, damage, err := repo.ParseConfig(made.Configuration)
+	cfg, damage, err := repoconf.ParseConfig(made.Configuration)
 	if err != nil || damage != nil || !cfg.ChecksMaster(master) {
 		t.Errorf("the configuration does not go with the key: %v, %v", damage, err)
 	}

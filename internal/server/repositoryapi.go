@@ -14,7 +14,7 @@ import (
 	"keepward/internal/config"
 	"keepward/internal/errs"
 	"keepward/internal/manager"
-	"keepward/internal/repo"
+	"keepward/internal/repo/repoconf"
 	"keepward/internal/wire"
 )
 
@@ -134,7 +134,7 @@ func (s *repositoryService) ExportRecoveryKey(ctx context.Context, req *connect.
 	if err != nil {
 		return nil, err
 	}
-	key := repo.Recovery{Repository: [4]byte(row.ID[:4]), Secret: secret}
+	key := repoconf.Recovery{Repository: [4]byte(row.ID[:4]), Secret: secret}
 	return connect.NewResponse(&keepwardv1.ExportRecoveryKeyResponse{RecoveryKey: key.Text()}), nil
 }
 
