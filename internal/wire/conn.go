@@ -29,7 +29,7 @@ const (
 	// lingerTimeout bounds the wait for the peer to see the end.
 	lingerTimeout = 2 * time.Second
 	// socketBuffer joins small frames, and the 16 KiB records of TLS, into few system calls.
-	socketBuffer = 256 << 10
+	socketBuffer = 128 << 10
 )
 
 // frameConn sends and receives frames. One goroutine may call read; send may be called
