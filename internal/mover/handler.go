@@ -85,6 +85,20 @@ type backupHandler struct {
 	done *keepwardv1.PointSummary // of the committed point
 }
 
+// Point refuses a parent that needs what is marked as damaged: what is taken over from it
+// unchanged would be damaged too. Without it the agent asks for every chunk, and heals it.
+func (h *backupHandler) Point(ctx context.Context, name string) ([]byte, error) {
+	content, err := h.reader.Point(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	p, err := point.Parse(content)
+	if err != nil {
+		return nil, err
+	}
+	return content, h.t.repo.Intact(ctx, p.RootID, p.Refs)
+}
+
 func (h *backupHandler) Have(ctx context.Context, hs []seal.H) ([]bool, error) {
 	have, err := h.w.Have(ctx, hs)
 	if err == nil {

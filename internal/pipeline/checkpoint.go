@@ -9,6 +9,7 @@ import (
 
 	"github.com/zeebo/blake3"
 
+	"keepward/internal/errs"
 	"keepward/internal/repo/fileindex"
 	"keepward/internal/repo/point"
 	"keepward/internal/repo/seal"
@@ -85,6 +86,11 @@ func (r *run) bases(ctx context.Context) (*bases, error) {
 		return b, nil
 	}
 	e, err := openEarlier(ctx, r.store, r.opts.Keys, r.fetch, r.opts.Parent)
+	if errs.CodeOf(err) == "point.needs-damaged" {
+		// Compared with nothing, every chunk is asked for and what is damaged is stored again.
+		r.reports.event(Event{Level: source.Warning, Code: "parent.damaged", Text: err.Error() + "; every file is read instead"})
+		return b, nil
+	}
 	if err != nil {
 		b.paths.close()
 		return nil, err
