@@ -77,7 +77,7 @@ func (a *app) faults(m *keepwardv1.ApplyResponse) error {
 		}
 		fmt.Fprintln(a.errOut, safe(place+": "+f.GetText()))
 	}
-	return errs.New(errs.Invalid, "config.faults", "%d faults; nothing was applied", len(m.GetFaults()))
+	return errs.New(errs.Invalid, "config.faults", "%s; nothing was applied", plural(int64(len(m.GetFaults())), "fault"))
 }
 
 func (a *app) changeTable(list []*keepwardv1.ConfigChange, dryRun bool) {

@@ -37,7 +37,7 @@ type Process struct {
 func Main(ctx context.Context, p Process) int {
 	a := newApp(p)
 	root := a.command()
-	root.SetArgs(p.Args)
+	root.SetArgs(pointArgs(p.Args))
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitDone

@@ -223,9 +223,11 @@ func TestPointNamesAreSentAsTheServerTakesThem(t *testing.T) {
 			t.Errorf("%s: sent as %s, want %s", say, f.point, want)
 		}
 	}
-	f.do(t, "point", "show", "--", "-3h").want(t, 0)
-	if f.point != "2026-11-01T08:00:00Z" {
-		t.Errorf("-3h: sent as %s", f.point)
+	for _, args := range [][]string{{"-3h"}, {"--", "-3h"}} {
+		f.do(t, append([]string{"point", "show"}, args...)...).want(t, 0)
+		if f.point != "2026-11-01T08:00:00Z" {
+			t.Errorf("%s: sent as %s", args, f.point)
+		}
 	}
 }
 

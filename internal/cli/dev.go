@@ -57,7 +57,7 @@ func (d *dev) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		return stopped(ctx, "server", server.Run(ctx, server.Config{
-			DataDir: d.sub("server"), Listen: d.listen, Version: d.a.version, Logger: d.log.With("role", "server"), Out: d.a.out,
+			DataDir: d.sub("server"), Listen: d.listen, Version: d.a.version, Logger: d.log.With("part", "server"), Out: d.a.out,
 			Ready: func(address string) { ready <- address },
 		}))
 	})
@@ -98,10 +98,10 @@ func (d *dev) nodes(ctx context.Context, address string) error {
 	ready := func() { up <- struct{}{} }
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		return stopped(ctx, "transport", transport.Run(ctx, d.a.transportConfig(d.sub("transport"), t, d.log.With("role", "transport"), ready)))
+		return stopped(ctx, "transport", transport.Run(ctx, d.a.transportConfig(d.sub("transport"), t, d.log.With("part", "transport"), ready)))
 	})
 	g.Go(func() error {
-		return stopped(ctx, "agent", agent.Run(ctx, d.a.agentConfig(d.sub("agent"), n, d.log.With("role", "agent"), ready)))
+		return stopped(ctx, "agent", agent.Run(ctx, d.a.agentConfig(d.sub("agent"), n, d.log.With("part", "agent"), ready)))
 	})
 	g.Go(func() error {
 		for range 2 {

@@ -169,8 +169,8 @@ func (a *app) extractEnd(p extract.Point, n restore.Snapshot) error {
 			"skippedFiles": fmt.Sprint(n.SkippedFiles), "errors": fmt.Sprint(n.Errors), "warnings": fmt.Sprint(n.Warnings),
 		})
 	} else {
-		_, err = fmt.Fprintf(a.out, "point %s of %s, %s: %s files, %s; already right %s, errors %s, warnings %s\n", p.ID, safe(p.Computer),
-			p.Time.In(a.local).Format("2006-01-02 15:04:05"), count(n.DoneFiles), size(n.DoneBytes), count(n.SkippedFiles), count(n.Errors), count(n.Warnings))
+		_, err = fmt.Fprintf(a.out, "point %s of %s, %s: %s, %s; already right %s, %s, %s\n", p.ID, safe(p.Computer),
+			p.Time.In(a.local).Format("2006-01-02 15:04:05"), plural(n.DoneFiles, "file"), size(n.DoneBytes), count(n.SkippedFiles), plural(n.Errors, "error"), plural(n.Warnings, "warning"))
 	}
 	if n.Errors > 0 || n.Warnings > 0 {
 		err = errors.Join(err, &statusError{status: exitLeftOut})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"strings"
 	"time"
 
 	keepwardv1 "keepward/api/keepward/v1"
@@ -160,6 +161,12 @@ func (a *app) trouble(ctx context.Context, c *client, s *keepwardv1.Session, mos
 // eventLine prints one line of a log.
 func (a *app) eventLine(w io.Writer, e *keepwardv1.Event) error {
 	text := safe(e.GetText())
+	if e.GetTo() != "" {
+		text = strings.TrimPrefix(e.GetFrom()+" → ", " → ") + e.GetTo() + ": " + text
+	}
+	if e.GetActor() != "" {
+		text += " (" + safe(e.GetActor()) + ")"
+	}
 	if len(e.GetPath()) > 0 {
 		text = safe(string(e.GetPath())) + ": " + text
 	}
@@ -170,7 +177,7 @@ func (a *app) eventLine(w io.Writer, e *keepwardv1.Event) error {
 // summary is the last line of a session.
 func (a *app) summary(s *keepwardv1.Session) {
 	n := s.GetProgress().GetCounters()
-	line := fmt.Sprintf("session %d: %s in %s: %s files", s.GetId(), s.GetStatus(), a.took(s.GetStarted(), s.GetEnded()), count(n.GetDoneFiles()))
+	line := fmt.Sprintf("session %d: %s in %s: %s", s.GetId(), s.GetStatus(), a.took(s.GetStarted(), s.GetEnded()), plural(n.GetDoneFiles(), "file"))
 	for _, part := range []struct {
 		name  string
 		value int64
@@ -183,10 +190,10 @@ func (a *app) summary(s *keepwardv1.Session) {
 		}
 	}
 	if n.GetErrors() > 0 {
-		line += fmt.Sprintf(", %s with errors", count(n.GetErrors()))
+		line += ", " + plural(n.GetErrors(), "error")
 	}
 	if n.GetWarnings() > 0 {
-		line += fmt.Sprintf(", %s warnings", count(n.GetWarnings()))
+		line += ", " + plural(n.GetWarnings(), "warning")
 	}
 	fmt.Fprintln(a.out, safe(line))
 }

@@ -42,6 +42,14 @@ func count(n int64) string {
 	return s
 }
 
+// plural shows a number of things.
+func plural(n int64, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return count(n) + " " + thing + "s"
+}
+
 // stamp shows a time in the zone of the user, empty when there is none.
 func (a *app) stamp(t *timestamppb.Timestamp) string {
 	if t == nil {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -58,7 +59,7 @@ func parseTime(s string, now time.Time, zone *time.Location) (time.Time, error) 
 	case "yesterday":
 		return endOfDay(now, -1), nil
 	}
-	if ago, ok := strings.CutPrefix(s, "-"); ok {
+	if ago, ok := strings.CutPrefix(strings.TrimPrefix(s, "now"), "-"); ok {
 		d, err := parseDuration(ago)
 		return now.Add(-d), err
 	}
@@ -80,6 +81,24 @@ func parseTime(s string, now time.Time, zone *time.Location) (time.Time, error) 
 func endOfDay(t time.Time, days int) time.Time {
 	y, m, d := t.Date()
 	return time.Date(y, m, d+days+1, 0, 0, 0, 0, t.Location()).Add(-time.Second)
+}
+
+// timeAgo is what a time ago looks like.
+var timeAgo = regexp.MustCompile(`^-[0-9]+[smhd][0-9smhd]*$`)
+
+// pointArgs lets the names of points be times ago, which look like flags.
+func pointArgs(args []string) []string {
+	i := slices.Index(args, "point")
+	if i < 0 {
+		return args
+	}
+	args = slices.Clone(args)
+	for ; i < len(args) && args[i] != "--"; i++ {
+		if timeAgo.MatchString(args[i]) {
+			args[i] = "now" + args[i]
+		}
+	}
+	return args
 }
 
 // pointID is an id of a restore point, or enough of its beginning.

@@ -269,7 +269,7 @@ func (a *app) pointDiff() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "diff P Q", Short: "Show what differs between two restore points",
 		Long:    "Prints a line for each path: + only in the second, - only in the first, M other content, m other metadata, T another type.",
-		Example: "  keepward point diff 3fa19c 77b01d\n  keepward point diff -- -1d latest --computer web1",
+		Example: "  keepward point diff 3fa19c 77b01d\n  keepward point diff -1d latest --computer web1",
 		Args:    exactly("a point", "another point"),
 	}
 	a.computerFlag(cmd, &req.Computer)

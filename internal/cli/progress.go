@@ -8,6 +8,7 @@ import (
 	"golang.org/x/term"
 
 	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/job"
 )
 
 // progress shows how a session goes on: on a terminal one moving line, else a line now
@@ -34,7 +35,7 @@ func (a *app) newProgress() *progress {
 }
 
 func (p *progress) show(s *keepwardv1.Session) {
-	if p.a.quiet {
+	if p.a.quiet || job.Status(s.GetStatus()).Final() {
 		return
 	}
 	now := p.a.now()

@@ -122,7 +122,7 @@ func (a *app) showCounters(n *keepwardv1.Counters) {
 		if files == 0 && bytes == 0 {
 			return ""
 		}
-		return count(files) + " files, " + size(bytes)
+		return plural(files, "file") + ", " + size(bytes)
 	}
 	some := func(v int64) string {
 		if v == 0 {
