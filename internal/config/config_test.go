@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"os"
 	"testing"
 	"time"
 
@@ -246,4 +247,23 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("the export is not stable: %v\n%s\n%s", err, text, text2)
 		}
 	})
+}
+
+func TestEveryFieldIsDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/user/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var walk func(fields []field, prefix string)
+	walk = func(fields []field, prefix string) {
+		for _, f := range fields {
+			if group, ok := f.value.([]field); ok {
+				walk(group, prefix+f.name+".")
+			} else if !bytes.Contains(page, []byte("| `"+prefix+f.name+"` |")) {
+				t.Errorf("%s%s has no row in docs/user/configuration.md", prefix, f.name)
+			}
+		}
+	}
+	walk(repositoryFields(&keepwardv1.Repository{}), "")
+	walk(jobFields(&keepwardv1.Job{}), "")
 }

@@ -104,7 +104,7 @@ func create(dir string, now time.Time) (*Authority, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make certificate authority: %w", err)
 	}
-	keyPEM, err := EncodeKey(key)
+	keyPEM, err := encodeKey(key)
 	if err != nil {
 		return nil, err
 	}
@@ -181,8 +181,8 @@ func parseKey(der []byte) (*ecdsa.PrivateKey, error) {
 	return key, nil
 }
 
-// EncodeKey is a key as PEM.
-func EncodeKey(key *ecdsa.PrivateKey) ([]byte, error) {
+// encodeKey is a key as PEM.
+func encodeKey(key *ecdsa.PrivateKey) ([]byte, error) {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		return nil, fmt.Errorf("write key: %w", err)

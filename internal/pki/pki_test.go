@@ -53,7 +53,7 @@ func TestAuthorityWithoutItsKeyIsNotReplaced(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			text, err := EncodeKey(k)
+			text, err := encodeKey(k)
 			if err != nil {
 				return err
 			}

@@ -183,8 +183,11 @@ func TestRevokedAndUnreasonableJoinTokens(t *testing.T) {
 	s := start(t, t.TempDir())
 	ctx, a := t.Context(), s.access(s.token)
 	for _, req := range []*keepwardv1.CreateTokenRequest{
-		{Role: "server", Name: "x"}, {Role: "agent", Name: ""}, {Role: "agent", Name: "a/b"},
-		{Role: "agent", Name: "x", Ttl: durationpb.New(-time.Second)}, {Role: "agent", Name: "x", Ttl: durationpb.New(1000 * time.Hour)},
+		{Role: "server", Name: "x"},
+		{Role: "agent", Name: ""},
+		{Role: "agent", Name: "a/b"},
+		{Role: "agent", Name: "x", Ttl: durationpb.New(-time.Second)},
+		{Role: "agent", Name: "x", Ttl: durationpb.New(1000 * time.Hour)},
 	} {
 		if _, err := a.CreateToken(ctx, connect.NewRequest(req)); errs.KindOf(err) != errs.Invalid {
 			t.Errorf("%v: %v", req, err)
