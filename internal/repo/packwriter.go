@@ -22,6 +22,8 @@ type packWriter struct {
 	size    int64
 	entries []pack.Entry
 	err     error
+	// committed is for who has waited until the pack was closed.
+	committed bool
 }
 
 func newPackWriter(ctx context.Context, b storage.Backend, h pack.Header) (*packWriter, error) {
@@ -63,7 +65,9 @@ func (p *packWriter) commit(ctx context.Context) error {
 		p.out.Abort()
 		return p.err
 	}
-	return p.out.Commit(ctx)
+	p.err = p.out.Commit(ctx)
+	p.committed = p.err == nil
+	return p.err
 }
 
 func (p *packWriter) abort() { p.out.Abort() }

@@ -286,39 +286,6 @@ func (w *Writer) durable() error {
 	return w.usable()
 }
 
-// publish makes packs durable, then the segment that tells of them; w.mu is held.
-func (w *Writer) publish(ctx context.Context) error {
-	if err := w.durable(); err != nil {
-		return err
-	}
-	if len(w.rows) == 0 {
-		return nil
-	}
-	for _, p := range w.closed {
-		w.table[w.tableAt[packKey{w.opts.Attempt, p.class, p.number}]].Length = p.size
-	}
-	for {
-		w.segments++
-		name := segmentName(w.opts.Attempt, w.segments)
-		content := segment.Encode(segment.Header{
-			RepositoryID: w.r.cfg.ID, Attempt: w.opts.Attempt, Owner: w.opts.Owner, Number: w.segments,
-		}, w.table, w.rows)
-		err := w.r.b.Put(ctx, name, content)
-		if errs.KindOf(err) == errs.Exists {
-			continue // rebuilt meanwhile by a check under the next free number
-		}
-		if err != nil {
-			return err
-		}
-		w.stats.Segments++
-		if err := w.r.openSegment(ctx, name); err != nil {
-			return err
-		}
-		w.forget()
-		return nil
-	}
-}
-
 // Flush makes everything that was stored durable and known to others.
 func (w *Writer) Flush(ctx context.Context) error {
 	w.mu.Lock()
@@ -329,8 +296,9 @@ func (w *Writer) Flush(ctx context.Context) error {
 	return w.poison(w.publish(ctx))
 }
 
-// Abort ends the attempt without a point. What was not made durable is removed, the rest is
-// garbage for the sweep. It may be called after Commit, and more than once.
+// Abort ends the attempt without a point. Packs that are not durable are removed; what lies in
+// the others is made known, if it can be, so that the next attempt need not store it again.
+// It may be called after Commit, and more than once.
 func (w *Writer) Abort() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -348,6 +316,7 @@ func (w *Writer) end() {
 		delete(w.packs, class)
 	}
 	w.closing.Wait()
+	w.salvage()
 	for {
 		select {
 		case p := <-w.provers:

@@ -26,7 +26,8 @@ func NewCursor(f Fetcher, kind seal.Kind, tree Tree) *Cursor {
 func (c *Cursor) Close() { c.w.close() }
 
 // Next answers the next entry, io.EOF behind the last. The entry is valid until the next
-// call: Clone keeps it.
+// call: Clone keeps it. After an error the next call goes on behind the node that could not
+// be read.
 func (c *Cursor) Next(ctx context.Context) (*Entry, error) {
 	key, value, tv, err := c.w.take(ctx)
 	if err != nil {

@@ -96,6 +96,7 @@ func (w *walker) seek(ctx context.Context, key []byte) error {
 		if fr.node == nil || fr.h != h {
 			nd, err := w.load(ctx, h, l)
 			if err != nil {
+				w.lose(l)
 				return err
 			}
 			*fr = frame{node: nd, h: h}
@@ -121,7 +122,17 @@ func (w *walker) seek(ctx context.Context, key []byte) error {
 	}
 }
 
-// load fetches a node, a leaf together with its neighbours ahead.
+// lose forgets the nodes from level l down, one of which cannot be read: the next item is
+// then the first one behind them.
+func (w *walker) lose(l int) {
+	for i := range w.frames[:l+1] {
+		w.frames[i] = frame{node: &node{}}
+	}
+	w.left = 0
+}
+
+// load fetches a node, a leaf together with its neighbours ahead. When it fails, reading on
+// goes behind that node.
 func (w *walker) load(ctx context.Context, h seal.H, level int) (*node, error) {
 	if level != 0 || w.tree.Level == 0 {
 		return w.fetch(ctx, h, level)
@@ -143,7 +154,9 @@ func (w *walker) load(ctx context.Context, h seal.H, level int) (*node, error) {
 			w.ahead = min(max(1, 2*w.ahead), maxAhead)
 			w.batch = w.fetchBatch(ctx, up.node, up.h, up.pos)
 			if w.batch.err != nil {
-				return nil, w.batch.err
+				// One of them is to blame, and it may be another.
+				w.batch, w.ahead = batch{}, 0
+				return w.fetch(ctx, h, level)
 			}
 		}
 		w.fetchAhead(ctx, up)

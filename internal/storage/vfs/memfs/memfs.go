@@ -8,7 +8,6 @@ package memfs
 
 import (
 	"errors"
-	"io"
 	"io/fs"
 	"math/rand/v2"
 	"path"
@@ -355,55 +354,3 @@ func (f *FS) SyncDir(name string) error {
 
 // Free implements vfs.FS.
 func (f *FS) Free(string) (int64, error) { return 1 << 40, nil }
-
-type file struct {
-	fs   *FS
-	name string
-	n    *node
-}
-
-func (f *file) Write(b []byte) (int, error) {
-	f.fs.mu.Lock()
-	defer f.fs.mu.Unlock()
-	if err := f.fs.change(Write, f.name); err != nil {
-		half := len(b) / 2
-		f.n.content = append(f.n.content, b[:half]...)
-		return half, err
-	}
-	f.n.content = append(f.n.content, b...)
-	return len(b), nil
-}
-
-func (f *file) ReadAt(b []byte, off int64) (int, error) {
-	f.fs.mu.Lock()
-	defer f.fs.mu.Unlock()
-	if f.fs.dead {
-		return 0, fail("read", f.name, ErrDead)
-	}
-	if off >= int64(len(f.n.content)) {
-		return 0, io.EOF
-	}
-	n := copy(b, f.n.content[off:])
-	if n < len(b) {
-		return n, io.EOF
-	}
-	return n, nil
-}
-
-func (f *file) Sync() error {
-	f.fs.mu.Lock()
-	defer f.fs.mu.Unlock()
-	if err := f.fs.change(Sync, f.name); err != nil {
-		return err
-	}
-	f.n.synced = len(f.n.content)
-	return nil
-}
-
-func (f *file) Size() (int64, error) {
-	f.fs.mu.Lock()
-	defer f.fs.mu.Unlock()
-	return int64(len(f.n.content)), nil
-}
-
-func (f *file) Close() error { return nil }
