@@ -108,7 +108,7 @@ func (a *app) noun(use, short, long string) *cobra.Command {
 
 // usage is an error of the words on the command line.
 func usage(format string, args ...any) *errs.Error {
-	return errs.New(errs.Invalid, "usage", format, args...)
+	return errs.New(errs.Invalid, "command.usage", format, args...)
 }
 
 // exactly wants these arguments, by name.

@@ -1,0 +1,346 @@
+package errs_test
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "rewrite docs/errors.md")
+
+const page = "../../docs/errors.md"
+
+// areas says, for the first word of a code, what it is about and what to do.
+var areas = map[string]string{
+	"access":        "Who may call the server. Log in again with `keepward login`, or ask an administrator for a role that may.",
+	"agent":         "The agent of a computer: away, ended or stopping. Look whether it runs and reaches the server; the task is tried again by itself.",
+	"attempt":       "One try at a task. An attempt that was cut off can never commit; a new one follows by itself.",
+	"backup":        "A backup as a whole.",
+	"browse":        "Looking into restore points. Ask again; if it stays, look whether the transport service of the repository is online.",
+	"bundle":        "A bundle of small files in the repository is damaged. Run `keepward repository check NAME --read-data` to see what needs it.",
+	"ca":            "The certificate authority in the server's data directory. Put the directory back from its copy; a new authority means that every node joins again.",
+	"call":          "A call between server and node by somebody who may not make it.",
+	"catalog":       "The server's database. A schema that is newer wants a newer program; one that cannot be read wants its copy back.",
+	"certificate":   "Somebody's certificate was not taken. A computer or transport that was removed has to join again with a new token.",
+	"check":         "What a check of a repository found.",
+	"checkpoint":    "What an unfinished attempt left. Without it the next attempt begins anew; nothing is lost.",
+	"chunk":         "A chunk in the repository is missing or altered. Run `keepward repository check NAME --read-data`; it names the files that need it.",
+	"client":        "The client file of the command line (`--config`), or the server that it names.",
+	"command":       "The words of a command line. See its --help.",
+	"commit":        "A backup could not be completed, so there is no restore point of it. It is tried again.",
+	"config":        "The YAML documents of `keepward apply`. Nothing is applied while there is a fault.",
+	"configuration": "The configuration object of a repository. It is kept twice; `keepward repository check` says which copy is bad.",
+	"connection":    "The data connection between agent and data mover. It is made again by itself; a refusal names who was not let in.",
+	"datadir":       "The data directory of a role. Another process uses it, or it cannot be read or written.",
+	"diff":          "Comparing restore points.",
+	"dir":           "A directory that a backup could not read.",
+	"duration":      "A duration that cannot be read. Write 90s, 20m, 2h or 7d.",
+	"entry":         "An entry of a file index is damaged.",
+	"events":        "A session's log.",
+	"exclude":       "A pattern of what to leave out; see user/filters.md.",
+	"file":          "A file that a backup could not take as it was. The rest went on.",
+	"find":          "The pattern of `keepward point find`.",
+	"identity":      "The certificate and key in a node's data directory. Start it with its own directory, or join again with an empty one.",
+	"include":       "The paths that a job takes; see user/filters.md.",
+	"inode":         "An entry of a file index is missing.",
+	"internal":      "A defect of Keepward. The log has more; please report it.",
+	"job":           "The definition of a job.",
+	"join":          "Joining the server with a token. A token works once, for one role and name, for a limited time: make a new one with `keepward token create`.",
+	"join-token":    "Join tokens.",
+	"key":           "The key objects of a repository.",
+	"link":          "The link between a node and its server. It is made again by itself.",
+	"listen":        "The port that a role listens on. Choose another with --listen, or look who has it.",
+	"login":         "Logging in.",
+	"mover":         "A data mover process. What it did is settled before a new attempt begins.",
+	"name":          "Names of computers, jobs, repositories and the like: letters, digits, dots, dashes and underscores.",
+	"node":          "A node of a file index is damaged.",
+	"order":         "An order between server, transport and mover that is not taken. One of an older term comes from a server that was replaced.",
+	"owner":         "Who may write to a repository. It belongs to one server at a time.",
+	"pack":          "A pack in the repository is missing or damaged. Run `keepward repository check NAME --read-data`.",
+	"parent":        "The restore point that an incremental backup compares with. Without it everything is read.",
+	"path":          "A path that a restore point does not hold.",
+	"peer":          "The other end cannot be reached.",
+	"pem":           "A certificate or key file that is not PEM.",
+	"point":         "A restore point: not found, not to be read by this task, or damaged.",
+	"process":       "A process of this host.",
+	"record":        "A record in the repository is damaged, or is not this repository's.",
+	"recovery":      "The recovery key of a repository. Type it again, or use the file that `keepward repository recovery-key` wrote.",
+	"repository":    "A repository as a whole: its directory, its space, its configuration.",
+	"request":       "A data connection asked for what its task may not do.",
+	"restore":       "A restore, or one file of it.",
+	"role":          "The role of a node: agent or transport.",
+	"root":          "The root of a file index is damaged.",
+	"seal":          "A sealed object does not open: it was altered, or the key is another one.",
+	"secret":        "The server's own key file. Without it the keys in the catalog cannot be opened: put it back from its copy.",
+	"segment":       "An index segment is missing or damaged. `keepward repository rebuild-index NAME` makes it anew from the packs.",
+	"server":        "The backup server: not reached, starting, or not answering.",
+	"session":       "A session that is not there, or is over.",
+	"settings":      "Settings of the server.",
+	"socket":        "A unix socket of a data mover. Its path may be too long: choose a shorter --data-dir.",
+	"source":        "Reading files for a backup.",
+	"status":        "A change of status.",
+	"storage":       "What lies below a repository.",
+	"task":          "One task of a session.",
+	"term":          "The term of a server: a newer server has taken over.",
+	"tlv":           "An object of a repository is damaged: the fields within it do not fit.",
+	"token":         "A token that cannot be read.",
+	"transport":     "The transport service of a repository host. Look whether it runs and reaches the server.",
+	"tree":          "A file index is damaged.",
+	"user":          "Users of the server.",
+	"wire":          "The data connection's protocol.",
+	"xattr":         "Extended attributes and ACLs of a file.",
+}
+
+// meanings are the sentences of codes that have none in a call of errs.New: events about
+// single files, conditions, and codes that are put together elsewhere.
+var meanings = map[string]string{
+	"agent.clock-skew":          "the clock of the computer is not the server's; points carry the server's time",
+	"attempt.end-missing":       "the node no longer knows how the attempt ended; the repository decides",
+	"attempt.failed":            "an attempt failed; it is tried again where that can help",
+	"attempt.not-committed":     "the attempt ended without a restore point",
+	"attempt.unsettled":         "it is not known yet whether the attempt committed; no new one begins before",
+	"checkpoint.made":           "what was written so far is kept for the next attempt",
+	"chunk.damaged":             "a chunk is not what it must be",
+	"configuration.damaged":     "the configuration object is damaged",
+	"connection.again":          "the agent connected again after a lost connection",
+	"connection.made":           "agent and mover are connected; who dialled",
+	"command.usage":             "the command line cannot be understood",
+	"connection.protocol":       "the other end of a data connection does not keep to the protocol",
+	"dir.unreadable":            "a directory could not be listed; what is below it is missing from the point",
+	"events.dropped":            "a task had more events than are kept; the counters are complete",
+	"file.changed":              "a file changed while it was read; what was read is kept",
+	"file.damaged":              "a file of a restore point needs what is damaged in the repository",
+	"file.shrank":               "a file became shorter while it was read",
+	"file.unreadable":           "a file could not be read; it is missing from the point",
+	"include.missing":           "an include path does not exist on the computer; the others are taken",
+	"internal.move":             "a change of status that the tables do not have; a defect",
+	"job.attempts":              "the number of attempts is out of bounds",
+	"job.computers":             "the list of computers is wrong",
+	"job.exclude":               "an exclude pattern is wrong",
+	"job.failed":                "the last session of a job failed",
+	"job.include":               "the list of include paths is wrong",
+	"job.repository":            "the job names no repository",
+	"job.restart-interval":      "the restart interval is out of bounds",
+	"mover.lost":                "the data mover is gone",
+	"node.lost-task":            "the node does not run the task any longer",
+	"node.silent":               "the node missed its heartbeats",
+	"pack.name":                 "an object among the packs is none",
+	"pack.unreadable":           "a pack could not be read",
+	"parent.damaged":            "the parent point could not be used; everything was read",
+	"point.late":                "a point was completed before its attempt was cut off; it is kept",
+	"point.sealed":              "the body of a restore point does not open",
+	"recovery.key-wrong":        "the recovery key is not this repository's",
+	"repository.damaged":        "the last check found damage",
+	"repository.io":             "reading or writing below the repository failed",
+	"repository.lost":           "the directory holds no repository, or another one",
+	"repository.no-space":       "the file system under the repository is full",
+	"repository.object-missing": "an object of the repository is not there",
+	"repository.offline":        "the transport service of the repository does not reach it",
+	"repository.permission":     "the transport service may not read or write there",
+	"repository.recovery-key":   "the recovery key was never exported",
+	"repository.streams":        "the number of streams is out of bounds",
+	"repository.transport":      "the repository names no transport service",
+	"repository.writers":        "the number of writers is out of bounds",
+	"restore.device":            "a device node could not be made",
+	"restore.failed":            "a file could not be restored; the rest went on",
+	"restore.flags":             "file flags could not be set",
+	"restore.incomplete":        "not all of a directory could be read when it was backed up",
+	"restore.owner":             "owner or group could not be set",
+	"restore.partial":           "the point is of a backup that was ended early",
+	"restore.size":              "a file has another size than its entry says",
+	"restore.would":             "what a dry run would have done",
+	"restore.xattr":             "an extended attribute could not be set",
+	"segment.damaged":           "an index segment is damaged",
+	"segment.missing":           "an index segment is not there",
+	"segment.unreadable":        "an index segment could not be read",
+	"server.unreachable":        "no server answers at the address",
+	"xattr.failed":              "extended attributes could not be read",
+}
+
+// notCodes look like codes and are keys of the server's settings.
+var notCodes = map[string]bool{"server.id": true, "secret.check": true}
+
+// finding is what the source says of one code.
+type finding struct {
+	kinds map[string]bool
+	text  string
+}
+
+// TestEveryCodeHasItsPlaceInTheDocumentation holds docs/errors.md to the source: go test
+// ./internal/errs -run Documentation -update writes it anew. Texts may differ, codes not.
+func TestEveryCodeHasItsPlaceInTheDocumentation(t *testing.T) {
+	found := codes(t)
+	for code, f := range found {
+		if !shape.MatchString(code) {
+			t.Errorf("%q is no code: write area.what", code)
+		}
+		if f.text == "" && meanings[code] == "" {
+			t.Errorf("%s: this test has no meaning for it", code)
+		}
+		if area, _, _ := strings.Cut(code, "."); areas[area] == "" {
+			t.Errorf("%s: the area %s has no description in this test", code, area)
+		}
+	}
+	if *update {
+		if err := os.WriteFile(page, render(found), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	written := map[string]bool{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z.-]+)`").FindAllSubmatch(text, -1) {
+		written[string(m[1])] = true
+		if _, ok := found[string(m[1])]; !ok {
+			t.Errorf("docs/errors.md names %s, which is gone; run this test with -update", m[1])
+		}
+	}
+	for code := range found {
+		if !written[code] {
+			t.Errorf("docs/errors.md lacks %s; run this test with -update", code)
+		}
+	}
+}
+
+// shape is what a code looks like; the ends of file names are none.
+var (
+	shape    = regexp.MustCompile(`^[a-z-]+\.[a-z-]+$`)
+	fileName = regexp.MustCompile(`\.(pem|crt|key|pb|json|sock|log|yaml|db|lock|tmp)$`)
+)
+
+// codes reads all code of the product: the second argument of errs.New, and every other
+// literal that looks like a code of a known area, as events and conditions have them.
+func codes(t *testing.T) map[string]*finding {
+	t.Helper()
+	found := map[string]*finding{}
+	add := func(code string) *finding {
+		if found[code] == nil {
+			found[code] = &finding{kinds: map[string]bool{}}
+		}
+		return found[code]
+	}
+	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") || !product(path) {
+			return err
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+		if err != nil {
+			return err
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.BasicLit:
+				if s, ok := literal(n); ok && shape.MatchString(s) && !fileName.MatchString(s) && !notCodes[s] {
+					if area, _, _ := strings.Cut(s, "."); areas[area] != "" {
+						add(s)
+					}
+				}
+			case *ast.CallExpr:
+				if code, kind, text, ok := made(n); ok {
+					f := add(code)
+					f.kinds[kind] = true
+					if f.text == "" {
+						f.text = text
+					}
+				}
+			}
+			return true
+		})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(found) < 100 {
+		t.Fatalf("only %d codes found: the test looks at the wrong place", len(found))
+	}
+	return found
+}
+
+// product says whether a file is part of the binary.
+func product(path string) bool {
+	path = strings.TrimPrefix(filepath.ToSlash(path), "../../")
+	if strings.HasPrefix(path, "internal/treegen/") || strings.HasPrefix(path, "internal/treecmp/") {
+		return false // they are for tests
+	}
+	return strings.HasPrefix(path, "internal/") || strings.HasPrefix(path, "cmd/")
+}
+
+func literal(e ast.Expr) (string, bool) {
+	l, ok := e.(*ast.BasicLit)
+	if !ok || l.Kind != token.STRING {
+		return "", false
+	}
+	s, err := strconv.Unquote(l.Value)
+	return s, err == nil
+}
+
+// made reads errs.New(errs.Kind, "code", "text", …).
+func made(call *ast.CallExpr) (code, kind, text string, ok bool) {
+	f, isSel := call.Fun.(*ast.SelectorExpr)
+	if !isSel || f.Sel.Name != "New" || len(call.Args) < 3 {
+		return "", "", "", false
+	}
+	if p, isIdent := f.X.(*ast.Ident); !isIdent || p.Name != "errs" {
+		return "", "", "", false
+	}
+	code, ok = literal(call.Args[1])
+	if !ok || code == "" {
+		return "", "", "", false
+	}
+	if k, isKind := call.Args[0].(*ast.SelectorExpr); isKind {
+		kind = kindNames[k.Sel.Name]
+	} else {
+		kind = "of its cause"
+	}
+	text, _ = literal(call.Args[2])
+	return code, kind, text, true
+}
+
+var kindNames = map[string]string{
+	"NotFound": "not found", "Exists": "exists", "Busy": "busy", "Denied": "denied", "Unavailable": "unavailable", "Corrupt": "corrupt",
+	"Invalid": "invalid", "Cancelled": "cancelled", "NoSpace": "no space", "Internal": "internal",
+}
+
+var verb = regexp.MustCompile(`%[-+#0-9.]*[a-zA-Z]`)
+
+func render(found map[string]*finding) []byte {
+	var b bytes.Buffer
+	b.WriteString("# Errors, warnings and conditions by code\n\n" +
+		"Every error that leaves a part of Keepward has a kind (what a caller may do about it) and most have a stable code. Codes of\n" +
+		"single files are events in a session's log; some are conditions, which `keepward status` shows until they are gone. `…` stands for\n" +
+		"names and numbers. This page is printed from the source by a test in `internal/errs`; do not edit it by hand.\n")
+	last := ""
+	for _, code := range slices.Sorted(maps.Keys(found)) {
+		area, _, _ := strings.Cut(code, ".")
+		if area != last {
+			fmt.Fprintf(&b, "\n## %s\n\n%s\n\n| code | kind | says |\n|---|---|---|\n", area, areas[area])
+			last = area
+		}
+		kinds := slices.DeleteFunc(slices.Sorted(maps.Keys(found[code].kinds)), func(k string) bool { return k == "" })
+		if len(kinds) == 0 {
+			kinds = []string{"event or condition"}
+		}
+		text := found[code].text
+		if text == "" || text == "%s" {
+			text = meanings[code]
+		}
+		text = strings.ReplaceAll(verb.ReplaceAllString(text, "…"), "|", `\|`)
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", code, strings.Join(kinds, ", "), text)
+	}
+	return b.Bytes()
+}
