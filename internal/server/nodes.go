@@ -61,6 +61,31 @@ func newNodes(db *catalog.DB, log *slog.Logger) *nodes {
 	return &nodes{db: db, log: log, links: map[manager.Node]*nodeLink{}}
 }
 
+// turnAwayTime is how long a node that is refused has to ask why.
+const turnAwayTime = 5 * time.Second
+
+// turnAway ends a connection that gets no link. A node with a certificate of ours, such as
+// one that was revoked, is told why in answer to its first call.
+func turnAway(ctx context.Context, conn *tls.Conn, why error) {
+	defer func() { _ = conn.Close() }()
+	if errs.KindOf(why) != errs.Denied || len(conn.ConnectionState().PeerCertificates) == 0 {
+		return
+	}
+	writer := connect.NewErrorWriter()
+	link, err := wire.ServeLink(conn, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = writer.Write(w, r, wire.ToConnect(why)) // who does not listen need not know
+	}))
+	if err != nil {
+		return
+	}
+	select {
+	case <-link.Done():
+	case <-ctx.Done():
+	case <-time.After(turnAwayTime):
+	}
+	_ = link.Close()
+}
+
 type linkKey struct{}
 
 // linkOf is the link that a node's call came over.
@@ -83,7 +108,7 @@ func (n *nodes) serve(ctx context.Context, conn *tls.Conn) {
 	l, err := n.open(ctx, conn)
 	if err != nil {
 		n.log.Warn("link refused", "peer", address, "reason", err)
-		_ = conn.Close()
+		turnAway(ctx, conn, err)
 		return
 	}
 	n.log.Info("link up", "node", l.peer.String(), "peer", address)

@@ -97,7 +97,8 @@ func TestRemovedComputerIsOutAtOnce(t *testing.T) {
 	pending := s.joinToken(wire.RoleAgent, "web1")
 	must(s.computers().RemoveComputer(t.Context(), connect.NewRequest(&keepwardv1.RemoveComputerRequest{Name: "web1"})))(t)
 	n.gone()
-	s.refused(creds, "certificate.revoked")
+	s.refused(creds, "a removed computer")
+	s.toldWhy(creds, "certificate.revoked")
 	if _, err := s.enrol(pending, wire.RoleAgent, "web1"); errs.KindOf(err) != errs.Denied {
 		t.Errorf("a token made before: %v", err)
 	}
@@ -108,21 +109,34 @@ func TestRemovedComputerIsOutAtOnce(t *testing.T) {
 }
 
 // refused makes sure that credentials get no link, and that the log says why.
-func (s *testServer) refused(creds wire.Credentials, why string) {
+func (s *testServer) refused(creds wire.Credentials, what string) {
 	s.t.Helper()
 	before := strings.Count(s.log.String(), "refused")
 	n, err := s.connect(creds, http.NotFoundHandler())
 	if err == nil {
 		if err := n.heartbeat(time.Now()); err == nil {
-			s.t.Errorf("%s: a heartbeat was answered", why)
+			s.t.Errorf("%s: a heartbeat was answered", what)
 		}
-		n.gone()
+		_ = n.link.Close()
 	}
 	waitFor(s.t, func() bool {
 		return strings.Count(s.log.String(), "refused")+strings.Count(s.log.String(), "TLS handshake error") > before
 	})
 	if log := s.log.String(); !strings.Contains(log, "peer=127.0.0.1:") && !strings.Contains(log, "from 127.0.0.1:") {
-		s.t.Errorf("%s: the log does not tell who was refused:\n%s", why, log)
+		s.t.Errorf("%s: the log does not tell who was refused:\n%s", what, log)
+	}
+}
+
+// toldWhy makes sure that a node that is refused hears the reason, and what to do about it.
+func (s *testServer) toldWhy(creds wire.Credentials, code string) {
+	s.t.Helper()
+	n, err := s.connect(creds, http.NotFoundHandler())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer func() { _ = n.link.Close() }()
+	if err := n.heartbeat(time.Now()); errs.CodeOf(err) != code || errs.HintOf(err) == "" {
+		s.t.Errorf("the node was told %v (%s)", err, errs.HintOf(err))
 	}
 }
 
@@ -131,7 +145,8 @@ func TestJoiningAgainShutsOutTheOldCertificate(t *testing.T) {
 	n, old := s.join(wire.RoleAgent, "web1", http.NotFoundHandler())
 	s.join(wire.RoleAgent, "web1", http.NotFoundHandler())
 	n.gone()
-	s.refused(old, "certificate.revoked")
+	s.refused(old, "a replaced certificate")
+	s.toldWhy(old, "certificate.revoked")
 	if got := s.computer("web1").Status; got != statusOnline {
 		t.Errorf("the new one is %s", got)
 	}
@@ -161,7 +176,7 @@ func TestCertificatesThatAreNotOursGetNoLink(t *testing.T) {
 	s.refused(issue(other, wire.RoleAgent), "of another authority")
 	s.refused(issue(own, wire.RoleAgent), "not in the catalog")
 	s.refused(issue(own, wire.RoleServer), "of another role")
-	s.refused(wire.Credentials{Certificate: tls.Certificate{Certificate: [][]byte{s.ca.Raw}}, CA: s.ca}, "without a key")
+	s.refused(wire.Credentials{Certificate: tls.Certificate{Certificate: [][]byte{s.ca.Raw}}, CA: s.ca}, "without its key")
 }
 
 func TestNodesCannotCallTheAPIOverTheirLink(t *testing.T) {
