@@ -1,0 +1,88 @@
+package manager
+
+import (
+	"fmt"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"keepward/internal/catalog"
+	"keepward/internal/job"
+)
+
+// No two tasks that conflict may both be free to start, and something must always be.
+func TestBoardLetsNoConflictThroughAndNeverSticks(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		b := newBoard()
+		var live []*task
+		for i := range rapid.IntRange(1, 20).Draw(rt, "tasks") {
+			task := &task{
+				typ: rapid.SampledFrom([]job.Type{job.Backup, job.Backup, job.RebuildIndex, job.Verify}).Draw(rt, "type"),
+				job: rapid.SampledFrom([]string{"a", "b"}).Draw(rt, "job"),
+				row: catalog.Task{
+					ID: fmt.Sprint(i), Session: int64(i + 1), Computer: rapid.SampledFrom([]string{"c", "d"}).Draw(rt, "computer"),
+					Repository: rapid.SampledFrom([]string{"r", "s"}).Draw(rt, "repository"),
+				},
+			}
+			b.add(task)
+			live = append(live, task)
+		}
+		for len(live) > 0 {
+			var free []*task
+			for _, task := range live {
+				if b.conflict(task) == 0 {
+					free = append(free, task)
+				}
+			}
+			if len(free) == 0 {
+				rt.Fatalf("%d tasks live and none may start", len(live))
+			}
+			for i, a := range free {
+				for _, c := range free[i+1:] {
+					if conflicting(a, c) {
+						rt.Fatalf("%s and %s may both start", a.row.ID, c.row.ID)
+					}
+				}
+			}
+			gone := free[rapid.IntRange(0, len(free)-1).Draw(rt, "ends")]
+			b.remove(gone)
+			for i, task := range live {
+				if task == gone {
+					live = append(live[:i:i], live[i+1:]...)
+					break
+				}
+			}
+		}
+	})
+}
+
+func conflicting(a, b *task) bool {
+	sameRepository := a.row.Repository == b.row.Repository
+	switch {
+	case a.typ == job.Backup && b.typ == job.Backup:
+		return a.job == b.job && a.row.Computer == b.row.Computer
+	case a.typ == job.RebuildIndex:
+		return sameRepository && b.typ != job.Verify
+	case b.typ == job.RebuildIndex:
+		return sameRepository && a.typ != job.Verify
+	}
+	return false
+}
+
+func TestBoardNamesWhomAnEndMayFree(t *testing.T) {
+	b := newBoard()
+	backup := func(id int64) *task {
+		return &task{typ: job.Backup, job: "j", row: catalog.Task{ID: fmt.Sprint(id), Session: id, Computer: "c", Repository: "r"}}
+	}
+	first, second := backup(1), backup(2)
+	rebuild := &task{typ: job.RebuildIndex, row: catalog.Task{ID: "3", Session: 3, Repository: "r"}}
+	for _, t := range []*task{first, second, rebuild} {
+		b.add(t)
+	}
+	if got := fmt.Sprint(b.remove(first)); got != "[2 3]" {
+		t.Errorf("the end of the first frees %s, want [2 3]", got)
+	}
+	if got := b.conflict(rebuild); got != 2 {
+		t.Errorf("the rebuild waits for session %d, want 2", got)
+	}
+}

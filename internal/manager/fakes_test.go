@@ -1,0 +1,194 @@
+package manager
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"connectrpc.com/connect"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/errs"
+)
+
+// fakeAgent takes orders and does nothing by itself.
+type fakeAgent struct {
+	w        *world
+	name     string
+	online   bool
+	starts   int // boots
+	refuse   error
+	hang     bool // orders are not answered until their caller gives up
+	stops    []string
+	backups  map[string]*keepwardv1.StartBackupRequest
+	restores map[string]*keepwardv1.StartRestoreRequest
+}
+
+func (a *fakeAgent) boot() string { return a.name + string(rune('0'+a.starts)) }
+
+// restart forgets all, as a process that was killed does.
+func (a *fakeAgent) restart() {
+	a.w.mu.Lock()
+	defer a.w.mu.Unlock()
+	a.starts++
+	clear(a.backups)
+	clear(a.restores)
+}
+
+func (a *fakeAgent) forget(attempt string) { delete(a.backups, attempt); delete(a.restores, attempt) }
+
+func (a *fakeAgent) running() []string {
+	a.w.mu.Lock()
+	defer a.w.mu.Unlock()
+	var out []string
+	for id := range a.backups {
+		out = append(out, id)
+	}
+	for id := range a.restores {
+		out = append(out, id)
+	}
+	return out
+}
+
+// only is the one attempt that runs.
+func (a *fakeAgent) only(t *testing.T) string {
+	t.Helper()
+	list := a.running()
+	if len(list) != 1 {
+		t.Fatalf("agent %s runs %d attempts, want 1", a.name, len(list))
+	}
+	return list[0]
+}
+
+func (a *fakeAgent) reachable(ctx context.Context) error {
+	a.w.mu.Lock()
+	online, hang, refuse := a.online, a.hang, a.refuse
+	a.w.mu.Unlock()
+	if hang {
+		<-ctx.Done()
+	}
+	if !online || hang {
+		return errs.New(errs.Unavailable, "", "call agent %s: link lost", a.name)
+	}
+	return refuse
+}
+
+func (a *fakeAgent) StartBackup(ctx context.Context, req *connect.Request[keepwardv1.StartBackupRequest]) (*connect.Response[keepwardv1.StartBackupResponse], error) {
+	if err := a.reachable(ctx); err != nil {
+		return nil, err
+	}
+	a.w.mu.Lock()
+	defer a.w.mu.Unlock()
+	a.backups[req.Msg.GetOrder().GetAttempt()] = req.Msg
+	return connect.NewResponse(&keepwardv1.StartBackupResponse{}), nil
+}
+
+func (a *fakeAgent) StartRestore(ctx context.Context, req *connect.Request[keepwardv1.StartRestoreRequest]) (*connect.Response[keepwardv1.StartRestoreResponse], error) {
+	if err := a.reachable(ctx); err != nil {
+		return nil, err
+	}
+	a.w.mu.Lock()
+	defer a.w.mu.Unlock()
+	a.restores[req.Msg.GetOrder().GetAttempt()] = req.Msg
+	return connect.NewResponse(&keepwardv1.StartRestoreResponse{}), nil
+}
+
+func (a *fakeAgent) StopAttempt(ctx context.Context, req *connect.Request[keepwardv1.StopAttemptRequest]) (*connect.Response[keepwardv1.StopAttemptResponse], error) {
+	if err := a.reachable(ctx); err != nil {
+		return nil, err
+	}
+	a.w.mu.Lock()
+	defer a.w.mu.Unlock()
+	id := req.Msg.GetOrder().GetAttempt()
+	if a.backups[id] == nil && a.restores[id] == nil {
+		return nil, errs.New(errs.NotFound, "attempt.unknown", "stop attempt: unknown")
+	}
+	a.stops = append(a.stops, id)
+	return connect.NewResponse(&keepwardv1.StopAttemptResponse{}), nil
+}
+
+// fakeTransport has one repository of which only the names of attempts matter.
+type fakeTransport struct {
+	transportClient // what a test does not foresee is a nil call
+	w               *world
+	online          bool
+	refuse          error // of StartMover
+	fenceFails      error
+	checkpoint      bool
+	stops           []string
+	started         []*keepwardv1.StartMoverRequest
+	movers          map[string]*keepwardv1.StartMoverRequest
+	names           map[string]string // point or tombstone, by attempt
+	browse          func(*keepwardv1.BrowseMoverRequest) (*keepwardv1.BrowseMoverResponse, error)
+}
+
+func (t *fakeTransport) running() []string {
+	t.w.mu.Lock()
+	defer t.w.mu.Unlock()
+	var out []string
+	for id := range t.movers {
+		out = append(out, id)
+	}
+	return out
+}
+
+func (t *fakeTransport) reachable() error {
+	if !t.online {
+		return errs.New(errs.Unavailable, "", "call transport: link lost")
+	}
+	return nil
+}
+
+func (t *fakeTransport) StartMover(_ context.Context, req *connect.Request[keepwardv1.StartMoverRequest]) (*connect.Response[keepwardv1.StartMoverResponse], error) {
+	t.w.mu.Lock()
+	defer t.w.mu.Unlock()
+	if err := errors.Join(t.reachable(), t.refuse); err != nil {
+		return nil, err
+	}
+	t.movers[req.Msg.GetOrder().GetAttempt()] = req.Msg
+	t.started = append(t.started, req.Msg)
+	return connect.NewResponse(&keepwardv1.StartMoverResponse{Mover: &keepwardv1.MoverEndpoint{Address: "host1:7481", TaskKey: []byte("k")}}), nil
+}
+
+func (t *fakeTransport) StopMover(_ context.Context, req *connect.Request[keepwardv1.StopMoverRequest]) (*connect.Response[keepwardv1.StopMoverResponse], error) {
+	t.w.mu.Lock()
+	defer t.w.mu.Unlock()
+	if err := t.reachable(); err != nil {
+		return nil, err
+	}
+	id := req.Msg.GetOrder().GetAttempt()
+	if t.movers[id] == nil {
+		return nil, errs.New(errs.NotFound, "attempt.unknown", "stop mover: unknown")
+	}
+	t.stops = append(t.stops, id)
+	return connect.NewResponse(&keepwardv1.StopMoverResponse{}), nil
+}
+
+func (t *fakeTransport) FenceAttempt(_ context.Context, req *connect.Request[keepwardv1.FenceAttemptRequest]) (*connect.Response[keepwardv1.FenceAttemptResponse], error) {
+	t.w.mu.Lock()
+	defer t.w.mu.Unlock()
+	if err := errors.Join(t.reachable(), t.fenceFails); err != nil {
+		return nil, err
+	}
+	id := req.Msg.GetOrder().GetAttempt()
+	if t.names[id] == "" {
+		t.names[id] = "tombstone"
+	}
+	return connect.NewResponse(&keepwardv1.FenceAttemptResponse{Committed: t.names[id] == "point", Checkpoint: t.checkpoint}), nil
+}
+
+func (t *fakeTransport) BrowseMover(_ context.Context, req *connect.Request[keepwardv1.BrowseMoverRequest]) (*connect.Response[keepwardv1.BrowseMoverResponse], error) {
+	t.w.mu.Lock()
+	defer t.w.mu.Unlock()
+	if err := t.reachable(); err != nil {
+		return nil, err
+	}
+	if t.movers[req.Msg.GetAttempt()] == nil {
+		return nil, errs.New(errs.NotFound, codeMoverGone, "browse: no such mover")
+	}
+	res, err := t.browse(req.Msg)
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(res), nil
+}

@@ -1,0 +1,440 @@
+package manager
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"pgregory.net/rapid"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/broker"
+	"keepward/internal/catalog"
+	"keepward/internal/errs"
+	"keepward/internal/job"
+)
+
+// model drives the deciding part alone: two tasks of two computers, one stream between them,
+// a transport, and everything that can go wrong, in an order that rapid chooses. What nodes do
+// and what calls answer is simulated; nothing sleeps and nothing is written.
+type model struct {
+	t     *rapid.T
+	now   time.Time
+	set   Settings
+	tasks []*task
+	saved []savedTask // what the catalog would hold
+	b     *broker.Broker
+	seq   int
+
+	online map[Node]bool
+	boots  map[Node]int
+	has    map[Node]map[string]bool // attempts that a node runs
+	spool  map[Node]map[string]*keepwardv1.AttemptEnd
+	names  map[string]string // by attempt: point or tombstone
+	calls  []modelCall
+	opened map[string][]string // attempts by task
+}
+
+// savedTask is a task as the catalog would give it back.
+type savedTask struct {
+	row catalog.Task
+	att *catalog.Attempt
+}
+
+// modelCall is a call under way: its effect, when it is made, answers the event.
+type modelCall struct {
+	task string
+	make func(lost bool) any
+}
+
+func newModel(t *rapid.T) *model {
+	m := &model{
+		t: t, now: time.Unix(1_000_000, 0), set: Settings{}.withDefaults(),
+		online: map[Node]bool{}, boots: map[Node]int{}, has: map[Node]map[string]bool{},
+		spool: map[Node]map[string]*keepwardv1.AttemptEnd{}, names: map[string]string{}, opened: map[string][]string{},
+	}
+	m.saved = make([]savedTask, 2)
+	for i, typ := range []job.Type{job.Backup, rapid.SampledFrom([]job.Type{job.Backup, job.Restore}).Draw(t, "type")} {
+		task := &task{
+			row: catalog.Task{ID: fmt.Sprintf("t%d", i), Session: 1, Computer: fmt.Sprintf("c%d", i), Repository: theRepo, Status: job.Queued},
+			typ: typ, transport: theNode, limit: 4, interval: 10 * time.Minute,
+		}
+		m.tasks = append(m.tasks, task)
+		m.save(task)
+	}
+	m.startBroker()
+	for _, n := range m.nodes() {
+		m.online[n], m.has[n], m.spool[n] = true, map[string]bool{}, map[string]*keepwardv1.AttemptEnd{}
+	}
+	for _, task := range m.tasks {
+		m.tell(task.row.ID, evQueue{})
+	}
+	return m
+}
+
+func (m *model) nodes() []Node { return []Node{transportOf(theNode), agentOf("c0"), agentOf("c1")} }
+
+func (m *model) startBroker() {
+	m.b = broker.New(func() time.Time { return m.now }, leaseTerm)
+	m.b.SetResource(broker.Resource{ID: broker.ID{Kind: broker.Stream, Name: theRepo}, Capacity: 1})
+	m.b.SetResource(broker.Resource{ID: broker.ID{Kind: broker.Writer, Name: theRepo}, Capacity: 1})
+	for _, c := range []string{"c0", "c1"} {
+		m.b.SetResource(broker.Resource{ID: broker.ID{Kind: broker.Client, Name: c}, Capacity: 1})
+	}
+}
+
+func (m *model) byID(id string) *task {
+	for _, t := range m.tasks {
+		if t.row.ID == id {
+			return t
+		}
+	}
+	panic("no task " + id)
+}
+
+func (m *model) save(t *task) {
+	s := savedTask{row: t.row}
+	if t.att != nil {
+		a := t.att.row
+		a.MoverOrdered, a.AgentOrdered = t.att.mover.ordered, t.att.agent.ordered
+		s.att = &a
+	}
+	m.saved[slices.Index(m.tasks, t)] = s
+}
+
+// tell is one turn of one task, as session.turn does it.
+func (m *model) tell(id string, ev any) {
+	t := m.byID(id)
+	if t.row.Status.Final() && t.att.settled() {
+		return
+	}
+	x := &turn{now: m.now, set: &m.set}
+	t.handle(x, ev)
+	m.save(t)
+	for _, e := range x.events {
+		if e.GetCode() == "internal.move" {
+			m.t.Fatalf("task %s: %s", id, e.GetText())
+		}
+	}
+	if x.point != nil && m.names[x.point.GetId()] != "point" {
+		m.t.Fatalf("the catalog got point %s, under whose name stands %q", x.point.GetId(), m.names[x.point.GetId()])
+	}
+	for _, o := range x.orders {
+		m.carryOut(o)
+	}
+}
+
+func (m *model) carryOut(o order) {
+	id := o.task.row.ID
+	switch o.do {
+	case doRequest:
+		m.dispatch(m.b.Request(broker.Request{Task: id, Session: 1, Set: o.task.needs()}))
+		return
+	case doRelease:
+		m.dispatch(m.b.Release(id))
+		return
+	}
+	attempt := o.attempt.row.ID
+	mover, agent := o.attempt.mover.node, o.attempt.agent.node
+	// order is a call that makes a node do something; lost: it did, but its answer never came.
+	order := func(n Node, effect func(), answer func(f *keepwardv1.Failure) any) modelCall {
+		return modelCall{id, func(lost bool) any {
+			if !m.online[n] {
+				return answer(failure(errs.Unavailable, "", "", "offline"))
+			}
+			effect()
+			if lost {
+				return answer(failure(errs.Unavailable, "", "", "answer lost"))
+			}
+			return answer(nil)
+		}}
+	}
+	switch o.do {
+	case doStartMover:
+		m.calls = append(m.calls, order(mover, func() { m.has[mover][attempt] = true },
+			func(f *keepwardv1.Failure) any { return evOrdered{attempt: attempt, part: partMover, failure: f} }))
+	case doStartAgent:
+		m.calls = append(m.calls, order(agent, func() { m.has[agent][attempt] = true },
+			func(f *keepwardv1.Failure) any { return evOrdered{attempt: attempt, part: partAgent, failure: f} }))
+	case doStop:
+		n := o.attempt.side(o.part).node
+		var gone bool
+		m.calls = append(m.calls, order(n, func() { gone = !m.stopAt(n, attempt) },
+			func(*keepwardv1.Failure) any { return evStopped{attempt: attempt, part: o.part, gone: gone} }))
+	case doSettle:
+		typ := o.task.typ
+		n := o.task.arbiter().node
+		m.calls = append(m.calls, order(n, func() { m.stopAt(n, attempt); m.put(typ, attempt, "tombstone") },
+			func(f *keepwardv1.Failure) any {
+				return evSettled{attempt: attempt, committed: f == nil && m.names[attempt] == "point", failure: f}
+			}))
+	}
+}
+
+// stopAt makes a node end an attempt, and tells whether it had it.
+func (m *model) stopAt(n Node, attempt string) bool {
+	if !m.has[n][attempt] {
+		return m.spool[n][attempt] != nil
+	}
+	delete(m.has[n], attempt)
+	m.spool[n][attempt] = &keepwardv1.AttemptEnd{Outcome: outcomeAborted}
+	return true
+}
+
+func (m *model) put(typ job.Type, attempt, what string) bool {
+	if typ != job.Backup || m.names[attempt] != "" {
+		return false
+	}
+	m.names[attempt] = what
+	return true
+}
+
+func (m *model) dispatch(d broker.Decision) {
+	for _, g := range d.Granted {
+		t := m.byID(g.Task)
+		if !t.lacking {
+			m.b.Release(g.Task)
+			continue
+		}
+		for _, old := range m.opened[g.Task] {
+			if t.typ == job.Backup && m.names[old] == "" {
+				m.t.Fatalf("task %s opens an attempt while %s is not settled", g.Task, old)
+			}
+		}
+		m.seq++
+		a := fmt.Sprintf("a%d", m.seq)
+		m.opened[g.Task] = append(m.opened[g.Task], a)
+		m.tell(g.Task, evGranted{
+			attempt: a, agent: t.row.Computer, moverBoot: m.boot(transportOf(theNode)), agentBoot: m.boot(agentOf(t.row.Computer)),
+			moverAway: !m.online[transportOf(theNode)], agentAway: !m.online[agentOf(t.row.Computer)],
+		})
+	}
+	for _, delay := range d.Delayed {
+		m.tell(delay.Task, evDelayed{delay.Reason})
+	}
+}
+
+func (m *model) boot(n Node) string { return fmt.Sprint(n, m.boots[n]) }
+
+func (m *model) tellAll(ev any) {
+	for _, t := range m.tasks {
+		m.tell(t.row.ID, ev)
+	}
+}
+
+func (m *model) link(n Node, up bool) {
+	if m.online[n] == up {
+		return
+	}
+	m.online[n] = up
+	if up {
+		m.heartbeat(n)
+		m.tellAll(evOnline{n})
+	} else {
+		m.tellAll(evOffline{n})
+	}
+}
+
+func (m *model) heartbeat(n Node) {
+	for _, t := range m.tasks {
+		if t.att.settled() || t.row.Status.Final() {
+			continue
+		}
+		id := t.att.row.ID
+		if t.att.sideOf(n) != nil {
+			m.tell(t.row.ID, evHeartbeat{attempt: id, boot: m.boot(n), node: n, named: m.has[n][id] || m.spool[n][id] != nil})
+		}
+	}
+}
+
+// deliver brings a node's spooled ends to the server.
+func (m *model) deliver(n Node) {
+	for _, attempt := range slices.Sorted(maps.Keys(m.spool[n])) {
+		p := partMover
+		if n.Role == agentOf("").Role {
+			p = partAgent
+		}
+		for _, t := range m.tasks {
+			if slices.Contains(m.opened[t.row.ID], attempt) {
+				m.tell(t.row.ID, evEnd{attempt: attempt, part: p, end: proto.CloneOf(m.spool[n][attempt])})
+			}
+		}
+		delete(m.spool[n], attempt)
+	}
+}
+
+// work lets a node end one attempt it runs: a mover by committing, if it may.
+func (m *model) work(n Node, good bool) {
+	list := slices.Sorted(maps.Keys(m.has[n]))
+	if len(list) == 0 {
+		return
+	}
+	attempt := list[0]
+	delete(m.has[n], attempt)
+	end := &keepwardv1.AttemptEnd{Outcome: outcomeFailed, Failure: &keepwardv1.Failure{Kind: string(errs.Unavailable), Message: "lost"}}
+	if good {
+		end = done(nil)
+		if n.Role == transportOf("").Role {
+			end.Committed = m.put(m.typeOf(attempt), attempt, "point")
+			if m.typeOf(attempt) == job.Backup && !end.Committed {
+				end.Outcome = outcomeFailed
+			}
+		}
+	}
+	m.spool[n][attempt] = end
+}
+
+func (m *model) typeOf(attempt string) job.Type {
+	for _, t := range m.tasks {
+		if slices.Contains(m.opened[t.row.ID], attempt) {
+			return t.typ
+		}
+	}
+	return ""
+}
+
+// crash starts the server anew: what is in memory is lost, what is saved is taken up.
+func (m *model) crash() {
+	m.calls = nil
+	m.startBroker()
+	for i, s := range m.saved {
+		old := m.tasks[i]
+		t := &task{row: s.row, typ: old.typ, transport: old.transport, limit: old.limit, interval: old.interval}
+		if s.att != nil {
+			a := *s.att
+			t.att = &attempt{row: a}
+			t.att.mover = side{node: transportOf(a.Transport), ordered: a.MoverOrdered, boot: a.MoverBoot, end: a.MoverEnd}
+			t.att.agent = side{node: agentOf(a.Agent), ordered: a.AgentOrdered, boot: a.AgentBoot, end: a.AgentEnd}
+		}
+		m.tasks[i] = t
+		if c := t.row.Status.Class(); c == job.Active || c == job.Leaving {
+			t.holds = true
+			m.b.Adopt(t.grant())
+		}
+	}
+	for _, n := range m.nodes() {
+		m.online[n] = false
+	}
+	m.tellAll(evWake{})
+	for _, t := range m.tasks {
+		m.tell(t.row.ID, evQueue{})
+	}
+}
+
+// check holds after every step.
+func (m *model) check() {
+	held := map[string]bool{}
+	for _, g := range m.b.Snapshot().Grants {
+		held[g.Task] = true
+	}
+	for _, t := range m.tasks {
+		s := t.row.Status
+		wants := s.Class() == job.Active || s.Class() == job.Leaving
+		if held[t.row.ID] != t.holds || held[t.row.ID] && !wants || s.Class() == job.Active && !held[t.row.ID] {
+			m.t.Fatalf("task %s is %s; it holds resources: %v, as it believes: %v", t.row.ID, s, held[t.row.ID], t.holds)
+		}
+		if s.LeftResult() && t.typ == job.Backup && m.names[t.row.Point] != "point" {
+			m.t.Fatalf("task %s is %s, but under the name of its point stands %q", t.row.ID, s, m.names[t.row.Point])
+		}
+		if d := t.deadline(&m.set); !s.Final() && wants && d.IsZero() && !m.somebodyMoves(t) {
+			m.t.Fatalf("task %s is %s, and nothing will ever wake it", t.row.ID, s)
+		}
+	}
+}
+
+// somebodyMoves tells whether a node or a call will still bring an event for the task.
+func (m *model) somebodyMoves(t *task) bool {
+	for _, c := range m.calls {
+		if c.task == t.row.ID {
+			return true
+		}
+	}
+	return t.att != nil && !t.att.settled() // its nodes are online, and their heartbeats tell
+}
+
+// settleDown lets everything work as it should until every task is over.
+func (m *model) settleDown() {
+	for range 400 {
+		over := true
+		for _, t := range m.tasks {
+			over = over && t.row.Status.Final()
+		}
+		if over {
+			return
+		}
+		for _, n := range m.nodes() {
+			m.link(n, true)
+		}
+		for len(m.calls) > 0 {
+			m.call(0, false)
+		}
+		for _, n := range m.nodes() {
+			m.work(n, true)
+			m.deliver(n)
+			m.heartbeat(n)
+		}
+		m.now = m.now.Add(20 * time.Second)
+		m.tellAll(evTick{})
+		m.check()
+	}
+	for _, t := range m.tasks {
+		m.t.Errorf("task %s is still %s (%s)", t.row.ID, t.row.Status, t.row.Reason.GetText())
+	}
+}
+
+func (m *model) call(i int, lost bool) {
+	c := m.calls[i]
+	m.calls = slices.Delete(m.calls, i, i+1)
+	m.tell(c.task, c.make(lost))
+}
+
+func TestNoTaskIsLostAndNoneCompletedWithoutItsPoint(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		m := newModel(rt)
+		node := rapid.SampledFrom(m.nodes())
+		rt.Repeat(map[string]func(*rapid.T){
+			"": func(*rapid.T) { m.check() },
+			"answer": func(rt *rapid.T) {
+				if len(m.calls) == 0 {
+					rt.Skip()
+				}
+				m.call(rapid.IntRange(0, len(m.calls)-1).Draw(rt, "call"), rapid.Float64().Draw(rt, "lost") < 0.2)
+			},
+			"link": func(rt *rapid.T) {
+				n := node.Draw(rt, "node")
+				m.link(n, !m.online[n])
+			},
+			"heartbeat": func(rt *rapid.T) {
+				if n := node.Draw(rt, "node"); m.online[n] {
+					m.heartbeat(n)
+				}
+			},
+			"deliver": func(rt *rapid.T) {
+				if n := node.Draw(rt, "node"); m.online[n] {
+					m.deliver(n)
+				}
+			},
+			"work":     func(rt *rapid.T) { m.work(node.Draw(rt, "node"), true) },
+			"fail":     func(rt *rapid.T) { m.work(node.Draw(rt, "node"), false) },
+			"nodeDies": func(rt *rapid.T) { n := node.Draw(rt, "node"); clear(m.has[n]); m.boots[n]++; m.link(n, false) },
+			"serverDies": func(rt *rapid.T) {
+				if rapid.Float64().Draw(rt, "really") < 0.3 {
+					m.crash()
+				}
+			},
+			"kill": func(rt *rapid.T) {
+				if rapid.Float64().Draw(rt, "really") < 0.1 {
+					m.tell(rapid.SampledFrom(m.tasks).Draw(rt, "task").row.ID, evKill{"ann"})
+				}
+			},
+			"time": func(rt *rapid.T) {
+				m.now = m.now.Add(time.Duration(rapid.IntRange(1, 400).Draw(rt, "seconds")) * time.Second)
+				m.tellAll(evTick{})
+			},
+		})
+		m.settleDown()
+	})
+}
