@@ -223,7 +223,7 @@ func (c *DataClient) dispatch(h header, buf *buffer) error {
 		c.end(errBye)
 		return errBye
 	default:
-		return protocolError("frame of kind %d from a mover", h.kind)
+		return protocolError("%s from a mover", h.kind)
 	}
 	return nil
 }

@@ -169,7 +169,7 @@ func (f *frameConn) read(only ...kind) (header, *buffer, error) {
 		return h, nil, err
 	}
 	if len(only) > 0 && !slices.Contains(only, h.kind) {
-		return h, nil, protocolError("frame of kind %d comes too early", h.kind)
+		return h, nil, protocolError("%s comes too early", h.kind)
 	}
 	buf := newBuffer(h.length)
 	if _, err := io.ReadFull(f.in, buf.b); err != nil {

@@ -137,7 +137,7 @@ func (d *dataConn) dispatch(h header, buf *buffer) error {
 	case kindAbort:
 		d.s.end(errs.New(errs.Cancelled, "agent.aborted", "agent %s gave up: %s", d.s.cfg.Agent, buf.b))
 	default:
-		return protocolError("frame of kind %d from an agent", h.kind)
+		return protocolError("%s from an agent", h.kind)
 	}
 	return nil
 }

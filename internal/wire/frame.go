@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/binary"
+	"fmt"
 
 	"keepward/internal/errs"
 	"keepward/internal/repo/point"
@@ -49,25 +50,36 @@ const (
 	maxText     = 64 << 10
 )
 
-// limits are the longest payloads per kind; a kind without a row is unknown.
-var limits = map[kind]int{
-	kindHello:      helloSize,
-	kindWelcome:    welcomeSize,
-	kindHave:       MaxHave * idSize,
-	kindPut:        seal.MaxRecord,
-	kindTaken:      16,
-	kindGet:        maxGet * idSize,
-	kindRecord:     recordPrefix + seal.MaxRecord,
-	kindPoint:      32,
-	kindCheckpoint: point.MaxSize,
-	kindCommit:     point.MaxSize,
-	kindAnswer:     point.MaxSize,
-	kindFailure:    maxText,
-	kindCredit:     8,
-	kindPing:       0,
-	kindPong:       0,
-	kindAbort:      maxText,
-	kindBye:        0,
+// frames are the names of the kinds and their longest payloads; a kind without a row is
+// unknown. docs/formats/wire.md has the same table, and a test compares the two.
+var frames = map[kind]struct {
+	name  string
+	limit int
+}{
+	kindHello:      {"hello", helloSize},
+	kindWelcome:    {"welcome", welcomeSize},
+	kindHave:       {"have", MaxHave * idSize},
+	kindPut:        {"put", seal.MaxRecord},
+	kindTaken:      {"taken", 16},
+	kindGet:        {"get", maxGet * idSize},
+	kindRecord:     {"record", recordPrefix + seal.MaxRecord},
+	kindPoint:      {"point", 32},
+	kindCheckpoint: {"checkpoint", point.MaxSize},
+	kindCommit:     {"commit", point.MaxSize},
+	kindAnswer:     {"answer", point.MaxSize},
+	kindFailure:    {"failure", maxText},
+	kindCredit:     {"credit", 8},
+	kindPing:       {"ping", 0},
+	kindPong:       {"pong", 0},
+	kindAbort:      {"abort", maxText},
+	kindBye:        {"bye", 0},
+}
+
+func (k kind) String() string {
+	if f, known := frames[k]; known {
+		return f.name
+	}
+	return fmt.Sprintf("frame %d", uint8(k))
 }
 
 // header is what stands before every payload, little-endian:
@@ -93,15 +105,15 @@ func (h header) put(b []byte) {
 // that this version does not know change the meaning of a frame, so they are refused.
 func parseHeader(b []byte) (header, error) {
 	h := header{kind: kind(b[0]), request: binary.LittleEndian.Uint64(b[8:])}
-	limit, known := limits[h.kind]
+	frame, known := frames[h.kind]
 	length := binary.LittleEndian.Uint32(b[4:])
 	switch {
 	case !known:
 		return h, protocolError("frame of unknown kind %d", b[0])
 	case b[1] != 0 || b[2] != 0 || b[3] != 0:
-		return h, protocolError("frame of kind %d with unknown flags or channel", b[0])
-	case uint64(length) > uint64(limit):
-		return h, protocolError("frame of kind %d with %d bytes, %d are allowed", b[0], length, limit)
+		return h, protocolError("%s with unknown flags or channel", h.kind)
+	case uint64(length) > uint64(frame.limit):
+		return h, protocolError("%s of %d bytes, %d are allowed", h.kind, length, frame.limit)
 	}
 	h.length = int(length)
 	return h, nil

@@ -15,9 +15,9 @@ import (
 )
 
 func FuzzHeader(f *testing.F) {
-	for k, limit := range limits {
+	for k, frame := range frames {
 		var b [headerSize]byte
-		header{kind: k, length: limit, request: 7}.put(b[:])
+		header{kind: k, length: frame.limit, request: 7}.put(b[:])
 		f.Add(b[:])
 	}
 	f.Add(bytes.Repeat([]byte{255}, headerSize))
@@ -34,7 +34,7 @@ func FuzzHeader(f *testing.F) {
 		if !bytes.Equal(again[:], b[:headerSize]) {
 			t.Errorf("%x was read as %x", b[:headerSize], again)
 		}
-		if h.length < 0 || h.length > limits[h.kind] {
+		if h.length < 0 || h.length > frames[h.kind].limit {
 			t.Errorf("length %d of kind %d", h.length, h.kind)
 		}
 	})

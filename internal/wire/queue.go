@@ -51,13 +51,6 @@ func (q *queue[T]) pop() (item T, ok bool) {
 	return item, true
 }
 
-// empty tells whether nothing waits.
-func (q *queue[T]) empty() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.head == len(q.items)
-}
-
 // close wakes all that wait; what is still in the queue is given up.
 func (q *queue[T]) close() {
 	q.mu.Lock()
