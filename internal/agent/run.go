@@ -50,7 +50,6 @@ type agent struct {
 	log     *slog.Logger
 	node    term
 	reports reporter
-	creds   wire.Credentials
 	ctx     context.Context // of Run: attempts end with it
 
 	work sync.WaitGroup

@@ -107,6 +107,14 @@ func (s *site) tree(res Result) map[string]*fileindex.Entry {
 	return s.entries(seal.KindNode, res.Root.Paths)
 }
 
+// own is tree without the directories above the site's.
+func (s *site) own(res Result) map[string]*fileindex.Entry {
+	s.t.Helper()
+	tree := s.tree(res)
+	maps.DeleteFunc(tree, func(name string, _ *fileindex.Entry) bool { return strings.HasPrefix(name, "/") })
+	return tree
+}
+
 func (s *site) entries(kind seal.Kind, t fileindex.Tree) map[string]*fileindex.Entry {
 	s.t.Helper()
 	f := &fetcher{store: s.store, keys: s.store.keys}

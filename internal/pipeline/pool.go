@@ -56,7 +56,7 @@ type pool struct {
 }
 
 func newPool(store Store, count *Counters, workers int) *pool {
-	p := &pool{store: store, count: count, limit: 2 * workers, free: budget}
+	p := &pool{store: store, count: count, limit: 2 * workers, free: budget, buffers: buffers{limit: budget}}
 	p.changed.L = &p.mu
 	return p
 }

@@ -126,6 +126,7 @@ func (r *run) do(ctx context.Context) (Result, error) {
 	if werr := workers.Wait(); err == nil {
 		err = werr
 	}
+	r.pool.buffers.close()
 	return result, r.cause(err)
 }
 

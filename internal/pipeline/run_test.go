@@ -28,8 +28,8 @@ func fillTree(s *site) {
 	s.write("empty", nil)
 	s.write("zeros", make([]byte, 5000))
 	s.write("large-zeros", make([]byte, 3<<20))
-	s.write("just-small", noise(1, smallFile-1))
-	s.write("just-large", noise(2, smallFile))
+	s.write("just-small", noise(1, seal.SmallFile-1))
+	s.write("just-large", noise(2, seal.SmallFile))
 	s.write("large", noise(3, 9<<20))
 	s.write("huge", noise(4, 21<<20+12345))
 	mixed := noise(5, 4<<20)
@@ -64,18 +64,19 @@ func TestUnchangedFilesAreNotOpened(t *testing.T) {
 	s.age()
 	fillTree(s)
 	first, b := s.backup("")
-	puts := s.store.puts
 	s.opts.Hooks.Opened = func(path []byte) { t.Errorf("%s was opened", path) }
 	_, c := s.backup(first)
-	if !cmp.Equal(c.Root, b.Root) {
-		t.Errorf("root changed: %+v, %+v", b.Root, c.Root)
-	}
-	if s.store.puts != puts {
-		t.Errorf("%d chunks were sent for nothing", s.store.puts-puts)
+	if d := cmp.Diff(s.own(b), s.own(c)); d != "" {
+		t.Errorf("entries (-first +second):\n%s", d)
 	}
 	s.same(c)
-	if got := s.count.Proto(); got.GetReadFiles() != 0 || got.GetReusedFiles() != got.GetDoneFiles() || got.GetDoneFiles() != b.Body.Files {
+	// The directories above the site are not its own; they may change meanwhile.
+	got := s.count.Proto()
+	if got.GetReadFiles() != 0 || got.GetReadBytes() != 0 || got.GetReusedFiles()+got.GetChangedFiles() != b.Body.Files || got.GetChangedFiles() > 2 {
 		t.Errorf("counters: %v of %d", got, b.Body.Files)
+	}
+	if got.GetSentBytes() > 20<<10 {
+		t.Errorf("%d bytes were sent for nothing", got.GetSentBytes())
 	}
 }
 

@@ -13,13 +13,6 @@ import (
 )
 
 const (
-	// smallFile is the size below which files share bundles.
-	smallFile = 256 << 10
-	// A bundle closes behind a name whose hash is 0 modulo bundleOdds once it holds
-	// bundleMin, and before it would pass bundleMax; so insertions move few borders.
-	bundleMin  = 256 << 10
-	bundleMax  = 1 << 20
-	bundleOdds = 8
 	// unitItems bounds the entries of a unit, so that tiny files are spread over workers too.
 	unitItems = 4096
 )
@@ -126,14 +119,14 @@ func (s *sequencer) reuse(e, old *fileindex.Entry) {
 func (s *sequencer) schedule(e *fileindex.Entry, st *source.Stat, dir *source.Dir) error {
 	s.group.pending.Add(1)
 	it := work{g: s.group, e: e, dir: dir}
-	if e.Type == fileindex.File && st.Size >= smallFile {
+	if e.Type == fileindex.File && st.Size >= seal.SmallFile {
 		return s.pool.submit(&unit{items: []work{it}, large: true, need: int(min(st.Size, maxBuffer))})
 	}
 	size := 0
 	if e.Type == fileindex.File {
 		size = int(st.Size)
 	}
-	if s.unit != nil && s.unit.bytes+size > bundleMax {
+	if s.unit != nil && s.unit.bytes+size > seal.BundleMax {
 		if err := s.closeUnit(); err != nil {
 			return err
 		}
@@ -147,7 +140,7 @@ func (s *sequencer) schedule(e *fileindex.Entry, st *source.Stat, dir *source.Di
 	if e.Type == fileindex.File {
 		u.files++
 	}
-	if len(u.items) >= unitItems || u.bytes >= bundleMin && s.hasher.Border(it.name())%bundleOdds == 0 {
+	if len(u.items) >= unitItems || u.bytes >= seal.BundleMin && s.hasher.Border(it.name())%seal.BundleOdds == 0 {
 		return s.closeUnit()
 	}
 	return nil

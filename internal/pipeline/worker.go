@@ -143,7 +143,7 @@ func (w *worker) small(ctx context.Context, it *work, buf []byte, now time.Time)
 	b := &w.bundle
 	size := int(before.Size)
 	// It may have grown since the walk. One byte more than it has shows whether it grows now.
-	if before.Size >= smallFile || b.end+size+1 > len(buf) {
+	if before.Size >= seal.SmallFile || b.end+size+1 > len(buf) {
 		w.large(ctx, it, f, &before)
 		return
 	}

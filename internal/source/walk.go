@@ -92,8 +92,10 @@ func (w *Walker) plan() error {
 			continue
 		}
 		if real != path {
-			w.report(Problem{Level: Info, Code: "include.resolved", Path: toPath(path),
-				Err: errs.New(errs.Invalid, "include.resolved", "a directory above it is a symlink: %s is taken", real)})
+			w.report(Problem{
+				Level: Info, Code: "include.resolved", Path: toPath(path),
+				Err: errs.New(errs.Invalid, "include.resolved", "a directory above it is a symlink: %s is taken", real),
+			})
 		}
 		w.top.add(toPath(real))
 		found++

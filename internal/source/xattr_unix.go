@@ -39,12 +39,8 @@ func (d *Dir) Xattrs(name []byte) ([]fileindex.Xattr, error) {
 	)
 }
 
-// xattrNames is large enough for the names of nearly every file.
-const xattrNames = 512
-
 func readXattrs(list func([]byte) (int, error), get func(string, []byte) (int, error)) ([]fileindex.Xattr, error) {
-	var small [xattrNames]byte
-	names, err := growing(small[:], list)
+	names, err := growing(list)
 	if noXattrs(err) || err == nil && len(names) == 0 {
 		return nil, nil
 	}
@@ -56,7 +52,7 @@ func readXattrs(list func([]byte) (int, error), get func(string, []byte) (int, e
 		if len(n) == 0 {
 			continue
 		}
-		value, err := growing(nil, func(b []byte) (int, error) { return get(string(n), b) })
+		value, err := growing(func(b []byte) (int, error) { return get(string(n), b) })
 		if errors.Is(err, errNoAttr) {
 			continue // removed since it was listed
 		}
@@ -69,25 +65,18 @@ func readXattrs(list func([]byte) (int, error), get func(string, []byte) (int, e
 	return xs, nil
 }
 
-// growing calls read with buf, or with a larger one until the answer fits.
-func growing(buf []byte, read func([]byte) (int, error)) ([]byte, error) {
+// growing asks how much there is to read, which is mostly nothing, and reads it; again when
+// it has become more meanwhile.
+func growing(read func([]byte) (int, error)) ([]byte, error) {
 	for {
-		if len(buf) == 0 {
-			n, err := read(nil)
-			if err != nil || n == 0 {
-				return nil, err
-			}
-			buf = make([]byte, n)
-		}
-		n, err := read(buf)
-		if errors.Is(err, unix.ERANGE) {
-			buf = nil
-			continue
-		}
-		if err != nil {
+		n, err := read(nil)
+		if err != nil || n == 0 {
 			return nil, err
 		}
-		return buf[:n], nil
+		buf := make([]byte, n)
+		if n, err = read(buf); !errors.Is(err, unix.ERANGE) {
+			return buf[:max(n, 0)], err
+		}
 	}
 }
 
