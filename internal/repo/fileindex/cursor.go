@@ -73,7 +73,7 @@ func (c *Cursor) Lookup(ctx context.Context, key []byte) (*Entry, error) {
 		return nil, err
 	}
 	if k == nil || !bytes.Equal(k, key) {
-		return nil, errs.New(errs.NotFound, "path.not-found", "%s is not in the restore point", KeyPath(key))
+		return nil, errs.New(errs.NotFound, "path.not-found", "/%s is not in the restore point", KeyPath(key))
 	}
 	return c.Next(ctx)
 }
