@@ -11,6 +11,7 @@ import (
 
 	"keepward/internal/errs"
 	"keepward/internal/repo/fileindex"
+	"keepward/internal/repo/seal"
 )
 
 // noise is content that neither compresses nor repeats.

@@ -6,17 +6,9 @@ import (
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/repo/chunk"
+	"keepward/internal/repo/fileindex"
 	"keepward/internal/repo/repoconf"
 	"keepward/internal/repo/seal"
-)
-
-// How nodes and bundles of a new repository are cut; see docs/formats/repository.md. These
-// are the values that internal/repo/fileindex and internal/pipeline write with.
-const (
-	nodeOdds   = 256
-	nodeCap    = 192 << 10
-	bundleOdds = 8
-	bundleCap  = 1 << 20
 )
 
 // material is what a new repository begins with.
@@ -40,7 +32,7 @@ func newMaterial(now time.Time) (*material, error) {
 	m.keys = []*keepwardv1.KeyObject{{Name: key.Name, Content: key.Content}}
 	m.configuration = repoconf.Config{
 		ID: m.id, Created: m.created, Domain: m.master.Domain, Check: m.master.Check(m.id),
-		NodeOdds: nodeOdds, NodeCap: nodeCap, BundleOdds: bundleOdds, BundleCap: bundleCap,
+		NodeOdds: fileindex.BorderOdds, NodeCap: fileindex.NodeCap, BundleOdds: seal.BundleOdds, BundleCap: seal.BundleMax,
 		ChunkMin: chunk.Min, ChunkNormal: chunk.Normal, ChunkMax: chunk.Max,
 	}.Encode()
 	return m, nil

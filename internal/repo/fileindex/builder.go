@@ -24,12 +24,12 @@ type Saver interface {
 	Save(ctx context.Context, c Chunk) error
 }
 
-// A node closes behind a key whose keyed hash is 0 modulo borderOdds, so that its borders do
-// not depend on its neighbours, and before it would pass nodeCap. Both are format: another
+// A node closes behind a key whose keyed hash is 0 modulo BorderOdds, so that its borders do
+// not depend on its neighbours, and before it would pass NodeCap. Both are format: another
 // value is still readable, but shares no nodes.
 const (
-	borderOdds = 256
-	nodeCap    = 192 << 10
+	BorderOdds = 256
+	NodeCap    = 192 << 10
 )
 
 // Builder makes one tree out of entries that come in ascending order of their keys.
@@ -126,7 +126,7 @@ func (l *level) open(key []byte) {
 
 func (b *Builder) closeIfFull(ctx context.Context, n, more int) error {
 	l := b.levels[n]
-	if l.count > 0 && len(l.items)+32*len(l.table.hs)+more > nodeCap {
+	if l.count > 0 && len(l.items)+32*len(l.table.hs)+more > NodeCap {
 		return b.close(ctx, n)
 	}
 	return nil
@@ -134,7 +134,7 @@ func (b *Builder) closeIfFull(ctx context.Context, n, more int) error {
 
 func (b *Builder) closeAtBorder(ctx context.Context, n int, key []byte) error {
 	b.border = append(append(b.border[:0], byte(n)), key...)
-	if b.hasher.Border(b.border)%borderOdds != 0 {
+	if b.hasher.Border(b.border)%BorderOdds != 0 {
 		return nil
 	}
 	return b.close(ctx, n)

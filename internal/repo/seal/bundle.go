@@ -27,6 +27,16 @@ const (
 	MaxMembers = 1 << 16
 )
 
+// Files below SmallFile share bundles. A bundle closes behind a name whose border hash is 0
+// modulo BundleOdds once it holds BundleMin bytes, and before it would pass BundleMax; so
+// insertions move few borders. Another writer may choose differently, but shares less.
+const (
+	SmallFile  = 256 << 10
+	BundleMin  = 256 << 10
+	BundleMax  = 1 << 20
+	BundleOdds = 8
+)
+
 // ParseBundle reads a bundle's content; it does not check the members' hashes.
 func ParseBundle(content []byte) (Bundle, error) {
 	if len(content) < bundleFixed {
