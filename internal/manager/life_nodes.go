@@ -75,20 +75,20 @@ func (t *task) onHeartbeat(x *turn, e evHeartbeat) {
 		t.heard(x, s, e.boot)
 		return
 	}
-	if !s.ordered || s.gone {
+	if s.asked || s.gone || !s.ordered && t.att.verify.IsZero() {
 		return
 	}
 	s.misses++
 	restarted := e.boot != s.boot && e.boot != "" && s.boot != ""
-	if !restarted && s.misses < forgetAfter {
+	if !restarted && s.ordered && s.misses < forgetAfter {
 		return
 	}
-	s.gone, s.away = true, s.away || restarted
+	s.gone, s.away = true, s.away || restarted || !s.ordered
 	switch {
 	case active(t.row.Status) && t.committed():
 		t.judge(x)
 	case active(t.row.Status):
-		t.fail(x, failure(errs.Unavailable, codeNodeLostTask, t.partOf(s), s.node.String()+" no longer has the task: it was started anew, or the task's process is gone"))
+		t.fail(x, failure(errs.Unavailable, codeNodeLostTask, t.partOf(s), s.node.String()+" does not have the task (any more): it was started anew, or the task's process is gone, or the order never came"))
 	case leaving(t.row.Status):
 		t.leave(x)
 	}
@@ -104,6 +104,9 @@ func (t *task) partOf(s *side) part {
 // heard notes that a node has the attempt. A transport that was started anew may have it too.
 func (t *task) heard(x *turn, s *side, boot string) {
 	s.heard, s.misses, s.offline = true, 0, time.Time{}
+	if !s.ordered && !s.asked {
+		s.ordered, x.dirty = true, true
+	}
 	if s.boot != boot {
 		s.boot, s.away, x.dirty = boot, true, true
 		t.att.row.MoverBoot, t.att.row.AgentBoot = t.att.mover.boot, t.att.agent.boot
@@ -144,15 +147,9 @@ func (t *task) leaveWhenBack() {
 	}
 }
 
+// wakeRunning waits for the nodes of a task that was running. An order that was on its way
+// when the server ended was taken or not: the node's heartbeat, or its end, tells.
 func (t *task) wakeRunning(x *turn) {
-	for _, s := range t.att.sides() {
-		if s.takesPart() && !s.ordered {
-			// The order may or may not have been taken: this attempt is not worth finding out.
-			s.away = true
-			t.fail(x, failure(errs.Unavailable, codeHeartbeatLost, partServer, "the server was started anew while the task was being started"))
-			return
-		}
-	}
 	if t.row.Status == job.Running {
 		t.move(x, job.RunningUnverified, job.Because(job.HeartbeatLost, t.lostHost()), "the server was started anew", bySelf)
 	}

@@ -71,7 +71,7 @@ func (t *task) onEnd(x *turn, e evEnd) {
 		return
 	}
 	s := t.att.side(e.part)
-	s.end = e.end
+	s.end, s.ordered = e.end, true
 	s.away = s.away || leftCodes[e.end.GetFailure().GetCode()]
 	if e.part == partMover {
 		t.att.row.MoverEnd = e.end

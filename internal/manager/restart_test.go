@@ -1,6 +1,8 @@
 package manager
 
 import (
+	"context"
+	"database/sql"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -113,6 +115,27 @@ func TestRestartWhileTheOrderWasOnItsWay(t *testing.T) {
 		if w.transports[theNode].names[attempt] != "tombstone" {
 			t.Error("the doubtful attempt was not cut off")
 		}
+		w.finish("web1")
+		w.expect(id, job.Completed, "")
+	})
+}
+
+func TestOrderWhoseAnswerWasLostWithTheServerIsAdopted(t *testing.T) {
+	site(t, func(t *testing.T, w *world) {
+		w.connect()
+		id := w.run()
+		attempt := w.agents["web1"].only(t)
+		w.write(func(ctx context.Context, tx *sql.Tx) error { // the server was killed before it wrote that the order was taken
+			_, err := tx.ExecContext(ctx, `UPDATE attempts SET agent_ordered = 0`)
+			return err
+		})
+		w.reopen()
+		w.connect()
+		w.expect(id, job.Running, "")
+		if got := w.agents["web1"].only(t); got != attempt {
+			t.Errorf("the attempt is now %s, was %s", got, attempt)
+		}
+		w.reopen()
 		w.finish("web1")
 		w.expect(id, job.Completed, "")
 	})
