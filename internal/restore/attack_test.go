@@ -223,6 +223,63 @@ func TestDamagedChunkCostsOnlyTheFilesThatNeedIt(t *testing.T) {
 	}
 }
 
+// top is the topmost node of a point's path tree.
+func (s *store) top(t *testing.T, name string) seal.ID {
+	t.Helper()
+	p, err := point.Parse(s.points[name])
+	must(t, err)
+	body, err := point.OpenBody(s.keys.ComputerKey, &p)
+	must(t, err)
+	n, err := newNodes(s, s.keys)
+	must(t, err)
+	defer n.close()
+	root, err := fileindex.FetchRoot(t.Context(), n, body.Root)
+	must(t, err)
+	return root.Paths.H.ID()
+}
+
+func TestDamagedFileIndexCostsOnlyThatPartOfIt(t *testing.T) {
+	files := map[string]string{}
+	for i := range 1200 {
+		files[fmt.Sprintf("d%02d/f%04d", i/100, i)] = fmt.Sprint(i)
+	}
+	src := tree(t, files)
+	s := newStore()
+	name := s.backup(t, src)
+	leaf := 0
+	for id, rec := range s.records {
+		r, err := seal.ParseRecord(rec)
+		must(t, err)
+		if r.Kind != seal.KindNode {
+			continue
+		}
+		leaf++
+		delete(s.records, id)
+		var l log
+		to := tree(t, map[string]string{"d05/extra": "x"})
+		o := s.options(name, src, to, &l)
+		o.DeleteExtra = true
+		res, err := Run(t.Context(), o)
+		s.records[id] = rec
+		switch {
+		case s.top(t, name) == id && res.Counters.NewFiles == 0:
+			// Nothing is readable below the topmost node, and that is said.
+			if res.Counters.Errors == 0 && err == nil {
+				t.Error("the topmost node is lost and nothing was said")
+			}
+		case err != nil:
+			t.Errorf("node %d: %v", leaf, err)
+		case len(l.paths("restore.index-damaged")) != 1:
+			t.Errorf("node %d: %v", leaf, l.codes())
+		case res.Counters.NewFiles < 300:
+			t.Errorf("node %d of a tree of 1200: only %d files came back", leaf, res.Counters.NewFiles)
+		}
+	}
+	if leaf < 4 {
+		t.Errorf("the tree has %d nodes: it proves nothing", leaf)
+	}
+}
+
 func TestStoreThatGoesAwayEndsTheRestore(t *testing.T) {
 	files := map[string]string{"large": large("a")}
 	for i := range 12 {

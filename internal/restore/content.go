@@ -19,6 +19,9 @@ import (
 // content hands an item to the window: as one job if its content lies in one chunk, else in
 // pieces. The item holds its directory.
 func (p *planner) content(ctx context.Context, it *item, e *fileindex.Entry) error {
+	if len(e.Streams) > 0 {
+		p.r.report.lose("restore.stream", "named streams", it.path(), errNoStreams)
+	}
 	switch {
 	case it.typ != fileindex.File, it.act == metadata,
 		it.size == 0 && len(e.Extents) == 0 && e.Map.Empty():
@@ -152,7 +155,10 @@ func (p *planner) sameContent(ctx context.Context, it *item, e *fileindex.Entry)
 	return walk == nil, walk
 }
 
-var errDiffers = errors.New("content differs")
+var (
+	errDiffers   = errors.New("content differs")
+	errNoStreams = errors.New("this system has none")
+)
 
 type comparer struct {
 	hasher *seal.Hasher

@@ -37,7 +37,8 @@ type store struct {
 }
 
 func newStore() *store {
-	m := seal.Master{Secret: seal.NewSecret()}
+	// Fixed keys: where files are cut must not change from run to run.
+	m := seal.Master{Secret: seal.Secret{1, 2, 3}}
 	return &store{keys: m.TaskKeys([16]byte{1}, "web1"), records: map[seal.ID][]byte{}, points: map[string][]byte{}, gets: map[seal.ID]int{}}
 }
 

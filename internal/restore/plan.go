@@ -27,6 +27,7 @@ type planner struct {
 	// stack are the directories from the base to the one the walk is in.
 	stack  []*dir
 	inodes map[inodeKey]*inode
+	last   string // path of the last entry that was read
 }
 
 func (r *run) newPlanner(send func(*group)) *planner {
@@ -60,11 +61,11 @@ func (p *planner) plan(ctx context.Context, selected []string) error {
 func (p *planner) selections(ctx context.Context, selected []string) error {
 	found := 0
 	for _, s := range selected {
-		n, err := p.selection(ctx, s)
+		ok, err := p.selection(ctx, s)
 		if err != nil {
 			return err
 		}
-		if n == 0 {
+		if !ok {
 			p.r.report.fail([]byte("/"+s), errs.New(errs.NotFound, "restore.path-missing", "it is not in the restore point"))
 			continue
 		}
@@ -77,39 +78,67 @@ func (p *planner) selections(ctx context.Context, selected []string) error {
 	return nil
 }
 
-// selection plans one chosen path and all below it.
-func (p *planner) selection(ctx context.Context, path string) (int, error) {
+// selection plans one chosen path and all below it; false: the point has none of it.
+func (p *planner) selection(ctx context.Context, path string) (bool, error) {
 	key := fileindex.PathKey([]byte(path))
+	n, lost := 0, false
 	if err := p.cursor.Seek(ctx, key); err != nil {
-		return 0, fmt.Errorf("read file index: %w", err)
+		if err := p.damagedIndex(path, err); err != nil {
+			return false, err
+		}
+		lost = true
 	}
-	n := 0
 	for ctx.Err() == nil {
 		e, err := p.cursor.Next(ctx)
 		if errors.Is(err, io.EOF) {
-			return n, nil
+			return lost || n > 0, nil
 		}
 		if err != nil {
-			return n, fmt.Errorf("read file index: %w", err)
+			if err := p.damagedIndex(path, err); err != nil {
+				return false, err
+			}
+			lost = true
+			continue
 		}
-		if !within(path, e.Path) || n == 0 && string(e.Path) != path {
-			return n, nil
+		// The entry of path itself comes first, unless it is among what is lost.
+		if !within(path, e.Path) || n == 0 && !lost && string(e.Path) != path {
+			return lost || n > 0, nil
 		}
 		if n == 0 && p.r.o.Strip {
 			p.strip(path, e)
 		}
 		n++
+		p.last = string(e.Path)
 		if err := p.entry(ctx, e); err != nil {
-			return n, err
+			return false, err
 		}
 		p.easeDescriptors()
 	}
-	return n, context.Cause(ctx)
+	return false, context.Cause(ctx)
+}
+
+// damagedIndex reports that a part of the file index cannot be read. Names in it are not
+// known; what lies behind it is restored. An error that is not about that part is answered.
+func (p *planner) damagedIndex(path string, err error) error {
+	err = fmt.Errorf("read file index: %w", err)
+	if fatalRead(err) {
+		return err
+	}
+	where := p.last
+	if where == "" {
+		where = path
+	}
+	p.r.report.fail([]byte("/"+where), errs.New(errs.KindOf(err), "restore.index-damaged", "entries behind this one are lost: %w", err).
+		WithHint("a check of the repository names what is damaged; an earlier point may be whole"))
+	for _, d := range p.stack {
+		d.keep = nil // what belongs there is not known any more
+	}
+	return nil
 }
 
 // strip makes the base stand for the chosen directory, or for the directory of the chosen file.
 func (p *planner) strip(path string, e *fileindex.Entry) {
-	if e.Type != fileindex.Dir {
+	if e.Type != fileindex.Dir && string(e.Path) == path {
 		path, _ = splitPath(path)
 	}
 	p.r.base.path = path
@@ -168,7 +197,7 @@ func (p *planner) ancestor(ctx context.Context, path string) error {
 	switch {
 	case err == nil && e.Type == fileindex.Dir:
 		a = attrsOf(e)
-	case err != nil && errs.KindOf(err) != errs.NotFound:
+	case err != nil && fatalRead(err):
 		return fmt.Errorf("read file index: %w", err)
 	}
 	p.push(path, &a, true, false)

@@ -3,7 +3,6 @@
 package restore
 
 import (
-	"path/filepath"
 	"testing"
 
 	"keepward/internal/treegen"
@@ -48,13 +47,5 @@ func TestEveryKindOfFileComesBack(t *testing.T) {
 			t.Errorf("%+v, %v", c, l.events)
 		}
 		same(t, src, to)
-	})
-	t.Run("by full name", func(t *testing.T) {
-		var l log
-		full := tempDir(t)
-		o := s.options(name, src, full, &l)
-		o.Strip = false
-		restoreOK(t, o)
-		same(t, src, filepath.Join(full, src))
 	})
 }

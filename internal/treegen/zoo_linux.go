@@ -311,7 +311,6 @@ const (
 	flagAppend    = 0x20
 	flagNoDump    = 0x40
 	flagNoATime   = 0x80
-	flagDirSync   = 0x10000
 )
 
 func addFlags(fd, flags int) error {
@@ -330,7 +329,7 @@ func (z *zoo) flags(dir int) {
 			set(fd, f)
 		})
 	}
-	for name, f := range map[string]int{"dir-nodump": flagNoDump, "dir-sync": flagDirSync, "dir-immutable": flagImmutable, "dir-append": flagAppend} {
+	for name, f := range map[string]int{"dir-nodump": flagNoDump, "dir-noatime": flagNoATime, "dir-immutable": flagImmutable, "dir-append": flagAppend} {
 		d := z.dir(dir, name)
 		z.file(d, "inside", []byte("x"), nil)
 		z.dir(d, "sub")
