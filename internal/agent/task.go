@@ -33,7 +33,7 @@ func (a *agent) backup(ctx context.Context, m *keepwardv1.StartBackupRequest, op
 	count := &pipeline.Counters{}
 	opts.Counters = count
 	opts.Event = func(e pipeline.Event) {
-		a.event(id, string(e.Level), e.Code, e.Text, e.Path)
+		a.event(id, string(e.Level), e.Code, e.Text, rooted(e.Path))
 	}
 	var result pipeline.Result
 	err := a.connected(ctx, id, m.GetMover(), func(ctx context.Context, client *wire.DataClient) error {
@@ -129,6 +129,14 @@ func (a *agent) watched(ctx context.Context, id, phase string, counters func() (
 
 func (a *agent) event(id, level, code, text string, path []byte) {
 	a.reports.Events(id, &keepwardv1.Event{Level: level, Part: partAgent, Code: code, Text: text, Path: path})
+}
+
+// rooted is the full name of an entry of the file index, whose paths begin below the root.
+func rooted(path []byte) []byte {
+	if len(path) == 0 {
+		return nil
+	}
+	return append([]byte{'/'}, path...)
 }
 
 // ended makes the report of how it ended.
