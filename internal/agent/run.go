@@ -26,7 +26,7 @@ func Run(ctx context.Context, cfg Config) error {
 	limitMemory()
 	n, err := node.Open(ctx, node.Config{
 		Role: wire.RoleAgent, Name: cfg.Name, DataDir: cfg.DataDir, Server: cfg.Server,
-		JoinToken: cfg.JoinToken, Logger: cfg.Logger,
+		JoinToken: cfg.JoinToken, Version: cfg.Version, Logger: cfg.Logger,
 	})
 	if err != nil {
 		return err

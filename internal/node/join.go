@@ -122,7 +122,7 @@ func (n *Node) join(ctx context.Context) error {
 	defer transport.CloseIdleConnections()
 	client := keepwardv1connect.NewEnrolServiceClient(&http.Client{Transport: transport}, "https://"+n.cfg.Server, connect.WithInterceptors(wire.Errors()))
 	res, err := client.Join(ctx, connect.NewRequest(&keepwardv1.JoinRequest{
-		Token: n.cfg.JoinToken, Csr: csr, Role: string(n.cfg.Role), Name: name,
+		Token: n.cfg.JoinToken, Csr: csr, Role: string(n.cfg.Role), Name: name, Version: n.cfg.Version,
 	}))
 	if err != nil {
 		return errs.New(errs.KindOf(err), errs.CodeOf(err), "join the server at %s as %s %s: %w", n.cfg.Server, n.cfg.Role, name, err)

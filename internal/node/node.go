@@ -26,7 +26,9 @@ type Config struct {
 	Server string
 	// JoinToken is needed once.
 	JoinToken string
-	Logger    *slog.Logger
+	// Version of this program, for the server's records.
+	Version string
+	Logger  *slog.Logger
 }
 
 // Service is what a node offers to its server and is told by it.

@@ -27,6 +27,10 @@ const (
 	killAfter = 10 * time.Second
 	// pollEvery is how often a mover is looked at that does not answer.
 	pollEvery = 200 * time.Millisecond
+	// endingEvery is how often one is looked at that has just said its last, for endingFor:
+	// the end of a task should not wait for a clock.
+	endingEvery = 5 * time.Millisecond
+	endingFor   = time.Second
 )
 
 // process is one mover. Once started is closed, its fields do not change, except those

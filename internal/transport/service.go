@@ -39,10 +39,22 @@ func newService(cfg Config, n *node.Node) *Service {
 	return s
 }
 
-// wait ends the watching; the movers go on.
+// wait ends the watching. The movers go on, except those that only answer calls that came
+// through here.
 func (s *Service) wait() {
 	s.cancel()
 	s.own.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.running {
+		select {
+		case <-p.started:
+			if p.failed == nil && p.state.Mode == mover.ModeBrowse {
+				p.signal(false)
+			}
+		default: // not yet begun; nobody will call it, and it ends by itself
+		}
+	}
 }
 
 // adopt finds what an earlier transport left: movers that run, movers that ended while

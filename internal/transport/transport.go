@@ -64,7 +64,7 @@ func Run(ctx context.Context, cfg Config) error {
 	cfg.DataDir = dir
 	n, err := node.Open(ctx, node.Config{
 		Role: wire.RoleTransport, Name: cfg.Name, DataDir: cfg.DataDir,
-		Server: cfg.Server, JoinToken: cfg.JoinToken, Logger: cfg.Logger,
+		Server: cfg.Server, JoinToken: cfg.JoinToken, Version: cfg.Version, Logger: cfg.Logger,
 	})
 	if err != nil {
 		return err

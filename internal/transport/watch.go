@@ -16,32 +16,42 @@ import (
 // watch relays what a mover says until its process is gone, then reports its end. It leaves
 // the mover alone when the service ends.
 func (s *Service) watch(p *process) {
+	var heard time.Time
 	for p.alive() {
-		s.relay(p)
+		if s.relay(p) {
+			heard = time.Now()
+		}
+		pause := pollEvery
+		if time.Since(heard) < endingFor {
+			pause = endingEvery
+		}
 		select {
 		case <-s.ctx.Done():
 			return
-		case <-time.After(pollEvery):
+		case <-time.After(pause):
 		}
 	}
 	s.settle(p)
 }
 
-// relay hands on progress and events as long as the mover answers.
-func (s *Service) relay(p *process) {
+// relay hands on progress and events as long as the mover answers; it tells whether the
+// mover was heard and has said all it had to say.
+func (s *Service) relay(p *process) (heard bool) {
 	p.mu.Lock()
 	seen := p.seen
 	p.mu.Unlock()
 	stream, err := mover.Client(p.dir).Status(s.ctx, connect.NewRequest(&keepwardv1.MoverStatusRequest{AfterEvent: seen}))
 	if err != nil {
-		return // not listening yet, or any more
+		return false // not listening yet
 	}
 	defer func() { _ = stream.Close() }()
 	for stream.Receive() {
 		m := stream.Msg()
 		s.handOn(p, m.GetEvents())
 		s.reporter.Progress(p.attempt, m.GetProgress())
+		heard = true
 	}
+	return heard
 }
 
 func (s *Service) handOn(p *process, events []*keepwardv1.Event) {

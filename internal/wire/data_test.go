@@ -321,7 +321,7 @@ func TestASlowReaderHoldsNothingElseUp(t *testing.T) {
 				}
 				select {
 				case <-t.Context().Done():
-				case <-time.After(60 * time.Millisecond):
+				case <-time.After(120 * time.Millisecond):
 				}
 			}
 		}
