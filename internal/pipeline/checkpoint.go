@@ -73,7 +73,7 @@ type bases struct {
 // bases opens the parent and the checkpoint. A checkpoint that is lost costs time, not the
 // backup.
 func (r *run) bases(ctx context.Context) (*bases, error) {
-	b := &bases{}
+	b := &bases{paths: base{damaged: r.damaged}, inodes: base{damaged: r.damaged}}
 	if r.opts.Checkpoint != "" {
 		if e, err := openEarlier(ctx, r.store, r.opts.Keys, r.fetch, r.opts.Checkpoint); err == nil && len(e.body.Last) > 0 {
 			b.paths.parts = append(b.paths.parts, part{cursor: fileindex.NewCursor(r.fetch, seal.KindNode, e.root.Paths), last: e.body.Last})
@@ -88,7 +88,7 @@ func (r *run) bases(ctx context.Context) (*bases, error) {
 	e, err := openEarlier(ctx, r.store, r.opts.Keys, r.fetch, r.opts.Parent)
 	if errs.CodeOf(err) == "point.needs-damaged" {
 		// Compared with nothing, every chunk is asked for and what is damaged is stored again.
-		r.reports.event(Event{Level: source.Warning, Code: "parent.damaged", Text: err.Error() + "; every file is read instead"})
+		r.damaged(err)
 		return b, nil
 	}
 	if err != nil {
@@ -99,6 +99,11 @@ func (r *run) bases(ctx context.Context) (*bases, error) {
 	b.paths.parts = append(b.paths.parts, part{cursor: fileindex.NewCursor(r.fetch, seal.KindNode, e.root.Paths)})
 	b.inodes.parts = append(b.inodes.parts, part{cursor: fileindex.NewCursor(r.fetch, seal.KindInode, e.root.Inodes)})
 	return b, nil
+}
+
+// damaged reports a parent that cannot be compared with, or not to its end.
+func (r *run) damaged(err error) {
+	r.reports.event(Event{Level: source.Warning, Code: "parent.damaged", Text: err.Error() + "; every file is read instead"})
 }
 
 // fingerprint tells selections apart.

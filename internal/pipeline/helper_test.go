@@ -43,15 +43,19 @@ func newSite(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	s := &site{t: t, dir: dir, store: newMemStore(testKeys())}
-	s.opts = Options{
+	s.opts = s.options()
+	return s
+}
+
+func (s *site) options() Options {
+	return Options{
 		Keys: s.store.keys, Compression: seal.CompressZstd, Workers: 3,
-		Selection: source.Selection{Include: []string{dir}},
+		Selection: source.Selection{Include: []string{s.dir}},
 		Event: func(e Event) {
 			e.Path = bytes.Clone(e.Path)
 			s.events = append(s.events, e)
 		},
 	}
-	return s
 }
 
 func (s *site) path(name string) string { return filepath.Join(s.dir, name) }

@@ -4,15 +4,20 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"keepward/internal/repo/fileindex"
+	"keepward/internal/repo/point"
 	"keepward/internal/repo/seal"
 )
 
@@ -355,6 +360,54 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 	}
 	if d := cmp.Diff([]string{"warning file.vanished goes", "warning file.vanished stays"}, s.codes()); d != "" {
 		t.Errorf("events (-want +got):\n%s", d)
+	}
+}
+
+// asNobody is set where the test binary runs again without root's rights: the directory to
+// back up.
+const asNobody = "KEEPWARD_TEST_AS_NOBODY"
+
+func TestForbiddenFilesAreNamedAndTheRestGoesOn(t *testing.T) {
+	if dir := os.Getenv(asNobody); dir != "" {
+		s := &site{t: t, dir: dir, store: newMemStore(testKeys())}
+		s.opts = s.options()
+		_, res := s.backup("")
+		tree := s.own(res)
+		if d := cmp.Diff([]string{"error dir.unreadable closed", "error file.unreadable secret", "error file.unreadable secret-large"}, s.codes()); d != "" {
+			t.Errorf("events (-want +got):\n%s", d)
+		}
+		want := []string{"closed", "open", "open/f"}
+		if d := cmp.Diff(want, slices.Sorted(maps.Keys(tree))); d != "" {
+			t.Errorf("entries (-want +got):\n%s", d)
+		}
+		if res.Body.Completeness != point.WithErrors || res.Body.Errors != 3 {
+			t.Errorf("body: %+v", res.Body)
+		}
+		return
+	}
+	needRoot(t)
+	s := newSite(t)
+	s.write("open/f", []byte("x"))
+	s.write("closed/f", []byte("y"))
+	s.write("secret", []byte("z"))
+	s.write("secret-large", noise(1, 1<<20))
+	must(t, os.Chmod(filepath.Dir(s.dir), 0o755))
+	must(t, os.Chmod(s.path("closed"), 0o700))
+	must(t, os.Chmod(s.path("secret"), 0o600))
+	must(t, os.Chmod(s.path("secret-large"), 0o600))
+	self, err := os.ReadFile("/proc/self/exe")
+	must(t, err)
+	bin, err := os.MkdirTemp("", "nobody")
+	must(t, err)
+	defer func() { _ = os.RemoveAll(bin) }()
+	must(t, os.Chmod(bin, 0o755))
+	must(t, os.WriteFile(bin+"/test", self, 0o755))
+	cmd := exec.Command(bin+"/test", "-test.run=^TestForbiddenFilesAreNamedAndTheRestGoesOn$")
+	cmd.Dir = "/"
+	cmd.Env = append(os.Environ(), asNobody+"="+s.dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v:\n%s", err, out)
 	}
 }
 

@@ -63,7 +63,9 @@ func (o *orderer) add(ctx context.Context, g *group) error {
 	o.bytes += size
 	o.count.doneFiles.Add(files)
 	o.count.doneBytes.Add(size)
-	o.count.reusedFiles.Add(g.reused)
+	if !o.inodes { // an inode's names were counted when they were met
+		o.count.reusedFiles.Add(g.reused)
+	}
 	o.count.reusedBytes.Add(g.reusedBytes)
 	for i := len(g.entries) - 1; i >= 0 && !o.inodes; i-- {
 		if g.entries[i].Type != 0 {

@@ -18,8 +18,10 @@ import (
 // After an interrupted attempt these are its checkpoint's, and behind it the parent's.
 type base struct {
 	parts []part
-	// gone is told how many entries of the base were passed that are no more there.
+	// gone is how many entries of the base were passed that are no more there.
 	gone int64
+	// damaged is told once why the base cannot be read on; the rest is compared with nothing.
+	damaged func(error)
 }
 
 type part struct {
@@ -36,6 +38,23 @@ func (b *base) close() {
 // match answers the base's entry under key, nil if there is none. Keys must ascend. The entry
 // is valid until the next call.
 func (b *base) match(ctx context.Context, key []byte) (*fileindex.Entry, error) {
+	e, err := b.find(ctx, key)
+	return e, b.endure(err)
+}
+
+// endure gives a base up that is damaged: that costs time, not the backup.
+func (b *base) endure(err error) error {
+	switch errs.KindOf(err) {
+	case errs.Corrupt, errs.NotFound:
+		b.close()
+		b.parts = nil
+		b.damaged(err)
+		return nil
+	}
+	return err
+}
+
+func (b *base) find(ctx context.Context, key []byte) (*fileindex.Entry, error) {
 	for len(b.parts) > 0 {
 		p := &b.parts[0]
 		if p.last != nil && bytes.Compare(key, p.last) > 0 {
@@ -81,7 +100,9 @@ func (b *base) nextPart(ctx context.Context) error {
 }
 
 // rest counts what is left as gone.
-func (b *base) rest(ctx context.Context) error {
+func (b *base) rest(ctx context.Context) error { return b.endure(b.passRest(ctx)) }
+
+func (b *base) passRest(ctx context.Context) error {
 	for len(b.parts) > 0 {
 		for {
 			_, err := b.parts[0].cursor.Next(ctx)

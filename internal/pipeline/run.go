@@ -118,7 +118,13 @@ func (r *run) do(ctx context.Context) (Result, error) {
 	if err := r.start(ctx, &workers); err != nil {
 		return Result{}, err
 	}
+	counting, enough := context.WithCancel(ctx)
+	defer enough()
+	if r.opts.Parent == "" || r.opts.Full {
+		workers.Go(func() error { r.estimate(counting); return nil })
+	}
 	result, err := r.backup(ctx, walker, begun)
+	enough()
 	if err != nil {
 		r.pool.fail(err)
 	}
@@ -177,8 +183,10 @@ func (r *run) backup(ctx context.Context, walker *source.Walker, begun time.Time
 	}
 	defer bases.paths.close()
 	defer bases.inodes.close()
-	r.count.totalFiles.Store(bases.files)
-	r.count.totalBytes.Store(bases.bytes)
+	if bases.some {
+		r.count.totalFiles.Store(bases.files)
+		r.count.totalBytes.Store(bases.bytes)
+	}
 
 	var links linkTable
 	paths := &orderer{builder: fileindex.NewBuilder(seal.KindNode, r.hasher, r.pool), count: r.count}

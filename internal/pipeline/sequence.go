@@ -82,6 +82,8 @@ func (s *sequencer) link(ctx context.Context, path, key []byte, st *source.Stat)
 	e.Type, e.Inode, e.Device = fileindex.Link, st.Inode, st.Device
 	if old == nil || old.Type != fileindex.Link || old.Inode != st.Inode || old.Device != st.Device {
 		s.novel(old)
+	} else {
+		s.group.reused++
 	}
 	if s.group.full() {
 		return s.closeGroup(ctx)

@@ -62,9 +62,15 @@ func (l *listing) sort() {
 		case a.head > b.head:
 			return 1
 		}
-		return bytes.Compare(l.names[a.offset:a.offset+uint32(a.length)], l.names[b.offset:b.offset+uint32(b.length)])
+		return bytes.Compare(l.bytes(a), l.bytes(b))
+	})
+	// A directory that changes while it is listed may give a name twice.
+	l.refs = slices.CompactFunc(l.refs, func(a, b nameRef) bool {
+		return a.head == b.head && bytes.Equal(l.bytes(a), l.bytes(b))
 	})
 }
+
+func (l *listing) bytes(r nameRef) []byte { return l.names[r.offset : r.offset+uint32(r.length)] }
 
 // keep drops the names that fn refuses and answers how many.
 func (l *listing) keep(fn func(name []byte, r *nameRef) bool) int {

@@ -16,6 +16,7 @@ type node struct {
 	branch *branch // include paths at or below it; nil: none
 	active bool    // it lies in what is included
 	device uint64  // of the file system to keep to
+	above  uint64  // device of the directory above
 	state  taskState
 
 	stat    Stat
@@ -39,7 +40,7 @@ func (w *Walker) load(n *node) (files int) {
 	if n.branch != nil && n.branch.include {
 		n.device = n.stat.Device
 	}
-	if n.active && w.sel.OneFileSystem && n.stat.Device != n.device {
+	if n.active && w.isBorder(n, fd) {
 		n.flags |= fileindex.Mountpoint
 		n.active = false
 		w.excluded.Add(1)
@@ -64,6 +65,15 @@ func (w *Walker) load(n *node) (files int) {
 		files = b.to
 	}
 	return files + 1
+}
+
+// isBorder tells whether the content of a directory is left out because it is another file
+// system's: one that is not asked for, or one that only shows the state of the system.
+func (w *Walker) isBorder(n *node, fd int) bool {
+	if n.branch != nil && n.branch.include || n.stat.Device == n.above {
+		return false
+	}
+	return w.sel.OneFileSystem && n.stat.Device != n.device || isPseudo(fd)
 }
 
 // unopened notes a directory that could not be opened: it may be gone, another kind of file
@@ -192,7 +202,7 @@ func (w *Walker) statAll(n *node, b *statBatch, fd int) {
 
 // sub is the node of the directory called name in n.
 func (w *Walker) sub(n *node, name []byte) *node {
-	s := &node{dir: n.dir.child(name), branch: n.branch.child(name), active: n.active, device: n.device}
+	s := &node{dir: n.dir.child(name), branch: n.branch.child(name), active: n.active, device: n.device, above: n.stat.Device}
 	if s.branch != nil {
 		if s.active {
 			s.active = n.flags&fileindex.CacheTagged == 0 && !w.excludes(n, n.dir.Path(), name, fileindex.Dir)

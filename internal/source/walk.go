@@ -88,7 +88,11 @@ func (w *Walker) plan() error {
 			err = w.exists(toPath(real))
 		}
 		if err != nil {
-			w.report(Problem{Level: Warning, Code: "include.missing", Path: toPath(path), Err: err})
+			p := Problem{Level: Warning, Code: "include.missing", Path: toPath(path), Err: err}
+			if !gone(err) {
+				p.Level, p.Code = Error, "file.unreadable"
+			}
+			w.report(p)
 			continue
 		}
 		if real != path {

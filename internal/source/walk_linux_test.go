@@ -201,6 +201,24 @@ func TestOneFileSystem(t *testing.T) {
 	}
 }
 
+func TestWhatOnlyShowsTheSystemIsLeftOut(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	dir := tree(t, "a", "proc/", "z")
+	if err := unix.Mount("proc", dir+"/proc", "proc", 0, ""); err != nil {
+		t.Skip(err)
+	}
+	defer func() { _ = unix.Unmount(dir+"/proc", unix.MNT_DETACH) }()
+	names, problems, excluded := found(t, dir, Selection{})
+	if d := cmp.Diff([]string{"a", "proc [mountpoint]", "z"}, names); d != "" || excluded != 1 || len(problems) > 0 {
+		t.Errorf("%d excluded, problems %v, names (-want +got):\n%s", excluded, problems, d)
+	}
+	if names, _, _ = found(t, dir, Selection{Include: []string{dir + "/proc/sys/kernel/ostype"}}); !slices.Contains(names, "proc/sys/kernel/ostype") {
+		t.Errorf("an include path in it: %v", names)
+	}
+}
+
 func TestSymlinksAreNotFollowed(t *testing.T) {
 	dir := tree(t, "real/x", "real/sub/y")
 	for link, target := range map[string]string{"link": "real", "real/up": ".."} {

@@ -25,6 +25,9 @@ func (f File) Xattrs() ([]fileindex.Xattr, error) {
 // d itself.
 func (d *Dir) Xattrs(name []byte) ([]fileindex.Xattr, error) {
 	fd, err := d.acquire()
+	if err != nil && len(name) == 0 && d.parent != nil {
+		return d.parent.Xattrs([]byte(d.name)) // it may not be opened, but be looked at
+	}
 	if err != nil {
 		return nil, err
 	}
