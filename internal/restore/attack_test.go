@@ -194,11 +194,19 @@ func TestDamagedChunkCostsOnlyTheFilesThatNeedIt(t *testing.T) {
 			b[len(b)-20] ^= 1
 			s.records[id] = b
 		},
+		"on a bad place of the disk": func(bad seal.ID) {
+			s.onGet = func(id seal.ID) error {
+				if id == bad {
+					return errs.New(errs.Unavailable, "repository.io", "read pack: input/output error")
+				}
+				return nil
+			}
+		},
 	} {
 		t.Run(what, func(t *testing.T) {
 			whole := s.records[bad[0]]
 			harm(bad[0])
-			defer func() { s.records[bad[0]] = whole }()
+			defer func() { s.records[bad[0]], s.onGet = whole, nil }()
 			to := tree(t, map[string]string{"a/large": "the old one"})
 			var l log
 			n := restoreOK(t, s.options(name, src, to, &l))
@@ -291,6 +299,18 @@ func TestStoreThatGoesAwayEndsTheRestore(t *testing.T) {
 	to := tree(t, map[string]string{"large": "the old one"})
 	var n atomic.Int64
 	gone := errs.New(errs.Unavailable, "mover.lost", "the mover is gone")
+	t.Run("or when its disk has gone", func(t *testing.T) {
+		r := readers{}
+		io := errs.New(errs.Unavailable, "repository.io", "read pack: input/output error")
+		for i := range maxBadReads + 1 {
+			if got := r.fatal(io); got != (i == maxBadReads) {
+				t.Errorf("read %d: fatal %v", i, got)
+			}
+		}
+		if r.good(); r.fatal(io) {
+			t.Error("a good read does not count")
+		}
+	})
 	s.onGet = func(seal.ID) error {
 		if n.Add(1) > 12 {
 			return gone

@@ -62,7 +62,7 @@ func (p *planner) pieces(ctx context.Context, it *item, e *fileindex.Entry) erro
 	}
 	// The last job makes sure that a file of holes alone is made too.
 	p.window.addPlain(job{big: b, x: fileindex.Extent{Kind: fileindex.Hole}})
-	if err != nil && fatalRead(err) {
+	if err != nil && p.r.reads.fatal(err) {
 		return err
 	}
 	return nil
@@ -70,7 +70,7 @@ func (p *planner) pieces(ctx context.Context, it *item, e *fileindex.Entry) erro
 
 // giveUp ends an item that never became a job.
 func (p *planner) giveUp(it *item, err error) error {
-	if fatalRead(err) {
+	if p.r.reads.fatal(err) {
 		it.drop()
 		return err
 	}

@@ -121,7 +121,7 @@ func (p *planner) selection(ctx context.Context, path string) (bool, error) {
 // known; what lies behind it is restored. An error that is not about that part is answered.
 func (p *planner) damagedIndex(path string, err error) error {
 	err = fmt.Errorf("read file index: %w", err)
-	if fatalRead(err) {
+	if p.r.reads.fatal(err) {
 		return err
 	}
 	where := p.last
@@ -197,7 +197,7 @@ func (p *planner) ancestor(ctx context.Context, path string) error {
 	switch {
 	case err == nil && e.Type == fileindex.Dir:
 		a = attrsOf(e)
-	case err != nil && fatalRead(err):
+	case err != nil && p.r.reads.fatal(err):
 		return fmt.Errorf("read file index: %w", err)
 	}
 	p.push(path, &a, true, false)
@@ -387,7 +387,7 @@ func (p *planner) link(ctx context.Context, d *dir, name string, e *fileindex.En
 		full, err := p.links.Lookup(ctx, fileindex.InodeKey(key.device, key.inode))
 		if err != nil {
 			err = fmt.Errorf("read inode table: %w", err)
-			if fatalRead(err) {
+			if p.r.reads.fatal(err) {
 				return err
 			}
 			p.r.failed([]byte("/"+d.child(name)), 0, err)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"keepward/internal/errs"
@@ -111,12 +112,21 @@ func fatalWrite(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EROFS)
 }
 
-// fatalRead tells whether an error of the store ends the whole restore. A chunk that is
-// missing or damaged concerns only the files that need it.
-func fatalRead(err error) bool {
+// maxBadReads is how many reads in a row may fail before the repository's disk, and not a
+// place on it, is to blame.
+const maxBadReads = 50
+
+// readers tells errors of the store that concern some files from those that concern all.
+type readers struct{ bad atomic.Int64 }
+
+// fatal tells whether an error of the store ends the whole restore. A chunk that is missing,
+// damaged, or lies on a bad place of the disk concerns only the files that need it.
+func (r *readers) fatal(err error) bool {
 	switch errs.KindOf(err) {
 	case errs.NotFound, errs.Corrupt:
 		return false
 	}
-	return true
+	return errs.CodeOf(err) != "repository.io" || r.bad.Add(1) > maxBadReads
 }
+
+func (r *readers) good() { r.bad.Store(0) }

@@ -30,6 +30,7 @@ type run struct {
 	c       *Counters
 	report  *reporter
 	nodes   *nodes
+	reads   readers
 	root    fileindex.Root
 	workers int
 

@@ -33,7 +33,9 @@ func (r *run) do(g *group, rec []byte) []byte {
 	var err error
 	if g.kind != 0 {
 		rec, err = r.fetch(r.ctx, g, rec[:0])
-		if err != nil && fatalRead(err) {
+		if err == nil {
+			r.reads.good()
+		} else if r.reads.fatal(err) {
 			r.stop(fmt.Errorf("fetch chunk %s: %w", g.h.ID(), err))
 			g.drop()
 			return rec
@@ -43,12 +45,11 @@ func (r *run) do(g *group, rec []byte) []byte {
 	defer func() { r.unpackers <- u }()
 	var content unpacked
 	if g.kind != 0 && err == nil {
-		content, err = u.unpack(rec, g)
-	}
-	if err != nil && fatalRead(err) {
-		r.stop(err)
-		g.drop()
-		return rec
+		if content, err = u.unpack(rec, g); err != nil && r.reads.fatal(err) {
+			r.stop(err)
+			g.drop()
+			return rec
+		}
 	}
 	for i := range g.jobs {
 		g.jobs[i].run(&content, err)
