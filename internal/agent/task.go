@@ -91,11 +91,14 @@ func (a *agent) connected(ctx context.Context, id string, mover *keepwardv1.Move
 	if err != nil {
 		return err
 	}
-	err = fn(ctx, client)
-	if cerr := client.Close(); err == nil && cerr != nil {
-		a.log.Warn("the data connection did not end in order", "attempt", id, "error", cerr)
+	if err := fn(ctx, client); err != nil {
+		client.Abort(reason(ctx, err)) // the mover's report may be the first
+		return err
 	}
-	return err
+	if err := client.Close(); err != nil {
+		a.log.Warn("the data connection did not end in order", "attempt", id, "error", err)
+	}
+	return nil
 }
 
 // watched reports progress while fn runs.
@@ -147,16 +150,24 @@ func ended(ctx context.Context, err error, c *keepwardv1.Counters) *keepwardv1.A
 		return end
 	}
 	end.Outcome = outcomeFailed
-	if ctx.Err() != nil {
-		err = context.Cause(ctx)
-		if errs.CodeOf(err) == errStopped.Code {
-			end.Outcome = outcomeAborted
-		} else if errors.Is(err, context.Canceled) {
-			err = errs.New(errs.Unavailable, "agent.stopping", "the agent was shut down while the attempt ran")
-		}
+	err = reason(ctx, err)
+	if errs.CodeOf(err) == errStopped.Code {
+		end.Outcome = outcomeAborted
 	}
 	end.Failure = wire.ToFailure(err, partAgent)
 	return end
+}
+
+// reason is why an attempt failed: what ended its context, if that is over.
+func reason(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	cause := context.Cause(ctx)
+	if errs.CodeOf(cause) != errStopped.Code && errors.Is(cause, context.Canceled) {
+		return errs.New(errs.Unavailable, "agent.stopping", "the agent was shut down while the attempt ran")
+	}
+	return cause
 }
 
 // display makes a raw path fit to be shown: control characters and what is not UTF-8 are

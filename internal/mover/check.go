@@ -40,6 +40,7 @@ func (t *task) check(ctx context.Context, end *keepwardv1.AttemptEnd) error {
 		return err
 	}
 	end.Check = toReport(&report)
+	t.events.add("info", "check.done", checkText(&report))
 	for i, f := range end.GetCheck().GetFindings() {
 		level := "error"
 		if f.GetRepaired() != "" {
@@ -82,6 +83,15 @@ func optionalKey(name string, b []byte) (*seal.Secret, error) {
 	return &s, nil
 }
 
+// checkText says how far a check went.
+func checkText(r *repo.Report) string {
+	text := fmt.Sprintf("looked at %d points, %d packs of %d chunks and %d index segments; read %d bytes", r.Points, r.Packs, r.Chunks, r.Segments, r.BytesRead)
+	if r.ProvedChunks > 0 {
+		text += fmt.Sprintf("; opened %d chunks and compared their %d bytes of content with their hashes", r.ProvedChunks, r.ProvedBytes)
+	}
+	return text
+}
+
 func findingText(f *keepwardv1.CheckFinding) string {
 	text := fmt.Sprintf("%s %s: %s", f.GetObject(), f.GetName(), f.GetText())
 	if f.GetChunk() != "" {
@@ -97,7 +107,10 @@ func findingText(f *keepwardv1.CheckFinding) string {
 }
 
 func toReport(r *repo.Report) *keepwardv1.CheckReport {
-	out := &keepwardv1.CheckReport{Packs: r.Packs, Chunks: r.Chunks, Points: r.Points, Segments: r.Segments, BytesRead: r.BytesRead}
+	out := &keepwardv1.CheckReport{
+		Packs: r.Packs, Chunks: r.Chunks, Points: r.Points, Segments: r.Segments,
+		BytesRead: r.BytesRead, ProvedChunks: r.ProvedChunks, ProvedBytes: r.ProvedBytes,
+	}
 	for i := range r.Findings {
 		f := &r.Findings[i]
 		c := &keepwardv1.CheckFinding{

@@ -148,22 +148,20 @@ func (t *task) run(ctx context.Context) *keepwardv1.AttemptEnd {
 
 // outcome puts the end into words.
 func (t *task) outcome(ctx context.Context, end *keepwardv1.AttemptEnd, err error) *keepwardv1.AttemptEnd {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		err = stopReason(ctx)
+	}
+	end.Failure = wire.ToFailure(err, "mover")
 	switch {
 	case err == nil:
 		end.Outcome = OutcomeDone
-	case ctx.Err() != nil || errs.CodeOf(err) == "agent.aborted":
+	case errs.KindOf(err) == errs.Cancelled:
 		end.Outcome = OutcomeAborted
 	default:
 		end.Outcome = OutcomeFailed
 	}
-	if err != nil && errors.Is(err, context.Canceled) && ctx.Err() != nil {
-		err = context.Cause(ctx)
-		if errors.Is(err, context.Canceled) {
-			err = errs.New(errs.Cancelled, "mover.stopped", "the mover was told to stop")
-		}
-	}
-	end.Failure = wire.ToFailure(err, "mover")
-	if errs.KindOf(err) == errs.Unavailable && errs.CodeOf(err) == "agent.lost" {
+	var abort *wire.AbortError
+	if errors.As(err, &abort) || errs.CodeOf(err) == "agent.lost" {
 		end.Failure.Part = "agent"
 	}
 	end.Counters = t.progress().GetCounters()

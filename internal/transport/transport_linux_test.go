@@ -196,7 +196,10 @@ func TestAKilledMoverIsReportedLost(t *testing.T) {
 	if end.GetOutcome() != mover.OutcomeFailed || end.GetFailure().GetCode() != "mover.lost" || end.GetFailure().GetKind() != string(errs.Unavailable) {
 		t.Errorf("end: %v", end)
 	}
-	c.Abort("the test is over")
+	if err := c.Commit(t.Context(), point.Draft{Type: point.Complete}); errs.CodeOf(err) != "mover.lost" {
+		t.Errorf("commit to a killed mover: %v", err)
+	}
+	_ = c.Close()
 	committed := h.fence(a)
 	if committed {
 		t.Error("an attempt that was never committed is said to be")
@@ -255,6 +258,19 @@ func TestAStoppedMoverEndsAndTellsWhy(t *testing.T) {
 	_, err := h.calls().StopMover(t.Context(), connect.NewRequest(&keepwardv1.StopMoverRequest{Order: order(newAttempt())}))
 	if err != nil {
 		t.Errorf("to stop what is not there: %v", err)
+	}
+}
+
+func TestAnAgentThatGivesUpIsTheReason(t *testing.T) {
+	h := newHost(t)
+	a := newAttempt()
+	c := h.connect(a, h.startMover(h.request(a, mover.ModeBackup)))
+	h.send(c, a, someFiles, text)
+	c.Abort(errs.New(errs.NotFound, "include.missing", "none of the include paths exists").WithHint("look"))
+	end := h.server.End(a.String())
+	want := &keepwardv1.Failure{Kind: "not found", Code: "include.missing", Message: "none of the include paths exists", Hint: "look", Part: "agent"}
+	if diff := cmp.Diff(want.String(), end.GetFailure().String()); diff != "" || end.GetOutcome() != mover.OutcomeFailed {
+		t.Errorf("end %s: %s", end.GetOutcome(), diff)
 	}
 }
 

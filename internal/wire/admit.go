@@ -172,7 +172,7 @@ func (f *frameConn) lastWords(err error) {
 	if errs.KindOf(err) == errs.Denied {
 		err = errs.New(errs.Denied, "connection.refused", "the mover refused the connection")
 	}
-	f.send(outFrame{header: header{kind: kindFailure}, body: encodeFailure(err)})
+	f.send(outFrame{header: header{kind: kindFailure}, body: encodeFailure(err, "mover")})
 	done, cancel := context.WithCancel(context.Background())
 	cancel()
 	_ = f.run(done)

@@ -4,13 +4,19 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/binary"
+	"errors"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 
 	"keepward/internal/errs"
 	"keepward/internal/repo/seal"
 )
+
+// refusals are how often a mover's port must be found closed before the mover is taken for
+// gone: about three seconds.
+const refusals = 6
 
 // run keeps the session on a connection until it ends.
 func (c *DataClient) run(fc *frameConn) {
@@ -37,14 +43,22 @@ func (c *DataClient) run(fc *frameConn) {
 func (c *DataClient) redial(lost error) (*frameConn, welcome, error) {
 	ctx, cancel := context.WithTimeout(c.done, c.cfg.reconnect)
 	defer cancel()
+	refused := 0
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		fc, w, err := c.dial(ctx)
 		if err == nil || errs.KindOf(err) != errs.Unavailable {
 			return fc, w, err
 		}
+		gone := errs.New(errs.Unavailable, "mover.lost", "%w; and again: %w", lost, err)
+		// A mover listens as long as it lives: a host that answers without it has lost it.
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			if refused++; refused == refusals {
+				return nil, w, gone
+			}
+		}
 		select {
 		case <-ctx.Done():
-			return nil, w, errs.New(errs.Unavailable, "mover.lost", "%w; and again: %w", lost, err)
+			return nil, w, gone
 		case <-time.After(wait):
 		}
 	}

@@ -365,12 +365,13 @@ func TestAFailedPutTellsItsReasonWhateverIsInFlight(t *testing.T) {
 	}
 }
 
-func TestAnAgentThatGivesUpEndsTheSession(t *testing.T) {
+func TestAnAgentThatGivesUpSaysWhy(t *testing.T) {
 	s := newSite(t, &memory{}, nil)
 	c := s.dial(nil)
-	c.Abort("include paths are gone")
+	c.Abort(errs.New(errs.NotFound, "include.missing", "include paths are gone"))
 	err := <-s.result
-	if errs.KindOf(err) != errs.Cancelled || errs.CodeOf(err) != "agent.aborted" {
+	var abort *AbortError
+	if !errors.As(err, &abort) || errs.KindOf(err) != errs.NotFound || errs.CodeOf(err) != "include.missing" {
 		t.Errorf("session: %v", err)
 	}
 }

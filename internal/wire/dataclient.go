@@ -233,14 +233,15 @@ func (c *DataClient) Commit(ctx context.Context, d point.Draft) error {
 	return err
 }
 
-// Abort tells the mover that the agent gives up, and ends the session.
-func (c *DataClient) Abort(reason string) {
+// Abort tells the mover that the agent gives up, and why, and ends the session. The mover
+// reports the same reason, so that it does not matter whose report comes first.
+func (c *DataClient) Abort(why error) {
 	c.mu.Lock()
 	if c.conn != nil && c.done.Err() == nil {
-		c.conn.send(outFrame{header: header{kind: kindAbort}, body: []byte(reason[:min(len(reason), maxText)])})
+		c.conn.send(outFrame{header: header{kind: kindAbort}, body: encodeFailure(why, "agent")})
 	}
 	c.mu.Unlock()
-	c.end(errs.New(errs.Cancelled, "agent.aborted", "the data connection was given up: %s", reason))
+	c.end(errs.New(errs.Cancelled, "agent.aborted", "the data connection was given up: %w", why))
 	c.own.Wait()
 }
 

@@ -135,7 +135,7 @@ func (d *dataConn) dispatch(h header, buf *buffer) error {
 	case kindBye:
 		d.s.ordered.push(orderedItem{kind: kindBye})
 	case kindAbort:
-		d.s.end(errs.New(errs.Cancelled, "agent.aborted", "agent %s gave up: %s", d.s.cfg.Agent, buf.b))
+		d.s.end(&AbortError{parseFailure(buf.b)})
 	default:
 		return protocolError("%s from an agent", h.kind)
 	}
@@ -323,7 +323,7 @@ func (d *dataConn) answerWith(request uint64, body []byte, err error) {
 }
 
 func (d *dataConn) failure(request uint64, err error) {
-	d.fc.send(outFrame{header: header{kind: kindFailure, request: request}, body: encodeFailure(err)})
+	d.fc.send(outFrame{header: header{kind: kindFailure, request: request}, body: encodeFailure(err, "mover")})
 }
 
 func (d *dataConn) taken(taken, durable uint64) {
@@ -331,15 +331,15 @@ func (d *dataConn) taken(taken, durable uint64) {
 	d.fc.send(outFrame{header: header{kind: kindTaken}, body: binary.LittleEndian.AppendUint64(b, durable)})
 }
 
-func encodeFailure(err error) []byte {
-	f := ToFailure(err, "mover")
+func encodeFailure(err error, part string) []byte {
+	f := ToFailure(err, part)
 	if len(f.GetMessage()) > maxText/2 {
 		f.Message = f.GetMessage()[:maxText/2]
 	}
 	b, merr := proto.Marshal(f)
 	if merr != nil {
 		// Only text that is not UTF-8 can do that: the kind is what matters.
-		b, _ = proto.Marshal(&keepwardv1.Failure{Kind: f.GetKind(), Code: f.GetCode(), Message: "(unprintable)", Part: "mover"})
+		b, _ = proto.Marshal(&keepwardv1.Failure{Kind: f.GetKind(), Code: f.GetCode(), Message: "(unprintable)", Part: part})
 	}
 	return b
 }

@@ -117,6 +117,12 @@ type orderedAnswer struct {
 // errBye is the cause of a session that ended in order.
 var errBye = errs.New(errs.Cancelled, "", "session ended")
 
+// AbortError is how a session ends whose agent gave up: Err is the agent's reason.
+type AbortError struct{ Err error }
+
+func (e *AbortError) Error() string { return e.Err.Error() }
+func (e *AbortError) Unwrap() error { return e.Err }
+
 // NewDataServer makes the server of one session.
 func NewDataServer(cfg DataServerConfig, handler DataHandler) *DataServer {
 	if cfg.timing == (timing{}) {

@@ -89,7 +89,7 @@ func FuzzDraft(f *testing.F) {
 }
 
 func FuzzFailure(f *testing.F) {
-	f.Add(encodeFailure(protocolError("a %s", "fault")))
+	f.Add(encodeFailure(protocolError("a %s", "fault"), "mover"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if parseFailure(b) == nil {
 			t.Error("a failure is no error")
