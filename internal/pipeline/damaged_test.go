@@ -2,10 +2,12 @@ package pipeline
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"keepward/internal/errs"
 	"keepward/internal/repo/point"
+	"keepward/internal/repo/seal"
 )
 
 // damagedParent is a store whose parent needs what is damaged.
@@ -39,5 +41,31 @@ func TestADamagedParentIsNotTakenOver(t *testing.T) {
 	}
 	if len(s.tree(res)) == 0 {
 		t.Fatal("the point is empty")
+	}
+}
+
+// A node of the parent that cannot be opened ends the comparison, not the backup.
+func TestADamagedNodeOfTheParentIsOutlived(t *testing.T) {
+	s := newSite(t)
+	for i := range 2000 {
+		s.write(fmt.Sprintf("f%04d", i), []byte{byte(i), byte(i >> 8)})
+	}
+	s.age()
+	parent, first := s.backup("")
+	damaged := 0
+	for id, rec := range s.store.records {
+		// The root and the topmost node stay, and some of the leaves.
+		if r, err := seal.ParseRecord(rec); err == nil && r.Kind == seal.KindNode && id != first.Root.Paths.H.ID() && id[0]&1 == 0 {
+			delete(s.store.records, id)
+			damaged++
+		}
+	}
+	if damaged == 0 {
+		t.Fatal("nothing was damaged: the tree has too few leaves")
+	}
+	_, res := s.backup(parent)
+	s.same(res)
+	if len(s.own(res)) != 2000 || len(s.events) != 1 || s.events[0].Code != "parent.damaged" {
+		t.Errorf("%d entries, events %v", len(s.own(res)), s.codes())
 	}
 }

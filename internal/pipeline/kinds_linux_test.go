@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -414,6 +415,9 @@ func TestForbiddenFilesAreNamedAndTheRestGoesOn(t *testing.T) {
 func TestRacyFilesAreReadAgain(t *testing.T) {
 	s := newSite(t)
 	s.write("young", []byte("1"))
+	var st unix.Stat_t
+	must(t, unix.Stat(s.path("young"), &st))
+	s.opts.Clock = func() time.Time { return time.Unix(st.Ctim.Unix()).Add(clockGrain / 2) }
 	first, res := s.backup("")
 	if s.tree(res)["young"].State&fileindex.Racy == 0 {
 		t.Fatal("a file written just now is not marked")
