@@ -1,10 +1,12 @@
 package cli_test
 
 import (
+	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -304,6 +306,25 @@ func TestWaitingOutlivesARestartOfTheServer(t *testing.T) {
 	f.cut = 2
 	f.sessions = []*keepwardv1.Session{state("Running", nil), state("Completed", nil)}
 	f.do(t, "job", "run", "docs", "--wait").want(t, 0, "Completed", "waiting for it")
+}
+
+func TestInterruptedWaitingSaysThatTheSessionGoesOn(t *testing.T) {
+	f := newFake(t)
+	f.sessions = []*keepwardv1.Session{state("Running", nil)}
+	f.hang = make(chan struct{})
+	ctx, interrupt := context.WithCancel(t.Context())
+	var r result
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		r = runWithin(ctx, map[string]string{"KEEPWARD_CONFIG": f.config}, "", "job", "run", "docs", "--wait")
+	})
+	<-f.hang
+	interrupt()
+	wait.Wait()
+	r.want(t, 130, "session 12 goes on")
+	if strings.Contains(r.err, "keepward: ") {
+		t.Errorf("an interrupt is shown as an error: %s", r.err)
+	}
 }
 
 func TestWatchAsJSONIsOneObjectPerLine(t *testing.T) {

@@ -48,6 +48,7 @@ type fake struct {
 	jobs     map[string]*keepwardv1.Job
 	sessions []*keepwardv1.Session // the states that a watch sends
 	cut      int                   // watches to break off after the first state
+	hang     chan struct{}         // closed by a watch that then waits for its end
 	events   []*keepwardv1.Event
 	entries  []*keepwardv1.Entry
 	faults   []*keepwardv1.ConfigFault
@@ -136,8 +137,13 @@ func paris() *time.Location { return time.FixedZone("CET", 3600) }
 // run runs a command line as a script would, with this environment.
 func run(t *testing.T, env map[string]string, stdin string, args ...string) result {
 	t.Helper()
+	return runWithin(t.Context(), env, stdin, args...)
+}
+
+// runWithin is run with a context that the test may end, as an interrupt does.
+func runWithin(ctx context.Context, env map[string]string, stdin string, args ...string) result {
 	var out, errOut bytes.Buffer
-	code := cli.Main(t.Context(), cli.Process{
+	code := cli.Main(ctx, cli.Process{
 		Args: args, Stdin: strings.NewReader(stdin), Stdout: &out, Stderr: &errOut,
 		Env: func(name string) string { return env[name] }, Version: "v1.2.3",
 		Now: func() time.Time { return now }, Local: paris(),
@@ -193,7 +199,7 @@ func (f *fake) RunJob(context.Context, *connect.Request[keepwardv1.RunJobRequest
 	return connect.NewResponse(&keepwardv1.StartSessionResponse{Session: 12}), nil
 }
 
-func (f *fake) WatchSession(_ context.Context, _ *connect.Request[keepwardv1.WatchSessionRequest], s *connect.ServerStream[keepwardv1.WatchSessionResponse]) error {
+func (f *fake) WatchSession(ctx context.Context, _ *connect.Request[keepwardv1.WatchSessionRequest], s *connect.ServerStream[keepwardv1.WatchSessionResponse]) error {
 	for _, state := range f.sessions {
 		if err := s.Send(&keepwardv1.WatchSessionResponse{Session: state}); err != nil {
 			return err
@@ -202,6 +208,10 @@ func (f *fake) WatchSession(_ context.Context, _ *connect.Request[keepwardv1.Wat
 			f.cut--
 			return errs.New(errs.Unavailable, "", "the server stops")
 		}
+	}
+	if f.hang != nil {
+		close(f.hang)
+		<-ctx.Done()
 	}
 	return nil
 }
