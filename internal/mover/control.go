@@ -93,7 +93,10 @@ func (c *control) Status(ctx context.Context, req *connect.Request[keepwardv1.Mo
 		}
 	}
 	list, _ := c.t.events.after(seq)
-	return stream.Send(&keepwardv1.MoverStatusResponse{Progress: c.t.progress(), Events: list})
+	c.t.mu.Lock()
+	end := c.t.end
+	c.t.mu.Unlock()
+	return stream.Send(&keepwardv1.MoverStatusResponse{Progress: c.t.progress(), Events: list, End: end})
 }
 
 // Secret answers the task key.

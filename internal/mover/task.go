@@ -34,6 +34,7 @@ type task struct {
 	counters *keepwardv1.Counters
 	stop     context.CancelCauseFunc
 	stopped  error // the first order to stop
+	end      *keepwardv1.AttemptEnd
 }
 
 // start opens everything; when it returns, the mover listens. What it opened is closed by
@@ -143,7 +144,11 @@ func (t *task) run(ctx context.Context) *keepwardv1.AttemptEnd {
 	case ModeRebuild:
 		err = t.rebuild(term, end)
 	}
-	return t.outcome(term, end, err)
+	end = t.outcome(term, end, err)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.end = end // before the control socket closes, which says it last
+	return end
 }
 
 // outcome puts the end into words.

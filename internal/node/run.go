@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"math/big"
 	"net"
+	"slices"
 	"time"
 
 	"connectrpc.com/connect"
@@ -121,7 +122,7 @@ func (s *session) heartbeat(ctx context.Context, server keepwardv1connect.NodeSe
 	req := &keepwardv1.HeartbeatRequest{
 		Info:     s.svc.Info(),
 		Clock:    timestamppb.Now(),
-		Attempts: append(s.svc.Attempts(), s.node.reporter.ended()...),
+		Attempts: s.attempts(),
 		Boot:     s.boot,
 	}
 	res, err := server.Heartbeat(ctx, connect.NewRequest(req))
@@ -137,4 +138,16 @@ func (s *session) heartbeat(ctx context.Context, server keepwardv1connect.NodeSe
 		s.svc.Drop(id)
 	}
 	return nil
+}
+
+// attempts are those that run, and those whose end is not answered; one that is just ending
+// is among both, and counts as ended.
+func (s *session) attempts() []*keepwardv1.AttemptState {
+	list := s.node.reporter.ended()
+	for _, a := range s.svc.Attempts() {
+		if !slices.ContainsFunc(list, func(e *keepwardv1.AttemptState) bool { return e.GetAttempt() == a.GetAttempt() }) {
+			list = append(list, a)
+		}
+	}
+	return list
 }

@@ -128,7 +128,7 @@ func TestACheckMoverNamesWhatIsDamaged(t *testing.T) {
 		h.startMover(req)
 		return h.server.End(a.String())
 	}
-	if end := check(); end.GetOutcome() != mover.OutcomeDone || len(end.GetCheck().GetFindings()) != 0 || end.GetCheck().GetBytesRead() == 0 {
+	if end := check(); end.GetOutcome() != mover.OutcomeDone || len(end.GetCheck().GetFindings()) != 0 || end.GetCheck().GetBytesRead() == 0 || end.GetCheck().GetProvedBytes() == 0 {
 		t.Fatalf("check of a sound repository: %v", end)
 	}
 	var pack []byte

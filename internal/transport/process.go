@@ -45,9 +45,10 @@ type process struct {
 	failed  error // why it did not start
 
 	mu      sync.Mutex
-	key     []byte // the task key, until the process is gone
-	stopped bool   // told to end
-	seen    int64  // events handed on
+	key     []byte                 // the task key, until the process is gone
+	stopped bool                   // told to end
+	seen    int64                  // events handed on
+	end     *keepwardv1.AttemptEnd // its last words
 }
 
 // launch starts the process and waits until it listens.
@@ -155,10 +156,4 @@ func (p *process) taskKey(ctx context.Context) ([]byte, error) {
 		p.key = res.Msg.GetTaskKey()
 	}
 	return p.key, nil
-}
-
-func (p *process) isStopped() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.stopped
 }

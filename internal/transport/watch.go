@@ -49,6 +49,11 @@ func (s *Service) relay(p *process) (heard bool) {
 		m := stream.Msg()
 		s.handOn(p, m.GetEvents())
 		s.reporter.Progress(p.attempt, m.GetProgress())
+		if m.GetEnd() != nil {
+			p.mu.Lock()
+			p.end = m.GetEnd()
+			p.mu.Unlock()
+		}
 		heard = true
 	}
 	return heard
@@ -67,22 +72,34 @@ func (s *Service) handOn(p *process, events []*keepwardv1.Event) {
 // the directory goes: a crash between the two reports the same end again.
 func (s *Service) settle(p *process) {
 	s.handOn(p, mover.ReadEvents(p.dir))
-	end, err := mover.ReadEnd(p.dir)
-	if err != nil {
-		end = lost("the mover ended without saying how" + p.lastLine())
-		if p.isStopped() {
-			end = &keepwardv1.AttemptEnd{
-				Outcome: mover.OutcomeAborted,
-				Failure: wire.ToFailure(errs.New(errs.Cancelled, "mover.killed", "the mover did not end in time and was killed"), "mover"),
-			}
-		}
-	}
+	end := p.ending()
 	s.log.Info("a mover ended", "attempt", p.attempt, "mode", p.state.Mode, "outcome", end.GetOutcome(), "reason", end.GetFailure().GetMessage())
 	s.report(p.attempt, end)
 	if err := os.RemoveAll(p.dir); err != nil {
 		s.log.Warn("a mover's directory could not be removed", "directory", p.dir, "error", err)
 	}
 	s.forget(p)
+}
+
+// ending is how a mover whose process is gone ended: by its file, by its last words where the
+// disk was too full for a file, or not known.
+func (p *process) ending() *keepwardv1.AttemptEnd {
+	end, err := mover.ReadEnd(p.dir)
+	if err == nil {
+		return end
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.end != nil:
+		return p.end
+	case p.stopped:
+		return &keepwardv1.AttemptEnd{
+			Outcome: mover.OutcomeAborted,
+			Failure: wire.ToFailure(errs.New(errs.Cancelled, "mover.killed", "the mover did not end in time and was killed"), "mover"),
+		}
+	}
+	return lost("the mover ended without saying how" + p.lastLine())
 }
 
 func (s *Service) forget(p *process) {

@@ -226,10 +226,12 @@ func (x *MoverStatusRequest) GetAfterEvent() int64 {
 	return 0
 }
 
+// end: with the last message, also on the disk by then unless that is full.
 type MoverStatusResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Progress      *Progress              `protobuf:"bytes,1,opt,name=progress,proto3" json:"progress,omitempty"`
 	Events        []*Event               `protobuf:"bytes,2,rep,name=events,proto3" json:"events,omitempty"`
+	End           *AttemptEnd            `protobuf:"bytes,3,opt,name=end,proto3" json:"end,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -274,6 +276,13 @@ func (x *MoverStatusResponse) GetProgress() *Progress {
 func (x *MoverStatusResponse) GetEvents() []*Event {
 	if x != nil {
 		return x.Events
+	}
+	return nil
+}
+
+func (x *MoverStatusResponse) GetEnd() *AttemptEnd {
+	if x != nil {
+		return x.End
 	}
 	return nil
 }
@@ -460,10 +469,11 @@ const file_keepward_v1_mover_proto_rawDesc = "" +
 	"\afailure\x18\x03 \x01(\v2\x14.keepward.v1.FailureR\afailure\"5\n" +
 	"\x12MoverStatusRequest\x12\x1f\n" +
 	"\vafter_event\x18\x01 \x01(\x03R\n" +
-	"afterEvent\"t\n" +
+	"afterEvent\"\x9f\x01\n" +
 	"\x13MoverStatusResponse\x121\n" +
 	"\bprogress\x18\x01 \x01(\v2\x15.keepward.v1.ProgressR\bprogress\x12*\n" +
-	"\x06events\x18\x02 \x03(\v2\x12.keepward.v1.EventR\x06events\"\x14\n" +
+	"\x06events\x18\x02 \x03(\v2\x12.keepward.v1.EventR\x06events\x12)\n" +
+	"\x03end\x18\x03 \x01(\v2\x17.keepward.v1.AttemptEndR\x03end\"\x14\n" +
 	"\x12MoverSecretRequest\"0\n" +
 	"\x13MoverSecretResponse\x12\x19\n" +
 	"\btask_key\x18\x01 \x01(\fR\ataskKey\"*\n" +
@@ -504,35 +514,37 @@ var file_keepward_v1_mover_proto_goTypes = []any{
 	(*Failure)(nil),             // 9: keepward.v1.Failure
 	(*Progress)(nil),            // 10: keepward.v1.Progress
 	(*Event)(nil),               // 11: keepward.v1.Event
-	(*BrowseMoverRequest)(nil),  // 12: keepward.v1.BrowseMoverRequest
-	(*FindMoverRequest)(nil),    // 13: keepward.v1.FindMoverRequest
-	(*DiffMoverRequest)(nil),    // 14: keepward.v1.DiffMoverRequest
-	(*BrowseMoverResponse)(nil), // 15: keepward.v1.BrowseMoverResponse
-	(*FindMoverResponse)(nil),   // 16: keepward.v1.FindMoverResponse
-	(*DiffMoverResponse)(nil),   // 17: keepward.v1.DiffMoverResponse
+	(*AttemptEnd)(nil),          // 12: keepward.v1.AttemptEnd
+	(*BrowseMoverRequest)(nil),  // 13: keepward.v1.BrowseMoverRequest
+	(*FindMoverRequest)(nil),    // 14: keepward.v1.FindMoverRequest
+	(*DiffMoverRequest)(nil),    // 15: keepward.v1.DiffMoverRequest
+	(*BrowseMoverResponse)(nil), // 16: keepward.v1.BrowseMoverResponse
+	(*FindMoverResponse)(nil),   // 17: keepward.v1.FindMoverResponse
+	(*DiffMoverResponse)(nil),   // 18: keepward.v1.DiffMoverResponse
 }
 var file_keepward_v1_mover_proto_depIdxs = []int32{
 	8,  // 0: keepward.v1.MoverOrder.start:type_name -> keepward.v1.StartMoverRequest
 	9,  // 1: keepward.v1.MoverReady.failure:type_name -> keepward.v1.Failure
 	10, // 2: keepward.v1.MoverStatusResponse.progress:type_name -> keepward.v1.Progress
 	11, // 3: keepward.v1.MoverStatusResponse.events:type_name -> keepward.v1.Event
-	2,  // 4: keepward.v1.MoverService.Status:input_type -> keepward.v1.MoverStatusRequest
-	4,  // 5: keepward.v1.MoverService.Secret:input_type -> keepward.v1.MoverSecretRequest
-	6,  // 6: keepward.v1.MoverService.Stop:input_type -> keepward.v1.MoverStopRequest
-	12, // 7: keepward.v1.MoverService.Browse:input_type -> keepward.v1.BrowseMoverRequest
-	13, // 8: keepward.v1.MoverService.Find:input_type -> keepward.v1.FindMoverRequest
-	14, // 9: keepward.v1.MoverService.Diff:input_type -> keepward.v1.DiffMoverRequest
-	3,  // 10: keepward.v1.MoverService.Status:output_type -> keepward.v1.MoverStatusResponse
-	5,  // 11: keepward.v1.MoverService.Secret:output_type -> keepward.v1.MoverSecretResponse
-	7,  // 12: keepward.v1.MoverService.Stop:output_type -> keepward.v1.MoverStopResponse
-	15, // 13: keepward.v1.MoverService.Browse:output_type -> keepward.v1.BrowseMoverResponse
-	16, // 14: keepward.v1.MoverService.Find:output_type -> keepward.v1.FindMoverResponse
-	17, // 15: keepward.v1.MoverService.Diff:output_type -> keepward.v1.DiffMoverResponse
-	10, // [10:16] is the sub-list for method output_type
-	4,  // [4:10] is the sub-list for method input_type
-	4,  // [4:4] is the sub-list for extension type_name
-	4,  // [4:4] is the sub-list for extension extendee
-	0,  // [0:4] is the sub-list for field type_name
+	12, // 4: keepward.v1.MoverStatusResponse.end:type_name -> keepward.v1.AttemptEnd
+	2,  // 5: keepward.v1.MoverService.Status:input_type -> keepward.v1.MoverStatusRequest
+	4,  // 6: keepward.v1.MoverService.Secret:input_type -> keepward.v1.MoverSecretRequest
+	6,  // 7: keepward.v1.MoverService.Stop:input_type -> keepward.v1.MoverStopRequest
+	13, // 8: keepward.v1.MoverService.Browse:input_type -> keepward.v1.BrowseMoverRequest
+	14, // 9: keepward.v1.MoverService.Find:input_type -> keepward.v1.FindMoverRequest
+	15, // 10: keepward.v1.MoverService.Diff:input_type -> keepward.v1.DiffMoverRequest
+	3,  // 11: keepward.v1.MoverService.Status:output_type -> keepward.v1.MoverStatusResponse
+	5,  // 12: keepward.v1.MoverService.Secret:output_type -> keepward.v1.MoverSecretResponse
+	7,  // 13: keepward.v1.MoverService.Stop:output_type -> keepward.v1.MoverStopResponse
+	16, // 14: keepward.v1.MoverService.Browse:output_type -> keepward.v1.BrowseMoverResponse
+	17, // 15: keepward.v1.MoverService.Find:output_type -> keepward.v1.FindMoverResponse
+	18, // 16: keepward.v1.MoverService.Diff:output_type -> keepward.v1.DiffMoverResponse
+	11, // [11:17] is the sub-list for method output_type
+	5,  // [5:11] is the sub-list for method input_type
+	5,  // [5:5] is the sub-list for extension type_name
+	5,  // [5:5] is the sub-list for extension extendee
+	0,  // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_mover_proto_init() }
