@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -144,6 +145,11 @@ func TestMoverOutlivesServerAndTransport(t *testing.T) {
 	id := f.start("docs")
 	mover, err := site.WaitMover(f.store, sessionWithin)
 	f.must(err)
+	// From when its agent has come the mover needs nobody else.
+	f.must(site.Until(sessionWithin, "the agent at its mover", func() (bool, error) {
+		events, err := f.Events(id)
+		return slices.ContainsFunc(events, func(e *keepwardv1.Event) bool { return e.Part == "mover" }), err
+	}))
 	f.Server.Kill()
 	f.store.Kill()
 	if !mover.Alive() {
