@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,6 +31,10 @@ type fakeAgent struct {
 	orders chan *keepwardv1.StartBackupRequest // room for all orders of a test
 	link   *wire.Link
 	server keepwardv1connect.NodeServiceClient
+	own    sync.WaitGroup
+
+	mu      sync.Mutex
+	running []*keepwardv1.AttemptState
 }
 
 // newFakeAgent joins as a computer and links up with a clock that is off by skew.
@@ -51,21 +57,53 @@ func (a *fakeAgent) dial(f *fleet, skew time.Duration) {
 	mux.Handle(keepwardv1connect.NewAgentServiceHandler(a, connect.WithInterceptors(wire.Errors())))
 	link, err := wire.DialLink(f.t.Context(), f.Addr, a.creds, mux)
 	f.must(err)
-	f.t.Cleanup(func() { _ = link.Close() }) // the server may have closed it
 	a.link = link
 	a.server = keepwardv1connect.NewNodeServiceClient(link.Client(), wire.LinkURL, connect.WithInterceptors(wire.Errors()))
-	_, err = a.server.Heartbeat(f.t.Context(), connect.NewRequest(&keepwardv1.HeartbeatRequest{
-		Info: &keepwardv1.NodeInfo{Os: "linux", Hostname: a.name}, Clock: timestamppb.New(time.Now().Add(skew)), Boot: "0123456789abcdef",
+	f.must(a.heartbeat(f.t.Context(), skew))
+	ctx, cancel := context.WithCancel(context.Background())
+	a.own.Go(func() {
+		for a.heartbeat(ctx, skew) == nil {
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Second): // more often than the server wants it
+			}
+		}
+	})
+	f.t.Cleanup(func() { cancel(); _ = link.Close(); a.own.Wait() }) // the server may have closed it
+}
+
+func (a *fakeAgent) heartbeat(ctx context.Context, skew time.Duration) error {
+	a.mu.Lock()
+	attempts := slices.Clone(a.running)
+	a.mu.Unlock()
+	_, err := a.server.Heartbeat(ctx, connect.NewRequest(&keepwardv1.HeartbeatRequest{
+		Info: &keepwardv1.NodeInfo{Os: "linux", Hostname: a.name}, Clock: timestamppb.New(time.Now().Add(skew)),
+		Boot: "0123456789abcdef", Attempts: attempts,
 	}))
-	f.must(err)
+	return err
 }
 
 func (a *fakeAgent) StartBackup(_ context.Context, r *connect.Request[keepwardv1.StartBackupRequest]) (*connect.Response[keepwardv1.StartBackupResponse], error) {
+	o := r.Msg.GetOrder()
+	a.mu.Lock()
+	a.running = append(a.running, &keepwardv1.AttemptState{Attempt: o.GetAttempt(), Task: o.GetTask()})
+	a.mu.Unlock()
 	a.orders <- r.Msg
 	return connect.NewResponse(&keepwardv1.StartBackupResponse{}), nil
 }
 
-func (a *fakeAgent) StopAttempt(context.Context, *connect.Request[keepwardv1.StopAttemptRequest]) (*connect.Response[keepwardv1.StopAttemptResponse], error) {
+// StopAttempt obeys: the end is reported as an honest agent does.
+func (a *fakeAgent) StopAttempt(_ context.Context, r *connect.Request[keepwardv1.StopAttemptRequest]) (*connect.Response[keepwardv1.StopAttemptResponse], error) {
+	attempt := r.Msg.GetOrder().GetAttempt()
+	a.mu.Lock()
+	a.running = slices.DeleteFunc(a.running, func(s *keepwardv1.AttemptState) bool { return s.GetAttempt() == attempt })
+	a.mu.Unlock()
+	a.own.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		// A lost end is found out by the server.
+		_, _ = a.server.ReportEnd(ctx, connect.NewRequest(&keepwardv1.ReportEndRequest{Attempt: attempt, End: &keepwardv1.AttemptEnd{Outcome: "aborted"}}))
+	})
 	return connect.NewResponse(&keepwardv1.StopAttemptResponse{}), nil
 }
 

@@ -150,6 +150,10 @@ func TestMoverOutlivesServerAndTransport(t *testing.T) {
 		events, err := f.Events(id)
 		return slices.ContainsFunc(events, func(e *keepwardv1.Event) bool { return e.Part == "mover" }), err
 	}))
+	f.must(site.Until(sessionWithin, "bytes on their way", func() (bool, error) {
+		s, err := f.Session(id)
+		return s.GetProgress().GetCounters().GetSentBytes() > 0, err
+	}))
 	f.Server.Kill()
 	f.store.Kill()
 	if !mover.Alive() {

@@ -14,7 +14,7 @@ import (
 
 // realBytes is how much of each real directory the main job takes: enough for tens
 // of thousands of files, little enough for a test. The demo takes more.
-const realBytes = 300 << 20
+const realBytes = 100 << 20
 
 // The main job: full, changes, incremental; both points restore bit for bit and
 // metadata for metadata, through the server and, with all processes stopped, from

@@ -5,11 +5,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
+	"slices"
 	"testing"
 
 	"golang.org/x/sync/errgroup"
 
+	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/test/site"
 )
 
@@ -39,9 +40,12 @@ func TestUnreadableFileIsNamed(t *testing.T) {
 
 	f.fails(exitLeftOut, nil, "job", "run", "docs", "--wait", "--full")
 	s := f.last("docs", "Completed w/ errors")
-	log := f.sessionLog(s.Id)
-	if !strings.Contains(log, bad) || !strings.Contains(log, "file.unreadable") {
-		t.Errorf("the log does not name %s with its code:\n%s", bad, log)
+	events, err := f.Events(s.Id)
+	f.must(err)
+	if !slices.ContainsFunc(events, func(e *keepwardv1.Event) bool {
+		return e.Code == "file.unreadable" && string(e.Path) == bad && e.Level == "error"
+	}) {
+		t.Errorf("the log does not name %s:\n%v", bad, events)
 	}
 	umount()
 	restored := below(f.restore("web1", "latest"), src)

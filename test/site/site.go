@@ -16,6 +16,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"time"
+
+	keepwardv1 "keepward/api/keepward/v1"
 )
 
 // Site is a server and what has joined it.
@@ -72,7 +74,30 @@ func (s *Site) join(role, name string) (*Proc, error) {
 	}
 	p := s.proc(name, role, "--server", s.Addr, "--name", name)
 	p.once = []string{"--join", token}
-	return p, p.Start()
+	if err := p.Start(); err != nil {
+		return p, err
+	}
+	return p, s.WaitOnline(p)
+}
+
+// WaitOnline waits until the server sees a transport or agent: a role is ready before
+// it is linked, since its server may be down.
+func (s *Site) WaitOnline(p *Proc) error {
+	return Until(readyWithin, p.Name+" online", func() (bool, error) {
+		var m keepwardv1.GetStatusResponse
+		err := s.Message(&m, "status")
+		for _, t := range m.Transports {
+			if t.Name == p.Name && t.Status == "online" {
+				return true, nil
+			}
+		}
+		for _, c := range m.Computers {
+			if c.Name == p.Name && c.Status == "online" {
+				return true, nil
+			}
+		}
+		return false, err
+	})
 }
 
 // Token makes a join token.
