@@ -11,6 +11,8 @@ import (
 	"math"
 	"os"
 	"runtime/debug"
+
+	"keepward/internal/pipeline"
 )
 
 // Config is what an agent is started with.
@@ -30,13 +32,17 @@ type Config struct {
 	Ready func()
 }
 
-// memoryLimit is where the collector begins to work harder: what an agent needs at most
-// (buffers 48 MiB, the window of entries, the parent's nodes) and as much again.
-const memoryLimit = 192 << 20
+// The collector begins to work harder where the heap passes what an agent needs: the window
+// of entries, the parent's nodes and what is on its way to the mover, and for each worker its
+// compressor and its largest record. The contents of files are not in the heap.
+const (
+	memoryLimit     = 80 << 20
+	memoryPerWorker = 16 << 20
+)
 
 // limitMemory sets the soft limit of the process, unless somebody has set one.
 func limitMemory() {
 	if os.Getenv("GOMEMLIMIT") == "" && debug.SetMemoryLimit(-1) == math.MaxInt64 {
-		debug.SetMemoryLimit(memoryLimit)
+		debug.SetMemoryLimit(int64(memoryLimit + pipeline.DefaultWorkers()*memoryPerWorker))
 	}
 }

@@ -75,6 +75,13 @@ type run struct {
 	mark    marker
 }
 
+// maxWorkers bounds the memory on computers with many processors; so many fill any network.
+const maxWorkers = 16
+
+// DefaultWorkers is how many workers a backup has unless told otherwise: two more than
+// processors, because a worker may wait for a disk.
+func DefaultWorkers() int { return min(runtime.GOMAXPROCS(0)+2, maxWorkers) }
+
 // Run makes a restore point of what the selection takes and commits it. What goes wrong with
 // single files is told by events and leaves the point with errors; an error means that there
 // is no point.
@@ -86,8 +93,7 @@ func Run(ctx context.Context, store Store, opts Options) (Result, error) {
 		opts.Clock = time.Now
 	}
 	if opts.Workers == 0 {
-		// Two more than processors, because a worker may wait for a disk.
-		opts.Workers = runtime.GOMAXPROCS(0) + 2
+		opts.Workers = DefaultWorkers()
 	}
 	r := &run{
 		opts: opts, store: store, count: opts.Counters,
