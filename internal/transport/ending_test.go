@@ -30,7 +30,9 @@ func TestAnEndIsTakenFromWhereverItIsLeft(t *testing.T) {
 		"a torn file":                    {nil, false, map[string]string{mover.FileEnd: "\xff"}, "failed", "mover.lost", "the mover ended without saying how"},
 		"nowhere, after it was stopped":  {nil, true, nil, "aborted", "mover.killed", "the mover did not end in time and was killed"},
 		"nowhere, after a crash": {
-			nil, false, map[string]string{mover.FileLog: "first\npanic: index out of range\n\ngoroutine 1\n"}, "failed", "mover.lost",
+			nil, false,
+			map[string]string{mover.FileLog: "first\npanic: index out of range\n\ngoroutine 1\n"},
+			"failed", "mover.lost",
 			"the mover ended without saying how (it said: panic: index out of range)",
 		},
 	}

@@ -49,6 +49,7 @@ type process struct {
 	stopped bool                   // told to end
 	seen    int64                  // events handed on
 	end     *keepwardv1.AttemptEnd // its last words
+	cause   string                 // what it died of, where that is known
 }
 
 // launch starts the process and waits until it listens.

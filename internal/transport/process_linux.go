@@ -3,6 +3,7 @@ package transport
 import (
 	"errors"
 	"os/exec"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -20,12 +21,26 @@ func ownSession(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: 
 func (p *process) alive() bool {
 	if p.child {
 		// Only this one is waited for; EINTR and the like are seen again at the next look.
-		if pid, err := unix.Wait4(p.state.PID, nil, unix.WNOHANG, nil); err == nil && pid == p.state.PID {
+		var ws unix.WaitStatus
+		if pid, err := unix.Wait4(p.state.PID, &ws, unix.WNOHANG, nil); err == nil && pid == p.state.PID {
+			p.died(ws)
 			return false
 		}
 	}
 	boot, started, err := mover.Birth(p.state.PID)
 	return err == nil && boot == p.state.Boot && started == p.state.Started
+}
+
+// died keeps what a process that said nothing died of.
+func (p *process) died(ws unix.WaitStatus) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case ws.Signaled():
+		p.cause = ": " + ws.Signal().String() + " (signal " + strconv.Itoa(int(ws.Signal())) + ")"
+	case ws.Exited():
+		p.cause = ": exit status " + strconv.Itoa(ws.ExitStatus())
+	}
 }
 
 // signal asks the process to end, or ends it. A process that took over its id is spared:

@@ -193,7 +193,7 @@ func TestAKilledMoverIsReportedLost(t *testing.T) {
 	h.send(c, a, someFiles, text)
 	h.kill(a.String())
 	end := h.server.End(a.String())
-	if end.GetOutcome() != mover.OutcomeFailed || end.GetFailure().GetCode() != "mover.lost" || end.GetFailure().GetKind() != string(errs.Unavailable) {
+	if end.GetOutcome() != mover.OutcomeFailed || end.GetFailure().GetCode() != "mover.lost" || end.GetFailure().GetKind() != string(errs.Unavailable) || !strings.Contains(end.GetFailure().GetMessage(), "killed (signal 9)") {
 		t.Errorf("end: %v", end)
 	}
 	if err := c.Commit(t.Context(), point.Draft{Type: point.Complete}); errs.CodeOf(err) != "mover.lost" {

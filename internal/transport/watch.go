@@ -99,7 +99,7 @@ func (p *process) ending() *keepwardv1.AttemptEnd {
 			Failure: wire.ToFailure(errs.New(errs.Cancelled, "mover.killed", "the mover did not end in time and was killed"), "mover"),
 		}
 	}
-	return lost("the mover ended without saying how" + p.lastLine())
+	return lost("the mover ended without saying how" + p.cause + p.lastLine())
 }
 
 func (s *Service) forget(p *process) {
