@@ -11,18 +11,20 @@ import (
 	"keepward/internal/repo/point"
 	"keepward/internal/repo/repoconf"
 	"keepward/internal/repo/seal"
+	"keepward/internal/storage"
 )
 
 // CheckOptions say how far a check goes.
 type CheckOptions struct {
-	// ReadData reads every byte of every pack; without it headers, directories and lengths.
+	// ReadData reads every byte of every pack, and with keys opens what points need and
+	// compares its content with its hash; without it headers, directories and lengths.
 	ReadData bool
 	// Repair publishes rebuilt index segments and marks damaged chunks, so that the next backup
 	// that holds them stores them again. It needs Attempt, the check's own.
 	Repair  bool
 	Attempt point.Attempt
-	// Keys, IssueKey and ComputersKey name the files that need a damaged chunk. Without all
-	// three only the points are named.
+	// Keys, IssueKey and ComputersKey open chunks, and name the files that need a damaged one.
+	// Without all three only checksums are compared, and only points are named.
 	Keys         *seal.Keys
 	IssueKey     *seal.Secret
 	ComputersKey *seal.ComputersKey
@@ -33,7 +35,9 @@ type CheckOptions struct {
 // Report is what a check saw.
 type Report struct {
 	Packs, Chunks, Points, Segments, BytesRead int64
-	Findings                                   []Finding
+	// ProvedChunks were opened, and the ProvedBytes of their content match their hashes.
+	ProvedChunks, ProvedBytes int64
+	Findings                  []Finding
 }
 
 // Finding is one object that is not as it must be.
@@ -76,17 +80,25 @@ type checker struct {
 	opts CheckOptions
 	read atomic.Int64
 
+	provedChunks, provedBytes atomic.Int64
+	opened                    chunkSet // by the content walk
+
+	done  atomic.Int64 // bytes of packs that were looked at
+	total int64
+
 	mu      sync.Mutex // guards what follows while packs are read in parallel
 	report  Report
 	chunks  map[seal.ID]int // position among the findings
 	bad     map[place]bool  // places found damaged now
 	badRows []badRow
-	clean   map[seal.ID]bool // metadata chunks, and lost ones: all below them can be read
+	clean   map[seal.ID]bool       // metadata chunks, and lost ones: all below them can be read
+	sealed  map[point.Attempt]bool // points that do not open
 }
 
 type badRow struct {
 	pack  packKey
 	entry pack.Entry
+	mark  bool // to store the chunk again helps
 }
 
 // Check looks at every object. It answers an error only if it could not go on; what it found
@@ -95,19 +107,37 @@ func (r *Repository) Check(ctx context.Context, o CheckOptions) (Report, error) 
 	if o.Repair && o.Attempt == (point.Attempt{}) {
 		return Report{}, errs.New(errs.Internal, "", "check repository: a check that repairs needs an attempt")
 	}
-	c := &checker{r: r, opts: o, chunks: map[seal.ID]int{}, bad: map[place]bool{}, clean: map[seal.ID]bool{}}
+	c := &checker{
+		r: r, opts: o, opened: chunkSet{}, chunks: map[seal.ID]int{}, bad: map[place]bool{},
+		clean: map[seal.ID]bool{}, sealed: map[point.Attempt]bool{},
+	}
 	if err := r.Refresh(ctx); err != nil {
 		return c.report, err
 	}
 	for _, step := range []func(context.Context) error{
-		c.configuration, c.keys, c.owners, c.segments, c.packs, c.mark, c.points, c.checkpoints,
+		c.configuration, c.keys, c.owners, c.segments, c.content, c.packs, c.mark, c.points, c.checkpoints,
 	} {
 		if err := step(ctx); err != nil {
 			return c.report, err
 		}
 	}
 	c.report.BytesRead = c.read.Load()
+	c.report.ProvedChunks, c.report.ProvedBytes = c.provedChunks.Load(), c.provedBytes.Load()
 	return c.report, nil
+}
+
+// expect says how much there is to look at, for the progress.
+func (c *checker) expect(packs []storage.Info) {
+	c.total = 0
+	for _, info := range packs {
+		c.total += info.Size
+	}
+}
+
+func (c *checker) advance(n int64) {
+	if done := c.done.Add(n); c.opts.Progress != nil {
+		c.opts.Progress(done, c.total)
+	}
 }
 
 func (c *checker) find(f Finding) int {
@@ -142,25 +172,25 @@ func (c *checker) affect(finding int, files int64, f AffectedFile) {
 
 func (c *checker) configuration(ctx context.Context) error {
 	raw, err := c.r.b.Get(ctx, configName, repoconf.Size)
-	if err != nil && errs.KindOf(err) != errs.Corrupt {
+	var damage error
+	if err == nil {
+		_, damage, err = ParseConfig(raw)
+	}
+	switch errs.KindOf(err) {
+	case "":
+	case errs.Corrupt, errs.NotFound:
+		lost := configLost(c.r.b, err)
+		c.find(Finding{Object: "configuration", Name: configName, Code: errs.CodeOf(lost), Text: fmt.Sprintf("%v; %s", lost, errs.HintOf(lost))})
+	default:
 		return err
 	}
-	if err == nil {
-		_, err = configDamage(raw)
-	}
-	if err != nil {
+	if damage != nil {
 		c.find(Finding{
-			Object: "configuration", Name: configName, Code: "configuration.damaged", Text: err.Error(),
+			Object: "configuration", Name: configName, Code: "configuration.damaged", Text: damage.Error(),
 			Repaired: "nothing is lost: the other of its two copies is used",
 		})
 	}
 	return nil
-}
-
-// configDamage is what is wrong with a configuration, be it with one of its copies only.
-func configDamage(raw []byte) (Config, error) {
-	cfg, damage, err := ParseConfig(raw)
-	return cfg, firstErr(err, damage)
 }
 
 // small checks the small objects of a folder with parse.

@@ -23,31 +23,45 @@ type fileWalk struct {
 // files walks the file index of a point and names the files that need a lost chunk. It answers
 // false if there are no keys to do so.
 func (c *checker) files(ctx context.Context, p point.Point) (bool, error) {
-	if c.opts.Keys == nil || c.opts.IssueKey == nil || c.opts.ComputersKey == nil {
+	if !c.opts.keyed() {
 		return false, nil
 	}
-	issue, err := point.OpenIssue(*c.opts.IssueKey, &p)
-	if err != nil {
-		return false, c.unopened(p, err)
-	}
-	body, err := point.OpenBody(c.opts.ComputersKey.Computer(issue.Computer), &p)
-	if err != nil {
-		return false, c.unopened(p, err)
+	computer, body, err := c.body(p)
+	if err != nil || body == nil {
+		return false, err
 	}
 	opener, err := seal.NewOpener(c.opts.Keys)
 	if err != nil {
 		return false, err
 	}
 	defer opener.Close()
-	w := &fileWalk{c: c, p: p, name: issue.Computer, opener: opener, inodes: map[string][]int{}}
+	w := &fileWalk{c: c, p: p, name: computer, opener: opener, inodes: map[string][]int{}}
 	return true, w.root(ctx, body.Root)
 }
 
-// unopened reports a point whose checksum is good and that does not open with its keys.
+// body opens what is sealed of a point. It answers nil if that does not open, which is then
+// reported.
+func (c *checker) body(p point.Point) (computer string, _ *point.Body, _ error) {
+	issue, err := point.OpenIssue(*c.opts.IssueKey, &p)
+	if err != nil {
+		return "", nil, c.unopened(p, err)
+	}
+	body, err := point.OpenBody(c.opts.ComputersKey.Computer(issue.Computer), &p)
+	if err != nil {
+		return "", nil, c.unopened(p, err)
+	}
+	return issue.Computer, &body, nil
+}
+
+// unopened reports, once, a point whose checksum is good and that does not open with its keys.
 func (c *checker) unopened(p point.Point, err error) error {
 	if k := errs.KindOf(err); k != errs.Denied && k != errs.Corrupt {
 		return err
 	}
+	if c.sealed[p.Attempt] {
+		return nil
+	}
+	c.sealed[p.Attempt] = true
 	c.find(Finding{
 		Object: "point", Name: pointName(p.Attempt), Code: "point.sealed", Text: err.Error(),
 		Affected: []AffectedFile{{Point: p.Attempt}}, AffectedTotal: 1,
@@ -59,10 +73,10 @@ func (c *checker) unopened(p point.Point, err error) error {
 // nil then).
 func (w *fileWalk) fetch(ctx context.Context, h seal.H) (content []byte, finding int, err error) {
 	id := h.ID()
-	rec, err := w.c.r.Read(ctx, id, nil)
-	if err == nil {
-		content, err = w.opener.Open(nil, &rec, h)
-	}
+	err = w.c.readGood(ctx, id, func(rec *seal.Record) (err error) {
+		content, err = w.opener.Open(nil, rec, h)
+		return err
+	})
 	switch errs.KindOf(err) {
 	case "":
 		return content, 0, nil

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
-	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -23,11 +22,7 @@ func (c *checker) packs(ctx context.Context) error {
 		return err
 	}
 	missing := c.r.indexed()
-	var total int64
-	for _, info := range infos {
-		total += info.Size
-	}
-	var done atomic.Int64
+	c.expect(infos)
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for _, info := range infos {
@@ -40,10 +35,8 @@ func (c *checker) packs(ctx context.Context) error {
 		delete(missing, k)
 		c.report.Packs++
 		g.Go(func() error {
-			err := c.pack(gctx, k, info)
-			if c.opts.Progress != nil {
-				c.opts.Progress(done.Add(info.Size), total)
-			}
+			read, err := c.pack(gctx, k, info)
+			c.advance(info.Size - read)
 			return err
 		})
 	}
@@ -65,7 +58,7 @@ func (c *checker) lostPack(ctx context.Context, k packKey) error {
 	entries := c.r.entriesOf(k)
 	c.find(Finding{Object: "pack", Name: k.name(), Code: "pack.missing", Text: fmt.Sprintf("it is not there; %d chunks were in it", len(entries))})
 	for _, e := range entries {
-		c.badEntry(k, e, errs.New(errs.NotFound, "pack.missing", "its pack is not there"))
+		c.badEntry(k, e, "chunk.damaged", errs.New(errs.NotFound, "pack.missing", "its pack is not there"))
 	}
 	return ctx.Err()
 }
@@ -94,14 +87,15 @@ func (r *Repository) entriesOf(k packKey) []pack.Entry {
 	return entries
 }
 
-// pack checks one pack: header, directory, and with ReadData every record.
-func (c *checker) pack(ctx context.Context, k packKey, info storage.Info) error {
+// pack checks one pack: header, directory, and with ReadData every record. It answers how
+// many bytes of it the content walk had read.
+func (c *checker) pack(ctx context.Context, k packKey, info storage.Info) (read int64, err error) {
 	rd, err := c.r.b.Open(ctx, info.Name)
 	if errs.KindOf(err) == errs.NotFound {
-		return nil // removed since it was listed
+		return 0, nil // removed since it was listed
 	}
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer rd.Close() //nolint:errcheck // only read
 	head, err := pack.ReadHeader(rd)
@@ -109,12 +103,12 @@ func (c *checker) pack(ctx context.Context, k packKey, info storage.Info) error 
 		err = errs.New(errs.Corrupt, "pack.place", "read pack header: it is another pack's")
 	}
 	if err := c.part(info.Name, "pack.header", err, "its records are found without it"); err != nil {
-		return err
+		return 0, err
 	}
 	entries, err := pack.ReadDirectory(rd)
 	whole := err == nil
 	if err := c.part(info.Name, "pack.directory", err, "its records are found through the index"); err != nil {
-		return err
+		return 0, err
 	}
 	if !whole {
 		entries = c.r.entriesOf(k)
@@ -122,7 +116,8 @@ func (c *checker) pack(ctx context.Context, k packKey, info storage.Info) error 
 	c.mu.Lock()
 	c.report.Chunks += int64(len(entries))
 	c.mu.Unlock()
-	return c.records(ctx, k, rd, entries)
+	rest, read := c.unread(ctx, k, entries)
+	return read, c.records(ctx, k, rd, rest)
 }
 
 // part reports a damaged part of a pack without which its chunks can still be read.
@@ -139,25 +134,20 @@ func (c *checker) part(name, code string, err error, why string) error {
 // records reads the records of a pack in large pieces; without ReadData it only looks whether
 // the pack is long enough.
 func (c *checker) records(ctx context.Context, k packKey, rd storage.Reader, entries []pack.Entry) error {
-	const piece = 4 << 20 // large enough for the disk to stream
 	var buf []byte
 	start := int64(0)
 	for i, e := range entries {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		if !c.fits(k, e, rd.Size()) || !c.opts.ReadData {
+			continue
+		}
 		from, to := int64(e.Offset), int64(e.Offset)+int64(e.Length)
-		if to > rd.Size() || e.Length > seal.MaxRecord {
-			c.badEntry(k, e, errs.New(errs.Corrupt, "pack.short", "the pack ends before it"))
-			continue
-		}
-		if !c.opts.ReadData {
-			continue
-		}
 		if from < start || to > start+int64(len(buf)) {
 			end := to
-			for j := i + 1; j < len(entries) && int64(entries[j].Offset)+int64(entries[j].Length) <= min(from+piece, rd.Size()); j++ {
-				end = max(end, int64(entries[j].Offset)+int64(entries[j].Length))
+			for j := i + 1; j < len(entries) && joins(e, entries[j-1], entries[j]) && int64(entries[j].Offset)+int64(entries[j].Length) <= rd.Size(); j++ {
+				end = int64(entries[j].Offset) + int64(entries[j].Length)
 			}
 			var err error
 			if buf, err = c.fill(rd, buf, from, end); err != nil {
@@ -165,9 +155,20 @@ func (c *checker) records(ctx context.Context, k packKey, rd storage.Reader, ent
 			}
 			start = from
 		}
-		c.record(k, e, buf[from-start:to-start])
+		if _, err := recordOf(e, buf[from-start:to-start]); err != nil {
+			c.badEntry(k, e, "chunk.damaged", err)
+		}
 	}
 	return nil
+}
+
+// fits tells whether a record lies within its pack; one that does not is reported.
+func (c *checker) fits(k packKey, e pack.Entry, size int64) bool {
+	if int64(e.Offset)+int64(e.Length) <= size && e.Length <= seal.MaxRecord {
+		return true
+	}
+	c.badEntry(k, e, "chunk.damaged", errs.New(errs.Corrupt, "pack.short", "the pack ends before it"))
+	return false
 }
 
 // fill reads a piece; where the disk does not give it, it stays zero and its records show as
@@ -188,23 +189,23 @@ func (c *checker) fill(rd storage.Reader, buf []byte, from, to int64) ([]byte, e
 	return buf, nil
 }
 
-func (c *checker) record(k packKey, e pack.Entry, b []byte) {
+// recordOf reads the record that is said to be at a place.
+func recordOf(e pack.Entry, b []byte) (seal.Record, error) {
 	rec, err := seal.ParseRecord(b)
 	if err == nil && (rec.ID != e.ID || rec.Len() != len(b) || rec.Kind != e.Kind) {
 		err = errs.New(errs.Corrupt, "record.place", "there is another record, %s", rec.ID)
 	}
-	if err != nil {
-		c.badEntry(k, e, err)
-	}
+	return rec, err
 }
 
-// badEntry notes a damaged record.
-func (c *checker) badEntry(k packKey, e pack.Entry, err error) {
+// badEntry notes a damaged record. One that these keys do not open, or whose content is what
+// its hash says and no good nevertheless, is not marked: to store it again would not help.
+func (c *checker) badEntry(k packKey, e pack.Entry, code string, err error) {
 	c.mu.Lock()
 	c.bad[place{k.attempt, k.class, k.number, e.Offset}] = true
-	c.badRows = append(c.badRows, badRow{k, e})
+	c.badRows = append(c.badRows, badRow{k, e, code != "chunk.keys" && code != "chunk.form"})
 	c.mu.Unlock()
-	c.chunk(e.ID, k.name(), "chunk.damaged", fmt.Sprintf("its %d bytes at %d of the pack are not good: %v", e.Length, e.Offset, err))
+	c.chunk(e.ID, k.name(), code, fmt.Sprintf("its %d bytes at %d of the pack are not good: %v", e.Length, e.Offset, err))
 }
 
 // lost tells whether a chunk can be read nowhere.
@@ -215,6 +216,25 @@ func (c *checker) lost(ctx context.Context, id seal.ID) bool {
 		}
 	}
 	return true
+}
+
+// readGood hands a chunk's record to use from each place that is not known to be bad, until
+// it is satisfied.
+func (c *checker) readGood(ctx context.Context, id seal.ID, use func(*seal.Record) error) error {
+	err := error(errs.New(errs.NotFound, "chunk.missing", "read chunk %s: the repository does not hold it", id))
+	for _, l := range c.r.Locations(ctx, id) {
+		if c.bad[l.place()] {
+			continue
+		}
+		var rec seal.Record
+		if rec, err = c.r.ReadRecord(ctx, l, nil); err == nil {
+			err = use(&rec)
+		}
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+	}
+	return err
 }
 
 // mark says of every damaged chunk whether another copy is good, and publishes the marks that
@@ -229,8 +249,8 @@ func (c *checker) mark(ctx context.Context) error {
 		if !c.lost(ctx, b.entry.ID) {
 			c.report.Findings[c.chunks[b.entry.ID]].Repaired = "nothing is lost: another copy of the chunk is good"
 		}
-		if !c.r.trusts(ctx, b) {
-			continue // marked before, or in no segment
+		if !b.mark || !c.r.trusts(ctx, b) {
+			continue // no use, marked before, or in no segment
 		}
 		if _, ok := at[b.pack]; !ok {
 			at[b.pack] = uint32(len(packs))

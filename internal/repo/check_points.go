@@ -34,13 +34,7 @@ func (c *checker) objects(ctx context.Context, all iter.Seq2[Object, error], obj
 		if cerr := ctx.Err(); cerr != nil {
 			return cerr
 		}
-		var p point.Point
-		if err == nil {
-			p, err = point.Parse(o.Content)
-		}
-		if err == nil && (p.Attempt != o.Attempt || p.RepositoryID != c.r.cfg.ID) {
-			err = errs.New(errs.Corrupt, "point.place", "read %s: it is another attempt's, or another repository's", object)
-		}
+		p, err := c.parse(o, err, object)
 		switch {
 		case err == nil && p.Type == point.Tombstone:
 		case err == nil:
@@ -54,6 +48,17 @@ func (c *checker) objects(ctx context.Context, all iter.Seq2[Object, error], obj
 		}
 	}
 	return nil
+}
+
+// parse reads a point or a checkpoint, which has to be where it belongs.
+func (c *checker) parse(o Object, err error, object string) (p point.Point, _ error) {
+	if err == nil {
+		p, err = point.Parse(o.Content)
+	}
+	if err == nil && (p.Attempt != o.Attempt || p.RepositoryID != c.r.cfg.ID) {
+		err = errs.New(errs.Corrupt, "point.place", "read %s: it is another attempt's, or another repository's", object)
+	}
+	return p, err
 }
 
 func (c *checker) damagedObject(object string, o Object, err error) {
@@ -106,7 +111,8 @@ func (c *checker) intact(ctx context.Context, id seal.ID) (bool, error) {
 	if !l.Kind.Meta() {
 		return true, nil // looking it up again costs less than to remember it
 	}
-	rec, err := c.r.Read(ctx, id, nil)
+	var rec seal.Record
+	err := c.readGood(ctx, id, func(r *seal.Record) error { rec = *r; return nil })
 	if err != nil {
 		if k := errs.KindOf(err); k != errs.Corrupt && k != errs.NotFound {
 			return false, err
@@ -152,8 +158,8 @@ func (c *checker) whole(ctx context.Context, p point.Point) error {
 			c.affect(i, 1, AffectedFile{Point: p.Attempt})
 			return nil
 		}
-		rec, err := c.r.Read(ctx, id, nil)
-		if err != nil {
+		var rec seal.Record
+		if err := c.readGood(ctx, id, func(r *seal.Record) error { rec = *r; return nil }); err != nil {
 			return err
 		}
 		for i := range rec.NumRefs() {

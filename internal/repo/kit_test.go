@@ -2,6 +2,7 @@ package repo
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -91,14 +92,21 @@ type backup struct {
 	attempt  point.Attempt
 	files    map[string]string
 	packSize int64
+	// chunkSize is where files are cut; zero: 1000 bytes, so that small tests have files of
+	// several chunks.
+	chunkSize int
+	// spoil, if set, answers what is sealed in the place of a chunk's content: a computer with
+	// bad memory.
+	spoil func(fileindex.Chunk) []byte
 }
 
 func attemptNumber(n int) point.Attempt { return point.Attempt{byte(n), byte(n >> 8), 0x5a} }
 
-// chunks splits a file's content so that small tests have files of several chunks.
-func chunks(content string) []string {
+func chunks(content string) []string { return cut(content, 1000) }
+
+func cut(content string, size int) []string {
 	var out []string
-	for part := range slices.Chunk([]byte(content), 1000) {
+	for part := range slices.Chunk([]byte(content), size) {
 		out = append(out, string(part))
 	}
 	return out
@@ -107,9 +115,13 @@ func chunks(content string) []string {
 type saver struct {
 	w      *Writer
 	sealer *seal.Sealer
+	spoil  func(fileindex.Chunk) []byte
 }
 
 func (v *saver) Save(_ context.Context, c fileindex.Chunk) error {
+	if v.spoil != nil {
+		c.Content = v.spoil(c)
+	}
 	refs := make([]seal.ID, len(c.Refs))
 	for i, h := range c.Refs {
 		refs[i] = h.ID()
@@ -129,11 +141,11 @@ func (b *backup) store(ctx context.Context, w *Writer) (point.Draft, error) {
 	if err != nil {
 		return point.Draft{}, err
 	}
-	v := &saver{w, sealer}
+	v := &saver{w, sealer, b.spoil}
 	tree := fileindex.NewBuilder(seal.KindNode, hasher, v)
 	for _, path := range b.sorted() {
 		e := fileindex.Entry{Path: []byte(path), Type: fileindex.File, Mode: 0o644, Size: int64(len(b.files[path]))}
-		for _, part := range chunks(b.files[path]) {
+		for _, part := range cut(b.files[path], cmp.Or(b.chunkSize, 1000)) {
 			h := hasher.Hash(seal.KindData, []byte(part))
 			have, err := w.Have(ctx, []seal.H{h})
 			if err != nil {

@@ -11,6 +11,7 @@ import (
 	"keepward/internal/repo/repoconf"
 	"keepward/internal/repo/seal"
 	"keepward/internal/storage"
+	"keepward/internal/storage/vfs/memfs"
 )
 
 func TestARecoveryKeySurvivesBeingTyped(t *testing.T) {
@@ -96,7 +97,7 @@ func TestEveryFlippedBitOfSmallObjectsIsNoticed(t *testing.T) {
 		content []byte
 		check   func([]byte) error
 	}{
-		{"configuration", s.config().Encode(), func(b []byte) error { _, err := configDamage(b); return err }},
+		{"configuration", s.config().Encode(), func(b []byte) error { _, damage, err := ParseConfig(b); return firstErr(err, damage) }},
 		{"key", key.Content, func(b []byte) error { _, err := repoconf.CheckKeyObject(b); return err }},
 		{"owner", Owner{Term: 7, Server: []byte("abc")}.encode(), func(b []byte) error { _, err := parseOwner(b); return err }},
 	} {
@@ -128,6 +129,40 @@ func TestOneCopyOfTheConfigurationIsEnough(t *testing.T) {
 		if r.Config() != s.config() || len(r.Conditions()) != 1 || r.Conditions()[0].Code != "configuration.damaged" {
 			t.Fatalf("byte %d: %+v, %+v", at, r.Config(), r.Conditions())
 		}
+	}
+}
+
+// Both copies damaged, or all gone: it is said what is lost and what to do, by who opens the
+// repository, and by a check that had opened it before.
+func TestALostConfigurationIsNamedWithWhatToDo(t *testing.T) {
+	ctx := context.Background()
+	s := newSite()
+	for _, test := range []struct {
+		name string
+		lose func(m *memfs.FS)
+		kind errs.Kind
+		code string
+	}{
+		{"both copies", func(m *memfs.FS) {
+			must(t, m.Flip("/r/"+configName, 40, 1))
+			must(t, m.Flip("/r/"+configName, repoconf.SecondCopy+40, 1))
+		}, errs.Corrupt, "configuration.lost"},
+		{"gone", func(m *memfs.FS) { must(t, m.Remove("/r/"+configName)) }, errs.NotFound, "repository.not-found"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			m := disk(t, s)
+			r := open(t, m)
+			test.lose(m)
+			_, err := Open(ctx, storage.NewDir(m, "/r"))
+			wantKind(t, "open", err, test.kind, test.code)
+			if !strings.Contains(err.Error(), configName) || !strings.Contains(errs.HintOf(err), configName) {
+				t.Fatalf("%v; %s", err, errs.HintOf(err))
+			}
+			report, err := r.Check(ctx, CheckOptions{})
+			if err != nil || report.Clean() || len(report.Findings) != 1 || report.Findings[0].Code != "configuration.lost" || report.Findings[0].Name != configName {
+				t.Fatalf("%+v, %v", report.Findings, err)
+			}
+		})
 	}
 }
 

@@ -48,12 +48,17 @@ type Condition struct {
 func Open(ctx context.Context, b storage.Backend) (*Repository, error) {
 	raw, err := b.Get(ctx, configName, repoconf.Size)
 	if errs.KindOf(err) == errs.NotFound {
-		return nil, errs.New(errs.NotFound, "repository.not-found", "open repository %s: there is none", b.Location())
+		return nil, errs.New(errs.NotFound, "repository.not-found", "open repository %s: there is none: it has no object %s", b.Location(), configName).
+			WithHint("check the path and what is mounted there; if only %s is lost, put it back from any copy of the repository", configName)
 	}
-	if err != nil {
-		return nil, err
+	var cfg Config
+	var damage error
+	if err == nil {
+		cfg, damage, err = ParseConfig(raw)
 	}
-	cfg, damage, err := ParseConfig(raw)
+	if errs.KindOf(err) == errs.Corrupt {
+		return nil, configLost(b, err)
+	}
 	if err != nil {
 		return nil, errs.New(errs.KindOf(err), errs.CodeOf(err), "open repository %s: %w", b.Location(), err).WithHint("%s", errs.HintOf(err))
 	}
@@ -65,6 +70,12 @@ func Open(ctx context.Context, b storage.Backend) (*Repository, error) {
 		return nil, joinErr(err, r.Close())
 	}
 	return r, nil
+}
+
+// configLost says what is lost with both copies of the configuration.
+func configLost(b storage.Backend, cause error) error {
+	return errs.New(errs.Corrupt, "configuration.lost", "open repository %s: its object %s is damaged in both copies: %w; without it nothing in the repository can be read or written, though points, packs and keys do not depend on it", b.Location(), configName, cause).
+		WithHint("put %s back from any copy of the repository, however old: it is never changed", configName)
 }
 
 // joinErr is err, which matters, with what went wrong after it.

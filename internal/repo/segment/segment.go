@@ -226,7 +226,7 @@ func (s *Segment) Find(dst []Row, id seal.ID) (out []Row, err error) {
 		if err != nil {
 			return dst, err
 		}
-		i := sort.Search(n, func(i int) bool { return bytes.Compare(page[i*rowSize:i*rowSize+32], id[:]) >= 0 })
+		i := search(page, n, &id)
 		for ; i < n && bytes.Equal(page[i*rowSize:i*rowSize+32], id[:]); i++ {
 			row, err := s.row(page, i)
 			if err != nil {
@@ -239,6 +239,30 @@ func (s *Segment) Find(dst []Row, id seal.ID) (out []Row, err error) {
 		}
 	}
 	return dst, nil
+}
+
+// Position is the number of the first row of id, counted from 0. An error is as that of Find.
+func (s *Segment) Position(id seal.ID) (row int64, ok bool, err error) {
+	defer guard(&err)()
+	if !s.mayHave(&id) {
+		return 0, false, nil
+	}
+	key := binary.BigEndian.Uint64(id[:])
+	for p := s.firstPage(key); p < s.Pages() && s.fence(p) <= key; p++ {
+		page, n, err := s.page(p)
+		if err != nil {
+			return 0, false, err
+		}
+		if i := search(page, n, &id); i < n {
+			return int64(p)*rowsPerPage + int64(i), bytes.Equal(page[i*rowSize:i*rowSize+32], id[:]), nil
+		}
+	}
+	return 0, false, nil
+}
+
+// search is the first of a page's rows whose id is not below id.
+func search(page []byte, n int, id *seal.ID) int {
+	return sort.Search(n, func(i int) bool { return bytes.Compare(page[i*rowSize:i*rowSize+32], id[:]) >= 0 })
 }
 
 func (s *Segment) fence(p int) uint64 { return binary.LittleEndian.Uint64(s.fences[p*8:]) }

@@ -170,3 +170,40 @@ func FuzzParse(f *testing.F) {
 		})
 	})
 }
+
+func TestPositionIsTheFirstRowOfAnID(t *testing.T) {
+	for _, n := range []int{0, 1, 85, 86, 5000} {
+		rows := randomRows(n, uint64(n))
+		if n > 400 { // over the border of a page
+			for i := range 200 {
+				rows[100+i].ID = rows[50].ID
+			}
+		}
+		s, err := Parse(Encode(header, packs, rows))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var at int64
+		first := map[seal.ID]int64{}
+		err = s.All(func(r Row) error {
+			if _, seen := first[r.ID]; !seen {
+				first[r.ID] = at
+			}
+			at++
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for id, want := range first {
+			if got, ok, err := s.Position(id); err != nil || !ok || got != want {
+				t.Fatalf("%d rows: %d, %v, %v; want %d", n, got, ok, err, want)
+			}
+		}
+		for _, r := range randomRows(1000, 77) {
+			if _, ok, err := s.Position(r.ID); err != nil || ok {
+				t.Fatalf("%d rows: an id that is not there: %v, %v", n, ok, err)
+			}
+		}
+	}
+}
