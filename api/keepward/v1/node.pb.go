@@ -853,13 +853,16 @@ func (x *PointSummary) GetCounters() *Counters {
 }
 
 type CheckReport struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Packs         int64                  `protobuf:"varint,1,opt,name=packs,proto3" json:"packs,omitempty"`
-	Chunks        int64                  `protobuf:"varint,2,opt,name=chunks,proto3" json:"chunks,omitempty"`
-	Points        int64                  `protobuf:"varint,3,opt,name=points,proto3" json:"points,omitempty"`
-	Segments      int64                  `protobuf:"varint,4,opt,name=segments,proto3" json:"segments,omitempty"`
-	BytesRead     int64                  `protobuf:"varint,5,opt,name=bytes_read,json=bytesRead,proto3" json:"bytes_read,omitempty"`
-	Findings      []*CheckFinding        `protobuf:"bytes,6,rep,name=findings,proto3" json:"findings,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Packs     int64                  `protobuf:"varint,1,opt,name=packs,proto3" json:"packs,omitempty"`
+	Chunks    int64                  `protobuf:"varint,2,opt,name=chunks,proto3" json:"chunks,omitempty"`
+	Points    int64                  `protobuf:"varint,3,opt,name=points,proto3" json:"points,omitempty"`
+	Segments  int64                  `protobuf:"varint,4,opt,name=segments,proto3" json:"segments,omitempty"`
+	BytesRead int64                  `protobuf:"varint,5,opt,name=bytes_read,json=bytesRead,proto3" json:"bytes_read,omitempty"`
+	Findings  []*CheckFinding        `protobuf:"bytes,6,rep,name=findings,proto3" json:"findings,omitempty"`
+	// Opened, and their content compared with their hashes.
+	ProvedChunks  int64 `protobuf:"varint,7,opt,name=proved_chunks,json=provedChunks,proto3" json:"proved_chunks,omitempty"`
+	ProvedBytes   int64 `protobuf:"varint,8,opt,name=proved_bytes,json=provedBytes,proto3" json:"proved_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -934,6 +937,20 @@ func (x *CheckReport) GetFindings() []*CheckFinding {
 		return x.Findings
 	}
 	return nil
+}
+
+func (x *CheckReport) GetProvedChunks() int64 {
+	if x != nil {
+		return x.ProvedChunks
+	}
+	return 0
+}
+
+func (x *CheckReport) GetProvedBytes() int64 {
+	if x != nil {
+		return x.ProvedBytes
+	}
+	return 0
 }
 
 type CheckFinding struct {
@@ -3134,7 +3151,7 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\"\n" +
 	"\fcompleteness\x18\x02 \x01(\tR\fcompleteness\x12\x18\n" +
 	"\apartial\x18\x03 \x01(\bR\apartial\x121\n" +
-	"\bcounters\x18\x04 \x01(\v2\x15.keepward.v1.CountersR\bcounters\"\xc5\x01\n" +
+	"\bcounters\x18\x04 \x01(\v2\x15.keepward.v1.CountersR\bcounters\"\x8d\x02\n" +
 	"\vCheckReport\x12\x14\n" +
 	"\x05packs\x18\x01 \x01(\x03R\x05packs\x12\x16\n" +
 	"\x06chunks\x18\x02 \x01(\x03R\x06chunks\x12\x16\n" +
@@ -3142,7 +3159,9 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\bsegments\x18\x04 \x01(\x03R\bsegments\x12\x1d\n" +
 	"\n" +
 	"bytes_read\x18\x05 \x01(\x03R\tbytesRead\x125\n" +
-	"\bfindings\x18\x06 \x03(\v2\x19.keepward.v1.CheckFindingR\bfindings\"\xf2\x01\n" +
+	"\bfindings\x18\x06 \x03(\v2\x19.keepward.v1.CheckFindingR\bfindings\x12#\n" +
+	"\rproved_chunks\x18\a \x01(\x03R\fprovedChunks\x12!\n" +
+	"\fproved_bytes\x18\b \x01(\x03R\vprovedBytes\"\xf2\x01\n" +
 	"\fCheckFinding\x12\x16\n" +
 	"\x06object\x18\x01 \x01(\tR\x06object\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
