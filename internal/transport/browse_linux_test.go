@@ -1,9 +1,11 @@
 package transport_test
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"connectrpc.com/connect"
@@ -126,7 +128,11 @@ func TestACheckMoverNamesWhatIsDamaged(t *testing.T) {
 		req.ReadData, req.Agent = true, ""
 		req.Keys.IssueKey, req.Keys.ComputersKey = issue[:], computers[:]
 		h.startMover(req)
-		return h.server.End(a.String())
+		end := h.server.End(a.String())
+		if said := h.events(a)["check.done"]; !strings.Contains(said, fmt.Sprintf("%d bytes of content", end.GetCheck().GetProvedBytes())) {
+			t.Errorf("the log does not say what was proved: %q", said)
+		}
+		return end
 	}
 	if end := check(); end.GetOutcome() != mover.OutcomeDone || len(end.GetCheck().GetFindings()) != 0 || end.GetCheck().GetBytesRead() == 0 || end.GetCheck().GetProvedBytes() == 0 {
 		t.Fatalf("check of a sound repository: %v", end)
