@@ -176,3 +176,19 @@ func TestAMoverWithoutAnOrderSaysSo(t *testing.T) {
 		t.Errorf("answered %v, %v", ready, err)
 	}
 }
+
+func TestRefusalsLeaveRoomInTheLog(t *testing.T) {
+	e, err := openEvents(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.close()
+	task := &task{events: e}
+	for range 10_000 {
+		task.refused(wire.Refusal{Address: "192.0.2.1:5", Err: errs.New(errs.Denied, "connection.key", "wrong")})
+	}
+	list, _ := e.after(0)
+	if len(list) != maxRefusals {
+		t.Errorf("%d events, want %d", len(list), maxRefusals)
+	}
+}

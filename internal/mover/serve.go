@@ -63,7 +63,17 @@ func stopReason(ctx context.Context) error {
 	return errs.New(errs.Cancelled, "mover.stopped", "the mover was told to stop")
 }
 
+// maxRefusals leaves room in the log for what the task itself has to say.
+const maxRefusals = 500
+
 func (t *task) refused(r wire.Refusal) {
+	switch n := t.refusals.Add(1); {
+	case n > maxRefusals:
+		return
+	case n == maxRefusals:
+		t.events.add("warning", "connection.refused", "further refused connections are not logged")
+		return
+	}
 	who := r.Address
 	if r.Peer != "" {
 		who = r.Peer + " at " + r.Address

@@ -6,6 +6,7 @@ import (
 	"net"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -27,7 +28,8 @@ type task struct {
 	state   State
 	control *control
 	agents  []net.Listener
-	began   time.Time
+
+	refusals atomic.Int64 // connections that were not let in
 
 	mu       sync.Mutex
 	phase    string
@@ -40,7 +42,7 @@ type task struct {
 // start opens everything; when it returns, the mover listens. What it opened is closed by
 // close, also after an error.
 func start(ctx context.Context, o *order) (t *task, err error) {
-	t = &task{order: o, phase: "connect", counters: &keepwardv1.Counters{}, began: time.Now()}
+	t = &task{order: o, phase: "connect", counters: &keepwardv1.Counters{}}
 	t.state = State{
 		Attempt: o.attempt.String(), Task: o.GetStart().GetOrder().GetTask(),
 		Session: o.GetStart().GetOrder().GetSession(), Mode: o.GetStart().GetMode(),

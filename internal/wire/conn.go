@@ -98,17 +98,14 @@ func (t *timed) Write(p []byte) (int, error) {
 // opened it passes everything through, for the handshake.
 type joined struct {
 	net.Conn
-	in     *bufio.Reader
 	mu     sync.Mutex
 	out    *bufio.Writer
 	opened atomic.Bool
 }
 
 func newJoined(c net.Conn) *joined {
-	return &joined{Conn: c, in: bufio.NewReaderSize(c, socketBuffer), out: bufio.NewWriterSize(c, socketBuffer)}
+	return &joined{Conn: c, out: bufio.NewWriterSize(c, socketBuffer)}
 }
-
-func (j *joined) Read(p []byte) (int, error) { return j.in.Read(p) }
 
 func (j *joined) Write(p []byte) (int, error) {
 	j.mu.Lock()
