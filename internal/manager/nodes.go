@@ -224,5 +224,23 @@ func (m *Manager) End(ctx context.Context, n Node, attempt string, end *keepward
 	if n != agentOf(a.Agent) && n != transportOf(a.Transport) {
 		return errs.New(errs.Denied, "attempt.stranger", "report end of attempt %s: %s has no part in it", attempt, n)
 	}
+	if len(end.GetCheck().GetFindings()) > 0 {
+		if err := m.completePaths(ctx, end.GetCheck()); err != nil {
+			return err
+		}
+	}
 	return m.tell(ctx, sessionID, a.Task, evEnd{attempt: attempt, part: partOfNode(n), end: end})
+}
+
+func (m *Manager) completePaths(ctx context.Context, r *keepwardv1.CheckReport) error {
+	computers, err := catalog.Computers(ctx, m.deps.DB.Read())
+	if err != nil {
+		return err
+	}
+	systems := make(map[string]string, len(computers))
+	for _, c := range computers {
+		systems[c.Name] = c.OS
+	}
+	fullPaths(r, systems)
+	return nil
 }

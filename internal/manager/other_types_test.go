@@ -1,6 +1,7 @@
 package manager
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/catalog"
 	"keepward/internal/errs"
 	"keepward/internal/job"
 )
@@ -160,7 +162,7 @@ func TestCheckThatFindsDamageFails(t *testing.T) {
 			Outcome: outcomeDone,
 			Check: &keepwardv1.CheckReport{Findings: []*keepwardv1.CheckFinding{{
 				Object: "chunk", Name: "packs/ab/1", Chunk: "c0ffee", Text: "checksum differs",
-				Affected: []*keepwardv1.AffectedFile{{Point: "p1", Computer: "web1", Path: []byte("/srv/a")}}, AffectedTotal: 5,
+				Affected: []*keepwardv1.AffectedFile{{Point: "p1", Computer: "web1", Path: []byte("srv/a")}}, AffectedTotal: 5,
 			}}},
 		})
 		w.expect(id, job.Failed, "")
@@ -170,6 +172,10 @@ func TestCheckThatFindsDamageFails(t *testing.T) {
 		}
 		if log := w.log(id); !strings.Contains(log, "needs chunk c0ffee in packs/ab/1") || !strings.Contains(log, "4 more files") {
 			t.Errorf("the log does not name what is lost:\n%s", log)
+		}
+		events, err := catalog.Events(t.Context(), w.db.Read(), id, 0, 100)
+		if err != nil || !slices.ContainsFunc(events, func(e *keepwardv1.Event) bool { return string(e.GetPath()) == "/srv/a" }) {
+			t.Errorf("no line is about /srv/a (%v):\n%s", err, w.log(id))
 		}
 	})
 }

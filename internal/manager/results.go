@@ -66,15 +66,34 @@ func damageOf(r *keepwardv1.CheckReport) *keepwardv1.Failure {
 	case damaged == 0:
 		return nil
 	case files == 0:
-		return damage(fmt.Sprintf("the repository has %d damaged objects; no file of a restore point is known to need them", damaged))
+		return damage("the repository has " + count(int64(damaged), "damaged object") + "; no file of a restore point is known to be lost")
 	}
-	return damage(fmt.Sprintf("the repository has %d damaged objects, which %d files in restore points need", damaged, files))
+	return damage("the repository has " + count(int64(damaged), "damaged object") + ", and " + count(files, "file") + " in restore points cannot be restored")
+}
+
+func count(n int64, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func damage(text string) *keepwardv1.Failure {
 	f := failure(errs.Corrupt, codeDamaged, partMover, text)
 	f.Hint = "the session's log names them; the next backup of the same files stores them anew"
 	return f
+}
+
+// fullPaths puts back the leading slash that paths in an index do not have. Windows names
+// begin with a drive; systems tells the system of a computer.
+func fullPaths(r *keepwardv1.CheckReport, systems map[string]string) {
+	for _, f := range r.GetFindings() {
+		for _, a := range f.GetAffected() {
+			if len(a.GetPath()) > 0 && systems[a.GetComputer()] != "windows" {
+				a.Path = append([]byte{'/'}, a.GetPath()...)
+			}
+		}
+	}
 }
 
 // affectedLines names the files that need what a check has found damaged. The finding itself
@@ -90,7 +109,15 @@ func affectedLines(r *keepwardv1.CheckReport) []*keepwardv1.Event {
 			out = append(out, &keepwardv1.Event{Level: levelInfo, Part: string(partMover), Code: "file.damaged", Path: path, Text: text})
 		}
 		for _, a := range f.GetAffected() {
-			line(a.GetPath(), fmt.Sprintf("in restore point %s of computer %s: needs %s", a.GetPoint(), a.GetComputer(), what))
+			where := "restore point " + a.GetPoint()
+			if a.GetComputer() != "" {
+				where += " of computer " + a.GetComputer()
+			}
+			if len(a.GetPath()) == 0 {
+				line(nil, where+" as a whole needs "+what)
+				continue
+			}
+			line(a.GetPath(), "in "+where+": needs "+what)
 		}
 		if more := f.GetAffectedTotal() - int64(len(f.GetAffected())); more > 0 && len(f.GetAffected()) > 0 {
 			line(nil, fmt.Sprintf("%d more files need %s", more, what))
