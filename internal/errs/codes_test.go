@@ -137,6 +137,7 @@ var meanings = map[string]string{
 	"job.repository":            "the job names no repository",
 	"job.restart-interval":      "the restart interval is out of bounds",
 	"mover.lost":                "the data mover is gone",
+	"node.heartbeat-lost":       "the node was not heard of again after the server was started anew",
 	"node.lost-task":            "the node does not run the task any longer",
 	"node.silent":               "the node missed its heartbeats",
 	"pack.name":                 "an object among the packs is none",
@@ -169,6 +170,7 @@ var meanings = map[string]string{
 	"segment.damaged":           "an index segment is damaged",
 	"segment.missing":           "an index segment is not there",
 	"segment.unreadable":        "an index segment could not be read",
+	"session.log-full":          "the log of a session has its greatest length; further lines are counted, not kept",
 	"server.unreachable":        "no server answers at the address",
 	"xattr.failed":              "extended attributes could not be read",
 }

@@ -23,7 +23,7 @@ const (
 
 // Codes of failures that the manager finds itself; docs/errors.md lists them.
 const (
-	codeHeartbeatLost = "heartbeat.lost"
+	codeHeartbeatLost = "node.heartbeat-lost"
 	codeNodeSilent    = "node.silent"
 	codeNodeLostTask  = "node.lost-task"
 	codeEndMissing    = "attempt.end-missing"

@@ -101,6 +101,6 @@ func (s *session) keepLine(x *turn, t *task, line *keepwardv1.Event) {
 	case room > 0:
 		x.events = append(x.events, line)
 	case room == 0:
-		x.line(t, levelWarning, partServer, "log.full", fmt.Sprintf("the log has %d lines: further ones are counted, not kept", maxLines))
+		x.line(t, levelWarning, partServer, "session.log-full", fmt.Sprintf("the log has %d lines: further ones are counted, not kept", maxLines))
 	}
 }
