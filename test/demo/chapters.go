@@ -155,7 +155,7 @@ func (d *demo) incremental() error {
 func (d *demo) look() error {
 	d.title("Browse, and the difference of two points")
 	newest, first := d.points[0].Id, d.points[2].Id
-	_, took, err := d.do("point", "browse", newest, filepath.Join(d.src, "copy0"))
+	_, took, err := d.do("point", "browse", newest, filepath.Join(d.src, "copy0", "usr/share"))
 	if err != nil {
 		return err
 	}
