@@ -8,6 +8,7 @@
 // writes the changes to the catalog first and gives the orders then.
 //
 // Every method of Manager may be called from any goroutine. A task is owned by the goroutine of
-// its session and by nothing else. Lock order: Manager.mu, then nothing: no lock is taken
-// under another, and no call to the catalog or to a node is made under a lock.
+// its session and by nothing else. No lock is taken under another, and no call to the catalog or
+// to a node is made under one; the tokens late and supply are held over calls to the catalog,
+// and Manager.mu may be taken under them.
 package manager

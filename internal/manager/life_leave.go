@@ -47,10 +47,8 @@ func (t *task) onStopped(x *turn, e evStopped) {
 	if !t.current(e.attempt) {
 		return
 	}
-	s := t.att.side(e.part)
-	s.stopped = true
 	if e.gone {
-		s.gone = true
+		t.att.side(e.part).gone = true
 	}
 	if leaving(t.row.Status) {
 		t.leave(x)

@@ -78,6 +78,11 @@ func (t *task) onEnd(x *turn, e evEnd) {
 	} else {
 		t.att.row.AgentEnd = e.end
 	}
+	if e.end.GetCounters() != nil {
+		t.onProgress(evProgress{attempt: e.attempt, part: e.part, progress: &keepwardv1.Progress{
+			Phase: t.progress[e.part].GetPhase(), Counters: e.end.GetCounters(),
+		}})
+	}
 	x.dirty = true
 	switch {
 	case active(t.row.Status):

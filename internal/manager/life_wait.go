@@ -93,7 +93,8 @@ func (t *task) onGranted(x *turn, e evGranted) {
 	t.row.Attempts++
 	t.row.RestartAt, t.row.RestartOn = time.Time{}, ""
 	t.row.Phase = t.mainPhase()
-	t.row.Errors, t.row.Warnings, t.progress, t.newest, t.loaded = 0, 0, nil, nil, false
+	t.row.Errors, t.row.Warnings, t.row.Progress = 0, 0, nil
+	t.progress, t.newest, t.loaded = nil, nil, false
 	t.att = &attempt{row: catalog.Attempt{
 		ID: e.attempt, Task: t.row.ID, Number: t.row.Attempts, Transport: t.transport, Agent: e.agent,
 		Time: x.now, Parent: e.parent, Checkpoint: e.checkpoint, MoverBoot: e.moverBoot, AgentBoot: e.agentBoot,

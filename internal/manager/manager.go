@@ -28,6 +28,7 @@ type Manager struct {
 	changed  chan struct{}                       // one signal: schedules must be read anew
 	ready    chan struct{}                       // closed when every session is taken up
 	late     chan struct{}                       // one token: who has it may write sessions that are over
+	supply   chan struct{}                       // one token: who has it may tell the broker what there is
 
 	mu     sync.Mutex
 	board  *board
@@ -65,6 +66,7 @@ func New(d Deps) *Manager {
 		changed: make(chan struct{}, 1),
 		ready:   make(chan struct{}),
 		late:    make(chan struct{}, 1),
+		supply:  make(chan struct{}, 1),
 		board:   newBoard(),
 		live:    map[int64]*session{},
 		byTask:  map[string]*session{},

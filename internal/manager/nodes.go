@@ -67,6 +67,8 @@ func (m *Manager) down(n Node) *job.Reason {
 
 // presence tells the broker which resources come or go with a node.
 func (m *Manager) presence(ctx context.Context, n Node) {
+	m.supply <- struct{}{} // the last to come reads the newest state, and has the last word
+	defer func() { <-m.supply }()
 	if n.Role == wire.RoleAgent {
 		m.dispatch(m.broker.SetResource(m.clientSlot(n.Name)))
 		return
@@ -84,6 +86,8 @@ func (m *Manager) clientSlot(computer string) broker.Resource {
 
 // setResources tells the broker of all there is.
 func (m *Manager) setResources(ctx context.Context) error {
+	m.supply <- struct{}{}
+	defer func() { <-m.supply }()
 	computers, err := catalog.Computers(ctx, m.deps.DB.Read())
 	if err != nil {
 		return err

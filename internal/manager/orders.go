@@ -56,9 +56,12 @@ func (s *session) grantValues(ctx context.Context, t *task) (any, error) {
 	g := evGranted{attempt: randomID()}
 	g.agent = t.row.Computer
 	s.m.mu.Lock()
-	mover, agent := s.m.node(transportOf(t.transport)), s.m.node(agentOf(g.agent))
+	mover := s.m.node(transportOf(t.transport))
 	g.moverBoot, g.moverAway = mover.boot, !mover.online
-	g.agentBoot, g.agentAway = agent.boot, !agent.online
+	if g.agent != "" {
+		agent := s.m.node(agentOf(g.agent))
+		g.agentBoot, g.agentAway = agent.boot, !agent.online
+	}
 	s.m.mu.Unlock()
 	if t.typ != job.Backup {
 		return g, nil

@@ -21,7 +21,7 @@ const maxLines = 100_000
 const maxText = 4 << 10
 
 // onProgress keeps a node's newest progress for show.
-func (t *task) onProgress(x *turn, e evProgress) {
+func (t *task) onProgress(e evProgress) {
 	if !t.current(e.attempt) {
 		return
 	}

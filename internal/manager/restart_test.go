@@ -230,3 +230,17 @@ func TestHeartbeatsBeforeTheServerKnowsItsSessionsDropNothing(t *testing.T) {
 		synctest.Wait()
 	})
 }
+
+func TestProgressOutlivesTheServer(t *testing.T) {
+	site(t, func(t *testing.T, w *world) {
+		w.connect()
+		id := w.run()
+		attempt := w.agents["web1"].only(t)
+		w.moverCommits(attempt)
+		w.agentDone("web1", attempt, &keepwardv1.Counters{DoneFiles: 42})
+		w.reopen()
+		if got := w.session(id).GetProgress().GetCounters(); got.GetDoneFiles() != 42 || got.GetStoredBytes() != 7 {
+			t.Errorf("the session's counters are %v", got)
+		}
+	})
+}

@@ -149,11 +149,16 @@ func (s *session) turn(ctx context.Context, t *task, ev any) error {
 	case evQueueNote:
 		t.handle(x, evQueue{conflict: s.m.conflict(t)})
 	case evProgress:
-		t.onProgress(x, e)
+		t.onProgress(e)
 	case evLines:
 		if err := s.onLines(ctx, x, t, e); err != nil {
 			return err
 		}
+	case evHeartbeat:
+		if e.named && t.holds {
+			s.m.broker.Renew(t.row.ID)
+		}
+		t.handle(x, ev)
 	default:
 		t.handle(x, ev)
 	}
@@ -172,7 +177,9 @@ func (s *session) turn(ctx context.Context, t *task, ev any) error {
 
 func (s *session) write(ctx context.Context, t *task, x *turn) error {
 	s.derive(x.now)
-	t.row.Progress = mergeProgress(t.progress)
+	if p := mergeProgress(t.progress); p != nil {
+		t.row.Progress = p
+	}
 	for _, e := range x.events {
 		s.row.LastSeq++
 		e.Seq = s.row.LastSeq

@@ -51,7 +51,6 @@ type side struct {
 	node    Node // no name: takes no part
 	asked   bool // an order is on its way
 	ordered bool // the order was taken
-	stopped bool // a stop order was taken
 	boot    string
 	misses  int  // heartbeats in a row that did not name the attempt
 	heard   bool // named by a heartbeat since this server started
