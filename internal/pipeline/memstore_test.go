@@ -13,13 +13,13 @@ import (
 // memStore is a Store in memory, with what a mover promises: what was put is there, a commit
 // needs all that the root refers to.
 type memStore struct {
-	mu          sync.Mutex
-	records     map[seal.ID][]byte
-	points      map[string][]byte
-	checkpoints int
-	puts        int
-	keys        *seal.Keys
-	attempt     point.Attempt
+	mu      sync.Mutex
+	records map[seal.ID][]byte
+	points  map[string][]byte
+	first   []byte // the first checkpoint
+	puts    int
+	keys    *seal.Keys
+	attempt point.Attempt
 	// putErr is answered by every Put from the failAt-th on.
 	putErr error
 	failAt int
@@ -82,8 +82,11 @@ func (m *memStore) Point(_ context.Context, name string) ([]byte, error) {
 func (m *memStore) Checkpoint(_ context.Context, d point.Draft) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.checkpoints++
-	return m.record(d)
+	err := m.record(d)
+	if err == nil && m.first == nil {
+		m.first = m.points[m.attempt.String()]
+	}
+	return err
 }
 
 func (m *memStore) Commit(_ context.Context, d point.Draft) error {
