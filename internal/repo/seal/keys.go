@@ -9,6 +9,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
+	"sync"
 
 	"github.com/zeebo/blake3"
 
@@ -70,15 +71,39 @@ type Keys struct {
 	ComputerKey  Secret // seals the bodies of one computer's restore points
 }
 
+// derive is BLAKE3 in key derivation mode over all of material.
 func derive(context string, material ...[]byte) Secret {
-	var s Secret
-	d := blake3.NewDeriveKey(context)
+	return deriveWith(blake3.NewDeriveKey(context), material...)
+}
+
+func deriveWith(d *blake3.Hasher, material ...[]byte) Secret {
 	for _, m := range material {
 		_, _ = d.Write(m) // never fails
 	}
-	_, _ = d.Digest().Read(s[:])
+	var s Secret
+	d.Sum(s[:0])
 	return s
 }
+
+// deriver keeps hashers of one context: one is 11 KB, and every chunk needs two.
+type deriver struct{ pool sync.Pool }
+
+func newDeriver(context string) *deriver {
+	return &deriver{sync.Pool{New: func() any { return blake3.NewDeriveKey(context) }}}
+}
+
+func (v *deriver) derive(material ...[]byte) Secret {
+	d := v.pool.Get().(*blake3.Hasher)
+	d.Reset()
+	s := deriveWith(d, material...)
+	v.pool.Put(d)
+	return s
+}
+
+var (
+	ids       = newDeriver(ctxID)
+	chunkKeys = newDeriver(ctxChunk)
+)
 
 // The derivation contexts are format: docs/formats/repository.md lists them.
 const (
@@ -153,7 +178,7 @@ func WrapKey(recovery Secret) Secret { return derive(ctxWrap, recovery[:]) }
 func BodyKey(computer Secret) Secret { return derive(ctxBody, computer[:]) }
 
 // ID derives the public id of h.
-func (h H) ID() ID { return ID(derive(ctxID, h[:])) }
+func (h H) ID() ID { return ID(ids.derive(h[:])) }
 
 // chunkKey is the AES-256 key of the chunk h in an epoch.
 func (k *Keys) chunkKey(epoch uint16, h H) (Secret, error) {
@@ -161,5 +186,5 @@ func (k *Keys) chunkKey(epoch uint16, h H) (Secret, error) {
 	if !ok {
 		return Secret{}, errs.New(errs.Denied, "repository.epoch-unknown", "open chunk: key epoch %d is not among this task's keys", epoch)
 	}
-	return derive(ctxChunk, e[:], h[:]), nil
+	return chunkKeys.derive(e[:], h[:]), nil
 }

@@ -265,3 +265,11 @@ func BenchmarkSeal(b *testing.B) {
 		})
 	}
 }
+
+func BenchmarkID(b *testing.B) {
+	h := H{1}
+	b.ReportAllocs()
+	for b.Loop() {
+		_ = h.ID()
+	}
+}
