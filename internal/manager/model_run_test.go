@@ -1,0 +1,126 @@
+package manager
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"keepward/internal/job"
+)
+
+// check holds after every step.
+func (m *model) check() {
+	held := map[string]bool{}
+	for _, g := range m.b.Snapshot().Grants {
+		held[g.Task] = true
+	}
+	for _, t := range m.tasks {
+		s := t.row.Status
+		wants := s.Class() == job.Active || s.Class() == job.Leaving
+		if held[t.row.ID] != t.holds || held[t.row.ID] && !wants || s.Class() == job.Active && !held[t.row.ID] {
+			m.t.Fatalf("task %s is %s; it holds resources: %v, as it believes: %v", t.row.ID, s, held[t.row.ID], t.holds)
+		}
+		if s.LeftResult() && t.typ == job.Backup && m.names[t.row.Point] != "point" {
+			m.t.Fatalf("task %s is %s, but under the name of its point stands %q", t.row.ID, s, m.names[t.row.Point])
+		}
+		if d := t.deadline(&m.set); !s.Final() && wants && d.IsZero() && !m.somebodyMoves(t) {
+			m.t.Fatalf("task %s is %s, and nothing will ever wake it", t.row.ID, s)
+		}
+	}
+}
+
+// somebodyMoves tells whether a node or a call will still bring an event for the task.
+func (m *model) somebodyMoves(t *task) bool {
+	for _, c := range m.calls {
+		if c.task == t.row.ID {
+			return true
+		}
+	}
+	return t.att != nil && !t.att.settled() // its nodes are online, and their heartbeats tell
+}
+
+// settleDown lets everything work as it should until every task is over.
+func (m *model) settleDown() {
+	for range 400 {
+		over := true
+		for _, t := range m.tasks {
+			over = over && t.row.Status.Final()
+		}
+		if over {
+			return
+		}
+		for _, n := range m.nodes() {
+			m.link(n, true)
+		}
+		for len(m.calls) > 0 {
+			m.call(0, false)
+		}
+		for _, n := range m.nodes() {
+			m.work(n, true)
+			m.deliver(n)
+			m.heartbeat(n)
+		}
+		m.now = m.now.Add(20 * time.Second)
+		m.tellAll(evTick{})
+		m.check()
+	}
+	for _, t := range m.tasks {
+		m.t.Errorf("task %s is still %s (%s)", t.row.ID, t.row.Status, t.row.Reason.GetText())
+	}
+}
+
+func (m *model) call(i int, lost bool) {
+	c := m.calls[i]
+	m.calls = slices.Delete(m.calls, i, i+1)
+	m.tell(c.task, c.make(lost))
+}
+
+func TestNoTaskIsLostAndNoneCompletedWithoutItsPoint(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		m := newModel(rt)
+		node := rapid.SampledFrom(m.nodes())
+		rt.Repeat(map[string]func(*rapid.T){
+			"": func(*rapid.T) { m.check() },
+			"answer": func(rt *rapid.T) {
+				if len(m.calls) == 0 {
+					rt.Skip()
+				}
+				m.call(rapid.IntRange(0, len(m.calls)-1).Draw(rt, "call"), rapid.Float64().Draw(rt, "lost") < 0.2)
+			},
+			"link": func(rt *rapid.T) {
+				n := node.Draw(rt, "node")
+				m.link(n, !m.online[n])
+			},
+			"heartbeat": func(rt *rapid.T) {
+				if n := node.Draw(rt, "node"); m.online[n] {
+					m.heartbeat(n)
+				}
+			},
+			"deliver": func(rt *rapid.T) {
+				if n := node.Draw(rt, "node"); m.online[n] {
+					m.deliver(n)
+				}
+			},
+			"work":     func(rt *rapid.T) { m.work(node.Draw(rt, "node"), true) },
+			"fail":     func(rt *rapid.T) { m.work(node.Draw(rt, "node"), false) },
+			"nodeDies": func(rt *rapid.T) { n := node.Draw(rt, "node"); clear(m.has[n]); m.boots[n]++; m.link(n, false) },
+			"serverDies": func(rt *rapid.T) {
+				if rapid.Float64().Draw(rt, "really") < 0.3 {
+					m.crash()
+				}
+			},
+			"kill": func(rt *rapid.T) {
+				if rapid.Float64().Draw(rt, "really") < 0.1 {
+					m.tell(rapid.SampledFrom(m.tasks).Draw(rt, "task").row.ID, evKill{"ann"})
+				}
+			},
+			"time": func(rt *rapid.T) {
+				m.now = m.now.Add(time.Duration(rapid.IntRange(1, 400).Draw(rt, "seconds")) * time.Second)
+				m.tellAll(evTick{})
+			},
+		})
+		m.settleDown()
+	})
+}
