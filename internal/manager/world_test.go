@@ -16,7 +16,6 @@ import (
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/catalog"
-	"keepward/internal/errs"
 	"keepward/internal/job"
 	"keepward/internal/repo/seal"
 )
