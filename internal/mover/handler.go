@@ -27,7 +27,9 @@ func (r reader) Get(ctx context.Context, id seal.ID, dst []byte) ([]byte, error)
 	if r.metaOnly && !rec.Kind.Meta() {
 		return nil, errs.New(errs.Denied, "chunk.not-readable", "read chunk %s: a backup may not read data back", id)
 	}
-	r.t.count(func(c *keepwardv1.Counters) { c.SentBytes += int64(rec.Len()) })
+	if !r.metaOnly { // what a backup sends is what its agent puts
+		r.t.count(func(c *keepwardv1.Counters) { c.SentBytes += int64(rec.Len()) })
+	}
 	return rec.Bytes(), nil
 }
 

@@ -147,7 +147,15 @@ func (s *Service) FenceAttempt(ctx context.Context, req *connect.Request[keepwar
 	if p := s.find(attempt.String()); p != nil && !committed {
 		s.stop(p, "the attempt was cut off: "+m.GetReason())
 	}
-	return connect.NewResponse(&keepwardv1.FenceAttemptResponse{Committed: committed}), nil
+	res := &keepwardv1.FenceAttemptResponse{Committed: committed}
+	if !committed {
+		_, err := r.LatestCheckpoint(ctx, attempt)
+		if err != nil && errs.KindOf(err) != errs.NotFound {
+			return nil, err
+		}
+		res.Checkpoint = err == nil
+	}
+	return connect.NewResponse(res), nil
 }
 
 // ListPoints answers every point and tombstone by listing.

@@ -207,7 +207,12 @@ func TestAKilledMoverIsReportedLost(t *testing.T) {
 	h.backup(text) // the repository is none the worse
 }
 
-func (h *host) fence(a point.Attempt) bool {
+func (h *host) fence(a point.Attempt) (committed bool) {
+	h.t.Helper()
+	return h.settle(a).GetCommitted()
+}
+
+func (h *host) settle(a point.Attempt) *keepwardv1.FenceAttemptResponse {
 	h.t.Helper()
 	res, err := h.calls().FenceAttempt(h.t.Context(), connect.NewRequest(&keepwardv1.FenceAttemptRequest{
 		RepositoryPath: h.path, RepositoryId: h.id[:], Order: order(a), Reason: "lost",
@@ -215,7 +220,24 @@ func (h *host) fence(a point.Attempt) bool {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	return res.Msg.GetCommitted()
+	return res.Msg
+}
+
+func TestSettlingTellsWhetherThereIsACheckpointToGoOnFrom(t *testing.T) {
+	h := newHost(t)
+	with, without := newAttempt(), newAttempt()
+	for a, checkpointed := range map[point.Attempt]bool{with: true, without: false} {
+		c := h.connect(a, h.startMover(h.request(a, mover.ModeBackup)))
+		d := h.send(c, a, someFiles, text)
+		if d.Type = point.Checkpoint; checkpointed {
+			must(t, c.Checkpoint(t.Context(), d))
+		}
+		res := h.settle(a)
+		if res.GetCommitted() || res.GetCheckpoint() != checkpointed {
+			t.Errorf("settled as committed %v, with a checkpoint %v; want %v", res.GetCommitted(), res.GetCheckpoint(), checkpointed)
+		}
+		_ = c.Close()
+	}
 }
 
 func TestAFencedAttemptCannotCommit(t *testing.T) {
