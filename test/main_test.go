@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// mayskip are the tests that CI may skip, with the reason. All others must run there.
+// maySkip are the tests that CI may skip, with the reason. All others must run there.
 var maySkip = map[string]string{
 	"TestMillionSmallFiles": "a matter of many minutes: part of make bench",
 }
