@@ -47,7 +47,7 @@ func (n *Node) loadIdentity(ctx context.Context) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		err = n.join(ctx)
 	} else if err == nil && n.cfg.JoinToken != "" {
-		n.log.Info("already joined, the join token is not used", "data", n.cfg.DataDir)
+		n.log.Info("already joined, the join token is used only if the server refuses the certificate", "data", n.cfg.DataDir)
 	}
 	if err != nil {
 		return err
@@ -64,10 +64,14 @@ func (n *Node) readIdentity() error {
 	if err != nil {
 		return err
 	}
-	n.creds = wire.Credentials{Certificate: cert, CA: ca}
-	if n.identity, err = n.creds.Identity(); err != nil {
+	creds := wire.Credentials{Certificate: cert, CA: ca}
+	identity, err := creds.Identity()
+	if err != nil {
 		return err
 	}
+	n.mu.Lock()
+	n.creds, n.identity = creds, identity
+	n.mu.Unlock()
 	if n.cfg.Server == "" {
 		b, err := os.ReadFile(n.identityPath(fileServer))
 		if err != nil {
@@ -94,8 +98,8 @@ func readCertificate(path string) (*x509.Certificate, error) {
 	return cert, nil
 }
 
-// join trades the token for a certificate. The key never leaves the data directory and is
-// kept over a failed try.
+// join makes the first identity. The key never leaves the data directory and is kept over
+// a failed try.
 func (n *Node) join(ctx context.Context) error {
 	prefix, err := n.checkJoin()
 	if err != nil {
@@ -109,12 +113,49 @@ func (n *Node) join(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	res, err := n.trade(ctx, prefix, name, key)
+	if err != nil {
+		return err
+	}
+	return n.keepIdentity(res)
+}
+
+// rejoin replaces an identity that the server refuses, under the same name and with a new
+// key. The certificate goes before the new key comes: what a crash leaves is an identity
+// that is not there, never one that does not fit.
+func (n *Node) rejoin(ctx context.Context) error {
+	prefix, err := n.checkJoin()
+	if err != nil {
+		return err
+	}
+	key, encoded, err := newKey()
+	if err != nil {
+		return err
+	}
+	res, err := n.trade(ctx, prefix, n.Identity().Name, key)
+	if err != nil {
+		return err
+	}
+	if err := os.Remove(n.identityPath(fileCert)); err != nil {
+		return errs.New(errs.KindOf(err), "identity.write", "replace identity: %w", err)
+	}
+	if err := n.writeIdentity(fileKey, encoded); err != nil {
+		return err
+	}
+	if err := n.keepIdentity(res); err != nil {
+		return err
+	}
+	return n.readIdentity()
+}
+
+// trade gives the token for a certificate.
+func (n *Node) trade(ctx context.Context, prefix, name string, key *ecdsa.PrivateKey) (*keepwardv1.JoinResponse, error) {
 	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{
 		Subject: pkix.Name{CommonName: name, OrganizationalUnit: []string{string(n.cfg.Role)}},
 		URIs:    []*url.URL{wire.URI(n.cfg.Role, name)},
 	}, key)
 	if err != nil {
-		return errs.New(errs.Internal, "", "join: make certificate request: %w", err)
+		return nil, errs.New(errs.Internal, "", "join: make certificate request: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
@@ -125,10 +166,10 @@ func (n *Node) join(ctx context.Context) error {
 		Token: n.cfg.JoinToken, Csr: csr, Role: string(n.cfg.Role), Name: name, Version: n.cfg.Version,
 	}))
 	if err != nil {
-		return errs.New(errs.KindOf(err), errs.CodeOf(err), "join the server at %s as %s %s: %w", n.cfg.Server, n.cfg.Role, name, err)
+		return nil, errs.New(errs.KindOf(err), errs.CodeOf(err), "join the server at %s as %s %s: %w", n.cfg.Server, n.cfg.Role, name, err)
 	}
 	n.log.Info("joined", "server", n.cfg.Server, "role", n.cfg.Role, "name", name)
-	return n.keepIdentity(res.Msg)
+	return res.Msg, nil
 }
 
 // checkJoin answers the authority's fingerprint as the token has it.
@@ -155,15 +196,23 @@ func (n *Node) joinKey() (*ecdsa.PrivateKey, error) {
 			}
 		}
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	key, encoded, err := newKey()
 	if err != nil {
-		return nil, errs.New(errs.Internal, "", "join: make key: %w", err)
+		return nil, err
+	}
+	return key, n.writeIdentity(fileKey, encoded)
+}
+
+func newKey() (key *ecdsa.PrivateKey, encoded []byte, err error) {
+	key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, errs.New(errs.Internal, "", "join: make key: %w", err)
 	}
 	der, err := x509.MarshalECPrivateKey(key)
 	if err != nil {
-		return nil, errs.New(errs.Internal, "", "join: encode key: %w", err)
+		return nil, nil, errs.New(errs.Internal, "", "join: encode key: %w", err)
 	}
-	return key, n.writeIdentity(fileKey, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}))
+	return key, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}), nil
 }
 
 func (n *Node) keepIdentity(res *keepwardv1.JoinResponse) error {

@@ -24,7 +24,8 @@ type Config struct {
 	DataDir string
 	// Server is host:port; empty: the one joined.
 	Server string
-	// JoinToken is needed once.
+	// JoinToken is needed once, and again when the server refuses the certificate because
+	// the node was removed.
 	JoinToken string
 	// Version of this program, for the server's records.
 	Version string

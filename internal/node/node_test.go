@@ -246,3 +246,64 @@ func TestALowerTermIsRefusedAlsoAfterARestart(t *testing.T) {
 		t.Errorf("term 4 after a restart: %v", err)
 	}
 }
+
+func TestARefusedNodeJoinsAnewOnceWithItsToken(t *testing.T) {
+	for _, code := range []string{"certificate.revoked", "certificate.unknown"} {
+		t.Run(code, func(t *testing.T) {
+			s := wiretest.NewServer(t)
+			dir := t.TempDir()
+			n := open(t, s, dir)
+			before := n.Identity().Serial
+			refused := map[string]bool{before: true}
+			s.Set(func() {
+				s.Refuse = func(id wire.Identity) error {
+					if refused[id.Serial] {
+						return errs.New(errs.Denied, code, "admit: refused")
+					}
+					return nil
+				}
+			})
+			stop := run(t, n, nil)
+			s.Await("a heartbeat with a new certificate", func() bool { return len(s.Beats) > 0 })
+			if got := n.Identity(); got.Name != "web1" || got.Serial == before {
+				t.Errorf("identity %v with serial %s, had %s", got, got.Serial, before)
+			}
+			stop()
+			again, err := node.Open(t.Context(), node.Config{Role: wire.RoleAgent, DataDir: dir})
+			if err != nil {
+				t.Fatalf("with the new identity: %v", err)
+			}
+			if got := again.Identity().Serial; refused[got] {
+				t.Errorf("the refused certificate %s was kept", got)
+			}
+			_ = again.Close()
+		})
+	}
+}
+
+func TestAWrongTokenIsTriedOnceByARefusedNode(t *testing.T) {
+	s := wiretest.NewServer(t)
+	dir := t.TempDir()
+	if err := open(t, s, dir).Close(); err != nil {
+		t.Fatal(err)
+	}
+	spent := "kw1.SPENT" + s.Token[len("kw1.TESTSECRET"):]
+	n, err := node.Open(t.Context(), node.Config{Role: wire.RoleAgent, DataDir: dir, JoinToken: spent})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := n.Identity().Serial
+	s.Set(func() {
+		s.Refuse = func(wire.Identity) error { return errs.New(errs.Denied, "certificate.revoked", "admit: refused") }
+	})
+	run(t, n, nil)
+	s.Await("more links after the refused join", func() bool { return s.Refused >= 3 })
+	s.Set(func() {
+		if s.Joins != 2 {
+			t.Errorf("%d joins, want the first one and one more", s.Joins)
+		}
+	})
+	if got := n.Identity().Serial; got != before {
+		t.Errorf("the identity changed from %s to %s", before, got)
+	}
+}

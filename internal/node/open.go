@@ -19,13 +19,13 @@ type Node struct {
 	cfg      Config
 	log      *slog.Logger
 	lock     *flock.Flock
-	creds    wire.Credentials
-	identity wire.Identity
 	reporter *Reporter
 
-	mu   sync.Mutex
-	term uint64
-	addr string // local address of the newest link
+	mu       sync.Mutex
+	creds    wire.Credentials // replaced when the node joins anew
+	identity wire.Identity
+	term     uint64
+	addr     string // local address of the newest link
 }
 
 // Open locks the data directory, joins the server if that was not done yet, and reads what
@@ -79,10 +79,19 @@ func (n *Node) Close() error {
 }
 
 // Identity is who the node is, from its certificate.
-func (n *Node) Identity() wire.Identity { return n.identity }
+func (n *Node) Identity() wire.Identity {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.identity
+}
 
-// Credentials are the node's certificate, key and authority.
-func (n *Node) Credentials() wire.Credentials { return n.creds }
+// Credentials are the node's certificate, key and authority. They change when the node
+// joins anew: ask for them when they are needed.
+func (n *Node) Credentials() wire.Credentials {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.creds
+}
 
 // Reporter keeps and delivers what attempts report.
 func (n *Node) Reporter() *Reporter { return n.reporter }

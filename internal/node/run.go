@@ -35,10 +35,19 @@ func (n *Node) Run(ctx context.Context, svc Service) error {
 	_, _ = rand.Read(boot) // documented never to fail
 	s := &session{node: n, svc: svc, boot: hex.EncodeToString(boot)}
 	wait := backoffFirst
+	token := n.cfg.JoinToken != ""
 	for {
 		err := s.run(ctx)
 		if ctx.Err() != nil {
 			return nil
+		}
+		if token && lockedOut(err) {
+			n.log.Warn("the server refuses the certificate, joining anew with the join token", "server", n.cfg.Server, "error", err)
+			if err = n.rejoin(ctx); err == nil {
+				token = false
+				continue
+			}
+			token = errs.KindOf(err) == errs.Unavailable // any other refusal stays one
 		}
 		if s.greeted {
 			wait = backoffFirst
@@ -52,6 +61,12 @@ func (n *Node) Run(ctx context.Context, svc Service) error {
 		}
 		wait = min(wait*2, backoffMost)
 	}
+}
+
+// lockedOut tells whether only another certificate helps.
+func lockedOut(err error) bool {
+	code := errs.CodeOf(err)
+	return code == "certificate.revoked" || code == "certificate.unknown"
 }
 
 // jitter spreads a fleet over the second half of the wait.
@@ -75,7 +90,7 @@ type session struct {
 func (s *session) run(ctx context.Context) error {
 	n := s.node
 	s.greeted, s.interval = false, heartbeatEvery
-	link, err := wire.DialLink(ctx, n.cfg.Server, n.creds, s.svc.Handler)
+	link, err := wire.DialLink(ctx, n.cfg.Server, n.Credentials(), s.svc.Handler)
 	if err != nil {
 		return err
 	}
@@ -88,7 +103,7 @@ func (s *session) run(ctx context.Context) error {
 		return err
 	}
 	s.greeted = true
-	n.log.Info("linked", "server", n.cfg.Server, "as", n.identity.String(), "dialled_by", string(n.identity.Role))
+	n.log.Info("linked", "server", n.cfg.Server, "as", n.Identity().String(), "dialled_by", string(n.identity.Role))
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		select {

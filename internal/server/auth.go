@@ -163,6 +163,8 @@ func (g *guard) checkUser(ctx context.Context, authorization string) (context.Co
 	return context.WithValue(ctx, userKey{}, u.Name), nil
 }
 
+const hintRejoin = "to let it in again, make a token with 'keepward token create --role %s --name %s', and start it with --join TOKEN"
+
 // checkCertificate tells whether a node's certificate is one of ours that still lets in.
 func checkCertificate(ctx context.Context, db *catalog.DB, id wire.Identity) error {
 	c, ok, err := catalog.CertificateBySerial(ctx, db.Read(), id.Serial)
@@ -171,12 +173,13 @@ func checkCertificate(ctx context.Context, db *catalog.DB, id wire.Identity) err
 	}
 	switch {
 	case !ok:
-		return errs.New(errs.Denied, "certificate.unknown", "admit %s: its certificate %s is not known here", id, id.Serial)
+		return errs.New(errs.Denied, "certificate.unknown", "admit %s: its certificate %s is not known here", id, id.Serial).
+			WithHint(hintRejoin, id.Role, id.Name)
 	case c.Role != string(id.Role) || c.Name != id.Name:
 		return errs.New(errs.Denied, "certificate.name", "admit %s: its certificate %s is that of %s %s", id, id.Serial, c.Role, c.Name)
 	case !c.Revoked.IsZero():
 		return errs.New(errs.Denied, "certificate.revoked", "admit %s: its certificate was revoked on %s: %s", id, c.Revoked.Format(time.RFC3339), c.Reason).
-			WithHint("join again with a new token")
+			WithHint(hintRejoin, id.Role, id.Name)
 	}
 	return nil
 }

@@ -72,6 +72,9 @@ func (r *repositories) serve(ctx context.Context) error {
 
 func (r *repositories) lookAtAll(ctx context.Context) {
 	rows, err := catalog.Repositories(ctx, r.db.Read())
+	if ctx.Err() != nil {
+		return // the server ends
+	}
 	if err != nil {
 		r.log.Warn("repositories not looked at", "error", err)
 		return

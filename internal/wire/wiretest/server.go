@@ -44,6 +44,10 @@ type Server struct {
 	Last    map[string]*keepwardv1.Progress
 	Ends    map[string]*keepwardv1.AttemptEnd
 	Drop    []string
+	// Refuse answers why a node's certificate does not let in any more; nil lets everybody in.
+	Refuse func(wire.Identity) error
+	// Refused counts the heartbeats that were refused, Joins the calls to join.
+	Refused, Joins int
 	// Deaf makes reports fail.
 	Deaf bool
 }
@@ -175,6 +179,7 @@ type enrol struct{ s *Server }
 
 func (e enrol) Join(_ context.Context, req *connect.Request[keepwardv1.JoinRequest]) (*connect.Response[keepwardv1.JoinResponse], error) {
 	m := req.Msg
+	e.s.Set(func() { e.s.Joins++ })
 	if m.GetToken() != e.s.Token {
 		return nil, errs.New(errs.Denied, "token.unknown", "join: the token is unknown").WithHint("make a new one")
 	}
@@ -190,9 +195,17 @@ func (e enrol) Join(_ context.Context, req *connect.Request[keepwardv1.JoinReque
 
 type nodeService struct{ s *Server }
 
-func (n nodeService) Heartbeat(_ context.Context, req *connect.Request[keepwardv1.HeartbeatRequest]) (*connect.Response[keepwardv1.HeartbeatResponse], error) {
+func (n nodeService) Heartbeat(ctx context.Context, req *connect.Request[keepwardv1.HeartbeatRequest]) (*connect.Response[keepwardv1.HeartbeatResponse], error) {
 	n.s.mu.Lock()
 	defer n.s.mu.Unlock()
+	if n.s.Refuse != nil {
+		id, _ := wire.Peer(ctx)
+		if err := n.s.Refuse(id); err != nil {
+			n.s.Refused++
+			n.s.signal()
+			return nil, err
+		}
+	}
 	n.s.Beats = append(n.s.Beats, req.Msg)
 	n.s.signal()
 	return connect.NewResponse(&keepwardv1.HeartbeatResponse{Interval: durationpb.New(100 * time.Millisecond), Drop: n.s.Drop}), nil
