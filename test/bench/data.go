@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 )
 
 // sources are the real trees that the tree of small files is made from.
@@ -45,20 +47,24 @@ func floors(ctx context.Context, src, root string, rep *report) error {
 		fmt.Println("zstd is not in PATH: its floors are left out")
 		return nil
 	}
-	archive, to := filepath.Join(root, "floor.tar.zst"), filepath.Join(root, "floor")
+	archive := filepath.Join(root, "floor.tar.zst")
 	defer os.Remove(archive)
-	defer os.RemoveAll(to)
+	to, err := newTarget(ctx, root)
+	if err != nil {
+		return err
+	}
 	for _, f := range []struct{ name, line string }{
 		{floorTar, `tar cf - -C "$0" . | zstd -q -1 -T2 -o "$1"`},
-		{floorUntar, `mkdir "$2" && zstd -q -dc "$1" | tar xf - -C "$2"`},
+		{floorUntar, `zstd -q -dc "$1" | tar xf - -C "$2"`},
 	} {
-		u, err := command(ctx, "", nil, "sh", "-c", f.line, src, archive, to)
+		unix.Sync() // as before every measured step
+		u, err := command(ctx, "", nil, "sh", "-c", f.line, src, archive, to.dir)
 		if err != nil {
-			return err
+			return errors.Join(err, to.remove())
 		}
 		rep.floor(f.name, u)
 	}
-	return nil
+	return to.remove()
 }
 
 // walk lstats everything below dir on all cores, and reads files if asked to.

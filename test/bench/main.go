@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -138,11 +139,12 @@ func oneRound(ctx context.Context, order []engine, src, root string, round uint6
 		if err := rep.measure(e, stepChanged, func() (usage, error) { return e.backup(ctx, src) }); err != nil {
 			return err
 		}
-		to := filepath.Join(dir, "restored")
-		if err := rep.measure(e, stepRestore, func() (usage, error) { return e.restore(ctx, src, to) }); err != nil {
+		to, err := newTarget(ctx, dir)
+		if err != nil {
 			return err
 		}
-		if err := os.RemoveAll(to); err != nil {
+		err = rep.measure(e, stepRestore, func() (usage, error) { return e.restore(ctx, src, filepath.Join(to.dir, "restored")) })
+		if err := errors.Join(err, to.remove()); err != nil {
 			return err
 		}
 	}

@@ -83,7 +83,7 @@ func (r *report) markdown() string {
 	p("# Performance")
 	p("")
 	p("Made by `make bench` on %s. %s", time.Now().UTC().Format("2006-01-02"), machine())
-	p("Every figure is the median of %d alternating runs over the same data, page cache warm. Peak memory and CPU time of Keepward are", r.rounds)
+	p("Every figure is the median of %d alternating runs over the same data, page cache warm, restores into a new ext4 file system each. Peak memory and CPU time of Keepward are", r.rounds)
 	p("the sum over server, transport, agent, mover and the waiting command; of the others, which are one process, that process.")
 	p("All at their default settings, except Keepward's codec as named. Figures of one machine: compare the rows, do not quote them as absolute.")
 	p("")
