@@ -6,8 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"connectrpc.com/connect"
-
 	"keepward/api/keepward/v1/keepwardv1connect"
 	"keepward/internal/catalog"
 	"keepward/internal/errs"
@@ -80,35 +78,11 @@ func userOf(ctx context.Context) string {
 	return name
 }
 
-// guard is the interceptor that lets a call in or refuses it. Every refusal is logged with
+// guard lets a call in or refuses it. Every refusal is logged with
 // who asked, from where, and why.
 type guard struct {
 	db  *catalog.DB
 	log *slog.Logger
-}
-
-func (g *guard) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
-	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
-		ctx, err := g.admit(ctx, req.Spec().Procedure, req.Peer().Addr, req.Header().Get("Authorization"))
-		if err != nil {
-			return nil, err
-		}
-		return next(ctx, req)
-	}
-}
-
-func (g *guard) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
-	return next
-}
-
-func (g *guard) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
-	return func(ctx context.Context, conn connect.StreamingHandlerConn) error {
-		ctx, err := g.admit(ctx, conn.Spec().Procedure, conn.Peer().Addr, conn.RequestHeader().Get("Authorization"))
-		if err != nil {
-			return err
-		}
-		return next(ctx, conn)
-	}
 }
 
 func (g *guard) admit(ctx context.Context, method, addr, authorization string) (context.Context, error) {

@@ -148,10 +148,10 @@ func (s *server) serveHTTP(ctx context.Context, l *listener) error {
 // apiHandler is what clients may call, and nodes that have not joined yet.
 func (s *server) apiHandler() http.Handler {
 	mux := http.NewServeMux()
-	opts := s.handlerOptions(clientMessageMost)
+	opts, short := s.handlerOptions(clientMessageMost), s.handlerOptions(openMessageMost)
 	mount := func(path string, h http.Handler) { mux.Handle(path, h) }
-	mount(keepwardv1connect.NewEnrolServiceHandler(&enrolService{s}, opts...))
-	mount(keepwardv1connect.NewAccessServiceHandler(newAccessService(s), opts...))
+	mount(keepwardv1connect.NewEnrolServiceHandler(&enrolService{s}, short...))
+	mount(keepwardv1connect.NewAccessServiceHandler(newAccessService(s), short...))
 	mount(keepwardv1connect.NewStatusServiceHandler(&statusService{s}, opts...))
 	mount(keepwardv1connect.NewComputerServiceHandler(&computerService{s}, opts...))
 	mount(keepwardv1connect.NewRepositoryServiceHandler(&repositoryService{s}, opts...))
@@ -160,7 +160,7 @@ func (s *server) apiHandler() http.Handler {
 	mount(keepwardv1connect.NewSessionServiceHandler(s.manager, opts...))
 	mount(keepwardv1connect.NewPointServiceHandler(s.manager, opts...))
 	mount(keepwardv1connect.NewRestoreServiceHandler(s.manager, opts...))
-	return mux
+	return s.guard().door(mux)
 }
 
 // linkHandler is what nodes may call over their links.
@@ -168,12 +168,14 @@ func (s *server) linkHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(keepwardv1connect.NewNodeServiceHandler(
 		&nodeService{db: s.db, nodes: s.nodes, manager: s.manager, repos: s.repos}, s.handlerOptions(nodeMessageMost)...))
-	return mux
+	return s.guard().door(mux)
 }
+
+func (s *server) guard() *guard { return &guard{db: s.db, log: s.log} }
 
 func (s *server) handlerOptions(most int) []connect.HandlerOption {
 	return []connect.HandlerOption{
-		connect.WithInterceptors(wire.Errors(), &guard{db: s.db, log: s.log}),
+		connect.WithInterceptors(wire.Errors()),
 		connect.WithReadMaxBytes(most),
 		connect.WithRecover(func(_ context.Context, spec connect.Spec, _ http.Header, v any) error {
 			s.log.Error("call panicked", "method", spec.Procedure, "panic", v)
