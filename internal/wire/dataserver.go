@@ -142,12 +142,12 @@ func NewDataServer(cfg DataServerConfig, handler DataHandler) *DataServer {
 }
 
 // Serve lets the agent in on any of the listeners and answers its requests until it says
-// bye (nil), gives up, stays away too long, the handler fails, or ctx is done. It closes the
+// bye (nil), gives up, stays away too long, the handler fails, or caller is done. It closes the
 // listeners.
-func (s *DataServer) Serve(ctx context.Context, listeners ...net.Listener) error {
-	unhook := context.AfterFunc(ctx, func() { s.end(context.Cause(ctx)) })
+func (s *DataServer) Serve(caller context.Context, listeners ...net.Listener) error {
+	unhook := context.AfterFunc(caller, func() { s.end(context.Cause(caller)) })
 	defer unhook()
-	ctx = s.over
+	ctx := s.over
 	var own sync.WaitGroup
 	for _, l := range listeners {
 		own.Go(func() { s.accept(ctx, l) })
