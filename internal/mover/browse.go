@@ -208,15 +208,7 @@ func (c *control) Diff(ctx context.Context, req *connect.Request[keepwardv1.Diff
 		return err
 	}
 	defer b.close()
-	return fileindex.Diff(ctx, f, a.Paths, b.Paths, func(change fileindex.Change, ea, eb *fileindex.Entry) error {
-		wholeA, err := a.entry(ctx, ea)
-		if err != nil {
-			return err
-		}
-		wholeB, err := b.entry(ctx, eb)
-		if err != nil {
-			return err
-		}
-		return stream.Send(&keepwardv1.DiffMoverResponse{Change: string(rune(change)), A: wholeA, B: wholeB})
+	return fileindex.Diff(ctx, f, a.Root, b.Root, func(change fileindex.Change, ea, eb *fileindex.Entry) error {
+		return stream.Send(&keepwardv1.DiffMoverResponse{Change: string(rune(change)), A: toEntry(ea, a.OS), B: toEntry(eb, b.OS)})
 	})
 }

@@ -75,7 +75,11 @@ func TestABrowseMoverListsFindsAndCompares(t *testing.T) {
 	must(t, err)
 	var found []string
 	for stream.Receive() {
-		found = append(found, stream.Msg().GetPoint()[:4]+string(stream.Msg().GetEntry().GetPath()))
+		e := stream.Msg().GetEntry()
+		found = append(found, stream.Msg().GetPoint()[:4]+string(e.GetPath()))
+		if e.GetSize() == 0 || e.GetMode() == 0 {
+			t.Errorf("%s is found without size or mode: %v", e.GetPath(), e)
+		}
 	}
 	must(t, stream.Err())
 	var want []string

@@ -308,7 +308,7 @@ func TestDiffFindsExactlyTheEdits(t *testing.T) {
 		slices.SortFunc(edited, func(a, b *Entry) int { return ComparePaths(a.Path, b.Path) })
 		b := build(t, s, edited)
 		got := map[string]Change{}
-		err := Diff(t.Context(), s, a, b, func(c Change, ea, eb *Entry) error {
+		err := Diff(t.Context(), s, Root{Paths: a}, Root{Paths: b}, func(c Change, ea, eb *Entry) error {
 			if ea == nil {
 				ea = eb
 			}

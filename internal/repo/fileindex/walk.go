@@ -268,6 +268,20 @@ func (w *walker) take(ctx context.Context) (key, value []byte, tv tableView, err
 	return key, value, w.frames[0].node.table, nil
 }
 
+// due is the level of the node that comes next and is not loaded yet; -1: the next item is in
+// a loaded leaf, or there is none.
+func (w *walker) due() int {
+	if !w.begun || w.done || w.left > 0 {
+		return -1
+	}
+	for l := 1; l < len(w.frames); l++ {
+		if w.frames[l].pos+1 < w.frames[l].node.count {
+			return l - 1
+		}
+	}
+	return -1
+}
+
 // skipNode passes the whole node of level l that begins at the next item.
 func (w *walker) skipNode(l int) {
 	for i := 1; i <= l; i++ {

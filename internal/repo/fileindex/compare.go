@@ -1,0 +1,98 @@
+package fileindex
+
+import (
+	"bytes"
+	"context"
+	"slices"
+
+	"keepward/internal/errs"
+	"keepward/internal/repo/seal"
+)
+
+// compare tells how entries that stand in themselves differ; 0: not at all.
+func (d *differ) compare(ctx context.Context, a, b *Entry) (Change, error) {
+	switch {
+	case a == nil:
+		return Added, nil
+	case b == nil:
+		return Removed, nil
+	case a.Type != b.Type:
+		return Retyped, nil
+	}
+	if same, err := d.sameContent(ctx, a, b); err != nil || !same {
+		return Content, err
+	}
+	if a.Mode != b.Mode || a.UID != b.UID || a.GID != b.GID || a.MTime != b.MTime || a.Flags != b.Flags ||
+		!slices.EqualFunc(a.Xattrs, b.Xattrs, sameXattr) {
+		return Metadata, nil
+	}
+	return 0, nil
+}
+
+func (d *differ) sameContent(ctx context.Context, a, b *Entry) (bool, error) {
+	if a.Size != b.Size && a.Type != Dir || !bytes.Equal(a.Target, b.Target) || a.RDev != b.RDev || a.Map.H != b.Map.H ||
+		len(a.Streams) != len(b.Streams) {
+		return false, nil
+	}
+	if same, err := d.sameExtents(ctx, a.Extents, b.Extents); err != nil || !same {
+		return false, err
+	}
+	for i := range a.Streams {
+		x, y := &a.Streams[i], &b.Streams[i]
+		if !bytes.Equal(x.Name, y.Name) || x.Size != y.Size {
+			return false, nil
+		}
+		if same, err := d.sameExtents(ctx, x.Extents, y.Extents); err != nil || !same {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// sameExtents looks into bundles where it must: a small file that was read anew may stand in
+// another one with the same bytes.
+func (d *differ) sameExtents(ctx context.Context, a, b []Extent) (bool, error) {
+	bundled := func(x, y Extent) bool {
+		return x == y || x.Kind == InBundle && y.Kind == InBundle && x.Len == y.Len
+	}
+	if !slices.EqualFunc(a, b, bundled) {
+		return false, nil
+	}
+	for i := range a {
+		if a[i] == b[i] {
+			continue
+		}
+		x, err := d.a.member(ctx, d.f, a[i])
+		if err != nil {
+			return false, err
+		}
+		y, err := d.b.member(ctx, d.f, b[i])
+		if err != nil || x != y || x == (seal.H{}) {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// member is the hash of what a member of a bundle holds; none if it cannot be read.
+func (s *side) member(ctx context.Context, f Fetcher, x Extent) (h seal.H, err error) {
+	if s.bundle != x.H {
+		s.bundle, s.members = x.H, seal.Bundle{}
+		contents, err := f.Fetch(ctx, seal.KindBundle, []seal.H{x.H})
+		if err == nil {
+			s.members, err = seal.ParseBundle(contents[0])
+		}
+		if kind := errs.KindOf(err); err != nil && kind != errs.NotFound && kind != errs.Corrupt {
+			s.bundle = seal.H{}
+			return h, err
+		}
+	}
+	if int(x.Member) < s.members.Len() {
+		h = s.members.Hash(int(x.Member))
+	}
+	return h, nil
+}
+
+func sameXattr(x, y Xattr) bool {
+	return bytes.Equal(x.Name, y.Name) && bytes.Equal(x.Value, y.Value)
+}
