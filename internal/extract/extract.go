@@ -107,7 +107,7 @@ func (s *opened) run(ctx context.Context, o Options) (Point, restore.Result, err
 		return p, restore.Result{}, fmt.Errorf("restore point %s: %w", p.ID, p.damage)
 	}
 	ro := o.Restore
-	ro.Store = &store{r: s.r, name: p.ID, obj: p.object}
+	ro.Store = &store{r: s.r, owner: s.master.ComputersKey().Owner(p.Computer), name: p.ID, obj: p.object}
 	ro.Keys = s.master.TaskKeys(s.r.Config().ID, p.Computer)
 	ro.Point = p.ID
 	res, err := restore.Run(ctx, ro)

@@ -11,9 +11,10 @@ import (
 
 // store is the restore.Store on a repository in reach.
 type store struct {
-	r    *repo.Repository
-	name string
-	obj  []byte // the point's object
+	r     *repo.Repository
+	owner [16]byte // pseudonym of the point's computer
+	name  string
+	obj   []byte // the point's object
 
 	buffers sync.Pool // of *[]byte
 	rebuild sync.Once
@@ -29,13 +30,13 @@ func (s *store) Get(ctx context.Context, ids []seal.ID, fn func(i int, rec []byt
 	}
 	defer s.buffers.Put(buf)
 	for i, id := range ids {
-		rec, err := s.r.Read(ctx, id, (*buf)[:cap(*buf)])
+		rec, err := s.r.ReadFor(ctx, s.owner, id, (*buf)[:cap(*buf)])
 		if errs.CodeOf(err) == "chunk.missing" {
 			s.rebuild.Do(func() { _, s.rebuilt = s.r.RebuildIndex(ctx) })
 			if s.rebuilt != nil {
 				return s.rebuilt
 			}
-			rec, err = s.r.Read(ctx, id, (*buf)[:cap(*buf)])
+			rec, err = s.r.ReadFor(ctx, s.owner, id, (*buf)[:cap(*buf)])
 		}
 		if err != nil {
 			return err

@@ -20,7 +20,7 @@ type reader struct {
 }
 
 func (r reader) Get(ctx context.Context, id seal.ID, dst []byte) ([]byte, error) {
-	rec, err := r.t.repo.Read(ctx, id, dst)
+	rec, err := r.t.repo.ReadFor(ctx, r.t.order.owner(), id, dst)
 	if err != nil {
 		return nil, err
 	}

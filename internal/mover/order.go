@@ -46,6 +46,12 @@ func checkOrder(m *keepwardv1.MoverOrder) (*order, error) {
 	return o, err
 }
 
+// owner is the pseudonym of the computer whose points the task makes or reads; zeros: of none.
+func (o *order) owner() (owner [16]byte) {
+	copy(owner[:], o.GetStart().GetOwner())
+	return owner
+}
+
 func credentials(m *keepwardv1.MoverOrder) (wire.Credentials, error) {
 	if len(m.GetCertificate()) == 0 {
 		return wire.Credentials{}, errs.New(errs.Invalid, "order.certificate", "read order: it has no certificate")

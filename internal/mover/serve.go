@@ -15,7 +15,7 @@ import (
 func (t *task) backup(ctx context.Context, end *keepwardv1.AttemptEnd) error {
 	w, err := t.repo.NewWriter(repo.WriterOptions{
 		Attempt: t.order.attempt,
-		Owner:   [16]byte(t.order.GetStart().GetOwner()),
+		Owner:   t.order.owner(),
 		Keys:    t.keys,
 	})
 	if err != nil {

@@ -41,14 +41,7 @@ func (f *fetcher) Fetch(ctx context.Context, kind seal.Kind, hs []seal.H) ([][]b
 	return out, g.Wait()
 }
 
-func (f *fetcher) one(ctx context.Context, kind seal.Kind, h seal.H) ([]byte, error) {
-	rec, err := f.repo.Read(ctx, h.ID(), nil)
-	if err != nil {
-		return nil, err
-	}
-	if rec.Kind != kind {
-		return nil, errs.New(errs.Corrupt, "chunk.kind", "read chunk %s: it is a %s, not a %s", rec.ID, rec.Kind, kind)
-	}
+func (f *fetcher) one(ctx context.Context, kind seal.Kind, h seal.H) (content []byte, err error) {
 	o, _ := f.openers.Get().(*seal.Opener)
 	if o == nil {
 		if o, err = seal.NewOpener(f.keys); err != nil {
@@ -56,7 +49,17 @@ func (f *fetcher) one(ctx context.Context, kind seal.Kind, h seal.H) ([]byte, er
 		}
 	}
 	defer f.openers.Put(o)
-	return o.Open(nil, &rec, h)
+	err = f.repo.ReadGood(ctx, h.ID(), func(rec *seal.Record) (err error) {
+		if rec.Kind != kind {
+			return errs.New(errs.Corrupt, "chunk.kind", "read chunk %s: it is a %s, not a %s", rec.ID, rec.Kind, kind)
+		}
+		content, err = o.Open(nil, rec, h)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return content, nil
 }
 
 // tree is the file index of one restore point.

@@ -3,6 +3,7 @@ package repo
 import (
 	"context"
 	"io"
+	"slices"
 
 	"keepward/internal/errs"
 	"keepward/internal/repo/seal"
@@ -55,9 +56,18 @@ func damaged(l Location, err error) error {
 
 // Read reads a chunk from wherever it can be read.
 func (r *Repository) Read(ctx context.Context, id seal.ID, buf []byte) (seal.Record, error) {
+	return r.readAny(ctx, id, r.Locations(ctx, id), buf, nil)
+}
+
+// readAny reads a chunk from the first of places that has it, and has it good, where good is
+// given. The error is that of the first.
+func (r *Repository) readAny(ctx context.Context, id seal.ID, places []Location, buf []byte, good func(*seal.Record) error) (seal.Record, error) {
 	var first error
-	for _, l := range r.Locations(ctx, id) {
+	for _, l := range places {
 		rec, err := r.ReadRecord(ctx, l, buf)
+		if err == nil && good != nil {
+			err = good(&rec)
+		}
 		if err == nil {
 			return rec, nil
 		}
@@ -71,4 +81,28 @@ func (r *Repository) Read(ctx context.Context, id seal.ID, buf []byte) (seal.Rec
 			WithHint("run a check of the repository: it names the files that need this chunk")
 	}
 	return seal.Record{}, first
+}
+
+// ReadFor is Read for one computer: what its own attempts stored, or a mover has proved, is
+// tried first. Ids stand in clear, so another computer may have stored something else under
+// an id that this one needs.
+func (r *Repository) ReadFor(ctx context.Context, owner [16]byte, id seal.ID, buf []byte) (seal.Record, error) {
+	all := r.Locations(ctx, id)
+	slices.SortStableFunc(all, func(a, b Location) int { return doubt(&a, owner) - doubt(&b, owner) })
+	return r.readAny(ctx, id, all, buf, nil)
+}
+
+// doubt is 0 for a place that may be relied on for owner's points.
+func doubt(l *Location, owner [16]byte) int {
+	if l.Owner == owner || l.Proved() {
+		return 0
+	}
+	return 1
+}
+
+// ReadGood is Read for who can open chunks: it takes the first place whose record good
+// answers without an error.
+func (r *Repository) ReadGood(ctx context.Context, id seal.ID, good func(*seal.Record) error) error {
+	_, err := r.readAny(ctx, id, r.Locations(ctx, id), nil, good)
+	return err
 }

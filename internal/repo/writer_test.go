@@ -50,27 +50,66 @@ func TestAPoisonedChunkDoesNotServeOthers(t *testing.T) {
 	ctx := context.Background()
 	s := newSite()
 	m := disk(t, s)
-	keys := s.keys("evil")
 	good := []byte("what everybody has")
-	h := keys.NewHasher().Hash(seal.KindData, good)
-	sealer, err := seal.NewSealer(keys, seal.CompressNone)
-	must(t, err)
-	poison, err := sealer.Seal(nil, seal.KindData, h, nil, []byte("something else entirely"))
-	must(t, err)
-	evil, err := open(t, m).NewWriter(WriterOptions{Attempt: attemptNumber(1), Owner: s.owner("evil"), Keys: keys})
-	must(t, err)
-	_, err = evil.Put(poison)
-	must(t, err)
-	must(t, evil.Flush(ctx))
-	evil.Abort()
+	h := s.keys("evil").NewHasher().Hash(seal.KindData, good)
+	putRecord(t, m, WriterOptions{Attempt: attemptNumber(1), Owner: s.owner("evil"), Keys: s.keys("evil")}, forged(t, s.keys("evil"), h))
 
 	victim := &backup{s: s, computer: "web1", attempt: attemptNumber(2), files: map[string]string{"a": string(good)}}
-	_, err = victim.run(ctx, open(t, m))
+	_, err := victim.run(ctx, open(t, m))
 	must(t, err)
 	files, failed, err := restore(ctx, open(t, m), s, "web1", victim.attempt)
 	if err != nil || files["a"] != string(good) {
 		t.Fatalf("restored %q, failed %v, %v", files, failed, err)
 	}
+}
+
+func TestAForgedChunkDoesNotStandBeforeTheOneItsOwnerStored(t *testing.T) {
+	ctx := context.Background()
+	s := newSite()
+	good := []byte("what everybody has")
+	h := s.keys("web1").NewHasher().Hash(seal.KindData, good)
+	for what, forger := range map[string]int{"earlier": 1, "later": 3} {
+		m := disk(t, s)
+		owned := &backup{s: s, computer: "web1", attempt: attemptNumber(2), files: map[string]string{"a": string(good)}}
+		_, err := owned.run(ctx, open(t, m))
+		must(t, err)
+		putRecord(t, m, WriterOptions{Attempt: attemptNumber(forger), Owner: s.owner("evil")}, forged(t, s.keys("evil"), h))
+
+		r := open(t, m)
+		opener, err := seal.NewOpener(s.keys("web1"))
+		must(t, err)
+		t.Cleanup(opener.Close)
+		rec, err := r.ReadFor(ctx, s.owner("web1"), h.ID(), nil)
+		must(t, err)
+		if content, err := opener.Open(nil, &rec, h); err != nil || string(content) != string(good) {
+			t.Errorf("forged %s: the owner reads %q, %v", what, content, err)
+		}
+		must(t, r.ReadGood(ctx, h.ID(), func(rec *seal.Record) error {
+			_, err := opener.Open(nil, rec, h)
+			return err
+		}))
+	}
+}
+
+// forged is a record with the id of h that does not hold its content.
+func forged(t *testing.T, keys *seal.Keys, h seal.H) []byte {
+	t.Helper()
+	sealer, err := seal.NewSealer(keys, seal.CompressNone)
+	must(t, err)
+	rec, err := sealer.Seal(nil, seal.KindData, h, nil, []byte("something else entirely"))
+	must(t, err)
+	return rec
+}
+
+// putRecord stores one record in an attempt that is then given up.
+func putRecord(t *testing.T, m *memfs.FS, o WriterOptions, rec []byte) {
+	t.Helper()
+	w, err := open(t, m).NewWriter(o)
+	must(t, err)
+	_, err = w.Put(rec)
+	must(t, err)
+	must(t, w.Flush(context.Background()))
+	w.Abort()
 }
 
 func TestCommitRefusesAPointWhoseChunksAreMissing(t *testing.T) {
