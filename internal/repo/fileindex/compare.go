@@ -50,23 +50,20 @@ func (d *differ) sameContent(ctx context.Context, a, b *Entry) (bool, error) {
 }
 
 // sameExtents looks into bundles where it must: a small file that was read anew may stand in
-// another one with the same bytes.
+// another one with the same bytes, or, once it has several names, in a chunk of its own.
 func (d *differ) sameExtents(ctx context.Context, a, b []Extent) (bool, error) {
-	bundled := func(x, y Extent) bool {
-		return x == y || x.Kind == InBundle && y.Kind == InBundle && x.Len == y.Len
-	}
-	if !slices.EqualFunc(a, b, bundled) {
+	if !slices.EqualFunc(a, b, maySame) {
 		return false, nil
 	}
 	for i := range a {
 		if a[i] == b[i] {
 			continue
 		}
-		x, err := d.a.member(ctx, d.f, a[i])
+		x, err := d.a.content(ctx, d.f, a[i])
 		if err != nil {
 			return false, err
 		}
-		y, err := d.b.member(ctx, d.f, b[i])
+		y, err := d.b.content(ctx, d.f, b[i])
 		if err != nil || x != y || x == (seal.H{}) {
 			return false, err
 		}
@@ -74,8 +71,18 @@ func (d *differ) sameExtents(ctx context.Context, a, b []Extent) (bool, error) {
 	return true, nil
 }
 
-// member is the hash of what a member of a bundle holds; none if it cannot be read.
-func (s *side) member(ctx context.Context, f Fetcher, x Extent) (h seal.H, err error) {
+// maySame tells whether extents can hold the same bytes: they are equal, or one is a member
+// of a bundle and the other such a member, too, or as long a chunk.
+func maySame(x, y Extent) bool {
+	whole := func(x Extent) bool { return x.Kind == InBundle || x.Kind == InChunk && x.Offset == 0 }
+	return x == y || x.Len == y.Len && whole(x) && whole(y) && (x.Kind == InBundle || y.Kind == InBundle)
+}
+
+// content is the hash, as of a data chunk, of what an extent holds; none if it cannot be read.
+func (s *side) content(ctx context.Context, f Fetcher, x Extent) (h seal.H, err error) {
+	if x.Kind == InChunk {
+		return x.H, nil
+	}
 	if s.bundle != x.H {
 		s.bundle, s.members = x.H, seal.Bundle{}
 		contents, err := f.Fetch(ctx, seal.KindBundle, []seal.H{x.H})

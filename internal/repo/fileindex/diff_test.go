@@ -287,6 +287,10 @@ func TestDiffLooksIntoBundles(t *testing.T) {
 		e := &Entry{Path: []byte("f"), Type: File, Size: 4, Extents: []Extent{{Kind: InBundle, H: h, Member: member, Len: 4}}}
 		return newHost([]*Entry{e}).root(t, s)
 	}
+	chunk := func(bytes string, offset uint32) Root {
+		x := Extent{Kind: InChunk, H: testHasher().Hash(seal.KindData, []byte(bytes)), Offset: offset, Len: 4}
+		return newHost([]*Entry{{Path: []byte("f"), Type: File, Size: 4, Extents: []Extent{x}}}).root(t, s)
+	}
 	for _, tc := range []struct {
 		name string
 		a, b Root
@@ -295,6 +299,11 @@ func TestDiffLooksIntoBundles(t *testing.T) {
 		{"the same bytes in two bundles", point(one, 0), point(two, 1), nil},
 		{"other bytes", point(one, 0), point(two, 0), []string{"M f"}},
 		{"other bytes of one bundle", point(one, 0), point(one, 1), []string{"M f"}},
+		{"the same bytes in a bundle and a chunk", point(one, 0), chunk("same", 0), nil},
+		{"the same bytes in a chunk and a bundle", chunk("same", 0), point(two, 1), nil},
+		{"other bytes in a chunk", point(one, 0), chunk("that", 0), []string{"M f"}},
+		{"a part of a chunk", point(one, 0), chunk("same", 1), []string{"M f"}},
+		{"other chunks", chunk("same", 0), chunk("that", 0), []string{"M f"}},
 		{"a bundle that is lost", point(one, 0), point(seal.H{9}, 1), []string{"M f"}},
 		{"two bundles that are lost", point(seal.H{8}, 0), point(seal.H{9}, 1), []string{"M f"}},
 	} {
