@@ -60,12 +60,13 @@ lint: .bin/stamp
 unit:
 	go test ./api/... ./cmd/... ./internal/...
 
-# All unit tests, with the race detector where there are goroutines: these have none, and
-# compute ten times as long under it.
+# All unit tests, with the race detector except where they compute ten times as long under it
+# and have next to no goroutines; of those, what has some is run again.
 NORACE := ./internal/repo/chunk ./internal/repo/fileindex ./internal/repo/segment ./internal/schedule
 
 race:
 	go test $(NORACE)
+	CGO_ENABLED=1 go test -race -run 'Diff|Lookup|Children' ./internal/repo/fileindex
 	CGO_ENABLED=1 go test -race $(filter-out $(NORACE:./%=keepward/%),$(shell go list ./api/... ./cmd/... ./internal/...))
 
 # Run from within test/, where go test shows what the tests print: the skips and their number.
