@@ -28,6 +28,9 @@ const (
 	defaultPackSize = 64 << 20
 	// maxPending rows are kept in memory before a segment is published: 25 MiB with its map.
 	maxPending = 1 << 18
+	// maxMissing bounds what an agent may refer to before it stores it: it stores children
+	// first, so a little more than what is on its way.
+	maxMissing = 1 << 19
 	// maxClosing packs are synced behind the writer's back; one more waits. It bounds what is
 	// in the system's memory and not yet on the disk.
 	maxClosing = 2
@@ -167,6 +170,9 @@ func (w *Writer) Put(record []byte) (stored int, err error) {
 		}
 	}
 	delete(w.missing, rec.ID)
+	if len(w.missing) > maxMissing {
+		return 0, w.poison(errs.New(errs.Corrupt, "commit.chunk-missing", "store chunk %s: %d chunks that were referred to are not in the repository, more than can be on their way", rec.ID, len(w.missing)))
+	}
 	if len(w.rows) >= maxPending {
 		// Not with a caller's context: what was begun must be ended.
 		return rec.Len(), w.poison(w.publish(context.Background()))

@@ -150,6 +150,34 @@ func TestCommitRefusesAPointWhoseChunksAreMissing(t *testing.T) {
 	}
 }
 
+func TestRefsToNothingDoNotFillTheMemory(t *testing.T) {
+	s := newSite()
+	keys := s.keys("evil")
+	sealer, err := seal.NewSealer(keys, seal.CompressNone)
+	must(t, err)
+	w, err := open(t, disk(t, s)).NewWriter(WriterOptions{Attempt: attemptNumber(1), Owner: s.owner("evil"), Keys: keys})
+	must(t, err)
+	defer w.Abort()
+	refs := make([]seal.ID, seal.MaxRefs)
+	for n := byte(1); ; n++ {
+		for i := range refs {
+			refs[i] = seal.ID{n, byte(i), byte(i >> 8), byte(i >> 16), 1}
+		}
+		content := []byte{n}
+		rec, err := sealer.Seal(nil, seal.KindNode, keys.NewHasher().Hash(seal.KindNode, content), refs, content)
+		must(t, err)
+		_, err = w.Put(rec)
+		switch {
+		case n <= maxMissing/seal.MaxRefs:
+			must(t, err)
+			continue
+		case errs.CodeOf(err) != "commit.chunk-missing":
+			t.Errorf("%d ids that are nowhere: %v", len(w.missing), err)
+		}
+		return
+	}
+}
+
 func TestPutsFromManyGoroutinesAreAllStored(t *testing.T) {
 	ctx := context.Background()
 	s := newSite()
