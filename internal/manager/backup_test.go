@@ -1,12 +1,17 @@
 package manager
 
 import (
+	"bytes"
+	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
 
 	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/catalog"
 	"keepward/internal/job"
 	"keepward/internal/repo/point"
 )
@@ -152,6 +157,20 @@ func TestSecondEndOfASideChangesNothing(t *testing.T) {
 			t.Errorf("catalog has %d points, want 1", len(w.points()))
 		}
 	})
+}
+
+func TestALineOfANodeIsBoundedInAllItsParts(t *testing.T) {
+	raw := &keepwardv1.Event{
+		Text: strings.Repeat("t", 1<<20), Code: strings.Repeat("c", 1<<20), Path: bytes.Repeat([]byte("p"), 1<<20),
+		PathText: "p", Level: strings.Repeat("l", 1<<20), From: "Queued", To: "Completed", Actor: "admin", Session: 7, Part: "server",
+	}
+	line := clean(raw, &task{row: catalog.Task{ID: "t", Session: 1}}, partAgent, time.Now())
+	if n := proto.Size(line); n > maxText+maxCode+maxPath+100 {
+		t.Errorf("a line of %d bytes is kept", n)
+	}
+	if line.Session != 1 || line.Part != "agent" || line.Actor+line.From+line.To+line.PathText != "" {
+		t.Errorf("a node's word was believed: %v", line)
+	}
 }
 
 func TestEndOfAStrangerIsRefused(t *testing.T) {

@@ -148,12 +148,13 @@ func (b *browsers) owns(attempt string) bool {
 	return false
 }
 
-// ended forgets a browser whose mover is gone, and tells whether there was one.
-func (b *browsers) ended(attempt string) bool {
+// ended forgets a browser whose mover is gone, as its transport says, and tells whether there
+// was one.
+func (b *browsers) ended(n Node, attempt string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for repository, one := range b.byRepo {
-		if one.attempt == attempt {
+		if one.attempt == attempt && transportOf(one.transport) == n {
 			delete(b.byRepo, repository)
 			return true
 		}

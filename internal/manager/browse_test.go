@@ -92,3 +92,18 @@ func TestErrorOfTheQuestionDoesNotCostTheMover(t *testing.T) {
 		}
 	})
 }
+
+func TestBrowseMoverIsNotEndedByAStranger(t *testing.T) {
+	site(t, func(t *testing.T, w *world) {
+		readable(w)
+		if _, err := w.browse(); err != nil {
+			t.Fatal(err)
+		}
+		mover := w.transports[theNode].running()[0]
+		w.end(agentOf("web1"), mover, done(nil))
+		w.beatAll()
+		if got := w.transports[theNode].running(); len(got) != 1 {
+			t.Error("an agent's word had the browse mover dropped")
+		}
+	})
+}

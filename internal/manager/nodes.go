@@ -218,7 +218,7 @@ func (m *Manager) End(ctx context.Context, n Node, attempt string, end *keepward
 	if end == nil {
 		return errs.New(errs.Invalid, "attempt.end", "report end of attempt %s: it says nothing", attempt)
 	}
-	if m.browsers.ended(attempt) {
+	if m.browsers.ended(n, attempt) {
 		return nil
 	}
 	a, sessionID, ok, err := catalog.FindAttempt(ctx, m.deps.DB.Read(), attempt)

@@ -17,8 +17,12 @@ import (
 // catalog. Behind it lines are counted, not kept.
 const maxLines = 100_000
 
-// maxText bounds one line.
-const maxText = 4 << 10
+// maxText bounds one line. A path may be longer than the system takes at once, a code not.
+const (
+	maxText = 4 << 10
+	maxPath = 64 << 10
+	maxCode = 64
+)
 
 // onProgress keeps a node's newest progress for show.
 func (t *task) onProgress(e evProgress) {
@@ -77,9 +81,9 @@ func clean(raw *keepwardv1.Event, t *task, p part, now time.Time) *keepwardv1.Ev
 	if line.Level != levelError && line.Level != levelWarning {
 		line.Level = levelInfo
 	}
-	if len(line.Text) > maxText {
-		line.Text = strings.ToValidUTF8(line.Text[:maxText], "")
-	}
+	line.PathText = ""
+	line.Text, line.Code = shortened(line.Text, maxText), shortened(line.Code, maxCode)
+	line.Path = line.Path[:min(len(line.Path), maxPath)]
 	if !line.Time.IsValid() {
 		line.Time = timestamppb.New(now)
 	}
@@ -87,6 +91,13 @@ func clean(raw *keepwardv1.Event, t *task, p part, now time.Time) *keepwardv1.Ev
 		line.Path = nil
 	}
 	return line
+}
+
+func shortened(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "")
 }
 
 func (s *session) keepLine(x *turn, t *task, line *keepwardv1.Event) {
