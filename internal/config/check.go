@@ -7,7 +7,6 @@ package config
 
 import (
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 	"time"
@@ -103,7 +102,7 @@ func CheckRepository(r *keepwardv1.Repository, site Site) []Fault {
 	} else {
 		f.reference("transport", "transport", r.Transport, site.Transports)
 	}
-	if !absolute(r.Path) {
+	if !job.Absolute(r.Path) {
 		f.invalid("path", "repository.path", "check repository %q: the path %q is not absolute", r.Name, r.Path)
 	}
 	f.limits(r)
@@ -210,7 +209,7 @@ func (f *faults) files(j *keepwardv1.Job) {
 		f.invalid("files.include", "job.include", "check job %q: it needs a path to include", j.Name)
 	}
 	for i, p := range j.Files.GetInclude() {
-		if !absolute(p) {
+		if !job.Absolute(p) {
 			f.invalid(fmt.Sprintf("files.include[%d]", i), "job.include", "check job %q: the included path %q is not absolute", j.Name, p)
 		}
 	}
@@ -219,17 +218,4 @@ func (f *faults) files(j *keepwardv1.Job) {
 			f.invalid(fmt.Sprintf("files.exclude[%d]", i), "job.exclude", "check job %q: %w", j.Name, err)
 		}
 	}
-}
-
-// absolute tells whether p is an absolute path, on any system: the server does not know
-// what the other end runs.
-func absolute(p string) bool {
-	if strings.ContainsRune(p, 0) {
-		return false
-	}
-	if len(p) >= 3 && p[1] == ':' && (p[2] == '\\' || p[2] == '/') {
-		c := p[0] | 0x20
-		return c >= 'a' && c <= 'z'
-	}
-	return path.IsAbs(p) || strings.HasPrefix(p, `\\`)
 }

@@ -30,6 +30,10 @@ func (m *Manager) RestoreFiles(ctx context.Context, req *connect.Request[keepwar
 	if _, err := catalog.GetComputer(ctx, m.deps.DB.Read(), r.GetTargetComputer()); err != nil {
 		return nil, err
 	}
+	if to := string(r.GetTo()); to != "" && !job.Absolute(to) {
+		return nil, errs.New(errs.Invalid, "restore.to", "restore: the directory %q is not absolute", to).
+			WithHint("name it from the root of %s on, where the files are written", r.GetTargetComputer())
+	}
 	r.Overwrite = cmp.Or(r.GetOverwrite(), overwrites[0])
 	if !slices.Contains(overwrites, r.GetOverwrite()) {
 		return nil, errs.New(errs.Invalid, "restore.overwrite", "restore: overwrite %q is unknown", r.GetOverwrite()).WithHint("use one of %v", overwrites)

@@ -102,6 +102,7 @@ func TestRestoreOfNothingIsRefused(t *testing.T) {
 			{"a point of another computer", &keepwardv1.RestoreFilesRequest{Computer: "web2", Point: w.points()[0].GetId()}, errs.NotFound},
 			{"before the first point", &keepwardv1.RestoreFilesRequest{Computer: "web1", Point: "1990-01-01"}, errs.NotFound},
 			{"latest of nobody", &keepwardv1.RestoreFilesRequest{Point: "latest"}, errs.Invalid},
+			{"a relative directory", &keepwardv1.RestoreFilesRequest{Computer: "web1", Point: "latest", To: []byte("tmp/back")}, errs.Invalid},
 			{"unknown policy", &keepwardv1.RestoreFilesRequest{Computer: "web1", Point: "latest", Overwrite: "sometimes"}, errs.Invalid},
 		} {
 			if _, err := w.m.RestoreFiles(t.Context(), connect.NewRequest(c.req)); errs.KindOf(err) != c.want {

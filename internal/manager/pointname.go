@@ -59,7 +59,8 @@ func (m *Manager) newest(ctx context.Context, f catalog.PointFilter, computer, n
 		return nil, err
 	}
 	if len(points) == 0 {
-		return nil, errs.New(errs.NotFound, "point.unknown", "find restore point of computer %s: %s", computer, none)
+		return nil, errs.New(errs.NotFound, "point.unknown", "find restore point of computer %s: %s", computer, none).
+			WithHint("keepward point list --computer %s shows those there are", computer)
 	}
 	return points[0], nil
 }
