@@ -180,7 +180,8 @@ func (n *Node) checkJoin() (string, error) {
 	}
 	parts := strings.Split(n.cfg.JoinToken, ".")
 	if len(parts) != 3 || parts[0] != "kw1" || len(parts[2]) != 16 {
-		return "", errs.New(errs.Invalid, "join.token", "the join token is not one: it has the form kw1.SECRET.FINGERPRINT")
+		return "", errs.New(errs.Invalid, "join.token", "the join token is not one: it has the form kw1.SECRET.FINGERPRINT").
+			WithHint("copy it whole as 'keepward token create --role %s' printed it", n.cfg.Role)
 	}
 	return parts[2], nil
 }

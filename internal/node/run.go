@@ -53,7 +53,7 @@ func (n *Node) Run(ctx context.Context, svc Service) error {
 			wait = backoffFirst
 		}
 		pause := jitter(wait)
-		n.log.Warn("no link to the server", "server", n.cfg.Server, "error", err, "hint", errs.HintOf(err), "retry_in", pause)
+		n.log.Warn("no link to the server", "server", n.cfg.Server, "error", err, "hint", errs.HintOf(err), "retry_in", pause.Round(time.Millisecond).String())
 		select {
 		case <-ctx.Done():
 			return nil

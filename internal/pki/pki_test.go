@@ -170,6 +170,14 @@ func TestNames(t *testing.T) {
 	}
 }
 
+func TestANameIsRefusedInGoodEnglish(t *testing.T) {
+	for thing, want := range map[string]string{"agent": "an agent", "job": "a job"} {
+		if err := CheckName(thing, "a b"); !strings.Contains(err.Error(), "the name of "+want) {
+			t.Error(err)
+		}
+	}
+}
+
 func FuzzParseToken(f *testing.F) {
 	f.Add("kw1.abcdefghijklmnopqrstuvwxyz.0123456789abcdef")
 	f.Add("kw1..")
