@@ -277,6 +277,9 @@ func TestRecoveryKeyFile(t *testing.T) {
 	if err != nil || string(key) != "KEY\n" {
 		t.Errorf("%q, %v", key, err)
 	}
+	if len(f.exported) != 1 || f.exported[0] != "main" {
+		t.Errorf("the server does not know that the key was taken: %q", f.exported)
+	}
 	create("/new").want(t, 1, "exists")
 	if r := f.do(t, "repository", "create", "main", "--transport", "t", "--path", "/new"); r.out != "KEY\n" {
 		t.Errorf("the key is not on standard output: %+v", r)

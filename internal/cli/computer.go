@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -119,11 +120,25 @@ func (a *app) computerRemove() *cobra.Command {
 		if !yes && !a.confirm("Remove computer %s? Its agent is locked out at once.", args[0]) {
 			return usage("computer %s is left as it is", args[0])
 		}
+		had, err := call(ctx, c.jobs.ListJobs, &keepwardv1.ListJobsRequest{})
+		if err != nil {
+			return err
+		}
 		m, err := call(ctx, c.computers.RemoveComputer, &keepwardv1.RemoveComputerRequest{Name: args[0]})
 		if err != nil {
 			return err
 		}
-		return a.print(m, func() { a.remark("computer %s is removed; its restore points stay", args[0]) })
+		return a.print(m, func() {
+			a.remark("computer %s is removed; its restore points stay", args[0])
+			for _, j := range had.GetJobs() {
+				switch {
+				case slices.Equal(j.GetComputers(), args):
+					a.remark("job %s has no computer left and is disabled", j.GetName())
+				case slices.Contains(j.GetComputers(), args[0]):
+					a.remark("job %s goes on without it", j.GetName())
+				}
+			}
+		})
 	})
 	return cmd
 }

@@ -189,6 +189,9 @@ func (a *app) summary(s *keepwardv1.Session) {
 			}
 		}
 	}
+	if n.GetSkippedFiles() > 0 {
+		line += ", " + plural(n.GetSkippedFiles(), "file") + " left as is"
+	}
 	if n.GetErrors() > 0 {
 		line += ", " + plural(n.GetErrors(), "error")
 	}

@@ -47,9 +47,7 @@ At the first contact the authority of the server is not known yet: its fingerpri
 }
 
 func (a *app) login(ctx context.Context, address string, f loginFlags) error {
-	if _, _, err := net.SplitHostPort(address); err != nil {
-		address = net.JoinHostPort(strings.Trim(address, "[]"), defaultPort)
-	}
+	address = withPort(address)
 	in := bufio.NewReader(a.in)
 	ca, err := a.authority(ctx, address, f, in)
 	if err != nil {
@@ -180,4 +178,12 @@ func (a *app) password(f loginFlags, in *bufio.Reader) (string, error) {
 func firstLine(s string) string {
 	line, _, _ := strings.Cut(s, "\n")
 	return strings.TrimSuffix(line, "\r")
+}
+
+// withPort adds the usual port to an address that has none; an empty one stays.
+func withPort(address string) string {
+	if _, _, err := net.SplitHostPort(address); err == nil || address == "" {
+		return address
+	}
+	return net.JoinHostPort(strings.Trim(address, "[]"), defaultPort)
 }

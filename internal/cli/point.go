@@ -245,8 +245,9 @@ func (a *app) pointFind() *cobra.Command {
 			}
 			req.Point = name
 		}
-		s := &stream{a: a, name: "found"}
+		s, any := &stream{a: a, name: "found"}, false
 		err := receive(ctx, c, c.points.Find, req, func(m *keepwardv1.FindResponse) error {
+			any = true
 			explain(m.GetEntry())
 			if a.format.machine() {
 				return s.add(m)
@@ -258,6 +259,9 @@ func (a *app) pointFind() *cobra.Command {
 		})
 		if err != nil {
 			return err
+		}
+		if !any {
+			a.remark("nothing is called so; a pattern stands for the whole name, parts of one are found by '*part*'")
 		}
 		return s.close()
 	})

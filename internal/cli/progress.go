@@ -77,13 +77,17 @@ func progressLine(s *keepwardv1.Session, perSecond int64) string {
 	if reason := why(s.GetReason(), nil); reason != "" && what != s.GetPhase() {
 		parts = append(parts, reason)
 	}
-	if n.GetTotalBytes() > 0 {
-		parts = append(parts, fmt.Sprintf("%d %%", min(100, n.GetDoneBytes()*100/n.GetTotalBytes())))
+	files, bytes := n.GetTotalFiles(), n.GetTotalBytes()
+	if n.GetDoneBytes() > bytes || n.GetDoneFiles() > files {
+		files, bytes = 0, 0 // the totals are those of the point before, and there is more now
 	}
-	parts = append(parts, doneOf(count(n.GetDoneFiles()), n.GetTotalFiles(), count)+" files", doneOf(size(n.GetDoneBytes()), n.GetTotalBytes(), size))
+	if bytes > 0 {
+		parts = append(parts, fmt.Sprintf("%d %%", n.GetDoneBytes()*100/bytes))
+	}
+	parts = append(parts, doneOf(count(n.GetDoneFiles()), files, count)+" files", doneOf(size(n.GetDoneBytes()), bytes, size))
 	if perSecond > 0 {
 		parts = append(parts, size(perSecond)+"/s")
-		if left := n.GetTotalBytes() - n.GetDoneBytes(); left > 0 {
+		if left := bytes - n.GetDoneBytes(); left > 0 {
 			parts = append(parts, span(time.Duration(left/perSecond)*time.Second)+" left")
 		}
 	}

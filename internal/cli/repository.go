@@ -68,7 +68,14 @@ func (a *app) createRepository(ctx context.Context, c *client, r *keepwardv1.Rep
 			_ = os.Remove(keyOut) // made a moment ago, and empty
 			return err
 		}
-		if werr := writeKey(file, m.GetRecoveryKey()); werr != nil {
+		// Asked for again: the server then knows that the key was taken, and does not warn.
+		k, werr := call(ctx, c.repositories.ExportRecoveryKey, &keepwardv1.ExportRecoveryKeyRequest{Name: r.GetName()})
+		if werr != nil {
+			_ = file.Close()
+		} else {
+			werr = writeKey(file, k.GetRecoveryKey())
+		}
+		if werr != nil {
 			return fmt.Errorf("repository %s is made, but its recovery key was not written (ask for it with 'keepward repository recovery-key'): %w", r.GetName(), werr)
 		}
 	}

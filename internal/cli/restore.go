@@ -38,7 +38,7 @@ func (a *app) restoreFiles() *cobra.Command {
 	f.StringVar(&req.Computer, "computer", "", "whose files")
 	f.StringVar(&req.Point, "point", "", "id, latest, or a time")
 	f.StringArrayVar(&paths, "path", nil, "directory or file to restore; may be repeated (default: everything)")
-	f.StringVar(&to, "to", "", "directory on the target")
+	f.StringVar(&to, "to", "", "directory on the target, an absolute path")
 	f.BoolVar(&original, "original", false, "to the original place")
 	f.StringVar(&req.TargetComputer, "target", "", "another computer to restore to")
 	f.StringVar(&req.Overwrite, "overwrite", "different", strings.Join(overwrites, ", "))
@@ -73,7 +73,13 @@ func (a *app) restoreFiles() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.started(ctx, c, m, wait)
+		if err := a.started(ctx, c, m, wait); err != nil {
+			return err
+		}
+		if req.DryRun && wait {
+			a.remark("nothing was changed; what would be done says 'keepward session log %d'", m.GetSession())
+		}
+		return nil
 	})
 	return cmd
 }

@@ -123,12 +123,12 @@ func (a *app) moverCommand() *cobra.Command {
 }
 
 func (a *app) agentConfig(dir string, n *node, log *slog.Logger, ready func()) agent.Config {
-	return agent.Config{DataDir: dir, Server: n.server, JoinToken: n.join, Name: n.name, Version: a.version, Logger: log, Ready: ready}
+	return agent.Config{DataDir: dir, Server: withPort(n.server), JoinToken: n.join, Name: n.name, Version: a.version, Logger: log, Ready: ready}
 }
 
 func (a *app) transportConfig(dir string, n *node, log *slog.Logger, ready func()) transport.Config {
 	return transport.Config{
-		DataDir: dir, Server: n.server, JoinToken: n.join, Name: n.name, Listen: n.listen, Advertise: n.advertise,
+		DataDir: dir, Server: withPort(n.server), JoinToken: n.join, Name: n.name, Listen: n.listen, Advertise: n.advertise,
 		Version: a.version, Logger: log, Ready: ready,
 	}
 }

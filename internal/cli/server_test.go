@@ -52,7 +52,8 @@ type fake struct {
 	events   []*keepwardv1.Event
 	entries  []*keepwardv1.Entry
 	faults   []*keepwardv1.ConfigFault
-	point    string // of the last call
+	point    string   // of the last call
+	exported []string // repositories whose recovery key was exported
 	restore  *keepwardv1.RestoreFilesRequest
 }
 
@@ -262,6 +263,11 @@ func (f *fake) CreateRepository(_ context.Context, r *connect.Request[keepwardv1
 		return nil, errs.New(errs.Invalid, "repository.not-empty", "create repository in /full: it is not empty")
 	}
 	return connect.NewResponse(&keepwardv1.CreateRepositoryResponse{Repository: r.Msg.GetRepository(), RecoveryKey: "KEY"}), nil
+}
+
+func (f *fake) ExportRecoveryKey(_ context.Context, r *connect.Request[keepwardv1.ExportRecoveryKeyRequest]) (*connect.Response[keepwardv1.ExportRecoveryKeyResponse], error) {
+	f.exported = append(f.exported, r.Msg.GetName())
+	return connect.NewResponse(&keepwardv1.ExportRecoveryKeyResponse{RecoveryKey: "KEY"}), nil
 }
 
 func (f *fake) Apply(_ context.Context, r *connect.Request[keepwardv1.ApplyRequest]) (*connect.Response[keepwardv1.ApplyResponse], error) {

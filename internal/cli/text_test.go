@@ -156,6 +156,37 @@ func TestProgressLine(t *testing.T) {
 	}
 }
 
+func TestProgressWithMoreThanExpectedShowsNoTotal(t *testing.T) {
+	s := &keepwardv1.Session{Id: 7, Status: "Running", Phase: "transfer", Progress: &keepwardv1.Progress{Counters: &keepwardv1.Counters{
+		DoneFiles: 4001, TotalFiles: 4000, DoneBytes: 5 << 30, TotalBytes: 4 << 30,
+	}}}
+	want := "session 7 · transfer · 4 001 files · 5.00 GiB · 512 MiB/s"
+	if got := progressLine(s, 512<<20); got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+}
+
+func TestServerAddressForOtherMachines(t *testing.T) {
+	for address, want := range map[string]string{
+		"127.0.0.1:7480": "backup1:7480", "[::1]:7480": "backup1:7480", "localhost:7480": "backup1:7480",
+		"192.0.2.1:7480": "192.0.2.1:7480", "backup2:7480": "backup2:7480",
+	} {
+		if got := fromElsewhere(address, "backup1"); got != want {
+			t.Errorf("%s becomes %s, want %s", address, got, want)
+		}
+	}
+}
+
+func TestAnAddressWithoutAPortGetsTheUsualOne(t *testing.T) {
+	for address, want := range map[string]string{
+		"": "", "backup1": "backup1:7480", "backup1:1": "backup1:1", "::1": "[::1]:7480", "[::1]": "[::1]:7480", "[::1]:1": "[::1]:1",
+	} {
+		if got := withPort(address); got != want {
+			t.Errorf("%q becomes %q, want %q", address, got, want)
+		}
+	}
+}
+
 func TestRateForgetsAFormerAttempt(t *testing.T) {
 	var r rate
 	at := time.Unix(0, 0)

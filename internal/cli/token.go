@@ -3,6 +3,9 @@ package cli
 import (
 	"context"
 	"fmt"
+	"net"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -40,7 +43,7 @@ func (a *app) tokenCreate() *cobra.Command {
 		return a.print(m, func() {
 			fmt.Fprintln(a.out, safe(m.GetToken()))
 			a.remark("It is for one %s named %s, once, until %s. On that machine:", m.GetInfo().GetRole(), m.GetInfo().GetName(), a.stamp(m.GetInfo().GetExpires()))
-			a.remark("  keepward %s --data-dir DIR --server %s --name %s --join TOKEN", m.GetInfo().GetRole(), c.address, m.GetInfo().GetName())
+			a.remark("  keepward %s --data-dir DIR --server %s --name %s --join TOKEN", m.GetInfo().GetRole(), fromElsewhere(c.address, hostName()), m.GetInfo().GetName())
 		})
 	})
 	return cmd
@@ -88,4 +91,25 @@ func (a *app) tokenRevoke() *cobra.Command {
 			return a.print(m, func() { a.remark("token %s is revoked", args[0]) })
 		}),
 	}
+}
+
+// fromElsewhere is how other machines reach the server at an address of this one: by the
+// host's name, if the address is a loopback one.
+func fromElsewhere(address, host string) string {
+	at, port, err := net.SplitHostPort(address)
+	if err != nil || host == "" {
+		return address
+	}
+	if ip := net.ParseIP(at); at != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return address
+	}
+	return net.JoinHostPort(host, port)
+}
+
+func hostName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		return ""
+	}
+	return strings.ToLower(host)
 }
