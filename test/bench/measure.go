@@ -1,14 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
+
+	"keepward/test/site"
 )
 
 // usage is what a step took; of several processes the sums.
@@ -22,17 +24,22 @@ type usage struct {
 func command(ctx context.Context, dir string, env []string, name string, args ...string) (usage, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
 	began := time.Now()
-	out, err := cmd.CombinedOutput()
+	if err := cmd.Start(); err != nil {
+		return usage{}, fmt.Errorf("%s: %w", name, err)
+	}
+	// The peak that wait(2) tells includes that of the process that forked: this one, which
+	// has made trees. The program's own stands in /proc while it runs.
+	m := site.StartMeter(func() []int { return []int{cmd.Process.Pid} })
+	err := cmd.Wait()
+	wall, peak := time.Since(began), m.Stop()[cmd.Process.Pid].Peak
 	if err != nil {
-		return usage{}, fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, out)
+		return usage{}, fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, out.Bytes())
 	}
 	s := cmd.ProcessState
-	return usage{
-		wall: time.Since(began),
-		cpu:  s.UserTime() + s.SystemTime(),
-		peak: s.SysUsage().(*syscall.Rusage).Maxrss << 10,
-	}, nil
+	return usage{wall: wall, cpu: s.UserTime() + s.SystemTime(), peak: peak}, nil
 }
 
 // median of an odd number of runs; of an even one the lower middle.
