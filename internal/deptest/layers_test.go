@@ -76,6 +76,11 @@ var rules = []rule{
 		why:  "extract works with no server, database or network, so it must not need their code",
 	},
 	{
+		from: []string{"test/formatreader"},
+		not:  []string{"..."}, except: []string{"test/formatreader"},
+		why: "it proves that the pages of the format are enough, so it may know nothing else",
+	},
+	{
 		from: []string{"cmd/...", "internal/..."},
 		not:  []string{"test/..."},
 		why:  "the product does not depend on its tests",

@@ -1,0 +1,105 @@
+package test
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"keepward/test/formatreader"
+	"keepward/test/site"
+)
+
+// A reader that knows nothing but the pages of the format and the recovery key brings back
+// what was backed up, whatever the sizes of files and however they were packed. It finds the
+// chunks through the index, and without it.
+func TestThePagesOfTheFormatAreEnoughToReadIt(t *testing.T) {
+	needPrograms(t, "diff")
+	f := newFleet(t, "web1")
+	dir := tempDir(t)
+	src := filepath.Join(dir, "src")
+	f.must(site.RandomTree(src, 1500, 8<<20, 1))
+	r := rand.New(rand.NewPCG(1, 1))
+	for name, size := range map[string]int{"empty": 0, "one": 1, "300k": 300 << 10, "large": 9 << 20, "linked": 1 << 10, "linked large": 2 << 20} {
+		f.must(os.WriteFile(filepath.Join(src, name), site.Noise(r, size), 0o600))
+	}
+	for name, lines := range map[string]int{"text": 2000, "large text": 40_000} {
+		f.must(os.WriteFile(filepath.Join(src, name), bytes.Repeat([]byte("a line\n"), lines), 0o600))
+	}
+	f.must(os.Link(filepath.Join(src, "linked"), filepath.Join(src, "other name")))
+	f.must(os.Link(filepath.Join(src, "linked large"), filepath.Join(src, "other large name")))
+	f.must(os.Symlink("linked", filepath.Join(src, "symlink")))
+	f.must(os.MkdirAll(filepath.Join(src, "empty dir"), 0o700))
+	// More than 16 extents, and a hole at the end.
+	sparse, err := os.Create(filepath.Join(src, "sparse"))
+	f.must(err)
+	for i := range int64(40) {
+		_, err := sparse.WriteAt(site.Noise(r, 8<<10), i<<20)
+		f.must(err)
+	}
+	f.must(sparse.Truncate(48 << 20))
+	f.must(sparse.Close())
+
+	f.createJob("docs", "web1", []string{src}, "--compression", "fast")
+	f.run("docs")
+	first := filepath.Join(dir, "first")
+	f.must(exec.Command("cp", "-a", src, first).Run())
+	f.must(os.WriteFile(filepath.Join(src, "linked"), site.Noise(r, 5000), 0o600))
+	f.must(os.Remove(filepath.Join(src, "300k")))
+	f.createJob("small", "web1", []string{src}, "--compression", "high")
+	f.run("small")
+
+	key, err := os.ReadFile(f.key)
+	f.must(err)
+	reader, err := formatreader.Open(f.repo, string(key))
+	f.must(err)
+	points, err := reader.Points()
+	f.must(err)
+	if len(points) != 2 {
+		t.Fatalf("points: %+v", points)
+	}
+	for _, how := range []string{"by the index", "without the index"} {
+		if how != "by the index" {
+			f.must(reader.WithoutIndex())
+		}
+		for _, p := range points {
+			want := map[string]string{"docs": first, "small": src}[p.Job]
+			if p.Computer != "web1" || want == "" {
+				t.Fatalf("point %+v", p)
+			}
+			to := tempDir(t)
+			f.must(reader.Restore(p, to))
+			if out, err := exec.Command("diff", "-r", "--no-dereference", want, below(to, src)).CombinedOutput(); err != nil {
+				t.Errorf("point of job %s, %s: %v\n%s", p.Job, how, err, firstLines(string(out)))
+			}
+		}
+	}
+}
+
+// The format of the golden repository is that of the pages.
+func TestThePagesOfTheFormatTellTheGoldenRepository(t *testing.T) {
+	testdata := filepath.Join("..", "internal", "repo", "testdata")
+	key, err := os.ReadFile(filepath.Join(testdata, "recovery-key.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader, err := formatreader.Open(filepath.Join(testdata, "golden-v1"), string(key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	points, err := reader.Points()
+	if err != nil || len(points) != 3 {
+		t.Fatalf("points %+v, %v", points, err)
+	}
+	for _, p := range points {
+		to := t.TempDir()
+		if err := reader.Restore(p, to); err != nil {
+			t.Errorf("point %s: %v", p.Attempt, err)
+		}
+		if files, err := site.Files(to); err != nil || len(files) == 0 {
+			t.Errorf("point %s holds the files %v, %v", p.Attempt, files, err)
+		}
+	}
+}
