@@ -16,8 +16,10 @@ import (
 const (
 	// maxEvents bounds one attempt's log: past it events are counted, not kept.
 	maxEvents = 100_000
-	// batchEvents go out in one report.
+	// batchEvents go out in one report, fewer where they have batchBytes already: the server
+	// takes no more than 8 MiB.
 	batchEvents = 256
+	batchBytes  = 1 << 20
 )
 
 // spool is a file of events with a read position: what lies before it was answered. The
@@ -53,7 +55,7 @@ func openSpool(path string) (*spool, error) {
 func (s *spool) read(offset int64, limit int) (events []*keepwardv1.Event, next, count int64, err error) {
 	in := &countingReader{r: bufio.NewReader(io.NewSectionReader(s.file, offset, 1<<62))}
 	next = offset
-	for limit < 0 || len(events) < limit {
+	for limit < 0 || len(events) < limit && in.n < batchBytes {
 		e := &keepwardv1.Event{}
 		if err := protodelim.UnmarshalFrom(in, e); err != nil {
 			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || limit < 0 {

@@ -25,10 +25,11 @@ const (
 	idleTimeout   = 2 * time.Minute
 	// stopTimeout is how long calls may take to end when the server stops.
 	stopTimeout = 5 * time.Second
-	// Bounds of one message: a client's largest is a configuration, a node's a list of damage
-	// with its files.
-	clientMessageMost = 16 << 20
-	nodeMessageMost   = 64 << 20
+	// Bounds of one message: a client's largest is a configuration, an agent's a batch of
+	// lines, a transport's a list of damage with its files.
+	clientMessageMost    = 16 << 20
+	agentMessageMost     = 8 << 20
+	transportMessageMost = 64 << 20
 )
 
 // listener is the one port, open.
@@ -165,10 +166,24 @@ func (s *server) apiHandler() http.Handler {
 
 // linkHandler is what nodes may call over their links.
 func (s *server) linkHandler() http.Handler {
+	agents := s.nodeHandler(agentMessageMost, agentFieldsMost)
+	transports := s.nodeHandler(transportMessageMost, transportFieldsMost)
+	return s.guard().door(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if peer, _ := wire.Peer(r.Context()); peer.Role == wire.RoleTransport {
+			transports.ServeHTTP(w, r)
+			return
+		}
+		agents.ServeHTTP(w, r)
+	}))
+}
+
+func (s *server) nodeHandler(bytes, fields int) http.Handler {
+	opts := append(s.handlerOptions(bytes),
+		connect.WithCodec(nodeCodec{fields}), connect.WithCodec(noCodec("json")), connect.WithCodec(noCodec("json; charset=utf-8")))
 	mux := http.NewServeMux()
 	mux.Handle(keepwardv1connect.NewNodeServiceHandler(
-		&nodeService{db: s.db, nodes: s.nodes, manager: s.manager, repos: s.repos}, s.handlerOptions(nodeMessageMost)...))
-	return s.guard().door(mux)
+		&nodeService{db: s.db, nodes: s.nodes, manager: s.manager, repos: s.repos}, opts...))
+	return mux
 }
 
 func (s *server) guard() *guard { return &guard{db: s.db, log: s.log} }

@@ -46,6 +46,7 @@ type nodeLink struct {
 	peer  wire.Identity
 	link  *wire.Link
 	ready chan struct{} // closed when the link stands in the register
+	calls chan struct{} // one slot for every call at work
 
 	agent     keepwardv1connect.AgentServiceClient
 	transport keepwardv1connect.TransportServiceClient
@@ -87,6 +88,10 @@ func turnAway(ctx context.Context, conn *tls.Conn, why error) {
 }
 
 type linkKey struct{}
+
+// callsAtOnce is more than a node makes: a heartbeat beside a report, and a few whose caller
+// has given up.
+const callsAtOnce = 8
 
 // linkOf is the link that a node's call came over.
 func linkOf(ctx context.Context) (*nodeLink, error) {
@@ -147,7 +152,7 @@ func (n *nodes) open(ctx context.Context, conn *tls.Conn) (*nodeLink, error) {
 	if err := checkCertificate(ctx, n.db, id); err != nil {
 		return nil, err
 	}
-	l := &nodeLink{node: manager.Node{Role: id.Role, Name: id.Name}, ready: make(chan struct{})}
+	l := &nodeLink{node: manager.Node{Role: id.Role, Name: id.Name}, ready: make(chan struct{}), calls: make(chan struct{}, callsAtOnce)}
 	l.link, err = wire.ServeLink(conn, n.handlerOf(l))
 	if err != nil {
 		return nil, err
@@ -171,6 +176,12 @@ func (n *nodes) handlerOf(l *nodeLink) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		select {
 		case <-l.ready:
+		case <-r.Context().Done():
+			return
+		}
+		select {
+		case l.calls <- struct{}{}:
+			defer func() { <-l.calls }()
 			n.handler.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), linkKey{}, l)))
 		case <-r.Context().Done():
 		}

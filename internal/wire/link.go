@@ -24,6 +24,9 @@ const (
 	linkWindow = 1 << 20
 	// linkDialTimeout bounds connecting and handshake together.
 	linkDialTimeout = 20 * time.Second
+	// maxNodeCalls bounds the streams that a node may have open at its server: each has a
+	// window's worth of memory.
+	maxNodeCalls = 64
 	// LinkURL is the base URL for Connect clients on Link.Client; the host is never looked up.
 	LinkURL = "http://link"
 )
@@ -52,14 +55,14 @@ func DialLink(ctx context.Context, addr string, c Credentials, handler http.Hand
 		_ = tc.Close()
 		return nil, errs.New(errs.Invalid, "link.protocol", "connect to the server at %s: it does not speak %s", addr, ALPN)
 	}
-	return newLink(tc, handler, yamux.Client)
+	return newLink(tc, handler, yamux.Client, 0)
 }
 
 // ServeLink takes over a connection that asked for ALPN, checks that a node is at its other
 // end and serves handler to it. It is meant for http.Server.TLSNextProto, which must not
 // return before the link is done: wait for Done.
 func ServeLink(conn *tls.Conn, handler http.Handler) (*Link, error) {
-	l, err := newLink(conn, handler, yamux.Server)
+	l, err := newLink(conn, handler, yamux.Server, maxNodeCalls)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +73,8 @@ func ServeLink(conn *tls.Conn, handler http.Handler) (*Link, error) {
 	return l, nil
 }
 
-func newLink(conn *tls.Conn, handler http.Handler, side func(io.ReadWriteCloser, *yamux.Config) (*yamux.Session, error)) (*Link, error) {
+// newLink begins a link; calls bounds the streams that the peer may have open, 0: nothing does.
+func newLink(conn *tls.Conn, handler http.Handler, side func(io.ReadWriteCloser, *yamux.Config) (*yamux.Session, error), calls int) (*Link, error) {
 	peer, err := peerOf(conn)
 	if err != nil {
 		_ = conn.Close()
@@ -100,7 +104,11 @@ func newLink(conn *tls.Conn, handler http.Handler, side func(io.ReadWriteCloser,
 		ReadHeaderTimeout: 30 * time.Second,
 		ErrorLog:          log.New(io.Discard, "", 0),
 	}
-	l.served.Go(func() { _ = l.server.Serve(session) })
+	var in net.Listener = session
+	if calls > 0 {
+		in = &limited{Listener: session, slots: make(chan struct{}, calls), done: session.CloseChan()}
+	}
+	l.served.Go(func() { _ = l.server.Serve(in) })
 	return l, nil
 }
 
