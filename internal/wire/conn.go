@@ -28,6 +28,9 @@ const (
 	drainTimeout = 2 * time.Second
 	// lingerTimeout bounds the wait for the peer to see the end.
 	lingerTimeout = 2 * time.Second
+	// maxQueued frames may wait to be written: more than the smallest records that a window
+	// holds. A peer that asks on, or pings on, and takes nothing is cut off.
+	maxQueued = 1 << 19
 	// socketBuffer joins small frames, and the 16 KiB records of TLS, into few system calls.
 	socketBuffer = 128 << 10
 )
@@ -193,11 +196,15 @@ func refusedByTLS(err error) bool {
 	return errors.As(err, &op) && op.Op == "remote error"
 }
 
-// send queues a frame. What is queued is bounded by the credits and the number of requests,
-// not here. A frame for a closed connection is dropped.
+// send queues a frame. What is queued is bounded by the credits and the number of requests;
+// a peer that gets around these loses its connection. A frame for a closed one is dropped.
 func (f *frameConn) send(o outFrame) {
 	o.header.length = len(o.prefix) + len(o.body)
 	f.mu.Lock()
+	if len(f.queue) >= maxQueued && !f.closed {
+		f.closed = true
+		_ = f.raw.Close()
+	}
 	if f.closed {
 		f.mu.Unlock()
 		o.own.free()

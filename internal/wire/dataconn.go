@@ -161,7 +161,7 @@ func (d *dataConn) put(h header, buf *buffer) error {
 		buf.free()
 		return protocolError("put %d comes after put %d", h.request, s.received)
 	}
-	if s.backlog+int64(h.length) > dataCredit {
+	if s.backlog+int64(h.length) > dataCredit || s.received-s.taken >= maxQueued {
 		buf.free()
 		return protocolError("put of %d bytes beyond the credit", h.length)
 	}
