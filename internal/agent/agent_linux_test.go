@@ -218,6 +218,18 @@ func TestBackupIncrementalAndRestore(t *testing.T) {
 	}
 }
 
+func TestARestoreWhoseNameLeadsElsewhereIsRefused(t *testing.T) {
+	s := newSite(t)
+	order, endpoint := s.order()
+	order.Attempt = "../elsewhere"
+	_, err := s.client.StartRestore(t.Context(), connect.NewRequest(&keepwardv1.StartRestoreRequest{
+		Order: order, Mover: endpoint, Keys: wire.KeysToProto(s.mover.keys), To: []byte(t.TempDir()),
+	}))
+	if errs.KindOf(err) != errs.Invalid {
+		t.Errorf("an attempt called %q: %v", order.GetAttempt(), err)
+	}
+}
+
 func TestStopEndsAnAttemptAtOnce(t *testing.T) {
 	s := newSite(t)
 	gate := make(chan struct{})

@@ -61,6 +61,9 @@ func backupOptions(m *keepwardv1.StartBackupRequest) (pipeline.Options, error) {
 
 func (s *service) StartRestore(_ context.Context, req *connect.Request[keepwardv1.StartRestoreRequest]) (*connect.Response[keepwardv1.StartRestoreResponse], error) {
 	m := req.Msg
+	if _, err := point.ParseAttempt(m.GetOrder().GetAttempt()); err != nil {
+		return nil, err // it names a directory
+	}
 	keys, err := wire.KeysFromProto(m.GetKeys())
 	if err != nil {
 		return nil, err
