@@ -90,16 +90,11 @@ func (t *tree) close() {
 // entry is what clients see of an entry. One of several names of an inode holds nothing
 // itself: all else stands in the inode table.
 func (t *tree) entry(ctx context.Context, e *fileindex.Entry) (*keepwardv1.Entry, error) {
-	if e == nil || e.Type != fileindex.Link {
-		return toEntry(e, t.OS), nil
-	}
-	inode, err := t.inodes.Lookup(ctx, fileindex.InodeKey(e.Device, e.Inode))
+	whole, err := t.inodes.Whole(ctx, e)
 	if err != nil {
-		return nil, errs.New(errs.Corrupt, "inode.missing", "read the inode of %q: %w", e.Path, err)
+		return nil, err
 	}
-	whole := toEntry(inode, t.OS)
-	whole.Path = fullPath(e.Path, t.OS)
-	return whole, nil
+	return toEntry(whole, t.OS), nil
 }
 
 // root reads the root of a restore point.

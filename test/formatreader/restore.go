@@ -68,6 +68,9 @@ func (r *Reader) Restore(p Point, dir string) (err error) {
 		demand(err == nil, "%v", err)
 		if e.uint(1) == typeLink {
 			inode := [2]uint64{e.uint(15), e.uint(14)}
+			if _, ok := inodes[inode]; !ok {
+				return // it could not be read
+			}
 			if first[inode] != "" {
 				demand(os.Link(first[inode], name) == nil, "link %s", name)
 				return

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 
 	"keepward/internal/errs"
@@ -76,6 +77,25 @@ func (c *Cursor) Lookup(ctx context.Context, key []byte) (*Entry, error) {
 		return nil, errs.New(errs.NotFound, "path.not-found", "/%s is not in the restore point", KeyPath(key))
 	}
 	return c.Next(ctx)
+}
+
+// Whole answers e, or, if it is one of several names of an inode, what this cursor's inode table
+// says of that, under e's path. A name stays as it is if its inode is not there: the name was
+// seen, and then the file could not be read. The answer is valid until the next call.
+func (c *Cursor) Whole(ctx context.Context, e *Entry) (*Entry, error) {
+	if e.Type != Link {
+		return e, nil
+	}
+	inode, err := c.Lookup(ctx, InodeKey(e.Device, e.Inode))
+	switch {
+	case errs.CodeOf(err) == "path.not-found": // a chunk that is missing has another code
+		return e, nil
+	case err != nil:
+		return nil, fmt.Errorf("read the inode of %q: %w", e.Path, err)
+	}
+	whole := *inode
+	whole.Path = e.Path
+	return &whole, nil
 }
 
 // behind is the key just behind everything below the directory that key names.

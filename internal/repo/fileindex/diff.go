@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 
-	"keepward/internal/errs"
 	"keepward/internal/repo/seal"
 )
 
@@ -68,16 +67,10 @@ func (s *side) close() {
 
 // whole is an entry with what the inode table says of it.
 func (s *side) whole(ctx context.Context, e *Entry) (*Entry, error) {
-	if e == nil || e.Type != Link {
-		return e, nil
+	if e == nil {
+		return nil, nil
 	}
-	inode, err := s.inodes.Lookup(ctx, InodeKey(e.Device, e.Inode))
-	if err != nil {
-		return nil, errs.New(errs.Corrupt, "inode.missing", "read the inode of %q: %w", e.Path, err)
-	}
-	whole := *inode
-	whole.Path = e.Path
-	return &whole, nil
+	return s.inodes.Whole(ctx, e)
 }
 
 // findInodes fills inodes.

@@ -225,6 +225,22 @@ func TestDiffHandsOverWhatANameStandsFor(t *testing.T) {
 	}
 }
 
+// A file that could not be read leaves its names without an inode.
+func TestDiffTakesNamesWhoseInodeIsMissing(t *testing.T) {
+	s, a := newStore(), newHost(tree(10))
+	b := a.clone()
+	b.link(&Entry{Type: File, Device: 7, Inode: 1}, "lost", "lost too")
+	b.inodes = map[uint64]*Entry{}
+	var got []string
+	err := Diff(t.Context(), s, a.root(t, s), b.root(t, s), func(c Change, _, eb *Entry) error {
+		got = append(got, fmt.Sprintf("%c %s %s", c, eb.Path, eb.Type))
+		return nil
+	})
+	if diff := cmp.Diff([]string{"+ lost link", "+ lost too link"}, got); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+}
+
 // counting counts the nodes that are fetched, by kind.
 type counting struct {
 	*store
