@@ -162,3 +162,11 @@ func (s *jobService) DeleteJob(ctx context.Context, req *connect.Request[keepwar
 func (s *jobService) RunJob(ctx context.Context, req *connect.Request[keepwardv1.RunJobRequest]) (*connect.Response[keepwardv1.StartSessionResponse], error) {
 	return startedSession(s.manager.RunJob(ctx, req.Msg.Name, req.Msg.Full))
 }
+
+func (s *jobService) PreviewRetention(ctx context.Context, req *connect.Request[keepwardv1.PreviewRetentionRequest]) (*connect.Response[keepwardv1.PreviewRetentionResponse], error) {
+	res, err := s.manager.PreviewRetention(ctx, req.Msg.Job, req.Msg.Retention)
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(res), nil
+}

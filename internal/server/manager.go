@@ -28,6 +28,10 @@ type jobManager interface {
 	RunJob(ctx context.Context, name string, full bool) (int64, error)
 	Check(ctx context.Context, repository string, readData bool) (int64, error)
 	Rebuild(ctx context.Context, repository string) (int64, error)
+	// Sweep starts a session that gives back the space of what no point needs.
+	Sweep(ctx context.Context, order *keepwardv1.SweepRepositoryRequest) (int64, error)
+	// PreviewRetention says what retention would do now; by want, if set, in place of the job's own.
+	PreviewRetention(ctx context.Context, jobName string, want *keepwardv1.Retention) (*keepwardv1.PreviewRetentionResponse, error)
 
 	// JobActive is the newest session of a job that is not over; 0: none.
 	JobActive(ctx context.Context, job string) (int64, error)

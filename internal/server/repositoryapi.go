@@ -112,6 +112,10 @@ func (s *repositoryService) RebuildIndex(ctx context.Context, req *connect.Reque
 	return startedSession(s.manager.Rebuild(ctx, req.Msg.Name))
 }
 
+func (s *repositoryService) SweepRepository(ctx context.Context, req *connect.Request[keepwardv1.SweepRepositoryRequest]) (*connect.Response[keepwardv1.StartSessionResponse], error) {
+	return startedSession(s.manager.Sweep(ctx, req.Msg))
+}
+
 func startedSession(id int64, err error) (*connect.Response[keepwardv1.StartSessionResponse], error) {
 	if err != nil {
 		return nil, err

