@@ -1,0 +1,130 @@
+package repotest
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"keepward/internal/repo/fileindex"
+	"keepward/internal/repo/point"
+	"keepward/internal/repo/seal"
+)
+
+// Backup is one attempt of a computer.
+type Backup struct {
+	Site     *Site
+	Computer string
+	Attempt  point.Attempt
+	Files    map[string]string // content by path
+	// ChunkSize is where files are cut; zero: 1000 bytes, so that small tests have files of
+	// several chunks.
+	ChunkSize int
+	// Spoil, if set, answers what is sealed in the place of a chunk's content: a computer with
+	// bad memory.
+	Spoil func(fileindex.Chunk) []byte
+	// Level is how chunks are compressed; zero: fast.
+	Level seal.Compression
+}
+
+// Cut is content in pieces of size bytes.
+func Cut(content string, size int) []string {
+	var out []string
+	for part := range slices.Chunk([]byte(content), size) {
+		out = append(out, string(part))
+	}
+	return out
+}
+
+// Saver seals chunks and puts them.
+type Saver struct {
+	Writer Writer
+	Sealer *seal.Sealer
+	Spoil  func(fileindex.Chunk) []byte
+}
+
+// Save implements fileindex.Saver.
+func (v *Saver) Save(_ context.Context, c fileindex.Chunk) error {
+	if v.Spoil != nil {
+		c.Content = v.Spoil(c)
+	}
+	refs := make([]seal.ID, len(c.Refs))
+	for i, h := range c.Refs {
+		refs[i] = h.ID()
+	}
+	rec, err := v.Sealer.Seal(nil, c.Kind, c.H, refs, c.Content)
+	if err == nil {
+		_, err = v.Writer.Put(rec)
+	}
+	return err
+}
+
+// Store puts files and their index and answers the draft of a point of them.
+func (b *Backup) Store(ctx context.Context, w Writer, files map[string]string) (point.Draft, error) {
+	keys := b.Site.Keys(b.Computer)
+	hasher := keys.NewHasher()
+	sealer, err := seal.NewSealer(keys, cmp.Or(b.Level, seal.CompressFast))
+	if err != nil {
+		return point.Draft{}, err
+	}
+	v := &Saver{w, sealer, b.Spoil}
+	tree := fileindex.NewBuilder(seal.KindNode, hasher, v)
+	for _, path := range sortedPaths(files) {
+		e := fileindex.Entry{Path: []byte(path), Type: fileindex.File, Mode: 0o644, Size: int64(len(files[path]))}
+		for _, part := range Cut(files[path], cmp.Or(b.ChunkSize, 1000)) {
+			h := hasher.Hash(seal.KindData, []byte(part))
+			if err := v.unlessHeld(ctx, h, part); err != nil {
+				return point.Draft{}, err
+			}
+			e.Extents = append(e.Extents, fileindex.Extent{H: h, Len: int64(len(part))})
+		}
+		if err := tree.Add(ctx, &e); err != nil {
+			return point.Draft{}, err
+		}
+	}
+	top, err := tree.Finish(ctx)
+	if err != nil {
+		return point.Draft{}, err
+	}
+	root := fileindex.Root{Paths: top, Include: []string{"/"}}
+	h, err := root.Save(ctx, hasher, v)
+	if err != nil {
+		return point.Draft{}, err
+	}
+	body, err := point.SealBody(keys.ComputerKey, b.Site.ID, b.Attempt, point.Body{Root: h, Files: int64(len(files))})
+	return point.Draft{Type: point.Complete, RootID: h.ID(), Body: body}, err
+}
+
+// unlessHeld stores a data chunk that the repository does not hold.
+func (v *Saver) unlessHeld(ctx context.Context, h seal.H, content string) error {
+	have, err := v.Writer.Have(ctx, []seal.H{h})
+	if err != nil || have[0] {
+		return err
+	}
+	return v.Save(ctx, fileindex.Chunk{Kind: seal.KindData, H: h, Content: []byte(content)})
+}
+
+func sortedPaths(files map[string]string) []string {
+	paths := slices.Collect(maps.Keys(files))
+	slices.SortFunc(paths, func(x, y string) int { return fileindex.ComparePaths([]byte(x), []byte(y)) })
+	return paths
+}
+
+// Issue is what the server would add to the point.
+func (b *Backup) Issue() ([]byte, error) {
+	return point.SealIssue(b.Site.Master.IssueKey(), b.Site.ID, b.Attempt, point.Issue{Computer: b.Computer, Job: "job", Time: time.Unix(1_700_000_100, 0)})
+}
+
+// Run stores all files and commits.
+func (b *Backup) Run(ctx context.Context, w Writer) error {
+	d, err := b.Store(ctx, w, b.Files)
+	if err != nil {
+		return err
+	}
+	issue, err := b.Issue()
+	if err != nil {
+		return err
+	}
+	return w.Commit(ctx, d, issue)
+}

@@ -1,0 +1,92 @@
+package repotest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"sync"
+
+	"keepward/internal/repo/fileindex"
+	"keepward/internal/repo/point"
+	"keepward/internal/repo/seal"
+)
+
+// fetcher reads a repository as an agent would.
+type fetcher struct {
+	mu     sync.Mutex
+	r      Reader
+	opener *seal.Opener
+}
+
+func (f *fetcher) Fetch(ctx context.Context, _ seal.Kind, hs []seal.H) ([][]byte, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := make([][]byte, len(hs))
+	for i, h := range hs {
+		rec, err := f.r.Read(ctx, h.ID(), nil)
+		if err != nil {
+			return nil, err
+		}
+		if out[i], err = f.opener.Open(nil, &rec, h); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// Restore reads a point back; files that fail are in failed, with the error's text.
+func (s *Site) Restore(ctx context.Context, r Reader, computer string, a point.Attempt) (files, failed map[string]string, err error) {
+	content, err := r.Point(ctx, a)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := point.Parse(content)
+	if err != nil {
+		return nil, nil, err
+	}
+	keys := s.Keys(computer)
+	body, err := point.OpenBody(keys.ComputerKey, &p)
+	if err != nil {
+		return nil, nil, err
+	}
+	opener, err := seal.NewOpener(keys)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer opener.Close()
+	f := &fetcher{r: r, opener: opener}
+	root, err := fileindex.FetchRoot(ctx, f, body.Root)
+	if err != nil {
+		return nil, nil, err
+	}
+	return f.files(ctx, &root)
+}
+
+func (f *fetcher) files(ctx context.Context, root *fileindex.Root) (files, failed map[string]string, err error) {
+	c := fileindex.NewCursor(f, seal.KindNode, root.Paths)
+	defer c.Close()
+	files, failed = map[string]string{}, map[string]string{}
+	for {
+		e, err := c.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return files, failed, nil
+		}
+		if err != nil {
+			return files, failed, err
+		}
+		var out bytes.Buffer
+		err = fileindex.ForEachExtent(ctx, f, e, func(_ int64, x fileindex.Extent) error {
+			got, err := f.Fetch(ctx, seal.KindData, []seal.H{x.H})
+			if err == nil {
+				out.Write(got[0][x.Offset : int64(x.Offset)+x.Len])
+			}
+			return err
+		})
+		if err != nil {
+			failed[string(e.Path)] = err.Error()
+			continue
+		}
+		files[string(e.Path)] = out.String()
+	}
+}
