@@ -1185,12 +1185,17 @@ func (x *GetRepositoryResponse) GetRepository() *Repository {
 }
 
 type EditRepositoryRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Streams       *int32                 `protobuf:"varint,2,opt,name=streams,proto3,oneof" json:"streams,omitempty"`
-	Writers       *int32                 `protobuf:"varint,3,opt,name=writers,proto3,oneof" json:"writers,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Name             string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Streams          *int32                 `protobuf:"varint,2,opt,name=streams,proto3,oneof" json:"streams,omitempty"`
+	Writers          *int32                 `protobuf:"varint,3,opt,name=writers,proto3,oneof" json:"writers,omitempty"`
+	UndeleteGrace    *durationpb.Duration   `protobuf:"bytes,70,opt,name=undelete_grace,json=undeleteGrace,proto3" json:"undelete_grace,omitempty"`          // not set: as it is
+	UnprotectedAfter *durationpb.Duration   `protobuf:"bytes,71,opt,name=unprotected_after,json=unprotectedAfter,proto3" json:"unprotected_after,omitempty"` // not set: as it is; 0: never
+	Maintenance      *string                `protobuf:"bytes,72,opt,name=maintenance,proto3,oneof" json:"maintenance,omitempty"`
+	ProofDays        *int32                 `protobuf:"varint,80,opt,name=proof_days,json=proofDays,proto3,oneof" json:"proof_days,omitempty"`
+	ForeignProof     *string                `protobuf:"bytes,81,opt,name=foreign_proof,json=foreignProof,proto3,oneof" json:"foreign_proof,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *EditRepositoryRequest) Reset() {
@@ -1244,6 +1249,41 @@ func (x *EditRepositoryRequest) GetWriters() int32 {
 	return 0
 }
 
+func (x *EditRepositoryRequest) GetUndeleteGrace() *durationpb.Duration {
+	if x != nil {
+		return x.UndeleteGrace
+	}
+	return nil
+}
+
+func (x *EditRepositoryRequest) GetUnprotectedAfter() *durationpb.Duration {
+	if x != nil {
+		return x.UnprotectedAfter
+	}
+	return nil
+}
+
+func (x *EditRepositoryRequest) GetMaintenance() string {
+	if x != nil && x.Maintenance != nil {
+		return *x.Maintenance
+	}
+	return ""
+}
+
+func (x *EditRepositoryRequest) GetProofDays() int32 {
+	if x != nil && x.ProofDays != nil {
+		return *x.ProofDays
+	}
+	return 0
+}
+
+func (x *EditRepositoryRequest) GetForeignProof() string {
+	if x != nil && x.ForeignProof != nil {
+		return *x.ForeignProof
+	}
+	return ""
+}
+
 type EditRepositoryResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Repository    *Repository            `protobuf:"bytes,1,opt,name=repository,proto3" json:"repository,omitempty"`
@@ -1288,10 +1328,18 @@ func (x *EditRepositoryResponse) GetRepository() *Repository {
 	return nil
 }
 
+// Packs are read in the order of their proofs, the oldest first. sample: the share of all bytes, up to 1
+// (0: all). budget: stop at the next pack after so long. older_than: only packs with an older proof.
+// rate: bytes a second. proof_days: as much as keeps everything proved within so many days.
 type CheckRepositoryRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	ReadData      bool                   `protobuf:"varint,2,opt,name=read_data,json=readData,proto3" json:"read_data,omitempty"`
+	Sample        float64                `protobuf:"fixed64,80,opt,name=sample,proto3" json:"sample,omitempty"`
+	Budget        *durationpb.Duration   `protobuf:"bytes,81,opt,name=budget,proto3" json:"budget,omitempty"`
+	OlderThan     *durationpb.Duration   `protobuf:"bytes,82,opt,name=older_than,json=olderThan,proto3" json:"older_than,omitempty"`
+	Rate          int64                  `protobuf:"varint,83,opt,name=rate,proto3" json:"rate,omitempty"`
+	ProofDays     int32                  `protobuf:"varint,84,opt,name=proof_days,json=proofDays,proto3" json:"proof_days,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1338,6 +1386,41 @@ func (x *CheckRepositoryRequest) GetReadData() bool {
 		return x.ReadData
 	}
 	return false
+}
+
+func (x *CheckRepositoryRequest) GetSample() float64 {
+	if x != nil {
+		return x.Sample
+	}
+	return 0
+}
+
+func (x *CheckRepositoryRequest) GetBudget() *durationpb.Duration {
+	if x != nil {
+		return x.Budget
+	}
+	return nil
+}
+
+func (x *CheckRepositoryRequest) GetOlderThan() *durationpb.Duration {
+	if x != nil {
+		return x.OlderThan
+	}
+	return nil
+}
+
+func (x *CheckRepositoryRequest) GetRate() int64 {
+	if x != nil {
+		return x.Rate
+	}
+	return 0
+}
+
+func (x *CheckRepositoryRequest) GetProofDays() int32 {
+	if x != nil {
+		return x.ProofDays
+	}
+	return 0
 }
 
 // compact: rewrite thin packs too, whatever the settings say.
@@ -1577,6 +1660,87 @@ func (x *StartSessionResponse) GetSession() int64 {
 	return 0
 }
 
+type ResumeRetentionRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeRetentionRequest) Reset() {
+	*x = ResumeRetentionRequest{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeRetentionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeRetentionRequest) ProtoMessage() {}
+
+func (x *ResumeRetentionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeRetentionRequest.ProtoReflect.Descriptor instead.
+func (*ResumeRetentionRequest) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{31}
+}
+
+// jump: how far the clock was off what was expected; not set: retention was not paused.
+type ResumeRetentionResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Jump          *durationpb.Duration   `protobuf:"bytes,1,opt,name=jump,proto3" json:"jump,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeRetentionResponse) Reset() {
+	*x = ResumeRetentionResponse{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeRetentionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeRetentionResponse) ProtoMessage() {}
+
+func (x *ResumeRetentionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeRetentionResponse.ProtoReflect.Descriptor instead.
+func (*ResumeRetentionResponse) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *ResumeRetentionResponse) GetJump() *durationpb.Duration {
+	if x != nil {
+		return x.Jump
+	}
+	return nil
+}
+
 // retention: tried in place of the job's own, if set.
 type PreviewRetentionRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1588,7 +1752,7 @@ type PreviewRetentionRequest struct {
 
 func (x *PreviewRetentionRequest) Reset() {
 	*x = PreviewRetentionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[31]
+	mi := &file_keepward_v1_admin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1600,7 +1764,7 @@ func (x *PreviewRetentionRequest) String() string {
 func (*PreviewRetentionRequest) ProtoMessage() {}
 
 func (x *PreviewRetentionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[31]
+	mi := &file_keepward_v1_admin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1613,7 +1777,7 @@ func (x *PreviewRetentionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewRetentionRequest.ProtoReflect.Descriptor instead.
 func (*PreviewRetentionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{31}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *PreviewRetentionRequest) GetJob() string {
@@ -1645,7 +1809,7 @@ type PreviewRetentionResponse struct {
 
 func (x *PreviewRetentionResponse) Reset() {
 	*x = PreviewRetentionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[32]
+	mi := &file_keepward_v1_admin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1657,7 +1821,7 @@ func (x *PreviewRetentionResponse) String() string {
 func (*PreviewRetentionResponse) ProtoMessage() {}
 
 func (x *PreviewRetentionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[32]
+	mi := &file_keepward_v1_admin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1670,7 +1834,7 @@ func (x *PreviewRetentionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewRetentionResponse.ProtoReflect.Descriptor instead.
 func (*PreviewRetentionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{32}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *PreviewRetentionResponse) GetPoints() []*Point {
@@ -1717,7 +1881,7 @@ type CreateJobRequest struct {
 
 func (x *CreateJobRequest) Reset() {
 	*x = CreateJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[33]
+	mi := &file_keepward_v1_admin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1729,7 +1893,7 @@ func (x *CreateJobRequest) String() string {
 func (*CreateJobRequest) ProtoMessage() {}
 
 func (x *CreateJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[33]
+	mi := &file_keepward_v1_admin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1742,7 +1906,7 @@ func (x *CreateJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJobRequest.ProtoReflect.Descriptor instead.
 func (*CreateJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{33}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *CreateJobRequest) GetJob() *Job {
@@ -1761,7 +1925,7 @@ type CreateJobResponse struct {
 
 func (x *CreateJobResponse) Reset() {
 	*x = CreateJobResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[34]
+	mi := &file_keepward_v1_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1773,7 +1937,7 @@ func (x *CreateJobResponse) String() string {
 func (*CreateJobResponse) ProtoMessage() {}
 
 func (x *CreateJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[34]
+	mi := &file_keepward_v1_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1786,7 +1950,7 @@ func (x *CreateJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJobResponse.ProtoReflect.Descriptor instead.
 func (*CreateJobResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{34}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *CreateJobResponse) GetJob() *Job {
@@ -1804,7 +1968,7 @@ type ListJobsRequest struct {
 
 func (x *ListJobsRequest) Reset() {
 	*x = ListJobsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[35]
+	mi := &file_keepward_v1_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1816,7 +1980,7 @@ func (x *ListJobsRequest) String() string {
 func (*ListJobsRequest) ProtoMessage() {}
 
 func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[35]
+	mi := &file_keepward_v1_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1829,7 +1993,7 @@ func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsRequest.ProtoReflect.Descriptor instead.
 func (*ListJobsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{35}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{37}
 }
 
 type ListJobsResponse struct {
@@ -1841,7 +2005,7 @@ type ListJobsResponse struct {
 
 func (x *ListJobsResponse) Reset() {
 	*x = ListJobsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[36]
+	mi := &file_keepward_v1_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1853,7 +2017,7 @@ func (x *ListJobsResponse) String() string {
 func (*ListJobsResponse) ProtoMessage() {}
 
 func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[36]
+	mi := &file_keepward_v1_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1866,7 +2030,7 @@ func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsResponse.ProtoReflect.Descriptor instead.
 func (*ListJobsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{36}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListJobsResponse) GetJobs() []*Job {
@@ -1886,7 +2050,7 @@ type GetJobRequest struct {
 
 func (x *GetJobRequest) Reset() {
 	*x = GetJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[37]
+	mi := &file_keepward_v1_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1898,7 +2062,7 @@ func (x *GetJobRequest) String() string {
 func (*GetJobRequest) ProtoMessage() {}
 
 func (x *GetJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[37]
+	mi := &file_keepward_v1_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1911,7 +2075,7 @@ func (x *GetJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJobRequest.ProtoReflect.Descriptor instead.
 func (*GetJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *GetJobRequest) GetName() string {
@@ -1939,7 +2103,7 @@ type GetJobResponse struct {
 
 func (x *GetJobResponse) Reset() {
 	*x = GetJobResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[38]
+	mi := &file_keepward_v1_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1951,7 +2115,7 @@ func (x *GetJobResponse) String() string {
 func (*GetJobResponse) ProtoMessage() {}
 
 func (x *GetJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[38]
+	mi := &file_keepward_v1_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1964,7 +2128,7 @@ func (x *GetJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJobResponse.ProtoReflect.Descriptor instead.
 func (*GetJobResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *GetJobResponse) GetJob() *Job {
@@ -1997,7 +2161,7 @@ type UpdateJobRequest struct {
 
 func (x *UpdateJobRequest) Reset() {
 	*x = UpdateJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[39]
+	mi := &file_keepward_v1_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2009,7 +2173,7 @@ func (x *UpdateJobRequest) String() string {
 func (*UpdateJobRequest) ProtoMessage() {}
 
 func (x *UpdateJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[39]
+	mi := &file_keepward_v1_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2022,7 +2186,7 @@ func (x *UpdateJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateJobRequest.ProtoReflect.Descriptor instead.
 func (*UpdateJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *UpdateJobRequest) GetJob() *Job {
@@ -2041,7 +2205,7 @@ type UpdateJobResponse struct {
 
 func (x *UpdateJobResponse) Reset() {
 	*x = UpdateJobResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[40]
+	mi := &file_keepward_v1_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2053,7 +2217,7 @@ func (x *UpdateJobResponse) String() string {
 func (*UpdateJobResponse) ProtoMessage() {}
 
 func (x *UpdateJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[40]
+	mi := &file_keepward_v1_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2066,7 +2230,7 @@ func (x *UpdateJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateJobResponse.ProtoReflect.Descriptor instead.
 func (*UpdateJobResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *UpdateJobResponse) GetJob() *Job {
@@ -2085,7 +2249,7 @@ type DeleteJobRequest struct {
 
 func (x *DeleteJobRequest) Reset() {
 	*x = DeleteJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[41]
+	mi := &file_keepward_v1_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2097,7 +2261,7 @@ func (x *DeleteJobRequest) String() string {
 func (*DeleteJobRequest) ProtoMessage() {}
 
 func (x *DeleteJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[41]
+	mi := &file_keepward_v1_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2110,7 +2274,7 @@ func (x *DeleteJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteJobRequest.ProtoReflect.Descriptor instead.
 func (*DeleteJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *DeleteJobRequest) GetName() string {
@@ -2128,7 +2292,7 @@ type DeleteJobResponse struct {
 
 func (x *DeleteJobResponse) Reset() {
 	*x = DeleteJobResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[42]
+	mi := &file_keepward_v1_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2140,7 +2304,7 @@ func (x *DeleteJobResponse) String() string {
 func (*DeleteJobResponse) ProtoMessage() {}
 
 func (x *DeleteJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[42]
+	mi := &file_keepward_v1_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2153,7 +2317,7 @@ func (x *DeleteJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteJobResponse.ProtoReflect.Descriptor instead.
 func (*DeleteJobResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{44}
 }
 
 type RunJobRequest struct {
@@ -2166,7 +2330,7 @@ type RunJobRequest struct {
 
 func (x *RunJobRequest) Reset() {
 	*x = RunJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[43]
+	mi := &file_keepward_v1_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2178,7 +2342,7 @@ func (x *RunJobRequest) String() string {
 func (*RunJobRequest) ProtoMessage() {}
 
 func (x *RunJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[43]
+	mi := &file_keepward_v1_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2191,7 +2355,7 @@ func (x *RunJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunJobRequest.ProtoReflect.Descriptor instead.
 func (*RunJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *RunJobRequest) GetName() string {
@@ -2220,7 +2384,7 @@ type ListSessionsRequest struct {
 
 func (x *ListSessionsRequest) Reset() {
 	*x = ListSessionsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[44]
+	mi := &file_keepward_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2232,7 +2396,7 @@ func (x *ListSessionsRequest) String() string {
 func (*ListSessionsRequest) ProtoMessage() {}
 
 func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[44]
+	mi := &file_keepward_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2245,7 +2409,7 @@ func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
 func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ListSessionsRequest) GetActive() bool {
@@ -2285,7 +2449,7 @@ type ListSessionsResponse struct {
 
 func (x *ListSessionsResponse) Reset() {
 	*x = ListSessionsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[45]
+	mi := &file_keepward_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2297,7 +2461,7 @@ func (x *ListSessionsResponse) String() string {
 func (*ListSessionsResponse) ProtoMessage() {}
 
 func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[45]
+	mi := &file_keepward_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2310,7 +2474,7 @@ func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
 func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ListSessionsResponse) GetSessions() []*Session {
@@ -2329,7 +2493,7 @@ type GetSessionRequest struct {
 
 func (x *GetSessionRequest) Reset() {
 	*x = GetSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[46]
+	mi := &file_keepward_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2341,7 +2505,7 @@ func (x *GetSessionRequest) String() string {
 func (*GetSessionRequest) ProtoMessage() {}
 
 func (x *GetSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[46]
+	mi := &file_keepward_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2354,7 +2518,7 @@ func (x *GetSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSessionRequest.ProtoReflect.Descriptor instead.
 func (*GetSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *GetSessionRequest) GetId() int64 {
@@ -2373,7 +2537,7 @@ type GetSessionResponse struct {
 
 func (x *GetSessionResponse) Reset() {
 	*x = GetSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[47]
+	mi := &file_keepward_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2385,7 +2549,7 @@ func (x *GetSessionResponse) String() string {
 func (*GetSessionResponse) ProtoMessage() {}
 
 func (x *GetSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[47]
+	mi := &file_keepward_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2398,7 +2562,7 @@ func (x *GetSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSessionResponse.ProtoReflect.Descriptor instead.
 func (*GetSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *GetSessionResponse) GetSession() *Session {
@@ -2417,7 +2581,7 @@ type WatchSessionRequest struct {
 
 func (x *WatchSessionRequest) Reset() {
 	*x = WatchSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[48]
+	mi := &file_keepward_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2429,7 +2593,7 @@ func (x *WatchSessionRequest) String() string {
 func (*WatchSessionRequest) ProtoMessage() {}
 
 func (x *WatchSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[48]
+	mi := &file_keepward_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2442,7 +2606,7 @@ func (x *WatchSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSessionRequest.ProtoReflect.Descriptor instead.
 func (*WatchSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *WatchSessionRequest) GetId() int64 {
@@ -2461,7 +2625,7 @@ type WatchSessionResponse struct {
 
 func (x *WatchSessionResponse) Reset() {
 	*x = WatchSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[49]
+	mi := &file_keepward_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2473,7 +2637,7 @@ func (x *WatchSessionResponse) String() string {
 func (*WatchSessionResponse) ProtoMessage() {}
 
 func (x *WatchSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[49]
+	mi := &file_keepward_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2486,7 +2650,7 @@ func (x *WatchSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSessionResponse.ProtoReflect.Descriptor instead.
 func (*WatchSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *WatchSessionResponse) GetSession() *Session {
@@ -2507,7 +2671,7 @@ type ReadLogRequest struct {
 
 func (x *ReadLogRequest) Reset() {
 	*x = ReadLogRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[50]
+	mi := &file_keepward_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2519,7 +2683,7 @@ func (x *ReadLogRequest) String() string {
 func (*ReadLogRequest) ProtoMessage() {}
 
 func (x *ReadLogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[50]
+	mi := &file_keepward_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2532,7 +2696,7 @@ func (x *ReadLogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLogRequest.ProtoReflect.Descriptor instead.
 func (*ReadLogRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ReadLogRequest) GetId() int64 {
@@ -2565,7 +2729,7 @@ type ReadLogResponse struct {
 
 func (x *ReadLogResponse) Reset() {
 	*x = ReadLogResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[51]
+	mi := &file_keepward_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2577,7 +2741,7 @@ func (x *ReadLogResponse) String() string {
 func (*ReadLogResponse) ProtoMessage() {}
 
 func (x *ReadLogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[51]
+	mi := &file_keepward_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2590,7 +2754,7 @@ func (x *ReadLogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLogResponse.ProtoReflect.Descriptor instead.
 func (*ReadLogResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ReadLogResponse) GetEvents() []*Event {
@@ -2610,7 +2774,7 @@ type KillSessionRequest struct {
 
 func (x *KillSessionRequest) Reset() {
 	*x = KillSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[52]
+	mi := &file_keepward_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2622,7 +2786,7 @@ func (x *KillSessionRequest) String() string {
 func (*KillSessionRequest) ProtoMessage() {}
 
 func (x *KillSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[52]
+	mi := &file_keepward_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2635,7 +2799,7 @@ func (x *KillSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillSessionRequest.ProtoReflect.Descriptor instead.
 func (*KillSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *KillSessionRequest) GetId() int64 {
@@ -2661,7 +2825,7 @@ type KillSessionResponse struct {
 
 func (x *KillSessionResponse) Reset() {
 	*x = KillSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[53]
+	mi := &file_keepward_v1_admin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2673,7 +2837,7 @@ func (x *KillSessionResponse) String() string {
 func (*KillSessionResponse) ProtoMessage() {}
 
 func (x *KillSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[53]
+	mi := &file_keepward_v1_admin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2686,7 +2850,7 @@ func (x *KillSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillSessionResponse.ProtoReflect.Descriptor instead.
 func (*KillSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{53}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *KillSessionResponse) GetSession() *Session {
@@ -2707,7 +2871,7 @@ type ChangePointsRequest struct {
 
 func (x *ChangePointsRequest) Reset() {
 	*x = ChangePointsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[54]
+	mi := &file_keepward_v1_admin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2719,7 +2883,7 @@ func (x *ChangePointsRequest) String() string {
 func (*ChangePointsRequest) ProtoMessage() {}
 
 func (x *ChangePointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[54]
+	mi := &file_keepward_v1_admin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2732,7 +2896,7 @@ func (x *ChangePointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePointsRequest.ProtoReflect.Descriptor instead.
 func (*ChangePointsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{54}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ChangePointsRequest) GetNames() []string {
@@ -2758,7 +2922,7 @@ type ChangePointsResponse struct {
 
 func (x *ChangePointsResponse) Reset() {
 	*x = ChangePointsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[55]
+	mi := &file_keepward_v1_admin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2770,7 +2934,7 @@ func (x *ChangePointsResponse) String() string {
 func (*ChangePointsResponse) ProtoMessage() {}
 
 func (x *ChangePointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[55]
+	mi := &file_keepward_v1_admin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2783,7 +2947,7 @@ func (x *ChangePointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePointsResponse.ProtoReflect.Descriptor instead.
 func (*ChangePointsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{55}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ChangePointsResponse) GetPoints() []*Point {
@@ -2799,13 +2963,14 @@ type ListPointsRequest struct {
 	Job           string                 `protobuf:"bytes,2,opt,name=job,proto3" json:"job,omitempty"`
 	Repository    string                 `protobuf:"bytes,3,opt,name=repository,proto3" json:"repository,omitempty"`
 	Limit         int32                  `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
+	Deleted       bool                   `protobuf:"varint,70,opt,name=deleted,proto3" json:"deleted,omitempty"` // the deleted ones too
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListPointsRequest) Reset() {
 	*x = ListPointsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[56]
+	mi := &file_keepward_v1_admin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2817,7 +2982,7 @@ func (x *ListPointsRequest) String() string {
 func (*ListPointsRequest) ProtoMessage() {}
 
 func (x *ListPointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[56]
+	mi := &file_keepward_v1_admin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2830,7 +2995,7 @@ func (x *ListPointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPointsRequest.ProtoReflect.Descriptor instead.
 func (*ListPointsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{56}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ListPointsRequest) GetComputer() string {
@@ -2861,6 +3026,13 @@ func (x *ListPointsRequest) GetLimit() int32 {
 	return 0
 }
 
+func (x *ListPointsRequest) GetDeleted() bool {
+	if x != nil {
+		return x.Deleted
+	}
+	return false
+}
+
 type ListPointsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Points        []*Point               `protobuf:"bytes,1,rep,name=points,proto3" json:"points,omitempty"`
@@ -2870,7 +3042,7 @@ type ListPointsResponse struct {
 
 func (x *ListPointsResponse) Reset() {
 	*x = ListPointsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[57]
+	mi := &file_keepward_v1_admin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2882,7 +3054,7 @@ func (x *ListPointsResponse) String() string {
 func (*ListPointsResponse) ProtoMessage() {}
 
 func (x *ListPointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[57]
+	mi := &file_keepward_v1_admin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2895,7 +3067,7 @@ func (x *ListPointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPointsResponse.ProtoReflect.Descriptor instead.
 func (*ListPointsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{57}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ListPointsResponse) GetPoints() []*Point {
@@ -2916,7 +3088,7 @@ type GetPointRequest struct {
 
 func (x *GetPointRequest) Reset() {
 	*x = GetPointRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[58]
+	mi := &file_keepward_v1_admin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2928,7 +3100,7 @@ func (x *GetPointRequest) String() string {
 func (*GetPointRequest) ProtoMessage() {}
 
 func (x *GetPointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[58]
+	mi := &file_keepward_v1_admin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2941,7 +3113,7 @@ func (x *GetPointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPointRequest.ProtoReflect.Descriptor instead.
 func (*GetPointRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{58}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *GetPointRequest) GetName() string {
@@ -2974,7 +3146,7 @@ type GetPointResponse struct {
 
 func (x *GetPointResponse) Reset() {
 	*x = GetPointResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[59]
+	mi := &file_keepward_v1_admin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2986,7 +3158,7 @@ func (x *GetPointResponse) String() string {
 func (*GetPointResponse) ProtoMessage() {}
 
 func (x *GetPointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[59]
+	mi := &file_keepward_v1_admin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2999,7 +3171,7 @@ func (x *GetPointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPointResponse.ProtoReflect.Descriptor instead.
 func (*GetPointResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{59}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *GetPointResponse) GetPoint() *Point {
@@ -3023,7 +3195,7 @@ type BrowseRequest struct {
 
 func (x *BrowseRequest) Reset() {
 	*x = BrowseRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[60]
+	mi := &file_keepward_v1_admin_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3035,7 +3207,7 @@ func (x *BrowseRequest) String() string {
 func (*BrowseRequest) ProtoMessage() {}
 
 func (x *BrowseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[60]
+	mi := &file_keepward_v1_admin_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3048,7 +3220,7 @@ func (x *BrowseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrowseRequest.ProtoReflect.Descriptor instead.
 func (*BrowseRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{60}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *BrowseRequest) GetPoint() string {
@@ -3105,7 +3277,7 @@ type BrowseResponse struct {
 
 func (x *BrowseResponse) Reset() {
 	*x = BrowseResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[61]
+	mi := &file_keepward_v1_admin_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3117,7 +3289,7 @@ func (x *BrowseResponse) String() string {
 func (*BrowseResponse) ProtoMessage() {}
 
 func (x *BrowseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[61]
+	mi := &file_keepward_v1_admin_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3130,7 +3302,7 @@ func (x *BrowseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrowseResponse.ProtoReflect.Descriptor instead.
 func (*BrowseResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{61}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *BrowseResponse) GetSelf() *Entry {
@@ -3172,7 +3344,7 @@ type FindRequest struct {
 
 func (x *FindRequest) Reset() {
 	*x = FindRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[62]
+	mi := &file_keepward_v1_admin_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3184,7 +3356,7 @@ func (x *FindRequest) String() string {
 func (*FindRequest) ProtoMessage() {}
 
 func (x *FindRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[62]
+	mi := &file_keepward_v1_admin_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3197,7 +3369,7 @@ func (x *FindRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindRequest.ProtoReflect.Descriptor instead.
 func (*FindRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{62}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *FindRequest) GetGlob() string {
@@ -3233,7 +3405,7 @@ type FindResponse struct {
 
 func (x *FindResponse) Reset() {
 	*x = FindResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[63]
+	mi := &file_keepward_v1_admin_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3245,7 +3417,7 @@ func (x *FindResponse) String() string {
 func (*FindResponse) ProtoMessage() {}
 
 func (x *FindResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[63]
+	mi := &file_keepward_v1_admin_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3258,7 +3430,7 @@ func (x *FindResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindResponse.ProtoReflect.Descriptor instead.
 func (*FindResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{63}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *FindResponse) GetPoint() string {
@@ -3300,7 +3472,7 @@ type DiffRequest struct {
 
 func (x *DiffRequest) Reset() {
 	*x = DiffRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[64]
+	mi := &file_keepward_v1_admin_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3312,7 +3484,7 @@ func (x *DiffRequest) String() string {
 func (*DiffRequest) ProtoMessage() {}
 
 func (x *DiffRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[64]
+	mi := &file_keepward_v1_admin_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3325,7 +3497,7 @@ func (x *DiffRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffRequest.ProtoReflect.Descriptor instead.
 func (*DiffRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{64}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *DiffRequest) GetA() string {
@@ -3361,7 +3533,7 @@ type DiffResponse struct {
 
 func (x *DiffResponse) Reset() {
 	*x = DiffResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[65]
+	mi := &file_keepward_v1_admin_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3373,7 +3545,7 @@ func (x *DiffResponse) String() string {
 func (*DiffResponse) ProtoMessage() {}
 
 func (x *DiffResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[65]
+	mi := &file_keepward_v1_admin_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3386,7 +3558,7 @@ func (x *DiffResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffResponse.ProtoReflect.Descriptor instead.
 func (*DiffResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{65}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *DiffResponse) GetChange() string {
@@ -3428,7 +3600,7 @@ type RestoreFilesRequest struct {
 
 func (x *RestoreFilesRequest) Reset() {
 	*x = RestoreFilesRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[66]
+	mi := &file_keepward_v1_admin_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3440,7 +3612,7 @@ func (x *RestoreFilesRequest) String() string {
 func (*RestoreFilesRequest) ProtoMessage() {}
 
 func (x *RestoreFilesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[66]
+	mi := &file_keepward_v1_admin_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3453,7 +3625,7 @@ func (x *RestoreFilesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreFilesRequest.ProtoReflect.Descriptor instead.
 func (*RestoreFilesRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{66}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *RestoreFilesRequest) GetComputer() string {
@@ -3529,7 +3701,7 @@ type ApplyRequest struct {
 
 func (x *ApplyRequest) Reset() {
 	*x = ApplyRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[67]
+	mi := &file_keepward_v1_admin_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3541,7 +3713,7 @@ func (x *ApplyRequest) String() string {
 func (*ApplyRequest) ProtoMessage() {}
 
 func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[67]
+	mi := &file_keepward_v1_admin_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3554,7 +3726,7 @@ func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{67}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ApplyRequest) GetFiles() []*SourceFile {
@@ -3581,7 +3753,7 @@ type SourceFile struct {
 
 func (x *SourceFile) Reset() {
 	*x = SourceFile{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[68]
+	mi := &file_keepward_v1_admin_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3593,7 +3765,7 @@ func (x *SourceFile) String() string {
 func (*SourceFile) ProtoMessage() {}
 
 func (x *SourceFile) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[68]
+	mi := &file_keepward_v1_admin_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3606,7 +3778,7 @@ func (x *SourceFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SourceFile.ProtoReflect.Descriptor instead.
 func (*SourceFile) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{68}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *SourceFile) GetName() string {
@@ -3634,7 +3806,7 @@ type ApplyResponse struct {
 
 func (x *ApplyResponse) Reset() {
 	*x = ApplyResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[69]
+	mi := &file_keepward_v1_admin_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3646,7 +3818,7 @@ func (x *ApplyResponse) String() string {
 func (*ApplyResponse) ProtoMessage() {}
 
 func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[69]
+	mi := &file_keepward_v1_admin_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3659,7 +3831,7 @@ func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{69}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *ApplyResponse) GetChanges() []*ConfigChange {
@@ -3689,7 +3861,7 @@ type ConfigChange struct {
 
 func (x *ConfigChange) Reset() {
 	*x = ConfigChange{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[70]
+	mi := &file_keepward_v1_admin_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3701,7 +3873,7 @@ func (x *ConfigChange) String() string {
 func (*ConfigChange) ProtoMessage() {}
 
 func (x *ConfigChange) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[70]
+	mi := &file_keepward_v1_admin_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3714,7 +3886,7 @@ func (x *ConfigChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigChange.ProtoReflect.Descriptor instead.
 func (*ConfigChange) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{70}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *ConfigChange) GetAction() string {
@@ -3765,7 +3937,7 @@ type ConfigFault struct {
 
 func (x *ConfigFault) Reset() {
 	*x = ConfigFault{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[71]
+	mi := &file_keepward_v1_admin_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3777,7 +3949,7 @@ func (x *ConfigFault) String() string {
 func (*ConfigFault) ProtoMessage() {}
 
 func (x *ConfigFault) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[71]
+	mi := &file_keepward_v1_admin_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3790,7 +3962,7 @@ func (x *ConfigFault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigFault.ProtoReflect.Descriptor instead.
 func (*ConfigFault) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{71}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ConfigFault) GetFile() string {
@@ -3836,7 +4008,7 @@ type ExportRequest struct {
 
 func (x *ExportRequest) Reset() {
 	*x = ExportRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[72]
+	mi := &file_keepward_v1_admin_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3848,7 +4020,7 @@ func (x *ExportRequest) String() string {
 func (*ExportRequest) ProtoMessage() {}
 
 func (x *ExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[72]
+	mi := &file_keepward_v1_admin_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3861,7 +4033,7 @@ func (x *ExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
 func (*ExportRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{72}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{74}
 }
 
 type ExportResponse struct {
@@ -3873,7 +4045,7 @@ type ExportResponse struct {
 
 func (x *ExportResponse) Reset() {
 	*x = ExportResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[73]
+	mi := &file_keepward_v1_admin_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3885,7 +4057,7 @@ func (x *ExportResponse) String() string {
 func (*ExportResponse) ProtoMessage() {}
 
 func (x *ExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[73]
+	mi := &file_keepward_v1_admin_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3898,7 +4070,7 @@ func (x *ExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
 func (*ExportResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{73}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *ExportResponse) GetYaml() []byte {
@@ -3988,22 +4160,38 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\x15GetRepositoryResponse\x127\n" +
 	"\n" +
 	"repository\x18\x01 \x01(\v2\x17.keepward.v1.RepositoryR\n" +
-	"repository\"\x81\x01\n" +
+	"repository\"\xb1\x03\n" +
 	"\x15EditRepositoryRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1d\n" +
 	"\astreams\x18\x02 \x01(\x05H\x00R\astreams\x88\x01\x01\x12\x1d\n" +
-	"\awriters\x18\x03 \x01(\x05H\x01R\awriters\x88\x01\x01B\n" +
+	"\awriters\x18\x03 \x01(\x05H\x01R\awriters\x88\x01\x01\x12@\n" +
+	"\x0eundelete_grace\x18F \x01(\v2\x19.google.protobuf.DurationR\rundeleteGrace\x12F\n" +
+	"\x11unprotected_after\x18G \x01(\v2\x19.google.protobuf.DurationR\x10unprotectedAfter\x12%\n" +
+	"\vmaintenance\x18H \x01(\tH\x02R\vmaintenance\x88\x01\x01\x12\"\n" +
+	"\n" +
+	"proof_days\x18P \x01(\x05H\x03R\tproofDays\x88\x01\x01\x12(\n" +
+	"\rforeign_proof\x18Q \x01(\tH\x04R\fforeignProof\x88\x01\x01B\n" +
 	"\n" +
 	"\b_streamsB\n" +
 	"\n" +
-	"\b_writers\"Q\n" +
+	"\b_writersB\x0e\n" +
+	"\f_maintenanceB\r\n" +
+	"\v_proof_daysB\x10\n" +
+	"\x0e_foreign_proof\"Q\n" +
 	"\x16EditRepositoryResponse\x127\n" +
 	"\n" +
 	"repository\x18\x01 \x01(\v2\x17.keepward.v1.RepositoryR\n" +
-	"repository\"I\n" +
+	"repository\"\x81\x02\n" +
 	"\x16CheckRepositoryRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n" +
-	"\tread_data\x18\x02 \x01(\bR\breadData\"_\n" +
+	"\tread_data\x18\x02 \x01(\bR\breadData\x12\x16\n" +
+	"\x06sample\x18P \x01(\x01R\x06sample\x121\n" +
+	"\x06budget\x18Q \x01(\v2\x19.google.protobuf.DurationR\x06budget\x128\n" +
+	"\n" +
+	"older_than\x18R \x01(\v2\x19.google.protobuf.DurationR\tolderThan\x12\x12\n" +
+	"\x04rate\x18S \x01(\x03R\x04rate\x12\x1d\n" +
+	"\n" +
+	"proof_days\x18T \x01(\x05R\tproofDays\"_\n" +
 	"\x16SweepRepositoryRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x17\n" +
 	"\adry_run\x18\x02 \x01(\bR\x06dryRun\x12\x18\n" +
@@ -4015,7 +4203,10 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\x19ExportRecoveryKeyResponse\x12!\n" +
 	"\frecovery_key\x18\x01 \x01(\tR\vrecoveryKey\"0\n" +
 	"\x14StartSessionResponse\x12\x18\n" +
-	"\asession\x18\x01 \x01(\x03R\asession\"a\n" +
+	"\asession\x18\x01 \x01(\x03R\asession\"\x18\n" +
+	"\x16ResumeRetentionRequest\"H\n" +
+	"\x17ResumeRetentionResponse\x12-\n" +
+	"\x04jump\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x04jump\"a\n" +
 	"\x17PreviewRetentionRequest\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\tR\x03job\x124\n" +
 	"\tretention\x18\x02 \x01(\v2\x16.keepward.v1.RetentionR\tretention\"\xaf\x01\n" +
@@ -4080,14 +4271,15 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\x05names\x18\x01 \x03(\tR\x05names\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"B\n" +
 	"\x14ChangePointsResponse\x12*\n" +
-	"\x06points\x18\x01 \x03(\v2\x12.keepward.v1.PointR\x06points\"w\n" +
+	"\x06points\x18\x01 \x03(\v2\x12.keepward.v1.PointR\x06points\"\x91\x01\n" +
 	"\x11ListPointsRequest\x12\x1a\n" +
 	"\bcomputer\x18\x01 \x01(\tR\bcomputer\x12\x10\n" +
 	"\x03job\x18\x02 \x01(\tR\x03job\x12\x1e\n" +
 	"\n" +
 	"repository\x18\x03 \x01(\tR\n" +
 	"repository\x12\x14\n" +
-	"\x05limit\x18\x04 \x01(\x05R\x05limit\"@\n" +
+	"\x05limit\x18\x04 \x01(\x05R\x05limit\x12\x18\n" +
+	"\adeleted\x18F \x01(\bR\adeleted\"@\n" +
 	"\x12ListPointsResponse\x12*\n" +
 	"\x06points\x18\x01 \x03(\v2\x12.keepward.v1.PointR\x06points\"Y\n" +
 	"\x0fGetPointRequest\x12\x12\n" +
@@ -4181,7 +4373,7 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\x0fCheckRepository\x12#.keepward.v1.CheckRepositoryRequest\x1a!.keepward.v1.StartSessionResponse\x12S\n" +
 	"\fRebuildIndex\x12 .keepward.v1.RebuildIndexRequest\x1a!.keepward.v1.StartSessionResponse\x12Y\n" +
 	"\x0fSweepRepository\x12#.keepward.v1.SweepRepositoryRequest\x1a!.keepward.v1.StartSessionResponse\x12b\n" +
-	"\x11ExportRecoveryKey\x12%.keepward.v1.ExportRecoveryKeyRequest\x1a&.keepward.v1.ExportRecoveryKeyResponse2\xa6\x04\n" +
+	"\x11ExportRecoveryKey\x12%.keepward.v1.ExportRecoveryKeyRequest\x1a&.keepward.v1.ExportRecoveryKeyResponse2\x84\x05\n" +
 	"\n" +
 	"JobService\x12J\n" +
 	"\tCreateJob\x12\x1d.keepward.v1.CreateJobRequest\x1a\x1e.keepward.v1.CreateJobResponse\x12G\n" +
@@ -4190,7 +4382,8 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\tUpdateJob\x12\x1d.keepward.v1.UpdateJobRequest\x1a\x1e.keepward.v1.UpdateJobResponse\x12J\n" +
 	"\tDeleteJob\x12\x1d.keepward.v1.DeleteJobRequest\x1a\x1e.keepward.v1.DeleteJobResponse\x12G\n" +
 	"\x06RunJob\x12\x1a.keepward.v1.RunJobRequest\x1a!.keepward.v1.StartSessionResponse\x12_\n" +
-	"\x10PreviewRetention\x12$.keepward.v1.PreviewRetentionRequest\x1a%.keepward.v1.PreviewRetentionResponse2\xa5\x03\n" +
+	"\x10PreviewRetention\x12$.keepward.v1.PreviewRetentionRequest\x1a%.keepward.v1.PreviewRetentionResponse\x12\\\n" +
+	"\x0fResumeRetention\x12#.keepward.v1.ResumeRetentionRequest\x1a$.keepward.v1.ResumeRetentionResponse2\xa5\x03\n" +
 	"\x0eSessionService\x12S\n" +
 	"\fListSessions\x12 .keepward.v1.ListSessionsRequest\x1a!.keepward.v1.ListSessionsResponse\x12M\n" +
 	"\n" +
@@ -4228,7 +4421,7 @@ func file_keepward_v1_admin_proto_rawDescGZIP() []byte {
 	return file_keepward_v1_admin_proto_rawDescData
 }
 
-var file_keepward_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 74)
+var file_keepward_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 76)
 var file_keepward_v1_admin_proto_goTypes = []any{
 	(*LoginRequest)(nil),              // 0: keepward.v1.LoginRequest
 	(*LoginResponse)(nil),             // 1: keepward.v1.LoginResponse
@@ -4261,201 +4454,210 @@ var file_keepward_v1_admin_proto_goTypes = []any{
 	(*ExportRecoveryKeyRequest)(nil),  // 28: keepward.v1.ExportRecoveryKeyRequest
 	(*ExportRecoveryKeyResponse)(nil), // 29: keepward.v1.ExportRecoveryKeyResponse
 	(*StartSessionResponse)(nil),      // 30: keepward.v1.StartSessionResponse
-	(*PreviewRetentionRequest)(nil),   // 31: keepward.v1.PreviewRetentionRequest
-	(*PreviewRetentionResponse)(nil),  // 32: keepward.v1.PreviewRetentionResponse
-	(*CreateJobRequest)(nil),          // 33: keepward.v1.CreateJobRequest
-	(*CreateJobResponse)(nil),         // 34: keepward.v1.CreateJobResponse
-	(*ListJobsRequest)(nil),           // 35: keepward.v1.ListJobsRequest
-	(*ListJobsResponse)(nil),          // 36: keepward.v1.ListJobsResponse
-	(*GetJobRequest)(nil),             // 37: keepward.v1.GetJobRequest
-	(*GetJobResponse)(nil),            // 38: keepward.v1.GetJobResponse
-	(*UpdateJobRequest)(nil),          // 39: keepward.v1.UpdateJobRequest
-	(*UpdateJobResponse)(nil),         // 40: keepward.v1.UpdateJobResponse
-	(*DeleteJobRequest)(nil),          // 41: keepward.v1.DeleteJobRequest
-	(*DeleteJobResponse)(nil),         // 42: keepward.v1.DeleteJobResponse
-	(*RunJobRequest)(nil),             // 43: keepward.v1.RunJobRequest
-	(*ListSessionsRequest)(nil),       // 44: keepward.v1.ListSessionsRequest
-	(*ListSessionsResponse)(nil),      // 45: keepward.v1.ListSessionsResponse
-	(*GetSessionRequest)(nil),         // 46: keepward.v1.GetSessionRequest
-	(*GetSessionResponse)(nil),        // 47: keepward.v1.GetSessionResponse
-	(*WatchSessionRequest)(nil),       // 48: keepward.v1.WatchSessionRequest
-	(*WatchSessionResponse)(nil),      // 49: keepward.v1.WatchSessionResponse
-	(*ReadLogRequest)(nil),            // 50: keepward.v1.ReadLogRequest
-	(*ReadLogResponse)(nil),           // 51: keepward.v1.ReadLogResponse
-	(*KillSessionRequest)(nil),        // 52: keepward.v1.KillSessionRequest
-	(*KillSessionResponse)(nil),       // 53: keepward.v1.KillSessionResponse
-	(*ChangePointsRequest)(nil),       // 54: keepward.v1.ChangePointsRequest
-	(*ChangePointsResponse)(nil),      // 55: keepward.v1.ChangePointsResponse
-	(*ListPointsRequest)(nil),         // 56: keepward.v1.ListPointsRequest
-	(*ListPointsResponse)(nil),        // 57: keepward.v1.ListPointsResponse
-	(*GetPointRequest)(nil),           // 58: keepward.v1.GetPointRequest
-	(*GetPointResponse)(nil),          // 59: keepward.v1.GetPointResponse
-	(*BrowseRequest)(nil),             // 60: keepward.v1.BrowseRequest
-	(*BrowseResponse)(nil),            // 61: keepward.v1.BrowseResponse
-	(*FindRequest)(nil),               // 62: keepward.v1.FindRequest
-	(*FindResponse)(nil),              // 63: keepward.v1.FindResponse
-	(*DiffRequest)(nil),               // 64: keepward.v1.DiffRequest
-	(*DiffResponse)(nil),              // 65: keepward.v1.DiffResponse
-	(*RestoreFilesRequest)(nil),       // 66: keepward.v1.RestoreFilesRequest
-	(*ApplyRequest)(nil),              // 67: keepward.v1.ApplyRequest
-	(*SourceFile)(nil),                // 68: keepward.v1.SourceFile
-	(*ApplyResponse)(nil),             // 69: keepward.v1.ApplyResponse
-	(*ConfigChange)(nil),              // 70: keepward.v1.ConfigChange
-	(*ConfigFault)(nil),               // 71: keepward.v1.ConfigFault
-	(*ExportRequest)(nil),             // 72: keepward.v1.ExportRequest
-	(*ExportResponse)(nil),            // 73: keepward.v1.ExportResponse
-	(*timestamppb.Timestamp)(nil),     // 74: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),       // 75: google.protobuf.Duration
-	(*Computer)(nil),                  // 76: keepward.v1.Computer
-	(*Transport)(nil),                 // 77: keepward.v1.Transport
-	(*Repository)(nil),                // 78: keepward.v1.Repository
-	(*Session)(nil),                   // 79: keepward.v1.Session
-	(*Condition)(nil),                 // 80: keepward.v1.Condition
-	(*Point)(nil),                     // 81: keepward.v1.Point
-	(*Job)(nil),                       // 82: keepward.v1.Job
-	(*Retention)(nil),                 // 83: keepward.v1.Retention
-	(*Event)(nil),                     // 84: keepward.v1.Event
-	(*Entry)(nil),                     // 85: keepward.v1.Entry
+	(*ResumeRetentionRequest)(nil),    // 31: keepward.v1.ResumeRetentionRequest
+	(*ResumeRetentionResponse)(nil),   // 32: keepward.v1.ResumeRetentionResponse
+	(*PreviewRetentionRequest)(nil),   // 33: keepward.v1.PreviewRetentionRequest
+	(*PreviewRetentionResponse)(nil),  // 34: keepward.v1.PreviewRetentionResponse
+	(*CreateJobRequest)(nil),          // 35: keepward.v1.CreateJobRequest
+	(*CreateJobResponse)(nil),         // 36: keepward.v1.CreateJobResponse
+	(*ListJobsRequest)(nil),           // 37: keepward.v1.ListJobsRequest
+	(*ListJobsResponse)(nil),          // 38: keepward.v1.ListJobsResponse
+	(*GetJobRequest)(nil),             // 39: keepward.v1.GetJobRequest
+	(*GetJobResponse)(nil),            // 40: keepward.v1.GetJobResponse
+	(*UpdateJobRequest)(nil),          // 41: keepward.v1.UpdateJobRequest
+	(*UpdateJobResponse)(nil),         // 42: keepward.v1.UpdateJobResponse
+	(*DeleteJobRequest)(nil),          // 43: keepward.v1.DeleteJobRequest
+	(*DeleteJobResponse)(nil),         // 44: keepward.v1.DeleteJobResponse
+	(*RunJobRequest)(nil),             // 45: keepward.v1.RunJobRequest
+	(*ListSessionsRequest)(nil),       // 46: keepward.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),      // 47: keepward.v1.ListSessionsResponse
+	(*GetSessionRequest)(nil),         // 48: keepward.v1.GetSessionRequest
+	(*GetSessionResponse)(nil),        // 49: keepward.v1.GetSessionResponse
+	(*WatchSessionRequest)(nil),       // 50: keepward.v1.WatchSessionRequest
+	(*WatchSessionResponse)(nil),      // 51: keepward.v1.WatchSessionResponse
+	(*ReadLogRequest)(nil),            // 52: keepward.v1.ReadLogRequest
+	(*ReadLogResponse)(nil),           // 53: keepward.v1.ReadLogResponse
+	(*KillSessionRequest)(nil),        // 54: keepward.v1.KillSessionRequest
+	(*KillSessionResponse)(nil),       // 55: keepward.v1.KillSessionResponse
+	(*ChangePointsRequest)(nil),       // 56: keepward.v1.ChangePointsRequest
+	(*ChangePointsResponse)(nil),      // 57: keepward.v1.ChangePointsResponse
+	(*ListPointsRequest)(nil),         // 58: keepward.v1.ListPointsRequest
+	(*ListPointsResponse)(nil),        // 59: keepward.v1.ListPointsResponse
+	(*GetPointRequest)(nil),           // 60: keepward.v1.GetPointRequest
+	(*GetPointResponse)(nil),          // 61: keepward.v1.GetPointResponse
+	(*BrowseRequest)(nil),             // 62: keepward.v1.BrowseRequest
+	(*BrowseResponse)(nil),            // 63: keepward.v1.BrowseResponse
+	(*FindRequest)(nil),               // 64: keepward.v1.FindRequest
+	(*FindResponse)(nil),              // 65: keepward.v1.FindResponse
+	(*DiffRequest)(nil),               // 66: keepward.v1.DiffRequest
+	(*DiffResponse)(nil),              // 67: keepward.v1.DiffResponse
+	(*RestoreFilesRequest)(nil),       // 68: keepward.v1.RestoreFilesRequest
+	(*ApplyRequest)(nil),              // 69: keepward.v1.ApplyRequest
+	(*SourceFile)(nil),                // 70: keepward.v1.SourceFile
+	(*ApplyResponse)(nil),             // 71: keepward.v1.ApplyResponse
+	(*ConfigChange)(nil),              // 72: keepward.v1.ConfigChange
+	(*ConfigFault)(nil),               // 73: keepward.v1.ConfigFault
+	(*ExportRequest)(nil),             // 74: keepward.v1.ExportRequest
+	(*ExportResponse)(nil),            // 75: keepward.v1.ExportResponse
+	(*timestamppb.Timestamp)(nil),     // 76: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),       // 77: google.protobuf.Duration
+	(*Computer)(nil),                  // 78: keepward.v1.Computer
+	(*Transport)(nil),                 // 79: keepward.v1.Transport
+	(*Repository)(nil),                // 80: keepward.v1.Repository
+	(*Session)(nil),                   // 81: keepward.v1.Session
+	(*Condition)(nil),                 // 82: keepward.v1.Condition
+	(*Point)(nil),                     // 83: keepward.v1.Point
+	(*Job)(nil),                       // 84: keepward.v1.Job
+	(*Retention)(nil),                 // 85: keepward.v1.Retention
+	(*Event)(nil),                     // 86: keepward.v1.Event
+	(*Entry)(nil),                     // 87: keepward.v1.Entry
 }
 var file_keepward_v1_admin_proto_depIdxs = []int32{
-	74, // 0: keepward.v1.LoginResponse.expires:type_name -> google.protobuf.Timestamp
-	75, // 1: keepward.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
+	76, // 0: keepward.v1.LoginResponse.expires:type_name -> google.protobuf.Timestamp
+	77, // 1: keepward.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
 	4,  // 2: keepward.v1.CreateTokenResponse.info:type_name -> keepward.v1.JoinToken
-	74, // 3: keepward.v1.JoinToken.created:type_name -> google.protobuf.Timestamp
-	74, // 4: keepward.v1.JoinToken.expires:type_name -> google.protobuf.Timestamp
-	74, // 5: keepward.v1.JoinToken.used:type_name -> google.protobuf.Timestamp
+	76, // 3: keepward.v1.JoinToken.created:type_name -> google.protobuf.Timestamp
+	76, // 4: keepward.v1.JoinToken.expires:type_name -> google.protobuf.Timestamp
+	76, // 5: keepward.v1.JoinToken.used:type_name -> google.protobuf.Timestamp
 	4,  // 6: keepward.v1.ListTokensResponse.tokens:type_name -> keepward.v1.JoinToken
-	74, // 7: keepward.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
-	74, // 8: keepward.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
-	76, // 9: keepward.v1.GetStatusResponse.computers:type_name -> keepward.v1.Computer
-	77, // 10: keepward.v1.GetStatusResponse.transports:type_name -> keepward.v1.Transport
-	78, // 11: keepward.v1.GetStatusResponse.repositories:type_name -> keepward.v1.Repository
-	79, // 12: keepward.v1.GetStatusResponse.active:type_name -> keepward.v1.Session
-	79, // 13: keepward.v1.GetStatusResponse.recent:type_name -> keepward.v1.Session
-	80, // 14: keepward.v1.GetStatusResponse.conditions:type_name -> keepward.v1.Condition
-	76, // 15: keepward.v1.ListComputersResponse.computers:type_name -> keepward.v1.Computer
-	76, // 16: keepward.v1.GetComputerResponse.computer:type_name -> keepward.v1.Computer
-	81, // 17: keepward.v1.GetComputerResponse.points:type_name -> keepward.v1.Point
-	82, // 18: keepward.v1.GetComputerResponse.jobs:type_name -> keepward.v1.Job
-	78, // 19: keepward.v1.CreateRepositoryRequest.repository:type_name -> keepward.v1.Repository
-	78, // 20: keepward.v1.CreateRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	78, // 21: keepward.v1.ListRepositoriesResponse.repositories:type_name -> keepward.v1.Repository
-	77, // 22: keepward.v1.ListRepositoriesResponse.transports:type_name -> keepward.v1.Transport
-	78, // 23: keepward.v1.GetRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	78, // 24: keepward.v1.EditRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	83, // 25: keepward.v1.PreviewRetentionRequest.retention:type_name -> keepward.v1.Retention
-	81, // 26: keepward.v1.PreviewRetentionResponse.points:type_name -> keepward.v1.Point
-	82, // 27: keepward.v1.CreateJobRequest.job:type_name -> keepward.v1.Job
-	82, // 28: keepward.v1.CreateJobResponse.job:type_name -> keepward.v1.Job
-	82, // 29: keepward.v1.ListJobsResponse.jobs:type_name -> keepward.v1.Job
-	82, // 30: keepward.v1.GetJobResponse.job:type_name -> keepward.v1.Job
-	74, // 31: keepward.v1.GetJobResponse.next_runs:type_name -> google.protobuf.Timestamp
-	79, // 32: keepward.v1.GetJobResponse.recent:type_name -> keepward.v1.Session
-	82, // 33: keepward.v1.UpdateJobRequest.job:type_name -> keepward.v1.Job
-	82, // 34: keepward.v1.UpdateJobResponse.job:type_name -> keepward.v1.Job
-	79, // 35: keepward.v1.ListSessionsResponse.sessions:type_name -> keepward.v1.Session
-	79, // 36: keepward.v1.GetSessionResponse.session:type_name -> keepward.v1.Session
-	79, // 37: keepward.v1.WatchSessionResponse.session:type_name -> keepward.v1.Session
-	84, // 38: keepward.v1.ReadLogResponse.events:type_name -> keepward.v1.Event
-	79, // 39: keepward.v1.KillSessionResponse.session:type_name -> keepward.v1.Session
-	81, // 40: keepward.v1.ChangePointsResponse.points:type_name -> keepward.v1.Point
-	81, // 41: keepward.v1.ListPointsResponse.points:type_name -> keepward.v1.Point
-	81, // 42: keepward.v1.GetPointResponse.point:type_name -> keepward.v1.Point
-	85, // 43: keepward.v1.BrowseResponse.self:type_name -> keepward.v1.Entry
-	85, // 44: keepward.v1.BrowseResponse.entries:type_name -> keepward.v1.Entry
-	81, // 45: keepward.v1.BrowseResponse.point:type_name -> keepward.v1.Point
-	74, // 46: keepward.v1.FindResponse.time:type_name -> google.protobuf.Timestamp
-	85, // 47: keepward.v1.FindResponse.entry:type_name -> keepward.v1.Entry
-	85, // 48: keepward.v1.DiffResponse.a:type_name -> keepward.v1.Entry
-	85, // 49: keepward.v1.DiffResponse.b:type_name -> keepward.v1.Entry
-	68, // 50: keepward.v1.ApplyRequest.files:type_name -> keepward.v1.SourceFile
-	70, // 51: keepward.v1.ApplyResponse.changes:type_name -> keepward.v1.ConfigChange
-	71, // 52: keepward.v1.ApplyResponse.faults:type_name -> keepward.v1.ConfigFault
-	0,  // 53: keepward.v1.AccessService.Login:input_type -> keepward.v1.LoginRequest
-	2,  // 54: keepward.v1.AccessService.CreateToken:input_type -> keepward.v1.CreateTokenRequest
-	5,  // 55: keepward.v1.AccessService.ListTokens:input_type -> keepward.v1.ListTokensRequest
-	7,  // 56: keepward.v1.AccessService.RevokeToken:input_type -> keepward.v1.RevokeTokenRequest
-	9,  // 57: keepward.v1.StatusService.GetStatus:input_type -> keepward.v1.GetStatusRequest
-	11, // 58: keepward.v1.ComputerService.ListComputers:input_type -> keepward.v1.ListComputersRequest
-	13, // 59: keepward.v1.ComputerService.GetComputer:input_type -> keepward.v1.GetComputerRequest
-	15, // 60: keepward.v1.ComputerService.RemoveComputer:input_type -> keepward.v1.RemoveComputerRequest
-	17, // 61: keepward.v1.RepositoryService.CreateRepository:input_type -> keepward.v1.CreateRepositoryRequest
-	19, // 62: keepward.v1.RepositoryService.ListRepositories:input_type -> keepward.v1.ListRepositoriesRequest
-	21, // 63: keepward.v1.RepositoryService.GetRepository:input_type -> keepward.v1.GetRepositoryRequest
-	23, // 64: keepward.v1.RepositoryService.EditRepository:input_type -> keepward.v1.EditRepositoryRequest
-	25, // 65: keepward.v1.RepositoryService.CheckRepository:input_type -> keepward.v1.CheckRepositoryRequest
-	27, // 66: keepward.v1.RepositoryService.RebuildIndex:input_type -> keepward.v1.RebuildIndexRequest
-	26, // 67: keepward.v1.RepositoryService.SweepRepository:input_type -> keepward.v1.SweepRepositoryRequest
-	28, // 68: keepward.v1.RepositoryService.ExportRecoveryKey:input_type -> keepward.v1.ExportRecoveryKeyRequest
-	33, // 69: keepward.v1.JobService.CreateJob:input_type -> keepward.v1.CreateJobRequest
-	35, // 70: keepward.v1.JobService.ListJobs:input_type -> keepward.v1.ListJobsRequest
-	37, // 71: keepward.v1.JobService.GetJob:input_type -> keepward.v1.GetJobRequest
-	39, // 72: keepward.v1.JobService.UpdateJob:input_type -> keepward.v1.UpdateJobRequest
-	41, // 73: keepward.v1.JobService.DeleteJob:input_type -> keepward.v1.DeleteJobRequest
-	43, // 74: keepward.v1.JobService.RunJob:input_type -> keepward.v1.RunJobRequest
-	31, // 75: keepward.v1.JobService.PreviewRetention:input_type -> keepward.v1.PreviewRetentionRequest
-	44, // 76: keepward.v1.SessionService.ListSessions:input_type -> keepward.v1.ListSessionsRequest
-	46, // 77: keepward.v1.SessionService.GetSession:input_type -> keepward.v1.GetSessionRequest
-	48, // 78: keepward.v1.SessionService.WatchSession:input_type -> keepward.v1.WatchSessionRequest
-	50, // 79: keepward.v1.SessionService.ReadLog:input_type -> keepward.v1.ReadLogRequest
-	52, // 80: keepward.v1.SessionService.KillSession:input_type -> keepward.v1.KillSessionRequest
-	56, // 81: keepward.v1.PointService.ListPoints:input_type -> keepward.v1.ListPointsRequest
-	58, // 82: keepward.v1.PointService.GetPoint:input_type -> keepward.v1.GetPointRequest
-	60, // 83: keepward.v1.PointService.Browse:input_type -> keepward.v1.BrowseRequest
-	62, // 84: keepward.v1.PointService.Find:input_type -> keepward.v1.FindRequest
-	64, // 85: keepward.v1.PointService.Diff:input_type -> keepward.v1.DiffRequest
-	54, // 86: keepward.v1.PointService.DeletePoints:input_type -> keepward.v1.ChangePointsRequest
-	54, // 87: keepward.v1.PointService.UndeletePoints:input_type -> keepward.v1.ChangePointsRequest
-	54, // 88: keepward.v1.PointService.HoldPoints:input_type -> keepward.v1.ChangePointsRequest
-	54, // 89: keepward.v1.PointService.ReleasePoints:input_type -> keepward.v1.ChangePointsRequest
-	66, // 90: keepward.v1.RestoreService.RestoreFiles:input_type -> keepward.v1.RestoreFilesRequest
-	67, // 91: keepward.v1.ConfigService.Apply:input_type -> keepward.v1.ApplyRequest
-	72, // 92: keepward.v1.ConfigService.Export:input_type -> keepward.v1.ExportRequest
-	1,  // 93: keepward.v1.AccessService.Login:output_type -> keepward.v1.LoginResponse
-	3,  // 94: keepward.v1.AccessService.CreateToken:output_type -> keepward.v1.CreateTokenResponse
-	6,  // 95: keepward.v1.AccessService.ListTokens:output_type -> keepward.v1.ListTokensResponse
-	8,  // 96: keepward.v1.AccessService.RevokeToken:output_type -> keepward.v1.RevokeTokenResponse
-	10, // 97: keepward.v1.StatusService.GetStatus:output_type -> keepward.v1.GetStatusResponse
-	12, // 98: keepward.v1.ComputerService.ListComputers:output_type -> keepward.v1.ListComputersResponse
-	14, // 99: keepward.v1.ComputerService.GetComputer:output_type -> keepward.v1.GetComputerResponse
-	16, // 100: keepward.v1.ComputerService.RemoveComputer:output_type -> keepward.v1.RemoveComputerResponse
-	18, // 101: keepward.v1.RepositoryService.CreateRepository:output_type -> keepward.v1.CreateRepositoryResponse
-	20, // 102: keepward.v1.RepositoryService.ListRepositories:output_type -> keepward.v1.ListRepositoriesResponse
-	22, // 103: keepward.v1.RepositoryService.GetRepository:output_type -> keepward.v1.GetRepositoryResponse
-	24, // 104: keepward.v1.RepositoryService.EditRepository:output_type -> keepward.v1.EditRepositoryResponse
-	30, // 105: keepward.v1.RepositoryService.CheckRepository:output_type -> keepward.v1.StartSessionResponse
-	30, // 106: keepward.v1.RepositoryService.RebuildIndex:output_type -> keepward.v1.StartSessionResponse
-	30, // 107: keepward.v1.RepositoryService.SweepRepository:output_type -> keepward.v1.StartSessionResponse
-	29, // 108: keepward.v1.RepositoryService.ExportRecoveryKey:output_type -> keepward.v1.ExportRecoveryKeyResponse
-	34, // 109: keepward.v1.JobService.CreateJob:output_type -> keepward.v1.CreateJobResponse
-	36, // 110: keepward.v1.JobService.ListJobs:output_type -> keepward.v1.ListJobsResponse
-	38, // 111: keepward.v1.JobService.GetJob:output_type -> keepward.v1.GetJobResponse
-	40, // 112: keepward.v1.JobService.UpdateJob:output_type -> keepward.v1.UpdateJobResponse
-	42, // 113: keepward.v1.JobService.DeleteJob:output_type -> keepward.v1.DeleteJobResponse
-	30, // 114: keepward.v1.JobService.RunJob:output_type -> keepward.v1.StartSessionResponse
-	32, // 115: keepward.v1.JobService.PreviewRetention:output_type -> keepward.v1.PreviewRetentionResponse
-	45, // 116: keepward.v1.SessionService.ListSessions:output_type -> keepward.v1.ListSessionsResponse
-	47, // 117: keepward.v1.SessionService.GetSession:output_type -> keepward.v1.GetSessionResponse
-	49, // 118: keepward.v1.SessionService.WatchSession:output_type -> keepward.v1.WatchSessionResponse
-	51, // 119: keepward.v1.SessionService.ReadLog:output_type -> keepward.v1.ReadLogResponse
-	53, // 120: keepward.v1.SessionService.KillSession:output_type -> keepward.v1.KillSessionResponse
-	57, // 121: keepward.v1.PointService.ListPoints:output_type -> keepward.v1.ListPointsResponse
-	59, // 122: keepward.v1.PointService.GetPoint:output_type -> keepward.v1.GetPointResponse
-	61, // 123: keepward.v1.PointService.Browse:output_type -> keepward.v1.BrowseResponse
-	63, // 124: keepward.v1.PointService.Find:output_type -> keepward.v1.FindResponse
-	65, // 125: keepward.v1.PointService.Diff:output_type -> keepward.v1.DiffResponse
-	55, // 126: keepward.v1.PointService.DeletePoints:output_type -> keepward.v1.ChangePointsResponse
-	55, // 127: keepward.v1.PointService.UndeletePoints:output_type -> keepward.v1.ChangePointsResponse
-	55, // 128: keepward.v1.PointService.HoldPoints:output_type -> keepward.v1.ChangePointsResponse
-	55, // 129: keepward.v1.PointService.ReleasePoints:output_type -> keepward.v1.ChangePointsResponse
-	30, // 130: keepward.v1.RestoreService.RestoreFiles:output_type -> keepward.v1.StartSessionResponse
-	69, // 131: keepward.v1.ConfigService.Apply:output_type -> keepward.v1.ApplyResponse
-	73, // 132: keepward.v1.ConfigService.Export:output_type -> keepward.v1.ExportResponse
-	93, // [93:133] is the sub-list for method output_type
-	53, // [53:93] is the sub-list for method input_type
-	53, // [53:53] is the sub-list for extension type_name
-	53, // [53:53] is the sub-list for extension extendee
-	0,  // [0:53] is the sub-list for field type_name
+	76, // 7: keepward.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	76, // 8: keepward.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
+	78, // 9: keepward.v1.GetStatusResponse.computers:type_name -> keepward.v1.Computer
+	79, // 10: keepward.v1.GetStatusResponse.transports:type_name -> keepward.v1.Transport
+	80, // 11: keepward.v1.GetStatusResponse.repositories:type_name -> keepward.v1.Repository
+	81, // 12: keepward.v1.GetStatusResponse.active:type_name -> keepward.v1.Session
+	81, // 13: keepward.v1.GetStatusResponse.recent:type_name -> keepward.v1.Session
+	82, // 14: keepward.v1.GetStatusResponse.conditions:type_name -> keepward.v1.Condition
+	78, // 15: keepward.v1.ListComputersResponse.computers:type_name -> keepward.v1.Computer
+	78, // 16: keepward.v1.GetComputerResponse.computer:type_name -> keepward.v1.Computer
+	83, // 17: keepward.v1.GetComputerResponse.points:type_name -> keepward.v1.Point
+	84, // 18: keepward.v1.GetComputerResponse.jobs:type_name -> keepward.v1.Job
+	80, // 19: keepward.v1.CreateRepositoryRequest.repository:type_name -> keepward.v1.Repository
+	80, // 20: keepward.v1.CreateRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	80, // 21: keepward.v1.ListRepositoriesResponse.repositories:type_name -> keepward.v1.Repository
+	79, // 22: keepward.v1.ListRepositoriesResponse.transports:type_name -> keepward.v1.Transport
+	80, // 23: keepward.v1.GetRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	77, // 24: keepward.v1.EditRepositoryRequest.undelete_grace:type_name -> google.protobuf.Duration
+	77, // 25: keepward.v1.EditRepositoryRequest.unprotected_after:type_name -> google.protobuf.Duration
+	80, // 26: keepward.v1.EditRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	77, // 27: keepward.v1.CheckRepositoryRequest.budget:type_name -> google.protobuf.Duration
+	77, // 28: keepward.v1.CheckRepositoryRequest.older_than:type_name -> google.protobuf.Duration
+	77, // 29: keepward.v1.ResumeRetentionResponse.jump:type_name -> google.protobuf.Duration
+	85, // 30: keepward.v1.PreviewRetentionRequest.retention:type_name -> keepward.v1.Retention
+	83, // 31: keepward.v1.PreviewRetentionResponse.points:type_name -> keepward.v1.Point
+	84, // 32: keepward.v1.CreateJobRequest.job:type_name -> keepward.v1.Job
+	84, // 33: keepward.v1.CreateJobResponse.job:type_name -> keepward.v1.Job
+	84, // 34: keepward.v1.ListJobsResponse.jobs:type_name -> keepward.v1.Job
+	84, // 35: keepward.v1.GetJobResponse.job:type_name -> keepward.v1.Job
+	76, // 36: keepward.v1.GetJobResponse.next_runs:type_name -> google.protobuf.Timestamp
+	81, // 37: keepward.v1.GetJobResponse.recent:type_name -> keepward.v1.Session
+	84, // 38: keepward.v1.UpdateJobRequest.job:type_name -> keepward.v1.Job
+	84, // 39: keepward.v1.UpdateJobResponse.job:type_name -> keepward.v1.Job
+	81, // 40: keepward.v1.ListSessionsResponse.sessions:type_name -> keepward.v1.Session
+	81, // 41: keepward.v1.GetSessionResponse.session:type_name -> keepward.v1.Session
+	81, // 42: keepward.v1.WatchSessionResponse.session:type_name -> keepward.v1.Session
+	86, // 43: keepward.v1.ReadLogResponse.events:type_name -> keepward.v1.Event
+	81, // 44: keepward.v1.KillSessionResponse.session:type_name -> keepward.v1.Session
+	83, // 45: keepward.v1.ChangePointsResponse.points:type_name -> keepward.v1.Point
+	83, // 46: keepward.v1.ListPointsResponse.points:type_name -> keepward.v1.Point
+	83, // 47: keepward.v1.GetPointResponse.point:type_name -> keepward.v1.Point
+	87, // 48: keepward.v1.BrowseResponse.self:type_name -> keepward.v1.Entry
+	87, // 49: keepward.v1.BrowseResponse.entries:type_name -> keepward.v1.Entry
+	83, // 50: keepward.v1.BrowseResponse.point:type_name -> keepward.v1.Point
+	76, // 51: keepward.v1.FindResponse.time:type_name -> google.protobuf.Timestamp
+	87, // 52: keepward.v1.FindResponse.entry:type_name -> keepward.v1.Entry
+	87, // 53: keepward.v1.DiffResponse.a:type_name -> keepward.v1.Entry
+	87, // 54: keepward.v1.DiffResponse.b:type_name -> keepward.v1.Entry
+	70, // 55: keepward.v1.ApplyRequest.files:type_name -> keepward.v1.SourceFile
+	72, // 56: keepward.v1.ApplyResponse.changes:type_name -> keepward.v1.ConfigChange
+	73, // 57: keepward.v1.ApplyResponse.faults:type_name -> keepward.v1.ConfigFault
+	0,  // 58: keepward.v1.AccessService.Login:input_type -> keepward.v1.LoginRequest
+	2,  // 59: keepward.v1.AccessService.CreateToken:input_type -> keepward.v1.CreateTokenRequest
+	5,  // 60: keepward.v1.AccessService.ListTokens:input_type -> keepward.v1.ListTokensRequest
+	7,  // 61: keepward.v1.AccessService.RevokeToken:input_type -> keepward.v1.RevokeTokenRequest
+	9,  // 62: keepward.v1.StatusService.GetStatus:input_type -> keepward.v1.GetStatusRequest
+	11, // 63: keepward.v1.ComputerService.ListComputers:input_type -> keepward.v1.ListComputersRequest
+	13, // 64: keepward.v1.ComputerService.GetComputer:input_type -> keepward.v1.GetComputerRequest
+	15, // 65: keepward.v1.ComputerService.RemoveComputer:input_type -> keepward.v1.RemoveComputerRequest
+	17, // 66: keepward.v1.RepositoryService.CreateRepository:input_type -> keepward.v1.CreateRepositoryRequest
+	19, // 67: keepward.v1.RepositoryService.ListRepositories:input_type -> keepward.v1.ListRepositoriesRequest
+	21, // 68: keepward.v1.RepositoryService.GetRepository:input_type -> keepward.v1.GetRepositoryRequest
+	23, // 69: keepward.v1.RepositoryService.EditRepository:input_type -> keepward.v1.EditRepositoryRequest
+	25, // 70: keepward.v1.RepositoryService.CheckRepository:input_type -> keepward.v1.CheckRepositoryRequest
+	27, // 71: keepward.v1.RepositoryService.RebuildIndex:input_type -> keepward.v1.RebuildIndexRequest
+	26, // 72: keepward.v1.RepositoryService.SweepRepository:input_type -> keepward.v1.SweepRepositoryRequest
+	28, // 73: keepward.v1.RepositoryService.ExportRecoveryKey:input_type -> keepward.v1.ExportRecoveryKeyRequest
+	35, // 74: keepward.v1.JobService.CreateJob:input_type -> keepward.v1.CreateJobRequest
+	37, // 75: keepward.v1.JobService.ListJobs:input_type -> keepward.v1.ListJobsRequest
+	39, // 76: keepward.v1.JobService.GetJob:input_type -> keepward.v1.GetJobRequest
+	41, // 77: keepward.v1.JobService.UpdateJob:input_type -> keepward.v1.UpdateJobRequest
+	43, // 78: keepward.v1.JobService.DeleteJob:input_type -> keepward.v1.DeleteJobRequest
+	45, // 79: keepward.v1.JobService.RunJob:input_type -> keepward.v1.RunJobRequest
+	33, // 80: keepward.v1.JobService.PreviewRetention:input_type -> keepward.v1.PreviewRetentionRequest
+	31, // 81: keepward.v1.JobService.ResumeRetention:input_type -> keepward.v1.ResumeRetentionRequest
+	46, // 82: keepward.v1.SessionService.ListSessions:input_type -> keepward.v1.ListSessionsRequest
+	48, // 83: keepward.v1.SessionService.GetSession:input_type -> keepward.v1.GetSessionRequest
+	50, // 84: keepward.v1.SessionService.WatchSession:input_type -> keepward.v1.WatchSessionRequest
+	52, // 85: keepward.v1.SessionService.ReadLog:input_type -> keepward.v1.ReadLogRequest
+	54, // 86: keepward.v1.SessionService.KillSession:input_type -> keepward.v1.KillSessionRequest
+	58, // 87: keepward.v1.PointService.ListPoints:input_type -> keepward.v1.ListPointsRequest
+	60, // 88: keepward.v1.PointService.GetPoint:input_type -> keepward.v1.GetPointRequest
+	62, // 89: keepward.v1.PointService.Browse:input_type -> keepward.v1.BrowseRequest
+	64, // 90: keepward.v1.PointService.Find:input_type -> keepward.v1.FindRequest
+	66, // 91: keepward.v1.PointService.Diff:input_type -> keepward.v1.DiffRequest
+	56, // 92: keepward.v1.PointService.DeletePoints:input_type -> keepward.v1.ChangePointsRequest
+	56, // 93: keepward.v1.PointService.UndeletePoints:input_type -> keepward.v1.ChangePointsRequest
+	56, // 94: keepward.v1.PointService.HoldPoints:input_type -> keepward.v1.ChangePointsRequest
+	56, // 95: keepward.v1.PointService.ReleasePoints:input_type -> keepward.v1.ChangePointsRequest
+	68, // 96: keepward.v1.RestoreService.RestoreFiles:input_type -> keepward.v1.RestoreFilesRequest
+	69, // 97: keepward.v1.ConfigService.Apply:input_type -> keepward.v1.ApplyRequest
+	74, // 98: keepward.v1.ConfigService.Export:input_type -> keepward.v1.ExportRequest
+	1,  // 99: keepward.v1.AccessService.Login:output_type -> keepward.v1.LoginResponse
+	3,  // 100: keepward.v1.AccessService.CreateToken:output_type -> keepward.v1.CreateTokenResponse
+	6,  // 101: keepward.v1.AccessService.ListTokens:output_type -> keepward.v1.ListTokensResponse
+	8,  // 102: keepward.v1.AccessService.RevokeToken:output_type -> keepward.v1.RevokeTokenResponse
+	10, // 103: keepward.v1.StatusService.GetStatus:output_type -> keepward.v1.GetStatusResponse
+	12, // 104: keepward.v1.ComputerService.ListComputers:output_type -> keepward.v1.ListComputersResponse
+	14, // 105: keepward.v1.ComputerService.GetComputer:output_type -> keepward.v1.GetComputerResponse
+	16, // 106: keepward.v1.ComputerService.RemoveComputer:output_type -> keepward.v1.RemoveComputerResponse
+	18, // 107: keepward.v1.RepositoryService.CreateRepository:output_type -> keepward.v1.CreateRepositoryResponse
+	20, // 108: keepward.v1.RepositoryService.ListRepositories:output_type -> keepward.v1.ListRepositoriesResponse
+	22, // 109: keepward.v1.RepositoryService.GetRepository:output_type -> keepward.v1.GetRepositoryResponse
+	24, // 110: keepward.v1.RepositoryService.EditRepository:output_type -> keepward.v1.EditRepositoryResponse
+	30, // 111: keepward.v1.RepositoryService.CheckRepository:output_type -> keepward.v1.StartSessionResponse
+	30, // 112: keepward.v1.RepositoryService.RebuildIndex:output_type -> keepward.v1.StartSessionResponse
+	30, // 113: keepward.v1.RepositoryService.SweepRepository:output_type -> keepward.v1.StartSessionResponse
+	29, // 114: keepward.v1.RepositoryService.ExportRecoveryKey:output_type -> keepward.v1.ExportRecoveryKeyResponse
+	36, // 115: keepward.v1.JobService.CreateJob:output_type -> keepward.v1.CreateJobResponse
+	38, // 116: keepward.v1.JobService.ListJobs:output_type -> keepward.v1.ListJobsResponse
+	40, // 117: keepward.v1.JobService.GetJob:output_type -> keepward.v1.GetJobResponse
+	42, // 118: keepward.v1.JobService.UpdateJob:output_type -> keepward.v1.UpdateJobResponse
+	44, // 119: keepward.v1.JobService.DeleteJob:output_type -> keepward.v1.DeleteJobResponse
+	30, // 120: keepward.v1.JobService.RunJob:output_type -> keepward.v1.StartSessionResponse
+	34, // 121: keepward.v1.JobService.PreviewRetention:output_type -> keepward.v1.PreviewRetentionResponse
+	32, // 122: keepward.v1.JobService.ResumeRetention:output_type -> keepward.v1.ResumeRetentionResponse
+	47, // 123: keepward.v1.SessionService.ListSessions:output_type -> keepward.v1.ListSessionsResponse
+	49, // 124: keepward.v1.SessionService.GetSession:output_type -> keepward.v1.GetSessionResponse
+	51, // 125: keepward.v1.SessionService.WatchSession:output_type -> keepward.v1.WatchSessionResponse
+	53, // 126: keepward.v1.SessionService.ReadLog:output_type -> keepward.v1.ReadLogResponse
+	55, // 127: keepward.v1.SessionService.KillSession:output_type -> keepward.v1.KillSessionResponse
+	59, // 128: keepward.v1.PointService.ListPoints:output_type -> keepward.v1.ListPointsResponse
+	61, // 129: keepward.v1.PointService.GetPoint:output_type -> keepward.v1.GetPointResponse
+	63, // 130: keepward.v1.PointService.Browse:output_type -> keepward.v1.BrowseResponse
+	65, // 131: keepward.v1.PointService.Find:output_type -> keepward.v1.FindResponse
+	67, // 132: keepward.v1.PointService.Diff:output_type -> keepward.v1.DiffResponse
+	57, // 133: keepward.v1.PointService.DeletePoints:output_type -> keepward.v1.ChangePointsResponse
+	57, // 134: keepward.v1.PointService.UndeletePoints:output_type -> keepward.v1.ChangePointsResponse
+	57, // 135: keepward.v1.PointService.HoldPoints:output_type -> keepward.v1.ChangePointsResponse
+	57, // 136: keepward.v1.PointService.ReleasePoints:output_type -> keepward.v1.ChangePointsResponse
+	30, // 137: keepward.v1.RestoreService.RestoreFiles:output_type -> keepward.v1.StartSessionResponse
+	71, // 138: keepward.v1.ConfigService.Apply:output_type -> keepward.v1.ApplyResponse
+	75, // 139: keepward.v1.ConfigService.Export:output_type -> keepward.v1.ExportResponse
+	99, // [99:140] is the sub-list for method output_type
+	58, // [58:99] is the sub-list for method input_type
+	58, // [58:58] is the sub-list for extension type_name
+	58, // [58:58] is the sub-list for extension extendee
+	0,  // [0:58] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_admin_proto_init() }
@@ -4471,7 +4673,7 @@ func file_keepward_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_keepward_v1_admin_proto_rawDesc), len(file_keepward_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   74,
+			NumMessages:   76,
 			NumExtensions: 0,
 			NumServices:   9,
 		},

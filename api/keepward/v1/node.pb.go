@@ -861,190 +861,6 @@ func (x *PointSummary) GetCounters() *Counters {
 	return nil
 }
 
-// SweepReport is what a run of maintenance did. Bytes are of whole records or objects.
-type SweepReport struct {
-	state      protoimpl.MessageState `protogen:"open.v1"`
-	Generation uint64                 `protobuf:"varint,1,opt,name=generation,proto3" json:"generation,omitempty"`
-	// Attempts (hex) that were opened before the generation and are not settled: nothing was
-	// deleted; order the sweep again when they have ended or were fenced.
-	Unsettled []string `protobuf:"bytes,2,rep,name=unsettled,proto3" json:"unsettled,omitempty"`
-	// The generation is done: all it condemned is deleted or spared.
-	Done              bool     `protobuf:"varint,3,opt,name=done,proto3" json:"done,omitempty"`
-	PurgedPoints      int64    `protobuf:"varint,4,opt,name=purged_points,json=purgedPoints,proto3" json:"purged_points,omitempty"`
-	DeletedPacks      int64    `protobuf:"varint,5,opt,name=deleted_packs,json=deletedPacks,proto3" json:"deleted_packs,omitempty"`
-	DeletedBytes      int64    `protobuf:"varint,6,opt,name=deleted_bytes,json=deletedBytes,proto3" json:"deleted_bytes,omitempty"`
-	SparedPacks       int64    `protobuf:"varint,7,opt,name=spared_packs,json=sparedPacks,proto3" json:"spared_packs,omitempty"`
-	RewrittenPacks    int64    `protobuf:"varint,8,opt,name=rewritten_packs,json=rewrittenPacks,proto3" json:"rewritten_packs,omitempty"`
-	RewrittenBytes    int64    `protobuf:"varint,9,opt,name=rewritten_bytes,json=rewrittenBytes,proto3" json:"rewritten_bytes,omitempty"` // compaction: read from old packs
-	WrittenBytes      int64    `protobuf:"varint,10,opt,name=written_bytes,json=writtenBytes,proto3" json:"written_bytes,omitempty"`      // compaction: put into new ones
-	MergedSegments    int64    `protobuf:"varint,11,opt,name=merged_segments,json=mergedSegments,proto3" json:"merged_segments,omitempty"`
-	Segments          int64    `protobuf:"varint,12,opt,name=segments,proto3" json:"segments,omitempty"` // before and after
-	LiveBytes         int64    `protobuf:"varint,13,opt,name=live_bytes,json=liveBytes,proto3" json:"live_bytes,omitempty"`
-	DeadBytes         int64    `protobuf:"varint,14,opt,name=dead_bytes,json=deadBytes,proto3" json:"dead_bytes,omitempty"`                // as marked
-	RemovedObjects    int64    `protobuf:"varint,15,opt,name=removed_objects,json=removedObjects,proto3" json:"removed_objects,omitempty"` // checkpoints, markers, leftovers of ended attempts
-	RecompressedBytes int64    `protobuf:"varint,16,opt,name=recompressed_bytes,json=recompressedBytes,proto3" json:"recompressed_bytes,omitempty"`
-	PunchedBytes      int64    `protobuf:"varint,17,opt,name=punched_bytes,json=punchedBytes,proto3" json:"punched_bytes,omitempty"`
-	Purged            []string `protobuf:"bytes,18,rep,name=purged,proto3" json:"purged,omitempty"` // ids of points that are gone now
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
-}
-
-func (x *SweepReport) Reset() {
-	*x = SweepReport{}
-	mi := &file_keepward_v1_node_proto_msgTypes[14]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *SweepReport) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*SweepReport) ProtoMessage() {}
-
-func (x *SweepReport) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[14]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use SweepReport.ProtoReflect.Descriptor instead.
-func (*SweepReport) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{14}
-}
-
-func (x *SweepReport) GetGeneration() uint64 {
-	if x != nil {
-		return x.Generation
-	}
-	return 0
-}
-
-func (x *SweepReport) GetUnsettled() []string {
-	if x != nil {
-		return x.Unsettled
-	}
-	return nil
-}
-
-func (x *SweepReport) GetDone() bool {
-	if x != nil {
-		return x.Done
-	}
-	return false
-}
-
-func (x *SweepReport) GetPurgedPoints() int64 {
-	if x != nil {
-		return x.PurgedPoints
-	}
-	return 0
-}
-
-func (x *SweepReport) GetDeletedPacks() int64 {
-	if x != nil {
-		return x.DeletedPacks
-	}
-	return 0
-}
-
-func (x *SweepReport) GetDeletedBytes() int64 {
-	if x != nil {
-		return x.DeletedBytes
-	}
-	return 0
-}
-
-func (x *SweepReport) GetSparedPacks() int64 {
-	if x != nil {
-		return x.SparedPacks
-	}
-	return 0
-}
-
-func (x *SweepReport) GetRewrittenPacks() int64 {
-	if x != nil {
-		return x.RewrittenPacks
-	}
-	return 0
-}
-
-func (x *SweepReport) GetRewrittenBytes() int64 {
-	if x != nil {
-		return x.RewrittenBytes
-	}
-	return 0
-}
-
-func (x *SweepReport) GetWrittenBytes() int64 {
-	if x != nil {
-		return x.WrittenBytes
-	}
-	return 0
-}
-
-func (x *SweepReport) GetMergedSegments() int64 {
-	if x != nil {
-		return x.MergedSegments
-	}
-	return 0
-}
-
-func (x *SweepReport) GetSegments() int64 {
-	if x != nil {
-		return x.Segments
-	}
-	return 0
-}
-
-func (x *SweepReport) GetLiveBytes() int64 {
-	if x != nil {
-		return x.LiveBytes
-	}
-	return 0
-}
-
-func (x *SweepReport) GetDeadBytes() int64 {
-	if x != nil {
-		return x.DeadBytes
-	}
-	return 0
-}
-
-func (x *SweepReport) GetRemovedObjects() int64 {
-	if x != nil {
-		return x.RemovedObjects
-	}
-	return 0
-}
-
-func (x *SweepReport) GetRecompressedBytes() int64 {
-	if x != nil {
-		return x.RecompressedBytes
-	}
-	return 0
-}
-
-func (x *SweepReport) GetPunchedBytes() int64 {
-	if x != nil {
-		return x.PunchedBytes
-	}
-	return 0
-}
-
-func (x *SweepReport) GetPurged() []string {
-	if x != nil {
-		return x.Purged
-	}
-	return nil
-}
-
 type CheckReport struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Packs     int64                  `protobuf:"varint,1,opt,name=packs,proto3" json:"packs,omitempty"`
@@ -1054,15 +870,19 @@ type CheckReport struct {
 	BytesRead int64                  `protobuf:"varint,5,opt,name=bytes_read,json=bytesRead,proto3" json:"bytes_read,omitempty"`
 	Findings  []*CheckFinding        `protobuf:"bytes,6,rep,name=findings,proto3" json:"findings,omitempty"`
 	// Opened, and their content compared with their hashes.
-	ProvedChunks  int64 `protobuf:"varint,7,opt,name=proved_chunks,json=provedChunks,proto3" json:"proved_chunks,omitempty"`
-	ProvedBytes   int64 `protobuf:"varint,8,opt,name=proved_bytes,json=provedBytes,proto3" json:"proved_bytes,omitempty"`
+	ProvedChunks int64 `protobuf:"varint,7,opt,name=proved_chunks,json=provedChunks,proto3" json:"proved_chunks,omitempty"`
+	ProvedBytes  int64 `protobuf:"varint,8,opt,name=proved_bytes,json=provedBytes,proto3" json:"proved_bytes,omitempty"`
+	// Packs whose proof was recorded, and those chosen that were not reached.
+	ProvedPacks   int64 `protobuf:"varint,80,opt,name=proved_packs,json=provedPacks,proto3" json:"proved_packs,omitempty"`
+	LeftPacks     int64 `protobuf:"varint,81,opt,name=left_packs,json=leftPacks,proto3" json:"left_packs,omitempty"`
+	LeftBytes     int64 `protobuf:"varint,82,opt,name=left_bytes,json=leftBytes,proto3" json:"left_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CheckReport) Reset() {
 	*x = CheckReport{}
-	mi := &file_keepward_v1_node_proto_msgTypes[15]
+	mi := &file_keepward_v1_node_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1074,7 +894,7 @@ func (x *CheckReport) String() string {
 func (*CheckReport) ProtoMessage() {}
 
 func (x *CheckReport) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[15]
+	mi := &file_keepward_v1_node_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1087,7 +907,7 @@ func (x *CheckReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckReport.ProtoReflect.Descriptor instead.
 func (*CheckReport) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{15}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CheckReport) GetPacks() int64 {
@@ -1146,6 +966,27 @@ func (x *CheckReport) GetProvedBytes() int64 {
 	return 0
 }
 
+func (x *CheckReport) GetProvedPacks() int64 {
+	if x != nil {
+		return x.ProvedPacks
+	}
+	return 0
+}
+
+func (x *CheckReport) GetLeftPacks() int64 {
+	if x != nil {
+		return x.LeftPacks
+	}
+	return 0
+}
+
+func (x *CheckReport) GetLeftBytes() int64 {
+	if x != nil {
+		return x.LeftBytes
+	}
+	return 0
+}
+
 type CheckFinding struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// pack, chunk, segment, point, configuration, key, checkpoint.
@@ -1157,13 +998,15 @@ type CheckFinding struct {
 	Affected      []*AffectedFile `protobuf:"bytes,6,rep,name=affected,proto3" json:"affected,omitempty"` // the first 1000
 	AffectedTotal int64           `protobuf:"varint,7,opt,name=affected_total,json=affectedTotal,proto3" json:"affected_total,omitempty"`
 	Code          string          `protobuf:"bytes,8,opt,name=code,proto3" json:"code,omitempty"`
+	// The computer that stored the bad place, or its pseudonym in hex; empty: not known.
+	Owner         string `protobuf:"bytes,80,opt,name=owner,proto3" json:"owner,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CheckFinding) Reset() {
 	*x = CheckFinding{}
-	mi := &file_keepward_v1_node_proto_msgTypes[16]
+	mi := &file_keepward_v1_node_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1175,7 +1018,7 @@ func (x *CheckFinding) String() string {
 func (*CheckFinding) ProtoMessage() {}
 
 func (x *CheckFinding) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[16]
+	mi := &file_keepward_v1_node_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1188,7 +1031,7 @@ func (x *CheckFinding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckFinding.ProtoReflect.Descriptor instead.
 func (*CheckFinding) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{16}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CheckFinding) GetObject() string {
@@ -1247,6 +1090,13 @@ func (x *CheckFinding) GetCode() string {
 	return ""
 }
 
+func (x *CheckFinding) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
 type AffectedFile struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Point         string                 `protobuf:"bytes,1,opt,name=point,proto3" json:"point,omitempty"`
@@ -1258,7 +1108,7 @@ type AffectedFile struct {
 
 func (x *AffectedFile) Reset() {
 	*x = AffectedFile{}
-	mi := &file_keepward_v1_node_proto_msgTypes[17]
+	mi := &file_keepward_v1_node_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1270,7 +1120,7 @@ func (x *AffectedFile) String() string {
 func (*AffectedFile) ProtoMessage() {}
 
 func (x *AffectedFile) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[17]
+	mi := &file_keepward_v1_node_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1283,7 +1133,7 @@ func (x *AffectedFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AffectedFile.ProtoReflect.Descriptor instead.
 func (*AffectedFile) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{17}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *AffectedFile) GetPoint() string {
@@ -1321,7 +1171,7 @@ type Order struct {
 
 func (x *Order) Reset() {
 	*x = Order{}
-	mi := &file_keepward_v1_node_proto_msgTypes[18]
+	mi := &file_keepward_v1_node_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1333,7 +1183,7 @@ func (x *Order) String() string {
 func (*Order) ProtoMessage() {}
 
 func (x *Order) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[18]
+	mi := &file_keepward_v1_node_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1346,7 +1196,7 @@ func (x *Order) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Order.ProtoReflect.Descriptor instead.
 func (*Order) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{18}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Order) GetAttempt() string {
@@ -1398,7 +1248,7 @@ type RepositoryKeys struct {
 
 func (x *RepositoryKeys) Reset() {
 	*x = RepositoryKeys{}
-	mi := &file_keepward_v1_node_proto_msgTypes[19]
+	mi := &file_keepward_v1_node_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1410,7 +1260,7 @@ func (x *RepositoryKeys) String() string {
 func (*RepositoryKeys) ProtoMessage() {}
 
 func (x *RepositoryKeys) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[19]
+	mi := &file_keepward_v1_node_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1423,7 +1273,7 @@ func (x *RepositoryKeys) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepositoryKeys.ProtoReflect.Descriptor instead.
 func (*RepositoryKeys) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{19}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RepositoryKeys) GetRepositoryId() []byte {
@@ -1516,7 +1366,7 @@ type MoverEndpoint struct {
 
 func (x *MoverEndpoint) Reset() {
 	*x = MoverEndpoint{}
-	mi := &file_keepward_v1_node_proto_msgTypes[20]
+	mi := &file_keepward_v1_node_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1528,7 +1378,7 @@ func (x *MoverEndpoint) String() string {
 func (*MoverEndpoint) ProtoMessage() {}
 
 func (x *MoverEndpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[20]
+	mi := &file_keepward_v1_node_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1541,7 +1391,7 @@ func (x *MoverEndpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoverEndpoint.ProtoReflect.Descriptor instead.
 func (*MoverEndpoint) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{20}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *MoverEndpoint) GetAddress() string {
@@ -1591,7 +1441,7 @@ type StartBackupRequest struct {
 
 func (x *StartBackupRequest) Reset() {
 	*x = StartBackupRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[21]
+	mi := &file_keepward_v1_node_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1603,7 +1453,7 @@ func (x *StartBackupRequest) String() string {
 func (*StartBackupRequest) ProtoMessage() {}
 
 func (x *StartBackupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[21]
+	mi := &file_keepward_v1_node_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1616,7 +1466,7 @@ func (x *StartBackupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartBackupRequest.ProtoReflect.Descriptor instead.
 func (*StartBackupRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{21}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *StartBackupRequest) GetOrder() *Order {
@@ -1704,7 +1554,7 @@ type StartBackupResponse struct {
 
 func (x *StartBackupResponse) Reset() {
 	*x = StartBackupResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[22]
+	mi := &file_keepward_v1_node_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1716,7 +1566,7 @@ func (x *StartBackupResponse) String() string {
 func (*StartBackupResponse) ProtoMessage() {}
 
 func (x *StartBackupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[22]
+	mi := &file_keepward_v1_node_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1729,7 +1579,7 @@ func (x *StartBackupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartBackupResponse.ProtoReflect.Descriptor instead.
 func (*StartBackupResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{22}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{21}
 }
 
 type StartRestoreRequest struct {
@@ -1750,7 +1600,7 @@ type StartRestoreRequest struct {
 
 func (x *StartRestoreRequest) Reset() {
 	*x = StartRestoreRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[23]
+	mi := &file_keepward_v1_node_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1762,7 +1612,7 @@ func (x *StartRestoreRequest) String() string {
 func (*StartRestoreRequest) ProtoMessage() {}
 
 func (x *StartRestoreRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[23]
+	mi := &file_keepward_v1_node_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1775,7 +1625,7 @@ func (x *StartRestoreRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartRestoreRequest.ProtoReflect.Descriptor instead.
 func (*StartRestoreRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{23}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *StartRestoreRequest) GetOrder() *Order {
@@ -1856,7 +1706,7 @@ type StartRestoreResponse struct {
 
 func (x *StartRestoreResponse) Reset() {
 	*x = StartRestoreResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[24]
+	mi := &file_keepward_v1_node_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1868,7 +1718,7 @@ func (x *StartRestoreResponse) String() string {
 func (*StartRestoreResponse) ProtoMessage() {}
 
 func (x *StartRestoreResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[24]
+	mi := &file_keepward_v1_node_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1881,7 +1731,7 @@ func (x *StartRestoreResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartRestoreResponse.ProtoReflect.Descriptor instead.
 func (*StartRestoreResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{24}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{23}
 }
 
 type StopAttemptRequest struct {
@@ -1895,7 +1745,7 @@ type StopAttemptRequest struct {
 
 func (x *StopAttemptRequest) Reset() {
 	*x = StopAttemptRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[25]
+	mi := &file_keepward_v1_node_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1907,7 +1757,7 @@ func (x *StopAttemptRequest) String() string {
 func (*StopAttemptRequest) ProtoMessage() {}
 
 func (x *StopAttemptRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[25]
+	mi := &file_keepward_v1_node_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1920,7 +1770,7 @@ func (x *StopAttemptRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopAttemptRequest.ProtoReflect.Descriptor instead.
 func (*StopAttemptRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{25}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *StopAttemptRequest) GetOrder() *Order {
@@ -1952,7 +1802,7 @@ type StopAttemptResponse struct {
 
 func (x *StopAttemptResponse) Reset() {
 	*x = StopAttemptResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[26]
+	mi := &file_keepward_v1_node_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1964,7 +1814,7 @@ func (x *StopAttemptResponse) String() string {
 func (*StopAttemptResponse) ProtoMessage() {}
 
 func (x *StopAttemptResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[26]
+	mi := &file_keepward_v1_node_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1977,7 +1827,7 @@ func (x *StopAttemptResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopAttemptResponse.ProtoReflect.Descriptor instead.
 func (*StopAttemptResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{26}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{25}
 }
 
 type TransportCreateRepositoryRequest struct {
@@ -1994,7 +1844,7 @@ type TransportCreateRepositoryRequest struct {
 
 func (x *TransportCreateRepositoryRequest) Reset() {
 	*x = TransportCreateRepositoryRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[27]
+	mi := &file_keepward_v1_node_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2006,7 +1856,7 @@ func (x *TransportCreateRepositoryRequest) String() string {
 func (*TransportCreateRepositoryRequest) ProtoMessage() {}
 
 func (x *TransportCreateRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[27]
+	mi := &file_keepward_v1_node_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2019,7 +1869,7 @@ func (x *TransportCreateRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransportCreateRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*TransportCreateRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{27}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *TransportCreateRepositoryRequest) GetPath() string {
@@ -2074,7 +1924,7 @@ type KeyObject struct {
 
 func (x *KeyObject) Reset() {
 	*x = KeyObject{}
-	mi := &file_keepward_v1_node_proto_msgTypes[28]
+	mi := &file_keepward_v1_node_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2086,7 +1936,7 @@ func (x *KeyObject) String() string {
 func (*KeyObject) ProtoMessage() {}
 
 func (x *KeyObject) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[28]
+	mi := &file_keepward_v1_node_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2099,7 +1949,7 @@ func (x *KeyObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyObject.ProtoReflect.Descriptor instead.
 func (*KeyObject) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{28}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *KeyObject) GetName() string {
@@ -2126,7 +1976,7 @@ type TransportCreateRepositoryResponse struct {
 
 func (x *TransportCreateRepositoryResponse) Reset() {
 	*x = TransportCreateRepositoryResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[29]
+	mi := &file_keepward_v1_node_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2138,7 +1988,7 @@ func (x *TransportCreateRepositoryResponse) String() string {
 func (*TransportCreateRepositoryResponse) ProtoMessage() {}
 
 func (x *TransportCreateRepositoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[29]
+	mi := &file_keepward_v1_node_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2151,7 +2001,7 @@ func (x *TransportCreateRepositoryResponse) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use TransportCreateRepositoryResponse.ProtoReflect.Descriptor instead.
 func (*TransportCreateRepositoryResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{29}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *TransportCreateRepositoryResponse) GetCanonicalPath() string {
@@ -2173,13 +2023,15 @@ type InspectRepositoryRequest struct {
 	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
 	RepositoryId  []byte                 `protobuf:"bytes,2,opt,name=repository_id,json=repositoryId,proto3" json:"repository_id,omitempty"`
 	Term          uint64                 `protobuf:"varint,3,opt,name=term,proto3" json:"term,omitempty"`
+	Time          *timestamppb.Timestamp `protobuf:"bytes,80,opt,name=time,proto3" json:"time,omitempty"`
+	ProofDays     int32                  `protobuf:"varint,81,opt,name=proof_days,json=proofDays,proto3" json:"proof_days,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *InspectRepositoryRequest) Reset() {
 	*x = InspectRepositoryRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[30]
+	mi := &file_keepward_v1_node_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2191,7 +2043,7 @@ func (x *InspectRepositoryRequest) String() string {
 func (*InspectRepositoryRequest) ProtoMessage() {}
 
 func (x *InspectRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[30]
+	mi := &file_keepward_v1_node_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2204,7 +2056,7 @@ func (x *InspectRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InspectRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*InspectRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{30}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *InspectRepositoryRequest) GetPath() string {
@@ -2228,6 +2080,20 @@ func (x *InspectRepositoryRequest) GetTerm() uint64 {
 	return 0
 }
 
+func (x *InspectRepositoryRequest) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *InspectRepositoryRequest) GetProofDays() int32 {
+	if x != nil {
+		return x.ProofDays
+	}
+	return 0
+}
+
 type InspectRepositoryResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	SizeBytes     int64                  `protobuf:"varint,1,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
@@ -2236,13 +2102,14 @@ type InspectRepositoryResponse struct {
 	Segments      int64                  `protobuf:"varint,4,opt,name=segments,proto3" json:"segments,omitempty"`
 	Points        int64                  `protobuf:"varint,5,opt,name=points,proto3" json:"points,omitempty"`
 	Chunks        int64                  `protobuf:"varint,6,opt,name=chunks,proto3" json:"chunks,omitempty"`
+	Proof         *ProofState            `protobuf:"bytes,80,opt,name=proof,proto3" json:"proof,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *InspectRepositoryResponse) Reset() {
 	*x = InspectRepositoryResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[31]
+	mi := &file_keepward_v1_node_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2254,7 +2121,7 @@ func (x *InspectRepositoryResponse) String() string {
 func (*InspectRepositoryResponse) ProtoMessage() {}
 
 func (x *InspectRepositoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[31]
+	mi := &file_keepward_v1_node_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2267,7 +2134,7 @@ func (x *InspectRepositoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InspectRepositoryResponse.ProtoReflect.Descriptor instead.
 func (*InspectRepositoryResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{31}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *InspectRepositoryResponse) GetSizeBytes() int64 {
@@ -2312,6 +2179,13 @@ func (x *InspectRepositoryResponse) GetChunks() int64 {
 	return 0
 }
 
+func (x *InspectRepositoryResponse) GetProof() *ProofState {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
 type StartMoverRequest struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Order          *Order                 `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
@@ -2331,14 +2205,18 @@ type StartMoverRequest struct {
 	// How long to wait for the agent, first and after a lost connection.
 	AgentWait *durationpb.Duration `protobuf:"bytes,11,opt,name=agent_wait,json=agentWait,proto3" json:"agent_wait,omitempty"`
 	// Mode sweep.
-	Sweep         *SweepOrder `protobuf:"bytes,12,opt,name=sweep,proto3" json:"sweep,omitempty"`
+	Sweep *SweepOrder `protobuf:"bytes,12,opt,name=sweep,proto3" json:"sweep,omitempty"`
+	// Mode check.
+	Check *CheckOrder `protobuf:"bytes,80,opt,name=check,proto3" json:"check,omitempty"`
+	// Mode backup: as of the repository.
+	ForeignProof  string `protobuf:"bytes,81,opt,name=foreign_proof,json=foreignProof,proto3" json:"foreign_proof,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StartMoverRequest) Reset() {
 	*x = StartMoverRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[32]
+	mi := &file_keepward_v1_node_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2350,7 +2228,7 @@ func (x *StartMoverRequest) String() string {
 func (*StartMoverRequest) ProtoMessage() {}
 
 func (x *StartMoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[32]
+	mi := &file_keepward_v1_node_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2363,7 +2241,7 @@ func (x *StartMoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartMoverRequest.ProtoReflect.Descriptor instead.
 func (*StartMoverRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{32}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *StartMoverRequest) GetOrder() *Order {
@@ -2448,6 +2326,114 @@ func (x *StartMoverRequest) GetSweep() *SweepOrder {
 		return x.Sweep
 	}
 	return nil
+}
+
+func (x *StartMoverRequest) GetCheck() *CheckOrder {
+	if x != nil {
+		return x.Check
+	}
+	return nil
+}
+
+func (x *StartMoverRequest) GetForeignProof() string {
+	if x != nil {
+		return x.ForeignProof
+	}
+	return ""
+}
+
+// CheckOrder says how far a check goes and what time it is: proofs carry the server's time.
+type CheckOrder struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Time  *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	// What was proved at or after it is not proved again: the start of the session.
+	Since         *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
+	Sample        float64                `protobuf:"fixed64,3,opt,name=sample,proto3" json:"sample,omitempty"`
+	Budget        *durationpb.Duration   `protobuf:"bytes,4,opt,name=budget,proto3" json:"budget,omitempty"`
+	OlderThan     *durationpb.Duration   `protobuf:"bytes,5,opt,name=older_than,json=olderThan,proto3" json:"older_than,omitempty"`
+	Rate          int64                  `protobuf:"varint,6,opt,name=rate,proto3" json:"rate,omitempty"`
+	ProofDays     int32                  `protobuf:"varint,7,opt,name=proof_days,json=proofDays,proto3" json:"proof_days,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckOrder) Reset() {
+	*x = CheckOrder{}
+	mi := &file_keepward_v1_node_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckOrder) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckOrder) ProtoMessage() {}
+
+func (x *CheckOrder) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_node_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckOrder.ProtoReflect.Descriptor instead.
+func (*CheckOrder) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *CheckOrder) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *CheckOrder) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *CheckOrder) GetSample() float64 {
+	if x != nil {
+		return x.Sample
+	}
+	return 0
+}
+
+func (x *CheckOrder) GetBudget() *durationpb.Duration {
+	if x != nil {
+		return x.Budget
+	}
+	return nil
+}
+
+func (x *CheckOrder) GetOlderThan() *durationpb.Duration {
+	if x != nil {
+		return x.OlderThan
+	}
+	return nil
+}
+
+func (x *CheckOrder) GetRate() int64 {
+	if x != nil {
+		return x.Rate
+	}
+	return 0
+}
+
+func (x *CheckOrder) GetProofDays() int32 {
+	if x != nil {
+		return x.ProofDays
+	}
+	return 0
 }
 
 // SweepOrder is all that one run of maintenance may do; the server decides, the mover removes
@@ -3006,8 +2992,10 @@ type TransportListPointsRequest struct {
 	RepositoryPath string                 `protobuf:"bytes,1,opt,name=repository_path,json=repositoryPath,proto3" json:"repository_path,omitempty"`
 	RepositoryId   []byte                 `protobuf:"bytes,2,opt,name=repository_id,json=repositoryId,proto3" json:"repository_id,omitempty"`
 	Term           uint64                 `protobuf:"varint,3,opt,name=term,proto3" json:"term,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Names and markers only: no point is read.
+	NamesOnly     bool `protobuf:"varint,70,opt,name=names_only,json=namesOnly,proto3" json:"names_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TransportListPointsRequest) Reset() {
@@ -3059,6 +3047,13 @@ func (x *TransportListPointsRequest) GetTerm() uint64 {
 		return x.Term
 	}
 	return 0
+}
+
+func (x *TransportListPointsRequest) GetNamesOnly() bool {
+	if x != nil {
+		return x.NamesOnly
+	}
+	return false
 }
 
 type TransportListPointsResponse struct {
@@ -3685,31 +3680,7 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\"\n" +
 	"\fcompleteness\x18\x02 \x01(\tR\fcompleteness\x12\x18\n" +
 	"\apartial\x18\x03 \x01(\bR\apartial\x121\n" +
-	"\bcounters\x18\x04 \x01(\v2\x15.keepward.v1.CountersR\bcounters\"\x80\x05\n" +
-	"\vSweepReport\x12\x1e\n" +
-	"\n" +
-	"generation\x18\x01 \x01(\x04R\n" +
-	"generation\x12\x1c\n" +
-	"\tunsettled\x18\x02 \x03(\tR\tunsettled\x12\x12\n" +
-	"\x04done\x18\x03 \x01(\bR\x04done\x12#\n" +
-	"\rpurged_points\x18\x04 \x01(\x03R\fpurgedPoints\x12#\n" +
-	"\rdeleted_packs\x18\x05 \x01(\x03R\fdeletedPacks\x12#\n" +
-	"\rdeleted_bytes\x18\x06 \x01(\x03R\fdeletedBytes\x12!\n" +
-	"\fspared_packs\x18\a \x01(\x03R\vsparedPacks\x12'\n" +
-	"\x0frewritten_packs\x18\b \x01(\x03R\x0erewrittenPacks\x12'\n" +
-	"\x0frewritten_bytes\x18\t \x01(\x03R\x0erewrittenBytes\x12#\n" +
-	"\rwritten_bytes\x18\n" +
-	" \x01(\x03R\fwrittenBytes\x12'\n" +
-	"\x0fmerged_segments\x18\v \x01(\x03R\x0emergedSegments\x12\x1a\n" +
-	"\bsegments\x18\f \x01(\x03R\bsegments\x12\x1d\n" +
-	"\n" +
-	"live_bytes\x18\r \x01(\x03R\tliveBytes\x12\x1d\n" +
-	"\n" +
-	"dead_bytes\x18\x0e \x01(\x03R\tdeadBytes\x12'\n" +
-	"\x0fremoved_objects\x18\x0f \x01(\x03R\x0eremovedObjects\x12-\n" +
-	"\x12recompressed_bytes\x18\x10 \x01(\x03R\x11recompressedBytes\x12#\n" +
-	"\rpunched_bytes\x18\x11 \x01(\x03R\fpunchedBytes\x12\x16\n" +
-	"\x06purged\x18\x12 \x03(\tR\x06purged\"\x8d\x02\n" +
+	"\bcounters\x18\x04 \x01(\v2\x15.keepward.v1.CountersR\bcounters\"\xee\x02\n" +
 	"\vCheckReport\x12\x14\n" +
 	"\x05packs\x18\x01 \x01(\x03R\x05packs\x12\x16\n" +
 	"\x06chunks\x18\x02 \x01(\x03R\x06chunks\x12\x16\n" +
@@ -3719,7 +3690,12 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"bytes_read\x18\x05 \x01(\x03R\tbytesRead\x125\n" +
 	"\bfindings\x18\x06 \x03(\v2\x19.keepward.v1.CheckFindingR\bfindings\x12#\n" +
 	"\rproved_chunks\x18\a \x01(\x03R\fprovedChunks\x12!\n" +
-	"\fproved_bytes\x18\b \x01(\x03R\vprovedBytes\"\xf2\x01\n" +
+	"\fproved_bytes\x18\b \x01(\x03R\vprovedBytes\x12!\n" +
+	"\fproved_packs\x18P \x01(\x03R\vprovedPacks\x12\x1d\n" +
+	"\n" +
+	"left_packs\x18Q \x01(\x03R\tleftPacks\x12\x1d\n" +
+	"\n" +
+	"left_bytes\x18R \x01(\x03R\tleftBytes\"\x88\x02\n" +
 	"\fCheckFinding\x12\x16\n" +
 	"\x06object\x18\x01 \x01(\tR\x06object\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -3728,7 +3704,8 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\brepaired\x18\x05 \x01(\tR\brepaired\x125\n" +
 	"\baffected\x18\x06 \x03(\v2\x19.keepward.v1.AffectedFileR\baffected\x12%\n" +
 	"\x0eaffected_total\x18\a \x01(\x03R\raffectedTotal\x12\x12\n" +
-	"\x04code\x18\b \x01(\tR\x04code\"T\n" +
+	"\x04code\x18\b \x01(\tR\x04code\x12\x14\n" +
+	"\x05owner\x18P \x01(\tR\x05owner\"T\n" +
 	"\fAffectedFile\x12\x14\n" +
 	"\x05point\x18\x01 \x01(\tR\x05point\x12\x1a\n" +
 	"\bcomputer\x18\x02 \x01(\tR\bcomputer\x12\x12\n" +
@@ -3809,11 +3786,14 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"!TransportCreateRepositoryResponse\x12%\n" +
 	"\x0ecanonical_path\x18\x01 \x01(\tR\rcanonicalPath\x12\x1d\n" +
 	"\n" +
-	"free_bytes\x18\x02 \x01(\x03R\tfreeBytes\"g\n" +
+	"free_bytes\x18\x02 \x01(\x03R\tfreeBytes\"\xb6\x01\n" +
 	"\x18InspectRepositoryRequest\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12#\n" +
 	"\rrepository_id\x18\x02 \x01(\fR\frepositoryId\x12\x12\n" +
-	"\x04term\x18\x03 \x01(\x04R\x04term\"\xbb\x01\n" +
+	"\x04term\x18\x03 \x01(\x04R\x04term\x12.\n" +
+	"\x04time\x18P \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1d\n" +
+	"\n" +
+	"proof_days\x18Q \x01(\x05R\tproofDays\"\xea\x01\n" +
 	"\x19InspectRepositoryResponse\x12\x1d\n" +
 	"\n" +
 	"size_bytes\x18\x01 \x01(\x03R\tsizeBytes\x12\x1d\n" +
@@ -3822,7 +3802,8 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\x05packs\x18\x03 \x01(\x03R\x05packs\x12\x1a\n" +
 	"\bsegments\x18\x04 \x01(\x03R\bsegments\x12\x16\n" +
 	"\x06points\x18\x05 \x01(\x03R\x06points\x12\x16\n" +
-	"\x06chunks\x18\x06 \x01(\x03R\x06chunks\"\xb8\x03\n" +
+	"\x06chunks\x18\x06 \x01(\x03R\x06chunks\x12-\n" +
+	"\x05proof\x18P \x01(\v2\x17.keepward.v1.ProofStateR\x05proof\"\x8c\x04\n" +
 	"\x11StartMoverRequest\x12(\n" +
 	"\x05order\x18\x01 \x01(\v2\x12.keepward.v1.OrderR\x05order\x12\x12\n" +
 	"\x04mode\x18\x02 \x01(\tR\x04mode\x12'\n" +
@@ -3837,7 +3818,20 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	" \x01(\fR\x05owner\x128\n" +
 	"\n" +
 	"agent_wait\x18\v \x01(\v2\x19.google.protobuf.DurationR\tagentWait\x12-\n" +
-	"\x05sweep\x18\f \x01(\v2\x17.keepward.v1.SweepOrderR\x05sweep\"\x81\x02\n" +
+	"\x05sweep\x18\f \x01(\v2\x17.keepward.v1.SweepOrderR\x05sweep\x12-\n" +
+	"\x05check\x18P \x01(\v2\x17.keepward.v1.CheckOrderR\x05check\x12#\n" +
+	"\rforeign_proof\x18Q \x01(\tR\fforeignProof\"\xa6\x02\n" +
+	"\n" +
+	"CheckOrder\x12.\n" +
+	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x120\n" +
+	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x16\n" +
+	"\x06sample\x18\x03 \x01(\x01R\x06sample\x121\n" +
+	"\x06budget\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x06budget\x128\n" +
+	"\n" +
+	"older_than\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\tolderThan\x12\x12\n" +
+	"\x04rate\x18\x06 \x01(\x03R\x04rate\x12\x1d\n" +
+	"\n" +
+	"proof_days\x18\a \x01(\x05R\tproofDays\"\x81\x02\n" +
 	"\n" +
 	"SweepOrder\x12!\n" +
 	"\fpurge_points\x18\x01 \x03(\tR\vpurgePoints\x12)\n" +
@@ -3879,11 +3873,13 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\x06points\x18\x01 \x03(\v2\x16.keepward.v1.PointMarkR\x06points\"Q\n" +
 	"\tPointMark\x12\x14\n" +
 	"\x05point\x18\x01 \x01(\tR\x05point\x12.\n" +
-	"\afailure\x18\x02 \x01(\v2\x14.keepward.v1.FailureR\afailure\"~\n" +
+	"\afailure\x18\x02 \x01(\v2\x14.keepward.v1.FailureR\afailure\"\x9d\x01\n" +
 	"\x1aTransportListPointsRequest\x12'\n" +
 	"\x0frepository_path\x18\x01 \x01(\tR\x0erepositoryPath\x12#\n" +
 	"\rrepository_id\x18\x02 \x01(\fR\frepositoryId\x12\x12\n" +
-	"\x04term\x18\x03 \x01(\x04R\x04term\"O\n" +
+	"\x04term\x18\x03 \x01(\x04R\x04term\x12\x1d\n" +
+	"\n" +
+	"names_only\x18F \x01(\bR\tnamesOnly\"O\n" +
 	"\x1bTransportListPointsResponse\x120\n" +
 	"\x06points\x18\x01 \x03(\v2\x18.keepward.v1.PointObjectR\x06points\"\xe7\x01\n" +
 	"\vPointObject\x12\x0e\n" +
@@ -3979,25 +3975,25 @@ var file_keepward_v1_node_proto_goTypes = []any{
 	(*ReportEndResponse)(nil),                 // 11: keepward.v1.ReportEndResponse
 	(*AttemptEnd)(nil),                        // 12: keepward.v1.AttemptEnd
 	(*PointSummary)(nil),                      // 13: keepward.v1.PointSummary
-	(*SweepReport)(nil),                       // 14: keepward.v1.SweepReport
-	(*CheckReport)(nil),                       // 15: keepward.v1.CheckReport
-	(*CheckFinding)(nil),                      // 16: keepward.v1.CheckFinding
-	(*AffectedFile)(nil),                      // 17: keepward.v1.AffectedFile
-	(*Order)(nil),                             // 18: keepward.v1.Order
-	(*RepositoryKeys)(nil),                    // 19: keepward.v1.RepositoryKeys
-	(*MoverEndpoint)(nil),                     // 20: keepward.v1.MoverEndpoint
-	(*StartBackupRequest)(nil),                // 21: keepward.v1.StartBackupRequest
-	(*StartBackupResponse)(nil),               // 22: keepward.v1.StartBackupResponse
-	(*StartRestoreRequest)(nil),               // 23: keepward.v1.StartRestoreRequest
-	(*StartRestoreResponse)(nil),              // 24: keepward.v1.StartRestoreResponse
-	(*StopAttemptRequest)(nil),                // 25: keepward.v1.StopAttemptRequest
-	(*StopAttemptResponse)(nil),               // 26: keepward.v1.StopAttemptResponse
-	(*TransportCreateRepositoryRequest)(nil),  // 27: keepward.v1.TransportCreateRepositoryRequest
-	(*KeyObject)(nil),                         // 28: keepward.v1.KeyObject
-	(*TransportCreateRepositoryResponse)(nil), // 29: keepward.v1.TransportCreateRepositoryResponse
-	(*InspectRepositoryRequest)(nil),          // 30: keepward.v1.InspectRepositoryRequest
-	(*InspectRepositoryResponse)(nil),         // 31: keepward.v1.InspectRepositoryResponse
-	(*StartMoverRequest)(nil),                 // 32: keepward.v1.StartMoverRequest
+	(*CheckReport)(nil),                       // 14: keepward.v1.CheckReport
+	(*CheckFinding)(nil),                      // 15: keepward.v1.CheckFinding
+	(*AffectedFile)(nil),                      // 16: keepward.v1.AffectedFile
+	(*Order)(nil),                             // 17: keepward.v1.Order
+	(*RepositoryKeys)(nil),                    // 18: keepward.v1.RepositoryKeys
+	(*MoverEndpoint)(nil),                     // 19: keepward.v1.MoverEndpoint
+	(*StartBackupRequest)(nil),                // 20: keepward.v1.StartBackupRequest
+	(*StartBackupResponse)(nil),               // 21: keepward.v1.StartBackupResponse
+	(*StartRestoreRequest)(nil),               // 22: keepward.v1.StartRestoreRequest
+	(*StartRestoreResponse)(nil),              // 23: keepward.v1.StartRestoreResponse
+	(*StopAttemptRequest)(nil),                // 24: keepward.v1.StopAttemptRequest
+	(*StopAttemptResponse)(nil),               // 25: keepward.v1.StopAttemptResponse
+	(*TransportCreateRepositoryRequest)(nil),  // 26: keepward.v1.TransportCreateRepositoryRequest
+	(*KeyObject)(nil),                         // 27: keepward.v1.KeyObject
+	(*TransportCreateRepositoryResponse)(nil), // 28: keepward.v1.TransportCreateRepositoryResponse
+	(*InspectRepositoryRequest)(nil),          // 29: keepward.v1.InspectRepositoryRequest
+	(*InspectRepositoryResponse)(nil),         // 30: keepward.v1.InspectRepositoryResponse
+	(*StartMoverRequest)(nil),                 // 31: keepward.v1.StartMoverRequest
+	(*CheckOrder)(nil),                        // 32: keepward.v1.CheckOrder
 	(*SweepOrder)(nil),                        // 33: keepward.v1.SweepOrder
 	(*StartMoverResponse)(nil),                // 34: keepward.v1.StartMoverResponse
 	(*StopMoverRequest)(nil),                  // 35: keepward.v1.StopMoverRequest
@@ -4024,8 +4020,10 @@ var file_keepward_v1_node_proto_goTypes = []any{
 	(*Event)(nil),                             // 56: keepward.v1.Event
 	(*Failure)(nil),                           // 57: keepward.v1.Failure
 	(*Counters)(nil),                          // 58: keepward.v1.Counters
-	(*FileSelection)(nil),                     // 59: keepward.v1.FileSelection
-	(*Entry)(nil),                             // 60: keepward.v1.Entry
+	(*SweepReport)(nil),                       // 59: keepward.v1.SweepReport
+	(*FileSelection)(nil),                     // 60: keepward.v1.FileSelection
+	(*ProofState)(nil),                        // 61: keepward.v1.ProofState
+	(*Entry)(nil),                             // 62: keepward.v1.Entry
 }
 var file_keepward_v1_node_proto_depIdxs = []int32{
 	2,  // 0: keepward.v1.HeartbeatRequest.info:type_name -> keepward.v1.NodeInfo
@@ -4039,84 +4037,91 @@ var file_keepward_v1_node_proto_depIdxs = []int32{
 	57, // 8: keepward.v1.AttemptEnd.failure:type_name -> keepward.v1.Failure
 	58, // 9: keepward.v1.AttemptEnd.counters:type_name -> keepward.v1.Counters
 	13, // 10: keepward.v1.AttemptEnd.point:type_name -> keepward.v1.PointSummary
-	15, // 11: keepward.v1.AttemptEnd.check:type_name -> keepward.v1.CheckReport
-	14, // 12: keepward.v1.AttemptEnd.sweep:type_name -> keepward.v1.SweepReport
+	14, // 11: keepward.v1.AttemptEnd.check:type_name -> keepward.v1.CheckReport
+	59, // 12: keepward.v1.AttemptEnd.sweep:type_name -> keepward.v1.SweepReport
 	58, // 13: keepward.v1.PointSummary.counters:type_name -> keepward.v1.Counters
-	16, // 14: keepward.v1.CheckReport.findings:type_name -> keepward.v1.CheckFinding
-	17, // 15: keepward.v1.CheckFinding.affected:type_name -> keepward.v1.AffectedFile
+	15, // 14: keepward.v1.CheckReport.findings:type_name -> keepward.v1.CheckFinding
+	16, // 15: keepward.v1.CheckFinding.affected:type_name -> keepward.v1.AffectedFile
 	52, // 16: keepward.v1.RepositoryKeys.epochs:type_name -> keepward.v1.RepositoryKeys.EpochsEntry
-	18, // 17: keepward.v1.StartBackupRequest.order:type_name -> keepward.v1.Order
-	19, // 18: keepward.v1.StartBackupRequest.keys:type_name -> keepward.v1.RepositoryKeys
-	20, // 19: keepward.v1.StartBackupRequest.mover:type_name -> keepward.v1.MoverEndpoint
-	59, // 20: keepward.v1.StartBackupRequest.files:type_name -> keepward.v1.FileSelection
+	17, // 17: keepward.v1.StartBackupRequest.order:type_name -> keepward.v1.Order
+	18, // 18: keepward.v1.StartBackupRequest.keys:type_name -> keepward.v1.RepositoryKeys
+	19, // 19: keepward.v1.StartBackupRequest.mover:type_name -> keepward.v1.MoverEndpoint
+	60, // 20: keepward.v1.StartBackupRequest.files:type_name -> keepward.v1.FileSelection
 	53, // 21: keepward.v1.StartBackupRequest.time:type_name -> google.protobuf.Timestamp
-	18, // 22: keepward.v1.StartRestoreRequest.order:type_name -> keepward.v1.Order
-	19, // 23: keepward.v1.StartRestoreRequest.keys:type_name -> keepward.v1.RepositoryKeys
-	20, // 24: keepward.v1.StartRestoreRequest.mover:type_name -> keepward.v1.MoverEndpoint
-	18, // 25: keepward.v1.StopAttemptRequest.order:type_name -> keepward.v1.Order
-	28, // 26: keepward.v1.TransportCreateRepositoryRequest.keys:type_name -> keepward.v1.KeyObject
-	18, // 27: keepward.v1.StartMoverRequest.order:type_name -> keepward.v1.Order
-	19, // 28: keepward.v1.StartMoverRequest.keys:type_name -> keepward.v1.RepositoryKeys
-	54, // 29: keepward.v1.StartMoverRequest.agent_wait:type_name -> google.protobuf.Duration
-	33, // 30: keepward.v1.StartMoverRequest.sweep:type_name -> keepward.v1.SweepOrder
-	20, // 31: keepward.v1.StartMoverResponse.mover:type_name -> keepward.v1.MoverEndpoint
-	18, // 32: keepward.v1.StopMoverRequest.order:type_name -> keepward.v1.Order
-	18, // 33: keepward.v1.FenceAttemptRequest.order:type_name -> keepward.v1.Order
-	53, // 34: keepward.v1.MarkPointsRequest.time:type_name -> google.protobuf.Timestamp
-	41, // 35: keepward.v1.MarkPointsResponse.points:type_name -> keepward.v1.PointMark
-	57, // 36: keepward.v1.PointMark.failure:type_name -> keepward.v1.Failure
-	44, // 37: keepward.v1.TransportListPointsResponse.points:type_name -> keepward.v1.PointObject
-	53, // 38: keepward.v1.PointObject.deleted:type_name -> google.protobuf.Timestamp
-	53, // 39: keepward.v1.PointObject.held:type_name -> google.protobuf.Timestamp
-	60, // 40: keepward.v1.BrowseMoverResponse.self:type_name -> keepward.v1.Entry
-	60, // 41: keepward.v1.BrowseMoverResponse.entries:type_name -> keepward.v1.Entry
-	48, // 42: keepward.v1.FindMoverRequest.points:type_name -> keepward.v1.PointKey
-	60, // 43: keepward.v1.FindMoverResponse.entry:type_name -> keepward.v1.Entry
-	48, // 44: keepward.v1.DiffMoverRequest.a:type_name -> keepward.v1.PointKey
-	48, // 45: keepward.v1.DiffMoverRequest.b:type_name -> keepward.v1.PointKey
-	60, // 46: keepward.v1.DiffMoverResponse.a:type_name -> keepward.v1.Entry
-	60, // 47: keepward.v1.DiffMoverResponse.b:type_name -> keepward.v1.Entry
-	0,  // 48: keepward.v1.EnrolService.Join:input_type -> keepward.v1.JoinRequest
-	3,  // 49: keepward.v1.NodeService.Heartbeat:input_type -> keepward.v1.HeartbeatRequest
-	6,  // 50: keepward.v1.NodeService.ReportProgress:input_type -> keepward.v1.ReportProgressRequest
-	8,  // 51: keepward.v1.NodeService.ReportEvents:input_type -> keepward.v1.ReportEventsRequest
-	10, // 52: keepward.v1.NodeService.ReportEnd:input_type -> keepward.v1.ReportEndRequest
-	21, // 53: keepward.v1.AgentService.StartBackup:input_type -> keepward.v1.StartBackupRequest
-	23, // 54: keepward.v1.AgentService.StartRestore:input_type -> keepward.v1.StartRestoreRequest
-	25, // 55: keepward.v1.AgentService.StopAttempt:input_type -> keepward.v1.StopAttemptRequest
-	27, // 56: keepward.v1.TransportService.CreateRepository:input_type -> keepward.v1.TransportCreateRepositoryRequest
-	30, // 57: keepward.v1.TransportService.InspectRepository:input_type -> keepward.v1.InspectRepositoryRequest
-	32, // 58: keepward.v1.TransportService.StartMover:input_type -> keepward.v1.StartMoverRequest
-	35, // 59: keepward.v1.TransportService.StopMover:input_type -> keepward.v1.StopMoverRequest
-	37, // 60: keepward.v1.TransportService.FenceAttempt:input_type -> keepward.v1.FenceAttemptRequest
-	39, // 61: keepward.v1.TransportService.MarkPoints:input_type -> keepward.v1.MarkPointsRequest
-	42, // 62: keepward.v1.TransportService.ListPoints:input_type -> keepward.v1.TransportListPointsRequest
-	45, // 63: keepward.v1.TransportService.BrowseMover:input_type -> keepward.v1.BrowseMoverRequest
-	47, // 64: keepward.v1.TransportService.FindMover:input_type -> keepward.v1.FindMoverRequest
-	50, // 65: keepward.v1.TransportService.DiffMover:input_type -> keepward.v1.DiffMoverRequest
-	1,  // 66: keepward.v1.EnrolService.Join:output_type -> keepward.v1.JoinResponse
-	5,  // 67: keepward.v1.NodeService.Heartbeat:output_type -> keepward.v1.HeartbeatResponse
-	7,  // 68: keepward.v1.NodeService.ReportProgress:output_type -> keepward.v1.ReportProgressResponse
-	9,  // 69: keepward.v1.NodeService.ReportEvents:output_type -> keepward.v1.ReportEventsResponse
-	11, // 70: keepward.v1.NodeService.ReportEnd:output_type -> keepward.v1.ReportEndResponse
-	22, // 71: keepward.v1.AgentService.StartBackup:output_type -> keepward.v1.StartBackupResponse
-	24, // 72: keepward.v1.AgentService.StartRestore:output_type -> keepward.v1.StartRestoreResponse
-	26, // 73: keepward.v1.AgentService.StopAttempt:output_type -> keepward.v1.StopAttemptResponse
-	29, // 74: keepward.v1.TransportService.CreateRepository:output_type -> keepward.v1.TransportCreateRepositoryResponse
-	31, // 75: keepward.v1.TransportService.InspectRepository:output_type -> keepward.v1.InspectRepositoryResponse
-	34, // 76: keepward.v1.TransportService.StartMover:output_type -> keepward.v1.StartMoverResponse
-	36, // 77: keepward.v1.TransportService.StopMover:output_type -> keepward.v1.StopMoverResponse
-	38, // 78: keepward.v1.TransportService.FenceAttempt:output_type -> keepward.v1.FenceAttemptResponse
-	40, // 79: keepward.v1.TransportService.MarkPoints:output_type -> keepward.v1.MarkPointsResponse
-	43, // 80: keepward.v1.TransportService.ListPoints:output_type -> keepward.v1.TransportListPointsResponse
-	46, // 81: keepward.v1.TransportService.BrowseMover:output_type -> keepward.v1.BrowseMoverResponse
-	49, // 82: keepward.v1.TransportService.FindMover:output_type -> keepward.v1.FindMoverResponse
-	51, // 83: keepward.v1.TransportService.DiffMover:output_type -> keepward.v1.DiffMoverResponse
-	66, // [66:84] is the sub-list for method output_type
-	48, // [48:66] is the sub-list for method input_type
-	48, // [48:48] is the sub-list for extension type_name
-	48, // [48:48] is the sub-list for extension extendee
-	0,  // [0:48] is the sub-list for field type_name
+	17, // 22: keepward.v1.StartRestoreRequest.order:type_name -> keepward.v1.Order
+	18, // 23: keepward.v1.StartRestoreRequest.keys:type_name -> keepward.v1.RepositoryKeys
+	19, // 24: keepward.v1.StartRestoreRequest.mover:type_name -> keepward.v1.MoverEndpoint
+	17, // 25: keepward.v1.StopAttemptRequest.order:type_name -> keepward.v1.Order
+	27, // 26: keepward.v1.TransportCreateRepositoryRequest.keys:type_name -> keepward.v1.KeyObject
+	53, // 27: keepward.v1.InspectRepositoryRequest.time:type_name -> google.protobuf.Timestamp
+	61, // 28: keepward.v1.InspectRepositoryResponse.proof:type_name -> keepward.v1.ProofState
+	17, // 29: keepward.v1.StartMoverRequest.order:type_name -> keepward.v1.Order
+	18, // 30: keepward.v1.StartMoverRequest.keys:type_name -> keepward.v1.RepositoryKeys
+	54, // 31: keepward.v1.StartMoverRequest.agent_wait:type_name -> google.protobuf.Duration
+	33, // 32: keepward.v1.StartMoverRequest.sweep:type_name -> keepward.v1.SweepOrder
+	32, // 33: keepward.v1.StartMoverRequest.check:type_name -> keepward.v1.CheckOrder
+	53, // 34: keepward.v1.CheckOrder.time:type_name -> google.protobuf.Timestamp
+	53, // 35: keepward.v1.CheckOrder.since:type_name -> google.protobuf.Timestamp
+	54, // 36: keepward.v1.CheckOrder.budget:type_name -> google.protobuf.Duration
+	54, // 37: keepward.v1.CheckOrder.older_than:type_name -> google.protobuf.Duration
+	19, // 38: keepward.v1.StartMoverResponse.mover:type_name -> keepward.v1.MoverEndpoint
+	17, // 39: keepward.v1.StopMoverRequest.order:type_name -> keepward.v1.Order
+	17, // 40: keepward.v1.FenceAttemptRequest.order:type_name -> keepward.v1.Order
+	53, // 41: keepward.v1.MarkPointsRequest.time:type_name -> google.protobuf.Timestamp
+	41, // 42: keepward.v1.MarkPointsResponse.points:type_name -> keepward.v1.PointMark
+	57, // 43: keepward.v1.PointMark.failure:type_name -> keepward.v1.Failure
+	44, // 44: keepward.v1.TransportListPointsResponse.points:type_name -> keepward.v1.PointObject
+	53, // 45: keepward.v1.PointObject.deleted:type_name -> google.protobuf.Timestamp
+	53, // 46: keepward.v1.PointObject.held:type_name -> google.protobuf.Timestamp
+	62, // 47: keepward.v1.BrowseMoverResponse.self:type_name -> keepward.v1.Entry
+	62, // 48: keepward.v1.BrowseMoverResponse.entries:type_name -> keepward.v1.Entry
+	48, // 49: keepward.v1.FindMoverRequest.points:type_name -> keepward.v1.PointKey
+	62, // 50: keepward.v1.FindMoverResponse.entry:type_name -> keepward.v1.Entry
+	48, // 51: keepward.v1.DiffMoverRequest.a:type_name -> keepward.v1.PointKey
+	48, // 52: keepward.v1.DiffMoverRequest.b:type_name -> keepward.v1.PointKey
+	62, // 53: keepward.v1.DiffMoverResponse.a:type_name -> keepward.v1.Entry
+	62, // 54: keepward.v1.DiffMoverResponse.b:type_name -> keepward.v1.Entry
+	0,  // 55: keepward.v1.EnrolService.Join:input_type -> keepward.v1.JoinRequest
+	3,  // 56: keepward.v1.NodeService.Heartbeat:input_type -> keepward.v1.HeartbeatRequest
+	6,  // 57: keepward.v1.NodeService.ReportProgress:input_type -> keepward.v1.ReportProgressRequest
+	8,  // 58: keepward.v1.NodeService.ReportEvents:input_type -> keepward.v1.ReportEventsRequest
+	10, // 59: keepward.v1.NodeService.ReportEnd:input_type -> keepward.v1.ReportEndRequest
+	20, // 60: keepward.v1.AgentService.StartBackup:input_type -> keepward.v1.StartBackupRequest
+	22, // 61: keepward.v1.AgentService.StartRestore:input_type -> keepward.v1.StartRestoreRequest
+	24, // 62: keepward.v1.AgentService.StopAttempt:input_type -> keepward.v1.StopAttemptRequest
+	26, // 63: keepward.v1.TransportService.CreateRepository:input_type -> keepward.v1.TransportCreateRepositoryRequest
+	29, // 64: keepward.v1.TransportService.InspectRepository:input_type -> keepward.v1.InspectRepositoryRequest
+	31, // 65: keepward.v1.TransportService.StartMover:input_type -> keepward.v1.StartMoverRequest
+	35, // 66: keepward.v1.TransportService.StopMover:input_type -> keepward.v1.StopMoverRequest
+	37, // 67: keepward.v1.TransportService.FenceAttempt:input_type -> keepward.v1.FenceAttemptRequest
+	39, // 68: keepward.v1.TransportService.MarkPoints:input_type -> keepward.v1.MarkPointsRequest
+	42, // 69: keepward.v1.TransportService.ListPoints:input_type -> keepward.v1.TransportListPointsRequest
+	45, // 70: keepward.v1.TransportService.BrowseMover:input_type -> keepward.v1.BrowseMoverRequest
+	47, // 71: keepward.v1.TransportService.FindMover:input_type -> keepward.v1.FindMoverRequest
+	50, // 72: keepward.v1.TransportService.DiffMover:input_type -> keepward.v1.DiffMoverRequest
+	1,  // 73: keepward.v1.EnrolService.Join:output_type -> keepward.v1.JoinResponse
+	5,  // 74: keepward.v1.NodeService.Heartbeat:output_type -> keepward.v1.HeartbeatResponse
+	7,  // 75: keepward.v1.NodeService.ReportProgress:output_type -> keepward.v1.ReportProgressResponse
+	9,  // 76: keepward.v1.NodeService.ReportEvents:output_type -> keepward.v1.ReportEventsResponse
+	11, // 77: keepward.v1.NodeService.ReportEnd:output_type -> keepward.v1.ReportEndResponse
+	21, // 78: keepward.v1.AgentService.StartBackup:output_type -> keepward.v1.StartBackupResponse
+	23, // 79: keepward.v1.AgentService.StartRestore:output_type -> keepward.v1.StartRestoreResponse
+	25, // 80: keepward.v1.AgentService.StopAttempt:output_type -> keepward.v1.StopAttemptResponse
+	28, // 81: keepward.v1.TransportService.CreateRepository:output_type -> keepward.v1.TransportCreateRepositoryResponse
+	30, // 82: keepward.v1.TransportService.InspectRepository:output_type -> keepward.v1.InspectRepositoryResponse
+	34, // 83: keepward.v1.TransportService.StartMover:output_type -> keepward.v1.StartMoverResponse
+	36, // 84: keepward.v1.TransportService.StopMover:output_type -> keepward.v1.StopMoverResponse
+	38, // 85: keepward.v1.TransportService.FenceAttempt:output_type -> keepward.v1.FenceAttemptResponse
+	40, // 86: keepward.v1.TransportService.MarkPoints:output_type -> keepward.v1.MarkPointsResponse
+	43, // 87: keepward.v1.TransportService.ListPoints:output_type -> keepward.v1.TransportListPointsResponse
+	46, // 88: keepward.v1.TransportService.BrowseMover:output_type -> keepward.v1.BrowseMoverResponse
+	49, // 89: keepward.v1.TransportService.FindMover:output_type -> keepward.v1.FindMoverResponse
+	51, // 90: keepward.v1.TransportService.DiffMover:output_type -> keepward.v1.DiffMoverResponse
+	73, // [73:91] is the sub-list for method output_type
+	55, // [55:73] is the sub-list for method input_type
+	55, // [55:55] is the sub-list for extension type_name
+	55, // [55:55] is the sub-list for extension extendee
+	0,  // [0:55] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_node_proto_init() }

@@ -999,6 +999,7 @@ type Session struct {
 	User          string                 `protobuf:"bytes,15,opt,name=user,proto3" json:"user,omitempty"` // who started it; "schedule" for the schedule
 	Repository    string                 `protobuf:"bytes,16,opt,name=repository,proto3" json:"repository,omitempty"`
 	Full          bool                   `protobuf:"varint,17,opt,name=full,proto3" json:"full,omitempty"`
+	Report        *TaskReport            `protobuf:"bytes,70,opt,name=report,proto3" json:"report,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1152,6 +1153,13 @@ func (x *Session) GetFull() bool {
 	return false
 }
 
+func (x *Session) GetReport() *TaskReport {
+	if x != nil {
+		return x.Report
+	}
+	return nil
+}
+
 type Task struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1168,6 +1176,7 @@ type Task struct {
 	Started       *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=started,proto3" json:"started,omitempty"`
 	Ended         *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=ended,proto3" json:"ended,omitempty"`
 	Repository    string                 `protobuf:"bytes,14,opt,name=repository,proto3" json:"repository,omitempty"`
+	Report        *TaskReport            `protobuf:"bytes,70,opt,name=report,proto3" json:"report,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1300,6 +1309,328 @@ func (x *Task) GetRepository() string {
 	return ""
 }
 
+func (x *Task) GetReport() *TaskReport {
+	if x != nil {
+		return x.Report
+	}
+	return nil
+}
+
+// SweepReport is what a run of maintenance did. Bytes are of whole records or objects.
+type SweepReport struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Generation uint64                 `protobuf:"varint,1,opt,name=generation,proto3" json:"generation,omitempty"`
+	// Attempts (hex) that were opened before the generation and are not settled: nothing was
+	// deleted; order the sweep again when they have ended or were fenced.
+	Unsettled []string `protobuf:"bytes,2,rep,name=unsettled,proto3" json:"unsettled,omitempty"`
+	// The generation is done: all it condemned is deleted or spared.
+	Done              bool     `protobuf:"varint,3,opt,name=done,proto3" json:"done,omitempty"`
+	PurgedPoints      int64    `protobuf:"varint,4,opt,name=purged_points,json=purgedPoints,proto3" json:"purged_points,omitempty"`
+	DeletedPacks      int64    `protobuf:"varint,5,opt,name=deleted_packs,json=deletedPacks,proto3" json:"deleted_packs,omitempty"`
+	DeletedBytes      int64    `protobuf:"varint,6,opt,name=deleted_bytes,json=deletedBytes,proto3" json:"deleted_bytes,omitempty"`
+	SparedPacks       int64    `protobuf:"varint,7,opt,name=spared_packs,json=sparedPacks,proto3" json:"spared_packs,omitempty"`
+	RewrittenPacks    int64    `protobuf:"varint,8,opt,name=rewritten_packs,json=rewrittenPacks,proto3" json:"rewritten_packs,omitempty"`
+	RewrittenBytes    int64    `protobuf:"varint,9,opt,name=rewritten_bytes,json=rewrittenBytes,proto3" json:"rewritten_bytes,omitempty"` // compaction: read from old packs
+	WrittenBytes      int64    `protobuf:"varint,10,opt,name=written_bytes,json=writtenBytes,proto3" json:"written_bytes,omitempty"`      // compaction: put into new ones
+	MergedSegments    int64    `protobuf:"varint,11,opt,name=merged_segments,json=mergedSegments,proto3" json:"merged_segments,omitempty"`
+	Segments          int64    `protobuf:"varint,12,opt,name=segments,proto3" json:"segments,omitempty"` // before and after
+	LiveBytes         int64    `protobuf:"varint,13,opt,name=live_bytes,json=liveBytes,proto3" json:"live_bytes,omitempty"`
+	DeadBytes         int64    `protobuf:"varint,14,opt,name=dead_bytes,json=deadBytes,proto3" json:"dead_bytes,omitempty"`                // as marked
+	RemovedObjects    int64    `protobuf:"varint,15,opt,name=removed_objects,json=removedObjects,proto3" json:"removed_objects,omitempty"` // checkpoints, markers, leftovers of ended attempts
+	RecompressedBytes int64    `protobuf:"varint,16,opt,name=recompressed_bytes,json=recompressedBytes,proto3" json:"recompressed_bytes,omitempty"`
+	PunchedBytes      int64    `protobuf:"varint,17,opt,name=punched_bytes,json=punchedBytes,proto3" json:"punched_bytes,omitempty"`
+	Purged            []string `protobuf:"bytes,18,rep,name=purged,proto3" json:"purged,omitempty"` // ids of points that are gone now
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *SweepReport) Reset() {
+	*x = SweepReport{}
+	mi := &file_keepward_v1_types_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SweepReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SweepReport) ProtoMessage() {}
+
+func (x *SweepReport) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_types_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SweepReport.ProtoReflect.Descriptor instead.
+func (*SweepReport) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *SweepReport) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *SweepReport) GetUnsettled() []string {
+	if x != nil {
+		return x.Unsettled
+	}
+	return nil
+}
+
+func (x *SweepReport) GetDone() bool {
+	if x != nil {
+		return x.Done
+	}
+	return false
+}
+
+func (x *SweepReport) GetPurgedPoints() int64 {
+	if x != nil {
+		return x.PurgedPoints
+	}
+	return 0
+}
+
+func (x *SweepReport) GetDeletedPacks() int64 {
+	if x != nil {
+		return x.DeletedPacks
+	}
+	return 0
+}
+
+func (x *SweepReport) GetDeletedBytes() int64 {
+	if x != nil {
+		return x.DeletedBytes
+	}
+	return 0
+}
+
+func (x *SweepReport) GetSparedPacks() int64 {
+	if x != nil {
+		return x.SparedPacks
+	}
+	return 0
+}
+
+func (x *SweepReport) GetRewrittenPacks() int64 {
+	if x != nil {
+		return x.RewrittenPacks
+	}
+	return 0
+}
+
+func (x *SweepReport) GetRewrittenBytes() int64 {
+	if x != nil {
+		return x.RewrittenBytes
+	}
+	return 0
+}
+
+func (x *SweepReport) GetWrittenBytes() int64 {
+	if x != nil {
+		return x.WrittenBytes
+	}
+	return 0
+}
+
+func (x *SweepReport) GetMergedSegments() int64 {
+	if x != nil {
+		return x.MergedSegments
+	}
+	return 0
+}
+
+func (x *SweepReport) GetSegments() int64 {
+	if x != nil {
+		return x.Segments
+	}
+	return 0
+}
+
+func (x *SweepReport) GetLiveBytes() int64 {
+	if x != nil {
+		return x.LiveBytes
+	}
+	return 0
+}
+
+func (x *SweepReport) GetDeadBytes() int64 {
+	if x != nil {
+		return x.DeadBytes
+	}
+	return 0
+}
+
+func (x *SweepReport) GetRemovedObjects() int64 {
+	if x != nil {
+		return x.RemovedObjects
+	}
+	return 0
+}
+
+func (x *SweepReport) GetRecompressedBytes() int64 {
+	if x != nil {
+		return x.RecompressedBytes
+	}
+	return 0
+}
+
+func (x *SweepReport) GetPunchedBytes() int64 {
+	if x != nil {
+		return x.PunchedBytes
+	}
+	return 0
+}
+
+func (x *SweepReport) GetPurged() []string {
+	if x != nil {
+		return x.Purged
+	}
+	return nil
+}
+
+// RetentionReport is what a retention session did.
+type RetentionReport struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Points  int64                  `protobuf:"varint,1,opt,name=points,proto3" json:"points,omitempty"` // looked at
+	Kept    int64                  `protobuf:"varint,2,opt,name=kept,proto3" json:"kept,omitempty"`
+	Deleted int64                  `protobuf:"varint,3,opt,name=deleted,proto3" json:"deleted,omitempty"` // marked now; they can be undeleted for a while
+	Failed  int64                  `protobuf:"varint,4,opt,name=failed,proto3" json:"failed,omitempty"`   // should go, and could not be marked
+	// An estimate from what the points' sessions stored.
+	FreedBytes    int64 `protobuf:"varint,5,opt,name=freed_bytes,json=freedBytes,proto3" json:"freed_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetentionReport) Reset() {
+	*x = RetentionReport{}
+	mi := &file_keepward_v1_types_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetentionReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetentionReport) ProtoMessage() {}
+
+func (x *RetentionReport) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_types_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetentionReport.ProtoReflect.Descriptor instead.
+func (*RetentionReport) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *RetentionReport) GetPoints() int64 {
+	if x != nil {
+		return x.Points
+	}
+	return 0
+}
+
+func (x *RetentionReport) GetKept() int64 {
+	if x != nil {
+		return x.Kept
+	}
+	return 0
+}
+
+func (x *RetentionReport) GetDeleted() int64 {
+	if x != nil {
+		return x.Deleted
+	}
+	return 0
+}
+
+func (x *RetentionReport) GetFailed() int64 {
+	if x != nil {
+		return x.Failed
+	}
+	return 0
+}
+
+func (x *RetentionReport) GetFreedBytes() int64 {
+	if x != nil {
+		return x.FreedBytes
+	}
+	return 0
+}
+
+// TaskReport is what a task came to that makes no restore point.
+type TaskReport struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sweep         *SweepReport           `protobuf:"bytes,1,opt,name=sweep,proto3" json:"sweep,omitempty"`
+	Retention     *RetentionReport       `protobuf:"bytes,2,opt,name=retention,proto3" json:"retention,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TaskReport) Reset() {
+	*x = TaskReport{}
+	mi := &file_keepward_v1_types_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TaskReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TaskReport) ProtoMessage() {}
+
+func (x *TaskReport) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_types_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TaskReport.ProtoReflect.Descriptor instead.
+func (*TaskReport) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *TaskReport) GetSweep() *SweepReport {
+	if x != nil {
+		return x.Sweep
+	}
+	return nil
+}
+
+func (x *TaskReport) GetRetention() *RetentionReport {
+	if x != nil {
+		return x.Retention
+	}
+	return nil
+}
+
 // Event is one line of a session's log.
 type Event struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -1325,7 +1656,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_keepward_v1_types_proto_msgTypes[10]
+	mi := &file_keepward_v1_types_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1337,7 +1668,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[10]
+	mi := &file_keepward_v1_types_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1350,7 +1681,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{10}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Event) GetSeq() int64 {
@@ -1465,7 +1796,7 @@ type Computer struct {
 
 func (x *Computer) Reset() {
 	*x = Computer{}
-	mi := &file_keepward_v1_types_proto_msgTypes[11]
+	mi := &file_keepward_v1_types_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1477,7 +1808,7 @@ func (x *Computer) String() string {
 func (*Computer) ProtoMessage() {}
 
 func (x *Computer) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[11]
+	mi := &file_keepward_v1_types_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1490,7 +1821,7 @@ func (x *Computer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Computer.ProtoReflect.Descriptor instead.
 func (*Computer) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{11}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Computer) GetName() string {
@@ -1590,7 +1921,7 @@ type Transport struct {
 
 func (x *Transport) Reset() {
 	*x = Transport{}
-	mi := &file_keepward_v1_types_proto_msgTypes[12]
+	mi := &file_keepward_v1_types_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1602,7 +1933,7 @@ func (x *Transport) String() string {
 func (*Transport) ProtoMessage() {}
 
 func (x *Transport) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[12]
+	mi := &file_keepward_v1_types_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1615,7 +1946,7 @@ func (x *Transport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transport.ProtoReflect.Descriptor instead.
 func (*Transport) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{12}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Transport) GetName() string {
@@ -1673,13 +2004,22 @@ type Repository struct {
 	RecoveryKeyExported bool                   `protobuf:"varint,15,opt,name=recovery_key_exported,json=recoveryKeyExported,proto3" json:"recovery_key_exported,omitempty"`
 	// How long a deleted point can be undeleted. Not set: the default of internal/job.
 	UndeleteGrace *durationpb.Duration `protobuf:"bytes,16,opt,name=undelete_grace,json=undeleteGrace,proto3" json:"undelete_grace,omitempty"`
+	// Points of a computer that no job names any more are deleted after so long; not set: never.
+	UnprotectedAfter *durationpb.Duration `protobuf:"bytes,70,opt,name=unprotected_after,json=unprotectedAfter,proto3" json:"unprotected_after,omitempty"`
+	// When retention and sweep run by themselves, as a schedule of a job, or "never".
+	Maintenance string `protobuf:"bytes,71,opt,name=maintenance,proto3" json:"maintenance,omitempty"`
+	// Everything is to be proved within so many days; 0: nobody asks. See docs/operator/verification.md.
+	ProofDays int32       `protobuf:"varint,80,opt,name=proof_days,json=proofDays,proto3" json:"proof_days,omitempty"`
+	Proof     *ProofState `protobuf:"bytes,81,opt,name=proof,proto3" json:"proof,omitempty"`
+	// When a chunk of another computer is proved: first-use (the default), never (it counts as absent).
+	ForeignProof  string `protobuf:"bytes,82,opt,name=foreign_proof,json=foreignProof,proto3" json:"foreign_proof,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Repository) Reset() {
 	*x = Repository{}
-	mi := &file_keepward_v1_types_proto_msgTypes[13]
+	mi := &file_keepward_v1_types_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1691,7 +2031,7 @@ func (x *Repository) String() string {
 func (*Repository) ProtoMessage() {}
 
 func (x *Repository) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[13]
+	mi := &file_keepward_v1_types_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1704,7 +2044,7 @@ func (x *Repository) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Repository.ProtoReflect.Descriptor instead.
 func (*Repository) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{13}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Repository) GetName() string {
@@ -1819,6 +2159,146 @@ func (x *Repository) GetUndeleteGrace() *durationpb.Duration {
 	return nil
 }
 
+func (x *Repository) GetUnprotectedAfter() *durationpb.Duration {
+	if x != nil {
+		return x.UnprotectedAfter
+	}
+	return nil
+}
+
+func (x *Repository) GetMaintenance() string {
+	if x != nil {
+		return x.Maintenance
+	}
+	return ""
+}
+
+func (x *Repository) GetProofDays() int32 {
+	if x != nil {
+		return x.ProofDays
+	}
+	return 0
+}
+
+func (x *Repository) GetProof() *ProofState {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
+func (x *Repository) GetForeignProof() string {
+	if x != nil {
+		return x.ForeignProof
+	}
+	return ""
+}
+
+// ProofState is how well the packs of a repository are proved. Due are those whose newest proof,
+// or whose first sight where there is none, is older than proof_days. Times are the server's.
+type ProofState struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Packs int64                  `protobuf:"varint,1,opt,name=packs,proto3" json:"packs,omitempty"`
+	Bytes int64                  `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// Content of all that points need was compared with its hashes, at any time.
+	ProvedPacks int64 `protobuf:"varint,3,opt,name=proved_packs,json=provedPacks,proto3" json:"proved_packs,omitempty"`
+	ProvedBytes int64 `protobuf:"varint,4,opt,name=proved_bytes,json=provedBytes,proto3" json:"proved_bytes,omitempty"`
+	DuePacks    int64 `protobuf:"varint,5,opt,name=due_packs,json=duePacks,proto3" json:"due_packs,omitempty"`
+	DueBytes    int64 `protobuf:"varint,6,opt,name=due_bytes,json=dueBytes,proto3" json:"due_bytes,omitempty"`
+	// The oldest proof of a pack that has one.
+	Oldest *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=oldest,proto3" json:"oldest,omitempty"`
+	// Packs that hold records marked as damaged.
+	DamagedPacks  int64 `protobuf:"varint,8,opt,name=damaged_packs,json=damagedPacks,proto3" json:"damaged_packs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProofState) Reset() {
+	*x = ProofState{}
+	mi := &file_keepward_v1_types_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProofState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProofState) ProtoMessage() {}
+
+func (x *ProofState) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_types_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProofState.ProtoReflect.Descriptor instead.
+func (*ProofState) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ProofState) GetPacks() int64 {
+	if x != nil {
+		return x.Packs
+	}
+	return 0
+}
+
+func (x *ProofState) GetBytes() int64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *ProofState) GetProvedPacks() int64 {
+	if x != nil {
+		return x.ProvedPacks
+	}
+	return 0
+}
+
+func (x *ProofState) GetProvedBytes() int64 {
+	if x != nil {
+		return x.ProvedBytes
+	}
+	return 0
+}
+
+func (x *ProofState) GetDuePacks() int64 {
+	if x != nil {
+		return x.DuePacks
+	}
+	return 0
+}
+
+func (x *ProofState) GetDueBytes() int64 {
+	if x != nil {
+		return x.DueBytes
+	}
+	return 0
+}
+
+func (x *ProofState) GetOldest() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Oldest
+	}
+	return nil
+}
+
+func (x *ProofState) GetDamagedPacks() int64 {
+	if x != nil {
+		return x.DamagedPacks
+	}
+	return 0
+}
+
 type Point struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	Id         string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"` // hex, the attempt that made it
@@ -1850,7 +2330,7 @@ type Point struct {
 
 func (x *Point) Reset() {
 	*x = Point{}
-	mi := &file_keepward_v1_types_proto_msgTypes[14]
+	mi := &file_keepward_v1_types_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1862,7 +2342,7 @@ func (x *Point) String() string {
 func (*Point) ProtoMessage() {}
 
 func (x *Point) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[14]
+	mi := &file_keepward_v1_types_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1875,7 +2355,7 @@ func (x *Point) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Point.ProtoReflect.Descriptor instead.
 func (*Point) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{14}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Point) GetId() string {
@@ -2026,7 +2506,7 @@ type Condition struct {
 
 func (x *Condition) Reset() {
 	*x = Condition{}
-	mi := &file_keepward_v1_types_proto_msgTypes[15]
+	mi := &file_keepward_v1_types_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2038,7 +2518,7 @@ func (x *Condition) String() string {
 func (*Condition) ProtoMessage() {}
 
 func (x *Condition) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[15]
+	mi := &file_keepward_v1_types_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2051,7 +2531,7 @@ func (x *Condition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Condition.ProtoReflect.Descriptor instead.
 func (*Condition) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{15}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Condition) GetCode() string {
@@ -2203,7 +2683,7 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\blast_run\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampR\alastRun\x12\x1f\n" +
 	"\vlast_result\x18\x17 \x01(\tR\n" +
 	"lastResult\x12!\n" +
-	"\flast_session\x18\x18 \x01(\x03R\vlastSession\"\xc0\x04\n" +
+	"\flast_session\x18\x18 \x01(\x03R\vlastSession\"\xf1\x04\n" +
 	"\aSession\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x10\n" +
 	"\x03job\x18\x02 \x01(\tR\x03job\x12\x12\n" +
@@ -2224,7 +2704,8 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\n" +
 	"repository\x18\x10 \x01(\tR\n" +
 	"repository\x12\x12\n" +
-	"\x04full\x18\x11 \x01(\bR\x04full\"\xda\x03\n" +
+	"\x04full\x18\x11 \x01(\bR\x04full\x12/\n" +
+	"\x06report\x18F \x01(\v2\x17.keepward.v1.TaskReportR\x06report\"\x8b\x04\n" +
 	"\x04Task\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\asession\x18\x02 \x01(\x03R\asession\x12\x1a\n" +
@@ -2242,7 +2723,43 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\x05ended\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\x05ended\x12\x1e\n" +
 	"\n" +
 	"repository\x18\x0e \x01(\tR\n" +
-	"repository\"\xb4\x02\n" +
+	"repository\x12/\n" +
+	"\x06report\x18F \x01(\v2\x17.keepward.v1.TaskReportR\x06report\"\x80\x05\n" +
+	"\vSweepReport\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x01 \x01(\x04R\n" +
+	"generation\x12\x1c\n" +
+	"\tunsettled\x18\x02 \x03(\tR\tunsettled\x12\x12\n" +
+	"\x04done\x18\x03 \x01(\bR\x04done\x12#\n" +
+	"\rpurged_points\x18\x04 \x01(\x03R\fpurgedPoints\x12#\n" +
+	"\rdeleted_packs\x18\x05 \x01(\x03R\fdeletedPacks\x12#\n" +
+	"\rdeleted_bytes\x18\x06 \x01(\x03R\fdeletedBytes\x12!\n" +
+	"\fspared_packs\x18\a \x01(\x03R\vsparedPacks\x12'\n" +
+	"\x0frewritten_packs\x18\b \x01(\x03R\x0erewrittenPacks\x12'\n" +
+	"\x0frewritten_bytes\x18\t \x01(\x03R\x0erewrittenBytes\x12#\n" +
+	"\rwritten_bytes\x18\n" +
+	" \x01(\x03R\fwrittenBytes\x12'\n" +
+	"\x0fmerged_segments\x18\v \x01(\x03R\x0emergedSegments\x12\x1a\n" +
+	"\bsegments\x18\f \x01(\x03R\bsegments\x12\x1d\n" +
+	"\n" +
+	"live_bytes\x18\r \x01(\x03R\tliveBytes\x12\x1d\n" +
+	"\n" +
+	"dead_bytes\x18\x0e \x01(\x03R\tdeadBytes\x12'\n" +
+	"\x0fremoved_objects\x18\x0f \x01(\x03R\x0eremovedObjects\x12-\n" +
+	"\x12recompressed_bytes\x18\x10 \x01(\x03R\x11recompressedBytes\x12#\n" +
+	"\rpunched_bytes\x18\x11 \x01(\x03R\fpunchedBytes\x12\x16\n" +
+	"\x06purged\x18\x12 \x03(\tR\x06purged\"\x90\x01\n" +
+	"\x0fRetentionReport\x12\x16\n" +
+	"\x06points\x18\x01 \x01(\x03R\x06points\x12\x12\n" +
+	"\x04kept\x18\x02 \x01(\x03R\x04kept\x12\x18\n" +
+	"\adeleted\x18\x03 \x01(\x03R\adeleted\x12\x16\n" +
+	"\x06failed\x18\x04 \x01(\x03R\x06failed\x12\x1f\n" +
+	"\vfreed_bytes\x18\x05 \x01(\x03R\n" +
+	"freedBytes\"x\n" +
+	"\n" +
+	"TaskReport\x12.\n" +
+	"\x05sweep\x18\x01 \x01(\v2\x18.keepward.v1.SweepReportR\x05sweep\x12:\n" +
+	"\tretention\x18\x02 \x01(\v2\x1c.keepward.v1.RetentionReportR\tretention\"\xb4\x02\n" +
 	"\x05Event\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x03R\x03seq\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x18\n" +
@@ -2280,7 +2797,7 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12\x18\n" +
 	"\aaddress\x18\x03 \x01(\tR\aaddress\x12\x18\n" +
 	"\aversion\x18\x04 \x01(\tR\aversion\x127\n" +
-	"\tlast_seen\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\blastSeen\"\x96\x04\n" +
+	"\tlast_seen\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\blastSeen\"\xf3\x05\n" +
 	"\n" +
 	"Repository\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n" +
@@ -2303,7 +2820,23 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"conditions\x18\x0e \x03(\v2\x16.keepward.v1.ConditionR\n" +
 	"conditions\x122\n" +
 	"\x15recovery_key_exported\x18\x0f \x01(\bR\x13recoveryKeyExported\x12@\n" +
-	"\x0eundelete_grace\x18\x10 \x01(\v2\x19.google.protobuf.DurationR\rundeleteGrace\"\xad\x05\n" +
+	"\x0eundelete_grace\x18\x10 \x01(\v2\x19.google.protobuf.DurationR\rundeleteGrace\x12F\n" +
+	"\x11unprotected_after\x18F \x01(\v2\x19.google.protobuf.DurationR\x10unprotectedAfter\x12 \n" +
+	"\vmaintenance\x18G \x01(\tR\vmaintenance\x12\x1d\n" +
+	"\n" +
+	"proof_days\x18P \x01(\x05R\tproofDays\x12-\n" +
+	"\x05proof\x18Q \x01(\v2\x17.keepward.v1.ProofStateR\x05proof\x12#\n" +
+	"\rforeign_proof\x18R \x01(\tR\fforeignProof\"\x91\x02\n" +
+	"\n" +
+	"ProofState\x12\x14\n" +
+	"\x05packs\x18\x01 \x01(\x03R\x05packs\x12\x14\n" +
+	"\x05bytes\x18\x02 \x01(\x03R\x05bytes\x12!\n" +
+	"\fproved_packs\x18\x03 \x01(\x03R\vprovedPacks\x12!\n" +
+	"\fproved_bytes\x18\x04 \x01(\x03R\vprovedBytes\x12\x1b\n" +
+	"\tdue_packs\x18\x05 \x01(\x03R\bduePacks\x12\x1b\n" +
+	"\tdue_bytes\x18\x06 \x01(\x03R\bdueBytes\x122\n" +
+	"\x06oldest\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x06oldest\x12#\n" +
+	"\rdamaged_packs\x18\b \x01(\x03R\fdamagedPacks\"\xad\x05\n" +
 	"\x05Point\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
 	"\bcomputer\x18\x02 \x01(\tR\bcomputer\x12\x10\n" +
@@ -2350,7 +2883,7 @@ func file_keepward_v1_types_proto_rawDescGZIP() []byte {
 	return file_keepward_v1_types_proto_rawDescData
 }
 
-var file_keepward_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_keepward_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_keepward_v1_types_proto_goTypes = []any{
 	(*Reason)(nil),                // 0: keepward.v1.Reason
 	(*Failure)(nil),               // 1: keepward.v1.Failure
@@ -2362,58 +2895,69 @@ var file_keepward_v1_types_proto_goTypes = []any{
 	(*Job)(nil),                   // 7: keepward.v1.Job
 	(*Session)(nil),               // 8: keepward.v1.Session
 	(*Task)(nil),                  // 9: keepward.v1.Task
-	(*Event)(nil),                 // 10: keepward.v1.Event
-	(*Computer)(nil),              // 11: keepward.v1.Computer
-	(*Transport)(nil),             // 12: keepward.v1.Transport
-	(*Repository)(nil),            // 13: keepward.v1.Repository
-	(*Point)(nil),                 // 14: keepward.v1.Point
-	(*Condition)(nil),             // 15: keepward.v1.Condition
-	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 17: google.protobuf.Duration
+	(*SweepReport)(nil),           // 10: keepward.v1.SweepReport
+	(*RetentionReport)(nil),       // 11: keepward.v1.RetentionReport
+	(*TaskReport)(nil),            // 12: keepward.v1.TaskReport
+	(*Event)(nil),                 // 13: keepward.v1.Event
+	(*Computer)(nil),              // 14: keepward.v1.Computer
+	(*Transport)(nil),             // 15: keepward.v1.Transport
+	(*Repository)(nil),            // 16: keepward.v1.Repository
+	(*ProofState)(nil),            // 17: keepward.v1.ProofState
+	(*Point)(nil),                 // 18: keepward.v1.Point
+	(*Condition)(nil),             // 19: keepward.v1.Condition
+	(*timestamppb.Timestamp)(nil), // 20: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 21: google.protobuf.Duration
 }
 var file_keepward_v1_types_proto_depIdxs = []int32{
 	2,  // 0: keepward.v1.Progress.counters:type_name -> keepward.v1.Counters
-	16, // 1: keepward.v1.Entry.mtime:type_name -> google.protobuf.Timestamp
+	20, // 1: keepward.v1.Entry.mtime:type_name -> google.protobuf.Timestamp
 	5,  // 2: keepward.v1.Job.files:type_name -> keepward.v1.FileSelection
-	17, // 3: keepward.v1.Job.restart_interval:type_name -> google.protobuf.Duration
+	21, // 3: keepward.v1.Job.restart_interval:type_name -> google.protobuf.Duration
 	6,  // 4: keepward.v1.Job.retention:type_name -> keepward.v1.Retention
-	16, // 5: keepward.v1.Job.created:type_name -> google.protobuf.Timestamp
-	16, // 6: keepward.v1.Job.next_run:type_name -> google.protobuf.Timestamp
-	16, // 7: keepward.v1.Job.last_run:type_name -> google.protobuf.Timestamp
+	20, // 5: keepward.v1.Job.created:type_name -> google.protobuf.Timestamp
+	20, // 6: keepward.v1.Job.next_run:type_name -> google.protobuf.Timestamp
+	20, // 7: keepward.v1.Job.last_run:type_name -> google.protobuf.Timestamp
 	0,  // 8: keepward.v1.Session.reason:type_name -> keepward.v1.Reason
-	16, // 9: keepward.v1.Session.created:type_name -> google.protobuf.Timestamp
-	16, // 10: keepward.v1.Session.started:type_name -> google.protobuf.Timestamp
-	16, // 11: keepward.v1.Session.ended:type_name -> google.protobuf.Timestamp
+	20, // 9: keepward.v1.Session.created:type_name -> google.protobuf.Timestamp
+	20, // 10: keepward.v1.Session.started:type_name -> google.protobuf.Timestamp
+	20, // 11: keepward.v1.Session.ended:type_name -> google.protobuf.Timestamp
 	9,  // 12: keepward.v1.Session.tasks:type_name -> keepward.v1.Task
 	3,  // 13: keepward.v1.Session.progress:type_name -> keepward.v1.Progress
 	1,  // 14: keepward.v1.Session.failure:type_name -> keepward.v1.Failure
-	0,  // 15: keepward.v1.Task.reason:type_name -> keepward.v1.Reason
-	3,  // 16: keepward.v1.Task.progress:type_name -> keepward.v1.Progress
-	1,  // 17: keepward.v1.Task.failure:type_name -> keepward.v1.Failure
-	16, // 18: keepward.v1.Task.started:type_name -> google.protobuf.Timestamp
-	16, // 19: keepward.v1.Task.ended:type_name -> google.protobuf.Timestamp
-	16, // 20: keepward.v1.Event.time:type_name -> google.protobuf.Timestamp
-	16, // 21: keepward.v1.Computer.joined:type_name -> google.protobuf.Timestamp
-	16, // 22: keepward.v1.Computer.last_seen:type_name -> google.protobuf.Timestamp
-	17, // 23: keepward.v1.Computer.skew:type_name -> google.protobuf.Duration
-	16, // 24: keepward.v1.Computer.last_point:type_name -> google.protobuf.Timestamp
-	15, // 25: keepward.v1.Computer.conditions:type_name -> keepward.v1.Condition
-	16, // 26: keepward.v1.Transport.last_seen:type_name -> google.protobuf.Timestamp
-	16, // 27: keepward.v1.Repository.created:type_name -> google.protobuf.Timestamp
-	15, // 28: keepward.v1.Repository.conditions:type_name -> keepward.v1.Condition
-	17, // 29: keepward.v1.Repository.undelete_grace:type_name -> google.protobuf.Duration
-	16, // 30: keepward.v1.Point.time:type_name -> google.protobuf.Timestamp
-	2,  // 31: keepward.v1.Point.counters:type_name -> keepward.v1.Counters
-	5,  // 32: keepward.v1.Point.files:type_name -> keepward.v1.FileSelection
-	16, // 33: keepward.v1.Point.kept_until:type_name -> google.protobuf.Timestamp
-	16, // 34: keepward.v1.Point.deleted:type_name -> google.protobuf.Timestamp
-	16, // 35: keepward.v1.Point.purge_after:type_name -> google.protobuf.Timestamp
-	16, // 36: keepward.v1.Condition.since:type_name -> google.protobuf.Timestamp
-	37, // [37:37] is the sub-list for method output_type
-	37, // [37:37] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	12, // 15: keepward.v1.Session.report:type_name -> keepward.v1.TaskReport
+	0,  // 16: keepward.v1.Task.reason:type_name -> keepward.v1.Reason
+	3,  // 17: keepward.v1.Task.progress:type_name -> keepward.v1.Progress
+	1,  // 18: keepward.v1.Task.failure:type_name -> keepward.v1.Failure
+	20, // 19: keepward.v1.Task.started:type_name -> google.protobuf.Timestamp
+	20, // 20: keepward.v1.Task.ended:type_name -> google.protobuf.Timestamp
+	12, // 21: keepward.v1.Task.report:type_name -> keepward.v1.TaskReport
+	10, // 22: keepward.v1.TaskReport.sweep:type_name -> keepward.v1.SweepReport
+	11, // 23: keepward.v1.TaskReport.retention:type_name -> keepward.v1.RetentionReport
+	20, // 24: keepward.v1.Event.time:type_name -> google.protobuf.Timestamp
+	20, // 25: keepward.v1.Computer.joined:type_name -> google.protobuf.Timestamp
+	20, // 26: keepward.v1.Computer.last_seen:type_name -> google.protobuf.Timestamp
+	21, // 27: keepward.v1.Computer.skew:type_name -> google.protobuf.Duration
+	20, // 28: keepward.v1.Computer.last_point:type_name -> google.protobuf.Timestamp
+	19, // 29: keepward.v1.Computer.conditions:type_name -> keepward.v1.Condition
+	20, // 30: keepward.v1.Transport.last_seen:type_name -> google.protobuf.Timestamp
+	20, // 31: keepward.v1.Repository.created:type_name -> google.protobuf.Timestamp
+	19, // 32: keepward.v1.Repository.conditions:type_name -> keepward.v1.Condition
+	21, // 33: keepward.v1.Repository.undelete_grace:type_name -> google.protobuf.Duration
+	21, // 34: keepward.v1.Repository.unprotected_after:type_name -> google.protobuf.Duration
+	17, // 35: keepward.v1.Repository.proof:type_name -> keepward.v1.ProofState
+	20, // 36: keepward.v1.ProofState.oldest:type_name -> google.protobuf.Timestamp
+	20, // 37: keepward.v1.Point.time:type_name -> google.protobuf.Timestamp
+	2,  // 38: keepward.v1.Point.counters:type_name -> keepward.v1.Counters
+	5,  // 39: keepward.v1.Point.files:type_name -> keepward.v1.FileSelection
+	20, // 40: keepward.v1.Point.kept_until:type_name -> google.protobuf.Timestamp
+	20, // 41: keepward.v1.Point.deleted:type_name -> google.protobuf.Timestamp
+	20, // 42: keepward.v1.Point.purge_after:type_name -> google.protobuf.Timestamp
+	20, // 43: keepward.v1.Condition.since:type_name -> google.protobuf.Timestamp
+	44, // [44:44] is the sub-list for method output_type
+	44, // [44:44] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_types_proto_init() }
@@ -2427,7 +2971,7 @@ func file_keepward_v1_types_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_keepward_v1_types_proto_rawDesc), len(file_keepward_v1_types_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

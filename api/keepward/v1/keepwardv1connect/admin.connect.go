@@ -113,6 +113,9 @@ const (
 	// JobServicePreviewRetentionProcedure is the fully-qualified name of the JobService's
 	// PreviewRetention RPC.
 	JobServicePreviewRetentionProcedure = "/keepward.v1.JobService/PreviewRetention"
+	// JobServiceResumeRetentionProcedure is the fully-qualified name of the JobService's
+	// ResumeRetention RPC.
+	JobServiceResumeRetentionProcedure = "/keepward.v1.JobService/ResumeRetention"
 	// SessionServiceListSessionsProcedure is the fully-qualified name of the SessionService's
 	// ListSessions RPC.
 	SessionServiceListSessionsProcedure = "/keepward.v1.SessionService/ListSessions"
@@ -770,6 +773,8 @@ type JobServiceClient interface {
 	RunJob(context.Context, *connect.Request[v1.RunJobRequest]) (*connect.Response[v1.StartSessionResponse], error)
 	// What retention would keep and delete now, and what that would free.
 	PreviewRetention(context.Context, *connect.Request[v1.PreviewRetentionRequest]) (*connect.Response[v1.PreviewRetentionResponse], error)
+	// Takes the server's clock as right: retention, which paused when it jumped, goes on.
+	ResumeRetention(context.Context, *connect.Request[v1.ResumeRetentionRequest]) (*connect.Response[v1.ResumeRetentionResponse], error)
 }
 
 // NewJobServiceClient constructs a client for the keepward.v1.JobService service. By default, it
@@ -825,6 +830,12 @@ func NewJobServiceClient(httpClient connect.HTTPClient, baseURL string, opts ...
 			connect.WithSchema(jobServiceMethods.ByName("PreviewRetention")),
 			connect.WithClientOptions(opts...),
 		),
+		resumeRetention: connect.NewClient[v1.ResumeRetentionRequest, v1.ResumeRetentionResponse](
+			httpClient,
+			baseURL+JobServiceResumeRetentionProcedure,
+			connect.WithSchema(jobServiceMethods.ByName("ResumeRetention")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -837,6 +848,7 @@ type jobServiceClient struct {
 	deleteJob        *connect.Client[v1.DeleteJobRequest, v1.DeleteJobResponse]
 	runJob           *connect.Client[v1.RunJobRequest, v1.StartSessionResponse]
 	previewRetention *connect.Client[v1.PreviewRetentionRequest, v1.PreviewRetentionResponse]
+	resumeRetention  *connect.Client[v1.ResumeRetentionRequest, v1.ResumeRetentionResponse]
 }
 
 // CreateJob calls keepward.v1.JobService.CreateJob.
@@ -874,6 +886,11 @@ func (c *jobServiceClient) PreviewRetention(ctx context.Context, req *connect.Re
 	return c.previewRetention.CallUnary(ctx, req)
 }
 
+// ResumeRetention calls keepward.v1.JobService.ResumeRetention.
+func (c *jobServiceClient) ResumeRetention(ctx context.Context, req *connect.Request[v1.ResumeRetentionRequest]) (*connect.Response[v1.ResumeRetentionResponse], error) {
+	return c.resumeRetention.CallUnary(ctx, req)
+}
+
 // JobServiceHandler is an implementation of the keepward.v1.JobService service.
 type JobServiceHandler interface {
 	CreateJob(context.Context, *connect.Request[v1.CreateJobRequest]) (*connect.Response[v1.CreateJobResponse], error)
@@ -885,6 +902,8 @@ type JobServiceHandler interface {
 	RunJob(context.Context, *connect.Request[v1.RunJobRequest]) (*connect.Response[v1.StartSessionResponse], error)
 	// What retention would keep and delete now, and what that would free.
 	PreviewRetention(context.Context, *connect.Request[v1.PreviewRetentionRequest]) (*connect.Response[v1.PreviewRetentionResponse], error)
+	// Takes the server's clock as right: retention, which paused when it jumped, goes on.
+	ResumeRetention(context.Context, *connect.Request[v1.ResumeRetentionRequest]) (*connect.Response[v1.ResumeRetentionResponse], error)
 }
 
 // NewJobServiceHandler builds an HTTP handler from the service implementation. It returns the path
@@ -936,6 +955,12 @@ func NewJobServiceHandler(svc JobServiceHandler, opts ...connect.HandlerOption) 
 		connect.WithSchema(jobServiceMethods.ByName("PreviewRetention")),
 		connect.WithHandlerOptions(opts...),
 	)
+	jobServiceResumeRetentionHandler := connect.NewUnaryHandler(
+		JobServiceResumeRetentionProcedure,
+		svc.ResumeRetention,
+		connect.WithSchema(jobServiceMethods.ByName("ResumeRetention")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/keepward.v1.JobService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case JobServiceCreateJobProcedure:
@@ -952,6 +977,8 @@ func NewJobServiceHandler(svc JobServiceHandler, opts ...connect.HandlerOption) 
 			jobServiceRunJobHandler.ServeHTTP(w, r)
 		case JobServicePreviewRetentionProcedure:
 			jobServicePreviewRetentionHandler.ServeHTTP(w, r)
+		case JobServiceResumeRetentionProcedure:
+			jobServiceResumeRetentionHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -987,6 +1014,10 @@ func (UnimplementedJobServiceHandler) RunJob(context.Context, *connect.Request[v
 
 func (UnimplementedJobServiceHandler) PreviewRetention(context.Context, *connect.Request[v1.PreviewRetentionRequest]) (*connect.Response[v1.PreviewRetentionResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.JobService.PreviewRetention is not implemented"))
+}
+
+func (UnimplementedJobServiceHandler) ResumeRetention(context.Context, *connect.Request[v1.ResumeRetentionRequest]) (*connect.Response[v1.ResumeRetentionResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.JobService.ResumeRetention is not implemented"))
 }
 
 // SessionServiceClient is a client for the keepward.v1.SessionService service.
