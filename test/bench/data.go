@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/aes"
+	"crypto/cipher"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,46 +28,65 @@ func sources() []string {
 	return slices.DeleteFunc(dirs, func(dir string) bool { _, err := os.Stat(dir); return err != nil })
 }
 
-const (
-	floorWalk  = "parallel walk with lstat"
-	floorRead  = "parallel walk, every file read"
-	floorTar   = "tar \\| zstd -1 -T2"
-	floorUntar = "zstd -d \\| tar x"
+// noise makes a file that nothing compresses: AES-CTR of zeros, the same in every run.
+func noise(path string, size int64) error {
+	block, err := aes.NewCipher(make([]byte, 16))
+	if err != nil {
+		return err
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	zeros, err := os.Open("/dev/zero")
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	defer zeros.Close()
+	_, err = io.CopyN(f, cipher.StreamReader{S: cipher.NewCTR(block, make([]byte, 16)), R: zeros}, size)
+	return errors.Join(err, f.Close())
+}
+
+// floor is what a backup cannot be faster than, or what is known to be fast.
+type floor struct {
+	name string
+	walk bool // in this process
+	read bool
+	// line is a shell command with $0 the data, $1 an archive, $2 an empty directory.
+	line string
+}
+
+var (
+	floorWalk    = floor{name: "parallel walk with lstat", walk: true}
+	floorRead    = floor{name: "parallel walk, every file read", walk: true, read: true}
+	floorTarZstd = floor{name: `tar \| zstd -1 -T2 > file`, line: `tar cf - -C "$0" . | zstd -q -1 -T2 -f -o "$1"`}
+	floorUntar   = floor{name: `zstd -d \| tar x`, line: `zstd -q -dc "$1" | tar xf - -C "$2"`}
+	floorTarCat  = floor{name: `tar \| cat > file`, line: `tar cf - -C "$0" . | cat > "$1"`}
 )
 
-var floorNames = []string{floorWalk, floorRead, floorTar, floorUntar}
-
-// floors measures what a backup cannot be faster than, or what is known to be fast.
-func floors(ctx context.Context, src, root string, rep *report) error {
-	for name, read := range map[string]bool{floorWalk: false, floorRead: true} {
+func (f floor) measure(ctx context.Context, src, root string, s *section) error {
+	if f.walk {
 		began := time.Now()
-		if err := walk(src, read); err != nil {
+		if err := walk(src, f.read); err != nil {
 			return err
 		}
-		rep.floor(name, usage{wall: time.Since(began)})
-	}
-	if _, err := exec.LookPath("zstd"); err != nil {
-		fmt.Println("zstd is not in PATH: its floors are left out")
+		s.floor(f.name, usage{wall: time.Since(began)})
 		return nil
 	}
-	archive := filepath.Join(root, "floor.tar.zst")
-	defer os.Remove(archive)
+	if _, err := exec.LookPath("zstd"); err != nil {
+		fmt.Println("zstd is not in PATH: floor left out:", f.name)
+		return nil
+	}
 	to, err := newTarget(ctx, root)
 	if err != nil {
 		return err
 	}
-	for _, f := range []struct{ name, line string }{
-		{floorTar, `tar cf - -C "$0" . | zstd -q -1 -T2 -o "$1"`},
-		{floorUntar, `zstd -q -dc "$1" | tar xf - -C "$2"`},
-	} {
-		unix.Sync() // as before every measured step
-		u, err := command(ctx, "", nil, "sh", "-c", f.line, src, archive, to.dir)
-		if err != nil {
-			return errors.Join(err, to.remove())
-		}
-		rep.floor(f.name, u)
+	unix.Sync() // as before every measured step
+	u, err := command(ctx, "", nil, "sh", "-c", f.line, src, filepath.Join(root, "floor.archive"), to.dir)
+	if err == nil {
+		s.floor(f.name, u)
 	}
-	return to.remove()
+	return errors.Join(err, to.remove())
 }
 
 // walk lstats everything below dir on all cores, and reads files if asked to.

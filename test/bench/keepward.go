@@ -19,18 +19,22 @@ type keepward struct {
 
 	repo string
 	made bool // the job
-	// Peaks of the last step by part, for the row of many files.
-	agentPeak, moverPeak int64
 }
 
 func (k *keepward) name() string {
-	if k.compression == "" {
-		return "keepward"
-	}
 	return "keepward, " + k.compression
 }
 func (k *keepward) repository() string { return k.repo }
-func (k *keepward) close() error       { return k.site.Close() }
+
+// close ends the site, if there is one.
+func (k *keepward) close() error {
+	if k.site == nil {
+		return nil
+	}
+	s := k.site
+	k.site = nil
+	return s.Close()
+}
 
 func (k *keepward) prepare(_ context.Context, dir string) (err error) {
 	if k.site, err = site.Start(k.bin, filepath.Join(dir, "site")); err != nil {
@@ -49,11 +53,7 @@ func (k *keepward) prepare(_ context.Context, dir string) (err error) {
 
 func (k *keepward) backup(ctx context.Context, src string) (usage, error) {
 	if !k.made {
-		args := []string{"job", "create", "bench", "--computer", "web1", "--include", src, "--repository", "main"}
-		if k.compression != "" {
-			args = append(args, "--compression", k.compression)
-		}
-		if _, err := k.site.Do(args...); err != nil {
+		if _, err := k.site.Do("job", "create", "bench", "--computer", "web1", "--include", src, "--repository", "main", "--compression", k.compression); err != nil {
 			return usage{}, err
 		}
 		k.made = true
@@ -71,18 +71,19 @@ func (k *keepward) measured(ctx context.Context, args ...string) (usage, error) 
 	began := time.Now()
 	all, err := command(ctx, "", []string{"KEEPWARD_CONFIG=" + k.site.ClientConfig()}, k.site.Bin, args...)
 	all.wall = time.Since(began)
-	k.agentPeak, k.moverPeak = 0, 0
+	var agent, mover int64
 	for pid, u := range m.Stop() {
 		all.cpu += u.CPU
 		all.peak += u.Peak
 		switch pid {
 		case k.agent.Pid():
-			k.agentPeak = u.Peak
+			agent = u.Peak
 		case k.transport.Pid(), k.site.Server.Pid():
 		default:
-			k.moverPeak = max(k.moverPeak, u.Peak)
+			mover = max(mover, u.Peak)
 		}
 	}
+	all.data = agent + mover
 	return all, err
 }
 

@@ -17,7 +17,8 @@ import (
 type usage struct {
 	wall time.Duration
 	cpu  time.Duration
-	peak int64
+	peak int64 // bytes of memory, shared and mapped files included
+	data int64 // of these agent and mover; of a peer the same as peak
 }
 
 // command runs a program in a directory to its end and measures it with all that it waited for.
@@ -39,7 +40,7 @@ func command(ctx context.Context, dir string, env []string, name string, args ..
 		return usage{}, fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, out.Bytes())
 	}
 	s := cmd.ProcessState
-	return usage{wall: wall, cpu: s.UserTime() + s.SystemTime(), peak: peak}, nil
+	return usage{wall: wall, cpu: s.UserTime() + s.SystemTime(), peak: peak, data: peak}, nil
 }
 
 // median of an odd number of runs; of an even one the lower middle.
@@ -51,9 +52,9 @@ func median[T int64 | time.Duration](v []T) T {
 
 func medianUsage(runs []usage) usage {
 	var wall, cpu []time.Duration
-	var peak []int64
+	var peak, data []int64
 	for _, r := range runs {
-		wall, cpu, peak = append(wall, r.wall), append(cpu, r.cpu), append(peak, r.peak)
+		wall, cpu, peak, data = append(wall, r.wall), append(cpu, r.cpu), append(peak, r.peak), append(data, r.data)
 	}
-	return usage{median(wall), median(cpu), median(peak)}
+	return usage{median(wall), median(cpu), median(peak), median(data)}
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -24,24 +25,54 @@ type engine interface {
 	close() error
 }
 
-// peers are those in PATH, at their default settings.
-func peers() []engine {
-	var found []engine
-	for _, p := range []struct {
-		program string
-		make    func(version string) engine
-	}{
-		{"restic", func(v string) engine { return &restic{version: v} }},
-		{"kopia", func(v string) engine { return &kopia{version: v} }},
-		{"borg", func(v string) engine { return &borg{version: v} }},
-	} {
-		if _, err := exec.LookPath(p.program); err != nil {
-			fmt.Printf("%s is not in PATH: left out\n", p.program)
-			continue
-		}
-		found = append(found, p.make(version(p.program)))
+// variants are the settings of each peer that a goal is set against. Keepward's are beside them.
+var variants = []struct {
+	program string
+	make    func(version string) engine
+}{
+	{"restic", func(v string) engine { return &restic{version: v, compression: "fastest"} }},
+	{"restic", func(v string) engine { return &restic{version: v, compression: "auto"} }},
+	{"kopia", func(v string) engine { return &kopia{version: v, compression: "s2-default"} }},
+	{"borg", func(v string) engine { return &borg{version: v} }},
+}
+
+// engines are Keepward's two and the peers that there are.
+func engines(o options) []engine {
+	all := []engine{
+		&keepward{bin: o.bin, compression: "zstd"},
+		&keepward{bin: o.bin, compression: "fast"},
 	}
-	return found
+	for _, v := range variants {
+		if _, err := exec.LookPath(v.program); err == nil {
+			all = append(all, v.make(version(v.program)))
+		}
+	}
+	return all
+}
+
+// missingPeers are the programs that cannot be measured.
+func missingPeers() []string {
+	var missing []string
+	for _, v := range variants {
+		if _, err := exec.LookPath(v.program); err != nil && !slices.Contains(missing, v.program) {
+			missing = append(missing, v.program)
+		}
+	}
+	return missing
+}
+
+// usePeers lets programs in the directories of PEERS_BIN come before those in PATH.
+func usePeers() error {
+	dirs := os.Getenv("PEERS_BIN")
+	if dirs == "" {
+		return nil
+	}
+	for _, dir := range filepath.SplitList(dirs) {
+		if _, err := os.Stat(dir); err != nil {
+			return fmt.Errorf("PEERS_BIN: %w", err)
+		}
+	}
+	return os.Setenv("PATH", dirs+string(filepath.ListSeparator)+os.Getenv("PATH"))
 }
 
 // version is the program's own word for it, without its name.
@@ -66,9 +97,9 @@ func version(program string) string {
 // password of the peers' repositories; it protects nothing here.
 const password = "benchmark"
 
-type restic struct{ version, repo string }
+type restic struct{ version, compression, repo string }
 
-func (r *restic) name() string       { return "restic " + r.version }
+func (r *restic) name() string       { return "restic " + r.version + ", " + r.compression }
 func (r *restic) repository() string { return r.repo }
 func (r *restic) close() error       { return nil }
 
@@ -87,19 +118,23 @@ func (r *restic) restore(ctx context.Context, _, to string) (usage, error) {
 }
 
 func (r *restic) run(ctx context.Context, dir string, args ...string) (usage, error) {
-	env := []string{"RESTIC_REPOSITORY=" + r.repo, "RESTIC_PASSWORD=" + password, "RESTIC_CACHE_DIR=" + filepath.Join(dir, "cache")}
+	env := []string{"RESTIC_REPOSITORY=" + r.repo, "RESTIC_PASSWORD=" + password, "RESTIC_COMPRESSION=" + r.compression, "RESTIC_CACHE_DIR=" + filepath.Join(dir, "cache")}
 	return command(ctx, dir, env, "restic", args...)
 }
 
-type kopia struct{ version, dir string }
+type kopia struct{ version, compression, dir string }
 
-func (k *kopia) name() string       { return "kopia " + k.version }
+func (k *kopia) name() string       { return "kopia " + k.version + ", " + k.compression }
 func (k *kopia) repository() string { return filepath.Join(k.dir, "repository") }
 func (k *kopia) close() error       { return nil }
 
 func (k *kopia) prepare(ctx context.Context, dir string) error {
 	k.dir = dir
 	_, err := k.run(ctx, "repository", "create", "filesystem", "--path", k.repository(), "--cache-directory", filepath.Join(dir, "cache"))
+	if err != nil {
+		return err
+	}
+	_, err = k.run(ctx, "policy", "set", "--global", "--compression", k.compression)
 	return err
 }
 
