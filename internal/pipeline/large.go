@@ -231,12 +231,14 @@ func (r *largeReader) refill(ctx context.Context, end int64) error {
 	window := r.end - r.start
 	rest := end - r.at - int64(window)
 	if room := len(r.hold.buf) - r.end; room == 0 || r.start > 0 && int64(room) < rest {
-		next, err := r.w.pool.block(int(min(int64(window)+rest, maxBuffer)), func(j *job) { r.w.seal(ctx, j) })
+		next, err := r.w.pool.renew(r.hold, int(min(int64(window)+rest, maxBuffer)), func(j *job) { r.w.seal(ctx, j) })
 		if err != nil {
 			return errStore{err}
 		}
 		copy(next.buf, r.hold.buf[r.start:r.end])
-		r.w.pool.unhold(r.hold)
+		if next != r.hold {
+			r.w.pool.unhold(r.hold)
+		}
 		r.hold, r.start, r.end = next, 0, window
 	}
 	room := int(min(rest, int64(len(r.hold.buf)-r.end)))

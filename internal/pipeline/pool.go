@@ -130,7 +130,12 @@ func (p *pool) release(j *job) {
 }
 
 func (p *pool) unhold(h *hold) {
-	if h.users.Add(-1) > 0 {
+	if left := h.users.Add(-1); left > 0 {
+		if left == 1 { // the reader may go on in it
+			p.mu.Lock()
+			p.changed.Broadcast()
+			p.mu.Unlock()
+		}
 		return
 	}
 	size := len(h.buf)
