@@ -1,6 +1,10 @@
 package memfs
 
-import "io"
+import (
+	"errors"
+	"io"
+	"syscall"
+)
 
 type file struct {
 	fs   *FS
@@ -9,22 +13,27 @@ type file struct {
 }
 
 func (f *file) Write(b []byte) (int, error) {
-	f.fs.mu.Lock()
-	defer f.fs.mu.Unlock()
-	if err := f.fs.change(Write, f.name); err != nil {
-		half := len(b) / 2
-		f.n.content = append(f.n.content, b[:half]...)
-		return half, err
+	f.fs.d.mu.Lock()
+	defer f.fs.d.mu.Unlock()
+	fits := len(b)
+	err := f.fs.change(Write, f.name)
+	if errors.Is(err, ErrDead) {
+		return 0, err
 	}
-	f.n.content = append(f.n.content, b...)
-	return len(b), nil
+	if err != nil {
+		fits = len(b) / 2
+	} else if room := f.fs.d.room(); int64(fits) > room {
+		fits, err = int(room), fail(Write, f.name, syscall.ENOSPC)
+	}
+	f.n.content = append(f.n.content, b[:fits]...)
+	return fits, err
 }
 
 func (f *file) ReadAt(b []byte, off int64) (int, error) {
-	f.fs.mu.Lock()
-	defer f.fs.mu.Unlock()
-	if f.fs.dead {
-		return 0, fail("read", f.name, ErrDead)
+	f.fs.d.mu.Lock()
+	defer f.fs.d.mu.Unlock()
+	if err := f.fs.look(Read, f.name); err != nil {
+		return 0, err
 	}
 	if off >= int64(len(f.n.content)) {
 		return 0, io.EOF
@@ -37,18 +46,23 @@ func (f *file) ReadAt(b []byte, off int64) (int, error) {
 }
 
 func (f *file) Sync() error {
-	f.fs.mu.Lock()
-	defer f.fs.mu.Unlock()
+	f.fs.d.mu.Lock()
+	defer f.fs.d.mu.Unlock()
 	if err := f.fs.change(Sync, f.name); err != nil {
+		if !errors.Is(err, ErrDead) {
+			f.n.forget()
+		}
 		return err
 	}
-	f.n.synced = len(f.n.content)
+	if !f.fs.d.lying {
+		f.n.synced = len(f.n.content)
+	}
 	return nil
 }
 
 func (f *file) Size() (int64, error) {
-	f.fs.mu.Lock()
-	defer f.fs.mu.Unlock()
+	f.fs.d.mu.Lock()
+	defer f.fs.d.mu.Unlock()
 	return int64(len(f.n.content)), nil
 }
 

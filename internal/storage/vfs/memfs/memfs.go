@@ -1,31 +1,34 @@
-// Package memfs is an invented disk: a vfs.FS in memory that can lose its power and on which
-// every call can be made to fail.
+// Package memfs is an invented disk: a vfs.FS in memory that can lose its power, lie, fill up,
+// be unmounted, and on which every call can be made to fail.
 //
-// What was synced survives a loss of power. Of everything else a seed decides: the end of a
-// file, a name made or removed in a directory. It is for tests. An FS may be used by any
-// number of goroutines.
+// What was synced survives a loss of power. Of everything else a seed decides, for each name
+// and each block on its own: see Restart. It is for tests.
+//
+// An FS is one process's view of a disk; Process makes another. Any number of goroutines may
+// use any number of views.
 package memfs
 
 import (
 	"errors"
 	"io/fs"
-	"math/rand/v2"
+	"math"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 
 	"keepward/internal/storage/vfs"
 )
 
-// ErrDead is what every call answers after the power went.
+// ErrDead is what every call answers after the power went, or its process died.
 var ErrDead = errors.New("the power is gone")
 
-// Op is a call that changes something.
+// Op is a call.
 type Op string
 
-// The calls a Hook sees.
+// The calls that change something: a Hook sees them, and they are counted.
 const (
 	Create  Op = "create"
 	Write   Op = "write"
@@ -36,137 +39,77 @@ const (
 	SyncDir Op = "syncdir"
 )
 
-// Hook is asked before every changing call, with the file's name. An error is answered by the
-// call, which then does nothing, except that a Write may write half of it.
+// The calls that only look: a read hook sees them.
+const (
+	Open    Op = "open"
+	Read    Op = "read"
+	ReadDir Op = "readdir"
+	Stat    Op = "stat"
+)
+
+// Hook is asked before a call, with the file's name; it may wait. An error is answered by the
+// call, which then does nothing, except that a Write writes half of it, and a Sync forgets
+// what it should have made durable: see FailAt.
 type Hook func(op Op, name string) error
 
-// FS is the disk.
+// FS is a process's view of the disk.
 type FS struct {
-	mu    sync.Mutex
-	root  *node
-	hook  Hook
-	calls int
-	dieAt int // the power goes at this call; 0: never
-	dead  bool
+	d *disk
+	// Guarded by d.mu.
+	hook, readHook Hook
+	dead           bool
 }
 
-// node is a file or a directory.
-type node struct {
-	dir     bool
-	content []byte
-	synced  int // bytes of content that are durable
-	names   map[string]*node
-	durable map[string]*node // names as they were at the last sync
-}
-
-func newDir() *node {
-	return &node{dir: true, names: map[string]*node{}, durable: map[string]*node{}}
+// disk is what all views share.
+type disk struct {
+	mu       sync.Mutex
+	root     *node
+	dead     bool
+	calls    int
+	dieAt    int // the power goes at this call; 0: never
+	faults   []fault
+	lying    bool
+	readOnly bool
+	capacity int64 // bytes of content that fit; 0: any number
+	// record, if set, keeps what the disk was before each call.
+	record bool
+	states []*node
 }
 
 // New is an empty disk.
-func New() *FS { return &FS{root: newDir()} }
+func New() *FS { return on(newDir()) }
 
-// SetHook sets the hook; nil takes it away.
+func on(root *node) *FS { return &FS{d: &disk{root: root}} }
+
+// Process is another process's view of the same disk.
+func (f *FS) Process() *FS { return &FS{d: f.d} }
+
+// Kill is the death of the process: its calls do nothing any more. The disk goes on.
+func (f *FS) Kill() {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	f.dead = true
+}
+
+// SetHook sets the hook for calls that change something; nil takes it away.
 func (f *FS) SetHook(h Hook) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
 	f.hook = h
 }
 
-// Calls is how many changing calls there were.
+// SetReadHook sets the hook for calls that only look.
+func (f *FS) SetReadHook(h Hook) {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	f.readHook = h
+}
+
+// Calls is how many changing calls there were on the disk.
 func (f *FS) Calls() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.calls
-}
-
-// DieAt makes the power go at the n-th changing call from the beginning.
-func (f *FS) DieAt(n int) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.dieAt = n
-}
-
-// Restart is the disk as it is found after a loss of power now. The old one is dead.
-func (f *FS) Restart(seed uint64) *FS {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.dead = true
-	rng := rand.New(rand.NewPCG(seed, 1))
-	return &FS{root: survive(f.root, rng, map[*node]*node{})}
-}
-
-// Reopen is the disk after the process died: nothing is lost that was written.
-func (f *FS) Reopen() *FS {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.dead = true
-	return &FS{root: f.root}
-}
-
-// survive copies what is left of n. A file with two names is one file again.
-func survive(n *node, rng *rand.Rand, done map[*node]*node) *node {
-	if c, ok := done[n]; ok {
-		return c
-	}
-	if !n.dir {
-		c := &node{content: tail(n, rng)}
-		c.synced = len(c.content)
-		done[n] = c
-		return c
-	}
-	c := newDir()
-	done[n] = c
-	for _, name := range sorted(n.names, n.durable) {
-		was, is := n.durable[name], n.names[name]
-		if was != is && rng.IntN(2) == 0 {
-			was = is // the change happened to reach the disk
-		}
-		if was != nil {
-			c.names[name] = survive(was, rng, done)
-			c.durable[name] = c.names[name]
-		}
-	}
-	return c
-}
-
-func sorted(ms ...map[string]*node) []string {
-	var names []string
-	for _, m := range ms {
-		for name := range m {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
-}
-
-// tail is a file's content after a loss of power: the synced part, and of the rest some, of
-// which some never reached the disk.
-func tail(n *node, rng *rand.Rand) []byte {
-	loose := len(n.content) - n.synced
-	keep := n.synced
-	if loose > 0 {
-		keep += rng.IntN(loose + 1)
-	}
-	c := slices.Clone(n.content[:keep])
-	if keep > n.synced && rng.IntN(2) == 0 {
-		clear(c[n.synced+rng.IntN(keep-n.synced):])
-	}
-	return c
-}
-
-// Flip changes one bit of a file as it lies on the disk.
-func (f *FS) Flip(name string, offset int, bit uint8) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	n, err := f.find("flip", name)
-	if err != nil {
-		return err
-	}
-	n.content = slices.Clone(n.content)
-	n.content[offset] ^= 1 << (bit & 7)
-	return nil
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	return f.d.calls
 }
 
 func split(name string) []string {
@@ -177,10 +120,12 @@ func split(name string) []string {
 	return strings.Split(name, "/")
 }
 
-func fail(op, name string, err error) error { return &fs.PathError{Op: op, Path: name, Err: err} }
+func fail(op Op, name string, err error) error {
+	return &fs.PathError{Op: string(op), Path: name, Err: err}
+}
 
-func (f *FS) find(op, name string) (*node, error) {
-	n := f.root
+func (d *disk) find(op Op, name string) (*node, error) {
+	n := d.root
 	for _, part := range split(name) {
 		if n = n.names[part]; n == nil {
 			return nil, fail(op, name, fs.ErrNotExist)
@@ -190,35 +135,65 @@ func (f *FS) find(op, name string) (*node, error) {
 }
 
 // parent is the directory of name, and the last part of it.
-func (f *FS) parent(op, name string) (*node, string, error) {
+func (d *disk) parent(op Op, name string) (*node, string, error) {
 	parts := split(name)
 	if len(parts) == 0 {
 		return nil, "", fail(op, name, fs.ErrInvalid)
 	}
-	d, err := f.find(op, strings.Join(parts[:len(parts)-1], "/"))
-	if err == nil && !d.dir {
+	n, err := d.find(op, strings.Join(parts[:len(parts)-1], "/"))
+	if err == nil && !n.dir {
 		err = fail(op, name, fs.ErrNotExist)
 	}
-	return d, parts[len(parts)-1], err
+	return n, parts[len(parts)-1], err
 }
 
-// change counts a changing call and lets it fail; f.mu is held. It asks the hook without the
-// lock, so that the hook may wait.
+// change counts a changing call and lets it fail; the lock is held. It asks the hook without
+// the lock, so that the hook may wait.
 func (f *FS) change(op Op, name string) error {
-	if f.dead {
-		return fail(string(op), name, ErrDead)
+	d := f.d
+	if d.dead || f.dead {
+		return fail(op, name, ErrDead)
 	}
-	f.calls++
-	if f.calls == f.dieAt {
-		f.dead = true
-		return fail(string(op), name, ErrDead)
+	if d.record {
+		d.states = append(d.states, copyTree(d.root))
 	}
-	if h := f.hook; h != nil {
-		f.mu.Unlock()
-		err := h(op, name)
-		f.mu.Lock()
-		if err != nil {
-			return fail(string(op), name, err)
+	d.calls++
+	if d.calls == d.dieAt {
+		d.dead = true
+		return fail(op, name, ErrDead)
+	}
+	err := d.fault(d.calls)
+	if h := f.hook; h != nil && err == nil {
+		err = f.ask(h, op, name)
+	}
+	if d.readOnly && op != Sync && op != SyncDir && err == nil {
+		err = syscall.EROFS
+	}
+	if err != nil {
+		return fail(op, name, err)
+	}
+	return nil
+}
+
+// ask asks a hook. Its process may have died while it waited.
+func (f *FS) ask(h Hook, op Op, name string) error {
+	f.d.mu.Unlock()
+	err := h(op, name)
+	f.d.mu.Lock()
+	if err == nil && (f.dead || f.d.dead) {
+		err = ErrDead
+	}
+	return err
+}
+
+// look is change for a call that only looks.
+func (f *FS) look(op Op, name string) error {
+	if f.d.dead || f.dead {
+		return fail(op, name, ErrDead)
+	}
+	if f.readHook != nil {
+		if err := f.ask(f.readHook, op, name); err != nil {
+			return fail(op, name, err)
 		}
 	}
 	return nil
@@ -228,21 +203,21 @@ func (f *FS) add(op Op, name string, n *node) error {
 	if err := f.change(op, name); err != nil {
 		return err
 	}
-	d, base, err := f.parent(string(op), name)
+	d, base, err := f.d.parent(op, name)
 	if err != nil {
 		return err
 	}
 	if d.names[base] != nil {
-		return fail(string(op), name, fs.ErrExist)
+		return fail(op, name, fs.ErrExist)
 	}
-	d.names[base] = n
+	d.set(base, n)
 	return nil
 }
 
 // Create implements vfs.FS.
 func (f *FS) Create(name string) (vfs.File, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
 	n := &node{}
 	if err := f.add(Create, name, n); err != nil {
 		return nil, err
@@ -252,23 +227,23 @@ func (f *FS) Create(name string) (vfs.File, error) {
 
 // Open implements vfs.FS.
 func (f *FS) Open(name string) (vfs.File, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	n, err := f.find("open", name)
-	if err != nil {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	if err := f.look(Open, name); err != nil {
 		return nil, err
 	}
-	if f.dead {
-		return nil, fail("open", name, ErrDead)
+	n, err := f.d.find(Open, name)
+	if err != nil {
+		return nil, err
 	}
 	return &file{fs: f, name: name, n: n}, nil
 }
 
 // Link implements vfs.FS.
 func (f *FS) Link(old, name string) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	n, err := f.find("link", old)
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	n, err := f.d.find(Link, old)
 	if err != nil {
 		return err
 	}
@@ -277,46 +252,46 @@ func (f *FS) Link(old, name string) error {
 
 // Remove implements vfs.FS.
 func (f *FS) Remove(name string) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
 	if err := f.change(Remove, name); err != nil {
 		return err
 	}
-	d, base, err := f.parent("remove", name)
+	d, base, err := f.d.parent(Remove, name)
 	if err != nil {
 		return err
 	}
 	n := d.names[base]
 	switch {
 	case n == nil:
-		return fail("remove", name, fs.ErrNotExist)
+		return fail(Remove, name, fs.ErrNotExist)
 	case len(n.names) > 0:
-		return fail("remove", name, errors.New("directory not empty"))
+		return fail(Remove, name, errors.New("directory not empty"))
 	}
-	delete(d.names, base)
+	d.set(base, nil)
 	return nil
 }
 
 // Mkdir implements vfs.FS.
 func (f *FS) Mkdir(name string) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
 	return f.add(Mkdir, name, newDir())
 }
 
 // ReadDir implements vfs.FS.
 func (f *FS) ReadDir(name string) ([]vfs.Entry, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	n, err := f.find("readdir", name)
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	if err := f.look(ReadDir, name); err != nil {
+		return nil, err
+	}
+	n, err := f.d.find(ReadDir, name)
 	if err != nil {
 		return nil, err
 	}
-	if f.dead {
-		return nil, fail("readdir", name, ErrDead)
-	}
 	var out []vfs.Entry
-	for _, base := range sorted(n.names) {
+	for _, base := range slices.Sorted(keys(n.names)) {
 		c := n.names[base]
 		out = append(out, vfs.Entry{Name: base, Dir: c.dir, Size: int64(len(c.content))})
 	}
@@ -325,9 +300,12 @@ func (f *FS) ReadDir(name string) ([]vfs.Entry, error) {
 
 // Stat implements vfs.FS.
 func (f *FS) Stat(name string) (vfs.Entry, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	n, err := f.find("stat", name)
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	if err := f.look(Stat, name); err != nil {
+		return vfs.Entry{}, err
+	}
+	n, err := f.d.find(Stat, name)
 	if err != nil {
 		return vfs.Entry{}, err
 	}
@@ -336,21 +314,27 @@ func (f *FS) Stat(name string) (vfs.Entry, error) {
 
 // SyncDir implements vfs.FS.
 func (f *FS) SyncDir(name string) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
 	if err := f.change(SyncDir, name); err != nil {
 		return err
 	}
-	n, err := f.find("syncdir", name)
+	n, err := f.d.find(SyncDir, name)
 	if err != nil {
 		return err
 	}
-	n.durable = make(map[string]*node, len(n.names))
-	for base, c := range n.names {
-		n.durable[base] = c
+	if !f.d.lying {
+		n.syncNames()
 	}
 	return nil
 }
 
 // Free implements vfs.FS.
-func (f *FS) Free(string) (int64, error) { return 1 << 40, nil }
+func (f *FS) Free(string) (int64, error) {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	if f.d.capacity == 0 {
+		return math.MaxInt64, nil
+	}
+	return max(0, f.d.capacity-f.d.root.used(map[*node]bool{})), nil
+}
