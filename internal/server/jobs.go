@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	keepwardv1 "keepward/api/keepward/v1"
@@ -167,6 +168,19 @@ func (s *jobService) PreviewRetention(ctx context.Context, req *connect.Request[
 	res, err := s.manager.PreviewRetention(ctx, req.Msg.Job, req.Msg.Retention)
 	if err != nil {
 		return nil, err
+	}
+	return connect.NewResponse(res), nil
+}
+
+func (s *jobService) ResumeRetention(ctx context.Context, _ *connect.Request[keepwardv1.ResumeRetentionRequest]) (*connect.Response[keepwardv1.ResumeRetentionResponse], error) {
+	jump, err := s.manager.ResumeRetention(ctx)
+	if err != nil {
+		return nil, err
+	}
+	res := &keepwardv1.ResumeRetentionResponse{}
+	if jump != 0 {
+		res.Jump = durationpb.New(jump)
+		s.audit(ctx, "clock taken as right, retention goes on", "jump", jump)
 	}
 	return connect.NewResponse(res), nil
 }

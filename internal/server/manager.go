@@ -33,6 +33,9 @@ type jobManager interface {
 	// PreviewRetention says what retention would do now; by want, if set, in place of the job's own.
 	PreviewRetention(ctx context.Context, jobName string, want *keepwardv1.Retention) (*keepwardv1.PreviewRetentionResponse, error)
 
+	// ResumeRetention takes the clock as right, and answers how far it had jumped.
+	ResumeRetention(ctx context.Context) (time.Duration, error)
+
 	// JobActive is the newest session of a job that is not over; 0: none.
 	JobActive(ctx context.Context, job string) (int64, error)
 	// DescribeJob fills in next and last run.
