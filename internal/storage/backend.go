@@ -71,6 +71,14 @@ type Mapper interface {
 	Map() ([]byte, error)
 }
 
+// Past is a Backend that can read objects past the system's cache, from where they rest: to
+// find out whether they are still good, and without driving out what others need there.
+type Past interface {
+	// OpenPast opens an object for reading. Reads into memory from vfs.Aligned, of whole
+	// multiples of 4096 bytes at such offsets, are the fastest.
+	OpenPast(ctx context.Context, name string) (Reader, error)
+}
+
 // Deleter is apart from Backend, since only maintenance that was ordered may delete.
 type Deleter interface {
 	// Delete removes an object; one that is not there is errs.NotFound.

@@ -13,10 +13,22 @@ import (
 
 // Open implements Backend.
 func (d *Dir) Open(ctx context.Context, name string) (Reader, error) {
+	return d.open(ctx, name, d.fs.Open)
+}
+
+// OpenPast implements Past; on a file system that cannot it is Open.
+func (d *Dir) OpenPast(ctx context.Context, name string) (Reader, error) {
+	if past, ok := d.fs.(vfs.Past); ok {
+		return d.open(ctx, name, past.OpenPast)
+	}
+	return d.Open(ctx, name)
+}
+
+func (d *Dir) open(ctx context.Context, name string, how func(string) (vfs.File, error)) (Reader, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	f, err := d.fs.Open(d.path(name))
+	f, err := how(d.path(name))
 	if err != nil {
 		return nil, d.fail("open", name, err)
 	}
