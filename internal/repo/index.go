@@ -3,6 +3,7 @@ package repo
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 
 	"keepward/internal/errs"
@@ -26,22 +27,90 @@ func (s *openSegment) close() error {
 	return s.reader.Close()
 }
 
-// Refresh opens the index segments that others have published since.
+// Refresh opens the index segments that others have published since, and lets go of those that
+// were merged away.
 func (r *Repository) Refresh(ctx context.Context) error {
+	// A merge puts the joined segment before it removes its parts. A listing takes time: it may
+	// miss a part that is gone by then, and the joined one in a folder it had passed before. So
+	// what went away between two listings calls for another one, and so does the first.
+	before := r.knownNames()
+	for again := len(before) == 0; ; again = false {
+		known := r.knownNames()
+		there, err := r.openListed(ctx)
+		if err != nil {
+			return err
+		}
+		isGone := func(name string) bool { return !there[name] }
+		if !again && !slices.ContainsFunc(before, isGone) {
+			r.letGo(slices.DeleteFunc(known, func(name string) bool { return there[name] }))
+			return nil
+		}
+		before = slices.Collect(maps.Keys(there))
+	}
+}
+
+func (r *Repository) knownNames() []string {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return slices.Collect(maps.Keys(r.known))
+}
+
+// openListed opens the segments of one listing and answers their names.
+func (r *Repository) openListed(ctx context.Context) (map[string]bool, error) {
 	infos, err := r.list(ctx, indexDir)
+	if err != nil {
+		return nil, err
+	}
+	there := make(map[string]bool, len(infos))
+	damaged := map[string]error{}
+	for _, info := range infos {
+		there[info.Name] = true
+		err := r.openObject(ctx, info.Name)
+		switch {
+		case errs.KindOf(err) == errs.NotFound:
+			delete(there, info.Name) // merged away since it was listed
+		case errs.KindOf(err) == errs.Corrupt:
+			damaged[info.Name] = err
+		case err != nil:
+			return nil, err
+		}
+	}
+	// Only now, since what is rebuilt may be what no other segment tells of.
+	for name, cause := range damaged {
+		err := r.useRebuilt(ctx, name, cause)
+		if errs.KindOf(err) == errs.NotFound {
+			delete(there, name)
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	return there, nil
+}
+
+// openSegment opens a segment that was published: if it was merged away at once, what it was
+// merged into; if it is damaged, it is rebuilt in memory.
+func (r *Repository) openSegment(ctx context.Context, name string) error {
+	err := r.openObject(ctx, name)
+	switch errs.KindOf(err) {
+	case errs.NotFound:
+		return r.Refresh(ctx)
+	case errs.Corrupt:
+		return r.useRebuilt(ctx, name, err)
+	}
+	return err
+}
+
+func (r *Repository) useRebuilt(ctx context.Context, name string, cause error) error {
+	s, err := r.rebuildInMemory(ctx, name, cause)
 	if err != nil {
 		return err
 	}
-	for _, info := range infos {
-		if err := r.openSegment(ctx, info.Name); err != nil {
-			return err
-		}
-	}
-	return nil
+	return r.use(s)
 }
 
-// openSegment opens a segment unless it is open. A damaged one is rebuilt in memory.
-func (r *Repository) openSegment(ctx context.Context, name string) error {
+// openObject opens a segment unless it is open. One that is gone is errs.NotFound, a damaged
+// one errs.Corrupt.
+func (r *Repository) openObject(ctx context.Context, name string) error {
 	r.mu.RLock()
 	known := r.known[name]
 	r.mu.RUnlock()
@@ -53,25 +122,43 @@ func (r *Repository) openSegment(ctx context.Context, name string) error {
 		return nil
 	}
 	s, err := loadSegment(ctx, r.b, name, r.cfg.ID)
-	switch errs.KindOf(err) {
-	case "":
-	case errs.NotFound:
-		return nil // merged away since it was listed
-	case errs.Corrupt:
-		if s, err = r.rebuildInMemory(ctx, name, err); err != nil {
-			return err
-		}
-	default:
+	if err != nil {
 		return err
+	}
+	return r.use(s)
+}
+
+// use puts a segment into use.
+func (r *Repository) use(s *openSegment) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.known[s.name] || r.closed { // another goroutine was faster
+		return s.close()
+	}
+	r.known[s.name] = true
+	r.segments = append(r.segments, s)
+	return nil
+}
+
+// letGo takes segments whose objects are gone out of use. They stay mapped until Close: others
+// may be reading them.
+func (r *Repository) letGo(names []string) {
+	if len(names) == 0 {
+		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.known[name] || r.closed { // another goroutine was faster
-		return s.close()
+	for _, name := range names {
+		delete(r.known, name)
 	}
-	r.known[name] = true
-	r.segments = append(r.segments, s)
-	return nil
+	r.segments = slices.DeleteFunc(slices.Clone(r.segments), func(s *openSegment) bool {
+		// What a check added in memory alone was never an object.
+		gone := !r.known[s.name] && slices.Contains(names, s.name)
+		if gone {
+			r.retired = append(r.retired, s)
+		}
+		return gone
+	})
 }
 
 func loadSegment(ctx context.Context, b storage.Backend, name string, repositoryID [16]byte) (*openSegment, error) {
@@ -121,6 +208,9 @@ func (r *Repository) rebuildInMemory(ctx context.Context, name string, cause err
 	}
 	header, packs, rows, err := r.scanAttempt(ctx, attempt)
 	if err != nil {
+		return nil, err
+	}
+	if header, packs, rows, err = r.scanUnnamed(ctx, name, header, packs, rows); err != nil {
 		return nil, err
 	}
 	header.Number = number
@@ -188,7 +278,7 @@ func locate(s *segment.Segment, row segment.Row) Location {
 	p := s.Packs[row.Pack]
 	return Location{
 		ID: row.ID, Kind: row.Kind, Attempt: p.Attempt, Number: p.Number,
-		Offset: row.Offset, Length: row.Length, Owner: s.Owner, Flags: row.Flags,
+		Offset: row.Offset, Length: row.Length, Owner: p.Owner, Flags: row.Flags,
 	}
 }
 

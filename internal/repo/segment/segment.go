@@ -39,19 +39,20 @@ type Row struct {
 	Flags          Flags
 }
 
-// Pack is an entry of the table of packs.
+// Pack is an entry of the table of packs. One pack has an entry for each owner of rows in it.
 type Pack struct {
 	Attempt point.Attempt
 	Class   pack.Class
 	Number  uint32
-	Length  int64
+	Length  int64    // 0: not known
+	Owner   [16]byte // whose the rows are that name this entry; zero: nobody's
 }
 
 // Header is what a segment says of itself.
 type Header struct {
 	RepositoryID [16]byte
 	Attempt      point.Attempt
-	Owner        [16]byte // pseudonym of the computer whose rows these are; zero: nobody's
+	Owner        [16]byte // pseudonym of the computer whose rows these are; zero: see Pack.Owner
 	Number       uint32
 }
 
@@ -67,7 +68,8 @@ type Header struct {
 //	  56 number, 4               112 size of the file, 8 bytes
 //	  60 number of packs, 4      120 XXH64 of bytes 0 to 119
 //	  64 number of rows, 8
-//	table of packs, 40 bytes each: attempt (16), class (1), 0 (3), number (4), length (8), 0 (8)
+//	table of packs, 40 bytes each: attempt (16), class (1), 0 (3), number (4), length (8), 0 (8);
+//	  version 2, for rows of several owners, has behind each the owner (16), and none in the header
 //	filter: from the next multiple of 64, blocks of 64 bytes
 //	fences: per page the first 8 bytes of its first id, read big-endian, 8 bytes
 //	zeros, then in the last 8 bytes before the pages XXH64 of all before
@@ -76,13 +78,15 @@ type Header struct {
 //	  4086 0 (2), 4088 XXH64 of bytes 0 to 4087
 //	  row: id (32), pack (4), offset (4), length (4), kind (1), flags (1), 0 (2)
 const (
-	headerSize   = 128
+	HeaderSize   = 128
 	packSize     = 40
+	ownedSize    = 56 // of an entry that names its owner
 	blockSize    = 64
 	PageSize     = 4096
 	rowSize      = 48
 	rowsPerPage  = 85
-	version      = 1
+	version      = 1  // rows of one owner
+	versionOwned = 2  // rows of several
 	bitsPerKey   = 10 // about 1.2 bytes with the fences: one miss in 70 reads a page
 	probesPerKey = 6
 )
@@ -108,13 +112,14 @@ func corrupt(code, format string, args ...any) error {
 
 // Parse reads everything but the pages and checks its checksums. The answer points into b.
 func Parse(b []byte) (*Segment, error) {
-	if len(b) < headerSize || !bytes.Equal(b[:4], []byte("KWIX")) {
+	if len(b) < HeaderSize || !bytes.Equal(b[:4], []byte("KWIX")) {
 		return nil, corrupt("header", "it is none")
 	}
 	if xxhash.Sum64(b[:120]) != binary.LittleEndian.Uint64(b[120:]) {
 		return nil, corrupt("header", "checksum of its header differs")
 	}
-	if v := binary.LittleEndian.Uint16(b[4:]); v != version {
+	v := binary.LittleEndian.Uint16(b[4:])
+	if v != version && v != versionOwned {
 		return nil, errs.New(errs.Invalid, "segment.version", "read index segment: version %d is newer than this Keepward knows", v).WithHint("update Keepward")
 	}
 	s := &Segment{b: b}
@@ -124,7 +129,7 @@ func Parse(b []byte) (*Segment, error) {
 	s.Number = binary.LittleEndian.Uint32(b[56:])
 	s.Marks = binary.LittleEndian.Uint16(b[6:])&1 != 0
 	s.rows = int64(binary.LittleEndian.Uint64(b[64:]))
-	l := layoutOf(int(binary.LittleEndian.Uint32(b[60:])), s.rows, int(binary.LittleEndian.Uint32(b[76:])))
+	l := layoutOf(v, int(binary.LittleEndian.Uint32(b[60:])), s.rows, int(binary.LittleEndian.Uint32(b[76:])))
 	if l == nil || !l.matches(b) {
 		return nil, corrupt("layout", "its parts do not fit its %d bytes", len(b))
 	}
@@ -135,18 +140,22 @@ func Parse(b []byte) (*Segment, error) {
 	s.filter = b[l.filter:l.fences]
 	s.fences = b[l.fences : l.fences+8*l.npages]
 	s.pages = b[l.pages:]
-	return s, s.readPacks(l.packs)
+	return s, s.readPacks(l)
 }
 
-func (s *Segment) readPacks(n int64) error {
-	s.Packs = make([]Pack, n)
+func (s *Segment) readPacks(l *layout) error {
+	s.Packs = make([]Pack, l.packs)
 	for i := range s.Packs {
-		e := s.b[headerSize+i*packSize:]
+		e := s.b[HeaderSize+int64(i)*l.entry:]
 		s.Packs[i] = Pack{
 			Attempt: point.Attempt(e[:16]),
 			Class:   pack.Class(e[16]),
 			Number:  binary.LittleEndian.Uint32(e[20:]),
 			Length:  int64(binary.LittleEndian.Uint64(e[24:])),
+			Owner:   s.Owner,
+		}
+		if l.entry == ownedSize {
+			s.Packs[i].Owner = [16]byte(e[packSize:ownedSize])
 		}
 		if c := s.Packs[i].Class; c != pack.Data && c != pack.Meta {
 			return corrupt("packs", "class %d of pack %d is unknown", c, i)
@@ -158,16 +167,20 @@ func (s *Segment) readPacks(n int64) error {
 // layout are the offsets of a segment's parts; they follow from the counts.
 type layout struct {
 	packs, npages, blocks         int64
+	entry                         int64 // bytes of an entry of the table
 	filter, fences, pages, length int64
 }
 
-func layoutOf(packs int, rows int64, blocks int) *layout {
+func layoutOf(version uint16, packs int, rows int64, blocks int) *layout {
 	const limit = 1 << 32 // rows; 200 GiB of index in one file is not a segment
 	if rows < 0 || rows > limit || packs < 0 || blocks < 0 {
 		return nil
 	}
-	l := &layout{packs: int64(packs), npages: (rows + rowsPerPage - 1) / rowsPerPage, blocks: int64(blocks)}
-	l.filter = align(headerSize+l.packs*packSize, blockSize)
+	l := &layout{packs: int64(packs), npages: (rows + rowsPerPage - 1) / rowsPerPage, blocks: int64(blocks), entry: packSize}
+	if version == versionOwned {
+		l.entry = ownedSize
+	}
+	l.filter = align(HeaderSize+l.packs*l.entry, blockSize)
 	l.fences = l.filter + l.blocks*blockSize
 	l.pages = align(l.fences+8*l.npages+8, PageSize)
 	l.length = l.pages + l.npages*PageSize
@@ -178,10 +191,21 @@ func align(n, to int64) int64 { return (n + to - 1) / to * to }
 
 func (l *layout) matches(b []byte) bool {
 	u64 := func(off int) int64 { return int64(binary.LittleEndian.Uint64(b[off:])) }
-	return int64(binary.LittleEndian.Uint32(b[72:])) == l.npages && u64(80) == headerSize && u64(88) == l.filter &&
+	return int64(binary.LittleEndian.Uint32(b[72:])) == l.npages && u64(80) == HeaderSize && u64(88) == l.filter &&
 		u64(96) == l.fences && u64(104) == l.pages && u64(112) == l.length && int64(len(b)) == l.length &&
 		(l.npages == 0 || l.blocks > 0)
 }
+
+// MayBeMerged tells from the first HeaderSize bytes of a damaged segment whether Merged may have
+// been true of it.
+func MayBeMerged(head []byte) bool {
+	good := len(head) == HeaderSize && bytes.Equal(head[:4], []byte("KWIX")) && xxhash.Sum64(head[:120]) == binary.LittleEndian.Uint64(head[120:])
+	return !good || binary.LittleEndian.Uint16(head[4:]) != version
+}
+
+// Merged tells whether the segment's rows may be of several owners and of other attempts'
+// packs than its own: it was made by a merge or a compaction.
+func (s *Segment) Merged() bool { return binary.LittleEndian.Uint16(s.b[4:]) == versionOwned }
 
 // Rows is the number of rows.
 func (s *Segment) Rows() int64 { return s.rows }

@@ -17,7 +17,10 @@ import (
 
 var (
 	header = Header{RepositoryID: [16]byte{1}, Attempt: point.Attempt{2}, Owner: [16]byte{3}, Number: 4}
-	packs  = []Pack{{Attempt: point.Attempt{2}, Class: pack.Data, Number: 1, Length: 1000}, {Attempt: point.Attempt{9}, Class: pack.Meta, Number: 7}}
+	packs  = []Pack{{Attempt: point.Attempt{2}, Class: pack.Data, Number: 1, Length: 1000, Owner: [16]byte{3}}, {Attempt: point.Attempt{9}, Class: pack.Meta, Number: 7, Owner: [16]byte{3}}}
+	// merged has rows of several owners, and of nobody.
+	merged      = Header{RepositoryID: [16]byte{1}, Attempt: point.Attempt{2}, Number: 5}
+	mergedPacks = []Pack{{Attempt: point.Attempt{2}, Class: pack.Data, Number: 1, Length: 1000, Owner: [16]byte{3}}, {Attempt: point.Attempt{2}, Class: pack.Data, Number: 1, Length: 1000}}
 )
 
 func randomRows(n int, seed uint64) []Row {
@@ -51,8 +54,11 @@ func TestASegmentAnswersAsAMapWould(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%d rows: %v", n, err)
 		}
-		if s.Rows() != int64(n) || s.Header != header || !slices.Equal(s.Packs, packs) {
+		if s.Rows() != int64(n) || s.Header != header || !slices.Equal(s.Packs, packs) || s.Merged() {
 			t.Fatalf("%d rows: %d, %+v, %+v", n, s.Rows(), s.Header, s.Packs)
+		}
+		if s, err = Parse(Encode(merged, mergedPacks, rows)); err != nil || s.Header != merged || !slices.Equal(s.Packs, mergedPacks) || !s.Merged() {
+			t.Fatalf("%d rows of several owners: %v, %+v, %+v", n, err, s.Header, s.Packs)
 		}
 		for id, w := range want {
 			got, err := s.Find(nil, id)
@@ -131,7 +137,12 @@ func TestTheFilterTurnsAwayAlmostEveryMiss(t *testing.T) {
 }
 
 func TestEveryFlippedBitIsNoticed(t *testing.T) {
-	b := Encode(header, packs, randomRows(100, 3))
+	everyFlip(t, Encode(header, packs, randomRows(100, 3)))
+	everyFlip(t, Encode(merged, mergedPacks, randomRows(100, 3)))
+}
+
+func everyFlip(t *testing.T, b []byte) {
+	t.Helper()
 	for i := range b {
 		b[i] ^= 1 << (i % 8)
 		s, err := Parse(b)
@@ -153,6 +164,7 @@ func TestEveryFlippedBitIsNoticed(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add(Encode(header, packs, randomRows(100, 3)), []byte("some id"))
 	f.Add(Encode(header, nil, nil), []byte{})
+	f.Add(Encode(merged, mergedPacks, randomRows(100, 3)), []byte("some id"))
 	f.Fuzz(func(t *testing.T, b, id []byte) {
 		s, err := Parse(b)
 		if err != nil {
@@ -205,5 +217,83 @@ func TestPositionIsTheFirstRowOfAnID(t *testing.T) {
 				t.Fatalf("%d rows: an id that is not there: %v, %v", n, ok, err)
 			}
 		}
+	}
+}
+
+func TestACursorReadsWhatAllReads(t *testing.T) {
+	for _, n := range []int{0, 1, 85, 86, 1000} {
+		b := Encode(header, packs, randomRows(n, 4))
+		s, err := Parse(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want, got []Row
+		if err := s.All(func(r Row) error { want = append(want, r); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		c := s.Cursor()
+		for {
+			r, ok, err := c.Next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !ok {
+				break
+			}
+			got = append(got, r)
+		}
+		if diff := cmp.Diff(want, got); diff != "" || len(got) != n {
+			t.Fatalf("%d rows: %s", n, diff)
+		}
+		if n == 0 {
+			continue
+		}
+		b[len(b)-PageSize+9] ^= 4
+		c = s.Cursor()
+		for err == nil {
+			var ok bool
+			if _, ok, err = c.Next(); !ok && err == nil {
+				t.Fatalf("%d rows: a damaged page is taken", n)
+			}
+		}
+	}
+}
+
+// A filter that was made for more rows than came is only larger.
+func TestABuilderMayExpectTooMany(t *testing.T) {
+	rows := randomRows(500, 6)
+	slices.SortFunc(rows, func(a, b Row) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	b := NewBuilder(5000)
+	for i := range rows {
+		b.Count(&rows[i])
+	}
+	var out bytes.Buffer
+	w, err := b.Begin(&out, header, packs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range rows {
+		if err := w.Add(&rows[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if w.Add(&rows[0]) == nil {
+		t.Fatal("a row too many is taken")
+	}
+	if err := w.Finish(); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Parse(out.Bytes())
+	if err != nil || s.Rows() != 500 {
+		t.Fatal(err)
+	}
+	for i := range rows {
+		if got, err := s.Find(nil, rows[i].ID); err != nil || len(got) != 1 {
+			t.Fatal(got, err)
+		}
+	}
+	w, err = b.Begin(&out, header, packs)
+	if err != nil || w.Finish() == nil {
+		t.Fatal("rows that did not come are not missed")
 	}
 }
