@@ -12,17 +12,22 @@ import (
 	keepwardv1 "keepward/api/keepward/v1"
 )
 
-const pointColumns = `id, computer, job, session, repository, time, parent, is_full, partial, completeness, counters_json, files_json`
+const pointColumns = `id, computer, job, session, repository, time, parent, is_full, partial, completeness, counters_json, files_json,
+	deleted, deleted_because, held, hold_reason`
 
 func scanPoint(row interface{ Scan(...any) error }) (*keepwardv1.Point, error) {
 	p := &keepwardv1.Point{}
-	var at int64
+	var at, deleted int64
 	var counters, files string
-	err := row.Scan(&p.Id, &p.Computer, &p.Job, &p.Session, &p.Repository, &at, &p.Parent, &p.Full, &p.Partial, &p.Completeness, &counters, &files)
+	err := row.Scan(&p.Id, &p.Computer, &p.Job, &p.Session, &p.Repository, &at, &p.Parent, &p.Full, &p.Partial, &p.Completeness, &counters, &files,
+		&deleted, &p.DeletedBecause, &p.Held, &p.HoldReason)
 	if err != nil {
 		return nil, err
 	}
 	p.Time = timestamppb.New(timeOf(at))
+	if deleted != 0 {
+		p.Deleted = timestamppb.New(timeOf(deleted))
+	}
 	if p.Counters, err = fromJSON(counters, &keepwardv1.Counters{}); err != nil {
 		return nil, err
 	}
@@ -30,15 +35,16 @@ func scanPoint(row interface{ Scan(...any) error }) (*keepwardv1.Point, error) {
 	return p, err
 }
 
-// AddPoint adds a restore point that exists in its repository. To add it again does nothing:
-// the first word on a point stands.
+// AddPoint adds a restore point that exists in its repository, without markers. To add it again
+// does nothing: the first word on a point stands.
 func AddPoint(ctx context.Context, tx *sql.Tx, p *keepwardv1.Point) error {
 	var j jsonOf
 	counters, files := j.of(p.Counters), j.of(p.Files)
 	if j.err != nil {
 		return j.err
 	}
-	_, err := tx.ExecContext(ctx, `INSERT INTO points (`+pointColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	_, err := tx.ExecContext(ctx, `INSERT INTO points (id, computer, job, session, repository, time, parent,
+		is_full, partial, completeness, counters_json, files_json) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (id) DO NOTHING`,
 		p.Id, p.Computer, p.Job, p.Session, p.Repository, nanos(p.Time.AsTime()), p.Parent, p.Full, p.Partial, p.Completeness, counters, files)
 	if err != nil {
@@ -58,6 +64,8 @@ type PointFilter struct {
 	Until time.Time
 	// Whole leaves partial points out: they are never "latest" and never a parent.
 	Whole bool
+	// Deleted lets deleted points pass too, as long as they are not purged.
+	Deleted bool
 	// Limit bounds the list; 0 means no bound.
 	Limit int
 }
@@ -88,6 +96,9 @@ func Points(ctx context.Context, q Queryer, f PointFilter) ([]*keepwardv1.Point,
 	}
 	if f.Whole {
 		and("partial = 0")
+	}
+	if !f.Deleted {
+		and("deleted = 0")
 	}
 	limit := f.Limit
 	if limit == 0 {

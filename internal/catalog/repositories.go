@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"fmt"
 	"time"
+
+	"keepward/internal/job"
 )
 
 // Repository is where restore points are kept.
@@ -20,6 +22,26 @@ type Repository struct {
 	Exported  time.Time
 	Created   time.Time
 	Figures   Figures
+	Upkeep    Upkeep
+}
+
+// Upkeep is how a repository is kept in order.
+type Upkeep struct {
+	// UndeleteGrace is how long a deleted point can be undeleted; negative: the default.
+	UndeleteGrace time.Duration
+	// UnprotectedAfter is when the points of a computer are deleted that no job names any more;
+	// 0: never.
+	UnprotectedAfter time.Duration
+	// Maintenance is the schedule of retention and sweep, or "never"; empty: the default.
+	Maintenance string
+}
+
+// Grace is how long a deleted point can be undeleted.
+func (u Upkeep) Grace() time.Duration {
+	if u.UndeleteGrace < 0 {
+		return job.DefaultUndeleteGrace
+	}
+	return u.UndeleteGrace
 }
 
 // Figures are what a transport counted in a repository.
@@ -33,7 +55,7 @@ type Figures struct {
 }
 
 const repositoryColumns = `name, repository_id, transport, path, streams, writers, master, recovery, exported, created,
-	looked, size_bytes, free_bytes, packs, chunks, points`
+	looked, size_bytes, free_bytes, packs, chunks, points, undelete_grace, unprotected_after, maintenance`
 
 func scanRepository(row interface{ Scan(...any) error }) (Repository, error) {
 	var r Repository
@@ -41,7 +63,8 @@ func scanRepository(row interface{ Scan(...any) error }) (Repository, error) {
 	var exported, created, looked int64
 	f := &r.Figures
 	err := row.Scan(&r.Name, &id, &r.Transport, &r.Path, &r.Streams, &r.Writers, &r.Master, &r.Recovery, &exported, &created,
-		&looked, &f.SizeBytes, &f.FreeBytes, &f.Packs, &f.Chunks, &f.Points)
+		&looked, &f.SizeBytes, &f.FreeBytes, &f.Packs, &f.Chunks, &f.Points,
+		&r.Upkeep.UndeleteGrace, &r.Upkeep.UnprotectedAfter, &r.Upkeep.Maintenance)
 	if err != nil {
 		return r, err
 	}
@@ -72,9 +95,10 @@ func GetRepository(ctx context.Context, q Queryer, name string) (Repository, err
 // AddRepository adds a repository that was just made; its name and place must be free.
 func AddRepository(ctx context.Context, tx *sql.Tx, r Repository) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO repositories
-		(name, repository_id, transport, path, streams, writers, master, recovery, created)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		r.Name, r.ID[:], r.Transport, r.Path, r.Streams, r.Writers, r.Master, r.Recovery, nanos(r.Created))
+		(name, repository_id, transport, path, streams, writers, master, recovery, created, undelete_grace, unprotected_after, maintenance)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		r.Name, r.ID[:], r.Transport, r.Path, r.Streams, r.Writers, r.Master, r.Recovery, nanos(r.Created),
+		r.Upkeep.UndeleteGrace, r.Upkeep.UnprotectedAfter, r.Upkeep.Maintenance)
 	if err != nil {
 		return fmt.Errorf("add repository %s: %w", r.Name, err)
 	}
@@ -84,6 +108,16 @@ func AddRepository(ctx context.Context, tx *sql.Tx, r Repository) error {
 // EditRepository sets the limits of a repository.
 func EditRepository(ctx context.Context, tx *sql.Tx, name string, streams, writers int32) error {
 	_, err := tx.ExecContext(ctx, `UPDATE repositories SET streams = ?, writers = ? WHERE name = ?`, streams, writers, name)
+	if err != nil {
+		return fmt.Errorf("edit repository %s: %w", name, err)
+	}
+	return nil
+}
+
+// SetUpkeep sets how a repository is kept in order.
+func SetUpkeep(ctx context.Context, tx *sql.Tx, name string, u Upkeep) error {
+	_, err := tx.ExecContext(ctx, `UPDATE repositories SET undelete_grace = ?, unprotected_after = ?, maintenance = ? WHERE name = ?`,
+		u.UndeleteGrace, u.UnprotectedAfter, u.Maintenance, name)
 	if err != nil {
 		return fmt.Errorf("edit repository %s: %w", name, err)
 	}

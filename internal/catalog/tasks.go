@@ -31,17 +31,19 @@ type Task struct {
 	KilledBy   string
 	Started    time.Time
 	Ended      time.Time
+	// Report is what it came to, where it makes no point.
+	Report *keepwardv1.TaskReport
 }
 
 const taskColumns = `id, session, position, computer, repository, status, phase, attempts, reason_json, failure_json,
-	progress_json, point, restart_at, restart_on, errors, warnings, killed_by, started, ended`
+	progress_json, point, restart_at, restart_on, errors, warnings, killed_by, started, ended, report_json`
 
 func scanTask(row interface{ Scan(...any) error }) (Task, error) {
 	var t Task
-	var reason, failure, progress string
+	var reason, failure, progress, report string
 	var restart, started, ended int64
 	err := row.Scan(&t.ID, &t.Session, &t.Position, &t.Computer, &t.Repository, &t.Status, &t.Phase, &t.Attempts, &reason, &failure,
-		&progress, &t.Point, &restart, &t.RestartOn, &t.Errors, &t.Warnings, &t.KilledBy, &started, &ended)
+		&progress, &t.Point, &restart, &t.RestartOn, &t.Errors, &t.Warnings, &t.KilledBy, &started, &ended, &report)
 	if err != nil {
 		return t, err
 	}
@@ -52,26 +54,29 @@ func scanTask(row interface{ Scan(...any) error }) (Task, error) {
 	if t.Failure, err = fromJSON(failure, &keepwardv1.Failure{}); err != nil {
 		return t, err
 	}
-	t.Progress, err = fromJSON(progress, &keepwardv1.Progress{})
+	if t.Progress, err = fromJSON(progress, &keepwardv1.Progress{}); err != nil {
+		return t, err
+	}
+	t.Report, err = fromJSON(report, &keepwardv1.TaskReport{})
 	return t, err
 }
 
 // PutTask adds a task or replaces the one of the same id.
 func PutTask(ctx context.Context, tx *sql.Tx, t *Task) error {
 	var j jsonOf
-	reason, failure, progress := j.of(t.Reason), j.of(t.Failure), j.of(t.Progress)
+	reason, failure, progress, report := j.of(t.Reason), j.of(t.Failure), j.of(t.Progress), j.of(t.Report)
 	if j.err != nil {
 		return j.err
 	}
 	_, err := tx.ExecContext(ctx, `INSERT INTO tasks (`+taskColumns+`)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (id) DO UPDATE SET status = excluded.status, phase = excluded.phase, attempts = excluded.attempts,
 			reason_json = excluded.reason_json, failure_json = excluded.failure_json, progress_json = excluded.progress_json,
 			point = excluded.point, restart_at = excluded.restart_at, restart_on = excluded.restart_on,
 			errors = excluded.errors, warnings = excluded.warnings, killed_by = excluded.killed_by,
-			started = excluded.started, ended = excluded.ended`,
+			started = excluded.started, ended = excluded.ended, report_json = excluded.report_json`,
 		t.ID, t.Session, t.Position, t.Computer, t.Repository, t.Status, t.Phase, t.Attempts, reason, failure,
-		progress, t.Point, nanos(t.RestartAt), t.RestartOn, t.Errors, t.Warnings, t.KilledBy, nanos(t.Started), nanos(t.Ended))
+		progress, t.Point, nanos(t.RestartAt), t.RestartOn, t.Errors, t.Warnings, t.KilledBy, nanos(t.Started), nanos(t.Ended), report)
 	if err != nil {
 		return fmt.Errorf("write task %s: %w", t.ID, err)
 	}

@@ -25,6 +25,8 @@ const (
 	DefaultMissed              = "run once"
 	DefaultDuplicates          = "queue"
 	DefaultTotalRunningTimeEnd = "kill"
+	DefaultUndeleteGrace       = 72 * time.Hour // long enough to notice on Monday what went on Friday
+	DefaultMaintenance         = "daily 03:00"
 )
 
 // Setting is one row of the table of limits.
@@ -63,6 +65,9 @@ var Settings = []Setting{
 	{"session_retries", DefaultSessionRetries, false, "retries of a failed scheduled session, failed tasks only"},
 	{"session_retry_after", DefaultSessionRetryAfter, false, "from the end of the session to its retry"},
 	{"missed", DefaultMissed, true, "a schedule missed while the server was down: run once, or skip"},
+	{"undelete_grace", DefaultUndeleteGrace, true, "how long a deleted restore point can be undeleted; per repository"},
+	{"unprotected_after", false, true, "delete the points of a computer that no job names any more, after so long; per repository"},
+	{"maintenance", DefaultMaintenance, true, "when retention and sweep run by themselves, or never; per repository"},
 	{"duplicates", DefaultDuplicates, false, "a second session of the same job: allow, queue, cancel the new, cancel the lower level, cancel the running"},
 }
 

@@ -60,6 +60,8 @@ const (
 	PhaseRestore  = "restore"
 	PhaseCheck    = "check"
 	PhaseRebuild  = "rebuild"
+	PhaseAge      = "age"
+	PhaseSweep    = "sweep"
 )
 
 // Preempts says whether a job type may take resources from others.
@@ -122,8 +124,8 @@ var Types = []TypeRow{
 	{ContentIndex, "content index (offline)", one(preemptable, "content index"), 7, PreemptsNo, false, ""},
 	{Reconcile, "mount path reconciliation", one(preemptable, "reconcile"), 8, PreemptsNo, false, "finds packs that no index knows, and index rows with no pack"},
 	{RebuildIndex, "index reconstruction (deduplication database)", one(preemptable, PhaseRebuild), 2, PreemptsNo, true, ""},
-	{Retention, "retention (data aging)", one(preemptable, "age"), 8, PreemptsNo, false, ""},
-	{Sweep, "sweep", one(preemptable, "sweep"), 8, PreemptsNo, false, ""},
+	{Retention, "retention (data aging)", one(preemptable, PhaseAge), 8, PreemptsNo, true, "marks points as deleted; the space comes back with the sweep"},
+	{Sweep, "sweep", one(preemptable, PhaseSweep), 8, PreemptsNo, true, "backups go on meanwhile"},
 	{Compaction, "compaction", one(preemptable, "compact"), 8, PreemptsNo, false, ""},
 	{ServerBackup, "server backup (configuration database, catalog)", one(restartable, "dump"), 0, PreemptsNo, false, ""},
 	{UpdateDownload, "admin: download updates", one(restartable, "download"), 5, PreemptsNo, false, ""},
