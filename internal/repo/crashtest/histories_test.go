@@ -1,0 +1,44 @@
+package crashtest
+
+import "keepward/internal/repo/point"
+
+// history is a small life of a repository.
+type history struct {
+	name string
+	// before is done without crashes.
+	before []step
+	// acts are tried with a crash at every call.
+	acts []step
+}
+
+// made is a repository with nothing in it.
+var made = []step{create}
+
+var (
+	web    = tree{base: 1}
+	webTwo = tree{base: 1, extra: 5}
+	db     = tree{base: 1, extra: 6} // of another computer, with chunks of web
+	other  = tree{base: 2}
+)
+
+var histories = []history{
+	{"creation", nil, []step{create}},
+	{"a first backup", made, []step{backup(1, "web1", web)}},
+	{"a partial point", made, []step{begin(1, "web1", web), commit(1, point.Partial)}},
+	{"an incremental", with(backup(1, "web1", web)), []step{backup(2, "web1", webTwo)}},
+	{"nothing changed", with(backup(1, "web1", web)), []step{backup(2, "web1", web)}},
+	{"a second computer with shared chunks", with(backup(1, "web1", web)), []step{backup(2, "db1", db)}},
+	{"two computers at once", made, []step{
+		begin(1, "web1", web), begin(2, "db1", db), storing(1, 2), storing(2, 3), commit(2, point.Complete), commit(1, point.Complete),
+	}},
+	{"a checkpoint, then the commit", made, []step{begin(1, "web1", web), checkpoint(1, 1), checkpoint(1, 2), commit(1, point.Complete)}},
+	{"a checkpoint, then another attempt goes on", made, []step{
+		begin(1, "web1", web), checkpoint(1, 2), abort(1), fence(1), backup(2, "web1", web),
+	}},
+	{"an abort", with(backup(1, "web1", web)), []step{begin(2, "web1", webTwo), storing(2, 4), abort(2), backup(3, "web1", other)}},
+	{"a fence while it writes", made, []step{begin(1, "web1", web), storing(1, 2), fence(1), fencedOut(1), backup(2, "web1", web)}},
+	{"a fence after the commit", made, []step{backup(1, "web1", web), fence(1)}},
+}
+
+// with is a repository that some steps were done to.
+func with(steps ...step) []step { return append([]step{create}, steps...) }

@@ -1,0 +1,150 @@
+package crashtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/google/go-cmp/cmp"
+
+	"keepward/internal/errs"
+	"keepward/internal/repo"
+	"keepward/internal/repo/point"
+	"keepward/internal/repo/repotest"
+	"keepward/internal/storage"
+	"keepward/internal/storage/vfs/memfs"
+)
+
+// recovery is what happens after a crash: the repository is opened and compared with what may
+// be found, the next backup is made, the sweep runs to its end, and all is looked at again.
+type recovery struct {
+	world
+	found expectation // what may be found; narrowed to what was found
+	next  int         // number of the next attempt
+}
+
+func newRecovery(disk *memfs.FS, e expectation, next int) *recovery {
+	return &recovery{world: *newWorld(disk), found: e.clone(), next: next}
+}
+
+func (c *recovery) run(ctx context.Context) error {
+	if _, err := c.disk.Stat(root + "/keepward.conf"); err != nil && c.found.created&no != 0 {
+		return nil // there is no repository yet
+	}
+	for _, s := range []struct {
+		what string
+		do   func(context.Context, *repo.Repository) error
+	}{
+		{"after the crash", c.compare},
+		{"next backup", c.backup},
+		{"check", c.check},
+		{"after recovery", c.compare},
+	} {
+		if err := c.with(ctx, func(r *repo.Repository) error { return s.do(ctx, r) }); err != nil {
+			return fmt.Errorf("%s: %w", s.what, err)
+		}
+	}
+	return nil
+}
+
+// compare compares what is there with what may be. What was found must be found from then on.
+func (c *recovery) compare(ctx context.Context, r *repo.Repository) error {
+	for a, x := range c.found.wants {
+		content, err := r.Point(ctx, a)
+		if err != nil && errs.KindOf(err) != errs.NotFound {
+			return err
+		}
+		is := absent
+		if err == nil {
+			if is, err = x.whole(ctx, r, c.site, a, content); err != nil {
+				return err
+			}
+		}
+		if x.point&is == 0 {
+			return loss(a, "it is%s, and must be%s", is, x.point)
+		}
+		x.point = is
+		c.found.wants[a] = x
+	}
+	return c.nothingElse(ctx, r)
+}
+
+// whole tells what stands under a point's name, and that a point restores bit for bit.
+func (x *want) whole(ctx context.Context, r *repo.Repository, s *repotest.Site, a point.Attempt, content []byte) (states, error) {
+	p, err := point.Parse(content)
+	if err != nil {
+		return 0, loss(a, "%v", err)
+	}
+	if p.Type == point.Tombstone {
+		return fenced, nil
+	}
+	if p.Type != x.kind {
+		return 0, loss(a, "it is %v, not %v", p.Type, x.kind)
+	}
+	got, failed, err := s.Restore(ctx, r, x.computer, a)
+	if err != nil || len(failed) > 0 {
+		return 0, loss(a, "restore: %v, %v", err, failed)
+	}
+	if !maps.Equal(x.files, got) {
+		return 0, loss(a, "restored other files: %s", cmp.Diff(x.files, got))
+	}
+	return there, nil
+}
+
+// nothingElse tells that no point is there that was never begun.
+func (c *recovery) nothingElse(ctx context.Context, r *repo.Repository) error {
+	for o, err := range r.Points(ctx) {
+		if err != nil {
+			return err
+		}
+		if _, ok := c.found.wants[o.Attempt]; !ok {
+			return loss(o.Attempt, "nobody began to commit it")
+		}
+	}
+	return nil
+}
+
+// backup makes the next one: it shares files with what is there, of its own computer and of
+// another.
+func (c *recovery) backup(ctx context.Context, r *repo.Repository) error {
+	a := repotest.Attempt(c.next)
+	c.next++
+	b := repotest.Backup{Site: c.site, Computer: "web1", Attempt: a, Files: tree{base: 1, extra: 99}.files()}
+	w, err := r.NewWriter(repo.WriterOptions{Attempt: a, Owner: c.site.Owner(b.Computer), Keys: c.site.Keys(b.Computer), PackSize: packSize})
+	if err != nil {
+		return err
+	}
+	defer w.Abort()
+	c.found.wants[a] = want{computer: b.Computer, files: b.Files, kind: point.Complete, point: there, deleted: no, held: no}
+	return b.Run(ctx, w)
+}
+
+func (c *recovery) check(ctx context.Context, r *repo.Repository) error {
+	issue, computers := c.site.Master.IssueKey(), c.site.Master.ComputersKey()
+	report, err := r.Check(ctx, repo.CheckOptions{
+		ReadData: true, Keys: c.site.Keys("check"), IssueKey: &issue, ComputersKey: &computers,
+	})
+	if err == nil && len(report.Findings) > 0 {
+		err = fmt.Errorf("%d findings, the first: %+v", len(report.Findings), report.Findings[0])
+	}
+	return err
+}
+
+// objects are the names of what is there.
+func (w *world) objects(ctx context.Context) ([]string, error) {
+	var out []string
+	err := w.backend().List(ctx, "", func(i storage.Info) error {
+		out = append(out, i.Name)
+		return nil
+	})
+	slices.Sort(out)
+	return out, err
+}
+
+// isLoss tells a loss from a recovery that does not work.
+func isLoss(err error) bool {
+	var l *lossError
+	return errors.As(err, &l)
+}

@@ -1,0 +1,160 @@
+package crashtest
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+
+	"keepward/internal/repo"
+	"keepward/internal/repo/point"
+	"keepward/internal/repo/repotest"
+)
+
+// tree is an invented tree of files. Trees of the same base share what they share.
+type tree struct {
+	base  uint64
+	extra uint64 // more files, of this seed; zero: none
+}
+
+func (t tree) files() map[string]string {
+	out := repotest.Files(3, 2500, t.base)
+	if t.extra != 0 {
+		for path, content := range repotest.Files(2, 1500, t.extra) {
+			out["extra/"+path] = content
+		}
+	}
+	return out
+}
+
+// some are the first n of files.
+func some(files map[string]string, n int) map[string]string {
+	out := map[string]string{}
+	for _, path := range slices.Sorted(maps.Keys(files))[:n] {
+		out[path] = files[path]
+	}
+	return out
+}
+
+// begin starts an attempt; the steps that follow go on with it.
+func begin(n int, computer string, t tree) step {
+	return func(ctx context.Context, w *world) error {
+		a := repotest.Attempt(n)
+		l := &life{backup: repotest.Backup{Site: w.site, Computer: computer, Attempt: a, Files: t.files()}}
+		w.noteWant(a, func(x *want) {
+			*x = want{computer: computer, files: l.backup.Files, point: absent, deleted: no, held: no}
+		})
+		var err error
+		if l.r, err = w.open(ctx); err != nil {
+			return err
+		}
+		l.w, err = l.r.NewWriter(repo.WriterOptions{Attempt: a, Owner: w.site.Owner(computer), Keys: w.site.Keys(computer), PackSize: packSize})
+		if err != nil {
+			return errors.Join(err, l.r.Close())
+		}
+		w.lives[a] = l
+		return nil
+	}
+}
+
+// on runs f with an attempt that was begun.
+func on(n int, f func(ctx context.Context, w *world, l *life) error) step {
+	return func(ctx context.Context, w *world) error { return f(ctx, w, w.lives[repotest.Attempt(n)]) }
+}
+
+// storing stores the first so many files of an attempt.
+func storing(n, count int) step {
+	return on(n, func(ctx context.Context, _ *world, l *life) error {
+		_, err := l.backup.Store(ctx, l.w, some(l.backup.Files, count))
+		return err
+	})
+}
+
+// checkpoint stores the first so many files and records how far the attempt came.
+func checkpoint(n, count int) step {
+	return on(n, func(ctx context.Context, _ *world, l *life) error {
+		d, err := l.backup.Store(ctx, l.w, some(l.backup.Files, count))
+		if err == nil {
+			err = l.w.Checkpoint(ctx, d, nil)
+		}
+		return err
+	})
+}
+
+// commit stores what is missing and commits, as a point of its kind.
+func commit(n int, kind point.Type) step {
+	return on(n, func(ctx context.Context, w *world, l *life) error {
+		a := l.backup.Attempt
+		d, err := l.backup.Store(ctx, l.w, l.backup.Files)
+		if err != nil {
+			return err
+		}
+		issue, err := l.backup.Issue()
+		if err != nil {
+			return err
+		}
+		d.Type = kind
+		w.noteWant(a, func(x *want) { x.point, x.kind = x.point|there, kind })
+		err = l.w.Commit(ctx, d, issue)
+		if err != nil {
+			return err
+		}
+		w.noteWant(a, func(x *want) { x.point = there })
+		return w.leave(l)
+	})
+}
+
+// fencedOut goes on with an attempt that was cut off: it must not get a point.
+func fencedOut(n int) step {
+	return on(n, func(ctx context.Context, w *world, l *life) error {
+		d, err := l.backup.Store(ctx, l.w, l.backup.Files)
+		if err == nil {
+			err = l.w.Commit(ctx, d, nil)
+		}
+		if err == nil {
+			return errors.New("a fenced attempt was committed")
+		}
+		return w.leave(l)
+	})
+}
+
+// abort gives an attempt up.
+func abort(n int) step {
+	return on(n, func(_ context.Context, w *world, l *life) error { return w.leave(l) })
+}
+
+// leave ends an attempt's process.
+func (w *world) leave(l *life) error {
+	delete(w.lives, l.backup.Attempt)
+	l.w.Abort()
+	return l.r.Close()
+}
+
+// fence cuts an attempt off, from another process.
+func fence(n int) step {
+	return func(ctx context.Context, w *world) error {
+		a := repotest.Attempt(n)
+		w.noteWant(a, func(x *want) { x.point |= fenced })
+		return w.with(ctx, func(r *repo.Repository) error {
+			committed, err := r.Fence(ctx, a, "test")
+			if err != nil {
+				return err
+			}
+			w.noteWant(a, func(x *want) {
+				if x.point = fenced; committed {
+					x.point = there
+				}
+			})
+			return nil
+		})
+	}
+}
+
+// backup is a whole attempt.
+func backup(n int, computer string, t tree) step {
+	return together(begin(n, computer, t), commit(n, point.Complete))
+}
+
+func together(steps ...step) step {
+	return func(ctx context.Context, w *world) error { return w.run(ctx, steps) }
+}
