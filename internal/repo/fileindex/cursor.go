@@ -3,10 +3,8 @@ package fileindex
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 
 	"keepward/internal/errs"
 	"keepward/internal/repo/seal"
@@ -141,46 +139,6 @@ func (c *Cursor) Children(ctx context.Context, dir, after []byte, fn func(*Entry
 		}
 		if more, err := fn(e); err != nil || !more {
 			return err
-		}
-	}
-}
-
-// ForEachExtent calls fn for the extents of a file in order with the offset each begins at,
-// from the entry itself or from its content map.
-func ForEachExtent(ctx context.Context, f Fetcher, e *Entry, fn func(offset int64, x Extent) error) error {
-	if e.Map.Empty() {
-		offset := int64(0)
-		for _, x := range e.Extents {
-			if err := fn(offset, x); err != nil {
-				return err
-			}
-			offset += x.Len
-		}
-		return nil
-	}
-	w := newWalker(f, seal.KindMap, e.Map)
-	defer w.close()
-	var list []Extent
-	for {
-		key, value, tv, err := w.take(ctx)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if len(key) != 8 {
-			return errs.New(errs.Corrupt, "entry.map", "read content map: a key has %d bytes", len(key))
-		}
-		if list, err = decodeExtents(list[:0], value, tv); err != nil {
-			return err
-		}
-		offset := int64(binary.BigEndian.Uint64(key))
-		for _, x := range list {
-			if err := fn(offset, x); err != nil {
-				return err
-			}
-			offset += x.Len
 		}
 	}
 }
