@@ -106,7 +106,7 @@ func (k *kit) backup(computer, dir string) string {
 	})
 	must(k.t, err)
 	keys := k.master.TaskKeys(id, computer)
-	w, err := k.r.NewWriter(repo.WriterOptions{Attempt: attempt, Owner: k.master.ComputersKey().Owner(computer), Keys: keys})
+	w, err := k.r.NewWriter(context.Background(), repo.WriterOptions{Attempt: attempt, Owner: k.master.ComputersKey().Owner(computer), Keys: keys})
 	must(k.t, err)
 	_, err = pipeline.Run(k.t.Context(), mover{w, k.r, issue}, pipeline.Options{Attempt: attempt, Keys: keys, Selection: source.Selection{Include: []string{dir}}})
 	must(k.t, err)

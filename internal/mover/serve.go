@@ -13,10 +13,11 @@ import (
 
 // backup stores what one agent sends.
 func (t *task) backup(ctx context.Context, end *keepwardv1.AttemptEnd) error {
-	w, err := t.repo.NewWriter(repo.WriterOptions{
+	w, err := t.repo.NewWriter(ctx, repo.WriterOptions{
 		Attempt: t.order.attempt,
 		Owner:   t.order.owner(),
 		Keys:    t.keys,
+		Term:    t.order.GetStart().GetOrder().GetTerm(),
 	})
 	if err != nil {
 		return err

@@ -21,7 +21,7 @@ func BenchmarkPut(b *testing.B) {
 	r, err := Open(ctx, d)
 	must(b, err)
 	defer r.Close() //nolint:errcheck // the benchmark is over
-	w, err := r.NewWriter(WriterOptions{Attempt: attemptNumber(1), Owner: s.owner("web1"), Keys: s.keys("web1")})
+	w, err := r.NewWriter(context.Background(), WriterOptions{Attempt: attemptNumber(1), Owner: s.owner("web1"), Keys: s.keys("web1")})
 	must(b, err)
 	defer w.Abort()
 	const size = 300 << 10 // a compressed bundle

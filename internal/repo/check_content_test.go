@@ -193,7 +193,7 @@ func leftBehind(t testing.TB, s *site, m *memfs.FS) {
 	t.Helper()
 	ctx := context.Background()
 	keys := s.keys("web1")
-	w, err := open(t, m).NewWriter(WriterOptions{Attempt: attemptNumber(9), Owner: s.owner("web1")})
+	w, err := open(t, m).NewWriter(context.Background(), WriterOptions{Attempt: attemptNumber(9), Owner: s.owner("web1")})
 	must(t, err)
 	defer w.Abort()
 	sealer, err := seal.NewSealer(keys, seal.CompressNone)

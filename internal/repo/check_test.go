@@ -287,7 +287,7 @@ func TestAPointThatNeedsMarkedDamageIsNotMade(t *testing.T) {
 
 	r = open(t, m)
 	wantKind(t, "intact", r.Intact(ctx, parent.RootID, parent.Refs), errs.Corrupt, "point.needs-damaged")
-	unchanged, err := r.NewWriter(WriterOptions{Attempt: attemptNumber(5), Owner: s.owner("web1")})
+	unchanged, err := r.NewWriter(context.Background(), WriterOptions{Attempt: attemptNumber(5), Owner: s.owner("web1")})
 	must(t, err)
 	defer unchanged.Abort()
 	err = unchanged.Commit(ctx, point.Draft{Type: point.Complete, RootID: parent.RootID}, nil)
@@ -309,7 +309,7 @@ func TestACommitOnADamagedParentIsRefusedWithAHint(t *testing.T) {
 	r := open(t, m)
 	_, err := r.Check(ctx, CheckOptions{ReadData: true, Repair: true, Attempt: attemptNumber(70)})
 	must(t, err)
-	w, err := r.NewWriter(WriterOptions{Attempt: attemptNumber(5), Owner: s.owner("web1")})
+	w, err := r.NewWriter(context.Background(), WriterOptions{Attempt: attemptNumber(5), Owner: s.owner("web1")})
 	must(t, err)
 	defer w.Abort()
 	err = w.Commit(ctx, point.Draft{Type: point.Complete, RootID: id}, nil)

@@ -32,6 +32,8 @@ func (w *Writer) Commit(ctx context.Context, d point.Draft, issue []byte) error 
 	if err != nil {
 		return w.poison(err)
 	}
+	// The point settles the attempt: a marker that stays is stale, and a sweep removes it.
+	_ = w.r.CloseAttempt(context.WithoutCancel(ctx), w.opts.Attempt)
 	w.end()
 	return nil
 }
@@ -41,7 +43,7 @@ func (w *Writer) ready(ctx context.Context, d point.Draft) error {
 	if err := w.durable(); err != nil {
 		return err
 	}
-	if err := w.complete(d); err != nil {
+	if err := w.complete(ctx, d); err != nil {
 		return err
 	}
 	if err := w.publish(ctx); err != nil {
@@ -52,14 +54,17 @@ func (w *Writer) ready(ctx context.Context, d point.Draft) error {
 }
 
 // complete checks that every id that new chunks and d refer to is there; w.mu is held.
-func (w *Writer) complete(d point.Draft) error {
+func (w *Writer) complete(ctx context.Context, d point.Draft) error {
 	wanted := slices.Collect(maps.Keys(w.missing))
 	for _, id := range append([]seal.ID{d.RootID}, d.Refs...) {
 		if !w.held[id] {
 			wanted = append(wanted, id)
 		}
 	}
-	absent := w.absent(wanted)
+	absent, err := w.absent(ctx, wanted)
+	if err != nil {
+		return err
+	}
 	clear(w.missing) // what is there now stays there
 	if len(absent) == 0 {
 		return nil

@@ -37,7 +37,10 @@ func (w *Writer) Have(ctx context.Context, hs []seal.H) ([]bool, error) {
 		if have[i] {
 			continue
 		}
-		foreign, own := w.candidates(ctx, ids[i])
+		foreign, own, err := w.candidates(ctx, ids[i])
+		if err != nil {
+			return nil, joinErr(err, g.Wait())
+		}
 		have[i] = own
 		if own || len(foreign) == 0 || w.opts.Keys == nil {
 			continue
@@ -52,17 +55,23 @@ func (w *Writer) Have(ctx context.Context, hs []seal.H) ([]bool, error) {
 }
 
 // candidates tells whether a chunk may be relied on as it is, else where it could be proved.
-func (w *Writer) candidates(ctx context.Context, id seal.ID) (foreign []Location, own bool) {
+func (w *Writer) candidates(ctx context.Context, id seal.ID) (foreign []Location, own bool, err error) {
 	for _, l := range w.r.Locations(ctx, id) {
+		if l.Flags&segment.Punched != 0 {
+			continue
+		}
+		there, err := w.relied.may(ctx, &l)
 		switch {
-		case l.Flags&segment.Punched != 0:
+		case err != nil:
+			return nil, false, err
+		case !there:
 		case l.Owner == w.opts.Owner || l.Proved():
-			return nil, true
+			return nil, true, nil
 		default:
 			foreign = append(foreign, l)
 		}
 	}
-	return foreign, false
+	return foreign, false, nil
 }
 
 // prove opens a chunk at one of the places and records what came of it.

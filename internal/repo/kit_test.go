@@ -115,7 +115,7 @@ func (b *backup) store(ctx context.Context, w *Writer) (point.Draft, error) {
 func (b *backup) issue() ([]byte, error) { return b.kit().Issue() }
 
 func (b *backup) writer(r *Repository) (*Writer, error) {
-	return r.NewWriter(WriterOptions{Attempt: b.attempt, Owner: b.s.owner(b.computer), Keys: b.s.keys(b.computer), PackSize: b.packSize})
+	return r.NewWriter(context.Background(), WriterOptions{Attempt: b.attempt, Owner: b.s.owner(b.computer), Keys: b.s.keys(b.computer), PackSize: b.packSize})
 }
 
 // run makes the backup.

@@ -20,6 +20,12 @@ const (
 	indexDir      = "index"
 	pointsDir     = "points"
 	checkpointDir = "checkpoints"
+	attemptsDir   = "attempts"
+	condemnedDir  = "condemned"
+	sparedDir     = "spared"
+	sweptDir      = "swept"
+	deletedDir    = "deleted"
+	heldDir       = "held"
 	tmpDir        = "tmp"
 )
 
@@ -46,6 +52,10 @@ func segmentName(a point.Attempt, number uint32) string {
 	s := a.String()
 	return fmt.Sprintf("%s/%s/%s-%08d", indexDir, s[:2], s, number)
 }
+
+func attemptName(a point.Attempt) string { return attemptsDir + "/" + a.String() }
+
+func folderOf(name string) string { return name[:strings.LastIndexByte(name, '/')] }
 
 func pointName(a point.Attempt) string { return pointsDir + "/" + a.String() }
 

@@ -56,7 +56,33 @@ func damaged(l Location, err error) error {
 
 // Read reads a chunk from wherever it can be read.
 func (r *Repository) Read(ctx context.Context, id seal.ID, buf []byte) (seal.Record, error) {
-	return r.readAny(ctx, id, r.Locations(ctx, id), buf, nil)
+	return r.readRefreshed(ctx, id, buf, nil, nil)
+}
+
+// readRefreshed is readAny at the places that the index tells of, in their order or that of
+// order. If none of them will do, the chunk may have moved: it lists again and tries what is
+// new.
+func (r *Repository) readRefreshed(ctx context.Context, id seal.ID, buf []byte, order func([]Location), good func(*seal.Record) error) (seal.Record, error) {
+	places := func() []Location {
+		all := r.Locations(ctx, id)
+		if order != nil {
+			order(all)
+		}
+		return all
+	}
+	tried := places()
+	rec, err := r.readAny(ctx, id, tried, buf, good)
+	if k := errs.KindOf(err); k != errs.NotFound && k != errs.Corrupt {
+		return rec, err
+	}
+	if rerr := r.Refresh(ctx); rerr != nil {
+		return rec, joinErr(err, rerr)
+	}
+	fresh := slices.DeleteFunc(places(), func(l Location) bool { return slices.ContainsFunc(tried, l.SamePlace) })
+	if len(fresh) == 0 {
+		return rec, err
+	}
+	return r.readAny(ctx, id, fresh, buf, good)
 }
 
 // readAny reads a chunk from the first of places that has it, and has it good, where good is
@@ -87,9 +113,9 @@ func (r *Repository) readAny(ctx context.Context, id seal.ID, places []Location,
 // tried first. Ids stand in clear, so another computer may have stored something else under
 // an id that this one needs.
 func (r *Repository) ReadFor(ctx context.Context, owner [16]byte, id seal.ID, buf []byte) (seal.Record, error) {
-	all := r.Locations(ctx, id)
-	slices.SortStableFunc(all, func(a, b Location) int { return doubt(&a, owner) - doubt(&b, owner) })
-	return r.readAny(ctx, id, all, buf, nil)
+	return r.readRefreshed(ctx, id, buf, func(all []Location) {
+		slices.SortStableFunc(all, func(a, b Location) int { return doubt(&a, owner) - doubt(&b, owner) })
+	}, nil)
 }
 
 // doubt is 0 for a place that may be relied on for owner's points.
@@ -103,6 +129,6 @@ func doubt(l *Location, owner [16]byte) int {
 // ReadGood is Read for who can open chunks: it takes the first place whose record good
 // answers without an error.
 func (r *Repository) ReadGood(ctx context.Context, id seal.ID, good func(*seal.Record) error) error {
-	_, err := r.readAny(ctx, id, r.Locations(ctx, id), nil, good)
+	_, err := r.readRefreshed(ctx, id, nil, nil, good)
 	return err
 }

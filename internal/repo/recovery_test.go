@@ -192,7 +192,7 @@ func TestUnknownFeaturesAreRefusedAsTheyAsk(t *testing.T) {
 				return
 			}
 			defer r.Close() //nolint:errcheck // the test is over
-			if _, err := r.NewWriter(WriterOptions{Attempt: attemptNumber(1)}); errs.CodeOf(err) != test.write {
+			if _, err := r.NewWriter(context.Background(), WriterOptions{Attempt: attemptNumber(1)}); errs.CodeOf(err) != test.write {
 				t.Fatalf("write: %v", err)
 			}
 		})

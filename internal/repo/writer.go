@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"keepward/internal/errs"
+	"keepward/internal/repo/ledger"
 	"keepward/internal/repo/pack"
 	"keepward/internal/repo/point"
 	"keepward/internal/repo/seal"
@@ -22,6 +23,8 @@ type WriterOptions struct {
 	Keys *seal.Keys
 	// PackSize is where a pack is closed; zero: 64 MiB.
 	PackSize int64
+	// Term is the order's, for the open marker.
+	Term uint64
 }
 
 const (
@@ -42,6 +45,7 @@ type Writer struct {
 	opts WriterOptions
 
 	provers chan *prover // idle ones; as many as there are processors
+	relied  *reliance
 
 	mu       sync.Mutex
 	err      error // the first failure to write: nothing is acknowledged after it
@@ -80,8 +84,10 @@ type WriterStats struct {
 	Segments   int64 // published
 }
 
-// NewWriter begins an attempt. End it with Commit or Abort.
-func (r *Repository) NewWriter(o WriterOptions) (*Writer, error) {
+// NewWriter begins an attempt and leaves its open marker, so that no sweep deletes what it
+// relies on. End it with Commit or Abort; after an Abort the marker stays until somebody fences
+// the attempt.
+func (r *Repository) NewWriter(ctx context.Context, o WriterOptions) (*Writer, error) {
 	if err := r.cfg.Writable(); err != nil {
 		return nil, err
 	}
@@ -91,8 +97,13 @@ func (r *Repository) NewWriter(o WriterOptions) (*Writer, error) {
 	if o.PackSize == 0 {
 		o.PackSize = defaultPackSize
 	}
+	g, err := r.openMarker(ctx, ledger.Open{Attempt: o.Attempt, Term: o.Term})
+	if err != nil {
+		return nil, err
+	}
 	w := &Writer{
 		r: r, opts: o,
+		relied:   newReliance(r.b, g),
 		provers:  make(chan *prover, runtime.GOMAXPROCS(0)),
 		packs:    map[pack.Class]*packWriter{},
 		numbers:  map[pack.Class]uint32{},
@@ -151,7 +162,10 @@ func (w *Writer) Put(record []byte) (stored int, err error) {
 	if rec.Len() != len(record) || rec.Domain != w.r.cfg.Domain {
 		return 0, errs.New(errs.Invalid, "record.foreign", "store chunk %s: it is of key domain %d and %d of its %d bytes, the repository's domain is %d", rec.ID, rec.Domain, rec.Len(), len(record), w.r.cfg.Domain)
 	}
-	unknown := w.unknownRefs(&rec)
+	unknown, err := w.unknownRefs(&rec)
+	if err != nil {
+		return 0, err
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err := w.usable(); err != nil {
@@ -181,9 +195,9 @@ func (w *Writer) Put(record []byte) (stored int, err error) {
 }
 
 // unknownRefs are the ids a record refers to that the repository does not hold.
-func (w *Writer) unknownRefs(rec *seal.Record) []seal.ID {
+func (w *Writer) unknownRefs(rec *seal.Record) ([]seal.ID, error) {
 	if rec.NumRefs() == 0 {
-		return nil
+		return nil, nil
 	}
 	refs := make([]seal.ID, 0, rec.NumRefs())
 	w.mu.Lock()
@@ -193,18 +207,22 @@ func (w *Writer) unknownRefs(rec *seal.Record) []seal.ID {
 		}
 	}
 	w.mu.Unlock()
-	return w.absent(refs)
+	return w.absent(context.Background(), refs)
 }
 
-// absent are those of ids that no segment tells of. It reuses the list.
-func (w *Writer) absent(ids []seal.ID) []seal.ID {
+// absent are those of ids that lie in no pack that may be relied on. It reuses the list.
+func (w *Writer) absent(ctx context.Context, ids []seal.ID) ([]seal.ID, error) {
 	out := ids[:0]
 	for _, id := range ids {
-		if _, ok := w.r.Lookup(context.Background(), id); !ok {
+		there, err := w.there(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		if !there {
 			out = append(out, id)
 		}
 	}
-	return out
+	return out, nil
 }
 
 // append writes a record into the open pack of its class, beginning one if there is none;

@@ -25,7 +25,7 @@ func TestForeignChunksAreReliedOnOnlyWhenProved(t *testing.T) {
 	must(t, err)
 
 	h := s.keys("x").NewHasher().Hash(seal.KindData, []byte(chunks(files["dir0/file0"])[0]))
-	blind, err := open(t, m).NewWriter(WriterOptions{Attempt: attemptNumber(9), Owner: s.owner("db1")})
+	blind, err := open(t, m).NewWriter(context.Background(), WriterOptions{Attempt: attemptNumber(9), Owner: s.owner("db1")})
 	must(t, err)
 	defer blind.Abort()
 	if have, err := blind.Have(ctx, []seal.H{h}); err != nil || have[0] {
@@ -104,7 +104,7 @@ func forged(t *testing.T, keys *seal.Keys, h seal.H) []byte {
 // putRecord stores one record in an attempt that is then given up.
 func putRecord(t *testing.T, m *memfs.FS, o WriterOptions, rec []byte) {
 	t.Helper()
-	w, err := open(t, m).NewWriter(o)
+	w, err := open(t, m).NewWriter(context.Background(), o)
 	must(t, err)
 	_, err = w.Put(rec)
 	must(t, err)
@@ -135,7 +135,7 @@ func TestCommitRefusesAPointWhoseChunksAreMissing(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := open(t, m)
-			w, err := r.NewWriter(WriterOptions{Attempt: attemptNumber(len(test.name)), Owner: s.owner("web1")})
+			w, err := r.NewWriter(context.Background(), WriterOptions{Attempt: attemptNumber(len(test.name)), Owner: s.owner("web1")})
 			must(t, err)
 			defer w.Abort()
 			if test.put {
@@ -155,7 +155,7 @@ func TestRefsToNothingDoNotFillTheMemory(t *testing.T) {
 	keys := s.keys("evil")
 	sealer, err := seal.NewSealer(keys, seal.CompressNone)
 	must(t, err)
-	w, err := open(t, disk(t, s)).NewWriter(WriterOptions{Attempt: attemptNumber(1), Owner: s.owner("evil"), Keys: keys})
+	w, err := open(t, disk(t, s)).NewWriter(context.Background(), WriterOptions{Attempt: attemptNumber(1), Owner: s.owner("evil"), Keys: keys})
 	must(t, err)
 	defer w.Abort()
 	refs := make([]seal.ID, seal.MaxRefs)
@@ -182,7 +182,7 @@ func TestPutsFromManyGoroutinesAreAllStored(t *testing.T) {
 	ctx := context.Background()
 	s := newSite()
 	r := open(t, disk(t, s))
-	w, err := r.NewWriter(WriterOptions{Attempt: attemptNumber(1), Owner: s.owner("web1"), PackSize: 5000})
+	w, err := r.NewWriter(context.Background(), WriterOptions{Attempt: attemptNumber(1), Owner: s.owner("web1"), PackSize: 5000})
 	must(t, err)
 	defer w.Abort()
 	keys := s.keys("web1")
@@ -226,7 +226,7 @@ func TestPutsFromManyGoroutinesAreAllStored(t *testing.T) {
 func TestPutRefusesWhatIsNoRecordOfThisRepository(t *testing.T) {
 	s := newSite()
 	r := open(t, disk(t, s))
-	w, err := r.NewWriter(WriterOptions{Attempt: attemptNumber(1)})
+	w, err := r.NewWriter(context.Background(), WriterOptions{Attempt: attemptNumber(1)})
 	must(t, err)
 	defer w.Abort()
 	other := newSite()

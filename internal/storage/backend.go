@@ -9,6 +9,8 @@ package storage
 import (
 	"context"
 	"io"
+
+	"keepward/internal/errs"
 )
 
 // Backend is a store of write-once objects. Names are relative, with slashes.
@@ -77,6 +79,29 @@ type Past interface {
 	// OpenPast opens an object for reading. Reads into memory from vfs.Aligned, of whole
 	// multiples of 4096 bytes at such offsets, are the fastest.
 	OpenPast(ctx context.Context, name string) (Reader, error)
+}
+
+// Exists tells whether an object is there.
+func Exists(ctx context.Context, b Backend, name string) (bool, error) {
+	var err error
+	if s, ok := b.(Stater); ok {
+		_, err = s.Stat(ctx, name)
+	} else {
+		var r Reader
+		if r, err = b.Open(ctx, name); err == nil {
+			err = r.Close()
+		}
+	}
+	if errs.KindOf(err) == errs.NotFound {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Stater is a Backend that can tell of an object without opening it.
+type Stater interface {
+	// Stat answers an object's name and size; one that is not there is errs.NotFound.
+	Stat(ctx context.Context, name string) (Info, error)
 }
 
 // Deleter is apart from Backend, since only maintenance that was ordered may delete.

@@ -86,6 +86,18 @@ func (r *dirReader) Close() error {
 	return errors.Join(err, r.f.Close())
 }
 
+// Stat implements Stater.
+func (d *Dir) Stat(ctx context.Context, name string) (Info, error) {
+	if err := ctx.Err(); err != nil {
+		return Info{}, err
+	}
+	e, err := d.fs.Stat(d.path(name))
+	if err != nil {
+		return Info{}, d.fail("look for", name, err)
+	}
+	return Info{Name: name, Size: e.Size}, nil
+}
+
 // Get implements Backend.
 func (d *Dir) Get(ctx context.Context, name string, limit int64) ([]byte, error) {
 	r, err := d.Open(ctx, name)

@@ -81,10 +81,20 @@ type Point struct {
 	Issue        []byte // sealed by the server; empty on a tombstone
 	Body         []byte // sealed for the computer; empty on a tombstone
 	Reason       string // tombstone: why, in clear
+	// checkpoints is one more than the number of the last checkpoint that had been made when
+	// the tombstone was put; zero: not known.
+	checkpoints uint64
+}
+
+// CheckpointCounts tells whether a checkpoint of an attempt that was cut off is from before:
+// what a mover puts after its tombstone may refer to what is deleted by then.
+func (p *Point) CheckpointCounts(number uint32) bool {
+	return p.checkpoints == 0 || uint64(number) < p.checkpoints
 }
 
 // Layout: "KWPT", version (1 byte), type (1 byte), then tagged fields, then XXH64 of all
-// before. Fields: 1 repository id, 2 attempt, 3 root id, 4 ids, 5 issue, 6 body, 7 reason.
+// before. Fields: 1 repository id, 2 attempt, 3 root id, 4 ids, 5 issue, 6 body, 7 reason, 8 one
+// more than the number of the last checkpoint that counts.
 const (
 	magic   = "KWPT"
 	version = 1
@@ -108,12 +118,14 @@ func Encode(repositoryID [16]byte, attempt Attempt, d Draft, issue []byte) []byt
 	return binary.LittleEndian.AppendUint64(b, xxhash.Sum64(b))
 }
 
-// EncodeTombstone makes the object that cuts an attempt off.
-func EncodeTombstone(repositoryID [16]byte, attempt Attempt, reason string) []byte {
+// EncodeTombstone makes the object that cuts an attempt off; checkpoint is the number of its
+// last checkpoint.
+func EncodeTombstone(repositoryID [16]byte, attempt Attempt, reason string, checkpoint uint32) []byte {
 	b := append([]byte(magic), version, byte(Tombstone))
 	b = tlv.Bytes(b, 1, repositoryID[:])
 	b = tlv.Bytes(b, 2, attempt[:])
 	b = tlv.Bytes(b, 7, reason)
+	b = tlv.Uint(b, 8, uint64(checkpoint)+1)
 	return binary.LittleEndian.AppendUint64(b, xxhash.Sum64(b))
 }
 
@@ -180,6 +192,8 @@ func (p *Point) field(f tlv.Field) error {
 		p.Body = f.Data
 	case 7:
 		p.Reason = string(f.Data)
+	case 8:
+		p.checkpoints = f.Value
 	}
 	return nil
 }
@@ -193,6 +207,9 @@ type Issue struct {
 	Time     time.Time
 	Parent   Attempt // zero: none
 	Full     bool
+	// Definition is the job as it was then, in the server's own encoding: who loses the server
+	// finds his jobs in the repository.
+	Definition []byte
 }
 
 // SealIssue seals an issue under the master's issue key, bound to repository and attempt.
@@ -205,6 +222,7 @@ func SealIssue(key seal.Secret, repositoryID [16]byte, attempt Attempt, i Issue)
 		b = tlv.Bytes(b, 5, i.Parent[:])
 	}
 	b = tlv.Bool(b, 6, i.Full)
+	b = tlv.Bytes(b, 7, i.Definition)
 	return seal.SealBytes(key, b, bound(repositoryID, attempt, "issue"))
 }
 
@@ -235,6 +253,8 @@ func OpenIssue(key seal.Secret, p *Point) (Issue, error) {
 			copy(i.Parent[:], f.Data)
 		case 6:
 			i.Full = f.Value == 1
+		case 7:
+			i.Definition = f.Data
 		}
 	}
 	return i, nil

@@ -83,7 +83,7 @@ func TestAPointMovedToAnotherNameDoesNotOpen(t *testing.T) {
 }
 
 func TestATombstoneSaysWhy(t *testing.T) {
-	p, err := Parse(EncodeTombstone(repoID, attempt, "agent lost"))
+	p, err := Parse(EncodeTombstone(repoID, attempt, "agent lost", 3))
 	if err != nil || p.Type != Tombstone || p.Reason != "agent lost" {
 		t.Errorf("%+v, %v", p, err)
 	}
@@ -113,6 +113,6 @@ func TestAttemptNamesAreCheckedAtTheDoor(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	f.Add(made(f))
-	f.Add(EncodeTombstone(repoID, attempt, "why"))
+	f.Add(EncodeTombstone(repoID, attempt, "why", 0))
 	f.Fuzz(func(_ *testing.T, b []byte) { _, _ = Parse(b) })
 }
