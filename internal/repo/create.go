@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"path"
 	"strconv"
 
 	"github.com/cespare/xxhash/v2"
@@ -144,15 +145,24 @@ func (r *Repository) Owner(ctx context.Context) (Owner, error) {
 	return parseOwner(content)
 }
 
-// list collects a folder and makes durable what it shows.
+// list collects a folder, at any depth, and makes durable what it shows.
 func (r *Repository) list(ctx context.Context, dir string) ([]storage.Info, error) {
 	var infos []storage.Info
 	err := r.b.List(ctx, dir, func(i storage.Info) error {
 		infos = append(infos, i)
 		return nil
 	})
-	if err != nil || len(infos) == 0 {
+	if err != nil {
 		return nil, err
 	}
-	return infos, r.b.Sync(ctx, dir)
+	for i, info := range infos { // sorted: those of one folder lie together
+		folder := path.Dir(info.Name)
+		if i > 0 && folder == path.Dir(infos[i-1].Name) {
+			continue
+		}
+		if err := r.b.Sync(ctx, folder); err != nil {
+			return nil, err
+		}
+	}
+	return infos, nil
 }

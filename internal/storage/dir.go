@@ -267,15 +267,33 @@ func (d *Dir) Sync(ctx context.Context, dir string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	for {
-		if err := d.fs.SyncDir(d.path(dir)); err != nil {
-			return d.fail("sync folder", dir, err)
-		}
-		if dir == "" {
-			return nil
-		}
-		dir = folderOf(dir)
+	if err := d.sync(dir); err != nil {
+		return d.fail("sync folder", dir, err)
 	}
+	return nil
+}
+
+// sync makes the names in a folder durable, and its own, unless that is known to be so. A
+// folder that is gone took along what it showed.
+func (d *Dir) sync(dir string) error {
+	err := d.fs.SyncDir(d.path(dir))
+	if err != nil && (dir == "" || !errors.Is(err, fs.ErrNotExist)) {
+		return err
+	}
+	there := err == nil
+	d.mu.Lock()
+	known := d.made[dir]
+	d.mu.Unlock()
+	if dir == "" || known {
+		return nil
+	}
+	if err := d.sync(folderOf(dir)); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	d.made[dir] = there
+	d.mu.Unlock()
+	return nil
 }
 
 // Delete implements Deleter.

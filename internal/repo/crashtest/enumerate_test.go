@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"sync/atomic"
 	"testing"
@@ -21,6 +22,15 @@ func seeds() uint64 {
 		return 4 * memfs.Losses
 	}
 	return 2
+}
+
+// again is how many second crashes are tried during each recovery from the death of all
+// processes.
+func again() int {
+	if *full {
+		return 8
+	}
+	return 1
 }
 
 // totals are printed when all is done.
@@ -66,14 +76,17 @@ func enumerate(t *testing.T, h history) {
 	w.end()
 	first, states := w.disk.States()
 	for i, s := range states {
-		e := expect(w.log, first+i-1)
-		try(t, fmt.Sprintf("death before call %d of %d", first+i, first+len(states)-1), s.Reopen(), e)
+		c := crash{
+			what: fmt.Sprintf("before call %d of %d", first+i, first+len(states)-1),
+			e:    expect(w.log, first+i-1), next: 1000,
+		}
+		c.twice(t, s, uint64(i))
 		for k := range seeds() {
 			seed := k
 			if !*full {
 				seed = uint64(i)*seeds() + k // all kinds of loss in turn
 			}
-			try(t, fmt.Sprintf("loss of power before call %d of %d, seed %d", first+i, first+len(states)-1, seed), s.Restart(seed), e)
+			c.try(t, fmt.Sprintf("loss of power, seed %d,", seed), s.Restart(seed))
 		}
 	}
 	totals.histories.Add(1)
@@ -81,18 +94,49 @@ func enumerate(t *testing.T, h history) {
 	t.Logf("%d crash points", len(states))
 }
 
+// crash is a moment of a history.
+type crash struct {
+	what string
+	e    expectation // of then
+	next int         // number of the first attempt afterwards
+}
+
 // try recovers from one crash.
-func try(t *testing.T, what string, disk *memfs.FS, e expectation) {
+func (c *crash) try(t *testing.T, how string, disk *memfs.FS) *recovery {
 	t.Helper()
 	totals.crashes.Add(1)
-	err := newRecovery(disk, e, 1000).run(context.Background())
+	r := newRecovery(disk, c.e, c.next)
+	err := r.run(context.Background())
 	if err == nil {
-		return
+		return r
 	}
 	if isLoss(err) {
 		totals.losses.Add(1)
 	} else {
 		totals.broken.Add(1)
 	}
-	t.Errorf("%s: %v", what, err)
+	t.Errorf("%s %s: %v", how, c.what, err)
+	return nil
+}
+
+// twice lets all processes die, and while the repository recovers from that, the power go.
+func (c *crash) twice(t *testing.T, s *memfs.State, seed uint64) {
+	t.Helper()
+	disk := s.Reopen()
+	disk.Record()
+	r := c.try(t, "death", disk)
+	if r == nil {
+		return
+	}
+	first, states := disk.States()
+	rng := rand.New(rand.NewPCG(seed, 7))
+	for range again() {
+		at := rng.IntN(len(states))
+		second := crash{
+			what: fmt.Sprintf("before call %d of %d of the recovery from death %s", first+at, first+len(states)-1, c.what),
+			e:    expect(r.log, first+at-1), next: r.next + 1,
+		}
+		seed := rng.Uint64N(1 << 16)
+		second.try(t, fmt.Sprintf("loss of power, seed %d,", seed), states[at].Restart(seed))
+	}
 }

@@ -20,17 +20,21 @@ import (
 // recovery is what happens after a crash: the repository is opened and compared with what may
 // be found, the next backup is made, the sweep runs to its end, and all is looked at again.
 type recovery struct {
-	world
-	found expectation // what may be found; narrowed to what was found
-	next  int         // number of the next attempt
+	*world
+	next int // number of the next attempt
 }
 
 func newRecovery(disk *memfs.FS, e expectation, next int) *recovery {
-	return &recovery{world: *newWorld(disk), found: e.clone(), next: next}
+	c := &recovery{newWorld(disk), next}
+	c.note(func(x *expectation) { *x = e.clone() })
+	return c
 }
 
+// found is what may be found now.
+func (c *recovery) found() expectation { return expect(c.log, c.disk.Calls()) }
+
 func (c *recovery) run(ctx context.Context) error {
-	if _, err := c.disk.Stat(root + "/keepward.conf"); err != nil && c.found.created&no != 0 {
+	if _, err := c.disk.Stat(root + "/keepward.conf"); err != nil && c.found().created&no != 0 {
 		return nil // there is no repository yet
 	}
 	for _, s := range []struct {
@@ -51,7 +55,8 @@ func (c *recovery) run(ctx context.Context) error {
 
 // compare compares what is there with what may be. What was found must be found from then on.
 func (c *recovery) compare(ctx context.Context, r *repo.Repository) error {
-	for a, x := range c.found.wants {
+	found := c.found()
+	for a, x := range found.wants {
 		content, err := r.Point(ctx, a)
 		if err != nil && errs.KindOf(err) != errs.NotFound {
 			return err
@@ -65,10 +70,11 @@ func (c *recovery) compare(ctx context.Context, r *repo.Repository) error {
 		if x.point&is == 0 {
 			return loss(a, "it is%s, and must be%s", is, x.point)
 		}
-		x.point = is
-		c.found.wants[a] = x
+		if is != absent { // what nobody found may come to light, or be fenced, later
+			c.noteWant(a, func(x *want) { x.point = is })
+		}
 	}
-	return c.nothingElse(ctx, r)
+	return c.nothingElse(ctx, r, found)
 }
 
 // whole tells what stands under a point's name, and that a point restores bit for bit.
@@ -94,31 +100,23 @@ func (x *want) whole(ctx context.Context, r *repo.Repository, s *repotest.Site, 
 }
 
 // nothingElse tells that no point is there that was never begun.
-func (c *recovery) nothingElse(ctx context.Context, r *repo.Repository) error {
+func (c *recovery) nothingElse(ctx context.Context, r *repo.Repository, found expectation) error {
 	for o, err := range r.Points(ctx) {
 		if err != nil {
 			return err
 		}
-		if _, ok := c.found.wants[o.Attempt]; !ok {
+		if _, ok := found.wants[o.Attempt]; !ok {
 			return loss(o.Attempt, "nobody began to commit it")
 		}
 	}
 	return nil
 }
 
-// backup makes the next one: it shares files with what is there, of its own computer and of
-// another.
-func (c *recovery) backup(ctx context.Context, r *repo.Repository) error {
-	a := repotest.Attempt(c.next)
+// backup makes the next one: it shares files with what is there.
+func (c *recovery) backup(ctx context.Context, _ *repo.Repository) error {
 	c.next++
-	b := repotest.Backup{Site: c.site, Computer: "web1", Attempt: a, Files: tree{base: 1, extra: 99}.files()}
-	w, err := r.NewWriter(repo.WriterOptions{Attempt: a, Owner: c.site.Owner(b.Computer), Keys: c.site.Keys(b.Computer), PackSize: packSize})
-	if err != nil {
-		return err
-	}
-	defer w.Abort()
-	c.found.wants[a] = want{computer: b.Computer, files: b.Files, kind: point.Complete, point: there, deleted: no, held: no}
-	return b.Run(ctx, w)
+	defer c.end()
+	return backup(c.next, "web1", tree{base: 1, extra: 99})(ctx, c.world)
 }
 
 func (c *recovery) check(ctx context.Context, r *repo.Repository) error {

@@ -48,7 +48,7 @@ func begin(n int, computer string, t tree) step {
 		if l.r, err = w.open(ctx); err != nil {
 			return err
 		}
-		l.w, err = l.r.NewWriter(repo.WriterOptions{Attempt: a, Owner: w.site.Owner(computer), Keys: w.site.Keys(computer), PackSize: packSize})
+		l.w, err = l.r.NewWriter(context.Background(), repo.WriterOptions{Attempt: a, Owner: w.site.Owner(computer), Keys: w.site.Keys(computer), PackSize: packSize})
 		if err != nil {
 			return errors.Join(err, l.r.Close())
 		}
