@@ -145,7 +145,8 @@ func (r *Repository) Owner(ctx context.Context) (Owner, error) {
 	return parseOwner(content)
 }
 
-// list collects a folder, at any depth, and makes durable what it shows.
+// list collects a folder, at any depth, and makes durable what it shows, and what it no longer
+// shows.
 func (r *Repository) list(ctx context.Context, dir string) ([]storage.Info, error) {
 	var infos []storage.Info
 	err := r.b.List(ctx, dir, func(i storage.Info) error {
@@ -155,11 +156,16 @@ func (r *Repository) list(ctx context.Context, dir string) ([]storage.Info, erro
 	if err != nil {
 		return nil, err
 	}
-	for i, info := range infos { // sorted: those of one folder lie together
+	last := dir
+	if err := r.b.Sync(ctx, dir); err != nil {
+		return nil, err
+	}
+	for _, info := range infos { // sorted: those of one folder lie together
 		folder := path.Dir(info.Name)
-		if i > 0 && folder == path.Dir(infos[i-1].Name) {
+		if folder == last {
 			continue
 		}
+		last = folder
 		if err := r.b.Sync(ctx, folder); err != nil {
 			return nil, err
 		}

@@ -35,6 +35,10 @@ const (
 	yes
 )
 
+func (c choice) String() string {
+	return map[choice]string{no: "no", yes: "yes", no | yes: "either"}[c]
+}
+
 // want is what may be found of one attempt.
 type want struct {
 	computer string
@@ -43,6 +47,8 @@ type want struct {
 	point    states
 	deleted  choice
 	held     choice
+	// purging: somebody began to purge it.
+	purging bool
 }
 
 // expectation is what may be found in a repository.

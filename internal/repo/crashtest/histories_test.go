@@ -37,6 +37,11 @@ var histories = []history{
 	}},
 	{"an abort", with(backup(1, "web1", web)), []step{begin(2, "web1", webTwo), storing(2, 4), abort(2), backup(3, "web1", other)}},
 	{"a fence while it writes", made, []step{begin(1, "web1", web), storing(1, 2), fence(1), fencedOut(1), backup(2, "web1", web)}},
+	{"what was flushed is used by the next attempt", made, []step{begin(1, "web1", web), flush(1, 2), abort(1), backup(2, "web1", web)}},
+	{"a point is deleted and comes back", with(backup(1, "web1", web), backup(2, "web1", webTwo)), []step{remove(1), undelete(1), remove(2), undelete(2)}},
+	{"a point is held and released", with(backup(1, "web1", web)), []step{hold(1), release(1), remove(1), hold(1)}},
+	{"a point is purged", with(backup(1, "web1", web), backup(2, "web1", webTwo)), []step{remove(1), purge(1)}},
+	{"the only point is purged", with(backup(1, "web1", web)), []step{remove(1), purge(1), backup(2, "web1", web)}},
 	{"a fence after the commit", made, []step{backup(1, "web1", web), fence(1)}},
 }
 

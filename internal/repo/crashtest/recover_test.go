@@ -11,6 +11,7 @@ import (
 
 	"keepward/internal/errs"
 	"keepward/internal/repo"
+	"keepward/internal/repo/ledger"
 	"keepward/internal/repo/point"
 	"keepward/internal/repo/repotest"
 	"keepward/internal/storage"
@@ -56,25 +57,77 @@ func (c *recovery) run(ctx context.Context) error {
 // compare compares what is there with what may be. What was found must be found from then on.
 func (c *recovery) compare(ctx context.Context, r *repo.Repository) error {
 	found := c.found()
+	deleted, held, err := markers(ctx, r)
+	if err != nil {
+		return err
+	}
 	for a, x := range found.wants {
-		content, err := r.Point(ctx, a)
-		if err != nil && errs.KindOf(err) != errs.NotFound {
+		is := want{deleted: isSet(deleted[a]), held: isSet(held[a])}
+		if is.point, err = x.stands(ctx, r, c.site, a); err != nil {
 			return err
 		}
-		is := absent
-		if err == nil {
-			if is, err = x.whole(ctx, r, c.site, a, content); err != nil {
-				return err
+		if err := x.allows(a, is); err != nil {
+			return err
+		}
+		c.noteWant(a, func(x *want) {
+			x.deleted, x.held = is.deleted, is.held
+			// What nobody found may still come to light, or be fenced, if an attempt was on its way;
+			// a purge that was seen to have removed a point has removed it.
+			if is.point != absent || x.purging {
+				x.point = is.point
 			}
-		}
-		if x.point&is == 0 {
-			return loss(a, "it is%s, and must be%s", is, x.point)
-		}
-		if is != absent { // what nobody found may come to light, or be fenced, later
-			c.noteWant(a, func(x *want) { x.point = is })
-		}
+		})
 	}
 	return c.nothingElse(ctx, r, found)
+}
+
+// allows tells whether what was found may be.
+func (x *want) allows(a point.Attempt, is want) error {
+	switch {
+	case x.point&is.point == 0:
+		return loss(a, "it is%s, and must be%s", is.point, x.point)
+	case x.deleted&is.deleted == 0:
+		return loss(a, "marked as deleted: %v, must be %v", is.deleted, x.deleted)
+	case x.held&is.held == 0:
+		return loss(a, "held: %v, must be %v", is.held, x.held)
+	case x.purging && is.point == there && is.deleted == no && x.point&absent != 0:
+		return loss(a, "half purged, and nothing says so")
+	}
+	return nil
+}
+
+func isSet(set bool) choice {
+	if set {
+		return yes
+	}
+	return no
+}
+
+func markers(ctx context.Context, r *repo.Repository) (deleted, held map[point.Attempt]bool, err error) {
+	deleted, held = map[point.Attempt]bool{}, map[point.Attempt]bool{}
+	for m, err := range r.Markers(ctx) {
+		if err != nil {
+			return nil, nil, err
+		}
+		if m.Kind == ledger.Held {
+			held[m.Attempt] = true
+		} else {
+			deleted[m.Attempt] = true
+		}
+	}
+	return deleted, held, nil
+}
+
+// stands tells what stands under a point's name; a point restores bit for bit.
+func (x *want) stands(ctx context.Context, r *repo.Repository, s *repotest.Site, a point.Attempt) (states, error) {
+	content, err := r.Point(ctx, a)
+	if errs.KindOf(err) == errs.NotFound {
+		return absent, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return x.whole(ctx, r, s, a, content)
 }
 
 // whole tells what stands under a point's name, and that a point restores bit for bit.

@@ -81,6 +81,17 @@ func checkpoint(n, count int) step {
 	})
 }
 
+// flush stores the first so many files and makes them durable and known.
+func flush(n, count int) step {
+	return on(n, func(ctx context.Context, _ *world, l *life) error {
+		_, err := l.backup.Store(ctx, l.w, some(l.backup.Files, count))
+		if err == nil {
+			err = l.w.Flush(ctx)
+		}
+		return err
+	})
+}
+
 // commit stores what is missing and commits, as a point of its kind.
 func commit(n int, kind point.Type) step {
 	return on(n, func(ctx context.Context, w *world, l *life) error {
