@@ -5,22 +5,25 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"keepward/internal/errs"
 	"keepward/internal/repo/pack"
 	"keepward/internal/repo/point"
+	"keepward/internal/repo/proof"
 	"keepward/internal/repo/repoconf"
 	"keepward/internal/repo/seal"
-	"keepward/internal/storage"
+	"keepward/internal/repo/spill"
 )
 
 // CheckOptions say how far a check goes.
 type CheckOptions struct {
-	// ReadData reads every byte of every pack, and with keys opens what points need and
-	// compares its content with its hash; without it headers, directories and lengths.
+	// ReadData reads packs as a whole, those with the oldest proofs first, and with keys opens
+	// what points need and compares its content with its hash. Without it the structure is
+	// looked at: every header and directory, and that all that points need is there.
 	ReadData bool
-	// Repair publishes rebuilt index segments and marks damaged chunks, so that the next backup
-	// that holds them stores them again. It needs Attempt, the check's own.
+	// Repair publishes rebuilt index segments, marks damaged chunks, so that the next backup
+	// that holds them stores them again, and records proofs. It needs Attempt, the check's own.
 	Repair  bool
 	Attempt point.Attempt
 	// Keys, IssueKey and ComputersKey open chunks, and name the files that need a damaged one.
@@ -30,6 +33,21 @@ type CheckOptions struct {
 	ComputersKey *seal.ComputersKey
 	// Progress, if set, is told the bytes read so far and in all, from several goroutines.
 	Progress func(done, total int64)
+
+	// Time is that of proofs: the server's, of the order. Zero: none are recorded.
+	Time time.Time
+	// What follows says which packs are read; zero values leave none out.
+	Since     time.Time     // not those proved then or later
+	OlderThan time.Duration // only those whose proof is older, by Time
+	Sample    float64       // so much of all bytes
+	ProofDays int           // as much as keeps everything proved within so many days
+	// Budget ends the reading at the next pack, but not before the first. Trees are read in any case.
+	Budget time.Duration
+	Rate   int64 // bytes per second; 0: no bound
+	// Readers is how many packs are read at once; 0: the default.
+	Readers int
+	// Scratch is a folder for what memory does not hold of large repositories.
+	Scratch string
 }
 
 // Report is what a check saw.
@@ -37,7 +55,11 @@ type Report struct {
 	Packs, Chunks, Points, Segments, BytesRead int64
 	// ProvedChunks were opened, and the ProvedBytes of their content match their hashes.
 	ProvedChunks, ProvedBytes int64
-	Findings                  []Finding
+	// ProvedPacks were read whole; LeftPacks were chosen and not reached within the budget.
+	ProvedPacks, LeftPacks, LeftBytes int64
+	Findings                          []Finding
+	// MoreFindings are beyond those that are listed.
+	MoreFindings int64
 }
 
 // Finding is one object that is not as it must be.
@@ -48,6 +70,9 @@ type Finding struct {
 	Code     string
 	Text     string
 	Repaired string // what was done about it, or why nothing is lost; empty: neither
+	// Owner is the computer that stored what is not good, or its pseudonym in hex where no
+	// point tells its name; empty: nobody, or not known.
+	Owner string
 	// Affected are the first of the files that cannot be restored; AffectedTotal counts all.
 	Affected      []AffectedFile
 	AffectedTotal int64
@@ -61,8 +86,12 @@ type AffectedFile struct {
 	Path     []byte
 }
 
-// maxAffected bounds the list of files of one finding; the rest is counted.
-const maxAffected = 1000
+const (
+	// maxAffected bounds the list of files of one finding; the rest is counted.
+	maxAffected = 1000
+	// maxFindings bounds the list of findings: a disk that is gone is not told chunk by chunk.
+	maxFindings = 10000
+)
 
 // Clean tells whether everything can be restored.
 func (r Report) Clean() bool {
@@ -71,7 +100,7 @@ func (r Report) Clean() bool {
 			return false
 		}
 	}
-	return true
+	return r.MoreFindings == 0
 }
 
 // checker is one run of Check.
@@ -81,22 +110,39 @@ type checker struct {
 	read atomic.Int64
 
 	provedChunks, provedBytes atomic.Int64
-	opened                    chunkSet // by the content walk
 
 	done  atomic.Int64 // bytes of packs that were looked at
 	total int64
+
+	there  map[pack.Key]int64 // packs that were listed, and their sizes
+	known  proof.Set
+	chosen []chosenPack // in the order in which they are read
+	needed *spill.Sorter
+
+	refreshed time.Time
+	seen      chunkSet               // metadata that was followed
+	contested map[contested]bool     // the same, where it depends on who asks
+	lostIDs   map[seal.ID]bool       // metadata that cannot be read, or something below it
+	gonePacks map[pack.Key]bool      // reported
+	sealed    map[point.Attempt]bool // points that do not open
+	names     map[[16]byte]string    // computers by their pseudonyms
+
+	publishing sync.Mutex
+	numbers    struct{ segment, proof uint32 } // guarded by publishing
 
 	mu      sync.Mutex // guards what follows while packs are read in parallel
 	report  Report
 	chunks  map[seal.ID]int // position among the findings
 	bad     map[place]bool  // places found damaged now
 	badRows []badRow
-	clean   map[seal.ID]bool       // metadata chunks, and lost ones: all below them can be read
-	sealed  map[point.Attempt]bool // points that do not open
+	marked  int // of badRows, are published
+	proofs  []proof.Entry
+	due     time.Time // of the next publication
+	amiss   bool      // something that a point needs may be lost
 }
 
 type badRow struct {
-	pack  packKey
+	pack  pack.Key
 	entry pack.Entry
 	mark  bool // to store the chunk again helps
 }
@@ -108,30 +154,32 @@ func (r *Repository) Check(ctx context.Context, o CheckOptions) (Report, error) 
 		return Report{}, errs.New(errs.Internal, "", "check repository: a check that repairs needs an attempt")
 	}
 	c := &checker{
-		r: r, opts: o, opened: chunkSet{}, chunks: map[seal.ID]int{}, bad: map[place]bool{},
-		clean: map[seal.ID]bool{}, sealed: map[point.Attempt]bool{},
+		r: r, opts: o, chunks: map[seal.ID]int{}, bad: map[place]bool{}, gonePacks: map[pack.Key]bool{},
+		seen: chunkSet{}, contested: map[contested]bool{}, lostIDs: map[seal.ID]bool{},
+		sealed: map[point.Attempt]bool{}, names: map[[16]byte]string{},
+		due: time.Now().Add(publishEvery),
 	}
+	c.needed = spill.New(o.Scratch, neededSize, 0)
+	defer c.needed.Close()
 	if err := r.Refresh(ctx); err != nil {
 		return c.report, err
 	}
-	for _, step := range []func(context.Context) error{
-		c.configuration, c.keys, c.owners, c.segments, c.content, c.packs, c.mark, c.points, c.checkpoints,
-	} {
-		if err := step(ctx); err != nil {
+	looks := []func(context.Context) error{c.configuration, c.keys, c.owners, c.segments, c.listPacks}
+	if o.ReadData {
+		looks = append(looks, c.walk, c.data)
+	} else {
+		looks = append(looks, c.structure)
+	}
+	looks = append(looks, c.publish, c.copies, c.points, c.checkpoints)
+	for _, look := range looks {
+		if err := look(ctx); err != nil {
 			return c.report, err
 		}
 	}
+	c.nameOwners()
 	c.report.BytesRead = c.read.Load()
 	c.report.ProvedChunks, c.report.ProvedBytes = c.provedChunks.Load(), c.provedBytes.Load()
 	return c.report, nil
-}
-
-// expect says how much there is to look at, for the progress.
-func (c *checker) expect(packs []storage.Info) {
-	c.total = 0
-	for _, info := range packs {
-		c.total += info.Size
-	}
 }
 
 func (c *checker) advance(n int64) {
@@ -140,22 +188,30 @@ func (c *checker) advance(n int64) {
 	}
 }
 
-func (c *checker) find(f Finding) int {
+func (c *checker) find(f Finding) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.add(f)
+}
+
+// add answers the position of a finding, or -1 if there are too many; c.mu is held.
+func (c *checker) add(f Finding) int {
+	if len(c.report.Findings) >= maxFindings {
+		c.report.MoreFindings++
+		return -1
+	}
 	c.report.Findings = append(c.report.Findings, f)
 	return len(c.report.Findings) - 1
 }
 
-// chunk is the finding of a chunk, made now if need be.
+// chunk is the finding of a chunk, made now if need be; -1: one too many.
 func (c *checker) chunk(id seal.ID, name, code, text string) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	i, ok := c.chunks[id]
 	if !ok {
-		i = len(c.report.Findings)
+		i = c.add(Finding{Object: "chunk", Name: name, Chunk: id.String(), Code: code, Text: text})
 		c.chunks[id] = i
-		c.report.Findings = append(c.report.Findings, Finding{Object: "chunk", Name: name, Chunk: id.String(), Code: code, Text: text})
 	}
 	return i
 }
@@ -163,6 +219,9 @@ func (c *checker) chunk(id seal.ID, name, code, text string) int {
 func (c *checker) affect(finding int, files int64, f AffectedFile) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if finding < 0 {
+		return
+	}
 	p := &c.report.Findings[finding]
 	p.AffectedTotal += files
 	if len(p.Affected) < maxAffected {

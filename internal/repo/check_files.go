@@ -46,6 +46,7 @@ func (c *checker) body(p point.Point) (computer string, _ *point.Body, _ error) 
 	if err != nil {
 		return "", nil, c.unopened(p, err)
 	}
+	c.names[c.opts.ComputersKey.Owner(issue.Computer)] = issue.Computer
 	body, err := point.OpenBody(c.opts.ComputersKey.Computer(issue.Computer), &p)
 	if err != nil {
 		return "", nil, c.unopened(p, err)
@@ -73,17 +74,17 @@ func (c *checker) unopened(p point.Point, err error) error {
 // nil then).
 func (w *fileWalk) fetch(ctx context.Context, h seal.H) (content []byte, finding int, err error) {
 	id := h.ID()
-	err = w.c.readGood(ctx, id, func(rec *seal.Record) (err error) {
+	err = w.c.readGood(ctx, [16]byte{}, id, func(rec *seal.Record) (err error) {
 		content, err = w.opener.Open(nil, rec, h)
 		return err
 	})
 	switch errs.KindOf(err) {
 	case "":
 		return content, 0, nil
-	case errs.Corrupt, errs.NotFound, errs.Denied:
-		return nil, w.c.chunk(id, "", "chunk.damaged", err.Error()), nil
+	case errs.Cancelled:
+		return nil, 0, err
 	}
-	return nil, 0, err
+	return nil, w.c.chunk(id, "", readCode(err), err.Error()), nil
 }
 
 func (w *fileWalk) root(ctx context.Context, h seal.H) error {
@@ -119,7 +120,7 @@ func (w *fileWalk) affect(finding int, files int64, path []byte) {
 // node visits a node and what is below it. What is all there is passed over, unless it may
 // hold names of an inode that is not.
 func (w *fileWalk) node(ctx context.Context, kind seal.Kind, n fileindex.Child) error {
-	if w.c.clean[n.H.ID()] && len(w.inodes) == 0 {
+	if w.c.clean(n.H.ID()) && len(w.inodes) == 0 {
 		return nil
 	}
 	content, finding, err := w.fetch(ctx, n.H)
@@ -204,7 +205,7 @@ func (w *fileWalk) gone(ctx context.Context, id seal.ID) []int {
 
 // contentMap are the findings of what a content map needs.
 func (w *fileWalk) contentMap(ctx context.Context, h seal.H) (lost []int, err error) {
-	if w.c.clean[h.ID()] {
+	if w.c.clean(h.ID()) {
 		return nil, nil
 	}
 	content, finding, err := w.fetch(ctx, h)

@@ -7,6 +7,7 @@ import (
 	"keepward/internal/errs"
 	"keepward/internal/repo/point"
 	"keepward/internal/repo/seal"
+	"keepward/internal/storage"
 )
 
 // points checks every restore point: that it is whole, and that everything it refers to can
@@ -21,6 +22,9 @@ func (c *checker) points(ctx context.Context) error {
 			fresh = true
 		}
 		c.report.Points++
+		if c.opts.ReadData && c.opts.keyed() && !c.amiss {
+			return nil // its trees were walked
+		}
 		return c.follow(ctx, p)
 	})
 }
@@ -75,9 +79,10 @@ func (c *checker) damagedObject(object string, o Object, err error) {
 // follow finds what a point needs and cannot have, first by the lists of ids that stand in
 // clear; only if something is amiss, with keys, by its file index.
 func (c *checker) follow(ctx context.Context, p point.Point) error {
+	f := &follower{c: c, owner: c.r.ownerOf(p.Attempt)}
 	amiss := false
 	for _, id := range append([]seal.ID{p.RootID}, p.Refs...) {
-		ok, err := c.intact(ctx, id)
+		ok, err := f.intact(ctx, id)
 		if err != nil {
 			return err
 		}
@@ -86,18 +91,40 @@ func (c *checker) follow(ctx context.Context, p point.Point) error {
 	if !amiss {
 		return nil
 	}
+	if there, err := storage.Exists(ctx, c.r.b, pointName(p.Attempt)); err != nil || !there {
+		return err // purged meanwhile: what it needed may have gone
+	}
 	named, err := c.files(ctx, p)
 	if err != nil || named {
 		return err
 	}
-	return c.whole(ctx, p)
+	return f.whole(ctx, p)
 }
 
-// intact tells whether a chunk and all below it can be read. Each is read once per check, and
-// data chunks, which refer to nothing, not at all.
-func (c *checker) intact(ctx context.Context, id seal.ID) (bool, error) {
-	if ok, known := c.clean[id]; known {
-		return ok, nil
+// follower follows the clear ids of the points of one computer.
+type follower struct {
+	c     *checker
+	owner [16]byte
+}
+
+// ownerOf is the computer whose attempt it was, by its pseudonym; zero: the index does not tell.
+func (r *Repository) ownerOf(a point.Attempt) [16]byte {
+	for _, s := range r.snapshot() {
+		for i := range s.seg.Packs {
+			if p := &s.seg.Packs[i]; p.Attempt == a && p.Owner != ([16]byte{}) {
+				return p.Owner
+			}
+		}
+	}
+	return [16]byte{}
+}
+
+// intact tells whether a chunk and all below it can be read. Metadata is read once per check,
+// and data chunks, which refer to nothing, not at all.
+func (f *follower) intact(ctx context.Context, id seal.ID) (bool, error) {
+	c := f.c
+	if c.lostIDs[id] {
+		return false, nil
 	}
 	if err := ctx.Err(); err != nil {
 		return false, err
@@ -105,32 +132,42 @@ func (c *checker) intact(ctx context.Context, id seal.ID) (bool, error) {
 	l, there := c.r.Lookup(ctx, id)
 	if !there || c.lost(ctx, id) {
 		c.gone(id, l, there)
-		c.clean[id] = false
+		c.lostIDs[id] = true
 		return false, nil
 	}
 	if !l.Kind.Meta() {
 		return true, nil // looking it up again costs less than to remember it
 	}
-	var rec seal.Record
-	err := c.readGood(ctx, id, func(r *seal.Record) error { rec = *r; return nil })
+	if !c.enter(ctx, f.owner, id) {
+		return true, nil // it was followed, or it is being followed: ids may be forged into a circle
+	}
+	var refs []seal.ID
+	err := c.readGood(ctx, f.owner, id, func(r *seal.Record) error {
+		c.read.Add(int64(r.Len()))
+		for i := range r.NumRefs() {
+			refs = append(refs, r.Ref(i))
+		}
+		return nil
+	})
 	if err != nil {
-		if k := errs.KindOf(err); k != errs.Corrupt && k != errs.NotFound {
+		if ctx.Err() != nil {
 			return false, err
 		}
-		c.chunk(id, l.PackName(), "chunk.damaged", err.Error())
-		c.clean[id] = false
+		c.chunk(id, l.PackName(), readCode(err), err.Error())
+		c.lostIDs[id] = true
 		return false, nil
 	}
-	c.read.Add(int64(rec.Len()))
 	ok := true
-	for i := range rec.NumRefs() {
-		below, err := c.intact(ctx, rec.Ref(i))
+	for _, ref := range refs {
+		below, err := f.intact(ctx, ref)
 		if err != nil {
 			return false, err
 		}
 		ok = ok && below
 	}
-	c.clean[id] = ok
+	if !ok {
+		c.lostIDs[id] = true
+	}
 	return ok, nil
 }
 
@@ -139,31 +176,38 @@ func (c *checker) gone(id seal.ID, l Location, there bool) {
 	name := ""
 	if there {
 		name = l.PackName()
+		c.gonePack(l)
 	}
 	c.chunk(id, name, "chunk.missing", "the repository does not hold it, or only where it is marked as damaged")
 }
 
 // whole names a point under every lost chunk below it, where there are no keys to say which
 // files need it.
-func (c *checker) whole(ctx context.Context, p point.Point) error {
+func (f *follower) whole(ctx context.Context, p point.Point) error {
+	c := f.c
 	seen := map[seal.ID]bool{}
 	var visit func(id seal.ID) error
 	visit = func(id seal.ID) error {
-		ok, known := c.clean[id]
-		if seen[id] || ok || !known {
+		if seen[id] || !c.lostIDs[id] {
 			return nil
 		}
 		seen[id] = true
-		if i, found := c.chunks[id]; found && c.report.Findings[i].Repaired == "" {
+		if i, found := c.chunks[id]; found && (i < 0 || c.report.Findings[i].Repaired == "") {
 			c.affect(i, 1, AffectedFile{Point: p.Attempt})
 			return nil
 		}
-		var rec seal.Record
-		if err := c.readGood(ctx, id, func(r *seal.Record) error { rec = *r; return nil }); err != nil {
+		var refs []seal.ID
+		err := c.readGood(ctx, f.owner, id, func(r *seal.Record) error {
+			for i := range r.NumRefs() {
+				refs = append(refs, r.Ref(i))
+			}
+			return nil
+		})
+		if err != nil {
 			return err
 		}
-		for i := range rec.NumRefs() {
-			if err := visit(rec.Ref(i)); err != nil {
+		for _, ref := range refs {
+			if err := visit(ref); err != nil {
 				return err
 			}
 		}

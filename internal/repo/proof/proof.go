@@ -7,7 +7,6 @@
 package proof
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/binary"
 	"slices"
@@ -47,21 +46,9 @@ const (
 	Damaged
 )
 
-// Pack names a pack.
-type Pack struct {
-	Attempt point.Attempt
-	Class   pack.Class
-	Number  uint32
-}
-
-// Compare orders packs as their names are.
-func (p Pack) Compare(q Pack) int {
-	return cmp.Or(bytes.Compare(p.Attempt[:], q.Attempt[:]), cmp.Compare(p.Class.Letter(), q.Class.Letter()), cmp.Compare(p.Number, q.Number))
-}
-
 // Entry is the proof of one pack.
 type Entry struct {
-	Pack  Pack
+	Pack  pack.Key
 	Level Level
 	Flags Flags
 	Time  time.Time // the server's, of the order to read it
@@ -169,7 +156,7 @@ func Parse(b []byte) (Header, []Entry, error) {
 	for i := range entries {
 		r := b[headerSize+i*entrySize:]
 		entries[i] = Entry{
-			Pack:  Pack{Attempt: point.Attempt(r[:16]), Class: pack.Class(r[16]), Number: binary.LittleEndian.Uint32(r[20:])},
+			Pack:  pack.Key{Attempt: point.Attempt(r[:16]), Class: pack.Class(r[16]), Number: binary.LittleEndian.Uint32(r[20:])},
 			Level: Level(r[17]), Flags: Flags(r[18]), Time: time.Unix(0, int64(binary.LittleEndian.Uint64(r[24:]))).UTC(),
 		}
 		if c := entries[i].Pack.Class; c != pack.Data && c != pack.Meta {

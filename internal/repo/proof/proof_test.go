@@ -16,8 +16,8 @@ import (
 
 func at(day int) time.Time { return time.Date(2026, 11, day, 3, 0, 0, 0, time.UTC) }
 
-func name(n int) Pack {
-	return Pack{Attempt: point.Attempt{byte(n)}, Class: pack.Data, Number: uint32(n)}
+func name(n int) pack.Key {
+	return pack.Key{Attempt: point.Attempt{byte(n)}, Class: pack.Data, Number: uint32(n)}
 }
 
 func entry(n int, level Level, flags Flags, day int) Entry {
@@ -51,7 +51,7 @@ func TestWhatIsEncodedIsParsed(t *testing.T) {
 // The layout is format: it must not move.
 func TestTheLayoutIsAsWritten(t *testing.T) {
 	raw := Encode(Header{RepositoryID: [16]byte{0xaa}, Attempt: point.Attempt{0xbb}, Number: 0x0102},
-		[]Entry{{Pack: Pack{Attempt: point.Attempt{0xcc}, Class: pack.Meta, Number: 9}, Level: Content, Flags: Whole, Time: time.Unix(0, 0x11).UTC()}})
+		[]Entry{{Pack: pack.Key{Attempt: point.Attempt{0xcc}, Class: pack.Meta, Number: 9}, Level: Content, Flags: Whole, Time: time.Unix(0, 0x11).UTC()}})
 	want := make([]byte, 80)
 	copy(want, "KWPV\x01\x00\x00\x00\xaa")
 	want[24], want[40], want[41], want[44] = 0xbb, 2, 1, 1

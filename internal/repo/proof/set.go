@@ -4,10 +4,12 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"keepward/internal/repo/pack"
 )
 
 // Set is what all proof objects say together: the newest entry of each pack.
-type Set map[Pack]Entry
+type Set map[pack.Key]Entry
 
 // Add joins entries into the set.
 func (s Set) Add(entries ...Entry) {
@@ -20,8 +22,8 @@ func (s Set) Add(entries ...Entry) {
 }
 
 // Keep drops the packs that there answers false for.
-func (s Set) Keep(there func(Pack) bool) {
-	maps.DeleteFunc(s, func(p Pack, _ Entry) bool { return !there(p) })
+func (s Set) Keep(there func(pack.Key) bool) {
+	maps.DeleteFunc(s, func(p pack.Key, _ Entry) bool { return !there(p) })
 }
 
 // Entries are all entries, in order.
@@ -30,7 +32,7 @@ func (s Set) Entries() []Entry {
 }
 
 // Proved is the time of a pack's newest proof if it is of a level or a higher one, else zero.
-func (s Set) Proved(p Pack, level Level) time.Time {
+func (s Set) Proved(p pack.Key, level Level) time.Time {
 	if e, ok := s[p]; ok && e.Level >= max(level, Sums) {
 		return e.Time
 	}
@@ -39,7 +41,7 @@ func (s Set) Proved(p Pack, level Level) time.Time {
 
 // Due tells whether the content of a pack has not been proved since a time at which it was known
 // already. One that nobody has seen yet is not due.
-func (s Set) Due(p Pack, since time.Time) bool {
+func (s Set) Due(p pack.Key, since time.Time) bool {
 	e, ok := s[p]
 	return ok && (e.Level == Sums || e.Time.Before(since))
 }
