@@ -98,7 +98,7 @@ func (h *backupHandler) Point(ctx context.Context, name string) ([]byte, error) 
 	if err != nil {
 		return nil, err
 	}
-	return content, h.t.repo.Intact(ctx, p.RootID, p.Refs)
+	return content, h.t.repo.Intact(ctx, h.t.order.owner(), p.RootID, p.Refs)
 }
 
 func (h *backupHandler) Have(ctx context.Context, hs []seal.H) ([]bool, error) {

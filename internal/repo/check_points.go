@@ -129,7 +129,7 @@ func (f *follower) intact(ctx context.Context, id seal.ID) (bool, error) {
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
-	l, there := c.r.Lookup(ctx, id)
+	l, there := c.r.lookupFor(ctx, f.owner, id)
 	if !there || c.lost(ctx, id) {
 		c.gone(id, l, there)
 		c.lostIDs[id] = true

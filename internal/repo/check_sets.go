@@ -80,6 +80,15 @@ func placesFor(owner [16]byte, all []Location) []Location {
 	return all
 }
 
+// lookupFor is Lookup as one computer sees it: what another stored may be of another kind even.
+func (r *Repository) lookupFor(ctx context.Context, owner [16]byte, id seal.ID) (Location, bool) {
+	all := placesFor(owner, r.Locations(ctx, id))
+	if len(all) == 0 {
+		return Location{}, false
+	}
+	return all[0], true
+}
+
 // disputed tells whether several computers stored a chunk and none of it is proved.
 func disputed(all []Location) bool {
 	return len(all) > 1 && slices.ContainsFunc(all, func(l Location) bool { return l.Owner != all[0].Owner }) &&

@@ -279,14 +279,14 @@ func TestAPointThatNeedsMarkedDamageIsNotMade(t *testing.T) {
 	must(t, err)
 	id := s.keys("x").NewHasher().Hash(seal.KindData, []byte(chunks(backups[0].files["dir0/file0"])[0])).ID()
 	r := open(t, m)
-	must(t, r.Intact(ctx, parent.RootID, parent.Refs))
+	must(t, r.Intact(ctx, s.owner("web1"), parent.RootID, parent.Refs))
 	l, _ := r.Lookup(ctx, id)
 	must(t, m.Flip("/r/"+l.PackName(), int(l.Offset)+100, 3))
 	_, err = r.Check(ctx, CheckOptions{ReadData: true, Repair: true, Attempt: attemptNumber(70)})
 	must(t, err)
 
 	r = open(t, m)
-	wantKind(t, "intact", r.Intact(ctx, parent.RootID, parent.Refs), errs.Corrupt, "point.needs-damaged")
+	wantKind(t, "intact", r.Intact(ctx, s.owner("web1"), parent.RootID, parent.Refs), errs.Corrupt, "point.needs-damaged")
 	unchanged, err := r.NewWriter(context.Background(), WriterOptions{Attempt: attemptNumber(5), Owner: s.owner("web1")})
 	must(t, err)
 	defer unchanged.Abort()
@@ -296,7 +296,7 @@ func TestAPointThatNeedsMarkedDamageIsNotMade(t *testing.T) {
 	full := &backup{s: s, computer: "web1", attempt: attemptNumber(6), files: backups[0].files}
 	_, err = full.run(ctx, open(t, m))
 	must(t, err)
-	must(t, open(t, m).Intact(ctx, parent.RootID, parent.Refs))
+	must(t, open(t, m).Intact(ctx, s.owner("web1"), parent.RootID, parent.Refs))
 }
 
 func TestACommitOnADamagedParentIsRefusedWithAHint(t *testing.T) {

@@ -50,7 +50,7 @@ func (w *Writer) ready(ctx context.Context, d point.Draft) error {
 		return w.poison(err)
 	}
 	// What was taken over from the parent was not asked for: it may be marked by now.
-	return w.poison(w.r.Intact(ctx, d.RootID, d.Refs))
+	return w.poison(w.r.Intact(ctx, w.opts.Owner, d.RootID, d.Refs))
 }
 
 // complete checks that every id that new chunks and d refer to is there; w.mu is held.

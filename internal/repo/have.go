@@ -65,7 +65,7 @@ func (w *Writer) candidates(ctx context.Context, id seal.ID) (foreign []Location
 		case err != nil:
 			return nil, false, err
 		case !there:
-		case l.Owner == w.opts.Owner || l.Proved():
+		case l.Owner == w.opts.Owner || l.Proved() || w.whole.has(ctx, w.r, &l):
 			return nil, true, nil
 		default:
 			foreign = append(foreign, l)
@@ -120,8 +120,17 @@ func (w *Writer) open(ctx context.Context, h seal.H, l Location) error {
 	}
 	p.record = rec.Bytes()
 	content, err := p.opener.Open(p.content, &rec, h)
-	if err == nil {
-		p.content = content
+	if err != nil {
+		return err
+	}
+	p.content = content
+	if !l.Kind.Meta() {
+		return nil
+	}
+	// Right content with other ids in clear would have a sweep delete what it refers to.
+	_, code, err := checkRefs(&rec, content)
+	if code == codeForm {
+		return errs.New(errs.Denied, code, "%w", err) // of another version: no damage, but no proof
 	}
 	return err
 }

@@ -11,7 +11,9 @@ import (
 // Intact tells whether a point, or what is to become one, needs a chunk that is known to be
 // damaged: errs.Corrupt with code point.needs-damaged names the first. As long as nothing is
 // marked as damaged it costs nothing; otherwise all metadata of the point is read, no data.
-func (r *Repository) Intact(ctx context.Context, root seal.ID, refs []seal.ID) error {
+//
+// Metadata is read as owner's: another computer may have stored something else under its id.
+func (r *Repository) Intact(ctx context.Context, owner [16]byte, root seal.ID, refs []seal.ID) error {
 	lost, err := r.unhealed(ctx)
 	if err != nil || len(lost) == 0 {
 		return err
@@ -22,12 +24,12 @@ func (r *Repository) Intact(ctx context.Context, root seal.ID, refs []seal.ID) e
 		if lost[id] {
 			return needsDamaged(errs.New(errs.Corrupt, "", "chunk %s is marked as damaged", id))
 		}
-		l, ok := r.Lookup(ctx, id)
+		l, ok := r.lookupFor(ctx, owner, id)
 		if ok && !l.Kind.Meta() || seen[id] {
 			return nil
 		}
 		seen[id] = true
-		rec, err := r.Read(ctx, id, nil)
+		rec, err := r.ReadFor(ctx, owner, id, nil)
 		switch errs.KindOf(err) {
 		case "":
 		case errs.Corrupt, errs.NotFound:

@@ -46,6 +46,7 @@ type Writer struct {
 
 	provers chan *prover // idle ones; as many as there are processors
 	relied  *reliance
+	whole   wholePacks
 
 	mu       sync.Mutex
 	err      error // the first failure to write: nothing is acknowledged after it

@@ -1,0 +1,35 @@
+package repo
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"keepward/internal/repo/pack"
+	"keepward/internal/repo/proof"
+)
+
+// wholePacks are packs of which a check has opened every record: any computer may rely on what
+// is in them. They are read when first asked for, since most backups never ask.
+type wholePacks struct {
+	once sync.Once
+	keys []pack.Key // sorted
+}
+
+// has tells whether a place lies in such a pack. Proofs that cannot be read prove nothing.
+func (q *wholePacks) has(ctx context.Context, r *Repository, l *Location) bool {
+	q.once.Do(func() {
+		known, err := r.Proofs(ctx)
+		if err != nil {
+			return
+		}
+		for k, e := range known {
+			if e.Level >= proof.Content && e.Has(proof.Whole) && !e.Has(proof.Damaged) {
+				q.keys = append(q.keys, k)
+			}
+		}
+		slices.SortFunc(q.keys, pack.Key.Compare)
+	})
+	_, found := slices.BinarySearchFunc(q.keys, l.PackKey(), pack.Key.Compare)
+	return found
+}
