@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -14,19 +13,15 @@ import (
 	"keepward/internal/repo/ledger"
 	"keepward/internal/repo/point"
 	"keepward/internal/repo/repotest"
-	"keepward/internal/storage"
 	"keepward/internal/storage/vfs/memfs"
 )
 
 // recovery is what happens after a crash: the repository is opened and compared with what may
 // be found, the next backup is made, the sweep runs to its end, and all is looked at again.
-type recovery struct {
-	*world
-	next int // number of the next attempt
-}
+type recovery struct{ *world }
 
-func newRecovery(disk *memfs.FS, e expectation, next int) *recovery {
-	c := &recovery{newWorld(disk), next}
+func newRecovery(disk *memfs.FS, e expectation) *recovery {
+	c := &recovery{newWorld(disk)}
 	c.note(func(x *expectation) { *x = e.clone() })
 	return c
 }
@@ -167,9 +162,17 @@ func (c *recovery) nothingElse(ctx context.Context, r *repo.Repository, found ex
 
 // backup makes the next one: it shares files with what is there.
 func (c *recovery) backup(ctx context.Context, _ *repo.Repository) error {
-	c.next++
 	defer c.end()
-	return backup(c.next, "web1", tree{base: 1, extra: 99})(ctx, c.world)
+	return backup(c.next(), "web1", tree{base: 1, extra: 99})(ctx, c.world)
+}
+
+// next is a number of an attempt that nobody has used.
+func (c *recovery) next() int {
+	n := 1000
+	for wants := c.found().wants; wants[repotest.Attempt(n)].point != 0; {
+		n++
+	}
+	return n
 }
 
 func (c *recovery) check(ctx context.Context, r *repo.Repository) error {
@@ -181,17 +184,6 @@ func (c *recovery) check(ctx context.Context, r *repo.Repository) error {
 		err = fmt.Errorf("%d findings, the first: %+v", len(report.Findings), report.Findings[0])
 	}
 	return err
-}
-
-// objects are the names of what is there.
-func (w *world) objects(ctx context.Context) ([]string, error) {
-	var out []string
-	err := w.backend().List(ctx, "", func(i storage.Info) error {
-		out = append(out, i.Name)
-		return nil
-	})
-	slices.Sort(out)
-	return out, err
 }
 
 // isLoss tells a loss from a recovery that does not work.

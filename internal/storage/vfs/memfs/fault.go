@@ -98,6 +98,7 @@ func (f *FS) Unmount(name string) (mount func(), err error) {
 	put := func(n *node) {
 		d.names[base], d.durable[base] = n, n
 		delete(d.pending, base)
+		f.d.change()
 	}
 	put(newDir())
 	return func() {
@@ -117,5 +118,6 @@ func (f *FS) Flip(name string, offset int, bit uint8) error {
 	}
 	n.content = slices.Clone(n.content)
 	n.content[offset] ^= 1 << (bit & 7)
+	f.d.change()
 	return nil
 }

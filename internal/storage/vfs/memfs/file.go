@@ -26,6 +26,7 @@ func (f *file) Write(b []byte) (int, error) {
 		fits, err = int(room), fail(Write, f.name, syscall.ENOSPC)
 	}
 	f.n.content = append(f.n.content, b[:fits]...)
+	f.fs.d.change()
 	return fits, err
 }
 
@@ -51,11 +52,13 @@ func (f *file) Sync() error {
 	if err := f.fs.change(Sync, f.name); err != nil {
 		if !errors.Is(err, ErrDead) {
 			f.n.forget()
+			f.fs.d.changed++
 		}
 		return err
 	}
-	if !f.fs.d.lying {
+	if !f.fs.d.lying && f.n.synced < len(f.n.content) {
 		f.n.synced = len(f.n.content)
+		f.fs.d.changed++
 	}
 	return nil
 }

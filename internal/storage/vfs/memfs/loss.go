@@ -46,26 +46,41 @@ func (f *FS) Reopen() *FS {
 func (f *FS) Record() {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
-	f.d.record, f.d.states = true, make([]*node, f.d.calls)
-}
-
-// States are a copy of the disk as it was before each changing call since Record, and as it is
-// now, in order; the first is before call first.
-func (f *FS) States() (first int, states []*State) {
-	f.d.mu.Lock()
-	defer f.d.mu.Unlock()
-	for _, root := range append(slices.Clone(f.d.states), copyTree(f.d.root)) {
-		if root == nil {
-			first++ // of before Record
-			continue
-		}
-		states = append(states, &State{root})
-	}
-	return first + 1, states
+	f.d.record, f.d.states = true, nil
 }
 
 // State is a disk as it was once. Any number of goroutines may use it.
-type State struct{ root *node }
+type State struct {
+	// Call is the changing call before which it was so.
+	Call           int
+	root           *node
+	changed, shown int
+}
+
+// States are the disk as it was before each changing call since Record, and as it is now.
+func (f *FS) States() []*State {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	return append(slices.Clone(f.d.states), f.d.state())
+}
+
+// state is a copy of the disk as it is now, before the next call; the lock is held.
+func (d *disk) state() *State {
+	s := &State{Call: d.calls + 1, changed: d.changed, shown: d.shown}
+	if last := len(d.states) - 1; last >= 0 && d.states[last].changed == d.changed {
+		s.root = d.states[last].root
+	} else {
+		s.root = copyTree(d.root)
+	}
+	return s
+}
+
+// Same tells whether two states of one disk are the same, in all that a loss of power could
+// leave, and Shows whether they are in all that the death of a process leaves.
+func (s *State) Same(o *State) bool { return s.changed == o.changed }
+
+// Shows is explained at Same.
+func (s *State) Shows(o *State) bool { return s.shown == o.shown }
 
 // Restart is the disk after a loss of power: see FS.Restart.
 func (s *State) Restart(seed uint64) *FS { return lose(s.root, seed) }

@@ -73,7 +73,9 @@ type disk struct {
 	capacity int64 // bytes of content that fit; 0: any number
 	// record, if set, keeps what the disk was before each call.
 	record bool
-	states []*node
+	states []*State
+	// changed counts all changes, and shown those that show without a loss of power.
+	changed, shown int
 }
 
 // New is an empty disk.
@@ -147,6 +149,12 @@ func (d *disk) parent(op Op, name string) (*node, string, error) {
 	return n, parts[len(parts)-1], err
 }
 
+// change notes one that shows; the lock is held.
+func (d *disk) change() {
+	d.changed++
+	d.shown++
+}
+
 // change counts a changing call and lets it fail; the lock is held. It asks the hook without
 // the lock, so that the hook may wait.
 func (f *FS) change(op Op, name string) error {
@@ -155,7 +163,7 @@ func (f *FS) change(op Op, name string) error {
 		return fail(op, name, ErrDead)
 	}
 	if d.record {
-		d.states = append(d.states, copyTree(d.root))
+		d.states = append(d.states, d.state())
 	}
 	d.calls++
 	if d.calls == d.dieAt {
@@ -211,6 +219,7 @@ func (f *FS) add(op Op, name string, n *node) error {
 		return fail(op, name, fs.ErrExist)
 	}
 	d.set(base, n)
+	f.d.change()
 	return nil
 }
 
@@ -269,6 +278,7 @@ func (f *FS) Remove(name string) error {
 		return fail(Remove, name, errors.New("directory not empty"))
 	}
 	d.set(base, nil)
+	f.d.change()
 	return nil
 }
 
@@ -323,8 +333,9 @@ func (f *FS) SyncDir(name string) error {
 	if err != nil {
 		return err
 	}
-	if !f.d.lying {
+	if !f.d.lying && len(n.pending) > 0 {
 		n.syncNames()
+		f.d.changed++
 	}
 	return nil
 }

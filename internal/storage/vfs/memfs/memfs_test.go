@@ -304,22 +304,38 @@ func TestStatesAreTheDiskBeforeEachCall(t *testing.T) {
 	must(t, m.Mkdir("/before"))
 	m.Record()
 	history(m)
-	first, states := m.States()
-	if first != 2 || len(states) != 8 {
-		t.Fatal(first, len(states))
+	states := m.States()
+	if len(states) != 8 || states[0].Call != 2 || states[7].Call != 9 {
+		t.Fatal(len(states), states[0].Call)
 	}
-	for i, s := range states {
+	for _, s := range states {
 		dying := New()
 		must(t, dying.Mkdir("/before"))
-		dying.DieAt(first + i)
+		dying.DieAt(s.Call)
 		history(dying)
 		for seed := range uint64(30) {
 			for _, name := range []string{"/f", "/g"} {
 				want, got := read(on(copyTree(dying.d.root)).Restart(seed), name), read(s.Restart(seed), name)
 				if want != got {
-					t.Fatalf("before call %d, seed %d: %s is %q, want %q", first+i, seed, name, got, want)
+					t.Fatalf("before call %d, seed %d: %s is %q, want %q", s.Call, seed, name, got, want)
 				}
 			}
+		}
+	}
+}
+
+func TestStatesThatAreTheSameSaySo(t *testing.T) {
+	m := New()
+	m.Record()
+	f := create(t, m, "/f", "content") // calls 1 and 2
+	must(t, f.Sync())
+	must(t, f.Sync())
+	must(t, m.SyncDir("/"))
+	must(t, m.SyncDir("/"))
+	states := m.States()
+	for i, want := range []struct{ same, shows bool }{{false, false}, {false, false}, {false, true}, {true, true}, {false, true}, {true, true}} {
+		if same, shows := states[i].Same(states[i+1]), states[i].Shows(states[i+1]); same != want.same || shows != want.shows {
+			t.Errorf("around call %d: same %v, shows the same %v", i+1, same, shows)
 		}
 	}
 }
