@@ -24,13 +24,19 @@ func (r reader) Get(ctx context.Context, id seal.ID, dst []byte) ([]byte, error)
 	if err != nil {
 		return nil, err
 	}
-	if r.metaOnly && !rec.Kind.Meta() {
-		return nil, errs.New(errs.Denied, "chunk.not-readable", "read chunk %s: a backup may not read data back", id)
+	if err := r.may(&rec); err != nil {
+		return nil, err
 	}
-	if !r.metaOnly { // what a backup sends is what its agent puts
-		r.t.count(func(c *keepwardv1.Counters) { c.SentBytes += int64(rec.Len()) })
-	}
+	r.sent(int64(rec.Len()))
 	return rec.Bytes(), nil
+}
+
+// may tells whether the agent may have a record.
+func (r reader) may(rec *seal.Record) error {
+	if r.metaOnly && !rec.Kind.Meta() {
+		return errs.New(errs.Denied, "chunk.not-readable", "read chunk %s: a backup may not read data back", rec.ID)
+	}
+	return nil
 }
 
 func (r reader) Point(ctx context.Context, name string) ([]byte, error) {

@@ -87,6 +87,7 @@ func (b *big) piece(j *job, s *unpacked, err error) {
 	content, err := s.extent(&j.x)
 	if err == nil {
 		err = wrap("write", pwriteAll(fd, content, j.at))
+		b.it.dir.r.flusher.wrote(int64(len(content)))
 	}
 	b.note(err)
 }

@@ -28,7 +28,7 @@ type planner struct {
 	last   string // path of the last entry that was read
 }
 
-func (r *run) newPlanner(send func(*group)) *planner {
+func (r *run) newPlanner(send func(batch)) *planner {
 	return &planner{
 		r:      r,
 		cursor: fileindex.NewCursor(r.nodes, seal.KindNode, r.root.Paths),

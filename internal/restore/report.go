@@ -122,11 +122,19 @@ type readers struct{ bad atomic.Int64 }
 // fatal tells whether an error of the store ends the whole restore. A chunk that is missing,
 // damaged, or lies on a bad place of the disk concerns only the files that need it.
 func (r *readers) fatal(err error) bool {
+	if concernsAll(err) {
+		return true
+	}
+	return errs.CodeOf(err) == "repository.io" && r.bad.Add(1) > maxBadReads
+}
+
+// concernsAll tells whether an error is about more than the chunk that was asked for.
+func concernsAll(err error) bool {
 	switch errs.KindOf(err) {
 	case errs.NotFound, errs.Corrupt:
 		return false
 	}
-	return errs.CodeOf(err) != "repository.io" || r.bad.Add(1) > maxBadReads
+	return errs.CodeOf(err) != "repository.io"
 }
 
 func (r *readers) good() { r.bad.Store(0) }

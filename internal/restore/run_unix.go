@@ -20,9 +20,9 @@ import (
 	"keepward/internal/repo/point"
 )
 
-// inFlight is how many chunks are being fetched at once: enough to hide a round trip, few
-// enough that 16 of the largest are 64 MiB.
-const inFlight = 16
+// inFlight is how many batches are being fetched at once, or more where there are more
+// processors: enough to hide a round trip. What is on its way is bounded by the store.
+const inFlight = 4
 
 // run is one restore.
 type run struct {
@@ -49,6 +49,7 @@ type run struct {
 	totalsKnown bool
 	unpackers   chan *unpacker
 	tally       *tally
+	flusher     *flusher // nil: nothing is flushed
 	openDirs    atomic.Int64
 	maxDirs     int64 // how many may be open beyond those the plan is in
 
@@ -205,27 +206,34 @@ func (r *run) restore() error {
 		r.c.TotalFiles.Store(r.root.Paths.Entries)
 		r.c.TotalBytes.Store(r.root.Paths.Bytes)
 	}
-	groups := make(chan *group) // unbuffered: the window is the buffer
-	var wg sync.WaitGroup
-	for range inFlight {
-		wg.Go(func() { r.work(groups) })
+	if !r.o.DryRun && !r.o.NoSync {
+		r.flusher = newFlusher(func() error { return syncTarget(r.baseFD) })
 	}
-	p := r.newPlanner(func(g *group) {
+	batches := make(chan batch) // unbuffered: the window is the buffer
+	var wg sync.WaitGroup
+	for range max(inFlight, 2*r.workers) {
+		wg.Go(func() { r.work(batches) })
+	}
+	p := r.newPlanner(func(b batch) {
 		r.tally.add()
-		groups <- g // the workers take groups until the end, even after a stop
+		batches <- b // the workers take batches until the end, even after a stop
 	})
 	if err := p.plan(r.ctx, selected); err != nil {
 		r.stop(err)
 	}
-	close(groups)
+	close(batches)
 	wg.Wait()
 	p.close()
 	for range r.workers {
 		(<-r.unpackers).opener.Close()
 	}
 	r.report.losses()
+	err = r.flusher.stop()
 	if r.ctx.Err() != nil {
 		return context.Cause(r.ctx)
+	}
+	if err != nil {
+		return wrap("flush to disk", err)
 	}
 	return r.settle()
 }

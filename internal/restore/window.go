@@ -27,11 +27,16 @@ type group struct {
 	jobs []job
 }
 
+// batch is groups whose chunks are fetched together, so that the store can read what lies
+// together in one piece; or one group that needs none.
+type batch []*group
+
 // The window's bounds: how many chunks the plan may be ahead of the oldest one not yet
-// fetched, and how many jobs may wait for one. Neighbours share chunks, so a few dozen
-// catch nearly all sharing; a job is some 400 bytes.
+// fetched, how many are fetched together, and how many jobs may wait for one. Neighbours
+// share chunks, so a few dozen catch nearly all sharing; a job is some 400 bytes.
 const (
 	maxOpenGroups = 64
+	batchGroups   = 16
 	maxGroupJobs  = 1024
 	maxPlainJobs  = 128
 )
@@ -39,13 +44,13 @@ const (
 // window gathers jobs by chunk in the order of first use, so that packs are read on and on.
 // It belongs to the planner.
 type window struct {
-	send  func(*group)
+	send  func(batch)
 	open  map[seal.H]*group
 	order []*group
 	plain *group
 }
 
-func newWindow(send func(*group)) *window {
+func newWindow(send func(batch)) *window {
 	return &window{send: send, open: make(map[seal.H]*group), plain: &group{}}
 }
 
@@ -83,15 +88,19 @@ func (w *window) addPlain(j job) {
 }
 
 func (w *window) sendOldest() {
-	g := w.order[0]
-	w.order = w.order[1:]
-	delete(w.open, g.h)
-	w.send(g)
+	n := min(batchGroups, len(w.order))
+	b := make(batch, n)
+	copy(b, w.order)
+	w.order = append(w.order[:0], w.order[n:]...)
+	for _, g := range b {
+		delete(w.open, g.h)
+	}
+	w.send(b)
 }
 
 func (w *window) sendPlain() {
 	if len(w.plain.jobs) > 0 {
-		w.send(w.plain)
+		w.send(batch{w.plain})
 		w.plain = &group{}
 	}
 }
@@ -104,7 +113,7 @@ func (w *window) flush() {
 	w.sendPlain()
 }
 
-// tally counts groups that were sent and are not finished, and lets the planner wait until
+// tally counts batches that were sent and are not finished, and lets the planner wait until
 // there are none.
 type tally struct {
 	mu   sync.Mutex

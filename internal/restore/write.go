@@ -15,65 +15,95 @@ import (
 	"keepward/internal/repo/seal"
 )
 
-// work does groups until there are no more. After a stop it only lets go of them.
-func (r *run) work(groups <-chan *group) {
-	var rec []byte // the sealed chunk in hand
-	for g := range groups {
-		if r.ctx.Err() == nil {
-			rec = r.do(g, rec)
-		} else {
-			g.drop()
-		}
+// work does batches until there are no more. After a stop it only lets go of them.
+func (r *run) work(batches <-chan batch) {
+	for b := range batches {
+		r.do(b)
 		r.tally.done()
 	}
 }
 
-func (r *run) do(g *group, rec []byte) []byte {
-	r.report.at(g.path())
-	var err error
-	if g.kind != 0 {
-		rec, err = r.fetch(r.ctx, g, rec[:0])
-		if err == nil {
-			r.reads.good()
-		} else if r.reads.fatal(err) {
-			r.stop(fmt.Errorf("fetch chunk %s: %w", g.h.ID(), err))
-			g.drop()
-			return rec
-		}
+func (r *run) do(b batch) {
+	if r.ctx.Err() != nil {
+		b.drop()
+		return
 	}
-	u := <-r.unpackers // also the turn to use a processor
-	defer func() { r.unpackers <- u }()
-	var content unpacked
-	if g.kind != 0 && err == nil {
-		if content, err = u.unpack(rec, g); err != nil && r.reads.fatal(err) {
-			r.stop(err)
-			g.drop()
-			return rec
-		}
+	r.report.at(b[0].path())
+	if b[0].kind == 0 {
+		r.withUnpacker(func(*unpacker) { b[0].run(&unpacked{}, nil) })
+		return
 	}
-	for i := range g.jobs {
-		g.jobs[i].run(&content, err)
-	}
-	return rec
+	r.fetch(b)
 }
 
-// fetch copies the record of g's chunk to buf: the store's own memory is gone when its
-// callback returns, and unpacking must wait for a processor.
-func (r *run) fetch(ctx context.Context, g *group, buf []byte) ([]byte, error) {
-	got := false
-	err := r.o.Store.Get(ctx, []seal.ID{g.h.ID()}, func(_ int, rec []byte) error {
-		buf, got = append(buf[:0], rec...), true
+// fetch does the groups of a batch as their chunks arrive. The store may call back from
+// several goroutines, one for each chunk.
+func (r *run) fetch(b batch) {
+	ids := make([]seal.ID, len(b))
+	for i, g := range b {
+		ids[i] = g.h.ID()
+	}
+	done := make([]bool, len(b))
+	err := r.o.Store.Get(r.ctx, ids, func(i int, rec []byte) error {
+		if r.ctx.Err() != nil {
+			return context.Cause(r.ctx)
+		}
+		done[i] = true
+		r.c.Chunks.Add(1)
+		r.c.FetchedBytes.Add(int64(len(rec)))
+		r.withUnpacker(func(u *unpacker) { r.arrived(b[i], u, rec) })
 		return nil
 	})
-	if err == nil && !got {
-		err = errs.New(errs.Internal, "", "fetch chunk %s: the store answered without it", g.h.ID())
+	var rest batch
+	for i, g := range b {
+		if !done[i] {
+			rest = append(rest, g)
+		}
 	}
-	if err != nil {
-		return buf, err
+	r.missing(rest, err)
+}
+
+// missing deals with chunks that did not come. The error of a batch is that of one of them.
+func (r *run) missing(rest batch, err error) {
+	switch {
+	case len(rest) == 0:
+	case r.ctx.Err() != nil:
+		rest.drop()
+	case len(rest) > 1 && (err == nil || !concernsAll(err)):
+		for _, g := range rest {
+			r.do(batch{g})
+		}
+	default:
+		g := rest[0]
+		if err == nil {
+			err = errs.New(errs.Internal, "", "fetch chunk %s: the store answered without it", g.h.ID())
+		}
+		if r.reads.fatal(err) {
+			r.stop(fmt.Errorf("fetch chunk %s: %w", g.h.ID(), err))
+			rest.drop()
+			return
+		}
+		g.run(&unpacked{}, err)
 	}
-	r.c.Chunks.Add(1)
-	r.c.FetchedBytes.Add(int64(len(buf)))
-	return buf, nil
+}
+
+// arrived does the jobs of a group whose chunk has come.
+func (r *run) arrived(g *group, u *unpacker, rec []byte) {
+	r.reads.good()
+	content, err := u.unpack(rec, g)
+	if err != nil && r.reads.fatal(err) {
+		r.stop(err)
+		g.drop()
+		return
+	}
+	g.run(&content, err)
+}
+
+// withUnpacker waits for a turn to use a processor.
+func (r *run) withUnpacker(fn func(*unpacker)) {
+	u := <-r.unpackers
+	defer func() { r.unpackers <- u }()
+	fn(u)
 }
 
 // unpacked is the content of a chunk.
@@ -116,6 +146,18 @@ func (g *group) path() []byte {
 		return j.big.it.path()
 	}
 	return g.jobs[0].it.path()
+}
+
+func (g *group) run(content *unpacked, err error) {
+	for i := range g.jobs {
+		g.jobs[i].run(content, err)
+	}
+}
+
+func (b batch) drop() {
+	for _, g := range b {
+		g.drop()
+	}
 }
 
 func (g *group) drop() {
@@ -235,6 +277,7 @@ func (it *item) write(content []byte) error {
 		_ = clearTemp(it.dir.fd, name)
 		return wrap("write", err)
 	}
+	it.dir.r.flusher.wrote(int64(len(content)))
 	return it.complete(fd, name)
 }
 

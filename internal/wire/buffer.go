@@ -3,13 +3,19 @@ package wire
 import (
 	"math/bits"
 	"sync"
+	"sync/atomic"
 )
 
-// buffer is memory for one payload. It has one owner at a time, who hands it on or frees it.
+// buffer is memory for one payload. It has one owner at a time, who hands it on or frees it;
+// one that only is read may have more, who each free it.
 type buffer struct {
 	b     []byte
 	class int
+	more  atomic.Int32 // owners beyond the first
 }
+
+// hold makes one more owner.
+func (b *buffer) hold() { b.more.Add(1) }
 
 // Buffers come in powers of two from 4 KiB on, so that a record of any size finds one that
 // is at most twice as large.
@@ -34,7 +40,11 @@ func newBuffer(n int) *buffer {
 }
 
 func (b *buffer) free() {
-	if b != nil && b.class >= 0 {
+	if b == nil || b.more.Add(-1) >= 0 {
+		return
+	}
+	b.more.Store(0)
+	if b.class >= 0 {
 		buffers[b.class].Put(b)
 	}
 }

@@ -20,8 +20,6 @@ const (
 	// their own, so that they do not stand behind reads.
 	getWorkers   = 8
 	quickWorkers = 2
-	// getPiece is how many ids of one get a worker takes at once.
-	getPiece = 16
 )
 
 // dataConn is one connection of a session. Its requests die with it, except those that are
@@ -33,7 +31,7 @@ type dataConn struct {
 	cancel context.CancelFunc
 	ctx    context.Context
 	quick  *queue[quickRequest]
-	gets   *queue[getRange]
+	gets   *queue[getPart]
 
 	waiting  atomic.Int64 // requests not answered
 	inFlight atomic.Int64 // bytes of records not yet credited back
@@ -44,27 +42,12 @@ type quickRequest struct {
 	buf    *buffer
 }
 
-// getJob is one get, worked on in pieces.
-type getJob struct {
-	request uint64
-	ids     []seal.ID
-	left    atomic.Int64 // pieces
-
-	mu  sync.Mutex
-	err error // the first
-}
-
-type getRange struct {
-	job      *getJob
-	from, to int
-}
-
 func newDataConn(s *DataServer, fc *frameConn, hi *hello) *dataConn {
 	d := &dataConn{
 		s: s, fc: fc,
 		window: semaphore.NewWeighted(int64(hi.window)),
 		quick:  newQueue[quickRequest](),
-		gets:   newQueue[getRange](),
+		gets:   newQueue[getPart](),
 	}
 	// The connection's own end is not the session's: serve ties the two together.
 	d.ctx, d.cancel = context.WithCancel(context.Background())
@@ -237,77 +220,6 @@ func (d *dataConn) quickAnswer(q quickRequest) ([]byte, error) {
 		}
 	}
 	return bits, nil
-}
-
-func (d *dataConn) get(h header, b []byte) error {
-	ids, err := parseIDs[seal.ID](b)
-	if err != nil {
-		return err
-	}
-	if err := d.admitRequest(); err != nil {
-		return err
-	}
-	if len(ids) == 0 {
-		d.result(h.request, nil)
-		return nil
-	}
-	job := &getJob{request: h.request, ids: ids}
-	job.left.Store(int64((len(ids) + getPiece - 1) / getPiece))
-	for from := 0; from < len(ids); from += getPiece {
-		d.gets.push(getRange{job, from, min(from+getPiece, len(ids))})
-	}
-	return nil
-}
-
-func (d *dataConn) getWork() {
-	for {
-		r, ok := d.gets.pop()
-		if !ok {
-			return
-		}
-		for i := r.from; i < r.to; i++ {
-			if err := d.sendRecord(r.job, i); err != nil {
-				r.job.fail(err)
-			}
-		}
-		if r.job.left.Add(-1) == 0 {
-			d.result(r.job.request, r.job.err)
-		}
-	}
-}
-
-func (j *getJob) fail(err error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.err == nil {
-		j.err = err
-	}
-}
-
-// sendRecord sends one record of a get. One that fails does not keep the others back: the
-// failure of the get names the first.
-func (d *dataConn) sendRecord(j *getJob, i int) error {
-	// Most records are this long or shorter; longer ones bring their own memory.
-	buf := newBuffer(1 << 20)
-	rec, err := d.s.handler.Get(d.ctx, j.ids[i], buf.b[:0])
-	if err == nil {
-		err = d.window.Acquire(d.ctx, int64(len(rec)))
-	}
-	if err != nil {
-		buf.free()
-		return err
-	}
-	d.inFlight.Add(int64(len(rec)))
-	if len(rec) < len(buf.b)/4 {
-		// A window of small records must not hold large buffers.
-		small := newBuffer(len(rec))
-		copy(small.b, rec)
-		buf.free()
-		rec, buf = small.b, small
-	}
-	prefix := binary.LittleEndian.AppendUint32(nil, uint32(i))
-	d.fc.send(outFrame{header: header{kind: kindRecord, request: j.request}, prefix: prefix, body: rec, own: buf})
-	return nil
 }
 
 // result ends a request that has no answer but its success.

@@ -1,0 +1,58 @@
+//go:build unix
+
+package restore
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// flushEvery is how much is written between two flushes while a restore runs: enough that
+// each has much to put in order, little enough that the last one, which everybody waits for,
+// has little left.
+const flushEvery = 256 << 20
+
+// flusher writes to disk what was restored so far, beside the restore: without it the system
+// would keep all of it in memory up to the flush at the end.
+type flusher struct {
+	sync    func() error
+	written atomic.Int64  // since the last flush began
+	wake    chan struct{} // capacity 1: a pending wake-up says it all
+	wait    sync.WaitGroup
+	err     error // the first; the system tells of an error once only
+}
+
+// newFlusher starts a flusher; stop ends it.
+func newFlusher(flush func() error) *flusher {
+	f := &flusher{sync: flush, wake: make(chan struct{}, 1)}
+	f.wait.Go(func() {
+		for range f.wake {
+			if err := f.sync(); f.err == nil {
+				f.err = err
+			}
+		}
+	})
+	return f
+}
+
+// wrote counts what was written; nil: nothing is flushed.
+func (f *flusher) wrote(n int64) {
+	if f == nil || f.written.Add(n) < flushEvery || f.written.Swap(0) < flushEvery {
+		return
+	}
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+}
+
+// stop waits for the flush in hand and answers what went wrong so far; nothing is written any
+// more.
+func (f *flusher) stop() error {
+	if f == nil {
+		return nil
+	}
+	close(f.wake)
+	f.wait.Wait()
+	return f.err
+}
