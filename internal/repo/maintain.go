@@ -92,3 +92,7 @@ func (r *Repository) Places(ctx context.Context, id seal.ID) []Location {
 
 // SamePlace tells whether two locations are one place.
 func (l Location) SamePlace(o Location) bool { return l.place() == o.place() }
+
+// DropSegments takes segments out of use of which nothing is left to be told; their objects may
+// go then.
+func (r *Repository) DropSegments(names []string) { r.letGo(names) }
