@@ -27,6 +27,7 @@ type Dir struct {
 
 	mu   sync.Mutex
 	made map[string]bool // folders known to be durable
+	id   string          // of the root at its first use; empty: not known
 }
 
 // NewDir is the backend on the directory root of a file system; it touches nothing yet.
@@ -80,6 +81,12 @@ func (d *Dir) fail(op, name string, err error) error {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = d.missing(err)
+	}
+	if errs.CodeOf(err) == "repository.unmounted" {
+		return errs.New(errs.Unavailable, errs.CodeOf(err), "%s %s: %w", op, name, err).WithHint("%s", errs.HintOf(err))
+	}
 	kind, code := errs.KindOf(err), "repository.io"
 	switch kind {
 	case errs.NoSpace:
@@ -124,6 +131,9 @@ func (d *Dir) folder(dir string) error {
 	}
 	parent := folderOf(dir)
 	if err := d.folder(parent); err != nil {
+		return err
+	}
+	if err := d.here(); err != nil {
 		return err
 	}
 	if err := d.fs.Mkdir(d.path(dir)); err != nil && !errors.Is(err, fs.ErrExist) {
@@ -186,7 +196,7 @@ func (d *Dir) publish(file, name string) error {
 	if err := d.fs.Link(file, d.path(name)); err != nil {
 		return err
 	}
-	return d.fs.SyncDir(d.path(folderOf(name)))
+	return errors.Join(d.fs.SyncDir(d.path(folderOf(name))), d.here())
 }
 
 // Create implements Backend.
@@ -249,7 +259,7 @@ func (w *dirWriter) commit() error {
 	}
 	err := errors.Join(w.f.Close(), w.d.fs.Remove(part))
 	w.f = nil
-	return errors.Join(err, w.d.fs.SyncDir(w.d.path(folderOf(w.name))))
+	return errors.Join(err, w.d.fs.SyncDir(w.d.path(folderOf(w.name))), w.d.here())
 }
 
 func (w *dirWriter) Abort() {
@@ -267,7 +277,7 @@ func (d *Dir) Sync(ctx context.Context, dir string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := d.sync(dir); err != nil {
+	if err := errors.Join(d.sync(dir), d.here()); err != nil {
 		return d.fail("sync folder", dir, err)
 	}
 	return nil
@@ -304,7 +314,7 @@ func (d *Dir) Delete(ctx context.Context, name string) error {
 	if err := d.fs.Remove(d.path(name)); err != nil {
 		return d.fail("delete", name, err)
 	}
-	if err := d.fs.SyncDir(d.path(folderOf(name))); err != nil {
+	if err := errors.Join(d.fs.SyncDir(d.path(folderOf(name))), d.here()); err != nil {
 		return d.fail("delete", name, err)
 	}
 	return nil

@@ -33,6 +33,9 @@ func (d *Dir) open(ctx context.Context, name string, how func(string) (vfs.File,
 		return nil, d.fail("open", name, err)
 	}
 	size, err := f.Size()
+	if err == nil {
+		err = d.here() // what is read first says which directory it is
+	}
 	if err != nil {
 		return nil, errors.Join(d.fail("open", name, err), f.Close())
 	}
@@ -125,7 +128,7 @@ func (d *Dir) List(ctx context.Context, dir string, fn func(Info) error) error {
 	}
 	entries, err := d.fs.ReadDir(d.path(dir))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		err = d.here()
 	}
 	if err != nil {
 		return d.fail("list", dir, err)

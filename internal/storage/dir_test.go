@@ -187,3 +187,40 @@ func TestCleanRemovesOnlyWhatWasNotCommitted(t *testing.T) {
 		t.Fatalf("left: %v", left)
 	}
 }
+
+// When a file system is unmounted under us, what is below its place is no repository: nothing
+// is acknowledged there, and "there is none" is not believed.
+func TestADirectoryThatWasUnmountedIsNotTakenForTheSame(t *testing.T) {
+	ctx := context.Background()
+	m := memfs.New()
+	d := memDir(t, m)
+	if err := d.Put(ctx, "points/x", []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	w, err := d.Create(ctx, "packs/aa/d1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mount, err := m.Unmount("/r")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, get := d.Get(ctx, "points/x", 100)
+	for what, err := range map[string]error{
+		"get": get, "put": d.Put(ctx, "points/y", nil), "put into a new folder": d.Put(ctx, "other/y", nil),
+		"commit": w.Commit(ctx), "delete": d.Delete(ctx, "points/x"), "sync": d.Sync(ctx, "points"),
+		"list": d.List(ctx, "points", func(storage.Info) error { return nil }),
+	} {
+		if errs.KindOf(err) != errs.Unavailable || errs.CodeOf(err) != "repository.unmounted" || errs.HintOf(err) == "" {
+			t.Errorf("%s: %v (%q, %q)", what, err, errs.KindOf(err), errs.CodeOf(err))
+		}
+	}
+	below, err := m.ReadDir("/r")
+	if err != nil || len(below) > 0 {
+		t.Errorf("below the mount: %v, %v", below, err)
+	}
+	mount()
+	if got, err := d.Get(ctx, "points/x", 100); err != nil || string(got) != "x" {
+		t.Errorf("mounted again: %q, %v", got, err)
+	}
+}

@@ -26,6 +26,12 @@ type FS interface {
 	Free(name string) (int64, error)
 }
 
+// Identifier is an FS that can tell directories apart: two of different identity are not the
+// same, whatever their names say.
+type Identifier interface {
+	ID(dir string) (string, error)
+}
+
 // File is an open file.
 type File interface {
 	io.Writer

@@ -43,7 +43,17 @@ func (d *disk) fault(n int) error {
 	return nil
 }
 
-// Heal takes all faults away; hooks stay.
+// At lets something happen before the n-th changing call.
+func (f *FS) At(n int, do func()) {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	if f.d.at == nil {
+		f.d.at = map[int]func(){}
+	}
+	f.d.at[n] = do
+}
+
+// Heal takes all faults away; hooks stay, and what is unmounted.
 func (f *FS) Heal() {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()

@@ -10,6 +10,7 @@ package memfs
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"math"
 	"path"
@@ -68,6 +69,7 @@ type disk struct {
 	calls    int
 	dieAt    int // the power goes at this call; 0: never
 	faults   []fault
+	at       map[int]func() // what happens before a call
 	lying    bool
 	readOnly bool
 	capacity int64 // bytes of content that fit; 0: any number
@@ -166,6 +168,11 @@ func (f *FS) change(op Op, name string) error {
 		d.states = append(d.states, d.state())
 	}
 	d.calls++
+	if do := d.at[d.calls]; do != nil {
+		d.mu.Unlock()
+		do()
+		d.mu.Lock()
+	}
 	if d.calls == d.dieAt {
 		d.dead = true
 		return fail(op, name, ErrDead)
@@ -320,6 +327,20 @@ func (f *FS) Stat(name string) (vfs.Entry, error) {
 		return vfs.Entry{}, err
 	}
 	return vfs.Entry{Name: path.Base(name), Dir: n.dir, Size: int64(len(n.content))}, nil
+}
+
+// ID implements vfs.Identifier. It is no call of its own: no hook sees it.
+func (f *FS) ID(dir string) (string, error) {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	if f.d.dead || f.dead {
+		return "", fail(Stat, dir, ErrDead)
+	}
+	n, err := f.d.find(Stat, dir)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%p", n), nil
 }
 
 // SyncDir implements vfs.FS.
