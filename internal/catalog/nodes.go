@@ -61,6 +61,17 @@ func JoinComputer(ctx context.Context, tx *sql.Tx, name string, now time.Time) e
 	return nil
 }
 
+// KnowComputer adds a computer that a repository has points of, and answers whether it was not
+// known before.
+func KnowComputer(ctx context.Context, tx *sql.Tx, name string) (added bool, err error) {
+	res, err := tx.ExecContext(ctx, `INSERT INTO computers (name, joined) VALUES (?, 0) ON CONFLICT (name) DO NOTHING`, name)
+	if err != nil {
+		return false, fmt.Errorf("add computer %s: %w", name, err)
+	}
+	n, err := res.RowsAffected()
+	return n > 0, err
+}
+
 // SeeComputer keeps what a heartbeat told of a computer. A computer that was removed stays so.
 func SeeComputer(ctx context.Context, tx *sql.Tx, c Computer) error {
 	_, err := tx.ExecContext(ctx, `UPDATE computers SET os = ?, arch = ?, hostname = ?, version = ?, address = ?, last_seen = ?, skew = ?

@@ -42,3 +42,11 @@ func NextTerm(ctx context.Context, tx *sql.Tx, started time.Time, version string
 	}
 	return uint64(term), nil
 }
+
+// RaiseTerm makes term the current one; it must be higher than all before.
+func RaiseTerm(ctx context.Context, tx *sql.Tx, term uint64, now time.Time, version string) error {
+	if _, err := tx.ExecContext(ctx, `INSERT INTO terms (term, started, version) VALUES (?, ?, ?)`, int64(term), nanos(now), version); err != nil {
+		return fmt.Errorf("raise term to %d: %w", term, err)
+	}
+	return nil
+}

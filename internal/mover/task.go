@@ -1,6 +1,7 @@
 package mover
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -92,12 +93,29 @@ func (t *task) openRepository(ctx context.Context) error {
 		return errs.New(errs.Invalid, "repository.other", "open repository %s: another repository is there now", backend.Location()).
 			WithHint("check what is mounted at that path")
 	}
-	// A server that was replaced must not go on as if it were the owner.
-	if owner, err := t.repo.Owner(ctx); err == nil && owner.Term > t.order.GetStart().GetOrder().GetTerm() {
-		return errs.New(errs.Denied, "repository.owner", "open repository %s: it has an owner of term %d, the order is of term %d", backend.Location(), owner.Term, t.order.GetStart().GetOrder().GetTerm())
+	if err := t.obey(ctx); err != nil {
+		return err
 	}
 	for _, c := range t.repo.Conditions() {
 		t.events.add("warning", c.Code, c.Object+": "+c.Text)
+	}
+	return nil
+}
+
+// obey makes sure that the order comes from the owner of the repository: a server that was
+// replaced, or is a clone of the owner, must not go on as if it were.
+func (t *task) obey(ctx context.Context) error {
+	owner, err := t.repo.Owner(ctx)
+	if errs.KindOf(err) == errs.NotFound {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	o := t.order.GetStart().GetOrder()
+	if owner.Term > o.GetTerm() || owner.Term == o.GetTerm() && !bytes.Equal(owner.Server, o.GetOwner()) {
+		return errs.New(errs.Denied, "repository.owner", "open repository %s: another server owns it, by term %d; the order is of term %d", t.repo.Backend().Location(), owner.Term, o.GetTerm()).
+			WithHint("only one server may decide about a repository; to make this one the owner: keepward repository take-over NAME")
 	}
 	return nil
 }

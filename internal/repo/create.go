@@ -145,6 +145,25 @@ func (r *Repository) Owner(ctx context.Context) (Owner, error) {
 	return parseOwner(content)
 }
 
+// Claim makes o the owner, unless there is one of its term or a higher one already. It answers
+// who owns the repository then.
+func (r *Repository) Claim(ctx context.Context, o Owner) (Owner, error) {
+	if len(o.Server) > 255 {
+		return Owner{}, errs.New(errs.Invalid, "owner.length", "claim repository: the server's id has %d bytes, at most 255 may be", len(o.Server))
+	}
+	now, err := r.Owner(ctx)
+	if err != nil && errs.KindOf(err) != errs.NotFound {
+		return now, err
+	}
+	if err == nil && now.Term >= o.Term {
+		return now, nil
+	}
+	if err := r.b.Put(ctx, ownerName(o.Term), o.encode()); err != nil && errs.KindOf(err) != errs.Exists {
+		return now, err
+	}
+	return r.Owner(ctx)
+}
+
 // list collects a folder, at any depth, and makes durable what it shows, and what it no longer
 // shows.
 func (r *Repository) list(ctx context.Context, dir string) ([]storage.Info, error) {

@@ -2,6 +2,7 @@ package repo
 
 import (
 	"context"
+	"strings"
 
 	"keepward/internal/errs"
 	"keepward/internal/repo/repoconf"
@@ -34,6 +35,26 @@ func WrapMaster(repositoryID [16]byte, k Recovery, m seal.Master) (KeyObject, er
 // OpenKeyObject opens what WrapMaster made.
 func OpenKeyObject(content []byte, k Recovery) (seal.Master, error) {
 	return repoconf.OpenKeyObject(content, k)
+}
+
+// KeyObjects reads all sealed masters that are whole enough to be read.
+func (r *Repository) KeyObjects(ctx context.Context) ([]KeyObject, error) {
+	infos, err := r.list(ctx, keysDir)
+	if err != nil {
+		return nil, err
+	}
+	var out []KeyObject
+	for _, info := range infos {
+		content, err := r.b.Get(ctx, info.Name, repoconf.KeyObjectSize)
+		if kind := errs.KindOf(err); kind == errs.NotFound || kind == errs.Corrupt {
+			continue // another key may open the repository; a check names this one
+		}
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, KeyObject{Name: strings.TrimPrefix(info.Name, keysDir+"/"), Content: content})
+	}
+	return out, nil
 }
 
 // UnwrapMaster opens the repository's master with a recovery key. A key that opens none of

@@ -40,7 +40,10 @@ func (s *configService) Export(ctx context.Context, _ *connect.Request[keepwardv
 
 // configured is what of a repository is configuration.
 func configured(row catalog.Repository) *keepwardv1.Repository {
-	return &keepwardv1.Repository{Name: row.Name, Transport: row.Transport, Path: row.Path, Streams: row.Streams, Writers: row.Writers}
+	r := &keepwardv1.Repository{Name: row.Name, Transport: row.Transport, Path: row.Path, Streams: row.Streams, Writers: row.Writers}
+	putUpkeep(r, row.Upkeep)
+	putProofs(r, row.Proofs)
+	return r
 }
 
 func (s *configService) Apply(ctx context.Context, req *connect.Request[keepwardv1.ApplyRequest]) (*connect.Response[keepwardv1.ApplyResponse], error) {
@@ -197,7 +200,7 @@ func (p *applying) samePlace(ctx context.Context, row catalog.Repository, want *
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	_, err := client.InspectRepository(ctx, connect.NewRequest(&keepwardv1.InspectRepositoryRequest{
-		Path: want.Path, RepositoryId: row.ID[:], Term: p.data.term,
+		Path: want.Path, RepositoryId: row.ID[:], Term: p.data.term.Load(),
 	}))
 	if kind := errs.KindOf(err); kind == errs.Unavailable || kind == errs.Cancelled {
 		return false, err
@@ -312,6 +315,12 @@ func (p *applying) write(ctx context.Context, tx *sql.Tx) error {
 		} else if st.change.Action == actionChange {
 			r := st.document.Repository
 			if err := catalog.EditRepository(ctx, tx, r.Name, r.Streams, r.Writers); err != nil {
+				return err
+			}
+			if err := catalog.SetUpkeep(ctx, tx, r.Name, upkeepOf(r)); err != nil {
+				return err
+			}
+			if err := catalog.SetProofs(ctx, tx, r.Name, r.ProofDays, r.ForeignProof); err != nil {
 				return err
 			}
 		}

@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -33,7 +35,8 @@ type dataDir struct {
 	keys      *keyring
 	db        *catalog.DB
 	serverID  [16]byte
-	term      uint64
+	instance  [16]byte // of this start: tells it from a clone with the same id and term
+	term      atomic.Uint64
 }
 
 // openDataDir locks path, makes on the first start what is not there, and begins a term.
@@ -67,7 +70,7 @@ func openDataDir(ctx context.Context, path, version string, log *slog.Logger) (_
 	if err := d.db.Write(ctx, func(tx *sql.Tx) error { return d.begin(ctx, tx, version) }); err != nil {
 		return nil, err
 	}
-	log.Info("data directory opened", "path", path, "term", d.term)
+	log.Info("data directory opened", "path", path, "term", d.term.Load())
 	return d, nil
 }
 
@@ -89,9 +92,14 @@ func (d *dataDir) begin(ctx context.Context, tx *sql.Tx, version string) error {
 	if copy(d.serverID[:], id) != len(d.serverID) {
 		return errs.New(errs.Corrupt, "catalog.server-id", "read the server's id: it has %d bytes", len(id))
 	}
-	d.term, err = catalog.NextTerm(ctx, tx, time.Now(), version)
+	_, _ = rand.Read(d.instance[:]) // documented never to fail
+	term, err := catalog.NextTerm(ctx, tx, time.Now(), version)
+	d.term.Store(term)
 	return err
 }
+
+// owner is what this start of the server puts under its term where it claims a repository.
+func (d *dataDir) owner() []byte { return slices.Concat(d.serverID[:], d.instance[:]) }
 
 func (d *dataDir) close() error {
 	var err error

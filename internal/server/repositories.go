@@ -36,8 +36,9 @@ type repositories struct {
 	making sync.Mutex    // held from the first check of a new repository to its row
 	wake   chan struct{} // capacity 1: one look that is due is as good as many
 
-	mu    sync.Mutex
-	ailed map[string]ailment
+	mu      sync.Mutex
+	ailed   map[string]ailment
+	claimed map[string]uint64 // the term in which a repository was found to be ours
 }
 
 // ailment is why a repository that its transport should reach cannot be used.
@@ -47,7 +48,7 @@ type ailment struct {
 }
 
 func newRepositories(s *server) *repositories {
-	return &repositories{server: s, wake: make(chan struct{}, 1), ailed: map[string]ailment{}}
+	return &repositories{server: s, wake: make(chan struct{}, 1), ailed: map[string]ailment{}, claimed: map[string]uint64{}}
 }
 
 // serve looks at all repositories at intervals, and soon after a transport came online or a
@@ -80,7 +81,7 @@ func (r *repositories) lookAtAll(ctx context.Context) {
 		return
 	}
 	for _, row := range rows {
-		r.look(ctx, row)
+		r.keepProved(ctx, r.look(ctx, row))
 	}
 }
 
@@ -109,9 +110,13 @@ func (r *repositories) look(ctx context.Context, row catalog.Repository) catalog
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	res, err := client.InspectRepository(ctx, connect.NewRequest(&keepwardv1.InspectRepositoryRequest{
-		Path: row.Path, RepositoryId: row.ID[:], Term: r.data.term,
-	}))
+	if err := r.claim(ctx, client, row); err != nil {
+		if kind := errs.KindOf(err); kind != errs.Unavailable && kind != errs.Cancelled {
+			r.note(row.Name, err)
+		}
+		return row
+	}
+	res, err := client.InspectRepository(ctx, connect.NewRequest(r.inspection(row)))
 	if kind := errs.KindOf(err); kind == errs.Unavailable || kind == errs.Cancelled {
 		return row
 	}
@@ -127,6 +132,7 @@ func (r *repositories) look(ctx context.Context, row catalog.Repository) catalog
 	if err != nil {
 		r.log.Warn("figures of a repository not saved", "repository", row.Name, "error", err)
 	}
+	r.noteProofs(ctx, &row, m.Proof)
 	return row
 }
 
@@ -213,6 +219,7 @@ func (r *repositories) build(ctx context.Context, want *keepwardv1.Repository) (
 	}
 	row := catalog.Repository{
 		Name: want.Name, ID: made.id, Transport: want.Transport, Streams: want.Streams, Writers: want.Writers, Created: made.created,
+		Upkeep: upkeepOf(want), Proofs: proofsOf(want),
 	}
 	if row.Master, err = r.data.keys.sealMaster(made.id, made.master); err != nil {
 		return row, "", err
@@ -245,7 +252,7 @@ func (r *repositories) call(ctx context.Context, want *keepwardv1.Repository, re
 		return nil, errs.New(errs.Unavailable, "transport.offline", "create repository %q: transport %s is offline", want.Name, want.Transport).
 			WithHint("start it, and look at: keepward status")
 	}
-	req.Path, req.Term, req.Owner = want.Path, r.data.term, r.data.serverID[:]
+	req.Path, req.Term, req.Owner = want.Path, r.data.term.Load(), r.data.owner()
 	res, err := client.CreateRepository(ctx, connect.NewRequest(req))
 	if err != nil {
 		return nil, err

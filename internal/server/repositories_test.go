@@ -30,6 +30,9 @@ type fakeTransport struct {
 	fail error
 	// lost is what InspectRepository answers.
 	lost error
+	// owners and points stand in the repositories, by their paths; made holds the first owner.
+	owners map[string]*keepwardv1.ClaimRepositoryResponse
+	points map[string][]*keepwardv1.PointObject
 }
 
 func canonical(p string) string {
@@ -50,6 +53,7 @@ func (f *fakeTransport) CreateRepository(_ context.Context, req *connect.Request
 		return nil, f.fail
 	default:
 		f.made[p] = req.Msg
+		f.owners[p] = &keepwardv1.ClaimRepositoryResponse{Term: req.Msg.Term, Owner: req.Msg.Owner}
 	}
 	return connect.NewResponse(&keepwardv1.TransportCreateRepositoryResponse{CanonicalPath: p, FreeBytes: 7}), nil
 }
@@ -95,12 +99,21 @@ func withTransport(t *testing.T) (*testServer, *fakeTransport) {
 func withTransportLink(t *testing.T) (*testServer, *fakeTransport, *testNode) {
 	t.Helper()
 	s := start(t, t.TempDir())
-	f := &fakeTransport{made: map[string]*keepwardv1.TransportCreateRepositoryRequest{}}
+	f := &fakeTransport{
+		made:   map[string]*keepwardv1.TransportCreateRepositoryRequest{},
+		owners: map[string]*keepwardv1.ClaimRepositoryResponse{}, points: map[string][]*keepwardv1.PointObject{},
+	}
+	n := s.joinTransport(f)
+	s.join(wire.RoleAgent, "web1", http.NotFoundHandler())
+	return s, f, n
+}
+
+func (s *testServer) joinTransport(f *fakeTransport) *testNode {
+	s.t.Helper()
 	mux := http.NewServeMux()
 	mux.Handle(keepwardv1connect.NewTransportServiceHandler(f, connect.WithInterceptors(wire.Errors())))
 	n, _ := s.join(wire.RoleTransport, "t1", mux)
-	s.join(wire.RoleAgent, "web1", http.NotFoundHandler())
-	return s, f, n
+	return n
 }
 
 func (s *testServer) createRepository(name, transport, path string) (*keepwardv1.CreateRepositoryResponse, error) {

@@ -75,7 +75,8 @@ func newServer(cfg Config, data *dataDir) *server {
 		DB:     data.db,
 		Nodes:  s.nodes,
 		Master: func(r catalog.Repository) (seal.Master, error) { return data.keys.master(r) },
-		Term:   data.term,
+		Term:   data.term.Load,
+		Owner:  data.owner(),
 		User:   userOf,
 		Log:    cfg.Logger,
 	})
@@ -89,7 +90,7 @@ func (s *server) serve(ctx context.Context, l *listener) error {
 	g.Go(func() error { return ended(ctx, s.manager.Serve(ctx)) })
 	g.Go(func() error { return ended(ctx, s.repos.serve(ctx)) })
 	g.Go(func() error { return s.serveHTTP(ctx, l) })
-	s.log.Info("server ready", "address", l.address, "version", s.cfg.Version, "term", s.data.term)
+	s.log.Info("server ready", "address", l.address, "version", s.cfg.Version, "term", s.data.term.Load())
 	if s.cfg.Ready != nil {
 		s.cfg.Ready(l.address)
 	}

@@ -121,7 +121,7 @@ func newAttempt() point.Attempt {
 }
 
 func order(a point.Attempt) *keepwardv1.Order {
-	return &keepwardv1.Order{Attempt: a.String(), Task: "task-" + a.String()[:4], Session: 7, Term: 1}
+	return &keepwardv1.Order{Attempt: a.String(), Task: "task-" + a.String()[:4], Session: 7, Term: 1, Owner: []byte("server")}
 }
 
 func (h *host) keys(computer string) *keepwardv1.RepositoryKeys {

@@ -119,8 +119,12 @@ func (s *Service) InspectRepository(ctx context.Context, req *connect.Request[ke
 	if err != nil {
 		return nil, err
 	}
+	proofs, err := proofState(ctx, r, req.Msg)
+	if err != nil {
+		return nil, err
+	}
 	return connect.NewResponse(&keepwardv1.InspectRepositoryResponse{
-		SizeBytes: st.Size, FreeBytes: st.Free, Packs: st.Packs, Segments: st.Segments, Points: st.Points, Chunks: st.Chunks,
+		SizeBytes: st.Size, FreeBytes: st.Free, Packs: st.Packs, Segments: st.Segments, Points: st.Points, Chunks: st.Chunks, Proof: proofs,
 	}), nil
 }
 
@@ -156,42 +160,4 @@ func (s *Service) FenceAttempt(ctx context.Context, req *connect.Request[keepwar
 		res.Checkpoint = err == nil
 	}
 	return connect.NewResponse(res), nil
-}
-
-// ListPoints answers every point and tombstone by listing.
-func (s *Service) ListPoints(ctx context.Context, req *connect.Request[keepwardv1.TransportListPointsRequest]) (*connect.Response[keepwardv1.TransportListPointsResponse], error) {
-	if err := s.node.CheckTerm(req.Msg.GetTerm()); err != nil {
-		return nil, err
-	}
-	r, err := open(ctx, req.Msg.GetRepositoryPath(), req.Msg.GetRepositoryId())
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = r.Close() }()
-	res := &keepwardv1.TransportListPointsResponse{}
-	for o, err := range r.Points(ctx) {
-		if err != nil && o.Name == "" {
-			return nil, err
-		}
-		if err != nil {
-			s.log.Warn("a restore point is unreadable", "repository", req.Msg.GetRepositoryPath(), "object", o.Name, "error", err)
-			continue
-		}
-		res.Points = append(res.Points, &keepwardv1.PointObject{Id: o.Attempt.String(), Content: o.Content})
-	}
-	return connect.NewResponse(res), nil
-}
-
-// MarkPoints puts or removes markers of points, and tells point by point how it went.
-func (s *Service) MarkPoints(ctx context.Context, req *connect.Request[keepwardv1.MarkPointsRequest]) (*connect.Response[keepwardv1.MarkPointsResponse], error) {
-	m := req.Msg
-	if err := s.node.CheckTerm(m.GetTerm()); err != nil {
-		return nil, err
-	}
-	r, err := open(ctx, m.GetRepositoryPath(), m.GetRepositoryId())
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = r.Close() }()
-	return nil, errs.New(errs.Invalid, "points.action", "mark restore points: %q is no action", m.GetAction())
 }

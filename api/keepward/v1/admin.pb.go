@@ -1008,6 +1008,381 @@ func (x *CreateRepositoryResponse) GetRecoveryKey() string {
 	return ""
 }
 
+// repository: name, transport, path, streams, writers. secret: a recovery key in its printed form,
+// or a passphrase of the repository. take_over: also if another server owns it.
+type AttachRepositoryRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Repository    *Repository            `protobuf:"bytes,1,opt,name=repository,proto3" json:"repository,omitempty"`
+	Secret        string                 `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"`
+	TakeOver      bool                   `protobuf:"varint,3,opt,name=take_over,json=takeOver,proto3" json:"take_over,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AttachRepositoryRequest) Reset() {
+	*x = AttachRepositoryRequest{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AttachRepositoryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AttachRepositoryRequest) ProtoMessage() {}
+
+func (x *AttachRepositoryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AttachRepositoryRequest.ProtoReflect.Descriptor instead.
+func (*AttachRepositoryRequest) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *AttachRepositoryRequest) GetRepository() *Repository {
+	if x != nil {
+		return x.Repository
+	}
+	return nil
+}
+
+func (x *AttachRepositoryRequest) GetSecret() string {
+	if x != nil {
+		return x.Secret
+	}
+	return ""
+}
+
+func (x *AttachRepositoryRequest) GetTakeOver() bool {
+	if x != nil {
+		return x.TakeOver
+	}
+	return false
+}
+
+// repository: of one, by name; empty: of all.
+type RebuildCatalogRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Repository    string                 `protobuf:"bytes,1,opt,name=repository,proto3" json:"repository,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RebuildCatalogRequest) Reset() {
+	*x = RebuildCatalogRequest{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RebuildCatalogRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RebuildCatalogRequest) ProtoMessage() {}
+
+func (x *RebuildCatalogRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RebuildCatalogRequest.ProtoReflect.Descriptor instead.
+func (*RebuildCatalogRequest) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *RebuildCatalogRequest) GetRepository() string {
+	if x != nil {
+		return x.Repository
+	}
+	return ""
+}
+
+type CatalogProgress struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Repository     string                 `protobuf:"bytes,1,opt,name=repository,proto3" json:"repository,omitempty"`
+	Points         int64                  `protobuf:"varint,2,opt,name=points,proto3" json:"points,omitempty"` // read so far; the same again counts too
+	AddedPoints    int64                  `protobuf:"varint,3,opt,name=added_points,json=addedPoints,proto3" json:"added_points,omitempty"`
+	Unreadable     []string               `protobuf:"bytes,4,rep,name=unreadable,proto3" json:"unreadable,omitempty"` // objects that are damaged
+	AddedComputers []string               `protobuf:"bytes,5,rep,name=added_computers,json=addedComputers,proto3" json:"added_computers,omitempty"`
+	AddedJobs      []string               `protobuf:"bytes,6,rep,name=added_jobs,json=addedJobs,proto3" json:"added_jobs,omitempty"` // disabled, as the newest point knew them
+	Done           bool                   `protobuf:"varint,7,opt,name=done,proto3" json:"done,omitempty"`                           // the last message of this repository
+	Attached       *Repository            `protobuf:"bytes,8,opt,name=attached,proto3" json:"attached,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *CatalogProgress) Reset() {
+	*x = CatalogProgress{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CatalogProgress) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CatalogProgress) ProtoMessage() {}
+
+func (x *CatalogProgress) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CatalogProgress.ProtoReflect.Descriptor instead.
+func (*CatalogProgress) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *CatalogProgress) GetRepository() string {
+	if x != nil {
+		return x.Repository
+	}
+	return ""
+}
+
+func (x *CatalogProgress) GetPoints() int64 {
+	if x != nil {
+		return x.Points
+	}
+	return 0
+}
+
+func (x *CatalogProgress) GetAddedPoints() int64 {
+	if x != nil {
+		return x.AddedPoints
+	}
+	return 0
+}
+
+func (x *CatalogProgress) GetUnreadable() []string {
+	if x != nil {
+		return x.Unreadable
+	}
+	return nil
+}
+
+func (x *CatalogProgress) GetAddedComputers() []string {
+	if x != nil {
+		return x.AddedComputers
+	}
+	return nil
+}
+
+func (x *CatalogProgress) GetAddedJobs() []string {
+	if x != nil {
+		return x.AddedJobs
+	}
+	return nil
+}
+
+func (x *CatalogProgress) GetDone() bool {
+	if x != nil {
+		return x.Done
+	}
+	return false
+}
+
+func (x *CatalogProgress) GetAttached() *Repository {
+	if x != nil {
+		return x.Attached
+	}
+	return nil
+}
+
+type TakeOverRepositoryRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TakeOverRepositoryRequest) Reset() {
+	*x = TakeOverRepositoryRequest{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TakeOverRepositoryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TakeOverRepositoryRequest) ProtoMessage() {}
+
+func (x *TakeOverRepositoryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TakeOverRepositoryRequest.ProtoReflect.Descriptor instead.
+func (*TakeOverRepositoryRequest) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *TakeOverRepositoryRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type TakeOverRepositoryResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Repository    *Repository            `protobuf:"bytes,1,opt,name=repository,proto3" json:"repository,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TakeOverRepositoryResponse) Reset() {
+	*x = TakeOverRepositoryResponse{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TakeOverRepositoryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TakeOverRepositoryResponse) ProtoMessage() {}
+
+func (x *TakeOverRepositoryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TakeOverRepositoryResponse.ProtoReflect.Descriptor instead.
+func (*TakeOverRepositoryResponse) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *TakeOverRepositoryResponse) GetRepository() *Repository {
+	if x != nil {
+		return x.Repository
+	}
+	return nil
+}
+
+type DetachRepositoryRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DetachRepositoryRequest) Reset() {
+	*x = DetachRepositoryRequest{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DetachRepositoryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DetachRepositoryRequest) ProtoMessage() {}
+
+func (x *DetachRepositoryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DetachRepositoryRequest.ProtoReflect.Descriptor instead.
+func (*DetachRepositoryRequest) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *DetachRepositoryRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type DetachRepositoryResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DetachRepositoryResponse) Reset() {
+	*x = DetachRepositoryResponse{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DetachRepositoryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DetachRepositoryResponse) ProtoMessage() {}
+
+func (x *DetachRepositoryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DetachRepositoryResponse.ProtoReflect.Descriptor instead.
+func (*DetachRepositoryResponse) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{25}
+}
+
 type ListRepositoriesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1016,7 +1391,7 @@ type ListRepositoriesRequest struct {
 
 func (x *ListRepositoriesRequest) Reset() {
 	*x = ListRepositoriesRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[19]
+	mi := &file_keepward_v1_admin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1028,7 +1403,7 @@ func (x *ListRepositoriesRequest) String() string {
 func (*ListRepositoriesRequest) ProtoMessage() {}
 
 func (x *ListRepositoriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[19]
+	mi := &file_keepward_v1_admin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1041,7 +1416,7 @@ func (x *ListRepositoriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRepositoriesRequest.ProtoReflect.Descriptor instead.
 func (*ListRepositoriesRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{19}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{26}
 }
 
 type ListRepositoriesResponse struct {
@@ -1054,7 +1429,7 @@ type ListRepositoriesResponse struct {
 
 func (x *ListRepositoriesResponse) Reset() {
 	*x = ListRepositoriesResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[20]
+	mi := &file_keepward_v1_admin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1066,7 +1441,7 @@ func (x *ListRepositoriesResponse) String() string {
 func (*ListRepositoriesResponse) ProtoMessage() {}
 
 func (x *ListRepositoriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[20]
+	mi := &file_keepward_v1_admin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1079,7 +1454,7 @@ func (x *ListRepositoriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRepositoriesResponse.ProtoReflect.Descriptor instead.
 func (*ListRepositoriesResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{20}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListRepositoriesResponse) GetRepositories() []*Repository {
@@ -1105,7 +1480,7 @@ type GetRepositoryRequest struct {
 
 func (x *GetRepositoryRequest) Reset() {
 	*x = GetRepositoryRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[21]
+	mi := &file_keepward_v1_admin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1117,7 +1492,7 @@ func (x *GetRepositoryRequest) String() string {
 func (*GetRepositoryRequest) ProtoMessage() {}
 
 func (x *GetRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[21]
+	mi := &file_keepward_v1_admin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1130,7 +1505,7 @@ func (x *GetRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*GetRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{21}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *GetRepositoryRequest) GetName() string {
@@ -1149,7 +1524,7 @@ type GetRepositoryResponse struct {
 
 func (x *GetRepositoryResponse) Reset() {
 	*x = GetRepositoryResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[22]
+	mi := &file_keepward_v1_admin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1161,7 +1536,7 @@ func (x *GetRepositoryResponse) String() string {
 func (*GetRepositoryResponse) ProtoMessage() {}
 
 func (x *GetRepositoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[22]
+	mi := &file_keepward_v1_admin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1174,7 +1549,7 @@ func (x *GetRepositoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRepositoryResponse.ProtoReflect.Descriptor instead.
 func (*GetRepositoryResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{22}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *GetRepositoryResponse) GetRepository() *Repository {
@@ -1200,7 +1575,7 @@ type EditRepositoryRequest struct {
 
 func (x *EditRepositoryRequest) Reset() {
 	*x = EditRepositoryRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[23]
+	mi := &file_keepward_v1_admin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1212,7 +1587,7 @@ func (x *EditRepositoryRequest) String() string {
 func (*EditRepositoryRequest) ProtoMessage() {}
 
 func (x *EditRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[23]
+	mi := &file_keepward_v1_admin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1225,7 +1600,7 @@ func (x *EditRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EditRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*EditRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{23}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *EditRepositoryRequest) GetName() string {
@@ -1293,7 +1668,7 @@ type EditRepositoryResponse struct {
 
 func (x *EditRepositoryResponse) Reset() {
 	*x = EditRepositoryResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[24]
+	mi := &file_keepward_v1_admin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1305,7 +1680,7 @@ func (x *EditRepositoryResponse) String() string {
 func (*EditRepositoryResponse) ProtoMessage() {}
 
 func (x *EditRepositoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[24]
+	mi := &file_keepward_v1_admin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1318,7 +1693,7 @@ func (x *EditRepositoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EditRepositoryResponse.ProtoReflect.Descriptor instead.
 func (*EditRepositoryResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{24}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *EditRepositoryResponse) GetRepository() *Repository {
@@ -1346,7 +1721,7 @@ type CheckRepositoryRequest struct {
 
 func (x *CheckRepositoryRequest) Reset() {
 	*x = CheckRepositoryRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[25]
+	mi := &file_keepward_v1_admin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1358,7 +1733,7 @@ func (x *CheckRepositoryRequest) String() string {
 func (*CheckRepositoryRequest) ProtoMessage() {}
 
 func (x *CheckRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[25]
+	mi := &file_keepward_v1_admin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1371,7 +1746,7 @@ func (x *CheckRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*CheckRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{25}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *CheckRepositoryRequest) GetName() string {
@@ -1435,7 +1810,7 @@ type SweepRepositoryRequest struct {
 
 func (x *SweepRepositoryRequest) Reset() {
 	*x = SweepRepositoryRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[26]
+	mi := &file_keepward_v1_admin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1447,7 +1822,7 @@ func (x *SweepRepositoryRequest) String() string {
 func (*SweepRepositoryRequest) ProtoMessage() {}
 
 func (x *SweepRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[26]
+	mi := &file_keepward_v1_admin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1460,7 +1835,7 @@ func (x *SweepRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*SweepRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{26}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *SweepRepositoryRequest) GetName() string {
@@ -1493,7 +1868,7 @@ type RebuildIndexRequest struct {
 
 func (x *RebuildIndexRequest) Reset() {
 	*x = RebuildIndexRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[27]
+	mi := &file_keepward_v1_admin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1505,7 +1880,7 @@ func (x *RebuildIndexRequest) String() string {
 func (*RebuildIndexRequest) ProtoMessage() {}
 
 func (x *RebuildIndexRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[27]
+	mi := &file_keepward_v1_admin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1518,7 +1893,7 @@ func (x *RebuildIndexRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildIndexRequest.ProtoReflect.Descriptor instead.
 func (*RebuildIndexRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{27}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *RebuildIndexRequest) GetName() string {
@@ -1537,7 +1912,7 @@ type ExportRecoveryKeyRequest struct {
 
 func (x *ExportRecoveryKeyRequest) Reset() {
 	*x = ExportRecoveryKeyRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[28]
+	mi := &file_keepward_v1_admin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1549,7 +1924,7 @@ func (x *ExportRecoveryKeyRequest) String() string {
 func (*ExportRecoveryKeyRequest) ProtoMessage() {}
 
 func (x *ExportRecoveryKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[28]
+	mi := &file_keepward_v1_admin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1562,7 +1937,7 @@ func (x *ExportRecoveryKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRecoveryKeyRequest.ProtoReflect.Descriptor instead.
 func (*ExportRecoveryKeyRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{28}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ExportRecoveryKeyRequest) GetName() string {
@@ -1581,7 +1956,7 @@ type ExportRecoveryKeyResponse struct {
 
 func (x *ExportRecoveryKeyResponse) Reset() {
 	*x = ExportRecoveryKeyResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[29]
+	mi := &file_keepward_v1_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1593,7 +1968,7 @@ func (x *ExportRecoveryKeyResponse) String() string {
 func (*ExportRecoveryKeyResponse) ProtoMessage() {}
 
 func (x *ExportRecoveryKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[29]
+	mi := &file_keepward_v1_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1606,7 +1981,7 @@ func (x *ExportRecoveryKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRecoveryKeyResponse.ProtoReflect.Descriptor instead.
 func (*ExportRecoveryKeyResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{29}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ExportRecoveryKeyResponse) GetRecoveryKey() string {
@@ -1625,7 +2000,7 @@ type StartSessionResponse struct {
 
 func (x *StartSessionResponse) Reset() {
 	*x = StartSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[30]
+	mi := &file_keepward_v1_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1637,7 +2012,7 @@ func (x *StartSessionResponse) String() string {
 func (*StartSessionResponse) ProtoMessage() {}
 
 func (x *StartSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[30]
+	mi := &file_keepward_v1_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1650,7 +2025,7 @@ func (x *StartSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartSessionResponse.ProtoReflect.Descriptor instead.
 func (*StartSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{30}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *StartSessionResponse) GetSession() int64 {
@@ -1668,7 +2043,7 @@ type ResumeRetentionRequest struct {
 
 func (x *ResumeRetentionRequest) Reset() {
 	*x = ResumeRetentionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[31]
+	mi := &file_keepward_v1_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1680,7 +2055,7 @@ func (x *ResumeRetentionRequest) String() string {
 func (*ResumeRetentionRequest) ProtoMessage() {}
 
 func (x *ResumeRetentionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[31]
+	mi := &file_keepward_v1_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1693,7 +2068,7 @@ func (x *ResumeRetentionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRetentionRequest.ProtoReflect.Descriptor instead.
 func (*ResumeRetentionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{31}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{38}
 }
 
 // jump: how far the clock was off what was expected; not set: retention was not paused.
@@ -1706,7 +2081,7 @@ type ResumeRetentionResponse struct {
 
 func (x *ResumeRetentionResponse) Reset() {
 	*x = ResumeRetentionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[32]
+	mi := &file_keepward_v1_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1718,7 +2093,7 @@ func (x *ResumeRetentionResponse) String() string {
 func (*ResumeRetentionResponse) ProtoMessage() {}
 
 func (x *ResumeRetentionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[32]
+	mi := &file_keepward_v1_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1731,7 +2106,7 @@ func (x *ResumeRetentionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRetentionResponse.ProtoReflect.Descriptor instead.
 func (*ResumeRetentionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{32}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ResumeRetentionResponse) GetJump() *durationpb.Duration {
@@ -1752,7 +2127,7 @@ type PreviewRetentionRequest struct {
 
 func (x *PreviewRetentionRequest) Reset() {
 	*x = PreviewRetentionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[33]
+	mi := &file_keepward_v1_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1764,7 +2139,7 @@ func (x *PreviewRetentionRequest) String() string {
 func (*PreviewRetentionRequest) ProtoMessage() {}
 
 func (x *PreviewRetentionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[33]
+	mi := &file_keepward_v1_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1777,7 +2152,7 @@ func (x *PreviewRetentionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewRetentionRequest.ProtoReflect.Descriptor instead.
 func (*PreviewRetentionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{33}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *PreviewRetentionRequest) GetJob() string {
@@ -1792,6 +2167,59 @@ func (x *PreviewRetentionRequest) GetRetention() *Retention {
 		return x.Retention
 	}
 	return nil
+}
+
+// RetentionOrder is what a retention session does: of one job, or all points of a repository.
+type RetentionOrder struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Repository    string                 `protobuf:"bytes,1,opt,name=repository,proto3" json:"repository,omitempty"`
+	Job           string                 `protobuf:"bytes,2,opt,name=job,proto3" json:"job,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetentionOrder) Reset() {
+	*x = RetentionOrder{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetentionOrder) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetentionOrder) ProtoMessage() {}
+
+func (x *RetentionOrder) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetentionOrder.ProtoReflect.Descriptor instead.
+func (*RetentionOrder) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *RetentionOrder) GetRepository() string {
+	if x != nil {
+		return x.Repository
+	}
+	return ""
+}
+
+func (x *RetentionOrder) GetJob() string {
+	if x != nil {
+		return x.Job
+	}
+	return ""
 }
 
 type PreviewRetentionResponse struct {
@@ -1809,7 +2237,7 @@ type PreviewRetentionResponse struct {
 
 func (x *PreviewRetentionResponse) Reset() {
 	*x = PreviewRetentionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[34]
+	mi := &file_keepward_v1_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1821,7 +2249,7 @@ func (x *PreviewRetentionResponse) String() string {
 func (*PreviewRetentionResponse) ProtoMessage() {}
 
 func (x *PreviewRetentionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[34]
+	mi := &file_keepward_v1_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1834,7 +2262,7 @@ func (x *PreviewRetentionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewRetentionResponse.ProtoReflect.Descriptor instead.
 func (*PreviewRetentionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{34}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *PreviewRetentionResponse) GetPoints() []*Point {
@@ -1881,7 +2309,7 @@ type CreateJobRequest struct {
 
 func (x *CreateJobRequest) Reset() {
 	*x = CreateJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[35]
+	mi := &file_keepward_v1_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1893,7 +2321,7 @@ func (x *CreateJobRequest) String() string {
 func (*CreateJobRequest) ProtoMessage() {}
 
 func (x *CreateJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[35]
+	mi := &file_keepward_v1_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1906,7 +2334,7 @@ func (x *CreateJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJobRequest.ProtoReflect.Descriptor instead.
 func (*CreateJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{35}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *CreateJobRequest) GetJob() *Job {
@@ -1925,7 +2353,7 @@ type CreateJobResponse struct {
 
 func (x *CreateJobResponse) Reset() {
 	*x = CreateJobResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[36]
+	mi := &file_keepward_v1_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1937,7 +2365,7 @@ func (x *CreateJobResponse) String() string {
 func (*CreateJobResponse) ProtoMessage() {}
 
 func (x *CreateJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[36]
+	mi := &file_keepward_v1_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1950,7 +2378,7 @@ func (x *CreateJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJobResponse.ProtoReflect.Descriptor instead.
 func (*CreateJobResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{36}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *CreateJobResponse) GetJob() *Job {
@@ -1968,7 +2396,7 @@ type ListJobsRequest struct {
 
 func (x *ListJobsRequest) Reset() {
 	*x = ListJobsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[37]
+	mi := &file_keepward_v1_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1980,7 +2408,7 @@ func (x *ListJobsRequest) String() string {
 func (*ListJobsRequest) ProtoMessage() {}
 
 func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[37]
+	mi := &file_keepward_v1_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1993,7 +2421,7 @@ func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsRequest.ProtoReflect.Descriptor instead.
 func (*ListJobsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{45}
 }
 
 type ListJobsResponse struct {
@@ -2005,7 +2433,7 @@ type ListJobsResponse struct {
 
 func (x *ListJobsResponse) Reset() {
 	*x = ListJobsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[38]
+	mi := &file_keepward_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2017,7 +2445,7 @@ func (x *ListJobsResponse) String() string {
 func (*ListJobsResponse) ProtoMessage() {}
 
 func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[38]
+	mi := &file_keepward_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2030,7 +2458,7 @@ func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsResponse.ProtoReflect.Descriptor instead.
 func (*ListJobsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ListJobsResponse) GetJobs() []*Job {
@@ -2050,7 +2478,7 @@ type GetJobRequest struct {
 
 func (x *GetJobRequest) Reset() {
 	*x = GetJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[39]
+	mi := &file_keepward_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2062,7 +2490,7 @@ func (x *GetJobRequest) String() string {
 func (*GetJobRequest) ProtoMessage() {}
 
 func (x *GetJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[39]
+	mi := &file_keepward_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2075,7 +2503,7 @@ func (x *GetJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJobRequest.ProtoReflect.Descriptor instead.
 func (*GetJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *GetJobRequest) GetName() string {
@@ -2103,7 +2531,7 @@ type GetJobResponse struct {
 
 func (x *GetJobResponse) Reset() {
 	*x = GetJobResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[40]
+	mi := &file_keepward_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2115,7 +2543,7 @@ func (x *GetJobResponse) String() string {
 func (*GetJobResponse) ProtoMessage() {}
 
 func (x *GetJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[40]
+	mi := &file_keepward_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2128,7 +2556,7 @@ func (x *GetJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJobResponse.ProtoReflect.Descriptor instead.
 func (*GetJobResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *GetJobResponse) GetJob() *Job {
@@ -2161,7 +2589,7 @@ type UpdateJobRequest struct {
 
 func (x *UpdateJobRequest) Reset() {
 	*x = UpdateJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[41]
+	mi := &file_keepward_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2173,7 +2601,7 @@ func (x *UpdateJobRequest) String() string {
 func (*UpdateJobRequest) ProtoMessage() {}
 
 func (x *UpdateJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[41]
+	mi := &file_keepward_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2186,7 +2614,7 @@ func (x *UpdateJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateJobRequest.ProtoReflect.Descriptor instead.
 func (*UpdateJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *UpdateJobRequest) GetJob() *Job {
@@ -2205,7 +2633,7 @@ type UpdateJobResponse struct {
 
 func (x *UpdateJobResponse) Reset() {
 	*x = UpdateJobResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[42]
+	mi := &file_keepward_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2217,7 +2645,7 @@ func (x *UpdateJobResponse) String() string {
 func (*UpdateJobResponse) ProtoMessage() {}
 
 func (x *UpdateJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[42]
+	mi := &file_keepward_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2230,7 +2658,7 @@ func (x *UpdateJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateJobResponse.ProtoReflect.Descriptor instead.
 func (*UpdateJobResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *UpdateJobResponse) GetJob() *Job {
@@ -2249,7 +2677,7 @@ type DeleteJobRequest struct {
 
 func (x *DeleteJobRequest) Reset() {
 	*x = DeleteJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[43]
+	mi := &file_keepward_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2261,7 +2689,7 @@ func (x *DeleteJobRequest) String() string {
 func (*DeleteJobRequest) ProtoMessage() {}
 
 func (x *DeleteJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[43]
+	mi := &file_keepward_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2274,7 +2702,7 @@ func (x *DeleteJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteJobRequest.ProtoReflect.Descriptor instead.
 func (*DeleteJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *DeleteJobRequest) GetName() string {
@@ -2292,7 +2720,7 @@ type DeleteJobResponse struct {
 
 func (x *DeleteJobResponse) Reset() {
 	*x = DeleteJobResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[44]
+	mi := &file_keepward_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2304,7 +2732,7 @@ func (x *DeleteJobResponse) String() string {
 func (*DeleteJobResponse) ProtoMessage() {}
 
 func (x *DeleteJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[44]
+	mi := &file_keepward_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2317,7 +2745,7 @@ func (x *DeleteJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteJobResponse.ProtoReflect.Descriptor instead.
 func (*DeleteJobResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 type RunJobRequest struct {
@@ -2330,7 +2758,7 @@ type RunJobRequest struct {
 
 func (x *RunJobRequest) Reset() {
 	*x = RunJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[45]
+	mi := &file_keepward_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2342,7 +2770,7 @@ func (x *RunJobRequest) String() string {
 func (*RunJobRequest) ProtoMessage() {}
 
 func (x *RunJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[45]
+	mi := &file_keepward_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2355,7 +2783,7 @@ func (x *RunJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunJobRequest.ProtoReflect.Descriptor instead.
 func (*RunJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *RunJobRequest) GetName() string {
@@ -2384,7 +2812,7 @@ type ListSessionsRequest struct {
 
 func (x *ListSessionsRequest) Reset() {
 	*x = ListSessionsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[46]
+	mi := &file_keepward_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2396,7 +2824,7 @@ func (x *ListSessionsRequest) String() string {
 func (*ListSessionsRequest) ProtoMessage() {}
 
 func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[46]
+	mi := &file_keepward_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2409,7 +2837,7 @@ func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
 func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ListSessionsRequest) GetActive() bool {
@@ -2449,7 +2877,7 @@ type ListSessionsResponse struct {
 
 func (x *ListSessionsResponse) Reset() {
 	*x = ListSessionsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[47]
+	mi := &file_keepward_v1_admin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2461,7 +2889,7 @@ func (x *ListSessionsResponse) String() string {
 func (*ListSessionsResponse) ProtoMessage() {}
 
 func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[47]
+	mi := &file_keepward_v1_admin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2474,7 +2902,7 @@ func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
 func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ListSessionsResponse) GetSessions() []*Session {
@@ -2493,7 +2921,7 @@ type GetSessionRequest struct {
 
 func (x *GetSessionRequest) Reset() {
 	*x = GetSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[48]
+	mi := &file_keepward_v1_admin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2505,7 +2933,7 @@ func (x *GetSessionRequest) String() string {
 func (*GetSessionRequest) ProtoMessage() {}
 
 func (x *GetSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[48]
+	mi := &file_keepward_v1_admin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2518,7 +2946,7 @@ func (x *GetSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSessionRequest.ProtoReflect.Descriptor instead.
 func (*GetSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *GetSessionRequest) GetId() int64 {
@@ -2537,7 +2965,7 @@ type GetSessionResponse struct {
 
 func (x *GetSessionResponse) Reset() {
 	*x = GetSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[49]
+	mi := &file_keepward_v1_admin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2549,7 +2977,7 @@ func (x *GetSessionResponse) String() string {
 func (*GetSessionResponse) ProtoMessage() {}
 
 func (x *GetSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[49]
+	mi := &file_keepward_v1_admin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2562,7 +2990,7 @@ func (x *GetSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSessionResponse.ProtoReflect.Descriptor instead.
 func (*GetSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *GetSessionResponse) GetSession() *Session {
@@ -2581,7 +3009,7 @@ type WatchSessionRequest struct {
 
 func (x *WatchSessionRequest) Reset() {
 	*x = WatchSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[50]
+	mi := &file_keepward_v1_admin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2593,7 +3021,7 @@ func (x *WatchSessionRequest) String() string {
 func (*WatchSessionRequest) ProtoMessage() {}
 
 func (x *WatchSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[50]
+	mi := &file_keepward_v1_admin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2606,7 +3034,7 @@ func (x *WatchSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSessionRequest.ProtoReflect.Descriptor instead.
 func (*WatchSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *WatchSessionRequest) GetId() int64 {
@@ -2625,7 +3053,7 @@ type WatchSessionResponse struct {
 
 func (x *WatchSessionResponse) Reset() {
 	*x = WatchSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[51]
+	mi := &file_keepward_v1_admin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2637,7 +3065,7 @@ func (x *WatchSessionResponse) String() string {
 func (*WatchSessionResponse) ProtoMessage() {}
 
 func (x *WatchSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[51]
+	mi := &file_keepward_v1_admin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2650,7 +3078,7 @@ func (x *WatchSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSessionResponse.ProtoReflect.Descriptor instead.
 func (*WatchSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *WatchSessionResponse) GetSession() *Session {
@@ -2671,7 +3099,7 @@ type ReadLogRequest struct {
 
 func (x *ReadLogRequest) Reset() {
 	*x = ReadLogRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[52]
+	mi := &file_keepward_v1_admin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2683,7 +3111,7 @@ func (x *ReadLogRequest) String() string {
 func (*ReadLogRequest) ProtoMessage() {}
 
 func (x *ReadLogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[52]
+	mi := &file_keepward_v1_admin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2696,7 +3124,7 @@ func (x *ReadLogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLogRequest.ProtoReflect.Descriptor instead.
 func (*ReadLogRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *ReadLogRequest) GetId() int64 {
@@ -2729,7 +3157,7 @@ type ReadLogResponse struct {
 
 func (x *ReadLogResponse) Reset() {
 	*x = ReadLogResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[53]
+	mi := &file_keepward_v1_admin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2741,7 +3169,7 @@ func (x *ReadLogResponse) String() string {
 func (*ReadLogResponse) ProtoMessage() {}
 
 func (x *ReadLogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[53]
+	mi := &file_keepward_v1_admin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2754,7 +3182,7 @@ func (x *ReadLogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLogResponse.ProtoReflect.Descriptor instead.
 func (*ReadLogResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{53}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *ReadLogResponse) GetEvents() []*Event {
@@ -2774,7 +3202,7 @@ type KillSessionRequest struct {
 
 func (x *KillSessionRequest) Reset() {
 	*x = KillSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[54]
+	mi := &file_keepward_v1_admin_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2786,7 +3214,7 @@ func (x *KillSessionRequest) String() string {
 func (*KillSessionRequest) ProtoMessage() {}
 
 func (x *KillSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[54]
+	mi := &file_keepward_v1_admin_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2799,7 +3227,7 @@ func (x *KillSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillSessionRequest.ProtoReflect.Descriptor instead.
 func (*KillSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{54}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *KillSessionRequest) GetId() int64 {
@@ -2825,7 +3253,7 @@ type KillSessionResponse struct {
 
 func (x *KillSessionResponse) Reset() {
 	*x = KillSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[55]
+	mi := &file_keepward_v1_admin_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2837,7 +3265,7 @@ func (x *KillSessionResponse) String() string {
 func (*KillSessionResponse) ProtoMessage() {}
 
 func (x *KillSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[55]
+	mi := &file_keepward_v1_admin_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2850,7 +3278,7 @@ func (x *KillSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillSessionResponse.ProtoReflect.Descriptor instead.
 func (*KillSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{55}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *KillSessionResponse) GetSession() *Session {
@@ -2871,7 +3299,7 @@ type ChangePointsRequest struct {
 
 func (x *ChangePointsRequest) Reset() {
 	*x = ChangePointsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[56]
+	mi := &file_keepward_v1_admin_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2883,7 +3311,7 @@ func (x *ChangePointsRequest) String() string {
 func (*ChangePointsRequest) ProtoMessage() {}
 
 func (x *ChangePointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[56]
+	mi := &file_keepward_v1_admin_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2896,7 +3324,7 @@ func (x *ChangePointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePointsRequest.ProtoReflect.Descriptor instead.
 func (*ChangePointsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{56}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *ChangePointsRequest) GetNames() []string {
@@ -2922,7 +3350,7 @@ type ChangePointsResponse struct {
 
 func (x *ChangePointsResponse) Reset() {
 	*x = ChangePointsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[57]
+	mi := &file_keepward_v1_admin_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2934,7 +3362,7 @@ func (x *ChangePointsResponse) String() string {
 func (*ChangePointsResponse) ProtoMessage() {}
 
 func (x *ChangePointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[57]
+	mi := &file_keepward_v1_admin_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2947,7 +3375,7 @@ func (x *ChangePointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePointsResponse.ProtoReflect.Descriptor instead.
 func (*ChangePointsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{57}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ChangePointsResponse) GetPoints() []*Point {
@@ -2970,7 +3398,7 @@ type ListPointsRequest struct {
 
 func (x *ListPointsRequest) Reset() {
 	*x = ListPointsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[58]
+	mi := &file_keepward_v1_admin_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2982,7 +3410,7 @@ func (x *ListPointsRequest) String() string {
 func (*ListPointsRequest) ProtoMessage() {}
 
 func (x *ListPointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[58]
+	mi := &file_keepward_v1_admin_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2995,7 +3423,7 @@ func (x *ListPointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPointsRequest.ProtoReflect.Descriptor instead.
 func (*ListPointsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{58}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ListPointsRequest) GetComputer() string {
@@ -3042,7 +3470,7 @@ type ListPointsResponse struct {
 
 func (x *ListPointsResponse) Reset() {
 	*x = ListPointsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[59]
+	mi := &file_keepward_v1_admin_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3054,7 +3482,7 @@ func (x *ListPointsResponse) String() string {
 func (*ListPointsResponse) ProtoMessage() {}
 
 func (x *ListPointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[59]
+	mi := &file_keepward_v1_admin_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3067,7 +3495,7 @@ func (x *ListPointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPointsResponse.ProtoReflect.Descriptor instead.
 func (*ListPointsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{59}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *ListPointsResponse) GetPoints() []*Point {
@@ -3088,7 +3516,7 @@ type GetPointRequest struct {
 
 func (x *GetPointRequest) Reset() {
 	*x = GetPointRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[60]
+	mi := &file_keepward_v1_admin_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3100,7 +3528,7 @@ func (x *GetPointRequest) String() string {
 func (*GetPointRequest) ProtoMessage() {}
 
 func (x *GetPointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[60]
+	mi := &file_keepward_v1_admin_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3113,7 +3541,7 @@ func (x *GetPointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPointRequest.ProtoReflect.Descriptor instead.
 func (*GetPointRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{60}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *GetPointRequest) GetName() string {
@@ -3146,7 +3574,7 @@ type GetPointResponse struct {
 
 func (x *GetPointResponse) Reset() {
 	*x = GetPointResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[61]
+	mi := &file_keepward_v1_admin_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3158,7 +3586,7 @@ func (x *GetPointResponse) String() string {
 func (*GetPointResponse) ProtoMessage() {}
 
 func (x *GetPointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[61]
+	mi := &file_keepward_v1_admin_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3171,7 +3599,7 @@ func (x *GetPointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPointResponse.ProtoReflect.Descriptor instead.
 func (*GetPointResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{61}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *GetPointResponse) GetPoint() *Point {
@@ -3195,7 +3623,7 @@ type BrowseRequest struct {
 
 func (x *BrowseRequest) Reset() {
 	*x = BrowseRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[62]
+	mi := &file_keepward_v1_admin_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3207,7 +3635,7 @@ func (x *BrowseRequest) String() string {
 func (*BrowseRequest) ProtoMessage() {}
 
 func (x *BrowseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[62]
+	mi := &file_keepward_v1_admin_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3220,7 +3648,7 @@ func (x *BrowseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrowseRequest.ProtoReflect.Descriptor instead.
 func (*BrowseRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{62}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *BrowseRequest) GetPoint() string {
@@ -3277,7 +3705,7 @@ type BrowseResponse struct {
 
 func (x *BrowseResponse) Reset() {
 	*x = BrowseResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[63]
+	mi := &file_keepward_v1_admin_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3289,7 +3717,7 @@ func (x *BrowseResponse) String() string {
 func (*BrowseResponse) ProtoMessage() {}
 
 func (x *BrowseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[63]
+	mi := &file_keepward_v1_admin_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3302,7 +3730,7 @@ func (x *BrowseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrowseResponse.ProtoReflect.Descriptor instead.
 func (*BrowseResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{63}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *BrowseResponse) GetSelf() *Entry {
@@ -3344,7 +3772,7 @@ type FindRequest struct {
 
 func (x *FindRequest) Reset() {
 	*x = FindRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[64]
+	mi := &file_keepward_v1_admin_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3356,7 +3784,7 @@ func (x *FindRequest) String() string {
 func (*FindRequest) ProtoMessage() {}
 
 func (x *FindRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[64]
+	mi := &file_keepward_v1_admin_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3369,7 +3797,7 @@ func (x *FindRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindRequest.ProtoReflect.Descriptor instead.
 func (*FindRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{64}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *FindRequest) GetGlob() string {
@@ -3405,7 +3833,7 @@ type FindResponse struct {
 
 func (x *FindResponse) Reset() {
 	*x = FindResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[65]
+	mi := &file_keepward_v1_admin_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3417,7 +3845,7 @@ func (x *FindResponse) String() string {
 func (*FindResponse) ProtoMessage() {}
 
 func (x *FindResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[65]
+	mi := &file_keepward_v1_admin_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3430,7 +3858,7 @@ func (x *FindResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindResponse.ProtoReflect.Descriptor instead.
 func (*FindResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{65}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *FindResponse) GetPoint() string {
@@ -3472,7 +3900,7 @@ type DiffRequest struct {
 
 func (x *DiffRequest) Reset() {
 	*x = DiffRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[66]
+	mi := &file_keepward_v1_admin_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3484,7 +3912,7 @@ func (x *DiffRequest) String() string {
 func (*DiffRequest) ProtoMessage() {}
 
 func (x *DiffRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[66]
+	mi := &file_keepward_v1_admin_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3497,7 +3925,7 @@ func (x *DiffRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffRequest.ProtoReflect.Descriptor instead.
 func (*DiffRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{66}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *DiffRequest) GetA() string {
@@ -3533,7 +3961,7 @@ type DiffResponse struct {
 
 func (x *DiffResponse) Reset() {
 	*x = DiffResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[67]
+	mi := &file_keepward_v1_admin_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3545,7 +3973,7 @@ func (x *DiffResponse) String() string {
 func (*DiffResponse) ProtoMessage() {}
 
 func (x *DiffResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[67]
+	mi := &file_keepward_v1_admin_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3558,7 +3986,7 @@ func (x *DiffResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffResponse.ProtoReflect.Descriptor instead.
 func (*DiffResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{67}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *DiffResponse) GetChange() string {
@@ -3600,7 +4028,7 @@ type RestoreFilesRequest struct {
 
 func (x *RestoreFilesRequest) Reset() {
 	*x = RestoreFilesRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[68]
+	mi := &file_keepward_v1_admin_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3612,7 +4040,7 @@ func (x *RestoreFilesRequest) String() string {
 func (*RestoreFilesRequest) ProtoMessage() {}
 
 func (x *RestoreFilesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[68]
+	mi := &file_keepward_v1_admin_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3625,7 +4053,7 @@ func (x *RestoreFilesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreFilesRequest.ProtoReflect.Descriptor instead.
 func (*RestoreFilesRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{68}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *RestoreFilesRequest) GetComputer() string {
@@ -3701,7 +4129,7 @@ type ApplyRequest struct {
 
 func (x *ApplyRequest) Reset() {
 	*x = ApplyRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[69]
+	mi := &file_keepward_v1_admin_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3713,7 +4141,7 @@ func (x *ApplyRequest) String() string {
 func (*ApplyRequest) ProtoMessage() {}
 
 func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[69]
+	mi := &file_keepward_v1_admin_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3726,7 +4154,7 @@ func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{69}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *ApplyRequest) GetFiles() []*SourceFile {
@@ -3753,7 +4181,7 @@ type SourceFile struct {
 
 func (x *SourceFile) Reset() {
 	*x = SourceFile{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[70]
+	mi := &file_keepward_v1_admin_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3765,7 +4193,7 @@ func (x *SourceFile) String() string {
 func (*SourceFile) ProtoMessage() {}
 
 func (x *SourceFile) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[70]
+	mi := &file_keepward_v1_admin_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3778,7 +4206,7 @@ func (x *SourceFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SourceFile.ProtoReflect.Descriptor instead.
 func (*SourceFile) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{70}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *SourceFile) GetName() string {
@@ -3806,7 +4234,7 @@ type ApplyResponse struct {
 
 func (x *ApplyResponse) Reset() {
 	*x = ApplyResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[71]
+	mi := &file_keepward_v1_admin_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3818,7 +4246,7 @@ func (x *ApplyResponse) String() string {
 func (*ApplyResponse) ProtoMessage() {}
 
 func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[71]
+	mi := &file_keepward_v1_admin_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3831,7 +4259,7 @@ func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{71}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *ApplyResponse) GetChanges() []*ConfigChange {
@@ -3861,7 +4289,7 @@ type ConfigChange struct {
 
 func (x *ConfigChange) Reset() {
 	*x = ConfigChange{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[72]
+	mi := &file_keepward_v1_admin_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3873,7 +4301,7 @@ func (x *ConfigChange) String() string {
 func (*ConfigChange) ProtoMessage() {}
 
 func (x *ConfigChange) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[72]
+	mi := &file_keepward_v1_admin_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3886,7 +4314,7 @@ func (x *ConfigChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigChange.ProtoReflect.Descriptor instead.
 func (*ConfigChange) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{72}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *ConfigChange) GetAction() string {
@@ -3937,7 +4365,7 @@ type ConfigFault struct {
 
 func (x *ConfigFault) Reset() {
 	*x = ConfigFault{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[73]
+	mi := &file_keepward_v1_admin_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3949,7 +4377,7 @@ func (x *ConfigFault) String() string {
 func (*ConfigFault) ProtoMessage() {}
 
 func (x *ConfigFault) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[73]
+	mi := &file_keepward_v1_admin_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3962,7 +4390,7 @@ func (x *ConfigFault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigFault.ProtoReflect.Descriptor instead.
 func (*ConfigFault) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{73}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *ConfigFault) GetFile() string {
@@ -4008,7 +4436,7 @@ type ExportRequest struct {
 
 func (x *ExportRequest) Reset() {
 	*x = ExportRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[74]
+	mi := &file_keepward_v1_admin_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4020,7 +4448,7 @@ func (x *ExportRequest) String() string {
 func (*ExportRequest) ProtoMessage() {}
 
 func (x *ExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[74]
+	mi := &file_keepward_v1_admin_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4033,7 +4461,7 @@ func (x *ExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
 func (*ExportRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{74}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{82}
 }
 
 type ExportResponse struct {
@@ -4045,7 +4473,7 @@ type ExportResponse struct {
 
 func (x *ExportResponse) Reset() {
 	*x = ExportResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[75]
+	mi := &file_keepward_v1_admin_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4057,7 +4485,7 @@ func (x *ExportResponse) String() string {
 func (*ExportResponse) ProtoMessage() {}
 
 func (x *ExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[75]
+	mi := &file_keepward_v1_admin_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4070,7 +4498,7 @@ func (x *ExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
 func (*ExportResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{75}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *ExportResponse) GetYaml() []byte {
@@ -4148,7 +4576,40 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"repository\x18\x01 \x01(\v2\x17.keepward.v1.RepositoryR\n" +
 	"repository\x12!\n" +
-	"\frecovery_key\x18\x02 \x01(\tR\vrecoveryKey\"\x19\n" +
+	"\frecovery_key\x18\x02 \x01(\tR\vrecoveryKey\"\x87\x01\n" +
+	"\x17AttachRepositoryRequest\x127\n" +
+	"\n" +
+	"repository\x18\x01 \x01(\v2\x17.keepward.v1.RepositoryR\n" +
+	"repository\x12\x16\n" +
+	"\x06secret\x18\x02 \x01(\tR\x06secret\x12\x1b\n" +
+	"\ttake_over\x18\x03 \x01(\bR\btakeOver\"7\n" +
+	"\x15RebuildCatalogRequest\x12\x1e\n" +
+	"\n" +
+	"repository\x18\x01 \x01(\tR\n" +
+	"repository\"\x9d\x02\n" +
+	"\x0fCatalogProgress\x12\x1e\n" +
+	"\n" +
+	"repository\x18\x01 \x01(\tR\n" +
+	"repository\x12\x16\n" +
+	"\x06points\x18\x02 \x01(\x03R\x06points\x12!\n" +
+	"\fadded_points\x18\x03 \x01(\x03R\vaddedPoints\x12\x1e\n" +
+	"\n" +
+	"unreadable\x18\x04 \x03(\tR\n" +
+	"unreadable\x12'\n" +
+	"\x0fadded_computers\x18\x05 \x03(\tR\x0eaddedComputers\x12\x1d\n" +
+	"\n" +
+	"added_jobs\x18\x06 \x03(\tR\taddedJobs\x12\x12\n" +
+	"\x04done\x18\a \x01(\bR\x04done\x123\n" +
+	"\battached\x18\b \x01(\v2\x17.keepward.v1.RepositoryR\battached\"/\n" +
+	"\x19TakeOverRepositoryRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"U\n" +
+	"\x1aTakeOverRepositoryResponse\x127\n" +
+	"\n" +
+	"repository\x18\x01 \x01(\v2\x17.keepward.v1.RepositoryR\n" +
+	"repository\"-\n" +
+	"\x17DetachRepositoryRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\x1a\n" +
+	"\x18DetachRepositoryResponse\"\x19\n" +
 	"\x17ListRepositoriesRequest\"\x8f\x01\n" +
 	"\x18ListRepositoriesResponse\x12;\n" +
 	"\frepositories\x18\x01 \x03(\v2\x17.keepward.v1.RepositoryR\frepositories\x126\n" +
@@ -4209,7 +4670,12 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\x04jump\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x04jump\"a\n" +
 	"\x17PreviewRetentionRequest\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\tR\x03job\x124\n" +
-	"\tretention\x18\x02 \x01(\v2\x16.keepward.v1.RetentionR\tretention\"\xaf\x01\n" +
+	"\tretention\x18\x02 \x01(\v2\x16.keepward.v1.RetentionR\tretention\"B\n" +
+	"\x0eRetentionOrder\x12\x1e\n" +
+	"\n" +
+	"repository\x18\x01 \x01(\tR\n" +
+	"repository\x12\x10\n" +
+	"\x03job\x18\x02 \x01(\tR\x03job\"\xaf\x01\n" +
 	"\x18PreviewRetentionResponse\x12*\n" +
 	"\x06points\x18\x01 \x03(\v2\x12.keepward.v1.PointR\x06points\x12\x12\n" +
 	"\x04kept\x18\x02 \x01(\x03R\x04kept\x12\x18\n" +
@@ -4364,12 +4830,16 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\x0fComputerService\x12V\n" +
 	"\rListComputers\x12!.keepward.v1.ListComputersRequest\x1a\".keepward.v1.ListComputersResponse\x12P\n" +
 	"\vGetComputer\x12\x1f.keepward.v1.GetComputerRequest\x1a .keepward.v1.GetComputerResponse\x12Y\n" +
-	"\x0eRemoveComputer\x12\".keepward.v1.RemoveComputerRequest\x1a#.keepward.v1.RemoveComputerResponse2\xf7\x05\n" +
+	"\x0eRemoveComputer\x12\".keepward.v1.RemoveComputerRequest\x1a#.keepward.v1.RemoveComputerResponse2\xef\b\n" +
 	"\x11RepositoryService\x12_\n" +
 	"\x10CreateRepository\x12$.keepward.v1.CreateRepositoryRequest\x1a%.keepward.v1.CreateRepositoryResponse\x12_\n" +
 	"\x10ListRepositories\x12$.keepward.v1.ListRepositoriesRequest\x1a%.keepward.v1.ListRepositoriesResponse\x12V\n" +
 	"\rGetRepository\x12!.keepward.v1.GetRepositoryRequest\x1a\".keepward.v1.GetRepositoryResponse\x12Y\n" +
-	"\x0eEditRepository\x12\".keepward.v1.EditRepositoryRequest\x1a#.keepward.v1.EditRepositoryResponse\x12Y\n" +
+	"\x0eEditRepository\x12\".keepward.v1.EditRepositoryRequest\x1a#.keepward.v1.EditRepositoryResponse\x12X\n" +
+	"\x10AttachRepository\x12$.keepward.v1.AttachRepositoryRequest\x1a\x1c.keepward.v1.CatalogProgress0\x01\x12T\n" +
+	"\x0eRebuildCatalog\x12\".keepward.v1.RebuildCatalogRequest\x1a\x1c.keepward.v1.CatalogProgress0\x01\x12e\n" +
+	"\x12TakeOverRepository\x12&.keepward.v1.TakeOverRepositoryRequest\x1a'.keepward.v1.TakeOverRepositoryResponse\x12_\n" +
+	"\x10DetachRepository\x12$.keepward.v1.DetachRepositoryRequest\x1a%.keepward.v1.DetachRepositoryResponse\x12Y\n" +
 	"\x0fCheckRepository\x12#.keepward.v1.CheckRepositoryRequest\x1a!.keepward.v1.StartSessionResponse\x12S\n" +
 	"\fRebuildIndex\x12 .keepward.v1.RebuildIndexRequest\x1a!.keepward.v1.StartSessionResponse\x12Y\n" +
 	"\x0fSweepRepository\x12#.keepward.v1.SweepRepositoryRequest\x1a!.keepward.v1.StartSessionResponse\x12b\n" +
@@ -4421,243 +4891,262 @@ func file_keepward_v1_admin_proto_rawDescGZIP() []byte {
 	return file_keepward_v1_admin_proto_rawDescData
 }
 
-var file_keepward_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 76)
+var file_keepward_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 84)
 var file_keepward_v1_admin_proto_goTypes = []any{
-	(*LoginRequest)(nil),              // 0: keepward.v1.LoginRequest
-	(*LoginResponse)(nil),             // 1: keepward.v1.LoginResponse
-	(*CreateTokenRequest)(nil),        // 2: keepward.v1.CreateTokenRequest
-	(*CreateTokenResponse)(nil),       // 3: keepward.v1.CreateTokenResponse
-	(*JoinToken)(nil),                 // 4: keepward.v1.JoinToken
-	(*ListTokensRequest)(nil),         // 5: keepward.v1.ListTokensRequest
-	(*ListTokensResponse)(nil),        // 6: keepward.v1.ListTokensResponse
-	(*RevokeTokenRequest)(nil),        // 7: keepward.v1.RevokeTokenRequest
-	(*RevokeTokenResponse)(nil),       // 8: keepward.v1.RevokeTokenResponse
-	(*GetStatusRequest)(nil),          // 9: keepward.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),         // 10: keepward.v1.GetStatusResponse
-	(*ListComputersRequest)(nil),      // 11: keepward.v1.ListComputersRequest
-	(*ListComputersResponse)(nil),     // 12: keepward.v1.ListComputersResponse
-	(*GetComputerRequest)(nil),        // 13: keepward.v1.GetComputerRequest
-	(*GetComputerResponse)(nil),       // 14: keepward.v1.GetComputerResponse
-	(*RemoveComputerRequest)(nil),     // 15: keepward.v1.RemoveComputerRequest
-	(*RemoveComputerResponse)(nil),    // 16: keepward.v1.RemoveComputerResponse
-	(*CreateRepositoryRequest)(nil),   // 17: keepward.v1.CreateRepositoryRequest
-	(*CreateRepositoryResponse)(nil),  // 18: keepward.v1.CreateRepositoryResponse
-	(*ListRepositoriesRequest)(nil),   // 19: keepward.v1.ListRepositoriesRequest
-	(*ListRepositoriesResponse)(nil),  // 20: keepward.v1.ListRepositoriesResponse
-	(*GetRepositoryRequest)(nil),      // 21: keepward.v1.GetRepositoryRequest
-	(*GetRepositoryResponse)(nil),     // 22: keepward.v1.GetRepositoryResponse
-	(*EditRepositoryRequest)(nil),     // 23: keepward.v1.EditRepositoryRequest
-	(*EditRepositoryResponse)(nil),    // 24: keepward.v1.EditRepositoryResponse
-	(*CheckRepositoryRequest)(nil),    // 25: keepward.v1.CheckRepositoryRequest
-	(*SweepRepositoryRequest)(nil),    // 26: keepward.v1.SweepRepositoryRequest
-	(*RebuildIndexRequest)(nil),       // 27: keepward.v1.RebuildIndexRequest
-	(*ExportRecoveryKeyRequest)(nil),  // 28: keepward.v1.ExportRecoveryKeyRequest
-	(*ExportRecoveryKeyResponse)(nil), // 29: keepward.v1.ExportRecoveryKeyResponse
-	(*StartSessionResponse)(nil),      // 30: keepward.v1.StartSessionResponse
-	(*ResumeRetentionRequest)(nil),    // 31: keepward.v1.ResumeRetentionRequest
-	(*ResumeRetentionResponse)(nil),   // 32: keepward.v1.ResumeRetentionResponse
-	(*PreviewRetentionRequest)(nil),   // 33: keepward.v1.PreviewRetentionRequest
-	(*PreviewRetentionResponse)(nil),  // 34: keepward.v1.PreviewRetentionResponse
-	(*CreateJobRequest)(nil),          // 35: keepward.v1.CreateJobRequest
-	(*CreateJobResponse)(nil),         // 36: keepward.v1.CreateJobResponse
-	(*ListJobsRequest)(nil),           // 37: keepward.v1.ListJobsRequest
-	(*ListJobsResponse)(nil),          // 38: keepward.v1.ListJobsResponse
-	(*GetJobRequest)(nil),             // 39: keepward.v1.GetJobRequest
-	(*GetJobResponse)(nil),            // 40: keepward.v1.GetJobResponse
-	(*UpdateJobRequest)(nil),          // 41: keepward.v1.UpdateJobRequest
-	(*UpdateJobResponse)(nil),         // 42: keepward.v1.UpdateJobResponse
-	(*DeleteJobRequest)(nil),          // 43: keepward.v1.DeleteJobRequest
-	(*DeleteJobResponse)(nil),         // 44: keepward.v1.DeleteJobResponse
-	(*RunJobRequest)(nil),             // 45: keepward.v1.RunJobRequest
-	(*ListSessionsRequest)(nil),       // 46: keepward.v1.ListSessionsRequest
-	(*ListSessionsResponse)(nil),      // 47: keepward.v1.ListSessionsResponse
-	(*GetSessionRequest)(nil),         // 48: keepward.v1.GetSessionRequest
-	(*GetSessionResponse)(nil),        // 49: keepward.v1.GetSessionResponse
-	(*WatchSessionRequest)(nil),       // 50: keepward.v1.WatchSessionRequest
-	(*WatchSessionResponse)(nil),      // 51: keepward.v1.WatchSessionResponse
-	(*ReadLogRequest)(nil),            // 52: keepward.v1.ReadLogRequest
-	(*ReadLogResponse)(nil),           // 53: keepward.v1.ReadLogResponse
-	(*KillSessionRequest)(nil),        // 54: keepward.v1.KillSessionRequest
-	(*KillSessionResponse)(nil),       // 55: keepward.v1.KillSessionResponse
-	(*ChangePointsRequest)(nil),       // 56: keepward.v1.ChangePointsRequest
-	(*ChangePointsResponse)(nil),      // 57: keepward.v1.ChangePointsResponse
-	(*ListPointsRequest)(nil),         // 58: keepward.v1.ListPointsRequest
-	(*ListPointsResponse)(nil),        // 59: keepward.v1.ListPointsResponse
-	(*GetPointRequest)(nil),           // 60: keepward.v1.GetPointRequest
-	(*GetPointResponse)(nil),          // 61: keepward.v1.GetPointResponse
-	(*BrowseRequest)(nil),             // 62: keepward.v1.BrowseRequest
-	(*BrowseResponse)(nil),            // 63: keepward.v1.BrowseResponse
-	(*FindRequest)(nil),               // 64: keepward.v1.FindRequest
-	(*FindResponse)(nil),              // 65: keepward.v1.FindResponse
-	(*DiffRequest)(nil),               // 66: keepward.v1.DiffRequest
-	(*DiffResponse)(nil),              // 67: keepward.v1.DiffResponse
-	(*RestoreFilesRequest)(nil),       // 68: keepward.v1.RestoreFilesRequest
-	(*ApplyRequest)(nil),              // 69: keepward.v1.ApplyRequest
-	(*SourceFile)(nil),                // 70: keepward.v1.SourceFile
-	(*ApplyResponse)(nil),             // 71: keepward.v1.ApplyResponse
-	(*ConfigChange)(nil),              // 72: keepward.v1.ConfigChange
-	(*ConfigFault)(nil),               // 73: keepward.v1.ConfigFault
-	(*ExportRequest)(nil),             // 74: keepward.v1.ExportRequest
-	(*ExportResponse)(nil),            // 75: keepward.v1.ExportResponse
-	(*timestamppb.Timestamp)(nil),     // 76: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),       // 77: google.protobuf.Duration
-	(*Computer)(nil),                  // 78: keepward.v1.Computer
-	(*Transport)(nil),                 // 79: keepward.v1.Transport
-	(*Repository)(nil),                // 80: keepward.v1.Repository
-	(*Session)(nil),                   // 81: keepward.v1.Session
-	(*Condition)(nil),                 // 82: keepward.v1.Condition
-	(*Point)(nil),                     // 83: keepward.v1.Point
-	(*Job)(nil),                       // 84: keepward.v1.Job
-	(*Retention)(nil),                 // 85: keepward.v1.Retention
-	(*Event)(nil),                     // 86: keepward.v1.Event
-	(*Entry)(nil),                     // 87: keepward.v1.Entry
+	(*LoginRequest)(nil),               // 0: keepward.v1.LoginRequest
+	(*LoginResponse)(nil),              // 1: keepward.v1.LoginResponse
+	(*CreateTokenRequest)(nil),         // 2: keepward.v1.CreateTokenRequest
+	(*CreateTokenResponse)(nil),        // 3: keepward.v1.CreateTokenResponse
+	(*JoinToken)(nil),                  // 4: keepward.v1.JoinToken
+	(*ListTokensRequest)(nil),          // 5: keepward.v1.ListTokensRequest
+	(*ListTokensResponse)(nil),         // 6: keepward.v1.ListTokensResponse
+	(*RevokeTokenRequest)(nil),         // 7: keepward.v1.RevokeTokenRequest
+	(*RevokeTokenResponse)(nil),        // 8: keepward.v1.RevokeTokenResponse
+	(*GetStatusRequest)(nil),           // 9: keepward.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),          // 10: keepward.v1.GetStatusResponse
+	(*ListComputersRequest)(nil),       // 11: keepward.v1.ListComputersRequest
+	(*ListComputersResponse)(nil),      // 12: keepward.v1.ListComputersResponse
+	(*GetComputerRequest)(nil),         // 13: keepward.v1.GetComputerRequest
+	(*GetComputerResponse)(nil),        // 14: keepward.v1.GetComputerResponse
+	(*RemoveComputerRequest)(nil),      // 15: keepward.v1.RemoveComputerRequest
+	(*RemoveComputerResponse)(nil),     // 16: keepward.v1.RemoveComputerResponse
+	(*CreateRepositoryRequest)(nil),    // 17: keepward.v1.CreateRepositoryRequest
+	(*CreateRepositoryResponse)(nil),   // 18: keepward.v1.CreateRepositoryResponse
+	(*AttachRepositoryRequest)(nil),    // 19: keepward.v1.AttachRepositoryRequest
+	(*RebuildCatalogRequest)(nil),      // 20: keepward.v1.RebuildCatalogRequest
+	(*CatalogProgress)(nil),            // 21: keepward.v1.CatalogProgress
+	(*TakeOverRepositoryRequest)(nil),  // 22: keepward.v1.TakeOverRepositoryRequest
+	(*TakeOverRepositoryResponse)(nil), // 23: keepward.v1.TakeOverRepositoryResponse
+	(*DetachRepositoryRequest)(nil),    // 24: keepward.v1.DetachRepositoryRequest
+	(*DetachRepositoryResponse)(nil),   // 25: keepward.v1.DetachRepositoryResponse
+	(*ListRepositoriesRequest)(nil),    // 26: keepward.v1.ListRepositoriesRequest
+	(*ListRepositoriesResponse)(nil),   // 27: keepward.v1.ListRepositoriesResponse
+	(*GetRepositoryRequest)(nil),       // 28: keepward.v1.GetRepositoryRequest
+	(*GetRepositoryResponse)(nil),      // 29: keepward.v1.GetRepositoryResponse
+	(*EditRepositoryRequest)(nil),      // 30: keepward.v1.EditRepositoryRequest
+	(*EditRepositoryResponse)(nil),     // 31: keepward.v1.EditRepositoryResponse
+	(*CheckRepositoryRequest)(nil),     // 32: keepward.v1.CheckRepositoryRequest
+	(*SweepRepositoryRequest)(nil),     // 33: keepward.v1.SweepRepositoryRequest
+	(*RebuildIndexRequest)(nil),        // 34: keepward.v1.RebuildIndexRequest
+	(*ExportRecoveryKeyRequest)(nil),   // 35: keepward.v1.ExportRecoveryKeyRequest
+	(*ExportRecoveryKeyResponse)(nil),  // 36: keepward.v1.ExportRecoveryKeyResponse
+	(*StartSessionResponse)(nil),       // 37: keepward.v1.StartSessionResponse
+	(*ResumeRetentionRequest)(nil),     // 38: keepward.v1.ResumeRetentionRequest
+	(*ResumeRetentionResponse)(nil),    // 39: keepward.v1.ResumeRetentionResponse
+	(*PreviewRetentionRequest)(nil),    // 40: keepward.v1.PreviewRetentionRequest
+	(*RetentionOrder)(nil),             // 41: keepward.v1.RetentionOrder
+	(*PreviewRetentionResponse)(nil),   // 42: keepward.v1.PreviewRetentionResponse
+	(*CreateJobRequest)(nil),           // 43: keepward.v1.CreateJobRequest
+	(*CreateJobResponse)(nil),          // 44: keepward.v1.CreateJobResponse
+	(*ListJobsRequest)(nil),            // 45: keepward.v1.ListJobsRequest
+	(*ListJobsResponse)(nil),           // 46: keepward.v1.ListJobsResponse
+	(*GetJobRequest)(nil),              // 47: keepward.v1.GetJobRequest
+	(*GetJobResponse)(nil),             // 48: keepward.v1.GetJobResponse
+	(*UpdateJobRequest)(nil),           // 49: keepward.v1.UpdateJobRequest
+	(*UpdateJobResponse)(nil),          // 50: keepward.v1.UpdateJobResponse
+	(*DeleteJobRequest)(nil),           // 51: keepward.v1.DeleteJobRequest
+	(*DeleteJobResponse)(nil),          // 52: keepward.v1.DeleteJobResponse
+	(*RunJobRequest)(nil),              // 53: keepward.v1.RunJobRequest
+	(*ListSessionsRequest)(nil),        // 54: keepward.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),       // 55: keepward.v1.ListSessionsResponse
+	(*GetSessionRequest)(nil),          // 56: keepward.v1.GetSessionRequest
+	(*GetSessionResponse)(nil),         // 57: keepward.v1.GetSessionResponse
+	(*WatchSessionRequest)(nil),        // 58: keepward.v1.WatchSessionRequest
+	(*WatchSessionResponse)(nil),       // 59: keepward.v1.WatchSessionResponse
+	(*ReadLogRequest)(nil),             // 60: keepward.v1.ReadLogRequest
+	(*ReadLogResponse)(nil),            // 61: keepward.v1.ReadLogResponse
+	(*KillSessionRequest)(nil),         // 62: keepward.v1.KillSessionRequest
+	(*KillSessionResponse)(nil),        // 63: keepward.v1.KillSessionResponse
+	(*ChangePointsRequest)(nil),        // 64: keepward.v1.ChangePointsRequest
+	(*ChangePointsResponse)(nil),       // 65: keepward.v1.ChangePointsResponse
+	(*ListPointsRequest)(nil),          // 66: keepward.v1.ListPointsRequest
+	(*ListPointsResponse)(nil),         // 67: keepward.v1.ListPointsResponse
+	(*GetPointRequest)(nil),            // 68: keepward.v1.GetPointRequest
+	(*GetPointResponse)(nil),           // 69: keepward.v1.GetPointResponse
+	(*BrowseRequest)(nil),              // 70: keepward.v1.BrowseRequest
+	(*BrowseResponse)(nil),             // 71: keepward.v1.BrowseResponse
+	(*FindRequest)(nil),                // 72: keepward.v1.FindRequest
+	(*FindResponse)(nil),               // 73: keepward.v1.FindResponse
+	(*DiffRequest)(nil),                // 74: keepward.v1.DiffRequest
+	(*DiffResponse)(nil),               // 75: keepward.v1.DiffResponse
+	(*RestoreFilesRequest)(nil),        // 76: keepward.v1.RestoreFilesRequest
+	(*ApplyRequest)(nil),               // 77: keepward.v1.ApplyRequest
+	(*SourceFile)(nil),                 // 78: keepward.v1.SourceFile
+	(*ApplyResponse)(nil),              // 79: keepward.v1.ApplyResponse
+	(*ConfigChange)(nil),               // 80: keepward.v1.ConfigChange
+	(*ConfigFault)(nil),                // 81: keepward.v1.ConfigFault
+	(*ExportRequest)(nil),              // 82: keepward.v1.ExportRequest
+	(*ExportResponse)(nil),             // 83: keepward.v1.ExportResponse
+	(*timestamppb.Timestamp)(nil),      // 84: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),        // 85: google.protobuf.Duration
+	(*Computer)(nil),                   // 86: keepward.v1.Computer
+	(*Transport)(nil),                  // 87: keepward.v1.Transport
+	(*Repository)(nil),                 // 88: keepward.v1.Repository
+	(*Session)(nil),                    // 89: keepward.v1.Session
+	(*Condition)(nil),                  // 90: keepward.v1.Condition
+	(*Point)(nil),                      // 91: keepward.v1.Point
+	(*Job)(nil),                        // 92: keepward.v1.Job
+	(*Retention)(nil),                  // 93: keepward.v1.Retention
+	(*Event)(nil),                      // 94: keepward.v1.Event
+	(*Entry)(nil),                      // 95: keepward.v1.Entry
 }
 var file_keepward_v1_admin_proto_depIdxs = []int32{
-	76, // 0: keepward.v1.LoginResponse.expires:type_name -> google.protobuf.Timestamp
-	77, // 1: keepward.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
-	4,  // 2: keepward.v1.CreateTokenResponse.info:type_name -> keepward.v1.JoinToken
-	76, // 3: keepward.v1.JoinToken.created:type_name -> google.protobuf.Timestamp
-	76, // 4: keepward.v1.JoinToken.expires:type_name -> google.protobuf.Timestamp
-	76, // 5: keepward.v1.JoinToken.used:type_name -> google.protobuf.Timestamp
-	4,  // 6: keepward.v1.ListTokensResponse.tokens:type_name -> keepward.v1.JoinToken
-	76, // 7: keepward.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
-	76, // 8: keepward.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
-	78, // 9: keepward.v1.GetStatusResponse.computers:type_name -> keepward.v1.Computer
-	79, // 10: keepward.v1.GetStatusResponse.transports:type_name -> keepward.v1.Transport
-	80, // 11: keepward.v1.GetStatusResponse.repositories:type_name -> keepward.v1.Repository
-	81, // 12: keepward.v1.GetStatusResponse.active:type_name -> keepward.v1.Session
-	81, // 13: keepward.v1.GetStatusResponse.recent:type_name -> keepward.v1.Session
-	82, // 14: keepward.v1.GetStatusResponse.conditions:type_name -> keepward.v1.Condition
-	78, // 15: keepward.v1.ListComputersResponse.computers:type_name -> keepward.v1.Computer
-	78, // 16: keepward.v1.GetComputerResponse.computer:type_name -> keepward.v1.Computer
-	83, // 17: keepward.v1.GetComputerResponse.points:type_name -> keepward.v1.Point
-	84, // 18: keepward.v1.GetComputerResponse.jobs:type_name -> keepward.v1.Job
-	80, // 19: keepward.v1.CreateRepositoryRequest.repository:type_name -> keepward.v1.Repository
-	80, // 20: keepward.v1.CreateRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	80, // 21: keepward.v1.ListRepositoriesResponse.repositories:type_name -> keepward.v1.Repository
-	79, // 22: keepward.v1.ListRepositoriesResponse.transports:type_name -> keepward.v1.Transport
-	80, // 23: keepward.v1.GetRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	77, // 24: keepward.v1.EditRepositoryRequest.undelete_grace:type_name -> google.protobuf.Duration
-	77, // 25: keepward.v1.EditRepositoryRequest.unprotected_after:type_name -> google.protobuf.Duration
-	80, // 26: keepward.v1.EditRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	77, // 27: keepward.v1.CheckRepositoryRequest.budget:type_name -> google.protobuf.Duration
-	77, // 28: keepward.v1.CheckRepositoryRequest.older_than:type_name -> google.protobuf.Duration
-	77, // 29: keepward.v1.ResumeRetentionResponse.jump:type_name -> google.protobuf.Duration
-	85, // 30: keepward.v1.PreviewRetentionRequest.retention:type_name -> keepward.v1.Retention
-	83, // 31: keepward.v1.PreviewRetentionResponse.points:type_name -> keepward.v1.Point
-	84, // 32: keepward.v1.CreateJobRequest.job:type_name -> keepward.v1.Job
-	84, // 33: keepward.v1.CreateJobResponse.job:type_name -> keepward.v1.Job
-	84, // 34: keepward.v1.ListJobsResponse.jobs:type_name -> keepward.v1.Job
-	84, // 35: keepward.v1.GetJobResponse.job:type_name -> keepward.v1.Job
-	76, // 36: keepward.v1.GetJobResponse.next_runs:type_name -> google.protobuf.Timestamp
-	81, // 37: keepward.v1.GetJobResponse.recent:type_name -> keepward.v1.Session
-	84, // 38: keepward.v1.UpdateJobRequest.job:type_name -> keepward.v1.Job
-	84, // 39: keepward.v1.UpdateJobResponse.job:type_name -> keepward.v1.Job
-	81, // 40: keepward.v1.ListSessionsResponse.sessions:type_name -> keepward.v1.Session
-	81, // 41: keepward.v1.GetSessionResponse.session:type_name -> keepward.v1.Session
-	81, // 42: keepward.v1.WatchSessionResponse.session:type_name -> keepward.v1.Session
-	86, // 43: keepward.v1.ReadLogResponse.events:type_name -> keepward.v1.Event
-	81, // 44: keepward.v1.KillSessionResponse.session:type_name -> keepward.v1.Session
-	83, // 45: keepward.v1.ChangePointsResponse.points:type_name -> keepward.v1.Point
-	83, // 46: keepward.v1.ListPointsResponse.points:type_name -> keepward.v1.Point
-	83, // 47: keepward.v1.GetPointResponse.point:type_name -> keepward.v1.Point
-	87, // 48: keepward.v1.BrowseResponse.self:type_name -> keepward.v1.Entry
-	87, // 49: keepward.v1.BrowseResponse.entries:type_name -> keepward.v1.Entry
-	83, // 50: keepward.v1.BrowseResponse.point:type_name -> keepward.v1.Point
-	76, // 51: keepward.v1.FindResponse.time:type_name -> google.protobuf.Timestamp
-	87, // 52: keepward.v1.FindResponse.entry:type_name -> keepward.v1.Entry
-	87, // 53: keepward.v1.DiffResponse.a:type_name -> keepward.v1.Entry
-	87, // 54: keepward.v1.DiffResponse.b:type_name -> keepward.v1.Entry
-	70, // 55: keepward.v1.ApplyRequest.files:type_name -> keepward.v1.SourceFile
-	72, // 56: keepward.v1.ApplyResponse.changes:type_name -> keepward.v1.ConfigChange
-	73, // 57: keepward.v1.ApplyResponse.faults:type_name -> keepward.v1.ConfigFault
-	0,  // 58: keepward.v1.AccessService.Login:input_type -> keepward.v1.LoginRequest
-	2,  // 59: keepward.v1.AccessService.CreateToken:input_type -> keepward.v1.CreateTokenRequest
-	5,  // 60: keepward.v1.AccessService.ListTokens:input_type -> keepward.v1.ListTokensRequest
-	7,  // 61: keepward.v1.AccessService.RevokeToken:input_type -> keepward.v1.RevokeTokenRequest
-	9,  // 62: keepward.v1.StatusService.GetStatus:input_type -> keepward.v1.GetStatusRequest
-	11, // 63: keepward.v1.ComputerService.ListComputers:input_type -> keepward.v1.ListComputersRequest
-	13, // 64: keepward.v1.ComputerService.GetComputer:input_type -> keepward.v1.GetComputerRequest
-	15, // 65: keepward.v1.ComputerService.RemoveComputer:input_type -> keepward.v1.RemoveComputerRequest
-	17, // 66: keepward.v1.RepositoryService.CreateRepository:input_type -> keepward.v1.CreateRepositoryRequest
-	19, // 67: keepward.v1.RepositoryService.ListRepositories:input_type -> keepward.v1.ListRepositoriesRequest
-	21, // 68: keepward.v1.RepositoryService.GetRepository:input_type -> keepward.v1.GetRepositoryRequest
-	23, // 69: keepward.v1.RepositoryService.EditRepository:input_type -> keepward.v1.EditRepositoryRequest
-	25, // 70: keepward.v1.RepositoryService.CheckRepository:input_type -> keepward.v1.CheckRepositoryRequest
-	27, // 71: keepward.v1.RepositoryService.RebuildIndex:input_type -> keepward.v1.RebuildIndexRequest
-	26, // 72: keepward.v1.RepositoryService.SweepRepository:input_type -> keepward.v1.SweepRepositoryRequest
-	28, // 73: keepward.v1.RepositoryService.ExportRecoveryKey:input_type -> keepward.v1.ExportRecoveryKeyRequest
-	35, // 74: keepward.v1.JobService.CreateJob:input_type -> keepward.v1.CreateJobRequest
-	37, // 75: keepward.v1.JobService.ListJobs:input_type -> keepward.v1.ListJobsRequest
-	39, // 76: keepward.v1.JobService.GetJob:input_type -> keepward.v1.GetJobRequest
-	41, // 77: keepward.v1.JobService.UpdateJob:input_type -> keepward.v1.UpdateJobRequest
-	43, // 78: keepward.v1.JobService.DeleteJob:input_type -> keepward.v1.DeleteJobRequest
-	45, // 79: keepward.v1.JobService.RunJob:input_type -> keepward.v1.RunJobRequest
-	33, // 80: keepward.v1.JobService.PreviewRetention:input_type -> keepward.v1.PreviewRetentionRequest
-	31, // 81: keepward.v1.JobService.ResumeRetention:input_type -> keepward.v1.ResumeRetentionRequest
-	46, // 82: keepward.v1.SessionService.ListSessions:input_type -> keepward.v1.ListSessionsRequest
-	48, // 83: keepward.v1.SessionService.GetSession:input_type -> keepward.v1.GetSessionRequest
-	50, // 84: keepward.v1.SessionService.WatchSession:input_type -> keepward.v1.WatchSessionRequest
-	52, // 85: keepward.v1.SessionService.ReadLog:input_type -> keepward.v1.ReadLogRequest
-	54, // 86: keepward.v1.SessionService.KillSession:input_type -> keepward.v1.KillSessionRequest
-	58, // 87: keepward.v1.PointService.ListPoints:input_type -> keepward.v1.ListPointsRequest
-	60, // 88: keepward.v1.PointService.GetPoint:input_type -> keepward.v1.GetPointRequest
-	62, // 89: keepward.v1.PointService.Browse:input_type -> keepward.v1.BrowseRequest
-	64, // 90: keepward.v1.PointService.Find:input_type -> keepward.v1.FindRequest
-	66, // 91: keepward.v1.PointService.Diff:input_type -> keepward.v1.DiffRequest
-	56, // 92: keepward.v1.PointService.DeletePoints:input_type -> keepward.v1.ChangePointsRequest
-	56, // 93: keepward.v1.PointService.UndeletePoints:input_type -> keepward.v1.ChangePointsRequest
-	56, // 94: keepward.v1.PointService.HoldPoints:input_type -> keepward.v1.ChangePointsRequest
-	56, // 95: keepward.v1.PointService.ReleasePoints:input_type -> keepward.v1.ChangePointsRequest
-	68, // 96: keepward.v1.RestoreService.RestoreFiles:input_type -> keepward.v1.RestoreFilesRequest
-	69, // 97: keepward.v1.ConfigService.Apply:input_type -> keepward.v1.ApplyRequest
-	74, // 98: keepward.v1.ConfigService.Export:input_type -> keepward.v1.ExportRequest
-	1,  // 99: keepward.v1.AccessService.Login:output_type -> keepward.v1.LoginResponse
-	3,  // 100: keepward.v1.AccessService.CreateToken:output_type -> keepward.v1.CreateTokenResponse
-	6,  // 101: keepward.v1.AccessService.ListTokens:output_type -> keepward.v1.ListTokensResponse
-	8,  // 102: keepward.v1.AccessService.RevokeToken:output_type -> keepward.v1.RevokeTokenResponse
-	10, // 103: keepward.v1.StatusService.GetStatus:output_type -> keepward.v1.GetStatusResponse
-	12, // 104: keepward.v1.ComputerService.ListComputers:output_type -> keepward.v1.ListComputersResponse
-	14, // 105: keepward.v1.ComputerService.GetComputer:output_type -> keepward.v1.GetComputerResponse
-	16, // 106: keepward.v1.ComputerService.RemoveComputer:output_type -> keepward.v1.RemoveComputerResponse
-	18, // 107: keepward.v1.RepositoryService.CreateRepository:output_type -> keepward.v1.CreateRepositoryResponse
-	20, // 108: keepward.v1.RepositoryService.ListRepositories:output_type -> keepward.v1.ListRepositoriesResponse
-	22, // 109: keepward.v1.RepositoryService.GetRepository:output_type -> keepward.v1.GetRepositoryResponse
-	24, // 110: keepward.v1.RepositoryService.EditRepository:output_type -> keepward.v1.EditRepositoryResponse
-	30, // 111: keepward.v1.RepositoryService.CheckRepository:output_type -> keepward.v1.StartSessionResponse
-	30, // 112: keepward.v1.RepositoryService.RebuildIndex:output_type -> keepward.v1.StartSessionResponse
-	30, // 113: keepward.v1.RepositoryService.SweepRepository:output_type -> keepward.v1.StartSessionResponse
-	29, // 114: keepward.v1.RepositoryService.ExportRecoveryKey:output_type -> keepward.v1.ExportRecoveryKeyResponse
-	36, // 115: keepward.v1.JobService.CreateJob:output_type -> keepward.v1.CreateJobResponse
-	38, // 116: keepward.v1.JobService.ListJobs:output_type -> keepward.v1.ListJobsResponse
-	40, // 117: keepward.v1.JobService.GetJob:output_type -> keepward.v1.GetJobResponse
-	42, // 118: keepward.v1.JobService.UpdateJob:output_type -> keepward.v1.UpdateJobResponse
-	44, // 119: keepward.v1.JobService.DeleteJob:output_type -> keepward.v1.DeleteJobResponse
-	30, // 120: keepward.v1.JobService.RunJob:output_type -> keepward.v1.StartSessionResponse
-	34, // 121: keepward.v1.JobService.PreviewRetention:output_type -> keepward.v1.PreviewRetentionResponse
-	32, // 122: keepward.v1.JobService.ResumeRetention:output_type -> keepward.v1.ResumeRetentionResponse
-	47, // 123: keepward.v1.SessionService.ListSessions:output_type -> keepward.v1.ListSessionsResponse
-	49, // 124: keepward.v1.SessionService.GetSession:output_type -> keepward.v1.GetSessionResponse
-	51, // 125: keepward.v1.SessionService.WatchSession:output_type -> keepward.v1.WatchSessionResponse
-	53, // 126: keepward.v1.SessionService.ReadLog:output_type -> keepward.v1.ReadLogResponse
-	55, // 127: keepward.v1.SessionService.KillSession:output_type -> keepward.v1.KillSessionResponse
-	59, // 128: keepward.v1.PointService.ListPoints:output_type -> keepward.v1.ListPointsResponse
-	61, // 129: keepward.v1.PointService.GetPoint:output_type -> keepward.v1.GetPointResponse
-	63, // 130: keepward.v1.PointService.Browse:output_type -> keepward.v1.BrowseResponse
-	65, // 131: keepward.v1.PointService.Find:output_type -> keepward.v1.FindResponse
-	67, // 132: keepward.v1.PointService.Diff:output_type -> keepward.v1.DiffResponse
-	57, // 133: keepward.v1.PointService.DeletePoints:output_type -> keepward.v1.ChangePointsResponse
-	57, // 134: keepward.v1.PointService.UndeletePoints:output_type -> keepward.v1.ChangePointsResponse
-	57, // 135: keepward.v1.PointService.HoldPoints:output_type -> keepward.v1.ChangePointsResponse
-	57, // 136: keepward.v1.PointService.ReleasePoints:output_type -> keepward.v1.ChangePointsResponse
-	30, // 137: keepward.v1.RestoreService.RestoreFiles:output_type -> keepward.v1.StartSessionResponse
-	71, // 138: keepward.v1.ConfigService.Apply:output_type -> keepward.v1.ApplyResponse
-	75, // 139: keepward.v1.ConfigService.Export:output_type -> keepward.v1.ExportResponse
-	99, // [99:140] is the sub-list for method output_type
-	58, // [58:99] is the sub-list for method input_type
-	58, // [58:58] is the sub-list for extension type_name
-	58, // [58:58] is the sub-list for extension extendee
-	0,  // [0:58] is the sub-list for field type_name
+	84,  // 0: keepward.v1.LoginResponse.expires:type_name -> google.protobuf.Timestamp
+	85,  // 1: keepward.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
+	4,   // 2: keepward.v1.CreateTokenResponse.info:type_name -> keepward.v1.JoinToken
+	84,  // 3: keepward.v1.JoinToken.created:type_name -> google.protobuf.Timestamp
+	84,  // 4: keepward.v1.JoinToken.expires:type_name -> google.protobuf.Timestamp
+	84,  // 5: keepward.v1.JoinToken.used:type_name -> google.protobuf.Timestamp
+	4,   // 6: keepward.v1.ListTokensResponse.tokens:type_name -> keepward.v1.JoinToken
+	84,  // 7: keepward.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	84,  // 8: keepward.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
+	86,  // 9: keepward.v1.GetStatusResponse.computers:type_name -> keepward.v1.Computer
+	87,  // 10: keepward.v1.GetStatusResponse.transports:type_name -> keepward.v1.Transport
+	88,  // 11: keepward.v1.GetStatusResponse.repositories:type_name -> keepward.v1.Repository
+	89,  // 12: keepward.v1.GetStatusResponse.active:type_name -> keepward.v1.Session
+	89,  // 13: keepward.v1.GetStatusResponse.recent:type_name -> keepward.v1.Session
+	90,  // 14: keepward.v1.GetStatusResponse.conditions:type_name -> keepward.v1.Condition
+	86,  // 15: keepward.v1.ListComputersResponse.computers:type_name -> keepward.v1.Computer
+	86,  // 16: keepward.v1.GetComputerResponse.computer:type_name -> keepward.v1.Computer
+	91,  // 17: keepward.v1.GetComputerResponse.points:type_name -> keepward.v1.Point
+	92,  // 18: keepward.v1.GetComputerResponse.jobs:type_name -> keepward.v1.Job
+	88,  // 19: keepward.v1.CreateRepositoryRequest.repository:type_name -> keepward.v1.Repository
+	88,  // 20: keepward.v1.CreateRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	88,  // 21: keepward.v1.AttachRepositoryRequest.repository:type_name -> keepward.v1.Repository
+	88,  // 22: keepward.v1.CatalogProgress.attached:type_name -> keepward.v1.Repository
+	88,  // 23: keepward.v1.TakeOverRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	88,  // 24: keepward.v1.ListRepositoriesResponse.repositories:type_name -> keepward.v1.Repository
+	87,  // 25: keepward.v1.ListRepositoriesResponse.transports:type_name -> keepward.v1.Transport
+	88,  // 26: keepward.v1.GetRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	85,  // 27: keepward.v1.EditRepositoryRequest.undelete_grace:type_name -> google.protobuf.Duration
+	85,  // 28: keepward.v1.EditRepositoryRequest.unprotected_after:type_name -> google.protobuf.Duration
+	88,  // 29: keepward.v1.EditRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	85,  // 30: keepward.v1.CheckRepositoryRequest.budget:type_name -> google.protobuf.Duration
+	85,  // 31: keepward.v1.CheckRepositoryRequest.older_than:type_name -> google.protobuf.Duration
+	85,  // 32: keepward.v1.ResumeRetentionResponse.jump:type_name -> google.protobuf.Duration
+	93,  // 33: keepward.v1.PreviewRetentionRequest.retention:type_name -> keepward.v1.Retention
+	91,  // 34: keepward.v1.PreviewRetentionResponse.points:type_name -> keepward.v1.Point
+	92,  // 35: keepward.v1.CreateJobRequest.job:type_name -> keepward.v1.Job
+	92,  // 36: keepward.v1.CreateJobResponse.job:type_name -> keepward.v1.Job
+	92,  // 37: keepward.v1.ListJobsResponse.jobs:type_name -> keepward.v1.Job
+	92,  // 38: keepward.v1.GetJobResponse.job:type_name -> keepward.v1.Job
+	84,  // 39: keepward.v1.GetJobResponse.next_runs:type_name -> google.protobuf.Timestamp
+	89,  // 40: keepward.v1.GetJobResponse.recent:type_name -> keepward.v1.Session
+	92,  // 41: keepward.v1.UpdateJobRequest.job:type_name -> keepward.v1.Job
+	92,  // 42: keepward.v1.UpdateJobResponse.job:type_name -> keepward.v1.Job
+	89,  // 43: keepward.v1.ListSessionsResponse.sessions:type_name -> keepward.v1.Session
+	89,  // 44: keepward.v1.GetSessionResponse.session:type_name -> keepward.v1.Session
+	89,  // 45: keepward.v1.WatchSessionResponse.session:type_name -> keepward.v1.Session
+	94,  // 46: keepward.v1.ReadLogResponse.events:type_name -> keepward.v1.Event
+	89,  // 47: keepward.v1.KillSessionResponse.session:type_name -> keepward.v1.Session
+	91,  // 48: keepward.v1.ChangePointsResponse.points:type_name -> keepward.v1.Point
+	91,  // 49: keepward.v1.ListPointsResponse.points:type_name -> keepward.v1.Point
+	91,  // 50: keepward.v1.GetPointResponse.point:type_name -> keepward.v1.Point
+	95,  // 51: keepward.v1.BrowseResponse.self:type_name -> keepward.v1.Entry
+	95,  // 52: keepward.v1.BrowseResponse.entries:type_name -> keepward.v1.Entry
+	91,  // 53: keepward.v1.BrowseResponse.point:type_name -> keepward.v1.Point
+	84,  // 54: keepward.v1.FindResponse.time:type_name -> google.protobuf.Timestamp
+	95,  // 55: keepward.v1.FindResponse.entry:type_name -> keepward.v1.Entry
+	95,  // 56: keepward.v1.DiffResponse.a:type_name -> keepward.v1.Entry
+	95,  // 57: keepward.v1.DiffResponse.b:type_name -> keepward.v1.Entry
+	78,  // 58: keepward.v1.ApplyRequest.files:type_name -> keepward.v1.SourceFile
+	80,  // 59: keepward.v1.ApplyResponse.changes:type_name -> keepward.v1.ConfigChange
+	81,  // 60: keepward.v1.ApplyResponse.faults:type_name -> keepward.v1.ConfigFault
+	0,   // 61: keepward.v1.AccessService.Login:input_type -> keepward.v1.LoginRequest
+	2,   // 62: keepward.v1.AccessService.CreateToken:input_type -> keepward.v1.CreateTokenRequest
+	5,   // 63: keepward.v1.AccessService.ListTokens:input_type -> keepward.v1.ListTokensRequest
+	7,   // 64: keepward.v1.AccessService.RevokeToken:input_type -> keepward.v1.RevokeTokenRequest
+	9,   // 65: keepward.v1.StatusService.GetStatus:input_type -> keepward.v1.GetStatusRequest
+	11,  // 66: keepward.v1.ComputerService.ListComputers:input_type -> keepward.v1.ListComputersRequest
+	13,  // 67: keepward.v1.ComputerService.GetComputer:input_type -> keepward.v1.GetComputerRequest
+	15,  // 68: keepward.v1.ComputerService.RemoveComputer:input_type -> keepward.v1.RemoveComputerRequest
+	17,  // 69: keepward.v1.RepositoryService.CreateRepository:input_type -> keepward.v1.CreateRepositoryRequest
+	26,  // 70: keepward.v1.RepositoryService.ListRepositories:input_type -> keepward.v1.ListRepositoriesRequest
+	28,  // 71: keepward.v1.RepositoryService.GetRepository:input_type -> keepward.v1.GetRepositoryRequest
+	30,  // 72: keepward.v1.RepositoryService.EditRepository:input_type -> keepward.v1.EditRepositoryRequest
+	19,  // 73: keepward.v1.RepositoryService.AttachRepository:input_type -> keepward.v1.AttachRepositoryRequest
+	20,  // 74: keepward.v1.RepositoryService.RebuildCatalog:input_type -> keepward.v1.RebuildCatalogRequest
+	22,  // 75: keepward.v1.RepositoryService.TakeOverRepository:input_type -> keepward.v1.TakeOverRepositoryRequest
+	24,  // 76: keepward.v1.RepositoryService.DetachRepository:input_type -> keepward.v1.DetachRepositoryRequest
+	32,  // 77: keepward.v1.RepositoryService.CheckRepository:input_type -> keepward.v1.CheckRepositoryRequest
+	34,  // 78: keepward.v1.RepositoryService.RebuildIndex:input_type -> keepward.v1.RebuildIndexRequest
+	33,  // 79: keepward.v1.RepositoryService.SweepRepository:input_type -> keepward.v1.SweepRepositoryRequest
+	35,  // 80: keepward.v1.RepositoryService.ExportRecoveryKey:input_type -> keepward.v1.ExportRecoveryKeyRequest
+	43,  // 81: keepward.v1.JobService.CreateJob:input_type -> keepward.v1.CreateJobRequest
+	45,  // 82: keepward.v1.JobService.ListJobs:input_type -> keepward.v1.ListJobsRequest
+	47,  // 83: keepward.v1.JobService.GetJob:input_type -> keepward.v1.GetJobRequest
+	49,  // 84: keepward.v1.JobService.UpdateJob:input_type -> keepward.v1.UpdateJobRequest
+	51,  // 85: keepward.v1.JobService.DeleteJob:input_type -> keepward.v1.DeleteJobRequest
+	53,  // 86: keepward.v1.JobService.RunJob:input_type -> keepward.v1.RunJobRequest
+	40,  // 87: keepward.v1.JobService.PreviewRetention:input_type -> keepward.v1.PreviewRetentionRequest
+	38,  // 88: keepward.v1.JobService.ResumeRetention:input_type -> keepward.v1.ResumeRetentionRequest
+	54,  // 89: keepward.v1.SessionService.ListSessions:input_type -> keepward.v1.ListSessionsRequest
+	56,  // 90: keepward.v1.SessionService.GetSession:input_type -> keepward.v1.GetSessionRequest
+	58,  // 91: keepward.v1.SessionService.WatchSession:input_type -> keepward.v1.WatchSessionRequest
+	60,  // 92: keepward.v1.SessionService.ReadLog:input_type -> keepward.v1.ReadLogRequest
+	62,  // 93: keepward.v1.SessionService.KillSession:input_type -> keepward.v1.KillSessionRequest
+	66,  // 94: keepward.v1.PointService.ListPoints:input_type -> keepward.v1.ListPointsRequest
+	68,  // 95: keepward.v1.PointService.GetPoint:input_type -> keepward.v1.GetPointRequest
+	70,  // 96: keepward.v1.PointService.Browse:input_type -> keepward.v1.BrowseRequest
+	72,  // 97: keepward.v1.PointService.Find:input_type -> keepward.v1.FindRequest
+	74,  // 98: keepward.v1.PointService.Diff:input_type -> keepward.v1.DiffRequest
+	64,  // 99: keepward.v1.PointService.DeletePoints:input_type -> keepward.v1.ChangePointsRequest
+	64,  // 100: keepward.v1.PointService.UndeletePoints:input_type -> keepward.v1.ChangePointsRequest
+	64,  // 101: keepward.v1.PointService.HoldPoints:input_type -> keepward.v1.ChangePointsRequest
+	64,  // 102: keepward.v1.PointService.ReleasePoints:input_type -> keepward.v1.ChangePointsRequest
+	76,  // 103: keepward.v1.RestoreService.RestoreFiles:input_type -> keepward.v1.RestoreFilesRequest
+	77,  // 104: keepward.v1.ConfigService.Apply:input_type -> keepward.v1.ApplyRequest
+	82,  // 105: keepward.v1.ConfigService.Export:input_type -> keepward.v1.ExportRequest
+	1,   // 106: keepward.v1.AccessService.Login:output_type -> keepward.v1.LoginResponse
+	3,   // 107: keepward.v1.AccessService.CreateToken:output_type -> keepward.v1.CreateTokenResponse
+	6,   // 108: keepward.v1.AccessService.ListTokens:output_type -> keepward.v1.ListTokensResponse
+	8,   // 109: keepward.v1.AccessService.RevokeToken:output_type -> keepward.v1.RevokeTokenResponse
+	10,  // 110: keepward.v1.StatusService.GetStatus:output_type -> keepward.v1.GetStatusResponse
+	12,  // 111: keepward.v1.ComputerService.ListComputers:output_type -> keepward.v1.ListComputersResponse
+	14,  // 112: keepward.v1.ComputerService.GetComputer:output_type -> keepward.v1.GetComputerResponse
+	16,  // 113: keepward.v1.ComputerService.RemoveComputer:output_type -> keepward.v1.RemoveComputerResponse
+	18,  // 114: keepward.v1.RepositoryService.CreateRepository:output_type -> keepward.v1.CreateRepositoryResponse
+	27,  // 115: keepward.v1.RepositoryService.ListRepositories:output_type -> keepward.v1.ListRepositoriesResponse
+	29,  // 116: keepward.v1.RepositoryService.GetRepository:output_type -> keepward.v1.GetRepositoryResponse
+	31,  // 117: keepward.v1.RepositoryService.EditRepository:output_type -> keepward.v1.EditRepositoryResponse
+	21,  // 118: keepward.v1.RepositoryService.AttachRepository:output_type -> keepward.v1.CatalogProgress
+	21,  // 119: keepward.v1.RepositoryService.RebuildCatalog:output_type -> keepward.v1.CatalogProgress
+	23,  // 120: keepward.v1.RepositoryService.TakeOverRepository:output_type -> keepward.v1.TakeOverRepositoryResponse
+	25,  // 121: keepward.v1.RepositoryService.DetachRepository:output_type -> keepward.v1.DetachRepositoryResponse
+	37,  // 122: keepward.v1.RepositoryService.CheckRepository:output_type -> keepward.v1.StartSessionResponse
+	37,  // 123: keepward.v1.RepositoryService.RebuildIndex:output_type -> keepward.v1.StartSessionResponse
+	37,  // 124: keepward.v1.RepositoryService.SweepRepository:output_type -> keepward.v1.StartSessionResponse
+	36,  // 125: keepward.v1.RepositoryService.ExportRecoveryKey:output_type -> keepward.v1.ExportRecoveryKeyResponse
+	44,  // 126: keepward.v1.JobService.CreateJob:output_type -> keepward.v1.CreateJobResponse
+	46,  // 127: keepward.v1.JobService.ListJobs:output_type -> keepward.v1.ListJobsResponse
+	48,  // 128: keepward.v1.JobService.GetJob:output_type -> keepward.v1.GetJobResponse
+	50,  // 129: keepward.v1.JobService.UpdateJob:output_type -> keepward.v1.UpdateJobResponse
+	52,  // 130: keepward.v1.JobService.DeleteJob:output_type -> keepward.v1.DeleteJobResponse
+	37,  // 131: keepward.v1.JobService.RunJob:output_type -> keepward.v1.StartSessionResponse
+	42,  // 132: keepward.v1.JobService.PreviewRetention:output_type -> keepward.v1.PreviewRetentionResponse
+	39,  // 133: keepward.v1.JobService.ResumeRetention:output_type -> keepward.v1.ResumeRetentionResponse
+	55,  // 134: keepward.v1.SessionService.ListSessions:output_type -> keepward.v1.ListSessionsResponse
+	57,  // 135: keepward.v1.SessionService.GetSession:output_type -> keepward.v1.GetSessionResponse
+	59,  // 136: keepward.v1.SessionService.WatchSession:output_type -> keepward.v1.WatchSessionResponse
+	61,  // 137: keepward.v1.SessionService.ReadLog:output_type -> keepward.v1.ReadLogResponse
+	63,  // 138: keepward.v1.SessionService.KillSession:output_type -> keepward.v1.KillSessionResponse
+	67,  // 139: keepward.v1.PointService.ListPoints:output_type -> keepward.v1.ListPointsResponse
+	69,  // 140: keepward.v1.PointService.GetPoint:output_type -> keepward.v1.GetPointResponse
+	71,  // 141: keepward.v1.PointService.Browse:output_type -> keepward.v1.BrowseResponse
+	73,  // 142: keepward.v1.PointService.Find:output_type -> keepward.v1.FindResponse
+	75,  // 143: keepward.v1.PointService.Diff:output_type -> keepward.v1.DiffResponse
+	65,  // 144: keepward.v1.PointService.DeletePoints:output_type -> keepward.v1.ChangePointsResponse
+	65,  // 145: keepward.v1.PointService.UndeletePoints:output_type -> keepward.v1.ChangePointsResponse
+	65,  // 146: keepward.v1.PointService.HoldPoints:output_type -> keepward.v1.ChangePointsResponse
+	65,  // 147: keepward.v1.PointService.ReleasePoints:output_type -> keepward.v1.ChangePointsResponse
+	37,  // 148: keepward.v1.RestoreService.RestoreFiles:output_type -> keepward.v1.StartSessionResponse
+	79,  // 149: keepward.v1.ConfigService.Apply:output_type -> keepward.v1.ApplyResponse
+	83,  // 150: keepward.v1.ConfigService.Export:output_type -> keepward.v1.ExportResponse
+	106, // [106:151] is the sub-list for method output_type
+	61,  // [61:106] is the sub-list for method input_type
+	61,  // [61:61] is the sub-list for extension type_name
+	61,  // [61:61] is the sub-list for extension extendee
+	0,   // [0:61] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_admin_proto_init() }
@@ -4666,14 +5155,14 @@ func file_keepward_v1_admin_proto_init() {
 		return
 	}
 	file_keepward_v1_types_proto_init()
-	file_keepward_v1_admin_proto_msgTypes[23].OneofWrappers = []any{}
+	file_keepward_v1_admin_proto_msgTypes[30].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_keepward_v1_admin_proto_rawDesc), len(file_keepward_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   76,
+			NumMessages:   84,
 			NumExtensions: 0,
 			NumServices:   9,
 		},

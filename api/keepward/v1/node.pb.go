@@ -873,9 +873,11 @@ type CheckReport struct {
 	ProvedChunks int64 `protobuf:"varint,7,opt,name=proved_chunks,json=provedChunks,proto3" json:"proved_chunks,omitempty"`
 	ProvedBytes  int64 `protobuf:"varint,8,opt,name=proved_bytes,json=provedBytes,proto3" json:"proved_bytes,omitempty"`
 	// Packs whose proof was recorded, and those chosen that were not reached.
-	ProvedPacks   int64 `protobuf:"varint,80,opt,name=proved_packs,json=provedPacks,proto3" json:"proved_packs,omitempty"`
-	LeftPacks     int64 `protobuf:"varint,81,opt,name=left_packs,json=leftPacks,proto3" json:"left_packs,omitempty"`
-	LeftBytes     int64 `protobuf:"varint,82,opt,name=left_bytes,json=leftBytes,proto3" json:"left_bytes,omitempty"`
+	ProvedPacks int64 `protobuf:"varint,80,opt,name=proved_packs,json=provedPacks,proto3" json:"proved_packs,omitempty"`
+	LeftPacks   int64 `protobuf:"varint,81,opt,name=left_packs,json=leftPacks,proto3" json:"left_packs,omitempty"`
+	LeftBytes   int64 `protobuf:"varint,82,opt,name=left_bytes,json=leftBytes,proto3" json:"left_bytes,omitempty"`
+	// Findings beyond those that are listed.
+	MoreFindings  int64 `protobuf:"varint,83,opt,name=more_findings,json=moreFindings,proto3" json:"more_findings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -983,6 +985,13 @@ func (x *CheckReport) GetLeftPacks() int64 {
 func (x *CheckReport) GetLeftBytes() int64 {
 	if x != nil {
 		return x.LeftBytes
+	}
+	return 0
+}
+
+func (x *CheckReport) GetMoreFindings() int64 {
+	if x != nil {
+		return x.MoreFindings
 	}
 	return 0
 }
@@ -1160,11 +1169,14 @@ func (x *AffectedFile) GetPath() []byte {
 // Order names an attempt; every order carries the server's term, and a node refuses lower ones
 // than it has seen. Keys are for this one attempt, kept in memory only.
 type Order struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Attempt       string                 `protobuf:"bytes,1,opt,name=attempt,proto3" json:"attempt,omitempty"` // hex, 16 random bytes; also the name of the point a backup makes
-	Task          string                 `protobuf:"bytes,2,opt,name=task,proto3" json:"task,omitempty"`
-	Session       int64                  `protobuf:"varint,3,opt,name=session,proto3" json:"session,omitempty"`
-	Term          uint64                 `protobuf:"varint,4,opt,name=term,proto3" json:"term,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Attempt string                 `protobuf:"bytes,1,opt,name=attempt,proto3" json:"attempt,omitempty"` // hex, 16 random bytes; also the name of the point a backup makes
+	Task    string                 `protobuf:"bytes,2,opt,name=task,proto3" json:"task,omitempty"`
+	Session int64                  `protobuf:"varint,3,opt,name=session,proto3" json:"session,omitempty"`
+	Term    uint64                 `protobuf:"varint,4,opt,name=term,proto3" json:"term,omitempty"`
+	// Which start of which server claims the term: of two servers with one term (a clone) only
+	// the one whose claim stands in the repository is obeyed there.
+	Owner         []byte `protobuf:"bytes,5,opt,name=owner,proto3" json:"owner,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1225,6 +1237,13 @@ func (x *Order) GetTerm() uint64 {
 		return x.Term
 	}
 	return 0
+}
+
+func (x *Order) GetOwner() []byte {
+	if x != nil {
+		return x.Owner
+	}
+	return nil
 }
 
 // RepositoryKeys is what a task may know of a repository's keys; see docs/formats/repository.md.
@@ -2018,6 +2037,254 @@ func (x *TransportCreateRepositoryResponse) GetFreeBytes() int64 {
 	return 0
 }
 
+type ReadRepositoryRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadRepositoryRequest) Reset() {
+	*x = ReadRepositoryRequest{}
+	mi := &file_keepward_v1_node_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadRepositoryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadRepositoryRequest) ProtoMessage() {}
+
+func (x *ReadRepositoryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_node_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadRepositoryRequest.ProtoReflect.Descriptor instead.
+func (*ReadRepositoryRequest) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ReadRepositoryRequest) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+type ReadRepositoryResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	CanonicalPath string                 `protobuf:"bytes,1,opt,name=canonical_path,json=canonicalPath,proto3" json:"canonical_path,omitempty"`
+	Configuration []byte                 `protobuf:"bytes,2,opt,name=configuration,proto3" json:"configuration,omitempty"`
+	Keys          []*KeyObject           `protobuf:"bytes,3,rep,name=keys,proto3" json:"keys,omitempty"`
+	OwnerTerm     uint64                 `protobuf:"varint,4,opt,name=owner_term,json=ownerTerm,proto3" json:"owner_term,omitempty"`
+	Owner         []byte                 `protobuf:"bytes,5,opt,name=owner,proto3" json:"owner,omitempty"`
+	RepositoryId  []byte                 `protobuf:"bytes,6,opt,name=repository_id,json=repositoryId,proto3" json:"repository_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadRepositoryResponse) Reset() {
+	*x = ReadRepositoryResponse{}
+	mi := &file_keepward_v1_node_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadRepositoryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadRepositoryResponse) ProtoMessage() {}
+
+func (x *ReadRepositoryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_node_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadRepositoryResponse.ProtoReflect.Descriptor instead.
+func (*ReadRepositoryResponse) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *ReadRepositoryResponse) GetCanonicalPath() string {
+	if x != nil {
+		return x.CanonicalPath
+	}
+	return ""
+}
+
+func (x *ReadRepositoryResponse) GetConfiguration() []byte {
+	if x != nil {
+		return x.Configuration
+	}
+	return nil
+}
+
+func (x *ReadRepositoryResponse) GetKeys() []*KeyObject {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+func (x *ReadRepositoryResponse) GetOwnerTerm() uint64 {
+	if x != nil {
+		return x.OwnerTerm
+	}
+	return 0
+}
+
+func (x *ReadRepositoryResponse) GetOwner() []byte {
+	if x != nil {
+		return x.Owner
+	}
+	return nil
+}
+
+func (x *ReadRepositoryResponse) GetRepositoryId() []byte {
+	if x != nil {
+		return x.RepositoryId
+	}
+	return nil
+}
+
+type ClaimRepositoryRequest struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	RepositoryPath string                 `protobuf:"bytes,1,opt,name=repository_path,json=repositoryPath,proto3" json:"repository_path,omitempty"`
+	RepositoryId   []byte                 `protobuf:"bytes,2,opt,name=repository_id,json=repositoryId,proto3" json:"repository_id,omitempty"`
+	Term           uint64                 `protobuf:"varint,3,opt,name=term,proto3" json:"term,omitempty"`
+	Owner          []byte                 `protobuf:"bytes,4,opt,name=owner,proto3" json:"owner,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *ClaimRepositoryRequest) Reset() {
+	*x = ClaimRepositoryRequest{}
+	mi := &file_keepward_v1_node_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClaimRepositoryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClaimRepositoryRequest) ProtoMessage() {}
+
+func (x *ClaimRepositoryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_node_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClaimRepositoryRequest.ProtoReflect.Descriptor instead.
+func (*ClaimRepositoryRequest) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ClaimRepositoryRequest) GetRepositoryPath() string {
+	if x != nil {
+		return x.RepositoryPath
+	}
+	return ""
+}
+
+func (x *ClaimRepositoryRequest) GetRepositoryId() []byte {
+	if x != nil {
+		return x.RepositoryId
+	}
+	return nil
+}
+
+func (x *ClaimRepositoryRequest) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+func (x *ClaimRepositoryRequest) GetOwner() []byte {
+	if x != nil {
+		return x.Owner
+	}
+	return nil
+}
+
+type ClaimRepositoryResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Term          uint64                 `protobuf:"varint,1,opt,name=term,proto3" json:"term,omitempty"`
+	Owner         []byte                 `protobuf:"bytes,2,opt,name=owner,proto3" json:"owner,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClaimRepositoryResponse) Reset() {
+	*x = ClaimRepositoryResponse{}
+	mi := &file_keepward_v1_node_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClaimRepositoryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClaimRepositoryResponse) ProtoMessage() {}
+
+func (x *ClaimRepositoryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_node_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClaimRepositoryResponse.ProtoReflect.Descriptor instead.
+func (*ClaimRepositoryResponse) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *ClaimRepositoryResponse) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+func (x *ClaimRepositoryResponse) GetOwner() []byte {
+	if x != nil {
+		return x.Owner
+	}
+	return nil
+}
+
 type InspectRepositoryRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
@@ -2031,7 +2298,7 @@ type InspectRepositoryRequest struct {
 
 func (x *InspectRepositoryRequest) Reset() {
 	*x = InspectRepositoryRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[29]
+	mi := &file_keepward_v1_node_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2043,7 +2310,7 @@ func (x *InspectRepositoryRequest) String() string {
 func (*InspectRepositoryRequest) ProtoMessage() {}
 
 func (x *InspectRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[29]
+	mi := &file_keepward_v1_node_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2056,7 +2323,7 @@ func (x *InspectRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InspectRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*InspectRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{29}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *InspectRepositoryRequest) GetPath() string {
@@ -2109,7 +2376,7 @@ type InspectRepositoryResponse struct {
 
 func (x *InspectRepositoryResponse) Reset() {
 	*x = InspectRepositoryResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[30]
+	mi := &file_keepward_v1_node_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2121,7 +2388,7 @@ func (x *InspectRepositoryResponse) String() string {
 func (*InspectRepositoryResponse) ProtoMessage() {}
 
 func (x *InspectRepositoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[30]
+	mi := &file_keepward_v1_node_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2134,7 +2401,7 @@ func (x *InspectRepositoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InspectRepositoryResponse.ProtoReflect.Descriptor instead.
 func (*InspectRepositoryResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{30}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *InspectRepositoryResponse) GetSizeBytes() int64 {
@@ -2216,7 +2483,7 @@ type StartMoverRequest struct {
 
 func (x *StartMoverRequest) Reset() {
 	*x = StartMoverRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[31]
+	mi := &file_keepward_v1_node_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2228,7 +2495,7 @@ func (x *StartMoverRequest) String() string {
 func (*StartMoverRequest) ProtoMessage() {}
 
 func (x *StartMoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[31]
+	mi := &file_keepward_v1_node_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2241,7 +2508,7 @@ func (x *StartMoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartMoverRequest.ProtoReflect.Descriptor instead.
 func (*StartMoverRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{31}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *StartMoverRequest) GetOrder() *Order {
@@ -2359,7 +2626,7 @@ type CheckOrder struct {
 
 func (x *CheckOrder) Reset() {
 	*x = CheckOrder{}
-	mi := &file_keepward_v1_node_proto_msgTypes[32]
+	mi := &file_keepward_v1_node_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2371,7 +2638,7 @@ func (x *CheckOrder) String() string {
 func (*CheckOrder) ProtoMessage() {}
 
 func (x *CheckOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[32]
+	mi := &file_keepward_v1_node_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2384,7 +2651,7 @@ func (x *CheckOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckOrder.ProtoReflect.Descriptor instead.
 func (*CheckOrder) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{32}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *CheckOrder) GetTime() *timestamppb.Timestamp {
@@ -2462,7 +2729,7 @@ type SweepOrder struct {
 
 func (x *SweepOrder) Reset() {
 	*x = SweepOrder{}
-	mi := &file_keepward_v1_node_proto_msgTypes[33]
+	mi := &file_keepward_v1_node_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2474,7 +2741,7 @@ func (x *SweepOrder) String() string {
 func (*SweepOrder) ProtoMessage() {}
 
 func (x *SweepOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[33]
+	mi := &file_keepward_v1_node_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2487,7 +2754,7 @@ func (x *SweepOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepOrder.ProtoReflect.Descriptor instead.
 func (*SweepOrder) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{33}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *SweepOrder) GetPurgePoints() []string {
@@ -2555,7 +2822,7 @@ type StartMoverResponse struct {
 
 func (x *StartMoverResponse) Reset() {
 	*x = StartMoverResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[34]
+	mi := &file_keepward_v1_node_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2567,7 +2834,7 @@ func (x *StartMoverResponse) String() string {
 func (*StartMoverResponse) ProtoMessage() {}
 
 func (x *StartMoverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[34]
+	mi := &file_keepward_v1_node_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2580,7 +2847,7 @@ func (x *StartMoverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartMoverResponse.ProtoReflect.Descriptor instead.
 func (*StartMoverResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{34}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *StartMoverResponse) GetMover() *MoverEndpoint {
@@ -2600,7 +2867,7 @@ type StopMoverRequest struct {
 
 func (x *StopMoverRequest) Reset() {
 	*x = StopMoverRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[35]
+	mi := &file_keepward_v1_node_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2612,7 +2879,7 @@ func (x *StopMoverRequest) String() string {
 func (*StopMoverRequest) ProtoMessage() {}
 
 func (x *StopMoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[35]
+	mi := &file_keepward_v1_node_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2625,7 +2892,7 @@ func (x *StopMoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopMoverRequest.ProtoReflect.Descriptor instead.
 func (*StopMoverRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{35}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *StopMoverRequest) GetOrder() *Order {
@@ -2650,7 +2917,7 @@ type StopMoverResponse struct {
 
 func (x *StopMoverResponse) Reset() {
 	*x = StopMoverResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[36]
+	mi := &file_keepward_v1_node_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2662,7 +2929,7 @@ func (x *StopMoverResponse) String() string {
 func (*StopMoverResponse) ProtoMessage() {}
 
 func (x *StopMoverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[36]
+	mi := &file_keepward_v1_node_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2675,7 +2942,7 @@ func (x *StopMoverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopMoverResponse.ProtoReflect.Descriptor instead.
 func (*StopMoverResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{36}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{40}
 }
 
 type FenceAttemptRequest struct {
@@ -2690,7 +2957,7 @@ type FenceAttemptRequest struct {
 
 func (x *FenceAttemptRequest) Reset() {
 	*x = FenceAttemptRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[37]
+	mi := &file_keepward_v1_node_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2702,7 +2969,7 @@ func (x *FenceAttemptRequest) String() string {
 func (*FenceAttemptRequest) ProtoMessage() {}
 
 func (x *FenceAttemptRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[37]
+	mi := &file_keepward_v1_node_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2715,7 +2982,7 @@ func (x *FenceAttemptRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FenceAttemptRequest.ProtoReflect.Descriptor instead.
 func (*FenceAttemptRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{37}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *FenceAttemptRequest) GetRepositoryPath() string {
@@ -2757,7 +3024,7 @@ type FenceAttemptResponse struct {
 
 func (x *FenceAttemptResponse) Reset() {
 	*x = FenceAttemptResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[38]
+	mi := &file_keepward_v1_node_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2769,7 +3036,7 @@ func (x *FenceAttemptResponse) String() string {
 func (*FenceAttemptResponse) ProtoMessage() {}
 
 func (x *FenceAttemptResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[38]
+	mi := &file_keepward_v1_node_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2782,7 +3049,7 @@ func (x *FenceAttemptResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FenceAttemptResponse.ProtoReflect.Descriptor instead.
 func (*FenceAttemptResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{38}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *FenceAttemptResponse) GetCommitted() bool {
@@ -2814,7 +3081,7 @@ type MarkPointsRequest struct {
 
 func (x *MarkPointsRequest) Reset() {
 	*x = MarkPointsRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[39]
+	mi := &file_keepward_v1_node_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2826,7 +3093,7 @@ func (x *MarkPointsRequest) String() string {
 func (*MarkPointsRequest) ProtoMessage() {}
 
 func (x *MarkPointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[39]
+	mi := &file_keepward_v1_node_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2839,7 +3106,7 @@ func (x *MarkPointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkPointsRequest.ProtoReflect.Descriptor instead.
 func (*MarkPointsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{39}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *MarkPointsRequest) GetRepositoryPath() string {
@@ -2900,7 +3167,7 @@ type MarkPointsResponse struct {
 
 func (x *MarkPointsResponse) Reset() {
 	*x = MarkPointsResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[40]
+	mi := &file_keepward_v1_node_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2912,7 +3179,7 @@ func (x *MarkPointsResponse) String() string {
 func (*MarkPointsResponse) ProtoMessage() {}
 
 func (x *MarkPointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[40]
+	mi := &file_keepward_v1_node_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2925,7 +3192,7 @@ func (x *MarkPointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkPointsResponse.ProtoReflect.Descriptor instead.
 func (*MarkPointsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{40}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *MarkPointsResponse) GetPoints() []*PointMark {
@@ -2933,6 +3200,204 @@ func (x *MarkPointsResponse) GetPoints() []*PointMark {
 		return x.Points
 	}
 	return nil
+}
+
+type ListMarkersRequest struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	RepositoryPath string                 `protobuf:"bytes,1,opt,name=repository_path,json=repositoryPath,proto3" json:"repository_path,omitempty"`
+	RepositoryId   []byte                 `protobuf:"bytes,2,opt,name=repository_id,json=repositoryId,proto3" json:"repository_id,omitempty"`
+	Term           uint64                 `protobuf:"varint,3,opt,name=term,proto3" json:"term,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *ListMarkersRequest) Reset() {
+	*x = ListMarkersRequest{}
+	mi := &file_keepward_v1_node_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListMarkersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListMarkersRequest) ProtoMessage() {}
+
+func (x *ListMarkersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_node_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListMarkersRequest.ProtoReflect.Descriptor instead.
+func (*ListMarkersRequest) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *ListMarkersRequest) GetRepositoryPath() string {
+	if x != nil {
+		return x.RepositoryPath
+	}
+	return ""
+}
+
+func (x *ListMarkersRequest) GetRepositoryId() []byte {
+	if x != nil {
+		return x.RepositoryId
+	}
+	return nil
+}
+
+func (x *ListMarkersRequest) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+// names: of points and of tombstones. marked: without content; a marker that cannot be read has
+// no time.
+type ListMarkersResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Names         []string               `protobuf:"bytes,1,rep,name=names,proto3" json:"names,omitempty"`
+	Marked        []*PointMarkers        `protobuf:"bytes,2,rep,name=marked,proto3" json:"marked,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListMarkersResponse) Reset() {
+	*x = ListMarkersResponse{}
+	mi := &file_keepward_v1_node_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListMarkersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListMarkersResponse) ProtoMessage() {}
+
+func (x *ListMarkersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_node_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListMarkersResponse.ProtoReflect.Descriptor instead.
+func (*ListMarkersResponse) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *ListMarkersResponse) GetNames() []string {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
+func (x *ListMarkersResponse) GetMarked() []*PointMarkers {
+	if x != nil {
+		return x.Marked
+	}
+	return nil
+}
+
+type PointMarkers struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Point          string                 `protobuf:"bytes,1,opt,name=point,proto3" json:"point,omitempty"`
+	Deleted        bool                   `protobuf:"varint,2,opt,name=deleted,proto3" json:"deleted,omitempty"`
+	DeletedAt      *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=deleted_at,json=deletedAt,proto3" json:"deleted_at,omitempty"`
+	DeletedBecause string                 `protobuf:"bytes,4,opt,name=deleted_because,json=deletedBecause,proto3" json:"deleted_because,omitempty"`
+	Held           bool                   `protobuf:"varint,5,opt,name=held,proto3" json:"held,omitempty"`
+	HoldReason     string                 `protobuf:"bytes,6,opt,name=hold_reason,json=holdReason,proto3" json:"hold_reason,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *PointMarkers) Reset() {
+	*x = PointMarkers{}
+	mi := &file_keepward_v1_node_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PointMarkers) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PointMarkers) ProtoMessage() {}
+
+func (x *PointMarkers) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_node_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PointMarkers.ProtoReflect.Descriptor instead.
+func (*PointMarkers) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *PointMarkers) GetPoint() string {
+	if x != nil {
+		return x.Point
+	}
+	return ""
+}
+
+func (x *PointMarkers) GetDeleted() bool {
+	if x != nil {
+		return x.Deleted
+	}
+	return false
+}
+
+func (x *PointMarkers) GetDeletedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DeletedAt
+	}
+	return nil
+}
+
+func (x *PointMarkers) GetDeletedBecause() string {
+	if x != nil {
+		return x.DeletedBecause
+	}
+	return ""
+}
+
+func (x *PointMarkers) GetHeld() bool {
+	if x != nil {
+		return x.Held
+	}
+	return false
+}
+
+func (x *PointMarkers) GetHoldReason() string {
+	if x != nil {
+		return x.HoldReason
+	}
+	return ""
 }
 
 type PointMark struct {
@@ -2945,7 +3410,7 @@ type PointMark struct {
 
 func (x *PointMark) Reset() {
 	*x = PointMark{}
-	mi := &file_keepward_v1_node_proto_msgTypes[41]
+	mi := &file_keepward_v1_node_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2957,7 +3422,7 @@ func (x *PointMark) String() string {
 func (*PointMark) ProtoMessage() {}
 
 func (x *PointMark) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[41]
+	mi := &file_keepward_v1_node_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2970,7 +3435,7 @@ func (x *PointMark) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PointMark.ProtoReflect.Descriptor instead.
 func (*PointMark) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{41}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *PointMark) GetPoint() string {
@@ -2987,20 +3452,21 @@ func (x *PointMark) GetFailure() *Failure {
 	return nil
 }
 
+// after: only points behind this id; limit: at most so many, 0: as the transport likes.
 type TransportListPointsRequest struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	RepositoryPath string                 `protobuf:"bytes,1,opt,name=repository_path,json=repositoryPath,proto3" json:"repository_path,omitempty"`
 	RepositoryId   []byte                 `protobuf:"bytes,2,opt,name=repository_id,json=repositoryId,proto3" json:"repository_id,omitempty"`
 	Term           uint64                 `protobuf:"varint,3,opt,name=term,proto3" json:"term,omitempty"`
-	// Names and markers only: no point is read.
-	NamesOnly     bool `protobuf:"varint,70,opt,name=names_only,json=namesOnly,proto3" json:"names_only,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	After          string                 `protobuf:"bytes,4,opt,name=after,proto3" json:"after,omitempty"`
+	Limit          int32                  `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *TransportListPointsRequest) Reset() {
 	*x = TransportListPointsRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[42]
+	mi := &file_keepward_v1_node_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3012,7 +3478,7 @@ func (x *TransportListPointsRequest) String() string {
 func (*TransportListPointsRequest) ProtoMessage() {}
 
 func (x *TransportListPointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[42]
+	mi := &file_keepward_v1_node_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3025,7 +3491,7 @@ func (x *TransportListPointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransportListPointsRequest.ProtoReflect.Descriptor instead.
 func (*TransportListPointsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{42}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *TransportListPointsRequest) GetRepositoryPath() string {
@@ -3049,23 +3515,33 @@ func (x *TransportListPointsRequest) GetTerm() uint64 {
 	return 0
 }
 
-func (x *TransportListPointsRequest) GetNamesOnly() bool {
+func (x *TransportListPointsRequest) GetAfter() string {
 	if x != nil {
-		return x.NamesOnly
+		return x.After
 	}
-	return false
+	return ""
 }
 
+func (x *TransportListPointsRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// unreadable: names of objects that are damaged. more: ask again from behind the last id.
 type TransportListPointsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Points        []*PointObject         `protobuf:"bytes,1,rep,name=points,proto3" json:"points,omitempty"`
+	Unreadable    []string               `protobuf:"bytes,2,rep,name=unreadable,proto3" json:"unreadable,omitempty"`
+	More          bool                   `protobuf:"varint,3,opt,name=more,proto3" json:"more,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TransportListPointsResponse) Reset() {
 	*x = TransportListPointsResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[43]
+	mi := &file_keepward_v1_node_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3077,7 +3553,7 @@ func (x *TransportListPointsResponse) String() string {
 func (*TransportListPointsResponse) ProtoMessage() {}
 
 func (x *TransportListPointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[43]
+	mi := &file_keepward_v1_node_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3090,7 +3566,7 @@ func (x *TransportListPointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransportListPointsResponse.ProtoReflect.Descriptor instead.
 func (*TransportListPointsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{43}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *TransportListPointsResponse) GetPoints() []*PointObject {
@@ -3098,6 +3574,20 @@ func (x *TransportListPointsResponse) GetPoints() []*PointObject {
 		return x.Points
 	}
 	return nil
+}
+
+func (x *TransportListPointsResponse) GetUnreadable() []string {
+	if x != nil {
+		return x.Unreadable
+	}
+	return nil
+}
+
+func (x *TransportListPointsResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
 }
 
 // deleted, held: the marker's time, if there is one.
@@ -3115,7 +3605,7 @@ type PointObject struct {
 
 func (x *PointObject) Reset() {
 	*x = PointObject{}
-	mi := &file_keepward_v1_node_proto_msgTypes[44]
+	mi := &file_keepward_v1_node_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3127,7 +3617,7 @@ func (x *PointObject) String() string {
 func (*PointObject) ProtoMessage() {}
 
 func (x *PointObject) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[44]
+	mi := &file_keepward_v1_node_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3140,7 +3630,7 @@ func (x *PointObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PointObject.ProtoReflect.Descriptor instead.
 func (*PointObject) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{44}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *PointObject) GetId() string {
@@ -3200,7 +3690,7 @@ type BrowseMoverRequest struct {
 
 func (x *BrowseMoverRequest) Reset() {
 	*x = BrowseMoverRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[45]
+	mi := &file_keepward_v1_node_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3212,7 +3702,7 @@ func (x *BrowseMoverRequest) String() string {
 func (*BrowseMoverRequest) ProtoMessage() {}
 
 func (x *BrowseMoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[45]
+	mi := &file_keepward_v1_node_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3225,7 +3715,7 @@ func (x *BrowseMoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrowseMoverRequest.ProtoReflect.Descriptor instead.
 func (*BrowseMoverRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{45}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *BrowseMoverRequest) GetAttempt() string {
@@ -3288,7 +3778,7 @@ type BrowseMoverResponse struct {
 
 func (x *BrowseMoverResponse) Reset() {
 	*x = BrowseMoverResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[46]
+	mi := &file_keepward_v1_node_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3300,7 +3790,7 @@ func (x *BrowseMoverResponse) String() string {
 func (*BrowseMoverResponse) ProtoMessage() {}
 
 func (x *BrowseMoverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[46]
+	mi := &file_keepward_v1_node_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3313,7 +3803,7 @@ func (x *BrowseMoverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrowseMoverResponse.ProtoReflect.Descriptor instead.
 func (*BrowseMoverResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{46}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *BrowseMoverResponse) GetSelf() *Entry {
@@ -3348,7 +3838,7 @@ type FindMoverRequest struct {
 
 func (x *FindMoverRequest) Reset() {
 	*x = FindMoverRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[47]
+	mi := &file_keepward_v1_node_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3360,7 +3850,7 @@ func (x *FindMoverRequest) String() string {
 func (*FindMoverRequest) ProtoMessage() {}
 
 func (x *FindMoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[47]
+	mi := &file_keepward_v1_node_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3373,7 +3863,7 @@ func (x *FindMoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindMoverRequest.ProtoReflect.Descriptor instead.
 func (*FindMoverRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{47}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *FindMoverRequest) GetAttempt() string {
@@ -3407,7 +3897,7 @@ type PointKey struct {
 
 func (x *PointKey) Reset() {
 	*x = PointKey{}
-	mi := &file_keepward_v1_node_proto_msgTypes[48]
+	mi := &file_keepward_v1_node_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3419,7 +3909,7 @@ func (x *PointKey) String() string {
 func (*PointKey) ProtoMessage() {}
 
 func (x *PointKey) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[48]
+	mi := &file_keepward_v1_node_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3432,7 +3922,7 @@ func (x *PointKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PointKey.ProtoReflect.Descriptor instead.
 func (*PointKey) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{48}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *PointKey) GetPoint() string {
@@ -3459,7 +3949,7 @@ type FindMoverResponse struct {
 
 func (x *FindMoverResponse) Reset() {
 	*x = FindMoverResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[49]
+	mi := &file_keepward_v1_node_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3471,7 +3961,7 @@ func (x *FindMoverResponse) String() string {
 func (*FindMoverResponse) ProtoMessage() {}
 
 func (x *FindMoverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[49]
+	mi := &file_keepward_v1_node_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3484,7 +3974,7 @@ func (x *FindMoverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindMoverResponse.ProtoReflect.Descriptor instead.
 func (*FindMoverResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{49}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *FindMoverResponse) GetPoint() string {
@@ -3512,7 +4002,7 @@ type DiffMoverRequest struct {
 
 func (x *DiffMoverRequest) Reset() {
 	*x = DiffMoverRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[50]
+	mi := &file_keepward_v1_node_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3524,7 +4014,7 @@ func (x *DiffMoverRequest) String() string {
 func (*DiffMoverRequest) ProtoMessage() {}
 
 func (x *DiffMoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[50]
+	mi := &file_keepward_v1_node_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3537,7 +4027,7 @@ func (x *DiffMoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffMoverRequest.ProtoReflect.Descriptor instead.
 func (*DiffMoverRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{50}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *DiffMoverRequest) GetAttempt() string {
@@ -3572,7 +4062,7 @@ type DiffMoverResponse struct {
 
 func (x *DiffMoverResponse) Reset() {
 	*x = DiffMoverResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[51]
+	mi := &file_keepward_v1_node_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3584,7 +4074,7 @@ func (x *DiffMoverResponse) String() string {
 func (*DiffMoverResponse) ProtoMessage() {}
 
 func (x *DiffMoverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[51]
+	mi := &file_keepward_v1_node_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3597,7 +4087,7 @@ func (x *DiffMoverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffMoverResponse.ProtoReflect.Descriptor instead.
 func (*DiffMoverResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{51}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *DiffMoverResponse) GetChange() string {
@@ -3680,7 +4170,7 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\"\n" +
 	"\fcompleteness\x18\x02 \x01(\tR\fcompleteness\x12\x18\n" +
 	"\apartial\x18\x03 \x01(\bR\apartial\x121\n" +
-	"\bcounters\x18\x04 \x01(\v2\x15.keepward.v1.CountersR\bcounters\"\xee\x02\n" +
+	"\bcounters\x18\x04 \x01(\v2\x15.keepward.v1.CountersR\bcounters\"\x93\x03\n" +
 	"\vCheckReport\x12\x14\n" +
 	"\x05packs\x18\x01 \x01(\x03R\x05packs\x12\x16\n" +
 	"\x06chunks\x18\x02 \x01(\x03R\x06chunks\x12\x16\n" +
@@ -3695,7 +4185,8 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\n" +
 	"left_packs\x18Q \x01(\x03R\tleftPacks\x12\x1d\n" +
 	"\n" +
-	"left_bytes\x18R \x01(\x03R\tleftBytes\"\x88\x02\n" +
+	"left_bytes\x18R \x01(\x03R\tleftBytes\x12#\n" +
+	"\rmore_findings\x18S \x01(\x03R\fmoreFindings\"\x88\x02\n" +
 	"\fCheckFinding\x12\x16\n" +
 	"\x06object\x18\x01 \x01(\tR\x06object\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -3709,12 +4200,13 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\fAffectedFile\x12\x14\n" +
 	"\x05point\x18\x01 \x01(\tR\x05point\x12\x1a\n" +
 	"\bcomputer\x18\x02 \x01(\tR\bcomputer\x12\x12\n" +
-	"\x04path\x18\x03 \x01(\fR\x04path\"c\n" +
+	"\x04path\x18\x03 \x01(\fR\x04path\"y\n" +
 	"\x05Order\x12\x18\n" +
 	"\aattempt\x18\x01 \x01(\tR\aattempt\x12\x12\n" +
 	"\x04task\x18\x02 \x01(\tR\x04task\x12\x18\n" +
 	"\asession\x18\x03 \x01(\x03R\asession\x12\x12\n" +
-	"\x04term\x18\x04 \x01(\x04R\x04term\"\xc0\x03\n" +
+	"\x04term\x18\x04 \x01(\x04R\x04term\x12\x14\n" +
+	"\x05owner\x18\x05 \x01(\fR\x05owner\"\xc0\x03\n" +
 	"\x0eRepositoryKeys\x12#\n" +
 	"\rrepository_id\x18\x01 \x01(\fR\frepositoryId\x12\x15\n" +
 	"\x06id_key\x18\x02 \x01(\fR\x05idKey\x12\x1f\n" +
@@ -3786,7 +4278,25 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"!TransportCreateRepositoryResponse\x12%\n" +
 	"\x0ecanonical_path\x18\x01 \x01(\tR\rcanonicalPath\x12\x1d\n" +
 	"\n" +
-	"free_bytes\x18\x02 \x01(\x03R\tfreeBytes\"\xb6\x01\n" +
+	"free_bytes\x18\x02 \x01(\x03R\tfreeBytes\"+\n" +
+	"\x15ReadRepositoryRequest\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\"\xeb\x01\n" +
+	"\x16ReadRepositoryResponse\x12%\n" +
+	"\x0ecanonical_path\x18\x01 \x01(\tR\rcanonicalPath\x12$\n" +
+	"\rconfiguration\x18\x02 \x01(\fR\rconfiguration\x12*\n" +
+	"\x04keys\x18\x03 \x03(\v2\x16.keepward.v1.KeyObjectR\x04keys\x12\x1d\n" +
+	"\n" +
+	"owner_term\x18\x04 \x01(\x04R\townerTerm\x12\x14\n" +
+	"\x05owner\x18\x05 \x01(\fR\x05owner\x12#\n" +
+	"\rrepository_id\x18\x06 \x01(\fR\frepositoryId\"\x90\x01\n" +
+	"\x16ClaimRepositoryRequest\x12'\n" +
+	"\x0frepository_path\x18\x01 \x01(\tR\x0erepositoryPath\x12#\n" +
+	"\rrepository_id\x18\x02 \x01(\fR\frepositoryId\x12\x12\n" +
+	"\x04term\x18\x03 \x01(\x04R\x04term\x12\x14\n" +
+	"\x05owner\x18\x04 \x01(\fR\x05owner\"C\n" +
+	"\x17ClaimRepositoryResponse\x12\x12\n" +
+	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x14\n" +
+	"\x05owner\x18\x02 \x01(\fR\x05owner\"\xb6\x01\n" +
 	"\x18InspectRepositoryRequest\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12#\n" +
 	"\rrepository_id\x18\x02 \x01(\fR\frepositoryId\x12\x12\n" +
@@ -3870,18 +4380,38 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\x04time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x16\n" +
 	"\x06reason\x18\a \x01(\tR\x06reason\"D\n" +
 	"\x12MarkPointsResponse\x12.\n" +
-	"\x06points\x18\x01 \x03(\v2\x16.keepward.v1.PointMarkR\x06points\"Q\n" +
+	"\x06points\x18\x01 \x03(\v2\x16.keepward.v1.PointMarkR\x06points\"v\n" +
+	"\x12ListMarkersRequest\x12'\n" +
+	"\x0frepository_path\x18\x01 \x01(\tR\x0erepositoryPath\x12#\n" +
+	"\rrepository_id\x18\x02 \x01(\fR\frepositoryId\x12\x12\n" +
+	"\x04term\x18\x03 \x01(\x04R\x04term\"^\n" +
+	"\x13ListMarkersResponse\x12\x14\n" +
+	"\x05names\x18\x01 \x03(\tR\x05names\x121\n" +
+	"\x06marked\x18\x02 \x03(\v2\x19.keepward.v1.PointMarkersR\x06marked\"\xd7\x01\n" +
+	"\fPointMarkers\x12\x14\n" +
+	"\x05point\x18\x01 \x01(\tR\x05point\x12\x18\n" +
+	"\adeleted\x18\x02 \x01(\bR\adeleted\x129\n" +
+	"\n" +
+	"deleted_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tdeletedAt\x12'\n" +
+	"\x0fdeleted_because\x18\x04 \x01(\tR\x0edeletedBecause\x12\x12\n" +
+	"\x04held\x18\x05 \x01(\bR\x04held\x12\x1f\n" +
+	"\vhold_reason\x18\x06 \x01(\tR\n" +
+	"holdReason\"Q\n" +
 	"\tPointMark\x12\x14\n" +
 	"\x05point\x18\x01 \x01(\tR\x05point\x12.\n" +
-	"\afailure\x18\x02 \x01(\v2\x14.keepward.v1.FailureR\afailure\"\x9d\x01\n" +
+	"\afailure\x18\x02 \x01(\v2\x14.keepward.v1.FailureR\afailure\"\xaa\x01\n" +
 	"\x1aTransportListPointsRequest\x12'\n" +
 	"\x0frepository_path\x18\x01 \x01(\tR\x0erepositoryPath\x12#\n" +
 	"\rrepository_id\x18\x02 \x01(\fR\frepositoryId\x12\x12\n" +
-	"\x04term\x18\x03 \x01(\x04R\x04term\x12\x1d\n" +
-	"\n" +
-	"names_only\x18F \x01(\bR\tnamesOnly\"O\n" +
+	"\x04term\x18\x03 \x01(\x04R\x04term\x12\x14\n" +
+	"\x05after\x18\x04 \x01(\tR\x05after\x12\x14\n" +
+	"\x05limit\x18\x05 \x01(\x05R\x05limit\"\x83\x01\n" +
 	"\x1bTransportListPointsResponse\x120\n" +
-	"\x06points\x18\x01 \x03(\v2\x18.keepward.v1.PointObjectR\x06points\"\xe7\x01\n" +
+	"\x06points\x18\x01 \x03(\v2\x18.keepward.v1.PointObjectR\x06points\x12\x1e\n" +
+	"\n" +
+	"unreadable\x18\x02 \x03(\tR\n" +
+	"unreadable\x12\x12\n" +
+	"\x04more\x18\x03 \x01(\bR\x04more\"\xe7\x01\n" +
 	"\vPointObject\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\acontent\x18\x02 \x01(\fR\acontent\x124\n" +
@@ -3931,16 +4461,19 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\fAgentService\x12P\n" +
 	"\vStartBackup\x12\x1f.keepward.v1.StartBackupRequest\x1a .keepward.v1.StartBackupResponse\x12S\n" +
 	"\fStartRestore\x12 .keepward.v1.StartRestoreRequest\x1a!.keepward.v1.StartRestoreResponse\x12P\n" +
-	"\vStopAttempt\x12\x1f.keepward.v1.StopAttemptRequest\x1a .keepward.v1.StopAttemptResponse2\xf7\x06\n" +
+	"\vStopAttempt\x12\x1f.keepward.v1.StopAttemptRequest\x1a .keepward.v1.StopAttemptResponse2\x82\t\n" +
 	"\x10TransportService\x12q\n" +
 	"\x10CreateRepository\x12-.keepward.v1.TransportCreateRepositoryRequest\x1a..keepward.v1.TransportCreateRepositoryResponse\x12b\n" +
-	"\x11InspectRepository\x12%.keepward.v1.InspectRepositoryRequest\x1a&.keepward.v1.InspectRepositoryResponse\x12M\n" +
+	"\x11InspectRepository\x12%.keepward.v1.InspectRepositoryRequest\x1a&.keepward.v1.InspectRepositoryResponse\x12Y\n" +
+	"\x0eReadRepository\x12\".keepward.v1.ReadRepositoryRequest\x1a#.keepward.v1.ReadRepositoryResponse\x12\\\n" +
+	"\x0fClaimRepository\x12#.keepward.v1.ClaimRepositoryRequest\x1a$.keepward.v1.ClaimRepositoryResponse\x12M\n" +
 	"\n" +
 	"StartMover\x12\x1e.keepward.v1.StartMoverRequest\x1a\x1f.keepward.v1.StartMoverResponse\x12J\n" +
 	"\tStopMover\x12\x1d.keepward.v1.StopMoverRequest\x1a\x1e.keepward.v1.StopMoverResponse\x12S\n" +
 	"\fFenceAttempt\x12 .keepward.v1.FenceAttemptRequest\x1a!.keepward.v1.FenceAttemptResponse\x12M\n" +
 	"\n" +
-	"MarkPoints\x12\x1e.keepward.v1.MarkPointsRequest\x1a\x1f.keepward.v1.MarkPointsResponse\x12_\n" +
+	"MarkPoints\x12\x1e.keepward.v1.MarkPointsRequest\x1a\x1f.keepward.v1.MarkPointsResponse\x12P\n" +
+	"\vListMarkers\x12\x1f.keepward.v1.ListMarkersRequest\x1a .keepward.v1.ListMarkersResponse\x12_\n" +
 	"\n" +
 	"ListPoints\x12'.keepward.v1.TransportListPointsRequest\x1a(.keepward.v1.TransportListPointsResponse\x12P\n" +
 	"\vBrowseMover\x12\x1f.keepward.v1.BrowseMoverRequest\x1a .keepward.v1.BrowseMoverResponse\x12L\n" +
@@ -3959,7 +4492,7 @@ func file_keepward_v1_node_proto_rawDescGZIP() []byte {
 	return file_keepward_v1_node_proto_rawDescData
 }
 
-var file_keepward_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
+var file_keepward_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
 var file_keepward_v1_node_proto_goTypes = []any{
 	(*JoinRequest)(nil),                       // 0: keepward.v1.JoinRequest
 	(*JoinResponse)(nil),                      // 1: keepward.v1.JoinResponse
@@ -3990,138 +4523,154 @@ var file_keepward_v1_node_proto_goTypes = []any{
 	(*TransportCreateRepositoryRequest)(nil),  // 26: keepward.v1.TransportCreateRepositoryRequest
 	(*KeyObject)(nil),                         // 27: keepward.v1.KeyObject
 	(*TransportCreateRepositoryResponse)(nil), // 28: keepward.v1.TransportCreateRepositoryResponse
-	(*InspectRepositoryRequest)(nil),          // 29: keepward.v1.InspectRepositoryRequest
-	(*InspectRepositoryResponse)(nil),         // 30: keepward.v1.InspectRepositoryResponse
-	(*StartMoverRequest)(nil),                 // 31: keepward.v1.StartMoverRequest
-	(*CheckOrder)(nil),                        // 32: keepward.v1.CheckOrder
-	(*SweepOrder)(nil),                        // 33: keepward.v1.SweepOrder
-	(*StartMoverResponse)(nil),                // 34: keepward.v1.StartMoverResponse
-	(*StopMoverRequest)(nil),                  // 35: keepward.v1.StopMoverRequest
-	(*StopMoverResponse)(nil),                 // 36: keepward.v1.StopMoverResponse
-	(*FenceAttemptRequest)(nil),               // 37: keepward.v1.FenceAttemptRequest
-	(*FenceAttemptResponse)(nil),              // 38: keepward.v1.FenceAttemptResponse
-	(*MarkPointsRequest)(nil),                 // 39: keepward.v1.MarkPointsRequest
-	(*MarkPointsResponse)(nil),                // 40: keepward.v1.MarkPointsResponse
-	(*PointMark)(nil),                         // 41: keepward.v1.PointMark
-	(*TransportListPointsRequest)(nil),        // 42: keepward.v1.TransportListPointsRequest
-	(*TransportListPointsResponse)(nil),       // 43: keepward.v1.TransportListPointsResponse
-	(*PointObject)(nil),                       // 44: keepward.v1.PointObject
-	(*BrowseMoverRequest)(nil),                // 45: keepward.v1.BrowseMoverRequest
-	(*BrowseMoverResponse)(nil),               // 46: keepward.v1.BrowseMoverResponse
-	(*FindMoverRequest)(nil),                  // 47: keepward.v1.FindMoverRequest
-	(*PointKey)(nil),                          // 48: keepward.v1.PointKey
-	(*FindMoverResponse)(nil),                 // 49: keepward.v1.FindMoverResponse
-	(*DiffMoverRequest)(nil),                  // 50: keepward.v1.DiffMoverRequest
-	(*DiffMoverResponse)(nil),                 // 51: keepward.v1.DiffMoverResponse
-	nil,                                       // 52: keepward.v1.RepositoryKeys.EpochsEntry
-	(*timestamppb.Timestamp)(nil),             // 53: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),               // 54: google.protobuf.Duration
-	(*Progress)(nil),                          // 55: keepward.v1.Progress
-	(*Event)(nil),                             // 56: keepward.v1.Event
-	(*Failure)(nil),                           // 57: keepward.v1.Failure
-	(*Counters)(nil),                          // 58: keepward.v1.Counters
-	(*SweepReport)(nil),                       // 59: keepward.v1.SweepReport
-	(*FileSelection)(nil),                     // 60: keepward.v1.FileSelection
-	(*ProofState)(nil),                        // 61: keepward.v1.ProofState
-	(*Entry)(nil),                             // 62: keepward.v1.Entry
+	(*ReadRepositoryRequest)(nil),             // 29: keepward.v1.ReadRepositoryRequest
+	(*ReadRepositoryResponse)(nil),            // 30: keepward.v1.ReadRepositoryResponse
+	(*ClaimRepositoryRequest)(nil),            // 31: keepward.v1.ClaimRepositoryRequest
+	(*ClaimRepositoryResponse)(nil),           // 32: keepward.v1.ClaimRepositoryResponse
+	(*InspectRepositoryRequest)(nil),          // 33: keepward.v1.InspectRepositoryRequest
+	(*InspectRepositoryResponse)(nil),         // 34: keepward.v1.InspectRepositoryResponse
+	(*StartMoverRequest)(nil),                 // 35: keepward.v1.StartMoverRequest
+	(*CheckOrder)(nil),                        // 36: keepward.v1.CheckOrder
+	(*SweepOrder)(nil),                        // 37: keepward.v1.SweepOrder
+	(*StartMoverResponse)(nil),                // 38: keepward.v1.StartMoverResponse
+	(*StopMoverRequest)(nil),                  // 39: keepward.v1.StopMoverRequest
+	(*StopMoverResponse)(nil),                 // 40: keepward.v1.StopMoverResponse
+	(*FenceAttemptRequest)(nil),               // 41: keepward.v1.FenceAttemptRequest
+	(*FenceAttemptResponse)(nil),              // 42: keepward.v1.FenceAttemptResponse
+	(*MarkPointsRequest)(nil),                 // 43: keepward.v1.MarkPointsRequest
+	(*MarkPointsResponse)(nil),                // 44: keepward.v1.MarkPointsResponse
+	(*ListMarkersRequest)(nil),                // 45: keepward.v1.ListMarkersRequest
+	(*ListMarkersResponse)(nil),               // 46: keepward.v1.ListMarkersResponse
+	(*PointMarkers)(nil),                      // 47: keepward.v1.PointMarkers
+	(*PointMark)(nil),                         // 48: keepward.v1.PointMark
+	(*TransportListPointsRequest)(nil),        // 49: keepward.v1.TransportListPointsRequest
+	(*TransportListPointsResponse)(nil),       // 50: keepward.v1.TransportListPointsResponse
+	(*PointObject)(nil),                       // 51: keepward.v1.PointObject
+	(*BrowseMoverRequest)(nil),                // 52: keepward.v1.BrowseMoverRequest
+	(*BrowseMoverResponse)(nil),               // 53: keepward.v1.BrowseMoverResponse
+	(*FindMoverRequest)(nil),                  // 54: keepward.v1.FindMoverRequest
+	(*PointKey)(nil),                          // 55: keepward.v1.PointKey
+	(*FindMoverResponse)(nil),                 // 56: keepward.v1.FindMoverResponse
+	(*DiffMoverRequest)(nil),                  // 57: keepward.v1.DiffMoverRequest
+	(*DiffMoverResponse)(nil),                 // 58: keepward.v1.DiffMoverResponse
+	nil,                                       // 59: keepward.v1.RepositoryKeys.EpochsEntry
+	(*timestamppb.Timestamp)(nil),             // 60: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),               // 61: google.protobuf.Duration
+	(*Progress)(nil),                          // 62: keepward.v1.Progress
+	(*Event)(nil),                             // 63: keepward.v1.Event
+	(*Failure)(nil),                           // 64: keepward.v1.Failure
+	(*Counters)(nil),                          // 65: keepward.v1.Counters
+	(*SweepReport)(nil),                       // 66: keepward.v1.SweepReport
+	(*FileSelection)(nil),                     // 67: keepward.v1.FileSelection
+	(*ProofState)(nil),                        // 68: keepward.v1.ProofState
+	(*Entry)(nil),                             // 69: keepward.v1.Entry
 }
 var file_keepward_v1_node_proto_depIdxs = []int32{
 	2,  // 0: keepward.v1.HeartbeatRequest.info:type_name -> keepward.v1.NodeInfo
-	53, // 1: keepward.v1.HeartbeatRequest.clock:type_name -> google.protobuf.Timestamp
+	60, // 1: keepward.v1.HeartbeatRequest.clock:type_name -> google.protobuf.Timestamp
 	4,  // 2: keepward.v1.HeartbeatRequest.attempts:type_name -> keepward.v1.AttemptState
-	53, // 3: keepward.v1.HeartbeatResponse.time:type_name -> google.protobuf.Timestamp
-	54, // 4: keepward.v1.HeartbeatResponse.interval:type_name -> google.protobuf.Duration
-	55, // 5: keepward.v1.ReportProgressRequest.progress:type_name -> keepward.v1.Progress
-	56, // 6: keepward.v1.ReportEventsRequest.events:type_name -> keepward.v1.Event
+	60, // 3: keepward.v1.HeartbeatResponse.time:type_name -> google.protobuf.Timestamp
+	61, // 4: keepward.v1.HeartbeatResponse.interval:type_name -> google.protobuf.Duration
+	62, // 5: keepward.v1.ReportProgressRequest.progress:type_name -> keepward.v1.Progress
+	63, // 6: keepward.v1.ReportEventsRequest.events:type_name -> keepward.v1.Event
 	12, // 7: keepward.v1.ReportEndRequest.end:type_name -> keepward.v1.AttemptEnd
-	57, // 8: keepward.v1.AttemptEnd.failure:type_name -> keepward.v1.Failure
-	58, // 9: keepward.v1.AttemptEnd.counters:type_name -> keepward.v1.Counters
+	64, // 8: keepward.v1.AttemptEnd.failure:type_name -> keepward.v1.Failure
+	65, // 9: keepward.v1.AttemptEnd.counters:type_name -> keepward.v1.Counters
 	13, // 10: keepward.v1.AttemptEnd.point:type_name -> keepward.v1.PointSummary
 	14, // 11: keepward.v1.AttemptEnd.check:type_name -> keepward.v1.CheckReport
-	59, // 12: keepward.v1.AttemptEnd.sweep:type_name -> keepward.v1.SweepReport
-	58, // 13: keepward.v1.PointSummary.counters:type_name -> keepward.v1.Counters
+	66, // 12: keepward.v1.AttemptEnd.sweep:type_name -> keepward.v1.SweepReport
+	65, // 13: keepward.v1.PointSummary.counters:type_name -> keepward.v1.Counters
 	15, // 14: keepward.v1.CheckReport.findings:type_name -> keepward.v1.CheckFinding
 	16, // 15: keepward.v1.CheckFinding.affected:type_name -> keepward.v1.AffectedFile
-	52, // 16: keepward.v1.RepositoryKeys.epochs:type_name -> keepward.v1.RepositoryKeys.EpochsEntry
+	59, // 16: keepward.v1.RepositoryKeys.epochs:type_name -> keepward.v1.RepositoryKeys.EpochsEntry
 	17, // 17: keepward.v1.StartBackupRequest.order:type_name -> keepward.v1.Order
 	18, // 18: keepward.v1.StartBackupRequest.keys:type_name -> keepward.v1.RepositoryKeys
 	19, // 19: keepward.v1.StartBackupRequest.mover:type_name -> keepward.v1.MoverEndpoint
-	60, // 20: keepward.v1.StartBackupRequest.files:type_name -> keepward.v1.FileSelection
-	53, // 21: keepward.v1.StartBackupRequest.time:type_name -> google.protobuf.Timestamp
+	67, // 20: keepward.v1.StartBackupRequest.files:type_name -> keepward.v1.FileSelection
+	60, // 21: keepward.v1.StartBackupRequest.time:type_name -> google.protobuf.Timestamp
 	17, // 22: keepward.v1.StartRestoreRequest.order:type_name -> keepward.v1.Order
 	18, // 23: keepward.v1.StartRestoreRequest.keys:type_name -> keepward.v1.RepositoryKeys
 	19, // 24: keepward.v1.StartRestoreRequest.mover:type_name -> keepward.v1.MoverEndpoint
 	17, // 25: keepward.v1.StopAttemptRequest.order:type_name -> keepward.v1.Order
 	27, // 26: keepward.v1.TransportCreateRepositoryRequest.keys:type_name -> keepward.v1.KeyObject
-	53, // 27: keepward.v1.InspectRepositoryRequest.time:type_name -> google.protobuf.Timestamp
-	61, // 28: keepward.v1.InspectRepositoryResponse.proof:type_name -> keepward.v1.ProofState
-	17, // 29: keepward.v1.StartMoverRequest.order:type_name -> keepward.v1.Order
-	18, // 30: keepward.v1.StartMoverRequest.keys:type_name -> keepward.v1.RepositoryKeys
-	54, // 31: keepward.v1.StartMoverRequest.agent_wait:type_name -> google.protobuf.Duration
-	33, // 32: keepward.v1.StartMoverRequest.sweep:type_name -> keepward.v1.SweepOrder
-	32, // 33: keepward.v1.StartMoverRequest.check:type_name -> keepward.v1.CheckOrder
-	53, // 34: keepward.v1.CheckOrder.time:type_name -> google.protobuf.Timestamp
-	53, // 35: keepward.v1.CheckOrder.since:type_name -> google.protobuf.Timestamp
-	54, // 36: keepward.v1.CheckOrder.budget:type_name -> google.protobuf.Duration
-	54, // 37: keepward.v1.CheckOrder.older_than:type_name -> google.protobuf.Duration
-	19, // 38: keepward.v1.StartMoverResponse.mover:type_name -> keepward.v1.MoverEndpoint
-	17, // 39: keepward.v1.StopMoverRequest.order:type_name -> keepward.v1.Order
-	17, // 40: keepward.v1.FenceAttemptRequest.order:type_name -> keepward.v1.Order
-	53, // 41: keepward.v1.MarkPointsRequest.time:type_name -> google.protobuf.Timestamp
-	41, // 42: keepward.v1.MarkPointsResponse.points:type_name -> keepward.v1.PointMark
-	57, // 43: keepward.v1.PointMark.failure:type_name -> keepward.v1.Failure
-	44, // 44: keepward.v1.TransportListPointsResponse.points:type_name -> keepward.v1.PointObject
-	53, // 45: keepward.v1.PointObject.deleted:type_name -> google.protobuf.Timestamp
-	53, // 46: keepward.v1.PointObject.held:type_name -> google.protobuf.Timestamp
-	62, // 47: keepward.v1.BrowseMoverResponse.self:type_name -> keepward.v1.Entry
-	62, // 48: keepward.v1.BrowseMoverResponse.entries:type_name -> keepward.v1.Entry
-	48, // 49: keepward.v1.FindMoverRequest.points:type_name -> keepward.v1.PointKey
-	62, // 50: keepward.v1.FindMoverResponse.entry:type_name -> keepward.v1.Entry
-	48, // 51: keepward.v1.DiffMoverRequest.a:type_name -> keepward.v1.PointKey
-	48, // 52: keepward.v1.DiffMoverRequest.b:type_name -> keepward.v1.PointKey
-	62, // 53: keepward.v1.DiffMoverResponse.a:type_name -> keepward.v1.Entry
-	62, // 54: keepward.v1.DiffMoverResponse.b:type_name -> keepward.v1.Entry
-	0,  // 55: keepward.v1.EnrolService.Join:input_type -> keepward.v1.JoinRequest
-	3,  // 56: keepward.v1.NodeService.Heartbeat:input_type -> keepward.v1.HeartbeatRequest
-	6,  // 57: keepward.v1.NodeService.ReportProgress:input_type -> keepward.v1.ReportProgressRequest
-	8,  // 58: keepward.v1.NodeService.ReportEvents:input_type -> keepward.v1.ReportEventsRequest
-	10, // 59: keepward.v1.NodeService.ReportEnd:input_type -> keepward.v1.ReportEndRequest
-	20, // 60: keepward.v1.AgentService.StartBackup:input_type -> keepward.v1.StartBackupRequest
-	22, // 61: keepward.v1.AgentService.StartRestore:input_type -> keepward.v1.StartRestoreRequest
-	24, // 62: keepward.v1.AgentService.StopAttempt:input_type -> keepward.v1.StopAttemptRequest
-	26, // 63: keepward.v1.TransportService.CreateRepository:input_type -> keepward.v1.TransportCreateRepositoryRequest
-	29, // 64: keepward.v1.TransportService.InspectRepository:input_type -> keepward.v1.InspectRepositoryRequest
-	31, // 65: keepward.v1.TransportService.StartMover:input_type -> keepward.v1.StartMoverRequest
-	35, // 66: keepward.v1.TransportService.StopMover:input_type -> keepward.v1.StopMoverRequest
-	37, // 67: keepward.v1.TransportService.FenceAttempt:input_type -> keepward.v1.FenceAttemptRequest
-	39, // 68: keepward.v1.TransportService.MarkPoints:input_type -> keepward.v1.MarkPointsRequest
-	42, // 69: keepward.v1.TransportService.ListPoints:input_type -> keepward.v1.TransportListPointsRequest
-	45, // 70: keepward.v1.TransportService.BrowseMover:input_type -> keepward.v1.BrowseMoverRequest
-	47, // 71: keepward.v1.TransportService.FindMover:input_type -> keepward.v1.FindMoverRequest
-	50, // 72: keepward.v1.TransportService.DiffMover:input_type -> keepward.v1.DiffMoverRequest
-	1,  // 73: keepward.v1.EnrolService.Join:output_type -> keepward.v1.JoinResponse
-	5,  // 74: keepward.v1.NodeService.Heartbeat:output_type -> keepward.v1.HeartbeatResponse
-	7,  // 75: keepward.v1.NodeService.ReportProgress:output_type -> keepward.v1.ReportProgressResponse
-	9,  // 76: keepward.v1.NodeService.ReportEvents:output_type -> keepward.v1.ReportEventsResponse
-	11, // 77: keepward.v1.NodeService.ReportEnd:output_type -> keepward.v1.ReportEndResponse
-	21, // 78: keepward.v1.AgentService.StartBackup:output_type -> keepward.v1.StartBackupResponse
-	23, // 79: keepward.v1.AgentService.StartRestore:output_type -> keepward.v1.StartRestoreResponse
-	25, // 80: keepward.v1.AgentService.StopAttempt:output_type -> keepward.v1.StopAttemptResponse
-	28, // 81: keepward.v1.TransportService.CreateRepository:output_type -> keepward.v1.TransportCreateRepositoryResponse
-	30, // 82: keepward.v1.TransportService.InspectRepository:output_type -> keepward.v1.InspectRepositoryResponse
-	34, // 83: keepward.v1.TransportService.StartMover:output_type -> keepward.v1.StartMoverResponse
-	36, // 84: keepward.v1.TransportService.StopMover:output_type -> keepward.v1.StopMoverResponse
-	38, // 85: keepward.v1.TransportService.FenceAttempt:output_type -> keepward.v1.FenceAttemptResponse
-	40, // 86: keepward.v1.TransportService.MarkPoints:output_type -> keepward.v1.MarkPointsResponse
-	43, // 87: keepward.v1.TransportService.ListPoints:output_type -> keepward.v1.TransportListPointsResponse
-	46, // 88: keepward.v1.TransportService.BrowseMover:output_type -> keepward.v1.BrowseMoverResponse
-	49, // 89: keepward.v1.TransportService.FindMover:output_type -> keepward.v1.FindMoverResponse
-	51, // 90: keepward.v1.TransportService.DiffMover:output_type -> keepward.v1.DiffMoverResponse
-	73, // [73:91] is the sub-list for method output_type
-	55, // [55:73] is the sub-list for method input_type
-	55, // [55:55] is the sub-list for extension type_name
-	55, // [55:55] is the sub-list for extension extendee
-	0,  // [0:55] is the sub-list for field type_name
+	27, // 27: keepward.v1.ReadRepositoryResponse.keys:type_name -> keepward.v1.KeyObject
+	60, // 28: keepward.v1.InspectRepositoryRequest.time:type_name -> google.protobuf.Timestamp
+	68, // 29: keepward.v1.InspectRepositoryResponse.proof:type_name -> keepward.v1.ProofState
+	17, // 30: keepward.v1.StartMoverRequest.order:type_name -> keepward.v1.Order
+	18, // 31: keepward.v1.StartMoverRequest.keys:type_name -> keepward.v1.RepositoryKeys
+	61, // 32: keepward.v1.StartMoverRequest.agent_wait:type_name -> google.protobuf.Duration
+	37, // 33: keepward.v1.StartMoverRequest.sweep:type_name -> keepward.v1.SweepOrder
+	36, // 34: keepward.v1.StartMoverRequest.check:type_name -> keepward.v1.CheckOrder
+	60, // 35: keepward.v1.CheckOrder.time:type_name -> google.protobuf.Timestamp
+	60, // 36: keepward.v1.CheckOrder.since:type_name -> google.protobuf.Timestamp
+	61, // 37: keepward.v1.CheckOrder.budget:type_name -> google.protobuf.Duration
+	61, // 38: keepward.v1.CheckOrder.older_than:type_name -> google.protobuf.Duration
+	19, // 39: keepward.v1.StartMoverResponse.mover:type_name -> keepward.v1.MoverEndpoint
+	17, // 40: keepward.v1.StopMoverRequest.order:type_name -> keepward.v1.Order
+	17, // 41: keepward.v1.FenceAttemptRequest.order:type_name -> keepward.v1.Order
+	60, // 42: keepward.v1.MarkPointsRequest.time:type_name -> google.protobuf.Timestamp
+	48, // 43: keepward.v1.MarkPointsResponse.points:type_name -> keepward.v1.PointMark
+	47, // 44: keepward.v1.ListMarkersResponse.marked:type_name -> keepward.v1.PointMarkers
+	60, // 45: keepward.v1.PointMarkers.deleted_at:type_name -> google.protobuf.Timestamp
+	64, // 46: keepward.v1.PointMark.failure:type_name -> keepward.v1.Failure
+	51, // 47: keepward.v1.TransportListPointsResponse.points:type_name -> keepward.v1.PointObject
+	60, // 48: keepward.v1.PointObject.deleted:type_name -> google.protobuf.Timestamp
+	60, // 49: keepward.v1.PointObject.held:type_name -> google.protobuf.Timestamp
+	69, // 50: keepward.v1.BrowseMoverResponse.self:type_name -> keepward.v1.Entry
+	69, // 51: keepward.v1.BrowseMoverResponse.entries:type_name -> keepward.v1.Entry
+	55, // 52: keepward.v1.FindMoverRequest.points:type_name -> keepward.v1.PointKey
+	69, // 53: keepward.v1.FindMoverResponse.entry:type_name -> keepward.v1.Entry
+	55, // 54: keepward.v1.DiffMoverRequest.a:type_name -> keepward.v1.PointKey
+	55, // 55: keepward.v1.DiffMoverRequest.b:type_name -> keepward.v1.PointKey
+	69, // 56: keepward.v1.DiffMoverResponse.a:type_name -> keepward.v1.Entry
+	69, // 57: keepward.v1.DiffMoverResponse.b:type_name -> keepward.v1.Entry
+	0,  // 58: keepward.v1.EnrolService.Join:input_type -> keepward.v1.JoinRequest
+	3,  // 59: keepward.v1.NodeService.Heartbeat:input_type -> keepward.v1.HeartbeatRequest
+	6,  // 60: keepward.v1.NodeService.ReportProgress:input_type -> keepward.v1.ReportProgressRequest
+	8,  // 61: keepward.v1.NodeService.ReportEvents:input_type -> keepward.v1.ReportEventsRequest
+	10, // 62: keepward.v1.NodeService.ReportEnd:input_type -> keepward.v1.ReportEndRequest
+	20, // 63: keepward.v1.AgentService.StartBackup:input_type -> keepward.v1.StartBackupRequest
+	22, // 64: keepward.v1.AgentService.StartRestore:input_type -> keepward.v1.StartRestoreRequest
+	24, // 65: keepward.v1.AgentService.StopAttempt:input_type -> keepward.v1.StopAttemptRequest
+	26, // 66: keepward.v1.TransportService.CreateRepository:input_type -> keepward.v1.TransportCreateRepositoryRequest
+	33, // 67: keepward.v1.TransportService.InspectRepository:input_type -> keepward.v1.InspectRepositoryRequest
+	29, // 68: keepward.v1.TransportService.ReadRepository:input_type -> keepward.v1.ReadRepositoryRequest
+	31, // 69: keepward.v1.TransportService.ClaimRepository:input_type -> keepward.v1.ClaimRepositoryRequest
+	35, // 70: keepward.v1.TransportService.StartMover:input_type -> keepward.v1.StartMoverRequest
+	39, // 71: keepward.v1.TransportService.StopMover:input_type -> keepward.v1.StopMoverRequest
+	41, // 72: keepward.v1.TransportService.FenceAttempt:input_type -> keepward.v1.FenceAttemptRequest
+	43, // 73: keepward.v1.TransportService.MarkPoints:input_type -> keepward.v1.MarkPointsRequest
+	45, // 74: keepward.v1.TransportService.ListMarkers:input_type -> keepward.v1.ListMarkersRequest
+	49, // 75: keepward.v1.TransportService.ListPoints:input_type -> keepward.v1.TransportListPointsRequest
+	52, // 76: keepward.v1.TransportService.BrowseMover:input_type -> keepward.v1.BrowseMoverRequest
+	54, // 77: keepward.v1.TransportService.FindMover:input_type -> keepward.v1.FindMoverRequest
+	57, // 78: keepward.v1.TransportService.DiffMover:input_type -> keepward.v1.DiffMoverRequest
+	1,  // 79: keepward.v1.EnrolService.Join:output_type -> keepward.v1.JoinResponse
+	5,  // 80: keepward.v1.NodeService.Heartbeat:output_type -> keepward.v1.HeartbeatResponse
+	7,  // 81: keepward.v1.NodeService.ReportProgress:output_type -> keepward.v1.ReportProgressResponse
+	9,  // 82: keepward.v1.NodeService.ReportEvents:output_type -> keepward.v1.ReportEventsResponse
+	11, // 83: keepward.v1.NodeService.ReportEnd:output_type -> keepward.v1.ReportEndResponse
+	21, // 84: keepward.v1.AgentService.StartBackup:output_type -> keepward.v1.StartBackupResponse
+	23, // 85: keepward.v1.AgentService.StartRestore:output_type -> keepward.v1.StartRestoreResponse
+	25, // 86: keepward.v1.AgentService.StopAttempt:output_type -> keepward.v1.StopAttemptResponse
+	28, // 87: keepward.v1.TransportService.CreateRepository:output_type -> keepward.v1.TransportCreateRepositoryResponse
+	34, // 88: keepward.v1.TransportService.InspectRepository:output_type -> keepward.v1.InspectRepositoryResponse
+	30, // 89: keepward.v1.TransportService.ReadRepository:output_type -> keepward.v1.ReadRepositoryResponse
+	32, // 90: keepward.v1.TransportService.ClaimRepository:output_type -> keepward.v1.ClaimRepositoryResponse
+	38, // 91: keepward.v1.TransportService.StartMover:output_type -> keepward.v1.StartMoverResponse
+	40, // 92: keepward.v1.TransportService.StopMover:output_type -> keepward.v1.StopMoverResponse
+	42, // 93: keepward.v1.TransportService.FenceAttempt:output_type -> keepward.v1.FenceAttemptResponse
+	44, // 94: keepward.v1.TransportService.MarkPoints:output_type -> keepward.v1.MarkPointsResponse
+	46, // 95: keepward.v1.TransportService.ListMarkers:output_type -> keepward.v1.ListMarkersResponse
+	50, // 96: keepward.v1.TransportService.ListPoints:output_type -> keepward.v1.TransportListPointsResponse
+	53, // 97: keepward.v1.TransportService.BrowseMover:output_type -> keepward.v1.BrowseMoverResponse
+	56, // 98: keepward.v1.TransportService.FindMover:output_type -> keepward.v1.FindMoverResponse
+	58, // 99: keepward.v1.TransportService.DiffMover:output_type -> keepward.v1.DiffMoverResponse
+	79, // [79:100] is the sub-list for method output_type
+	58, // [58:79] is the sub-list for method input_type
+	58, // [58:58] is the sub-list for extension type_name
+	58, // [58:58] is the sub-list for extension extendee
+	0,  // [0:58] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_node_proto_init() }
@@ -4136,7 +4685,7 @@ func file_keepward_v1_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_keepward_v1_node_proto_rawDesc), len(file_keepward_v1_node_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   53,
+			NumMessages:   60,
 			NumExtensions: 0,
 			NumServices:   4,
 		},

@@ -203,10 +203,18 @@ type Counters struct {
 	SkippedFiles int64 `protobuf:"varint,20,opt,name=skipped_files,json=skippedFiles,proto3" json:"skipped_files,omitempty"`
 	SkippedBytes int64 `protobuf:"varint,21,opt,name=skipped_bytes,json=skippedBytes,proto3" json:"skipped_bytes,omitempty"`
 	// Peak resident memory of the process that counts, and its CPU time.
-	PeakRssBytes  int64 `protobuf:"varint,22,opt,name=peak_rss_bytes,json=peakRssBytes,proto3" json:"peak_rss_bytes,omitempty"`
-	CpuMillis     int64 `protobuf:"varint,23,opt,name=cpu_millis,json=cpuMillis,proto3" json:"cpu_millis,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	PeakRssBytes int64 `protobuf:"varint,22,opt,name=peak_rss_bytes,json=peakRssBytes,proto3" json:"peak_rss_bytes,omitempty"`
+	CpuMillis    int64 `protobuf:"varint,23,opt,name=cpu_millis,json=cpuMillis,proto3" json:"cpu_millis,omitempty"`
+	// What held a backup up, in milliseconds of its time: the agent waited for what
+	// it reads, for its processors, for a mover on its own host, for a mover
+	// elsewhere. And how long the mover was at work storing.
+	LimitSourceMillis int64 `protobuf:"varint,90,opt,name=limit_source_millis,json=limitSourceMillis,proto3" json:"limit_source_millis,omitempty"`
+	LimitCpuMillis    int64 `protobuf:"varint,91,opt,name=limit_cpu_millis,json=limitCpuMillis,proto3" json:"limit_cpu_millis,omitempty"`
+	LimitTargetMillis int64 `protobuf:"varint,92,opt,name=limit_target_millis,json=limitTargetMillis,proto3" json:"limit_target_millis,omitempty"`
+	LimitSendMillis   int64 `protobuf:"varint,93,opt,name=limit_send_millis,json=limitSendMillis,proto3" json:"limit_send_millis,omitempty"`
+	StoreMillis       int64 `protobuf:"varint,94,opt,name=store_millis,json=storeMillis,proto3" json:"store_millis,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Counters) Reset() {
@@ -396,6 +404,41 @@ func (x *Counters) GetPeakRssBytes() int64 {
 func (x *Counters) GetCpuMillis() int64 {
 	if x != nil {
 		return x.CpuMillis
+	}
+	return 0
+}
+
+func (x *Counters) GetLimitSourceMillis() int64 {
+	if x != nil {
+		return x.LimitSourceMillis
+	}
+	return 0
+}
+
+func (x *Counters) GetLimitCpuMillis() int64 {
+	if x != nil {
+		return x.LimitCpuMillis
+	}
+	return 0
+}
+
+func (x *Counters) GetLimitTargetMillis() int64 {
+	if x != nil {
+		return x.LimitTargetMillis
+	}
+	return 0
+}
+
+func (x *Counters) GetLimitSendMillis() int64 {
+	if x != nil {
+		return x.LimitSendMillis
+	}
+	return 0
+}
+
+func (x *Counters) GetStoreMillis() int64 {
+	if x != nil {
+		return x.StoreMillis
 	}
 	return 0
 }
@@ -980,33 +1023,105 @@ func (x *Job) GetLastSession() int64 {
 	return 0
 }
 
-type Session struct {
+// Limits are the shares of a backup's time that each part held it up, in percent;
+// together 100.
+type Limits struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
-	Job           string                 `protobuf:"bytes,2,opt,name=job,proto3" json:"job,omitempty"`       // empty for sessions without a saved job
-	Type          string                 `protobuf:"bytes,3,opt,name=type,proto3" json:"type,omitempty"`     // backup, restore, verify, …
-	Status        string                 `protobuf:"bytes,4,opt,name=status,proto3" json:"status,omitempty"` // internal/job.Statuses
-	Result        string                 `protobuf:"bytes,5,opt,name=result,proto3" json:"result,omitempty"` // None, Success, Warning, Failed
-	Phase         string                 `protobuf:"bytes,6,opt,name=phase,proto3" json:"phase,omitempty"`
-	Reason        *Reason                `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
-	Priority      int32                  `protobuf:"varint,8,opt,name=priority,proto3" json:"priority,omitempty"`
-	Created       *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=created,proto3" json:"created,omitempty"`
-	Started       *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=started,proto3" json:"started,omitempty"`
-	Ended         *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=ended,proto3" json:"ended,omitempty"`
-	Tasks         []*Task                `protobuf:"bytes,12,rep,name=tasks,proto3" json:"tasks,omitempty"`
-	Progress      *Progress              `protobuf:"bytes,13,opt,name=progress,proto3" json:"progress,omitempty"`
-	Failure       *Failure               `protobuf:"bytes,14,opt,name=failure,proto3" json:"failure,omitempty"`
-	User          string                 `protobuf:"bytes,15,opt,name=user,proto3" json:"user,omitempty"` // who started it; "schedule" for the schedule
-	Repository    string                 `protobuf:"bytes,16,opt,name=repository,proto3" json:"repository,omitempty"`
-	Full          bool                   `protobuf:"varint,17,opt,name=full,proto3" json:"full,omitempty"`
-	Report        *TaskReport            `protobuf:"bytes,70,opt,name=report,proto3" json:"report,omitempty"`
+	Source        int32                  `protobuf:"varint,1,opt,name=source,proto3" json:"source,omitempty"`
+	Cpu           int32                  `protobuf:"varint,2,opt,name=cpu,proto3" json:"cpu,omitempty"`
+	Network       int32                  `protobuf:"varint,3,opt,name=network,proto3" json:"network,omitempty"`
+	Target        int32                  `protobuf:"varint,4,opt,name=target,proto3" json:"target,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Limits) Reset() {
+	*x = Limits{}
+	mi := &file_keepward_v1_types_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Limits) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Limits) ProtoMessage() {}
+
+func (x *Limits) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_types_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Limits.ProtoReflect.Descriptor instead.
+func (*Limits) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Limits) GetSource() int32 {
+	if x != nil {
+		return x.Source
+	}
+	return 0
+}
+
+func (x *Limits) GetCpu() int32 {
+	if x != nil {
+		return x.Cpu
+	}
+	return 0
+}
+
+func (x *Limits) GetNetwork() int32 {
+	if x != nil {
+		return x.Network
+	}
+	return 0
+}
+
+func (x *Limits) GetTarget() int32 {
+	if x != nil {
+		return x.Target
+	}
+	return 0
+}
+
+type Session struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Id         int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Job        string                 `protobuf:"bytes,2,opt,name=job,proto3" json:"job,omitempty"`       // empty for sessions without a saved job
+	Type       string                 `protobuf:"bytes,3,opt,name=type,proto3" json:"type,omitempty"`     // backup, restore, verify, …
+	Status     string                 `protobuf:"bytes,4,opt,name=status,proto3" json:"status,omitempty"` // internal/job.Statuses
+	Result     string                 `protobuf:"bytes,5,opt,name=result,proto3" json:"result,omitempty"` // None, Success, Warning, Failed
+	Phase      string                 `protobuf:"bytes,6,opt,name=phase,proto3" json:"phase,omitempty"`
+	Reason     *Reason                `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	Priority   int32                  `protobuf:"varint,8,opt,name=priority,proto3" json:"priority,omitempty"`
+	Created    *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=created,proto3" json:"created,omitempty"`
+	Started    *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=started,proto3" json:"started,omitempty"`
+	Ended      *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=ended,proto3" json:"ended,omitempty"`
+	Tasks      []*Task                `protobuf:"bytes,12,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	Progress   *Progress              `protobuf:"bytes,13,opt,name=progress,proto3" json:"progress,omitempty"`
+	Failure    *Failure               `protobuf:"bytes,14,opt,name=failure,proto3" json:"failure,omitempty"`
+	User       string                 `protobuf:"bytes,15,opt,name=user,proto3" json:"user,omitempty"` // who started it; "schedule" for the schedule
+	Repository string                 `protobuf:"bytes,16,opt,name=repository,proto3" json:"repository,omitempty"`
+	Full       bool                   `protobuf:"varint,17,opt,name=full,proto3" json:"full,omitempty"`
+	Report     *TaskReport            `protobuf:"bytes,70,opt,name=report,proto3" json:"report,omitempty"`
+	// What limited a backup; missing where nothing was measured.
+	Limits        *Limits `protobuf:"bytes,90,opt,name=limits,proto3" json:"limits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_keepward_v1_types_proto_msgTypes[8]
+	mi := &file_keepward_v1_types_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1018,7 +1133,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[8]
+	mi := &file_keepward_v1_types_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1031,7 +1146,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{8}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Session) GetId() int64 {
@@ -1160,6 +1275,13 @@ func (x *Session) GetReport() *TaskReport {
 	return nil
 }
 
+func (x *Session) GetLimits() *Limits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
 type Task struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1183,7 +1305,7 @@ type Task struct {
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_keepward_v1_types_proto_msgTypes[9]
+	mi := &file_keepward_v1_types_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1195,7 +1317,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[9]
+	mi := &file_keepward_v1_types_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1208,7 +1330,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{9}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Task) GetId() string {
@@ -1346,7 +1468,7 @@ type SweepReport struct {
 
 func (x *SweepReport) Reset() {
 	*x = SweepReport{}
-	mi := &file_keepward_v1_types_proto_msgTypes[10]
+	mi := &file_keepward_v1_types_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1358,7 +1480,7 @@ func (x *SweepReport) String() string {
 func (*SweepReport) ProtoMessage() {}
 
 func (x *SweepReport) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[10]
+	mi := &file_keepward_v1_types_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1371,7 +1493,7 @@ func (x *SweepReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepReport.ProtoReflect.Descriptor instead.
 func (*SweepReport) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{10}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SweepReport) GetGeneration() uint64 {
@@ -1515,7 +1637,7 @@ type RetentionReport struct {
 
 func (x *RetentionReport) Reset() {
 	*x = RetentionReport{}
-	mi := &file_keepward_v1_types_proto_msgTypes[11]
+	mi := &file_keepward_v1_types_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1527,7 +1649,7 @@ func (x *RetentionReport) String() string {
 func (*RetentionReport) ProtoMessage() {}
 
 func (x *RetentionReport) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[11]
+	mi := &file_keepward_v1_types_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1540,7 +1662,7 @@ func (x *RetentionReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetentionReport.ProtoReflect.Descriptor instead.
 func (*RetentionReport) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{11}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RetentionReport) GetPoints() int64 {
@@ -1589,7 +1711,7 @@ type TaskReport struct {
 
 func (x *TaskReport) Reset() {
 	*x = TaskReport{}
-	mi := &file_keepward_v1_types_proto_msgTypes[12]
+	mi := &file_keepward_v1_types_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1601,7 +1723,7 @@ func (x *TaskReport) String() string {
 func (*TaskReport) ProtoMessage() {}
 
 func (x *TaskReport) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[12]
+	mi := &file_keepward_v1_types_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1614,7 +1736,7 @@ func (x *TaskReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskReport.ProtoReflect.Descriptor instead.
 func (*TaskReport) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{12}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *TaskReport) GetSweep() *SweepReport {
@@ -1656,7 +1778,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_keepward_v1_types_proto_msgTypes[13]
+	mi := &file_keepward_v1_types_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1668,7 +1790,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[13]
+	mi := &file_keepward_v1_types_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1681,7 +1803,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{13}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Event) GetSeq() int64 {
@@ -1796,7 +1918,7 @@ type Computer struct {
 
 func (x *Computer) Reset() {
 	*x = Computer{}
-	mi := &file_keepward_v1_types_proto_msgTypes[14]
+	mi := &file_keepward_v1_types_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1808,7 +1930,7 @@ func (x *Computer) String() string {
 func (*Computer) ProtoMessage() {}
 
 func (x *Computer) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[14]
+	mi := &file_keepward_v1_types_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1821,7 +1943,7 @@ func (x *Computer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Computer.ProtoReflect.Descriptor instead.
 func (*Computer) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{14}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Computer) GetName() string {
@@ -1921,7 +2043,7 @@ type Transport struct {
 
 func (x *Transport) Reset() {
 	*x = Transport{}
-	mi := &file_keepward_v1_types_proto_msgTypes[15]
+	mi := &file_keepward_v1_types_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1933,7 +2055,7 @@ func (x *Transport) String() string {
 func (*Transport) ProtoMessage() {}
 
 func (x *Transport) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[15]
+	mi := &file_keepward_v1_types_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1946,7 +2068,7 @@ func (x *Transport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transport.ProtoReflect.Descriptor instead.
 func (*Transport) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{15}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Transport) GetName() string {
@@ -2019,7 +2141,7 @@ type Repository struct {
 
 func (x *Repository) Reset() {
 	*x = Repository{}
-	mi := &file_keepward_v1_types_proto_msgTypes[16]
+	mi := &file_keepward_v1_types_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2031,7 +2153,7 @@ func (x *Repository) String() string {
 func (*Repository) ProtoMessage() {}
 
 func (x *Repository) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[16]
+	mi := &file_keepward_v1_types_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2044,7 +2166,7 @@ func (x *Repository) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Repository.ProtoReflect.Descriptor instead.
 func (*Repository) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{16}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Repository) GetName() string {
@@ -2215,7 +2337,7 @@ type ProofState struct {
 
 func (x *ProofState) Reset() {
 	*x = ProofState{}
-	mi := &file_keepward_v1_types_proto_msgTypes[17]
+	mi := &file_keepward_v1_types_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2227,7 +2349,7 @@ func (x *ProofState) String() string {
 func (*ProofState) ProtoMessage() {}
 
 func (x *ProofState) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[17]
+	mi := &file_keepward_v1_types_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2240,7 +2362,7 @@ func (x *ProofState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProofState.ProtoReflect.Descriptor instead.
 func (*ProofState) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{17}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ProofState) GetPacks() int64 {
@@ -2330,7 +2452,7 @@ type Point struct {
 
 func (x *Point) Reset() {
 	*x = Point{}
-	mi := &file_keepward_v1_types_proto_msgTypes[18]
+	mi := &file_keepward_v1_types_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2342,7 +2464,7 @@ func (x *Point) String() string {
 func (*Point) ProtoMessage() {}
 
 func (x *Point) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[18]
+	mi := &file_keepward_v1_types_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2355,7 +2477,7 @@ func (x *Point) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Point.ProtoReflect.Descriptor instead.
 func (*Point) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{18}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Point) GetId() string {
@@ -2506,7 +2628,7 @@ type Condition struct {
 
 func (x *Condition) Reset() {
 	*x = Condition{}
-	mi := &file_keepward_v1_types_proto_msgTypes[19]
+	mi := &file_keepward_v1_types_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2518,7 +2640,7 @@ func (x *Condition) String() string {
 func (*Condition) ProtoMessage() {}
 
 func (x *Condition) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[19]
+	mi := &file_keepward_v1_types_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2531,7 +2653,7 @@ func (x *Condition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Condition.ProtoReflect.Descriptor instead.
 func (*Condition) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{19}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Condition) GetCode() string {
@@ -2590,7 +2712,7 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\x04code\x18\x02 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x03 \x01(\tR\amessage\x12\x12\n" +
 	"\x04hint\x18\x04 \x01(\tR\x04hint\x12\x12\n" +
-	"\x04part\x18\x05 \x01(\tR\x04part\"\x8d\x06\n" +
+	"\x04part\x18\x05 \x01(\tR\x04part\"\xe6\a\n" +
 	"\bCounters\x12\x1f\n" +
 	"\vtotal_files\x18\x01 \x01(\x03R\n" +
 	"totalFiles\x12\x1f\n" +
@@ -2623,7 +2745,12 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\rskipped_bytes\x18\x15 \x01(\x03R\fskippedBytes\x12$\n" +
 	"\x0epeak_rss_bytes\x18\x16 \x01(\x03R\fpeakRssBytes\x12\x1d\n" +
 	"\n" +
-	"cpu_millis\x18\x17 \x01(\x03R\tcpuMillis\"m\n" +
+	"cpu_millis\x18\x17 \x01(\x03R\tcpuMillis\x12.\n" +
+	"\x13limit_source_millis\x18Z \x01(\x03R\x11limitSourceMillis\x12(\n" +
+	"\x10limit_cpu_millis\x18[ \x01(\x03R\x0elimitCpuMillis\x12.\n" +
+	"\x13limit_target_millis\x18\\ \x01(\x03R\x11limitTargetMillis\x12*\n" +
+	"\x11limit_send_millis\x18] \x01(\x03R\x0flimitSendMillis\x12!\n" +
+	"\fstore_millis\x18^ \x01(\x03R\vstoreMillis\"m\n" +
 	"\bProgress\x12\x14\n" +
 	"\x05phase\x18\x01 \x01(\tR\x05phase\x121\n" +
 	"\bcounters\x18\x02 \x01(\v2\x15.keepward.v1.CountersR\bcounters\x12\x18\n" +
@@ -2683,7 +2810,12 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\blast_run\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampR\alastRun\x12\x1f\n" +
 	"\vlast_result\x18\x17 \x01(\tR\n" +
 	"lastResult\x12!\n" +
-	"\flast_session\x18\x18 \x01(\x03R\vlastSession\"\xf1\x04\n" +
+	"\flast_session\x18\x18 \x01(\x03R\vlastSession\"d\n" +
+	"\x06Limits\x12\x16\n" +
+	"\x06source\x18\x01 \x01(\x05R\x06source\x12\x10\n" +
+	"\x03cpu\x18\x02 \x01(\x05R\x03cpu\x12\x18\n" +
+	"\anetwork\x18\x03 \x01(\x05R\anetwork\x12\x16\n" +
+	"\x06target\x18\x04 \x01(\x05R\x06target\"\x9e\x05\n" +
 	"\aSession\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x10\n" +
 	"\x03job\x18\x02 \x01(\tR\x03job\x12\x12\n" +
@@ -2705,7 +2837,8 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"repository\x18\x10 \x01(\tR\n" +
 	"repository\x12\x12\n" +
 	"\x04full\x18\x11 \x01(\bR\x04full\x12/\n" +
-	"\x06report\x18F \x01(\v2\x17.keepward.v1.TaskReportR\x06report\"\x8b\x04\n" +
+	"\x06report\x18F \x01(\v2\x17.keepward.v1.TaskReportR\x06report\x12+\n" +
+	"\x06limits\x18Z \x01(\v2\x13.keepward.v1.LimitsR\x06limits\"\x8b\x04\n" +
 	"\x04Task\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\asession\x18\x02 \x01(\x03R\asession\x12\x1a\n" +
@@ -2883,7 +3016,7 @@ func file_keepward_v1_types_proto_rawDescGZIP() []byte {
 	return file_keepward_v1_types_proto_rawDescData
 }
 
-var file_keepward_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_keepward_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_keepward_v1_types_proto_goTypes = []any{
 	(*Reason)(nil),                // 0: keepward.v1.Reason
 	(*Failure)(nil),               // 1: keepward.v1.Failure
@@ -2893,71 +3026,73 @@ var file_keepward_v1_types_proto_goTypes = []any{
 	(*FileSelection)(nil),         // 5: keepward.v1.FileSelection
 	(*Retention)(nil),             // 6: keepward.v1.Retention
 	(*Job)(nil),                   // 7: keepward.v1.Job
-	(*Session)(nil),               // 8: keepward.v1.Session
-	(*Task)(nil),                  // 9: keepward.v1.Task
-	(*SweepReport)(nil),           // 10: keepward.v1.SweepReport
-	(*RetentionReport)(nil),       // 11: keepward.v1.RetentionReport
-	(*TaskReport)(nil),            // 12: keepward.v1.TaskReport
-	(*Event)(nil),                 // 13: keepward.v1.Event
-	(*Computer)(nil),              // 14: keepward.v1.Computer
-	(*Transport)(nil),             // 15: keepward.v1.Transport
-	(*Repository)(nil),            // 16: keepward.v1.Repository
-	(*ProofState)(nil),            // 17: keepward.v1.ProofState
-	(*Point)(nil),                 // 18: keepward.v1.Point
-	(*Condition)(nil),             // 19: keepward.v1.Condition
-	(*timestamppb.Timestamp)(nil), // 20: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 21: google.protobuf.Duration
+	(*Limits)(nil),                // 8: keepward.v1.Limits
+	(*Session)(nil),               // 9: keepward.v1.Session
+	(*Task)(nil),                  // 10: keepward.v1.Task
+	(*SweepReport)(nil),           // 11: keepward.v1.SweepReport
+	(*RetentionReport)(nil),       // 12: keepward.v1.RetentionReport
+	(*TaskReport)(nil),            // 13: keepward.v1.TaskReport
+	(*Event)(nil),                 // 14: keepward.v1.Event
+	(*Computer)(nil),              // 15: keepward.v1.Computer
+	(*Transport)(nil),             // 16: keepward.v1.Transport
+	(*Repository)(nil),            // 17: keepward.v1.Repository
+	(*ProofState)(nil),            // 18: keepward.v1.ProofState
+	(*Point)(nil),                 // 19: keepward.v1.Point
+	(*Condition)(nil),             // 20: keepward.v1.Condition
+	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 22: google.protobuf.Duration
 }
 var file_keepward_v1_types_proto_depIdxs = []int32{
 	2,  // 0: keepward.v1.Progress.counters:type_name -> keepward.v1.Counters
-	20, // 1: keepward.v1.Entry.mtime:type_name -> google.protobuf.Timestamp
+	21, // 1: keepward.v1.Entry.mtime:type_name -> google.protobuf.Timestamp
 	5,  // 2: keepward.v1.Job.files:type_name -> keepward.v1.FileSelection
-	21, // 3: keepward.v1.Job.restart_interval:type_name -> google.protobuf.Duration
+	22, // 3: keepward.v1.Job.restart_interval:type_name -> google.protobuf.Duration
 	6,  // 4: keepward.v1.Job.retention:type_name -> keepward.v1.Retention
-	20, // 5: keepward.v1.Job.created:type_name -> google.protobuf.Timestamp
-	20, // 6: keepward.v1.Job.next_run:type_name -> google.protobuf.Timestamp
-	20, // 7: keepward.v1.Job.last_run:type_name -> google.protobuf.Timestamp
+	21, // 5: keepward.v1.Job.created:type_name -> google.protobuf.Timestamp
+	21, // 6: keepward.v1.Job.next_run:type_name -> google.protobuf.Timestamp
+	21, // 7: keepward.v1.Job.last_run:type_name -> google.protobuf.Timestamp
 	0,  // 8: keepward.v1.Session.reason:type_name -> keepward.v1.Reason
-	20, // 9: keepward.v1.Session.created:type_name -> google.protobuf.Timestamp
-	20, // 10: keepward.v1.Session.started:type_name -> google.protobuf.Timestamp
-	20, // 11: keepward.v1.Session.ended:type_name -> google.protobuf.Timestamp
-	9,  // 12: keepward.v1.Session.tasks:type_name -> keepward.v1.Task
+	21, // 9: keepward.v1.Session.created:type_name -> google.protobuf.Timestamp
+	21, // 10: keepward.v1.Session.started:type_name -> google.protobuf.Timestamp
+	21, // 11: keepward.v1.Session.ended:type_name -> google.protobuf.Timestamp
+	10, // 12: keepward.v1.Session.tasks:type_name -> keepward.v1.Task
 	3,  // 13: keepward.v1.Session.progress:type_name -> keepward.v1.Progress
 	1,  // 14: keepward.v1.Session.failure:type_name -> keepward.v1.Failure
-	12, // 15: keepward.v1.Session.report:type_name -> keepward.v1.TaskReport
-	0,  // 16: keepward.v1.Task.reason:type_name -> keepward.v1.Reason
-	3,  // 17: keepward.v1.Task.progress:type_name -> keepward.v1.Progress
-	1,  // 18: keepward.v1.Task.failure:type_name -> keepward.v1.Failure
-	20, // 19: keepward.v1.Task.started:type_name -> google.protobuf.Timestamp
-	20, // 20: keepward.v1.Task.ended:type_name -> google.protobuf.Timestamp
-	12, // 21: keepward.v1.Task.report:type_name -> keepward.v1.TaskReport
-	10, // 22: keepward.v1.TaskReport.sweep:type_name -> keepward.v1.SweepReport
-	11, // 23: keepward.v1.TaskReport.retention:type_name -> keepward.v1.RetentionReport
-	20, // 24: keepward.v1.Event.time:type_name -> google.protobuf.Timestamp
-	20, // 25: keepward.v1.Computer.joined:type_name -> google.protobuf.Timestamp
-	20, // 26: keepward.v1.Computer.last_seen:type_name -> google.protobuf.Timestamp
-	21, // 27: keepward.v1.Computer.skew:type_name -> google.protobuf.Duration
-	20, // 28: keepward.v1.Computer.last_point:type_name -> google.protobuf.Timestamp
-	19, // 29: keepward.v1.Computer.conditions:type_name -> keepward.v1.Condition
-	20, // 30: keepward.v1.Transport.last_seen:type_name -> google.protobuf.Timestamp
-	20, // 31: keepward.v1.Repository.created:type_name -> google.protobuf.Timestamp
-	19, // 32: keepward.v1.Repository.conditions:type_name -> keepward.v1.Condition
-	21, // 33: keepward.v1.Repository.undelete_grace:type_name -> google.protobuf.Duration
-	21, // 34: keepward.v1.Repository.unprotected_after:type_name -> google.protobuf.Duration
-	17, // 35: keepward.v1.Repository.proof:type_name -> keepward.v1.ProofState
-	20, // 36: keepward.v1.ProofState.oldest:type_name -> google.protobuf.Timestamp
-	20, // 37: keepward.v1.Point.time:type_name -> google.protobuf.Timestamp
-	2,  // 38: keepward.v1.Point.counters:type_name -> keepward.v1.Counters
-	5,  // 39: keepward.v1.Point.files:type_name -> keepward.v1.FileSelection
-	20, // 40: keepward.v1.Point.kept_until:type_name -> google.protobuf.Timestamp
-	20, // 41: keepward.v1.Point.deleted:type_name -> google.protobuf.Timestamp
-	20, // 42: keepward.v1.Point.purge_after:type_name -> google.protobuf.Timestamp
-	20, // 43: keepward.v1.Condition.since:type_name -> google.protobuf.Timestamp
-	44, // [44:44] is the sub-list for method output_type
-	44, // [44:44] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	13, // 15: keepward.v1.Session.report:type_name -> keepward.v1.TaskReport
+	8,  // 16: keepward.v1.Session.limits:type_name -> keepward.v1.Limits
+	0,  // 17: keepward.v1.Task.reason:type_name -> keepward.v1.Reason
+	3,  // 18: keepward.v1.Task.progress:type_name -> keepward.v1.Progress
+	1,  // 19: keepward.v1.Task.failure:type_name -> keepward.v1.Failure
+	21, // 20: keepward.v1.Task.started:type_name -> google.protobuf.Timestamp
+	21, // 21: keepward.v1.Task.ended:type_name -> google.protobuf.Timestamp
+	13, // 22: keepward.v1.Task.report:type_name -> keepward.v1.TaskReport
+	11, // 23: keepward.v1.TaskReport.sweep:type_name -> keepward.v1.SweepReport
+	12, // 24: keepward.v1.TaskReport.retention:type_name -> keepward.v1.RetentionReport
+	21, // 25: keepward.v1.Event.time:type_name -> google.protobuf.Timestamp
+	21, // 26: keepward.v1.Computer.joined:type_name -> google.protobuf.Timestamp
+	21, // 27: keepward.v1.Computer.last_seen:type_name -> google.protobuf.Timestamp
+	22, // 28: keepward.v1.Computer.skew:type_name -> google.protobuf.Duration
+	21, // 29: keepward.v1.Computer.last_point:type_name -> google.protobuf.Timestamp
+	20, // 30: keepward.v1.Computer.conditions:type_name -> keepward.v1.Condition
+	21, // 31: keepward.v1.Transport.last_seen:type_name -> google.protobuf.Timestamp
+	21, // 32: keepward.v1.Repository.created:type_name -> google.protobuf.Timestamp
+	20, // 33: keepward.v1.Repository.conditions:type_name -> keepward.v1.Condition
+	22, // 34: keepward.v1.Repository.undelete_grace:type_name -> google.protobuf.Duration
+	22, // 35: keepward.v1.Repository.unprotected_after:type_name -> google.protobuf.Duration
+	18, // 36: keepward.v1.Repository.proof:type_name -> keepward.v1.ProofState
+	21, // 37: keepward.v1.ProofState.oldest:type_name -> google.protobuf.Timestamp
+	21, // 38: keepward.v1.Point.time:type_name -> google.protobuf.Timestamp
+	2,  // 39: keepward.v1.Point.counters:type_name -> keepward.v1.Counters
+	5,  // 40: keepward.v1.Point.files:type_name -> keepward.v1.FileSelection
+	21, // 41: keepward.v1.Point.kept_until:type_name -> google.protobuf.Timestamp
+	21, // 42: keepward.v1.Point.deleted:type_name -> google.protobuf.Timestamp
+	21, // 43: keepward.v1.Point.purge_after:type_name -> google.protobuf.Timestamp
+	21, // 44: keepward.v1.Condition.since:type_name -> google.protobuf.Timestamp
+	45, // [45:45] is the sub-list for method output_type
+	45, // [45:45] is the sub-list for method input_type
+	45, // [45:45] is the sub-list for extension type_name
+	45, // [45:45] is the sub-list for extension extendee
+	0,  // [0:45] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_types_proto_init() }
@@ -2971,7 +3106,7 @@ func file_keepward_v1_types_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_keepward_v1_types_proto_rawDesc), len(file_keepward_v1_types_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   20,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

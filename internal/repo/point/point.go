@@ -48,6 +48,9 @@ type Attempt [16]byte
 
 func (a Attempt) String() string { return hex.EncodeToString(a[:]) }
 
+// Compare orders attempts by their bytes.
+func (a Attempt) Compare(o Attempt) int { return bytes.Compare(a[:], o[:]) }
+
 // ParseAttempt reads the 32 hex digits of an attempt.
 func ParseAttempt(s string) (Attempt, error) {
 	var a Attempt

@@ -86,6 +86,18 @@ const (
 	// RepositoryServiceEditRepositoryProcedure is the fully-qualified name of the RepositoryService's
 	// EditRepository RPC.
 	RepositoryServiceEditRepositoryProcedure = "/keepward.v1.RepositoryService/EditRepository"
+	// RepositoryServiceAttachRepositoryProcedure is the fully-qualified name of the RepositoryService's
+	// AttachRepository RPC.
+	RepositoryServiceAttachRepositoryProcedure = "/keepward.v1.RepositoryService/AttachRepository"
+	// RepositoryServiceRebuildCatalogProcedure is the fully-qualified name of the RepositoryService's
+	// RebuildCatalog RPC.
+	RepositoryServiceRebuildCatalogProcedure = "/keepward.v1.RepositoryService/RebuildCatalog"
+	// RepositoryServiceTakeOverRepositoryProcedure is the fully-qualified name of the
+	// RepositoryService's TakeOverRepository RPC.
+	RepositoryServiceTakeOverRepositoryProcedure = "/keepward.v1.RepositoryService/TakeOverRepository"
+	// RepositoryServiceDetachRepositoryProcedure is the fully-qualified name of the RepositoryService's
+	// DetachRepository RPC.
+	RepositoryServiceDetachRepositoryProcedure = "/keepward.v1.RepositoryService/DetachRepository"
 	// RepositoryServiceCheckRepositoryProcedure is the fully-qualified name of the RepositoryService's
 	// CheckRepository RPC.
 	RepositoryServiceCheckRepositoryProcedure = "/keepward.v1.RepositoryService/CheckRepository"
@@ -510,6 +522,15 @@ type RepositoryServiceClient interface {
 	ListRepositories(context.Context, *connect.Request[v1.ListRepositoriesRequest]) (*connect.Response[v1.ListRepositoriesResponse], error)
 	GetRepository(context.Context, *connect.Request[v1.GetRepositoryRequest]) (*connect.Response[v1.GetRepositoryResponse], error)
 	EditRepository(context.Context, *connect.Request[v1.EditRepositoryRequest]) (*connect.Response[v1.EditRepositoryResponse], error)
+	// Takes a repository that exists into the configuration: its keys by a recovery key, its
+	// points, computers and jobs into the catalog. For a day after the loss of a server.
+	AttachRepository(context.Context, *connect.Request[v1.AttachRepositoryRequest]) (*connect.ServerStreamForClient[v1.CatalogProgress], error)
+	// Reads the points of attached repositories into the catalog again.
+	RebuildCatalog(context.Context, *connect.Request[v1.RebuildCatalogRequest]) (*connect.ServerStreamForClient[v1.CatalogProgress], error)
+	// Makes this server the owner of a repository that another one owns.
+	TakeOverRepository(context.Context, *connect.Request[v1.TakeOverRepositoryRequest]) (*connect.Response[v1.TakeOverRepositoryResponse], error)
+	// Forgets a repository and its points; nothing in it is touched. It can be attached again.
+	DetachRepository(context.Context, *connect.Request[v1.DetachRepositoryRequest]) (*connect.Response[v1.DetachRepositoryResponse], error)
 	// A session of type verify; follow it with WatchSession.
 	CheckRepository(context.Context, *connect.Request[v1.CheckRepositoryRequest]) (*connect.Response[v1.StartSessionResponse], error)
 	RebuildIndex(context.Context, *connect.Request[v1.RebuildIndexRequest]) (*connect.Response[v1.StartSessionResponse], error)
@@ -554,6 +575,30 @@ func NewRepositoryServiceClient(httpClient connect.HTTPClient, baseURL string, o
 			connect.WithSchema(repositoryServiceMethods.ByName("EditRepository")),
 			connect.WithClientOptions(opts...),
 		),
+		attachRepository: connect.NewClient[v1.AttachRepositoryRequest, v1.CatalogProgress](
+			httpClient,
+			baseURL+RepositoryServiceAttachRepositoryProcedure,
+			connect.WithSchema(repositoryServiceMethods.ByName("AttachRepository")),
+			connect.WithClientOptions(opts...),
+		),
+		rebuildCatalog: connect.NewClient[v1.RebuildCatalogRequest, v1.CatalogProgress](
+			httpClient,
+			baseURL+RepositoryServiceRebuildCatalogProcedure,
+			connect.WithSchema(repositoryServiceMethods.ByName("RebuildCatalog")),
+			connect.WithClientOptions(opts...),
+		),
+		takeOverRepository: connect.NewClient[v1.TakeOverRepositoryRequest, v1.TakeOverRepositoryResponse](
+			httpClient,
+			baseURL+RepositoryServiceTakeOverRepositoryProcedure,
+			connect.WithSchema(repositoryServiceMethods.ByName("TakeOverRepository")),
+			connect.WithClientOptions(opts...),
+		),
+		detachRepository: connect.NewClient[v1.DetachRepositoryRequest, v1.DetachRepositoryResponse](
+			httpClient,
+			baseURL+RepositoryServiceDetachRepositoryProcedure,
+			connect.WithSchema(repositoryServiceMethods.ByName("DetachRepository")),
+			connect.WithClientOptions(opts...),
+		),
 		checkRepository: connect.NewClient[v1.CheckRepositoryRequest, v1.StartSessionResponse](
 			httpClient,
 			baseURL+RepositoryServiceCheckRepositoryProcedure,
@@ -583,14 +628,18 @@ func NewRepositoryServiceClient(httpClient connect.HTTPClient, baseURL string, o
 
 // repositoryServiceClient implements RepositoryServiceClient.
 type repositoryServiceClient struct {
-	createRepository  *connect.Client[v1.CreateRepositoryRequest, v1.CreateRepositoryResponse]
-	listRepositories  *connect.Client[v1.ListRepositoriesRequest, v1.ListRepositoriesResponse]
-	getRepository     *connect.Client[v1.GetRepositoryRequest, v1.GetRepositoryResponse]
-	editRepository    *connect.Client[v1.EditRepositoryRequest, v1.EditRepositoryResponse]
-	checkRepository   *connect.Client[v1.CheckRepositoryRequest, v1.StartSessionResponse]
-	rebuildIndex      *connect.Client[v1.RebuildIndexRequest, v1.StartSessionResponse]
-	sweepRepository   *connect.Client[v1.SweepRepositoryRequest, v1.StartSessionResponse]
-	exportRecoveryKey *connect.Client[v1.ExportRecoveryKeyRequest, v1.ExportRecoveryKeyResponse]
+	createRepository   *connect.Client[v1.CreateRepositoryRequest, v1.CreateRepositoryResponse]
+	listRepositories   *connect.Client[v1.ListRepositoriesRequest, v1.ListRepositoriesResponse]
+	getRepository      *connect.Client[v1.GetRepositoryRequest, v1.GetRepositoryResponse]
+	editRepository     *connect.Client[v1.EditRepositoryRequest, v1.EditRepositoryResponse]
+	attachRepository   *connect.Client[v1.AttachRepositoryRequest, v1.CatalogProgress]
+	rebuildCatalog     *connect.Client[v1.RebuildCatalogRequest, v1.CatalogProgress]
+	takeOverRepository *connect.Client[v1.TakeOverRepositoryRequest, v1.TakeOverRepositoryResponse]
+	detachRepository   *connect.Client[v1.DetachRepositoryRequest, v1.DetachRepositoryResponse]
+	checkRepository    *connect.Client[v1.CheckRepositoryRequest, v1.StartSessionResponse]
+	rebuildIndex       *connect.Client[v1.RebuildIndexRequest, v1.StartSessionResponse]
+	sweepRepository    *connect.Client[v1.SweepRepositoryRequest, v1.StartSessionResponse]
+	exportRecoveryKey  *connect.Client[v1.ExportRecoveryKeyRequest, v1.ExportRecoveryKeyResponse]
 }
 
 // CreateRepository calls keepward.v1.RepositoryService.CreateRepository.
@@ -611,6 +660,26 @@ func (c *repositoryServiceClient) GetRepository(ctx context.Context, req *connec
 // EditRepository calls keepward.v1.RepositoryService.EditRepository.
 func (c *repositoryServiceClient) EditRepository(ctx context.Context, req *connect.Request[v1.EditRepositoryRequest]) (*connect.Response[v1.EditRepositoryResponse], error) {
 	return c.editRepository.CallUnary(ctx, req)
+}
+
+// AttachRepository calls keepward.v1.RepositoryService.AttachRepository.
+func (c *repositoryServiceClient) AttachRepository(ctx context.Context, req *connect.Request[v1.AttachRepositoryRequest]) (*connect.ServerStreamForClient[v1.CatalogProgress], error) {
+	return c.attachRepository.CallServerStream(ctx, req)
+}
+
+// RebuildCatalog calls keepward.v1.RepositoryService.RebuildCatalog.
+func (c *repositoryServiceClient) RebuildCatalog(ctx context.Context, req *connect.Request[v1.RebuildCatalogRequest]) (*connect.ServerStreamForClient[v1.CatalogProgress], error) {
+	return c.rebuildCatalog.CallServerStream(ctx, req)
+}
+
+// TakeOverRepository calls keepward.v1.RepositoryService.TakeOverRepository.
+func (c *repositoryServiceClient) TakeOverRepository(ctx context.Context, req *connect.Request[v1.TakeOverRepositoryRequest]) (*connect.Response[v1.TakeOverRepositoryResponse], error) {
+	return c.takeOverRepository.CallUnary(ctx, req)
+}
+
+// DetachRepository calls keepward.v1.RepositoryService.DetachRepository.
+func (c *repositoryServiceClient) DetachRepository(ctx context.Context, req *connect.Request[v1.DetachRepositoryRequest]) (*connect.Response[v1.DetachRepositoryResponse], error) {
+	return c.detachRepository.CallUnary(ctx, req)
 }
 
 // CheckRepository calls keepward.v1.RepositoryService.CheckRepository.
@@ -639,6 +708,15 @@ type RepositoryServiceHandler interface {
 	ListRepositories(context.Context, *connect.Request[v1.ListRepositoriesRequest]) (*connect.Response[v1.ListRepositoriesResponse], error)
 	GetRepository(context.Context, *connect.Request[v1.GetRepositoryRequest]) (*connect.Response[v1.GetRepositoryResponse], error)
 	EditRepository(context.Context, *connect.Request[v1.EditRepositoryRequest]) (*connect.Response[v1.EditRepositoryResponse], error)
+	// Takes a repository that exists into the configuration: its keys by a recovery key, its
+	// points, computers and jobs into the catalog. For a day after the loss of a server.
+	AttachRepository(context.Context, *connect.Request[v1.AttachRepositoryRequest], *connect.ServerStream[v1.CatalogProgress]) error
+	// Reads the points of attached repositories into the catalog again.
+	RebuildCatalog(context.Context, *connect.Request[v1.RebuildCatalogRequest], *connect.ServerStream[v1.CatalogProgress]) error
+	// Makes this server the owner of a repository that another one owns.
+	TakeOverRepository(context.Context, *connect.Request[v1.TakeOverRepositoryRequest]) (*connect.Response[v1.TakeOverRepositoryResponse], error)
+	// Forgets a repository and its points; nothing in it is touched. It can be attached again.
+	DetachRepository(context.Context, *connect.Request[v1.DetachRepositoryRequest]) (*connect.Response[v1.DetachRepositoryResponse], error)
 	// A session of type verify; follow it with WatchSession.
 	CheckRepository(context.Context, *connect.Request[v1.CheckRepositoryRequest]) (*connect.Response[v1.StartSessionResponse], error)
 	RebuildIndex(context.Context, *connect.Request[v1.RebuildIndexRequest]) (*connect.Response[v1.StartSessionResponse], error)
@@ -679,6 +757,30 @@ func NewRepositoryServiceHandler(svc RepositoryServiceHandler, opts ...connect.H
 		connect.WithSchema(repositoryServiceMethods.ByName("EditRepository")),
 		connect.WithHandlerOptions(opts...),
 	)
+	repositoryServiceAttachRepositoryHandler := connect.NewServerStreamHandler(
+		RepositoryServiceAttachRepositoryProcedure,
+		svc.AttachRepository,
+		connect.WithSchema(repositoryServiceMethods.ByName("AttachRepository")),
+		connect.WithHandlerOptions(opts...),
+	)
+	repositoryServiceRebuildCatalogHandler := connect.NewServerStreamHandler(
+		RepositoryServiceRebuildCatalogProcedure,
+		svc.RebuildCatalog,
+		connect.WithSchema(repositoryServiceMethods.ByName("RebuildCatalog")),
+		connect.WithHandlerOptions(opts...),
+	)
+	repositoryServiceTakeOverRepositoryHandler := connect.NewUnaryHandler(
+		RepositoryServiceTakeOverRepositoryProcedure,
+		svc.TakeOverRepository,
+		connect.WithSchema(repositoryServiceMethods.ByName("TakeOverRepository")),
+		connect.WithHandlerOptions(opts...),
+	)
+	repositoryServiceDetachRepositoryHandler := connect.NewUnaryHandler(
+		RepositoryServiceDetachRepositoryProcedure,
+		svc.DetachRepository,
+		connect.WithSchema(repositoryServiceMethods.ByName("DetachRepository")),
+		connect.WithHandlerOptions(opts...),
+	)
 	repositoryServiceCheckRepositoryHandler := connect.NewUnaryHandler(
 		RepositoryServiceCheckRepositoryProcedure,
 		svc.CheckRepository,
@@ -713,6 +815,14 @@ func NewRepositoryServiceHandler(svc RepositoryServiceHandler, opts ...connect.H
 			repositoryServiceGetRepositoryHandler.ServeHTTP(w, r)
 		case RepositoryServiceEditRepositoryProcedure:
 			repositoryServiceEditRepositoryHandler.ServeHTTP(w, r)
+		case RepositoryServiceAttachRepositoryProcedure:
+			repositoryServiceAttachRepositoryHandler.ServeHTTP(w, r)
+		case RepositoryServiceRebuildCatalogProcedure:
+			repositoryServiceRebuildCatalogHandler.ServeHTTP(w, r)
+		case RepositoryServiceTakeOverRepositoryProcedure:
+			repositoryServiceTakeOverRepositoryHandler.ServeHTTP(w, r)
+		case RepositoryServiceDetachRepositoryProcedure:
+			repositoryServiceDetachRepositoryHandler.ServeHTTP(w, r)
 		case RepositoryServiceCheckRepositoryProcedure:
 			repositoryServiceCheckRepositoryHandler.ServeHTTP(w, r)
 		case RepositoryServiceRebuildIndexProcedure:
@@ -744,6 +854,22 @@ func (UnimplementedRepositoryServiceHandler) GetRepository(context.Context, *con
 
 func (UnimplementedRepositoryServiceHandler) EditRepository(context.Context, *connect.Request[v1.EditRepositoryRequest]) (*connect.Response[v1.EditRepositoryResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.RepositoryService.EditRepository is not implemented"))
+}
+
+func (UnimplementedRepositoryServiceHandler) AttachRepository(context.Context, *connect.Request[v1.AttachRepositoryRequest], *connect.ServerStream[v1.CatalogProgress]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.RepositoryService.AttachRepository is not implemented"))
+}
+
+func (UnimplementedRepositoryServiceHandler) RebuildCatalog(context.Context, *connect.Request[v1.RebuildCatalogRequest], *connect.ServerStream[v1.CatalogProgress]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.RepositoryService.RebuildCatalog is not implemented"))
+}
+
+func (UnimplementedRepositoryServiceHandler) TakeOverRepository(context.Context, *connect.Request[v1.TakeOverRepositoryRequest]) (*connect.Response[v1.TakeOverRepositoryResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.RepositoryService.TakeOverRepository is not implemented"))
+}
+
+func (UnimplementedRepositoryServiceHandler) DetachRepository(context.Context, *connect.Request[v1.DetachRepositoryRequest]) (*connect.Response[v1.DetachRepositoryResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.RepositoryService.DetachRepository is not implemented"))
 }
 
 func (UnimplementedRepositoryServiceHandler) CheckRepository(context.Context, *connect.Request[v1.CheckRepositoryRequest]) (*connect.Response[v1.StartSessionResponse], error) {

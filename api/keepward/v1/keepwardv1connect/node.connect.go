@@ -70,6 +70,12 @@ const (
 	// TransportServiceInspectRepositoryProcedure is the fully-qualified name of the TransportService's
 	// InspectRepository RPC.
 	TransportServiceInspectRepositoryProcedure = "/keepward.v1.TransportService/InspectRepository"
+	// TransportServiceReadRepositoryProcedure is the fully-qualified name of the TransportService's
+	// ReadRepository RPC.
+	TransportServiceReadRepositoryProcedure = "/keepward.v1.TransportService/ReadRepository"
+	// TransportServiceClaimRepositoryProcedure is the fully-qualified name of the TransportService's
+	// ClaimRepository RPC.
+	TransportServiceClaimRepositoryProcedure = "/keepward.v1.TransportService/ClaimRepository"
 	// TransportServiceStartMoverProcedure is the fully-qualified name of the TransportService's
 	// StartMover RPC.
 	TransportServiceStartMoverProcedure = "/keepward.v1.TransportService/StartMover"
@@ -82,6 +88,9 @@ const (
 	// TransportServiceMarkPointsProcedure is the fully-qualified name of the TransportService's
 	// MarkPoints RPC.
 	TransportServiceMarkPointsProcedure = "/keepward.v1.TransportService/MarkPoints"
+	// TransportServiceListMarkersProcedure is the fully-qualified name of the TransportService's
+	// ListMarkers RPC.
+	TransportServiceListMarkersProcedure = "/keepward.v1.TransportService/ListMarkers"
 	// TransportServiceListPointsProcedure is the fully-qualified name of the TransportService's
 	// ListPoints RPC.
 	TransportServiceListPointsProcedure = "/keepward.v1.TransportService/ListPoints"
@@ -448,6 +457,11 @@ func (UnimplementedAgentServiceHandler) StopAttempt(context.Context, *connect.Re
 type TransportServiceClient interface {
 	CreateRepository(context.Context, *connect.Request[v1.TransportCreateRepositoryRequest]) (*connect.Response[v1.TransportCreateRepositoryResponse], error)
 	InspectRepository(context.Context, *connect.Request[v1.InspectRepositoryRequest]) (*connect.Response[v1.InspectRepositoryResponse], error)
+	// What stands at a place: configuration, sealed keys, the owner of the highest term. Nothing is
+	// believed of it before a recovery key has opened it.
+	ReadRepository(context.Context, *connect.Request[v1.ReadRepositoryRequest]) (*connect.Response[v1.ReadRepositoryResponse], error)
+	// Puts owner/<term>, unless there is one of that or a higher term; answers who owns it then.
+	ClaimRepository(context.Context, *connect.Request[v1.ClaimRepositoryRequest]) (*connect.Response[v1.ClaimRepositoryResponse], error)
 	// Starts one mover process for one attempt. Idempotent per attempt.
 	StartMover(context.Context, *connect.Request[v1.StartMoverRequest]) (*connect.Response[v1.StartMoverResponse], error)
 	StopMover(context.Context, *connect.Request[v1.StopMoverRequest]) (*connect.Response[v1.StopMoverResponse], error)
@@ -456,6 +470,8 @@ type TransportServiceClient interface {
 	// Puts or removes markers of points: delete, undelete, hold, release. All or nothing is not
 	// promised: the answer tells point by point.
 	MarkPoints(context.Context, *connect.Request[v1.MarkPointsRequest]) (*connect.Response[v1.MarkPointsResponse], error)
+	// Every name under points, and every marker; no point is read.
+	ListMarkers(context.Context, *connect.Request[v1.ListMarkersRequest]) (*connect.Response[v1.ListMarkersResponse], error)
 	// Every point by listing, with its clear part and issue: rebuilds a catalog.
 	ListPoints(context.Context, *connect.Request[v1.TransportListPointsRequest]) (*connect.Response[v1.TransportListPointsResponse], error)
 	// Reading of file indexes by a browse mover.
@@ -487,6 +503,18 @@ func NewTransportServiceClient(httpClient connect.HTTPClient, baseURL string, op
 			connect.WithSchema(transportServiceMethods.ByName("InspectRepository")),
 			connect.WithClientOptions(opts...),
 		),
+		readRepository: connect.NewClient[v1.ReadRepositoryRequest, v1.ReadRepositoryResponse](
+			httpClient,
+			baseURL+TransportServiceReadRepositoryProcedure,
+			connect.WithSchema(transportServiceMethods.ByName("ReadRepository")),
+			connect.WithClientOptions(opts...),
+		),
+		claimRepository: connect.NewClient[v1.ClaimRepositoryRequest, v1.ClaimRepositoryResponse](
+			httpClient,
+			baseURL+TransportServiceClaimRepositoryProcedure,
+			connect.WithSchema(transportServiceMethods.ByName("ClaimRepository")),
+			connect.WithClientOptions(opts...),
+		),
 		startMover: connect.NewClient[v1.StartMoverRequest, v1.StartMoverResponse](
 			httpClient,
 			baseURL+TransportServiceStartMoverProcedure,
@@ -509,6 +537,12 @@ func NewTransportServiceClient(httpClient connect.HTTPClient, baseURL string, op
 			httpClient,
 			baseURL+TransportServiceMarkPointsProcedure,
 			connect.WithSchema(transportServiceMethods.ByName("MarkPoints")),
+			connect.WithClientOptions(opts...),
+		),
+		listMarkers: connect.NewClient[v1.ListMarkersRequest, v1.ListMarkersResponse](
+			httpClient,
+			baseURL+TransportServiceListMarkersProcedure,
+			connect.WithSchema(transportServiceMethods.ByName("ListMarkers")),
 			connect.WithClientOptions(opts...),
 		),
 		listPoints: connect.NewClient[v1.TransportListPointsRequest, v1.TransportListPointsResponse](
@@ -542,10 +576,13 @@ func NewTransportServiceClient(httpClient connect.HTTPClient, baseURL string, op
 type transportServiceClient struct {
 	createRepository  *connect.Client[v1.TransportCreateRepositoryRequest, v1.TransportCreateRepositoryResponse]
 	inspectRepository *connect.Client[v1.InspectRepositoryRequest, v1.InspectRepositoryResponse]
+	readRepository    *connect.Client[v1.ReadRepositoryRequest, v1.ReadRepositoryResponse]
+	claimRepository   *connect.Client[v1.ClaimRepositoryRequest, v1.ClaimRepositoryResponse]
 	startMover        *connect.Client[v1.StartMoverRequest, v1.StartMoverResponse]
 	stopMover         *connect.Client[v1.StopMoverRequest, v1.StopMoverResponse]
 	fenceAttempt      *connect.Client[v1.FenceAttemptRequest, v1.FenceAttemptResponse]
 	markPoints        *connect.Client[v1.MarkPointsRequest, v1.MarkPointsResponse]
+	listMarkers       *connect.Client[v1.ListMarkersRequest, v1.ListMarkersResponse]
 	listPoints        *connect.Client[v1.TransportListPointsRequest, v1.TransportListPointsResponse]
 	browseMover       *connect.Client[v1.BrowseMoverRequest, v1.BrowseMoverResponse]
 	findMover         *connect.Client[v1.FindMoverRequest, v1.FindMoverResponse]
@@ -560,6 +597,16 @@ func (c *transportServiceClient) CreateRepository(ctx context.Context, req *conn
 // InspectRepository calls keepward.v1.TransportService.InspectRepository.
 func (c *transportServiceClient) InspectRepository(ctx context.Context, req *connect.Request[v1.InspectRepositoryRequest]) (*connect.Response[v1.InspectRepositoryResponse], error) {
 	return c.inspectRepository.CallUnary(ctx, req)
+}
+
+// ReadRepository calls keepward.v1.TransportService.ReadRepository.
+func (c *transportServiceClient) ReadRepository(ctx context.Context, req *connect.Request[v1.ReadRepositoryRequest]) (*connect.Response[v1.ReadRepositoryResponse], error) {
+	return c.readRepository.CallUnary(ctx, req)
+}
+
+// ClaimRepository calls keepward.v1.TransportService.ClaimRepository.
+func (c *transportServiceClient) ClaimRepository(ctx context.Context, req *connect.Request[v1.ClaimRepositoryRequest]) (*connect.Response[v1.ClaimRepositoryResponse], error) {
+	return c.claimRepository.CallUnary(ctx, req)
 }
 
 // StartMover calls keepward.v1.TransportService.StartMover.
@@ -580,6 +627,11 @@ func (c *transportServiceClient) FenceAttempt(ctx context.Context, req *connect.
 // MarkPoints calls keepward.v1.TransportService.MarkPoints.
 func (c *transportServiceClient) MarkPoints(ctx context.Context, req *connect.Request[v1.MarkPointsRequest]) (*connect.Response[v1.MarkPointsResponse], error) {
 	return c.markPoints.CallUnary(ctx, req)
+}
+
+// ListMarkers calls keepward.v1.TransportService.ListMarkers.
+func (c *transportServiceClient) ListMarkers(ctx context.Context, req *connect.Request[v1.ListMarkersRequest]) (*connect.Response[v1.ListMarkersResponse], error) {
+	return c.listMarkers.CallUnary(ctx, req)
 }
 
 // ListPoints calls keepward.v1.TransportService.ListPoints.
@@ -606,6 +658,11 @@ func (c *transportServiceClient) DiffMover(ctx context.Context, req *connect.Req
 type TransportServiceHandler interface {
 	CreateRepository(context.Context, *connect.Request[v1.TransportCreateRepositoryRequest]) (*connect.Response[v1.TransportCreateRepositoryResponse], error)
 	InspectRepository(context.Context, *connect.Request[v1.InspectRepositoryRequest]) (*connect.Response[v1.InspectRepositoryResponse], error)
+	// What stands at a place: configuration, sealed keys, the owner of the highest term. Nothing is
+	// believed of it before a recovery key has opened it.
+	ReadRepository(context.Context, *connect.Request[v1.ReadRepositoryRequest]) (*connect.Response[v1.ReadRepositoryResponse], error)
+	// Puts owner/<term>, unless there is one of that or a higher term; answers who owns it then.
+	ClaimRepository(context.Context, *connect.Request[v1.ClaimRepositoryRequest]) (*connect.Response[v1.ClaimRepositoryResponse], error)
 	// Starts one mover process for one attempt. Idempotent per attempt.
 	StartMover(context.Context, *connect.Request[v1.StartMoverRequest]) (*connect.Response[v1.StartMoverResponse], error)
 	StopMover(context.Context, *connect.Request[v1.StopMoverRequest]) (*connect.Response[v1.StopMoverResponse], error)
@@ -614,6 +671,8 @@ type TransportServiceHandler interface {
 	// Puts or removes markers of points: delete, undelete, hold, release. All or nothing is not
 	// promised: the answer tells point by point.
 	MarkPoints(context.Context, *connect.Request[v1.MarkPointsRequest]) (*connect.Response[v1.MarkPointsResponse], error)
+	// Every name under points, and every marker; no point is read.
+	ListMarkers(context.Context, *connect.Request[v1.ListMarkersRequest]) (*connect.Response[v1.ListMarkersResponse], error)
 	// Every point by listing, with its clear part and issue: rebuilds a catalog.
 	ListPoints(context.Context, *connect.Request[v1.TransportListPointsRequest]) (*connect.Response[v1.TransportListPointsResponse], error)
 	// Reading of file indexes by a browse mover.
@@ -641,6 +700,18 @@ func NewTransportServiceHandler(svc TransportServiceHandler, opts ...connect.Han
 		connect.WithSchema(transportServiceMethods.ByName("InspectRepository")),
 		connect.WithHandlerOptions(opts...),
 	)
+	transportServiceReadRepositoryHandler := connect.NewUnaryHandler(
+		TransportServiceReadRepositoryProcedure,
+		svc.ReadRepository,
+		connect.WithSchema(transportServiceMethods.ByName("ReadRepository")),
+		connect.WithHandlerOptions(opts...),
+	)
+	transportServiceClaimRepositoryHandler := connect.NewUnaryHandler(
+		TransportServiceClaimRepositoryProcedure,
+		svc.ClaimRepository,
+		connect.WithSchema(transportServiceMethods.ByName("ClaimRepository")),
+		connect.WithHandlerOptions(opts...),
+	)
 	transportServiceStartMoverHandler := connect.NewUnaryHandler(
 		TransportServiceStartMoverProcedure,
 		svc.StartMover,
@@ -663,6 +734,12 @@ func NewTransportServiceHandler(svc TransportServiceHandler, opts ...connect.Han
 		TransportServiceMarkPointsProcedure,
 		svc.MarkPoints,
 		connect.WithSchema(transportServiceMethods.ByName("MarkPoints")),
+		connect.WithHandlerOptions(opts...),
+	)
+	transportServiceListMarkersHandler := connect.NewUnaryHandler(
+		TransportServiceListMarkersProcedure,
+		svc.ListMarkers,
+		connect.WithSchema(transportServiceMethods.ByName("ListMarkers")),
 		connect.WithHandlerOptions(opts...),
 	)
 	transportServiceListPointsHandler := connect.NewUnaryHandler(
@@ -695,6 +772,10 @@ func NewTransportServiceHandler(svc TransportServiceHandler, opts ...connect.Han
 			transportServiceCreateRepositoryHandler.ServeHTTP(w, r)
 		case TransportServiceInspectRepositoryProcedure:
 			transportServiceInspectRepositoryHandler.ServeHTTP(w, r)
+		case TransportServiceReadRepositoryProcedure:
+			transportServiceReadRepositoryHandler.ServeHTTP(w, r)
+		case TransportServiceClaimRepositoryProcedure:
+			transportServiceClaimRepositoryHandler.ServeHTTP(w, r)
 		case TransportServiceStartMoverProcedure:
 			transportServiceStartMoverHandler.ServeHTTP(w, r)
 		case TransportServiceStopMoverProcedure:
@@ -703,6 +784,8 @@ func NewTransportServiceHandler(svc TransportServiceHandler, opts ...connect.Han
 			transportServiceFenceAttemptHandler.ServeHTTP(w, r)
 		case TransportServiceMarkPointsProcedure:
 			transportServiceMarkPointsHandler.ServeHTTP(w, r)
+		case TransportServiceListMarkersProcedure:
+			transportServiceListMarkersHandler.ServeHTTP(w, r)
 		case TransportServiceListPointsProcedure:
 			transportServiceListPointsHandler.ServeHTTP(w, r)
 		case TransportServiceBrowseMoverProcedure:
@@ -728,6 +811,14 @@ func (UnimplementedTransportServiceHandler) InspectRepository(context.Context, *
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.TransportService.InspectRepository is not implemented"))
 }
 
+func (UnimplementedTransportServiceHandler) ReadRepository(context.Context, *connect.Request[v1.ReadRepositoryRequest]) (*connect.Response[v1.ReadRepositoryResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.TransportService.ReadRepository is not implemented"))
+}
+
+func (UnimplementedTransportServiceHandler) ClaimRepository(context.Context, *connect.Request[v1.ClaimRepositoryRequest]) (*connect.Response[v1.ClaimRepositoryResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.TransportService.ClaimRepository is not implemented"))
+}
+
 func (UnimplementedTransportServiceHandler) StartMover(context.Context, *connect.Request[v1.StartMoverRequest]) (*connect.Response[v1.StartMoverResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.TransportService.StartMover is not implemented"))
 }
@@ -742,6 +833,10 @@ func (UnimplementedTransportServiceHandler) FenceAttempt(context.Context, *conne
 
 func (UnimplementedTransportServiceHandler) MarkPoints(context.Context, *connect.Request[v1.MarkPointsRequest]) (*connect.Response[v1.MarkPointsResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.TransportService.MarkPoints is not implemented"))
+}
+
+func (UnimplementedTransportServiceHandler) ListMarkers(context.Context, *connect.Request[v1.ListMarkersRequest]) (*connect.Response[v1.ListMarkersResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.TransportService.ListMarkers is not implemented"))
 }
 
 func (UnimplementedTransportServiceHandler) ListPoints(context.Context, *connect.Request[v1.TransportListPointsRequest]) (*connect.Response[v1.TransportListPointsResponse], error) {

@@ -1,0 +1,217 @@
+package server
+
+import (
+	"context"
+	"database/sql"
+	"encoding/hex"
+
+	"connectrpc.com/connect"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/api/keepward/v1/keepwardv1connect"
+	"keepward/internal/catalog"
+	"keepward/internal/config"
+	"keepward/internal/errs"
+	"keepward/internal/repo/repoconf"
+	"keepward/internal/repo/seal"
+)
+
+// AttachRepository takes a repository that exists into the configuration. It may be stopped
+// anywhere: asked again, it goes on.
+func (s *repositoryService) AttachRepository(ctx context.Context, req *connect.Request[keepwardv1.AttachRepositoryRequest], out *connect.ServerStream[keepwardv1.CatalogProgress]) error {
+	row, err := s.repos.attach(ctx, req.Msg)
+	if err != nil {
+		return err
+	}
+	s.manager.ConfigChanged()
+	return s.repos.rebuildCatalog(ctx, row, out.Send)
+}
+
+// RebuildCatalog reads what stands in repositories into the catalog again.
+func (s *repositoryService) RebuildCatalog(ctx context.Context, req *connect.Request[keepwardv1.RebuildCatalogRequest], out *connect.ServerStream[keepwardv1.CatalogProgress]) error {
+	rows, err := catalog.Repositories(ctx, s.db.Read())
+	if err != nil {
+		return err
+	}
+	if name := req.Msg.GetRepository(); name != "" {
+		row, err := catalog.GetRepository(ctx, s.db.Read(), name)
+		if err != nil {
+			return err
+		}
+		rows = []catalog.Repository{row}
+	}
+	for _, row := range rows {
+		if err := s.repos.rebuildCatalog(ctx, row, out.Send); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// attach finds a repository, opens its keys and makes its row; for one that is attached
+// already it answers the row.
+func (r *repositories) attach(ctx context.Context, m *keepwardv1.AttachRepositoryRequest) (catalog.Repository, error) {
+	r.making.Lock()
+	defer r.making.Unlock()
+	want := m.GetRepository()
+	if want == nil {
+		return catalog.Repository{}, errs.New(errs.Invalid, "repository.missing", "attach repository: nothing was sent")
+	}
+	config.CompleteRepository(want)
+	site, err := siteOf(ctx, r.db.Read())
+	if err != nil {
+		return catalog.Repository{}, err
+	}
+	if err := config.Error(config.CheckRepository(want, site)); err != nil {
+		return catalog.Repository{}, err
+	}
+	client, online := r.nodes.Transport(want.Transport)
+	if !online {
+		return catalog.Repository{}, offline("attach repository", want.Name, want.Transport)
+	}
+	res, err := client.ReadRepository(ctx, connect.NewRequest(&keepwardv1.ReadRepositoryRequest{Path: want.Path}))
+	if err != nil {
+		return catalog.Repository{}, err
+	}
+	found := res.Msg
+	row, attached, err := r.attachable(ctx, want, found)
+	if err != nil || attached {
+		return row, err
+	}
+	if err := r.unlock(&row, found, m.GetSecret()); err != nil {
+		return row, err
+	}
+	if err := r.own(ctx, client, row, m.GetTakeOver()); err != nil {
+		return row, err
+	}
+	// The repository is ours; a client that hangs up now must not leave it without a row.
+	ctx = context.WithoutCancel(ctx)
+	if err := r.db.Write(ctx, func(tx *sql.Tx) error { return catalog.AddRepository(ctx, tx, row) }); err != nil {
+		return row, err
+	}
+	r.audit(ctx, "repository attached", "repository", row.Name, "transport", row.Transport, "path", row.Path, "id", hex.EncodeToString(row.ID[:]))
+	return row, nil
+}
+
+// attachable makes the row of a repository that was found, unless it or its name is taken.
+func (r *repositories) attachable(ctx context.Context, want *keepwardv1.Repository, found *keepwardv1.ReadRepositoryResponse) (row catalog.Repository, attached bool, err error) {
+	cfg, _, err := repoconf.ParseConfig(found.GetConfiguration())
+	if err != nil {
+		return row, false, err
+	}
+	row = catalog.Repository{
+		Name: want.Name, ID: cfg.ID, Transport: want.Transport, Path: found.GetCanonicalPath(),
+		Streams: want.Streams, Writers: want.Writers, Created: cfg.Created,
+	}
+	rows, err := catalog.Repositories(ctx, r.db.Read())
+	if err != nil {
+		return row, false, err
+	}
+	for _, other := range rows {
+		switch {
+		case other.Name == want.Name && other.ID == cfg.ID && other.Transport == want.Transport && other.Path == row.Path:
+			return other, true, nil
+		case other.ID == cfg.ID:
+			return row, false, errs.New(errs.Exists, "repository.attached", "attach repository %q: it is attached already, as %s", want.Name, other.Name)
+		case other.Name == want.Name:
+			return row, false, errs.New(errs.Exists, "repository.exists", "attach repository %q: there is another of that name, on %s at %s", want.Name, other.Transport, other.Path)
+		}
+	}
+	return row, false, nil
+}
+
+// unlock opens the sealed master with the secret and keeps both, sealed by this server.
+func (r *repositories) unlock(row *catalog.Repository, found *keepwardv1.ReadRepositoryResponse, secret string) error {
+	key, err := repoconf.ParseRecovery(secret)
+	if err != nil {
+		return err
+	}
+	if err := key.Fits(row.ID); err != nil {
+		return err
+	}
+	cfg, _, err := repoconf.ParseConfig(found.GetConfiguration())
+	if err != nil {
+		return err
+	}
+	master, err := openMaster(cfg, found.GetKeys(), key)
+	if err != nil {
+		return err
+	}
+	if row.Master, err = r.data.keys.sealMaster(row.ID, master); err != nil {
+		return err
+	}
+	row.Recovery, err = r.data.keys.sealRecovery(row.ID, key.Secret)
+	return err
+}
+
+func openMaster(cfg repoconf.Config, keys []*keepwardv1.KeyObject, key repoconf.Recovery) (seal.Master, error) {
+	err := errs.New(errs.NotFound, "key.missing", "open repository with a recovery key: it holds no key object")
+	var last error = err
+	for _, k := range keys {
+		m, err := repoconf.OpenKeyObject(k.GetContent(), key)
+		if err == nil && cfg.ChecksMaster(m) {
+			return m, nil
+		}
+		if err == nil {
+			err = errs.New(errs.Corrupt, "key.master", "open key object %s: the master in it is not this repository's", k.GetName())
+		}
+		last = err
+	}
+	return seal.Master{}, last
+}
+
+// own makes this server the owner. Another one is only shut out if that was asked for.
+func (r *repositories) own(ctx context.Context, client keepwardv1connect.TransportServiceClient, row catalog.Repository, takeOver bool) error {
+	if takeOver {
+		return r.takeOver(ctx, client, row)
+	}
+	err := r.claim(ctx, client, row)
+	if errs.CodeOf(err) == "repository.owner" {
+		return errs.New(errs.Denied, "repository.owner", "attach repository %s: another server owns it", row.Name).
+			WithHint("stop that server; if it is gone for good, add --take-over: it is shut out then")
+	}
+	return err
+}
+
+// DetachRepository forgets a repository that no job uses. What is in it stays as it is.
+func (s *repositoryService) DetachRepository(ctx context.Context, req *connect.Request[keepwardv1.DetachRepositoryRequest]) (*connect.Response[keepwardv1.DetachRepositoryResponse], error) {
+	name := req.Msg.GetName()
+	err := s.db.Write(ctx, func(tx *sql.Tx) error {
+		if _, err := catalog.GetRepository(ctx, tx, name); err != nil {
+			return err
+		}
+		jobs, err := catalog.Jobs(ctx, tx)
+		if err != nil {
+			return err
+		}
+		for _, j := range jobs {
+			if j.Repository == name {
+				return errs.New(errs.Busy, "repository.in-use", "detach repository %q: job %s writes to it", name, j.Name).
+					WithHint("delete the job, or give it another repository")
+			}
+		}
+		active, err := catalog.ActiveSessions(ctx, tx, name)
+		if err != nil {
+			return err
+		}
+		if len(active) > 0 {
+			return errs.New(errs.Busy, "repository.in-use", "detach repository %q: session %d uses it", name, active[0]).WithHint("wait for its end, or kill it")
+		}
+		return catalog.ForgetRepository(ctx, tx, name)
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.repos.forget(name)
+	s.manager.ConfigChanged()
+	s.audit(ctx, "repository detached", "repository", name)
+	return connect.NewResponse(&keepwardv1.DetachRepositoryResponse{}), nil
+}
+
+// forget drops what is remembered of a repository that has no row any more.
+func (r *repositories) forget(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.claimed, name)
+	delete(r.ailed, name)
+}
