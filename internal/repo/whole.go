@@ -23,13 +23,20 @@ func (q *wholePacks) has(ctx context.Context, r *Repository, l *Location) bool {
 		if err != nil {
 			return
 		}
-		for k, e := range known {
-			if e.Level >= proof.Content && e.Has(proof.Whole) && !e.Has(proof.Damaged) {
-				q.keys = append(q.keys, k)
-			}
-		}
-		slices.SortFunc(q.keys, pack.Key.Compare)
+		q.keys = wholeOf(known)
 	})
 	_, found := slices.BinarySearchFunc(q.keys, l.PackKey(), pack.Key.Compare)
 	return found
+}
+
+// wholeOf are the packs that are proved whole, sorted.
+func wholeOf(known proof.Set) []pack.Key {
+	var keys []pack.Key
+	for k, e := range known {
+		if e.Level >= proof.Content && e.Has(proof.Whole) && !e.Has(proof.Damaged) {
+			keys = append(keys, k)
+		}
+	}
+	slices.SortFunc(keys, pack.Key.Compare)
+	return keys
 }

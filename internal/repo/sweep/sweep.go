@@ -76,13 +76,23 @@ type PackUse struct {
 
 // Rewriter moves live chunks to new packs.
 type Rewriter interface {
-	// Rewrite may copy what is live in any of packs to new packs of the run's attempt. It
-	// answers those of packs of which every live record now lies, durably and in a published
-	// segment, in a new pack as well, for the same owners and with its proof. packs holds all
-	// that may be moved, in the order of their keys, and none of an attempt that is open; the
-	// Rewriter chooses. live tells whether a point needs a chunk. On a cancelled context it
-	// stops between two packs and answers what it has finished with the context's error.
-	Rewrite(ctx context.Context, packs []PackUse, live func(seal.ID) bool) (Rewritten, error)
+	// Rewrite may copy what is live in any of the packs to new packs of the run's attempt. It
+	// answers those of the packs of which every live record now lies, durably and in a
+	// published segment, in another pack that is not doomed as well, for the same owners and
+	// with its proof. On a cancelled context it stops between two packs and answers what it has
+	// finished with the context's error.
+	Rewrite(ctx context.Context, m Movable) (Rewritten, error)
+}
+
+// Movable is what a Rewriter may choose from.
+type Movable struct {
+	// Packs are all that may be moved, in the order of their keys: none of an attempt that is
+	// open, and none that is dead.
+	Packs []PackUse
+	// Live tells whether a point needs a chunk.
+	Live func(seal.ID) bool
+	// Doomed tells of packs that will be condemned in any case.
+	Doomed func(pack.Key) bool
 }
 
 // Rewritten is what a Rewriter did.

@@ -1,0 +1,135 @@
+package sweep
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"keepward/internal/repo/pack"
+	"keepward/internal/repo/seal"
+	"keepward/internal/repo/segment"
+)
+
+// count fills in how much of each pack is needed. Where a chunk lies in several places, those
+// that others cover are not needed; of equal ones the place in the fullest pack stays.
+func (m *marker) count(ctx context.Context, p *packSet) error {
+	packs := p.resolve(m.segs)
+	var all []place
+	err := walk(ctx, m.segs, func(id *seal.ID, rows []found) error {
+		live := m.get(m.bitOf(id, rows))
+		all = p.places(all, m.segs, packs, rows)
+		for i := range all {
+			x := &all[i]
+			u := &p.uses[x.pack]
+			u.Records++
+			u.Bytes += int64(x.length)
+			if live {
+				p.any[x.pack] += int64(x.length)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return damagedIndex(err)
+	}
+	err = walk(ctx, m.segs, func(id *seal.ID, rows []found) error {
+		if !m.get(m.bitOf(id, rows)) {
+			return nil
+		}
+		all = p.places(all, m.segs, packs, rows)
+		for _, x := range p.needed(all) {
+			u := &p.uses[x.pack]
+			u.LiveRecords++
+			u.LiveBytes += int64(x.length)
+			if x.is(segment.Damaged) {
+				u.Damaged++
+			}
+		}
+		return nil
+	})
+	return damagedIndex(err)
+}
+
+// needed are those of a chunk's places that no other needed one covers. It sorts all.
+func (p *packSet) needed(all []place) []place {
+	if len(all) < 2 {
+		return all
+	}
+	slices.SortFunc(all, func(a, b place) int {
+		return cmp.Or(
+			cmp.Compare(a.rank(), b.rank()),
+			cmp.Compare(p.fill(b.pack), p.fill(a.pack)),
+			cmp.Compare(a.pack, b.pack), cmp.Compare(a.offset, b.offset),
+		)
+	})
+	n := 0
+	for i := range all {
+		x := &all[i]
+		if slices.ContainsFunc(all[:n], func(k place) bool { return k.covers(x, false) }) {
+			continue
+		}
+		all[n], all[i] = all[i], all[n] // keeps the owners of both: their memory is reused
+		n++
+	}
+	return all[:n]
+}
+
+// rank is lower for places that cover more.
+func (p *place) rank() int {
+	switch {
+	case p.is(segment.Damaged):
+		return 3
+	case p.is(segment.Punched):
+		return 2
+	case p.is(segment.Proved):
+		return 0
+	}
+	return 1
+}
+
+// fill is the live share of a pack in per mill.
+func (p *packSet) fill(i int32) int64 {
+	return p.any[i] * 1000 / max(1, p.uses[i].Size)
+}
+
+// spare answers which of the condemned packs must stay: those with a live chunk, or a damaged
+// copy of one, that no pack which stays covers.
+func (m *marker) spare(ctx context.Context, p *packSet, condemned []pack.Key, punchedWillDo bool) ([]pack.Key, error) {
+	doomed := make([]bool, len(p.uses))
+	for _, k := range condemned {
+		if i := p.index(k); i >= 0 {
+			doomed[i] = true
+		}
+	}
+	packs := p.resolve(m.segs)
+	spared := map[int32]bool{}
+	var all []place
+	err := walk(ctx, m.segs, func(id *seal.ID, rows []found) error {
+		if !m.get(m.bitOf(id, rows)) {
+			return nil
+		}
+		all = p.places(all, m.segs, packs, rows)
+		for i := range all {
+			x := &all[i]
+			if !doomed[x.pack] || spared[x.pack] {
+				continue
+			}
+			covered := slices.ContainsFunc(all, func(o place) bool {
+				return (!doomed[o.pack] || spared[o.pack]) && o.covers(x, punchedWillDo)
+			})
+			if !covered {
+				spared[x.pack] = true
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, damagedIndex(err)
+	}
+	var out []pack.Key
+	for i := range spared {
+		out = append(out, p.uses[i].Pack)
+	}
+	slices.SortFunc(out, pack.Key.Compare)
+	return out, nil
+}

@@ -1,0 +1,310 @@
+package sweep
+
+import (
+	"context"
+	"fmt"
+
+	"keepward/internal/errs"
+	"keepward/internal/repo"
+	"keepward/internal/repo/ledger"
+	"keepward/internal/repo/pack"
+	"keepward/internal/repo/point"
+)
+
+// Run is one sweep. It goes on with what an earlier one began, and may be ended by ctx between
+// any two packs: what it has done stays done. The report is right also with an error.
+func Run(ctx context.Context, r *repo.Repository, o Options) (Report, error) {
+	s := &run{r: r, o: &o, report: Report{Refused: map[point.Attempt]error{}}}
+	if err := r.Config().Writable(); err != nil {
+		return s.report, err
+	}
+	if err := r.CheckTerm(ctx, o.Term); err != nil {
+		return s.report, err
+	}
+	if o.DryRun {
+		return s.report, s.plan(ctx)
+	}
+	if err := r.OpenMaintenance(ctx, o.Attempt, o.Term); err != nil {
+		return s.report, err
+	}
+	err := s.sweep(ctx)
+	// Whatever it wrote is known to others, or is garbage for the next sweep. If the marker
+	// stays, fencing the attempt removes it.
+	if cerr := r.CloseAttempt(context.WithoutCancel(ctx), o.Attempt); err == nil {
+		err = cerr
+	}
+	return s.report, err
+}
+
+// run is one sweep.
+type run struct {
+	r      *repo.Repository
+	o      *Options
+	report Report
+	m      *marker // what was marked before a list was published; nil: that was another run
+}
+
+func (o *Options) progress(s Step, done, total int64) {
+	if o.Progress != nil {
+		o.Progress(s, done, total)
+	}
+}
+
+func (o *Options) wait(ctx context.Context, n int64) error {
+	if o.Wait == nil {
+		return nil
+	}
+	return o.Wait(ctx, n)
+}
+
+func (o *Options) event(code, format string, args ...any) {
+	if o.Event != nil {
+		o.Event(code, fmt.Sprintf(format, args...))
+	}
+}
+
+// sweep ends what is pending, and then, unless that was all that was asked for, begins anew.
+func (s *run) sweep(ctx context.Context) error {
+	g, err := s.pending(ctx)
+	if err != nil {
+		return err
+	}
+	if !g.Done {
+		s.o.event("sweep.resumed", "going on with generation %d, which condemned %d packs", g.Number, len(g.Packs))
+		if done, err := s.finish(ctx, g, nil); err != nil || !done {
+			return err
+		}
+	}
+	purged, err := s.purge(ctx)
+	if err != nil {
+		return err
+	}
+	// Who ordered the sweep again so that it ends must not find that it has begun another one.
+	if g.Done || purged {
+		if g, err = s.condemn(ctx, g.Number+1); err != nil {
+			return err
+		}
+		if !g.Done {
+			if done, err := s.finish(ctx, g, s.m); err != nil || !done {
+				return err
+			}
+		}
+	}
+	s.report.Done = true
+	if err := s.merge(ctx); err != nil {
+		return err
+	}
+	return s.tidy(ctx)
+}
+
+// pending answers the list in force. One that cannot be read is given up: nothing is deleted
+// by it, and what it condemned stays.
+func (s *run) pending(ctx context.Context) (repo.Generation, error) {
+	g, err := s.r.Generation(ctx)
+	if errs.KindOf(err) != errs.Corrupt {
+		return g, err
+	}
+	s.o.event("sweep.list-damaged", "the list of generation %d cannot be read and is given up: %v", g.Number, err)
+	if err := s.end(ctx, g.Number); err != nil {
+		return g, err
+	}
+	g.Done, g.Packs = true, nil
+	return g, nil
+}
+
+// purge removes points, and checkpoints that are not wanted. It only does so while no list is
+// open: whoever began after a list may rely on every point that he finds.
+func (s *run) purge(ctx context.Context) (any bool, err error) {
+	for i, a := range s.o.Purge {
+		s.o.progress(Purging, int64(i), int64(len(s.o.Purge)))
+		if err := ctx.Err(); err != nil {
+			return any, err
+		}
+		if err := s.r.CheckTerm(ctx, s.o.Term); err != nil {
+			return any, err
+		}
+		purged, err := s.r.Purge(ctx, a)
+		switch k := errs.KindOf(err); {
+		case k == errs.Denied, k == errs.Corrupt, k == errs.Invalid:
+			s.report.Refused[a] = err
+			s.o.event(errs.CodeOf(err), "%v", err)
+		case err != nil:
+			return any, err
+		case purged:
+			any = true
+			s.report.Purged = append(s.report.Purged, a)
+		}
+	}
+	return any, s.dropCheckpoints(ctx)
+}
+
+// dropCheckpoints removes the checkpoints of attempts that are over and not wanted, and those
+// that do not count.
+func (s *run) dropCheckpoints(ctx context.Context) error {
+	type object struct {
+		a point.Attempt
+		n uint32
+	}
+	var all []object
+	for c, err := range s.r.Checkpoints(ctx) {
+		if err != nil && c.Attempt == (point.Attempt{}) {
+			if errs.KindOf(err) == errs.Corrupt {
+				continue // not ours
+			}
+			return err
+		}
+		all = append(all, object{c.Attempt, c.Number})
+	}
+	// The checkpoints are listed: an attempt that had put one and has no marker now is over.
+	open, err := s.openAttempts(ctx)
+	if err != nil {
+		return err
+	}
+	for _, c := range all {
+		counts, err := s.r.CheckpointCounts(ctx, c.a)
+		if err != nil {
+			return err
+		}
+		if counts(c.n) && (open[c.a] || s.o.KeepCheckpoints[c.a]) {
+			continue
+		}
+		if err := s.r.RemoveCheckpoint(ctx, c.a, c.n); err != nil {
+			return err
+		}
+		s.report.RemovedObjects++
+	}
+	return nil
+}
+
+// openAttempts are those that may still write.
+func (s *run) openAttempts(ctx context.Context) (map[point.Attempt]bool, error) {
+	all, err := s.r.OpenAttempts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	open := map[point.Attempt]bool{}
+	for _, o := range all {
+		if !o.Settled {
+			open[o.Attempt] = true
+		}
+	}
+	return open, nil
+}
+
+// look lists packs, then open attempts, then points, then segments, in this order: a pack that
+// was listed is of an attempt that is open, or whose point and segments are seen.
+func (s *run) look(ctx context.Context) (*packSet, error) {
+	packs, err := s.packs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.r.Refresh(ctx); err != nil {
+		return nil, err
+	}
+	if s.m, err = newMarker(s.r, s.o); err != nil {
+		return nil, err
+	}
+	if _, err = s.m.objects(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.reindex(ctx, packs); err != nil {
+		return nil, err
+	}
+	if s.m.missing > 0 {
+		s.o.event("sweep.missing", "points need %d chunks that the repository does not hold: check it", s.m.missing)
+	}
+	s.o.progress(Counting, 0, 0)
+	if err := s.m.count(ctx, packs); err != nil {
+		return nil, err
+	}
+	for i := range packs.uses {
+		s.report.LiveBytes += packs.uses[i].LiveBytes
+		s.report.DeadBytes += packs.uses[i].Bytes - packs.uses[i].LiveBytes
+	}
+	return packs, nil
+}
+
+func (s *run) packs(ctx context.Context) (*packSet, error) {
+	packs, err := listPacks(ctx, s.r)
+	if err != nil {
+		return nil, err
+	}
+	open, err := s.openAttempts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	packs.setOpen(func(a point.Attempt) bool { return open[a] || a == s.o.Attempt })
+	whole, err := s.r.WholePacks(ctx)
+	packs.setWhole(whole)
+	return packs, err
+}
+
+// reindex publishes the rows of packs that no segment names though their attempt made a point:
+// its segment was lost. All other packs that nobody names are garbage.
+func (s *run) reindex(ctx context.Context, p *packSet) error {
+	p.resolve(s.m.segs)
+	var last point.Attempt
+	again := false
+	for i := range p.uses {
+		a := p.uses[i].Pack.Attempt
+		if p.named[i] || a == last || !s.m.committed(a) {
+			continue
+		}
+		last, again = a, true
+		s.o.event("sweep.reindexed", "packs of attempt %s were in no index segment", a)
+		if s.o.DryRun {
+			continue
+		}
+		if err := s.r.Reindex(ctx, a); err != nil {
+			return err
+		}
+	}
+	if !again {
+		return nil
+	}
+	if s.o.DryRun {
+		return errs.New(errs.Corrupt, "sweep.index", "sweep: packs that points need are in no index segment, so what is needed cannot be told").
+			WithHint("check the repository: a check repairs its index")
+	}
+	// What was missing before is found now: begin again with all segments.
+	m, err := newMarker(s.r, s.o)
+	if err != nil {
+		return err
+	}
+	s.m = m
+	_, err = m.objects(ctx)
+	return err
+}
+
+// plan is a dry run.
+func (s *run) plan(ctx context.Context) error {
+	g, err := s.r.Generation(ctx)
+	if err != nil {
+		return err
+	}
+	packs, err := s.look(ctx)
+	if err != nil {
+		return err
+	}
+	s.report.Generation, s.report.Done = g.Number, g.Done
+	s.tally(packs, packs.dead())
+	return nil
+}
+
+func (s *run) tally(p *packSet, condemned []pack.Key) {
+	s.report.CondemnedPacks = int64(len(condemned))
+	for _, k := range condemned {
+		if i := p.index(k); i >= 0 {
+			s.report.CondemnedBytes += p.uses[i].Size
+		}
+	}
+}
+
+// end says that a generation is over.
+func (s *run) end(ctx context.Context, generation uint64) error {
+	err := s.r.PutPackList(ctx, ledger.List{Kind: ledger.Swept, By: s.o.Attempt, Generation: generation, Term: s.o.Term})
+	if errs.KindOf(err) == errs.Exists {
+		return nil
+	}
+	return err
+}

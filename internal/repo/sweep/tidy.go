@@ -1,0 +1,95 @@
+package sweep
+
+import "context"
+
+// keptGenerations are how many old lists stay: nobody reads them, but who wonders where a
+// pack went finds the sweep that took it.
+const keptGenerations = 16
+
+// merge has segments joined, which also takes out the rows of packs that are gone.
+func (s *run) merge(ctx context.Context) (err error) {
+	if s.o.Merger == nil {
+		return nil
+	}
+	s.o.progress(Merging, 0, 0)
+	if err := s.r.CheckTerm(ctx, s.o.Term); err != nil {
+		return err
+	}
+	s.report.Merged, err = s.o.Merger.Merge(ctx)
+	return err
+}
+
+// tidy removes what nobody needs and no protocol guards.
+func (s *run) tidy(ctx context.Context) error {
+	s.o.progress(Tidying, 0, 0)
+	for _, step := range []func(context.Context) error{s.tidyAttempts, s.tidyTombstones, s.tidyMarkers, s.tidyLists} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tidyAttempts removes the open markers of attempts that are settled.
+func (s *run) tidyAttempts(ctx context.Context) error {
+	all, err := s.r.OpenAttempts(ctx)
+	if err != nil {
+		return err
+	}
+	for _, o := range all {
+		if !o.Settled {
+			continue
+		}
+		if err := s.r.TidyAttempt(ctx, o.Attempt); err != nil {
+			return err
+		}
+		s.report.RemovedObjects++
+	}
+	return nil
+}
+
+// tidyTombstones removes packs that attempts had not finished when they were cut off.
+func (s *run) tidyTombstones(ctx context.Context) error {
+	if s.m == nil {
+		return nil
+	}
+	for _, a := range s.m.seen {
+		if s.m.committed(a) {
+			continue
+		}
+		if err := s.r.TidyAttempt(ctx, a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tidyMarkers removes the markers of points that are gone.
+func (s *run) tidyMarkers(ctx context.Context) error {
+	names, err := s.r.StaleMarkers(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := s.r.RemoveMarker(ctx, name); err != nil {
+			return err
+		}
+		s.report.RemovedObjects++
+	}
+	return nil
+}
+
+func (s *run) tidyLists(ctx context.Context) error {
+	all, err := s.r.Generations(ctx)
+	if err != nil {
+		return err
+	}
+	for len(all) > keptGenerations {
+		if err := s.r.RemovePackLists(ctx, all[0]); err != nil {
+			return err
+		}
+		s.report.RemovedObjects++
+		all = all[1:]
+	}
+	return nil
+}
