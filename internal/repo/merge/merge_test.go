@@ -244,11 +244,10 @@ func TestADamagedMergedSegmentIsRebuiltWithTheRightOwners(t *testing.T) {
 		backup(t, s, open(t, m), []string{"web1", "db1"}[i%2], i+1, repotest.Files(3, 2500, uint64(i)))
 	}
 	r := open(t, m)
-	want := reliance(r)
 	_, err := Run(ctx, r, options(r))
 	must(t, err)
 	backup(t, s, r, "web1", 5, repotest.Files(3, 2500, 5))
-	want = reliance(r)
+	want := reliance(r)
 	name := repo.SegmentName(repotest.Attempt(900), 1)
 	for _, at := range []int{0, 5, 60, 130, 8000} {
 		must(t, m.Flip("/r/"+name, at, 1))
