@@ -37,17 +37,15 @@ func again() int {
 
 // totals are printed when all is done.
 var totals struct {
-	histories, points, crashes, faults, losses, broken atomic.Int64
+	histories, points, crashes, faults, random, steps, losses, broken atomic.Int64
 }
 
 func TestMain(m *testing.M) {
 	flag.Parse()
 	debug.SetGCPercent(400) // many small disks
 	code := m.Run()
-	if totals.points.Load() > 0 {
-		fmt.Printf("crash enumeration: %d histories, %d crash points, %d crashes, %d faults, %d losses, %d failed recoveries\n",
-			totals.histories.Load(), totals.points.Load(), totals.crashes.Load(), totals.faults.Load(), totals.losses.Load(), totals.broken.Load())
-	}
+	fmt.Printf("crash enumeration: %d histories, %d crash points, %d crashes, %d faults; %d random histories of %d steps; %d losses, %d failed recoveries\n",
+		totals.histories.Load(), totals.points.Load(), totals.crashes.Load(), totals.faults.Load(), totals.random.Load(), totals.steps.Load(), totals.losses.Load(), totals.broken.Load())
 	if err := goleak.Find(); err != nil && code == 0 {
 		fmt.Println(err)
 		code = 1

@@ -1,8 +1,10 @@
 package crashtest
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
+	"slices"
 
 	"keepward/internal/repo/point"
 )
@@ -77,6 +79,11 @@ func expect(log []event, calls int) expectation {
 func (e expectation) clone() expectation {
 	e.wants = maps.Clone(e.wants)
 	return e
+}
+
+// attempts are all of which something may be found, in order.
+func (e expectation) attempts() []point.Attempt {
+	return slices.SortedFunc(maps.Keys(e.wants), func(a, b point.Attempt) int { return bytes.Compare(a[:], b[:]) })
 }
 
 // set changes what may be found of an attempt.

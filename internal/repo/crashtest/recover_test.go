@@ -26,9 +26,6 @@ func newRecovery(disk *memfs.FS, e expectation) *recovery {
 	return c
 }
 
-// found is what may be found now.
-func (c *recovery) found() expectation { return expect(c.log, c.disk.Calls()) }
-
 func (c *recovery) run(ctx context.Context) error {
 	if _, err := c.disk.Stat(root + "/keepward.conf"); err != nil && c.found().created&no != 0 {
 		return nil // there is no repository yet
@@ -56,7 +53,8 @@ func (c *recovery) compare(ctx context.Context, r *repo.Repository) error {
 	if err != nil {
 		return err
 	}
-	for a, x := range found.wants {
+	for _, a := range found.attempts() {
+		x := found.wants[a]
 		is := want{deleted: isSet(deleted[a]), held: isSet(held[a])}
 		if is.point, err = x.stands(ctx, r, c.site, a); err != nil {
 			return err

@@ -142,9 +142,10 @@ func (w *world) leave(l *life) error {
 }
 
 // fence cuts an attempt off, from another process.
-func fence(n int) step {
+func fence(n int) step { return fenceOf(repotest.Attempt(n)) }
+
+func fenceOf(a point.Attempt) step {
 	return func(ctx context.Context, w *world) error {
-		a := repotest.Attempt(n)
 		w.noteWant(a, func(x *want) { x.point |= fenced })
 		return w.with(ctx, func(r *repo.Repository) error {
 			committed, err := r.Fence(ctx, a, "test")

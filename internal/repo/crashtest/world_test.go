@@ -3,6 +3,7 @@ package crashtest
 import (
 	"context"
 	"errors"
+	"sync"
 
 	"keepward/internal/repo"
 	"keepward/internal/repo/point"
@@ -21,9 +22,17 @@ const (
 type world struct {
 	site *repotest.Site
 	disk *memfs.FS
-	log  []event
+	// process is a new process's view of the disk.
+	process func() *memfs.FS
+	*journal
 	// lives are attempts that were begun and have not ended.
 	lives map[point.Attempt]*life
+}
+
+// journal is what was begun and acknowledged, in order.
+type journal struct {
+	mu  sync.Mutex
+	log []event
 }
 
 // life is an attempt on its way.
@@ -34,7 +43,7 @@ type life struct {
 }
 
 func newWorld(disk *memfs.FS) *world {
-	return &world{site: repotest.NewSite(), disk: disk, lives: map[point.Attempt]*life{}}
+	return &world{site: repotest.NewSite(), disk: disk, process: disk.Process, journal: &journal{}, lives: map[point.Attempt]*life{}}
 }
 
 // step is a part of a history. Its error ends the history.
@@ -42,7 +51,17 @@ type step func(ctx context.Context, w *world) error
 
 // note records what may be found from now on.
 func (w *world) note(apply func(*expectation)) {
-	w.log = append(w.log, event{w.disk.Calls(), apply})
+	calls := w.disk.Calls()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.log = append(w.log, event{calls, apply})
+}
+
+// found is what may be found now.
+func (w *world) found() expectation {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return expect(w.log, w.disk.Calls())
 }
 
 func (w *world) noteWant(a point.Attempt, change func(*want)) {
@@ -50,7 +69,7 @@ func (w *world) noteWant(a point.Attempt, change func(*want)) {
 }
 
 // backend is the repository's place as a new process sees it.
-func (w *world) backend() *storage.Dir { return storage.NewDir(w.disk.Process(), root) }
+func (w *world) backend() *storage.Dir { return storage.NewDir(w.process(), root) }
 
 func (w *world) open(ctx context.Context) (*repo.Repository, error) {
 	return repo.Open(ctx, w.backend())
