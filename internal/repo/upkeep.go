@@ -28,6 +28,9 @@ func (r *Repository) DeletePack(ctx context.Context, k pack.Key) error {
 	return r.remove(ctx, packName(k.Attempt, k.Class, k.Number))
 }
 
+// RemoveSegment removes an index segment whose rows others tell; one that is gone is no error.
+func (r *Repository) RemoveSegment(ctx context.Context, name string) error { return r.remove(ctx, name) }
+
 // Reindex publishes a segment of all packs of an attempt: its own was lost.
 func (r *Repository) Reindex(ctx context.Context, a point.Attempt) error { return r.reindex(ctx, a) }
 

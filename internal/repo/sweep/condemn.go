@@ -184,7 +184,7 @@ func (s *run) delete(ctx context.Context, g repo.Generation, spared []pack.Key) 
 		if !there {
 			continue
 		}
-		if err := s.o.wait(ctx, size); err != nil {
+		if err := s.o.wait(ctx, 0); err != nil {
 			return err
 		}
 		if err := s.r.InForce(ctx, s.o.Term, g.Number); err != nil {

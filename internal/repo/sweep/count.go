@@ -11,7 +11,8 @@ import (
 )
 
 // count fills in how much of each pack is needed. Where a chunk lies in several places, those
-// that others cover are not needed; of equal ones the place in the fullest pack stays.
+// that others cover are not needed; of equal ones the place in the fullest pack stays, then
+// that in the largest: so what a compaction has copied stays, and what it has copied from goes.
 func (m *marker) count(ctx context.Context, p *packSet) error {
 	packs := p.resolve(m.segs)
 	var all []place
@@ -58,7 +59,7 @@ func (p *packSet) needed(all []place) []place {
 	slices.SortFunc(all, func(a, b place) int {
 		return cmp.Or(
 			cmp.Compare(a.rank(), b.rank()),
-			cmp.Compare(p.fill(b.pack), p.fill(a.pack)),
+			cmp.Compare(p.fill(b.pack), p.fill(a.pack)), cmp.Compare(p.uses[b.pack].Size, p.uses[a.pack].Size),
 			cmp.Compare(a.pack, b.pack), cmp.Compare(a.offset, b.offset),
 		)
 	})
@@ -87,9 +88,9 @@ func (p *place) rank() int {
 	return 1
 }
 
-// fill is the live share of a pack in per mill.
+// fill is the live share of a pack in percent: what differs by less is told apart by size.
 func (p *packSet) fill(i int32) int64 {
-	return p.any[i] * 1000 / max(1, p.uses[i].Size)
+	return p.any[i] * 100 / max(1, p.uses[i].Size)
 }
 
 // spare answers which of the condemned packs must stay: those with a live chunk, or a damaged

@@ -139,6 +139,10 @@ func (w *world) intact() {
 			w.Fatalf("point %s: %v, failed %v, diff %s", a, err, failed, diff)
 		}
 	}
+	report, err := w.open().Check(w.ctx, repo.CheckOptions{ReadData: true, Scratch: w.TempDir(), Keys: w.site.Keys("check")})
+	if err != nil || len(report.Findings) > 0 {
+		w.Fatalf("check: %+v, %v", report.Findings, err)
+	}
 }
 
 // packs are the packs that are there.

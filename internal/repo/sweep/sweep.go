@@ -39,8 +39,8 @@ type Options struct {
 	Progress func(step Step, done, total int64)
 	// Event, if set, is told what is worth a line in a log.
 	Event func(code, text string)
-	// Wait, if set, is called before each read and delete with how many bytes it moves: it
-	// slows the run down, and ends it with its error.
+	// Wait, if set, is called with the bytes that are read next, and before each delete with
+	// none: it slows the run down, and ends it with its error.
 	Wait func(ctx context.Context, bytes int64) error
 }
 
