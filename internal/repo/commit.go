@@ -62,6 +62,12 @@ func (w *Writer) complete(ctx context.Context, d point.Draft) error {
 		}
 	}
 	absent, err := w.absent(ctx, wanted)
+	if len(absent) > 0 && err == nil {
+		// What was taken over may have been published, or moved, since the index was read.
+		if err = w.r.Refresh(ctx); err == nil {
+			absent, err = w.absent(ctx, absent)
+		}
+	}
 	if err != nil {
 		return err
 	}

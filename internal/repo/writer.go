@@ -99,6 +99,9 @@ func (r *Repository) NewWriter(ctx context.Context, o WriterOptions) (*Writer, e
 		o.PackSize = defaultPackSize
 	}
 	g, err := r.openMarker(ctx, ledger.Open{Attempt: o.Attempt, Term: o.Term})
+	if err == nil && !g.Done {
+		err = r.Refresh(ctx) // what is live of condemned packs was moved, and this tells where to
+	}
 	if err != nil {
 		return nil, err
 	}
