@@ -71,7 +71,7 @@ A first backup, on one machine:
 		a.loginCommand(), a.statusCommand(), a.versionCommand(),
 		a.tokenCommand(), a.computerCommand(), a.repositoryCommand(), a.jobCommand(),
 		a.sessionCommand(), a.pointCommand(), a.restoreCommand(), a.extractCommand(),
-		a.applyCommand(), a.exportCommand(),
+		a.applyCommand(), a.exportCommand(), a.benchmarkCommand(),
 	)
 	root.AddCommand(a.roleCommands()...)
 	return root
@@ -124,6 +124,16 @@ func between(least int, names ...string) cobra.PositionalArgs {
 		case len(args) > len(names):
 			return usage("%s does not know what to do with %q", cmd.CommandPath(), args[len(names)]).
 				WithHint("for instance: %s", firstExample(cmd))
+		}
+		return nil
+	}
+}
+
+// atLeast wants one of these arguments or more.
+func atLeast(name string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return usage("%s wants %s", cmd.CommandPath(), name).WithHint("for instance: %s", firstExample(cmd))
 		}
 		return nil
 	}
