@@ -1,10 +1,10 @@
 // Package mover is one task between a connection and a repository: the process that a
 // transport service starts for every attempt and that ends with it. It receives, checks and
-// stores, or reads and sends, or reads file indexes for the server, or checks.
+// stores, or reads and sends, or reads file indexes for the server, or checks, or sweeps.
 //
-// It decides nothing, deletes nothing, and serves no second task. What it was told, keys
-// included, is only in its memory; what it reports is on disk before it ends, since the
-// transport and the server may both be away then.
+// It decides nothing, deletes only what a sweep's order names or nothing refers to, and serves
+// no second task. What it was told, keys included, is only in its memory; what it reports is on
+// disk before it ends, since the transport and the server may both be away then.
 package mover
 
 import (
@@ -29,6 +29,7 @@ const (
 	ModeBrowse  = "browse"
 	ModeCheck   = "check"
 	ModeRebuild = "rebuild"
+	ModeSweep   = "sweep"
 )
 
 // How an attempt ended.

@@ -163,6 +163,8 @@ func (t *task) run(ctx context.Context) *keepwardv1.AttemptEnd {
 		err = t.check(term, end)
 	case ModeRebuild:
 		err = t.rebuild(term, end)
+	case ModeSweep:
+		err = t.sweep(term, end)
 	}
 	end = t.outcome(term, end, err)
 	t.mu.Lock()
