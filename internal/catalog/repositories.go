@@ -23,11 +23,13 @@ type Repository struct {
 	Created   time.Time
 	Figures   Figures
 	Upkeep    Upkeep
+	Proofs    Proofs
 }
 
 // Upkeep is how a repository is kept in order.
 type Upkeep struct {
-	// UndeleteGrace is how long a deleted point can be undeleted; negative: the default.
+	// UndeleteGrace is how long a deleted point can be undeleted; 0: the default, negative: not
+	// at all.
 	UndeleteGrace time.Duration
 	// UnprotectedAfter is when the points of a computer are deleted that no job names any more;
 	// 0: never.
@@ -38,10 +40,17 @@ type Upkeep struct {
 
 // Grace is how long a deleted point can be undeleted.
 func (u Upkeep) Grace() time.Duration {
-	if u.UndeleteGrace < 0 {
+	if u.UndeleteGrace == 0 {
 		return job.DefaultUndeleteGrace
 	}
-	return u.UndeleteGrace
+	return max(u.UndeleteGrace, 0)
+}
+
+// SetGrace sets it; 0 is no grace.
+func (u *Upkeep) SetGrace(d time.Duration) {
+	if u.UndeleteGrace = d; d <= 0 {
+		u.UndeleteGrace = -1
+	}
 }
 
 // Figures are what a transport counted in a repository.
@@ -55,16 +64,21 @@ type Figures struct {
 }
 
 const repositoryColumns = `name, repository_id, transport, path, streams, writers, master, recovery, exported, created,
-	looked, size_bytes, free_bytes, packs, chunks, points, undelete_grace, unprotected_after, maintenance`
+	looked, size_bytes, free_bytes, packs, chunks, points, undelete_grace, unprotected_after, maintenance,
+	proof_days, foreign_proof, proof_json`
 
 func scanRepository(row interface{ Scan(...any) error }) (Repository, error) {
 	var r Repository
 	var id []byte
 	var exported, created, looked int64
+	var proofs string
 	f := &r.Figures
 	err := row.Scan(&r.Name, &id, &r.Transport, &r.Path, &r.Streams, &r.Writers, &r.Master, &r.Recovery, &exported, &created,
 		&looked, &f.SizeBytes, &f.FreeBytes, &f.Packs, &f.Chunks, &f.Points,
-		&r.Upkeep.UndeleteGrace, &r.Upkeep.UnprotectedAfter, &r.Upkeep.Maintenance)
+		&r.Upkeep.UndeleteGrace, &r.Upkeep.UnprotectedAfter, &r.Upkeep.Maintenance, &r.Proofs.Days, &r.Proofs.Foreign, &proofs)
+	if err == nil {
+		err = r.Proofs.readState(proofs)
+	}
 	if err != nil {
 		return r, err
 	}
@@ -95,10 +109,10 @@ func GetRepository(ctx context.Context, q Queryer, name string) (Repository, err
 // AddRepository adds a repository that was just made; its name and place must be free.
 func AddRepository(ctx context.Context, tx *sql.Tx, r Repository) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO repositories
-		(name, repository_id, transport, path, streams, writers, master, recovery, created, undelete_grace, unprotected_after, maintenance)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		(name, repository_id, transport, path, streams, writers, master, recovery, created, undelete_grace, unprotected_after, maintenance, proof_days, foreign_proof)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		r.Name, r.ID[:], r.Transport, r.Path, r.Streams, r.Writers, r.Master, r.Recovery, nanos(r.Created),
-		r.Upkeep.UndeleteGrace, r.Upkeep.UnprotectedAfter, r.Upkeep.Maintenance)
+		r.Upkeep.UndeleteGrace, r.Upkeep.UnprotectedAfter, r.Upkeep.Maintenance, r.Proofs.Days, r.Proofs.Foreign)
 	if err != nil {
 		return fmt.Errorf("add repository %s: %w", r.Name, err)
 	}

@@ -177,6 +177,10 @@ func (a *app) eventLine(w io.Writer, e *keepwardv1.Event) error {
 // summary is the last line of a session.
 func (a *app) summary(s *keepwardv1.Session) {
 	n := s.GetProgress().GetCounters()
+	if text := reportText(s.GetReport()); text != "" {
+		fmt.Fprintln(a.out, safe(fmt.Sprintf("session %d: %s in %s: %s", s.GetId(), s.GetStatus(), a.took(s.GetStarted(), s.GetEnded()), text)))
+		return
+	}
 	line := fmt.Sprintf("session %d: %s in %s: %s", s.GetId(), s.GetStatus(), a.took(s.GetStarted(), s.GetEnded()), plural(n.GetDoneFiles(), "file"))
 	for _, part := range []struct {
 		name  string
@@ -199,4 +203,7 @@ func (a *app) summary(s *keepwardv1.Session) {
 		line += ", " + plural(n.GetWarnings(), "warning")
 	}
 	fmt.Fprintln(a.out, safe(line))
+	if l := limitedBy(s.GetLimits()); l != "" {
+		fmt.Fprintln(a.out, "limited by: "+l)
+	}
 }

@@ -17,7 +17,7 @@ import (
 func (a *app) jobCommand() *cobra.Command {
 	cmd := a.noun("job", "What is backed up, to where, and when", "A job is a saved definition. Each run of it is a session; see 'keepward session'.")
 	cmd.AddCommand(a.jobCreate(), a.jobList(), a.jobShow(), a.jobEdit(), a.jobDelete(), a.jobRun(),
-		a.jobSwitch("enable", "Let the schedule start a job again", false), a.jobSwitch("disable", "Keep the schedule from starting a job", true), a.jobNext())
+		a.jobSwitch("enable", "Let the schedule start a job again", false), a.jobSwitch("disable", "Keep the schedule from starting a job", true), a.jobNext(), a.jobRetention())
 	return cmd
 }
 
@@ -26,6 +26,7 @@ type jobFlags struct {
 	job      *keepwardv1.Job
 	files    *keepwardv1.FileSelection
 	interval duration
+	keep     retentionFlags
 }
 
 func (a *app) jobFlags(cmd *cobra.Command) *jobFlags {
@@ -44,6 +45,7 @@ func (a *app) jobFlags(cmd *cobra.Command) *jobFlags {
 	f.StringVar(&j.job.Compression, "compression", "", "auto (default), none, fast, zstd or high")
 	f.Int32Var(&j.job.Attempts, "attempts", 0, "tries per phase (0: the default)")
 	f.Var(&j.interval, "restart-interval", "time between tries (default 20m)")
+	j.keep.add(f)
 	f.StringVar(&j.job.Description, "description", "", "a remark for people")
 	f.BoolVar(&j.job.Disabled, "disabled", false, "the schedule does not start it")
 	noError(cmd.RegisterFlagCompletionFunc("computer", a.completeFlag(computerNames)))
@@ -89,6 +91,7 @@ func (j *jobFlags) apply(cmd *cobra.Command, to *keepwardv1.Job) {
 			set()
 		}
 	}
+	to.Retention = j.keep.apply(cmd.Flags(), to.Retention)
 }
 
 func (a *app) jobCreate() *cobra.Command {
@@ -227,6 +230,7 @@ func (a *app) showJob(j *keepwardv1.Job) {
 		"include", strings.Join(f.GetInclude(), ", "), "exclude", strings.Join(f.GetExclude(), ", "),
 		"one file system", onlyYes(f.GetOneFileSystem()), "tagged caches", onlyYes(f.GetIncludeCaches()),
 		"repository", j.GetRepository(), "compression", j.GetCompression(), "schedule", j.GetSchedule(), "missed runs", j.GetMissed(),
+		"retention", retentionText(j.GetRetention()),
 		"disabled", onlyYes(j.GetDisabled()), "next run", a.stamp(j.GetNextRun()), "attempts", attempts, "restart interval", interval,
 		"last run", a.stamp(j.GetLastRun()), "last result", j.GetLastResult())
 }

@@ -16,7 +16,8 @@ import (
 func (a *app) pointCommand() *cobra.Command {
 	cmd := a.noun("point", "Restore points: the states that can be brought back",
 		"A point is named by its id or four letters of it and more, by latest, or by a time (the newest at or before it).")
-	cmd.AddCommand(a.pointList(), a.pointShow(), a.pointBrowse(), a.pointFind(), a.pointDiff())
+	cmd.AddCommand(a.pointList(), a.pointShow(), a.pointBrowse(), a.pointFind(), a.pointDiff(),
+		a.pointDelete(), a.pointUndelete(), a.pointHold(), a.pointRelease())
 	return cmd
 }
 
@@ -34,6 +35,7 @@ func (a *app) pointList() *cobra.Command {
 	f.StringVar(&req.Job, "job", "", "only of this job")
 	f.StringVar(&req.Repository, "repository", "", "only in this repository")
 	f.Int32Var(&req.Limit, "limit", 0, "how many (0: all)")
+	f.BoolVar(&req.Deleted, "deleted", false, "the deleted ones too, as long as they can be undeleted")
 	noError(cmd.RegisterFlagCompletionFunc("computer", a.completeFlag(computerNames)))
 	noError(cmd.RegisterFlagCompletionFunc("job", a.completeFlag(jobNames)))
 	noError(cmd.RegisterFlagCompletionFunc("repository", a.completeFlag(repositoryNames)))
@@ -51,12 +53,12 @@ func (a *app) pointList() *cobra.Command {
 const shortID = 12
 
 func (a *app) pointTable(list []*keepwardv1.Point) {
-	t := a.newTable("POINT", "TIME", "COMPUTER", "JOB", "KIND", ">FILES", ">SIZE", ">STORED", "STATE", "|", ">SESSION", "REPOSITORY", "FULL ID", "PARENT")
+	t := a.newTable("POINT", "TIME", "COMPUTER", "JOB", "KIND", ">FILES", ">SIZE", ">STORED", "STATE", "|", ">SESSION", "REPOSITORY", "KEPT UNTIL", "WHY", "FULL ID", "PARENT")
 	for _, p := range list {
 		n := p.GetCounters()
 		id := p.GetId()
 		t.row(id[:min(shortID, len(id))], a.stamp(p.GetTime()), p.GetComputer(), p.GetJob(), pointKind(p), count(n.GetDoneFiles()), size(n.GetDoneBytes()),
-			size(n.GetStoredBytes()), pointState(p), sessionNumber(p.GetSession()), p.GetRepository(), id, p.GetParent())
+			size(n.GetStoredBytes()), pointState(p), sessionNumber(p.GetSession()), p.GetRepository(), a.pointFate(p), pointWhy(p), id, p.GetParent())
 	}
 	t.print()
 }
@@ -69,10 +71,25 @@ func pointKind(p *keepwardv1.Point) string {
 }
 
 func pointState(p *keepwardv1.Point) string {
+	state := p.GetCompleteness()
 	if p.GetPartial() {
-		return "partial, " + p.GetCompleteness()
+		state = "partial, " + state
 	}
-	return p.GetCompleteness()
+	switch {
+	case p.GetDeleted() != nil:
+		return "deleted, " + state
+	case p.GetHeld():
+		return "on hold, " + state
+	}
+	return state
+}
+
+// pointWhy is why a point is kept, or was deleted.
+func pointWhy(p *keepwardv1.Point) string {
+	if p.GetDeleted() != nil {
+		return p.GetDeletedBecause()
+	}
+	return strings.Join(p.GetKeptBecause(), "; ")
 }
 
 func (a *app) pointShow() *cobra.Command {
@@ -99,9 +116,22 @@ func (a *app) pointShow() *cobra.Command {
 func (a *app) showPoint(p *keepwardv1.Point) {
 	a.fields("point", p.GetId(), "time", a.stamp(p.GetTime()), "computer", p.GetComputer(), "job", p.GetJob(), "session", sessionNumber(p.GetSession()),
 		"repository", p.GetRepository(), "kind", pointKind(p), "parent", p.GetParent(), "state", pointState(p),
+		"hold", p.GetHoldReason(), "deleted", a.stamp(p.GetDeleted()), "deleted because", p.GetDeletedBecause(), "can be undeleted until", a.stamp(p.GetPurgeAfter()),
+		"kept because", strings.Join(p.GetKeptBecause(), "; "), "kept until", a.keptUntil(p),
 		"include", strings.Join(p.GetFiles().GetInclude(), ", "), "exclude", strings.Join(p.GetFiles().GetExclude(), ", "))
 	a.section("Counters")
 	a.showCounters(p.GetCounters())
+}
+
+// keptUntil says how long a point that is not deleted is kept at least.
+func (a *app) keptUntil(p *keepwardv1.Point) string {
+	switch {
+	case p.GetDeleted() != nil || len(p.GetKeptBecause()) == 0:
+		return ""
+	case p.GetKeptUntil() == nil:
+		return "no end, as things stand"
+	}
+	return a.stamp(p.GetKeptUntil())
 }
 
 func (a *app) pointBrowse() *cobra.Command {

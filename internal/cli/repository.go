@@ -18,13 +18,15 @@ import (
 func (a *app) repositoryCommand() *cobra.Command {
 	cmd := a.noun("repository", "Where backups are kept", "A repository is a directory of a host that runs the transport service.")
 	cmd.AddCommand(a.repositoryCreate(), a.repositoryList(), a.repositoryShow(), a.repositoryEdit(),
-		a.repositoryCheck(), a.repositoryRebuild(), a.repositoryKey())
+		a.repositoryCheck(), a.repositorySweep(), a.repositoryRebuild(), a.repositoryKey(),
+		a.repositoryAttach(), a.repositoryDetach(), a.repositoryTakeOver())
 	return cmd
 }
 
 func (a *app) repositoryCreate() *cobra.Command {
 	r := &keepwardv1.Repository{}
 	var keyOut string
+	var proofs proofFlags
 	cmd := &cobra.Command{
 		Use: "create NAME --transport T --path DIR", Short: "Make a repository",
 		Long: `Makes a repository in a directory that is empty or does not exist yet, on the host of a transport service.
@@ -39,9 +41,13 @@ The recovery key opens the repository without any server. It is printed once, or
 	f.Int32Var(&r.Streams, "streams", 0, "tasks that use it at once (0: the default)")
 	f.Int32Var(&r.Writers, "writers", 0, "tasks that write to it at once (0: the default)")
 	f.StringVar(&keyOut, "recovery-key-out", "", "file for the recovery key, which must not exist")
+	proofs.add(cmd)
 	noError(cmd.RegisterFlagCompletionFunc("transport", a.completeFlag(transportNames)))
 	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) error {
 		if err := required(cmd, "transport", "path"); err != nil {
+			return err
+		}
+		if err := proofs.create(r); err != nil {
 			return err
 		}
 		r.Name = args[0]
@@ -147,11 +153,12 @@ func (a *app) repositoryShow() *cobra.Command {
 }
 
 func (a *app) showRepository(r *keepwardv1.Repository) {
-	a.fields("name", r.GetName(), "status", r.GetStatus(), "transport", r.GetTransport(), "path", r.GetPath(), "id", r.GetId(),
+	a.fields(append([]string{"name", r.GetName(), "status", r.GetStatus(), "transport", r.GetTransport(), "path", r.GetPath(), "id", r.GetId(),
 		"created", a.stamp(r.GetCreated()), "size", size(r.GetSizeBytes()), "free", size(r.GetFreeBytes()),
 		"restore points", count(r.GetPoints()), "packs", count(r.GetPacks()), "chunks", count(r.GetChunks()),
 		"streams", strconv.Itoa(int(r.GetStreams())), "writers", strconv.Itoa(int(r.GetWriters())),
-		"recovery key taken", yesNo(r.GetRecoveryKeyExported()))
+		"undelete grace", longSpan(r.GetUndeleteGrace()), "unprotected computers", unprotectedText(r), "maintenance", r.GetMaintenance(),
+		"recovery key taken", yesNo(r.GetRecoveryKeyExported())}, a.proofFields(r)...)...)
 	if len(r.GetConditions()) > 0 {
 		a.section("Problems")
 		a.conditionTable(r.GetConditions())
@@ -160,12 +167,16 @@ func (a *app) showRepository(r *keepwardv1.Repository) {
 
 func (a *app) repositoryEdit() *cobra.Command {
 	var streams, writers int32
+	upkeep := &upkeepFlags{}
+	var proofs proofFlags
 	cmd := &cobra.Command{
-		Use: "edit NAME --streams N --writers N", Short: "Change how much a repository is used at once",
-		Example: "  keepward repository edit main --streams 8", Args: exactly("NAME"), ValidArgsFunction: a.complete(repositoryNames),
+		Use: "edit NAME", Short: "Change settings of a repository; the others stay",
+		Example: "  keepward repository edit main --streams 8\n  keepward repository edit main --undelete-grace 7d --maintenance \"daily 04:30\"", Args: exactly("NAME"), ValidArgsFunction: a.complete(repositoryNames),
 	}
 	cmd.Flags().Int32Var(&streams, "streams", 0, "tasks that use it at once")
 	cmd.Flags().Int32Var(&writers, "writers", 0, "tasks that write to it at once")
+	upkeep.add(cmd)
+	proofs.add(cmd)
 	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) error {
 		req := &keepwardv1.EditRepositoryRequest{Name: args[0]}
 		if cmd.Flags().Changed("streams") {
@@ -174,32 +185,18 @@ func (a *app) repositoryEdit() *cobra.Command {
 		if cmd.Flags().Changed("writers") {
 			req.Writers = &writers
 		}
-		if req.Streams == nil && req.Writers == nil {
-			return usage("%s wants --streams or --writers", cmd.CommandPath())
+		proved, err := proofs.edit(cmd, req)
+		if err != nil {
+			return err
+		}
+		if changed := upkeep.apply(cmd, req); !changed && !proved && req.Streams == nil && req.Writers == nil {
+			return usage("%s wants something to change", cmd.CommandPath()).WithHint("for instance: %s", firstExample(cmd))
 		}
 		m, err := call(ctx, c.repositories.EditRepository, req)
 		if err != nil {
 			return err
 		}
 		return a.print(m.GetRepository(), func() { a.showRepository(m.GetRepository()) })
-	})
-	return cmd
-}
-
-func (a *app) repositoryCheck() *cobra.Command {
-	var readData bool
-	cmd := &cobra.Command{
-		Use: "check NAME", Short: "Check that a repository is whole",
-		Long:    "Checks that everything that restore points need is there; with --read-data also that every byte is what it was. Waits for the end and prints what was found.",
-		Example: "  keepward repository check main --read-data", Args: exactly("NAME"), ValidArgsFunction: a.complete(repositoryNames),
-	}
-	cmd.Flags().BoolVar(&readData, "read-data", false, "read and re-hash all data")
-	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) error {
-		m, err := call(ctx, c.repositories.CheckRepository, &keepwardv1.CheckRepositoryRequest{Name: args[0], ReadData: readData})
-		if err != nil {
-			return err
-		}
-		return a.follow(ctx, c, m.GetSession(), allRemarks)
 	})
 	return cmd
 }

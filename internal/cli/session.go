@@ -103,7 +103,12 @@ func (a *app) showSession(s *keepwardv1.Session) {
 	a.fields("session", sessionNumber(s.GetId()), "job", s.GetJob(), "type", s.GetType(), "status", s.GetStatus(), "phase", s.GetPhase(),
 		"reason", why(s.GetReason(), nil), "failure", s.GetFailure().GetMessage(), "hint", s.GetFailure().GetHint(), "result", s.GetResult(),
 		"repository", s.GetRepository(), "full", onlyYes(s.GetFull()), "priority", strconv.Itoa(int(s.GetPriority())), "started by", s.GetUser(),
-		"created", a.stamp(s.GetCreated()), "started", a.stamp(s.GetStarted()), "ended", a.stamp(s.GetEnded()), "took", a.took(s.GetStarted(), s.GetEnded()))
+		"created", a.stamp(s.GetCreated()), "started", a.stamp(s.GetStarted()), "ended", a.stamp(s.GetEnded()), "took", a.took(s.GetStarted(), s.GetEnded()),
+		"limited by", limitedBy(s.GetLimits()))
+	if lines := reportLines(s.GetReport()); len(lines) > 0 {
+		a.section("Report")
+		a.fields(lines...)
+	}
 	a.section("Counters")
 	a.showCounters(n)
 	a.section("Tasks")

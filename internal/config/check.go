@@ -11,12 +11,15 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/protobuf/types/known/durationpb"
+
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/catalog"
 	"keepward/internal/errs"
 	"keepward/internal/job"
 	"keepward/internal/pki"
 	"keepward/internal/repo/seal"
+	"keepward/internal/retention"
 	"keepward/internal/schedule"
 	"keepward/internal/source"
 )
@@ -91,6 +94,20 @@ func CompleteRepository(r *keepwardv1.Repository) {
 	if r.Writers == 0 {
 		r.Writers = job.DefaultWriters
 	}
+	CompleteUpkeep(r)
+}
+
+// CompleteUpkeep fills in what of its upkeep a repository leaves to the defaults.
+func CompleteUpkeep(r *keepwardv1.Repository) {
+	if r.UndeleteGrace == nil {
+		r.UndeleteGrace = durationpb.New(job.DefaultUndeleteGrace)
+	}
+	if r.Maintenance == "" {
+		r.Maintenance = job.DefaultMaintenance
+	}
+	if r.ForeignProof == "" {
+		r.ForeignProof = job.DefaultForeignProof
+	}
 }
 
 // CheckRepository lists what is wrong with a repository that shall be made.
@@ -116,7 +133,36 @@ func (f *faults) limits(r *keepwardv1.Repository) {
 	if r.Writers < 1 || r.Writers > streamsMost {
 		f.invalid("writers", "repository.writers", "check repository %q: writers must be 1 to %d, not %d", r.Name, streamsMost, r.Writers)
 	}
+	f.upkeep(r)
+	f.proofs(r)
 }
+
+// upkeepMost bounds the times of upkeep: what is longer is a slip of the finger.
+const upkeepMost = 36_600 * 24 * time.Hour
+
+func (f *faults) upkeep(r *keepwardv1.Repository) {
+	for _, d := range []struct {
+		field, name string
+		value       *durationpb.Duration
+	}{
+		{"undelete_grace", "undelete grace", r.UndeleteGrace},
+		{"unprotected_after", "time after which unprotected points are deleted", r.UnprotectedAfter},
+	} {
+		if v := d.value.AsDuration(); d.value != nil && (!d.value.IsValid() || v < 0 || v > upkeepMost) {
+			f.invalid(d.field, "repository.upkeep", "check repository %q: the %s must be 0 to 100 years, not %s", r.Name, d.name, v)
+		}
+	}
+	if r.Maintenance == "" || r.Maintenance == MaintenanceNever {
+		return
+	}
+	if _, err := schedule.Parse(r.Maintenance, time.Local); err != nil {
+		f.add("maintenance", errs.New(errs.Invalid, "repository.upkeep", "check repository %q: %w", r.Name, err).
+			WithHint("for example: %s, or never", strings.Join(schedule.Examples[:3], ", ")))
+	}
+}
+
+// MaintenanceNever is the maintenance of a repository that has none by itself.
+const MaintenanceNever = "never"
 
 // CheckLimits lists what is wrong with the limits of a repository that exists.
 func CheckLimits(r *keepwardv1.Repository) []Fault {
@@ -142,6 +188,9 @@ func CompleteJob(j *keepwardv1.Job) {
 	}
 	if j.Files == nil {
 		j.Files = &keepwardv1.FileSelection{}
+	}
+	if PolicyOf(j.Retention).Zero() {
+		j.Retention = nil
 	}
 }
 
@@ -173,6 +222,9 @@ func CheckJob(j *keepwardv1.Job, site Site) []Fault {
 				WithHint("for example: %s", strings.Join(schedule.Examples[:3], ", ")))
 		}
 	}
+	for _, r := range PolicyOf(j.Retention).Check() {
+		f.add("retention."+r.Rule, r.Err)
+	}
 	if j.Attempts < 0 || j.Attempts > attemptsMost {
 		f.invalid("attempts", "job.attempts", "check job %q: attempts must be 0 (default) to %d, not %d", j.Name, attemptsMost, j.Attempts)
 	}
@@ -180,6 +232,14 @@ func CheckJob(j *keepwardv1.Job, site Site) []Fault {
 		f.invalid("restart_interval", "job.restart-interval", "check job %q: the restart interval must be 0 (default) to 30 days, not %s", j.Name, d)
 	}
 	return f
+}
+
+// PolicyOf is a job's retention as internal/retention takes it.
+func PolicyOf(r *keepwardv1.Retention) retention.Policy {
+	return retention.Policy{
+		KeepLast: int(r.GetKeepLast()), KeepDays: int(r.GetKeepDays()), Weekly: int(r.GetWeekly()),
+		Monthly: int(r.GetMonthly()), Yearly: int(r.GetYearly()), MinPoints: int(r.GetMinPoints()),
+	}
 }
 
 func (f *faults) choice(j *keepwardv1.Job, field, value string, allowed ...string) {

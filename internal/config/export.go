@@ -76,6 +76,10 @@ func valueNode(f field) *yaml.Node {
 		if d := (*v).AsDuration(); d != 0 {
 			return textNode(FormatDuration(d))
 		}
+	case durationOr:
+		if d := v.value(); d != v.normal {
+			return textNode(FormatDuration(d))
+		}
 	case []field:
 		n := &yaml.Node{Kind: yaml.MappingNode}
 		putFields(n, v)

@@ -2,6 +2,7 @@ package config
 
 import (
 	"slices"
+	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -20,10 +21,23 @@ const (
 // writing and comparing use the same rows, so none can forget one.
 type field struct {
 	name string
-	// value is *string, *bool, *int32, *[]string, **durationpb.Duration, or []field.
+	// value is *string, *bool, *int32, *[]string, **durationpb.Duration, durationOr, or []field.
 	value any
 	// normal is the text that a field of type string takes when it is left out.
 	normal string
+}
+
+// durationOr is a duration whose default is not zero, so that zero has to be written.
+type durationOr struct {
+	at     **durationpb.Duration
+	normal time.Duration
+}
+
+func (d durationOr) value() time.Duration {
+	if *d.at == nil {
+		return d.normal
+	}
+	return (*d.at).AsDuration()
 }
 
 func repositoryFields(r *keepwardv1.Repository) []field {
@@ -32,12 +46,21 @@ func repositoryFields(r *keepwardv1.Repository) []field {
 		{name: "path", value: &r.Path},
 		{name: "streams", value: &r.Streams},
 		{name: "writers", value: &r.Writers},
+		{name: "undelete_grace", value: durationOr{&r.UndeleteGrace, job.DefaultUndeleteGrace}},
+		{name: "unprotected_after", value: &r.UnprotectedAfter},
+		{name: "proof_days", value: &r.ProofDays},
+		{name: "foreign_proof", value: &r.ForeignProof, normal: job.DefaultForeignProof},
+		{name: "maintenance", value: &r.Maintenance, normal: job.DefaultMaintenance},
 	}
 }
 
 func jobFields(j *keepwardv1.Job) []field {
 	if j.Files == nil {
 		j.Files = &keepwardv1.FileSelection{}
+	}
+	keep := j.Retention
+	if keep == nil {
+		keep = &keepwardv1.Retention{} // to write and compare; a reader brings its own
 	}
 	return []field{
 		{name: "description", value: &j.Description},
@@ -54,6 +77,14 @@ func jobFields(j *keepwardv1.Job) []field {
 		{name: "schedule", value: &j.Schedule},
 		{name: "missed", value: &j.Missed, normal: job.DefaultMissed},
 		{name: "disabled", value: &j.Disabled},
+		{name: "retention", value: []field{
+			{name: "keep_last", value: &keep.KeepLast},
+			{name: "keep_days", value: &keep.KeepDays},
+			{name: "weekly", value: &keep.Weekly},
+			{name: "monthly", value: &keep.Monthly},
+			{name: "yearly", value: &keep.Yearly},
+			{name: "min_points", value: &keep.MinPoints},
+		}},
 		{name: "compression", value: &j.Compression, normal: string(seal.CompressAuto)},
 		{name: "attempts", value: &j.Attempts},
 		{name: "restart_interval", value: &j.RestartInterval},
@@ -86,6 +117,8 @@ func equal(a, b any) bool {
 		return slices.Equal(*a, *b.(*[]string))
 	case **durationpb.Duration:
 		return (*a).AsDuration() == (*b.(**durationpb.Duration)).AsDuration()
+	case durationOr:
+		return a.value() == b.(durationOr).value()
 	}
 	return false
 }

@@ -152,7 +152,7 @@ func (d *Document) open(r *reader) []field {
 		d.Repository = &keepwardv1.Repository{}
 		return append([]field{{name: "name", value: &d.Name}}, repositoryFields(d.Repository)...)
 	case KindJob:
-		d.Job = &keepwardv1.Job{}
+		d.Job = &keepwardv1.Job{Retention: &keepwardv1.Retention{}}
 		return append([]field{{name: "name", value: &d.Name}}, jobFields(d.Job)...)
 	}
 	if len(r.faults) == 0 {

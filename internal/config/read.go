@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -71,7 +72,13 @@ func (r *reader) read(n *yaml.Node, path string, value any) {
 	case *int32:
 		r.typed(n, path, "!!int", "a whole number", v)
 	case **durationpb.Duration:
-		r.duration(n, path, v)
+		if d, ok := r.duration(n, path); ok && d != 0 {
+			*v = durationpb.New(d)
+		}
+	case durationOr:
+		if d, ok := r.duration(n, path); ok {
+			*v.at = durationpb.New(d)
+		}
 	}
 }
 
@@ -105,21 +112,19 @@ func (r *reader) typed(n *yaml.Node, path, tag, want string, into any) {
 	}
 }
 
-func (r *reader) duration(n *yaml.Node, path string, into **durationpb.Duration) {
+func (r *reader) duration(n *yaml.Node, path string) (time.Duration, bool) {
 	var text string
 	before := len(r.faults)
 	r.scalar(n, path, &text)
 	if len(r.faults) > before {
-		return
+		return 0, false
 	}
 	d, err := ParseDuration(text)
 	if err != nil {
 		r.fault(n, path, fmt.Sprintf("%s must be a duration such as 90s, 20m, 2h or 7d, this is %q", path, text))
-		return
+		return 0, false
 	}
-	if d != 0 {
-		*into = durationpb.New(d)
-	}
+	return d, true
 }
 
 func describe(n *yaml.Node) string {

@@ -17,7 +17,11 @@ const browsePage = 1000
 
 // PointsOf are the restore points of a computer, the newest first.
 func (m *Manager) PointsOf(ctx context.Context, computer string) ([]*keepwardv1.Point, error) {
-	return catalog.Points(ctx, m.deps.DB.Read(), catalog.PointFilter{Computer: computer})
+	points, err := catalog.Points(ctx, m.deps.DB.Read(), catalog.PointFilter{Computer: computer})
+	if err != nil {
+		return nil, err
+	}
+	return points, m.explain(ctx, points)
 }
 
 // LastPoint is the time of a computer's newest point; zero: it has none.
@@ -40,7 +44,7 @@ func (m *Manager) knownComputer(ctx context.Context, name string) error {
 
 // ListPoints lists restore points, the newest first.
 func (m *Manager) ListPoints(ctx context.Context, req *connect.Request[keepwardv1.ListPointsRequest]) (*connect.Response[keepwardv1.ListPointsResponse], error) {
-	f := catalog.PointFilter{Computer: req.Msg.GetComputer(), Job: req.Msg.GetJob(), Repository: req.Msg.GetRepository(), Limit: int(req.Msg.GetLimit())}
+	f := catalog.PointFilter{Computer: req.Msg.GetComputer(), Job: req.Msg.GetJob(), Repository: req.Msg.GetRepository(), Deleted: req.Msg.GetDeleted(), Limit: int(req.Msg.GetLimit())}
 	if f.Computer != "" {
 		if err := m.knownComputer(ctx, f.Computer); err != nil {
 			return nil, err
@@ -51,6 +55,9 @@ func (m *Manager) ListPoints(ctx context.Context, req *connect.Request[keepwardv
 		return nil, err
 	}
 	if err := m.nothingBecause(ctx, f, len(points)); err != nil {
+		return nil, err
+	}
+	if err := m.explain(ctx, points); err != nil {
 		return nil, err
 	}
 	return connect.NewResponse(&keepwardv1.ListPointsResponse{Points: points}), nil
@@ -83,7 +90,10 @@ func (m *Manager) GetPoint(ctx context.Context, req *connect.Request[keepwardv1.
 		}
 		name = before
 	}
-	p, err := m.findPoint(ctx, name, req.Msg.GetComputer())
+	p, err := m.findAnyPoint(ctx, name, req.Msg.GetComputer())
+	if err == nil {
+		err = m.explain(ctx, []*keepwardv1.Point{p})
+	}
 	if err != nil {
 		return nil, err
 	}

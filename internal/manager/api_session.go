@@ -135,10 +135,7 @@ func (m *Manager) watch(ctx context.Context, id int64, send func(*keepwardv1.Ses
 			return err
 		}
 		if wait := watchEvery - time.Since(sent); wait > 0 && last != nil && sameStanding(last, s) {
-			if err := sleep(ctx, wait); err != nil {
-				return err
-			}
-			if s, err = m.currentSession(ctx, id); err != nil {
+			if s, err = m.laterPicture(ctx, id, last, changed, wait); err != nil {
 				return err
 			}
 		}
@@ -155,6 +152,27 @@ func (m *Manager) watch(ctx context.Context, id int64, send func(*keepwardv1.Ses
 		case <-changed:
 		case <-ctx.Done():
 			return ctx.Err()
+		}
+	}
+}
+
+// laterPicture waits before a session is shown again that stands as it stood, and answers it as
+// it is then. A change of standing ends the wait: what is over is said at once.
+func (m *Manager) laterPicture(ctx context.Context, id int64, last *keepwardv1.Session, changed <-chan struct{}, wait time.Duration) (*keepwardv1.Session, error) {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	for {
+		over := false
+		select {
+		case <-changed:
+		case <-timer.C:
+			over = true
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		s, err := m.currentSession(ctx, id)
+		if err != nil || over || !sameStanding(last, s) {
+			return s, err
 		}
 	}
 }

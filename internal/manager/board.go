@@ -8,12 +8,15 @@ import (
 
 // board knows which tasks live and which of them must not run beside each other: two
 // backups of the same computer by the same job; an index reconstruction and any write to its
-// repository. Of two that conflict the one of the older session goes first, so no two wait
-// for each other. It is pure and not safe for concurrent use.
+// repository; two retentions or two sweeps of one repository, and a sweep while a retention has
+// yet to say what goes. Of two that conflict the one of the older session goes first, so no two
+// wait for each other. It is pure and not safe for concurrent use.
 type board struct {
 	backups  map[backupKey][]entry // in the order of their sessions
 	writes   map[string][]entry    // by repository: what writes to it
 	rebuilds map[string][]entry    // by repository: what wants it alone
+	ages     map[string][]entry    // by repository: retentions
+	sweeps   map[string][]entry    // by repository
 }
 
 type backupKey struct{ job, computer string }
@@ -24,7 +27,10 @@ type entry struct {
 }
 
 func newBoard() *board {
-	return &board{backups: map[backupKey][]entry{}, writes: map[string][]entry{}, rebuilds: map[string][]entry{}}
+	return &board{
+		backups: map[backupKey][]entry{}, writes: map[string][]entry{}, rebuilds: map[string][]entry{},
+		ages: map[string][]entry{}, sweeps: map[string][]entry{},
+	}
 }
 
 func (b *board) add(t *task) {
@@ -36,8 +42,16 @@ func (b *board) add(t *task) {
 		b.writes[t.row.Repository] = insert(b.writes[t.row.Repository], e)
 	case job.RebuildIndex:
 		b.rebuilds[t.row.Repository] = insert(b.rebuilds[t.row.Repository], e)
+	case job.Retention:
+		b.ages[t.row.Repository] = insert(b.ages[t.row.Repository], e)
+	case job.Sweep:
+		b.sweeps[t.row.Repository] = insert(b.sweeps[t.row.Repository], e)
+		b.writes[t.row.Repository] = insert(b.writes[t.row.Repository], e)
 	}
 }
+
+// sweepsOf are the sessions that sweep a repository or want to.
+func (b *board) sweepsOf(repository string) []int64 { return sessionsOf(nil, b.sweeps[repository]) }
 
 func insert(list []entry, e entry) []entry {
 	i, found := slices.BinarySearchFunc(list, e, compareEntries)
@@ -75,6 +89,11 @@ func (b *board) conflict(t *task) int64 {
 			return s
 		}
 		return before(b.rebuilds[t.row.Repository], t.row.Session)
+	case job.Retention:
+		return before(b.ages[t.row.Repository], t.row.Session)
+	case job.Sweep:
+		return max(before(b.sweeps[t.row.Repository], t.row.Session), before(b.ages[t.row.Repository], t.row.Session),
+			before(b.rebuilds[t.row.Repository], t.row.Session))
 	}
 	return 0
 }
@@ -111,6 +130,13 @@ func (b *board) remove(t *task) []int64 {
 	case job.RebuildIndex:
 		drop(b.rebuilds, t.row.Repository)
 		held = sessionsOf(sessionsOf(held, b.writes[t.row.Repository]), b.rebuilds[t.row.Repository])
+	case job.Retention:
+		drop(b.ages, t.row.Repository)
+		held = sessionsOf(sessionsOf(held, b.ages[t.row.Repository]), b.sweeps[t.row.Repository])
+	case job.Sweep:
+		drop(b.sweeps, t.row.Repository)
+		drop(b.writes, t.row.Repository)
+		held = sessionsOf(sessionsOf(held, b.sweeps[t.row.Repository]), b.rebuilds[t.row.Repository])
 	}
 	slices.Sort(held)
 	return slices.Compact(held)

@@ -106,7 +106,7 @@ func (b *browsers) start(ctx context.Context, repository string, one *browser) e
 		return err
 	}
 	_, err = t.StartMover(ctx, connect.NewRequest(&keepwardv1.StartMoverRequest{
-		Order: &keepwardv1.Order{Attempt: one.attempt, Task: one.attempt, Term: b.m.deps.Term},
+		Order: &keepwardv1.Order{Attempt: one.attempt, Task: one.attempt, Term: b.m.deps.Term(), Owner: b.m.deps.Owner},
 		Mode:  modeBrowse, RepositoryPath: k.repository.Path, Keys: k.forAll(), AgentWait: durationpb.New(b.m.set.AgentWait),
 	}))
 	return err
@@ -222,7 +222,7 @@ func (b *browsers) stop(ctx context.Context, one *browser) {
 		return // its next heartbeat names the mover, and is told to drop it
 	}
 	_, err = t.StopMover(ctx, connect.NewRequest(&keepwardv1.StopMoverRequest{
-		Order: &keepwardv1.Order{Attempt: one.attempt, Task: one.attempt, Term: b.m.deps.Term}, Reason: "idle",
+		Order: &keepwardv1.Order{Attempt: one.attempt, Task: one.attempt, Term: b.m.deps.Term(), Owner: b.m.deps.Owner}, Reason: "idle",
 	}))
 	if err != nil {
 		b.m.log.Warn("browse mover not stopped", "transport", one.transport, "attempt", one.attempt, "error", err)

@@ -1,68 +1,178 @@
 package manager
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/catalog"
+	"keepward/internal/errs"
 	"keepward/internal/job"
 )
 
-// action is what may be done to the markers of a point; the words go over the wire.
-type action string
+// hintUndelete says how a deleted point comes back.
+const hintUndelete = "undelete it first: keepward point undelete %s"
 
-const (
-	actionDelete   action = "delete"
-	actionUndelete action = "undelete"
-	actionHold     action = "hold"
-	actionRelease  action = "release"
-)
+// reasonMost bounds the reason of a mark: it is kept in the repository.
+const reasonMost = 1000
 
-// changePoints marks points in their repositories.
+// changePoints marks points as a user wants. First all are looked at, so that what can be
+// refused is refused before anything is done.
 func (m *Manager) changePoints(ctx context.Context, do action, req *keepwardv1.ChangePointsRequest) (*connect.Response[keepwardv1.ChangePointsResponse], error) {
-	res := &keepwardv1.ChangePointsResponse{}
-	for _, name := range req.GetNames() {
-		p, err := m.findPoint(ctx, name, "")
-		if err != nil {
-			return nil, err
-		}
-		r, err := catalog.GetRepository(ctx, m.deps.DB.Read(), p.GetRepository())
-		if err != nil {
-			return nil, err
-		}
-		t, err := m.transport(r.Transport)
-		if err != nil {
-			return nil, err
-		}
-		_, err = t.MarkPoints(ctx, connect.NewRequest(&keepwardv1.MarkPointsRequest{
-			RepositoryPath: r.Path, RepositoryId: r.ID[:], Term: m.deps.Term(), Action: string(do), Points: []string{p.GetId()}, Reason: req.GetReason(),
-		}))
-		if err != nil {
-			return nil, err
-		}
-		res.Points = append(res.Points, p)
+	if len(req.GetNames()) == 0 {
+		return nil, errs.New(errs.Invalid, "points.none", "%s restore points: none was named", do)
 	}
-	return connect.NewResponse(res), nil
-}
-
-// PreviewRetention says what retention would do now.
-func (m *Manager) PreviewRetention(ctx context.Context, jobName string, _ *keepwardv1.Retention) (*keepwardv1.PreviewRetentionResponse, error) {
-	points, err := catalog.Points(ctx, m.deps.DB.Read(), catalog.PointFilter{Job: jobName})
+	if len(req.GetReason()) > reasonMost {
+		return nil, errs.New(errs.Invalid, "points.reason", "%s restore points: the reason is longer than %d bytes", do, reasonMost)
+	}
+	if err := m.waitReady(ctx); err != nil {
+		return nil, err
+	}
+	if err := m.holdMarks(ctx); err != nil {
+		return nil, err
+	}
+	defer m.letMarks()
+	points, err := m.namedPoints(ctx, do, req.GetNames())
 	if err != nil {
 		return nil, err
 	}
-	return &keepwardv1.PreviewRetentionResponse{Points: points, Kept: int64(len(points))}, nil
+	for _, p := range points {
+		if err := m.allowed(ctx, do, p); err != nil {
+			return nil, err
+		}
+	}
+	how := mark{do: do, reason: cmp.Or(req.GetReason(), "by "+cmp.Or(m.user(ctx), bySelf)), now: time.Now()}
+	if err := m.markAll(ctx, points, how); err != nil {
+		return nil, err
+	}
+	for _, p := range points {
+		m.log.Info("restore point marked", "action", how.do, "point", p.GetId(), "user", m.user(ctx), "reason", how.reason)
+	}
+	if err := m.explain(ctx, points); err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(&keepwardv1.ChangePointsResponse{Points: points}), nil
 }
 
-// Sweep starts a session that gives back the space of what no point needs.
+// namedPoints finds the points of a list of ids and prefixes, each once.
+func (m *Manager) namedPoints(ctx context.Context, do action, names []string) ([]*keepwardv1.Point, error) {
+	var out []*keepwardv1.Point
+	for _, name := range names {
+		if !isPrefix(name) {
+			return nil, errs.New(errs.Invalid, "points.name", "%s restore points: %q is no id", do, name).
+				WithHint("name points by their ids here, or at least %d digits of them: keepward point list --deleted", shortestPrefix)
+		}
+		p, err := m.findAnyPoint(ctx, name, "")
+		if err != nil {
+			if errs.KindOf(err) == errs.NotFound && do == actionUndelete {
+				return nil, errs.New(errs.NotFound, "point.unknown", "undelete restore point %s: there is none", name).
+					WithHint("one whose grace time is over is purged by the next sweep, and gone for good")
+			}
+			return nil, err
+		}
+		if !slices.ContainsFunc(out, func(o *keepwardv1.Point) bool { return o.GetId() == p.GetId() }) {
+			out = append(out, p)
+		}
+	}
+	return out, nil
+}
+
+// allowed refuses what must not be done to a point.
+func (m *Manager) allowed(ctx context.Context, do action, p *keepwardv1.Point) error {
+	id, deleted := p.GetId(), p.GetDeleted() != nil
+	switch {
+	case do == actionDelete && p.GetHeld():
+		return errs.New(errs.Denied, "point.held", "delete restore point %s: it is on hold: %s", id, p.GetHoldReason()).
+			WithHint("release it first: keepward point release %s", id)
+	case do == actionDelete && deleted:
+		return errs.New(errs.Exists, "point.deleted", "delete restore point %s: it is deleted already", id)
+	case do == actionHold && deleted:
+		return errs.New(errs.Denied, "point.deleted", "hold restore point %s: it is deleted", id).WithHint(hintUndelete, id)
+	case do == actionHold && p.GetHeld():
+		return errs.New(errs.Exists, "point.held", "hold restore point %s: it is on hold already: %s", id, p.GetHoldReason())
+	case do == actionRelease && !p.GetHeld():
+		return errs.New(errs.Invalid, "point.not-held", "release restore point %s: it is not on hold", id)
+	case do == actionUndelete && !deleted:
+		return errs.New(errs.Invalid, "point.not-deleted", "undelete restore point %s: it is not deleted", id)
+	case do == actionUndelete:
+		return m.notPurging(ctx, p)
+	}
+	return nil
+}
+
+// notPurging refuses to undelete a point whose purge was ordered and may be under way.
+func (m *Manager) notPurging(ctx context.Context, p *keepwardv1.Point) error {
+	session, err := catalog.PurgedBy(ctx, m.deps.DB.Read(), p.GetId())
+	if err != nil || session == 0 {
+		return err
+	}
+	row, err := catalog.GetSession(ctx, m.deps.DB.Read(), session)
+	if err != nil && errs.KindOf(err) != errs.NotFound {
+		return err
+	}
+	if err != nil || row.Status.Final() {
+		return nil // the repository tells whether it is still there
+	}
+	return errs.New(errs.Busy, "point.purging", "undelete restore point %s: its grace time is over, and session %d purges it", p.GetId(), session).
+		WithHint("end the session with 'keepward session kill %d' and try again: what it has not purged yet comes back", session)
+}
+
+// markAll marks points, repository by repository. What fails does not undo what was done, and
+// the error says both.
+func (m *Manager) markAll(ctx context.Context, points []*keepwardv1.Point, how mark) error {
+	byRepository := map[string][]*keepwardv1.Point{}
+	for _, p := range points {
+		byRepository[p.GetRepository()] = append(byRepository[p.GetRepository()], p)
+	}
+	var failures []error
+	bad := 0
+	for name, list := range byRepository {
+		r, err := catalog.GetRepository(ctx, m.deps.DB.Read(), name)
+		var failed map[string]error
+		if err == nil {
+			failed, err = m.markPoints(ctx, r, list, how)
+		}
+		if err != nil {
+			failures, bad = append(failures, err), bad+len(list)
+			continue
+		}
+		for _, err := range failed {
+			failures, bad = append(failures, err), bad+1
+		}
+	}
+	switch {
+	case len(failures) == 0:
+		return nil
+	case len(points) == 1:
+		return failures[0]
+	}
+	return errs.New(errs.KindOf(failures[0]), errs.CodeOf(failures[0]), "%s %d of %d restore points failed, the others are done: %w",
+		how.do, bad, len(points), errors.Join(failures[:min(len(failures), 5)]...)).WithHint("%s", errs.HintOf(failures[0]))
+}
+
+// usable refuses a deleted point where one is needed to read from.
+func usable(p *keepwardv1.Point) error {
+	if p.GetDeleted() == nil {
+		return nil
+	}
+	return errs.New(errs.NotFound, "point.deleted", "restore point %s is deleted: %s", p.GetId(), strings.TrimSpace(p.GetDeletedBecause())).
+		WithHint(hintUndelete, p.GetId())
+}
+
+// Sweep starts a session that gives back the space of what no point needs, and answers its
+// number.
 func (m *Manager) Sweep(ctx context.Context, order *keepwardv1.SweepRepositoryRequest) (int64, error) {
 	return m.maintain(ctx, job.Sweep, order.GetName(), order)
 }
 
-// ResumeRetention takes the server's clock as right, and answers how far it had jumped.
-func (m *Manager) ResumeRetention(context.Context) (time.Duration, error) {
-	return 0, nil
+// retentionText is how a log line names a point.
+func retentionText(p *keepwardv1.Point) string {
+	return fmt.Sprintf("restore point %s of %s, %s, by job %s", p.GetId(), p.GetComputer(), p.GetTime().AsTime().Local().Format(time.DateTime), p.GetJob())
 }

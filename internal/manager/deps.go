@@ -7,6 +7,7 @@ import (
 	"keepward/api/keepward/v1/keepwardv1connect"
 	"keepward/internal/catalog"
 	"keepward/internal/repo/seal"
+	"keepward/internal/retention"
 	"keepward/internal/wire"
 )
 
@@ -23,11 +24,16 @@ type Deps struct {
 	Nodes Nodes
 	// Master opens the key of a repository.
 	Master func(r catalog.Repository) (seal.Master, error)
-	// Term is that of this start of the server.
-	Term uint64
+	// Term is the term that orders carry: that of this start of the server, or higher since it took
+	// a repository over.
+	Term func() uint64
+	// Owner is what this start of the server puts under its term where it claims a repository.
+	Owner []byte
 	// User is who makes the call that ctx belongs to.
 	User func(ctx context.Context) string
 	Log  *slog.Logger
+	// Clock reads the host's clocks; nil: those of the system.
+	Clock func() retention.Reading
 	// Settings may be zero: then the defaults hold.
 	Settings Settings
 }

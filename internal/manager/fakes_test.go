@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/errs"
@@ -119,6 +120,8 @@ type fakeTransport struct {
 	started         []*keepwardv1.StartMoverRequest
 	movers          map[string]*keepwardv1.StartMoverRequest
 	names           map[string]string // point or tombstone, by attempt
+	marks           map[string]*keepwardv1.PointMarkers
+	markFails       error // of MarkPoints, after it has marked
 	browse          func(*keepwardv1.BrowseMoverRequest) (*keepwardv1.BrowseMoverResponse, error)
 }
 
@@ -175,6 +178,65 @@ func (t *fakeTransport) FenceAttempt(_ context.Context, req *connect.Request[kee
 		t.names[id] = "tombstone"
 	}
 	return connect.NewResponse(&keepwardv1.FenceAttemptResponse{Committed: t.names[id] == "point", Checkpoint: t.checkpoint}), nil
+}
+
+func (t *fakeTransport) MarkPoints(_ context.Context, req *connect.Request[keepwardv1.MarkPointsRequest]) (*connect.Response[keepwardv1.MarkPointsResponse], error) {
+	t.w.mu.Lock()
+	defer t.w.mu.Unlock()
+	if err := t.reachable(); err != nil {
+		return nil, err
+	}
+	res := &keepwardv1.MarkPointsResponse{}
+	for _, id := range req.Msg.GetPoints() {
+		p := &keepwardv1.PointMark{Point: id}
+		res.Points = append(res.Points, p)
+		if t.names[id] != "point" {
+			p.Failure = failure(errs.NotFound, "point.not-found", "transport", "the repository does not hold "+id)
+			continue
+		}
+		m := t.mark(id)
+		switch action(req.Msg.GetAction()) {
+		case actionDelete:
+			m.Deleted, m.DeletedAt, m.DeletedBecause = true, req.Msg.GetTime(), req.Msg.GetReason()
+		case actionUndelete:
+			m.Deleted, m.DeletedAt, m.DeletedBecause = false, nil, ""
+		case actionHold:
+			m.Held, m.HoldReason = true, req.Msg.GetReason()
+		case actionRelease:
+			m.Held, m.HoldReason = false, ""
+		}
+	}
+	if t.markFails != nil {
+		return nil, t.markFails
+	}
+	return connect.NewResponse(res), nil
+}
+
+// mark are the markers of a point.
+func (t *fakeTransport) mark(id string) *keepwardv1.PointMarkers {
+	if t.marks == nil {
+		t.marks = map[string]*keepwardv1.PointMarkers{}
+	}
+	if t.marks[id] == nil {
+		t.marks[id] = &keepwardv1.PointMarkers{Point: id}
+	}
+	return t.marks[id]
+}
+
+func (t *fakeTransport) ListMarkers(context.Context, *connect.Request[keepwardv1.ListMarkersRequest]) (*connect.Response[keepwardv1.ListMarkersResponse], error) {
+	t.w.mu.Lock()
+	defer t.w.mu.Unlock()
+	if err := t.reachable(); err != nil {
+		return nil, err
+	}
+	res := &keepwardv1.ListMarkersResponse{}
+	for id := range t.names {
+		res.Names = append(res.Names, id)
+		if m := t.marks[id]; m != nil {
+			res.Marked = append(res.Marked, proto.CloneOf(m))
+		}
+	}
+	return connect.NewResponse(res), nil
 }
 
 func (t *fakeTransport) BrowseMover(_ context.Context, req *connect.Request[keepwardv1.BrowseMoverRequest]) (*connect.Response[keepwardv1.BrowseMoverResponse], error) {

@@ -74,7 +74,7 @@ func (m *Manager) settleOne(ctx context.Context, a catalog.Attempt) error {
 	if err != nil {
 		return err
 	}
-	o := &keepwardv1.Order{Attempt: a.ID, Task: a.Task, Session: sessionID, Term: m.deps.Term}
+	o := &keepwardv1.Order{Attempt: a.ID, Task: a.Task, Session: sessionID, Term: m.deps.Term(), Owner: m.deps.Owner}
 	committed, checkpoint, err := m.fence(ctx, row.Repository, a.Transport, o, "the task is over")
 	if err != nil {
 		return err

@@ -34,6 +34,8 @@ func (t *task) onOnline(x *turn, n Node) {
 	case leaving(t.row.Status):
 		t.stopBoth(x)
 		t.leave(x)
+	case t.row.Status == job.Waiting && len(t.unsettled) > 0:
+		t.clear(x)
 	case t.row.Status == job.Waiting && !t.lacking:
 		t.want(x)
 	case t.row.Status == job.Pending && !t.lacking:
@@ -134,6 +136,8 @@ func (t *task) onWake(x *turn) {
 	case leaving(t.row.Status):
 		t.att.gather, t.leaveBy = x.now.Add(x.set.Verify), x.now.Add(x.set.Leaving)
 		t.leaveWhenBack()
+	case active(t.row.Status) && t.byServer():
+		t.fail(x, failure(errs.Unavailable, codeServerRestarted, partServer, "the server was started anew"))
 	case active(t.row.Status):
 		t.wakeRunning(x)
 	}
@@ -177,7 +181,11 @@ func (t *task) onTick(x *turn) {
 	case job.Pending, job.Waiting:
 		if due(t.retryAt) {
 			t.retryAt = time.Time{}
-			t.settle(x)
+			if len(t.unsettled) > 0 {
+				t.clear(x)
+			} else {
+				t.settle(x)
+			}
 		}
 		if t.row.Status == job.Pending && due(t.row.RestartAt) {
 			t.row.RestartAt, t.row.RestartOn = time.Time{}, ""

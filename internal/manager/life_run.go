@@ -30,6 +30,8 @@ const (
 	codeNotCommitted  = "attempt.not-committed"
 	codeStopped       = "attempt.stopped"
 	codeDamaged       = "repository.damaged"
+
+	codeServerRestarted = "server.restarted"
 )
 
 // leftCodes are the failures by which a node says that its own process went away: its return,
@@ -157,6 +159,9 @@ func failureOf(end *keepwardv1.AttemptEnd, p part) *keepwardv1.Failure {
 // complete ends a task that has done its work. It is only called when the point exists, or
 // when the task makes none.
 func (t *task) complete(x *turn) {
+	if t.typ == job.Sweep && !t.swept(x) {
+		return
+	}
 	t.att.row.Settled = catalog.SettledEnded
 	if t.makesPoint() {
 		t.att.row.Settled = catalog.SettledCommitted

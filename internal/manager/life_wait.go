@@ -16,6 +16,10 @@ import (
 // This file is a task that waits: in the queue, for its set, for the next attempt.
 
 func (t *task) onQueue(x *turn, e evQueue) {
+	if t.row.Status == job.Waiting && len(t.unsettled) > 0 {
+		t.goOnWhenSettled(x, e.open)
+		return
+	}
 	if t.row.Status != job.Queued {
 		return
 	}
@@ -101,6 +105,12 @@ func (t *task) onGranted(x *turn, e evGranted) {
 	}}
 	t.att.mover = side{node: transportOf(t.transport), boot: e.moverBoot, asked: true, heard: true}
 	t.att.agent = side{node: agentOf(e.agent), boot: e.agentBoot, heard: true}
+	if t.byServer() {
+		t.att.row.Transport, t.att.mover = "", side{}
+		t.move(x, job.Running, job.Reason{}, "", bySelf)
+		x.order(order{do: doAge, task: t, attempt: t.att})
+		return
+	}
 	if e.moverAway {
 		t.att.mover.offline, t.att.mover.away = x.now, true
 	}
@@ -124,7 +134,7 @@ func (t *task) pend(x *turn, cause *keepwardv1.Failure) {
 		}
 	}
 	t.row.RestartOn = strings.Join(away, " ")
-	if len(away) > 0 && back {
+	if len(away) > 0 && back || cause.GetCode() == codeServerRestarted {
 		t.row.RestartAt = x.now.Add(x.set.Again)
 	}
 	why := t.restartReason()

@@ -14,7 +14,9 @@ type plan struct {
 	compression string
 	files       *keepwardv1.FileSelection
 	restore     *keepwardv1.RestoreFilesRequest
-	readData    bool
+	check       *keepwardv1.CheckRepositoryRequest
+	sweep       *keepwardv1.SweepRepositoryRequest
+	age         *keepwardv1.RetentionOrder
 	attempts    int
 	interval    *keepwardv1.Job // whose restart interval holds
 }
@@ -68,12 +70,24 @@ func planOf(row catalog.Session) (plan, error) {
 			return p, err
 		}
 		p.restore = r
+	case job.Sweep:
+		o, err := catalog.DefinitionOf(row, &keepwardv1.SweepRepositoryRequest{})
+		if err != nil {
+			return p, err
+		}
+		p.sweep = o
+	case job.Retention:
+		o, err := catalog.DefinitionOf(row, &keepwardv1.RetentionOrder{})
+		if err != nil {
+			return p, err
+		}
+		p.age = o
 	default:
 		c, err := catalog.DefinitionOf(row, &keepwardv1.CheckRepositoryRequest{})
 		if err != nil {
 			return p, err
 		}
-		p.readData = c.GetReadData()
+		p.check = c
 	}
 	return p, nil
 }

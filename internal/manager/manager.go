@@ -29,6 +29,8 @@ type Manager struct {
 	ready    chan struct{}                       // closed when every session is taken up
 	late     chan struct{}                       // one token: who has it may write sessions that are over
 	supply   chan struct{}                       // one token: who has it may tell the broker what there is
+	marks    chan struct{}                       // one token: who has it may mark points or order their purge
+	clock    *clockWatch
 
 	mu     sync.Mutex
 	board  *board
@@ -58,6 +60,9 @@ func New(d Deps) *Manager {
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
+	if d.Clock == nil {
+		d.Clock = readClock
+	}
 	m := &Manager{
 		deps: d, set: d.Settings.withDefaults(), log: d.Log,
 		broker:  broker.New(time.Now, leaseTerm),
@@ -67,6 +72,8 @@ func New(d Deps) *Manager {
 		ready:   make(chan struct{}),
 		late:    make(chan struct{}, 1),
 		supply:  make(chan struct{}, 1),
+		marks:   make(chan struct{}, 1),
+		clock:   &clockWatch{read: d.Clock},
 		board:   newBoard(),
 		live:    map[int64]*session{},
 		byTask:  map[string]*session{},
@@ -204,6 +211,13 @@ func (m *Manager) noteWritten(s *session, t *task) {
 	m.mu.Lock()
 	m.track(s, t)
 	var wake []*session
+	if t.makesPoint() && t.att.settled() {
+		for _, id := range m.board.sweepsOf(t.row.Repository) {
+			if other := m.live[id]; other != nil {
+				wake = append(wake, other)
+			}
+		}
+	}
 	if t.row.Status.Final() {
 		for _, id := range m.board.remove(t) {
 			if other := m.live[id]; other != nil {
@@ -234,6 +248,19 @@ func (m *Manager) conflict(t *task) int64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.board.conflict(t)
+}
+
+// openSession is the session of the first of these attempts that is neither settled nor given up;
+// 0: there is none.
+func (m *Manager) openSession(attempts []string) int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, id := range attempts {
+		if s := m.open[id]; s != nil {
+			return s.row.ID
+		}
+	}
+	return 0
 }
 
 func (m *Manager) liveSession(id int64) *session {

@@ -25,6 +25,7 @@ func (m *Manager) NodeOnline(n Node) {
 		m.presence(ctx, n)
 		if n.Role == wire.RoleTransport {
 			m.settleLeft(ctx, n.Name)
+			m.reconcileAll(ctx, n.Name)
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -23,10 +24,12 @@ const (
 	modeBrowse  = "browse"
 	modeCheck   = "check"
 	modeRebuild = "rebuild"
+	modeSweep   = "sweep"
 )
 
 var modes = map[job.Type]string{
 	job.Backup: modeBackup, job.Restore: modeRestore, job.Verify: modeCheck, job.RebuildIndex: modeRebuild,
+	job.Sweep: modeSweep,
 }
 
 // carryOut does what was ordered. Calls to nodes run beside the session, each bounded, and
@@ -126,6 +129,10 @@ func (c *call) do(ctx context.Context) any {
 	case doStartAgent:
 		err := c.startAgent(ctx)
 		return evOrdered{attempt: c.attempt.ID, part: partAgent, failure: wire.ToFailure(err, "")}
+	case doAge:
+		return c.age(ctx)
+	case doClear:
+		return c.clear(ctx)
 	case doStop:
 		return evStopped{attempt: c.attempt.ID, part: c.order.part, gone: errs.KindOf(c.stop(ctx, c.order.part)) == errs.NotFound}
 	}
@@ -134,7 +141,7 @@ func (c *call) do(ctx context.Context) any {
 }
 
 func (c *call) wireOrder() *keepwardv1.Order {
-	return &keepwardv1.Order{Attempt: c.attempt.ID, Task: c.row.ID, Session: c.row.Session, Term: c.m.deps.Term}
+	return &keepwardv1.Order{Attempt: c.attempt.ID, Task: c.row.ID, Session: c.row.Session, Term: c.m.deps.Term(), Owner: c.m.deps.Owner}
 }
 
 func (m *Manager) transport(name string) (transportClient, error) {
@@ -162,12 +169,12 @@ func (c *call) startMover(ctx context.Context) (*keepwardv1.MoverEndpoint, error
 	}
 	req := &keepwardv1.StartMoverRequest{
 		Order: c.wireOrder(), Mode: modes[c.typ], RepositoryPath: k.repository.Path, Agent: c.attempt.Agent,
-		ReadData: c.plan.readData, AgentWait: durationpb.New(c.m.set.AgentWait),
+		ReadData: c.plan.check.GetReadData(), AgentWait: durationpb.New(c.m.set.AgentWait),
 	}
 	switch c.typ {
 	case job.Backup:
 		req.Computer, req.Keys = c.row.Computer, k.forComputer(c.row.Computer)
-		req.Owner = k.owner(c.row.Computer)
+		req.Owner, req.ForeignProof = k.owner(c.row.Computer), k.repository.Proofs.Foreign
 		req.ReadablePoints = nonEmpty(c.attempt.Parent, c.attempt.Checkpoint)
 		if req.Issue, err = c.issue(k); err != nil {
 			return nil, err
@@ -176,8 +183,13 @@ func (c *call) startMover(ctx context.Context) (*keepwardv1.MoverEndpoint, error
 		req.Computer, req.Keys = c.plan.restore.GetComputer(), k.forMover()
 		req.Owner = k.owner(req.Computer)
 		req.ReadablePoints = []string{c.row.Point}
+	case job.Sweep:
+		req.Keys = k.forMover()
+		if req.Sweep, err = c.sweepOrder(ctx, k.repository); err != nil {
+			return nil, err
+		}
 	default:
-		req.Keys = k.forAll()
+		req.Keys, req.Check = k.forAll(), c.checkOrder()
 	}
 	t, err := c.m.transport(c.attempt.Transport)
 	if err != nil {
@@ -208,7 +220,7 @@ func (c *call) issue(k *repositoryKeys) ([]byte, error) {
 	}
 	i := point.Issue{
 		Computer: c.row.Computer, Job: c.session.Job, Session: c.session.ID, Time: c.attempt.Time,
-		Full: c.session.Full || c.attempt.Parent == "",
+		Full: c.session.Full || c.attempt.Parent == "", Definition: definition(c.plan.interval),
 	}
 	if c.attempt.Parent != "" {
 		if i.Parent, err = point.ParseAttempt(c.attempt.Parent); err != nil {
@@ -216,6 +228,19 @@ func (c *call) issue(k *repositoryKeys) ([]byte, error) {
 		}
 	}
 	return point.SealIssue(k.master.IssueKey(), k.repository.ID, name, i)
+}
+
+// maxDefinition bounds what of a job goes into each of its points: one with more includes than
+// this holds is not worth as many bytes.
+const maxDefinition = 64 << 10
+
+// definition is a job for its points, as a server that lost its catalog wants it back.
+func definition(j *keepwardv1.Job) []byte {
+	b, err := proto.Marshal(j)
+	if err != nil || len(b) > maxDefinition {
+		return nil // the point is what counts
+	}
+	return b
 }
 
 func (c *call) startAgent(ctx context.Context) error {
@@ -270,6 +295,9 @@ func (c *call) stop(ctx context.Context, p part) error {
 func (c *call) settle(ctx context.Context) (committed, checkpoint bool, err error) {
 	if c.typ == job.Restore {
 		return false, false, unlessGone(c.stop(ctx, partAgent))
+	}
+	if c.typ == job.Retention {
+		return false, false, nil // it is done here, and what it marked is marked
 	}
 	stopErr := c.stop(ctx, partMover)
 	if c.typ != job.Backup {

@@ -136,7 +136,7 @@ func TestPointByTimeAndPrefix(t *testing.T) {
 func TestCheckThatFindsNothing(t *testing.T) {
 	site(t, func(t *testing.T, w *world) {
 		w.connect()
-		id, err := w.m.Check(t.Context(), theRepo, true)
+		id, err := w.m.Check(t.Context(), &keepwardv1.CheckRepositoryRequest{Name: theRepo, ReadData: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -154,7 +154,7 @@ func TestCheckThatFindsNothing(t *testing.T) {
 func TestCheckThatFindsDamageFails(t *testing.T) {
 	site(t, func(t *testing.T, w *world) {
 		w.connect()
-		id, err := w.m.Check(t.Context(), theRepo, true)
+		id, err := w.m.Check(t.Context(), &keepwardv1.CheckRepositoryRequest{Name: theRepo, ReadData: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -184,7 +184,7 @@ func TestCheckThatFindsDamageFails(t *testing.T) {
 func TestCheckThatRepairsIsAWarning(t *testing.T) {
 	site(t, func(t *testing.T, w *world) {
 		w.connect()
-		id, err := w.m.Check(t.Context(), theRepo, false)
+		id, err := w.m.Check(t.Context(), &keepwardv1.CheckRepositoryRequest{Name: theRepo})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -200,7 +200,7 @@ func TestCheckThatRepairsIsAWarning(t *testing.T) {
 func TestCheckWhoseTransportIsLostIsTriedAgain(t *testing.T) {
 	site(t, func(t *testing.T, w *world) {
 		w.connect()
-		id, err := w.m.Check(t.Context(), theRepo, false)
+		id, err := w.m.Check(t.Context(), &keepwardv1.CheckRepositoryRequest{Name: theRepo})
 		if err != nil {
 			t.Fatal(err)
 		}

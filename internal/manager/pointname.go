@@ -16,9 +16,19 @@ const latest = "latest"
 // shortestPrefix of an id is long enough that people do not hit a wrong point by a slip.
 const shortestPrefix = 4
 
-// findPoint finds the one point that a name means: an id or a unique prefix of one, "latest",
-// or a time (the newest at or before it). With a computer only its points count.
+// findPoint finds a point to read from.
 func (m *Manager) findPoint(ctx context.Context, name, computer string) (*keepwardv1.Point, error) {
+	p, err := m.findAnyPoint(ctx, name, computer)
+	if err != nil {
+		return nil, err
+	}
+	return p, usable(p)
+}
+
+// findAnyPoint finds the one point that a name means: an id or a unique prefix of one, deleted
+// points among them; "latest", or a time (the newest at or before it). With a computer only its
+// points count.
+func (m *Manager) findAnyPoint(ctx context.Context, name, computer string) (*keepwardv1.Point, error) {
 	q := m.deps.DB.Read()
 	if computer != "" {
 		if err := m.knownComputer(ctx, computer); err != nil {
@@ -31,7 +41,7 @@ func (m *Manager) findPoint(ctx context.Context, name, computer string) (*keepwa
 		filter.Whole, filter.Limit = true, 1
 		return m.newest(ctx, filter, computer, "there is no restore point yet")
 	case isPrefix(name):
-		filter.Prefix = strings.ToLower(name)
+		filter.Prefix, filter.Deleted = strings.ToLower(name), true
 		points, err := catalog.Points(ctx, q, filter)
 		switch {
 		case err != nil:
@@ -43,6 +53,7 @@ func (m *Manager) findPoint(ctx context.Context, name, computer string) (*keepwa
 		}
 	}
 	if at, ok := parseTime(name); ok {
+		filter.Prefix, filter.Deleted = "", false // four digits may be a year
 		filter.Until, filter.Whole, filter.Limit = at, true, 1
 		return m.newest(ctx, filter, computer, "there is none at or before "+at.UTC().Format(time.RFC3339))
 	}
@@ -67,7 +78,7 @@ func (m *Manager) newest(ctx context.Context, f catalog.PointFilter, computer, n
 
 // hasPoints tells whether a computer that was removed has left points.
 func (m *Manager) hasPoints(ctx context.Context, computer string) bool {
-	points, err := catalog.Points(ctx, m.deps.DB.Read(), catalog.PointFilter{Computer: computer, Limit: 1})
+	points, err := catalog.Points(ctx, m.deps.DB.Read(), catalog.PointFilter{Computer: computer, Deleted: true, Limit: 1})
 	return err == nil && len(points) > 0
 }
 

@@ -80,13 +80,11 @@ func (m *Manager) runSchedules(ctx context.Context) error {
 		case <-timer.C:
 		}
 		next := lookAgain
-		if jobs, err := catalog.Jobs(ctx, m.deps.DB.Read()); err != nil {
+		now := time.Now()
+		if ran, at, err := m.runDue(ctx, seen, started, now); err != nil {
 			m.log.Error("schedules not read, will try again", "error", err)
 		} else {
-			now := time.Now()
-			runs, at := dueRuns(jobs, seen, started, now)
-			m.startDue(ctx, runs)
-			if seen = now; changed || len(runs) > 0 {
+			if seen = now; changed || ran {
 				m.keepSeen(ctx, seen)
 			}
 			if !at.IsZero() {
@@ -95,6 +93,27 @@ func (m *Manager) runSchedules(ctx context.Context) error {
 		}
 		timer.Reset(max(next, 0))
 	}
+}
+
+// runDue starts what is due in (seen, now], and answers whether there was anything and when the
+// next is.
+func (m *Manager) runDue(ctx context.Context, seen, started, now time.Time) (ran bool, next time.Time, err error) {
+	if _, err := m.checkClock(ctx); err != nil {
+		return false, next, err
+	}
+	jobs, err := catalog.Jobs(ctx, m.deps.DB.Read())
+	if err != nil {
+		return false, next, err
+	}
+	repositories, err := catalog.Repositories(ctx, m.deps.DB.Read())
+	if err != nil {
+		return false, next, err
+	}
+	runs, at := dueRuns(jobs, seen, started, now)
+	m.startDue(ctx, runs)
+	upkeep, atUpkeep := dueRuns(upkeepSchedules(repositories), seen, started, now)
+	m.startUpkeep(ctx, upkeep)
+	return len(runs)+len(upkeep) > 0, earliest(at, atUpkeep), nil
 }
 
 func (m *Manager) startDue(ctx context.Context, runs []due) {

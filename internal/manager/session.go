@@ -97,6 +97,7 @@ func (s *session) run(ctx context.Context) {
 	}
 	s.m.forget(s)
 	s.close(nil)
+	s.m.afterSession(s)
 }
 
 // close refuses further letters; those that are waiting are told to come again, by the way
@@ -147,7 +148,10 @@ func (s *session) turn(ctx context.Context, t *task, ev any) error {
 		}
 		t.handle(x, granted)
 	case evQueueNote:
-		t.handle(x, evQueue{conflict: s.m.conflict(t)})
+		t.handle(x, evQueue{conflict: s.m.conflict(t), open: s.m.openSession(t.unsettled)})
+	case evCleared:
+		e.open = s.m.openSession(t.unsettled)
+		t.handle(x, e)
 	case evProgress:
 		t.onProgress(e)
 	case evLines:
@@ -212,6 +216,11 @@ func (s *session) save(ctx context.Context, tx *sql.Tx, t *task, x *turn) error 
 	}
 	if x.point != nil {
 		if err := catalog.AddPoint(ctx, tx, x.point); err != nil {
+			return err
+		}
+	}
+	for _, id := range x.purged {
+		if err := catalog.ForgetPoint(ctx, tx, id); err != nil {
 			return err
 		}
 	}

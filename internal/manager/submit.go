@@ -53,11 +53,6 @@ func (m *Manager) runJob(ctx context.Context, name string, full bool, by string)
 	})
 }
 
-// Check starts a session that checks a repository, and answers its number.
-func (m *Manager) Check(ctx context.Context, repository string, readData bool) (int64, error) {
-	return m.maintain(ctx, job.Verify, repository, &keepwardv1.CheckRepositoryRequest{Name: repository, ReadData: readData})
-}
-
 // Rebuild starts a session that makes a repository's index anew from its packs, and answers its
 // number.
 func (m *Manager) Rebuild(ctx context.Context, repository string) (int64, error) {

@@ -34,6 +34,9 @@ type task struct {
 	progress map[part]*keepwardv1.Progress
 	newest   map[part]time.Time // of the lines of the attempt
 	loaded   bool               // it was taken up from the catalog: lines may be there already
+
+	unsettled []string // sweep: the attempts that must be settled before it goes on
+	clearing  bool     // a call that settles them is under way
 }
 
 // attempt is one try, with both nodes that take part.
@@ -105,6 +108,9 @@ func (a *attempt) settled() bool { return a == nil || a.row.Settled != catalog.U
 // makesPoint tells whether the task's attempts commit something, so that they must be fenced.
 func (t *task) makesPoint() bool { return t.typ == job.Backup }
 
+// byServer tells whether the server does the task's work itself: no node takes part in it.
+func (t *task) byServer() bool { return t.typ == job.Retention }
+
 // arbiter is the node without which an attempt cannot be settled: the transport, which
 // fences and stops movers; for a restore the agent, which must have stopped writing.
 func (t *task) arbiter() *side {
@@ -124,6 +130,8 @@ func (t *task) needs() []broker.Need {
 		return []broker.Need{stream, writer, client}
 	case job.Restore:
 		return []broker.Need{stream, client}
+	case job.Sweep:
+		return []broker.Need{stream, writer}
 	case job.RebuildIndex:
 		writer.Alone = true
 		return []broker.Need{stream, writer}
@@ -149,6 +157,10 @@ func (t *task) mainPhase() string {
 		return job.PhaseCheck
 	case job.RebuildIndex:
 		return job.PhaseRebuild
+	case job.Retention:
+		return job.PhaseAge
+	case job.Sweep:
+		return job.PhaseSweep
 	}
 	return job.PhaseTransfer
 }

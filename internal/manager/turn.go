@@ -17,6 +17,7 @@ type turn struct {
 	dirty  bool // the task's rows differ from the catalog's
 	events []*keepwardv1.Event
 	point  *keepwardv1.Point
+	purged []string // points that are gone from the repository
 	orders []order
 }
 
@@ -40,6 +41,8 @@ const (
 	doStartAgent             // tell the agent to run
 	doStop                   // tell a side to stop
 	doSettle                 // find out, or decide, what became of the attempt
+	doAge                    // mark the points whose time is over
+	doClear                  // settle the attempts that a sweep waits for and that nobody works on
 )
 
 // order is something to do once the state that demands it is written.
@@ -50,6 +53,8 @@ type order struct {
 	part     part                      // doStop
 	endpoint *keepwardv1.MoverEndpoint // doStartAgent
 	reason   string                    // doStop, doSettle
+	// doClear: the attempts that are unsettled.
+	unsettled []string
 }
 
 func (x *turn) order(o order) { x.orders = append(x.orders, o) }
@@ -77,7 +82,22 @@ func (x *turn) status(t *task, from, to job.Status, text, actor string) {
 // what comes late, about an older attempt, changes nothing.
 type (
 	// evQueue: a Queued task is looked at again; conflict is the session that must end first.
-	evQueue struct{ conflict int64 }
+	// open is the session of the first attempt that a sweep waits for.
+	evQueue struct{ conflict, open int64 }
+	// evAged: the points of a retention are marked, or some of them.
+	evAged struct {
+		attempt string
+		report  *keepwardv1.RetentionReport
+		lines   []*keepwardv1.Event
+		failure *keepwardv1.Failure
+	}
+	// evCleared: what of a sweep's unsettled attempts nobody works on is settled.
+	evCleared struct {
+		attempt string
+		open    int64
+		lines   []*keepwardv1.Event
+		failure *keepwardv1.Failure
+	}
 	// evDelayed: the broker does not give the set, for this reason.
 	evDelayed struct{ reason job.Reason }
 	// evGranted: the broker gave the set; with it come the values of the attempt to open.
@@ -141,6 +161,10 @@ func (t *task) handle(x *turn, ev any) {
 		t.onQueue(x, e)
 	case evDelayed:
 		t.onDelayed(x, e)
+	case evAged:
+		t.onAged(x, e)
+	case evCleared:
+		t.onCleared(x, e)
 	case evGranted:
 		t.onGranted(x, e)
 	case evOrdered:

@@ -104,7 +104,7 @@ func TestUnknownNamesAreRefusedBeforeAnythingIsWritten(t *testing.T) {
 		if _, err := w.m.RunJob(t.Context(), "dosc", false); err == nil {
 			t.Error("an unknown job was started")
 		}
-		if _, err := w.m.Check(t.Context(), "mian", false); err == nil {
+		if _, err := w.m.Check(t.Context(), &keepwardv1.CheckRepositoryRequest{Name: "mian"}); err == nil {
 			t.Error("an unknown repository is checked")
 		}
 		synctest.Wait()

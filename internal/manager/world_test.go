@@ -18,6 +18,7 @@ import (
 	"keepward/internal/catalog"
 	"keepward/internal/job"
 	"keepward/internal/repo/seal"
+	"keepward/internal/retention"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -34,6 +35,7 @@ type world struct {
 	master  seal.Master
 
 	mu         sync.Mutex
+	jump       time.Duration // of the server's clock
 	agents     map[string]*fakeAgent
 	transports map[string]*fakeTransport
 }
@@ -140,13 +142,21 @@ func (w *world) setJob(j *keepwardv1.Job) {
 	synctest.Wait()
 }
 
+// clock is that of the server's host, which never goes down.
+func (w *world) clock() retention.Reading {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return retention.Reading{Wall: time.Now().Round(0).Add(w.jump), Up: time.Duration(time.Now().UnixNano()), Boot: "host"}
+}
+
 // start starts a server on the catalog; no node is connected yet.
 func (w *world) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	w.m = New(Deps{
-		DB: w.db, Nodes: w, Term: 1,
+		DB: w.db, Nodes: w, Term: func() uint64 { return 1 },
 		Master: func(catalog.Repository) (seal.Master, error) { return w.master, nil },
 		User:   func(context.Context) string { return "ann" },
+		Clock:  w.clock,
 	})
 	w.stop, w.stopped = cancel, make(chan error, 1)
 	m := w.m

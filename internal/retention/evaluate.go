@@ -1,7 +1,6 @@
 package retention
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -33,7 +32,7 @@ type Verdict struct {
 }
 
 // Evaluate decides on all points that one job has made of one computer. It answers them the
-// newest first. Weeks, months, years and days are those of zone.
+// newest first; of the same time the one that comes first in points is the newer. Weeks, months, years and days are those of zone.
 //
 // Partial points count for no rule, and go when a newer complete one exists. The newest complete
 // point is never deleted, nor is the newest of those without faults: when a disk fails slowly,
@@ -44,7 +43,7 @@ func (p Policy) Evaluate(points []Point, now time.Time, zone *time.Location) []V
 		list[i] = Verdict{Point: pt}
 	}
 	slices.SortStableFunc(list, func(a, b Verdict) int {
-		return cmp.Or(b.Point.Time.Compare(a.Point.Time), cmp.Compare(a.Point.ID, b.Point.ID))
+		return b.Point.Time.Compare(a.Point.Time)
 	})
 	whole := make([]*Verdict, 0, len(list))
 	for i := range list {
@@ -191,23 +190,27 @@ func (v *Verdict) close(p Policy) {
 	}
 }
 
-// Leave changes the verdicts on a computer that no job names any more, since a moment: after so
-// long all its points go, the newest included, except those on hold or in use. after 0: never.
-func Leave(list []Verdict, since time.Time, after time.Duration, now time.Time) {
-	if after <= 0 {
+// Leave changes the verdict on a point of a computer that its job has not named any more since a
+// moment: after so long it goes, the newest too, unless it is on hold or in use. after 0: never.
+func (v *Verdict) Leave(since time.Time, after time.Duration, now time.Time) {
+	if after <= 0 || v.Point.Held || v.Point.Pinned != "" {
 		return
 	}
 	end := since.Add(after)
-	days := int(after / (24 * time.Hour))
-	for i := range list {
-		v := &list[i]
-		switch {
-		case v.Point.Held || v.Point.Pinned != "":
-		case !now.Before(end):
-			v.Keep, v.Until = false, time.Time{}
-			v.Because = []string{fmt.Sprintf("its job has not named this computer since %s, and such points are deleted after %d days", since.Format(time.DateOnly), days)}
-		case v.Keep && (v.Until.IsZero() || v.Until.After(end)):
-			v.Until = end
-		}
+	switch {
+	case !now.Before(end):
+		v.Keep, v.Until = false, time.Time{}
+		v.Because = []string{fmt.Sprintf("its job has not named this computer since %s, and such points are deleted after %s",
+			since.Format(time.DateOnly), days(after))}
+	case v.Keep && (v.Until.IsZero() || v.Until.After(end)):
+		v.Until = end
 	}
+}
+
+// days says a duration in days where it is some.
+func days(d time.Duration) string {
+	if n := d / (24 * time.Hour); d == n*24*time.Hour {
+		return fmt.Sprintf("%d days", n)
+	}
+	return d.String()
 }

@@ -135,7 +135,9 @@ func TestPointsOfALeftComputerGoAfterItsTime(t *testing.T) {
 		end  bool
 	}{{0, 3, false}, {11, 3, true}, {10, 2, false}} {
 		list := Policy{}.Evaluate(points, now, time.UTC)
-		Leave(list, since, time.Duration(tt.days)*24*time.Hour, now)
+		for i := range list {
+			list[i].Leave(since, time.Duration(tt.days)*24*time.Hour, now)
+		}
 		if got := kept(list); len(got) != tt.kept {
 			t.Errorf("after %d days: %v", tt.days, got)
 		}

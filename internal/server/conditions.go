@@ -87,7 +87,7 @@ func (s *server) repositoryConditions(row catalog.Repository) []*keepwardv1.Cond
 			Since: timestamp(row.Created),
 		})
 	}
-	return out
+	return append(out, proofConditions(row)...)
 }
 
 // jobConditions are the jobs whose newest session failed.

@@ -6,6 +6,7 @@ import (
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/api/keepward/v1/keepwardv1connect"
+	"keepward/internal/catalog"
 	"keepward/internal/manager"
 )
 
@@ -26,7 +27,8 @@ type jobManager interface {
 
 	ConfigChanged()
 	RunJob(ctx context.Context, name string, full bool) (int64, error)
-	Check(ctx context.Context, repository string, readData bool) (int64, error)
+	Check(ctx context.Context, req *keepwardv1.CheckRepositoryRequest) (int64, error)
+	KeepProved(ctx context.Context, row catalog.Repository, now time.Time) (session int64, err error)
 	Rebuild(ctx context.Context, repository string) (int64, error)
 	// Sweep starts a session that gives back the space of what no point needs.
 	Sweep(ctx context.Context, order *keepwardv1.SweepRepositoryRequest) (int64, error)
@@ -35,6 +37,8 @@ type jobManager interface {
 
 	// ResumeRetention takes the clock as right, and answers how far it had jumped.
 	ResumeRetention(ctx context.Context) (time.Duration, error)
+	// Conditions are the lasting problems that it knows of.
+	Conditions() []*keepwardv1.Condition
 
 	// JobActive is the newest session of a job that is not over; 0: none.
 	JobActive(ctx context.Context, job string) (int64, error)

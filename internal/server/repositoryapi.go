@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/hex"
@@ -8,11 +9,13 @@ import (
 
 	"connectrpc.com/connect"
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/catalog"
 	"keepward/internal/config"
 	"keepward/internal/errs"
+	"keepward/internal/job"
 	"keepward/internal/manager"
 	"keepward/internal/repo/repoconf"
 	"keepward/internal/wire"
@@ -84,8 +87,27 @@ func (s *repositoryService) EditRepository(ctx context.Context, req *connect.Req
 		if req.Msg.Writers != nil {
 			row.Writers = *req.Msg.Writers
 		}
-		limits := &keepwardv1.Repository{Name: row.Name, Streams: row.Streams, Writers: row.Writers}
+		limits := configured(row)
+		if req.Msg.UndeleteGrace != nil {
+			limits.UndeleteGrace = req.Msg.UndeleteGrace
+		}
+		if req.Msg.UnprotectedAfter != nil {
+			limits.UnprotectedAfter = req.Msg.UnprotectedAfter
+		}
+		if req.Msg.Maintenance != nil {
+			limits.Maintenance = *req.Msg.Maintenance
+		}
+		editProofs(limits, req.Msg)
+		config.CompleteUpkeep(limits)
 		if err := config.Error(config.CheckLimits(limits)); err != nil {
+			return err
+		}
+		row.Upkeep = upkeepOf(limits)
+		if err := catalog.SetUpkeep(ctx, tx, row.Name, row.Upkeep); err != nil {
+			return err
+		}
+		row.Proofs.Days, row.Proofs.Foreign = limits.ProofDays, limits.ForeignProof
+		if err := catalog.SetProofs(ctx, tx, row.Name, limits.ProofDays, limits.ForeignProof); err != nil {
 			return err
 		}
 		return catalog.EditRepository(ctx, tx, row.Name, row.Streams, row.Writers)
@@ -94,7 +116,8 @@ func (s *repositoryService) EditRepository(ctx context.Context, req *connect.Req
 		return nil, err
 	}
 	s.manager.ConfigChanged()
-	s.audit(ctx, "repository changed", "repository", row.Name, "streams", row.Streams, "writers", row.Writers)
+	s.audit(ctx, "repository changed", "repository", row.Name, "streams", row.Streams, "writers", row.Writers,
+		"undelete_grace", row.Upkeep.Grace(), "unprotected_after", row.Upkeep.UnprotectedAfter, "maintenance", row.Upkeep.Maintenance)
 	return connect.NewResponse(&keepwardv1.EditRepositoryResponse{Repository: s.repositoryMessage(row)}), nil
 }
 
@@ -102,7 +125,10 @@ func (s *repositoryService) CheckRepository(ctx context.Context, req *connect.Re
 	if _, err := catalog.GetRepository(ctx, s.db.Read(), req.Msg.Name); err != nil {
 		return nil, err
 	}
-	return startedSession(s.manager.Check(ctx, req.Msg.Name, req.Msg.ReadData))
+	if err := checkable(req.Msg); err != nil {
+		return nil, err
+	}
+	return startedSession(s.manager.Check(ctx, req.Msg))
 }
 
 func (s *repositoryService) RebuildIndex(ctx context.Context, req *connect.Request[keepwardv1.RebuildIndexRequest]) (*connect.Response[keepwardv1.StartSessionResponse], error) {
@@ -152,12 +178,34 @@ func (s *server) repositoryMessages(rows []catalog.Repository) []*keepwardv1.Rep
 
 func (s *server) repositoryMessage(row catalog.Repository) *keepwardv1.Repository {
 	f := row.Figures
-	return &keepwardv1.Repository{
+	r := &keepwardv1.Repository{
 		Name: row.Name, Id: hex.EncodeToString(row.ID[:]), Transport: row.Transport, Path: row.Path,
 		Streams: row.Streams, Writers: row.Writers, Status: s.repositoryStatus(row),
 		SizeBytes: f.SizeBytes, FreeBytes: f.FreeBytes, Packs: f.Packs, Chunks: f.Chunks, Points: f.Points,
 		Created: timestamp(row.Created), Conditions: s.repositoryConditions(row), RecoveryKeyExported: !row.Exported.IsZero(),
 	}
+	putUpkeep(r, row.Upkeep)
+	putProofs(r, row.Proofs)
+	return r
+}
+
+// upkeepOf is a completed repository's upkeep as the catalog keeps it.
+func upkeepOf(r *keepwardv1.Repository) catalog.Upkeep {
+	u := catalog.Upkeep{UnprotectedAfter: r.UnprotectedAfter.AsDuration(), Maintenance: r.Maintenance}
+	if r.UndeleteGrace != nil {
+		u.SetGrace(r.UndeleteGrace.AsDuration())
+	}
+	return u
+}
+
+// putUpkeep puts a repository's upkeep into a message.
+func putUpkeep(r *keepwardv1.Repository, u catalog.Upkeep) {
+	r.UndeleteGrace = durationpb.New(u.Grace())
+	r.UnprotectedAfter = nil
+	if u.UnprotectedAfter > 0 {
+		r.UnprotectedAfter = durationpb.New(u.UnprotectedAfter)
+	}
+	r.Maintenance = cmp.Or(u.Maintenance, job.DefaultMaintenance)
 }
 
 func (s *server) repositoryStatus(row catalog.Repository) string {

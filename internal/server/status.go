@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"connectrpc.com/connect"
@@ -41,7 +42,7 @@ func (s *statusService) GetStatus(ctx context.Context, _ *connect.Request[keepwa
 	if err != nil {
 		return nil, err
 	}
-	res.Conditions = append(allConditions(res), jobs...)
+	res.Conditions = slices.Concat(s.manager.Conditions(), allConditions(res), jobs)
 	return connect.NewResponse(res), nil
 }
 

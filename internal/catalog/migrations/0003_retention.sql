@@ -8,7 +8,7 @@ ALTER TABLE points ADD COLUMN hold_reason TEXT NOT NULL DEFAULT '';
 ALTER TABLE points ADD COLUMN purged_by INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX points_by_repository ON points (repository, time);
 
-ALTER TABLE repositories ADD COLUMN undelete_grace INTEGER NOT NULL DEFAULT -1; -- nanoseconds; -1: the default
+ALTER TABLE repositories ADD COLUMN undelete_grace INTEGER NOT NULL DEFAULT 0; -- nanoseconds; 0: the default, negative: none
 ALTER TABLE repositories ADD COLUMN unprotected_after INTEGER NOT NULL DEFAULT 0; -- nanoseconds; 0: never
 ALTER TABLE repositories ADD COLUMN maintenance TEXT NOT NULL DEFAULT ''; -- a schedule, or never; '': the default
 

@@ -1,0 +1,42 @@
+package manager
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/testing/protocmp"
+
+	keepwardv1 "keepward/api/keepward/v1"
+)
+
+func TestLimitsTellNetworkFromTarget(t *testing.T) {
+	for name, tc := range map[string]struct {
+		c    *keepwardv1.Counters
+		want *keepwardv1.Limits
+	}{
+		"nothing measured": {&keepwardv1.Counters{}, nil},
+		"no counters":      {nil, nil},
+		"on one host": {
+			&keepwardv1.Counters{LimitSourceMillis: 220, LimitCpuMillis: 710, LimitTargetMillis: 70, StoreMillis: 900},
+			&keepwardv1.Limits{Source: 22, Cpu: 71, Target: 7},
+		},
+		"a slow network": {
+			&keepwardv1.Counters{LimitCpuMillis: 100, LimitSendMillis: 900, StoreMillis: 100},
+			&keepwardv1.Limits{Cpu: 10, Network: 80, Target: 10},
+		},
+		"a slow target elsewhere": {
+			&keepwardv1.Counters{LimitCpuMillis: 100, LimitSendMillis: 900, StoreMillis: 950},
+			&keepwardv1.Limits{Cpu: 10, Target: 90},
+		},
+		"thirds": {
+			&keepwardv1.Counters{LimitSourceMillis: 1, LimitCpuMillis: 1, LimitTargetMillis: 1},
+			&keepwardv1.Limits{Source: 34, Cpu: 33, Target: 33},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if d := cmp.Diff(tc.want, limits(tc.c), protocmp.Transform()); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}

@@ -1,0 +1,118 @@
+package transport
+
+import (
+	"context"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/errs"
+	"keepward/internal/repo"
+	"keepward/internal/repo/ledger"
+	"keepward/internal/repo/point"
+	"keepward/internal/wire"
+)
+
+// The actions of MarkPoints.
+const (
+	actionDelete   = "delete"
+	actionUndelete = "undelete"
+	actionHold     = "hold"
+	actionRelease  = "release"
+)
+
+// MarkPoints puts or removes markers of points, and tells point by point how it went. Done twice
+// it answers the same.
+func (s *Service) MarkPoints(ctx context.Context, req *connect.Request[keepwardv1.MarkPointsRequest]) (*connect.Response[keepwardv1.MarkPointsResponse], error) {
+	m := req.Msg
+	if err := s.node.CheckTerm(m.GetTerm()); err != nil {
+		return nil, err
+	}
+	r, err := open(ctx, m.GetRepositoryPath(), m.GetRepositoryId())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = r.Close() }()
+	note := repo.Note{Time: m.GetTime().AsTime(), Reason: m.GetReason()}
+	mark := map[string]func(context.Context, point.Attempt) error{
+		actionDelete:   func(ctx context.Context, a point.Attempt) error { return r.MarkDeleted(ctx, a, note) },
+		actionUndelete: r.Undelete,
+		actionHold:     func(ctx context.Context, a point.Attempt) error { return r.Hold(ctx, a, note) },
+		actionRelease:  r.Release,
+	}[m.GetAction()]
+	if mark == nil {
+		return nil, errs.New(errs.Invalid, "points.action", "mark restore points: %q is no action", m.GetAction())
+	}
+	res := &keepwardv1.MarkPointsResponse{}
+	for _, name := range m.GetPoints() {
+		a, err := point.ParseAttempt(name)
+		if err == nil {
+			err = mark(ctx, a)
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		res.Points = append(res.Points, &keepwardv1.PointMark{Point: name, Failure: wire.ToFailure(err, "transport")})
+	}
+	s.log.Info("restore points marked", "repository", m.GetRepositoryPath(), "action", m.GetAction(), "points", len(m.GetPoints()), "reason", m.GetReason())
+	return connect.NewResponse(res), nil
+}
+
+// ListMarkers answers which points there are, by name, and what marks them.
+func (s *Service) ListMarkers(ctx context.Context, req *connect.Request[keepwardv1.ListMarkersRequest]) (*connect.Response[keepwardv1.ListMarkersResponse], error) {
+	m := req.Msg
+	if err := s.node.CheckTerm(m.GetTerm()); err != nil {
+		return nil, err
+	}
+	r, err := open(ctx, m.GetRepositoryPath(), m.GetRepositoryId())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = r.Close() }()
+	marked, err := markersOf(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	// Names last: a point that is purged meanwhile is then not listed, whatever its markers were.
+	names, err := r.PointNames(ctx)
+	if err != nil {
+		return nil, err
+	}
+	res := &keepwardv1.ListMarkersResponse{}
+	for _, a := range names {
+		res.Names = append(res.Names, a.String())
+		if p := marked[a]; p != nil {
+			res.Marked = append(res.Marked, p)
+		}
+	}
+	return connect.NewResponse(res), nil
+}
+
+// markersOf are the markers of all points. One that cannot be read has effect all the same.
+func markersOf(ctx context.Context, r *repo.Repository) (map[point.Attempt]*keepwardv1.PointMarkers, error) {
+	out := map[point.Attempt]*keepwardv1.PointMarkers{}
+	for m, err := range r.Markers(ctx) {
+		if m.Attempt == (point.Attempt{}) && err != nil {
+			if k := errs.KindOf(err); k == errs.Corrupt || k == errs.Invalid {
+				continue // a name that is none
+			}
+			return nil, err
+		}
+		reason, at := m.Reason, timestamppb.New(m.Time)
+		if err != nil {
+			reason, at = "its marker cannot be read: "+err.Error(), nil
+		}
+		p := out[m.Attempt]
+		if p == nil {
+			p = &keepwardv1.PointMarkers{Point: m.Attempt.String()}
+			out[m.Attempt] = p
+		}
+		if m.Kind == ledger.Held {
+			p.Held, p.HoldReason = true, reason
+		} else {
+			p.Deleted, p.DeletedAt, p.DeletedBecause = true, at, reason
+		}
+	}
+	return out, nil
+}
