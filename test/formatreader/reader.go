@@ -155,12 +155,13 @@ func (r *Reader) readIndex() {
 		demand(summed("KWIX", b[:128]), "%s: its header is damaged", name)
 		table, pages := b[le.Uint64(b[80:]):], b[le.Uint64(b[104:]):]
 		demand(summed("KWIX", b[:le.Uint64(b[104:])]), "%s: its head is damaged", name)
-		rows := uint64(0)
+		rows, entry := uint64(0), map[uint16]uint32{1: 40, 2: 56}[le.Uint16(b[4:])]
+		demand(entry > 0, "%s: its version is not known", name)
 		for n := 0; len(pages) > 0; n, pages = n+1, pages[4096:] {
 			demand(xxhash.Sum64(pages[:4088]) == le.Uint64(pages[4088:]) && int(le.Uint32(pages[4080:])) == n, "%s: page %d is damaged", name, n)
 			for i := range int(le.Uint16(pages[4084:])) {
 				row := pages[48*i:][:48]
-				pack := table[40*le.Uint32(row[32:]):][:40]
+				pack := table[entry*le.Uint32(row[32:]):][:40]
 				attempt := hex.EncodeToString(pack[:16])
 				p := place{fmt.Sprintf("packs/%s/%s/%c%08d", attempt[:2], attempt, " dm"[pack[16]], le.Uint32(pack[20:])), le.Uint32(row[36:]), le.Uint32(row[40:])}
 				r.places[hash(row[:32])] = append(r.places[hash(row[:32])], p)
