@@ -42,6 +42,24 @@ var histories = []history{
 	{"a point is held and released", with(backup(1, "web1", web)), []step{hold(1), release(1), remove(1), hold(1)}},
 	{"a point is purged", with(backup(1, "web1", web), backup(2, "web1", webTwo)), []step{remove(1), purge(1)}},
 	{"the only point is purged", with(backup(1, "web1", web)), []step{remove(1), purge(1), backup(2, "web1", web)}},
+	{"a sweep of what an abort left", with(backup(1, "web1", web), begin(2, "web1", webTwo), flush(2, 4), abort(2), fence(2)), []step{upkeep{}.sweeps()}},
+	{"a sweep that purges", with(backup(1, "web1", web), backup(2, "web1", other), remove(1)), []step{upkeep{}.sweeps(1)}},
+	{"a sweep that purges all", with(backup(1, "web1", web), remove(1)), []step{upkeep{}.sweeps(1), backup(2, "web1", web)}},
+	{"a sweep beside an attempt that relies on what goes", with(backup(1, "web1", web), remove(1)), []step{
+		begin(2, "web1", webTwo), storing(2, 3), purge(1), upkeep{}.waits(2), commit(2, point.Complete), upkeep{}.sweeps(),
+	}},
+	{"a sweep beside an attempt that began after its list", with(backup(1, "web1", web), begin(2, "web1", other), remove(1), purge(1)), []step{
+		upkeep{}.waits(2), begin(3, "web1", webTwo), storing(3, 3), abort(2), fence(2), upkeep{}.sweeps(), commit(3, point.Complete),
+	}},
+	{"a sweep beside an attempt that is given up", with(backup(1, "web1", web), remove(1), begin(2, "web1", webTwo), storing(2, 4), purge(1)), []step{
+		upkeep{}.waits(2), abort(2), upkeep{}.sweeps(),
+	}},
+	{"compaction", with(backup(1, "web1", webTwo), backup(2, "web1", tree{base: 2, extra: 5}), remove(1)), []step{upkeep{compact: true}.sweeps(1)}},
+	{"compaction of two computers' packs", with(backup(1, "web1", webTwo), backup(2, "db1", tree{base: 2, extra: 5}), remove(1)), []step{upkeep{compact: true}.sweeps(1)}},
+	{"merging of segments", with(backup(1, "web1", web), backup(2, "db1", db), backup(3, "web1", webTwo), remove(2)), []step{upkeep{merge: true}.sweeps(), upkeep{merge: true}.sweeps(2)}},
+	{"everything at once", with(backup(1, "web1", web), backup(2, "db1", db), backup(3, "web1", tree{base: 3, extra: 5}), remove(1), remove(2)), []step{
+		everything.sweeps(1), backup(4, "db1", db), everything.sweeps(2),
+	}},
 	{"a fence after the commit", made, []step{backup(1, "web1", web), fence(1)}},
 }
 

@@ -61,7 +61,7 @@ func (m *model) fails(what string, err error) {
 func (m *model) spawn(x *act, what string, do func(ctx context.Context, w *world) error) {
 	fs := m.disk.Process()
 	m.note("%s", what)
-	w := &world{site: m.site, disk: m.disk, process: func() *memfs.FS { return fs }, journal: m.journal, lives: map[point.Attempt]*life{}}
+	w := &world{site: m.site, disk: m.disk, process: func() *memfs.FS { return fs }, number: m.number, journal: m.journal, lives: map[point.Attempt]*life{}}
 	x.actor = &actor{name: fmt.Sprintf("%03d", len(m.trace)), fs: fs}
 	m.start(x.actor, func() {
 		err := do(context.Background(), w)
@@ -161,8 +161,7 @@ func (m *model) begin() {
 }
 
 func (m *model) writes() {
-	m.next++
-	n, computer := m.next, computers[m.rng.IntN(len(computers))]
+	n, computer := m.number(), computers[m.rng.IntN(len(computers))]
 	t := tree{base: 1 + m.rng.Uint64N(3), extra: m.rng.Uint64N(4)}
 	steps := []step{begin(n, computer, t)}
 	what := fmt.Sprintf("attempt %d of %s, tree %v:", n, computer, t)
@@ -271,10 +270,15 @@ func (m *model) checks() {
 }
 
 func newModel(seed uint64) *model {
-	return &model{
+	m := &model{
 		world: newWorld(memfs.New()), over: map[point.Attempt]bool{}, busy: map[point.Attempt]bool{},
 		scheduler: &scheduler{rng: rand.New(rand.NewPCG(seed, 11))},
 	}
+	m.number = func() int {
+		m.next++
+		return m.next
+	}
+	return m
 }
 
 // try lives one history. Its trace is what happened, if it may not be.

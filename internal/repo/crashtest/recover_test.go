@@ -36,6 +36,7 @@ func (c *recovery) run(ctx context.Context) error {
 	}{
 		{"after the crash", c.compare},
 		{"next backup", c.backup},
+		{"sweep", c.sweep},
 		{"check", c.check},
 		{"after recovery", c.compare},
 	} {
@@ -68,6 +69,9 @@ func (c *recovery) compare(ctx context.Context, r *repo.Repository) error {
 			// a purge that was seen to have removed a point has removed it.
 			if is.point != absent || x.purging {
 				x.point = is.point
+			}
+			if is.point == absent { // a sweep removes the marker that a purge left
+				x.deleted |= no
 			}
 		})
 	}
@@ -161,16 +165,7 @@ func (c *recovery) nothingElse(ctx context.Context, r *repo.Repository, found ex
 // backup makes the next one: it shares files with what is there.
 func (c *recovery) backup(ctx context.Context, _ *repo.Repository) error {
 	defer c.end()
-	return backup(c.next(), "web1", tree{base: 1, extra: 99})(ctx, c.world)
-}
-
-// next is a number of an attempt that nobody has used.
-func (c *recovery) next() int {
-	n := 1000
-	for wants := c.found().wants; wants[repotest.Attempt(n)].point != 0; {
-		n++
-	}
-	return n
+	return backup(c.number(), "web1", tree{base: 1, extra: 99})(ctx, c.world)
 }
 
 func (c *recovery) check(ctx context.Context, r *repo.Repository) error {

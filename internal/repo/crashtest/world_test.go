@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 
 	"keepward/internal/repo"
 	"keepward/internal/repo/point"
@@ -24,6 +25,8 @@ type world struct {
 	disk *memfs.FS
 	// process is a new process's view of the disk.
 	process func() *memfs.FS
+	// number is one that no attempt has yet.
+	number func() int
 	*journal
 	// lives are attempts that were begun and have not ended.
 	lives map[point.Attempt]*life
@@ -43,8 +46,13 @@ type life struct {
 }
 
 func newWorld(disk *memfs.FS) *world {
-	return &world{site: repotest.NewSite(), disk: disk, process: disk.Process, journal: &journal{}, lives: map[point.Attempt]*life{}}
+	return &world{site: repotest.NewSite(), disk: disk, process: disk.Process, number: unused, journal: &journal{}, lives: map[point.Attempt]*life{}}
 }
+
+var lastNumber atomic.Int64
+
+// unused is a number above those that histories use.
+func unused() int { return 1000 + int(lastNumber.Add(1)) }
 
 // step is a part of a history. Its error ends the history.
 type step func(ctx context.Context, w *world) error
