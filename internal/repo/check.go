@@ -48,6 +48,8 @@ type CheckOptions struct {
 	Readers int
 	// Scratch is a folder for what memory does not hold of large repositories.
 	Scratch string
+
+	scratchMemory int // bytes sorted at once; 0: the default
 }
 
 // Report is what a check saw.
@@ -159,7 +161,7 @@ func (r *Repository) Check(ctx context.Context, o CheckOptions) (Report, error) 
 		sealed: map[point.Attempt]bool{}, names: map[[16]byte]string{},
 		due: time.Now().Add(publishEvery),
 	}
-	c.needed = spill.New(o.Scratch, neededSize, 0)
+	c.needed = spill.New(o.Scratch, neededSize, o.scratchMemory)
 	defer c.needed.Close()
 	if err := r.Refresh(ctx); err != nil {
 		return c.report, err

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"keepward/internal/repo/pack"
+	"keepward/internal/repo/proof"
 	"keepward/internal/repo/segment"
 )
 
@@ -47,11 +48,13 @@ func (c *checker) publish(ctx context.Context) error {
 	if err := c.mark(ctx, rows); err != nil {
 		return err
 	}
-	if c.opts.Time.IsZero() || len(proofs) == 0 {
+	if c.opts.Time.IsZero() {
 		return nil
 	}
+	fresh := proof.Set{} // a pack may have been seen and proved since the last time
+	fresh.Add(proofs...)
 	var err error
-	c.numbers.proof, err = c.r.putProofs(ctx, c.opts.Attempt, max(c.numbers.proof, 1), proofs)
+	c.numbers.proof, err = c.r.putProofs(ctx, c.opts.Attempt, max(c.numbers.proof, 1), fresh.Entries())
 	return err
 }
 
