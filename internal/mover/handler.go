@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/errs"
@@ -88,6 +89,8 @@ func (restoreHandler) Commit(context.Context, point.Draft) error      { return n
 type backupHandler struct {
 	reader
 	w *repo.Writer
+	// storing is how long Put was at work; it belongs to the one goroutine that puts.
+	storing time.Duration
 
 	mu   sync.Mutex
 	done *keepwardv1.PointSummary // of the committed point
@@ -122,8 +125,11 @@ func (h *backupHandler) Have(ctx context.Context, hs []seal.H) ([]bool, error) {
 }
 
 func (h *backupHandler) Put(_ context.Context, record []byte) error {
+	began := time.Now()
 	stored, err := h.w.Put(record)
+	h.storing += time.Since(began)
 	h.t.count(func(c *keepwardv1.Counters) {
+		c.StoreMillis = h.storing.Milliseconds()
 		c.Chunks++
 		c.DoneBytes += int64(len(record))
 		c.StoredBytes += int64(stored)
