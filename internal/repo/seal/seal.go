@@ -15,86 +15,17 @@ import (
 	"keepward/internal/errs"
 )
 
-// Compression is how hard a Sealer tries.
-type Compression string
-
-// The settings. Auto is zstd at its fastest.
-const (
-	CompressNone Compression = "none"
-	CompressFast Compression = "fast" // S2
-	CompressZstd Compression = "zstd" // zstd at its fastest
-	CompressHigh Compression = "high" // zstd, better
-	CompressAuto Compression = "auto"
-)
-
-// Compressions lists the settings in the order of their effort.
-func Compressions() []Compression {
-	return []Compression{CompressAuto, CompressNone, CompressFast, CompressZstd, CompressHigh}
-}
-
-// ParseCompression reads a setting; empty means auto.
-func ParseCompression(s string) (Compression, error) {
-	if s == "" {
-		return CompressAuto, nil
-	}
-	for _, c := range Compressions() {
-		if string(c) == s {
-			return c, nil
-		}
-	}
-	return "", errs.New(errs.Invalid, "job.compression", "compression %q is unknown", s).WithHint("use one of %v", Compressions())
-}
-
-// keepRaw: what does not shrink by 3 % is kept raw, since opening it would cost more than
-// the space is worth.
-const keepRaw = 0.97
-
 // Sealer compresses and seals chunks. It keeps its buffers, so it belongs to one goroutine
 // at a time.
 type Sealer struct {
-	keys    *Keys
-	setting Compression
-	zstd    *zstd.Encoder
-	scratch []byte
+	keys *Keys
+	compressor
 }
 
 // NewSealer makes a Sealer.
 func NewSealer(keys *Keys, setting Compression) (*Sealer, error) {
-	s := &Sealer{keys: keys, setting: setting}
-	level := zstd.SpeedFastest
-	switch setting {
-	case CompressNone, CompressFast:
-		return s, nil
-	case CompressHigh:
-		level = zstd.SpeedBetterCompression
-	}
-	var err error
-	// One chunk is one frame, and the record has its own checksums.
-	s.zstd, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(level),
-		zstd.WithEncoderCRC(false), zstd.WithWindowSize(4<<20), zstd.WithLowerEncoderMem(true))
-	if err != nil {
-		return nil, fmt.Errorf("start zstd: %w", err)
-	}
-	return s, nil
-}
-
-func (s *Sealer) compress(content []byte) ([]byte, Codec) {
-	// Below this a frame's own overhead eats what it saves.
-	const smallest = 64
-	if s.setting == CompressNone || len(content) < smallest {
-		return content, CodecRaw
-	}
-	codec := CodecZstd
-	if s.zstd != nil {
-		s.scratch = s.zstd.EncodeAll(content, s.scratch[:0])
-	} else {
-		codec = CodecS2
-		s.scratch = s2.Encode(s.scratch[:cap(s.scratch)], content)
-	}
-	if float64(len(s.scratch)) > keepRaw*float64(len(content)) {
-		return content, CodecRaw
-	}
-	return s.scratch, codec
+	s := &Sealer{keys: keys}
+	return s, s.start(setting)
 }
 
 // Seal appends the record of a chunk to dst. h must be the Hash of kind and content; refs
