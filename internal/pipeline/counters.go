@@ -17,8 +17,10 @@ type Counters struct {
 	deletedFiles               atomic.Int64
 	sentBytes                  atomic.Int64
 	chunks, duplicates         atomic.Int64
-	duplicateBytes             atomic.Int64
+	duplicateBytes, keptBytes  atomic.Int64
 	errors, warnings, excluded atomic.Int64
+	// What held the backup up, in nanoseconds: see gauge.
+	limitSource, limitCPU, limitTarget, limitSend atomic.Int64
 
 	current atomic.Pointer[string]
 }
@@ -33,9 +35,13 @@ func (c *Counters) Proto() *keepwardv1.Counters {
 		NewFiles: c.newFiles.Load(), ChangedFiles: c.changedFiles.Load(), DeletedFiles: c.deletedFiles.Load(),
 		SentBytes: c.sentBytes.Load(),
 		Chunks:    c.chunks.Load(), DuplicateChunks: c.duplicates.Load(), DuplicateBytes: c.duplicateBytes.Load(),
+		LimitSourceMillis: millis(&c.limitSource), LimitCpuMillis: millis(&c.limitCPU),
+		LimitTargetMillis: millis(&c.limitTarget), LimitSendMillis: millis(&c.limitSend),
 		Errors: c.errors.Load(), Warnings: c.warnings.Load(), ExcludedFiles: c.excluded.Load(),
 	}
 }
+
+func millis(nanos *atomic.Int64) int64 { return nanos.Load() / 1e6 }
 
 // Current is the path in work, raw; empty before the first.
 func (c *Counters) Current() string {

@@ -214,6 +214,13 @@ func (p *pool) ask(ctx context.Context) {
 	}
 }
 
+// asked tells whether the store owes an answer.
+func (p *pool) asked() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.open[0]+p.open[1] > 0
+}
+
 func (p *pool) answered(jobs []*job, have []bool) {
 	for i, j := range jobs {
 		if have[i] {

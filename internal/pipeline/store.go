@@ -12,6 +12,9 @@ import (
 	"keepward/internal/repo/seal"
 )
 
+// local is a Store that knows whether it is on this host.
+type local interface{ Local() bool }
+
 // Store is the repository as a backup sees it: the data connection to its mover. All methods
 // may be called by several goroutines at once.
 type Store interface {
