@@ -136,6 +136,13 @@ func DialData(ctx context.Context, cfg DialConfig) (*DataClient, error) {
 // Sent is how many bytes of records were put.
 func (c *DataClient) Sent() int64 { return c.sent.Load() }
 
+// Local tells whether the mover was reached on this host.
+func (c *DataClient) Local() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.conn != nil && c.conn.low == nil
+}
+
 // Durable is how many puts the mover has said to be durable.
 func (c *DataClient) Durable() uint64 {
 	c.mu.Lock()
