@@ -4022,8 +4022,16 @@ type RestoreFilesRequest struct {
 	DeleteExtra    bool   `protobuf:"varint,7,opt,name=delete_extra,json=deleteExtra,proto3" json:"delete_extra,omitempty"`
 	DryRun         bool   `protobuf:"varint,8,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	Strip          bool   `protobuf:"varint,9,opt,name=strip,proto3" json:"strip,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Read back from disk what was restored, and compare it with the point.
+	Verify bool `protobuf:"varint,100,opt,name=verify,proto3" json:"verify,omitempty"`
+	// Only count: what is there already, what would be fetched. Nothing is written.
+	Estimate bool `protobuf:"varint,101,opt,name=estimate,proto3" json:"estimate,omitempty"`
+	// From a failed attempt to the next; 0: the default of internal/job.
+	RestartInterval *durationpb.Duration `protobuf:"bytes,102,opt,name=restart_interval,json=restartInterval,proto3" json:"restart_interval,omitempty"`
+	// Owners and groups by number, whatever the point says of their names.
+	NumericOwner  bool `protobuf:"varint,103,opt,name=numeric_owner,json=numericOwner,proto3" json:"numeric_owner,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RestoreFilesRequest) Reset() {
@@ -4119,6 +4127,194 @@ func (x *RestoreFilesRequest) GetStrip() bool {
 	return false
 }
 
+func (x *RestoreFilesRequest) GetVerify() bool {
+	if x != nil {
+		return x.Verify
+	}
+	return false
+}
+
+func (x *RestoreFilesRequest) GetEstimate() bool {
+	if x != nil {
+		return x.Estimate
+	}
+	return false
+}
+
+func (x *RestoreFilesRequest) GetRestartInterval() *durationpb.Duration {
+	if x != nil {
+		return x.RestartInterval
+	}
+	return nil
+}
+
+func (x *RestoreFilesRequest) GetNumericOwner() bool {
+	if x != nil {
+		return x.NumericOwner
+	}
+	return false
+}
+
+// RestoreEstimate is what the command line makes of a session with estimate.
+type RestoreEstimate struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Point          string                 `protobuf:"bytes,1,opt,name=point,proto3" json:"point,omitempty"`
+	Computer       string                 `protobuf:"bytes,2,opt,name=computer,proto3" json:"computer,omitempty"`
+	TargetComputer string                 `protobuf:"bytes,3,opt,name=target_computer,json=targetComputer,proto3" json:"target_computer,omitempty"`
+	Time           *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=time,proto3" json:"time,omitempty"` // of the point
+	Files          int64                  `protobuf:"varint,5,opt,name=files,proto3" json:"files,omitempty"`
+	Bytes          int64                  `protobuf:"varint,6,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// Of these already right on the target, or left alone by the policy.
+	RightFiles int64 `protobuf:"varint,7,opt,name=right_files,json=rightFiles,proto3" json:"right_files,omitempty"`
+	RightBytes int64 `protobuf:"varint,8,opt,name=right_bytes,json=rightBytes,proto3" json:"right_bytes,omitempty"`
+	// What would be fetched; large files that are there and differ are counted whole.
+	FetchChunks int64 `protobuf:"varint,9,opt,name=fetch_chunks,json=fetchChunks,proto3" json:"fetch_chunks,omitempty"`
+	FetchBytes  int64 `protobuf:"varint,10,opt,name=fetch_bytes,json=fetchBytes,proto3" json:"fetch_bytes,omitempty"`
+	FetchPacks  int64 `protobuf:"varint,11,opt,name=fetch_packs,json=fetchPacks,proto3" json:"fetch_packs,omitempty"`
+	// Bytes a second of the restore it goes by; 0: there is none.
+	Rate          int64                `protobuf:"varint,12,opt,name=rate,proto3" json:"rate,omitempty"`
+	RateSession   int64                `protobuf:"varint,13,opt,name=rate_session,json=rateSession,proto3" json:"rate_session,omitempty"`
+	Expected      *durationpb.Duration `protobuf:"bytes,14,opt,name=expected,proto3" json:"expected,omitempty"`
+	Session       int64                `protobuf:"varint,15,opt,name=session,proto3" json:"session,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RestoreEstimate) Reset() {
+	*x = RestoreEstimate{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[77]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RestoreEstimate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RestoreEstimate) ProtoMessage() {}
+
+func (x *RestoreEstimate) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[77]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RestoreEstimate.ProtoReflect.Descriptor instead.
+func (*RestoreEstimate) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{77}
+}
+
+func (x *RestoreEstimate) GetPoint() string {
+	if x != nil {
+		return x.Point
+	}
+	return ""
+}
+
+func (x *RestoreEstimate) GetComputer() string {
+	if x != nil {
+		return x.Computer
+	}
+	return ""
+}
+
+func (x *RestoreEstimate) GetTargetComputer() string {
+	if x != nil {
+		return x.TargetComputer
+	}
+	return ""
+}
+
+func (x *RestoreEstimate) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *RestoreEstimate) GetFiles() int64 {
+	if x != nil {
+		return x.Files
+	}
+	return 0
+}
+
+func (x *RestoreEstimate) GetBytes() int64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *RestoreEstimate) GetRightFiles() int64 {
+	if x != nil {
+		return x.RightFiles
+	}
+	return 0
+}
+
+func (x *RestoreEstimate) GetRightBytes() int64 {
+	if x != nil {
+		return x.RightBytes
+	}
+	return 0
+}
+
+func (x *RestoreEstimate) GetFetchChunks() int64 {
+	if x != nil {
+		return x.FetchChunks
+	}
+	return 0
+}
+
+func (x *RestoreEstimate) GetFetchBytes() int64 {
+	if x != nil {
+		return x.FetchBytes
+	}
+	return 0
+}
+
+func (x *RestoreEstimate) GetFetchPacks() int64 {
+	if x != nil {
+		return x.FetchPacks
+	}
+	return 0
+}
+
+func (x *RestoreEstimate) GetRate() int64 {
+	if x != nil {
+		return x.Rate
+	}
+	return 0
+}
+
+func (x *RestoreEstimate) GetRateSession() int64 {
+	if x != nil {
+		return x.RateSession
+	}
+	return 0
+}
+
+func (x *RestoreEstimate) GetExpected() *durationpb.Duration {
+	if x != nil {
+		return x.Expected
+	}
+	return nil
+}
+
+func (x *RestoreEstimate) GetSession() int64 {
+	if x != nil {
+		return x.Session
+	}
+	return 0
+}
+
 type ApplyRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Files         []*SourceFile          `protobuf:"bytes,1,rep,name=files,proto3" json:"files,omitempty"`
@@ -4129,7 +4325,7 @@ type ApplyRequest struct {
 
 func (x *ApplyRequest) Reset() {
 	*x = ApplyRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[77]
+	mi := &file_keepward_v1_admin_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4141,7 +4337,7 @@ func (x *ApplyRequest) String() string {
 func (*ApplyRequest) ProtoMessage() {}
 
 func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[77]
+	mi := &file_keepward_v1_admin_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4154,7 +4350,7 @@ func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{77}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *ApplyRequest) GetFiles() []*SourceFile {
@@ -4181,7 +4377,7 @@ type SourceFile struct {
 
 func (x *SourceFile) Reset() {
 	*x = SourceFile{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[78]
+	mi := &file_keepward_v1_admin_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4193,7 +4389,7 @@ func (x *SourceFile) String() string {
 func (*SourceFile) ProtoMessage() {}
 
 func (x *SourceFile) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[78]
+	mi := &file_keepward_v1_admin_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4206,7 +4402,7 @@ func (x *SourceFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SourceFile.ProtoReflect.Descriptor instead.
 func (*SourceFile) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{78}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *SourceFile) GetName() string {
@@ -4234,7 +4430,7 @@ type ApplyResponse struct {
 
 func (x *ApplyResponse) Reset() {
 	*x = ApplyResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[79]
+	mi := &file_keepward_v1_admin_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4246,7 +4442,7 @@ func (x *ApplyResponse) String() string {
 func (*ApplyResponse) ProtoMessage() {}
 
 func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[79]
+	mi := &file_keepward_v1_admin_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4259,7 +4455,7 @@ func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{79}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *ApplyResponse) GetChanges() []*ConfigChange {
@@ -4289,7 +4485,7 @@ type ConfigChange struct {
 
 func (x *ConfigChange) Reset() {
 	*x = ConfigChange{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[80]
+	mi := &file_keepward_v1_admin_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4301,7 +4497,7 @@ func (x *ConfigChange) String() string {
 func (*ConfigChange) ProtoMessage() {}
 
 func (x *ConfigChange) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[80]
+	mi := &file_keepward_v1_admin_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4314,7 +4510,7 @@ func (x *ConfigChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigChange.ProtoReflect.Descriptor instead.
 func (*ConfigChange) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{80}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *ConfigChange) GetAction() string {
@@ -4365,7 +4561,7 @@ type ConfigFault struct {
 
 func (x *ConfigFault) Reset() {
 	*x = ConfigFault{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[81]
+	mi := &file_keepward_v1_admin_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4377,7 +4573,7 @@ func (x *ConfigFault) String() string {
 func (*ConfigFault) ProtoMessage() {}
 
 func (x *ConfigFault) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[81]
+	mi := &file_keepward_v1_admin_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4390,7 +4586,7 @@ func (x *ConfigFault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigFault.ProtoReflect.Descriptor instead.
 func (*ConfigFault) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{81}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *ConfigFault) GetFile() string {
@@ -4436,7 +4632,7 @@ type ExportRequest struct {
 
 func (x *ExportRequest) Reset() {
 	*x = ExportRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[82]
+	mi := &file_keepward_v1_admin_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4448,7 +4644,7 @@ func (x *ExportRequest) String() string {
 func (*ExportRequest) ProtoMessage() {}
 
 func (x *ExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[82]
+	mi := &file_keepward_v1_admin_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4461,7 +4657,7 @@ func (x *ExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
 func (*ExportRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{82}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{83}
 }
 
 type ExportResponse struct {
@@ -4473,7 +4669,7 @@ type ExportResponse struct {
 
 func (x *ExportResponse) Reset() {
 	*x = ExportResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[83]
+	mi := &file_keepward_v1_admin_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4485,7 +4681,7 @@ func (x *ExportResponse) String() string {
 func (*ExportResponse) ProtoMessage() {}
 
 func (x *ExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[83]
+	mi := &file_keepward_v1_admin_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4498,7 +4694,7 @@ func (x *ExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
 func (*ExportResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{83}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *ExportResponse) GetYaml() []byte {
@@ -4783,7 +4979,7 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\fDiffResponse\x12\x16\n" +
 	"\x06change\x18\x01 \x01(\tR\x06change\x12 \n" +
 	"\x01a\x18\x02 \x01(\v2\x12.keepward.v1.EntryR\x01a\x12 \n" +
-	"\x01b\x18\x03 \x01(\v2\x12.keepward.v1.EntryR\x01b\"\x86\x02\n" +
+	"\x01b\x18\x03 \x01(\v2\x12.keepward.v1.EntryR\x01b\"\xa5\x03\n" +
 	"\x13RestoreFilesRequest\x12\x1a\n" +
 	"\bcomputer\x18\x01 \x01(\tR\bcomputer\x12\x14\n" +
 	"\x05point\x18\x02 \x01(\tR\x05point\x12\x14\n" +
@@ -4793,7 +4989,32 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\toverwrite\x18\x06 \x01(\tR\toverwrite\x12!\n" +
 	"\fdelete_extra\x18\a \x01(\bR\vdeleteExtra\x12\x17\n" +
 	"\adry_run\x18\b \x01(\bR\x06dryRun\x12\x14\n" +
-	"\x05strip\x18\t \x01(\bR\x05strip\"V\n" +
+	"\x05strip\x18\t \x01(\bR\x05strip\x12\x16\n" +
+	"\x06verify\x18d \x01(\bR\x06verify\x12\x1a\n" +
+	"\bestimate\x18e \x01(\bR\bestimate\x12D\n" +
+	"\x10restart_interval\x18f \x01(\v2\x19.google.protobuf.DurationR\x0frestartInterval\x12#\n" +
+	"\rnumeric_owner\x18g \x01(\bR\fnumericOwner\"\xf7\x03\n" +
+	"\x0fRestoreEstimate\x12\x14\n" +
+	"\x05point\x18\x01 \x01(\tR\x05point\x12\x1a\n" +
+	"\bcomputer\x18\x02 \x01(\tR\bcomputer\x12'\n" +
+	"\x0ftarget_computer\x18\x03 \x01(\tR\x0etargetComputer\x12.\n" +
+	"\x04time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x14\n" +
+	"\x05files\x18\x05 \x01(\x03R\x05files\x12\x14\n" +
+	"\x05bytes\x18\x06 \x01(\x03R\x05bytes\x12\x1f\n" +
+	"\vright_files\x18\a \x01(\x03R\n" +
+	"rightFiles\x12\x1f\n" +
+	"\vright_bytes\x18\b \x01(\x03R\n" +
+	"rightBytes\x12!\n" +
+	"\ffetch_chunks\x18\t \x01(\x03R\vfetchChunks\x12\x1f\n" +
+	"\vfetch_bytes\x18\n" +
+	" \x01(\x03R\n" +
+	"fetchBytes\x12\x1f\n" +
+	"\vfetch_packs\x18\v \x01(\x03R\n" +
+	"fetchPacks\x12\x12\n" +
+	"\x04rate\x18\f \x01(\x03R\x04rate\x12!\n" +
+	"\frate_session\x18\r \x01(\x03R\vrateSession\x125\n" +
+	"\bexpected\x18\x0e \x01(\v2\x19.google.protobuf.DurationR\bexpected\x12\x18\n" +
+	"\asession\x18\x0f \x01(\x03R\asession\"V\n" +
 	"\fApplyRequest\x12-\n" +
 	"\x05files\x18\x01 \x03(\v2\x17.keepward.v1.SourceFileR\x05files\x12\x17\n" +
 	"\adry_run\x18\x02 \x01(\bR\x06dryRun\":\n" +
@@ -4891,7 +5112,7 @@ func file_keepward_v1_admin_proto_rawDescGZIP() []byte {
 	return file_keepward_v1_admin_proto_rawDescData
 }
 
-var file_keepward_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 84)
+var file_keepward_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 85)
 var file_keepward_v1_admin_proto_goTypes = []any{
 	(*LoginRequest)(nil),               // 0: keepward.v1.LoginRequest
 	(*LoginResponse)(nil),              // 1: keepward.v1.LoginResponse
@@ -4970,183 +5191,187 @@ var file_keepward_v1_admin_proto_goTypes = []any{
 	(*DiffRequest)(nil),                // 74: keepward.v1.DiffRequest
 	(*DiffResponse)(nil),               // 75: keepward.v1.DiffResponse
 	(*RestoreFilesRequest)(nil),        // 76: keepward.v1.RestoreFilesRequest
-	(*ApplyRequest)(nil),               // 77: keepward.v1.ApplyRequest
-	(*SourceFile)(nil),                 // 78: keepward.v1.SourceFile
-	(*ApplyResponse)(nil),              // 79: keepward.v1.ApplyResponse
-	(*ConfigChange)(nil),               // 80: keepward.v1.ConfigChange
-	(*ConfigFault)(nil),                // 81: keepward.v1.ConfigFault
-	(*ExportRequest)(nil),              // 82: keepward.v1.ExportRequest
-	(*ExportResponse)(nil),             // 83: keepward.v1.ExportResponse
-	(*timestamppb.Timestamp)(nil),      // 84: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),        // 85: google.protobuf.Duration
-	(*Computer)(nil),                   // 86: keepward.v1.Computer
-	(*Transport)(nil),                  // 87: keepward.v1.Transport
-	(*Repository)(nil),                 // 88: keepward.v1.Repository
-	(*Session)(nil),                    // 89: keepward.v1.Session
-	(*Condition)(nil),                  // 90: keepward.v1.Condition
-	(*Point)(nil),                      // 91: keepward.v1.Point
-	(*Job)(nil),                        // 92: keepward.v1.Job
-	(*Retention)(nil),                  // 93: keepward.v1.Retention
-	(*Event)(nil),                      // 94: keepward.v1.Event
-	(*Entry)(nil),                      // 95: keepward.v1.Entry
+	(*RestoreEstimate)(nil),            // 77: keepward.v1.RestoreEstimate
+	(*ApplyRequest)(nil),               // 78: keepward.v1.ApplyRequest
+	(*SourceFile)(nil),                 // 79: keepward.v1.SourceFile
+	(*ApplyResponse)(nil),              // 80: keepward.v1.ApplyResponse
+	(*ConfigChange)(nil),               // 81: keepward.v1.ConfigChange
+	(*ConfigFault)(nil),                // 82: keepward.v1.ConfigFault
+	(*ExportRequest)(nil),              // 83: keepward.v1.ExportRequest
+	(*ExportResponse)(nil),             // 84: keepward.v1.ExportResponse
+	(*timestamppb.Timestamp)(nil),      // 85: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),        // 86: google.protobuf.Duration
+	(*Computer)(nil),                   // 87: keepward.v1.Computer
+	(*Transport)(nil),                  // 88: keepward.v1.Transport
+	(*Repository)(nil),                 // 89: keepward.v1.Repository
+	(*Session)(nil),                    // 90: keepward.v1.Session
+	(*Condition)(nil),                  // 91: keepward.v1.Condition
+	(*Point)(nil),                      // 92: keepward.v1.Point
+	(*Job)(nil),                        // 93: keepward.v1.Job
+	(*Retention)(nil),                  // 94: keepward.v1.Retention
+	(*Event)(nil),                      // 95: keepward.v1.Event
+	(*Entry)(nil),                      // 96: keepward.v1.Entry
 }
 var file_keepward_v1_admin_proto_depIdxs = []int32{
-	84,  // 0: keepward.v1.LoginResponse.expires:type_name -> google.protobuf.Timestamp
-	85,  // 1: keepward.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
+	85,  // 0: keepward.v1.LoginResponse.expires:type_name -> google.protobuf.Timestamp
+	86,  // 1: keepward.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
 	4,   // 2: keepward.v1.CreateTokenResponse.info:type_name -> keepward.v1.JoinToken
-	84,  // 3: keepward.v1.JoinToken.created:type_name -> google.protobuf.Timestamp
-	84,  // 4: keepward.v1.JoinToken.expires:type_name -> google.protobuf.Timestamp
-	84,  // 5: keepward.v1.JoinToken.used:type_name -> google.protobuf.Timestamp
+	85,  // 3: keepward.v1.JoinToken.created:type_name -> google.protobuf.Timestamp
+	85,  // 4: keepward.v1.JoinToken.expires:type_name -> google.protobuf.Timestamp
+	85,  // 5: keepward.v1.JoinToken.used:type_name -> google.protobuf.Timestamp
 	4,   // 6: keepward.v1.ListTokensResponse.tokens:type_name -> keepward.v1.JoinToken
-	84,  // 7: keepward.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
-	84,  // 8: keepward.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
-	86,  // 9: keepward.v1.GetStatusResponse.computers:type_name -> keepward.v1.Computer
-	87,  // 10: keepward.v1.GetStatusResponse.transports:type_name -> keepward.v1.Transport
-	88,  // 11: keepward.v1.GetStatusResponse.repositories:type_name -> keepward.v1.Repository
-	89,  // 12: keepward.v1.GetStatusResponse.active:type_name -> keepward.v1.Session
-	89,  // 13: keepward.v1.GetStatusResponse.recent:type_name -> keepward.v1.Session
-	90,  // 14: keepward.v1.GetStatusResponse.conditions:type_name -> keepward.v1.Condition
-	86,  // 15: keepward.v1.ListComputersResponse.computers:type_name -> keepward.v1.Computer
-	86,  // 16: keepward.v1.GetComputerResponse.computer:type_name -> keepward.v1.Computer
-	91,  // 17: keepward.v1.GetComputerResponse.points:type_name -> keepward.v1.Point
-	92,  // 18: keepward.v1.GetComputerResponse.jobs:type_name -> keepward.v1.Job
-	88,  // 19: keepward.v1.CreateRepositoryRequest.repository:type_name -> keepward.v1.Repository
-	88,  // 20: keepward.v1.CreateRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	88,  // 21: keepward.v1.AttachRepositoryRequest.repository:type_name -> keepward.v1.Repository
-	88,  // 22: keepward.v1.CatalogProgress.attached:type_name -> keepward.v1.Repository
-	88,  // 23: keepward.v1.TakeOverRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	88,  // 24: keepward.v1.ListRepositoriesResponse.repositories:type_name -> keepward.v1.Repository
-	87,  // 25: keepward.v1.ListRepositoriesResponse.transports:type_name -> keepward.v1.Transport
-	88,  // 26: keepward.v1.GetRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	85,  // 27: keepward.v1.EditRepositoryRequest.undelete_grace:type_name -> google.protobuf.Duration
-	85,  // 28: keepward.v1.EditRepositoryRequest.unprotected_after:type_name -> google.protobuf.Duration
-	88,  // 29: keepward.v1.EditRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	85,  // 30: keepward.v1.CheckRepositoryRequest.budget:type_name -> google.protobuf.Duration
-	85,  // 31: keepward.v1.CheckRepositoryRequest.older_than:type_name -> google.protobuf.Duration
-	85,  // 32: keepward.v1.ResumeRetentionResponse.jump:type_name -> google.protobuf.Duration
-	93,  // 33: keepward.v1.PreviewRetentionRequest.retention:type_name -> keepward.v1.Retention
-	91,  // 34: keepward.v1.PreviewRetentionResponse.points:type_name -> keepward.v1.Point
-	92,  // 35: keepward.v1.CreateJobRequest.job:type_name -> keepward.v1.Job
-	92,  // 36: keepward.v1.CreateJobResponse.job:type_name -> keepward.v1.Job
-	92,  // 37: keepward.v1.ListJobsResponse.jobs:type_name -> keepward.v1.Job
-	92,  // 38: keepward.v1.GetJobResponse.job:type_name -> keepward.v1.Job
-	84,  // 39: keepward.v1.GetJobResponse.next_runs:type_name -> google.protobuf.Timestamp
-	89,  // 40: keepward.v1.GetJobResponse.recent:type_name -> keepward.v1.Session
-	92,  // 41: keepward.v1.UpdateJobRequest.job:type_name -> keepward.v1.Job
-	92,  // 42: keepward.v1.UpdateJobResponse.job:type_name -> keepward.v1.Job
-	89,  // 43: keepward.v1.ListSessionsResponse.sessions:type_name -> keepward.v1.Session
-	89,  // 44: keepward.v1.GetSessionResponse.session:type_name -> keepward.v1.Session
-	89,  // 45: keepward.v1.WatchSessionResponse.session:type_name -> keepward.v1.Session
-	94,  // 46: keepward.v1.ReadLogResponse.events:type_name -> keepward.v1.Event
-	89,  // 47: keepward.v1.KillSessionResponse.session:type_name -> keepward.v1.Session
-	91,  // 48: keepward.v1.ChangePointsResponse.points:type_name -> keepward.v1.Point
-	91,  // 49: keepward.v1.ListPointsResponse.points:type_name -> keepward.v1.Point
-	91,  // 50: keepward.v1.GetPointResponse.point:type_name -> keepward.v1.Point
-	95,  // 51: keepward.v1.BrowseResponse.self:type_name -> keepward.v1.Entry
-	95,  // 52: keepward.v1.BrowseResponse.entries:type_name -> keepward.v1.Entry
-	91,  // 53: keepward.v1.BrowseResponse.point:type_name -> keepward.v1.Point
-	84,  // 54: keepward.v1.FindResponse.time:type_name -> google.protobuf.Timestamp
-	95,  // 55: keepward.v1.FindResponse.entry:type_name -> keepward.v1.Entry
-	95,  // 56: keepward.v1.DiffResponse.a:type_name -> keepward.v1.Entry
-	95,  // 57: keepward.v1.DiffResponse.b:type_name -> keepward.v1.Entry
-	78,  // 58: keepward.v1.ApplyRequest.files:type_name -> keepward.v1.SourceFile
-	80,  // 59: keepward.v1.ApplyResponse.changes:type_name -> keepward.v1.ConfigChange
-	81,  // 60: keepward.v1.ApplyResponse.faults:type_name -> keepward.v1.ConfigFault
-	0,   // 61: keepward.v1.AccessService.Login:input_type -> keepward.v1.LoginRequest
-	2,   // 62: keepward.v1.AccessService.CreateToken:input_type -> keepward.v1.CreateTokenRequest
-	5,   // 63: keepward.v1.AccessService.ListTokens:input_type -> keepward.v1.ListTokensRequest
-	7,   // 64: keepward.v1.AccessService.RevokeToken:input_type -> keepward.v1.RevokeTokenRequest
-	9,   // 65: keepward.v1.StatusService.GetStatus:input_type -> keepward.v1.GetStatusRequest
-	11,  // 66: keepward.v1.ComputerService.ListComputers:input_type -> keepward.v1.ListComputersRequest
-	13,  // 67: keepward.v1.ComputerService.GetComputer:input_type -> keepward.v1.GetComputerRequest
-	15,  // 68: keepward.v1.ComputerService.RemoveComputer:input_type -> keepward.v1.RemoveComputerRequest
-	17,  // 69: keepward.v1.RepositoryService.CreateRepository:input_type -> keepward.v1.CreateRepositoryRequest
-	26,  // 70: keepward.v1.RepositoryService.ListRepositories:input_type -> keepward.v1.ListRepositoriesRequest
-	28,  // 71: keepward.v1.RepositoryService.GetRepository:input_type -> keepward.v1.GetRepositoryRequest
-	30,  // 72: keepward.v1.RepositoryService.EditRepository:input_type -> keepward.v1.EditRepositoryRequest
-	19,  // 73: keepward.v1.RepositoryService.AttachRepository:input_type -> keepward.v1.AttachRepositoryRequest
-	20,  // 74: keepward.v1.RepositoryService.RebuildCatalog:input_type -> keepward.v1.RebuildCatalogRequest
-	22,  // 75: keepward.v1.RepositoryService.TakeOverRepository:input_type -> keepward.v1.TakeOverRepositoryRequest
-	24,  // 76: keepward.v1.RepositoryService.DetachRepository:input_type -> keepward.v1.DetachRepositoryRequest
-	32,  // 77: keepward.v1.RepositoryService.CheckRepository:input_type -> keepward.v1.CheckRepositoryRequest
-	34,  // 78: keepward.v1.RepositoryService.RebuildIndex:input_type -> keepward.v1.RebuildIndexRequest
-	33,  // 79: keepward.v1.RepositoryService.SweepRepository:input_type -> keepward.v1.SweepRepositoryRequest
-	35,  // 80: keepward.v1.RepositoryService.ExportRecoveryKey:input_type -> keepward.v1.ExportRecoveryKeyRequest
-	43,  // 81: keepward.v1.JobService.CreateJob:input_type -> keepward.v1.CreateJobRequest
-	45,  // 82: keepward.v1.JobService.ListJobs:input_type -> keepward.v1.ListJobsRequest
-	47,  // 83: keepward.v1.JobService.GetJob:input_type -> keepward.v1.GetJobRequest
-	49,  // 84: keepward.v1.JobService.UpdateJob:input_type -> keepward.v1.UpdateJobRequest
-	51,  // 85: keepward.v1.JobService.DeleteJob:input_type -> keepward.v1.DeleteJobRequest
-	53,  // 86: keepward.v1.JobService.RunJob:input_type -> keepward.v1.RunJobRequest
-	40,  // 87: keepward.v1.JobService.PreviewRetention:input_type -> keepward.v1.PreviewRetentionRequest
-	38,  // 88: keepward.v1.JobService.ResumeRetention:input_type -> keepward.v1.ResumeRetentionRequest
-	54,  // 89: keepward.v1.SessionService.ListSessions:input_type -> keepward.v1.ListSessionsRequest
-	56,  // 90: keepward.v1.SessionService.GetSession:input_type -> keepward.v1.GetSessionRequest
-	58,  // 91: keepward.v1.SessionService.WatchSession:input_type -> keepward.v1.WatchSessionRequest
-	60,  // 92: keepward.v1.SessionService.ReadLog:input_type -> keepward.v1.ReadLogRequest
-	62,  // 93: keepward.v1.SessionService.KillSession:input_type -> keepward.v1.KillSessionRequest
-	66,  // 94: keepward.v1.PointService.ListPoints:input_type -> keepward.v1.ListPointsRequest
-	68,  // 95: keepward.v1.PointService.GetPoint:input_type -> keepward.v1.GetPointRequest
-	70,  // 96: keepward.v1.PointService.Browse:input_type -> keepward.v1.BrowseRequest
-	72,  // 97: keepward.v1.PointService.Find:input_type -> keepward.v1.FindRequest
-	74,  // 98: keepward.v1.PointService.Diff:input_type -> keepward.v1.DiffRequest
-	64,  // 99: keepward.v1.PointService.DeletePoints:input_type -> keepward.v1.ChangePointsRequest
-	64,  // 100: keepward.v1.PointService.UndeletePoints:input_type -> keepward.v1.ChangePointsRequest
-	64,  // 101: keepward.v1.PointService.HoldPoints:input_type -> keepward.v1.ChangePointsRequest
-	64,  // 102: keepward.v1.PointService.ReleasePoints:input_type -> keepward.v1.ChangePointsRequest
-	76,  // 103: keepward.v1.RestoreService.RestoreFiles:input_type -> keepward.v1.RestoreFilesRequest
-	77,  // 104: keepward.v1.ConfigService.Apply:input_type -> keepward.v1.ApplyRequest
-	82,  // 105: keepward.v1.ConfigService.Export:input_type -> keepward.v1.ExportRequest
-	1,   // 106: keepward.v1.AccessService.Login:output_type -> keepward.v1.LoginResponse
-	3,   // 107: keepward.v1.AccessService.CreateToken:output_type -> keepward.v1.CreateTokenResponse
-	6,   // 108: keepward.v1.AccessService.ListTokens:output_type -> keepward.v1.ListTokensResponse
-	8,   // 109: keepward.v1.AccessService.RevokeToken:output_type -> keepward.v1.RevokeTokenResponse
-	10,  // 110: keepward.v1.StatusService.GetStatus:output_type -> keepward.v1.GetStatusResponse
-	12,  // 111: keepward.v1.ComputerService.ListComputers:output_type -> keepward.v1.ListComputersResponse
-	14,  // 112: keepward.v1.ComputerService.GetComputer:output_type -> keepward.v1.GetComputerResponse
-	16,  // 113: keepward.v1.ComputerService.RemoveComputer:output_type -> keepward.v1.RemoveComputerResponse
-	18,  // 114: keepward.v1.RepositoryService.CreateRepository:output_type -> keepward.v1.CreateRepositoryResponse
-	27,  // 115: keepward.v1.RepositoryService.ListRepositories:output_type -> keepward.v1.ListRepositoriesResponse
-	29,  // 116: keepward.v1.RepositoryService.GetRepository:output_type -> keepward.v1.GetRepositoryResponse
-	31,  // 117: keepward.v1.RepositoryService.EditRepository:output_type -> keepward.v1.EditRepositoryResponse
-	21,  // 118: keepward.v1.RepositoryService.AttachRepository:output_type -> keepward.v1.CatalogProgress
-	21,  // 119: keepward.v1.RepositoryService.RebuildCatalog:output_type -> keepward.v1.CatalogProgress
-	23,  // 120: keepward.v1.RepositoryService.TakeOverRepository:output_type -> keepward.v1.TakeOverRepositoryResponse
-	25,  // 121: keepward.v1.RepositoryService.DetachRepository:output_type -> keepward.v1.DetachRepositoryResponse
-	37,  // 122: keepward.v1.RepositoryService.CheckRepository:output_type -> keepward.v1.StartSessionResponse
-	37,  // 123: keepward.v1.RepositoryService.RebuildIndex:output_type -> keepward.v1.StartSessionResponse
-	37,  // 124: keepward.v1.RepositoryService.SweepRepository:output_type -> keepward.v1.StartSessionResponse
-	36,  // 125: keepward.v1.RepositoryService.ExportRecoveryKey:output_type -> keepward.v1.ExportRecoveryKeyResponse
-	44,  // 126: keepward.v1.JobService.CreateJob:output_type -> keepward.v1.CreateJobResponse
-	46,  // 127: keepward.v1.JobService.ListJobs:output_type -> keepward.v1.ListJobsResponse
-	48,  // 128: keepward.v1.JobService.GetJob:output_type -> keepward.v1.GetJobResponse
-	50,  // 129: keepward.v1.JobService.UpdateJob:output_type -> keepward.v1.UpdateJobResponse
-	52,  // 130: keepward.v1.JobService.DeleteJob:output_type -> keepward.v1.DeleteJobResponse
-	37,  // 131: keepward.v1.JobService.RunJob:output_type -> keepward.v1.StartSessionResponse
-	42,  // 132: keepward.v1.JobService.PreviewRetention:output_type -> keepward.v1.PreviewRetentionResponse
-	39,  // 133: keepward.v1.JobService.ResumeRetention:output_type -> keepward.v1.ResumeRetentionResponse
-	55,  // 134: keepward.v1.SessionService.ListSessions:output_type -> keepward.v1.ListSessionsResponse
-	57,  // 135: keepward.v1.SessionService.GetSession:output_type -> keepward.v1.GetSessionResponse
-	59,  // 136: keepward.v1.SessionService.WatchSession:output_type -> keepward.v1.WatchSessionResponse
-	61,  // 137: keepward.v1.SessionService.ReadLog:output_type -> keepward.v1.ReadLogResponse
-	63,  // 138: keepward.v1.SessionService.KillSession:output_type -> keepward.v1.KillSessionResponse
-	67,  // 139: keepward.v1.PointService.ListPoints:output_type -> keepward.v1.ListPointsResponse
-	69,  // 140: keepward.v1.PointService.GetPoint:output_type -> keepward.v1.GetPointResponse
-	71,  // 141: keepward.v1.PointService.Browse:output_type -> keepward.v1.BrowseResponse
-	73,  // 142: keepward.v1.PointService.Find:output_type -> keepward.v1.FindResponse
-	75,  // 143: keepward.v1.PointService.Diff:output_type -> keepward.v1.DiffResponse
-	65,  // 144: keepward.v1.PointService.DeletePoints:output_type -> keepward.v1.ChangePointsResponse
-	65,  // 145: keepward.v1.PointService.UndeletePoints:output_type -> keepward.v1.ChangePointsResponse
-	65,  // 146: keepward.v1.PointService.HoldPoints:output_type -> keepward.v1.ChangePointsResponse
-	65,  // 147: keepward.v1.PointService.ReleasePoints:output_type -> keepward.v1.ChangePointsResponse
-	37,  // 148: keepward.v1.RestoreService.RestoreFiles:output_type -> keepward.v1.StartSessionResponse
-	79,  // 149: keepward.v1.ConfigService.Apply:output_type -> keepward.v1.ApplyResponse
-	83,  // 150: keepward.v1.ConfigService.Export:output_type -> keepward.v1.ExportResponse
-	106, // [106:151] is the sub-list for method output_type
-	61,  // [61:106] is the sub-list for method input_type
-	61,  // [61:61] is the sub-list for extension type_name
-	61,  // [61:61] is the sub-list for extension extendee
-	0,   // [0:61] is the sub-list for field type_name
+	85,  // 7: keepward.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	85,  // 8: keepward.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
+	87,  // 9: keepward.v1.GetStatusResponse.computers:type_name -> keepward.v1.Computer
+	88,  // 10: keepward.v1.GetStatusResponse.transports:type_name -> keepward.v1.Transport
+	89,  // 11: keepward.v1.GetStatusResponse.repositories:type_name -> keepward.v1.Repository
+	90,  // 12: keepward.v1.GetStatusResponse.active:type_name -> keepward.v1.Session
+	90,  // 13: keepward.v1.GetStatusResponse.recent:type_name -> keepward.v1.Session
+	91,  // 14: keepward.v1.GetStatusResponse.conditions:type_name -> keepward.v1.Condition
+	87,  // 15: keepward.v1.ListComputersResponse.computers:type_name -> keepward.v1.Computer
+	87,  // 16: keepward.v1.GetComputerResponse.computer:type_name -> keepward.v1.Computer
+	92,  // 17: keepward.v1.GetComputerResponse.points:type_name -> keepward.v1.Point
+	93,  // 18: keepward.v1.GetComputerResponse.jobs:type_name -> keepward.v1.Job
+	89,  // 19: keepward.v1.CreateRepositoryRequest.repository:type_name -> keepward.v1.Repository
+	89,  // 20: keepward.v1.CreateRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	89,  // 21: keepward.v1.AttachRepositoryRequest.repository:type_name -> keepward.v1.Repository
+	89,  // 22: keepward.v1.CatalogProgress.attached:type_name -> keepward.v1.Repository
+	89,  // 23: keepward.v1.TakeOverRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	89,  // 24: keepward.v1.ListRepositoriesResponse.repositories:type_name -> keepward.v1.Repository
+	88,  // 25: keepward.v1.ListRepositoriesResponse.transports:type_name -> keepward.v1.Transport
+	89,  // 26: keepward.v1.GetRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	86,  // 27: keepward.v1.EditRepositoryRequest.undelete_grace:type_name -> google.protobuf.Duration
+	86,  // 28: keepward.v1.EditRepositoryRequest.unprotected_after:type_name -> google.protobuf.Duration
+	89,  // 29: keepward.v1.EditRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	86,  // 30: keepward.v1.CheckRepositoryRequest.budget:type_name -> google.protobuf.Duration
+	86,  // 31: keepward.v1.CheckRepositoryRequest.older_than:type_name -> google.protobuf.Duration
+	86,  // 32: keepward.v1.ResumeRetentionResponse.jump:type_name -> google.protobuf.Duration
+	94,  // 33: keepward.v1.PreviewRetentionRequest.retention:type_name -> keepward.v1.Retention
+	92,  // 34: keepward.v1.PreviewRetentionResponse.points:type_name -> keepward.v1.Point
+	93,  // 35: keepward.v1.CreateJobRequest.job:type_name -> keepward.v1.Job
+	93,  // 36: keepward.v1.CreateJobResponse.job:type_name -> keepward.v1.Job
+	93,  // 37: keepward.v1.ListJobsResponse.jobs:type_name -> keepward.v1.Job
+	93,  // 38: keepward.v1.GetJobResponse.job:type_name -> keepward.v1.Job
+	85,  // 39: keepward.v1.GetJobResponse.next_runs:type_name -> google.protobuf.Timestamp
+	90,  // 40: keepward.v1.GetJobResponse.recent:type_name -> keepward.v1.Session
+	93,  // 41: keepward.v1.UpdateJobRequest.job:type_name -> keepward.v1.Job
+	93,  // 42: keepward.v1.UpdateJobResponse.job:type_name -> keepward.v1.Job
+	90,  // 43: keepward.v1.ListSessionsResponse.sessions:type_name -> keepward.v1.Session
+	90,  // 44: keepward.v1.GetSessionResponse.session:type_name -> keepward.v1.Session
+	90,  // 45: keepward.v1.WatchSessionResponse.session:type_name -> keepward.v1.Session
+	95,  // 46: keepward.v1.ReadLogResponse.events:type_name -> keepward.v1.Event
+	90,  // 47: keepward.v1.KillSessionResponse.session:type_name -> keepward.v1.Session
+	92,  // 48: keepward.v1.ChangePointsResponse.points:type_name -> keepward.v1.Point
+	92,  // 49: keepward.v1.ListPointsResponse.points:type_name -> keepward.v1.Point
+	92,  // 50: keepward.v1.GetPointResponse.point:type_name -> keepward.v1.Point
+	96,  // 51: keepward.v1.BrowseResponse.self:type_name -> keepward.v1.Entry
+	96,  // 52: keepward.v1.BrowseResponse.entries:type_name -> keepward.v1.Entry
+	92,  // 53: keepward.v1.BrowseResponse.point:type_name -> keepward.v1.Point
+	85,  // 54: keepward.v1.FindResponse.time:type_name -> google.protobuf.Timestamp
+	96,  // 55: keepward.v1.FindResponse.entry:type_name -> keepward.v1.Entry
+	96,  // 56: keepward.v1.DiffResponse.a:type_name -> keepward.v1.Entry
+	96,  // 57: keepward.v1.DiffResponse.b:type_name -> keepward.v1.Entry
+	86,  // 58: keepward.v1.RestoreFilesRequest.restart_interval:type_name -> google.protobuf.Duration
+	85,  // 59: keepward.v1.RestoreEstimate.time:type_name -> google.protobuf.Timestamp
+	86,  // 60: keepward.v1.RestoreEstimate.expected:type_name -> google.protobuf.Duration
+	79,  // 61: keepward.v1.ApplyRequest.files:type_name -> keepward.v1.SourceFile
+	81,  // 62: keepward.v1.ApplyResponse.changes:type_name -> keepward.v1.ConfigChange
+	82,  // 63: keepward.v1.ApplyResponse.faults:type_name -> keepward.v1.ConfigFault
+	0,   // 64: keepward.v1.AccessService.Login:input_type -> keepward.v1.LoginRequest
+	2,   // 65: keepward.v1.AccessService.CreateToken:input_type -> keepward.v1.CreateTokenRequest
+	5,   // 66: keepward.v1.AccessService.ListTokens:input_type -> keepward.v1.ListTokensRequest
+	7,   // 67: keepward.v1.AccessService.RevokeToken:input_type -> keepward.v1.RevokeTokenRequest
+	9,   // 68: keepward.v1.StatusService.GetStatus:input_type -> keepward.v1.GetStatusRequest
+	11,  // 69: keepward.v1.ComputerService.ListComputers:input_type -> keepward.v1.ListComputersRequest
+	13,  // 70: keepward.v1.ComputerService.GetComputer:input_type -> keepward.v1.GetComputerRequest
+	15,  // 71: keepward.v1.ComputerService.RemoveComputer:input_type -> keepward.v1.RemoveComputerRequest
+	17,  // 72: keepward.v1.RepositoryService.CreateRepository:input_type -> keepward.v1.CreateRepositoryRequest
+	26,  // 73: keepward.v1.RepositoryService.ListRepositories:input_type -> keepward.v1.ListRepositoriesRequest
+	28,  // 74: keepward.v1.RepositoryService.GetRepository:input_type -> keepward.v1.GetRepositoryRequest
+	30,  // 75: keepward.v1.RepositoryService.EditRepository:input_type -> keepward.v1.EditRepositoryRequest
+	19,  // 76: keepward.v1.RepositoryService.AttachRepository:input_type -> keepward.v1.AttachRepositoryRequest
+	20,  // 77: keepward.v1.RepositoryService.RebuildCatalog:input_type -> keepward.v1.RebuildCatalogRequest
+	22,  // 78: keepward.v1.RepositoryService.TakeOverRepository:input_type -> keepward.v1.TakeOverRepositoryRequest
+	24,  // 79: keepward.v1.RepositoryService.DetachRepository:input_type -> keepward.v1.DetachRepositoryRequest
+	32,  // 80: keepward.v1.RepositoryService.CheckRepository:input_type -> keepward.v1.CheckRepositoryRequest
+	34,  // 81: keepward.v1.RepositoryService.RebuildIndex:input_type -> keepward.v1.RebuildIndexRequest
+	33,  // 82: keepward.v1.RepositoryService.SweepRepository:input_type -> keepward.v1.SweepRepositoryRequest
+	35,  // 83: keepward.v1.RepositoryService.ExportRecoveryKey:input_type -> keepward.v1.ExportRecoveryKeyRequest
+	43,  // 84: keepward.v1.JobService.CreateJob:input_type -> keepward.v1.CreateJobRequest
+	45,  // 85: keepward.v1.JobService.ListJobs:input_type -> keepward.v1.ListJobsRequest
+	47,  // 86: keepward.v1.JobService.GetJob:input_type -> keepward.v1.GetJobRequest
+	49,  // 87: keepward.v1.JobService.UpdateJob:input_type -> keepward.v1.UpdateJobRequest
+	51,  // 88: keepward.v1.JobService.DeleteJob:input_type -> keepward.v1.DeleteJobRequest
+	53,  // 89: keepward.v1.JobService.RunJob:input_type -> keepward.v1.RunJobRequest
+	40,  // 90: keepward.v1.JobService.PreviewRetention:input_type -> keepward.v1.PreviewRetentionRequest
+	38,  // 91: keepward.v1.JobService.ResumeRetention:input_type -> keepward.v1.ResumeRetentionRequest
+	54,  // 92: keepward.v1.SessionService.ListSessions:input_type -> keepward.v1.ListSessionsRequest
+	56,  // 93: keepward.v1.SessionService.GetSession:input_type -> keepward.v1.GetSessionRequest
+	58,  // 94: keepward.v1.SessionService.WatchSession:input_type -> keepward.v1.WatchSessionRequest
+	60,  // 95: keepward.v1.SessionService.ReadLog:input_type -> keepward.v1.ReadLogRequest
+	62,  // 96: keepward.v1.SessionService.KillSession:input_type -> keepward.v1.KillSessionRequest
+	66,  // 97: keepward.v1.PointService.ListPoints:input_type -> keepward.v1.ListPointsRequest
+	68,  // 98: keepward.v1.PointService.GetPoint:input_type -> keepward.v1.GetPointRequest
+	70,  // 99: keepward.v1.PointService.Browse:input_type -> keepward.v1.BrowseRequest
+	72,  // 100: keepward.v1.PointService.Find:input_type -> keepward.v1.FindRequest
+	74,  // 101: keepward.v1.PointService.Diff:input_type -> keepward.v1.DiffRequest
+	64,  // 102: keepward.v1.PointService.DeletePoints:input_type -> keepward.v1.ChangePointsRequest
+	64,  // 103: keepward.v1.PointService.UndeletePoints:input_type -> keepward.v1.ChangePointsRequest
+	64,  // 104: keepward.v1.PointService.HoldPoints:input_type -> keepward.v1.ChangePointsRequest
+	64,  // 105: keepward.v1.PointService.ReleasePoints:input_type -> keepward.v1.ChangePointsRequest
+	76,  // 106: keepward.v1.RestoreService.RestoreFiles:input_type -> keepward.v1.RestoreFilesRequest
+	78,  // 107: keepward.v1.ConfigService.Apply:input_type -> keepward.v1.ApplyRequest
+	83,  // 108: keepward.v1.ConfigService.Export:input_type -> keepward.v1.ExportRequest
+	1,   // 109: keepward.v1.AccessService.Login:output_type -> keepward.v1.LoginResponse
+	3,   // 110: keepward.v1.AccessService.CreateToken:output_type -> keepward.v1.CreateTokenResponse
+	6,   // 111: keepward.v1.AccessService.ListTokens:output_type -> keepward.v1.ListTokensResponse
+	8,   // 112: keepward.v1.AccessService.RevokeToken:output_type -> keepward.v1.RevokeTokenResponse
+	10,  // 113: keepward.v1.StatusService.GetStatus:output_type -> keepward.v1.GetStatusResponse
+	12,  // 114: keepward.v1.ComputerService.ListComputers:output_type -> keepward.v1.ListComputersResponse
+	14,  // 115: keepward.v1.ComputerService.GetComputer:output_type -> keepward.v1.GetComputerResponse
+	16,  // 116: keepward.v1.ComputerService.RemoveComputer:output_type -> keepward.v1.RemoveComputerResponse
+	18,  // 117: keepward.v1.RepositoryService.CreateRepository:output_type -> keepward.v1.CreateRepositoryResponse
+	27,  // 118: keepward.v1.RepositoryService.ListRepositories:output_type -> keepward.v1.ListRepositoriesResponse
+	29,  // 119: keepward.v1.RepositoryService.GetRepository:output_type -> keepward.v1.GetRepositoryResponse
+	31,  // 120: keepward.v1.RepositoryService.EditRepository:output_type -> keepward.v1.EditRepositoryResponse
+	21,  // 121: keepward.v1.RepositoryService.AttachRepository:output_type -> keepward.v1.CatalogProgress
+	21,  // 122: keepward.v1.RepositoryService.RebuildCatalog:output_type -> keepward.v1.CatalogProgress
+	23,  // 123: keepward.v1.RepositoryService.TakeOverRepository:output_type -> keepward.v1.TakeOverRepositoryResponse
+	25,  // 124: keepward.v1.RepositoryService.DetachRepository:output_type -> keepward.v1.DetachRepositoryResponse
+	37,  // 125: keepward.v1.RepositoryService.CheckRepository:output_type -> keepward.v1.StartSessionResponse
+	37,  // 126: keepward.v1.RepositoryService.RebuildIndex:output_type -> keepward.v1.StartSessionResponse
+	37,  // 127: keepward.v1.RepositoryService.SweepRepository:output_type -> keepward.v1.StartSessionResponse
+	36,  // 128: keepward.v1.RepositoryService.ExportRecoveryKey:output_type -> keepward.v1.ExportRecoveryKeyResponse
+	44,  // 129: keepward.v1.JobService.CreateJob:output_type -> keepward.v1.CreateJobResponse
+	46,  // 130: keepward.v1.JobService.ListJobs:output_type -> keepward.v1.ListJobsResponse
+	48,  // 131: keepward.v1.JobService.GetJob:output_type -> keepward.v1.GetJobResponse
+	50,  // 132: keepward.v1.JobService.UpdateJob:output_type -> keepward.v1.UpdateJobResponse
+	52,  // 133: keepward.v1.JobService.DeleteJob:output_type -> keepward.v1.DeleteJobResponse
+	37,  // 134: keepward.v1.JobService.RunJob:output_type -> keepward.v1.StartSessionResponse
+	42,  // 135: keepward.v1.JobService.PreviewRetention:output_type -> keepward.v1.PreviewRetentionResponse
+	39,  // 136: keepward.v1.JobService.ResumeRetention:output_type -> keepward.v1.ResumeRetentionResponse
+	55,  // 137: keepward.v1.SessionService.ListSessions:output_type -> keepward.v1.ListSessionsResponse
+	57,  // 138: keepward.v1.SessionService.GetSession:output_type -> keepward.v1.GetSessionResponse
+	59,  // 139: keepward.v1.SessionService.WatchSession:output_type -> keepward.v1.WatchSessionResponse
+	61,  // 140: keepward.v1.SessionService.ReadLog:output_type -> keepward.v1.ReadLogResponse
+	63,  // 141: keepward.v1.SessionService.KillSession:output_type -> keepward.v1.KillSessionResponse
+	67,  // 142: keepward.v1.PointService.ListPoints:output_type -> keepward.v1.ListPointsResponse
+	69,  // 143: keepward.v1.PointService.GetPoint:output_type -> keepward.v1.GetPointResponse
+	71,  // 144: keepward.v1.PointService.Browse:output_type -> keepward.v1.BrowseResponse
+	73,  // 145: keepward.v1.PointService.Find:output_type -> keepward.v1.FindResponse
+	75,  // 146: keepward.v1.PointService.Diff:output_type -> keepward.v1.DiffResponse
+	65,  // 147: keepward.v1.PointService.DeletePoints:output_type -> keepward.v1.ChangePointsResponse
+	65,  // 148: keepward.v1.PointService.UndeletePoints:output_type -> keepward.v1.ChangePointsResponse
+	65,  // 149: keepward.v1.PointService.HoldPoints:output_type -> keepward.v1.ChangePointsResponse
+	65,  // 150: keepward.v1.PointService.ReleasePoints:output_type -> keepward.v1.ChangePointsResponse
+	37,  // 151: keepward.v1.RestoreService.RestoreFiles:output_type -> keepward.v1.StartSessionResponse
+	80,  // 152: keepward.v1.ConfigService.Apply:output_type -> keepward.v1.ApplyResponse
+	84,  // 153: keepward.v1.ConfigService.Export:output_type -> keepward.v1.ExportResponse
+	109, // [109:154] is the sub-list for method output_type
+	64,  // [64:109] is the sub-list for method input_type
+	64,  // [64:64] is the sub-list for extension type_name
+	64,  // [64:64] is the sub-list for extension extendee
+	0,   // [0:64] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_admin_proto_init() }
@@ -5162,7 +5387,7 @@ func file_keepward_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_keepward_v1_admin_proto_rawDesc), len(file_keepward_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   84,
+			NumMessages:   85,
 			NumExtensions: 0,
 			NumServices:   9,
 		},

@@ -1613,6 +1613,9 @@ type StartRestoreRequest struct {
 	DeleteExtra   bool                   `protobuf:"varint,8,opt,name=delete_extra,json=deleteExtra,proto3" json:"delete_extra,omitempty"`
 	DryRun        bool                   `protobuf:"varint,9,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	Strip         bool                   `protobuf:"varint,10,opt,name=strip,proto3" json:"strip,omitempty"`
+	Verify        bool                   `protobuf:"varint,100,opt,name=verify,proto3" json:"verify,omitempty"`
+	Estimate      bool                   `protobuf:"varint,101,opt,name=estimate,proto3" json:"estimate,omitempty"`
+	NumericOwner  bool                   `protobuf:"varint,103,opt,name=numeric_owner,json=numericOwner,proto3" json:"numeric_owner,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1713,6 +1716,27 @@ func (x *StartRestoreRequest) GetDryRun() bool {
 func (x *StartRestoreRequest) GetStrip() bool {
 	if x != nil {
 		return x.Strip
+	}
+	return false
+}
+
+func (x *StartRestoreRequest) GetVerify() bool {
+	if x != nil {
+		return x.Verify
+	}
+	return false
+}
+
+func (x *StartRestoreRequest) GetEstimate() bool {
+	if x != nil {
+		return x.Estimate
+	}
+	return false
+}
+
+func (x *StartRestoreRequest) GetNumericOwner() bool {
+	if x != nil {
+		return x.NumericOwner
 	}
 	return false
 }
@@ -4245,7 +4269,7 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\x03job\x18\n" +
 	" \x01(\tR\x03job\x12\x12\n" +
 	"\x04full\x18\v \x01(\bR\x04full\"\x15\n" +
-	"\x13StartBackupResponse\"\xce\x02\n" +
+	"\x13StartBackupResponse\"\xa7\x03\n" +
 	"\x13StartRestoreRequest\x12(\n" +
 	"\x05order\x18\x01 \x01(\v2\x12.keepward.v1.OrderR\x05order\x12/\n" +
 	"\x04keys\x18\x02 \x01(\v2\x1b.keepward.v1.RepositoryKeysR\x04keys\x120\n" +
@@ -4257,7 +4281,10 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\fdelete_extra\x18\b \x01(\bR\vdeleteExtra\x12\x17\n" +
 	"\adry_run\x18\t \x01(\bR\x06dryRun\x12\x14\n" +
 	"\x05strip\x18\n" +
-	" \x01(\bR\x05strip\"\x16\n" +
+	" \x01(\bR\x05strip\x12\x16\n" +
+	"\x06verify\x18d \x01(\bR\x06verify\x12\x1a\n" +
+	"\bestimate\x18e \x01(\bR\bestimate\x12#\n" +
+	"\rnumeric_owner\x18g \x01(\bR\fnumericOwner\"\x16\n" +
 	"\x14StartRestoreResponse\"n\n" +
 	"\x12StopAttemptRequest\x12(\n" +
 	"\x05order\x18\x01 \x01(\v2\x12.keepward.v1.OrderR\x05order\x12\x16\n" +

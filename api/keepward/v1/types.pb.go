@@ -213,8 +213,16 @@ type Counters struct {
 	LimitTargetMillis int64 `protobuf:"varint,92,opt,name=limit_target_millis,json=limitTargetMillis,proto3" json:"limit_target_millis,omitempty"`
 	LimitSendMillis   int64 `protobuf:"varint,93,opt,name=limit_send_millis,json=limitSendMillis,proto3" json:"limit_send_millis,omitempty"`
 	StoreMillis       int64 `protobuf:"varint,94,opt,name=store_millis,json=storeMillis,proto3" json:"store_millis,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Restore: read back and compared with the point, and found to differ.
+	VerifiedFiles   int64 `protobuf:"varint,100,opt,name=verified_files,json=verifiedFiles,proto3" json:"verified_files,omitempty"`
+	VerifiedBytes   int64 `protobuf:"varint,101,opt,name=verified_bytes,json=verifiedBytes,proto3" json:"verified_bytes,omitempty"`
+	MismatchedFiles int64 `protobuf:"varint,102,opt,name=mismatched_files,json=mismatchedFiles,proto3" json:"mismatched_files,omitempty"`
+	// Estimate of a restore: what would be fetched, and of how many packs.
+	FetchChunks   int64 `protobuf:"varint,103,opt,name=fetch_chunks,json=fetchChunks,proto3" json:"fetch_chunks,omitempty"`
+	FetchBytes    int64 `protobuf:"varint,104,opt,name=fetch_bytes,json=fetchBytes,proto3" json:"fetch_bytes,omitempty"`
+	FetchPacks    int64 `protobuf:"varint,105,opt,name=fetch_packs,json=fetchPacks,proto3" json:"fetch_packs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Counters) Reset() {
@@ -439,6 +447,48 @@ func (x *Counters) GetLimitSendMillis() int64 {
 func (x *Counters) GetStoreMillis() int64 {
 	if x != nil {
 		return x.StoreMillis
+	}
+	return 0
+}
+
+func (x *Counters) GetVerifiedFiles() int64 {
+	if x != nil {
+		return x.VerifiedFiles
+	}
+	return 0
+}
+
+func (x *Counters) GetVerifiedBytes() int64 {
+	if x != nil {
+		return x.VerifiedBytes
+	}
+	return 0
+}
+
+func (x *Counters) GetMismatchedFiles() int64 {
+	if x != nil {
+		return x.MismatchedFiles
+	}
+	return 0
+}
+
+func (x *Counters) GetFetchChunks() int64 {
+	if x != nil {
+		return x.FetchChunks
+	}
+	return 0
+}
+
+func (x *Counters) GetFetchBytes() int64 {
+	if x != nil {
+		return x.FetchBytes
+	}
+	return 0
+}
+
+func (x *Counters) GetFetchPacks() int64 {
+	if x != nil {
+		return x.FetchPacks
 	}
 	return 0
 }
@@ -2712,7 +2762,7 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\x04code\x18\x02 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x03 \x01(\tR\amessage\x12\x12\n" +
 	"\x04hint\x18\x04 \x01(\tR\x04hint\x12\x12\n" +
-	"\x04part\x18\x05 \x01(\tR\x04part\"\xe6\a\n" +
+	"\x04part\x18\x05 \x01(\tR\x04part\"\xc4\t\n" +
 	"\bCounters\x12\x1f\n" +
 	"\vtotal_files\x18\x01 \x01(\x03R\n" +
 	"totalFiles\x12\x1f\n" +
@@ -2750,7 +2800,15 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\x10limit_cpu_millis\x18[ \x01(\x03R\x0elimitCpuMillis\x12.\n" +
 	"\x13limit_target_millis\x18\\ \x01(\x03R\x11limitTargetMillis\x12*\n" +
 	"\x11limit_send_millis\x18] \x01(\x03R\x0flimitSendMillis\x12!\n" +
-	"\fstore_millis\x18^ \x01(\x03R\vstoreMillis\"m\n" +
+	"\fstore_millis\x18^ \x01(\x03R\vstoreMillis\x12%\n" +
+	"\x0everified_files\x18d \x01(\x03R\rverifiedFiles\x12%\n" +
+	"\x0everified_bytes\x18e \x01(\x03R\rverifiedBytes\x12)\n" +
+	"\x10mismatched_files\x18f \x01(\x03R\x0fmismatchedFiles\x12!\n" +
+	"\ffetch_chunks\x18g \x01(\x03R\vfetchChunks\x12\x1f\n" +
+	"\vfetch_bytes\x18h \x01(\x03R\n" +
+	"fetchBytes\x12\x1f\n" +
+	"\vfetch_packs\x18i \x01(\x03R\n" +
+	"fetchPacks\"m\n" +
 	"\bProgress\x12\x14\n" +
 	"\x05phase\x18\x01 \x01(\tR\x05phase\x121\n" +
 	"\bcounters\x18\x02 \x01(\v2\x15.keepward.v1.CountersR\bcounters\x12\x18\n" +
