@@ -106,6 +106,8 @@ type work struct {
 	g   *group
 	e   *fileindex.Entry
 	dir *source.Dir // where the file lies; a directory: itself
+	// old is the base's entry of a large file that has changed in place; nil: there is none.
+	old *fileindex.Entry
 }
 
 func (w *work) name() []byte {

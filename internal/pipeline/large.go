@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 
+	"keepward/internal/errs"
 	"keepward/internal/repo/chunk"
 	"keepward/internal/repo/fileindex"
 	"keepward/internal/repo/seal"
+	"keepward/internal/repo/signature"
 	"keepward/internal/source"
 )
 
@@ -48,13 +50,7 @@ func (w *worker) large(ctx context.Context, it *work, f source.File, st *source.
 // largeFrom is large with the first buffer, which it gives back.
 func (w *worker) largeFrom(ctx context.Context, it *work, f source.File, st *source.Stat, first *hold) {
 	f.Readahead()
-	r := &largeReader{w: w, f: f, size: st.Size, hold: first}
-	r.extents.saver, r.extents.hasher = w.pool, w.hasher
-	defer func() { w.pool.unhold(r.hold) }()
-	n, err := r.read(ctx, sparse(st))
-	if err == nil {
-		err = r.extents.finish(ctx, it.e)
-	}
+	n, err := w.content(ctx, it, f, st, first)
 	var fatal errStore
 	switch {
 	case errors.As(err, &fatal) || err != nil && ctx.Err() != nil:
@@ -68,6 +64,46 @@ func (w *worker) largeFrom(ctx context.Context, it *work, f source.File, st *sou
 		w.hooks.Read(it.e.Path)
 	}
 	w.settle(it, f, st, n)
+}
+
+// content makes the extents of a large file, and its signature, and answers how much of it
+// there was.
+func (w *worker) content(ctx context.Context, it *work, f source.File, st *source.Stat, first *hold) (int64, error) {
+	if it.old != nil && st.Size >= signature.MinFile {
+		parent, err := openParent(ctx, w.fetch, it.old)
+		switch kind := errs.KindOf(err); {
+		case err == nil:
+			return w.inplace(ctx, it, f, st, first, parent)
+		case kind != errs.Corrupt && kind != errs.NotFound:
+			w.pool.unhold(first)
+			return 0, errStore{err}
+		}
+		w.unusable(it.e.Path, err)
+	}
+	r := &largeReader{w: w, f: f, size: st.Size, hold: first, extents: w.newExtents()}
+	if st.Size >= signature.MinFile {
+		r.sign = newSigner(w.signatures, w.hasher, w.pool)
+	}
+	defer func() { w.pool.unhold(r.hold) }()
+	n, err := r.read(ctx, sparse(st))
+	if err == nil {
+		err = r.extents.finish(ctx, it.e)
+	}
+	if err == nil && r.sign != nil {
+		err = r.sign.finish(ctx, it.e, n)
+	}
+	return n, err
+}
+
+func (w *worker) newExtents() extentList { return extentList{saver: w.pool, hasher: w.hasher} }
+
+// offerData hands over a chunk that lies in h and answers its extent.
+func (w *worker) offerData(content []byte, h *hold) fileindex.Extent {
+	j := &job{kind: seal.KindData, h: w.hasher.Hash(seal.KindData, content), content: content, hold: h}
+	h.users.Add(1)
+	x := fileindex.Extent{Kind: fileindex.InChunk, H: j.h, Len: int64(len(content))}
+	w.pool.offer(j)
+	return x
 }
 
 // errStore marks a failure that is the store's or the pool's, not the file's.
@@ -86,7 +122,8 @@ type largeReader struct {
 	end     int   //
 	at      int64 // offset in the file of the window's start
 	extents extentList
-	zeros   bool // the extent before is one of zeros
+	sign    *signer // nil: the file is too small to have a signature
+	zeros   bool    // the extent before is one of zeros
 
 	// clear is the offset up to which no run of zeros begins; run is where the next begins,
 	// -1: none is known.
@@ -103,7 +140,7 @@ func (r *largeReader) read(ctx context.Context, sparse bool) (int64, error) {
 				start, end = r.size, r.size
 			}
 			if start > at {
-				if err := r.extents.add(ctx, fileindex.Extent{Kind: fileindex.Hole, Len: start - at}); err != nil {
+				if err := r.skip(ctx, start-at); err != nil {
 					return at, err
 				}
 			}
@@ -115,6 +152,16 @@ func (r *largeReader) read(ctx context.Context, sparse bool) (int64, error) {
 		at = end
 	}
 	return r.size, nil
+}
+
+// skip passes a hole.
+func (r *largeReader) skip(ctx context.Context, n int64) error {
+	if r.sign != nil {
+		if err := r.sign.hole(ctx, n); err != nil {
+			return err
+		}
+	}
+	return r.extents.add(ctx, fileindex.Extent{Kind: fileindex.Hole, Len: n})
 }
 
 // segment cuts the bytes from start to end and answers how far the file went.
@@ -170,10 +217,7 @@ func (r *largeReader) cut(ctx context.Context, last bool) (int, error) {
 		return 0, nil
 	}
 	r.zeros = false
-	j := &job{kind: seal.KindData, h: r.w.hasher.Hash(seal.KindData, data[:n]), content: data[:n], hold: r.hold}
-	x := fileindex.Extent{Kind: fileindex.InChunk, H: j.h, Len: int64(n)}
-	r.hold.users.Add(1)
-	r.w.pool.offer(j)
+	x := r.w.offerData(data[:n], r.hold)
 	return n, r.pass(ctx, n, x)
 }
 
@@ -243,8 +287,11 @@ func (r *largeReader) refill(ctx context.Context, end int64) error {
 	}
 	room := int(min(rest, int64(len(r.hold.buf)-r.end)))
 	n, err := r.f.ReadAt(r.hold.buf[r.end:r.end+room], r.at+int64(window))
-	r.end += n
 	r.w.count.readBytes.Add(int64(n))
+	if err == nil && r.sign != nil {
+		err = r.sign.bytes(ctx, r.hold.buf[r.end:r.end+n])
+	}
+	r.end += n
 	return err
 }
 
@@ -258,10 +305,9 @@ type extentList struct {
 	offset int64 // where the last extent of list begins, in the file
 }
 
-// add appends an extent; holes and zeros that meet become one.
+// add appends an extent; those that one can name become one.
 func (l *extentList) add(ctx context.Context, x fileindex.Extent) error {
-	if n := len(l.list); n > 0 && l.list[n-1].Kind == x.Kind && (x.Kind == fileindex.Hole || x.Kind == fileindex.Zeros) {
-		l.list[n-1].Len += x.Len
+	if n := len(l.list); n > 0 && l.list[n-1].Append(&x) {
 		return nil
 	}
 	l.list = append(l.list, x)

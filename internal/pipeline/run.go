@@ -14,6 +14,7 @@ import (
 	"keepward/internal/repo/fileindex"
 	"keepward/internal/repo/point"
 	"keepward/internal/repo/seal"
+	"keepward/internal/repo/signature"
 	"keepward/internal/source"
 )
 
@@ -171,6 +172,7 @@ func (r *run) start(ctx context.Context, g *errgroup.Group) error {
 	for _, s := range sealers {
 		w := &worker{
 			pool: r.pool, reports: r.reports, count: r.count, chunker: chunker, keys: r.opts.Keys,
+			fetch: r.fetch, signatures: signature.NewHasher(r.opts.Keys.SignatureKey),
 			hasher: r.opts.Keys.NewHasher(), sealer: s, hooks: r.opts.Hooks, clock: r.opts.Clock,
 		}
 		g.Go(func() error { w.run(ctx); return nil })

@@ -59,7 +59,7 @@ func (s *sequencer) add(ctx context.Context, path, key []byte, st *source.Stat, 
 			e.State |= racy(st, s.begun)
 		}
 		s.novel(old)
-		if err := s.schedule(e, st, dir); err != nil {
+		if err := s.schedule(e, old, st, dir); err != nil {
 			return err
 		}
 	}
@@ -117,11 +117,14 @@ func (s *sequencer) reuse(e, old *fileindex.Entry) {
 	}
 }
 
-// schedule puts an entry into a unit.
-func (s *sequencer) schedule(e *fileindex.Entry, st *source.Stat, dir *source.Dir) error {
+// schedule puts an entry into a unit; old is the base's, nil if it has none.
+func (s *sequencer) schedule(e, old *fileindex.Entry, st *source.Stat, dir *source.Dir) error {
 	s.group.pending.Add(1)
 	it := work{g: s.group, e: e, dir: dir}
 	if e.Type == fileindex.File && st.Size >= seal.SmallFile {
+		if old != nil && old.Type == fileindex.File && old.Signature != nil {
+			it.old = old.Clone() // the base goes on to the next
+		}
 		return s.pool.submit(&unit{items: []work{it}, large: true, need: int(min(st.Size, maxBuffer))})
 	}
 	size := 0

@@ -8,6 +8,7 @@ import (
 	"keepward/internal/repo/chunk"
 	"keepward/internal/repo/fileindex"
 	"keepward/internal/repo/seal"
+	"keepward/internal/repo/signature"
 	"keepward/internal/source"
 )
 
@@ -20,8 +21,11 @@ type worker struct {
 	keys    *seal.Keys
 	hasher  *seal.Hasher
 	sealer  *seal.Sealer
-	hooks   Hooks
-	clock   func() time.Time
+	fetch   *fetcher
+	// signatures hashes the blocks of large files.
+	signatures *signature.Hasher
+	hooks      Hooks
+	clock      func() time.Time
 
 	record []byte
 	refs   []seal.ID

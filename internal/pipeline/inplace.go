@@ -1,0 +1,450 @@
+package pipeline
+
+import (
+	"context"
+
+	"keepward/internal/errs"
+	"keepward/internal/repo/chunk"
+	"keepward/internal/repo/fileindex"
+	"keepward/internal/repo/signature"
+	"keepward/internal/source"
+)
+
+const (
+	// readStep is how much is read at once: what was just read is hashed from the
+	// processor's cache.
+	readStep = 512 << 10
+	// longRun is how many blocks that differ in a row are cut by content, so that what was
+	// only moved is found again. Shorter runs are stored block by block.
+	longRun = 64
+	// minKept is how many equal blocks end a long run. Fewer are most often a coincidence,
+	// and would leave chunks of which next to nothing is used.
+	minKept = 8
+	// freeCredit is what part of a file may be stored again though nothing in it differs, so
+	// that stale chunks do not stay for good.
+	freeCredit = 1024
+	// zeroBlocks is minZeros in blocks.
+	zeroBlocks = minZeros / signature.Block
+)
+
+// inplace reads a file whose parent has a signature: what equals the parent, block by block,
+// keeps the parent's extents. Its window is the part of the file that lies in hold and has no
+// extents yet; all of it is read and hashed, and what is stored comes from there alone, so
+// that the new signature is of what is stored.
+type inplace struct {
+	w      *worker
+	path   []byte
+	f      source.File
+	size   int64
+	parent *parentFile // nil: it cannot be read any further
+	// ahead tells the holes of what is read, here of what is stored.
+	ahead, here *layout
+	sums        *signature.Writer
+	hasher      *signature.Hasher
+
+	hold       *hold
+	start, end int   // of the window in hold
+	at         int64 // offset in the file of the window's start
+	last       bool  // behind the window comes a hole or the end of the file
+	blocks     []block
+	pieces     []fileindex.Extent // of the blocks
+	long       bool               // a long run is being cut
+	// credit is how many bytes that are equal may be stored again because their chunks are
+	// stale.
+	credit  int64
+	extents extentList
+	pack    packer
+}
+
+// block is a block of the window. The first one may have been cut in part.
+type block struct {
+	at   int64
+	n    int
+	zero bool
+	// keep: it lies in pieces[from:to], of the parent's.
+	keep     bool
+	from, to int
+}
+
+func (b *block) end() int64 { return b.at + int64(b.n) }
+
+// inplace reads a file beside what its parent has of it. It gives first and parent back.
+func (w *worker) inplace(ctx context.Context, it *work, f source.File, st *source.Stat, first *hold, parent *parentFile) (int64, error) {
+	r := &inplace{
+		w: w, path: it.e.Path, f: f, size: st.Size, parent: parent, ahead: newLayout(f, st), here: newLayout(f, st),
+		sums: signature.NewWriter(w.hasher, w.pool), hasher: w.signatures, hold: first,
+		credit: st.Size / freeCredit, extents: w.newExtents(),
+	}
+	r.pack = packer{w: w, to: &r.extents}
+	defer r.close()
+	n, err := r.read(ctx)
+	if err != nil || n == 0 {
+		return n, err
+	}
+	if err := r.extents.finish(ctx, it.e); err != nil {
+		return n, err
+	}
+	h, err := r.sums.Finish(ctx, n)
+	if err != nil {
+		return n, errStore{err}
+	}
+	it.e.Signature = &h
+	return n, nil
+}
+
+func (r *inplace) close() {
+	r.pack.close()
+	if r.parent != nil {
+		r.parent.close()
+	}
+	r.w.pool.unhold(r.hold)
+}
+
+// unusable reports a file that is read like a new one, or the rest of it.
+func (w *worker) unusable(path []byte, err error) {
+	w.reports.event(Event{
+		Level: source.Warning, Code: "signature.unusable", Path: path,
+		Text: err.Error() + "; what the parent has of it is not compared any further, and the rest is stored as of a new file",
+	})
+}
+
+// read answers how much of the file there was.
+func (r *inplace) read(ctx context.Context) (int64, error) {
+	for r.at < r.size {
+		if err := ctx.Err(); err != nil {
+			return r.at, err
+		}
+		took, err := r.step(ctx)
+		if err == nil && !took {
+			err = r.more(ctx)
+		}
+		if err != nil {
+			return r.at, err
+		}
+	}
+	return r.size, r.pack.flush(ctx)
+}
+
+// more reads on, or passes a hole once the window is empty.
+func (r *inplace) more(ctx context.Context) error {
+	from := r.at + int64(r.end-r.start)
+	stop, gap := r.ahead.gap(from, min(from+readStep, r.size), signature.Block)
+	if stop == from {
+		if r.at == from {
+			return r.hole(ctx, gap-from)
+		}
+		r.last = true
+		return nil
+	}
+	if err := r.room(ctx); err != nil {
+		return err
+	}
+	want := int(min(stop-from, int64(len(r.hold.buf)-r.end)/signature.Block*signature.Block))
+	got, err := r.f.ReadAt(r.hold.buf[r.end:r.end+want], from)
+	r.w.count.readBytes.Add(int64(got))
+	if err != nil {
+		return err
+	}
+	if got < want {
+		r.size = from + int64(got) // it has become shorter
+	}
+	r.last = from+int64(got) == r.size
+	fresh := r.hold.buf[r.end : r.end+got]
+	r.end += got
+	return r.compare(ctx, fresh, from)
+}
+
+// room makes room for a block behind the window.
+func (r *inplace) room(ctx context.Context) error {
+	if r.start == r.end && r.hold.users.Load() == 1 {
+		r.start, r.end = 0, 0 // it is still in the processor's cache
+		return nil
+	}
+	if len(r.hold.buf)-r.end >= signature.Block {
+		return nil
+	}
+	next, err := r.w.pool.renew(r.hold, maxBuffer, func(j *job) { r.w.seal(ctx, j) })
+	if err != nil {
+		return errStore{err}
+	}
+	n := copy(next.buf, r.hold.buf[r.start:r.end])
+	if next != r.hold {
+		r.w.pool.unhold(r.hold)
+	}
+	r.hold, r.start, r.end = next, 0, n
+	if len(next.buf)-n < signature.Block {
+		return errs.New(errs.Internal, "", "compare %q with its parent: %d bytes do not tell where an extent ends", r.path, n)
+	}
+	return nil
+}
+
+// compare makes blocks of fresh, which stands at offset at.
+func (r *inplace) compare(ctx context.Context, fresh []byte, at int64) error {
+	r.forget()
+	for len(fresh) > 0 {
+		n := min(signature.Block, len(fresh))
+		sum := r.hasher.Sum(fresh[:n])
+		fresh = fresh[n:]
+		if err := r.sums.Add(ctx, sum); err != nil {
+			return errStore{err}
+		}
+		b := block{at: at, n: n, zero: sum == 0}
+		if err := r.match(ctx, &b, sum); err != nil {
+			return err
+		}
+		r.blocks = append(r.blocks, b)
+		at += int64(n)
+	}
+	return nil
+}
+
+// forget drops the pieces of blocks that were passed.
+func (r *inplace) forget() {
+	drop := len(r.pieces)
+	for i := range r.blocks {
+		if r.blocks[i].keep {
+			drop = r.blocks[i].from
+			break
+		}
+	}
+	r.pieces = append(r.pieces[:0], r.pieces[drop:]...)
+	for i := range r.blocks {
+		r.blocks[i].from -= drop
+		r.blocks[i].to -= drop
+	}
+}
+
+// match looks whether the parent has the block.
+func (r *inplace) match(ctx context.Context, b *block, sum uint64) error {
+	if r.parent == nil {
+		return nil
+	}
+	old, err := r.parent.next(ctx)
+	if err != nil {
+		return r.endure(ctx, err)
+	}
+	if old.length != int64(b.n) || old.sum != sum || len(old.pieces) == 0 {
+		if !b.zero {
+			// Three quarters as much again keep the whole below twice of what differs.
+			r.credit += int64(b.n) * 3 / 4
+		}
+		return nil
+	}
+	if old.stale && !b.zero && r.credit >= int64(b.n) {
+		r.credit -= int64(b.n)
+		return nil
+	}
+	b.keep, b.from = true, len(r.pieces)
+	r.pieces = append(r.pieces, old.pieces...)
+	b.to = len(r.pieces)
+	return nil
+}
+
+// endure gives a parent up that is damaged: the rest of the file is read like a new one.
+func (r *inplace) endure(ctx context.Context, err error) error {
+	switch errs.KindOf(err) {
+	case errs.Corrupt, errs.NotFound:
+		r.parent.close()
+		r.parent = nil
+		r.w.unusable(r.path, err)
+		return nil
+	}
+	return errStore{err}
+}
+
+// hole passes n bytes of hole, whole blocks or to the end of the file. The window is empty.
+func (r *inplace) hole(ctx context.Context, n int64) error {
+	if err := r.sums.Zeros(ctx, (n+signature.Block-1)/signature.Block); err != nil {
+		return errStore{err}
+	}
+	r.at += n
+	r.last, r.long = false, false
+	if r.parent != nil {
+		if err := r.parent.pass(ctx, r.at); err != nil {
+			if err := r.endure(ctx, err); err != nil {
+				return err
+			}
+		}
+	}
+	return r.pack.add(ctx, fileindex.Extent{Kind: fileindex.Hole, Len: n})
+}
+
+// step makes extents of the start of the window. It answers false when more of the file is
+// needed to know where they end.
+func (r *inplace) step(ctx context.Context) (bool, error) {
+	if r.start == r.end {
+		return false, nil
+	}
+	if r.long {
+		return r.cut(ctx)
+	}
+	n := 0
+	keep := r.blocks[0].keep
+	for n < len(r.blocks) && r.blocks[n].keep == keep {
+		n++
+	}
+	switch {
+	case keep:
+		for i := range r.blocks[:n] {
+			if err := r.keep(ctx, &r.blocks[i]); err != nil {
+				return false, err
+			}
+		}
+	case n >= longRun:
+		r.long = true
+		return r.cut(ctx)
+	case n == len(r.blocks) && !r.last:
+		return false, nil
+	default:
+		for i := range r.blocks[:n] {
+			if err := r.store(ctx, &r.blocks[i]); err != nil {
+				return false, err
+			}
+		}
+	}
+	r.pass(r.blocks[n-1].end())
+	return true, nil
+}
+
+// pass goes on to offset.
+func (r *inplace) pass(offset int64) {
+	r.start += int(offset - r.at)
+	r.at = offset
+	n := 0
+	for n < len(r.blocks) && r.blocks[n].end() <= offset {
+		n++
+	}
+	r.blocks = append(r.blocks[:0], r.blocks[n:]...)
+}
+
+// window is the bytes of the window from offset from to offset to.
+func (r *inplace) window(from, to int64) []byte {
+	return r.hold.buf[r.start+int(from-r.at) : r.start+int(to-r.at)]
+}
+
+// keep takes a block over from the parent. What is zeros there may be a hole by now, or have
+// been one.
+func (r *inplace) keep(ctx context.Context, b *block) error {
+	at := b.at
+	for _, x := range r.pieces[b.from:b.to] {
+		var err error
+		if x.Kind == fileindex.Hole || x.Kind == fileindex.Zeros {
+			err = r.zeros(ctx, at, at+x.Len)
+		} else {
+			err = r.pack.add(ctx, x)
+		}
+		if err != nil {
+			return err
+		}
+		at += x.Len
+	}
+	r.w.count.keptBytes.Add(int64(b.n))
+	return nil
+}
+
+// zeros makes extents of bytes that are zeros.
+func (r *inplace) zeros(ctx context.Context, from, to int64) error {
+	for from < to {
+		hole, end := r.here.at(from)
+		x := fileindex.Extent{Kind: fileindex.Zeros, Len: min(end, to) - from}
+		if hole {
+			x.Kind = fileindex.Hole
+		}
+		if err := r.pack.add(ctx, x); err != nil {
+			return err
+		}
+		from += x.Len
+	}
+	return nil
+}
+
+// store stores a block that differs, but for its holes.
+func (r *inplace) store(ctx context.Context, b *block) error {
+	if b.zero {
+		return r.zeros(ctx, b.at, b.end())
+	}
+	for at := b.at; at < b.end(); {
+		hole, end := r.here.at(at)
+		end = min(end, b.end())
+		content := r.window(at, end)
+		var err error
+		// It may have been data when it was read.
+		if hole && allZero(content) {
+			err = r.pack.add(ctx, fileindex.Extent{Kind: fileindex.Hole, Len: end - at})
+		} else {
+			err = r.pack.block(ctx, content)
+		}
+		if err != nil {
+			return err
+		}
+		at = end
+	}
+	return nil
+}
+
+// cut takes one extent of a long run from the window's start, or ends the run.
+func (r *inplace) cut(ctx context.Context) (bool, error) {
+	e := r.runEnd()
+	switch {
+	case e.at > r.at:
+	case e.zeros > 0:
+		to := r.blocks[e.zeros-1].end()
+		err := r.zeros(ctx, r.at, to)
+		r.pass(to)
+		return true, err
+	default:
+		r.long = !e.sure
+		return e.sure, nil
+	}
+	if hole, end := r.here.at(r.at); end < e.at || hole {
+		end = min(end, e.at)
+		if hole && allZero(r.window(r.at, end)) {
+			err := r.pack.add(ctx, fileindex.Extent{Kind: fileindex.Hole, Len: end - r.at})
+			r.pass(end)
+			return true, err
+		}
+		e.at, e.sure = end, true
+	}
+	data := r.window(r.at, e.at)
+	n := r.w.chunker.Cut(data)
+	if n == len(data) && n < chunk.Max && !e.sure {
+		return false, nil
+	}
+	x := r.w.offerData(data[:n], r.hold)
+	r.pass(r.at + int64(n))
+	return true, r.pack.add(ctx, x)
+}
+
+// border is where a long run, or the piece of it before a stretch of zeros, ends.
+type border struct {
+	at    int64
+	zeros int  // blocks of zeros that begin there
+	sure  bool // more of the file would not move it
+}
+
+func (r *inplace) runEnd() border {
+	i := 0
+	if r.at > r.blocks[0].at {
+		i = 1 // what is left of a block that was cut
+	}
+	for i < len(r.blocks) {
+		b := &r.blocks[i]
+		kept, zeros := 0, 0
+		for i+kept < len(r.blocks) && r.blocks[i+kept].keep {
+			kept++
+		}
+		for i+zeros < len(r.blocks) && r.blocks[i+zeros].zero {
+			zeros++
+		}
+		switch {
+		case zeros >= zeroBlocks:
+			return border{at: b.at, zeros: zeros, sure: true}
+		case kept >= minKept, kept > 0 && i+kept == len(r.blocks) && r.last:
+			return border{at: b.at, sure: true}
+		case max(kept, zeros) > 0 && i+max(kept, zeros) == len(r.blocks) && !r.last:
+			return border{at: b.at}
+		}
+		i++
+	}
+	return border{at: r.at + int64(r.end-r.start), sure: r.last}
+}
