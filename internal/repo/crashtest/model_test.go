@@ -44,6 +44,8 @@ type act struct {
 	*actor
 	attempt point.Attempt // of a writer
 	on      point.Attempt // the point whose markers it changes
+	sweep   bool
+	beside  bool // another sweep
 }
 
 func (m *model) note(format string, args ...any) {
@@ -146,7 +148,7 @@ var computers = []string{"web1", "web2", "db1"}
 
 // begin starts a random act.
 func (m *model) begin() {
-	switch n := m.rng.IntN(10); {
+	switch n := m.rng.IntN(12); {
 	case n < 5:
 		m.writes()
 	case n < 6:
@@ -155,9 +157,44 @@ func (m *model) begin() {
 		m.marks()
 	case n < 9:
 		m.restores()
-	default:
+	case n < 10:
 		m.checks()
+	default:
+		m.sweeps()
 	}
+}
+
+// sweeps lets a sweep run, sometimes beside another. It purges what may go, and fences
+// attempts that are over if it has to wait for them.
+func (m *model) sweeps() {
+	u := upkeep{compact: m.rng.IntN(2) == 0, merge: m.rng.IntN(2) == 0}
+	x := &act{sweep: true}
+	what := fmt.Sprintf("sweep %+v", u)
+	var purge []point.Attempt
+	i := slices.IndexFunc(m.acts, func(x *act) bool { return x.sweep })
+	if a, ok := m.pick(m.points(func(x want) bool { return x.deleted == yes && x.held == no })); ok {
+		purge, x.on, m.busy[a] = []point.Attempt{a}, a, true
+		what += " purge " + a.String()
+	}
+	if i >= 0 && m.rng.IntN(3) > 0 {
+		delete(m.busy, x.on)
+		return // two at once are rare
+	}
+	if i >= 0 {
+		x.beside, m.acts[i].beside = true, true
+	}
+	m.spawn(x, what, func(ctx context.Context, w *world) error {
+		report, err := u.sweepOnce(ctx, w, purge)
+		for _, a := range report.Unsettled {
+			if m.over[a] && err == nil {
+				err = fenceOf(a)(ctx, w)
+			}
+		}
+		if k := errs.KindOf(err); x.beside && (k == errs.Denied || k == errs.NotFound) {
+			err = nil // overtaken by the other sweep, which also takes away what a merge has not finished
+		}
+		return err
+	})
 }
 
 func (m *model) writes() {
