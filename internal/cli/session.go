@@ -145,7 +145,7 @@ func (a *app) showCounters(n *keepwardv1.Counters) {
 		"read", amount(n.GetReadFiles(), n.GetReadBytes()), "unchanged", amount(n.GetReusedFiles(), n.GetReusedBytes()),
 		"already right", amount(n.GetSkippedFiles(), n.GetSkippedBytes()),
 		"new", some(n.GetNewFiles()), "changed", some(n.GetChangedFiles()), "deleted", some(n.GetDeletedFiles()), "excluded", some(n.GetExcludedFiles()),
-		"sent", bytes(n.GetSentBytes()), "stored", bytes(n.GetStoredBytes()), "duplicate", bytes(n.GetDuplicateBytes()),
+		"sent", bytes(n.GetSentBytes()), "stored", bytes(n.GetStoredBytes()), "duplicate", bytes(n.GetDuplicateBytes()), "kept in place", bytes(n.GetKeptBytes()),
 		"errors", some(n.GetErrors()), "warnings", some(n.GetWarnings()))
 }
 

@@ -171,6 +171,7 @@ var meanings = map[string]string{
 	"segment.missing":           "an index segment is not there",
 	"segment.unreadable":        "an index segment could not be read",
 	"session.log-full":          "the log of a session has its greatest length; further lines are counted, not kept",
+	"signature.unusable":        "a large file could not be compared with its parent block by block; it was read as a new one",
 	"server.unreachable":        "no server answers at the address",
 	"xattr.failed":              "extended attributes could not be read",
 }

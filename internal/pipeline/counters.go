@@ -34,7 +34,7 @@ func (c *Counters) Proto() *keepwardv1.Counters {
 		ReusedFiles: c.reusedFiles.Load(), ReusedBytes: c.reusedBytes.Load(),
 		NewFiles: c.newFiles.Load(), ChangedFiles: c.changedFiles.Load(), DeletedFiles: c.deletedFiles.Load(),
 		SentBytes: c.sentBytes.Load(),
-		Chunks:    c.chunks.Load(), DuplicateChunks: c.duplicates.Load(), DuplicateBytes: c.duplicateBytes.Load(),
+		Chunks:    c.chunks.Load(), DuplicateChunks: c.duplicates.Load(), DuplicateBytes: c.duplicateBytes.Load(), KeptBytes: c.keptBytes.Load(),
 		LimitSourceMillis: millis(&c.limitSource), LimitCpuMillis: millis(&c.limitCPU),
 		LimitTargetMillis: millis(&c.limitTarget), LimitSendMillis: millis(&c.limitSend),
 		Errors: c.errors.Load(), Warnings: c.warnings.Load(), ExcludedFiles: c.excluded.Load(),

@@ -315,8 +315,8 @@ func TestSecondGenerationKeepsWhatItEquals(t *testing.T) {
 	_, res := s.backup(first)
 	s.bigSame(res)
 	c := s.count.Proto()
-	if c.GetReadBytes() != size || s.count.keptBytes.Load() != size-blockSize {
-		t.Errorf("%d bytes were read and %d kept of %d", c.GetReadBytes(), s.count.keptBytes.Load(), size)
+	if c.GetReadBytes() != size || c.GetKeptBytes() != size-blockSize {
+		t.Errorf("%d bytes were read and %d kept of %d", c.GetReadBytes(), c.GetKeptBytes(), size)
 	}
 }
 

@@ -202,6 +202,9 @@ type Counters struct {
 	// Restore: entries and bytes already right on the target.
 	SkippedFiles int64 `protobuf:"varint,20,opt,name=skipped_files,json=skippedFiles,proto3" json:"skipped_files,omitempty"`
 	SkippedBytes int64 `protobuf:"varint,21,opt,name=skipped_bytes,json=skippedBytes,proto3" json:"skipped_bytes,omitempty"`
+	// Bytes of changed files that were read, found equal to the parent block by block, and taken
+	// over from there.
+	KeptBytes int64 `protobuf:"varint,60,opt,name=kept_bytes,json=keptBytes,proto3" json:"kept_bytes,omitempty"`
 	// Peak resident memory of the process that counts, and its CPU time.
 	PeakRssBytes int64 `protobuf:"varint,22,opt,name=peak_rss_bytes,json=peakRssBytes,proto3" json:"peak_rss_bytes,omitempty"`
 	CpuMillis    int64 `protobuf:"varint,23,opt,name=cpu_millis,json=cpuMillis,proto3" json:"cpu_millis,omitempty"`
@@ -398,6 +401,13 @@ func (x *Counters) GetSkippedFiles() int64 {
 func (x *Counters) GetSkippedBytes() int64 {
 	if x != nil {
 		return x.SkippedBytes
+	}
+	return 0
+}
+
+func (x *Counters) GetKeptBytes() int64 {
+	if x != nil {
+		return x.KeptBytes
 	}
 	return 0
 }
@@ -2762,7 +2772,7 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\x04code\x18\x02 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x03 \x01(\tR\amessage\x12\x12\n" +
 	"\x04hint\x18\x04 \x01(\tR\x04hint\x12\x12\n" +
-	"\x04part\x18\x05 \x01(\tR\x04part\"\xc4\t\n" +
+	"\x04part\x18\x05 \x01(\tR\x04part\"\xe3\t\n" +
 	"\bCounters\x12\x1f\n" +
 	"\vtotal_files\x18\x01 \x01(\x03R\n" +
 	"totalFiles\x12\x1f\n" +
@@ -2792,7 +2802,9 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\bwarnings\x18\x12 \x01(\x03R\bwarnings\x12%\n" +
 	"\x0eexcluded_files\x18\x13 \x01(\x03R\rexcludedFiles\x12#\n" +
 	"\rskipped_files\x18\x14 \x01(\x03R\fskippedFiles\x12#\n" +
-	"\rskipped_bytes\x18\x15 \x01(\x03R\fskippedBytes\x12$\n" +
+	"\rskipped_bytes\x18\x15 \x01(\x03R\fskippedBytes\x12\x1d\n" +
+	"\n" +
+	"kept_bytes\x18< \x01(\x03R\tkeptBytes\x12$\n" +
 	"\x0epeak_rss_bytes\x18\x16 \x01(\x03R\fpeakRssBytes\x12\x1d\n" +
 	"\n" +
 	"cpu_millis\x18\x17 \x01(\x03R\tcpuMillis\x12.\n" +
