@@ -87,23 +87,41 @@ func (c *Chunker) Cut(data []byte) int {
 // bytes it took, the cutting byte among them.
 func (c *Chunker) scan(data []byte, hash *uint64, mask uint64) (int, bool) {
 	h, i := *hash, 0
-	for ; i+4 <= len(data); i += 4 {
-		d := data[i : i+4 : i+4]
-		h = h<<1 + c.gear[d[0]]
-		if h&mask == 0 {
+	// Byte by byte each hash waits for the one before. What two bytes add is known without
+	// the hash before them, so of every second one nobody waits for it: twice the speed.
+	for ; i+8 <= len(data); i += 8 {
+		d := data[i : i+8 : i+8]
+		g := c.gear[d[0]]
+		if (h<<1+g)&mask == 0 {
 			return i + 1, true
 		}
-		h = h<<1 + c.gear[d[1]]
+		h = h<<2 + (g<<1 + c.gear[d[1]])
 		if h&mask == 0 {
 			return i + 2, true
 		}
-		h = h<<1 + c.gear[d[2]]
-		if h&mask == 0 {
+		g = c.gear[d[2]]
+		if (h<<1+g)&mask == 0 {
 			return i + 3, true
 		}
-		h = h<<1 + c.gear[d[3]]
+		h = h<<2 + (g<<1 + c.gear[d[3]])
 		if h&mask == 0 {
 			return i + 4, true
+		}
+		g = c.gear[d[4]]
+		if (h<<1+g)&mask == 0 {
+			return i + 5, true
+		}
+		h = h<<2 + (g<<1 + c.gear[d[5]])
+		if h&mask == 0 {
+			return i + 6, true
+		}
+		g = c.gear[d[6]]
+		if (h<<1+g)&mask == 0 {
+			return i + 7, true
+		}
+		h = h<<2 + (g<<1 + c.gear[d[7]])
+		if h&mask == 0 {
+			return i + 8, true
 		}
 	}
 	for ; i < len(data); i++ {

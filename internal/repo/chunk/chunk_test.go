@@ -105,3 +105,26 @@ func BenchmarkCut(b *testing.B) {
 		cuts(c, data)
 	}
 }
+
+func TestScanIsTheHashByteByByte(t *testing.T) {
+	c := New(testKey(1))
+	data := random(1<<16, 7)
+	const mask = uint64(1<<7-1) << (64 - 7) // a cut in 128 bytes, so that each place of the loop is met
+	for from := range 600 {
+		rest := data[from*100 : from*100+from%97*5]
+		h := uint64(from)
+		want, wantCut := 0, false
+		for i, b := range rest {
+			h = h<<1 + c.gear[b]
+			want = i + 1
+			if wantCut = h&mask == 0; wantCut {
+				break
+			}
+		}
+		got := uint64(from)
+		n, cut := c.scan(rest, &got, mask)
+		if n != want || cut != wantCut || !cut && got != h {
+			t.Fatalf("of %d bytes it takes %d, cut %v, hash %x; want %d, %v, %x", len(rest), n, cut, got, want, wantCut, h)
+		}
+	}
+}
