@@ -54,6 +54,9 @@ type Options struct {
 	// MaxBytes bounds the live bytes that a run takes up; the rest waits for the next. Zero: no
 	// bound but the room on the disk.
 	MaxBytes int64
+	// Recompress, if set, makes records denser while they are copied, and has packs written anew
+	// that were compressed fast.
+	Recompress *Recompression
 	// Progress, if set, is told the live bytes looked at so far, and in all.
 	Progress func(done, total int64)
 }
@@ -85,6 +88,7 @@ type Result struct {
 	ReadBytes    int64 // records of old packs
 	WrittenBytes int64 // records of new packs that the index tells of
 	FreedBytes   int64 // dead bytes of the packs in Condemn
+	SavedBytes   int64 // by compressing records anew
 	Written      int   // new packs
 	Segments     int   // published
 	// Postponed packs wait for another run: there was no room for them, or MaxBytes was reached.
@@ -99,20 +103,33 @@ func Run(ctx context.Context, r *repo.Repository, packs []Pack, o Options) (Resu
 	o.defaults()
 	c := &run{r: r, o: o, b: r.Backend(), chosen: map[pack.Key]bool{}}
 	c.out = newOutput(r, o)
-	all, err := c.candidates(ctx, packs)
-	groups := plan(all, o)
-	for _, g := range groups {
-		for _, p := range g.packs {
-			c.chosen[p.Key] = true
-			c.total += p.Live
-		}
-	}
+	groups, err := c.choose(ctx, packs)
+	defer c.dense.close()
 	if err == nil {
 		err = c.groups(ctx, groups)
 	}
 	err = c.out.end(ctx, err)
 	c.collect()
 	return c.result, cmp.Or(err, c.stop, ctx.Err())
+}
+
+// choose looks which packs are worth it.
+func (c *run) choose(ctx context.Context, packs []Pack) ([]group, error) {
+	all, err := c.candidates(ctx, packs)
+	if err == nil {
+		all, err = c.loosened(ctx, all)
+	}
+	if err != nil || ctx.Err() != nil {
+		return nil, err // when ctx has ended the run does in order
+	}
+	groups := plan(all, c.o)
+	for _, g := range groups {
+		for _, p := range g.packs {
+			c.chosen[p.Key] = true
+			c.total += p.Live
+		}
+	}
+	return groups, nil
 }
 
 func (o *Options) defaults() {
@@ -134,6 +151,7 @@ type run struct {
 	o      Options
 	chosen map[pack.Key]bool
 	out    *output
+	dense  *denser // nil: records stay as they are
 	given  []given // packs that are done
 	stop   error   // why no more packs are taken up
 	done   int64   // live bytes
@@ -235,6 +253,10 @@ func (c *run) copy(ctx context.Context, in *input, items []item, i int) (uint32,
 			return 0, c.stop
 		}
 	}
+	need := items[i].need
+	if err == nil && c.dense != nil {
+		rec, err = c.denser(rec, &need)
+	}
 	if errs.KindOf(err) == errs.Corrupt {
 		c.damage(items[i].at, err)
 		return 0, fmt.Errorf("chunk %s is damaged: %w", items[i].at.ID, err)
@@ -242,7 +264,19 @@ func (c *run) copy(ctx context.Context, in *input, items []item, i int) (uint32,
 	if err != nil {
 		return 0, err
 	}
-	return c.out.add(ctx, &rec, items[i].need)
+	return c.out.add(ctx, &rec, need)
+}
+
+// denser answers the record to be written for rec. If it was opened on the way, it is proved.
+func (c *run) denser(rec seal.Record, n *need) (seal.Record, error) {
+	out, changed, opened, err := c.dense.record(&rec)
+	if opened {
+		n.proved, n.owners = true, n.owners[:1]
+	}
+	if changed {
+		c.result.SavedBytes += int64(rec.Len() - out.Len())
+	}
+	return out, err
 }
 
 // damage reports a place and has the index say so, so that the next backup that holds the

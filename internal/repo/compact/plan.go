@@ -21,6 +21,7 @@ type group struct {
 type candidate struct {
 	Pack
 	owner [16]byte // as its header says
+	loose bool     // its records were compressed fast and are to be made denser
 }
 
 // candidates are the packs that are thin or small. One whose header is not good stays.
@@ -28,11 +29,15 @@ func (c *run) candidates(ctx context.Context, packs []Pack) ([]candidate, error)
 	var out []candidate
 	for _, p := range packs {
 		// Without live bytes there is nothing to copy: its caller condemns it as it is.
-		if p.Live <= 0 || !c.o.thin(p) && !c.o.small(p) || c.o.Doomed != nil && c.o.Doomed(p.Key) {
+		if p.Live <= 0 || c.o.Doomed != nil && c.o.Doomed(p.Key) {
 			continue
 		}
-		if err := ctx.Err(); err != nil {
+		if ctx.Err() != nil {
 			return nil, nil // the run ends in order
+		}
+		isLoose := c.o.Recompress != nil && p.Class == pack.Data && loose(ctx, c.r, p.Key)
+		if !isLoose && !c.o.thin(p) && !c.o.small(p) {
+			continue
 		}
 		h, err := header(ctx, c.r, p.Key)
 		switch {
@@ -40,7 +45,7 @@ func (c *run) candidates(ctx context.Context, packs []Pack) ([]candidate, error)
 		case err != nil:
 			c.result.Kept = append(c.result.Kept, Kept{p, err})
 		default:
-			out = append(out, candidate{p, h.Owner})
+			out = append(out, candidate{p, h.Owner, isLoose})
 		}
 	}
 	return out, nil
@@ -102,18 +107,20 @@ func choose(packs []candidate, o Options) []candidate {
 	if len(packs) >= joinLeast && fewer(packs, o) {
 		return packs
 	}
-	var thin []candidate
+	var worse []candidate // thin or loose
+	anyLoose := false
 	for _, p := range packs {
-		if o.thin(p.Pack) {
-			thin = append(thin, p)
+		if p.loose || o.thin(p.Pack) {
+			worse = append(worse, p)
+			anyLoose = anyLoose || p.loose
 		}
 	}
 	// A single pack that is a little smaller afterwards is not worth the work, nor is one more
 	// small pack.
-	if _, dead := sum(thin); dead < o.PackSize/worth && !fewer(thin, o) {
+	if _, dead := sum(worse); dead < o.PackSize/worth && !anyLoose && !fewer(worse, o) {
 		return nil
 	}
-	return thin
+	return worse
 }
 
 // worth: what frees less than this part of a pack, 1 MiB of 64, can wait until more is dead.

@@ -14,7 +14,7 @@ func TestWhatIsWorthIt(t *testing.T) {
 	var n uint32
 	packOf := func(owner [16]byte, class pack.Class, live, dead int64) candidate {
 		n++
-		return candidate{Pack{Key: pack.Key{Class: class, Number: n}, Size: live + dead, Live: live, Dead: dead}, owner}
+		return candidate{Pack: Pack{Key: pack.Key{Class: class, Number: n}, Size: live + dead, Live: live, Dead: dead}, owner: owner}
 	}
 	for name, c := range map[string]struct {
 		packs []candidate

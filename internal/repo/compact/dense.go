@@ -1,0 +1,167 @@
+package compact
+
+import (
+	"context"
+	"slices"
+
+	"keepward/internal/errs"
+	"keepward/internal/repo"
+	"keepward/internal/repo/pack"
+	"keepward/internal/repo/seal"
+)
+
+// Recompression says how records are made denser while they are copied. Packs that were
+// written with the fast codec are then written anew for that alone.
+type Recompression struct {
+	// Keys, IssueKey and ComputersKey open all that points need.
+	Keys         *seal.Keys
+	IssueKey     seal.Secret
+	ComputersKey *seal.ComputersKey
+	// Level is how hard to try; empty: seal.CompressHigh.
+	Level seal.Compression
+}
+
+const (
+	// maxWanted chunks are taken up for this in one run: 25 MiB of memory, and 100 GiB of usual
+	// chunks. Other packs wait for the next.
+	maxWanted = 1 << 18
+	// dense: what does not shrink by 3 % stays as it is.
+	dense = 0.97
+)
+
+// denser re-compresses. What it has no h for stays as it is. It belongs to one run.
+type denser struct {
+	hashes *hashes
+	sealer *seal.Sealer
+	plain  []byte
+	sealed []byte
+}
+
+// loosened finds the h of what is to be made denser, if there is a pack worth it, and leaves
+// those loose packs out of all that would not shrink.
+func (c *run) loosened(ctx context.Context, all []candidate) ([]candidate, error) {
+	if !slices.ContainsFunc(all, func(p candidate) bool { return p.loose }) {
+		return all, nil
+	}
+	var err error
+	if c.dense, err = c.newDenser(ctx, all); err != nil {
+		return nil, err
+	}
+	out := all[:0]
+	for _, p := range all {
+		if p.loose {
+			p.loose = c.dense.pays(ctx, c.r, p)
+		}
+		if p.loose || c.o.thin(p.Pack) || c.o.small(p.Pack) {
+			out = append(out, p)
+		}
+	}
+	return out, nil
+}
+
+// newDenser finds the h of all that is needed in packs.
+func (c *run) newDenser(ctx context.Context, packs []candidate) (*denser, error) {
+	level := c.o.Recompress.Level
+	if level == "" {
+		level = seal.CompressHigh
+	}
+	sealer, err := seal.NewSealer(c.o.Recompress.Keys, level)
+	if err != nil {
+		return nil, err
+	}
+	h, err := newHashes(c.r, c.o.Recompress)
+	if err != nil {
+		return nil, err
+	}
+	d := &denser{hashes: h, sealer: sealer}
+	for _, p := range packs {
+		if len(h.wanted) >= maxWanted {
+			break
+		}
+		in, err := openInput(ctx, c.r, p)
+		if err != nil {
+			continue // it is seen again when it is to be copied
+		}
+		for _, e := range in.entries {
+			if c.o.Live(e.ID) {
+				h.wanted[e.ID] = seal.H{}
+			}
+		}
+		in.close()
+	}
+	if err := h.find(ctx); err != nil {
+		h.close()
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *denser) close() {
+	if d != nil {
+		d.hashes.close()
+	}
+}
+
+// pays tells whether a loose pack shrinks: its first record that can be opened stands for all.
+// If it did not, the pack would be written anew in every run.
+func (d *denser) pays(ctx context.Context, r *repo.Repository, p candidate) bool {
+	in, err := openInput(ctx, r, p)
+	if err != nil {
+		return false
+	}
+	defer in.close()
+	if len(in.entries) == 0 {
+		return false
+	}
+	first := []item{{entry: in.entries[0]}}
+	rec, err := in.record(first, 0)
+	if err != nil || rec.Codec != seal.CodecS2 {
+		return false
+	}
+	_, changed, _, err := d.record(&rec)
+	return err == nil && changed
+}
+
+// record answers the record to be written for rec: a denser one, or rec itself. opened tells
+// that the content was seen to match its id. An error is errs.Corrupt: it does not match.
+func (d *denser) record(rec *seal.Record) (out seal.Record, changed, opened bool, err error) {
+	h, ok := d.hashes.of(rec.ID)
+	if !ok || rec.Codec == seal.CodecZstd {
+		return *rec, false, false, nil
+	}
+	d.plain, err = d.hashes.opener.Open(d.plain, rec, h)
+	if errs.KindOf(err) == errs.Corrupt {
+		return *rec, false, false, err
+	}
+	if err != nil { // an epoch that is not among these keys
+		return *rec, false, false, nil
+	}
+	refs := make([]seal.ID, rec.NumRefs())
+	for i := range refs {
+		refs[i] = rec.Ref(i)
+	}
+	d.sealed, err = d.sealer.Seal(d.sealed[:0], rec.Kind, h, refs, d.plain)
+	if err != nil {
+		return *rec, false, false, err
+	}
+	if float64(len(d.sealed)) > dense*float64(rec.Len()) {
+		return *rec, false, true, nil
+	}
+	out, err = seal.ParseRecord(d.sealed)
+	return out, err == nil, err == nil, err
+}
+
+// loose tells whether a pack begins with a record of the fast codec.
+func loose(ctx context.Context, r *repo.Repository, k pack.Key) bool {
+	rd, err := r.Backend().Open(ctx, repo.PackName(k.Attempt, k.Class, k.Number))
+	if err != nil {
+		return false
+	}
+	defer rd.Close() //nolint:errcheck // only read
+	b := make([]byte, seal.HeaderSize)
+	if n, _ := rd.ReadAt(b, pack.HeaderSize); n < len(b) {
+		return false
+	}
+	codec, err := seal.HeaderCodec(b)
+	return err == nil && codec == seal.CodecS2
+}
