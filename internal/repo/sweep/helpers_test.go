@@ -8,6 +8,7 @@ import (
 	"keepward/internal/repo/merge"
 	"keepward/internal/repo/point"
 	"keepward/internal/repo/repotest"
+	"keepward/internal/repo/seal"
 )
 
 // rewriter is compaction, as a mover would give it.
@@ -55,6 +56,14 @@ func (m *mover) unchanged(parent *repotest.Backup) error {
 		return err
 	}
 	return m.commit(d)
+}
+
+// rootOf is the root of the tree that a mover's draft names.
+func (m *mover) rootOf(d point.Draft) seal.H {
+	m.w.Helper()
+	body, err := point.OpenBody(m.w.site.Keys(m.Computer).ComputerKey, &point.Point{RepositoryID: m.w.site.ID, Attempt: m.Attempt, Body: d.Body})
+	must(m.w, err)
+	return body.Root
 }
 
 // takeOver reads the parent and answers the draft of a point with its tree.

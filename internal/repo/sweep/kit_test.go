@@ -167,12 +167,12 @@ func (w *world) objects(dir string) []string {
 	return out
 }
 
-// join is several sets of files in one.
+// join is several sets of files in one, so that packs hold some of each.
 func join(all ...map[string]string) map[string]string {
 	out := map[string]string{}
 	for i, files := range all {
 		for k, v := range files {
-			out[string(rune('a'+i))+"/"+k] = v
+			out[k+string(rune('a'+i))] = v
 		}
 	}
 	return out

@@ -222,7 +222,7 @@ func (c *chaos) story() string {
 }
 
 func TestWhateverHappensDuringASweepNoPointIsLost(t *testing.T) {
-	seeds := 150
+	seeds := 60
 	if testing.Short() {
 		seeds = 20
 	}
