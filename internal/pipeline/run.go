@@ -43,6 +43,9 @@ type Options struct {
 	CheckpointBytes int64
 	// Clock is what time it is; nil: time.Now.
 	Clock func() time.Time
+	// Idle answers the share of the processors that nobody used since its last call, false if
+	// it cannot tell; auto compression goes by it. nil: the system is asked.
+	Idle func() (float64, bool)
 	// Hooks are for tests.
 	Hooks Hooks
 }
@@ -74,6 +77,10 @@ type run struct {
 	fetch   *fetcher
 	hasher  *seal.Hasher
 	mark    marker
+	gauge   *gauge
+	control *controller
+	// own is where those are at that walk, build the index and commit.
+	own *seat
 }
 
 // maxWorkers bounds the memory on computers with many processors; so many fill any network.
@@ -104,6 +111,15 @@ func Run(ctx context.Context, store Store, opts Options) (Result, error) {
 		hasher:  opts.Keys.NewHasher(),
 	}
 	r.mark = newMarker(r)
+	if opts.Idle == nil {
+		opts.Idle = idleProcessors()
+	}
+	r.control = newController(opts.Idle)
+	r.gauge = &gauge{procs: runtime.GOMAXPROCS(0), asking: r.pool.asked, count: r.count}
+	if l, ok := store.(local); ok {
+		r.gauge.local = l.Local()
+	}
+	r.own = r.gauge.seat()
 	defer r.fetch.close()
 	return r.do(ctx)
 }
@@ -127,6 +143,10 @@ func (r *run) do(ctx context.Context) (Result, error) {
 	}
 	counting, enough := context.WithCancel(ctx)
 	defer enough()
+	workers.Go(func() error { r.gauge.run(counting); return nil })
+	if r.opts.Compression == seal.CompressAuto {
+		workers.Go(func() error { r.control.run(counting, effortEvery); return nil })
+	}
 	if r.opts.Parent == "" || r.opts.Full {
 		workers.Go(func() error { r.estimate(counting); return nil })
 	}
@@ -174,6 +194,7 @@ func (r *run) start(ctx context.Context, g *errgroup.Group) error {
 			pool: r.pool, reports: r.reports, count: r.count, chunker: chunker, keys: r.opts.Keys,
 			fetch: r.fetch, signatures: signature.NewHasher(r.opts.Keys.SignatureKey),
 			hasher: r.opts.Keys.NewHasher(), sealer: s, hooks: r.opts.Hooks, clock: r.opts.Clock,
+			seat: r.gauge.seat(), effort: &r.control.effort,
 		}
 		g.Go(func() error { w.run(ctx); return nil })
 	}
@@ -227,7 +248,7 @@ func (r *run) pass(ctx context.Context, o *orderer, b *base, compared bool, begu
 	out := make(chan *group, window) // the window of entries under way
 	s := &sequencer{
 		pool: r.pool, count: r.count, hasher: r.opts.Keys.NewHasher(), owners: newOwners(),
-		base: b, compared: compared, begun: begun, out: out,
+		base: b, compared: compared, begun: begun, out: out, seat: r.own,
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
@@ -271,6 +292,7 @@ func (r *run) commit(ctx context.Context, paths, inodes *orderer) (Result, error
 	if err != nil {
 		return Result{}, err
 	}
+	r.own.be(atStore)
 	if err := r.store.Commit(ctx, draft); err != nil {
 		return Result{}, fmt.Errorf("commit restore point %s: %w", r.opts.Attempt, err)
 	}

@@ -30,6 +30,8 @@ type sequencer struct {
 	begun    time.Time // before the first file was statted
 	out      chan *group
 
+	seat *seat
+
 	group *group
 	unit  *unit
 	key   []byte
@@ -125,7 +127,7 @@ func (s *sequencer) schedule(e, old *fileindex.Entry, st *source.Stat, dir *sour
 		if old != nil && old.Type == fileindex.File && old.Signature != nil {
 			it.old = old.Clone() // the base goes on to the next
 		}
-		return s.pool.submit(&unit{items: []work{it}, large: true, need: int(min(st.Size, maxBuffer))})
+		return s.submit(&unit{items: []work{it}, large: true, need: int(min(st.Size, maxBuffer))})
 	}
 	size := 0
 	if e.Type == fileindex.File {
@@ -159,6 +161,11 @@ func (s *sequencer) closeUnit() error {
 	}
 	// Room for the header, and for one byte that shows whether the last file grows.
 	u.need = seal.BundleHeaderLen(u.files) + u.bytes + 1
+	return s.submit(u)
+}
+
+func (s *sequencer) submit(u *unit) error {
+	defer s.seat.during(atRest)()
 	return s.pool.submit(u)
 }
 
@@ -180,6 +187,8 @@ func (s *sequencer) closeGroup(ctx context.Context) error {
 	if err := s.closeUnit(); err != nil {
 		return err
 	}
+	s.seat.be(atRest)
+	defer s.seat.be(atCPU)
 	select {
 	case s.out <- g:
 		return nil
@@ -199,7 +208,9 @@ func (s *sequencer) finish(ctx context.Context) error {
 // walk takes all files of a walk.
 func (s *sequencer) walk(ctx context.Context, w *source.Walker, links *linkTable) error {
 	for {
+		s.seat.be(atSource)
 		it, err := w.Next(ctx)
+		s.seat.be(atCPU)
 		if errors.Is(err, io.EOF) {
 			break
 		}

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"bytes"
 	"context"
+	"sync/atomic"
 	"time"
 
 	"keepward/internal/repo/chunk"
@@ -27,6 +28,11 @@ type worker struct {
 	hooks      Hooks
 	clock      func() time.Time
 
+	seat *seat
+	// effort is the controller's; dice are this worker's share of it.
+	effort *atomic.Int32
+	dice   dice
+
 	record []byte
 	refs   []seal.ID
 	bundle bundle
@@ -35,7 +41,9 @@ type worker struct {
 // run works until the pool has nothing more.
 func (w *worker) run(ctx context.Context) {
 	for {
+		w.seat.be(atRest)
 		j, u := w.pool.take()
+		w.seat.be(atCPU)
 		switch {
 		case j != nil:
 			w.seal(ctx, j)
@@ -55,9 +63,14 @@ func (w *worker) seal(ctx context.Context, j *job) {
 	for i := range j.refs {
 		w.refs = append(w.refs, j.refs[i].ID())
 	}
+	defer w.seat.during(atCPU)()
+	// The index is small, and read at every backup.
+	w.sealer.PreferSpeed(!j.kind.Meta() && w.dice.quick(effort(w.effort.Load())))
 	var err error
 	if w.record, err = w.sealer.Seal(w.record[:0], j.kind, j.h, w.refs, j.content); err == nil {
+		w.seat.be(atStore)
 		err = w.pool.store.Put(ctx, w.record)
+		w.seat.be(atCPU)
 	}
 	if err != nil {
 		w.pool.fail(err)
@@ -131,6 +144,7 @@ func (w *worker) closeBundle(hold *hold) {
 
 // small reads a small file into the bundle.
 func (w *worker) small(ctx context.Context, it *work, buf []byte, now time.Time) {
+	w.seat.be(atSource)
 	f, err := it.dir.Open(it.name())
 	if err != nil {
 		w.lose(it, err)
@@ -161,6 +175,7 @@ func (w *worker) small(ctx context.Context, it *work, buf []byte, now time.Time)
 		w.hooks.Read(it.e.Path)
 	}
 	w.settle(it, f, &before, int64(n))
+	w.seat.be(atCPU)
 	content := buf[b.end : b.end+int(it.e.Size)]
 	switch {
 	case len(content) == 0:
