@@ -188,6 +188,9 @@ func (c *call) startMover(ctx context.Context) (*keepwardv1.MoverEndpoint, error
 		if req.Sweep, err = c.sweepOrder(ctx, k.repository); err != nil {
 			return nil, err
 		}
+		if req.Sweep.GetRecompress() != "" { // what stands in the points leads to what is to be opened
+			req.Keys = k.forAll()
+		}
 	default:
 		req.Keys, req.Check = k.forAll(), c.checkOrder()
 	}

@@ -9,6 +9,7 @@ import (
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/catalog"
+	"keepward/internal/repo/seal"
 	"keepward/internal/wire"
 )
 
@@ -29,7 +30,7 @@ func (c *call) sweepOrder(ctx context.Context, r catalog.Repository) (*keepwardv
 	}
 	o := &keepwardv1.SweepOrder{DryRun: c.plan.sweep.GetDryRun()}
 	if c.plan.sweep.GetCompact() {
-		o.CompactBelow, o.Punch = compactThin, true
+		o.CompactBelow, o.Recompress = compactThin, string(seal.CompressHigh)
 	}
 	var err error
 	if o.KeepCheckpoints, err = catalog.WantedCheckpoints(ctx, m.deps.DB.Read(), r.Name); err != nil {

@@ -11,6 +11,7 @@ import (
 	"keepward/internal/repo/compact"
 	"keepward/internal/repo/merge"
 	"keepward/internal/repo/point"
+	"keepward/internal/repo/seal"
 	"keepward/internal/repo/sweep"
 )
 
@@ -78,8 +79,12 @@ func (w *rewriter) Rewrite(ctx context.Context, m sweep.Movable) (sweep.Rewritte
 	for i, u := range m.Packs {
 		packs[i] = compact.Pack{Key: u.Pack, Size: u.Size, Live: u.LiveBytes, Dead: u.Bytes - u.LiveBytes}
 	}
+	dense, err := w.t.recompression(w.o)
+	if err != nil {
+		return sweep.Rewritten{}, err
+	}
 	done, err := compact.Run(ctx, w.t.repo, packs, compact.Options{
-		Attempt: w.t.order.attempt, Live: m.Live, Doomed: m.Doomed,
+		Attempt: w.t.order.attempt, Live: m.Live, Doomed: m.Doomed, Recompress: dense,
 		Below: w.o.GetCompactBelow(), JoinBelow: w.o.GetJoinBelow(), Wait: w.pace.wait,
 		Progress: func(done, total int64) {
 			w.t.count(func(c *keepwardv1.Counters) { c.DoneBytes, c.TotalBytes = done, total })
@@ -96,7 +101,31 @@ func (w *rewriter) Rewrite(ctx context.Context, m sweep.Movable) (sweep.Rewritte
 		w.t.events.add("warning", errs.CodeOf(err), fmt.Sprintf("packs are not written anew: %v", err))
 		err = nil
 	}
-	return sweep.Rewritten{Packs: done.Condemn, ReadBytes: done.ReadBytes, WrittenBytes: done.WrittenBytes}, err
+	return sweep.Rewritten{Packs: done.Condemn, ReadBytes: done.ReadBytes, WrittenBytes: done.WrittenBytes, Recompressed: done.SavedBytes}, err
+}
+
+// recompression is nil unless it was ordered.
+func (t *task) recompression(o *keepwardv1.SweepOrder) (*compact.Recompression, error) {
+	if o.GetRecompress() == "" {
+		return nil, nil
+	}
+	level, err := seal.ParseCompression(o.GetRecompress())
+	if err != nil {
+		return nil, err
+	}
+	k := t.order.GetStart().GetKeys()
+	issue, err := optionalKey("issue key", k.GetIssueKey())
+	if err != nil {
+		return nil, err
+	}
+	computers, err := optionalKey("computers key", k.GetComputersKey())
+	if err != nil {
+		return nil, err
+	}
+	if issue == nil || computers == nil {
+		return nil, errs.New(errs.Invalid, "order.keys", "compress what is stored anew: the order lacks the keys of all points")
+	}
+	return &compact.Recompression{Keys: t.keys, IssueKey: *issue, ComputersKey: (*seal.ComputersKey)(computers), Level: level}, nil
 }
 
 // merger is merging of index segments as the sweep asks for it.
