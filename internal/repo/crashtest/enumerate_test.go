@@ -76,8 +76,9 @@ func enumerate(t *testing.T, h history) {
 	}
 	w.end()
 	states := w.disk.States()
+	var c crash
 	for i, s := range states {
-		c := crash{s, w.log, fmt.Sprintf("before call %d of %d", s.Call, states[len(states)-1].Call-1)}
+		c = crash{s, w.log, fmt.Sprintf("before call %d of %d", s.Call, states[len(states)-1].Call-1), c.failed}
 		// A crash that leaves the same as the next one is that one.
 		quiet := i+1 < len(states) && !c.noted(states[i+1])
 		if !quiet || !s.Shows(states[i+1]) {
@@ -104,6 +105,8 @@ type crash struct {
 	state *memfs.State
 	log   []event
 	what  string
+	// failed counts what went wrong so far.
+	failed int
 }
 
 // noted tells whether anything was begun or acknowledged between c and a later state.
@@ -126,8 +129,14 @@ func (c *crash) try(t *testing.T, how string, disk *memfs.FS) *recovery {
 		totals.broken.Add(1)
 	}
 	t.Errorf("%s %s: %v", how, c.what, err)
+	if c.failed++; c.failed >= enough {
+		t.Fatal("and so on")
+	}
 	return nil
 }
+
+// enough failures of one history say what is wrong.
+const enough = 5
 
 func (c *crash) powerLoss(t *testing.T, seed uint64) {
 	t.Helper()
@@ -147,7 +156,7 @@ func (c *crash) twice(t *testing.T, seed uint64) {
 	rng := rand.New(rand.NewPCG(seed, 7))
 	for range again() {
 		s := states[rng.IntN(len(states))]
-		second := crash{s, r.log, fmt.Sprintf("before call %d of %d of the recovery from death %s", s.Call, len(states), c.what)}
+		second := crash{s, r.log, fmt.Sprintf("before call %d of %d of the recovery from death %s", s.Call, len(states), c.what), c.failed}
 		second.powerLoss(t, rng.Uint64N(1<<16))
 	}
 }

@@ -51,11 +51,14 @@ type want struct {
 	held     choice
 	// purging: somebody began to purge it.
 	purging bool
+	// hurt: files may be missing in it, but none is wrong.
+	hurt bool
 }
 
 // expectation is what may be found in a repository.
 type expectation struct {
 	created choice
+	hurt    bool // something was damaged, and nobody has healed it
 	wants   map[point.Attempt]want
 }
 

@@ -110,7 +110,7 @@ func (f *fault) try(t *testing.T, h history, n int) {
 	}
 	w.disk.Record()
 	state := w.disk.States()[0]
-	c := crash{state, w.log, fmt.Sprintf("after %s at call %d (%v)", f.name, n, err)}
+	c := crash{state, w.log, fmt.Sprintf("after %s at call %d (%v)", f.name, n, err), 0}
 	if n%2 == 0 || *full {
 		c.try(t, "death", state.Reopen())
 	}

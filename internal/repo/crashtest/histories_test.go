@@ -60,6 +60,14 @@ var histories = []history{
 	{"everything at once", with(backup(1, "web1", web), backup(2, "db1", db), backup(3, "web1", tree{base: 3, extra: 5}), remove(1), remove(2)), []step{
 		everything.sweeps(1), backup(4, "db1", db), everything.sweeps(2),
 	}},
+	{"a damaged record is marked and healed", with(backup(1, "web1", web), damageRecord(1)), []step{repair, backup(2, "web1", web), healed, everything.sweeps()}},
+	{"a damaged node is marked and healed", with(backup(1, "web1", web), damageNode(1)), []step{repair, backup(2, "web1", web), healed, everything.sweeps()}},
+	{"a pack is gone", with(backup(1, "web1", web), losePack(1)), []step{repair, backup(2, "web1", web), healed, everything.sweeps()}},
+	{"a damaged segment is rebuilt by a check", with(backup(1, "web1", web), backup(2, "db1", db), damageSegment(1)), []step{repair, healed, everything.sweeps()}},
+	{"a lost segment is rebuilt by a check", with(backup(1, "web1", web), backup(2, "db1", db), loseSegment(1)), []step{repair, healed}},
+	{"a lost segment is rebuilt without a key", with(backup(1, "web1", web), loseSegment(1)), []step{rebuild, healed, backup(2, "web1", webTwo)}},
+	{"a lost segment is rebuilt by a sweep", with(backup(1, "web1", web), backup(2, "db1", db), loseSegment(1)), []step{everything.sweeps(), healed}},
+	{"a check proves everything", with(backup(1, "web1", web), backup(2, "db1", db)), []step{repair, repair, backup(3, "db1", web), remove(1), everything.sweeps(1), repair}},
 	{"a fence after the commit", made, []step{backup(1, "web1", web), fence(1)}},
 }
 

@@ -35,6 +35,7 @@ func (c *recovery) run(ctx context.Context) error {
 		do   func(context.Context, *repo.Repository) error
 	}{
 		{"after the crash", c.compare},
+		{"repair", c.repair},
 		{"next backup", c.backup},
 		{"sweep", c.sweep},
 		{"check", c.check},
@@ -57,6 +58,7 @@ func (c *recovery) compare(ctx context.Context, r *repo.Repository) error {
 	for _, a := range found.attempts() {
 		x := found.wants[a]
 		is := want{deleted: isSet(deleted[a]), held: isSet(held[a])}
+		x.hurt = found.hurt
 		if is.point, err = x.stands(ctx, r, c.site, a); err != nil {
 			return err
 		}
@@ -140,6 +142,14 @@ func (x *want) whole(ctx context.Context, r *repo.Repository, s *repotest.Site, 
 		return 0, loss(a, "it is %v, not %v", p.Type, x.kind)
 	}
 	got, failed, err := s.Restore(ctx, r, x.computer, a)
+	if x.hurt && (len(failed) > 0 || ofDamage(err)) { // but what is restored is right
+		for path, content := range got {
+			if content != x.files[path] {
+				return 0, loss(a, "%s is restored wrongly", path)
+			}
+		}
+		return there, nil
+	}
 	if err != nil || len(failed) > 0 {
 		return 0, loss(a, "restore: %v, %v", err, failed)
 	}
@@ -162,17 +172,27 @@ func (c *recovery) nothingElse(ctx context.Context, r *repo.Repository, found ex
 	return nil
 }
 
-// backup makes the next one: it shares files with what is there.
+// repair looks for damage and marks it, if there may be any.
+func (c *recovery) repair(ctx context.Context, _ *repo.Repository) error {
+	if !c.found().hurt {
+		return nil
+	}
+	return repair(ctx, c.world)
+}
+
+// backup makes the next one: it shares files with what is there, and heals what is damaged.
 func (c *recovery) backup(ctx context.Context, _ *repo.Repository) error {
 	defer c.end()
-	return backup(c.number(), "web1", tree{base: 1, extra: 99})(ctx, c.world)
+	next := backup(c.number(), "web1", tree{base: 1, extra: 99})
+	if c.found().hurt {
+		// Nodes of the index are only stored again by a backup that has the same ones.
+		next = together(backup(c.number(), "web1", web), healed, next)
+	}
+	return next(ctx, c.world)
 }
 
 func (c *recovery) check(ctx context.Context, r *repo.Repository) error {
-	issue, computers := c.site.Master.IssueKey(), c.site.Master.ComputersKey()
-	report, err := r.Check(ctx, repo.CheckOptions{
-		ReadData: true, Keys: c.site.Keys("check"), IssueKey: &issue, ComputersKey: &computers,
-	})
+	report, err := r.Check(ctx, c.checkAll())
 	if err == nil && len(report.Findings) > 0 {
 		err = fmt.Errorf("%d findings, the first: %+v", len(report.Findings), report.Findings[0])
 	}
