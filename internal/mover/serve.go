@@ -16,7 +16,7 @@ func (t *task) backup(ctx context.Context, end *keepwardv1.AttemptEnd) error {
 	w, err := t.repo.NewWriter(ctx, repo.WriterOptions{
 		Attempt: t.order.attempt,
 		Owner:   t.order.owner(),
-		Keys:    t.keys,
+		Keys:    t.provingKeys(),
 		Term:    t.order.GetStart().GetOrder().GetTerm(),
 	})
 	if err != nil {
