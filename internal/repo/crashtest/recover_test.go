@@ -145,7 +145,7 @@ func (x *want) whole(ctx context.Context, r *repo.Repository, s *repotest.Site, 
 	if x.hurt && (len(failed) > 0 || ofDamage(err)) { // but what is restored is right
 		for path, content := range got {
 			if content != x.files[path] {
-				return 0, loss(a, "%s is restored wrongly", path)
+				return 0, fmt.Errorf("%w: %w", errWrong, loss(a, "%s", path))
 			}
 		}
 		return there, nil
@@ -198,6 +198,9 @@ func (c *recovery) check(ctx context.Context, r *repo.Repository) error {
 	}
 	return err
 }
+
+// errWrong is what may never be, whatever is damaged.
+var errWrong = errors.New("a file is restored wrongly")
 
 // isLoss tells a loss from a recovery that does not work.
 func isLoss(err error) bool {
