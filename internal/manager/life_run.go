@@ -86,6 +86,9 @@ func (t *task) onEnd(x *turn, e evEnd) {
 		}})
 	}
 	x.dirty = true
+	if e.end.GetOutcome() != outcomeDone {
+		t.takeSwept(x, e.end.GetSweep()) // what it did by then is done
+	}
 	switch {
 	case active(t.row.Status):
 		t.judge(x)

@@ -59,9 +59,7 @@ func (t *task) report() *keepwardv1.TaskReport {
 // task gives its set back, waits for those that work and has the others settled, and goes on.
 func (t *task) swept(x *turn) bool {
 	r := t.att.mover.end.GetSweep()
-	t.report().Sweep = addSweep(t.row.Report.GetSweep(), r)
-	x.purged = append(x.purged, r.GetPurged()...)
-	x.dirty = true
+	t.takeSwept(x, r)
 	if len(r.GetUnsettled()) == 0 {
 		if t.row.Report.GetSweep() != nil {
 			x.line(t, levelInfo, partServer, "sweep.report", sweepText(t.row.Report.GetSweep()))
@@ -76,6 +74,16 @@ func (t *task) swept(x *turn) bool {
 	t.move(x, job.Waiting, job.Reason{}, "attempts that began before it have not ended: "+count(int64(len(t.unsettled)), "attempt"), bySelf)
 	t.clear(x)
 	return false
+}
+
+// takeSwept takes over what a sweep's mover says it did.
+func (t *task) takeSwept(x *turn, r *keepwardv1.SweepReport) {
+	if r == nil || t.typ != job.Sweep {
+		return
+	}
+	t.report().Sweep = addSweep(t.row.Report.GetSweep(), r)
+	x.purged = append(x.purged, r.GetPurged()...)
+	x.dirty = true
 }
 
 // clear has the attempts settled that nobody works on.
