@@ -22,7 +22,7 @@ func (s *run) merge(ctx context.Context) (err error) {
 // tidy removes what nobody needs and no protocol guards.
 func (s *run) tidy(ctx context.Context) error {
 	s.o.progress(Tidying, 0, 0)
-	for _, step := range []func(context.Context) error{s.tidyAttempts, s.tidyTombstones, s.tidyMarkers, s.tidyLists} {
+	for _, step := range []func(context.Context) error{s.tidyAttempts, s.tidyTombstones, s.tidyMarkers, s.tidyLists, s.tidyProofs} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -93,3 +93,6 @@ func (s *run) tidyLists(ctx context.Context) error {
 	}
 	return nil
 }
+
+// tidyProofs joins what checks have written down, without packs that are gone.
+func (s *run) tidyProofs(ctx context.Context) error { return s.r.FoldProofs(ctx, s.o.Attempt) }
