@@ -101,11 +101,18 @@ var areas = map[string]string{
 	"user":          "Users of the server.",
 	"wire":          "The data connection's protocol.",
 	"xattr":         "Extended attributes and ACLs of a file.",
+	"proof":         "The record of when packs were proved. What is lost of it is proved again.",
+	"scratch":       "A file for what a mover's memory does not hold. Look whether the disk of its data directory is full.",
 }
 
 // meanings are the sentences of codes that have none in a call of errs.New: events about
 // single files, conditions, and codes that are put together elsewhere.
 var meanings = map[string]string{
+	"repository.proof-debt":     "content was not proved within the days that the repository asks for",
+	"proof.unreadable":          "a record of which packs were proved is of a newer version",
+	"proof.damaged":             "a record of which packs were proved is damaged; they are proved again",
+	"chunk.unreadable":          "the disk does not give the bytes of a chunk; it is not marked as damaged, since they may come back",
+	"chunk.refs":                "the ids that a metadata chunk lists in clear are not those of its content: whoever stored it may be bad, and a sweep goes by them",
 	"agent.clock-skew":          "the clock of the computer is not the server's; points carry the server's time",
 	"attempt.end-missing":       "the node no longer knows how the attempt ended; the repository decides",
 	"attempt.failed":            "an attempt failed; it is tried again where that can help",
