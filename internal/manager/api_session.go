@@ -134,12 +134,11 @@ func (m *Manager) watch(ctx context.Context, id int64, send func(*keepwardv1.Ses
 		if err != nil {
 			return err
 		}
+		// Progress is told now and then, all else at once.
+		var later <-chan time.Time
 		if wait := watchEvery - time.Since(sent); wait > 0 && last != nil && sameStanding(last, s) {
-			if s, err = m.laterPicture(ctx, id, last, changed, wait); err != nil {
-				return err
-			}
-		}
-		if s != last {
+			later = time.After(wait)
+		} else if s != last {
 			if err := send(s); err != nil {
 				return err
 			}
@@ -150,29 +149,9 @@ func (m *Manager) watch(ctx context.Context, id int64, send func(*keepwardv1.Ses
 		}
 		select {
 		case <-changed:
+		case <-later:
 		case <-ctx.Done():
 			return ctx.Err()
-		}
-	}
-}
-
-// laterPicture waits before a session is shown again that stands as it stood, and answers it as
-// it is then. A change of standing ends the wait: what is over is said at once.
-func (m *Manager) laterPicture(ctx context.Context, id int64, last *keepwardv1.Session, changed <-chan struct{}, wait time.Duration) (*keepwardv1.Session, error) {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	for {
-		over := false
-		select {
-		case <-changed:
-		case <-timer.C:
-			over = true
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-		s, err := m.currentSession(ctx, id)
-		if err != nil || over || !sameStanding(last, s) {
-			return s, err
 		}
 	}
 }

@@ -35,8 +35,12 @@ func TestWatchShowsEveryStatusAndFewPictures(t *testing.T) {
 		}
 		w.finish("web1")
 		synctest.Wait()
+		over := time.Now()
 		if err := <-ended; err != nil {
 			t.Fatal(err)
+		}
+		if late := time.Since(over); late > 0 {
+			t.Errorf("the end was told %v after it", late)
 		}
 		if len(seen) > 8 {
 			t.Errorf("%d pictures were sent for a second of progress", len(seen))
