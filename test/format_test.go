@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"keepward/test/formatreader"
@@ -39,13 +40,23 @@ func TestThePagesOfTheFormatAreEnoughToReadIt(t *testing.T) {
 		_, err := sparse.WriteAt(site.Noise(r, 8<<10), i<<20)
 		f.must(err)
 	}
-	f.must(sparse.Truncate(48 << 20))
-	f.must(sparse.Close())
+	f.must(sparse.Truncate(131 << 20)) // a signature of two levels
+	_, err = sparse.WriteAt(site.Noise(r, 5000), 131<<20)
+	f.must(err)
 
 	f.createJob("docs", "web1", []string{src}, "--compression", "fast")
 	f.run("docs")
 	first := filepath.Join(dir, "first")
 	f.must(exec.Command("cp", "-a", src, first).Run())
+	// Rewritten in place: its blocks lie in bundles, the rest in parts of chunks.
+	for range 20 {
+		_, err := sparse.WriteAt(site.Noise(r, 3000), r.Int64N(45<<20))
+		f.must(err)
+	}
+	f.must(sparse.Close())
+	f.run("docs")
+	second := filepath.Join(dir, "second")
+	f.must(exec.Command("cp", "-a", src, second).Run())
 	f.must(os.WriteFile(filepath.Join(src, "linked"), site.Noise(r, 5000), 0o600))
 	f.must(os.Remove(filepath.Join(src, "300k")))
 	f.createJob("small", "web1", []string{src}, "--compression", "high")
@@ -57,21 +68,22 @@ func TestThePagesOfTheFormatAreEnoughToReadIt(t *testing.T) {
 	f.must(err)
 	points, err := reader.Points()
 	f.must(err)
-	if len(points) != 2 {
+	if len(points) != 3 {
 		t.Fatalf("points: %+v", points)
 	}
+	slices.SortFunc(points, func(a, b formatreader.Point) int { return a.Time.Compare(b.Time) })
+	want := []string{first, second, src}
 	for _, how := range []string{"by the index", "without the index"} {
 		if how != "by the index" {
 			f.must(reader.WithoutIndex())
 		}
-		for _, p := range points {
-			want := map[string]string{"docs": first, "small": src}[p.Job]
-			if p.Computer != "web1" || want == "" {
+		for i, p := range points {
+			if p.Computer != "web1" || p.Job != []string{"docs", "docs", "small"}[i] {
 				t.Fatalf("point %+v", p)
 			}
 			to := tempDir(t)
 			f.must(reader.Restore(p, to))
-			if out, err := exec.Command("diff", "-r", "--no-dereference", want, below(to, src)).CombinedOutput(); err != nil {
+			if out, err := exec.Command("diff", "-r", "--no-dereference", want[i], below(to, src)).CombinedOutput(); err != nil {
 				t.Errorf("point of job %s, %s: %v\n%s", p.Job, how, err, firstLines(string(out)))
 			}
 		}

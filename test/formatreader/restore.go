@@ -93,7 +93,7 @@ func (r *Reader) Restore(p Point, dir string) (err error) {
 
 // file writes a file. Holes and zeros both come back as holes.
 func (r *Reader) file(e entry, name string) {
-	f := must(os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600))
+	f := must(os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600))
 	defer f.Close() //nolint:errcheck // the test compares what is there
 	at := uint64(0)
 	extents := func(in input, hashes []hash) {
@@ -125,4 +125,7 @@ func (r *Reader) file(e entry, name string) {
 	demand(int64(at) == e.signed(7), "%s: %d bytes, but its size is %d", name, at, e.signed(7))
 	err := f.Truncate(int64(at))
 	demand(err == nil, "%v", err)
+	if position := e.uint(23); position > 0 && at > 0 {
+		r.signed(f, e.hashes[position-1], at)
+	}
 }
