@@ -2,6 +2,7 @@ package repo
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"time"
 
@@ -22,8 +23,10 @@ const (
 	piece = 4 << 20
 	// sector is what reads past the cache are cut to.
 	sector = 4096
-	// defaultReaders packs are read at once: while one is hashed the disk fetches another.
-	defaultReaders = 2
+	// Packs read at once: while one is hashed the disk fetches another. More than there are
+	// processors gain nothing, and many make one disk seek.
+	minReaders = 2
+	maxReaders = 4
 	// rateBurst is what may be read at once where the rate is bound.
 	rateBurst = piece + 2*sector
 )
@@ -62,7 +65,7 @@ func (c *checker) data(ctx context.Context) error {
 	}
 	readers := c.opts.Readers
 	if readers <= 0 {
-		readers = defaultReaders
+		readers = max(minReaders, min(maxReaders, runtime.GOMAXPROCS(0)))
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	for range min(readers, len(c.chosen)) {
