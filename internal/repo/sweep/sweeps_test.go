@@ -1,6 +1,7 @@
 package sweep
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 
 	"keepward/internal/errs"
 	"keepward/internal/repo"
+	"keepward/internal/repo/ledger"
 	"keepward/internal/repo/point"
 	"keepward/internal/repo/repotest"
 	"keepward/internal/repo/seal"
@@ -64,7 +66,7 @@ func (w *world) emptied() {
 }
 
 func twoSweepsAtOnce(t *testing.T) {
-	for n := 1; n <= steps(t); n++ {
+	for n, total := 1, steps(t); n <= total; n++ {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			w, purge := thin(t)
 			var at Step
@@ -84,8 +86,29 @@ func twoSweepsAtOnce(t *testing.T) {
 	}
 }
 
+// firstToJudgeDecides: another sweep has spared what this one would delete.
+func firstToJudgeDecides(t *testing.T) {
+	w, purge := thin(t)
+	before := len(w.packs())
+	r := w.open()
+	o := w.options(purge)
+	o.Progress = func(s Step, _, _ int64) {
+		if s != Sparing {
+			return
+		}
+		g, err := r.Generation(w.ctx)
+		must(t, err)
+		must(t, r.PutPackList(w.ctx, ledger.List{Kind: ledger.Spared, Generation: g.Number, Packs: g.Packs}))
+	}
+	report, err := Run(w.ctx, r, o)
+	if err != nil || report.DeletedPacks != 0 || report.SparedPacks == 0 || len(w.packs()) != before {
+		t.Fatalf("%+v, %v", report, err)
+	}
+	w.emptied()
+}
+
 func pausedSweep(t *testing.T) {
-	for n := 1; n <= steps(t); n++ {
+	for n, total := 1, steps(t); n <= total; n++ {
 		w, purge := thin(t)
 		var at Step
 		_, err := w.pausedAt(w.ctx, purge, n, func(s Step) {
@@ -108,7 +131,7 @@ func pausedSweep(t *testing.T) {
 }
 
 func diedSweep(t *testing.T) {
-	for n := 1; n <= steps(t); n++ {
+	for n, total := 1, steps(t); n <= total; n++ {
 		w, purge := thin(t)
 		ctx, kill := context.WithCancel(w.ctx)
 		var at Step
@@ -129,7 +152,7 @@ func diedSweep(t *testing.T) {
 
 func takeOver(t *testing.T) {
 	refused := 0
-	for n := 1; n <= steps(t); n++ {
+	for n, total := 1, steps(t); n <= total; n++ {
 		w, purge := thin(t)
 		var left int
 		_, err := w.pausedAt(w.ctx, purge, n, func(s Step) {
@@ -181,7 +204,7 @@ func lowerTerm(t *testing.T) {
 }
 
 func checkUnderASweep(t *testing.T) {
-	for n := 1; n <= steps(t); n++ {
+	for n, total := 1, steps(t); n <= total; n++ {
 		w, purge := thin(t)
 		_, err := w.pausedAt(w.ctx, purge, n, func(Step) {
 			report, err := w.open().Check(w.ctx, repo.CheckOptions{
@@ -197,7 +220,7 @@ func checkUnderASweep(t *testing.T) {
 }
 
 func rebuildUnderASweep(t *testing.T) {
-	for n := 1; n <= steps(t); n++ {
+	for n, total := 1, steps(t); n <= total; n++ {
 		w, purge := thin(t)
 		// Packs that nobody names: their mover died before it could.
 		m := w.begin("web1", 20, repotest.Files(12, 3000, 8))
@@ -245,7 +268,8 @@ func liarHidesNothing(t *testing.T) {
 						ids = append(ids, w.site.Keys("web1").NewHasher().Hash(seal.KindData, []byte(repotest.Cut(c, 1000)[0])))
 					}
 					for _, h := range ids {
-						rec, err := sealer.Seal(nil, kind, h, nil, []byte("something else"))
+						// Large, so that its packs are fuller than the victim's.
+						rec, err := sealer.Seal(nil, kind, h, nil, bytes.Repeat([]byte("something else "), 300))
 						must(t, err)
 						_, err = evil.writer.Put(rec)
 						must(t, err)

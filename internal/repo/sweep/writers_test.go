@@ -1,7 +1,10 @@
 package sweep
 
 import (
+	"context"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -11,6 +14,7 @@ import (
 	"keepward/internal/repo/point"
 	"keepward/internal/repo/repotest"
 	"keepward/internal/repo/seal"
+	"keepward/internal/storage"
 )
 
 var (
@@ -101,6 +105,52 @@ func earlierWriterIsWaitedFor(t *testing.T) {
 	if w.ends(purge); len(w.packs()) != 0 {
 		t.Fatalf("left: %v", w.packs())
 	}
+}
+
+// slowMarker is a backend on which an open marker waits before it is put.
+type slowMarker struct {
+	storage.Backend
+	reached, goOn chan struct{}
+}
+
+func (b slowMarker) Put(ctx context.Context, name string, content []byte) error {
+	if strings.HasPrefix(name, "attempts/") {
+		close(b.reached)
+		<-b.goOn
+	}
+	return b.Backend.Put(ctx, name, content)
+}
+
+func beginsWhileAListIsPublished(t *testing.T) {
+	w := newWorld(t)
+	w.backup("web1", 1, old)
+	b := slowMarker{w.backend(), make(chan struct{}), make(chan struct{})}
+	r, err := repo.Open(w.ctx, b)
+	must(t, err)
+	t.Cleanup(func() { must(t, r.Close()) })
+	m := &mover{w: w, r: r, Backup: &repotest.Backup{Site: w.site, Computer: "web1", Attempt: repotest.Attempt(2), Files: old}}
+	var begun sync.WaitGroup
+	begun.Go(func() {
+		m.writer, err = r.NewWriter(w.ctx, repo.WriterOptions{Attempt: m.Attempt, Owner: w.site.Owner("web1"), PackSize: 6000})
+	})
+	<-b.reached // it has read that there is no list
+	var d point.Draft
+	o := w.options(w.remove(1))
+	o.Progress = func(s Step, _, _ int64) {
+		if s == Sparing { // the sweep has seen that nobody is to be waited for
+			close(b.goOn)
+			begun.Wait()
+			must(t, err)
+			t.Cleanup(m.writer.Abort)
+			d = m.store()
+		}
+	}
+	report, rerr := Run(w.ctx, w.open(), o)
+	if rerr != nil || report.DeletedPacks == 0 {
+		t.Fatalf("%+v, %v", report, rerr)
+	}
+	must(t, m.commit(d))
+	w.intact()
 }
 
 func laterWriterStoresAnew(t *testing.T) {
