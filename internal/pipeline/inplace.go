@@ -131,7 +131,7 @@ func (r *inplace) more(ctx context.Context) error {
 		return err
 	}
 	want := int(min(stop-from, int64(len(r.hold.buf)-r.end)/signature.Block*signature.Block))
-	got, err := r.f.ReadAt(r.hold.buf[r.end:r.end+want], from)
+	got, err := r.w.readAt(r.f, r.hold.buf[r.end:r.end+want], from)
 	r.w.count.readBytes.Add(int64(got))
 	if err != nil {
 		return err
@@ -154,7 +154,7 @@ func (r *inplace) room(ctx context.Context) error {
 	if len(r.hold.buf)-r.end >= signature.Block {
 		return nil
 	}
-	next, err := r.w.pool.renew(r.hold, maxBuffer, func(j *job) { r.w.seal(ctx, j) })
+	next, err := r.w.renew(ctx, r.hold, maxBuffer)
 	if err != nil {
 		return errStore{err}
 	}

@@ -49,8 +49,10 @@ func (w *worker) large(ctx context.Context, it *work, f source.File, st *source.
 
 // largeFrom is large with the first buffer, which it gives back.
 func (w *worker) largeFrom(ctx context.Context, it *work, f source.File, st *source.Stat, first *hold) {
+	w.traces = found(f, st.Size)
 	f.Readahead()
 	n, err := w.content(ctx, it, f, st, first)
+	w.traces.passed(st.Size)
 	var fatal errStore
 	switch {
 	case errors.As(err, &fatal) || err != nil && ctx.Err() != nil:
@@ -275,7 +277,7 @@ func (r *largeReader) refill(ctx context.Context, end int64) error {
 	window := r.end - r.start
 	rest := end - r.at - int64(window)
 	if room := len(r.hold.buf) - r.end; room == 0 || r.start > 0 && int64(room) < rest {
-		next, err := r.w.pool.renew(r.hold, int(min(int64(window)+rest, maxBuffer)), func(j *job) { r.w.seal(ctx, j) })
+		next, err := r.w.renew(ctx, r.hold, int(min(int64(window)+rest, maxBuffer)))
 		if err != nil {
 			return errStore{err}
 		}
@@ -286,7 +288,7 @@ func (r *largeReader) refill(ctx context.Context, end int64) error {
 		r.hold, r.start, r.end = next, 0, window
 	}
 	room := int(min(rest, int64(len(r.hold.buf)-r.end)))
-	n, err := r.f.ReadAt(r.hold.buf[r.end:r.end+room], r.at+int64(window))
+	n, err := r.w.readAt(r.f, r.hold.buf[r.end:r.end+room], r.at+int64(window))
 	r.w.count.readBytes.Add(int64(n))
 	if err == nil && r.sign != nil {
 		err = r.sign.bytes(ctx, r.hold.buf[r.end:r.end+n])

@@ -33,6 +33,9 @@ type worker struct {
 	effort *atomic.Int32
 	dice   dice
 
+	traces traces
+	warmth warmth // of the unit in work
+
 	record []byte
 	refs   []seal.ID
 	bundle bundle
@@ -103,6 +106,7 @@ func (w *worker) smallUnit(ctx context.Context, u *unit) {
 	b := &w.bundle
 	b.reset(seal.BundleHeaderLen(u.files))
 	now := w.clock()
+	w.warmth = unknownWarmth
 	for i := range u.items {
 		it := &u.items[i]
 		if it.e.Type == fileindex.File {
@@ -165,7 +169,11 @@ func (w *worker) small(ctx context.Context, it *work, buf []byte, now time.Time)
 		w.large(ctx, it, f, &before)
 		return
 	}
+	forget := w.warmth.forget(f, before.Size)
 	n, err := f.ReadAll(buf[b.end:b.end+size+1], size)
+	if forget {
+		f.Forget(0, 0)
+	}
 	w.count.readBytes.Add(int64(min(n, size)))
 	if err != nil {
 		w.lose(it, err)
