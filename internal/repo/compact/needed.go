@@ -101,6 +101,9 @@ func (c *run) liesIn(ctx context.Context, places []repo.Location, it *item, owne
 		if !c.replaces(places, &l, it, owner) {
 			continue
 		}
+		if c.stop = c.wait(ctx, int(l.Length)); c.stop != nil {
+			return false, c.stop
+		}
 		rec, err := c.r.ReadRecord(ctx, l, c.buf)
 		switch errs.KindOf(err) {
 		case "":

@@ -135,32 +135,26 @@ func (m *merger) findGone(ctx context.Context, parts []repo.IndexSegment) error 
 			m.gone[pack.Key{Attempt: p.Attempt, Class: p.Class, Number: p.Number}] = true
 		}
 	}
-	there := map[string]bool{}
-	err := m.r.Backend().List(ctx, packsDir, func(i storage.Info) error {
-		there[i.Name] = true
+	err := m.r.Backend().List(ctx, repo.PacksDir, func(i storage.Info) error {
+		if k, err := repo.ParsePackName(i.Name); err == nil { // else it is not ours
+			delete(m.gone, k)
+		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
 	for k := range m.gone {
-		name := repo.PackName(k.Attempt, k.Class, k.Number)
-		if there[name] {
-			delete(m.gone, k)
-			continue
-		}
-		rd, err := m.r.Backend().Open(ctx, name)
-		if err == nil {
-			delete(m.gone, k)
-			_ = rd.Close() // only looked at
-		} else if errs.KindOf(err) != errs.NotFound {
+		there, err := storage.Exists(ctx, m.r.Backend(), repo.PackName(k.Attempt, k.Class, k.Number))
+		if err != nil {
 			return err
+		}
+		if there {
+			delete(m.gone, k)
 		}
 	}
 	return nil
 }
-
-const packsDir = "packs"
 
 // join makes one segment of a group and removes the parts.
 func (m *merger) join(ctx context.Context, group []repo.IndexSegment) error {

@@ -107,7 +107,7 @@ func TestRowsOfPacksThatAreGoneAreLeftOut(t *testing.T) {
 			t.Fatalf("%+v", l)
 		}
 	}
-	infos := list(t, b, packsDir)
+	infos := list(t, b, repo.PacksDir)
 	for _, i := range infos {
 		must(t, b.Delete(ctx, i.Name))
 	}
