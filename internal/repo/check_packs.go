@@ -34,7 +34,8 @@ func (c *checker) outline(ctx context.Context, p chosenPack) error {
 	}
 	rd, err := c.r.b.Open(ctx, nameOf(p.key))
 	if errs.KindOf(err) == errs.NotFound {
-		return nil // removed since it was listed
+		c.wentAway(p.key)
+		return nil
 	}
 	if err != nil {
 		return err
@@ -161,10 +162,22 @@ func (c *checker) lost(ctx context.Context, id seal.ID) bool {
 	}
 }
 
+// wentAway notes that a pack was removed since it was listed: by a sweep, which has put what is
+// needed elsewhere, or not.
+func (c *checker) wentAway(k pack.Key) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.there, k)
+	c.amiss = true
+}
+
 // packThere tells whether a pack is there: one that was not when they were listed may have been
 // made since.
 func (c *checker) packThere(ctx context.Context, l Location) bool {
-	if _, there := c.there[l.PackKey()]; there {
+	c.mu.Lock()
+	_, there := c.there[l.PackKey()]
+	c.mu.Unlock()
+	if there {
 		return true
 	}
 	there, err := storage.Exists(ctx, c.r.b, l.PackName())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -408,5 +409,61 @@ func TestNeedsGoThroughScratchFiles(t *testing.T) {
 	report := checked(t, m, o)
 	if days := provedOn(t, m); days[1] != int(report.Packs) {
 		t.Fatalf("%v of %d", days, report.Packs)
+	}
+}
+
+// opening calls a function before the first data pack is opened.
+type opening struct {
+	storage.Backend
+	do func()
+}
+
+func (b *opening) Open(ctx context.Context, name string) (storage.Reader, error) {
+	if strings.HasPrefix(name, packsDir) && strings.Contains(name, "/d0") && b.do != nil {
+		b.do()
+		b.do = nil
+	}
+	return b.Backend.Open(ctx, name)
+}
+
+// A pack that goes away while a check runs is damage only if a point needs what was in it.
+func TestAPackThatGoesAwayMeanwhile(t *testing.T) {
+	ctx := context.Background()
+	for _, copies := range []int{1, 2} {
+		for _, readData := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%d copies, read data %v", copies, readData), func(t *testing.T) {
+				s := newSite()
+				m := disk(t, s)
+				b := &backup{s: s, computer: "web1", attempt: attemptNumber(1), files: someFiles(6, 3000, 1)}
+				readers := []*Repository{open(t, m), open(t, m)} // each stores all, knowing nothing of the other
+				for i, r := range readers[:copies] {
+					b.attempt = attemptNumber(i + 1)
+					_, err := b.run(ctx, r)
+					must(t, err)
+				}
+				gone := packName(attemptNumber(1), pack.Data, 1)
+				r, err := Open(ctx, &opening{storage.NewDir(m, "/r"), func() { must(t, m.Remove("/r/"+gone)) }})
+				must(t, err)
+				defer r.Close() //nolint:errcheck // the test is over
+				o := s.proving(70, 1, CheckOptions{Readers: 1})
+				o.ReadData = readData
+				report, err := r.Check(ctx, o)
+				must(t, err)
+				if copies == 2 {
+					if len(report.Findings) != 0 {
+						t.Fatalf("%+v", report.Findings)
+					}
+					return
+				}
+				if report.Clean() || !slices.ContainsFunc(report.Findings, func(f Finding) bool { return f.Code == "pack.missing" && f.Name == gone }) {
+					t.Fatalf("%+v", report.Findings)
+				}
+				for path := range b.files {
+					if !named(report, b.attempt, path) {
+						t.Fatalf("%s is not named: %+v", path, report.Findings)
+					}
+				}
+			})
+		}
 	}
 }

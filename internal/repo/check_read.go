@@ -166,7 +166,8 @@ func (p *packReader) pack(ctx context.Context, w packWork) error {
 	rd, err := p.v.open(ctx, nameOf(w.key))
 	if errs.KindOf(err) == errs.NotFound {
 		p.c.advance(w.size)
-		return nil // removed since it was listed
+		p.c.wentAway(w.key)
+		return nil
 	}
 	if err != nil {
 		return err

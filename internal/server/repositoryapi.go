@@ -116,6 +116,7 @@ func (s *repositoryService) EditRepository(ctx context.Context, req *connect.Req
 		return nil, err
 	}
 	s.manager.ConfigChanged()
+	s.repos.lookSoon() // it may be asked to prove more now
 	s.audit(ctx, "repository changed", "repository", row.Name, "streams", row.Streams, "writers", row.Writers,
 		"undelete_grace", row.Upkeep.Grace(), "unprotected_after", row.Upkeep.UnprotectedAfter, "maintenance", row.Upkeep.Maintenance)
 	return connect.NewResponse(&keepwardv1.EditRepositoryResponse{Repository: s.repositoryMessage(row)}), nil
