@@ -106,6 +106,7 @@ func (a *app) showPreview(m *keepwardv1.PreviewRetentionResponse) {
 		fate, why := "kept", strings.Join(p.GetKeptBecause(), "; ")
 		if p.GetDeleted() != nil {
 			fate, why = "deleted", p.GetDeletedBecause()
+			p.Deleted = nil // as it is, not as it would be
 		}
 		t.row(p.GetId()[:min(shortID, len(p.GetId()))], a.stamp(p.GetTime()), p.GetComputer(), pointState(p), fate,
 			size(p.GetCounters().GetStoredBytes()), why, a.stamp(p.GetKeptUntil()), p.GetRepository())

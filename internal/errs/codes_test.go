@@ -38,6 +38,7 @@ var areas = map[string]string{
 	"checkpoint":    "What an unfinished attempt left. Without it the next attempt begins anew; nothing is lost.",
 	"chunk":         "A chunk in the repository is missing or altered. Run `keepward repository check NAME --read-data`; it names the files that need it.",
 	"client":        "The client file of the command line (`--config`), or the server that it names.",
+	"clock":         "The server's clock has jumped, so nothing is deleted by it. Set it, or say that it is right: `keepward job retention resume`.",
 	"command":       "The words of a command line. See its --help.",
 	"commit":        "A backup could not be completed, so there is no restore point of it. It is tried again.",
 	"config":        "The YAML documents of `keepward apply`. Nothing is applied while there is a fault.",
@@ -80,6 +81,7 @@ var areas = map[string]string{
 	"repository":    "A repository as a whole: its directory, its space, its configuration.",
 	"request":       "A data connection asked for what its task may not do.",
 	"restore":       "A restore, or one file of it.",
+	"retention":     "Which restore points of a job are kept; see user/retention.md.",
 	"role":          "The role of a node: agent or transport.",
 	"root":          "The root of a file index is damaged.",
 	"seal":          "A sealed object does not open: it was altered, or the key is another one.",
@@ -92,6 +94,7 @@ var areas = map[string]string{
 	"source":        "Reading files for a backup.",
 	"status":        "A change of status.",
 	"storage":       "What lies below a repository.",
+	"sweep":         "Giving back the space of what no restore point needs; see operator/maintenance.md.",
 	"task":          "One task of a session.",
 	"term":          "The term of a server: a newer server has taken over.",
 	"tlv":           "An object of a repository is damaged: the fields within it do not fit.",
@@ -102,6 +105,8 @@ var areas = map[string]string{
 	"wire":          "The data connection's protocol.",
 	"xattr":         "Extended attributes and ACLs of a file.",
 	"proof":         "The record of when packs were proved. What is lost of it is proved again.",
+	"benchmark":     "Measuring what a host can do: its sample, its directory, the names of its stages.",
+	"epoch":         "The epochs of a repository's seal keys.",
 	"scratch":       "A file for what a mover's memory does not hold. Look whether the disk of its data directory is full.",
 }
 
@@ -113,6 +118,15 @@ var meanings = map[string]string{
 	"proof.damaged":             "a record of which packs were proved is damaged; they are proved again",
 	"chunk.unreadable":          "the disk does not give the bytes of a chunk; it is not marked as damaged, since they may come back",
 	"chunk.refs":                "the ids that a metadata chunk lists in clear are not those of its content: whoever stored it may be bad, and a sweep goes by them",
+	"attempt.cleared":           "an attempt on which nobody works held up a sweep and was settled",
+	"clock.jumped":              "the server's clock is more than a day off what was expected; retention and purge are paused",
+	"retention.deleted":         "a restore point was deleted by retention; the line says why and until when it can be undeleted",
+	"retention.failed":          "a restore point that should go could not be marked",
+	"retention.kept":            "how many restore points of a computer retention has kept",
+	"retention.policy":          "rules of retention that are negative, too high, contradict each other, or would delete everything",
+	"server.restarted":          "the server was started anew while it did the work of a task; it is tried again at once",
+	"sweep.done":                "what a run of a sweep's mover did",
+	"sweep.report":              "what a sweep came to in all its runs",
 	"agent.clock-skew":          "the clock of the computer is not the server's; points carry the server's time",
 	"attempt.end-missing":       "the node no longer knows how the attempt ended; the repository decides",
 	"attempt.failed":            "an attempt failed; it is tried again where that can help",
@@ -184,7 +198,7 @@ var meanings = map[string]string{
 }
 
 // notCodes look like codes and are keys of the server's settings.
-var notCodes = map[string]bool{"server.id": true, "secret.check": true}
+var notCodes = map[string]bool{"server.id": true, "clock.seen": true, "secret.check": true}
 
 // finding is what the source says of one code.
 type finding struct {

@@ -27,10 +27,10 @@ const reasonMost = 1000
 // refused is refused before anything is done.
 func (m *Manager) changePoints(ctx context.Context, do action, req *keepwardv1.ChangePointsRequest) (*connect.Response[keepwardv1.ChangePointsResponse], error) {
 	if len(req.GetNames()) == 0 {
-		return nil, errs.New(errs.Invalid, "points.none", "%s restore points: none was named", do)
+		return nil, errs.New(errs.Invalid, "point.none", "%s restore points: none was named", do)
 	}
 	if len(req.GetReason()) > reasonMost {
-		return nil, errs.New(errs.Invalid, "points.reason", "%s restore points: the reason is longer than %d bytes", do, reasonMost)
+		return nil, errs.New(errs.Invalid, "point.reason", "%s restore points: the reason is longer than %d bytes", do, reasonMost)
 	}
 	if err := m.waitReady(ctx); err != nil {
 		return nil, err
@@ -66,7 +66,7 @@ func (m *Manager) namedPoints(ctx context.Context, do action, names []string) ([
 	var out []*keepwardv1.Point
 	for _, name := range names {
 		if !isPrefix(name) {
-			return nil, errs.New(errs.Invalid, "points.name", "%s restore points: %q is no id", do, name).
+			return nil, errs.New(errs.Invalid, "point.name", "%s restore points: %q is no id", do, name).
 				WithHint("name points by their ids here, or at least %d digits of them: keepward point list --deleted", shortestPrefix)
 		}
 		p, err := m.findAnyPoint(ctx, name, "")

@@ -88,7 +88,7 @@ func (m *Manager) markSome(ctx context.Context, r catalog.Repository, points []*
 		for _, p := range points {
 			err, answered := answers[p.GetId()]
 			if !answered {
-				err = errs.New(errs.Internal, "points.unanswered", "mark restore point %s: transport %s did not say how it went", p.GetId(), r.Transport)
+				err = errs.New(errs.Internal, "point.unanswered", "mark restore point %s: transport %s did not say how it went", p.GetId(), r.Transport)
 			}
 			if err != nil {
 				failed[p.GetId()] = err

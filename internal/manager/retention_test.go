@@ -170,7 +170,7 @@ func TestWhatMustNotBeDoneToAPointIsRefused(t *testing.T) {
 			{actionDelete, ids[1], "point.deleted"},
 			{actionHold, ids[1], "point.deleted"},
 			{actionUndelete, ids[1], ""},
-			{actionDelete, "latest", "points.name"},
+			{actionDelete, "latest", "point.name"},
 			{actionDelete, "ffff", "point.unknown"},
 			{actionUndelete, "ffff", "point.unknown"},
 			{actionRelease, ids[0], ""},

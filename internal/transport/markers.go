@@ -42,7 +42,7 @@ func (s *Service) MarkPoints(ctx context.Context, req *connect.Request[keepwardv
 		actionRelease:  r.Release,
 	}[m.GetAction()]
 	if mark == nil {
-		return nil, errs.New(errs.Invalid, "points.action", "mark restore points: %q is no action", m.GetAction())
+		return nil, errs.New(errs.Invalid, "point.action", "mark restore points: %q is no action", m.GetAction())
 	}
 	res := &keepwardv1.MarkPointsResponse{}
 	for _, name := range m.GetPoints() {
