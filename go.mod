@@ -3,6 +3,7 @@ module keepward
 go 1.26.8
 
 require (
+	filippo.io/age v1.2.1
 	connectrpc.com/connect v1.21.1
 	github.com/cespare/xxhash/v2 v2.3.0
 	github.com/gofrs/flock v0.13.1

@@ -147,6 +147,17 @@ func NoteExport(ctx context.Context, tx *sql.Tx, name string, now time.Time) err
 	return nil
 }
 
+// SetKeys keeps what the server has of a repository's keys, sealed. A new recovery key counts as
+// not exported.
+func SetKeys(ctx context.Context, tx *sql.Tx, name string, master, recovery []byte) error {
+	_, err := tx.ExecContext(ctx, `UPDATE repositories SET exported = CASE WHEN recovery = ? THEN exported ELSE 0 END, master = ?, recovery = ? WHERE name = ?`,
+		recovery, master, recovery, name)
+	if err != nil {
+		return fmt.Errorf("keep keys of repository %s: %w", name, err)
+	}
+	return nil
+}
+
 // NoteFigures keeps what a transport counted.
 func NoteFigures(ctx context.Context, tx *sql.Tx, name string, f Figures) error {
 	_, err := tx.ExecContext(ctx, `UPDATE repositories

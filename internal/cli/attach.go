@@ -3,8 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"io"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -16,7 +14,7 @@ import (
 func (a *app) repositoryAttach() *cobra.Command {
 	m := &keepwardv1.AttachRepositoryRequest{Repository: &keepwardv1.Repository{}}
 	r := m.Repository
-	var keyFile string
+	var secret secretFlags
 	cmd := &cobra.Command{
 		Use: "attach NAME --transport T --path DIR --recovery-key FILE", Short: "Take a repository that exists into the configuration",
 		Long: `Takes a repository that exists into this server's configuration: after the loss of a server, or when its disk moved to another host.
@@ -29,44 +27,26 @@ another server owns the repository, --take-over shuts that one out. A command th
 	f := cmd.Flags()
 	f.StringVar(&r.Transport, "transport", "", "transport service on whose host it lies")
 	f.StringVar(&r.Path, "path", "", "directory on that host, absolute")
-	f.StringVar(&keyFile, "recovery-key", "", "file with the recovery key; - is standard input")
+	secret.add(cmd)
 	f.BoolVar(&m.TakeOver, "take-over", false, "become its owner though another server is")
 	f.Int32Var(&r.Streams, "streams", 0, "tasks that use it at once (0: the default)")
 	f.Int32Var(&r.Writers, "writers", 0, "tasks that write to it at once (0: the default)")
 	noError(cmd.RegisterFlagCompletionFunc("transport", a.completeFlag(transportNames)))
 	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) error {
-		if err := required(cmd, "transport", "path", "recovery-key"); err != nil {
+		if err := required(cmd, "transport", "path"); err != nil {
 			return err
 		}
-		var err error
-		if m.Secret, err = a.readSecret(keyFile); err != nil {
+		u, err := a.unlock(secret)
+		if err != nil {
 			return err
 		}
+		m.RecoveryKey, m.Passphrase = u.RecoveryKey, u.Passphrase
 		r.Name = args[0]
 		var filled catalogFill
 		err = receive(ctx, c, c.repositories.AttachRepository, m, func(m *keepwardv1.CatalogProgress) error { return a.catalogStep(&filled, m) })
 		return filled.end(err)
 	})
 	return cmd
-}
-
-// readSecret reads a small file, which is a key; - is standard input.
-func (a *app) readSecret(path string) (string, error) {
-	const most = 64 << 10
-	var r io.Reader = a.in
-	if path != "-" {
-		f, err := os.Open(path)
-		if err != nil {
-			return "", errs.New(errs.KindOf(err), "recovery.file", "read the recovery key: %w", err)
-		}
-		defer func() { _ = f.Close() }() // only read
-		r = f
-	}
-	b, err := io.ReadAll(io.LimitReader(r, most))
-	if err != nil {
-		return "", errs.New(errs.KindOf(err), "recovery.file", "read the recovery key: %w", err)
-	}
-	return string(b), nil
 }
 
 func (a *app) serverRebuildCatalog() *cobra.Command {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -17,10 +16,11 @@ import (
 )
 
 type extractFlags struct {
-	repository, key, point, computer, to string
-	overwrite                            string
-	paths                                []string
-	list, dryRun, strip, deleteExtra     bool
+	secret                           secretFlags
+	repository, point, computer, to  string
+	overwrite                        string
+	paths                            []string
+	list, dryRun, strip, deleteExtra bool
 }
 
 func (a *app) extractCommand() *cobra.Command {
@@ -34,7 +34,7 @@ func (a *app) extractCommand() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&x.repository, "repository", "", "directory of the repository")
-	f.StringVar(&x.key, "recovery-key", "", "file with its recovery key")
+	x.secret.add(cmd)
 	f.StringVar(&x.point, "point", "", "id, latest, or a time")
 	f.StringVar(&x.computer, "computer", "", "whose point; needed for latest when there are several")
 	f.StringVar(&x.to, "to", "", "directory to restore to")
@@ -45,14 +45,14 @@ func (a *app) extractCommand() *cobra.Command {
 	f.BoolVar(&x.strip, "strip", false, "lay the chosen folder itself at --to")
 	f.BoolVar(&x.deleteExtra, "delete-extra", false, "delete what the point has not")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := required(cmd, "repository", "recovery-key"); err != nil {
+		if err := required(cmd, "repository"); err != nil {
 			return err
 		}
-		key, err := os.ReadFile(x.key)
+		u, err := a.unlock(x.secret)
 		if err != nil {
-			return errs.New(errs.KindOf(err), "recovery.file", "read the recovery key: %w", err)
+			return err
 		}
-		o := extract.Options{Repository: x.repository, RecoveryKey: string(key), Computer: x.computer}
+		o := extract.Options{Repository: x.repository, RecoveryKey: u.RecoveryKey, Passphrase: u.Passphrase, Computer: x.computer}
 		if x.list {
 			return a.extractList(cmd.Context(), o)
 		}

@@ -19,7 +19,7 @@ func (a *app) repositoryCommand() *cobra.Command {
 	cmd := a.noun("repository", "Where backups are kept", "A repository is a directory of a host that runs the transport service.")
 	cmd.AddCommand(a.repositoryCreate(), a.repositoryList(), a.repositoryShow(), a.repositoryEdit(),
 		a.repositoryCheck(), a.repositorySweep(), a.repositoryRebuild(), a.repositoryKey(),
-		a.repositoryAttach(), a.repositoryDetach(), a.repositoryTakeOver())
+		a.repositoryAttach(), a.repositoryDetach(), a.repositoryTakeOver(), a.repositoryKeys())
 	return cmd
 }
 
@@ -153,12 +153,14 @@ func (a *app) repositoryShow() *cobra.Command {
 }
 
 func (a *app) showRepository(r *keepwardv1.Repository) {
-	a.fields(append([]string{"name", r.GetName(), "status", r.GetStatus(), "transport", r.GetTransport(), "path", r.GetPath(), "id", r.GetId(),
+	a.fields(append([]string{
+		"name", r.GetName(), "status", r.GetStatus(), "transport", r.GetTransport(), "path", r.GetPath(), "id", r.GetId(),
 		"created", a.stamp(r.GetCreated()), "size", size(r.GetSizeBytes()), "free", size(r.GetFreeBytes()),
 		"restore points", count(r.GetPoints()), "packs", count(r.GetPacks()), "chunks", count(r.GetChunks()),
 		"streams", strconv.Itoa(int(r.GetStreams())), "writers", strconv.Itoa(int(r.GetWriters())),
 		"undelete grace", longSpan(r.GetUndeleteGrace()), "unprotected computers", unprotectedText(r), "maintenance", r.GetMaintenance(),
-		"recovery key taken", yesNo(r.GetRecoveryKeyExported())}, a.proofFields(r)...)...)
+		"recovery key taken", yesNo(r.GetRecoveryKeyExported()),
+	}, a.proofFields(r)...)...)
 	if len(r.GetConditions()) > 0 {
 		a.section("Problems")
 		a.conditionTable(r.GetConditions())
@@ -217,38 +219,74 @@ func (a *app) repositoryRebuild() *cobra.Command {
 
 func (a *app) repositoryKey() *cobra.Command {
 	var out string
+	var ageFile, asSheet bool
 	cmd := &cobra.Command{
 		Use: "recovery-key NAME --out FILE", Short: "Write the recovery key of a repository",
-		Long:    "Writes the key that opens the repository without any server. Every time is logged on the server.",
-		Example: "  keepward repository recovery-key main --out main.key", Args: exactly("NAME"), ValidArgsFunction: a.complete(repositoryNames),
+		Long: `Writes the key that opens the repository without any server. Every time is logged on the server.
+
+With --sheet it comes with what it is for and how to use it, to be printed; with --age it is written as an age file, which a passphrase of yours opens. Both can be given to --recovery-key as they are.`,
+		Example: "  keepward repository recovery-key main --out main.key\n  keepward repository recovery-key main --sheet --out - | lpr",
+		Args:    exactly("NAME"), ValidArgsFunction: a.complete(repositoryNames),
 	}
 	cmd.Flags().StringVar(&out, "out", "", "file, which must not exist; - is standard output")
+	cmd.Flags().BoolVar(&asSheet, "sheet", false, "as a sheet for printing")
+	cmd.Flags().BoolVar(&ageFile, "age", false, "as an age file; asks for its passphrase")
 	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) error {
 		if err := required(cmd, "out"); err != nil {
 			return err
 		}
-		if out == "-" {
-			m, err := call(ctx, c.repositories.ExportRecoveryKey, &keepwardv1.ExportRecoveryKeyRequest{Name: args[0]})
-			if err != nil {
+		if ageFile && asSheet {
+			return usage("give either --age or --sheet")
+		}
+		var passphrase string
+		var err error
+		if ageFile {
+			if passphrase, err = a.newPassphrase(""); err != nil {
 				return err
 			}
-			return a.print(m, func() { fmt.Fprintln(a.out, m.GetRecoveryKey()) })
 		}
-		f, err := newKeyFile(out)
-		if err != nil {
-			return err
-		}
-		m, err := call(ctx, c.repositories.ExportRecoveryKey, &keepwardv1.ExportRecoveryKeyRequest{Name: args[0]})
-		if err != nil {
-			_ = f.Close()
-			_ = os.Remove(out) // made a moment ago, and empty
-			return err
-		}
-		if err := writeKey(f, m.GetRecoveryKey()); err != nil {
-			return err
-		}
-		a.remark("the recovery key of %s is in %s: keep it somewhere else than the server", args[0], out)
-		return nil
+		return a.exportKey(ctx, c, args[0], out, func(key string) (string, error) {
+			switch {
+			case ageFile:
+				return sealAge(key, passphrase)
+			case asSheet:
+				return sheet(args[0], key), nil
+			}
+			return key, nil
+		})
 	})
 	return cmd
+}
+
+// exportKey opens the file before it asks: every export is logged, and one that could not be
+// written would be logged for nothing.
+func (a *app) exportKey(ctx context.Context, c *client, name, out string, form func(key string) (string, error)) error {
+	var f *os.File
+	if out != "-" {
+		var err error
+		if f, err = newKeyFile(out); err != nil {
+			return err
+		}
+	}
+	m, err := call(ctx, c.repositories.ExportRecoveryKey, &keepwardv1.ExportRecoveryKeyRequest{Name: name})
+	var text string
+	if err == nil {
+		text, err = form(m.GetRecoveryKey())
+	}
+	if err != nil {
+		if f != nil {
+			_ = f.Close()
+			_ = os.Remove(out) // made a moment ago, and empty
+		}
+		return err
+	}
+	if f == nil {
+		m.RecoveryKey = text
+		return a.print(m, func() { fmt.Fprintln(a.out, text) })
+	}
+	if err := writeKey(f, text); err != nil {
+		return err
+	}
+	a.remark("the recovery key of %s is in %s: keep it somewhere else than the server", name, out)
+	return nil
 }

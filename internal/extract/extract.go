@@ -23,6 +23,7 @@ type Options struct {
 	Repository string
 	// RecoveryKey is the text of the recovery key, as it was written at creation.
 	RecoveryKey string
+	Passphrase  string // in place of the recovery key
 	// Point is an id, a unique prefix of 4 or more of its digits, "latest", or a time in RFC
 	// 3339 (the newest at or before it).
 	Point string
@@ -41,9 +42,10 @@ type opened struct {
 
 // open opens a repository. The key is tried first of all: a wrong one is said at once.
 func open(ctx context.Context, o Options) (*opened, error) {
-	key, err := repo.ParseRecovery(o.RecoveryKey)
-	if err != nil {
-		return nil, err
+	if o.Passphrase == "" {
+		if _, err := repo.ParseRecovery(o.RecoveryKey); err != nil {
+			return nil, err
+		}
 	}
 	dir, err := storage.OpenDir(o.Repository)
 	if err != nil {
@@ -53,7 +55,7 @@ func open(ctx context.Context, o Options) (*opened, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := r.UnwrapMaster(ctx, key)
+	m, err := r.UnwrapMaster(ctx, repo.Unlock{RecoveryKey: o.RecoveryKey, Passphrase: o.Passphrase})
 	if err != nil {
 		return nil, closing(err, r)
 	}

@@ -278,8 +278,8 @@ func (c *checker) small(ctx context.Context, dir, object, lost string, limit int
 
 func (c *checker) keys(ctx context.Context) error {
 	return c.small(ctx, keysDir, "key", "the recovery key cannot open the repository with it; the server still holds the keys", repoconf.KeyObjectSize, func(b []byte) error {
-		id, err := repoconf.CheckKeyObject(b)
-		if err == nil && id != c.r.cfg.ID {
+		id, err := repoconf.ParseKeyObject(b)
+		if err == nil && id.Repository != c.r.cfg.ID {
 			err = errs.New(errs.Corrupt, "key.repository", "read key object: it is of another repository")
 		}
 		return err

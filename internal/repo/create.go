@@ -68,9 +68,9 @@ func Create(ctx context.Context, b storage.Backend, cfg Config, keys []KeyObject
 		if _, err := strconv.ParseUint(k.Name, 10, 32); err != nil {
 			return errs.New(errs.Invalid, "key.name", "create repository: key object %q has no number for a name", k.Name)
 		}
-		if id, err := repoconf.CheckKeyObject(k.Content); err != nil {
+		if info, err := repoconf.ParseKeyObject(k.Content); err != nil {
 			return err
-		} else if id != cfg.ID {
+		} else if info.Repository != cfg.ID {
 			return errs.New(errs.Invalid, "key.repository", "create repository: key object %s is of another repository", k.Name)
 		}
 	}

@@ -39,7 +39,7 @@ func TestTheGoldenRepositoryIsRead(t *testing.T) {
 	must(t, err)
 	k, err := ParseRecovery(string(text))
 	must(t, err)
-	m, err := r.UnwrapMaster(ctx, k)
+	m, err := r.UnwrapMaster(ctx, Unlock{RecoveryKey: k.Text()})
 	if err != nil || m != s.master {
 		t.Fatal(err)
 	}

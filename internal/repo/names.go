@@ -14,6 +14,7 @@ import (
 // Names of objects and folders. They are format.
 const (
 	configName    = "keepward.conf"
+	epochsDir     = "epochs"
 	keysDir       = "keys"
 	ownerDir      = "owner"
 	packsDir      = "packs"

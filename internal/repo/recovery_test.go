@@ -61,14 +61,14 @@ func TestAWrongRecoveryKeyIsSaidAtOnce(t *testing.T) {
 	ctx := context.Background()
 	s := newSite()
 	r := open(t, disk(t, s))
-	if m, err := r.UnwrapMaster(ctx, s.rec); err != nil || m != s.master {
+	if m, err := r.UnwrapMaster(ctx, Unlock{RecoveryKey: s.rec.Text()}); err != nil || m != s.master {
 		t.Fatalf("the right key: %v", err)
 	}
 	for name, k := range map[string]Recovery{
 		"of another repository": {Repository: [4]byte{1}, Secret: s.rec.Secret},
 		"with another secret":   {Repository: s.rec.Repository, Secret: seal.Secret{8}},
 	} {
-		_, err := r.UnwrapMaster(ctx, k)
+		_, err := r.UnwrapMaster(ctx, Unlock{RecoveryKey: k.Text()})
 		if errs.KindOf(err) != errs.Denied || errs.CodeOf(err) != "recovery.key-wrong" || errs.HintOf(err) == "" {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -83,7 +83,7 @@ func TestASecondKeyObjectServesWhenTheFirstIsDamaged(t *testing.T) {
 	must(t, err)
 	must(t, storage.NewDir(m, "/r").Put(ctx, "keys/2", k.Content))
 	must(t, m.Flip("/r/keys/1", 40, 2))
-	if got, err := open(t, m).UnwrapMaster(ctx, s.rec); err != nil || got != s.master {
+	if got, err := open(t, m).UnwrapMaster(ctx, Unlock{RecoveryKey: s.rec.Text()}); err != nil || got != s.master {
 		t.Fatal(err)
 	}
 }
@@ -98,7 +98,7 @@ func TestEveryFlippedBitOfSmallObjectsIsNoticed(t *testing.T) {
 		check   func([]byte) error
 	}{
 		{"configuration", s.config().Encode(), func(b []byte) error { _, damage, err := ParseConfig(b); return firstErr(err, damage) }},
-		{"key", key.Content, func(b []byte) error { _, err := repoconf.CheckKeyObject(b); return err }},
+		{"key", key.Content, func(b []byte) error { _, err := repoconf.ParseKeyObject(b); return err }},
 		{"owner", Owner{Term: 7, Server: []byte("abc")}.encode(), func(b []byte) error { _, err := parseOwner(b); return err }},
 	} {
 		if err := o.check(o.content); err != nil {

@@ -13,7 +13,6 @@ import (
 	"keepward/internal/config"
 	"keepward/internal/errs"
 	"keepward/internal/repo/repoconf"
-	"keepward/internal/repo/seal"
 )
 
 // AttachRepository takes a repository that exists into the configuration. It may be stopped
@@ -78,7 +77,7 @@ func (r *repositories) attach(ctx context.Context, m *keepwardv1.AttachRepositor
 	if err != nil || attached {
 		return row, err
 	}
-	if err := r.unlock(&row, found, m.GetSecret()); err != nil {
+	if err := r.unlock(&row, found, repoconf.Unlock{RecoveryKey: m.GetRecoveryKey(), Passphrase: m.GetPassphrase()}); err != nil {
 		return row, err
 	}
 	if err := r.own(ctx, client, row, m.GetTakeOver()); err != nil {
@@ -120,44 +119,34 @@ func (r *repositories) attachable(ctx context.Context, want *keepwardv1.Reposito
 	return row, false, nil
 }
 
-// unlock opens the sealed master with the secret and keeps both, sealed by this server.
-func (r *repositories) unlock(row *catalog.Repository, found *keepwardv1.ReadRepositoryResponse, secret string) error {
-	key, err := repoconf.ParseRecovery(secret)
-	if err != nil {
-		return err
-	}
-	if err := key.Fits(row.ID); err != nil {
-		return err
-	}
+// unlock opens the sealed master with the secret and keeps both, sealed by this server. With a
+// passphrase no recovery key is known: one has to be added before one can be exported.
+func (r *repositories) unlock(row *catalog.Repository, found *keepwardv1.ReadRepositoryResponse, u repoconf.Unlock) error {
 	cfg, _, err := repoconf.ParseConfig(found.GetConfiguration())
 	if err != nil {
 		return err
 	}
-	master, err := openMaster(cfg, found.GetKeys(), key)
+	master, key, err := u.Open(cfg, keyObjects(found.GetKeys()))
 	if err != nil {
 		return err
 	}
+	master.Epoch = max(master.Epoch, uint16(found.GetEpoch()))
 	if row.Master, err = r.data.keys.sealMaster(row.ID, master); err != nil {
 		return err
 	}
-	row.Recovery, err = r.data.keys.sealRecovery(row.ID, key.Secret)
+	row.Recovery = []byte{}
+	if u.Passphrase == "" {
+		row.Recovery, err = r.data.keys.sealRecovery(row.ID, key.Secret)
+	}
 	return err
 }
 
-func openMaster(cfg repoconf.Config, keys []*keepwardv1.KeyObject, key repoconf.Recovery) (seal.Master, error) {
-	err := errs.New(errs.NotFound, "key.missing", "open repository with a recovery key: it holds no key object")
-	var last error = err
-	for _, k := range keys {
-		m, err := repoconf.OpenKeyObject(k.GetContent(), key)
-		if err == nil && cfg.ChecksMaster(m) {
-			return m, nil
-		}
-		if err == nil {
-			err = errs.New(errs.Corrupt, "key.master", "open key object %s: the master in it is not this repository's", k.GetName())
-		}
-		last = err
+func keyObjects(list []*keepwardv1.KeyObject) []repoconf.KeyObject {
+	out := make([]repoconf.KeyObject, len(list))
+	for i, k := range list {
+		out[i] = repoconf.KeyObject{Name: k.GetName(), Content: k.GetContent()}
 	}
-	return seal.Master{}, last
+	return out
 }
 
 // own makes this server the owner. Another one is only shut out if that was asked for.

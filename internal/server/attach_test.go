@@ -30,7 +30,7 @@ func (f *fakeTransport) ReadRepository(_ context.Context, req *connect.Request[k
 		return nil, errs.New(errs.NotFound, "repository.not-found", "open repository %s: there is none", p)
 	}
 	return connect.NewResponse(&keepwardv1.ReadRepositoryResponse{
-		CanonicalPath: p, Configuration: made.Configuration, Keys: made.Keys, OwnerTerm: f.owners[p].Term, Owner: f.owners[p].Owner,
+		CanonicalPath: p, Configuration: made.Configuration, Keys: made.Keys, OwnerTerm: f.owners[p].Term, Owner: f.owners[p].Owner, Epoch: f.epoch,
 	}), nil
 }
 
@@ -136,7 +136,7 @@ func storedPoint(t *testing.T, id [16]byte, m seal.Master, n byte, job *keepward
 
 func attachMain(key string, takeOver bool) *keepwardv1.AttachRepositoryRequest {
 	return &keepwardv1.AttachRepositoryRequest{
-		Repository: &keepwardv1.Repository{Name: "main", Transport: "t1", Path: "/srv/main"}, Secret: key, TakeOver: takeOver,
+		Repository: &keepwardv1.Repository{Name: "main", Transport: "t1", Path: "/srv/main"}, RecoveryKey: key, TakeOver: takeOver,
 	}
 }
 
@@ -194,7 +194,7 @@ func TestAttachRefusesWhatIsNotItsOwn(t *testing.T) {
 		{"no key", attachMain("", true), "recovery.text"},
 		{"another key of it", attachMain(other, true), "recovery.key-wrong"},
 		{"owned by another server", attachMain(old.key, false), "repository.owner"},
-		{"no repository there", &keepwardv1.AttachRepositoryRequest{Repository: &keepwardv1.Repository{Name: "main", Transport: "t1", Path: "/srv/none"}, Secret: old.key}, "repository.not-found"},
+		{"no repository there", &keepwardv1.AttachRepositoryRequest{Repository: &keepwardv1.Repository{Name: "main", Transport: "t1", Path: "/srv/none"}, RecoveryKey: old.key}, "repository.not-found"},
 		{"nothing sent", &keepwardv1.AttachRepositoryRequest{}, "repository.missing"},
 	} {
 		_, err := s.attach(tt.m)

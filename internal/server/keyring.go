@@ -101,6 +101,10 @@ func (k *keyring) sealRecovery(id [16]byte, s seal.Secret) ([]byte, error) {
 
 // recovery opens the recovery secret of a repository.
 func (k *keyring) recovery(r catalog.Repository) (seal.Secret, error) {
+	if len(r.Recovery) == 0 {
+		return seal.Secret{}, errs.New(errs.NotFound, "repository.recovery-unknown", "export the recovery key of repository %s: this server opened it with a passphrase and knows none", r.Name).
+			WithHint("make one: keepward repository key add %s --out FILE", r.Name)
+	}
 	b, err := seal.OpenBytes(k.key, r.Recovery, bound("recovery", r.ID))
 	if err != nil {
 		return seal.Secret{}, fmt.Errorf("open the recovery key of repository %s: %w", r.Name, err)

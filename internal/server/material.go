@@ -25,7 +25,7 @@ func newMaterial(now time.Time) (*material, error) {
 	m := &material{created: now.UTC(), master: seal.Master{Secret: seal.NewSecret()}}
 	_, _ = rand.Read(m.id[:]) // documented never to fail
 	m.recovery = repoconf.NewRecovery(m.id)
-	key, err := repoconf.WrapMaster(m.id, m.recovery, m.master)
+	key, err := repoconf.Wrap(m.id, m.master, repoconf.Wrapping{Recovery: m.recovery, Label: "made with the repository", Created: m.created})
 	if err != nil {
 		return nil, err
 	}

@@ -33,6 +33,7 @@ type fakeTransport struct {
 	// owners and points stand in the repositories, by their paths; made holds the first owner.
 	owners map[string]*keepwardv1.ClaimRepositoryResponse
 	points map[string][]*keepwardv1.PointObject
+	epoch  uint32
 }
 
 func canonical(p string) string {

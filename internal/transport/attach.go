@@ -3,6 +3,7 @@ package transport
 import (
 	"cmp"
 	"context"
+	"math"
 	"path/filepath"
 	"time"
 
@@ -48,14 +49,51 @@ func (s *Service) ReadRepository(ctx context.Context, req *connect.Request[keepw
 	if err != nil {
 		return nil, err
 	}
+	epoch, err := r.Epoch(ctx)
+	if err != nil {
+		return nil, err
+	}
 	cfg := r.Config()
 	res := &keepwardv1.ReadRepositoryResponse{
 		CanonicalPath: path, Configuration: cfg.Encode(), OwnerTerm: owner.Term, Owner: owner.Server, RepositoryId: cfg.ID[:],
+		Epoch: uint32(epoch),
 	}
 	for _, k := range keys {
 		res.Keys = append(res.Keys, &keepwardv1.KeyObject{Name: k.Name, Content: k.Content})
 	}
 	return connect.NewResponse(res), nil
+}
+
+// ChangeKeys puts and removes what opens a repository.
+func (s *Service) ChangeKeys(ctx context.Context, req *connect.Request[keepwardv1.ChangeKeysRequest]) (*connect.Response[keepwardv1.ChangeKeysResponse], error) {
+	m := req.Msg
+	if err := s.node.CheckTerm(m.GetTerm()); err != nil {
+		return nil, err
+	}
+	r, err := open(ctx, m.GetRepositoryPath(), m.GetRepositoryId())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = r.Close() }()
+	if k := m.GetPut(); k != nil {
+		if err := r.PutKey(ctx, repo.KeyObject{Name: k.GetName(), Content: k.GetContent()}); err != nil {
+			return nil, err
+		}
+	}
+	if m.GetEpoch() > 0 {
+		if m.GetEpoch() > math.MaxUint16 {
+			return nil, errs.New(errs.Invalid, "epoch.bounds", "begin epoch %d: there are %d at most", m.GetEpoch(), math.MaxUint16)
+		}
+		if err := r.PutEpoch(ctx, uint16(m.GetEpoch())); err != nil && errs.KindOf(err) != errs.Exists {
+			return nil, err
+		}
+	}
+	for _, name := range m.GetRemove() {
+		if err := r.RemoveKey(ctx, name); err != nil {
+			return nil, err
+		}
+	}
+	return connect.NewResponse(&keepwardv1.ChangeKeysResponse{}), nil
 }
 
 // ClaimRepository puts the server's term, and answers who owns the repository then.

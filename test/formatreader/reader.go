@@ -135,10 +135,10 @@ func (r *Reader) openMaster(recoveryKey string, check []byte) []byte {
 	wrapping := derive("wrapping key from recovery secret", b[5:37])
 	for _, name := range r.files("keys/*") {
 		k := must(os.ReadFile(name))
-		if len(k) != 98 || !summed("KWKY", k) || le.Uint16(k[6:]) != 1 || !bytes.Equal(k[8:24], r.id) {
+		if len(k) != 202 || !summed("KWKY", k) || le.Uint16(k[6:]) != 1 || !bytes.Equal(k[8:24], r.id) {
 			continue
 		}
-		if plain, err := unseal(wrapping, k[24:90], k[:24]); err == nil {
+		if plain, err := unseal(wrapping, k[128:194], k[:128]); err == nil {
 			master := plain[6:38]
 			demand(bytes.Equal(check, derive("configuration check from master", master, r.id)[:16]), "%s holds another master", name)
 			return master

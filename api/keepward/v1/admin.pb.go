@@ -1008,13 +1008,14 @@ func (x *CreateRepositoryResponse) GetRecoveryKey() string {
 	return ""
 }
 
-// repository: name, transport, path, streams, writers. secret: a recovery key in its printed form,
+// repository: name, transport, path, streams, writers. recovery_key in its printed form,
 // or a passphrase of the repository. take_over: also if another server owns it.
 type AttachRepositoryRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Repository    *Repository            `protobuf:"bytes,1,opt,name=repository,proto3" json:"repository,omitempty"`
-	Secret        string                 `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"`
+	RecoveryKey   string                 `protobuf:"bytes,2,opt,name=recovery_key,json=recoveryKey,proto3" json:"recovery_key,omitempty"`
 	TakeOver      bool                   `protobuf:"varint,3,opt,name=take_over,json=takeOver,proto3" json:"take_over,omitempty"`
+	Passphrase    string                 `protobuf:"bytes,4,opt,name=passphrase,proto3" json:"passphrase,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1056,9 +1057,9 @@ func (x *AttachRepositoryRequest) GetRepository() *Repository {
 	return nil
 }
 
-func (x *AttachRepositoryRequest) GetSecret() string {
+func (x *AttachRepositoryRequest) GetRecoveryKey() string {
 	if x != nil {
-		return x.Secret
+		return x.RecoveryKey
 	}
 	return ""
 }
@@ -1068,6 +1069,13 @@ func (x *AttachRepositoryRequest) GetTakeOver() bool {
 		return x.TakeOver
 	}
 	return false
+}
+
+func (x *AttachRepositoryRequest) GetPassphrase() string {
+	if x != nil {
+		return x.Passphrase
+	}
+	return ""
 }
 
 // repository: of one, by name; empty: of all.
@@ -1903,6 +1911,485 @@ func (x *RebuildIndexRequest) GetName() string {
 	return ""
 }
 
+type ListRepositoryKeysRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRepositoryKeysRequest) Reset() {
+	*x = ListRepositoryKeysRequest{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRepositoryKeysRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRepositoryKeysRequest) ProtoMessage() {}
+
+func (x *ListRepositoryKeysRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRepositoryKeysRequest.ProtoReflect.Descriptor instead.
+func (*ListRepositoryKeysRequest) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *ListRepositoryKeysRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type ListRepositoryKeysResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Keys          []*RepositoryKey       `protobuf:"bytes,1,rep,name=keys,proto3" json:"keys,omitempty"`
+	Epoch         uint32                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRepositoryKeysResponse) Reset() {
+	*x = ListRepositoryKeysResponse{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRepositoryKeysResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRepositoryKeysResponse) ProtoMessage() {}
+
+func (x *ListRepositoryKeysResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRepositoryKeysResponse.ProtoReflect.Descriptor instead.
+func (*ListRepositoryKeysResponse) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *ListRepositoryKeysResponse) GetKeys() []*RepositoryKey {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+func (x *ListRepositoryKeysResponse) GetEpoch() uint32 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+// form: recovery key, passphrase, or damaged. current: the recovery key that the server exports.
+type RepositoryKey struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        string                 `protobuf:"bytes,1,opt,name=number,proto3" json:"number,omitempty"`
+	Form          string                 `protobuf:"bytes,2,opt,name=form,proto3" json:"form,omitempty"`
+	Label         string                 `protobuf:"bytes,3,opt,name=label,proto3" json:"label,omitempty"`
+	Created       *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=created,proto3" json:"created,omitempty"`
+	Current       bool                   `protobuf:"varint,5,opt,name=current,proto3" json:"current,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RepositoryKey) Reset() {
+	*x = RepositoryKey{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RepositoryKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RepositoryKey) ProtoMessage() {}
+
+func (x *RepositoryKey) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RepositoryKey.ProtoReflect.Descriptor instead.
+func (*RepositoryKey) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *RepositoryKey) GetNumber() string {
+	if x != nil {
+		return x.Number
+	}
+	return ""
+}
+
+func (x *RepositoryKey) GetForm() string {
+	if x != nil {
+		return x.Form
+	}
+	return ""
+}
+
+func (x *RepositoryKey) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
+func (x *RepositoryKey) GetCreated() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Created
+	}
+	return nil
+}
+
+func (x *RepositoryKey) GetCurrent() bool {
+	if x != nil {
+		return x.Current
+	}
+	return false
+}
+
+// passphrase empty: a new recovery key, which becomes the one that is exported. replace: the
+// other keys of its form are removed when the new one stands.
+type AddRepositoryKeyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Passphrase    string                 `protobuf:"bytes,2,opt,name=passphrase,proto3" json:"passphrase,omitempty"`
+	Label         string                 `protobuf:"bytes,3,opt,name=label,proto3" json:"label,omitempty"`
+	Replace       bool                   `protobuf:"varint,4,opt,name=replace,proto3" json:"replace,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddRepositoryKeyRequest) Reset() {
+	*x = AddRepositoryKeyRequest{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddRepositoryKeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddRepositoryKeyRequest) ProtoMessage() {}
+
+func (x *AddRepositoryKeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddRepositoryKeyRequest.ProtoReflect.Descriptor instead.
+func (*AddRepositoryKeyRequest) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *AddRepositoryKeyRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *AddRepositoryKeyRequest) GetPassphrase() string {
+	if x != nil {
+		return x.Passphrase
+	}
+	return ""
+}
+
+func (x *AddRepositoryKeyRequest) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
+func (x *AddRepositoryKeyRequest) GetReplace() bool {
+	if x != nil {
+		return x.Replace
+	}
+	return false
+}
+
+type AddRepositoryKeyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           *RepositoryKey         `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	RecoveryKey   string                 `protobuf:"bytes,2,opt,name=recovery_key,json=recoveryKey,proto3" json:"recovery_key,omitempty"`
+	Removed       []string               `protobuf:"bytes,3,rep,name=removed,proto3" json:"removed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddRepositoryKeyResponse) Reset() {
+	*x = AddRepositoryKeyResponse{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddRepositoryKeyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddRepositoryKeyResponse) ProtoMessage() {}
+
+func (x *AddRepositoryKeyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddRepositoryKeyResponse.ProtoReflect.Descriptor instead.
+func (*AddRepositoryKeyResponse) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *AddRepositoryKeyResponse) GetKey() *RepositoryKey {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *AddRepositoryKeyResponse) GetRecoveryKey() string {
+	if x != nil {
+		return x.RecoveryKey
+	}
+	return ""
+}
+
+func (x *AddRepositoryKeyResponse) GetRemoved() []string {
+	if x != nil {
+		return x.Removed
+	}
+	return nil
+}
+
+type RemoveRepositoryKeyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Number        string                 `protobuf:"bytes,2,opt,name=number,proto3" json:"number,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveRepositoryKeyRequest) Reset() {
+	*x = RemoveRepositoryKeyRequest{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveRepositoryKeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveRepositoryKeyRequest) ProtoMessage() {}
+
+func (x *RemoveRepositoryKeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveRepositoryKeyRequest.ProtoReflect.Descriptor instead.
+func (*RemoveRepositoryKeyRequest) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *RemoveRepositoryKeyRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RemoveRepositoryKeyRequest) GetNumber() string {
+	if x != nil {
+		return x.Number
+	}
+	return ""
+}
+
+type RemoveRepositoryKeyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveRepositoryKeyResponse) Reset() {
+	*x = RemoveRepositoryKeyResponse{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveRepositoryKeyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveRepositoryKeyResponse) ProtoMessage() {}
+
+func (x *RemoveRepositoryKeyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveRepositoryKeyResponse.ProtoReflect.Descriptor instead.
+func (*RemoveRepositoryKeyResponse) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{41}
+}
+
+type BeginEpochRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BeginEpochRequest) Reset() {
+	*x = BeginEpochRequest{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BeginEpochRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BeginEpochRequest) ProtoMessage() {}
+
+func (x *BeginEpochRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BeginEpochRequest.ProtoReflect.Descriptor instead.
+func (*BeginEpochRequest) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *BeginEpochRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type BeginEpochResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Epoch         uint32                 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BeginEpochResponse) Reset() {
+	*x = BeginEpochResponse{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BeginEpochResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BeginEpochResponse) ProtoMessage() {}
+
+func (x *BeginEpochResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BeginEpochResponse.ProtoReflect.Descriptor instead.
+func (*BeginEpochResponse) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *BeginEpochResponse) GetEpoch() uint32 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
 type ExportRecoveryKeyRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1912,7 +2399,7 @@ type ExportRecoveryKeyRequest struct {
 
 func (x *ExportRecoveryKeyRequest) Reset() {
 	*x = ExportRecoveryKeyRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[35]
+	mi := &file_keepward_v1_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1924,7 +2411,7 @@ func (x *ExportRecoveryKeyRequest) String() string {
 func (*ExportRecoveryKeyRequest) ProtoMessage() {}
 
 func (x *ExportRecoveryKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[35]
+	mi := &file_keepward_v1_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1937,7 +2424,7 @@ func (x *ExportRecoveryKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRecoveryKeyRequest.ProtoReflect.Descriptor instead.
 func (*ExportRecoveryKeyRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{35}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ExportRecoveryKeyRequest) GetName() string {
@@ -1956,7 +2443,7 @@ type ExportRecoveryKeyResponse struct {
 
 func (x *ExportRecoveryKeyResponse) Reset() {
 	*x = ExportRecoveryKeyResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[36]
+	mi := &file_keepward_v1_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1968,7 +2455,7 @@ func (x *ExportRecoveryKeyResponse) String() string {
 func (*ExportRecoveryKeyResponse) ProtoMessage() {}
 
 func (x *ExportRecoveryKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[36]
+	mi := &file_keepward_v1_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1981,7 +2468,7 @@ func (x *ExportRecoveryKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRecoveryKeyResponse.ProtoReflect.Descriptor instead.
 func (*ExportRecoveryKeyResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{36}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ExportRecoveryKeyResponse) GetRecoveryKey() string {
@@ -2000,7 +2487,7 @@ type StartSessionResponse struct {
 
 func (x *StartSessionResponse) Reset() {
 	*x = StartSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[37]
+	mi := &file_keepward_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2012,7 +2499,7 @@ func (x *StartSessionResponse) String() string {
 func (*StartSessionResponse) ProtoMessage() {}
 
 func (x *StartSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[37]
+	mi := &file_keepward_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2025,7 +2512,7 @@ func (x *StartSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartSessionResponse.ProtoReflect.Descriptor instead.
 func (*StartSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *StartSessionResponse) GetSession() int64 {
@@ -2043,7 +2530,7 @@ type ResumeRetentionRequest struct {
 
 func (x *ResumeRetentionRequest) Reset() {
 	*x = ResumeRetentionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[38]
+	mi := &file_keepward_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2055,7 +2542,7 @@ func (x *ResumeRetentionRequest) String() string {
 func (*ResumeRetentionRequest) ProtoMessage() {}
 
 func (x *ResumeRetentionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[38]
+	mi := &file_keepward_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2068,7 +2555,7 @@ func (x *ResumeRetentionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRetentionRequest.ProtoReflect.Descriptor instead.
 func (*ResumeRetentionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 // jump: how far the clock was off what was expected; not set: retention was not paused.
@@ -2081,7 +2568,7 @@ type ResumeRetentionResponse struct {
 
 func (x *ResumeRetentionResponse) Reset() {
 	*x = ResumeRetentionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[39]
+	mi := &file_keepward_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2093,7 +2580,7 @@ func (x *ResumeRetentionResponse) String() string {
 func (*ResumeRetentionResponse) ProtoMessage() {}
 
 func (x *ResumeRetentionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[39]
+	mi := &file_keepward_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2106,7 +2593,7 @@ func (x *ResumeRetentionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRetentionResponse.ProtoReflect.Descriptor instead.
 func (*ResumeRetentionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ResumeRetentionResponse) GetJump() *durationpb.Duration {
@@ -2127,7 +2614,7 @@ type PreviewRetentionRequest struct {
 
 func (x *PreviewRetentionRequest) Reset() {
 	*x = PreviewRetentionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[40]
+	mi := &file_keepward_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2139,7 +2626,7 @@ func (x *PreviewRetentionRequest) String() string {
 func (*PreviewRetentionRequest) ProtoMessage() {}
 
 func (x *PreviewRetentionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[40]
+	mi := &file_keepward_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2152,7 +2639,7 @@ func (x *PreviewRetentionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewRetentionRequest.ProtoReflect.Descriptor instead.
 func (*PreviewRetentionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *PreviewRetentionRequest) GetJob() string {
@@ -2180,7 +2667,7 @@ type RetentionOrder struct {
 
 func (x *RetentionOrder) Reset() {
 	*x = RetentionOrder{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[41]
+	mi := &file_keepward_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2192,7 +2679,7 @@ func (x *RetentionOrder) String() string {
 func (*RetentionOrder) ProtoMessage() {}
 
 func (x *RetentionOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[41]
+	mi := &file_keepward_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2205,7 +2692,7 @@ func (x *RetentionOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetentionOrder.ProtoReflect.Descriptor instead.
 func (*RetentionOrder) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *RetentionOrder) GetRepository() string {
@@ -2237,7 +2724,7 @@ type PreviewRetentionResponse struct {
 
 func (x *PreviewRetentionResponse) Reset() {
 	*x = PreviewRetentionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[42]
+	mi := &file_keepward_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2249,7 +2736,7 @@ func (x *PreviewRetentionResponse) String() string {
 func (*PreviewRetentionResponse) ProtoMessage() {}
 
 func (x *PreviewRetentionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[42]
+	mi := &file_keepward_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2262,7 +2749,7 @@ func (x *PreviewRetentionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewRetentionResponse.ProtoReflect.Descriptor instead.
 func (*PreviewRetentionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *PreviewRetentionResponse) GetPoints() []*Point {
@@ -2309,7 +2796,7 @@ type CreateJobRequest struct {
 
 func (x *CreateJobRequest) Reset() {
 	*x = CreateJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[43]
+	mi := &file_keepward_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2321,7 +2808,7 @@ func (x *CreateJobRequest) String() string {
 func (*CreateJobRequest) ProtoMessage() {}
 
 func (x *CreateJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[43]
+	mi := &file_keepward_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2334,7 +2821,7 @@ func (x *CreateJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJobRequest.ProtoReflect.Descriptor instead.
 func (*CreateJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *CreateJobRequest) GetJob() *Job {
@@ -2353,7 +2840,7 @@ type CreateJobResponse struct {
 
 func (x *CreateJobResponse) Reset() {
 	*x = CreateJobResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[44]
+	mi := &file_keepward_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2365,7 +2852,7 @@ func (x *CreateJobResponse) String() string {
 func (*CreateJobResponse) ProtoMessage() {}
 
 func (x *CreateJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[44]
+	mi := &file_keepward_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2378,7 +2865,7 @@ func (x *CreateJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJobResponse.ProtoReflect.Descriptor instead.
 func (*CreateJobResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *CreateJobResponse) GetJob() *Job {
@@ -2396,7 +2883,7 @@ type ListJobsRequest struct {
 
 func (x *ListJobsRequest) Reset() {
 	*x = ListJobsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[45]
+	mi := &file_keepward_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2408,7 +2895,7 @@ func (x *ListJobsRequest) String() string {
 func (*ListJobsRequest) ProtoMessage() {}
 
 func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[45]
+	mi := &file_keepward_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2421,7 +2908,7 @@ func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsRequest.ProtoReflect.Descriptor instead.
 func (*ListJobsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 type ListJobsResponse struct {
@@ -2433,7 +2920,7 @@ type ListJobsResponse struct {
 
 func (x *ListJobsResponse) Reset() {
 	*x = ListJobsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[46]
+	mi := &file_keepward_v1_admin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2445,7 +2932,7 @@ func (x *ListJobsResponse) String() string {
 func (*ListJobsResponse) ProtoMessage() {}
 
 func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[46]
+	mi := &file_keepward_v1_admin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2458,7 +2945,7 @@ func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsResponse.ProtoReflect.Descriptor instead.
 func (*ListJobsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ListJobsResponse) GetJobs() []*Job {
@@ -2478,7 +2965,7 @@ type GetJobRequest struct {
 
 func (x *GetJobRequest) Reset() {
 	*x = GetJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[47]
+	mi := &file_keepward_v1_admin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2490,7 +2977,7 @@ func (x *GetJobRequest) String() string {
 func (*GetJobRequest) ProtoMessage() {}
 
 func (x *GetJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[47]
+	mi := &file_keepward_v1_admin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2503,7 +2990,7 @@ func (x *GetJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJobRequest.ProtoReflect.Descriptor instead.
 func (*GetJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *GetJobRequest) GetName() string {
@@ -2531,7 +3018,7 @@ type GetJobResponse struct {
 
 func (x *GetJobResponse) Reset() {
 	*x = GetJobResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[48]
+	mi := &file_keepward_v1_admin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2543,7 +3030,7 @@ func (x *GetJobResponse) String() string {
 func (*GetJobResponse) ProtoMessage() {}
 
 func (x *GetJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[48]
+	mi := &file_keepward_v1_admin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2556,7 +3043,7 @@ func (x *GetJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJobResponse.ProtoReflect.Descriptor instead.
 func (*GetJobResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *GetJobResponse) GetJob() *Job {
@@ -2589,7 +3076,7 @@ type UpdateJobRequest struct {
 
 func (x *UpdateJobRequest) Reset() {
 	*x = UpdateJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[49]
+	mi := &file_keepward_v1_admin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2601,7 +3088,7 @@ func (x *UpdateJobRequest) String() string {
 func (*UpdateJobRequest) ProtoMessage() {}
 
 func (x *UpdateJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[49]
+	mi := &file_keepward_v1_admin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2614,7 +3101,7 @@ func (x *UpdateJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateJobRequest.ProtoReflect.Descriptor instead.
 func (*UpdateJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *UpdateJobRequest) GetJob() *Job {
@@ -2633,7 +3120,7 @@ type UpdateJobResponse struct {
 
 func (x *UpdateJobResponse) Reset() {
 	*x = UpdateJobResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[50]
+	mi := &file_keepward_v1_admin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2645,7 +3132,7 @@ func (x *UpdateJobResponse) String() string {
 func (*UpdateJobResponse) ProtoMessage() {}
 
 func (x *UpdateJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[50]
+	mi := &file_keepward_v1_admin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2658,7 +3145,7 @@ func (x *UpdateJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateJobResponse.ProtoReflect.Descriptor instead.
 func (*UpdateJobResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *UpdateJobResponse) GetJob() *Job {
@@ -2677,7 +3164,7 @@ type DeleteJobRequest struct {
 
 func (x *DeleteJobRequest) Reset() {
 	*x = DeleteJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[51]
+	mi := &file_keepward_v1_admin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2689,7 +3176,7 @@ func (x *DeleteJobRequest) String() string {
 func (*DeleteJobRequest) ProtoMessage() {}
 
 func (x *DeleteJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[51]
+	mi := &file_keepward_v1_admin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2702,7 +3189,7 @@ func (x *DeleteJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteJobRequest.ProtoReflect.Descriptor instead.
 func (*DeleteJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *DeleteJobRequest) GetName() string {
@@ -2720,7 +3207,7 @@ type DeleteJobResponse struct {
 
 func (x *DeleteJobResponse) Reset() {
 	*x = DeleteJobResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[52]
+	mi := &file_keepward_v1_admin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2732,7 +3219,7 @@ func (x *DeleteJobResponse) String() string {
 func (*DeleteJobResponse) ProtoMessage() {}
 
 func (x *DeleteJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[52]
+	mi := &file_keepward_v1_admin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2745,7 +3232,7 @@ func (x *DeleteJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteJobResponse.ProtoReflect.Descriptor instead.
 func (*DeleteJobResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{61}
 }
 
 type RunJobRequest struct {
@@ -2758,7 +3245,7 @@ type RunJobRequest struct {
 
 func (x *RunJobRequest) Reset() {
 	*x = RunJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[53]
+	mi := &file_keepward_v1_admin_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2770,7 +3257,7 @@ func (x *RunJobRequest) String() string {
 func (*RunJobRequest) ProtoMessage() {}
 
 func (x *RunJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[53]
+	mi := &file_keepward_v1_admin_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2783,7 +3270,7 @@ func (x *RunJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunJobRequest.ProtoReflect.Descriptor instead.
 func (*RunJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{53}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *RunJobRequest) GetName() string {
@@ -2812,7 +3299,7 @@ type ListSessionsRequest struct {
 
 func (x *ListSessionsRequest) Reset() {
 	*x = ListSessionsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[54]
+	mi := &file_keepward_v1_admin_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2824,7 +3311,7 @@ func (x *ListSessionsRequest) String() string {
 func (*ListSessionsRequest) ProtoMessage() {}
 
 func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[54]
+	mi := &file_keepward_v1_admin_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2837,7 +3324,7 @@ func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
 func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{54}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ListSessionsRequest) GetActive() bool {
@@ -2877,7 +3364,7 @@ type ListSessionsResponse struct {
 
 func (x *ListSessionsResponse) Reset() {
 	*x = ListSessionsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[55]
+	mi := &file_keepward_v1_admin_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2889,7 +3376,7 @@ func (x *ListSessionsResponse) String() string {
 func (*ListSessionsResponse) ProtoMessage() {}
 
 func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[55]
+	mi := &file_keepward_v1_admin_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2902,7 +3389,7 @@ func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
 func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{55}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *ListSessionsResponse) GetSessions() []*Session {
@@ -2921,7 +3408,7 @@ type GetSessionRequest struct {
 
 func (x *GetSessionRequest) Reset() {
 	*x = GetSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[56]
+	mi := &file_keepward_v1_admin_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2933,7 +3420,7 @@ func (x *GetSessionRequest) String() string {
 func (*GetSessionRequest) ProtoMessage() {}
 
 func (x *GetSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[56]
+	mi := &file_keepward_v1_admin_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2946,7 +3433,7 @@ func (x *GetSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSessionRequest.ProtoReflect.Descriptor instead.
 func (*GetSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{56}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *GetSessionRequest) GetId() int64 {
@@ -2965,7 +3452,7 @@ type GetSessionResponse struct {
 
 func (x *GetSessionResponse) Reset() {
 	*x = GetSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[57]
+	mi := &file_keepward_v1_admin_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2977,7 +3464,7 @@ func (x *GetSessionResponse) String() string {
 func (*GetSessionResponse) ProtoMessage() {}
 
 func (x *GetSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[57]
+	mi := &file_keepward_v1_admin_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2990,7 +3477,7 @@ func (x *GetSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSessionResponse.ProtoReflect.Descriptor instead.
 func (*GetSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{57}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *GetSessionResponse) GetSession() *Session {
@@ -3009,7 +3496,7 @@ type WatchSessionRequest struct {
 
 func (x *WatchSessionRequest) Reset() {
 	*x = WatchSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[58]
+	mi := &file_keepward_v1_admin_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3021,7 +3508,7 @@ func (x *WatchSessionRequest) String() string {
 func (*WatchSessionRequest) ProtoMessage() {}
 
 func (x *WatchSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[58]
+	mi := &file_keepward_v1_admin_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3034,7 +3521,7 @@ func (x *WatchSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSessionRequest.ProtoReflect.Descriptor instead.
 func (*WatchSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{58}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *WatchSessionRequest) GetId() int64 {
@@ -3053,7 +3540,7 @@ type WatchSessionResponse struct {
 
 func (x *WatchSessionResponse) Reset() {
 	*x = WatchSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[59]
+	mi := &file_keepward_v1_admin_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3065,7 +3552,7 @@ func (x *WatchSessionResponse) String() string {
 func (*WatchSessionResponse) ProtoMessage() {}
 
 func (x *WatchSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[59]
+	mi := &file_keepward_v1_admin_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3078,7 +3565,7 @@ func (x *WatchSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSessionResponse.ProtoReflect.Descriptor instead.
 func (*WatchSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{59}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *WatchSessionResponse) GetSession() *Session {
@@ -3099,7 +3586,7 @@ type ReadLogRequest struct {
 
 func (x *ReadLogRequest) Reset() {
 	*x = ReadLogRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[60]
+	mi := &file_keepward_v1_admin_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3111,7 +3598,7 @@ func (x *ReadLogRequest) String() string {
 func (*ReadLogRequest) ProtoMessage() {}
 
 func (x *ReadLogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[60]
+	mi := &file_keepward_v1_admin_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3124,7 +3611,7 @@ func (x *ReadLogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLogRequest.ProtoReflect.Descriptor instead.
 func (*ReadLogRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{60}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ReadLogRequest) GetId() int64 {
@@ -3157,7 +3644,7 @@ type ReadLogResponse struct {
 
 func (x *ReadLogResponse) Reset() {
 	*x = ReadLogResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[61]
+	mi := &file_keepward_v1_admin_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3169,7 +3656,7 @@ func (x *ReadLogResponse) String() string {
 func (*ReadLogResponse) ProtoMessage() {}
 
 func (x *ReadLogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[61]
+	mi := &file_keepward_v1_admin_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3182,7 +3669,7 @@ func (x *ReadLogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLogResponse.ProtoReflect.Descriptor instead.
 func (*ReadLogResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{61}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *ReadLogResponse) GetEvents() []*Event {
@@ -3202,7 +3689,7 @@ type KillSessionRequest struct {
 
 func (x *KillSessionRequest) Reset() {
 	*x = KillSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[62]
+	mi := &file_keepward_v1_admin_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3214,7 +3701,7 @@ func (x *KillSessionRequest) String() string {
 func (*KillSessionRequest) ProtoMessage() {}
 
 func (x *KillSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[62]
+	mi := &file_keepward_v1_admin_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3227,7 +3714,7 @@ func (x *KillSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillSessionRequest.ProtoReflect.Descriptor instead.
 func (*KillSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{62}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *KillSessionRequest) GetId() int64 {
@@ -3253,7 +3740,7 @@ type KillSessionResponse struct {
 
 func (x *KillSessionResponse) Reset() {
 	*x = KillSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[63]
+	mi := &file_keepward_v1_admin_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3265,7 +3752,7 @@ func (x *KillSessionResponse) String() string {
 func (*KillSessionResponse) ProtoMessage() {}
 
 func (x *KillSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[63]
+	mi := &file_keepward_v1_admin_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3278,7 +3765,7 @@ func (x *KillSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillSessionResponse.ProtoReflect.Descriptor instead.
 func (*KillSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{63}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *KillSessionResponse) GetSession() *Session {
@@ -3299,7 +3786,7 @@ type ChangePointsRequest struct {
 
 func (x *ChangePointsRequest) Reset() {
 	*x = ChangePointsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[64]
+	mi := &file_keepward_v1_admin_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3311,7 +3798,7 @@ func (x *ChangePointsRequest) String() string {
 func (*ChangePointsRequest) ProtoMessage() {}
 
 func (x *ChangePointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[64]
+	mi := &file_keepward_v1_admin_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3324,7 +3811,7 @@ func (x *ChangePointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePointsRequest.ProtoReflect.Descriptor instead.
 func (*ChangePointsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{64}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ChangePointsRequest) GetNames() []string {
@@ -3350,7 +3837,7 @@ type ChangePointsResponse struct {
 
 func (x *ChangePointsResponse) Reset() {
 	*x = ChangePointsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[65]
+	mi := &file_keepward_v1_admin_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3362,7 +3849,7 @@ func (x *ChangePointsResponse) String() string {
 func (*ChangePointsResponse) ProtoMessage() {}
 
 func (x *ChangePointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[65]
+	mi := &file_keepward_v1_admin_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3375,7 +3862,7 @@ func (x *ChangePointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePointsResponse.ProtoReflect.Descriptor instead.
 func (*ChangePointsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{65}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ChangePointsResponse) GetPoints() []*Point {
@@ -3398,7 +3885,7 @@ type ListPointsRequest struct {
 
 func (x *ListPointsRequest) Reset() {
 	*x = ListPointsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[66]
+	mi := &file_keepward_v1_admin_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3410,7 +3897,7 @@ func (x *ListPointsRequest) String() string {
 func (*ListPointsRequest) ProtoMessage() {}
 
 func (x *ListPointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[66]
+	mi := &file_keepward_v1_admin_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3423,7 +3910,7 @@ func (x *ListPointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPointsRequest.ProtoReflect.Descriptor instead.
 func (*ListPointsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{66}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *ListPointsRequest) GetComputer() string {
@@ -3470,7 +3957,7 @@ type ListPointsResponse struct {
 
 func (x *ListPointsResponse) Reset() {
 	*x = ListPointsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[67]
+	mi := &file_keepward_v1_admin_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3482,7 +3969,7 @@ func (x *ListPointsResponse) String() string {
 func (*ListPointsResponse) ProtoMessage() {}
 
 func (x *ListPointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[67]
+	mi := &file_keepward_v1_admin_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3495,7 +3982,7 @@ func (x *ListPointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPointsResponse.ProtoReflect.Descriptor instead.
 func (*ListPointsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{67}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *ListPointsResponse) GetPoints() []*Point {
@@ -3516,7 +4003,7 @@ type GetPointRequest struct {
 
 func (x *GetPointRequest) Reset() {
 	*x = GetPointRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[68]
+	mi := &file_keepward_v1_admin_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3528,7 +4015,7 @@ func (x *GetPointRequest) String() string {
 func (*GetPointRequest) ProtoMessage() {}
 
 func (x *GetPointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[68]
+	mi := &file_keepward_v1_admin_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3541,7 +4028,7 @@ func (x *GetPointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPointRequest.ProtoReflect.Descriptor instead.
 func (*GetPointRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{68}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *GetPointRequest) GetName() string {
@@ -3574,7 +4061,7 @@ type GetPointResponse struct {
 
 func (x *GetPointResponse) Reset() {
 	*x = GetPointResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[69]
+	mi := &file_keepward_v1_admin_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3586,7 +4073,7 @@ func (x *GetPointResponse) String() string {
 func (*GetPointResponse) ProtoMessage() {}
 
 func (x *GetPointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[69]
+	mi := &file_keepward_v1_admin_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3599,7 +4086,7 @@ func (x *GetPointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPointResponse.ProtoReflect.Descriptor instead.
 func (*GetPointResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{69}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *GetPointResponse) GetPoint() *Point {
@@ -3623,7 +4110,7 @@ type BrowseRequest struct {
 
 func (x *BrowseRequest) Reset() {
 	*x = BrowseRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[70]
+	mi := &file_keepward_v1_admin_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3635,7 +4122,7 @@ func (x *BrowseRequest) String() string {
 func (*BrowseRequest) ProtoMessage() {}
 
 func (x *BrowseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[70]
+	mi := &file_keepward_v1_admin_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3648,7 +4135,7 @@ func (x *BrowseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrowseRequest.ProtoReflect.Descriptor instead.
 func (*BrowseRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{70}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *BrowseRequest) GetPoint() string {
@@ -3705,7 +4192,7 @@ type BrowseResponse struct {
 
 func (x *BrowseResponse) Reset() {
 	*x = BrowseResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[71]
+	mi := &file_keepward_v1_admin_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3717,7 +4204,7 @@ func (x *BrowseResponse) String() string {
 func (*BrowseResponse) ProtoMessage() {}
 
 func (x *BrowseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[71]
+	mi := &file_keepward_v1_admin_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3730,7 +4217,7 @@ func (x *BrowseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrowseResponse.ProtoReflect.Descriptor instead.
 func (*BrowseResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{71}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *BrowseResponse) GetSelf() *Entry {
@@ -3772,7 +4259,7 @@ type FindRequest struct {
 
 func (x *FindRequest) Reset() {
 	*x = FindRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[72]
+	mi := &file_keepward_v1_admin_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3784,7 +4271,7 @@ func (x *FindRequest) String() string {
 func (*FindRequest) ProtoMessage() {}
 
 func (x *FindRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[72]
+	mi := &file_keepward_v1_admin_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3797,7 +4284,7 @@ func (x *FindRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindRequest.ProtoReflect.Descriptor instead.
 func (*FindRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{72}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *FindRequest) GetGlob() string {
@@ -3833,7 +4320,7 @@ type FindResponse struct {
 
 func (x *FindResponse) Reset() {
 	*x = FindResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[73]
+	mi := &file_keepward_v1_admin_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3845,7 +4332,7 @@ func (x *FindResponse) String() string {
 func (*FindResponse) ProtoMessage() {}
 
 func (x *FindResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[73]
+	mi := &file_keepward_v1_admin_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3858,7 +4345,7 @@ func (x *FindResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindResponse.ProtoReflect.Descriptor instead.
 func (*FindResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{73}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *FindResponse) GetPoint() string {
@@ -3900,7 +4387,7 @@ type DiffRequest struct {
 
 func (x *DiffRequest) Reset() {
 	*x = DiffRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[74]
+	mi := &file_keepward_v1_admin_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3912,7 +4399,7 @@ func (x *DiffRequest) String() string {
 func (*DiffRequest) ProtoMessage() {}
 
 func (x *DiffRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[74]
+	mi := &file_keepward_v1_admin_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3925,7 +4412,7 @@ func (x *DiffRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffRequest.ProtoReflect.Descriptor instead.
 func (*DiffRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{74}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *DiffRequest) GetA() string {
@@ -3961,7 +4448,7 @@ type DiffResponse struct {
 
 func (x *DiffResponse) Reset() {
 	*x = DiffResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[75]
+	mi := &file_keepward_v1_admin_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3973,7 +4460,7 @@ func (x *DiffResponse) String() string {
 func (*DiffResponse) ProtoMessage() {}
 
 func (x *DiffResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[75]
+	mi := &file_keepward_v1_admin_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3986,7 +4473,7 @@ func (x *DiffResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffResponse.ProtoReflect.Descriptor instead.
 func (*DiffResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{75}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *DiffResponse) GetChange() string {
@@ -4036,7 +4523,7 @@ type RestoreFilesRequest struct {
 
 func (x *RestoreFilesRequest) Reset() {
 	*x = RestoreFilesRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[76]
+	mi := &file_keepward_v1_admin_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4048,7 +4535,7 @@ func (x *RestoreFilesRequest) String() string {
 func (*RestoreFilesRequest) ProtoMessage() {}
 
 func (x *RestoreFilesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[76]
+	mi := &file_keepward_v1_admin_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4061,7 +4548,7 @@ func (x *RestoreFilesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreFilesRequest.ProtoReflect.Descriptor instead.
 func (*RestoreFilesRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{76}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *RestoreFilesRequest) GetComputer() string {
@@ -4182,7 +4669,7 @@ type RestoreEstimate struct {
 
 func (x *RestoreEstimate) Reset() {
 	*x = RestoreEstimate{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[77]
+	mi := &file_keepward_v1_admin_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4194,7 +4681,7 @@ func (x *RestoreEstimate) String() string {
 func (*RestoreEstimate) ProtoMessage() {}
 
 func (x *RestoreEstimate) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[77]
+	mi := &file_keepward_v1_admin_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4207,7 +4694,7 @@ func (x *RestoreEstimate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreEstimate.ProtoReflect.Descriptor instead.
 func (*RestoreEstimate) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{77}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *RestoreEstimate) GetPoint() string {
@@ -4325,7 +4812,7 @@ type ApplyRequest struct {
 
 func (x *ApplyRequest) Reset() {
 	*x = ApplyRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[78]
+	mi := &file_keepward_v1_admin_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4337,7 +4824,7 @@ func (x *ApplyRequest) String() string {
 func (*ApplyRequest) ProtoMessage() {}
 
 func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[78]
+	mi := &file_keepward_v1_admin_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4350,7 +4837,7 @@ func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{78}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *ApplyRequest) GetFiles() []*SourceFile {
@@ -4377,7 +4864,7 @@ type SourceFile struct {
 
 func (x *SourceFile) Reset() {
 	*x = SourceFile{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[79]
+	mi := &file_keepward_v1_admin_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4389,7 +4876,7 @@ func (x *SourceFile) String() string {
 func (*SourceFile) ProtoMessage() {}
 
 func (x *SourceFile) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[79]
+	mi := &file_keepward_v1_admin_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4402,7 +4889,7 @@ func (x *SourceFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SourceFile.ProtoReflect.Descriptor instead.
 func (*SourceFile) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{79}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *SourceFile) GetName() string {
@@ -4430,7 +4917,7 @@ type ApplyResponse struct {
 
 func (x *ApplyResponse) Reset() {
 	*x = ApplyResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[80]
+	mi := &file_keepward_v1_admin_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4442,7 +4929,7 @@ func (x *ApplyResponse) String() string {
 func (*ApplyResponse) ProtoMessage() {}
 
 func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[80]
+	mi := &file_keepward_v1_admin_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4455,7 +4942,7 @@ func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{80}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *ApplyResponse) GetChanges() []*ConfigChange {
@@ -4485,7 +4972,7 @@ type ConfigChange struct {
 
 func (x *ConfigChange) Reset() {
 	*x = ConfigChange{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[81]
+	mi := &file_keepward_v1_admin_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4497,7 +4984,7 @@ func (x *ConfigChange) String() string {
 func (*ConfigChange) ProtoMessage() {}
 
 func (x *ConfigChange) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[81]
+	mi := &file_keepward_v1_admin_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4510,7 +4997,7 @@ func (x *ConfigChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigChange.ProtoReflect.Descriptor instead.
 func (*ConfigChange) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{81}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *ConfigChange) GetAction() string {
@@ -4561,7 +5048,7 @@ type ConfigFault struct {
 
 func (x *ConfigFault) Reset() {
 	*x = ConfigFault{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[82]
+	mi := &file_keepward_v1_admin_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4573,7 +5060,7 @@ func (x *ConfigFault) String() string {
 func (*ConfigFault) ProtoMessage() {}
 
 func (x *ConfigFault) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[82]
+	mi := &file_keepward_v1_admin_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4586,7 +5073,7 @@ func (x *ConfigFault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigFault.ProtoReflect.Descriptor instead.
 func (*ConfigFault) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{82}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *ConfigFault) GetFile() string {
@@ -4632,7 +5119,7 @@ type ExportRequest struct {
 
 func (x *ExportRequest) Reset() {
 	*x = ExportRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[83]
+	mi := &file_keepward_v1_admin_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4644,7 +5131,7 @@ func (x *ExportRequest) String() string {
 func (*ExportRequest) ProtoMessage() {}
 
 func (x *ExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[83]
+	mi := &file_keepward_v1_admin_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4657,7 +5144,7 @@ func (x *ExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
 func (*ExportRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{83}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{92}
 }
 
 type ExportResponse struct {
@@ -4669,7 +5156,7 @@ type ExportResponse struct {
 
 func (x *ExportResponse) Reset() {
 	*x = ExportResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[84]
+	mi := &file_keepward_v1_admin_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4681,7 +5168,7 @@ func (x *ExportResponse) String() string {
 func (*ExportResponse) ProtoMessage() {}
 
 func (x *ExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[84]
+	mi := &file_keepward_v1_admin_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4694,7 +5181,7 @@ func (x *ExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
 func (*ExportResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{84}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *ExportResponse) GetYaml() []byte {
@@ -4772,13 +5259,16 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"repository\x18\x01 \x01(\v2\x17.keepward.v1.RepositoryR\n" +
 	"repository\x12!\n" +
-	"\frecovery_key\x18\x02 \x01(\tR\vrecoveryKey\"\x87\x01\n" +
+	"\frecovery_key\x18\x02 \x01(\tR\vrecoveryKey\"\xb2\x01\n" +
 	"\x17AttachRepositoryRequest\x127\n" +
 	"\n" +
 	"repository\x18\x01 \x01(\v2\x17.keepward.v1.RepositoryR\n" +
-	"repository\x12\x16\n" +
-	"\x06secret\x18\x02 \x01(\tR\x06secret\x12\x1b\n" +
-	"\ttake_over\x18\x03 \x01(\bR\btakeOver\"7\n" +
+	"repository\x12!\n" +
+	"\frecovery_key\x18\x02 \x01(\tR\vrecoveryKey\x12\x1b\n" +
+	"\ttake_over\x18\x03 \x01(\bR\btakeOver\x12\x1e\n" +
+	"\n" +
+	"passphrase\x18\x04 \x01(\tR\n" +
+	"passphrase\"7\n" +
 	"\x15RebuildCatalogRequest\x12\x1e\n" +
 	"\n" +
 	"repository\x18\x01 \x01(\tR\n" +
@@ -4854,7 +5344,37 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\adry_run\x18\x02 \x01(\bR\x06dryRun\x12\x18\n" +
 	"\acompact\x18\x03 \x01(\bR\acompact\")\n" +
 	"\x13RebuildIndexRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\".\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"/\n" +
+	"\x19ListRepositoryKeysRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"b\n" +
+	"\x1aListRepositoryKeysResponse\x12.\n" +
+	"\x04keys\x18\x01 \x03(\v2\x1a.keepward.v1.RepositoryKeyR\x04keys\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\rR\x05epoch\"\xa1\x01\n" +
+	"\rRepositoryKey\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\tR\x06number\x12\x12\n" +
+	"\x04form\x18\x02 \x01(\tR\x04form\x12\x14\n" +
+	"\x05label\x18\x03 \x01(\tR\x05label\x124\n" +
+	"\acreated\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\acreated\x12\x18\n" +
+	"\acurrent\x18\x05 \x01(\bR\acurrent\"}\n" +
+	"\x17AddRepositoryKeyRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1e\n" +
+	"\n" +
+	"passphrase\x18\x02 \x01(\tR\n" +
+	"passphrase\x12\x14\n" +
+	"\x05label\x18\x03 \x01(\tR\x05label\x12\x18\n" +
+	"\areplace\x18\x04 \x01(\bR\areplace\"\x85\x01\n" +
+	"\x18AddRepositoryKeyResponse\x12,\n" +
+	"\x03key\x18\x01 \x01(\v2\x1a.keepward.v1.RepositoryKeyR\x03key\x12!\n" +
+	"\frecovery_key\x18\x02 \x01(\tR\vrecoveryKey\x12\x18\n" +
+	"\aremoved\x18\x03 \x03(\tR\aremoved\"H\n" +
+	"\x1aRemoveRepositoryKeyRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\tR\x06number\"\x1d\n" +
+	"\x1bRemoveRepositoryKeyResponse\"'\n" +
+	"\x11BeginEpochRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"*\n" +
+	"\x12BeginEpochResponse\x12\x14\n" +
+	"\x05epoch\x18\x01 \x01(\rR\x05epoch\".\n" +
 	"\x18ExportRecoveryKeyRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\">\n" +
 	"\x19ExportRecoveryKeyResponse\x12!\n" +
@@ -5051,7 +5571,7 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\x0fComputerService\x12V\n" +
 	"\rListComputers\x12!.keepward.v1.ListComputersRequest\x1a\".keepward.v1.ListComputersResponse\x12P\n" +
 	"\vGetComputer\x12\x1f.keepward.v1.GetComputerRequest\x1a .keepward.v1.GetComputerResponse\x12Y\n" +
-	"\x0eRemoveComputer\x12\".keepward.v1.RemoveComputerRequest\x1a#.keepward.v1.RemoveComputerResponse2\xef\b\n" +
+	"\x0eRemoveComputer\x12\".keepward.v1.RemoveComputerRequest\x1a#.keepward.v1.RemoveComputerResponse2\xf0\v\n" +
 	"\x11RepositoryService\x12_\n" +
 	"\x10CreateRepository\x12$.keepward.v1.CreateRepositoryRequest\x1a%.keepward.v1.CreateRepositoryResponse\x12_\n" +
 	"\x10ListRepositories\x12$.keepward.v1.ListRepositoriesRequest\x1a%.keepward.v1.ListRepositoriesResponse\x12V\n" +
@@ -5063,7 +5583,12 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\x10DetachRepository\x12$.keepward.v1.DetachRepositoryRequest\x1a%.keepward.v1.DetachRepositoryResponse\x12Y\n" +
 	"\x0fCheckRepository\x12#.keepward.v1.CheckRepositoryRequest\x1a!.keepward.v1.StartSessionResponse\x12S\n" +
 	"\fRebuildIndex\x12 .keepward.v1.RebuildIndexRequest\x1a!.keepward.v1.StartSessionResponse\x12Y\n" +
-	"\x0fSweepRepository\x12#.keepward.v1.SweepRepositoryRequest\x1a!.keepward.v1.StartSessionResponse\x12b\n" +
+	"\x0fSweepRepository\x12#.keepward.v1.SweepRepositoryRequest\x1a!.keepward.v1.StartSessionResponse\x12e\n" +
+	"\x12ListRepositoryKeys\x12&.keepward.v1.ListRepositoryKeysRequest\x1a'.keepward.v1.ListRepositoryKeysResponse\x12_\n" +
+	"\x10AddRepositoryKey\x12$.keepward.v1.AddRepositoryKeyRequest\x1a%.keepward.v1.AddRepositoryKeyResponse\x12h\n" +
+	"\x13RemoveRepositoryKey\x12'.keepward.v1.RemoveRepositoryKeyRequest\x1a(.keepward.v1.RemoveRepositoryKeyResponse\x12M\n" +
+	"\n" +
+	"BeginEpoch\x12\x1e.keepward.v1.BeginEpochRequest\x1a\x1f.keepward.v1.BeginEpochResponse\x12b\n" +
 	"\x11ExportRecoveryKey\x12%.keepward.v1.ExportRecoveryKeyRequest\x1a&.keepward.v1.ExportRecoveryKeyResponse2\x84\x05\n" +
 	"\n" +
 	"JobService\x12J\n" +
@@ -5112,266 +5637,286 @@ func file_keepward_v1_admin_proto_rawDescGZIP() []byte {
 	return file_keepward_v1_admin_proto_rawDescData
 }
 
-var file_keepward_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 85)
+var file_keepward_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 94)
 var file_keepward_v1_admin_proto_goTypes = []any{
-	(*LoginRequest)(nil),               // 0: keepward.v1.LoginRequest
-	(*LoginResponse)(nil),              // 1: keepward.v1.LoginResponse
-	(*CreateTokenRequest)(nil),         // 2: keepward.v1.CreateTokenRequest
-	(*CreateTokenResponse)(nil),        // 3: keepward.v1.CreateTokenResponse
-	(*JoinToken)(nil),                  // 4: keepward.v1.JoinToken
-	(*ListTokensRequest)(nil),          // 5: keepward.v1.ListTokensRequest
-	(*ListTokensResponse)(nil),         // 6: keepward.v1.ListTokensResponse
-	(*RevokeTokenRequest)(nil),         // 7: keepward.v1.RevokeTokenRequest
-	(*RevokeTokenResponse)(nil),        // 8: keepward.v1.RevokeTokenResponse
-	(*GetStatusRequest)(nil),           // 9: keepward.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),          // 10: keepward.v1.GetStatusResponse
-	(*ListComputersRequest)(nil),       // 11: keepward.v1.ListComputersRequest
-	(*ListComputersResponse)(nil),      // 12: keepward.v1.ListComputersResponse
-	(*GetComputerRequest)(nil),         // 13: keepward.v1.GetComputerRequest
-	(*GetComputerResponse)(nil),        // 14: keepward.v1.GetComputerResponse
-	(*RemoveComputerRequest)(nil),      // 15: keepward.v1.RemoveComputerRequest
-	(*RemoveComputerResponse)(nil),     // 16: keepward.v1.RemoveComputerResponse
-	(*CreateRepositoryRequest)(nil),    // 17: keepward.v1.CreateRepositoryRequest
-	(*CreateRepositoryResponse)(nil),   // 18: keepward.v1.CreateRepositoryResponse
-	(*AttachRepositoryRequest)(nil),    // 19: keepward.v1.AttachRepositoryRequest
-	(*RebuildCatalogRequest)(nil),      // 20: keepward.v1.RebuildCatalogRequest
-	(*CatalogProgress)(nil),            // 21: keepward.v1.CatalogProgress
-	(*TakeOverRepositoryRequest)(nil),  // 22: keepward.v1.TakeOverRepositoryRequest
-	(*TakeOverRepositoryResponse)(nil), // 23: keepward.v1.TakeOverRepositoryResponse
-	(*DetachRepositoryRequest)(nil),    // 24: keepward.v1.DetachRepositoryRequest
-	(*DetachRepositoryResponse)(nil),   // 25: keepward.v1.DetachRepositoryResponse
-	(*ListRepositoriesRequest)(nil),    // 26: keepward.v1.ListRepositoriesRequest
-	(*ListRepositoriesResponse)(nil),   // 27: keepward.v1.ListRepositoriesResponse
-	(*GetRepositoryRequest)(nil),       // 28: keepward.v1.GetRepositoryRequest
-	(*GetRepositoryResponse)(nil),      // 29: keepward.v1.GetRepositoryResponse
-	(*EditRepositoryRequest)(nil),      // 30: keepward.v1.EditRepositoryRequest
-	(*EditRepositoryResponse)(nil),     // 31: keepward.v1.EditRepositoryResponse
-	(*CheckRepositoryRequest)(nil),     // 32: keepward.v1.CheckRepositoryRequest
-	(*SweepRepositoryRequest)(nil),     // 33: keepward.v1.SweepRepositoryRequest
-	(*RebuildIndexRequest)(nil),        // 34: keepward.v1.RebuildIndexRequest
-	(*ExportRecoveryKeyRequest)(nil),   // 35: keepward.v1.ExportRecoveryKeyRequest
-	(*ExportRecoveryKeyResponse)(nil),  // 36: keepward.v1.ExportRecoveryKeyResponse
-	(*StartSessionResponse)(nil),       // 37: keepward.v1.StartSessionResponse
-	(*ResumeRetentionRequest)(nil),     // 38: keepward.v1.ResumeRetentionRequest
-	(*ResumeRetentionResponse)(nil),    // 39: keepward.v1.ResumeRetentionResponse
-	(*PreviewRetentionRequest)(nil),    // 40: keepward.v1.PreviewRetentionRequest
-	(*RetentionOrder)(nil),             // 41: keepward.v1.RetentionOrder
-	(*PreviewRetentionResponse)(nil),   // 42: keepward.v1.PreviewRetentionResponse
-	(*CreateJobRequest)(nil),           // 43: keepward.v1.CreateJobRequest
-	(*CreateJobResponse)(nil),          // 44: keepward.v1.CreateJobResponse
-	(*ListJobsRequest)(nil),            // 45: keepward.v1.ListJobsRequest
-	(*ListJobsResponse)(nil),           // 46: keepward.v1.ListJobsResponse
-	(*GetJobRequest)(nil),              // 47: keepward.v1.GetJobRequest
-	(*GetJobResponse)(nil),             // 48: keepward.v1.GetJobResponse
-	(*UpdateJobRequest)(nil),           // 49: keepward.v1.UpdateJobRequest
-	(*UpdateJobResponse)(nil),          // 50: keepward.v1.UpdateJobResponse
-	(*DeleteJobRequest)(nil),           // 51: keepward.v1.DeleteJobRequest
-	(*DeleteJobResponse)(nil),          // 52: keepward.v1.DeleteJobResponse
-	(*RunJobRequest)(nil),              // 53: keepward.v1.RunJobRequest
-	(*ListSessionsRequest)(nil),        // 54: keepward.v1.ListSessionsRequest
-	(*ListSessionsResponse)(nil),       // 55: keepward.v1.ListSessionsResponse
-	(*GetSessionRequest)(nil),          // 56: keepward.v1.GetSessionRequest
-	(*GetSessionResponse)(nil),         // 57: keepward.v1.GetSessionResponse
-	(*WatchSessionRequest)(nil),        // 58: keepward.v1.WatchSessionRequest
-	(*WatchSessionResponse)(nil),       // 59: keepward.v1.WatchSessionResponse
-	(*ReadLogRequest)(nil),             // 60: keepward.v1.ReadLogRequest
-	(*ReadLogResponse)(nil),            // 61: keepward.v1.ReadLogResponse
-	(*KillSessionRequest)(nil),         // 62: keepward.v1.KillSessionRequest
-	(*KillSessionResponse)(nil),        // 63: keepward.v1.KillSessionResponse
-	(*ChangePointsRequest)(nil),        // 64: keepward.v1.ChangePointsRequest
-	(*ChangePointsResponse)(nil),       // 65: keepward.v1.ChangePointsResponse
-	(*ListPointsRequest)(nil),          // 66: keepward.v1.ListPointsRequest
-	(*ListPointsResponse)(nil),         // 67: keepward.v1.ListPointsResponse
-	(*GetPointRequest)(nil),            // 68: keepward.v1.GetPointRequest
-	(*GetPointResponse)(nil),           // 69: keepward.v1.GetPointResponse
-	(*BrowseRequest)(nil),              // 70: keepward.v1.BrowseRequest
-	(*BrowseResponse)(nil),             // 71: keepward.v1.BrowseResponse
-	(*FindRequest)(nil),                // 72: keepward.v1.FindRequest
-	(*FindResponse)(nil),               // 73: keepward.v1.FindResponse
-	(*DiffRequest)(nil),                // 74: keepward.v1.DiffRequest
-	(*DiffResponse)(nil),               // 75: keepward.v1.DiffResponse
-	(*RestoreFilesRequest)(nil),        // 76: keepward.v1.RestoreFilesRequest
-	(*RestoreEstimate)(nil),            // 77: keepward.v1.RestoreEstimate
-	(*ApplyRequest)(nil),               // 78: keepward.v1.ApplyRequest
-	(*SourceFile)(nil),                 // 79: keepward.v1.SourceFile
-	(*ApplyResponse)(nil),              // 80: keepward.v1.ApplyResponse
-	(*ConfigChange)(nil),               // 81: keepward.v1.ConfigChange
-	(*ConfigFault)(nil),                // 82: keepward.v1.ConfigFault
-	(*ExportRequest)(nil),              // 83: keepward.v1.ExportRequest
-	(*ExportResponse)(nil),             // 84: keepward.v1.ExportResponse
-	(*timestamppb.Timestamp)(nil),      // 85: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),        // 86: google.protobuf.Duration
-	(*Computer)(nil),                   // 87: keepward.v1.Computer
-	(*Transport)(nil),                  // 88: keepward.v1.Transport
-	(*Repository)(nil),                 // 89: keepward.v1.Repository
-	(*Session)(nil),                    // 90: keepward.v1.Session
-	(*Condition)(nil),                  // 91: keepward.v1.Condition
-	(*Point)(nil),                      // 92: keepward.v1.Point
-	(*Job)(nil),                        // 93: keepward.v1.Job
-	(*Retention)(nil),                  // 94: keepward.v1.Retention
-	(*Event)(nil),                      // 95: keepward.v1.Event
-	(*Entry)(nil),                      // 96: keepward.v1.Entry
+	(*LoginRequest)(nil),                // 0: keepward.v1.LoginRequest
+	(*LoginResponse)(nil),               // 1: keepward.v1.LoginResponse
+	(*CreateTokenRequest)(nil),          // 2: keepward.v1.CreateTokenRequest
+	(*CreateTokenResponse)(nil),         // 3: keepward.v1.CreateTokenResponse
+	(*JoinToken)(nil),                   // 4: keepward.v1.JoinToken
+	(*ListTokensRequest)(nil),           // 5: keepward.v1.ListTokensRequest
+	(*ListTokensResponse)(nil),          // 6: keepward.v1.ListTokensResponse
+	(*RevokeTokenRequest)(nil),          // 7: keepward.v1.RevokeTokenRequest
+	(*RevokeTokenResponse)(nil),         // 8: keepward.v1.RevokeTokenResponse
+	(*GetStatusRequest)(nil),            // 9: keepward.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),           // 10: keepward.v1.GetStatusResponse
+	(*ListComputersRequest)(nil),        // 11: keepward.v1.ListComputersRequest
+	(*ListComputersResponse)(nil),       // 12: keepward.v1.ListComputersResponse
+	(*GetComputerRequest)(nil),          // 13: keepward.v1.GetComputerRequest
+	(*GetComputerResponse)(nil),         // 14: keepward.v1.GetComputerResponse
+	(*RemoveComputerRequest)(nil),       // 15: keepward.v1.RemoveComputerRequest
+	(*RemoveComputerResponse)(nil),      // 16: keepward.v1.RemoveComputerResponse
+	(*CreateRepositoryRequest)(nil),     // 17: keepward.v1.CreateRepositoryRequest
+	(*CreateRepositoryResponse)(nil),    // 18: keepward.v1.CreateRepositoryResponse
+	(*AttachRepositoryRequest)(nil),     // 19: keepward.v1.AttachRepositoryRequest
+	(*RebuildCatalogRequest)(nil),       // 20: keepward.v1.RebuildCatalogRequest
+	(*CatalogProgress)(nil),             // 21: keepward.v1.CatalogProgress
+	(*TakeOverRepositoryRequest)(nil),   // 22: keepward.v1.TakeOverRepositoryRequest
+	(*TakeOverRepositoryResponse)(nil),  // 23: keepward.v1.TakeOverRepositoryResponse
+	(*DetachRepositoryRequest)(nil),     // 24: keepward.v1.DetachRepositoryRequest
+	(*DetachRepositoryResponse)(nil),    // 25: keepward.v1.DetachRepositoryResponse
+	(*ListRepositoriesRequest)(nil),     // 26: keepward.v1.ListRepositoriesRequest
+	(*ListRepositoriesResponse)(nil),    // 27: keepward.v1.ListRepositoriesResponse
+	(*GetRepositoryRequest)(nil),        // 28: keepward.v1.GetRepositoryRequest
+	(*GetRepositoryResponse)(nil),       // 29: keepward.v1.GetRepositoryResponse
+	(*EditRepositoryRequest)(nil),       // 30: keepward.v1.EditRepositoryRequest
+	(*EditRepositoryResponse)(nil),      // 31: keepward.v1.EditRepositoryResponse
+	(*CheckRepositoryRequest)(nil),      // 32: keepward.v1.CheckRepositoryRequest
+	(*SweepRepositoryRequest)(nil),      // 33: keepward.v1.SweepRepositoryRequest
+	(*RebuildIndexRequest)(nil),         // 34: keepward.v1.RebuildIndexRequest
+	(*ListRepositoryKeysRequest)(nil),   // 35: keepward.v1.ListRepositoryKeysRequest
+	(*ListRepositoryKeysResponse)(nil),  // 36: keepward.v1.ListRepositoryKeysResponse
+	(*RepositoryKey)(nil),               // 37: keepward.v1.RepositoryKey
+	(*AddRepositoryKeyRequest)(nil),     // 38: keepward.v1.AddRepositoryKeyRequest
+	(*AddRepositoryKeyResponse)(nil),    // 39: keepward.v1.AddRepositoryKeyResponse
+	(*RemoveRepositoryKeyRequest)(nil),  // 40: keepward.v1.RemoveRepositoryKeyRequest
+	(*RemoveRepositoryKeyResponse)(nil), // 41: keepward.v1.RemoveRepositoryKeyResponse
+	(*BeginEpochRequest)(nil),           // 42: keepward.v1.BeginEpochRequest
+	(*BeginEpochResponse)(nil),          // 43: keepward.v1.BeginEpochResponse
+	(*ExportRecoveryKeyRequest)(nil),    // 44: keepward.v1.ExportRecoveryKeyRequest
+	(*ExportRecoveryKeyResponse)(nil),   // 45: keepward.v1.ExportRecoveryKeyResponse
+	(*StartSessionResponse)(nil),        // 46: keepward.v1.StartSessionResponse
+	(*ResumeRetentionRequest)(nil),      // 47: keepward.v1.ResumeRetentionRequest
+	(*ResumeRetentionResponse)(nil),     // 48: keepward.v1.ResumeRetentionResponse
+	(*PreviewRetentionRequest)(nil),     // 49: keepward.v1.PreviewRetentionRequest
+	(*RetentionOrder)(nil),              // 50: keepward.v1.RetentionOrder
+	(*PreviewRetentionResponse)(nil),    // 51: keepward.v1.PreviewRetentionResponse
+	(*CreateJobRequest)(nil),            // 52: keepward.v1.CreateJobRequest
+	(*CreateJobResponse)(nil),           // 53: keepward.v1.CreateJobResponse
+	(*ListJobsRequest)(nil),             // 54: keepward.v1.ListJobsRequest
+	(*ListJobsResponse)(nil),            // 55: keepward.v1.ListJobsResponse
+	(*GetJobRequest)(nil),               // 56: keepward.v1.GetJobRequest
+	(*GetJobResponse)(nil),              // 57: keepward.v1.GetJobResponse
+	(*UpdateJobRequest)(nil),            // 58: keepward.v1.UpdateJobRequest
+	(*UpdateJobResponse)(nil),           // 59: keepward.v1.UpdateJobResponse
+	(*DeleteJobRequest)(nil),            // 60: keepward.v1.DeleteJobRequest
+	(*DeleteJobResponse)(nil),           // 61: keepward.v1.DeleteJobResponse
+	(*RunJobRequest)(nil),               // 62: keepward.v1.RunJobRequest
+	(*ListSessionsRequest)(nil),         // 63: keepward.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),        // 64: keepward.v1.ListSessionsResponse
+	(*GetSessionRequest)(nil),           // 65: keepward.v1.GetSessionRequest
+	(*GetSessionResponse)(nil),          // 66: keepward.v1.GetSessionResponse
+	(*WatchSessionRequest)(nil),         // 67: keepward.v1.WatchSessionRequest
+	(*WatchSessionResponse)(nil),        // 68: keepward.v1.WatchSessionResponse
+	(*ReadLogRequest)(nil),              // 69: keepward.v1.ReadLogRequest
+	(*ReadLogResponse)(nil),             // 70: keepward.v1.ReadLogResponse
+	(*KillSessionRequest)(nil),          // 71: keepward.v1.KillSessionRequest
+	(*KillSessionResponse)(nil),         // 72: keepward.v1.KillSessionResponse
+	(*ChangePointsRequest)(nil),         // 73: keepward.v1.ChangePointsRequest
+	(*ChangePointsResponse)(nil),        // 74: keepward.v1.ChangePointsResponse
+	(*ListPointsRequest)(nil),           // 75: keepward.v1.ListPointsRequest
+	(*ListPointsResponse)(nil),          // 76: keepward.v1.ListPointsResponse
+	(*GetPointRequest)(nil),             // 77: keepward.v1.GetPointRequest
+	(*GetPointResponse)(nil),            // 78: keepward.v1.GetPointResponse
+	(*BrowseRequest)(nil),               // 79: keepward.v1.BrowseRequest
+	(*BrowseResponse)(nil),              // 80: keepward.v1.BrowseResponse
+	(*FindRequest)(nil),                 // 81: keepward.v1.FindRequest
+	(*FindResponse)(nil),                // 82: keepward.v1.FindResponse
+	(*DiffRequest)(nil),                 // 83: keepward.v1.DiffRequest
+	(*DiffResponse)(nil),                // 84: keepward.v1.DiffResponse
+	(*RestoreFilesRequest)(nil),         // 85: keepward.v1.RestoreFilesRequest
+	(*RestoreEstimate)(nil),             // 86: keepward.v1.RestoreEstimate
+	(*ApplyRequest)(nil),                // 87: keepward.v1.ApplyRequest
+	(*SourceFile)(nil),                  // 88: keepward.v1.SourceFile
+	(*ApplyResponse)(nil),               // 89: keepward.v1.ApplyResponse
+	(*ConfigChange)(nil),                // 90: keepward.v1.ConfigChange
+	(*ConfigFault)(nil),                 // 91: keepward.v1.ConfigFault
+	(*ExportRequest)(nil),               // 92: keepward.v1.ExportRequest
+	(*ExportResponse)(nil),              // 93: keepward.v1.ExportResponse
+	(*timestamppb.Timestamp)(nil),       // 94: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),         // 95: google.protobuf.Duration
+	(*Computer)(nil),                    // 96: keepward.v1.Computer
+	(*Transport)(nil),                   // 97: keepward.v1.Transport
+	(*Repository)(nil),                  // 98: keepward.v1.Repository
+	(*Session)(nil),                     // 99: keepward.v1.Session
+	(*Condition)(nil),                   // 100: keepward.v1.Condition
+	(*Point)(nil),                       // 101: keepward.v1.Point
+	(*Job)(nil),                         // 102: keepward.v1.Job
+	(*Retention)(nil),                   // 103: keepward.v1.Retention
+	(*Event)(nil),                       // 104: keepward.v1.Event
+	(*Entry)(nil),                       // 105: keepward.v1.Entry
 }
 var file_keepward_v1_admin_proto_depIdxs = []int32{
-	85,  // 0: keepward.v1.LoginResponse.expires:type_name -> google.protobuf.Timestamp
-	86,  // 1: keepward.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
+	94,  // 0: keepward.v1.LoginResponse.expires:type_name -> google.protobuf.Timestamp
+	95,  // 1: keepward.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
 	4,   // 2: keepward.v1.CreateTokenResponse.info:type_name -> keepward.v1.JoinToken
-	85,  // 3: keepward.v1.JoinToken.created:type_name -> google.protobuf.Timestamp
-	85,  // 4: keepward.v1.JoinToken.expires:type_name -> google.protobuf.Timestamp
-	85,  // 5: keepward.v1.JoinToken.used:type_name -> google.protobuf.Timestamp
+	94,  // 3: keepward.v1.JoinToken.created:type_name -> google.protobuf.Timestamp
+	94,  // 4: keepward.v1.JoinToken.expires:type_name -> google.protobuf.Timestamp
+	94,  // 5: keepward.v1.JoinToken.used:type_name -> google.protobuf.Timestamp
 	4,   // 6: keepward.v1.ListTokensResponse.tokens:type_name -> keepward.v1.JoinToken
-	85,  // 7: keepward.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
-	85,  // 8: keepward.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
-	87,  // 9: keepward.v1.GetStatusResponse.computers:type_name -> keepward.v1.Computer
-	88,  // 10: keepward.v1.GetStatusResponse.transports:type_name -> keepward.v1.Transport
-	89,  // 11: keepward.v1.GetStatusResponse.repositories:type_name -> keepward.v1.Repository
-	90,  // 12: keepward.v1.GetStatusResponse.active:type_name -> keepward.v1.Session
-	90,  // 13: keepward.v1.GetStatusResponse.recent:type_name -> keepward.v1.Session
-	91,  // 14: keepward.v1.GetStatusResponse.conditions:type_name -> keepward.v1.Condition
-	87,  // 15: keepward.v1.ListComputersResponse.computers:type_name -> keepward.v1.Computer
-	87,  // 16: keepward.v1.GetComputerResponse.computer:type_name -> keepward.v1.Computer
-	92,  // 17: keepward.v1.GetComputerResponse.points:type_name -> keepward.v1.Point
-	93,  // 18: keepward.v1.GetComputerResponse.jobs:type_name -> keepward.v1.Job
-	89,  // 19: keepward.v1.CreateRepositoryRequest.repository:type_name -> keepward.v1.Repository
-	89,  // 20: keepward.v1.CreateRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	89,  // 21: keepward.v1.AttachRepositoryRequest.repository:type_name -> keepward.v1.Repository
-	89,  // 22: keepward.v1.CatalogProgress.attached:type_name -> keepward.v1.Repository
-	89,  // 23: keepward.v1.TakeOverRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	89,  // 24: keepward.v1.ListRepositoriesResponse.repositories:type_name -> keepward.v1.Repository
-	88,  // 25: keepward.v1.ListRepositoriesResponse.transports:type_name -> keepward.v1.Transport
-	89,  // 26: keepward.v1.GetRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	86,  // 27: keepward.v1.EditRepositoryRequest.undelete_grace:type_name -> google.protobuf.Duration
-	86,  // 28: keepward.v1.EditRepositoryRequest.unprotected_after:type_name -> google.protobuf.Duration
-	89,  // 29: keepward.v1.EditRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	86,  // 30: keepward.v1.CheckRepositoryRequest.budget:type_name -> google.protobuf.Duration
-	86,  // 31: keepward.v1.CheckRepositoryRequest.older_than:type_name -> google.protobuf.Duration
-	86,  // 32: keepward.v1.ResumeRetentionResponse.jump:type_name -> google.protobuf.Duration
-	94,  // 33: keepward.v1.PreviewRetentionRequest.retention:type_name -> keepward.v1.Retention
-	92,  // 34: keepward.v1.PreviewRetentionResponse.points:type_name -> keepward.v1.Point
-	93,  // 35: keepward.v1.CreateJobRequest.job:type_name -> keepward.v1.Job
-	93,  // 36: keepward.v1.CreateJobResponse.job:type_name -> keepward.v1.Job
-	93,  // 37: keepward.v1.ListJobsResponse.jobs:type_name -> keepward.v1.Job
-	93,  // 38: keepward.v1.GetJobResponse.job:type_name -> keepward.v1.Job
-	85,  // 39: keepward.v1.GetJobResponse.next_runs:type_name -> google.protobuf.Timestamp
-	90,  // 40: keepward.v1.GetJobResponse.recent:type_name -> keepward.v1.Session
-	93,  // 41: keepward.v1.UpdateJobRequest.job:type_name -> keepward.v1.Job
-	93,  // 42: keepward.v1.UpdateJobResponse.job:type_name -> keepward.v1.Job
-	90,  // 43: keepward.v1.ListSessionsResponse.sessions:type_name -> keepward.v1.Session
-	90,  // 44: keepward.v1.GetSessionResponse.session:type_name -> keepward.v1.Session
-	90,  // 45: keepward.v1.WatchSessionResponse.session:type_name -> keepward.v1.Session
-	95,  // 46: keepward.v1.ReadLogResponse.events:type_name -> keepward.v1.Event
-	90,  // 47: keepward.v1.KillSessionResponse.session:type_name -> keepward.v1.Session
-	92,  // 48: keepward.v1.ChangePointsResponse.points:type_name -> keepward.v1.Point
-	92,  // 49: keepward.v1.ListPointsResponse.points:type_name -> keepward.v1.Point
-	92,  // 50: keepward.v1.GetPointResponse.point:type_name -> keepward.v1.Point
-	96,  // 51: keepward.v1.BrowseResponse.self:type_name -> keepward.v1.Entry
-	96,  // 52: keepward.v1.BrowseResponse.entries:type_name -> keepward.v1.Entry
-	92,  // 53: keepward.v1.BrowseResponse.point:type_name -> keepward.v1.Point
-	85,  // 54: keepward.v1.FindResponse.time:type_name -> google.protobuf.Timestamp
-	96,  // 55: keepward.v1.FindResponse.entry:type_name -> keepward.v1.Entry
-	96,  // 56: keepward.v1.DiffResponse.a:type_name -> keepward.v1.Entry
-	96,  // 57: keepward.v1.DiffResponse.b:type_name -> keepward.v1.Entry
-	86,  // 58: keepward.v1.RestoreFilesRequest.restart_interval:type_name -> google.protobuf.Duration
-	85,  // 59: keepward.v1.RestoreEstimate.time:type_name -> google.protobuf.Timestamp
-	86,  // 60: keepward.v1.RestoreEstimate.expected:type_name -> google.protobuf.Duration
-	79,  // 61: keepward.v1.ApplyRequest.files:type_name -> keepward.v1.SourceFile
-	81,  // 62: keepward.v1.ApplyResponse.changes:type_name -> keepward.v1.ConfigChange
-	82,  // 63: keepward.v1.ApplyResponse.faults:type_name -> keepward.v1.ConfigFault
-	0,   // 64: keepward.v1.AccessService.Login:input_type -> keepward.v1.LoginRequest
-	2,   // 65: keepward.v1.AccessService.CreateToken:input_type -> keepward.v1.CreateTokenRequest
-	5,   // 66: keepward.v1.AccessService.ListTokens:input_type -> keepward.v1.ListTokensRequest
-	7,   // 67: keepward.v1.AccessService.RevokeToken:input_type -> keepward.v1.RevokeTokenRequest
-	9,   // 68: keepward.v1.StatusService.GetStatus:input_type -> keepward.v1.GetStatusRequest
-	11,  // 69: keepward.v1.ComputerService.ListComputers:input_type -> keepward.v1.ListComputersRequest
-	13,  // 70: keepward.v1.ComputerService.GetComputer:input_type -> keepward.v1.GetComputerRequest
-	15,  // 71: keepward.v1.ComputerService.RemoveComputer:input_type -> keepward.v1.RemoveComputerRequest
-	17,  // 72: keepward.v1.RepositoryService.CreateRepository:input_type -> keepward.v1.CreateRepositoryRequest
-	26,  // 73: keepward.v1.RepositoryService.ListRepositories:input_type -> keepward.v1.ListRepositoriesRequest
-	28,  // 74: keepward.v1.RepositoryService.GetRepository:input_type -> keepward.v1.GetRepositoryRequest
-	30,  // 75: keepward.v1.RepositoryService.EditRepository:input_type -> keepward.v1.EditRepositoryRequest
-	19,  // 76: keepward.v1.RepositoryService.AttachRepository:input_type -> keepward.v1.AttachRepositoryRequest
-	20,  // 77: keepward.v1.RepositoryService.RebuildCatalog:input_type -> keepward.v1.RebuildCatalogRequest
-	22,  // 78: keepward.v1.RepositoryService.TakeOverRepository:input_type -> keepward.v1.TakeOverRepositoryRequest
-	24,  // 79: keepward.v1.RepositoryService.DetachRepository:input_type -> keepward.v1.DetachRepositoryRequest
-	32,  // 80: keepward.v1.RepositoryService.CheckRepository:input_type -> keepward.v1.CheckRepositoryRequest
-	34,  // 81: keepward.v1.RepositoryService.RebuildIndex:input_type -> keepward.v1.RebuildIndexRequest
-	33,  // 82: keepward.v1.RepositoryService.SweepRepository:input_type -> keepward.v1.SweepRepositoryRequest
-	35,  // 83: keepward.v1.RepositoryService.ExportRecoveryKey:input_type -> keepward.v1.ExportRecoveryKeyRequest
-	43,  // 84: keepward.v1.JobService.CreateJob:input_type -> keepward.v1.CreateJobRequest
-	45,  // 85: keepward.v1.JobService.ListJobs:input_type -> keepward.v1.ListJobsRequest
-	47,  // 86: keepward.v1.JobService.GetJob:input_type -> keepward.v1.GetJobRequest
-	49,  // 87: keepward.v1.JobService.UpdateJob:input_type -> keepward.v1.UpdateJobRequest
-	51,  // 88: keepward.v1.JobService.DeleteJob:input_type -> keepward.v1.DeleteJobRequest
-	53,  // 89: keepward.v1.JobService.RunJob:input_type -> keepward.v1.RunJobRequest
-	40,  // 90: keepward.v1.JobService.PreviewRetention:input_type -> keepward.v1.PreviewRetentionRequest
-	38,  // 91: keepward.v1.JobService.ResumeRetention:input_type -> keepward.v1.ResumeRetentionRequest
-	54,  // 92: keepward.v1.SessionService.ListSessions:input_type -> keepward.v1.ListSessionsRequest
-	56,  // 93: keepward.v1.SessionService.GetSession:input_type -> keepward.v1.GetSessionRequest
-	58,  // 94: keepward.v1.SessionService.WatchSession:input_type -> keepward.v1.WatchSessionRequest
-	60,  // 95: keepward.v1.SessionService.ReadLog:input_type -> keepward.v1.ReadLogRequest
-	62,  // 96: keepward.v1.SessionService.KillSession:input_type -> keepward.v1.KillSessionRequest
-	66,  // 97: keepward.v1.PointService.ListPoints:input_type -> keepward.v1.ListPointsRequest
-	68,  // 98: keepward.v1.PointService.GetPoint:input_type -> keepward.v1.GetPointRequest
-	70,  // 99: keepward.v1.PointService.Browse:input_type -> keepward.v1.BrowseRequest
-	72,  // 100: keepward.v1.PointService.Find:input_type -> keepward.v1.FindRequest
-	74,  // 101: keepward.v1.PointService.Diff:input_type -> keepward.v1.DiffRequest
-	64,  // 102: keepward.v1.PointService.DeletePoints:input_type -> keepward.v1.ChangePointsRequest
-	64,  // 103: keepward.v1.PointService.UndeletePoints:input_type -> keepward.v1.ChangePointsRequest
-	64,  // 104: keepward.v1.PointService.HoldPoints:input_type -> keepward.v1.ChangePointsRequest
-	64,  // 105: keepward.v1.PointService.ReleasePoints:input_type -> keepward.v1.ChangePointsRequest
-	76,  // 106: keepward.v1.RestoreService.RestoreFiles:input_type -> keepward.v1.RestoreFilesRequest
-	78,  // 107: keepward.v1.ConfigService.Apply:input_type -> keepward.v1.ApplyRequest
-	83,  // 108: keepward.v1.ConfigService.Export:input_type -> keepward.v1.ExportRequest
-	1,   // 109: keepward.v1.AccessService.Login:output_type -> keepward.v1.LoginResponse
-	3,   // 110: keepward.v1.AccessService.CreateToken:output_type -> keepward.v1.CreateTokenResponse
-	6,   // 111: keepward.v1.AccessService.ListTokens:output_type -> keepward.v1.ListTokensResponse
-	8,   // 112: keepward.v1.AccessService.RevokeToken:output_type -> keepward.v1.RevokeTokenResponse
-	10,  // 113: keepward.v1.StatusService.GetStatus:output_type -> keepward.v1.GetStatusResponse
-	12,  // 114: keepward.v1.ComputerService.ListComputers:output_type -> keepward.v1.ListComputersResponse
-	14,  // 115: keepward.v1.ComputerService.GetComputer:output_type -> keepward.v1.GetComputerResponse
-	16,  // 116: keepward.v1.ComputerService.RemoveComputer:output_type -> keepward.v1.RemoveComputerResponse
-	18,  // 117: keepward.v1.RepositoryService.CreateRepository:output_type -> keepward.v1.CreateRepositoryResponse
-	27,  // 118: keepward.v1.RepositoryService.ListRepositories:output_type -> keepward.v1.ListRepositoriesResponse
-	29,  // 119: keepward.v1.RepositoryService.GetRepository:output_type -> keepward.v1.GetRepositoryResponse
-	31,  // 120: keepward.v1.RepositoryService.EditRepository:output_type -> keepward.v1.EditRepositoryResponse
-	21,  // 121: keepward.v1.RepositoryService.AttachRepository:output_type -> keepward.v1.CatalogProgress
-	21,  // 122: keepward.v1.RepositoryService.RebuildCatalog:output_type -> keepward.v1.CatalogProgress
-	23,  // 123: keepward.v1.RepositoryService.TakeOverRepository:output_type -> keepward.v1.TakeOverRepositoryResponse
-	25,  // 124: keepward.v1.RepositoryService.DetachRepository:output_type -> keepward.v1.DetachRepositoryResponse
-	37,  // 125: keepward.v1.RepositoryService.CheckRepository:output_type -> keepward.v1.StartSessionResponse
-	37,  // 126: keepward.v1.RepositoryService.RebuildIndex:output_type -> keepward.v1.StartSessionResponse
-	37,  // 127: keepward.v1.RepositoryService.SweepRepository:output_type -> keepward.v1.StartSessionResponse
-	36,  // 128: keepward.v1.RepositoryService.ExportRecoveryKey:output_type -> keepward.v1.ExportRecoveryKeyResponse
-	44,  // 129: keepward.v1.JobService.CreateJob:output_type -> keepward.v1.CreateJobResponse
-	46,  // 130: keepward.v1.JobService.ListJobs:output_type -> keepward.v1.ListJobsResponse
-	48,  // 131: keepward.v1.JobService.GetJob:output_type -> keepward.v1.GetJobResponse
-	50,  // 132: keepward.v1.JobService.UpdateJob:output_type -> keepward.v1.UpdateJobResponse
-	52,  // 133: keepward.v1.JobService.DeleteJob:output_type -> keepward.v1.DeleteJobResponse
-	37,  // 134: keepward.v1.JobService.RunJob:output_type -> keepward.v1.StartSessionResponse
-	42,  // 135: keepward.v1.JobService.PreviewRetention:output_type -> keepward.v1.PreviewRetentionResponse
-	39,  // 136: keepward.v1.JobService.ResumeRetention:output_type -> keepward.v1.ResumeRetentionResponse
-	55,  // 137: keepward.v1.SessionService.ListSessions:output_type -> keepward.v1.ListSessionsResponse
-	57,  // 138: keepward.v1.SessionService.GetSession:output_type -> keepward.v1.GetSessionResponse
-	59,  // 139: keepward.v1.SessionService.WatchSession:output_type -> keepward.v1.WatchSessionResponse
-	61,  // 140: keepward.v1.SessionService.ReadLog:output_type -> keepward.v1.ReadLogResponse
-	63,  // 141: keepward.v1.SessionService.KillSession:output_type -> keepward.v1.KillSessionResponse
-	67,  // 142: keepward.v1.PointService.ListPoints:output_type -> keepward.v1.ListPointsResponse
-	69,  // 143: keepward.v1.PointService.GetPoint:output_type -> keepward.v1.GetPointResponse
-	71,  // 144: keepward.v1.PointService.Browse:output_type -> keepward.v1.BrowseResponse
-	73,  // 145: keepward.v1.PointService.Find:output_type -> keepward.v1.FindResponse
-	75,  // 146: keepward.v1.PointService.Diff:output_type -> keepward.v1.DiffResponse
-	65,  // 147: keepward.v1.PointService.DeletePoints:output_type -> keepward.v1.ChangePointsResponse
-	65,  // 148: keepward.v1.PointService.UndeletePoints:output_type -> keepward.v1.ChangePointsResponse
-	65,  // 149: keepward.v1.PointService.HoldPoints:output_type -> keepward.v1.ChangePointsResponse
-	65,  // 150: keepward.v1.PointService.ReleasePoints:output_type -> keepward.v1.ChangePointsResponse
-	37,  // 151: keepward.v1.RestoreService.RestoreFiles:output_type -> keepward.v1.StartSessionResponse
-	80,  // 152: keepward.v1.ConfigService.Apply:output_type -> keepward.v1.ApplyResponse
-	84,  // 153: keepward.v1.ConfigService.Export:output_type -> keepward.v1.ExportResponse
-	109, // [109:154] is the sub-list for method output_type
-	64,  // [64:109] is the sub-list for method input_type
-	64,  // [64:64] is the sub-list for extension type_name
-	64,  // [64:64] is the sub-list for extension extendee
-	0,   // [0:64] is the sub-list for field type_name
+	94,  // 7: keepward.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	94,  // 8: keepward.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
+	96,  // 9: keepward.v1.GetStatusResponse.computers:type_name -> keepward.v1.Computer
+	97,  // 10: keepward.v1.GetStatusResponse.transports:type_name -> keepward.v1.Transport
+	98,  // 11: keepward.v1.GetStatusResponse.repositories:type_name -> keepward.v1.Repository
+	99,  // 12: keepward.v1.GetStatusResponse.active:type_name -> keepward.v1.Session
+	99,  // 13: keepward.v1.GetStatusResponse.recent:type_name -> keepward.v1.Session
+	100, // 14: keepward.v1.GetStatusResponse.conditions:type_name -> keepward.v1.Condition
+	96,  // 15: keepward.v1.ListComputersResponse.computers:type_name -> keepward.v1.Computer
+	96,  // 16: keepward.v1.GetComputerResponse.computer:type_name -> keepward.v1.Computer
+	101, // 17: keepward.v1.GetComputerResponse.points:type_name -> keepward.v1.Point
+	102, // 18: keepward.v1.GetComputerResponse.jobs:type_name -> keepward.v1.Job
+	98,  // 19: keepward.v1.CreateRepositoryRequest.repository:type_name -> keepward.v1.Repository
+	98,  // 20: keepward.v1.CreateRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	98,  // 21: keepward.v1.AttachRepositoryRequest.repository:type_name -> keepward.v1.Repository
+	98,  // 22: keepward.v1.CatalogProgress.attached:type_name -> keepward.v1.Repository
+	98,  // 23: keepward.v1.TakeOverRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	98,  // 24: keepward.v1.ListRepositoriesResponse.repositories:type_name -> keepward.v1.Repository
+	97,  // 25: keepward.v1.ListRepositoriesResponse.transports:type_name -> keepward.v1.Transport
+	98,  // 26: keepward.v1.GetRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	95,  // 27: keepward.v1.EditRepositoryRequest.undelete_grace:type_name -> google.protobuf.Duration
+	95,  // 28: keepward.v1.EditRepositoryRequest.unprotected_after:type_name -> google.protobuf.Duration
+	98,  // 29: keepward.v1.EditRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	95,  // 30: keepward.v1.CheckRepositoryRequest.budget:type_name -> google.protobuf.Duration
+	95,  // 31: keepward.v1.CheckRepositoryRequest.older_than:type_name -> google.protobuf.Duration
+	37,  // 32: keepward.v1.ListRepositoryKeysResponse.keys:type_name -> keepward.v1.RepositoryKey
+	94,  // 33: keepward.v1.RepositoryKey.created:type_name -> google.protobuf.Timestamp
+	37,  // 34: keepward.v1.AddRepositoryKeyResponse.key:type_name -> keepward.v1.RepositoryKey
+	95,  // 35: keepward.v1.ResumeRetentionResponse.jump:type_name -> google.protobuf.Duration
+	103, // 36: keepward.v1.PreviewRetentionRequest.retention:type_name -> keepward.v1.Retention
+	101, // 37: keepward.v1.PreviewRetentionResponse.points:type_name -> keepward.v1.Point
+	102, // 38: keepward.v1.CreateJobRequest.job:type_name -> keepward.v1.Job
+	102, // 39: keepward.v1.CreateJobResponse.job:type_name -> keepward.v1.Job
+	102, // 40: keepward.v1.ListJobsResponse.jobs:type_name -> keepward.v1.Job
+	102, // 41: keepward.v1.GetJobResponse.job:type_name -> keepward.v1.Job
+	94,  // 42: keepward.v1.GetJobResponse.next_runs:type_name -> google.protobuf.Timestamp
+	99,  // 43: keepward.v1.GetJobResponse.recent:type_name -> keepward.v1.Session
+	102, // 44: keepward.v1.UpdateJobRequest.job:type_name -> keepward.v1.Job
+	102, // 45: keepward.v1.UpdateJobResponse.job:type_name -> keepward.v1.Job
+	99,  // 46: keepward.v1.ListSessionsResponse.sessions:type_name -> keepward.v1.Session
+	99,  // 47: keepward.v1.GetSessionResponse.session:type_name -> keepward.v1.Session
+	99,  // 48: keepward.v1.WatchSessionResponse.session:type_name -> keepward.v1.Session
+	104, // 49: keepward.v1.ReadLogResponse.events:type_name -> keepward.v1.Event
+	99,  // 50: keepward.v1.KillSessionResponse.session:type_name -> keepward.v1.Session
+	101, // 51: keepward.v1.ChangePointsResponse.points:type_name -> keepward.v1.Point
+	101, // 52: keepward.v1.ListPointsResponse.points:type_name -> keepward.v1.Point
+	101, // 53: keepward.v1.GetPointResponse.point:type_name -> keepward.v1.Point
+	105, // 54: keepward.v1.BrowseResponse.self:type_name -> keepward.v1.Entry
+	105, // 55: keepward.v1.BrowseResponse.entries:type_name -> keepward.v1.Entry
+	101, // 56: keepward.v1.BrowseResponse.point:type_name -> keepward.v1.Point
+	94,  // 57: keepward.v1.FindResponse.time:type_name -> google.protobuf.Timestamp
+	105, // 58: keepward.v1.FindResponse.entry:type_name -> keepward.v1.Entry
+	105, // 59: keepward.v1.DiffResponse.a:type_name -> keepward.v1.Entry
+	105, // 60: keepward.v1.DiffResponse.b:type_name -> keepward.v1.Entry
+	95,  // 61: keepward.v1.RestoreFilesRequest.restart_interval:type_name -> google.protobuf.Duration
+	94,  // 62: keepward.v1.RestoreEstimate.time:type_name -> google.protobuf.Timestamp
+	95,  // 63: keepward.v1.RestoreEstimate.expected:type_name -> google.protobuf.Duration
+	88,  // 64: keepward.v1.ApplyRequest.files:type_name -> keepward.v1.SourceFile
+	90,  // 65: keepward.v1.ApplyResponse.changes:type_name -> keepward.v1.ConfigChange
+	91,  // 66: keepward.v1.ApplyResponse.faults:type_name -> keepward.v1.ConfigFault
+	0,   // 67: keepward.v1.AccessService.Login:input_type -> keepward.v1.LoginRequest
+	2,   // 68: keepward.v1.AccessService.CreateToken:input_type -> keepward.v1.CreateTokenRequest
+	5,   // 69: keepward.v1.AccessService.ListTokens:input_type -> keepward.v1.ListTokensRequest
+	7,   // 70: keepward.v1.AccessService.RevokeToken:input_type -> keepward.v1.RevokeTokenRequest
+	9,   // 71: keepward.v1.StatusService.GetStatus:input_type -> keepward.v1.GetStatusRequest
+	11,  // 72: keepward.v1.ComputerService.ListComputers:input_type -> keepward.v1.ListComputersRequest
+	13,  // 73: keepward.v1.ComputerService.GetComputer:input_type -> keepward.v1.GetComputerRequest
+	15,  // 74: keepward.v1.ComputerService.RemoveComputer:input_type -> keepward.v1.RemoveComputerRequest
+	17,  // 75: keepward.v1.RepositoryService.CreateRepository:input_type -> keepward.v1.CreateRepositoryRequest
+	26,  // 76: keepward.v1.RepositoryService.ListRepositories:input_type -> keepward.v1.ListRepositoriesRequest
+	28,  // 77: keepward.v1.RepositoryService.GetRepository:input_type -> keepward.v1.GetRepositoryRequest
+	30,  // 78: keepward.v1.RepositoryService.EditRepository:input_type -> keepward.v1.EditRepositoryRequest
+	19,  // 79: keepward.v1.RepositoryService.AttachRepository:input_type -> keepward.v1.AttachRepositoryRequest
+	20,  // 80: keepward.v1.RepositoryService.RebuildCatalog:input_type -> keepward.v1.RebuildCatalogRequest
+	22,  // 81: keepward.v1.RepositoryService.TakeOverRepository:input_type -> keepward.v1.TakeOverRepositoryRequest
+	24,  // 82: keepward.v1.RepositoryService.DetachRepository:input_type -> keepward.v1.DetachRepositoryRequest
+	32,  // 83: keepward.v1.RepositoryService.CheckRepository:input_type -> keepward.v1.CheckRepositoryRequest
+	34,  // 84: keepward.v1.RepositoryService.RebuildIndex:input_type -> keepward.v1.RebuildIndexRequest
+	33,  // 85: keepward.v1.RepositoryService.SweepRepository:input_type -> keepward.v1.SweepRepositoryRequest
+	35,  // 86: keepward.v1.RepositoryService.ListRepositoryKeys:input_type -> keepward.v1.ListRepositoryKeysRequest
+	38,  // 87: keepward.v1.RepositoryService.AddRepositoryKey:input_type -> keepward.v1.AddRepositoryKeyRequest
+	40,  // 88: keepward.v1.RepositoryService.RemoveRepositoryKey:input_type -> keepward.v1.RemoveRepositoryKeyRequest
+	42,  // 89: keepward.v1.RepositoryService.BeginEpoch:input_type -> keepward.v1.BeginEpochRequest
+	44,  // 90: keepward.v1.RepositoryService.ExportRecoveryKey:input_type -> keepward.v1.ExportRecoveryKeyRequest
+	52,  // 91: keepward.v1.JobService.CreateJob:input_type -> keepward.v1.CreateJobRequest
+	54,  // 92: keepward.v1.JobService.ListJobs:input_type -> keepward.v1.ListJobsRequest
+	56,  // 93: keepward.v1.JobService.GetJob:input_type -> keepward.v1.GetJobRequest
+	58,  // 94: keepward.v1.JobService.UpdateJob:input_type -> keepward.v1.UpdateJobRequest
+	60,  // 95: keepward.v1.JobService.DeleteJob:input_type -> keepward.v1.DeleteJobRequest
+	62,  // 96: keepward.v1.JobService.RunJob:input_type -> keepward.v1.RunJobRequest
+	49,  // 97: keepward.v1.JobService.PreviewRetention:input_type -> keepward.v1.PreviewRetentionRequest
+	47,  // 98: keepward.v1.JobService.ResumeRetention:input_type -> keepward.v1.ResumeRetentionRequest
+	63,  // 99: keepward.v1.SessionService.ListSessions:input_type -> keepward.v1.ListSessionsRequest
+	65,  // 100: keepward.v1.SessionService.GetSession:input_type -> keepward.v1.GetSessionRequest
+	67,  // 101: keepward.v1.SessionService.WatchSession:input_type -> keepward.v1.WatchSessionRequest
+	69,  // 102: keepward.v1.SessionService.ReadLog:input_type -> keepward.v1.ReadLogRequest
+	71,  // 103: keepward.v1.SessionService.KillSession:input_type -> keepward.v1.KillSessionRequest
+	75,  // 104: keepward.v1.PointService.ListPoints:input_type -> keepward.v1.ListPointsRequest
+	77,  // 105: keepward.v1.PointService.GetPoint:input_type -> keepward.v1.GetPointRequest
+	79,  // 106: keepward.v1.PointService.Browse:input_type -> keepward.v1.BrowseRequest
+	81,  // 107: keepward.v1.PointService.Find:input_type -> keepward.v1.FindRequest
+	83,  // 108: keepward.v1.PointService.Diff:input_type -> keepward.v1.DiffRequest
+	73,  // 109: keepward.v1.PointService.DeletePoints:input_type -> keepward.v1.ChangePointsRequest
+	73,  // 110: keepward.v1.PointService.UndeletePoints:input_type -> keepward.v1.ChangePointsRequest
+	73,  // 111: keepward.v1.PointService.HoldPoints:input_type -> keepward.v1.ChangePointsRequest
+	73,  // 112: keepward.v1.PointService.ReleasePoints:input_type -> keepward.v1.ChangePointsRequest
+	85,  // 113: keepward.v1.RestoreService.RestoreFiles:input_type -> keepward.v1.RestoreFilesRequest
+	87,  // 114: keepward.v1.ConfigService.Apply:input_type -> keepward.v1.ApplyRequest
+	92,  // 115: keepward.v1.ConfigService.Export:input_type -> keepward.v1.ExportRequest
+	1,   // 116: keepward.v1.AccessService.Login:output_type -> keepward.v1.LoginResponse
+	3,   // 117: keepward.v1.AccessService.CreateToken:output_type -> keepward.v1.CreateTokenResponse
+	6,   // 118: keepward.v1.AccessService.ListTokens:output_type -> keepward.v1.ListTokensResponse
+	8,   // 119: keepward.v1.AccessService.RevokeToken:output_type -> keepward.v1.RevokeTokenResponse
+	10,  // 120: keepward.v1.StatusService.GetStatus:output_type -> keepward.v1.GetStatusResponse
+	12,  // 121: keepward.v1.ComputerService.ListComputers:output_type -> keepward.v1.ListComputersResponse
+	14,  // 122: keepward.v1.ComputerService.GetComputer:output_type -> keepward.v1.GetComputerResponse
+	16,  // 123: keepward.v1.ComputerService.RemoveComputer:output_type -> keepward.v1.RemoveComputerResponse
+	18,  // 124: keepward.v1.RepositoryService.CreateRepository:output_type -> keepward.v1.CreateRepositoryResponse
+	27,  // 125: keepward.v1.RepositoryService.ListRepositories:output_type -> keepward.v1.ListRepositoriesResponse
+	29,  // 126: keepward.v1.RepositoryService.GetRepository:output_type -> keepward.v1.GetRepositoryResponse
+	31,  // 127: keepward.v1.RepositoryService.EditRepository:output_type -> keepward.v1.EditRepositoryResponse
+	21,  // 128: keepward.v1.RepositoryService.AttachRepository:output_type -> keepward.v1.CatalogProgress
+	21,  // 129: keepward.v1.RepositoryService.RebuildCatalog:output_type -> keepward.v1.CatalogProgress
+	23,  // 130: keepward.v1.RepositoryService.TakeOverRepository:output_type -> keepward.v1.TakeOverRepositoryResponse
+	25,  // 131: keepward.v1.RepositoryService.DetachRepository:output_type -> keepward.v1.DetachRepositoryResponse
+	46,  // 132: keepward.v1.RepositoryService.CheckRepository:output_type -> keepward.v1.StartSessionResponse
+	46,  // 133: keepward.v1.RepositoryService.RebuildIndex:output_type -> keepward.v1.StartSessionResponse
+	46,  // 134: keepward.v1.RepositoryService.SweepRepository:output_type -> keepward.v1.StartSessionResponse
+	36,  // 135: keepward.v1.RepositoryService.ListRepositoryKeys:output_type -> keepward.v1.ListRepositoryKeysResponse
+	39,  // 136: keepward.v1.RepositoryService.AddRepositoryKey:output_type -> keepward.v1.AddRepositoryKeyResponse
+	41,  // 137: keepward.v1.RepositoryService.RemoveRepositoryKey:output_type -> keepward.v1.RemoveRepositoryKeyResponse
+	43,  // 138: keepward.v1.RepositoryService.BeginEpoch:output_type -> keepward.v1.BeginEpochResponse
+	45,  // 139: keepward.v1.RepositoryService.ExportRecoveryKey:output_type -> keepward.v1.ExportRecoveryKeyResponse
+	53,  // 140: keepward.v1.JobService.CreateJob:output_type -> keepward.v1.CreateJobResponse
+	55,  // 141: keepward.v1.JobService.ListJobs:output_type -> keepward.v1.ListJobsResponse
+	57,  // 142: keepward.v1.JobService.GetJob:output_type -> keepward.v1.GetJobResponse
+	59,  // 143: keepward.v1.JobService.UpdateJob:output_type -> keepward.v1.UpdateJobResponse
+	61,  // 144: keepward.v1.JobService.DeleteJob:output_type -> keepward.v1.DeleteJobResponse
+	46,  // 145: keepward.v1.JobService.RunJob:output_type -> keepward.v1.StartSessionResponse
+	51,  // 146: keepward.v1.JobService.PreviewRetention:output_type -> keepward.v1.PreviewRetentionResponse
+	48,  // 147: keepward.v1.JobService.ResumeRetention:output_type -> keepward.v1.ResumeRetentionResponse
+	64,  // 148: keepward.v1.SessionService.ListSessions:output_type -> keepward.v1.ListSessionsResponse
+	66,  // 149: keepward.v1.SessionService.GetSession:output_type -> keepward.v1.GetSessionResponse
+	68,  // 150: keepward.v1.SessionService.WatchSession:output_type -> keepward.v1.WatchSessionResponse
+	70,  // 151: keepward.v1.SessionService.ReadLog:output_type -> keepward.v1.ReadLogResponse
+	72,  // 152: keepward.v1.SessionService.KillSession:output_type -> keepward.v1.KillSessionResponse
+	76,  // 153: keepward.v1.PointService.ListPoints:output_type -> keepward.v1.ListPointsResponse
+	78,  // 154: keepward.v1.PointService.GetPoint:output_type -> keepward.v1.GetPointResponse
+	80,  // 155: keepward.v1.PointService.Browse:output_type -> keepward.v1.BrowseResponse
+	82,  // 156: keepward.v1.PointService.Find:output_type -> keepward.v1.FindResponse
+	84,  // 157: keepward.v1.PointService.Diff:output_type -> keepward.v1.DiffResponse
+	74,  // 158: keepward.v1.PointService.DeletePoints:output_type -> keepward.v1.ChangePointsResponse
+	74,  // 159: keepward.v1.PointService.UndeletePoints:output_type -> keepward.v1.ChangePointsResponse
+	74,  // 160: keepward.v1.PointService.HoldPoints:output_type -> keepward.v1.ChangePointsResponse
+	74,  // 161: keepward.v1.PointService.ReleasePoints:output_type -> keepward.v1.ChangePointsResponse
+	46,  // 162: keepward.v1.RestoreService.RestoreFiles:output_type -> keepward.v1.StartSessionResponse
+	89,  // 163: keepward.v1.ConfigService.Apply:output_type -> keepward.v1.ApplyResponse
+	93,  // 164: keepward.v1.ConfigService.Export:output_type -> keepward.v1.ExportResponse
+	116, // [116:165] is the sub-list for method output_type
+	67,  // [67:116] is the sub-list for method input_type
+	67,  // [67:67] is the sub-list for extension type_name
+	67,  // [67:67] is the sub-list for extension extendee
+	0,   // [0:67] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_admin_proto_init() }
@@ -5387,7 +5932,7 @@ func file_keepward_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_keepward_v1_admin_proto_rawDesc), len(file_keepward_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   85,
+			NumMessages:   94,
 			NumExtensions: 0,
 			NumServices:   9,
 		},

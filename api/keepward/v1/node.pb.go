@@ -2113,6 +2113,8 @@ type ReadRepositoryResponse struct {
 	OwnerTerm     uint64                 `protobuf:"varint,4,opt,name=owner_term,json=ownerTerm,proto3" json:"owner_term,omitempty"`
 	Owner         []byte                 `protobuf:"bytes,5,opt,name=owner,proto3" json:"owner,omitempty"`
 	RepositoryId  []byte                 `protobuf:"bytes,6,opt,name=repository_id,json=repositoryId,proto3" json:"repository_id,omitempty"`
+	// The newest that chunks are sealed under.
+	Epoch         uint32 `protobuf:"varint,7,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2189,6 +2191,134 @@ func (x *ReadRepositoryResponse) GetRepositoryId() []byte {
 	return nil
 }
 
+func (x *ReadRepositoryResponse) GetEpoch() uint32 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+// In this order: put the key, put the epoch, remove the keys of these names; each is optional.
+type ChangeKeysRequest struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	RepositoryPath string                 `protobuf:"bytes,1,opt,name=repository_path,json=repositoryPath,proto3" json:"repository_path,omitempty"`
+	RepositoryId   []byte                 `protobuf:"bytes,2,opt,name=repository_id,json=repositoryId,proto3" json:"repository_id,omitempty"`
+	Term           uint64                 `protobuf:"varint,3,opt,name=term,proto3" json:"term,omitempty"`
+	Put            *KeyObject             `protobuf:"bytes,4,opt,name=put,proto3" json:"put,omitempty"`
+	Epoch          uint32                 `protobuf:"varint,5,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Remove         []string               `protobuf:"bytes,6,rep,name=remove,proto3" json:"remove,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *ChangeKeysRequest) Reset() {
+	*x = ChangeKeysRequest{}
+	mi := &file_keepward_v1_node_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeKeysRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeKeysRequest) ProtoMessage() {}
+
+func (x *ChangeKeysRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_node_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeKeysRequest.ProtoReflect.Descriptor instead.
+func (*ChangeKeysRequest) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ChangeKeysRequest) GetRepositoryPath() string {
+	if x != nil {
+		return x.RepositoryPath
+	}
+	return ""
+}
+
+func (x *ChangeKeysRequest) GetRepositoryId() []byte {
+	if x != nil {
+		return x.RepositoryId
+	}
+	return nil
+}
+
+func (x *ChangeKeysRequest) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+func (x *ChangeKeysRequest) GetPut() *KeyObject {
+	if x != nil {
+		return x.Put
+	}
+	return nil
+}
+
+func (x *ChangeKeysRequest) GetEpoch() uint32 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *ChangeKeysRequest) GetRemove() []string {
+	if x != nil {
+		return x.Remove
+	}
+	return nil
+}
+
+type ChangeKeysResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeKeysResponse) Reset() {
+	*x = ChangeKeysResponse{}
+	mi := &file_keepward_v1_node_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeKeysResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeKeysResponse) ProtoMessage() {}
+
+func (x *ChangeKeysResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_node_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeKeysResponse.ProtoReflect.Descriptor instead.
+func (*ChangeKeysResponse) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{32}
+}
+
 type ClaimRepositoryRequest struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	RepositoryPath string                 `protobuf:"bytes,1,opt,name=repository_path,json=repositoryPath,proto3" json:"repository_path,omitempty"`
@@ -2201,7 +2331,7 @@ type ClaimRepositoryRequest struct {
 
 func (x *ClaimRepositoryRequest) Reset() {
 	*x = ClaimRepositoryRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[31]
+	mi := &file_keepward_v1_node_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2213,7 +2343,7 @@ func (x *ClaimRepositoryRequest) String() string {
 func (*ClaimRepositoryRequest) ProtoMessage() {}
 
 func (x *ClaimRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[31]
+	mi := &file_keepward_v1_node_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2226,7 +2356,7 @@ func (x *ClaimRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*ClaimRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{31}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ClaimRepositoryRequest) GetRepositoryPath() string {
@@ -2267,7 +2397,7 @@ type ClaimRepositoryResponse struct {
 
 func (x *ClaimRepositoryResponse) Reset() {
 	*x = ClaimRepositoryResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[32]
+	mi := &file_keepward_v1_node_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2279,7 +2409,7 @@ func (x *ClaimRepositoryResponse) String() string {
 func (*ClaimRepositoryResponse) ProtoMessage() {}
 
 func (x *ClaimRepositoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[32]
+	mi := &file_keepward_v1_node_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2292,7 +2422,7 @@ func (x *ClaimRepositoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimRepositoryResponse.ProtoReflect.Descriptor instead.
 func (*ClaimRepositoryResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{32}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ClaimRepositoryResponse) GetTerm() uint64 {
@@ -2322,7 +2452,7 @@ type InspectRepositoryRequest struct {
 
 func (x *InspectRepositoryRequest) Reset() {
 	*x = InspectRepositoryRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[33]
+	mi := &file_keepward_v1_node_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2334,7 +2464,7 @@ func (x *InspectRepositoryRequest) String() string {
 func (*InspectRepositoryRequest) ProtoMessage() {}
 
 func (x *InspectRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[33]
+	mi := &file_keepward_v1_node_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2347,7 +2477,7 @@ func (x *InspectRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InspectRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*InspectRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{33}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *InspectRepositoryRequest) GetPath() string {
@@ -2400,7 +2530,7 @@ type InspectRepositoryResponse struct {
 
 func (x *InspectRepositoryResponse) Reset() {
 	*x = InspectRepositoryResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[34]
+	mi := &file_keepward_v1_node_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2412,7 +2542,7 @@ func (x *InspectRepositoryResponse) String() string {
 func (*InspectRepositoryResponse) ProtoMessage() {}
 
 func (x *InspectRepositoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[34]
+	mi := &file_keepward_v1_node_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2425,7 +2555,7 @@ func (x *InspectRepositoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InspectRepositoryResponse.ProtoReflect.Descriptor instead.
 func (*InspectRepositoryResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{34}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *InspectRepositoryResponse) GetSizeBytes() int64 {
@@ -2507,7 +2637,7 @@ type StartMoverRequest struct {
 
 func (x *StartMoverRequest) Reset() {
 	*x = StartMoverRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[35]
+	mi := &file_keepward_v1_node_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2519,7 +2649,7 @@ func (x *StartMoverRequest) String() string {
 func (*StartMoverRequest) ProtoMessage() {}
 
 func (x *StartMoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[35]
+	mi := &file_keepward_v1_node_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2532,7 +2662,7 @@ func (x *StartMoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartMoverRequest.ProtoReflect.Descriptor instead.
 func (*StartMoverRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{35}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *StartMoverRequest) GetOrder() *Order {
@@ -2650,7 +2780,7 @@ type CheckOrder struct {
 
 func (x *CheckOrder) Reset() {
 	*x = CheckOrder{}
-	mi := &file_keepward_v1_node_proto_msgTypes[36]
+	mi := &file_keepward_v1_node_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2662,7 +2792,7 @@ func (x *CheckOrder) String() string {
 func (*CheckOrder) ProtoMessage() {}
 
 func (x *CheckOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[36]
+	mi := &file_keepward_v1_node_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2675,7 +2805,7 @@ func (x *CheckOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckOrder.ProtoReflect.Descriptor instead.
 func (*CheckOrder) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{36}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *CheckOrder) GetTime() *timestamppb.Timestamp {
@@ -2753,7 +2883,7 @@ type SweepOrder struct {
 
 func (x *SweepOrder) Reset() {
 	*x = SweepOrder{}
-	mi := &file_keepward_v1_node_proto_msgTypes[37]
+	mi := &file_keepward_v1_node_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2765,7 +2895,7 @@ func (x *SweepOrder) String() string {
 func (*SweepOrder) ProtoMessage() {}
 
 func (x *SweepOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[37]
+	mi := &file_keepward_v1_node_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2778,7 +2908,7 @@ func (x *SweepOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepOrder.ProtoReflect.Descriptor instead.
 func (*SweepOrder) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{37}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *SweepOrder) GetPurgePoints() []string {
@@ -2846,7 +2976,7 @@ type StartMoverResponse struct {
 
 func (x *StartMoverResponse) Reset() {
 	*x = StartMoverResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[38]
+	mi := &file_keepward_v1_node_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2858,7 +2988,7 @@ func (x *StartMoverResponse) String() string {
 func (*StartMoverResponse) ProtoMessage() {}
 
 func (x *StartMoverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[38]
+	mi := &file_keepward_v1_node_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2871,7 +3001,7 @@ func (x *StartMoverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartMoverResponse.ProtoReflect.Descriptor instead.
 func (*StartMoverResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{38}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *StartMoverResponse) GetMover() *MoverEndpoint {
@@ -2891,7 +3021,7 @@ type StopMoverRequest struct {
 
 func (x *StopMoverRequest) Reset() {
 	*x = StopMoverRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[39]
+	mi := &file_keepward_v1_node_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2903,7 +3033,7 @@ func (x *StopMoverRequest) String() string {
 func (*StopMoverRequest) ProtoMessage() {}
 
 func (x *StopMoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[39]
+	mi := &file_keepward_v1_node_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2916,7 +3046,7 @@ func (x *StopMoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopMoverRequest.ProtoReflect.Descriptor instead.
 func (*StopMoverRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{39}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *StopMoverRequest) GetOrder() *Order {
@@ -2941,7 +3071,7 @@ type StopMoverResponse struct {
 
 func (x *StopMoverResponse) Reset() {
 	*x = StopMoverResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[40]
+	mi := &file_keepward_v1_node_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2953,7 +3083,7 @@ func (x *StopMoverResponse) String() string {
 func (*StopMoverResponse) ProtoMessage() {}
 
 func (x *StopMoverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[40]
+	mi := &file_keepward_v1_node_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2966,7 +3096,7 @@ func (x *StopMoverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopMoverResponse.ProtoReflect.Descriptor instead.
 func (*StopMoverResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{40}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{42}
 }
 
 type FenceAttemptRequest struct {
@@ -2981,7 +3111,7 @@ type FenceAttemptRequest struct {
 
 func (x *FenceAttemptRequest) Reset() {
 	*x = FenceAttemptRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[41]
+	mi := &file_keepward_v1_node_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2993,7 +3123,7 @@ func (x *FenceAttemptRequest) String() string {
 func (*FenceAttemptRequest) ProtoMessage() {}
 
 func (x *FenceAttemptRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[41]
+	mi := &file_keepward_v1_node_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3006,7 +3136,7 @@ func (x *FenceAttemptRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FenceAttemptRequest.ProtoReflect.Descriptor instead.
 func (*FenceAttemptRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{41}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *FenceAttemptRequest) GetRepositoryPath() string {
@@ -3048,7 +3178,7 @@ type FenceAttemptResponse struct {
 
 func (x *FenceAttemptResponse) Reset() {
 	*x = FenceAttemptResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[42]
+	mi := &file_keepward_v1_node_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3060,7 +3190,7 @@ func (x *FenceAttemptResponse) String() string {
 func (*FenceAttemptResponse) ProtoMessage() {}
 
 func (x *FenceAttemptResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[42]
+	mi := &file_keepward_v1_node_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3073,7 +3203,7 @@ func (x *FenceAttemptResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FenceAttemptResponse.ProtoReflect.Descriptor instead.
 func (*FenceAttemptResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{42}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *FenceAttemptResponse) GetCommitted() bool {
@@ -3105,7 +3235,7 @@ type MarkPointsRequest struct {
 
 func (x *MarkPointsRequest) Reset() {
 	*x = MarkPointsRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[43]
+	mi := &file_keepward_v1_node_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3117,7 +3247,7 @@ func (x *MarkPointsRequest) String() string {
 func (*MarkPointsRequest) ProtoMessage() {}
 
 func (x *MarkPointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[43]
+	mi := &file_keepward_v1_node_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3130,7 +3260,7 @@ func (x *MarkPointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkPointsRequest.ProtoReflect.Descriptor instead.
 func (*MarkPointsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{43}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *MarkPointsRequest) GetRepositoryPath() string {
@@ -3191,7 +3321,7 @@ type MarkPointsResponse struct {
 
 func (x *MarkPointsResponse) Reset() {
 	*x = MarkPointsResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[44]
+	mi := &file_keepward_v1_node_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3203,7 +3333,7 @@ func (x *MarkPointsResponse) String() string {
 func (*MarkPointsResponse) ProtoMessage() {}
 
 func (x *MarkPointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[44]
+	mi := &file_keepward_v1_node_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3216,7 +3346,7 @@ func (x *MarkPointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkPointsResponse.ProtoReflect.Descriptor instead.
 func (*MarkPointsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{44}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *MarkPointsResponse) GetPoints() []*PointMark {
@@ -3237,7 +3367,7 @@ type ListMarkersRequest struct {
 
 func (x *ListMarkersRequest) Reset() {
 	*x = ListMarkersRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[45]
+	mi := &file_keepward_v1_node_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3249,7 +3379,7 @@ func (x *ListMarkersRequest) String() string {
 func (*ListMarkersRequest) ProtoMessage() {}
 
 func (x *ListMarkersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[45]
+	mi := &file_keepward_v1_node_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3262,7 +3392,7 @@ func (x *ListMarkersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMarkersRequest.ProtoReflect.Descriptor instead.
 func (*ListMarkersRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{45}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ListMarkersRequest) GetRepositoryPath() string {
@@ -3298,7 +3428,7 @@ type ListMarkersResponse struct {
 
 func (x *ListMarkersResponse) Reset() {
 	*x = ListMarkersResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[46]
+	mi := &file_keepward_v1_node_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3310,7 +3440,7 @@ func (x *ListMarkersResponse) String() string {
 func (*ListMarkersResponse) ProtoMessage() {}
 
 func (x *ListMarkersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[46]
+	mi := &file_keepward_v1_node_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3323,7 +3453,7 @@ func (x *ListMarkersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMarkersResponse.ProtoReflect.Descriptor instead.
 func (*ListMarkersResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{46}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ListMarkersResponse) GetNames() []string {
@@ -3354,7 +3484,7 @@ type PointMarkers struct {
 
 func (x *PointMarkers) Reset() {
 	*x = PointMarkers{}
-	mi := &file_keepward_v1_node_proto_msgTypes[47]
+	mi := &file_keepward_v1_node_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3366,7 +3496,7 @@ func (x *PointMarkers) String() string {
 func (*PointMarkers) ProtoMessage() {}
 
 func (x *PointMarkers) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[47]
+	mi := &file_keepward_v1_node_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3379,7 +3509,7 @@ func (x *PointMarkers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PointMarkers.ProtoReflect.Descriptor instead.
 func (*PointMarkers) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{47}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *PointMarkers) GetPoint() string {
@@ -3434,7 +3564,7 @@ type PointMark struct {
 
 func (x *PointMark) Reset() {
 	*x = PointMark{}
-	mi := &file_keepward_v1_node_proto_msgTypes[48]
+	mi := &file_keepward_v1_node_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3446,7 +3576,7 @@ func (x *PointMark) String() string {
 func (*PointMark) ProtoMessage() {}
 
 func (x *PointMark) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[48]
+	mi := &file_keepward_v1_node_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3459,7 +3589,7 @@ func (x *PointMark) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PointMark.ProtoReflect.Descriptor instead.
 func (*PointMark) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{48}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *PointMark) GetPoint() string {
@@ -3490,7 +3620,7 @@ type TransportListPointsRequest struct {
 
 func (x *TransportListPointsRequest) Reset() {
 	*x = TransportListPointsRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[49]
+	mi := &file_keepward_v1_node_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3502,7 +3632,7 @@ func (x *TransportListPointsRequest) String() string {
 func (*TransportListPointsRequest) ProtoMessage() {}
 
 func (x *TransportListPointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[49]
+	mi := &file_keepward_v1_node_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3515,7 +3645,7 @@ func (x *TransportListPointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransportListPointsRequest.ProtoReflect.Descriptor instead.
 func (*TransportListPointsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{49}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *TransportListPointsRequest) GetRepositoryPath() string {
@@ -3565,7 +3695,7 @@ type TransportListPointsResponse struct {
 
 func (x *TransportListPointsResponse) Reset() {
 	*x = TransportListPointsResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[50]
+	mi := &file_keepward_v1_node_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3577,7 +3707,7 @@ func (x *TransportListPointsResponse) String() string {
 func (*TransportListPointsResponse) ProtoMessage() {}
 
 func (x *TransportListPointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[50]
+	mi := &file_keepward_v1_node_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3590,7 +3720,7 @@ func (x *TransportListPointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransportListPointsResponse.ProtoReflect.Descriptor instead.
 func (*TransportListPointsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{50}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *TransportListPointsResponse) GetPoints() []*PointObject {
@@ -3629,7 +3759,7 @@ type PointObject struct {
 
 func (x *PointObject) Reset() {
 	*x = PointObject{}
-	mi := &file_keepward_v1_node_proto_msgTypes[51]
+	mi := &file_keepward_v1_node_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3641,7 +3771,7 @@ func (x *PointObject) String() string {
 func (*PointObject) ProtoMessage() {}
 
 func (x *PointObject) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[51]
+	mi := &file_keepward_v1_node_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3654,7 +3784,7 @@ func (x *PointObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PointObject.ProtoReflect.Descriptor instead.
 func (*PointObject) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{51}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *PointObject) GetId() string {
@@ -3714,7 +3844,7 @@ type BrowseMoverRequest struct {
 
 func (x *BrowseMoverRequest) Reset() {
 	*x = BrowseMoverRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[52]
+	mi := &file_keepward_v1_node_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3726,7 +3856,7 @@ func (x *BrowseMoverRequest) String() string {
 func (*BrowseMoverRequest) ProtoMessage() {}
 
 func (x *BrowseMoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[52]
+	mi := &file_keepward_v1_node_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3739,7 +3869,7 @@ func (x *BrowseMoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrowseMoverRequest.ProtoReflect.Descriptor instead.
 func (*BrowseMoverRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{52}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *BrowseMoverRequest) GetAttempt() string {
@@ -3802,7 +3932,7 @@ type BrowseMoverResponse struct {
 
 func (x *BrowseMoverResponse) Reset() {
 	*x = BrowseMoverResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[53]
+	mi := &file_keepward_v1_node_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3814,7 +3944,7 @@ func (x *BrowseMoverResponse) String() string {
 func (*BrowseMoverResponse) ProtoMessage() {}
 
 func (x *BrowseMoverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[53]
+	mi := &file_keepward_v1_node_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3827,7 +3957,7 @@ func (x *BrowseMoverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrowseMoverResponse.ProtoReflect.Descriptor instead.
 func (*BrowseMoverResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{53}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *BrowseMoverResponse) GetSelf() *Entry {
@@ -3862,7 +3992,7 @@ type FindMoverRequest struct {
 
 func (x *FindMoverRequest) Reset() {
 	*x = FindMoverRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[54]
+	mi := &file_keepward_v1_node_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3874,7 +4004,7 @@ func (x *FindMoverRequest) String() string {
 func (*FindMoverRequest) ProtoMessage() {}
 
 func (x *FindMoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[54]
+	mi := &file_keepward_v1_node_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3887,7 +4017,7 @@ func (x *FindMoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindMoverRequest.ProtoReflect.Descriptor instead.
 func (*FindMoverRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{54}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *FindMoverRequest) GetAttempt() string {
@@ -3921,7 +4051,7 @@ type PointKey struct {
 
 func (x *PointKey) Reset() {
 	*x = PointKey{}
-	mi := &file_keepward_v1_node_proto_msgTypes[55]
+	mi := &file_keepward_v1_node_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3933,7 +4063,7 @@ func (x *PointKey) String() string {
 func (*PointKey) ProtoMessage() {}
 
 func (x *PointKey) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[55]
+	mi := &file_keepward_v1_node_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3946,7 +4076,7 @@ func (x *PointKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PointKey.ProtoReflect.Descriptor instead.
 func (*PointKey) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{55}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *PointKey) GetPoint() string {
@@ -3973,7 +4103,7 @@ type FindMoverResponse struct {
 
 func (x *FindMoverResponse) Reset() {
 	*x = FindMoverResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[56]
+	mi := &file_keepward_v1_node_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3985,7 +4115,7 @@ func (x *FindMoverResponse) String() string {
 func (*FindMoverResponse) ProtoMessage() {}
 
 func (x *FindMoverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[56]
+	mi := &file_keepward_v1_node_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3998,7 +4128,7 @@ func (x *FindMoverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindMoverResponse.ProtoReflect.Descriptor instead.
 func (*FindMoverResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{56}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *FindMoverResponse) GetPoint() string {
@@ -4026,7 +4156,7 @@ type DiffMoverRequest struct {
 
 func (x *DiffMoverRequest) Reset() {
 	*x = DiffMoverRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[57]
+	mi := &file_keepward_v1_node_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4038,7 +4168,7 @@ func (x *DiffMoverRequest) String() string {
 func (*DiffMoverRequest) ProtoMessage() {}
 
 func (x *DiffMoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[57]
+	mi := &file_keepward_v1_node_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4051,7 +4181,7 @@ func (x *DiffMoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffMoverRequest.ProtoReflect.Descriptor instead.
 func (*DiffMoverRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{57}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *DiffMoverRequest) GetAttempt() string {
@@ -4086,7 +4216,7 @@ type DiffMoverResponse struct {
 
 func (x *DiffMoverResponse) Reset() {
 	*x = DiffMoverResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[58]
+	mi := &file_keepward_v1_node_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4098,7 +4228,7 @@ func (x *DiffMoverResponse) String() string {
 func (*DiffMoverResponse) ProtoMessage() {}
 
 func (x *DiffMoverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[58]
+	mi := &file_keepward_v1_node_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4111,7 +4241,7 @@ func (x *DiffMoverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffMoverResponse.ProtoReflect.Descriptor instead.
 func (*DiffMoverResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{58}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *DiffMoverResponse) GetChange() string {
@@ -4307,7 +4437,7 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\n" +
 	"free_bytes\x18\x02 \x01(\x03R\tfreeBytes\"+\n" +
 	"\x15ReadRepositoryRequest\x12\x12\n" +
-	"\x04path\x18\x01 \x01(\tR\x04path\"\xeb\x01\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\"\x81\x02\n" +
 	"\x16ReadRepositoryResponse\x12%\n" +
 	"\x0ecanonical_path\x18\x01 \x01(\tR\rcanonicalPath\x12$\n" +
 	"\rconfiguration\x18\x02 \x01(\fR\rconfiguration\x12*\n" +
@@ -4315,7 +4445,16 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\n" +
 	"owner_term\x18\x04 \x01(\x04R\townerTerm\x12\x14\n" +
 	"\x05owner\x18\x05 \x01(\fR\x05owner\x12#\n" +
-	"\rrepository_id\x18\x06 \x01(\fR\frepositoryId\"\x90\x01\n" +
+	"\rrepository_id\x18\x06 \x01(\fR\frepositoryId\x12\x14\n" +
+	"\x05epoch\x18\a \x01(\rR\x05epoch\"\xcd\x01\n" +
+	"\x11ChangeKeysRequest\x12'\n" +
+	"\x0frepository_path\x18\x01 \x01(\tR\x0erepositoryPath\x12#\n" +
+	"\rrepository_id\x18\x02 \x01(\fR\frepositoryId\x12\x12\n" +
+	"\x04term\x18\x03 \x01(\x04R\x04term\x12(\n" +
+	"\x03put\x18\x04 \x01(\v2\x16.keepward.v1.KeyObjectR\x03put\x12\x14\n" +
+	"\x05epoch\x18\x05 \x01(\rR\x05epoch\x12\x16\n" +
+	"\x06remove\x18\x06 \x03(\tR\x06remove\"\x14\n" +
+	"\x12ChangeKeysResponse\"\x90\x01\n" +
 	"\x16ClaimRepositoryRequest\x12'\n" +
 	"\x0frepository_path\x18\x01 \x01(\tR\x0erepositoryPath\x12#\n" +
 	"\rrepository_id\x18\x02 \x01(\fR\frepositoryId\x12\x12\n" +
@@ -4488,12 +4627,14 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\fAgentService\x12P\n" +
 	"\vStartBackup\x12\x1f.keepward.v1.StartBackupRequest\x1a .keepward.v1.StartBackupResponse\x12S\n" +
 	"\fStartRestore\x12 .keepward.v1.StartRestoreRequest\x1a!.keepward.v1.StartRestoreResponse\x12P\n" +
-	"\vStopAttempt\x12\x1f.keepward.v1.StopAttemptRequest\x1a .keepward.v1.StopAttemptResponse2\x82\t\n" +
+	"\vStopAttempt\x12\x1f.keepward.v1.StopAttemptRequest\x1a .keepward.v1.StopAttemptResponse2\xd1\t\n" +
 	"\x10TransportService\x12q\n" +
 	"\x10CreateRepository\x12-.keepward.v1.TransportCreateRepositoryRequest\x1a..keepward.v1.TransportCreateRepositoryResponse\x12b\n" +
 	"\x11InspectRepository\x12%.keepward.v1.InspectRepositoryRequest\x1a&.keepward.v1.InspectRepositoryResponse\x12Y\n" +
 	"\x0eReadRepository\x12\".keepward.v1.ReadRepositoryRequest\x1a#.keepward.v1.ReadRepositoryResponse\x12\\\n" +
 	"\x0fClaimRepository\x12#.keepward.v1.ClaimRepositoryRequest\x1a$.keepward.v1.ClaimRepositoryResponse\x12M\n" +
+	"\n" +
+	"ChangeKeys\x12\x1e.keepward.v1.ChangeKeysRequest\x1a\x1f.keepward.v1.ChangeKeysResponse\x12M\n" +
 	"\n" +
 	"StartMover\x12\x1e.keepward.v1.StartMoverRequest\x1a\x1f.keepward.v1.StartMoverResponse\x12J\n" +
 	"\tStopMover\x12\x1d.keepward.v1.StopMoverRequest\x1a\x1e.keepward.v1.StopMoverResponse\x12S\n" +
@@ -4519,7 +4660,7 @@ func file_keepward_v1_node_proto_rawDescGZIP() []byte {
 	return file_keepward_v1_node_proto_rawDescData
 }
 
-var file_keepward_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
+var file_keepward_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
 var file_keepward_v1_node_proto_goTypes = []any{
 	(*JoinRequest)(nil),                       // 0: keepward.v1.JoinRequest
 	(*JoinResponse)(nil),                      // 1: keepward.v1.JoinResponse
@@ -4552,152 +4693,157 @@ var file_keepward_v1_node_proto_goTypes = []any{
 	(*TransportCreateRepositoryResponse)(nil), // 28: keepward.v1.TransportCreateRepositoryResponse
 	(*ReadRepositoryRequest)(nil),             // 29: keepward.v1.ReadRepositoryRequest
 	(*ReadRepositoryResponse)(nil),            // 30: keepward.v1.ReadRepositoryResponse
-	(*ClaimRepositoryRequest)(nil),            // 31: keepward.v1.ClaimRepositoryRequest
-	(*ClaimRepositoryResponse)(nil),           // 32: keepward.v1.ClaimRepositoryResponse
-	(*InspectRepositoryRequest)(nil),          // 33: keepward.v1.InspectRepositoryRequest
-	(*InspectRepositoryResponse)(nil),         // 34: keepward.v1.InspectRepositoryResponse
-	(*StartMoverRequest)(nil),                 // 35: keepward.v1.StartMoverRequest
-	(*CheckOrder)(nil),                        // 36: keepward.v1.CheckOrder
-	(*SweepOrder)(nil),                        // 37: keepward.v1.SweepOrder
-	(*StartMoverResponse)(nil),                // 38: keepward.v1.StartMoverResponse
-	(*StopMoverRequest)(nil),                  // 39: keepward.v1.StopMoverRequest
-	(*StopMoverResponse)(nil),                 // 40: keepward.v1.StopMoverResponse
-	(*FenceAttemptRequest)(nil),               // 41: keepward.v1.FenceAttemptRequest
-	(*FenceAttemptResponse)(nil),              // 42: keepward.v1.FenceAttemptResponse
-	(*MarkPointsRequest)(nil),                 // 43: keepward.v1.MarkPointsRequest
-	(*MarkPointsResponse)(nil),                // 44: keepward.v1.MarkPointsResponse
-	(*ListMarkersRequest)(nil),                // 45: keepward.v1.ListMarkersRequest
-	(*ListMarkersResponse)(nil),               // 46: keepward.v1.ListMarkersResponse
-	(*PointMarkers)(nil),                      // 47: keepward.v1.PointMarkers
-	(*PointMark)(nil),                         // 48: keepward.v1.PointMark
-	(*TransportListPointsRequest)(nil),        // 49: keepward.v1.TransportListPointsRequest
-	(*TransportListPointsResponse)(nil),       // 50: keepward.v1.TransportListPointsResponse
-	(*PointObject)(nil),                       // 51: keepward.v1.PointObject
-	(*BrowseMoverRequest)(nil),                // 52: keepward.v1.BrowseMoverRequest
-	(*BrowseMoverResponse)(nil),               // 53: keepward.v1.BrowseMoverResponse
-	(*FindMoverRequest)(nil),                  // 54: keepward.v1.FindMoverRequest
-	(*PointKey)(nil),                          // 55: keepward.v1.PointKey
-	(*FindMoverResponse)(nil),                 // 56: keepward.v1.FindMoverResponse
-	(*DiffMoverRequest)(nil),                  // 57: keepward.v1.DiffMoverRequest
-	(*DiffMoverResponse)(nil),                 // 58: keepward.v1.DiffMoverResponse
-	nil,                                       // 59: keepward.v1.RepositoryKeys.EpochsEntry
-	(*timestamppb.Timestamp)(nil),             // 60: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),               // 61: google.protobuf.Duration
-	(*Progress)(nil),                          // 62: keepward.v1.Progress
-	(*Event)(nil),                             // 63: keepward.v1.Event
-	(*Failure)(nil),                           // 64: keepward.v1.Failure
-	(*Counters)(nil),                          // 65: keepward.v1.Counters
-	(*SweepReport)(nil),                       // 66: keepward.v1.SweepReport
-	(*FileSelection)(nil),                     // 67: keepward.v1.FileSelection
-	(*ProofState)(nil),                        // 68: keepward.v1.ProofState
-	(*Entry)(nil),                             // 69: keepward.v1.Entry
+	(*ChangeKeysRequest)(nil),                 // 31: keepward.v1.ChangeKeysRequest
+	(*ChangeKeysResponse)(nil),                // 32: keepward.v1.ChangeKeysResponse
+	(*ClaimRepositoryRequest)(nil),            // 33: keepward.v1.ClaimRepositoryRequest
+	(*ClaimRepositoryResponse)(nil),           // 34: keepward.v1.ClaimRepositoryResponse
+	(*InspectRepositoryRequest)(nil),          // 35: keepward.v1.InspectRepositoryRequest
+	(*InspectRepositoryResponse)(nil),         // 36: keepward.v1.InspectRepositoryResponse
+	(*StartMoverRequest)(nil),                 // 37: keepward.v1.StartMoverRequest
+	(*CheckOrder)(nil),                        // 38: keepward.v1.CheckOrder
+	(*SweepOrder)(nil),                        // 39: keepward.v1.SweepOrder
+	(*StartMoverResponse)(nil),                // 40: keepward.v1.StartMoverResponse
+	(*StopMoverRequest)(nil),                  // 41: keepward.v1.StopMoverRequest
+	(*StopMoverResponse)(nil),                 // 42: keepward.v1.StopMoverResponse
+	(*FenceAttemptRequest)(nil),               // 43: keepward.v1.FenceAttemptRequest
+	(*FenceAttemptResponse)(nil),              // 44: keepward.v1.FenceAttemptResponse
+	(*MarkPointsRequest)(nil),                 // 45: keepward.v1.MarkPointsRequest
+	(*MarkPointsResponse)(nil),                // 46: keepward.v1.MarkPointsResponse
+	(*ListMarkersRequest)(nil),                // 47: keepward.v1.ListMarkersRequest
+	(*ListMarkersResponse)(nil),               // 48: keepward.v1.ListMarkersResponse
+	(*PointMarkers)(nil),                      // 49: keepward.v1.PointMarkers
+	(*PointMark)(nil),                         // 50: keepward.v1.PointMark
+	(*TransportListPointsRequest)(nil),        // 51: keepward.v1.TransportListPointsRequest
+	(*TransportListPointsResponse)(nil),       // 52: keepward.v1.TransportListPointsResponse
+	(*PointObject)(nil),                       // 53: keepward.v1.PointObject
+	(*BrowseMoverRequest)(nil),                // 54: keepward.v1.BrowseMoverRequest
+	(*BrowseMoverResponse)(nil),               // 55: keepward.v1.BrowseMoverResponse
+	(*FindMoverRequest)(nil),                  // 56: keepward.v1.FindMoverRequest
+	(*PointKey)(nil),                          // 57: keepward.v1.PointKey
+	(*FindMoverResponse)(nil),                 // 58: keepward.v1.FindMoverResponse
+	(*DiffMoverRequest)(nil),                  // 59: keepward.v1.DiffMoverRequest
+	(*DiffMoverResponse)(nil),                 // 60: keepward.v1.DiffMoverResponse
+	nil,                                       // 61: keepward.v1.RepositoryKeys.EpochsEntry
+	(*timestamppb.Timestamp)(nil),             // 62: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),               // 63: google.protobuf.Duration
+	(*Progress)(nil),                          // 64: keepward.v1.Progress
+	(*Event)(nil),                             // 65: keepward.v1.Event
+	(*Failure)(nil),                           // 66: keepward.v1.Failure
+	(*Counters)(nil),                          // 67: keepward.v1.Counters
+	(*SweepReport)(nil),                       // 68: keepward.v1.SweepReport
+	(*FileSelection)(nil),                     // 69: keepward.v1.FileSelection
+	(*ProofState)(nil),                        // 70: keepward.v1.ProofState
+	(*Entry)(nil),                             // 71: keepward.v1.Entry
 }
 var file_keepward_v1_node_proto_depIdxs = []int32{
 	2,  // 0: keepward.v1.HeartbeatRequest.info:type_name -> keepward.v1.NodeInfo
-	60, // 1: keepward.v1.HeartbeatRequest.clock:type_name -> google.protobuf.Timestamp
+	62, // 1: keepward.v1.HeartbeatRequest.clock:type_name -> google.protobuf.Timestamp
 	4,  // 2: keepward.v1.HeartbeatRequest.attempts:type_name -> keepward.v1.AttemptState
-	60, // 3: keepward.v1.HeartbeatResponse.time:type_name -> google.protobuf.Timestamp
-	61, // 4: keepward.v1.HeartbeatResponse.interval:type_name -> google.protobuf.Duration
-	62, // 5: keepward.v1.ReportProgressRequest.progress:type_name -> keepward.v1.Progress
-	63, // 6: keepward.v1.ReportEventsRequest.events:type_name -> keepward.v1.Event
+	62, // 3: keepward.v1.HeartbeatResponse.time:type_name -> google.protobuf.Timestamp
+	63, // 4: keepward.v1.HeartbeatResponse.interval:type_name -> google.protobuf.Duration
+	64, // 5: keepward.v1.ReportProgressRequest.progress:type_name -> keepward.v1.Progress
+	65, // 6: keepward.v1.ReportEventsRequest.events:type_name -> keepward.v1.Event
 	12, // 7: keepward.v1.ReportEndRequest.end:type_name -> keepward.v1.AttemptEnd
-	64, // 8: keepward.v1.AttemptEnd.failure:type_name -> keepward.v1.Failure
-	65, // 9: keepward.v1.AttemptEnd.counters:type_name -> keepward.v1.Counters
+	66, // 8: keepward.v1.AttemptEnd.failure:type_name -> keepward.v1.Failure
+	67, // 9: keepward.v1.AttemptEnd.counters:type_name -> keepward.v1.Counters
 	13, // 10: keepward.v1.AttemptEnd.point:type_name -> keepward.v1.PointSummary
 	14, // 11: keepward.v1.AttemptEnd.check:type_name -> keepward.v1.CheckReport
-	66, // 12: keepward.v1.AttemptEnd.sweep:type_name -> keepward.v1.SweepReport
-	65, // 13: keepward.v1.PointSummary.counters:type_name -> keepward.v1.Counters
+	68, // 12: keepward.v1.AttemptEnd.sweep:type_name -> keepward.v1.SweepReport
+	67, // 13: keepward.v1.PointSummary.counters:type_name -> keepward.v1.Counters
 	15, // 14: keepward.v1.CheckReport.findings:type_name -> keepward.v1.CheckFinding
 	16, // 15: keepward.v1.CheckFinding.affected:type_name -> keepward.v1.AffectedFile
-	59, // 16: keepward.v1.RepositoryKeys.epochs:type_name -> keepward.v1.RepositoryKeys.EpochsEntry
+	61, // 16: keepward.v1.RepositoryKeys.epochs:type_name -> keepward.v1.RepositoryKeys.EpochsEntry
 	17, // 17: keepward.v1.StartBackupRequest.order:type_name -> keepward.v1.Order
 	18, // 18: keepward.v1.StartBackupRequest.keys:type_name -> keepward.v1.RepositoryKeys
 	19, // 19: keepward.v1.StartBackupRequest.mover:type_name -> keepward.v1.MoverEndpoint
-	67, // 20: keepward.v1.StartBackupRequest.files:type_name -> keepward.v1.FileSelection
-	60, // 21: keepward.v1.StartBackupRequest.time:type_name -> google.protobuf.Timestamp
+	69, // 20: keepward.v1.StartBackupRequest.files:type_name -> keepward.v1.FileSelection
+	62, // 21: keepward.v1.StartBackupRequest.time:type_name -> google.protobuf.Timestamp
 	17, // 22: keepward.v1.StartRestoreRequest.order:type_name -> keepward.v1.Order
 	18, // 23: keepward.v1.StartRestoreRequest.keys:type_name -> keepward.v1.RepositoryKeys
 	19, // 24: keepward.v1.StartRestoreRequest.mover:type_name -> keepward.v1.MoverEndpoint
 	17, // 25: keepward.v1.StopAttemptRequest.order:type_name -> keepward.v1.Order
 	27, // 26: keepward.v1.TransportCreateRepositoryRequest.keys:type_name -> keepward.v1.KeyObject
 	27, // 27: keepward.v1.ReadRepositoryResponse.keys:type_name -> keepward.v1.KeyObject
-	60, // 28: keepward.v1.InspectRepositoryRequest.time:type_name -> google.protobuf.Timestamp
-	68, // 29: keepward.v1.InspectRepositoryResponse.proof:type_name -> keepward.v1.ProofState
-	17, // 30: keepward.v1.StartMoverRequest.order:type_name -> keepward.v1.Order
-	18, // 31: keepward.v1.StartMoverRequest.keys:type_name -> keepward.v1.RepositoryKeys
-	61, // 32: keepward.v1.StartMoverRequest.agent_wait:type_name -> google.protobuf.Duration
-	37, // 33: keepward.v1.StartMoverRequest.sweep:type_name -> keepward.v1.SweepOrder
-	36, // 34: keepward.v1.StartMoverRequest.check:type_name -> keepward.v1.CheckOrder
-	60, // 35: keepward.v1.CheckOrder.time:type_name -> google.protobuf.Timestamp
-	60, // 36: keepward.v1.CheckOrder.since:type_name -> google.protobuf.Timestamp
-	61, // 37: keepward.v1.CheckOrder.budget:type_name -> google.protobuf.Duration
-	61, // 38: keepward.v1.CheckOrder.older_than:type_name -> google.protobuf.Duration
-	19, // 39: keepward.v1.StartMoverResponse.mover:type_name -> keepward.v1.MoverEndpoint
-	17, // 40: keepward.v1.StopMoverRequest.order:type_name -> keepward.v1.Order
-	17, // 41: keepward.v1.FenceAttemptRequest.order:type_name -> keepward.v1.Order
-	60, // 42: keepward.v1.MarkPointsRequest.time:type_name -> google.protobuf.Timestamp
-	48, // 43: keepward.v1.MarkPointsResponse.points:type_name -> keepward.v1.PointMark
-	47, // 44: keepward.v1.ListMarkersResponse.marked:type_name -> keepward.v1.PointMarkers
-	60, // 45: keepward.v1.PointMarkers.deleted_at:type_name -> google.protobuf.Timestamp
-	64, // 46: keepward.v1.PointMark.failure:type_name -> keepward.v1.Failure
-	51, // 47: keepward.v1.TransportListPointsResponse.points:type_name -> keepward.v1.PointObject
-	60, // 48: keepward.v1.PointObject.deleted:type_name -> google.protobuf.Timestamp
-	60, // 49: keepward.v1.PointObject.held:type_name -> google.protobuf.Timestamp
-	69, // 50: keepward.v1.BrowseMoverResponse.self:type_name -> keepward.v1.Entry
-	69, // 51: keepward.v1.BrowseMoverResponse.entries:type_name -> keepward.v1.Entry
-	55, // 52: keepward.v1.FindMoverRequest.points:type_name -> keepward.v1.PointKey
-	69, // 53: keepward.v1.FindMoverResponse.entry:type_name -> keepward.v1.Entry
-	55, // 54: keepward.v1.DiffMoverRequest.a:type_name -> keepward.v1.PointKey
-	55, // 55: keepward.v1.DiffMoverRequest.b:type_name -> keepward.v1.PointKey
-	69, // 56: keepward.v1.DiffMoverResponse.a:type_name -> keepward.v1.Entry
-	69, // 57: keepward.v1.DiffMoverResponse.b:type_name -> keepward.v1.Entry
-	0,  // 58: keepward.v1.EnrolService.Join:input_type -> keepward.v1.JoinRequest
-	3,  // 59: keepward.v1.NodeService.Heartbeat:input_type -> keepward.v1.HeartbeatRequest
-	6,  // 60: keepward.v1.NodeService.ReportProgress:input_type -> keepward.v1.ReportProgressRequest
-	8,  // 61: keepward.v1.NodeService.ReportEvents:input_type -> keepward.v1.ReportEventsRequest
-	10, // 62: keepward.v1.NodeService.ReportEnd:input_type -> keepward.v1.ReportEndRequest
-	20, // 63: keepward.v1.AgentService.StartBackup:input_type -> keepward.v1.StartBackupRequest
-	22, // 64: keepward.v1.AgentService.StartRestore:input_type -> keepward.v1.StartRestoreRequest
-	24, // 65: keepward.v1.AgentService.StopAttempt:input_type -> keepward.v1.StopAttemptRequest
-	26, // 66: keepward.v1.TransportService.CreateRepository:input_type -> keepward.v1.TransportCreateRepositoryRequest
-	33, // 67: keepward.v1.TransportService.InspectRepository:input_type -> keepward.v1.InspectRepositoryRequest
-	29, // 68: keepward.v1.TransportService.ReadRepository:input_type -> keepward.v1.ReadRepositoryRequest
-	31, // 69: keepward.v1.TransportService.ClaimRepository:input_type -> keepward.v1.ClaimRepositoryRequest
-	35, // 70: keepward.v1.TransportService.StartMover:input_type -> keepward.v1.StartMoverRequest
-	39, // 71: keepward.v1.TransportService.StopMover:input_type -> keepward.v1.StopMoverRequest
-	41, // 72: keepward.v1.TransportService.FenceAttempt:input_type -> keepward.v1.FenceAttemptRequest
-	43, // 73: keepward.v1.TransportService.MarkPoints:input_type -> keepward.v1.MarkPointsRequest
-	45, // 74: keepward.v1.TransportService.ListMarkers:input_type -> keepward.v1.ListMarkersRequest
-	49, // 75: keepward.v1.TransportService.ListPoints:input_type -> keepward.v1.TransportListPointsRequest
-	52, // 76: keepward.v1.TransportService.BrowseMover:input_type -> keepward.v1.BrowseMoverRequest
-	54, // 77: keepward.v1.TransportService.FindMover:input_type -> keepward.v1.FindMoverRequest
-	57, // 78: keepward.v1.TransportService.DiffMover:input_type -> keepward.v1.DiffMoverRequest
-	1,  // 79: keepward.v1.EnrolService.Join:output_type -> keepward.v1.JoinResponse
-	5,  // 80: keepward.v1.NodeService.Heartbeat:output_type -> keepward.v1.HeartbeatResponse
-	7,  // 81: keepward.v1.NodeService.ReportProgress:output_type -> keepward.v1.ReportProgressResponse
-	9,  // 82: keepward.v1.NodeService.ReportEvents:output_type -> keepward.v1.ReportEventsResponse
-	11, // 83: keepward.v1.NodeService.ReportEnd:output_type -> keepward.v1.ReportEndResponse
-	21, // 84: keepward.v1.AgentService.StartBackup:output_type -> keepward.v1.StartBackupResponse
-	23, // 85: keepward.v1.AgentService.StartRestore:output_type -> keepward.v1.StartRestoreResponse
-	25, // 86: keepward.v1.AgentService.StopAttempt:output_type -> keepward.v1.StopAttemptResponse
-	28, // 87: keepward.v1.TransportService.CreateRepository:output_type -> keepward.v1.TransportCreateRepositoryResponse
-	34, // 88: keepward.v1.TransportService.InspectRepository:output_type -> keepward.v1.InspectRepositoryResponse
-	30, // 89: keepward.v1.TransportService.ReadRepository:output_type -> keepward.v1.ReadRepositoryResponse
-	32, // 90: keepward.v1.TransportService.ClaimRepository:output_type -> keepward.v1.ClaimRepositoryResponse
-	38, // 91: keepward.v1.TransportService.StartMover:output_type -> keepward.v1.StartMoverResponse
-	40, // 92: keepward.v1.TransportService.StopMover:output_type -> keepward.v1.StopMoverResponse
-	42, // 93: keepward.v1.TransportService.FenceAttempt:output_type -> keepward.v1.FenceAttemptResponse
-	44, // 94: keepward.v1.TransportService.MarkPoints:output_type -> keepward.v1.MarkPointsResponse
-	46, // 95: keepward.v1.TransportService.ListMarkers:output_type -> keepward.v1.ListMarkersResponse
-	50, // 96: keepward.v1.TransportService.ListPoints:output_type -> keepward.v1.TransportListPointsResponse
-	53, // 97: keepward.v1.TransportService.BrowseMover:output_type -> keepward.v1.BrowseMoverResponse
-	56, // 98: keepward.v1.TransportService.FindMover:output_type -> keepward.v1.FindMoverResponse
-	58, // 99: keepward.v1.TransportService.DiffMover:output_type -> keepward.v1.DiffMoverResponse
-	79, // [79:100] is the sub-list for method output_type
-	58, // [58:79] is the sub-list for method input_type
-	58, // [58:58] is the sub-list for extension type_name
-	58, // [58:58] is the sub-list for extension extendee
-	0,  // [0:58] is the sub-list for field type_name
+	27, // 28: keepward.v1.ChangeKeysRequest.put:type_name -> keepward.v1.KeyObject
+	62, // 29: keepward.v1.InspectRepositoryRequest.time:type_name -> google.protobuf.Timestamp
+	70, // 30: keepward.v1.InspectRepositoryResponse.proof:type_name -> keepward.v1.ProofState
+	17, // 31: keepward.v1.StartMoverRequest.order:type_name -> keepward.v1.Order
+	18, // 32: keepward.v1.StartMoverRequest.keys:type_name -> keepward.v1.RepositoryKeys
+	63, // 33: keepward.v1.StartMoverRequest.agent_wait:type_name -> google.protobuf.Duration
+	39, // 34: keepward.v1.StartMoverRequest.sweep:type_name -> keepward.v1.SweepOrder
+	38, // 35: keepward.v1.StartMoverRequest.check:type_name -> keepward.v1.CheckOrder
+	62, // 36: keepward.v1.CheckOrder.time:type_name -> google.protobuf.Timestamp
+	62, // 37: keepward.v1.CheckOrder.since:type_name -> google.protobuf.Timestamp
+	63, // 38: keepward.v1.CheckOrder.budget:type_name -> google.protobuf.Duration
+	63, // 39: keepward.v1.CheckOrder.older_than:type_name -> google.protobuf.Duration
+	19, // 40: keepward.v1.StartMoverResponse.mover:type_name -> keepward.v1.MoverEndpoint
+	17, // 41: keepward.v1.StopMoverRequest.order:type_name -> keepward.v1.Order
+	17, // 42: keepward.v1.FenceAttemptRequest.order:type_name -> keepward.v1.Order
+	62, // 43: keepward.v1.MarkPointsRequest.time:type_name -> google.protobuf.Timestamp
+	50, // 44: keepward.v1.MarkPointsResponse.points:type_name -> keepward.v1.PointMark
+	49, // 45: keepward.v1.ListMarkersResponse.marked:type_name -> keepward.v1.PointMarkers
+	62, // 46: keepward.v1.PointMarkers.deleted_at:type_name -> google.protobuf.Timestamp
+	66, // 47: keepward.v1.PointMark.failure:type_name -> keepward.v1.Failure
+	53, // 48: keepward.v1.TransportListPointsResponse.points:type_name -> keepward.v1.PointObject
+	62, // 49: keepward.v1.PointObject.deleted:type_name -> google.protobuf.Timestamp
+	62, // 50: keepward.v1.PointObject.held:type_name -> google.protobuf.Timestamp
+	71, // 51: keepward.v1.BrowseMoverResponse.self:type_name -> keepward.v1.Entry
+	71, // 52: keepward.v1.BrowseMoverResponse.entries:type_name -> keepward.v1.Entry
+	57, // 53: keepward.v1.FindMoverRequest.points:type_name -> keepward.v1.PointKey
+	71, // 54: keepward.v1.FindMoverResponse.entry:type_name -> keepward.v1.Entry
+	57, // 55: keepward.v1.DiffMoverRequest.a:type_name -> keepward.v1.PointKey
+	57, // 56: keepward.v1.DiffMoverRequest.b:type_name -> keepward.v1.PointKey
+	71, // 57: keepward.v1.DiffMoverResponse.a:type_name -> keepward.v1.Entry
+	71, // 58: keepward.v1.DiffMoverResponse.b:type_name -> keepward.v1.Entry
+	0,  // 59: keepward.v1.EnrolService.Join:input_type -> keepward.v1.JoinRequest
+	3,  // 60: keepward.v1.NodeService.Heartbeat:input_type -> keepward.v1.HeartbeatRequest
+	6,  // 61: keepward.v1.NodeService.ReportProgress:input_type -> keepward.v1.ReportProgressRequest
+	8,  // 62: keepward.v1.NodeService.ReportEvents:input_type -> keepward.v1.ReportEventsRequest
+	10, // 63: keepward.v1.NodeService.ReportEnd:input_type -> keepward.v1.ReportEndRequest
+	20, // 64: keepward.v1.AgentService.StartBackup:input_type -> keepward.v1.StartBackupRequest
+	22, // 65: keepward.v1.AgentService.StartRestore:input_type -> keepward.v1.StartRestoreRequest
+	24, // 66: keepward.v1.AgentService.StopAttempt:input_type -> keepward.v1.StopAttemptRequest
+	26, // 67: keepward.v1.TransportService.CreateRepository:input_type -> keepward.v1.TransportCreateRepositoryRequest
+	35, // 68: keepward.v1.TransportService.InspectRepository:input_type -> keepward.v1.InspectRepositoryRequest
+	29, // 69: keepward.v1.TransportService.ReadRepository:input_type -> keepward.v1.ReadRepositoryRequest
+	33, // 70: keepward.v1.TransportService.ClaimRepository:input_type -> keepward.v1.ClaimRepositoryRequest
+	31, // 71: keepward.v1.TransportService.ChangeKeys:input_type -> keepward.v1.ChangeKeysRequest
+	37, // 72: keepward.v1.TransportService.StartMover:input_type -> keepward.v1.StartMoverRequest
+	41, // 73: keepward.v1.TransportService.StopMover:input_type -> keepward.v1.StopMoverRequest
+	43, // 74: keepward.v1.TransportService.FenceAttempt:input_type -> keepward.v1.FenceAttemptRequest
+	45, // 75: keepward.v1.TransportService.MarkPoints:input_type -> keepward.v1.MarkPointsRequest
+	47, // 76: keepward.v1.TransportService.ListMarkers:input_type -> keepward.v1.ListMarkersRequest
+	51, // 77: keepward.v1.TransportService.ListPoints:input_type -> keepward.v1.TransportListPointsRequest
+	54, // 78: keepward.v1.TransportService.BrowseMover:input_type -> keepward.v1.BrowseMoverRequest
+	56, // 79: keepward.v1.TransportService.FindMover:input_type -> keepward.v1.FindMoverRequest
+	59, // 80: keepward.v1.TransportService.DiffMover:input_type -> keepward.v1.DiffMoverRequest
+	1,  // 81: keepward.v1.EnrolService.Join:output_type -> keepward.v1.JoinResponse
+	5,  // 82: keepward.v1.NodeService.Heartbeat:output_type -> keepward.v1.HeartbeatResponse
+	7,  // 83: keepward.v1.NodeService.ReportProgress:output_type -> keepward.v1.ReportProgressResponse
+	9,  // 84: keepward.v1.NodeService.ReportEvents:output_type -> keepward.v1.ReportEventsResponse
+	11, // 85: keepward.v1.NodeService.ReportEnd:output_type -> keepward.v1.ReportEndResponse
+	21, // 86: keepward.v1.AgentService.StartBackup:output_type -> keepward.v1.StartBackupResponse
+	23, // 87: keepward.v1.AgentService.StartRestore:output_type -> keepward.v1.StartRestoreResponse
+	25, // 88: keepward.v1.AgentService.StopAttempt:output_type -> keepward.v1.StopAttemptResponse
+	28, // 89: keepward.v1.TransportService.CreateRepository:output_type -> keepward.v1.TransportCreateRepositoryResponse
+	36, // 90: keepward.v1.TransportService.InspectRepository:output_type -> keepward.v1.InspectRepositoryResponse
+	30, // 91: keepward.v1.TransportService.ReadRepository:output_type -> keepward.v1.ReadRepositoryResponse
+	34, // 92: keepward.v1.TransportService.ClaimRepository:output_type -> keepward.v1.ClaimRepositoryResponse
+	32, // 93: keepward.v1.TransportService.ChangeKeys:output_type -> keepward.v1.ChangeKeysResponse
+	40, // 94: keepward.v1.TransportService.StartMover:output_type -> keepward.v1.StartMoverResponse
+	42, // 95: keepward.v1.TransportService.StopMover:output_type -> keepward.v1.StopMoverResponse
+	44, // 96: keepward.v1.TransportService.FenceAttempt:output_type -> keepward.v1.FenceAttemptResponse
+	46, // 97: keepward.v1.TransportService.MarkPoints:output_type -> keepward.v1.MarkPointsResponse
+	48, // 98: keepward.v1.TransportService.ListMarkers:output_type -> keepward.v1.ListMarkersResponse
+	52, // 99: keepward.v1.TransportService.ListPoints:output_type -> keepward.v1.TransportListPointsResponse
+	55, // 100: keepward.v1.TransportService.BrowseMover:output_type -> keepward.v1.BrowseMoverResponse
+	58, // 101: keepward.v1.TransportService.FindMover:output_type -> keepward.v1.FindMoverResponse
+	60, // 102: keepward.v1.TransportService.DiffMover:output_type -> keepward.v1.DiffMoverResponse
+	81, // [81:103] is the sub-list for method output_type
+	59, // [59:81] is the sub-list for method input_type
+	59, // [59:59] is the sub-list for extension type_name
+	59, // [59:59] is the sub-list for extension extendee
+	0,  // [0:59] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_node_proto_init() }
@@ -4712,7 +4858,7 @@ func file_keepward_v1_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_keepward_v1_node_proto_rawDesc), len(file_keepward_v1_node_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   60,
+			NumMessages:   62,
 			NumExtensions: 0,
 			NumServices:   4,
 		},

@@ -107,6 +107,18 @@ const (
 	// RepositoryServiceSweepRepositoryProcedure is the fully-qualified name of the RepositoryService's
 	// SweepRepository RPC.
 	RepositoryServiceSweepRepositoryProcedure = "/keepward.v1.RepositoryService/SweepRepository"
+	// RepositoryServiceListRepositoryKeysProcedure is the fully-qualified name of the
+	// RepositoryService's ListRepositoryKeys RPC.
+	RepositoryServiceListRepositoryKeysProcedure = "/keepward.v1.RepositoryService/ListRepositoryKeys"
+	// RepositoryServiceAddRepositoryKeyProcedure is the fully-qualified name of the RepositoryService's
+	// AddRepositoryKey RPC.
+	RepositoryServiceAddRepositoryKeyProcedure = "/keepward.v1.RepositoryService/AddRepositoryKey"
+	// RepositoryServiceRemoveRepositoryKeyProcedure is the fully-qualified name of the
+	// RepositoryService's RemoveRepositoryKey RPC.
+	RepositoryServiceRemoveRepositoryKeyProcedure = "/keepward.v1.RepositoryService/RemoveRepositoryKey"
+	// RepositoryServiceBeginEpochProcedure is the fully-qualified name of the RepositoryService's
+	// BeginEpoch RPC.
+	RepositoryServiceBeginEpochProcedure = "/keepward.v1.RepositoryService/BeginEpoch"
 	// RepositoryServiceExportRecoveryKeyProcedure is the fully-qualified name of the
 	// RepositoryService's ExportRecoveryKey RPC.
 	RepositoryServiceExportRecoveryKeyProcedure = "/keepward.v1.RepositoryService/ExportRecoveryKey"
@@ -536,6 +548,12 @@ type RepositoryServiceClient interface {
 	RebuildIndex(context.Context, *connect.Request[v1.RebuildIndexRequest]) (*connect.Response[v1.StartSessionResponse], error)
 	// A session of type sweep: gives back the space of what no point needs.
 	SweepRepository(context.Context, *connect.Request[v1.SweepRepositoryRequest]) (*connect.Response[v1.StartSessionResponse], error)
+	// What opens the repository without this server: recovery keys and passphrases.
+	ListRepositoryKeys(context.Context, *connect.Request[v1.ListRepositoryKeysRequest]) (*connect.Response[v1.ListRepositoryKeysResponse], error)
+	AddRepositoryKey(context.Context, *connect.Request[v1.AddRepositoryKeyRequest]) (*connect.Response[v1.AddRepositoryKeyResponse], error)
+	RemoveRepositoryKey(context.Context, *connect.Request[v1.RemoveRepositoryKeyRequest]) (*connect.Response[v1.RemoveRepositoryKeyResponse], error)
+	// Seals new chunks under a new epoch; what is there stays as it is and readable.
+	BeginEpoch(context.Context, *connect.Request[v1.BeginEpochRequest]) (*connect.Response[v1.BeginEpochResponse], error)
 	// The recovery key as text. May be asked for again; every time is logged.
 	ExportRecoveryKey(context.Context, *connect.Request[v1.ExportRecoveryKeyRequest]) (*connect.Response[v1.ExportRecoveryKeyResponse], error)
 }
@@ -617,6 +635,30 @@ func NewRepositoryServiceClient(httpClient connect.HTTPClient, baseURL string, o
 			connect.WithSchema(repositoryServiceMethods.ByName("SweepRepository")),
 			connect.WithClientOptions(opts...),
 		),
+		listRepositoryKeys: connect.NewClient[v1.ListRepositoryKeysRequest, v1.ListRepositoryKeysResponse](
+			httpClient,
+			baseURL+RepositoryServiceListRepositoryKeysProcedure,
+			connect.WithSchema(repositoryServiceMethods.ByName("ListRepositoryKeys")),
+			connect.WithClientOptions(opts...),
+		),
+		addRepositoryKey: connect.NewClient[v1.AddRepositoryKeyRequest, v1.AddRepositoryKeyResponse](
+			httpClient,
+			baseURL+RepositoryServiceAddRepositoryKeyProcedure,
+			connect.WithSchema(repositoryServiceMethods.ByName("AddRepositoryKey")),
+			connect.WithClientOptions(opts...),
+		),
+		removeRepositoryKey: connect.NewClient[v1.RemoveRepositoryKeyRequest, v1.RemoveRepositoryKeyResponse](
+			httpClient,
+			baseURL+RepositoryServiceRemoveRepositoryKeyProcedure,
+			connect.WithSchema(repositoryServiceMethods.ByName("RemoveRepositoryKey")),
+			connect.WithClientOptions(opts...),
+		),
+		beginEpoch: connect.NewClient[v1.BeginEpochRequest, v1.BeginEpochResponse](
+			httpClient,
+			baseURL+RepositoryServiceBeginEpochProcedure,
+			connect.WithSchema(repositoryServiceMethods.ByName("BeginEpoch")),
+			connect.WithClientOptions(opts...),
+		),
 		exportRecoveryKey: connect.NewClient[v1.ExportRecoveryKeyRequest, v1.ExportRecoveryKeyResponse](
 			httpClient,
 			baseURL+RepositoryServiceExportRecoveryKeyProcedure,
@@ -628,18 +670,22 @@ func NewRepositoryServiceClient(httpClient connect.HTTPClient, baseURL string, o
 
 // repositoryServiceClient implements RepositoryServiceClient.
 type repositoryServiceClient struct {
-	createRepository   *connect.Client[v1.CreateRepositoryRequest, v1.CreateRepositoryResponse]
-	listRepositories   *connect.Client[v1.ListRepositoriesRequest, v1.ListRepositoriesResponse]
-	getRepository      *connect.Client[v1.GetRepositoryRequest, v1.GetRepositoryResponse]
-	editRepository     *connect.Client[v1.EditRepositoryRequest, v1.EditRepositoryResponse]
-	attachRepository   *connect.Client[v1.AttachRepositoryRequest, v1.CatalogProgress]
-	rebuildCatalog     *connect.Client[v1.RebuildCatalogRequest, v1.CatalogProgress]
-	takeOverRepository *connect.Client[v1.TakeOverRepositoryRequest, v1.TakeOverRepositoryResponse]
-	detachRepository   *connect.Client[v1.DetachRepositoryRequest, v1.DetachRepositoryResponse]
-	checkRepository    *connect.Client[v1.CheckRepositoryRequest, v1.StartSessionResponse]
-	rebuildIndex       *connect.Client[v1.RebuildIndexRequest, v1.StartSessionResponse]
-	sweepRepository    *connect.Client[v1.SweepRepositoryRequest, v1.StartSessionResponse]
-	exportRecoveryKey  *connect.Client[v1.ExportRecoveryKeyRequest, v1.ExportRecoveryKeyResponse]
+	createRepository    *connect.Client[v1.CreateRepositoryRequest, v1.CreateRepositoryResponse]
+	listRepositories    *connect.Client[v1.ListRepositoriesRequest, v1.ListRepositoriesResponse]
+	getRepository       *connect.Client[v1.GetRepositoryRequest, v1.GetRepositoryResponse]
+	editRepository      *connect.Client[v1.EditRepositoryRequest, v1.EditRepositoryResponse]
+	attachRepository    *connect.Client[v1.AttachRepositoryRequest, v1.CatalogProgress]
+	rebuildCatalog      *connect.Client[v1.RebuildCatalogRequest, v1.CatalogProgress]
+	takeOverRepository  *connect.Client[v1.TakeOverRepositoryRequest, v1.TakeOverRepositoryResponse]
+	detachRepository    *connect.Client[v1.DetachRepositoryRequest, v1.DetachRepositoryResponse]
+	checkRepository     *connect.Client[v1.CheckRepositoryRequest, v1.StartSessionResponse]
+	rebuildIndex        *connect.Client[v1.RebuildIndexRequest, v1.StartSessionResponse]
+	sweepRepository     *connect.Client[v1.SweepRepositoryRequest, v1.StartSessionResponse]
+	listRepositoryKeys  *connect.Client[v1.ListRepositoryKeysRequest, v1.ListRepositoryKeysResponse]
+	addRepositoryKey    *connect.Client[v1.AddRepositoryKeyRequest, v1.AddRepositoryKeyResponse]
+	removeRepositoryKey *connect.Client[v1.RemoveRepositoryKeyRequest, v1.RemoveRepositoryKeyResponse]
+	beginEpoch          *connect.Client[v1.BeginEpochRequest, v1.BeginEpochResponse]
+	exportRecoveryKey   *connect.Client[v1.ExportRecoveryKeyRequest, v1.ExportRecoveryKeyResponse]
 }
 
 // CreateRepository calls keepward.v1.RepositoryService.CreateRepository.
@@ -697,6 +743,26 @@ func (c *repositoryServiceClient) SweepRepository(ctx context.Context, req *conn
 	return c.sweepRepository.CallUnary(ctx, req)
 }
 
+// ListRepositoryKeys calls keepward.v1.RepositoryService.ListRepositoryKeys.
+func (c *repositoryServiceClient) ListRepositoryKeys(ctx context.Context, req *connect.Request[v1.ListRepositoryKeysRequest]) (*connect.Response[v1.ListRepositoryKeysResponse], error) {
+	return c.listRepositoryKeys.CallUnary(ctx, req)
+}
+
+// AddRepositoryKey calls keepward.v1.RepositoryService.AddRepositoryKey.
+func (c *repositoryServiceClient) AddRepositoryKey(ctx context.Context, req *connect.Request[v1.AddRepositoryKeyRequest]) (*connect.Response[v1.AddRepositoryKeyResponse], error) {
+	return c.addRepositoryKey.CallUnary(ctx, req)
+}
+
+// RemoveRepositoryKey calls keepward.v1.RepositoryService.RemoveRepositoryKey.
+func (c *repositoryServiceClient) RemoveRepositoryKey(ctx context.Context, req *connect.Request[v1.RemoveRepositoryKeyRequest]) (*connect.Response[v1.RemoveRepositoryKeyResponse], error) {
+	return c.removeRepositoryKey.CallUnary(ctx, req)
+}
+
+// BeginEpoch calls keepward.v1.RepositoryService.BeginEpoch.
+func (c *repositoryServiceClient) BeginEpoch(ctx context.Context, req *connect.Request[v1.BeginEpochRequest]) (*connect.Response[v1.BeginEpochResponse], error) {
+	return c.beginEpoch.CallUnary(ctx, req)
+}
+
 // ExportRecoveryKey calls keepward.v1.RepositoryService.ExportRecoveryKey.
 func (c *repositoryServiceClient) ExportRecoveryKey(ctx context.Context, req *connect.Request[v1.ExportRecoveryKeyRequest]) (*connect.Response[v1.ExportRecoveryKeyResponse], error) {
 	return c.exportRecoveryKey.CallUnary(ctx, req)
@@ -722,6 +788,12 @@ type RepositoryServiceHandler interface {
 	RebuildIndex(context.Context, *connect.Request[v1.RebuildIndexRequest]) (*connect.Response[v1.StartSessionResponse], error)
 	// A session of type sweep: gives back the space of what no point needs.
 	SweepRepository(context.Context, *connect.Request[v1.SweepRepositoryRequest]) (*connect.Response[v1.StartSessionResponse], error)
+	// What opens the repository without this server: recovery keys and passphrases.
+	ListRepositoryKeys(context.Context, *connect.Request[v1.ListRepositoryKeysRequest]) (*connect.Response[v1.ListRepositoryKeysResponse], error)
+	AddRepositoryKey(context.Context, *connect.Request[v1.AddRepositoryKeyRequest]) (*connect.Response[v1.AddRepositoryKeyResponse], error)
+	RemoveRepositoryKey(context.Context, *connect.Request[v1.RemoveRepositoryKeyRequest]) (*connect.Response[v1.RemoveRepositoryKeyResponse], error)
+	// Seals new chunks under a new epoch; what is there stays as it is and readable.
+	BeginEpoch(context.Context, *connect.Request[v1.BeginEpochRequest]) (*connect.Response[v1.BeginEpochResponse], error)
 	// The recovery key as text. May be asked for again; every time is logged.
 	ExportRecoveryKey(context.Context, *connect.Request[v1.ExportRecoveryKeyRequest]) (*connect.Response[v1.ExportRecoveryKeyResponse], error)
 }
@@ -799,6 +871,30 @@ func NewRepositoryServiceHandler(svc RepositoryServiceHandler, opts ...connect.H
 		connect.WithSchema(repositoryServiceMethods.ByName("SweepRepository")),
 		connect.WithHandlerOptions(opts...),
 	)
+	repositoryServiceListRepositoryKeysHandler := connect.NewUnaryHandler(
+		RepositoryServiceListRepositoryKeysProcedure,
+		svc.ListRepositoryKeys,
+		connect.WithSchema(repositoryServiceMethods.ByName("ListRepositoryKeys")),
+		connect.WithHandlerOptions(opts...),
+	)
+	repositoryServiceAddRepositoryKeyHandler := connect.NewUnaryHandler(
+		RepositoryServiceAddRepositoryKeyProcedure,
+		svc.AddRepositoryKey,
+		connect.WithSchema(repositoryServiceMethods.ByName("AddRepositoryKey")),
+		connect.WithHandlerOptions(opts...),
+	)
+	repositoryServiceRemoveRepositoryKeyHandler := connect.NewUnaryHandler(
+		RepositoryServiceRemoveRepositoryKeyProcedure,
+		svc.RemoveRepositoryKey,
+		connect.WithSchema(repositoryServiceMethods.ByName("RemoveRepositoryKey")),
+		connect.WithHandlerOptions(opts...),
+	)
+	repositoryServiceBeginEpochHandler := connect.NewUnaryHandler(
+		RepositoryServiceBeginEpochProcedure,
+		svc.BeginEpoch,
+		connect.WithSchema(repositoryServiceMethods.ByName("BeginEpoch")),
+		connect.WithHandlerOptions(opts...),
+	)
 	repositoryServiceExportRecoveryKeyHandler := connect.NewUnaryHandler(
 		RepositoryServiceExportRecoveryKeyProcedure,
 		svc.ExportRecoveryKey,
@@ -829,6 +925,14 @@ func NewRepositoryServiceHandler(svc RepositoryServiceHandler, opts ...connect.H
 			repositoryServiceRebuildIndexHandler.ServeHTTP(w, r)
 		case RepositoryServiceSweepRepositoryProcedure:
 			repositoryServiceSweepRepositoryHandler.ServeHTTP(w, r)
+		case RepositoryServiceListRepositoryKeysProcedure:
+			repositoryServiceListRepositoryKeysHandler.ServeHTTP(w, r)
+		case RepositoryServiceAddRepositoryKeyProcedure:
+			repositoryServiceAddRepositoryKeyHandler.ServeHTTP(w, r)
+		case RepositoryServiceRemoveRepositoryKeyProcedure:
+			repositoryServiceRemoveRepositoryKeyHandler.ServeHTTP(w, r)
+		case RepositoryServiceBeginEpochProcedure:
+			repositoryServiceBeginEpochHandler.ServeHTTP(w, r)
 		case RepositoryServiceExportRecoveryKeyProcedure:
 			repositoryServiceExportRecoveryKeyHandler.ServeHTTP(w, r)
 		default:
@@ -882,6 +986,22 @@ func (UnimplementedRepositoryServiceHandler) RebuildIndex(context.Context, *conn
 
 func (UnimplementedRepositoryServiceHandler) SweepRepository(context.Context, *connect.Request[v1.SweepRepositoryRequest]) (*connect.Response[v1.StartSessionResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.RepositoryService.SweepRepository is not implemented"))
+}
+
+func (UnimplementedRepositoryServiceHandler) ListRepositoryKeys(context.Context, *connect.Request[v1.ListRepositoryKeysRequest]) (*connect.Response[v1.ListRepositoryKeysResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.RepositoryService.ListRepositoryKeys is not implemented"))
+}
+
+func (UnimplementedRepositoryServiceHandler) AddRepositoryKey(context.Context, *connect.Request[v1.AddRepositoryKeyRequest]) (*connect.Response[v1.AddRepositoryKeyResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.RepositoryService.AddRepositoryKey is not implemented"))
+}
+
+func (UnimplementedRepositoryServiceHandler) RemoveRepositoryKey(context.Context, *connect.Request[v1.RemoveRepositoryKeyRequest]) (*connect.Response[v1.RemoveRepositoryKeyResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.RepositoryService.RemoveRepositoryKey is not implemented"))
+}
+
+func (UnimplementedRepositoryServiceHandler) BeginEpoch(context.Context, *connect.Request[v1.BeginEpochRequest]) (*connect.Response[v1.BeginEpochResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.RepositoryService.BeginEpoch is not implemented"))
 }
 
 func (UnimplementedRepositoryServiceHandler) ExportRecoveryKey(context.Context, *connect.Request[v1.ExportRecoveryKeyRequest]) (*connect.Response[v1.ExportRecoveryKeyResponse], error) {

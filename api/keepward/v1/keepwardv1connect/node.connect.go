@@ -76,6 +76,9 @@ const (
 	// TransportServiceClaimRepositoryProcedure is the fully-qualified name of the TransportService's
 	// ClaimRepository RPC.
 	TransportServiceClaimRepositoryProcedure = "/keepward.v1.TransportService/ClaimRepository"
+	// TransportServiceChangeKeysProcedure is the fully-qualified name of the TransportService's
+	// ChangeKeys RPC.
+	TransportServiceChangeKeysProcedure = "/keepward.v1.TransportService/ChangeKeys"
 	// TransportServiceStartMoverProcedure is the fully-qualified name of the TransportService's
 	// StartMover RPC.
 	TransportServiceStartMoverProcedure = "/keepward.v1.TransportService/StartMover"
@@ -462,6 +465,8 @@ type TransportServiceClient interface {
 	ReadRepository(context.Context, *connect.Request[v1.ReadRepositoryRequest]) (*connect.Response[v1.ReadRepositoryResponse], error)
 	// Puts owner/<term>, unless there is one of that or a higher term; answers who owns it then.
 	ClaimRepository(context.Context, *connect.Request[v1.ClaimRepositoryRequest]) (*connect.Response[v1.ClaimRepositoryResponse], error)
+	// Puts and removes sealed keys, and epochs.
+	ChangeKeys(context.Context, *connect.Request[v1.ChangeKeysRequest]) (*connect.Response[v1.ChangeKeysResponse], error)
 	// Starts one mover process for one attempt. Idempotent per attempt.
 	StartMover(context.Context, *connect.Request[v1.StartMoverRequest]) (*connect.Response[v1.StartMoverResponse], error)
 	StopMover(context.Context, *connect.Request[v1.StopMoverRequest]) (*connect.Response[v1.StopMoverResponse], error)
@@ -513,6 +518,12 @@ func NewTransportServiceClient(httpClient connect.HTTPClient, baseURL string, op
 			httpClient,
 			baseURL+TransportServiceClaimRepositoryProcedure,
 			connect.WithSchema(transportServiceMethods.ByName("ClaimRepository")),
+			connect.WithClientOptions(opts...),
+		),
+		changeKeys: connect.NewClient[v1.ChangeKeysRequest, v1.ChangeKeysResponse](
+			httpClient,
+			baseURL+TransportServiceChangeKeysProcedure,
+			connect.WithSchema(transportServiceMethods.ByName("ChangeKeys")),
 			connect.WithClientOptions(opts...),
 		),
 		startMover: connect.NewClient[v1.StartMoverRequest, v1.StartMoverResponse](
@@ -578,6 +589,7 @@ type transportServiceClient struct {
 	inspectRepository *connect.Client[v1.InspectRepositoryRequest, v1.InspectRepositoryResponse]
 	readRepository    *connect.Client[v1.ReadRepositoryRequest, v1.ReadRepositoryResponse]
 	claimRepository   *connect.Client[v1.ClaimRepositoryRequest, v1.ClaimRepositoryResponse]
+	changeKeys        *connect.Client[v1.ChangeKeysRequest, v1.ChangeKeysResponse]
 	startMover        *connect.Client[v1.StartMoverRequest, v1.StartMoverResponse]
 	stopMover         *connect.Client[v1.StopMoverRequest, v1.StopMoverResponse]
 	fenceAttempt      *connect.Client[v1.FenceAttemptRequest, v1.FenceAttemptResponse]
@@ -607,6 +619,11 @@ func (c *transportServiceClient) ReadRepository(ctx context.Context, req *connec
 // ClaimRepository calls keepward.v1.TransportService.ClaimRepository.
 func (c *transportServiceClient) ClaimRepository(ctx context.Context, req *connect.Request[v1.ClaimRepositoryRequest]) (*connect.Response[v1.ClaimRepositoryResponse], error) {
 	return c.claimRepository.CallUnary(ctx, req)
+}
+
+// ChangeKeys calls keepward.v1.TransportService.ChangeKeys.
+func (c *transportServiceClient) ChangeKeys(ctx context.Context, req *connect.Request[v1.ChangeKeysRequest]) (*connect.Response[v1.ChangeKeysResponse], error) {
+	return c.changeKeys.CallUnary(ctx, req)
 }
 
 // StartMover calls keepward.v1.TransportService.StartMover.
@@ -663,6 +680,8 @@ type TransportServiceHandler interface {
 	ReadRepository(context.Context, *connect.Request[v1.ReadRepositoryRequest]) (*connect.Response[v1.ReadRepositoryResponse], error)
 	// Puts owner/<term>, unless there is one of that or a higher term; answers who owns it then.
 	ClaimRepository(context.Context, *connect.Request[v1.ClaimRepositoryRequest]) (*connect.Response[v1.ClaimRepositoryResponse], error)
+	// Puts and removes sealed keys, and epochs.
+	ChangeKeys(context.Context, *connect.Request[v1.ChangeKeysRequest]) (*connect.Response[v1.ChangeKeysResponse], error)
 	// Starts one mover process for one attempt. Idempotent per attempt.
 	StartMover(context.Context, *connect.Request[v1.StartMoverRequest]) (*connect.Response[v1.StartMoverResponse], error)
 	StopMover(context.Context, *connect.Request[v1.StopMoverRequest]) (*connect.Response[v1.StopMoverResponse], error)
@@ -710,6 +729,12 @@ func NewTransportServiceHandler(svc TransportServiceHandler, opts ...connect.Han
 		TransportServiceClaimRepositoryProcedure,
 		svc.ClaimRepository,
 		connect.WithSchema(transportServiceMethods.ByName("ClaimRepository")),
+		connect.WithHandlerOptions(opts...),
+	)
+	transportServiceChangeKeysHandler := connect.NewUnaryHandler(
+		TransportServiceChangeKeysProcedure,
+		svc.ChangeKeys,
+		connect.WithSchema(transportServiceMethods.ByName("ChangeKeys")),
 		connect.WithHandlerOptions(opts...),
 	)
 	transportServiceStartMoverHandler := connect.NewUnaryHandler(
@@ -776,6 +801,8 @@ func NewTransportServiceHandler(svc TransportServiceHandler, opts ...connect.Han
 			transportServiceReadRepositoryHandler.ServeHTTP(w, r)
 		case TransportServiceClaimRepositoryProcedure:
 			transportServiceClaimRepositoryHandler.ServeHTTP(w, r)
+		case TransportServiceChangeKeysProcedure:
+			transportServiceChangeKeysHandler.ServeHTTP(w, r)
 		case TransportServiceStartMoverProcedure:
 			transportServiceStartMoverHandler.ServeHTTP(w, r)
 		case TransportServiceStopMoverProcedure:
@@ -817,6 +844,10 @@ func (UnimplementedTransportServiceHandler) ReadRepository(context.Context, *con
 
 func (UnimplementedTransportServiceHandler) ClaimRepository(context.Context, *connect.Request[v1.ClaimRepositoryRequest]) (*connect.Response[v1.ClaimRepositoryResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.TransportService.ClaimRepository is not implemented"))
+}
+
+func (UnimplementedTransportServiceHandler) ChangeKeys(context.Context, *connect.Request[v1.ChangeKeysRequest]) (*connect.Response[v1.ChangeKeysResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.TransportService.ChangeKeys is not implemented"))
 }
 
 func (UnimplementedTransportServiceHandler) StartMover(context.Context, *connect.Request[v1.StartMoverRequest]) (*connect.Response[v1.StartMoverResponse], error) {
