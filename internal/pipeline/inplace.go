@@ -13,9 +13,6 @@ const (
 	// readStep is how much is read at once: what was just read is hashed from the
 	// processor's cache.
 	readStep = 512 << 10
-	// freeCredit is what part of a file may be stored again though nothing in it differs, so
-	// that stale chunks do not stay for good.
-	freeCredit = 1024
 )
 
 // inplace reads a file whose parent has a signature: what equals the parent, block by block,
@@ -40,11 +37,8 @@ type inplace struct {
 	blocks     []block
 	pieces     []fileindex.Extent // of the blocks
 	long       bool               // a long run is being cut
-	// credit is how many bytes that are equal may be stored again because their chunks are
-	// stale.
-	credit  int64
-	extents extentList
-	pack    packer
+	extents    extentList
+	pack       packer
 }
 
 // block is a block of the window. The first one may have been cut in part.
@@ -64,7 +58,7 @@ func (w *worker) inplace(ctx context.Context, it *work, f source.File, st *sourc
 	r := &inplace{
 		w: w, path: it.e.Path, f: f, size: st.Size, parent: parent, ahead: newLayout(f, st), here: newLayout(f, st),
 		sums: signature.NewWriter(w.hasher, w.pool), hasher: w.signatures, hold: first,
-		credit: st.Size / freeCredit, extents: w.newExtents(),
+		extents: w.newExtents(),
 	}
 	r.pack = packer{w: w, to: &r.extents}
 	defer r.close()
@@ -214,15 +208,14 @@ func (r *inplace) match(ctx context.Context, b *block, sum uint64) error {
 	if err != nil {
 		return r.endure(ctx, err)
 	}
-	if old.length != int64(b.n) || old.sum != sum || len(old.pieces) == 0 {
-		if !b.zero {
-			// Three quarters as much again keep the whole below twice of what differs.
-			r.credit += int64(b.n) * 3 / 4
-		}
-		return nil
+	same := old.length == int64(b.n) && old.sum == sum && len(old.pieces) > 0
+	if old.stale && (b.zero || !same) {
+		r.parent.refund(old.length)
 	}
-	if old.stale && !b.zero && r.credit >= int64(b.n) {
-		r.credit -= int64(b.n)
+	if !same && !b.zero {
+		r.parent.differs(int64(b.n))
+	}
+	if !same || old.stale {
 		return nil
 	}
 	b.keep, b.from = true, len(r.pieces)

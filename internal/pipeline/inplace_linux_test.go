@@ -344,6 +344,7 @@ func TestUnusableSignatureMeansReadingAnew(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := bigSite(t)
+			s.edit(writeAt(size, noise(8, 8<<20))) // so large that it has a content map
 			first, res := s.backup("")
 			e := s.tree(res)[big]
 			tc.spoil(s, e)

@@ -27,6 +27,9 @@ type parentFile struct {
 	room   []fileindex.Extent // what ahead lies in
 	chunks map[seal.H]*share
 	pieces []fileindex.Extent // of the block that was answered last
+	// credit is how many bytes that are equal may be stored again because their chunks are
+	// stale.
+	credit int64
 }
 
 // share is how much of a chunk the file uses, as far as one looks ahead. A chunk is measured
@@ -34,10 +37,22 @@ type parentFile struct {
 type share struct {
 	from, to int64
 	live     int64
-	extents  int // ahead
+	bytes    int64 // of the file
+	extents  int   // ahead
 	judged   bool
 	stale    bool
 }
+
+// freeCredit is how much of a file may be stored again whatever differs, so that stale chunks
+// do not stay for good.
+func freeCredit(size int64) int64 { return max(size/512, 1<<20) }
+
+// differs gives credit for n bytes that have to be stored: with three quarters as much again
+// the whole stays below twice of what differs.
+func (p *parentFile) differs(n int64) { p.credit += n * 3 / 4 }
+
+// refund gives credit back for n bytes of a stale chunk that need not be stored again.
+func (p *parentFile) refund(n int64) { p.credit += n }
 
 // lookAhead is how many extents of the parent are looked at before the first of them is
 // judged: a bundle of single blocks reaches over some thousand of them. A MiB of memory.
@@ -50,7 +65,8 @@ type parentBlock struct {
 	// pieces make up the block, until the next call; none: they cannot be named apart.
 	pieces []fileindex.Extent
 	// stale: less than half of a chunk it lies in is still in use, so that reading it back
-	// costs more than twice of what it gives.
+	// costs more than twice of what it gives, and there was credit to store all of that half
+	// anew: less would be of no use.
 	stale bool
 }
 
@@ -63,7 +79,9 @@ func openParent(ctx context.Context, f fileindex.Fetcher, e *fileindex.Entry) (*
 	if sums.Size() != e.Size {
 		return nil, errs.New(errs.Corrupt, "signature.damaged", "read signature: it is of a file of %d bytes, not %d", sums.Size(), e.Size)
 	}
-	return &parentFile{size: e.Size, sums: sums, list: fileindex.NewExtents(f, e), chunks: make(map[seal.H]*share)}, nil
+	return &parentFile{
+		size: e.Size, sums: sums, list: fileindex.NewExtents(f, e), chunks: make(map[seal.H]*share), credit: freeCredit(e.Size),
+	}, nil
 }
 
 func (p *parentFile) close() { p.list.Close() }
@@ -179,6 +197,7 @@ func (p *parentFile) count(x *fileindex.Extent) {
 	}
 	s.from, s.to = min(s.from, from), max(s.to, to)
 	s.live += live
+	s.bytes += x.Len
 	s.extents++
 }
 
@@ -198,7 +217,10 @@ func (p *parentFile) judge(x *fileindex.Extent) bool {
 		return false
 	}
 	if !s.judged {
-		s.judged, s.stale = true, 2*s.live < s.to-s.from
+		s.judged, s.stale = true, 2*s.live < s.to-s.from && p.credit >= s.bytes
+		if s.stale {
+			p.credit -= s.bytes
+		}
 	}
 	return s.stale
 }

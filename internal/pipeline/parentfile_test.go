@@ -65,6 +65,7 @@ func parentOf(t *testing.T, xs ...fileindex.Extent) *parentFile {
 	if err != nil {
 		t.Fatal(err)
 	}
+	p.credit = e.Size
 	t.Cleanup(p.close)
 	return p
 }
@@ -161,6 +162,17 @@ func TestAChunkIsStaleWhenLessThanHalfIsUsed(t *testing.T) {
 				t.Errorf("%d chunks are remembered", len(p.chunks))
 			}
 		})
+	}
+}
+
+// A chunk of which only a part could be stored again is better left alone.
+func TestWithoutCreditNothingIsStale(t *testing.T) {
+	p := parentOf(t, inChunk(1, 0, blockSize), inChunk(2, 0, blockSize), inChunk(1, 8*blockSize, blockSize))
+	p.credit = 2*blockSize - 1
+	for i := range 3 {
+		if b, err := p.next(t.Context()); err != nil || b.stale {
+			t.Errorf("block %d: %+v, %v", i, b, err)
+		}
 	}
 }
 
