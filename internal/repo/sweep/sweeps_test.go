@@ -265,7 +265,9 @@ func liarHidesNothing(t *testing.T) {
 					must(t, err)
 					ids := []seal.H{victim.rootOf(hidden)}
 					for _, c := range old {
-						ids = append(ids, w.site.Keys("web1").NewHasher().Hash(seal.KindData, []byte(repotest.Cut(c, 1000)[0])))
+						for _, part := range repotest.Cut(c, 1000) {
+							ids = append(ids, w.site.Keys("web1").NewHasher().Hash(seal.KindData, []byte(part)))
+						}
 					}
 					for _, h := range ids {
 						// Large, so that its packs are fuller than the victim's.
