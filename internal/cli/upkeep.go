@@ -69,7 +69,7 @@ and restores go on meanwhile. It runs by itself once a day, see 'repository edit
 	}
 	f := cmd.Flags()
 	f.BoolVar(&req.DryRun, "dry-run", false, "only tell what would be done")
-	f.BoolVar(&req.Compact, "compact", false, "rewrite all packs that hold something dead, whatever it costs")
+	f.BoolVar(&req.Compact, "compact", false, "write anew all packs that hold something dead, and those that were compressed fast, whatever it costs")
 	f.BoolVar(&wait, "wait", false, "wait for the end")
 	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) error {
 		req.Name = args[0]
