@@ -216,6 +216,56 @@ func TestWhatLiesElsewhereIsNotCopied(t *testing.T) {
 	}
 }
 
+// Where a proved and an unproved copy are both moved, one comes out: two of them would make the
+// new pack as thin as the old one, and the next run would write it anew, and so on.
+func TestOfTwoCopiesThatAreMovedTheProvedOneStays(t *testing.T) {
+	ctx := context.Background()
+	l := newLab(t)
+	all := repotest.Files(8, 2500, 5)
+	l.backup(5, "web1", all)
+	l.backup(6, "db1", all) // proves what web1 stored
+	r := l.open()
+	needed := live(t, r)
+	// web1 stores it again, under an attempt that comes first.
+	w, err := r.NewWriter(ctx, repo.WriterOptions{Attempt: repotest.Attempt(1), Owner: l.s.Owner("web1"), PackSize: packSize})
+	must(t, err)
+	var stored int64
+	for _, at := range dataOf(r, needed) {
+		rec, err := r.Read(ctx, at.ID, nil)
+		must(t, err)
+		_, err = w.Put(rec.Bytes())
+		must(t, err)
+		stored += int64(at.Length)
+	}
+	must(t, w.Flush(ctx))
+	w.Abort()
+	var packs []Pack
+	for _, p := range uses(t, r, needed) {
+		if p.Class == pack.Data {
+			packs = append(packs, Pack{Key: p.Key, Size: p.Size, Live: 1, Dead: p.Live + p.Dead})
+		}
+	}
+	fresh := l.open()
+	result, err := Run(ctx, fresh, packs, l.options(t, fresh))
+	must(t, err)
+	if result.WrittenBytes != stored || len(result.Condemn) != len(packs) {
+		t.Fatalf("%d bytes were written of chunks of %d: %+v", result.WrittenBytes, stored, result)
+	}
+	l.remove(result.Condemn)
+	l.intact()
+}
+
+// dataOf are the best places of data chunks.
+func dataOf(r *repo.Repository, ids map[seal.ID]bool) []repo.Location {
+	var out []repo.Location
+	for id := range ids {
+		if at, ok := r.Lookup(context.Background(), id); ok && !at.Kind.Meta() {
+			out = append(out, at)
+		}
+	}
+	return out
+}
+
 // A damaged record is reported and marked, its pack stays, and once a backup has healed the
 // chunk the pack may go.
 func TestADamagedRecordIsNotCopiedAndNotGivenUp(t *testing.T) {

@@ -121,7 +121,11 @@ func (c *run) liesIn(ctx context.Context, places []repo.Location, it *item, owne
 func (c *run) replaces(places []repo.Location, l *repo.Location, it *item, owner [16]byte) bool {
 	k := l.PackKey()
 	switch {
-	case l.SamePlace(it.at), l.Kind != it.entry.Kind, c.chosen[k], c.o.Doomed != nil && c.o.Doomed(k):
+	case l.SamePlace(it.at), l.Kind != it.entry.Kind, c.o.Doomed != nil && c.o.Doomed(k):
+		return false
+	case c.chosen[k] && (it.need.proved || !l.Proved()):
+		// It may go as well. A better one is copied from there, or its pack stays: to copy both
+		// would make the new pack as thin as the old one, for ever.
 		return false
 	case l.Flags&segment.Punched != 0 && !it.need.punched:
 		return false
