@@ -85,7 +85,7 @@ func (w *rewriter) Rewrite(ctx context.Context, m sweep.Movable) (sweep.Rewritte
 	}
 	done, err := compact.Run(ctx, w.t.repo, packs, compact.Options{
 		Attempt: w.t.order.attempt, Live: m.Live, Doomed: m.Doomed, Recompress: dense,
-		Below: w.o.GetCompactBelow(), JoinBelow: w.o.GetJoinBelow(), Wait: w.pace.wait,
+		Below: w.o.GetCompactBelow(), Thorough: w.o.GetCompactBelow() > 0, JoinBelow: w.o.GetJoinBelow(), Wait: w.pace.wait,
 		Progress: func(done, total int64) {
 			w.t.count(func(c *keepwardv1.Counters) { c.DoneBytes, c.TotalBytes = done, total })
 		},

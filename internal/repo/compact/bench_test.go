@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 	"runtime"
+	"strings"
 	"testing"
 
 	"keepward/internal/repo"
@@ -96,5 +97,46 @@ func (l *lab) drop(d *storage.Dir, i int) {
 	a := repotest.Attempt(100 + i).String()
 	for _, dir := range []string{"packs/" + a[:2] + "/" + a, "index/" + a[:2]} {
 		must(l.t, d.List(context.Background(), dir, func(info storage.Info) error { return d.Delete(context.Background(), info.Name) }))
+	}
+}
+
+// BenchmarkRecompress makes 64 MiB of text dense that were compressed fast.
+func BenchmarkRecompress(b *testing.B) {
+	ctx := context.Background()
+	s := repotest.NewSite()
+	d, err := storage.OpenDir(b.TempDir())
+	must(b, err)
+	key, err := s.KeyObject()
+	must(b, err)
+	must(b, repo.Create(ctx, d, s.Config(), []repo.KeyObject{key}, repo.Owner{Term: 1}))
+	r, err := repo.Open(ctx, d)
+	must(b, err)
+	defer r.Close() //nolint:errcheck // the benchmark is over
+	var text strings.Builder
+	for _, part := range words(64<<20/3000, 5) {
+		text.WriteString(part)
+	}
+	w, err := r.NewWriter(ctx, repo.WriterOptions{Attempt: repotest.Attempt(1), Owner: s.Owner("web1")})
+	must(b, err)
+	point := &repotest.Backup{Site: s, Computer: "web1", Attempt: repotest.Attempt(1), Files: map[string]string{"text": text.String()}, ChunkSize: 300 << 10}
+	must(b, point.Run(ctx, w))
+	l := &lab{t: b, s: s}
+	packs := uses(b, r, live(b, r))
+	b.SetBytes(int64(text.Len()))
+	for i := 0; b.Loop(); i++ {
+		fresh, err := repo.Open(ctx, d)
+		must(b, err)
+		result, err := Run(ctx, fresh, packs, Options{
+			Attempt: repotest.Attempt(100 + i), Live: func(seal.ID) bool { return true }, Recompress: l.recompression(),
+			Doomed: func(k pack.Key) bool { return k.Attempt != repotest.Attempt(1) },
+		})
+		if err != nil || result.SavedBytes == 0 {
+			b.Fatalf("%+v, %v", result, err)
+		}
+		b.ReportMetric(float64(result.WrittenBytes)/float64(result.ReadBytes), "of-before")
+		must(b, fresh.Close())
+		b.StopTimer()
+		l.drop(d, i)
+		b.StartTimer()
 	}
 }

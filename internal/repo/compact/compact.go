@@ -43,6 +43,8 @@ type Options struct {
 	Doomed func(pack.Key) bool
 	// Below: packs with a smaller share of live bytes are written anew. Zero: 0.7; negative: none.
 	Below float64
+	// Thorough: thin packs are written anew also where little is gained.
+	Thorough bool
 	// JoinBelow: packs smaller than this are joined, if several become one. Zero: a quarter of
 	// PackSize; negative: none.
 	JoinBelow int64

@@ -117,7 +117,7 @@ func choose(packs []candidate, o Options) []candidate {
 	}
 	// A single pack that is a little smaller afterwards is not worth the work, nor is one more
 	// small pack.
-	if _, dead := sum(worse); dead < o.PackSize/worth && !anyLoose && !fewer(worse, o) {
+	if _, dead := sum(worse); dead < o.PackSize/worth && !o.Thorough && !anyLoose && !fewer(worse, o) {
 		return nil
 	}
 	return worse

@@ -47,6 +47,19 @@ func TestWhatIsWorthIt(t *testing.T) {
 	}
 }
 
+func TestAThoroughRunTakesWhatGainsLittle(t *testing.T) {
+	o := Options{Below: 0.95, Thorough: true}
+	o.defaults()
+	little := candidate{Pack: Pack{Size: 1100, Live: 1000, Dead: 100}}
+	if got := plan([]candidate{little}, o); len(got) != 1 {
+		t.Fatalf("%+v", got)
+	}
+	o.Thorough = false
+	if got := plan([]candidate{little}, o); len(got) != 0 {
+		t.Fatalf("%+v", got)
+	}
+}
+
 func TestWhatIsACandidate(t *testing.T) {
 	var o Options
 	o.defaults()
