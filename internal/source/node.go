@@ -57,10 +57,12 @@ func (w *Walker) load(n *node) (files int) {
 			n.l.addName(c.name, 0)
 		}
 	}
-	n.l.cut()
+	if n.l.huge == nil {
+		n.l.cut()
+	}
 	if len(n.l.batches) == 1 {
 		b := n.l.batches[0]
-		w.statAll(n, b, fd)
+		w.statBatch(n, b, fd)
 		b.state = done
 		files = b.to
 	}
@@ -92,17 +94,37 @@ func (n *node) unopened(err error) {
 func (w *Walker) listActive(n *node, fd int) error {
 	buf := w.direntBufs.Get().(*[]byte)
 	defer w.direntBufs.Put(buf)
-	if err := n.dir.list(fd, *buf, n.l); err != nil {
+	n.l.most, n.l.overflow = w.most, func() error { return w.overflow(n) }
+	err := n.dir.list(fd, *buf, n.l)
+	n.l.overflow = nil
+	if err == nil {
+		err = n.l.err
+	}
+	if err != nil {
 		n.l.refs = n.l.refs[:0]
+		if n.l.huge != nil {
+			n.l.huge.close()
+			n.l.huge = nil
+		}
 		return err
 	}
-	if n.branch == nil || !n.branch.include {
-		if w.isTagged(n) {
-			n.flags |= fileindex.CacheTagged
-			w.excluded.Add(int64(n.l.keep(func(name []byte, r *nameRef) bool {
-				return string(name) == cacheTag || n.branch.child(name) != nil
-			})))
-		}
+	if n.l.huge != nil {
+		return w.finishHuge(n)
+	}
+	if w.isTagged(n) {
+		n.flags |= fileindex.CacheTagged
+	}
+	w.sift(n)
+	n.l.sort()
+	return nil
+}
+
+// sift drops the names in memory that are not taken.
+func (w *Walker) sift(n *node) {
+	if n.flags&fileindex.CacheTagged != 0 {
+		w.excluded.Add(int64(n.l.keep(func(name []byte, r *nameRef) bool {
+			return string(name) == cacheTag || n.branch.child(name) != nil
+		})))
 	}
 	if len(w.match.rules) > 0 {
 		var path []byte
@@ -113,8 +135,6 @@ func (w *Walker) listActive(n *node, fd int) error {
 			return n.branch.child(name) != nil || !w.excludes(n, path, name, r.typ)
 		})))
 	}
-	n.l.sort()
-	return nil
 }
 
 func (w *Walker) excludes(n *node, dir, name []byte, typ fileindex.Type) bool {
@@ -140,7 +160,7 @@ const (
 
 // isTagged tells whether the directory holds a valid cache tag (bford.info/cachedir).
 func (w *Walker) isTagged(n *node) bool {
-	if w.sel.IncludeCaches {
+	if !w.mayBeTagged(n) {
 		return false
 	}
 	found := false
@@ -150,9 +170,16 @@ func (w *Walker) isTagged(n *node) bool {
 			break
 		}
 	}
-	if !found {
-		return false
-	}
+	return found && n.hasTag()
+}
+
+// mayBeTagged: a tag counts where the directory is not included by its own name.
+func (w *Walker) mayBeTagged(n *node) bool {
+	return !w.sel.IncludeCaches && (n.branch == nil || !n.branch.include)
+}
+
+// hasTag looks whether there is a tag, and a valid one.
+func (n *node) hasTag() bool {
 	var st Stat
 	if n.dir.Stat([]byte(cacheTag), &st) != nil || st.Type != fileindex.File {
 		return false
@@ -171,22 +198,37 @@ func (w *Walker) isTagged(n *node) bool {
 func (w *Walker) loadBatch(n *node, b *statBatch) {
 	fd, err := n.dir.acquire()
 	if err != nil {
-		b.stats = make([]Stat, b.to-b.from)
-		for i := b.from; i < b.to; i++ {
-			b.fail(i, err)
-		}
+		b.lose(err)
 		return
 	}
 	defer n.dir.release()
+	w.statBatch(n, b, fd)
+}
+
+func (w *Walker) statBatch(n *node, b *statBatch, fd int) {
+	if n.l.huge != nil {
+		if err := n.l.huge.load(b); err != nil {
+			b.lose(err)
+			return
+		}
+	}
 	w.statAll(n, b, fd)
+}
+
+// lose fails all of a batch.
+func (b *statBatch) lose(err error) {
+	b.stats = make([]Stat, b.to-b.from)
+	for i := b.from; i < b.to; i++ {
+		b.fail(i, err)
+	}
 }
 
 func (w *Walker) statAll(n *node, b *statBatch, fd int) {
 	b.stats = make([]Stat, b.to-b.from)
 	for i := b.from; i < b.to; i++ {
 		st := &b.stats[i-b.from]
-		if n.l.refs[i].typ != fileindex.Dir {
-			if err := n.dir.statListed(fd, n.l, i, st); err != nil {
+		if b.ref(i).typ != fileindex.Dir {
+			if err := n.dir.statListed(fd, b.list, i-b.base, st); err != nil {
 				b.fail(i, err)
 				continue
 			}
@@ -196,7 +238,7 @@ func (w *Walker) statAll(n *node, b *statBatch, fd int) {
 		}
 		// A directory is statted when it is open, so that what is listed is what was statted.
 		st.Type = fileindex.Dir
-		b.subs = append(b.subs, w.sub(n, n.l.name(i)))
+		b.subs = append(b.subs, w.sub(n, b.name(i)))
 	}
 }
 

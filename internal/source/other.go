@@ -101,7 +101,7 @@ func fromTime(t time.Time) fileindex.Time {
 	return fileindex.Time{Sec: t.Unix(), Nsec: uint32(t.Nanosecond())}
 }
 
-func (d *Dir) statListed(_ int, l *listing, i int, st *Stat) error { return d.Stat(l.name(i), st) }
+func (d *Dir) statListed(_ int, l *nameList, i int, st *Stat) error { return d.Stat(l.name(i), st) }
 
 func (d *Dir) list(_ int, _ []byte, l *listing) error {
 	entries, err := os.ReadDir(d.native(""))

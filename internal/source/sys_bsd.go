@@ -68,7 +68,9 @@ func statAt(dirfd int, name []byte, st *Stat) error {
 	return nil
 }
 
-func (d *Dir) statListed(fd int, l *listing, i int, st *Stat) error { return statAt(fd, l.name(i), st) }
+func (d *Dir) statListed(fd int, l *nameList, i int, st *Stat) error {
+	return statAt(fd, l.name(i), st)
+}
 
 func openAt(dirfd int, name string, flags int) (int, error) {
 	for {

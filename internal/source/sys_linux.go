@@ -116,7 +116,7 @@ func modeType(mode uint32) fileindex.Type {
 	return 0
 }
 
-func (d *Dir) statListed(fd int, l *listing, i int, st *Stat) error {
+func (d *Dir) statListed(fd int, l *nameList, i int, st *Stat) error {
 	return statListed(fd, &l.names[l.refs[i].offset], st)
 }
 

@@ -24,6 +24,8 @@ type Walker struct {
 	dirs   *dirCache
 	ahead  *ahead
 
+	most       int    // names of a directory that are kept in memory
+	scratch    string // where what is more goes
 	excluded   atomic.Int64
 	direntBufs sync.Pool
 	workers    sync.WaitGroup
@@ -50,7 +52,7 @@ func NewWalker(sel Selection, report func(Problem)) (*Walker, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Walker{sel: sel, match: match, report: report, dirs: newDirCache(), ahead: newAhead()}
+	w := &Walker{sel: sel, match: match, report: report, dirs: newDirCache(), ahead: newAhead(), most: hugeNames}
 	// 32 KiB holds a thousand names: most directories take one call.
 	w.direntBufs.New = func() any { b := make([]byte, 32<<10); return &b }
 	if err := w.plan(); err != nil {
@@ -61,6 +63,21 @@ func NewWalker(sel Selection, report func(Problem)) (*Walker, error) {
 		w.workers.Go(func() { w.ahead.serve(w.do) })
 	}
 	return w, nil
+}
+
+// SpillTo names the directory for what is too much for memory; without it it is the
+// system's for temporary files. It must be called before Next.
+func (w *Walker) SpillTo(dir string) { w.scratch = dir }
+
+// Dir is the directory that a path names, as Item.Path has it. Nothing is opened yet.
+func (w *Walker) Dir(path []byte) *Dir {
+	d := w.dirs.root()
+	for len(path) > 0 {
+		var name []byte
+		name, path = cutComponent(path)
+		d = d.child(name)
+	}
+	return d
 }
 
 // Close ends the walk and waits for what it started. Dirs that were handed out still work
@@ -217,7 +234,7 @@ func (w *Walker) one(ctx context.Context, f *frame, b *statBatch) (*Item, error)
 	if f.path > 0 {
 		w.path = append(w.path, '/')
 	}
-	w.path = append(w.path, f.n.l.name(i)...)
+	w.path = append(w.path, b.name(i)...)
 	if b.errs != nil && b.errs[i-b.from] != nil {
 		w.lost(b.errs[i-b.from])
 		return nil, nil
