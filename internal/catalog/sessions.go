@@ -105,6 +105,20 @@ func GetSession(ctx context.Context, q Queryer, id int64) (Session, error) {
 		WithHint("keepward session list shows the sessions there are")
 }
 
+// SinceFull is how many runs of a job were completed since the last one that read everything;
+// its first one did.
+func SinceFull(ctx context.Context, q Queryer, name string) (int, error) {
+	const completed = `job = ? AND type = ? AND status IN (?, ?, ?)`
+	args := []any{name, job.Backup, job.Completed, job.CompletedWithWarnings, job.CompletedWithErrors}
+	var n int
+	err := q.QueryRowContext(ctx, `SELECT count(*) FROM sessions WHERE `+completed+` AND id >
+		(SELECT coalesce(max(CASE WHEN is_full THEN id END), min(id), 0) FROM sessions WHERE `+completed+`)`, append(args, args...)...).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("count runs of job %s: %w", name, err)
+	}
+	return n, nil
+}
+
 // SessionFilter says which sessions a list is about; zero fields let all pass.
 type SessionFilter struct {
 	Active   bool

@@ -43,6 +43,7 @@ func (a *app) jobFlags(cmd *cobra.Command) *jobFlags {
 	f.StringVar(&j.job.Schedule, "schedule", "", "when it runs by itself, for instance "+strconv.Quote(schedule.Examples[0]))
 	f.StringVar(&j.job.Missed, "missed", "", "a run missed while the server was down: \"run once\" (default) or skip")
 	f.StringVar(&j.job.Compression, "compression", "", "auto (default), none, fast, zstd or high")
+	f.Int32Var(&j.job.FullReadEvery, "full-read-every", 0, "read all files again every so many runs (0: never)")
 	f.Int32Var(&j.job.Attempts, "attempts", 0, "tries per phase (0: the default)")
 	f.Var(&j.interval, "restart-interval", "time between tries (default 20m)")
 	j.keep.add(f)
@@ -82,6 +83,7 @@ func (j *jobFlags) apply(cmd *cobra.Command, to *keepwardv1.Job) {
 		"schedule":         func() { to.Schedule = j.job.Schedule },
 		"missed":           func() { to.Missed = j.job.Missed },
 		"compression":      func() { to.Compression = j.job.Compression },
+		"full-read-every":  func() { to.FullReadEvery = j.job.FullReadEvery },
 		"attempts":         func() { to.Attempts = j.job.Attempts },
 		"restart-interval": func() { to.RestartInterval = durationpb.New(time.Duration(j.interval)) },
 		"description":      func() { to.Description = j.job.Description },
@@ -226,11 +228,15 @@ func (a *app) showJob(j *keepwardv1.Job) {
 	if j.GetAttempts() > 0 {
 		attempts = strconv.Itoa(int(j.GetAttempts()))
 	}
+	every := ""
+	if n := j.GetFullReadEvery(); n > 0 {
+		every = "every " + strconv.Itoa(int(n)) + " runs"
+	}
 	a.fields("name", j.GetName(), "type", j.GetType(), "description", j.GetDescription(), "computers", strings.Join(j.GetComputers(), ", "),
 		"include", strings.Join(f.GetInclude(), ", "), "exclude", strings.Join(f.GetExclude(), ", "),
 		"one file system", onlyYes(f.GetOneFileSystem()), "tagged caches", onlyYes(f.GetIncludeCaches()),
 		"repository", j.GetRepository(), "compression", j.GetCompression(), "schedule", j.GetSchedule(), "missed runs", j.GetMissed(),
-		"retention", retentionText(j.GetRetention()),
+		"retention", retentionText(j.GetRetention()), "all is read", every,
 		"disabled", onlyYes(j.GetDisabled()), "next run", a.stamp(j.GetNextRun()), "attempts", attempts, "restart interval", interval,
 		"last run", a.stamp(j.GetLastRun()), "last result", j.GetLastResult())
 }

@@ -83,6 +83,7 @@ func (f *faults) reference(field, thing, name string, known []string) {
 const (
 	streamsMost  = 1024
 	attemptsMost = 1000
+	fullReadMost = 10_000
 	intervalMost = 30 * 24 * time.Hour
 )
 
@@ -224,6 +225,9 @@ func CheckJob(j *keepwardv1.Job, site Site) []Fault {
 	}
 	for _, r := range PolicyOf(j.Retention).Check() {
 		f.add("retention."+r.Rule, r.Err)
+	}
+	if j.FullReadEvery < 0 || j.FullReadEvery > fullReadMost {
+		f.invalid("full_read_every", "job.full-read", "check job %q: full_read_every must be 0 (never) to %d, not %d", j.Name, fullReadMost, j.FullReadEvery)
 	}
 	if j.Attempts < 0 || j.Attempts > attemptsMost {
 		f.invalid("attempts", "job.attempts", "check job %q: attempts must be 0 (default) to %d, not %d", j.Name, attemptsMost, j.Attempts)

@@ -50,6 +50,7 @@ func TestJobMustKeepTheRules(t *testing.T) {
 		{func(j *keepwardv1.Job) { j.Files.Exclude = []string{"*.o", "[a"} }, "files.exclude[1]", errs.Invalid, ""},
 		{func(j *keepwardv1.Job) { j.Compression = "max" }, "compression", errs.Invalid, ""},
 		{func(j *keepwardv1.Job) { j.Schedule = "sometimes" }, "schedule", errs.Invalid, "for example: daily 22:00, daily 06:00,18:00, weekly mon,fri 03:30"},
+		{func(j *keepwardv1.Job) { j.FullReadEvery = -1 }, "full_read_every", errs.Invalid, ""},
 		{func(j *keepwardv1.Job) { j.Attempts = -1 }, "attempts", errs.Invalid, ""},
 		{func(j *keepwardv1.Job) { j.RestartInterval = durationpb.New(-time.Second) }, "restart_interval", errs.Invalid, ""},
 	} {
@@ -90,6 +91,7 @@ files:
   one_file_system: true
 repository: main
 schedule: daily 22:00
+full_read_every: 30
 attempts: 3
 restart_interval: 1d12h
 ---

@@ -85,6 +85,7 @@ func jobFields(j *keepwardv1.Job) []field {
 			{name: "yearly", value: &keep.Yearly},
 			{name: "min_points", value: &keep.MinPoints},
 		}},
+		{name: "full_read_every", value: &j.FullReadEvery},
 		{name: "compression", value: &j.Compression, normal: string(seal.CompressAuto)},
 		{name: "attempts", value: &j.Attempts},
 		{name: "restart_interval", value: &j.RestartInterval},

@@ -138,6 +138,7 @@ var meanings = map[string]string{
 	"chunk.form":                "the content of a metadata chunk matches its id and cannot be read; the version of the agent that made it may be newer",
 	"chunk.keys":                "a chunk does not open with the keys that the server has of the repository",
 	"configuration.damaged":     "the configuration object is damaged",
+	"backup.full-read":          "a run reads all files because the job does so every so many runs",
 	"connection.again":          "the agent connected again after a lost connection",
 	"connection.made":           "agent and mover are connected; who dialled",
 	"command.usage":             "the command line cannot be understood",

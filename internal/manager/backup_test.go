@@ -2,6 +2,7 @@ package manager
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -89,6 +90,28 @@ func TestFullBackupHasNoParent(t *testing.T) {
 		attempt := w.agents["web1"].only(t)
 		if order := w.agents["web1"].backups[attempt]; order.GetParent() != "" || !order.GetFull() {
 			t.Errorf("a full backup was ordered with parent %q, full %v", order.GetParent(), order.GetFull())
+		}
+	})
+}
+
+func TestEveryThirdRunReadsAll(t *testing.T) {
+	site(t, func(t *testing.T, w *world) {
+		w.connect()
+		j := theJobOf("web1")
+		j.FullReadEvery = 3
+		w.setJob(j)
+		var got []bool
+		for range 8 {
+			id := w.run()
+			got = append(got, w.agents["web1"].backups[w.agents["web1"].only(t)].GetFull())
+			w.finish("web1")
+			if said := strings.Contains(w.log(id), "backup.full-read"); said != got[len(got)-1] {
+				t.Errorf("session %d is full: %v, its log says so: %v", id, got[len(got)-1], said)
+			}
+		}
+		// The first one has no parent and needs no word.
+		if want := []bool{false, false, false, true, false, false, true, false}; !slices.Equal(got, want) {
+			t.Errorf("full: %v, want %v", got, want)
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"encoding/hex"
+	"fmt"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -21,6 +22,7 @@ type request struct {
 	job        string
 	repository string
 	full       bool
+	why        string // of full, if nobody asked for it
 	by         string
 	computers  []string // one task each; an empty name: none takes part
 	point      string   // restore: what is read
@@ -47,8 +49,18 @@ func (m *Manager) runJob(ctx context.Context, name string, full bool, by string)
 	if len(j.GetComputers()) == 0 {
 		return 0, errs.New(errs.Invalid, "job.no-computers", "run job %s: it names no computer", name)
 	}
+	why := ""
+	if every := int(j.GetFullReadEvery()); every > 0 && !full {
+		since, err := catalog.SinceFull(ctx, m.deps.DB.Read(), name)
+		if err != nil {
+			return 0, err
+		}
+		if full = since+1 >= every; full {
+			why = fmt.Sprintf("this run reads all files: the job does so every %d runs", every)
+		}
+	}
 	return m.submit(ctx, request{
-		typ: job.Backup, job: name, repository: j.GetRepository(), full: full, by: by,
+		typ: job.Backup, job: name, repository: j.GetRepository(), full: full, why: why, by: by,
 		computers: j.GetComputers(), definition: j,
 	})
 }
@@ -116,6 +128,9 @@ func addSession(ctx context.Context, tx *sql.Tx, row *catalog.Session, r request
 			return err
 		}
 		x.status(t, job.None, job.Queued, job.Cause(job.None, job.Queued), r.by)
+		if r.why != "" && i == 0 {
+			x.line(t, levelInfo, partServer, "backup.full-read", r.why)
+		}
 	}
 	for _, e := range x.events {
 		row.LastSeq++

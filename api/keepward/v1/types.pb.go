@@ -216,6 +216,8 @@ type Counters struct {
 	LimitTargetMillis int64 `protobuf:"varint,92,opt,name=limit_target_millis,json=limitTargetMillis,proto3" json:"limit_target_millis,omitempty"`
 	LimitSendMillis   int64 `protobuf:"varint,93,opt,name=limit_send_millis,json=limitSendMillis,proto3" json:"limit_send_millis,omitempty"`
 	StoreMillis       int64 `protobuf:"varint,94,opt,name=store_millis,json=storeMillis,proto3" json:"store_millis,omitempty"`
+	// The content of what made packs grow, before compression.
+	StoredRawBytes int64 `protobuf:"varint,210,opt,name=stored_raw_bytes,json=storedRawBytes,proto3" json:"stored_raw_bytes,omitempty"`
 	// Restore: read back and compared with the point, and found to differ.
 	VerifiedFiles   int64 `protobuf:"varint,100,opt,name=verified_files,json=verifiedFiles,proto3" json:"verified_files,omitempty"`
 	VerifiedBytes   int64 `protobuf:"varint,101,opt,name=verified_bytes,json=verifiedBytes,proto3" json:"verified_bytes,omitempty"`
@@ -457,6 +459,13 @@ func (x *Counters) GetLimitSendMillis() int64 {
 func (x *Counters) GetStoreMillis() int64 {
 	if x != nil {
 		return x.StoreMillis
+	}
+	return 0
+}
+
+func (x *Counters) GetStoredRawBytes() int64 {
+	if x != nil {
+		return x.StoredRawBytes
 	}
 	return 0
 }
@@ -910,7 +919,9 @@ type Job struct {
 	// run once, skip: what happens to a schedule missed while the server was down.
 	Missed string `protobuf:"bytes,13,opt,name=missed,proto3" json:"missed,omitempty"`
 	// Not set: everything is kept.
-	Retention     *Retention             `protobuf:"bytes,14,opt,name=retention,proto3" json:"retention,omitempty"`
+	Retention *Retention `protobuf:"bytes,14,opt,name=retention,proto3" json:"retention,omitempty"`
+	// Every so many runs all is read, whatever the parent says; 0: never.
+	FullReadEvery int32                  `protobuf:"varint,60,opt,name=full_read_every,json=fullReadEvery,proto3" json:"full_read_every,omitempty"`
 	Created       *timestamppb.Timestamp `protobuf:"bytes,20,opt,name=created,proto3" json:"created,omitempty"`
 	NextRun       *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=next_run,json=nextRun,proto3" json:"next_run,omitempty"`
 	LastRun       *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=last_run,json=lastRun,proto3" json:"last_run,omitempty"`
@@ -1046,6 +1057,13 @@ func (x *Job) GetRetention() *Retention {
 		return x.Retention
 	}
 	return nil
+}
+
+func (x *Job) GetFullReadEvery() int32 {
+	if x != nil {
+		return x.FullReadEvery
+	}
+	return 0
 }
 
 func (x *Job) GetCreated() *timestamppb.Timestamp {
@@ -2376,6 +2394,474 @@ func (x *Repository) GetForeignProof() string {
 	return ""
 }
 
+// ProofAge counts the packs whose newest proof is at most so old, and older than the row before.
+// within not set: any age; never: those without a proof.
+type ProofAge struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Within        *durationpb.Duration   `protobuf:"bytes,1,opt,name=within,proto3" json:"within,omitempty"`
+	Never         bool                   `protobuf:"varint,2,opt,name=never,proto3" json:"never,omitempty"`
+	Packs         int64                  `protobuf:"varint,3,opt,name=packs,proto3" json:"packs,omitempty"`
+	Bytes         int64                  `protobuf:"varint,4,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProofAge) Reset() {
+	*x = ProofAge{}
+	mi := &file_keepward_v1_types_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProofAge) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProofAge) ProtoMessage() {}
+
+func (x *ProofAge) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_types_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProofAge.ProtoReflect.Descriptor instead.
+func (*ProofAge) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ProofAge) GetWithin() *durationpb.Duration {
+	if x != nil {
+		return x.Within
+	}
+	return nil
+}
+
+func (x *ProofAge) GetNever() bool {
+	if x != nil {
+		return x.Never
+	}
+	return false
+}
+
+func (x *ProofAge) GetPacks() int64 {
+	if x != nil {
+		return x.Packs
+	}
+	return 0
+}
+
+func (x *ProofAge) GetBytes() int64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+// RepositoryStats is what a repository holds, and what that was before. Bytes.
+type RepositoryStats struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Repository *Repository            `protobuf:"bytes,1,opt,name=repository,proto3" json:"repository,omitempty"`
+	// Of all points that are not deleted: files and bytes as they were on the computers.
+	Points       int64 `protobuf:"varint,2,opt,name=points,proto3" json:"points,omitempty"`
+	LogicalFiles int64 `protobuf:"varint,3,opt,name=logical_files,json=logicalFiles,proto3" json:"logical_files,omitempty"`
+	LogicalBytes int64 `protobuf:"varint,4,opt,name=logical_bytes,json=logicalBytes,proto3" json:"logical_bytes,omitempty"`
+	// Of the sessions that made these points: content that was stored, and as what. Their
+	// quotient is the compression; logical over that content the deduplication.
+	RawBytes     int64            `protobuf:"varint,5,opt,name=raw_bytes,json=rawBytes,proto3" json:"raw_bytes,omitempty"`
+	StoredBytes  int64            `protobuf:"varint,6,opt,name=stored_bytes,json=storedBytes,proto3" json:"stored_bytes,omitempty"`
+	Computers    []*ComputerStats `protobuf:"bytes,7,rep,name=computers,proto3" json:"computers,omitempty"`
+	Jobs         []*JobStats      `protobuf:"bytes,8,rep,name=jobs,proto3" json:"jobs,omitempty"`
+	Days         []*DayStats      `protobuf:"bytes,9,rep,name=days,proto3" json:"days,omitempty"` // oldest first, the days without points left out
+	Proofs       []*ProofAge      `protobuf:"bytes,10,rep,name=proofs,proto3" json:"proofs,omitempty"`
+	SmallPacks   int64            `protobuf:"varint,11,opt,name=small_packs,json=smallPacks,proto3" json:"small_packs,omitempty"`
+	Segments     int64            `protobuf:"varint,12,opt,name=segments,proto3" json:"segments,omitempty"`
+	SegmentBytes int64            `protobuf:"varint,13,opt,name=segment_bytes,json=segmentBytes,proto3" json:"segment_bytes,omitempty"`
+	IndexRows    int64            `protobuf:"varint,14,opt,name=index_rows,json=indexRows,proto3" json:"index_rows,omitempty"`
+	// As the last sweep marked it, if there was one.
+	LiveBytes     int64                  `protobuf:"varint,15,opt,name=live_bytes,json=liveBytes,proto3" json:"live_bytes,omitempty"`
+	DeadBytes     int64                  `protobuf:"varint,16,opt,name=dead_bytes,json=deadBytes,proto3" json:"dead_bytes,omitempty"`
+	Marked        *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=marked,proto3" json:"marked,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RepositoryStats) Reset() {
+	*x = RepositoryStats{}
+	mi := &file_keepward_v1_types_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RepositoryStats) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RepositoryStats) ProtoMessage() {}
+
+func (x *RepositoryStats) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_types_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RepositoryStats.ProtoReflect.Descriptor instead.
+func (*RepositoryStats) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *RepositoryStats) GetRepository() *Repository {
+	if x != nil {
+		return x.Repository
+	}
+	return nil
+}
+
+func (x *RepositoryStats) GetPoints() int64 {
+	if x != nil {
+		return x.Points
+	}
+	return 0
+}
+
+func (x *RepositoryStats) GetLogicalFiles() int64 {
+	if x != nil {
+		return x.LogicalFiles
+	}
+	return 0
+}
+
+func (x *RepositoryStats) GetLogicalBytes() int64 {
+	if x != nil {
+		return x.LogicalBytes
+	}
+	return 0
+}
+
+func (x *RepositoryStats) GetRawBytes() int64 {
+	if x != nil {
+		return x.RawBytes
+	}
+	return 0
+}
+
+func (x *RepositoryStats) GetStoredBytes() int64 {
+	if x != nil {
+		return x.StoredBytes
+	}
+	return 0
+}
+
+func (x *RepositoryStats) GetComputers() []*ComputerStats {
+	if x != nil {
+		return x.Computers
+	}
+	return nil
+}
+
+func (x *RepositoryStats) GetJobs() []*JobStats {
+	if x != nil {
+		return x.Jobs
+	}
+	return nil
+}
+
+func (x *RepositoryStats) GetDays() []*DayStats {
+	if x != nil {
+		return x.Days
+	}
+	return nil
+}
+
+func (x *RepositoryStats) GetProofs() []*ProofAge {
+	if x != nil {
+		return x.Proofs
+	}
+	return nil
+}
+
+func (x *RepositoryStats) GetSmallPacks() int64 {
+	if x != nil {
+		return x.SmallPacks
+	}
+	return 0
+}
+
+func (x *RepositoryStats) GetSegments() int64 {
+	if x != nil {
+		return x.Segments
+	}
+	return 0
+}
+
+func (x *RepositoryStats) GetSegmentBytes() int64 {
+	if x != nil {
+		return x.SegmentBytes
+	}
+	return 0
+}
+
+func (x *RepositoryStats) GetIndexRows() int64 {
+	if x != nil {
+		return x.IndexRows
+	}
+	return 0
+}
+
+func (x *RepositoryStats) GetLiveBytes() int64 {
+	if x != nil {
+		return x.LiveBytes
+	}
+	return 0
+}
+
+func (x *RepositoryStats) GetDeadBytes() int64 {
+	if x != nil {
+		return x.DeadBytes
+	}
+	return 0
+}
+
+func (x *RepositoryStats) GetMarked() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Marked
+	}
+	return nil
+}
+
+// pack_bytes: what lies in packs that the computer wrote, also for points that are deleted.
+type ComputerStats struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Computer      string                 `protobuf:"bytes,1,opt,name=computer,proto3" json:"computer,omitempty"`
+	Points        int64                  `protobuf:"varint,2,opt,name=points,proto3" json:"points,omitempty"`
+	NewestBytes   int64                  `protobuf:"varint,3,opt,name=newest_bytes,json=newestBytes,proto3" json:"newest_bytes,omitempty"`
+	LogicalBytes  int64                  `protobuf:"varint,4,opt,name=logical_bytes,json=logicalBytes,proto3" json:"logical_bytes,omitempty"`
+	Packs         int64                  `protobuf:"varint,5,opt,name=packs,proto3" json:"packs,omitempty"`
+	PackBytes     int64                  `protobuf:"varint,6,opt,name=pack_bytes,json=packBytes,proto3" json:"pack_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ComputerStats) Reset() {
+	*x = ComputerStats{}
+	mi := &file_keepward_v1_types_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ComputerStats) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ComputerStats) ProtoMessage() {}
+
+func (x *ComputerStats) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_types_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ComputerStats.ProtoReflect.Descriptor instead.
+func (*ComputerStats) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ComputerStats) GetComputer() string {
+	if x != nil {
+		return x.Computer
+	}
+	return ""
+}
+
+func (x *ComputerStats) GetPoints() int64 {
+	if x != nil {
+		return x.Points
+	}
+	return 0
+}
+
+func (x *ComputerStats) GetNewestBytes() int64 {
+	if x != nil {
+		return x.NewestBytes
+	}
+	return 0
+}
+
+func (x *ComputerStats) GetLogicalBytes() int64 {
+	if x != nil {
+		return x.LogicalBytes
+	}
+	return 0
+}
+
+func (x *ComputerStats) GetPacks() int64 {
+	if x != nil {
+		return x.Packs
+	}
+	return 0
+}
+
+func (x *ComputerStats) GetPackBytes() int64 {
+	if x != nil {
+		return x.PackBytes
+	}
+	return 0
+}
+
+type JobStats struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           string                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	Points        int64                  `protobuf:"varint,2,opt,name=points,proto3" json:"points,omitempty"`
+	NewestBytes   int64                  `protobuf:"varint,3,opt,name=newest_bytes,json=newestBytes,proto3" json:"newest_bytes,omitempty"`
+	LogicalBytes  int64                  `protobuf:"varint,4,opt,name=logical_bytes,json=logicalBytes,proto3" json:"logical_bytes,omitempty"`
+	StoredBytes   int64                  `protobuf:"varint,5,opt,name=stored_bytes,json=storedBytes,proto3" json:"stored_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JobStats) Reset() {
+	*x = JobStats{}
+	mi := &file_keepward_v1_types_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JobStats) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JobStats) ProtoMessage() {}
+
+func (x *JobStats) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_types_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JobStats.ProtoReflect.Descriptor instead.
+func (*JobStats) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *JobStats) GetJob() string {
+	if x != nil {
+		return x.Job
+	}
+	return ""
+}
+
+func (x *JobStats) GetPoints() int64 {
+	if x != nil {
+		return x.Points
+	}
+	return 0
+}
+
+func (x *JobStats) GetNewestBytes() int64 {
+	if x != nil {
+		return x.NewestBytes
+	}
+	return 0
+}
+
+func (x *JobStats) GetLogicalBytes() int64 {
+	if x != nil {
+		return x.LogicalBytes
+	}
+	return 0
+}
+
+func (x *JobStats) GetStoredBytes() int64 {
+	if x != nil {
+		return x.StoredBytes
+	}
+	return 0
+}
+
+type DayStats struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Day           string                 `protobuf:"bytes,1,opt,name=day,proto3" json:"day,omitempty"`
+	Points        int64                  `protobuf:"varint,2,opt,name=points,proto3" json:"points,omitempty"`
+	StoredBytes   int64                  `protobuf:"varint,3,opt,name=stored_bytes,json=storedBytes,proto3" json:"stored_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DayStats) Reset() {
+	*x = DayStats{}
+	mi := &file_keepward_v1_types_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DayStats) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DayStats) ProtoMessage() {}
+
+func (x *DayStats) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_types_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DayStats.ProtoReflect.Descriptor instead.
+func (*DayStats) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *DayStats) GetDay() string {
+	if x != nil {
+		return x.Day
+	}
+	return ""
+}
+
+func (x *DayStats) GetPoints() int64 {
+	if x != nil {
+		return x.Points
+	}
+	return 0
+}
+
+func (x *DayStats) GetStoredBytes() int64 {
+	if x != nil {
+		return x.StoredBytes
+	}
+	return 0
+}
+
 // ProofState is how well the packs of a repository are proved. Due are those whose newest proof,
 // or whose first sight where there is none, is older than proof_days. Times are the server's.
 type ProofState struct {
@@ -2397,7 +2883,7 @@ type ProofState struct {
 
 func (x *ProofState) Reset() {
 	*x = ProofState{}
-	mi := &file_keepward_v1_types_proto_msgTypes[18]
+	mi := &file_keepward_v1_types_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2409,7 +2895,7 @@ func (x *ProofState) String() string {
 func (*ProofState) ProtoMessage() {}
 
 func (x *ProofState) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[18]
+	mi := &file_keepward_v1_types_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2422,7 +2908,7 @@ func (x *ProofState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProofState.ProtoReflect.Descriptor instead.
 func (*ProofState) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{18}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ProofState) GetPacks() int64 {
@@ -2512,7 +2998,7 @@ type Point struct {
 
 func (x *Point) Reset() {
 	*x = Point{}
-	mi := &file_keepward_v1_types_proto_msgTypes[19]
+	mi := &file_keepward_v1_types_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2524,7 +3010,7 @@ func (x *Point) String() string {
 func (*Point) ProtoMessage() {}
 
 func (x *Point) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[19]
+	mi := &file_keepward_v1_types_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2537,7 +3023,7 @@ func (x *Point) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Point.ProtoReflect.Descriptor instead.
 func (*Point) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{19}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Point) GetId() string {
@@ -2688,7 +3174,7 @@ type Condition struct {
 
 func (x *Condition) Reset() {
 	*x = Condition{}
-	mi := &file_keepward_v1_types_proto_msgTypes[20]
+	mi := &file_keepward_v1_types_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2700,7 +3186,7 @@ func (x *Condition) String() string {
 func (*Condition) ProtoMessage() {}
 
 func (x *Condition) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[20]
+	mi := &file_keepward_v1_types_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2713,7 +3199,7 @@ func (x *Condition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Condition.ProtoReflect.Descriptor instead.
 func (*Condition) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{20}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Condition) GetCode() string {
@@ -2772,7 +3258,8 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\x04code\x18\x02 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x03 \x01(\tR\amessage\x12\x12\n" +
 	"\x04hint\x18\x04 \x01(\tR\x04hint\x12\x12\n" +
-	"\x04part\x18\x05 \x01(\tR\x04part\"\xe3\t\n" +
+	"\x04part\x18\x05 \x01(\tR\x04part\"\x8e\n" +
+	"\n" +
 	"\bCounters\x12\x1f\n" +
 	"\vtotal_files\x18\x01 \x01(\x03R\n" +
 	"totalFiles\x12\x1f\n" +
@@ -2812,7 +3299,8 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\x10limit_cpu_millis\x18[ \x01(\x03R\x0elimitCpuMillis\x12.\n" +
 	"\x13limit_target_millis\x18\\ \x01(\x03R\x11limitTargetMillis\x12*\n" +
 	"\x11limit_send_millis\x18] \x01(\x03R\x0flimitSendMillis\x12!\n" +
-	"\fstore_millis\x18^ \x01(\x03R\vstoreMillis\x12%\n" +
+	"\fstore_millis\x18^ \x01(\x03R\vstoreMillis\x12)\n" +
+	"\x10stored_raw_bytes\x18\xd2\x01 \x01(\x03R\x0estoredRawBytes\x12%\n" +
 	"\x0everified_files\x18d \x01(\x03R\rverifiedFiles\x12%\n" +
 	"\x0everified_bytes\x18e \x01(\x03R\rverifiedBytes\x12)\n" +
 	"\x10mismatched_files\x18f \x01(\x03R\x0fmismatchedFiles\x12!\n" +
@@ -2856,7 +3344,7 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\amonthly\x18\x04 \x01(\x05R\amonthly\x12\x16\n" +
 	"\x06yearly\x18\x05 \x01(\x05R\x06yearly\x12\x1d\n" +
 	"\n" +
-	"min_points\x18\x06 \x01(\x05R\tminPoints\"\xc5\x05\n" +
+	"min_points\x18\x06 \x01(\x05R\tminPoints\"\xed\x05\n" +
 	"\x03Job\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x1c\n" +
@@ -2874,7 +3362,8 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\x04mode\x18\v \x01(\tR\x04mode\x12 \n" +
 	"\vdescription\x18\f \x01(\tR\vdescription\x12\x16\n" +
 	"\x06missed\x18\r \x01(\tR\x06missed\x124\n" +
-	"\tretention\x18\x0e \x01(\v2\x16.keepward.v1.RetentionR\tretention\x124\n" +
+	"\tretention\x18\x0e \x01(\v2\x16.keepward.v1.RetentionR\tretention\x12&\n" +
+	"\x0ffull_read_every\x18< \x01(\x05R\rfullReadEvery\x124\n" +
 	"\acreated\x18\x14 \x01(\v2\x1a.google.protobuf.TimestampR\acreated\x125\n" +
 	"\bnext_run\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\anextRun\x125\n" +
 	"\blast_run\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampR\alastRun\x12\x1f\n" +
@@ -3029,7 +3518,55 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\n" +
 	"proof_days\x18P \x01(\x05R\tproofDays\x12-\n" +
 	"\x05proof\x18Q \x01(\v2\x17.keepward.v1.ProofStateR\x05proof\x12#\n" +
-	"\rforeign_proof\x18R \x01(\tR\fforeignProof\"\x91\x02\n" +
+	"\rforeign_proof\x18R \x01(\tR\fforeignProof\"\x7f\n" +
+	"\bProofAge\x121\n" +
+	"\x06within\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x06within\x12\x14\n" +
+	"\x05never\x18\x02 \x01(\bR\x05never\x12\x14\n" +
+	"\x05packs\x18\x03 \x01(\x03R\x05packs\x12\x14\n" +
+	"\x05bytes\x18\x04 \x01(\x03R\x05bytes\"\x9e\x05\n" +
+	"\x0fRepositoryStats\x127\n" +
+	"\n" +
+	"repository\x18\x01 \x01(\v2\x17.keepward.v1.RepositoryR\n" +
+	"repository\x12\x16\n" +
+	"\x06points\x18\x02 \x01(\x03R\x06points\x12#\n" +
+	"\rlogical_files\x18\x03 \x01(\x03R\flogicalFiles\x12#\n" +
+	"\rlogical_bytes\x18\x04 \x01(\x03R\flogicalBytes\x12\x1b\n" +
+	"\traw_bytes\x18\x05 \x01(\x03R\brawBytes\x12!\n" +
+	"\fstored_bytes\x18\x06 \x01(\x03R\vstoredBytes\x128\n" +
+	"\tcomputers\x18\a \x03(\v2\x1a.keepward.v1.ComputerStatsR\tcomputers\x12)\n" +
+	"\x04jobs\x18\b \x03(\v2\x15.keepward.v1.JobStatsR\x04jobs\x12)\n" +
+	"\x04days\x18\t \x03(\v2\x15.keepward.v1.DayStatsR\x04days\x12-\n" +
+	"\x06proofs\x18\n" +
+	" \x03(\v2\x15.keepward.v1.ProofAgeR\x06proofs\x12\x1f\n" +
+	"\vsmall_packs\x18\v \x01(\x03R\n" +
+	"smallPacks\x12\x1a\n" +
+	"\bsegments\x18\f \x01(\x03R\bsegments\x12#\n" +
+	"\rsegment_bytes\x18\r \x01(\x03R\fsegmentBytes\x12\x1d\n" +
+	"\n" +
+	"index_rows\x18\x0e \x01(\x03R\tindexRows\x12\x1d\n" +
+	"\n" +
+	"live_bytes\x18\x0f \x01(\x03R\tliveBytes\x12\x1d\n" +
+	"\n" +
+	"dead_bytes\x18\x10 \x01(\x03R\tdeadBytes\x122\n" +
+	"\x06marked\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\x06marked\"\xc0\x01\n" +
+	"\rComputerStats\x12\x1a\n" +
+	"\bcomputer\x18\x01 \x01(\tR\bcomputer\x12\x16\n" +
+	"\x06points\x18\x02 \x01(\x03R\x06points\x12!\n" +
+	"\fnewest_bytes\x18\x03 \x01(\x03R\vnewestBytes\x12#\n" +
+	"\rlogical_bytes\x18\x04 \x01(\x03R\flogicalBytes\x12\x14\n" +
+	"\x05packs\x18\x05 \x01(\x03R\x05packs\x12\x1d\n" +
+	"\n" +
+	"pack_bytes\x18\x06 \x01(\x03R\tpackBytes\"\x9f\x01\n" +
+	"\bJobStats\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\tR\x03job\x12\x16\n" +
+	"\x06points\x18\x02 \x01(\x03R\x06points\x12!\n" +
+	"\fnewest_bytes\x18\x03 \x01(\x03R\vnewestBytes\x12#\n" +
+	"\rlogical_bytes\x18\x04 \x01(\x03R\flogicalBytes\x12!\n" +
+	"\fstored_bytes\x18\x05 \x01(\x03R\vstoredBytes\"W\n" +
+	"\bDayStats\x12\x10\n" +
+	"\x03day\x18\x01 \x01(\tR\x03day\x12\x16\n" +
+	"\x06points\x18\x02 \x01(\x03R\x06points\x12!\n" +
+	"\fstored_bytes\x18\x03 \x01(\x03R\vstoredBytes\"\x91\x02\n" +
 	"\n" +
 	"ProofState\x12\x14\n" +
 	"\x05packs\x18\x01 \x01(\x03R\x05packs\x12\x14\n" +
@@ -3086,7 +3623,7 @@ func file_keepward_v1_types_proto_rawDescGZIP() []byte {
 	return file_keepward_v1_types_proto_rawDescData
 }
 
-var file_keepward_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_keepward_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_keepward_v1_types_proto_goTypes = []any{
 	(*Reason)(nil),                // 0: keepward.v1.Reason
 	(*Failure)(nil),               // 1: keepward.v1.Failure
@@ -3106,25 +3643,30 @@ var file_keepward_v1_types_proto_goTypes = []any{
 	(*Computer)(nil),              // 15: keepward.v1.Computer
 	(*Transport)(nil),             // 16: keepward.v1.Transport
 	(*Repository)(nil),            // 17: keepward.v1.Repository
-	(*ProofState)(nil),            // 18: keepward.v1.ProofState
-	(*Point)(nil),                 // 19: keepward.v1.Point
-	(*Condition)(nil),             // 20: keepward.v1.Condition
-	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 22: google.protobuf.Duration
+	(*ProofAge)(nil),              // 18: keepward.v1.ProofAge
+	(*RepositoryStats)(nil),       // 19: keepward.v1.RepositoryStats
+	(*ComputerStats)(nil),         // 20: keepward.v1.ComputerStats
+	(*JobStats)(nil),              // 21: keepward.v1.JobStats
+	(*DayStats)(nil),              // 22: keepward.v1.DayStats
+	(*ProofState)(nil),            // 23: keepward.v1.ProofState
+	(*Point)(nil),                 // 24: keepward.v1.Point
+	(*Condition)(nil),             // 25: keepward.v1.Condition
+	(*timestamppb.Timestamp)(nil), // 26: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 27: google.protobuf.Duration
 }
 var file_keepward_v1_types_proto_depIdxs = []int32{
 	2,  // 0: keepward.v1.Progress.counters:type_name -> keepward.v1.Counters
-	21, // 1: keepward.v1.Entry.mtime:type_name -> google.protobuf.Timestamp
+	26, // 1: keepward.v1.Entry.mtime:type_name -> google.protobuf.Timestamp
 	5,  // 2: keepward.v1.Job.files:type_name -> keepward.v1.FileSelection
-	22, // 3: keepward.v1.Job.restart_interval:type_name -> google.protobuf.Duration
+	27, // 3: keepward.v1.Job.restart_interval:type_name -> google.protobuf.Duration
 	6,  // 4: keepward.v1.Job.retention:type_name -> keepward.v1.Retention
-	21, // 5: keepward.v1.Job.created:type_name -> google.protobuf.Timestamp
-	21, // 6: keepward.v1.Job.next_run:type_name -> google.protobuf.Timestamp
-	21, // 7: keepward.v1.Job.last_run:type_name -> google.protobuf.Timestamp
+	26, // 5: keepward.v1.Job.created:type_name -> google.protobuf.Timestamp
+	26, // 6: keepward.v1.Job.next_run:type_name -> google.protobuf.Timestamp
+	26, // 7: keepward.v1.Job.last_run:type_name -> google.protobuf.Timestamp
 	0,  // 8: keepward.v1.Session.reason:type_name -> keepward.v1.Reason
-	21, // 9: keepward.v1.Session.created:type_name -> google.protobuf.Timestamp
-	21, // 10: keepward.v1.Session.started:type_name -> google.protobuf.Timestamp
-	21, // 11: keepward.v1.Session.ended:type_name -> google.protobuf.Timestamp
+	26, // 9: keepward.v1.Session.created:type_name -> google.protobuf.Timestamp
+	26, // 10: keepward.v1.Session.started:type_name -> google.protobuf.Timestamp
+	26, // 11: keepward.v1.Session.ended:type_name -> google.protobuf.Timestamp
 	10, // 12: keepward.v1.Session.tasks:type_name -> keepward.v1.Task
 	3,  // 13: keepward.v1.Session.progress:type_name -> keepward.v1.Progress
 	1,  // 14: keepward.v1.Session.failure:type_name -> keepward.v1.Failure
@@ -3133,36 +3675,43 @@ var file_keepward_v1_types_proto_depIdxs = []int32{
 	0,  // 17: keepward.v1.Task.reason:type_name -> keepward.v1.Reason
 	3,  // 18: keepward.v1.Task.progress:type_name -> keepward.v1.Progress
 	1,  // 19: keepward.v1.Task.failure:type_name -> keepward.v1.Failure
-	21, // 20: keepward.v1.Task.started:type_name -> google.protobuf.Timestamp
-	21, // 21: keepward.v1.Task.ended:type_name -> google.protobuf.Timestamp
+	26, // 20: keepward.v1.Task.started:type_name -> google.protobuf.Timestamp
+	26, // 21: keepward.v1.Task.ended:type_name -> google.protobuf.Timestamp
 	13, // 22: keepward.v1.Task.report:type_name -> keepward.v1.TaskReport
 	11, // 23: keepward.v1.TaskReport.sweep:type_name -> keepward.v1.SweepReport
 	12, // 24: keepward.v1.TaskReport.retention:type_name -> keepward.v1.RetentionReport
-	21, // 25: keepward.v1.Event.time:type_name -> google.protobuf.Timestamp
-	21, // 26: keepward.v1.Computer.joined:type_name -> google.protobuf.Timestamp
-	21, // 27: keepward.v1.Computer.last_seen:type_name -> google.protobuf.Timestamp
-	22, // 28: keepward.v1.Computer.skew:type_name -> google.protobuf.Duration
-	21, // 29: keepward.v1.Computer.last_point:type_name -> google.protobuf.Timestamp
-	20, // 30: keepward.v1.Computer.conditions:type_name -> keepward.v1.Condition
-	21, // 31: keepward.v1.Transport.last_seen:type_name -> google.protobuf.Timestamp
-	21, // 32: keepward.v1.Repository.created:type_name -> google.protobuf.Timestamp
-	20, // 33: keepward.v1.Repository.conditions:type_name -> keepward.v1.Condition
-	22, // 34: keepward.v1.Repository.undelete_grace:type_name -> google.protobuf.Duration
-	22, // 35: keepward.v1.Repository.unprotected_after:type_name -> google.protobuf.Duration
-	18, // 36: keepward.v1.Repository.proof:type_name -> keepward.v1.ProofState
-	21, // 37: keepward.v1.ProofState.oldest:type_name -> google.protobuf.Timestamp
-	21, // 38: keepward.v1.Point.time:type_name -> google.protobuf.Timestamp
-	2,  // 39: keepward.v1.Point.counters:type_name -> keepward.v1.Counters
-	5,  // 40: keepward.v1.Point.files:type_name -> keepward.v1.FileSelection
-	21, // 41: keepward.v1.Point.kept_until:type_name -> google.protobuf.Timestamp
-	21, // 42: keepward.v1.Point.deleted:type_name -> google.protobuf.Timestamp
-	21, // 43: keepward.v1.Point.purge_after:type_name -> google.protobuf.Timestamp
-	21, // 44: keepward.v1.Condition.since:type_name -> google.protobuf.Timestamp
-	45, // [45:45] is the sub-list for method output_type
-	45, // [45:45] is the sub-list for method input_type
-	45, // [45:45] is the sub-list for extension type_name
-	45, // [45:45] is the sub-list for extension extendee
-	0,  // [0:45] is the sub-list for field type_name
+	26, // 25: keepward.v1.Event.time:type_name -> google.protobuf.Timestamp
+	26, // 26: keepward.v1.Computer.joined:type_name -> google.protobuf.Timestamp
+	26, // 27: keepward.v1.Computer.last_seen:type_name -> google.protobuf.Timestamp
+	27, // 28: keepward.v1.Computer.skew:type_name -> google.protobuf.Duration
+	26, // 29: keepward.v1.Computer.last_point:type_name -> google.protobuf.Timestamp
+	25, // 30: keepward.v1.Computer.conditions:type_name -> keepward.v1.Condition
+	26, // 31: keepward.v1.Transport.last_seen:type_name -> google.protobuf.Timestamp
+	26, // 32: keepward.v1.Repository.created:type_name -> google.protobuf.Timestamp
+	25, // 33: keepward.v1.Repository.conditions:type_name -> keepward.v1.Condition
+	27, // 34: keepward.v1.Repository.undelete_grace:type_name -> google.protobuf.Duration
+	27, // 35: keepward.v1.Repository.unprotected_after:type_name -> google.protobuf.Duration
+	23, // 36: keepward.v1.Repository.proof:type_name -> keepward.v1.ProofState
+	27, // 37: keepward.v1.ProofAge.within:type_name -> google.protobuf.Duration
+	17, // 38: keepward.v1.RepositoryStats.repository:type_name -> keepward.v1.Repository
+	20, // 39: keepward.v1.RepositoryStats.computers:type_name -> keepward.v1.ComputerStats
+	21, // 40: keepward.v1.RepositoryStats.jobs:type_name -> keepward.v1.JobStats
+	22, // 41: keepward.v1.RepositoryStats.days:type_name -> keepward.v1.DayStats
+	18, // 42: keepward.v1.RepositoryStats.proofs:type_name -> keepward.v1.ProofAge
+	26, // 43: keepward.v1.RepositoryStats.marked:type_name -> google.protobuf.Timestamp
+	26, // 44: keepward.v1.ProofState.oldest:type_name -> google.protobuf.Timestamp
+	26, // 45: keepward.v1.Point.time:type_name -> google.protobuf.Timestamp
+	2,  // 46: keepward.v1.Point.counters:type_name -> keepward.v1.Counters
+	5,  // 47: keepward.v1.Point.files:type_name -> keepward.v1.FileSelection
+	26, // 48: keepward.v1.Point.kept_until:type_name -> google.protobuf.Timestamp
+	26, // 49: keepward.v1.Point.deleted:type_name -> google.protobuf.Timestamp
+	26, // 50: keepward.v1.Point.purge_after:type_name -> google.protobuf.Timestamp
+	26, // 51: keepward.v1.Condition.since:type_name -> google.protobuf.Timestamp
+	52, // [52:52] is the sub-list for method output_type
+	52, // [52:52] is the sub-list for method input_type
+	52, // [52:52] is the sub-list for extension type_name
+	52, // [52:52] is the sub-list for extension extendee
+	0,  // [0:52] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_types_proto_init() }
@@ -3176,7 +3725,7 @@ func file_keepward_v1_types_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_keepward_v1_types_proto_rawDesc), len(file_keepward_v1_types_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   21,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
