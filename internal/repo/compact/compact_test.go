@@ -277,9 +277,15 @@ func TestADamagedRecordIsNotCopiedAndNotGivenUp(t *testing.T) {
 	l.backup(2, "web1", half)
 	l.forget(1)
 	r := l.open()
+	o := l.options(t, r)
+	o.Below = 0.7
+	thin := map[pack.Key]bool{}
+	for _, p := range uses(t, r, live(t, r)) {
+		thin[p.Key] = o.thin(p)
+	}
 	var victim repo.Location
-	for id := range live(t, r) {
-		if at, _ := r.Lookup(ctx, id); at.Kind == seal.KindData {
+	for _, at := range dataOf(r, live(t, r)) {
+		if thin[at.PackKey()] {
 			victim = at
 			break
 		}
