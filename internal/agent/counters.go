@@ -15,6 +15,8 @@ func restoreCounters(c *restore.Counters) *keepwardv1.Counters {
 		NewFiles: s.NewFiles, ChangedFiles: s.ChangedFiles, DeletedFiles: s.DeletedFiles,
 		SkippedFiles: s.SkippedFiles, SkippedBytes: s.SkippedBytes,
 		SentBytes: s.FetchedBytes, Chunks: s.Chunks, Errors: s.Errors, Warnings: s.Warnings,
+		VerifiedFiles: s.VerifiedFiles, VerifiedBytes: s.VerifiedBytes, MismatchedFiles: s.Mismatched,
+		FetchChunks: s.PlanChunks, FetchBytes: s.PlanBytes, FetchPacks: s.PlanPacks,
 	}
 }
 

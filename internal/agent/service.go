@@ -75,6 +75,7 @@ func (s *service) StartRestore(_ context.Context, req *connect.Request[keepwardv
 	opts := restore.Options{
 		Keys: keys, Point: m.GetPoint(), Paths: m.GetPaths(), To: string(m.GetTo()), Strip: m.GetStrip(),
 		Overwrite: overwrite, DeleteExtra: m.GetDeleteExtra(), DryRun: m.GetDryRun(),
+		Verify: m.GetVerify(), Estimate: m.GetEstimate(), OwnersByName: !m.GetNumericOwner(),
 	}
 	err = s.a.begin(m.GetOrder(), func(ctx context.Context) *keepwardv1.AttemptEnd {
 		return s.a.restore(ctx, m, opts)

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -37,7 +38,10 @@ func (a *agent) backup(ctx context.Context, m *keepwardv1.StartBackupRequest, op
 	}
 	var result pipeline.Result
 	err := a.connected(ctx, id, m.GetMover(), func(ctx context.Context, client *wire.DataClient) error {
-		return a.watched(ctx, id, "transfer", func() (*keepwardv1.Counters, string) { return count.Proto(), count.Current() }, func() error {
+		report := func() *keepwardv1.Progress {
+			return &keepwardv1.Progress{Phase: "transfer", Counters: count.Proto(), Current: count.Current()}
+		}
+		return a.watched(ctx, id, report, func() error {
 			var err error
 			result, err = pipeline.Run(ctx, client, opts)
 			return err
@@ -58,16 +62,39 @@ func (a *agent) restore(ctx context.Context, m *keepwardv1.StartRestoreRequest, 
 	count := &restore.Counters{}
 	opts.Counters = count
 	opts.Event = func(e restore.Event) { a.event(id, e.Level, e.Code, e.Text, e.Path) }
-	var at current
+	var at, phase current
+	phase.set([]byte("restore"))
 	opts.Current = at.set
+	opts.Phase = func(p string) { phase.set([]byte(p)) }
 	err := a.connected(ctx, id, m.GetMover(), func(ctx context.Context, client *wire.DataClient) error {
 		opts.Store = client
-		return a.watched(ctx, id, "restore", func() (*keepwardv1.Counters, string) { return restoreCounters(count), at.get() }, func() error {
-			_, err := restore.Run(ctx, opts)
-			return err
-		})
+		report := func() *keepwardv1.Progress {
+			return &keepwardv1.Progress{Phase: phase.get(), Counters: restoreCounters(count), Current: at.get()}
+		}
+		return a.watched(ctx, id, report, func() error { return a.marked(ctx, m.GetOrder().GetTask(), opts) })
 	})
 	return ended(ctx, err, restoreCounters(count))
+}
+
+// marked restores, and keeps a mark at the target until that has ended well.
+func (a *agent) marked(ctx context.Context, task string, opts restore.Options) error {
+	if opts.DryRun || opts.Estimate {
+		_, err := restore.Run(ctx, opts)
+		return err
+	}
+	marks := restoreMarks{dir: filepath.Join(a.cfg.DataDir, "restores"), boot: bootID()}
+	var err error
+	if opts.Earlier, err = marks.begin(task, opts.To, time.Now()); err != nil {
+		// The restore can do without: what it cannot tell it does again.
+		a.log.Warn("the mark of a restore could not be kept", "task", task, "error", err)
+	}
+	if _, err = restore.Run(ctx, opts); err != nil {
+		return err
+	}
+	if err := marks.end(opts.To); err != nil {
+		a.log.Warn("the mark of a restore could not be removed", "task", task, "error", err)
+	}
+	return nil
 }
 
 // connected calls fn with a connection to the mover, and ends the connection in order when
@@ -102,11 +129,12 @@ func (a *agent) connected(ctx context.Context, id string, mover *keepwardv1.Move
 }
 
 // watched reports progress while fn runs.
-func (a *agent) watched(ctx context.Context, id, phase string, counters func() (*keepwardv1.Counters, string), fn func() error) error {
+func (a *agent) watched(ctx context.Context, id string, progress func() *keepwardv1.Progress, fn func() error) error {
 	report := func() {
-		c, current := counters()
-		usage(c)
-		a.reports.Progress(id, &keepwardv1.Progress{Phase: phase, Counters: c, Current: display(current)})
+		p := progress()
+		usage(p.GetCounters())
+		p.Current = display(p.GetCurrent())
+		a.reports.Progress(id, p)
 	}
 	watch, stop := context.WithCancel(ctx)
 	gone := make(chan struct{})

@@ -21,6 +21,7 @@ type extractFlags struct {
 	overwrite                        string
 	paths                            []string
 	list, dryRun, strip, deleteExtra bool
+	verify                           bool
 }
 
 func (a *app) extractCommand() *cobra.Command {
@@ -44,6 +45,7 @@ func (a *app) extractCommand() *cobra.Command {
 	f.BoolVar(&x.dryRun, "dry-run", false, "only count what would be done")
 	f.BoolVar(&x.strip, "strip", false, "lay the chosen folder itself at --to")
 	f.BoolVar(&x.deleteExtra, "delete-extra", false, "delete what the point has not")
+	f.BoolVar(&x.verify, "verify", false, "read back from disk what was restored and compare it with the point")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := required(cmd, "repository"); err != nil {
 			return err
@@ -118,7 +120,7 @@ func (a *app) extract(ctx context.Context, o extract.Options, x extractFlags) er
 	o.Point = name
 	counters := &restore.Counters{}
 	o.Restore = restore.Options{
-		To: x.to, Strip: x.strip, Overwrite: policy, DeleteExtra: x.deleteExtra, DryRun: x.dryRun,
+		To: x.to, Strip: x.strip, Overwrite: policy, DeleteExtra: x.deleteExtra, DryRun: x.dryRun, Verify: x.verify,
 		Counters: counters, Event: a.extractEvent,
 	}
 	for _, p := range x.paths {
@@ -167,10 +169,14 @@ func (a *app) extractEnd(p extract.Point, n restore.Snapshot) error {
 		err = a.printValue(map[string]any{
 			"point": pointValues([]extract.Point{p})[0], "files": fmt.Sprint(n.DoneFiles), "bytes": fmt.Sprint(n.DoneBytes),
 			"skippedFiles": fmt.Sprint(n.SkippedFiles), "errors": fmt.Sprint(n.Errors), "warnings": fmt.Sprint(n.Warnings),
+			"verifiedFiles": fmt.Sprint(n.VerifiedFiles), "verifiedBytes": fmt.Sprint(n.VerifiedBytes), "mismatchedFiles": fmt.Sprint(n.Mismatched),
 		})
 	} else {
 		_, err = fmt.Fprintf(a.out, "point %s of %s, %s: %s, %s; already right %s, %s, %s\n", p.ID, safe(p.Computer),
 			p.Time.In(a.local).Format("2006-01-02 15:04:05"), plural(n.DoneFiles, "file"), size(n.DoneBytes), count(n.SkippedFiles), plural(n.Errors, "error"), plural(n.Warnings, "warning"))
+	}
+	if n.VerifiedFiles+n.Mismatched > 0 {
+		a.remark("verified %s, %s: %s", plural(n.VerifiedFiles, "file"), size(n.VerifiedBytes), differing(n.Mismatched))
 	}
 	if n.Errors > 0 || n.Warnings > 0 {
 		err = errors.Join(err, &statusError{status: exitLeftOut})

@@ -174,6 +174,17 @@ func (a *app) eventLine(w io.Writer, e *keepwardv1.Event) error {
 	return err
 }
 
+// differing tells how many files were found to differ when they were read back.
+func differing(n int64) string {
+	switch n {
+	case 0:
+		return "none differs"
+	case 1:
+		return "1 differs"
+	}
+	return count(n) + " differ"
+}
+
 // summary is the last line of a session.
 func (a *app) summary(s *keepwardv1.Session) {
 	n := s.GetProgress().GetCounters()
@@ -195,6 +206,9 @@ func (a *app) summary(s *keepwardv1.Session) {
 	}
 	if n.GetSkippedFiles() > 0 {
 		line += ", " + plural(n.GetSkippedFiles(), "file") + " left as is"
+	}
+	if n.GetVerifiedFiles()+n.GetMismatchedFiles() > 0 {
+		line += fmt.Sprintf(", verified %s, %s, %s", plural(n.GetVerifiedFiles(), "file"), size(n.GetVerifiedBytes()), differing(n.GetMismatchedFiles()))
 	}
 	if n.GetErrors() > 0 {
 		line += ", " + plural(n.GetErrors(), "error")

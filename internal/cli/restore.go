@@ -4,8 +4,10 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	keepwardv1 "keepward/api/keepward/v1"
 )
@@ -23,15 +25,19 @@ func (a *app) restoreFiles() *cobra.Command {
 	req := &keepwardv1.RestoreFilesRequest{}
 	var paths []string
 	var to string
-	var original, wait bool
+	var original, wait, yes bool
+	var again time.Duration
 	cmd := &cobra.Command{
 		Use: "files --computer C --point P --to DIR", Short: "Restore files",
 		Long: `Restores files of a computer, to the same or to another one.
 
---to DIR lays the chosen paths under DIR by their full names (DIR/srv/docs/...); with --strip the chosen folder itself is laid at DIR. --original brings them back to where they were.`,
+--to DIR lays the chosen paths under DIR by their full names (DIR/srv/docs/...); with --strip the chosen folder itself is laid at DIR. --original brings them back to where they were.
+
+A person is shown first what would be written, and how long it may take; --estimate shows it and ends.`,
 		Example: "  keepward restore files --computer web1 --point latest --path /srv/docs --to /tmp/back --wait\n" +
 			"  keepward restore files --computer web1 --point yesterday --path /etc/hosts --original --overwrite different\n" +
-			"  keepward restore files --computer web1 --point 3fa19c --to /srv/copy --target web2",
+			"  keepward restore files --computer web1 --point 3fa19c --to /srv/copy --target web2\n" +
+			"  keepward restore files --computer web1 --point latest --original --estimate",
 		Args: exactly(),
 	}
 	f := cmd.Flags()
@@ -45,6 +51,11 @@ func (a *app) restoreFiles() *cobra.Command {
 	f.BoolVar(&req.DeleteExtra, "delete-extra", false, "delete what the point has not")
 	f.BoolVar(&req.DryRun, "dry-run", false, "only count what would be done")
 	f.BoolVar(&req.Strip, "strip", false, "lay the chosen folder itself at --to")
+	f.BoolVar(&req.Verify, "verify", false, "read back from disk what was restored and compare it with the point")
+	f.BoolVar(&req.Estimate, "estimate", false, "only tell what would be written and fetched, and how long it may take")
+	f.BoolVar(&req.NumericOwner, "numeric-owner", false, "on another computer: owners by number, not by name")
+	f.DurationVar(&again, "restart-interval", 0, "from a failed attempt to the next (default 20m)")
+	f.BoolVar(&yes, "yes", false, "do not estimate first and do not ask")
 	f.BoolVar(&wait, "wait", false, "wait for the end")
 	noError(cmd.RegisterFlagCompletionFunc("computer", a.completeFlag(computerNames)))
 	noError(cmd.RegisterFlagCompletionFunc("target", a.completeFlag(computerNames)))
@@ -68,6 +79,29 @@ func (a *app) restoreFiles() *cobra.Command {
 		req.Point, req.To = name, []byte(to)
 		for _, p := range paths {
 			req.Paths = append(req.Paths, []byte(p))
+		}
+		if again < 0 {
+			return usage("--restart-interval %s is negative", again)
+		}
+		if again > 0 {
+			req.RestartInterval = durationpb.New(again)
+		}
+		if req.Estimate {
+			e, err := a.estimate(ctx, c, req)
+			if err != nil {
+				return err
+			}
+			return a.print(e, func() { a.showEstimate(a.out, e) })
+		}
+		if !yes && !req.DryRun && a.asks() {
+			e, err := a.estimate(ctx, c, req)
+			if err != nil {
+				return err
+			}
+			a.showEstimate(a.errOut, e)
+			if !a.confirm("Restore it?") {
+				return usage("nothing was restored")
+			}
 		}
 		m, err := call(ctx, c.restores.RestoreFiles, req)
 		if err != nil {

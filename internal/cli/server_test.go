@@ -47,6 +47,7 @@ type fake struct {
 
 	jobs     map[string]*keepwardv1.Job
 	sessions []*keepwardv1.Session // the states that a watch sends
+	list     []*keepwardv1.Session // what is listed; nil: a failure
 	cut      int                   // watches to break off after the first state
 	hang     chan struct{}         // closed by a watch that then waits for its end
 	events   []*keepwardv1.Event
@@ -222,6 +223,9 @@ func (f *fake) ReadLog(_ context.Context, _ *connect.Request[keepwardv1.ReadLogR
 }
 
 func (f *fake) ListSessions(context.Context, *connect.Request[keepwardv1.ListSessionsRequest]) (*connect.Response[keepwardv1.ListSessionsResponse], error) {
+	if f.list != nil {
+		return connect.NewResponse(&keepwardv1.ListSessionsResponse{Sessions: f.list}), nil
+	}
 	return nil, errs.New(errs.Unavailable, "transport.offline", "list sessions: a transport is away")
 }
 

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -40,12 +41,12 @@ func (a *app) sessionList() *cobra.Command {
 }
 
 func (a *app) sessionTable(list []*keepwardv1.Session) {
-	t := a.newTable(">SESSION", "JOB", "TYPE", "STATUS", "PHASE", "STARTED", ">TOOK", ">FILES", ">READ", ">STORED", "REASON", "|", "COMPUTERS", "REPOSITORY", ">PRIORITY", "BY")
+	t := a.newTable(">SESSION", "JOB", "TYPE", "STATUS", "PHASE", "STARTED", ">TOOK", ">FILES", ">READ", ">STORED", "COMPUTERS", "REASON", "|", "REPOSITORY", ">PRIORITY", "BY")
 	for _, s := range list {
 		n := s.GetProgress().GetCounters()
 		t.row(sessionNumber(s.GetId()), s.GetJob(), s.GetType(), s.GetStatus(), s.GetPhase(), a.stamp(s.GetStarted()), a.took(s.GetStarted(), s.GetEnded()),
-			count(n.GetDoneFiles()), size(n.GetReadBytes()), size(n.GetStoredBytes()), why(s.GetReason(), s.GetFailure()),
-			strings.Join(computersOf(s), ", "), s.GetRepository(), strconv.Itoa(int(s.GetPriority())), s.GetUser())
+			count(n.GetDoneFiles()), size(n.GetReadBytes()), size(n.GetStoredBytes()), few(computersOf(s)), why(s.GetReason(), s.GetFailure()),
+			s.GetRepository(), strconv.Itoa(int(s.GetPriority())), s.GetUser())
 	}
 	t.print()
 }
@@ -69,6 +70,15 @@ func computersOf(s *keepwardv1.Session) []string {
 		}
 	}
 	return names
+}
+
+// few names the first of a list, and how many more there are.
+func few(names []string) string {
+	const most = 2
+	if len(names) <= most+1 {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
 }
 
 // parseSession reads the number of a session.
@@ -145,6 +155,7 @@ func (a *app) showCounters(n *keepwardv1.Counters) {
 		"read", amount(n.GetReadFiles(), n.GetReadBytes()), "unchanged", amount(n.GetReusedFiles(), n.GetReusedBytes()),
 		"already right", amount(n.GetSkippedFiles(), n.GetSkippedBytes()),
 		"new", some(n.GetNewFiles()), "changed", some(n.GetChangedFiles()), "deleted", some(n.GetDeletedFiles()), "excluded", some(n.GetExcludedFiles()),
+		"verified", amount(n.GetVerifiedFiles(), n.GetVerifiedBytes()), "differ", some(n.GetMismatchedFiles()),
 		"sent", bytes(n.GetSentBytes()), "stored", bytes(n.GetStoredBytes()), "duplicate", bytes(n.GetDuplicateBytes()), "kept in place", bytes(n.GetKeptBytes()),
 		"errors", some(n.GetErrors()), "warnings", some(n.GetWarnings()))
 }

@@ -34,6 +34,10 @@ func (m *Manager) RestoreFiles(ctx context.Context, req *connect.Request[keepwar
 		return nil, errs.New(errs.Invalid, "restore.to", "restore: the directory %q is not absolute", to).
 			WithHint("name it from the root of %s on, where the files are written", r.GetTargetComputer())
 	}
+	if d := r.GetRestartInterval(); d != nil && (!d.IsValid() || d.AsDuration() < 0) {
+		return nil, errs.New(errs.Invalid, "restore.interval", "restore: the restart interval %v is no time to wait", d)
+	}
+	r.DryRun = r.GetDryRun() || r.GetEstimate()
 	r.Overwrite = cmp.Or(r.GetOverwrite(), overwrites[0])
 	if !slices.Contains(overwrites, r.GetOverwrite()) {
 		return nil, errs.New(errs.Invalid, "restore.overwrite", "restore: overwrite %q is unknown", r.GetOverwrite()).WithHint("use one of %v", overwrites)

@@ -69,7 +69,10 @@ func planOf(row catalog.Session) (plan, error) {
 		if err != nil {
 			return p, err
 		}
-		p.restore = r
+		p.restore, p.interval = r, &keepwardv1.Job{RestartInterval: r.GetRestartInterval()}
+		if r.GetEstimate() {
+			p.attempts = 1 // somebody waits for it now
+		}
 	case job.Sweep:
 		o, err := catalog.DefinitionOf(row, &keepwardv1.SweepRepositoryRequest{})
 		if err != nil {

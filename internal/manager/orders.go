@@ -262,7 +262,9 @@ func (c *call) startAgent(ctx context.Context) error {
 		_, err = a.StartRestore(ctx, connect.NewRequest(&keepwardv1.StartRestoreRequest{
 			Order: c.wireOrder(), Keys: k.forComputer(r.GetComputer()), Mover: c.order.endpoint, Point: c.row.Point,
 			Paths: r.GetPaths(), To: r.GetTo(), Overwrite: r.GetOverwrite(), DeleteExtra: r.GetDeleteExtra(),
-			DryRun: r.GetDryRun(), Strip: r.GetStrip(),
+			DryRun: r.GetDryRun(), Strip: r.GetStrip(), Verify: r.GetVerify(), Estimate: r.GetEstimate(),
+			// On the computer that they are of, numbers are what the names are.
+			NumericOwner: r.GetNumericOwner() || r.GetTargetComputer() == r.GetComputer(),
 		}))
 		return err
 	}

@@ -78,12 +78,49 @@ func notHere(what string) error {
 }
 
 // restoreHandler only reads.
-type restoreHandler struct{ reader }
+type restoreHandler struct {
+	reader
+	packs packNumbers
+}
 
-func (restoreHandler) Have(context.Context, []seal.H) ([]bool, error) { return nil, notHere("have") }
-func (restoreHandler) Put(context.Context, []byte) error              { return notHere("put") }
-func (restoreHandler) Checkpoint(context.Context, point.Draft) error  { return notHere("checkpoint") }
-func (restoreHandler) Commit(context.Context, point.Draft) error      { return notHere("commit") }
+// packNumbers are small numbers for packs, whose names are none of an agent's business.
+type packNumbers struct {
+	mu sync.Mutex
+	of map[string]uint32
+}
+
+func (n *packNumbers) number(name string) uint32 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	k, ok := n.of[name]
+	if !ok {
+		if n.of == nil {
+			n.of = make(map[string]uint32)
+		}
+		k = uint32(len(n.of))
+		n.of[name] = k
+	}
+	return k
+}
+
+// Locate implements wire.Locator.
+func (h *restoreHandler) Locate(ctx context.Context, ids []seal.ID) (sizes, packs []uint32, err error) {
+	sizes, packs = make([]uint32, len(ids)), make([]uint32, len(ids))
+	for i, id := range ids {
+		if err := ctx.Err(); err != nil {
+			return nil, nil, err
+		}
+		if all := h.t.repo.LocationsFor(ctx, h.t.order.owner(), id); len(all) > 0 {
+			sizes[i], packs[i] = all[0].Length, h.packs.number(all[0].PackName())
+		}
+	}
+	return sizes, packs, nil
+}
+
+func (*restoreHandler) Have(context.Context, []seal.H) ([]bool, error) { return nil, notHere("have") }
+func (*restoreHandler) Put(context.Context, []byte) error              { return notHere("put") }
+func (*restoreHandler) Checkpoint(context.Context, point.Draft) error  { return notHere("checkpoint") }
+func (*restoreHandler) Commit(context.Context, point.Draft) error      { return notHere("commit") }
 
 // backupHandler stores.
 type backupHandler struct {

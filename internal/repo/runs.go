@@ -38,7 +38,7 @@ func (r *Repository) Runs(ctx context.Context, owner [16]byte, ids []seal.ID) []
 	packs := make([][]runPlace, 0, 4) // most batches lie in one pack or two
 	var runs []Run
 	for i, id := range ids {
-		all := r.locationsFor(ctx, owner, id)
+		all := r.LocationsFor(ctx, owner, id)
 		if len(all) == 0 {
 			runs = append(runs, Run{places: []runPlace{{at: i, id: id}}})
 			continue
@@ -141,8 +141,8 @@ func parseAt(b []byte, l Location) (seal.Record, error) {
 	return rec, err
 }
 
-// locationsFor are the places of a chunk in the order in which owner's points try them.
-func (r *Repository) locationsFor(ctx context.Context, owner [16]byte, id seal.ID) []Location {
+// LocationsFor are the places of a chunk in the order in which owner's points try them.
+func (r *Repository) LocationsFor(ctx context.Context, owner [16]byte, id seal.ID) []Location {
 	all := r.Locations(ctx, id)
 	slices.SortStableFunc(all, func(a, b Location) int { return doubt(&a, owner) - doubt(&b, owner) })
 	return all

@@ -84,14 +84,45 @@ func prepareFlags(fd int, flags uint32) {
 }
 
 // preallocate reserves the blocks of a range, so that a full disk shows before the data
-// comes; file systems that cannot are left alone.
+// comes; file systems that cannot are left alone. The size stays: a file that is not whole
+// must not look it.
 func preallocate(fd int, offset, length int64) error {
-	err := retry(func() error { return unix.Fallocate(fd, 0, offset, length) })
+	err := retry(func() error { return unix.Fallocate(fd, unix.FALLOC_FL_KEEP_SIZE, offset, length) })
 	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
 		return nil
 	}
 	return err
 }
+
+// punch makes a hole in a file.
+func punch(fd int, at, length int64) error {
+	err := retry(func() error {
+		return unix.Fallocate(fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, at, length)
+	})
+	if unsupported(err) {
+		return writeZeros(fd, at, length)
+	}
+	return err
+}
+
+// hasData tells whether anything is allocated in a range; yes where the system cannot tell.
+func hasData(fd int, at, length int64) bool {
+	next, err := unix.Seek(fd, at, unix.SEEK_DATA)
+	if errors.Is(err, unix.ENXIO) {
+		return false
+	}
+	return err != nil || next < at+length
+}
+
+// allData tells whether there is no hole in a range.
+func allData(fd int, at, length int64) bool {
+	next, err := unix.Seek(fd, at, unix.SEEK_HOLE)
+	return err == nil && next >= at+length
+}
+
+// forget drops what the system has of a file in memory, so that reading it asks the disk. What
+// is not yet on disk stays.
+func forget(fd int) { _ = unix.Fadvise(fd, 0, 0, unix.FADV_DONTNEED) }
 
 // syncTarget makes what was written durable on the file system of fd.
 func syncTarget(fd int) error { return retry(func() error { return unix.Syncfs(fd) }) }

@@ -70,6 +70,8 @@ func presentOf(st *unix.Stat_t) *present {
 	}
 	sec, nsec := st.Mtim.Unix()
 	p.mtime = fileindex.Time{Sec: sec, Nsec: uint32(nsec)}
+	sec, nsec = st.Ctim.Unix()
+	p.ctime = fileindex.Time{Sec: sec, Nsec: uint32(nsec)}
 	switch uint32(st.Mode) & unix.S_IFMT {
 	case unix.S_IFREG:
 		p.typ = fileindex.File

@@ -21,9 +21,10 @@ type attrs struct {
 }
 
 // attrsOf copies what it needs out of an entry.
-func attrsOf(e *fileindex.Entry) attrs {
+func attrsOf(e *fileindex.Entry, o *owners) attrs {
+	uid, gid := o.of(e)
 	a := attrs{
-		typ: e.Type, mode: e.Mode & 0o7777, uid: uint32(e.UID), gid: uint32(e.GID), size: e.Size,
+		typ: e.Type, mode: e.Mode & 0o7777, uid: uid, gid: gid, size: e.Size,
 		mtime: e.MTime, rdev: e.RDev, flags: e.Flags, links: e.Links, target: string(e.Target),
 	}
 	for _, x := range e.Xattrs {
@@ -42,6 +43,7 @@ type present struct {
 	rdev     uint64
 	dev, ino uint64
 	links    uint64
+	ctime    fileindex.Time
 }
 
 // action is what is to be done with an entry.

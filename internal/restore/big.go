@@ -16,6 +16,10 @@ import (
 type big struct {
 	it     *item
 	ranges []span // where it is allocated
+	// patch: what is there is changed in place.
+	patch bool
+	dirty atomic.Bool  // patch: something was changed
+	same  atomic.Int64 // patch: bytes that were right
 
 	pending atomic.Int64 // pieces not yet written, and one for the planner
 
@@ -52,7 +56,6 @@ func (b *big) open() (int, error) {
 	}
 	b.made = true
 	prepareFlags(b.fd, b.it.flags)
-	b.err = wrap("set size", retry(func() error { return unix.Ftruncate(b.fd, b.it.size) }))
 	for _, s := range b.ranges {
 		if b.err == nil && s.len >= preallocateFrom {
 			b.err = wrap("reserve space", preallocate(b.fd, s.at, s.len))
@@ -81,11 +84,19 @@ func (b *big) piece(j *job, s *unpacked, err error) {
 		return
 	}
 	if !stored(&j.x) {
-		b.note(writeZeros(fd, j.at, j.x.Len))
+		if b.patch {
+			b.note(b.patchEmpty(j))
+		} else {
+			b.note(writeZeros(fd, j.at, j.x.Len))
+		}
 		return
 	}
 	content, err := s.extent(&j.x)
-	if err == nil {
+	switch {
+	case err != nil:
+	case b.patch:
+		err = b.patchPiece(j, content)
+	default:
 		err = wrap("write", pwriteAll(fd, content, j.at))
 		b.it.dir.r.flusher.wrote(int64(len(content)))
 	}
@@ -122,13 +133,26 @@ func (b *big) done() {
 	if b.gone || b.err != nil {
 		if b.made {
 			_ = closeFD(b.fd)
-			_ = clearTemp(b.it.dir.fd, b.name)
+			if !b.patch { // what was there stays, half changed: its time tells
+				_ = clearTemp(b.it.dir.fd, b.name)
+			}
 		}
 		if b.gone {
 			b.it.drop()
 			return
 		}
 		b.it.fail(b.err)
+		return
+	}
+	if b.patch {
+		b.patched()
+		return
+	}
+	// The last piece may be a hole.
+	if err := retry(func() error { return unix.Ftruncate(b.fd, b.it.size) }); err != nil {
+		_ = closeFD(b.fd)
+		_ = clearTemp(b.it.dir.fd, b.name)
+		b.it.fail(wrap("set size", err))
 		return
 	}
 	if err := b.it.complete(b.fd, b.name); err != nil {

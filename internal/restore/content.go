@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
@@ -14,6 +13,7 @@ import (
 	"keepward/internal/errs"
 	"keepward/internal/repo/fileindex"
 	"keepward/internal/repo/seal"
+	"keepward/internal/repo/signature"
 )
 
 // content hands an item to the window: as one job if its content lies in one chunk, else in
@@ -27,6 +27,9 @@ func (p *planner) content(ctx context.Context, it *item, e *fileindex.Entry) err
 		it.size == 0 && len(e.Extents) == 0 && e.Map.Empty():
 		p.window.addPlain(job{it: it})
 		return nil
+	}
+	if done, err := p.patch(ctx, it, e); done || err != nil {
+		return err
 	}
 	if it.act == compare {
 		same, err := p.sameContent(ctx, it, e)
@@ -90,6 +93,9 @@ func (p *planner) piece(b *big, at int64, x fileindex.Extent) {
 			p.window.addPlain(job{big: b, x: fileindex.Extent{Kind: fileindex.Zeros, Len: n}, at: at})
 			at, x.Len = at+n, x.Len-n
 		}
+	case b.patch:
+		b.pending.Add(1)
+		p.window.addPlain(job{big: b, x: x, at: at})
 	}
 }
 
@@ -129,16 +135,15 @@ func (p *planner) sameContent(ctx context.Context, it *item, e *fileindex.Entry)
 		return false, nil // it cannot be read, so it is written
 	}
 	defer func() { _ = closeFD(fd) }()
-	pool := sync.Pool{New: func() any { return &comparer{hasher: p.r.o.Keys.NewHasher()} }}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(p.r.workers)
 	walk := fileindex.ForEachExtent(gctx, p.r.nodes, e, func(at int64, x fileindex.Extent) error {
-		if x.Kind != fileindex.InChunk || x.Offset != 0 || x.Len > seal.MaxRaw {
+		if !whole(&x) {
 			return errDiffers
 		}
 		g.Go(func() error {
-			c := pool.Get().(*comparer)
-			defer pool.Put(c)
+			c := p.r.comparers.Get().(*comparer)
+			defer p.r.comparers.Put(c)
 			if !c.same(fd, at, &x) {
 				return errDiffers
 			}
@@ -162,14 +167,22 @@ var (
 
 type comparer struct {
 	hasher *seal.Hasher
+	blocks *signature.Hasher
 	buf    []byte
 }
 
-func (c *comparer) same(fd int, at int64, x *fileindex.Extent) bool {
-	if int64(cap(c.buf)) < x.Len {
-		c.buf = make([]byte, x.Len)
+func (c *comparer) buffer(n int64) []byte {
+	if int64(cap(c.buf)) < n {
+		c.buf = make([]byte, n)
 	}
-	b := c.buf[:x.Len]
+	return c.buf[:n]
+}
+
+func (c *comparer) same(fd int, at int64, x *fileindex.Extent) bool {
+	if x.Len > seal.MaxRaw {
+		return false
+	}
+	b := c.buffer(x.Len)
 	full, err := readFull(fd, b, at)
 	return err == nil && full && c.hasher.Hash(seal.KindData, b) == x.H
 }

@@ -15,8 +15,16 @@ type Counters struct {
 	DeletedFiles atomic.Int64 // removed by DeleteExtra
 	FetchedBytes atomic.Int64 // sealed bytes received
 	Chunks       atomic.Int64 // records received
-	Errors       atomic.Int64
-	Warnings     atomic.Int64
+	// Read back and found right, and found to differ.
+	VerifiedFiles atomic.Int64
+	VerifiedBytes atomic.Int64
+	Mismatched    atomic.Int64
+	// Estimate: what would be fetched, and of how many packs.
+	PlanChunks atomic.Int64
+	PlanBytes  atomic.Int64
+	PlanPacks  atomic.Int64
+	Errors     atomic.Int64
+	Warnings   atomic.Int64
 	// PlanDone is 1 when the totals are final.
 	PlanDone atomic.Int64
 }
@@ -28,6 +36,9 @@ type Snapshot struct {
 	SkippedFiles, SkippedBytes           int64
 	NewFiles, ChangedFiles, DeletedFiles int64
 	FetchedBytes, Chunks                 int64
+	VerifiedFiles, VerifiedBytes         int64
+	Mismatched                           int64
+	PlanChunks, PlanBytes, PlanPacks     int64
 	Errors, Warnings                     int64
 	PlanDone                             bool
 }
@@ -40,6 +51,8 @@ func (c *Counters) Snapshot() Snapshot {
 		SkippedFiles: c.SkippedFiles.Load(), SkippedBytes: c.SkippedBytes.Load(),
 		NewFiles: c.NewFiles.Load(), ChangedFiles: c.ChangedFiles.Load(), DeletedFiles: c.DeletedFiles.Load(),
 		FetchedBytes: c.FetchedBytes.Load(), Chunks: c.Chunks.Load(),
+		VerifiedFiles: c.VerifiedFiles.Load(), VerifiedBytes: c.VerifiedBytes.Load(), Mismatched: c.Mismatched.Load(),
+		PlanChunks: c.PlanChunks.Load(), PlanBytes: c.PlanBytes.Load(), PlanPacks: c.PlanPacks.Load(),
 		Errors: c.Errors.Load(), Warnings: c.Warnings.Load(),
 		PlanDone: c.PlanDone.Load() == 1,
 	}

@@ -42,3 +42,39 @@ func TestPolicyDecides(t *testing.T) {
 		}
 	}
 }
+
+// What an earlier attempt did is neither done again nor, where it may not have reached the
+// disk, believed.
+func TestEarlierAttemptsAreTakenIntoAccount(t *testing.T) {
+	at := fileindex.Time{Sec: 1_700_000_000}
+	hour := func(n int64) fileindex.Time { return fileindex.Time{Sec: at.Sec + 3600*n} }
+	a := attrs{typ: fileindex.File, size: 7, mtime: at, links: 1}
+	resumed := Earlier{Began: hour(10).Time()}
+	crashed := Earlier{Began: hour(10).Time(), DoubtFrom: hour(10).Time(), DoubtTo: hour(12).Time()}
+	for _, c := range []struct {
+		name    string
+		earlier Earlier
+		policy  Overwrite
+		changed fileindex.Time
+		size    int64
+		want    action
+	}{
+		{"the first attempt", Earlier{}, Always, hour(11), 7, replace},
+		{"written by this restore", resumed, Always, hour(11), 7, metadata},
+		{"written before it", resumed, Always, hour(9), 7, replace},
+		{"half written", resumed, Always, hour(11), 6, replace},
+		{"written before the crash", crashed, Always, hour(11), 7, replace},
+		{"written after the crash", crashed, Always, hour(13), 7, metadata},
+		{"right", resumed, Different, hour(11), 7, metadata},
+		{"in doubt", crashed, Different, hour(11), 7, compare},
+		{"older than the restore that crashed", crashed, Different, hour(9), 7, metadata},
+		{"in doubt and left", crashed, Never, hour(11), 7, leave},
+		{"in doubt and as old", crashed, Newer, hour(11), 7, compare},
+	} {
+		there := present{typ: fileindex.File, size: c.size, mtime: at, links: 1, ctime: c.changed}
+		got := c.earlier.correct(decide(c.policy, &a, &there), c.policy, &a, &there)
+		if got != c.want {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+	}
+}

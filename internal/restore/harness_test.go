@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -89,6 +90,17 @@ func (s *store) Get(ctx context.Context, ids []seal.ID, fn func(int, []byte) err
 		}
 	}
 	return nil
+}
+
+// stopAfter lets n chunks be fetched and then breaks.
+func (s *store) stopAfter(n int64) {
+	var got atomic.Int64
+	s.onGet = func(seal.ID) error {
+		if got.Add(1) > n {
+			return errs.New(errs.Unavailable, "mover.lost", "the mover is gone")
+		}
+		return nil
+	}
 }
 
 func (s *store) Point(_ context.Context, name string) ([]byte, error) {

@@ -26,10 +26,13 @@ type planner struct {
 	stack  []*dir
 	inodes map[inodeKey]*inode
 	last   string // path of the last entry that was read
+	owners *owners
+	// estimate counts what would be fetched; nil: not wanted.
+	estimate *estimate
 }
 
 func (r *run) newPlanner(send func(batch)) *planner {
-	return &planner{
+	p := &planner{
 		r:      r,
 		cursor: fileindex.NewCursor(r.nodes, seal.KindNode, r.root.Paths),
 		second: fileindex.NewCursor(r.nodes, seal.KindNode, r.root.Paths),
@@ -37,6 +40,10 @@ func (r *run) newPlanner(send func(batch)) *planner {
 		window: newWindow(send),
 		inodes: make(map[inodeKey]*inode),
 	}
+	if r.o.OwnersByName {
+		p.owners = newOwners()
+	}
+	return p
 }
 
 func (p *planner) close() {
@@ -49,6 +56,9 @@ func (p *planner) close() {
 func (p *planner) plan(ctx context.Context, selected []string) error {
 	p.stack = []*dir{p.r.base}
 	err := p.selections(ctx, selected)
+	if err == nil {
+		err = p.estimate.flush(ctx)
+	}
 	p.window.flush()
 	for len(p.stack) > 0 {
 		p.leave(err == nil)
@@ -97,7 +107,7 @@ func (p *planner) ancestor(ctx context.Context, path string) error {
 	e, err := p.second.Lookup(ctx, fileindex.PathKey([]byte(path)))
 	switch {
 	case err == nil && e.Type == fileindex.Dir:
-		a = attrsOf(e)
+		a = attrsOf(e, p.owners)
 	case err != nil && p.r.reads.fatal(err):
 		return fmt.Errorf("read file index: %w", err)
 	}
@@ -134,7 +144,7 @@ func (p *planner) entry(ctx context.Context, e *fileindex.Entry) error {
 	}
 	switch e.Type {
 	case fileindex.Dir:
-		a := attrsOf(e)
+		a := attrsOf(e, p.owners)
 		p.push(path, &a, e.State&fileindex.Ancestor != 0, true)
 		p.top().limitDelete(e.State)
 		return nil
@@ -151,7 +161,7 @@ func (p *planner) atBase(e *fileindex.Entry) {
 		p.r.count(outSkipped, 0)
 		return
 	}
-	a := attrsOf(e)
+	a := attrsOf(e, p.owners)
 	if b.was != nil && decide(p.r.o.Overwrite, &a, b.was) == leave {
 		p.r.count(outSkipped, 0)
 		return
@@ -213,7 +223,7 @@ func (p *planner) push(path string, a *attrs, ancestor, counted bool) {
 
 // file plans an entry that is no directory. n is set when it is the first name of an inode.
 func (p *planner) file(ctx context.Context, d *dir, name string, e *fileindex.Entry, n *inode) error {
-	it := &item{attrs: attrsOf(e), dir: d, name: name}
+	it := &item{attrs: attrsOf(e, p.owners), dir: d, name: name}
 	if n != nil {
 		p.r.c.TotalBytes.Add(it.bytes()) // the file index counts inodes with several names apart
 	}
@@ -227,7 +237,10 @@ func (p *planner) file(ctx context.Context, d *dir, name string, e *fileindex.En
 	}
 	if p.r.o.DryRun {
 		p.would(it, n)
-		return nil
+		if it.act == metadata {
+			return nil
+		}
+		return p.estimated(p.estimate.add(ctx, e))
 	}
 	if n != nil {
 		n.begin(it)
@@ -250,6 +263,7 @@ func (p *planner) look(it *item) error {
 		it.there = there
 	}
 	it.act = decide(p.r.o.Overwrite, &it.attrs, it.there)
+	it.act = p.r.o.Earlier.correct(it.act, p.r.o.Overwrite, &it.attrs, it.there)
 	if it.act == replace && it.there.typ == fileindex.Dir && !p.r.o.DryRun {
 		if err := it.dir.clearDir(it.name, it.there); err != nil {
 			return err
@@ -257,6 +271,14 @@ func (p *planner) look(it *item) error {
 		it.there = nil
 	}
 	return nil
+}
+
+// estimated passes over what cannot be read: the restore itself will say so.
+func (p *planner) estimated(err error) error {
+	if err == nil || !p.r.reads.fatal(err) {
+		return nil
+	}
+	return err
 }
 
 // would reports what a dry run finds.

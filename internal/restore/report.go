@@ -23,6 +23,7 @@ type reporter struct {
 	current func([]byte)
 	once    map[string]*kindOfLoss
 	listed  int
+	quiet   bool // what would be done is only counted
 }
 
 // kindOfLoss is a kind of metadata that could not be set, with how often.
@@ -89,6 +90,9 @@ func (r *reporter) losses() {
 func (r *reporter) would(what string, path []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.quiet {
+		return
+	}
 	switch r.listed++; {
 	case r.listed <= maxListed:
 		r.send(Event{Level: "info", Code: "restore.would", Text: "would " + what, Path: path})

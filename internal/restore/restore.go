@@ -25,6 +25,13 @@ type Store interface {
 	Point(ctx context.Context, name string) ([]byte, error)
 }
 
+// Locator is a Store that knows how long records are and which lie in one pack.
+type Locator interface {
+	// Locate answers for each id the bytes of its record, 0 if it is not there, and a number
+	// that it shares with what lies in the same pack.
+	Locate(ctx context.Context, ids []seal.ID) (sizes, packs []uint32, err error)
+}
+
 // Overwrite says what happens to what is already on the target.
 type Overwrite string
 
@@ -66,16 +73,28 @@ type Options struct {
 	Overwrite Overwrite
 	// DeleteExtra removes what stands in a restored directory and not in the point.
 	DeleteExtra bool
+	// Earlier is what is known of attempts before this one; its zero value: nothing.
+	Earlier Earlier
 	// DryRun changes nothing and reports what would be done, as events.
 	DryRun bool
+	// Estimate is a dry run that lists nothing, and counts what would be fetched; the Store
+	// must be a Locator.
+	Estimate bool
+	// OwnersByName gives files to the user and group of the same name on this computer, where
+	// there is one; else, and everywhere without it, numbers are taken as they are.
+	OwnersByName bool
 	// Workers is how many goroutines write; 0: as many as there are processors.
 	Workers int
+	// Verify reads back from disk what was restored, and compares it with the point.
+	Verify bool
 	// NoSync leaves out the flush to disk at the end.
 	NoSync bool
 	// Counters are kept up to date while Run goes on; nil: not wanted.
 	Counters *Counters
 	// Event is told what happens to single files; nil: not wanted. It must not keep Path.
 	Event func(Event)
+	// Phase is told what begins after the restoring itself: verify; nil: not wanted.
+	Phase func(phase string)
 	// Current is told the path in work now and then; nil: not wanted. It must not keep it.
 	Current func(path []byte)
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"keepward/internal/errs"
 	"keepward/internal/repo/fileindex"
 	"keepward/internal/repo/point"
+	"keepward/internal/repo/signature"
 )
 
 // inFlight is how many batches are being fetched at once, or more where there are more
@@ -42,12 +44,14 @@ type run struct {
 	umask    uint32
 	isRoot   bool
 
-	base   *dir
-	baseFD int // stays open until the end, when base itself is finished and closed
+	base     *dir
+	baseMade string // the topmost directory that was made for it; empty: it was there
+	baseFD   int    // stays open until the end, when base itself is finished and closed
 	// elsewhere: some directory lies on another file system than the base.
 	elsewhere   atomic.Bool
 	totalsKnown bool
 	unpackers   chan *unpacker
+	comparers   sync.Pool // of *comparer
 	tally       *tally
 	flusher     *flusher // nil: nothing is flushed
 	openDirs    atomic.Int64
@@ -82,8 +86,36 @@ func Run(ctx context.Context, o Options) (Result, error) {
 		return Result{}, err
 	}
 	defer r.closeBase()
-	err = r.restore()
+	if err = r.restore(); err != nil {
+		r.unmakeBase()
+	}
 	return Result{Counters: r.c.Snapshot()}, err
+}
+
+// firstMissing is the topmost part of a path that is not there.
+func firstMissing(path string) string {
+	path = filepath.Clean(path)
+	for {
+		parent := filepath.Dir(path)
+		if _, err := os.Lstat(parent); err == nil || parent == path {
+			return path
+		}
+		path = parent
+	}
+}
+
+// unmakeBase removes the target directory, and those above it, if the restore made them and
+// nothing was put into them.
+func (r *run) unmakeBase() {
+	if r.baseMade == "" {
+		return
+	}
+	for dir := filepath.Clean(r.o.To); ; dir = filepath.Dir(dir) {
+		// Removes empty directories only, which is what is wanted.
+		if err := unix.Rmdir(dir); err != nil || dir == r.baseMade {
+			return
+		}
+	}
 }
 
 func newRun(ctx context.Context, o Options) (*run, error) {
@@ -102,11 +134,17 @@ func newRun(ctx context.Context, o Options) (*run, error) {
 	if r.c == nil {
 		r.c = &Counters{}
 	}
+	if o.Estimate {
+		r.o.DryRun = true
+	}
 	if r.workers <= 0 {
 		r.workers = runtime.GOMAXPROCS(0)
 	}
+	r.comparers.New = func() any {
+		return &comparer{hasher: o.Keys.NewHasher(), blocks: signature.NewHasher(o.Keys.SignatureKey)}
+	}
 	r.uid, r.gid = creationOwner()
-	r.report = &reporter{c: r.c, event: o.Event, current: o.Current}
+	r.report = &reporter{c: r.c, event: o.Event, current: o.Current, quiet: o.Estimate}
 	r.maxDirs = dirLimit()
 	r.ctx, r.stop = context.WithCancelCause(ctx)
 	return r, nil
@@ -156,6 +194,7 @@ func (r *run) openBase() error {
 			b.life = virtual
 			return nil
 		}
+		r.baseMade = firstMissing(to)
 		if err := os.MkdirAll(to, 0o755); err != nil {
 			return fmt.Errorf("make target directory: %w", err)
 		}
@@ -200,42 +239,76 @@ func (r *run) restore() error {
 	if r.unpackers, err = newUnpackers(r.o.Keys, r.workers); err != nil {
 		return err
 	}
+	defer func() {
+		for range r.workers {
+			(<-r.unpackers).opener.Close()
+		}
+	}()
 	selected := r.selected()
 	if selected[0] == "" {
 		r.totalsKnown = true
 		r.c.TotalFiles.Store(r.root.Paths.Entries)
 		r.c.TotalBytes.Store(r.root.Paths.Bytes)
 	}
+	if err := r.write(selected); err != nil {
+		return err
+	}
+	if err := r.settle(); err != nil || !r.o.Verify || r.o.DryRun {
+		return err
+	}
+	r.enter("verify")
+	return r.verify(selected)
+}
+
+// write plans and writes everything.
+func (r *run) write(selected []string) error {
+	est, err := r.newEstimate()
+	if err != nil {
+		return err
+	}
 	if !r.o.DryRun && !r.o.NoSync {
 		r.flusher = newFlusher(func() error { return syncTarget(r.baseFD) })
 	}
+	err = r.withWorkers(func(send func(batch)) error {
+		p := r.newPlanner(send)
+		defer p.close()
+		p.estimate = est
+		return p.plan(r.ctx, selected)
+	})
+	r.report.losses()
+	if ferr := r.flusher.stop(); err == nil && ferr != nil {
+		err = wrap("flush to disk", ferr)
+	}
+	return err
+}
+
+// withWorkers calls plan, and does the batches that it sends until all are done.
+func (r *run) withWorkers(plan func(send func(batch)) error) error {
 	batches := make(chan batch) // unbuffered: the window is the buffer
 	var wg sync.WaitGroup
 	for range max(inFlight, 2*r.workers) {
 		wg.Go(func() { r.work(batches) })
 	}
-	p := r.newPlanner(func(b batch) {
+	err := plan(func(b batch) {
 		r.tally.add()
 		batches <- b // the workers take batches until the end, even after a stop
 	})
-	if err := p.plan(r.ctx, selected); err != nil {
+	if err != nil {
 		r.stop(err)
 	}
 	close(batches)
 	wg.Wait()
-	p.close()
-	for range r.workers {
-		(<-r.unpackers).opener.Close()
-	}
-	r.report.losses()
-	err = r.flusher.stop()
 	if r.ctx.Err() != nil {
 		return context.Cause(r.ctx)
 	}
-	if err != nil {
-		return wrap("flush to disk", err)
+	return nil
+}
+
+// enter tells the phase that begins.
+func (r *run) enter(phase string) {
+	if r.o.Phase != nil {
+		r.o.Phase(phase)
 	}
-	return r.settle()
 }
 
 // settle does what must come after everything else.

@@ -17,6 +17,8 @@ type job struct {
 	at  int64
 	// link: it is another name of this inode.
 	link *inode
+	// check: a piece of a file that is compared with the point.
+	check *checked
 }
 
 // group is jobs that need the same chunk, which is fetched once for all of them; or jobs

@@ -142,10 +142,14 @@ func (s *unpacked) extent(x *fileindex.Extent) ([]byte, error) {
 }
 
 func (g *group) path() []byte {
-	if j := &g.jobs[0]; j.big != nil {
+	switch j := &g.jobs[0]; {
+	case j.big != nil:
 		return j.big.it.path()
+	case j.check != nil:
+		return j.check.path()
+	default:
+		return j.it.path()
 	}
-	return g.jobs[0].it.path()
 }
 
 func (g *group) run(content *unpacked, err error) {
@@ -165,6 +169,8 @@ func (g *group) drop() {
 		switch j := &g.jobs[i]; {
 		case j.big != nil:
 			j.big.drop()
+		case j.check != nil:
+			j.check.drop()
 		default:
 			j.it.drop()
 		}
@@ -178,6 +184,8 @@ func (j *job) run(s *unpacked, err error) {
 		j.link.link(j.it)
 	case j.big != nil:
 		j.big.piece(j, s, err)
+	case j.check != nil:
+		j.check.piece(j, s, err)
 	case err != nil:
 		j.it.fail(err)
 	case j.it.act == metadata:

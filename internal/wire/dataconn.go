@@ -97,7 +97,7 @@ func (d *dataConn) dispatch(h header, buf *buffer) error {
 	switch h.kind {
 	case kindPut:
 		return d.put(h, buf)
-	case kindHave, kindPoint:
+	case kindHave, kindPoint, kindLocate:
 		if err := d.admitRequest(); err != nil {
 			return err
 		}
@@ -202,8 +202,11 @@ func (d *dataConn) quickWork() {
 }
 
 func (d *dataConn) quickAnswer(q quickRequest) ([]byte, error) {
-	if q.header.kind == kindPoint {
+	switch q.header.kind {
+	case kindPoint:
 		return d.s.handler.Point(d.ctx, string(q.buf.b))
+	case kindLocate:
+		return d.locate(q.buf.b)
 	}
 	hs, err := parseIDs[seal.H](q.buf.b)
 	if err != nil {

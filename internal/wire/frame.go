@@ -33,6 +33,7 @@ const (
 	kindPong       kind = 15 // either
 	kindAbort      kind = 16 // agent: give up, with the reason
 	kindBye        kind = 17 // agent: no more; mover: seen
+	kindLocate     kind = 18 // agent: ids, 32 bytes each
 )
 
 const (
@@ -73,6 +74,7 @@ var frames = map[kind]struct {
 	kindPong:       {"pong", 0},
 	kindAbort:      {"abort", maxText},
 	kindBye:        {"bye", 0},
+	kindLocate:     {"locate", maxGet * idSize},
 }
 
 func (k kind) String() string {

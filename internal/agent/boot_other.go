@@ -1,0 +1,6 @@
+//go:build !linux
+
+package agent
+
+// bootID cannot be told here.
+func bootID() string { return "" }
