@@ -55,7 +55,7 @@ func mergeProgress(p map[part]*keepwardv1.Progress) *keepwardv1.Progress {
 
 // damageOf says what a check has found and could not repair, in one sentence; nil: nothing.
 func damageOf(r *keepwardv1.CheckReport) *keepwardv1.Failure {
-	damaged, files := 0, int64(0)
+	damaged, files := r.GetMoreFindings(), int64(0)
 	for _, f := range r.GetFindings() {
 		if f.GetRepaired() == "" {
 			damaged++
@@ -66,9 +66,9 @@ func damageOf(r *keepwardv1.CheckReport) *keepwardv1.Failure {
 	case damaged == 0:
 		return nil
 	case files == 0:
-		return damage("the repository has " + count(int64(damaged), "damaged object") + "; no file of a restore point is known to be lost")
+		return damage("the repository has " + count(damaged, "damaged object") + "; no file of a restore point is known to be lost")
 	}
-	return damage("the repository has " + count(int64(damaged), "damaged object") + ", and " + count(files, "file") + " in restore points cannot be restored")
+	return damage("the repository has " + count(damaged, "damaged object") + ", and " + count(files, "file") + " in restore points cannot be restored")
 }
 
 func count(n int64, what string) string {
