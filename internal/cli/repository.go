@@ -19,7 +19,7 @@ func (a *app) repositoryCommand() *cobra.Command {
 	cmd := a.noun("repository", "Where backups are kept", "A repository is a directory of a host that runs the transport service.")
 	cmd.AddCommand(a.repositoryCreate(), a.repositoryList(), a.repositoryShow(), a.repositoryEdit(),
 		a.repositoryCheck(), a.repositorySweep(), a.repositoryRebuild(), a.repositoryKey(),
-		a.repositoryAttach(), a.repositoryDetach(), a.repositoryTakeOver(), a.repositoryKeys())
+		a.repositoryAttach(), a.repositoryDetach(), a.repositoryTakeOver(), a.repositoryKeys(), a.repositoryStats())
 	return cmd
 }
 

@@ -164,12 +164,16 @@ func (h *backupHandler) Have(ctx context.Context, hs []seal.H) ([]bool, error) {
 func (h *backupHandler) Put(_ context.Context, record []byte) error {
 	began := time.Now()
 	stored, err := h.w.Put(record)
+	raw := int64(seal.RawLength(record))
 	h.storing += time.Since(began)
 	h.t.count(func(c *keepwardv1.Counters) {
 		c.StoreMillis = h.storing.Milliseconds()
 		c.Chunks++
 		c.DoneBytes += int64(len(record))
 		c.StoredBytes += int64(stored)
+		if stored > 0 {
+			c.StoredRawBytes += raw
+		}
 	})
 	return err
 }

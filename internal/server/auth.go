@@ -40,6 +40,7 @@ var methods = map[string]access{
 	keepwardv1connect.RepositoryServiceListRepositoriesProcedure:    admin,
 	keepwardv1connect.RepositoryServiceGetRepositoryProcedure:       admin,
 	keepwardv1connect.RepositoryServiceEditRepositoryProcedure:      admin,
+	keepwardv1connect.RepositoryServiceGetRepositoryStatsProcedure:  admin,
 	keepwardv1connect.RepositoryServiceListRepositoryKeysProcedure:  admin,
 	keepwardv1connect.RepositoryServiceAddRepositoryKeyProcedure:    admin,
 	keepwardv1connect.RepositoryServiceRemoveRepositoryKeyProcedure: admin,

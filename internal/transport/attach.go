@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	keepwardv1 "keepward/api/keepward/v1"
@@ -60,6 +61,39 @@ func (s *Service) ReadRepository(ctx context.Context, req *connect.Request[keepw
 	}
 	for _, k := range keys {
 		res.Keys = append(res.Keys, &keepwardv1.KeyObject{Name: k.Name, Content: k.Content})
+	}
+	return connect.NewResponse(res), nil
+}
+
+// MeasureRepository adds up what lies in a repository.
+func (s *Service) MeasureRepository(ctx context.Context, req *connect.Request[keepwardv1.MeasureRepositoryRequest]) (*connect.Response[keepwardv1.MeasureRepositoryResponse], error) {
+	m := req.Msg
+	if err := s.node.CheckTerm(m.GetTerm()); err != nil {
+		return nil, err
+	}
+	r, err := open(ctx, m.GetRepositoryPath(), m.GetRepositoryId())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = r.Close() }()
+	u, err := r.Usage(ctx, m.GetTime().AsTime())
+	if err != nil {
+		return nil, err
+	}
+	res := &keepwardv1.MeasureRepositoryResponse{SmallPacks: u.SmallPacks, Segments: u.Segments, SegmentBytes: u.SegmentBytes, Rows: u.Rows}
+	for owner, o := range u.Owners {
+		out := &keepwardv1.OwnerUse{Packs: o.Packs, DataBytes: o.DataBytes, MetadataBytes: o.MetadataBytes}
+		if owner != ([16]byte{}) {
+			out.Owner = owner[:]
+		}
+		res.Owners = append(res.Owners, out)
+	}
+	for _, a := range u.Ages {
+		age := &keepwardv1.ProofAge{Never: a.Never, Packs: a.Packs, Bytes: a.Bytes}
+		if a.Within > 0 {
+			age.Within = durationpb.New(a.Within)
+		}
+		res.Ages = append(res.Ages, age)
 	}
 	return connect.NewResponse(res), nil
 }

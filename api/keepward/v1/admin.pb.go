@@ -1911,6 +1911,94 @@ func (x *RebuildIndexRequest) GetName() string {
 	return ""
 }
 
+type GetRepositoryStatsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRepositoryStatsRequest) Reset() {
+	*x = GetRepositoryStatsRequest{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRepositoryStatsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRepositoryStatsRequest) ProtoMessage() {}
+
+func (x *GetRepositoryStatsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRepositoryStatsRequest.ProtoReflect.Descriptor instead.
+func (*GetRepositoryStatsRequest) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *GetRepositoryStatsRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type GetRepositoryStatsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Stats         *RepositoryStats       `protobuf:"bytes,1,opt,name=stats,proto3" json:"stats,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRepositoryStatsResponse) Reset() {
+	*x = GetRepositoryStatsResponse{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRepositoryStatsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRepositoryStatsResponse) ProtoMessage() {}
+
+func (x *GetRepositoryStatsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRepositoryStatsResponse.ProtoReflect.Descriptor instead.
+func (*GetRepositoryStatsResponse) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *GetRepositoryStatsResponse) GetStats() *RepositoryStats {
+	if x != nil {
+		return x.Stats
+	}
+	return nil
+}
+
 type ListRepositoryKeysRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1920,7 +2008,7 @@ type ListRepositoryKeysRequest struct {
 
 func (x *ListRepositoryKeysRequest) Reset() {
 	*x = ListRepositoryKeysRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[35]
+	mi := &file_keepward_v1_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1932,7 +2020,7 @@ func (x *ListRepositoryKeysRequest) String() string {
 func (*ListRepositoryKeysRequest) ProtoMessage() {}
 
 func (x *ListRepositoryKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[35]
+	mi := &file_keepward_v1_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1945,7 +2033,7 @@ func (x *ListRepositoryKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRepositoryKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListRepositoryKeysRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{35}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListRepositoryKeysRequest) GetName() string {
@@ -1965,7 +2053,7 @@ type ListRepositoryKeysResponse struct {
 
 func (x *ListRepositoryKeysResponse) Reset() {
 	*x = ListRepositoryKeysResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[36]
+	mi := &file_keepward_v1_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1977,7 +2065,7 @@ func (x *ListRepositoryKeysResponse) String() string {
 func (*ListRepositoryKeysResponse) ProtoMessage() {}
 
 func (x *ListRepositoryKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[36]
+	mi := &file_keepward_v1_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1990,7 +2078,7 @@ func (x *ListRepositoryKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRepositoryKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListRepositoryKeysResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{36}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListRepositoryKeysResponse) GetKeys() []*RepositoryKey {
@@ -2021,7 +2109,7 @@ type RepositoryKey struct {
 
 func (x *RepositoryKey) Reset() {
 	*x = RepositoryKey{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[37]
+	mi := &file_keepward_v1_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2033,7 +2121,7 @@ func (x *RepositoryKey) String() string {
 func (*RepositoryKey) ProtoMessage() {}
 
 func (x *RepositoryKey) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[37]
+	mi := &file_keepward_v1_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2046,7 +2134,7 @@ func (x *RepositoryKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepositoryKey.ProtoReflect.Descriptor instead.
 func (*RepositoryKey) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *RepositoryKey) GetNumber() string {
@@ -2098,7 +2186,7 @@ type AddRepositoryKeyRequest struct {
 
 func (x *AddRepositoryKeyRequest) Reset() {
 	*x = AddRepositoryKeyRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[38]
+	mi := &file_keepward_v1_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2110,7 +2198,7 @@ func (x *AddRepositoryKeyRequest) String() string {
 func (*AddRepositoryKeyRequest) ProtoMessage() {}
 
 func (x *AddRepositoryKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[38]
+	mi := &file_keepward_v1_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2123,7 +2211,7 @@ func (x *AddRepositoryKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddRepositoryKeyRequest.ProtoReflect.Descriptor instead.
 func (*AddRepositoryKeyRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *AddRepositoryKeyRequest) GetName() string {
@@ -2165,7 +2253,7 @@ type AddRepositoryKeyResponse struct {
 
 func (x *AddRepositoryKeyResponse) Reset() {
 	*x = AddRepositoryKeyResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[39]
+	mi := &file_keepward_v1_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2177,7 +2265,7 @@ func (x *AddRepositoryKeyResponse) String() string {
 func (*AddRepositoryKeyResponse) ProtoMessage() {}
 
 func (x *AddRepositoryKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[39]
+	mi := &file_keepward_v1_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2190,7 +2278,7 @@ func (x *AddRepositoryKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddRepositoryKeyResponse.ProtoReflect.Descriptor instead.
 func (*AddRepositoryKeyResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *AddRepositoryKeyResponse) GetKey() *RepositoryKey {
@@ -2224,7 +2312,7 @@ type RemoveRepositoryKeyRequest struct {
 
 func (x *RemoveRepositoryKeyRequest) Reset() {
 	*x = RemoveRepositoryKeyRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[40]
+	mi := &file_keepward_v1_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2236,7 +2324,7 @@ func (x *RemoveRepositoryKeyRequest) String() string {
 func (*RemoveRepositoryKeyRequest) ProtoMessage() {}
 
 func (x *RemoveRepositoryKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[40]
+	mi := &file_keepward_v1_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2249,7 +2337,7 @@ func (x *RemoveRepositoryKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRepositoryKeyRequest.ProtoReflect.Descriptor instead.
 func (*RemoveRepositoryKeyRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *RemoveRepositoryKeyRequest) GetName() string {
@@ -2274,7 +2362,7 @@ type RemoveRepositoryKeyResponse struct {
 
 func (x *RemoveRepositoryKeyResponse) Reset() {
 	*x = RemoveRepositoryKeyResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[41]
+	mi := &file_keepward_v1_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2286,7 +2374,7 @@ func (x *RemoveRepositoryKeyResponse) String() string {
 func (*RemoveRepositoryKeyResponse) ProtoMessage() {}
 
 func (x *RemoveRepositoryKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[41]
+	mi := &file_keepward_v1_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2299,7 +2387,7 @@ func (x *RemoveRepositoryKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRepositoryKeyResponse.ProtoReflect.Descriptor instead.
 func (*RemoveRepositoryKeyResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{43}
 }
 
 type BeginEpochRequest struct {
@@ -2311,7 +2399,7 @@ type BeginEpochRequest struct {
 
 func (x *BeginEpochRequest) Reset() {
 	*x = BeginEpochRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[42]
+	mi := &file_keepward_v1_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2323,7 +2411,7 @@ func (x *BeginEpochRequest) String() string {
 func (*BeginEpochRequest) ProtoMessage() {}
 
 func (x *BeginEpochRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[42]
+	mi := &file_keepward_v1_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2336,7 +2424,7 @@ func (x *BeginEpochRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginEpochRequest.ProtoReflect.Descriptor instead.
 func (*BeginEpochRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *BeginEpochRequest) GetName() string {
@@ -2355,7 +2443,7 @@ type BeginEpochResponse struct {
 
 func (x *BeginEpochResponse) Reset() {
 	*x = BeginEpochResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[43]
+	mi := &file_keepward_v1_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2367,7 +2455,7 @@ func (x *BeginEpochResponse) String() string {
 func (*BeginEpochResponse) ProtoMessage() {}
 
 func (x *BeginEpochResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[43]
+	mi := &file_keepward_v1_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2380,7 +2468,7 @@ func (x *BeginEpochResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginEpochResponse.ProtoReflect.Descriptor instead.
 func (*BeginEpochResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *BeginEpochResponse) GetEpoch() uint32 {
@@ -2399,7 +2487,7 @@ type ExportRecoveryKeyRequest struct {
 
 func (x *ExportRecoveryKeyRequest) Reset() {
 	*x = ExportRecoveryKeyRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[44]
+	mi := &file_keepward_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2411,7 +2499,7 @@ func (x *ExportRecoveryKeyRequest) String() string {
 func (*ExportRecoveryKeyRequest) ProtoMessage() {}
 
 func (x *ExportRecoveryKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[44]
+	mi := &file_keepward_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2424,7 +2512,7 @@ func (x *ExportRecoveryKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRecoveryKeyRequest.ProtoReflect.Descriptor instead.
 func (*ExportRecoveryKeyRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ExportRecoveryKeyRequest) GetName() string {
@@ -2443,7 +2531,7 @@ type ExportRecoveryKeyResponse struct {
 
 func (x *ExportRecoveryKeyResponse) Reset() {
 	*x = ExportRecoveryKeyResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[45]
+	mi := &file_keepward_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2455,7 +2543,7 @@ func (x *ExportRecoveryKeyResponse) String() string {
 func (*ExportRecoveryKeyResponse) ProtoMessage() {}
 
 func (x *ExportRecoveryKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[45]
+	mi := &file_keepward_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2468,7 +2556,7 @@ func (x *ExportRecoveryKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRecoveryKeyResponse.ProtoReflect.Descriptor instead.
 func (*ExportRecoveryKeyResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ExportRecoveryKeyResponse) GetRecoveryKey() string {
@@ -2487,7 +2575,7 @@ type StartSessionResponse struct {
 
 func (x *StartSessionResponse) Reset() {
 	*x = StartSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[46]
+	mi := &file_keepward_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2499,7 +2587,7 @@ func (x *StartSessionResponse) String() string {
 func (*StartSessionResponse) ProtoMessage() {}
 
 func (x *StartSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[46]
+	mi := &file_keepward_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2512,7 +2600,7 @@ func (x *StartSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartSessionResponse.ProtoReflect.Descriptor instead.
 func (*StartSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *StartSessionResponse) GetSession() int64 {
@@ -2530,7 +2618,7 @@ type ResumeRetentionRequest struct {
 
 func (x *ResumeRetentionRequest) Reset() {
 	*x = ResumeRetentionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[47]
+	mi := &file_keepward_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2542,7 +2630,7 @@ func (x *ResumeRetentionRequest) String() string {
 func (*ResumeRetentionRequest) ProtoMessage() {}
 
 func (x *ResumeRetentionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[47]
+	mi := &file_keepward_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2555,7 +2643,7 @@ func (x *ResumeRetentionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRetentionRequest.ProtoReflect.Descriptor instead.
 func (*ResumeRetentionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 // jump: how far the clock was off what was expected; not set: retention was not paused.
@@ -2568,7 +2656,7 @@ type ResumeRetentionResponse struct {
 
 func (x *ResumeRetentionResponse) Reset() {
 	*x = ResumeRetentionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[48]
+	mi := &file_keepward_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2580,7 +2668,7 @@ func (x *ResumeRetentionResponse) String() string {
 func (*ResumeRetentionResponse) ProtoMessage() {}
 
 func (x *ResumeRetentionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[48]
+	mi := &file_keepward_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2593,7 +2681,7 @@ func (x *ResumeRetentionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRetentionResponse.ProtoReflect.Descriptor instead.
 func (*ResumeRetentionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ResumeRetentionResponse) GetJump() *durationpb.Duration {
@@ -2614,7 +2702,7 @@ type PreviewRetentionRequest struct {
 
 func (x *PreviewRetentionRequest) Reset() {
 	*x = PreviewRetentionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[49]
+	mi := &file_keepward_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2626,7 +2714,7 @@ func (x *PreviewRetentionRequest) String() string {
 func (*PreviewRetentionRequest) ProtoMessage() {}
 
 func (x *PreviewRetentionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[49]
+	mi := &file_keepward_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2639,7 +2727,7 @@ func (x *PreviewRetentionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewRetentionRequest.ProtoReflect.Descriptor instead.
 func (*PreviewRetentionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *PreviewRetentionRequest) GetJob() string {
@@ -2667,7 +2755,7 @@ type RetentionOrder struct {
 
 func (x *RetentionOrder) Reset() {
 	*x = RetentionOrder{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[50]
+	mi := &file_keepward_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2679,7 +2767,7 @@ func (x *RetentionOrder) String() string {
 func (*RetentionOrder) ProtoMessage() {}
 
 func (x *RetentionOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[50]
+	mi := &file_keepward_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2692,7 +2780,7 @@ func (x *RetentionOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetentionOrder.ProtoReflect.Descriptor instead.
 func (*RetentionOrder) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *RetentionOrder) GetRepository() string {
@@ -2724,7 +2812,7 @@ type PreviewRetentionResponse struct {
 
 func (x *PreviewRetentionResponse) Reset() {
 	*x = PreviewRetentionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[51]
+	mi := &file_keepward_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2736,7 +2824,7 @@ func (x *PreviewRetentionResponse) String() string {
 func (*PreviewRetentionResponse) ProtoMessage() {}
 
 func (x *PreviewRetentionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[51]
+	mi := &file_keepward_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2749,7 +2837,7 @@ func (x *PreviewRetentionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewRetentionResponse.ProtoReflect.Descriptor instead.
 func (*PreviewRetentionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *PreviewRetentionResponse) GetPoints() []*Point {
@@ -2796,7 +2884,7 @@ type CreateJobRequest struct {
 
 func (x *CreateJobRequest) Reset() {
 	*x = CreateJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[52]
+	mi := &file_keepward_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2808,7 +2896,7 @@ func (x *CreateJobRequest) String() string {
 func (*CreateJobRequest) ProtoMessage() {}
 
 func (x *CreateJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[52]
+	mi := &file_keepward_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2821,7 +2909,7 @@ func (x *CreateJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJobRequest.ProtoReflect.Descriptor instead.
 func (*CreateJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *CreateJobRequest) GetJob() *Job {
@@ -2840,7 +2928,7 @@ type CreateJobResponse struct {
 
 func (x *CreateJobResponse) Reset() {
 	*x = CreateJobResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[53]
+	mi := &file_keepward_v1_admin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2852,7 +2940,7 @@ func (x *CreateJobResponse) String() string {
 func (*CreateJobResponse) ProtoMessage() {}
 
 func (x *CreateJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[53]
+	mi := &file_keepward_v1_admin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2865,7 +2953,7 @@ func (x *CreateJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJobResponse.ProtoReflect.Descriptor instead.
 func (*CreateJobResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{53}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *CreateJobResponse) GetJob() *Job {
@@ -2883,7 +2971,7 @@ type ListJobsRequest struct {
 
 func (x *ListJobsRequest) Reset() {
 	*x = ListJobsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[54]
+	mi := &file_keepward_v1_admin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2895,7 +2983,7 @@ func (x *ListJobsRequest) String() string {
 func (*ListJobsRequest) ProtoMessage() {}
 
 func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[54]
+	mi := &file_keepward_v1_admin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2908,7 +2996,7 @@ func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsRequest.ProtoReflect.Descriptor instead.
 func (*ListJobsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{54}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{56}
 }
 
 type ListJobsResponse struct {
@@ -2920,7 +3008,7 @@ type ListJobsResponse struct {
 
 func (x *ListJobsResponse) Reset() {
 	*x = ListJobsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[55]
+	mi := &file_keepward_v1_admin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2932,7 +3020,7 @@ func (x *ListJobsResponse) String() string {
 func (*ListJobsResponse) ProtoMessage() {}
 
 func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[55]
+	mi := &file_keepward_v1_admin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2945,7 +3033,7 @@ func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsResponse.ProtoReflect.Descriptor instead.
 func (*ListJobsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{55}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ListJobsResponse) GetJobs() []*Job {
@@ -2965,7 +3053,7 @@ type GetJobRequest struct {
 
 func (x *GetJobRequest) Reset() {
 	*x = GetJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[56]
+	mi := &file_keepward_v1_admin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2977,7 +3065,7 @@ func (x *GetJobRequest) String() string {
 func (*GetJobRequest) ProtoMessage() {}
 
 func (x *GetJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[56]
+	mi := &file_keepward_v1_admin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2990,7 +3078,7 @@ func (x *GetJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJobRequest.ProtoReflect.Descriptor instead.
 func (*GetJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{56}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *GetJobRequest) GetName() string {
@@ -3018,7 +3106,7 @@ type GetJobResponse struct {
 
 func (x *GetJobResponse) Reset() {
 	*x = GetJobResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[57]
+	mi := &file_keepward_v1_admin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3030,7 +3118,7 @@ func (x *GetJobResponse) String() string {
 func (*GetJobResponse) ProtoMessage() {}
 
 func (x *GetJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[57]
+	mi := &file_keepward_v1_admin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3043,7 +3131,7 @@ func (x *GetJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJobResponse.ProtoReflect.Descriptor instead.
 func (*GetJobResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{57}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *GetJobResponse) GetJob() *Job {
@@ -3076,7 +3164,7 @@ type UpdateJobRequest struct {
 
 func (x *UpdateJobRequest) Reset() {
 	*x = UpdateJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[58]
+	mi := &file_keepward_v1_admin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3088,7 +3176,7 @@ func (x *UpdateJobRequest) String() string {
 func (*UpdateJobRequest) ProtoMessage() {}
 
 func (x *UpdateJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[58]
+	mi := &file_keepward_v1_admin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3101,7 +3189,7 @@ func (x *UpdateJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateJobRequest.ProtoReflect.Descriptor instead.
 func (*UpdateJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{58}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *UpdateJobRequest) GetJob() *Job {
@@ -3120,7 +3208,7 @@ type UpdateJobResponse struct {
 
 func (x *UpdateJobResponse) Reset() {
 	*x = UpdateJobResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[59]
+	mi := &file_keepward_v1_admin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3132,7 +3220,7 @@ func (x *UpdateJobResponse) String() string {
 func (*UpdateJobResponse) ProtoMessage() {}
 
 func (x *UpdateJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[59]
+	mi := &file_keepward_v1_admin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3145,7 +3233,7 @@ func (x *UpdateJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateJobResponse.ProtoReflect.Descriptor instead.
 func (*UpdateJobResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{59}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *UpdateJobResponse) GetJob() *Job {
@@ -3164,7 +3252,7 @@ type DeleteJobRequest struct {
 
 func (x *DeleteJobRequest) Reset() {
 	*x = DeleteJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[60]
+	mi := &file_keepward_v1_admin_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3176,7 +3264,7 @@ func (x *DeleteJobRequest) String() string {
 func (*DeleteJobRequest) ProtoMessage() {}
 
 func (x *DeleteJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[60]
+	mi := &file_keepward_v1_admin_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3189,7 +3277,7 @@ func (x *DeleteJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteJobRequest.ProtoReflect.Descriptor instead.
 func (*DeleteJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{60}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *DeleteJobRequest) GetName() string {
@@ -3207,7 +3295,7 @@ type DeleteJobResponse struct {
 
 func (x *DeleteJobResponse) Reset() {
 	*x = DeleteJobResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[61]
+	mi := &file_keepward_v1_admin_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3219,7 +3307,7 @@ func (x *DeleteJobResponse) String() string {
 func (*DeleteJobResponse) ProtoMessage() {}
 
 func (x *DeleteJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[61]
+	mi := &file_keepward_v1_admin_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3232,7 +3320,7 @@ func (x *DeleteJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteJobResponse.ProtoReflect.Descriptor instead.
 func (*DeleteJobResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{61}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{63}
 }
 
 type RunJobRequest struct {
@@ -3245,7 +3333,7 @@ type RunJobRequest struct {
 
 func (x *RunJobRequest) Reset() {
 	*x = RunJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[62]
+	mi := &file_keepward_v1_admin_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3257,7 +3345,7 @@ func (x *RunJobRequest) String() string {
 func (*RunJobRequest) ProtoMessage() {}
 
 func (x *RunJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[62]
+	mi := &file_keepward_v1_admin_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3270,7 +3358,7 @@ func (x *RunJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunJobRequest.ProtoReflect.Descriptor instead.
 func (*RunJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{62}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *RunJobRequest) GetName() string {
@@ -3299,7 +3387,7 @@ type ListSessionsRequest struct {
 
 func (x *ListSessionsRequest) Reset() {
 	*x = ListSessionsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[63]
+	mi := &file_keepward_v1_admin_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3311,7 +3399,7 @@ func (x *ListSessionsRequest) String() string {
 func (*ListSessionsRequest) ProtoMessage() {}
 
 func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[63]
+	mi := &file_keepward_v1_admin_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3324,7 +3412,7 @@ func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
 func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{63}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ListSessionsRequest) GetActive() bool {
@@ -3364,7 +3452,7 @@ type ListSessionsResponse struct {
 
 func (x *ListSessionsResponse) Reset() {
 	*x = ListSessionsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[64]
+	mi := &file_keepward_v1_admin_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3376,7 +3464,7 @@ func (x *ListSessionsResponse) String() string {
 func (*ListSessionsResponse) ProtoMessage() {}
 
 func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[64]
+	mi := &file_keepward_v1_admin_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3389,7 +3477,7 @@ func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
 func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{64}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ListSessionsResponse) GetSessions() []*Session {
@@ -3408,7 +3496,7 @@ type GetSessionRequest struct {
 
 func (x *GetSessionRequest) Reset() {
 	*x = GetSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[65]
+	mi := &file_keepward_v1_admin_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3420,7 +3508,7 @@ func (x *GetSessionRequest) String() string {
 func (*GetSessionRequest) ProtoMessage() {}
 
 func (x *GetSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[65]
+	mi := &file_keepward_v1_admin_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3433,7 +3521,7 @@ func (x *GetSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSessionRequest.ProtoReflect.Descriptor instead.
 func (*GetSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{65}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *GetSessionRequest) GetId() int64 {
@@ -3452,7 +3540,7 @@ type GetSessionResponse struct {
 
 func (x *GetSessionResponse) Reset() {
 	*x = GetSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[66]
+	mi := &file_keepward_v1_admin_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3464,7 +3552,7 @@ func (x *GetSessionResponse) String() string {
 func (*GetSessionResponse) ProtoMessage() {}
 
 func (x *GetSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[66]
+	mi := &file_keepward_v1_admin_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3477,7 +3565,7 @@ func (x *GetSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSessionResponse.ProtoReflect.Descriptor instead.
 func (*GetSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{66}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *GetSessionResponse) GetSession() *Session {
@@ -3496,7 +3584,7 @@ type WatchSessionRequest struct {
 
 func (x *WatchSessionRequest) Reset() {
 	*x = WatchSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[67]
+	mi := &file_keepward_v1_admin_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3508,7 +3596,7 @@ func (x *WatchSessionRequest) String() string {
 func (*WatchSessionRequest) ProtoMessage() {}
 
 func (x *WatchSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[67]
+	mi := &file_keepward_v1_admin_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3521,7 +3609,7 @@ func (x *WatchSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSessionRequest.ProtoReflect.Descriptor instead.
 func (*WatchSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{67}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *WatchSessionRequest) GetId() int64 {
@@ -3540,7 +3628,7 @@ type WatchSessionResponse struct {
 
 func (x *WatchSessionResponse) Reset() {
 	*x = WatchSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[68]
+	mi := &file_keepward_v1_admin_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3552,7 +3640,7 @@ func (x *WatchSessionResponse) String() string {
 func (*WatchSessionResponse) ProtoMessage() {}
 
 func (x *WatchSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[68]
+	mi := &file_keepward_v1_admin_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3565,7 +3653,7 @@ func (x *WatchSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSessionResponse.ProtoReflect.Descriptor instead.
 func (*WatchSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{68}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *WatchSessionResponse) GetSession() *Session {
@@ -3586,7 +3674,7 @@ type ReadLogRequest struct {
 
 func (x *ReadLogRequest) Reset() {
 	*x = ReadLogRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[69]
+	mi := &file_keepward_v1_admin_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3598,7 +3686,7 @@ func (x *ReadLogRequest) String() string {
 func (*ReadLogRequest) ProtoMessage() {}
 
 func (x *ReadLogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[69]
+	mi := &file_keepward_v1_admin_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3611,7 +3699,7 @@ func (x *ReadLogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLogRequest.ProtoReflect.Descriptor instead.
 func (*ReadLogRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{69}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *ReadLogRequest) GetId() int64 {
@@ -3644,7 +3732,7 @@ type ReadLogResponse struct {
 
 func (x *ReadLogResponse) Reset() {
 	*x = ReadLogResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[70]
+	mi := &file_keepward_v1_admin_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3656,7 +3744,7 @@ func (x *ReadLogResponse) String() string {
 func (*ReadLogResponse) ProtoMessage() {}
 
 func (x *ReadLogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[70]
+	mi := &file_keepward_v1_admin_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3669,7 +3757,7 @@ func (x *ReadLogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLogResponse.ProtoReflect.Descriptor instead.
 func (*ReadLogResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{70}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *ReadLogResponse) GetEvents() []*Event {
@@ -3689,7 +3777,7 @@ type KillSessionRequest struct {
 
 func (x *KillSessionRequest) Reset() {
 	*x = KillSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[71]
+	mi := &file_keepward_v1_admin_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3701,7 +3789,7 @@ func (x *KillSessionRequest) String() string {
 func (*KillSessionRequest) ProtoMessage() {}
 
 func (x *KillSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[71]
+	mi := &file_keepward_v1_admin_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3714,7 +3802,7 @@ func (x *KillSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillSessionRequest.ProtoReflect.Descriptor instead.
 func (*KillSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{71}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *KillSessionRequest) GetId() int64 {
@@ -3740,7 +3828,7 @@ type KillSessionResponse struct {
 
 func (x *KillSessionResponse) Reset() {
 	*x = KillSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[72]
+	mi := &file_keepward_v1_admin_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3752,7 +3840,7 @@ func (x *KillSessionResponse) String() string {
 func (*KillSessionResponse) ProtoMessage() {}
 
 func (x *KillSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[72]
+	mi := &file_keepward_v1_admin_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3765,7 +3853,7 @@ func (x *KillSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillSessionResponse.ProtoReflect.Descriptor instead.
 func (*KillSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{72}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *KillSessionResponse) GetSession() *Session {
@@ -3786,7 +3874,7 @@ type ChangePointsRequest struct {
 
 func (x *ChangePointsRequest) Reset() {
 	*x = ChangePointsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[73]
+	mi := &file_keepward_v1_admin_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3798,7 +3886,7 @@ func (x *ChangePointsRequest) String() string {
 func (*ChangePointsRequest) ProtoMessage() {}
 
 func (x *ChangePointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[73]
+	mi := &file_keepward_v1_admin_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3811,7 +3899,7 @@ func (x *ChangePointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePointsRequest.ProtoReflect.Descriptor instead.
 func (*ChangePointsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{73}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *ChangePointsRequest) GetNames() []string {
@@ -3837,7 +3925,7 @@ type ChangePointsResponse struct {
 
 func (x *ChangePointsResponse) Reset() {
 	*x = ChangePointsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[74]
+	mi := &file_keepward_v1_admin_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3849,7 +3937,7 @@ func (x *ChangePointsResponse) String() string {
 func (*ChangePointsResponse) ProtoMessage() {}
 
 func (x *ChangePointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[74]
+	mi := &file_keepward_v1_admin_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3862,7 +3950,7 @@ func (x *ChangePointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePointsResponse.ProtoReflect.Descriptor instead.
 func (*ChangePointsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{74}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *ChangePointsResponse) GetPoints() []*Point {
@@ -3885,7 +3973,7 @@ type ListPointsRequest struct {
 
 func (x *ListPointsRequest) Reset() {
 	*x = ListPointsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[75]
+	mi := &file_keepward_v1_admin_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3897,7 +3985,7 @@ func (x *ListPointsRequest) String() string {
 func (*ListPointsRequest) ProtoMessage() {}
 
 func (x *ListPointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[75]
+	mi := &file_keepward_v1_admin_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3910,7 +3998,7 @@ func (x *ListPointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPointsRequest.ProtoReflect.Descriptor instead.
 func (*ListPointsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{75}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *ListPointsRequest) GetComputer() string {
@@ -3957,7 +4045,7 @@ type ListPointsResponse struct {
 
 func (x *ListPointsResponse) Reset() {
 	*x = ListPointsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[76]
+	mi := &file_keepward_v1_admin_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3969,7 +4057,7 @@ func (x *ListPointsResponse) String() string {
 func (*ListPointsResponse) ProtoMessage() {}
 
 func (x *ListPointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[76]
+	mi := &file_keepward_v1_admin_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3982,7 +4070,7 @@ func (x *ListPointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPointsResponse.ProtoReflect.Descriptor instead.
 func (*ListPointsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{76}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *ListPointsResponse) GetPoints() []*Point {
@@ -4003,7 +4091,7 @@ type GetPointRequest struct {
 
 func (x *GetPointRequest) Reset() {
 	*x = GetPointRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[77]
+	mi := &file_keepward_v1_admin_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4015,7 +4103,7 @@ func (x *GetPointRequest) String() string {
 func (*GetPointRequest) ProtoMessage() {}
 
 func (x *GetPointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[77]
+	mi := &file_keepward_v1_admin_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4028,7 +4116,7 @@ func (x *GetPointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPointRequest.ProtoReflect.Descriptor instead.
 func (*GetPointRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{77}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *GetPointRequest) GetName() string {
@@ -4061,7 +4149,7 @@ type GetPointResponse struct {
 
 func (x *GetPointResponse) Reset() {
 	*x = GetPointResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[78]
+	mi := &file_keepward_v1_admin_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4073,7 +4161,7 @@ func (x *GetPointResponse) String() string {
 func (*GetPointResponse) ProtoMessage() {}
 
 func (x *GetPointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[78]
+	mi := &file_keepward_v1_admin_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4086,7 +4174,7 @@ func (x *GetPointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPointResponse.ProtoReflect.Descriptor instead.
 func (*GetPointResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{78}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *GetPointResponse) GetPoint() *Point {
@@ -4110,7 +4198,7 @@ type BrowseRequest struct {
 
 func (x *BrowseRequest) Reset() {
 	*x = BrowseRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[79]
+	mi := &file_keepward_v1_admin_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4122,7 +4210,7 @@ func (x *BrowseRequest) String() string {
 func (*BrowseRequest) ProtoMessage() {}
 
 func (x *BrowseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[79]
+	mi := &file_keepward_v1_admin_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4135,7 +4223,7 @@ func (x *BrowseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrowseRequest.ProtoReflect.Descriptor instead.
 func (*BrowseRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{79}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *BrowseRequest) GetPoint() string {
@@ -4192,7 +4280,7 @@ type BrowseResponse struct {
 
 func (x *BrowseResponse) Reset() {
 	*x = BrowseResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[80]
+	mi := &file_keepward_v1_admin_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4204,7 +4292,7 @@ func (x *BrowseResponse) String() string {
 func (*BrowseResponse) ProtoMessage() {}
 
 func (x *BrowseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[80]
+	mi := &file_keepward_v1_admin_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4217,7 +4305,7 @@ func (x *BrowseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrowseResponse.ProtoReflect.Descriptor instead.
 func (*BrowseResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{80}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *BrowseResponse) GetSelf() *Entry {
@@ -4259,7 +4347,7 @@ type FindRequest struct {
 
 func (x *FindRequest) Reset() {
 	*x = FindRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[81]
+	mi := &file_keepward_v1_admin_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4271,7 +4359,7 @@ func (x *FindRequest) String() string {
 func (*FindRequest) ProtoMessage() {}
 
 func (x *FindRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[81]
+	mi := &file_keepward_v1_admin_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4284,7 +4372,7 @@ func (x *FindRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindRequest.ProtoReflect.Descriptor instead.
 func (*FindRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{81}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *FindRequest) GetGlob() string {
@@ -4320,7 +4408,7 @@ type FindResponse struct {
 
 func (x *FindResponse) Reset() {
 	*x = FindResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[82]
+	mi := &file_keepward_v1_admin_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4332,7 +4420,7 @@ func (x *FindResponse) String() string {
 func (*FindResponse) ProtoMessage() {}
 
 func (x *FindResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[82]
+	mi := &file_keepward_v1_admin_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4345,7 +4433,7 @@ func (x *FindResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindResponse.ProtoReflect.Descriptor instead.
 func (*FindResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{82}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *FindResponse) GetPoint() string {
@@ -4387,7 +4475,7 @@ type DiffRequest struct {
 
 func (x *DiffRequest) Reset() {
 	*x = DiffRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[83]
+	mi := &file_keepward_v1_admin_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4399,7 +4487,7 @@ func (x *DiffRequest) String() string {
 func (*DiffRequest) ProtoMessage() {}
 
 func (x *DiffRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[83]
+	mi := &file_keepward_v1_admin_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4412,7 +4500,7 @@ func (x *DiffRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffRequest.ProtoReflect.Descriptor instead.
 func (*DiffRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{83}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *DiffRequest) GetA() string {
@@ -4448,7 +4536,7 @@ type DiffResponse struct {
 
 func (x *DiffResponse) Reset() {
 	*x = DiffResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[84]
+	mi := &file_keepward_v1_admin_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4460,7 +4548,7 @@ func (x *DiffResponse) String() string {
 func (*DiffResponse) ProtoMessage() {}
 
 func (x *DiffResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[84]
+	mi := &file_keepward_v1_admin_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4473,7 +4561,7 @@ func (x *DiffResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffResponse.ProtoReflect.Descriptor instead.
 func (*DiffResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{84}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *DiffResponse) GetChange() string {
@@ -4523,7 +4611,7 @@ type RestoreFilesRequest struct {
 
 func (x *RestoreFilesRequest) Reset() {
 	*x = RestoreFilesRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[85]
+	mi := &file_keepward_v1_admin_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4535,7 +4623,7 @@ func (x *RestoreFilesRequest) String() string {
 func (*RestoreFilesRequest) ProtoMessage() {}
 
 func (x *RestoreFilesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[85]
+	mi := &file_keepward_v1_admin_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4548,7 +4636,7 @@ func (x *RestoreFilesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreFilesRequest.ProtoReflect.Descriptor instead.
 func (*RestoreFilesRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{85}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *RestoreFilesRequest) GetComputer() string {
@@ -4669,7 +4757,7 @@ type RestoreEstimate struct {
 
 func (x *RestoreEstimate) Reset() {
 	*x = RestoreEstimate{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[86]
+	mi := &file_keepward_v1_admin_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4681,7 +4769,7 @@ func (x *RestoreEstimate) String() string {
 func (*RestoreEstimate) ProtoMessage() {}
 
 func (x *RestoreEstimate) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[86]
+	mi := &file_keepward_v1_admin_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4694,7 +4782,7 @@ func (x *RestoreEstimate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreEstimate.ProtoReflect.Descriptor instead.
 func (*RestoreEstimate) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{86}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *RestoreEstimate) GetPoint() string {
@@ -4812,7 +4900,7 @@ type ApplyRequest struct {
 
 func (x *ApplyRequest) Reset() {
 	*x = ApplyRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[87]
+	mi := &file_keepward_v1_admin_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4824,7 +4912,7 @@ func (x *ApplyRequest) String() string {
 func (*ApplyRequest) ProtoMessage() {}
 
 func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[87]
+	mi := &file_keepward_v1_admin_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4837,7 +4925,7 @@ func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{87}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *ApplyRequest) GetFiles() []*SourceFile {
@@ -4864,7 +4952,7 @@ type SourceFile struct {
 
 func (x *SourceFile) Reset() {
 	*x = SourceFile{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[88]
+	mi := &file_keepward_v1_admin_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4876,7 +4964,7 @@ func (x *SourceFile) String() string {
 func (*SourceFile) ProtoMessage() {}
 
 func (x *SourceFile) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[88]
+	mi := &file_keepward_v1_admin_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4889,7 +4977,7 @@ func (x *SourceFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SourceFile.ProtoReflect.Descriptor instead.
 func (*SourceFile) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{88}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *SourceFile) GetName() string {
@@ -4917,7 +5005,7 @@ type ApplyResponse struct {
 
 func (x *ApplyResponse) Reset() {
 	*x = ApplyResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[89]
+	mi := &file_keepward_v1_admin_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4929,7 +5017,7 @@ func (x *ApplyResponse) String() string {
 func (*ApplyResponse) ProtoMessage() {}
 
 func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[89]
+	mi := &file_keepward_v1_admin_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4942,7 +5030,7 @@ func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{89}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *ApplyResponse) GetChanges() []*ConfigChange {
@@ -4972,7 +5060,7 @@ type ConfigChange struct {
 
 func (x *ConfigChange) Reset() {
 	*x = ConfigChange{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[90]
+	mi := &file_keepward_v1_admin_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4984,7 +5072,7 @@ func (x *ConfigChange) String() string {
 func (*ConfigChange) ProtoMessage() {}
 
 func (x *ConfigChange) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[90]
+	mi := &file_keepward_v1_admin_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4997,7 +5085,7 @@ func (x *ConfigChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigChange.ProtoReflect.Descriptor instead.
 func (*ConfigChange) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{90}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *ConfigChange) GetAction() string {
@@ -5048,7 +5136,7 @@ type ConfigFault struct {
 
 func (x *ConfigFault) Reset() {
 	*x = ConfigFault{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[91]
+	mi := &file_keepward_v1_admin_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5060,7 +5148,7 @@ func (x *ConfigFault) String() string {
 func (*ConfigFault) ProtoMessage() {}
 
 func (x *ConfigFault) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[91]
+	mi := &file_keepward_v1_admin_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5073,7 +5161,7 @@ func (x *ConfigFault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigFault.ProtoReflect.Descriptor instead.
 func (*ConfigFault) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{91}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *ConfigFault) GetFile() string {
@@ -5119,7 +5207,7 @@ type ExportRequest struct {
 
 func (x *ExportRequest) Reset() {
 	*x = ExportRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[92]
+	mi := &file_keepward_v1_admin_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5131,7 +5219,7 @@ func (x *ExportRequest) String() string {
 func (*ExportRequest) ProtoMessage() {}
 
 func (x *ExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[92]
+	mi := &file_keepward_v1_admin_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5144,7 +5232,7 @@ func (x *ExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
 func (*ExportRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{92}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{94}
 }
 
 type ExportResponse struct {
@@ -5156,7 +5244,7 @@ type ExportResponse struct {
 
 func (x *ExportResponse) Reset() {
 	*x = ExportResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[93]
+	mi := &file_keepward_v1_admin_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5168,7 +5256,7 @@ func (x *ExportResponse) String() string {
 func (*ExportResponse) ProtoMessage() {}
 
 func (x *ExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[93]
+	mi := &file_keepward_v1_admin_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5181,7 +5269,7 @@ func (x *ExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
 func (*ExportResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{93}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *ExportResponse) GetYaml() []byte {
@@ -5345,6 +5433,10 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\acompact\x18\x03 \x01(\bR\acompact\")\n" +
 	"\x13RebuildIndexRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"/\n" +
+	"\x19GetRepositoryStatsRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"P\n" +
+	"\x1aGetRepositoryStatsResponse\x122\n" +
+	"\x05stats\x18\x01 \x01(\v2\x1c.keepward.v1.RepositoryStatsR\x05stats\"/\n" +
 	"\x19ListRepositoryKeysRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"b\n" +
 	"\x1aListRepositoryKeysResponse\x12.\n" +
@@ -5571,7 +5663,7 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\x0fComputerService\x12V\n" +
 	"\rListComputers\x12!.keepward.v1.ListComputersRequest\x1a\".keepward.v1.ListComputersResponse\x12P\n" +
 	"\vGetComputer\x12\x1f.keepward.v1.GetComputerRequest\x1a .keepward.v1.GetComputerResponse\x12Y\n" +
-	"\x0eRemoveComputer\x12\".keepward.v1.RemoveComputerRequest\x1a#.keepward.v1.RemoveComputerResponse2\xf0\v\n" +
+	"\x0eRemoveComputer\x12\".keepward.v1.RemoveComputerRequest\x1a#.keepward.v1.RemoveComputerResponse2\xd7\f\n" +
 	"\x11RepositoryService\x12_\n" +
 	"\x10CreateRepository\x12$.keepward.v1.CreateRepositoryRequest\x1a%.keepward.v1.CreateRepositoryResponse\x12_\n" +
 	"\x10ListRepositories\x12$.keepward.v1.ListRepositoriesRequest\x1a%.keepward.v1.ListRepositoriesResponse\x12V\n" +
@@ -5584,6 +5676,7 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\x0fCheckRepository\x12#.keepward.v1.CheckRepositoryRequest\x1a!.keepward.v1.StartSessionResponse\x12S\n" +
 	"\fRebuildIndex\x12 .keepward.v1.RebuildIndexRequest\x1a!.keepward.v1.StartSessionResponse\x12Y\n" +
 	"\x0fSweepRepository\x12#.keepward.v1.SweepRepositoryRequest\x1a!.keepward.v1.StartSessionResponse\x12e\n" +
+	"\x12GetRepositoryStats\x12&.keepward.v1.GetRepositoryStatsRequest\x1a'.keepward.v1.GetRepositoryStatsResponse\x12e\n" +
 	"\x12ListRepositoryKeys\x12&.keepward.v1.ListRepositoryKeysRequest\x1a'.keepward.v1.ListRepositoryKeysResponse\x12_\n" +
 	"\x10AddRepositoryKey\x12$.keepward.v1.AddRepositoryKeyRequest\x1a%.keepward.v1.AddRepositoryKeyResponse\x12h\n" +
 	"\x13RemoveRepositoryKey\x12'.keepward.v1.RemoveRepositoryKeyRequest\x1a(.keepward.v1.RemoveRepositoryKeyResponse\x12M\n" +
@@ -5637,7 +5730,7 @@ func file_keepward_v1_admin_proto_rawDescGZIP() []byte {
 	return file_keepward_v1_admin_proto_rawDescData
 }
 
-var file_keepward_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 94)
+var file_keepward_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 96)
 var file_keepward_v1_admin_proto_goTypes = []any{
 	(*LoginRequest)(nil),                // 0: keepward.v1.LoginRequest
 	(*LoginResponse)(nil),               // 1: keepward.v1.LoginResponse
@@ -5674,249 +5767,255 @@ var file_keepward_v1_admin_proto_goTypes = []any{
 	(*CheckRepositoryRequest)(nil),      // 32: keepward.v1.CheckRepositoryRequest
 	(*SweepRepositoryRequest)(nil),      // 33: keepward.v1.SweepRepositoryRequest
 	(*RebuildIndexRequest)(nil),         // 34: keepward.v1.RebuildIndexRequest
-	(*ListRepositoryKeysRequest)(nil),   // 35: keepward.v1.ListRepositoryKeysRequest
-	(*ListRepositoryKeysResponse)(nil),  // 36: keepward.v1.ListRepositoryKeysResponse
-	(*RepositoryKey)(nil),               // 37: keepward.v1.RepositoryKey
-	(*AddRepositoryKeyRequest)(nil),     // 38: keepward.v1.AddRepositoryKeyRequest
-	(*AddRepositoryKeyResponse)(nil),    // 39: keepward.v1.AddRepositoryKeyResponse
-	(*RemoveRepositoryKeyRequest)(nil),  // 40: keepward.v1.RemoveRepositoryKeyRequest
-	(*RemoveRepositoryKeyResponse)(nil), // 41: keepward.v1.RemoveRepositoryKeyResponse
-	(*BeginEpochRequest)(nil),           // 42: keepward.v1.BeginEpochRequest
-	(*BeginEpochResponse)(nil),          // 43: keepward.v1.BeginEpochResponse
-	(*ExportRecoveryKeyRequest)(nil),    // 44: keepward.v1.ExportRecoveryKeyRequest
-	(*ExportRecoveryKeyResponse)(nil),   // 45: keepward.v1.ExportRecoveryKeyResponse
-	(*StartSessionResponse)(nil),        // 46: keepward.v1.StartSessionResponse
-	(*ResumeRetentionRequest)(nil),      // 47: keepward.v1.ResumeRetentionRequest
-	(*ResumeRetentionResponse)(nil),     // 48: keepward.v1.ResumeRetentionResponse
-	(*PreviewRetentionRequest)(nil),     // 49: keepward.v1.PreviewRetentionRequest
-	(*RetentionOrder)(nil),              // 50: keepward.v1.RetentionOrder
-	(*PreviewRetentionResponse)(nil),    // 51: keepward.v1.PreviewRetentionResponse
-	(*CreateJobRequest)(nil),            // 52: keepward.v1.CreateJobRequest
-	(*CreateJobResponse)(nil),           // 53: keepward.v1.CreateJobResponse
-	(*ListJobsRequest)(nil),             // 54: keepward.v1.ListJobsRequest
-	(*ListJobsResponse)(nil),            // 55: keepward.v1.ListJobsResponse
-	(*GetJobRequest)(nil),               // 56: keepward.v1.GetJobRequest
-	(*GetJobResponse)(nil),              // 57: keepward.v1.GetJobResponse
-	(*UpdateJobRequest)(nil),            // 58: keepward.v1.UpdateJobRequest
-	(*UpdateJobResponse)(nil),           // 59: keepward.v1.UpdateJobResponse
-	(*DeleteJobRequest)(nil),            // 60: keepward.v1.DeleteJobRequest
-	(*DeleteJobResponse)(nil),           // 61: keepward.v1.DeleteJobResponse
-	(*RunJobRequest)(nil),               // 62: keepward.v1.RunJobRequest
-	(*ListSessionsRequest)(nil),         // 63: keepward.v1.ListSessionsRequest
-	(*ListSessionsResponse)(nil),        // 64: keepward.v1.ListSessionsResponse
-	(*GetSessionRequest)(nil),           // 65: keepward.v1.GetSessionRequest
-	(*GetSessionResponse)(nil),          // 66: keepward.v1.GetSessionResponse
-	(*WatchSessionRequest)(nil),         // 67: keepward.v1.WatchSessionRequest
-	(*WatchSessionResponse)(nil),        // 68: keepward.v1.WatchSessionResponse
-	(*ReadLogRequest)(nil),              // 69: keepward.v1.ReadLogRequest
-	(*ReadLogResponse)(nil),             // 70: keepward.v1.ReadLogResponse
-	(*KillSessionRequest)(nil),          // 71: keepward.v1.KillSessionRequest
-	(*KillSessionResponse)(nil),         // 72: keepward.v1.KillSessionResponse
-	(*ChangePointsRequest)(nil),         // 73: keepward.v1.ChangePointsRequest
-	(*ChangePointsResponse)(nil),        // 74: keepward.v1.ChangePointsResponse
-	(*ListPointsRequest)(nil),           // 75: keepward.v1.ListPointsRequest
-	(*ListPointsResponse)(nil),          // 76: keepward.v1.ListPointsResponse
-	(*GetPointRequest)(nil),             // 77: keepward.v1.GetPointRequest
-	(*GetPointResponse)(nil),            // 78: keepward.v1.GetPointResponse
-	(*BrowseRequest)(nil),               // 79: keepward.v1.BrowseRequest
-	(*BrowseResponse)(nil),              // 80: keepward.v1.BrowseResponse
-	(*FindRequest)(nil),                 // 81: keepward.v1.FindRequest
-	(*FindResponse)(nil),                // 82: keepward.v1.FindResponse
-	(*DiffRequest)(nil),                 // 83: keepward.v1.DiffRequest
-	(*DiffResponse)(nil),                // 84: keepward.v1.DiffResponse
-	(*RestoreFilesRequest)(nil),         // 85: keepward.v1.RestoreFilesRequest
-	(*RestoreEstimate)(nil),             // 86: keepward.v1.RestoreEstimate
-	(*ApplyRequest)(nil),                // 87: keepward.v1.ApplyRequest
-	(*SourceFile)(nil),                  // 88: keepward.v1.SourceFile
-	(*ApplyResponse)(nil),               // 89: keepward.v1.ApplyResponse
-	(*ConfigChange)(nil),                // 90: keepward.v1.ConfigChange
-	(*ConfigFault)(nil),                 // 91: keepward.v1.ConfigFault
-	(*ExportRequest)(nil),               // 92: keepward.v1.ExportRequest
-	(*ExportResponse)(nil),              // 93: keepward.v1.ExportResponse
-	(*timestamppb.Timestamp)(nil),       // 94: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),         // 95: google.protobuf.Duration
-	(*Computer)(nil),                    // 96: keepward.v1.Computer
-	(*Transport)(nil),                   // 97: keepward.v1.Transport
-	(*Repository)(nil),                  // 98: keepward.v1.Repository
-	(*Session)(nil),                     // 99: keepward.v1.Session
-	(*Condition)(nil),                   // 100: keepward.v1.Condition
-	(*Point)(nil),                       // 101: keepward.v1.Point
-	(*Job)(nil),                         // 102: keepward.v1.Job
-	(*Retention)(nil),                   // 103: keepward.v1.Retention
-	(*Event)(nil),                       // 104: keepward.v1.Event
-	(*Entry)(nil),                       // 105: keepward.v1.Entry
+	(*GetRepositoryStatsRequest)(nil),   // 35: keepward.v1.GetRepositoryStatsRequest
+	(*GetRepositoryStatsResponse)(nil),  // 36: keepward.v1.GetRepositoryStatsResponse
+	(*ListRepositoryKeysRequest)(nil),   // 37: keepward.v1.ListRepositoryKeysRequest
+	(*ListRepositoryKeysResponse)(nil),  // 38: keepward.v1.ListRepositoryKeysResponse
+	(*RepositoryKey)(nil),               // 39: keepward.v1.RepositoryKey
+	(*AddRepositoryKeyRequest)(nil),     // 40: keepward.v1.AddRepositoryKeyRequest
+	(*AddRepositoryKeyResponse)(nil),    // 41: keepward.v1.AddRepositoryKeyResponse
+	(*RemoveRepositoryKeyRequest)(nil),  // 42: keepward.v1.RemoveRepositoryKeyRequest
+	(*RemoveRepositoryKeyResponse)(nil), // 43: keepward.v1.RemoveRepositoryKeyResponse
+	(*BeginEpochRequest)(nil),           // 44: keepward.v1.BeginEpochRequest
+	(*BeginEpochResponse)(nil),          // 45: keepward.v1.BeginEpochResponse
+	(*ExportRecoveryKeyRequest)(nil),    // 46: keepward.v1.ExportRecoveryKeyRequest
+	(*ExportRecoveryKeyResponse)(nil),   // 47: keepward.v1.ExportRecoveryKeyResponse
+	(*StartSessionResponse)(nil),        // 48: keepward.v1.StartSessionResponse
+	(*ResumeRetentionRequest)(nil),      // 49: keepward.v1.ResumeRetentionRequest
+	(*ResumeRetentionResponse)(nil),     // 50: keepward.v1.ResumeRetentionResponse
+	(*PreviewRetentionRequest)(nil),     // 51: keepward.v1.PreviewRetentionRequest
+	(*RetentionOrder)(nil),              // 52: keepward.v1.RetentionOrder
+	(*PreviewRetentionResponse)(nil),    // 53: keepward.v1.PreviewRetentionResponse
+	(*CreateJobRequest)(nil),            // 54: keepward.v1.CreateJobRequest
+	(*CreateJobResponse)(nil),           // 55: keepward.v1.CreateJobResponse
+	(*ListJobsRequest)(nil),             // 56: keepward.v1.ListJobsRequest
+	(*ListJobsResponse)(nil),            // 57: keepward.v1.ListJobsResponse
+	(*GetJobRequest)(nil),               // 58: keepward.v1.GetJobRequest
+	(*GetJobResponse)(nil),              // 59: keepward.v1.GetJobResponse
+	(*UpdateJobRequest)(nil),            // 60: keepward.v1.UpdateJobRequest
+	(*UpdateJobResponse)(nil),           // 61: keepward.v1.UpdateJobResponse
+	(*DeleteJobRequest)(nil),            // 62: keepward.v1.DeleteJobRequest
+	(*DeleteJobResponse)(nil),           // 63: keepward.v1.DeleteJobResponse
+	(*RunJobRequest)(nil),               // 64: keepward.v1.RunJobRequest
+	(*ListSessionsRequest)(nil),         // 65: keepward.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),        // 66: keepward.v1.ListSessionsResponse
+	(*GetSessionRequest)(nil),           // 67: keepward.v1.GetSessionRequest
+	(*GetSessionResponse)(nil),          // 68: keepward.v1.GetSessionResponse
+	(*WatchSessionRequest)(nil),         // 69: keepward.v1.WatchSessionRequest
+	(*WatchSessionResponse)(nil),        // 70: keepward.v1.WatchSessionResponse
+	(*ReadLogRequest)(nil),              // 71: keepward.v1.ReadLogRequest
+	(*ReadLogResponse)(nil),             // 72: keepward.v1.ReadLogResponse
+	(*KillSessionRequest)(nil),          // 73: keepward.v1.KillSessionRequest
+	(*KillSessionResponse)(nil),         // 74: keepward.v1.KillSessionResponse
+	(*ChangePointsRequest)(nil),         // 75: keepward.v1.ChangePointsRequest
+	(*ChangePointsResponse)(nil),        // 76: keepward.v1.ChangePointsResponse
+	(*ListPointsRequest)(nil),           // 77: keepward.v1.ListPointsRequest
+	(*ListPointsResponse)(nil),          // 78: keepward.v1.ListPointsResponse
+	(*GetPointRequest)(nil),             // 79: keepward.v1.GetPointRequest
+	(*GetPointResponse)(nil),            // 80: keepward.v1.GetPointResponse
+	(*BrowseRequest)(nil),               // 81: keepward.v1.BrowseRequest
+	(*BrowseResponse)(nil),              // 82: keepward.v1.BrowseResponse
+	(*FindRequest)(nil),                 // 83: keepward.v1.FindRequest
+	(*FindResponse)(nil),                // 84: keepward.v1.FindResponse
+	(*DiffRequest)(nil),                 // 85: keepward.v1.DiffRequest
+	(*DiffResponse)(nil),                // 86: keepward.v1.DiffResponse
+	(*RestoreFilesRequest)(nil),         // 87: keepward.v1.RestoreFilesRequest
+	(*RestoreEstimate)(nil),             // 88: keepward.v1.RestoreEstimate
+	(*ApplyRequest)(nil),                // 89: keepward.v1.ApplyRequest
+	(*SourceFile)(nil),                  // 90: keepward.v1.SourceFile
+	(*ApplyResponse)(nil),               // 91: keepward.v1.ApplyResponse
+	(*ConfigChange)(nil),                // 92: keepward.v1.ConfigChange
+	(*ConfigFault)(nil),                 // 93: keepward.v1.ConfigFault
+	(*ExportRequest)(nil),               // 94: keepward.v1.ExportRequest
+	(*ExportResponse)(nil),              // 95: keepward.v1.ExportResponse
+	(*timestamppb.Timestamp)(nil),       // 96: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),         // 97: google.protobuf.Duration
+	(*Computer)(nil),                    // 98: keepward.v1.Computer
+	(*Transport)(nil),                   // 99: keepward.v1.Transport
+	(*Repository)(nil),                  // 100: keepward.v1.Repository
+	(*Session)(nil),                     // 101: keepward.v1.Session
+	(*Condition)(nil),                   // 102: keepward.v1.Condition
+	(*Point)(nil),                       // 103: keepward.v1.Point
+	(*Job)(nil),                         // 104: keepward.v1.Job
+	(*RepositoryStats)(nil),             // 105: keepward.v1.RepositoryStats
+	(*Retention)(nil),                   // 106: keepward.v1.Retention
+	(*Event)(nil),                       // 107: keepward.v1.Event
+	(*Entry)(nil),                       // 108: keepward.v1.Entry
 }
 var file_keepward_v1_admin_proto_depIdxs = []int32{
-	94,  // 0: keepward.v1.LoginResponse.expires:type_name -> google.protobuf.Timestamp
-	95,  // 1: keepward.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
+	96,  // 0: keepward.v1.LoginResponse.expires:type_name -> google.protobuf.Timestamp
+	97,  // 1: keepward.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
 	4,   // 2: keepward.v1.CreateTokenResponse.info:type_name -> keepward.v1.JoinToken
-	94,  // 3: keepward.v1.JoinToken.created:type_name -> google.protobuf.Timestamp
-	94,  // 4: keepward.v1.JoinToken.expires:type_name -> google.protobuf.Timestamp
-	94,  // 5: keepward.v1.JoinToken.used:type_name -> google.protobuf.Timestamp
+	96,  // 3: keepward.v1.JoinToken.created:type_name -> google.protobuf.Timestamp
+	96,  // 4: keepward.v1.JoinToken.expires:type_name -> google.protobuf.Timestamp
+	96,  // 5: keepward.v1.JoinToken.used:type_name -> google.protobuf.Timestamp
 	4,   // 6: keepward.v1.ListTokensResponse.tokens:type_name -> keepward.v1.JoinToken
-	94,  // 7: keepward.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
-	94,  // 8: keepward.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
-	96,  // 9: keepward.v1.GetStatusResponse.computers:type_name -> keepward.v1.Computer
-	97,  // 10: keepward.v1.GetStatusResponse.transports:type_name -> keepward.v1.Transport
-	98,  // 11: keepward.v1.GetStatusResponse.repositories:type_name -> keepward.v1.Repository
-	99,  // 12: keepward.v1.GetStatusResponse.active:type_name -> keepward.v1.Session
-	99,  // 13: keepward.v1.GetStatusResponse.recent:type_name -> keepward.v1.Session
-	100, // 14: keepward.v1.GetStatusResponse.conditions:type_name -> keepward.v1.Condition
-	96,  // 15: keepward.v1.ListComputersResponse.computers:type_name -> keepward.v1.Computer
-	96,  // 16: keepward.v1.GetComputerResponse.computer:type_name -> keepward.v1.Computer
-	101, // 17: keepward.v1.GetComputerResponse.points:type_name -> keepward.v1.Point
-	102, // 18: keepward.v1.GetComputerResponse.jobs:type_name -> keepward.v1.Job
-	98,  // 19: keepward.v1.CreateRepositoryRequest.repository:type_name -> keepward.v1.Repository
-	98,  // 20: keepward.v1.CreateRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	98,  // 21: keepward.v1.AttachRepositoryRequest.repository:type_name -> keepward.v1.Repository
-	98,  // 22: keepward.v1.CatalogProgress.attached:type_name -> keepward.v1.Repository
-	98,  // 23: keepward.v1.TakeOverRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	98,  // 24: keepward.v1.ListRepositoriesResponse.repositories:type_name -> keepward.v1.Repository
-	97,  // 25: keepward.v1.ListRepositoriesResponse.transports:type_name -> keepward.v1.Transport
-	98,  // 26: keepward.v1.GetRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	95,  // 27: keepward.v1.EditRepositoryRequest.undelete_grace:type_name -> google.protobuf.Duration
-	95,  // 28: keepward.v1.EditRepositoryRequest.unprotected_after:type_name -> google.protobuf.Duration
-	98,  // 29: keepward.v1.EditRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	95,  // 30: keepward.v1.CheckRepositoryRequest.budget:type_name -> google.protobuf.Duration
-	95,  // 31: keepward.v1.CheckRepositoryRequest.older_than:type_name -> google.protobuf.Duration
-	37,  // 32: keepward.v1.ListRepositoryKeysResponse.keys:type_name -> keepward.v1.RepositoryKey
-	94,  // 33: keepward.v1.RepositoryKey.created:type_name -> google.protobuf.Timestamp
-	37,  // 34: keepward.v1.AddRepositoryKeyResponse.key:type_name -> keepward.v1.RepositoryKey
-	95,  // 35: keepward.v1.ResumeRetentionResponse.jump:type_name -> google.protobuf.Duration
-	103, // 36: keepward.v1.PreviewRetentionRequest.retention:type_name -> keepward.v1.Retention
-	101, // 37: keepward.v1.PreviewRetentionResponse.points:type_name -> keepward.v1.Point
-	102, // 38: keepward.v1.CreateJobRequest.job:type_name -> keepward.v1.Job
-	102, // 39: keepward.v1.CreateJobResponse.job:type_name -> keepward.v1.Job
-	102, // 40: keepward.v1.ListJobsResponse.jobs:type_name -> keepward.v1.Job
-	102, // 41: keepward.v1.GetJobResponse.job:type_name -> keepward.v1.Job
-	94,  // 42: keepward.v1.GetJobResponse.next_runs:type_name -> google.protobuf.Timestamp
-	99,  // 43: keepward.v1.GetJobResponse.recent:type_name -> keepward.v1.Session
-	102, // 44: keepward.v1.UpdateJobRequest.job:type_name -> keepward.v1.Job
-	102, // 45: keepward.v1.UpdateJobResponse.job:type_name -> keepward.v1.Job
-	99,  // 46: keepward.v1.ListSessionsResponse.sessions:type_name -> keepward.v1.Session
-	99,  // 47: keepward.v1.GetSessionResponse.session:type_name -> keepward.v1.Session
-	99,  // 48: keepward.v1.WatchSessionResponse.session:type_name -> keepward.v1.Session
-	104, // 49: keepward.v1.ReadLogResponse.events:type_name -> keepward.v1.Event
-	99,  // 50: keepward.v1.KillSessionResponse.session:type_name -> keepward.v1.Session
-	101, // 51: keepward.v1.ChangePointsResponse.points:type_name -> keepward.v1.Point
-	101, // 52: keepward.v1.ListPointsResponse.points:type_name -> keepward.v1.Point
-	101, // 53: keepward.v1.GetPointResponse.point:type_name -> keepward.v1.Point
-	105, // 54: keepward.v1.BrowseResponse.self:type_name -> keepward.v1.Entry
-	105, // 55: keepward.v1.BrowseResponse.entries:type_name -> keepward.v1.Entry
-	101, // 56: keepward.v1.BrowseResponse.point:type_name -> keepward.v1.Point
-	94,  // 57: keepward.v1.FindResponse.time:type_name -> google.protobuf.Timestamp
-	105, // 58: keepward.v1.FindResponse.entry:type_name -> keepward.v1.Entry
-	105, // 59: keepward.v1.DiffResponse.a:type_name -> keepward.v1.Entry
-	105, // 60: keepward.v1.DiffResponse.b:type_name -> keepward.v1.Entry
-	95,  // 61: keepward.v1.RestoreFilesRequest.restart_interval:type_name -> google.protobuf.Duration
-	94,  // 62: keepward.v1.RestoreEstimate.time:type_name -> google.protobuf.Timestamp
-	95,  // 63: keepward.v1.RestoreEstimate.expected:type_name -> google.protobuf.Duration
-	88,  // 64: keepward.v1.ApplyRequest.files:type_name -> keepward.v1.SourceFile
-	90,  // 65: keepward.v1.ApplyResponse.changes:type_name -> keepward.v1.ConfigChange
-	91,  // 66: keepward.v1.ApplyResponse.faults:type_name -> keepward.v1.ConfigFault
-	0,   // 67: keepward.v1.AccessService.Login:input_type -> keepward.v1.LoginRequest
-	2,   // 68: keepward.v1.AccessService.CreateToken:input_type -> keepward.v1.CreateTokenRequest
-	5,   // 69: keepward.v1.AccessService.ListTokens:input_type -> keepward.v1.ListTokensRequest
-	7,   // 70: keepward.v1.AccessService.RevokeToken:input_type -> keepward.v1.RevokeTokenRequest
-	9,   // 71: keepward.v1.StatusService.GetStatus:input_type -> keepward.v1.GetStatusRequest
-	11,  // 72: keepward.v1.ComputerService.ListComputers:input_type -> keepward.v1.ListComputersRequest
-	13,  // 73: keepward.v1.ComputerService.GetComputer:input_type -> keepward.v1.GetComputerRequest
-	15,  // 74: keepward.v1.ComputerService.RemoveComputer:input_type -> keepward.v1.RemoveComputerRequest
-	17,  // 75: keepward.v1.RepositoryService.CreateRepository:input_type -> keepward.v1.CreateRepositoryRequest
-	26,  // 76: keepward.v1.RepositoryService.ListRepositories:input_type -> keepward.v1.ListRepositoriesRequest
-	28,  // 77: keepward.v1.RepositoryService.GetRepository:input_type -> keepward.v1.GetRepositoryRequest
-	30,  // 78: keepward.v1.RepositoryService.EditRepository:input_type -> keepward.v1.EditRepositoryRequest
-	19,  // 79: keepward.v1.RepositoryService.AttachRepository:input_type -> keepward.v1.AttachRepositoryRequest
-	20,  // 80: keepward.v1.RepositoryService.RebuildCatalog:input_type -> keepward.v1.RebuildCatalogRequest
-	22,  // 81: keepward.v1.RepositoryService.TakeOverRepository:input_type -> keepward.v1.TakeOverRepositoryRequest
-	24,  // 82: keepward.v1.RepositoryService.DetachRepository:input_type -> keepward.v1.DetachRepositoryRequest
-	32,  // 83: keepward.v1.RepositoryService.CheckRepository:input_type -> keepward.v1.CheckRepositoryRequest
-	34,  // 84: keepward.v1.RepositoryService.RebuildIndex:input_type -> keepward.v1.RebuildIndexRequest
-	33,  // 85: keepward.v1.RepositoryService.SweepRepository:input_type -> keepward.v1.SweepRepositoryRequest
-	35,  // 86: keepward.v1.RepositoryService.ListRepositoryKeys:input_type -> keepward.v1.ListRepositoryKeysRequest
-	38,  // 87: keepward.v1.RepositoryService.AddRepositoryKey:input_type -> keepward.v1.AddRepositoryKeyRequest
-	40,  // 88: keepward.v1.RepositoryService.RemoveRepositoryKey:input_type -> keepward.v1.RemoveRepositoryKeyRequest
-	42,  // 89: keepward.v1.RepositoryService.BeginEpoch:input_type -> keepward.v1.BeginEpochRequest
-	44,  // 90: keepward.v1.RepositoryService.ExportRecoveryKey:input_type -> keepward.v1.ExportRecoveryKeyRequest
-	52,  // 91: keepward.v1.JobService.CreateJob:input_type -> keepward.v1.CreateJobRequest
-	54,  // 92: keepward.v1.JobService.ListJobs:input_type -> keepward.v1.ListJobsRequest
-	56,  // 93: keepward.v1.JobService.GetJob:input_type -> keepward.v1.GetJobRequest
-	58,  // 94: keepward.v1.JobService.UpdateJob:input_type -> keepward.v1.UpdateJobRequest
-	60,  // 95: keepward.v1.JobService.DeleteJob:input_type -> keepward.v1.DeleteJobRequest
-	62,  // 96: keepward.v1.JobService.RunJob:input_type -> keepward.v1.RunJobRequest
-	49,  // 97: keepward.v1.JobService.PreviewRetention:input_type -> keepward.v1.PreviewRetentionRequest
-	47,  // 98: keepward.v1.JobService.ResumeRetention:input_type -> keepward.v1.ResumeRetentionRequest
-	63,  // 99: keepward.v1.SessionService.ListSessions:input_type -> keepward.v1.ListSessionsRequest
-	65,  // 100: keepward.v1.SessionService.GetSession:input_type -> keepward.v1.GetSessionRequest
-	67,  // 101: keepward.v1.SessionService.WatchSession:input_type -> keepward.v1.WatchSessionRequest
-	69,  // 102: keepward.v1.SessionService.ReadLog:input_type -> keepward.v1.ReadLogRequest
-	71,  // 103: keepward.v1.SessionService.KillSession:input_type -> keepward.v1.KillSessionRequest
-	75,  // 104: keepward.v1.PointService.ListPoints:input_type -> keepward.v1.ListPointsRequest
-	77,  // 105: keepward.v1.PointService.GetPoint:input_type -> keepward.v1.GetPointRequest
-	79,  // 106: keepward.v1.PointService.Browse:input_type -> keepward.v1.BrowseRequest
-	81,  // 107: keepward.v1.PointService.Find:input_type -> keepward.v1.FindRequest
-	83,  // 108: keepward.v1.PointService.Diff:input_type -> keepward.v1.DiffRequest
-	73,  // 109: keepward.v1.PointService.DeletePoints:input_type -> keepward.v1.ChangePointsRequest
-	73,  // 110: keepward.v1.PointService.UndeletePoints:input_type -> keepward.v1.ChangePointsRequest
-	73,  // 111: keepward.v1.PointService.HoldPoints:input_type -> keepward.v1.ChangePointsRequest
-	73,  // 112: keepward.v1.PointService.ReleasePoints:input_type -> keepward.v1.ChangePointsRequest
-	85,  // 113: keepward.v1.RestoreService.RestoreFiles:input_type -> keepward.v1.RestoreFilesRequest
-	87,  // 114: keepward.v1.ConfigService.Apply:input_type -> keepward.v1.ApplyRequest
-	92,  // 115: keepward.v1.ConfigService.Export:input_type -> keepward.v1.ExportRequest
-	1,   // 116: keepward.v1.AccessService.Login:output_type -> keepward.v1.LoginResponse
-	3,   // 117: keepward.v1.AccessService.CreateToken:output_type -> keepward.v1.CreateTokenResponse
-	6,   // 118: keepward.v1.AccessService.ListTokens:output_type -> keepward.v1.ListTokensResponse
-	8,   // 119: keepward.v1.AccessService.RevokeToken:output_type -> keepward.v1.RevokeTokenResponse
-	10,  // 120: keepward.v1.StatusService.GetStatus:output_type -> keepward.v1.GetStatusResponse
-	12,  // 121: keepward.v1.ComputerService.ListComputers:output_type -> keepward.v1.ListComputersResponse
-	14,  // 122: keepward.v1.ComputerService.GetComputer:output_type -> keepward.v1.GetComputerResponse
-	16,  // 123: keepward.v1.ComputerService.RemoveComputer:output_type -> keepward.v1.RemoveComputerResponse
-	18,  // 124: keepward.v1.RepositoryService.CreateRepository:output_type -> keepward.v1.CreateRepositoryResponse
-	27,  // 125: keepward.v1.RepositoryService.ListRepositories:output_type -> keepward.v1.ListRepositoriesResponse
-	29,  // 126: keepward.v1.RepositoryService.GetRepository:output_type -> keepward.v1.GetRepositoryResponse
-	31,  // 127: keepward.v1.RepositoryService.EditRepository:output_type -> keepward.v1.EditRepositoryResponse
-	21,  // 128: keepward.v1.RepositoryService.AttachRepository:output_type -> keepward.v1.CatalogProgress
-	21,  // 129: keepward.v1.RepositoryService.RebuildCatalog:output_type -> keepward.v1.CatalogProgress
-	23,  // 130: keepward.v1.RepositoryService.TakeOverRepository:output_type -> keepward.v1.TakeOverRepositoryResponse
-	25,  // 131: keepward.v1.RepositoryService.DetachRepository:output_type -> keepward.v1.DetachRepositoryResponse
-	46,  // 132: keepward.v1.RepositoryService.CheckRepository:output_type -> keepward.v1.StartSessionResponse
-	46,  // 133: keepward.v1.RepositoryService.RebuildIndex:output_type -> keepward.v1.StartSessionResponse
-	46,  // 134: keepward.v1.RepositoryService.SweepRepository:output_type -> keepward.v1.StartSessionResponse
-	36,  // 135: keepward.v1.RepositoryService.ListRepositoryKeys:output_type -> keepward.v1.ListRepositoryKeysResponse
-	39,  // 136: keepward.v1.RepositoryService.AddRepositoryKey:output_type -> keepward.v1.AddRepositoryKeyResponse
-	41,  // 137: keepward.v1.RepositoryService.RemoveRepositoryKey:output_type -> keepward.v1.RemoveRepositoryKeyResponse
-	43,  // 138: keepward.v1.RepositoryService.BeginEpoch:output_type -> keepward.v1.BeginEpochResponse
-	45,  // 139: keepward.v1.RepositoryService.ExportRecoveryKey:output_type -> keepward.v1.ExportRecoveryKeyResponse
-	53,  // 140: keepward.v1.JobService.CreateJob:output_type -> keepward.v1.CreateJobResponse
-	55,  // 141: keepward.v1.JobService.ListJobs:output_type -> keepward.v1.ListJobsResponse
-	57,  // 142: keepward.v1.JobService.GetJob:output_type -> keepward.v1.GetJobResponse
-	59,  // 143: keepward.v1.JobService.UpdateJob:output_type -> keepward.v1.UpdateJobResponse
-	61,  // 144: keepward.v1.JobService.DeleteJob:output_type -> keepward.v1.DeleteJobResponse
-	46,  // 145: keepward.v1.JobService.RunJob:output_type -> keepward.v1.StartSessionResponse
-	51,  // 146: keepward.v1.JobService.PreviewRetention:output_type -> keepward.v1.PreviewRetentionResponse
-	48,  // 147: keepward.v1.JobService.ResumeRetention:output_type -> keepward.v1.ResumeRetentionResponse
-	64,  // 148: keepward.v1.SessionService.ListSessions:output_type -> keepward.v1.ListSessionsResponse
-	66,  // 149: keepward.v1.SessionService.GetSession:output_type -> keepward.v1.GetSessionResponse
-	68,  // 150: keepward.v1.SessionService.WatchSession:output_type -> keepward.v1.WatchSessionResponse
-	70,  // 151: keepward.v1.SessionService.ReadLog:output_type -> keepward.v1.ReadLogResponse
-	72,  // 152: keepward.v1.SessionService.KillSession:output_type -> keepward.v1.KillSessionResponse
-	76,  // 153: keepward.v1.PointService.ListPoints:output_type -> keepward.v1.ListPointsResponse
-	78,  // 154: keepward.v1.PointService.GetPoint:output_type -> keepward.v1.GetPointResponse
-	80,  // 155: keepward.v1.PointService.Browse:output_type -> keepward.v1.BrowseResponse
-	82,  // 156: keepward.v1.PointService.Find:output_type -> keepward.v1.FindResponse
-	84,  // 157: keepward.v1.PointService.Diff:output_type -> keepward.v1.DiffResponse
-	74,  // 158: keepward.v1.PointService.DeletePoints:output_type -> keepward.v1.ChangePointsResponse
-	74,  // 159: keepward.v1.PointService.UndeletePoints:output_type -> keepward.v1.ChangePointsResponse
-	74,  // 160: keepward.v1.PointService.HoldPoints:output_type -> keepward.v1.ChangePointsResponse
-	74,  // 161: keepward.v1.PointService.ReleasePoints:output_type -> keepward.v1.ChangePointsResponse
-	46,  // 162: keepward.v1.RestoreService.RestoreFiles:output_type -> keepward.v1.StartSessionResponse
-	89,  // 163: keepward.v1.ConfigService.Apply:output_type -> keepward.v1.ApplyResponse
-	93,  // 164: keepward.v1.ConfigService.Export:output_type -> keepward.v1.ExportResponse
-	116, // [116:165] is the sub-list for method output_type
-	67,  // [67:116] is the sub-list for method input_type
-	67,  // [67:67] is the sub-list for extension type_name
-	67,  // [67:67] is the sub-list for extension extendee
-	0,   // [0:67] is the sub-list for field type_name
+	96,  // 7: keepward.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	96,  // 8: keepward.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
+	98,  // 9: keepward.v1.GetStatusResponse.computers:type_name -> keepward.v1.Computer
+	99,  // 10: keepward.v1.GetStatusResponse.transports:type_name -> keepward.v1.Transport
+	100, // 11: keepward.v1.GetStatusResponse.repositories:type_name -> keepward.v1.Repository
+	101, // 12: keepward.v1.GetStatusResponse.active:type_name -> keepward.v1.Session
+	101, // 13: keepward.v1.GetStatusResponse.recent:type_name -> keepward.v1.Session
+	102, // 14: keepward.v1.GetStatusResponse.conditions:type_name -> keepward.v1.Condition
+	98,  // 15: keepward.v1.ListComputersResponse.computers:type_name -> keepward.v1.Computer
+	98,  // 16: keepward.v1.GetComputerResponse.computer:type_name -> keepward.v1.Computer
+	103, // 17: keepward.v1.GetComputerResponse.points:type_name -> keepward.v1.Point
+	104, // 18: keepward.v1.GetComputerResponse.jobs:type_name -> keepward.v1.Job
+	100, // 19: keepward.v1.CreateRepositoryRequest.repository:type_name -> keepward.v1.Repository
+	100, // 20: keepward.v1.CreateRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	100, // 21: keepward.v1.AttachRepositoryRequest.repository:type_name -> keepward.v1.Repository
+	100, // 22: keepward.v1.CatalogProgress.attached:type_name -> keepward.v1.Repository
+	100, // 23: keepward.v1.TakeOverRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	100, // 24: keepward.v1.ListRepositoriesResponse.repositories:type_name -> keepward.v1.Repository
+	99,  // 25: keepward.v1.ListRepositoriesResponse.transports:type_name -> keepward.v1.Transport
+	100, // 26: keepward.v1.GetRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	97,  // 27: keepward.v1.EditRepositoryRequest.undelete_grace:type_name -> google.protobuf.Duration
+	97,  // 28: keepward.v1.EditRepositoryRequest.unprotected_after:type_name -> google.protobuf.Duration
+	100, // 29: keepward.v1.EditRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	97,  // 30: keepward.v1.CheckRepositoryRequest.budget:type_name -> google.protobuf.Duration
+	97,  // 31: keepward.v1.CheckRepositoryRequest.older_than:type_name -> google.protobuf.Duration
+	105, // 32: keepward.v1.GetRepositoryStatsResponse.stats:type_name -> keepward.v1.RepositoryStats
+	39,  // 33: keepward.v1.ListRepositoryKeysResponse.keys:type_name -> keepward.v1.RepositoryKey
+	96,  // 34: keepward.v1.RepositoryKey.created:type_name -> google.protobuf.Timestamp
+	39,  // 35: keepward.v1.AddRepositoryKeyResponse.key:type_name -> keepward.v1.RepositoryKey
+	97,  // 36: keepward.v1.ResumeRetentionResponse.jump:type_name -> google.protobuf.Duration
+	106, // 37: keepward.v1.PreviewRetentionRequest.retention:type_name -> keepward.v1.Retention
+	103, // 38: keepward.v1.PreviewRetentionResponse.points:type_name -> keepward.v1.Point
+	104, // 39: keepward.v1.CreateJobRequest.job:type_name -> keepward.v1.Job
+	104, // 40: keepward.v1.CreateJobResponse.job:type_name -> keepward.v1.Job
+	104, // 41: keepward.v1.ListJobsResponse.jobs:type_name -> keepward.v1.Job
+	104, // 42: keepward.v1.GetJobResponse.job:type_name -> keepward.v1.Job
+	96,  // 43: keepward.v1.GetJobResponse.next_runs:type_name -> google.protobuf.Timestamp
+	101, // 44: keepward.v1.GetJobResponse.recent:type_name -> keepward.v1.Session
+	104, // 45: keepward.v1.UpdateJobRequest.job:type_name -> keepward.v1.Job
+	104, // 46: keepward.v1.UpdateJobResponse.job:type_name -> keepward.v1.Job
+	101, // 47: keepward.v1.ListSessionsResponse.sessions:type_name -> keepward.v1.Session
+	101, // 48: keepward.v1.GetSessionResponse.session:type_name -> keepward.v1.Session
+	101, // 49: keepward.v1.WatchSessionResponse.session:type_name -> keepward.v1.Session
+	107, // 50: keepward.v1.ReadLogResponse.events:type_name -> keepward.v1.Event
+	101, // 51: keepward.v1.KillSessionResponse.session:type_name -> keepward.v1.Session
+	103, // 52: keepward.v1.ChangePointsResponse.points:type_name -> keepward.v1.Point
+	103, // 53: keepward.v1.ListPointsResponse.points:type_name -> keepward.v1.Point
+	103, // 54: keepward.v1.GetPointResponse.point:type_name -> keepward.v1.Point
+	108, // 55: keepward.v1.BrowseResponse.self:type_name -> keepward.v1.Entry
+	108, // 56: keepward.v1.BrowseResponse.entries:type_name -> keepward.v1.Entry
+	103, // 57: keepward.v1.BrowseResponse.point:type_name -> keepward.v1.Point
+	96,  // 58: keepward.v1.FindResponse.time:type_name -> google.protobuf.Timestamp
+	108, // 59: keepward.v1.FindResponse.entry:type_name -> keepward.v1.Entry
+	108, // 60: keepward.v1.DiffResponse.a:type_name -> keepward.v1.Entry
+	108, // 61: keepward.v1.DiffResponse.b:type_name -> keepward.v1.Entry
+	97,  // 62: keepward.v1.RestoreFilesRequest.restart_interval:type_name -> google.protobuf.Duration
+	96,  // 63: keepward.v1.RestoreEstimate.time:type_name -> google.protobuf.Timestamp
+	97,  // 64: keepward.v1.RestoreEstimate.expected:type_name -> google.protobuf.Duration
+	90,  // 65: keepward.v1.ApplyRequest.files:type_name -> keepward.v1.SourceFile
+	92,  // 66: keepward.v1.ApplyResponse.changes:type_name -> keepward.v1.ConfigChange
+	93,  // 67: keepward.v1.ApplyResponse.faults:type_name -> keepward.v1.ConfigFault
+	0,   // 68: keepward.v1.AccessService.Login:input_type -> keepward.v1.LoginRequest
+	2,   // 69: keepward.v1.AccessService.CreateToken:input_type -> keepward.v1.CreateTokenRequest
+	5,   // 70: keepward.v1.AccessService.ListTokens:input_type -> keepward.v1.ListTokensRequest
+	7,   // 71: keepward.v1.AccessService.RevokeToken:input_type -> keepward.v1.RevokeTokenRequest
+	9,   // 72: keepward.v1.StatusService.GetStatus:input_type -> keepward.v1.GetStatusRequest
+	11,  // 73: keepward.v1.ComputerService.ListComputers:input_type -> keepward.v1.ListComputersRequest
+	13,  // 74: keepward.v1.ComputerService.GetComputer:input_type -> keepward.v1.GetComputerRequest
+	15,  // 75: keepward.v1.ComputerService.RemoveComputer:input_type -> keepward.v1.RemoveComputerRequest
+	17,  // 76: keepward.v1.RepositoryService.CreateRepository:input_type -> keepward.v1.CreateRepositoryRequest
+	26,  // 77: keepward.v1.RepositoryService.ListRepositories:input_type -> keepward.v1.ListRepositoriesRequest
+	28,  // 78: keepward.v1.RepositoryService.GetRepository:input_type -> keepward.v1.GetRepositoryRequest
+	30,  // 79: keepward.v1.RepositoryService.EditRepository:input_type -> keepward.v1.EditRepositoryRequest
+	19,  // 80: keepward.v1.RepositoryService.AttachRepository:input_type -> keepward.v1.AttachRepositoryRequest
+	20,  // 81: keepward.v1.RepositoryService.RebuildCatalog:input_type -> keepward.v1.RebuildCatalogRequest
+	22,  // 82: keepward.v1.RepositoryService.TakeOverRepository:input_type -> keepward.v1.TakeOverRepositoryRequest
+	24,  // 83: keepward.v1.RepositoryService.DetachRepository:input_type -> keepward.v1.DetachRepositoryRequest
+	32,  // 84: keepward.v1.RepositoryService.CheckRepository:input_type -> keepward.v1.CheckRepositoryRequest
+	34,  // 85: keepward.v1.RepositoryService.RebuildIndex:input_type -> keepward.v1.RebuildIndexRequest
+	33,  // 86: keepward.v1.RepositoryService.SweepRepository:input_type -> keepward.v1.SweepRepositoryRequest
+	35,  // 87: keepward.v1.RepositoryService.GetRepositoryStats:input_type -> keepward.v1.GetRepositoryStatsRequest
+	37,  // 88: keepward.v1.RepositoryService.ListRepositoryKeys:input_type -> keepward.v1.ListRepositoryKeysRequest
+	40,  // 89: keepward.v1.RepositoryService.AddRepositoryKey:input_type -> keepward.v1.AddRepositoryKeyRequest
+	42,  // 90: keepward.v1.RepositoryService.RemoveRepositoryKey:input_type -> keepward.v1.RemoveRepositoryKeyRequest
+	44,  // 91: keepward.v1.RepositoryService.BeginEpoch:input_type -> keepward.v1.BeginEpochRequest
+	46,  // 92: keepward.v1.RepositoryService.ExportRecoveryKey:input_type -> keepward.v1.ExportRecoveryKeyRequest
+	54,  // 93: keepward.v1.JobService.CreateJob:input_type -> keepward.v1.CreateJobRequest
+	56,  // 94: keepward.v1.JobService.ListJobs:input_type -> keepward.v1.ListJobsRequest
+	58,  // 95: keepward.v1.JobService.GetJob:input_type -> keepward.v1.GetJobRequest
+	60,  // 96: keepward.v1.JobService.UpdateJob:input_type -> keepward.v1.UpdateJobRequest
+	62,  // 97: keepward.v1.JobService.DeleteJob:input_type -> keepward.v1.DeleteJobRequest
+	64,  // 98: keepward.v1.JobService.RunJob:input_type -> keepward.v1.RunJobRequest
+	51,  // 99: keepward.v1.JobService.PreviewRetention:input_type -> keepward.v1.PreviewRetentionRequest
+	49,  // 100: keepward.v1.JobService.ResumeRetention:input_type -> keepward.v1.ResumeRetentionRequest
+	65,  // 101: keepward.v1.SessionService.ListSessions:input_type -> keepward.v1.ListSessionsRequest
+	67,  // 102: keepward.v1.SessionService.GetSession:input_type -> keepward.v1.GetSessionRequest
+	69,  // 103: keepward.v1.SessionService.WatchSession:input_type -> keepward.v1.WatchSessionRequest
+	71,  // 104: keepward.v1.SessionService.ReadLog:input_type -> keepward.v1.ReadLogRequest
+	73,  // 105: keepward.v1.SessionService.KillSession:input_type -> keepward.v1.KillSessionRequest
+	77,  // 106: keepward.v1.PointService.ListPoints:input_type -> keepward.v1.ListPointsRequest
+	79,  // 107: keepward.v1.PointService.GetPoint:input_type -> keepward.v1.GetPointRequest
+	81,  // 108: keepward.v1.PointService.Browse:input_type -> keepward.v1.BrowseRequest
+	83,  // 109: keepward.v1.PointService.Find:input_type -> keepward.v1.FindRequest
+	85,  // 110: keepward.v1.PointService.Diff:input_type -> keepward.v1.DiffRequest
+	75,  // 111: keepward.v1.PointService.DeletePoints:input_type -> keepward.v1.ChangePointsRequest
+	75,  // 112: keepward.v1.PointService.UndeletePoints:input_type -> keepward.v1.ChangePointsRequest
+	75,  // 113: keepward.v1.PointService.HoldPoints:input_type -> keepward.v1.ChangePointsRequest
+	75,  // 114: keepward.v1.PointService.ReleasePoints:input_type -> keepward.v1.ChangePointsRequest
+	87,  // 115: keepward.v1.RestoreService.RestoreFiles:input_type -> keepward.v1.RestoreFilesRequest
+	89,  // 116: keepward.v1.ConfigService.Apply:input_type -> keepward.v1.ApplyRequest
+	94,  // 117: keepward.v1.ConfigService.Export:input_type -> keepward.v1.ExportRequest
+	1,   // 118: keepward.v1.AccessService.Login:output_type -> keepward.v1.LoginResponse
+	3,   // 119: keepward.v1.AccessService.CreateToken:output_type -> keepward.v1.CreateTokenResponse
+	6,   // 120: keepward.v1.AccessService.ListTokens:output_type -> keepward.v1.ListTokensResponse
+	8,   // 121: keepward.v1.AccessService.RevokeToken:output_type -> keepward.v1.RevokeTokenResponse
+	10,  // 122: keepward.v1.StatusService.GetStatus:output_type -> keepward.v1.GetStatusResponse
+	12,  // 123: keepward.v1.ComputerService.ListComputers:output_type -> keepward.v1.ListComputersResponse
+	14,  // 124: keepward.v1.ComputerService.GetComputer:output_type -> keepward.v1.GetComputerResponse
+	16,  // 125: keepward.v1.ComputerService.RemoveComputer:output_type -> keepward.v1.RemoveComputerResponse
+	18,  // 126: keepward.v1.RepositoryService.CreateRepository:output_type -> keepward.v1.CreateRepositoryResponse
+	27,  // 127: keepward.v1.RepositoryService.ListRepositories:output_type -> keepward.v1.ListRepositoriesResponse
+	29,  // 128: keepward.v1.RepositoryService.GetRepository:output_type -> keepward.v1.GetRepositoryResponse
+	31,  // 129: keepward.v1.RepositoryService.EditRepository:output_type -> keepward.v1.EditRepositoryResponse
+	21,  // 130: keepward.v1.RepositoryService.AttachRepository:output_type -> keepward.v1.CatalogProgress
+	21,  // 131: keepward.v1.RepositoryService.RebuildCatalog:output_type -> keepward.v1.CatalogProgress
+	23,  // 132: keepward.v1.RepositoryService.TakeOverRepository:output_type -> keepward.v1.TakeOverRepositoryResponse
+	25,  // 133: keepward.v1.RepositoryService.DetachRepository:output_type -> keepward.v1.DetachRepositoryResponse
+	48,  // 134: keepward.v1.RepositoryService.CheckRepository:output_type -> keepward.v1.StartSessionResponse
+	48,  // 135: keepward.v1.RepositoryService.RebuildIndex:output_type -> keepward.v1.StartSessionResponse
+	48,  // 136: keepward.v1.RepositoryService.SweepRepository:output_type -> keepward.v1.StartSessionResponse
+	36,  // 137: keepward.v1.RepositoryService.GetRepositoryStats:output_type -> keepward.v1.GetRepositoryStatsResponse
+	38,  // 138: keepward.v1.RepositoryService.ListRepositoryKeys:output_type -> keepward.v1.ListRepositoryKeysResponse
+	41,  // 139: keepward.v1.RepositoryService.AddRepositoryKey:output_type -> keepward.v1.AddRepositoryKeyResponse
+	43,  // 140: keepward.v1.RepositoryService.RemoveRepositoryKey:output_type -> keepward.v1.RemoveRepositoryKeyResponse
+	45,  // 141: keepward.v1.RepositoryService.BeginEpoch:output_type -> keepward.v1.BeginEpochResponse
+	47,  // 142: keepward.v1.RepositoryService.ExportRecoveryKey:output_type -> keepward.v1.ExportRecoveryKeyResponse
+	55,  // 143: keepward.v1.JobService.CreateJob:output_type -> keepward.v1.CreateJobResponse
+	57,  // 144: keepward.v1.JobService.ListJobs:output_type -> keepward.v1.ListJobsResponse
+	59,  // 145: keepward.v1.JobService.GetJob:output_type -> keepward.v1.GetJobResponse
+	61,  // 146: keepward.v1.JobService.UpdateJob:output_type -> keepward.v1.UpdateJobResponse
+	63,  // 147: keepward.v1.JobService.DeleteJob:output_type -> keepward.v1.DeleteJobResponse
+	48,  // 148: keepward.v1.JobService.RunJob:output_type -> keepward.v1.StartSessionResponse
+	53,  // 149: keepward.v1.JobService.PreviewRetention:output_type -> keepward.v1.PreviewRetentionResponse
+	50,  // 150: keepward.v1.JobService.ResumeRetention:output_type -> keepward.v1.ResumeRetentionResponse
+	66,  // 151: keepward.v1.SessionService.ListSessions:output_type -> keepward.v1.ListSessionsResponse
+	68,  // 152: keepward.v1.SessionService.GetSession:output_type -> keepward.v1.GetSessionResponse
+	70,  // 153: keepward.v1.SessionService.WatchSession:output_type -> keepward.v1.WatchSessionResponse
+	72,  // 154: keepward.v1.SessionService.ReadLog:output_type -> keepward.v1.ReadLogResponse
+	74,  // 155: keepward.v1.SessionService.KillSession:output_type -> keepward.v1.KillSessionResponse
+	78,  // 156: keepward.v1.PointService.ListPoints:output_type -> keepward.v1.ListPointsResponse
+	80,  // 157: keepward.v1.PointService.GetPoint:output_type -> keepward.v1.GetPointResponse
+	82,  // 158: keepward.v1.PointService.Browse:output_type -> keepward.v1.BrowseResponse
+	84,  // 159: keepward.v1.PointService.Find:output_type -> keepward.v1.FindResponse
+	86,  // 160: keepward.v1.PointService.Diff:output_type -> keepward.v1.DiffResponse
+	76,  // 161: keepward.v1.PointService.DeletePoints:output_type -> keepward.v1.ChangePointsResponse
+	76,  // 162: keepward.v1.PointService.UndeletePoints:output_type -> keepward.v1.ChangePointsResponse
+	76,  // 163: keepward.v1.PointService.HoldPoints:output_type -> keepward.v1.ChangePointsResponse
+	76,  // 164: keepward.v1.PointService.ReleasePoints:output_type -> keepward.v1.ChangePointsResponse
+	48,  // 165: keepward.v1.RestoreService.RestoreFiles:output_type -> keepward.v1.StartSessionResponse
+	91,  // 166: keepward.v1.ConfigService.Apply:output_type -> keepward.v1.ApplyResponse
+	95,  // 167: keepward.v1.ConfigService.Export:output_type -> keepward.v1.ExportResponse
+	118, // [118:168] is the sub-list for method output_type
+	68,  // [68:118] is the sub-list for method input_type
+	68,  // [68:68] is the sub-list for extension type_name
+	68,  // [68:68] is the sub-list for extension extendee
+	0,   // [0:68] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_admin_proto_init() }
@@ -5932,7 +6031,7 @@ func file_keepward_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_keepward_v1_admin_proto_rawDesc), len(file_keepward_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   94,
+			NumMessages:   96,
 			NumExtensions: 0,
 			NumServices:   9,
 		},

@@ -2319,6 +2319,227 @@ func (*ChangeKeysResponse) Descriptor() ([]byte, []int) {
 	return file_keepward_v1_node_proto_rawDescGZIP(), []int{32}
 }
 
+type MeasureRepositoryRequest struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	RepositoryPath string                 `protobuf:"bytes,1,opt,name=repository_path,json=repositoryPath,proto3" json:"repository_path,omitempty"`
+	RepositoryId   []byte                 `protobuf:"bytes,2,opt,name=repository_id,json=repositoryId,proto3" json:"repository_id,omitempty"`
+	Term           uint64                 `protobuf:"varint,3,opt,name=term,proto3" json:"term,omitempty"`
+	Time           *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=time,proto3" json:"time,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *MeasureRepositoryRequest) Reset() {
+	*x = MeasureRepositoryRequest{}
+	mi := &file_keepward_v1_node_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MeasureRepositoryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MeasureRepositoryRequest) ProtoMessage() {}
+
+func (x *MeasureRepositoryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_node_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MeasureRepositoryRequest.ProtoReflect.Descriptor instead.
+func (*MeasureRepositoryRequest) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *MeasureRepositoryRequest) GetRepositoryPath() string {
+	if x != nil {
+		return x.RepositoryPath
+	}
+	return ""
+}
+
+func (x *MeasureRepositoryRequest) GetRepositoryId() []byte {
+	if x != nil {
+		return x.RepositoryId
+	}
+	return nil
+}
+
+func (x *MeasureRepositoryRequest) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+func (x *MeasureRepositoryRequest) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+type MeasureRepositoryResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Owners        []*OwnerUse            `protobuf:"bytes,1,rep,name=owners,proto3" json:"owners,omitempty"`
+	Ages          []*ProofAge            `protobuf:"bytes,2,rep,name=ages,proto3" json:"ages,omitempty"`
+	SmallPacks    int64                  `protobuf:"varint,3,opt,name=small_packs,json=smallPacks,proto3" json:"small_packs,omitempty"`
+	Segments      int64                  `protobuf:"varint,4,opt,name=segments,proto3" json:"segments,omitempty"`
+	SegmentBytes  int64                  `protobuf:"varint,5,opt,name=segment_bytes,json=segmentBytes,proto3" json:"segment_bytes,omitempty"`
+	Rows          int64                  `protobuf:"varint,6,opt,name=rows,proto3" json:"rows,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MeasureRepositoryResponse) Reset() {
+	*x = MeasureRepositoryResponse{}
+	mi := &file_keepward_v1_node_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MeasureRepositoryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MeasureRepositoryResponse) ProtoMessage() {}
+
+func (x *MeasureRepositoryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_node_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MeasureRepositoryResponse.ProtoReflect.Descriptor instead.
+func (*MeasureRepositoryResponse) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *MeasureRepositoryResponse) GetOwners() []*OwnerUse {
+	if x != nil {
+		return x.Owners
+	}
+	return nil
+}
+
+func (x *MeasureRepositoryResponse) GetAges() []*ProofAge {
+	if x != nil {
+		return x.Ages
+	}
+	return nil
+}
+
+func (x *MeasureRepositoryResponse) GetSmallPacks() int64 {
+	if x != nil {
+		return x.SmallPacks
+	}
+	return 0
+}
+
+func (x *MeasureRepositoryResponse) GetSegments() int64 {
+	if x != nil {
+		return x.Segments
+	}
+	return 0
+}
+
+func (x *MeasureRepositoryResponse) GetSegmentBytes() int64 {
+	if x != nil {
+		return x.SegmentBytes
+	}
+	return 0
+}
+
+func (x *MeasureRepositoryResponse) GetRows() int64 {
+	if x != nil {
+		return x.Rows
+	}
+	return 0
+}
+
+// owner: pseudonym; empty: it cannot be told.
+type OwnerUse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Owner         []byte                 `protobuf:"bytes,1,opt,name=owner,proto3" json:"owner,omitempty"`
+	Packs         int64                  `protobuf:"varint,2,opt,name=packs,proto3" json:"packs,omitempty"`
+	DataBytes     int64                  `protobuf:"varint,3,opt,name=data_bytes,json=dataBytes,proto3" json:"data_bytes,omitempty"`
+	MetadataBytes int64                  `protobuf:"varint,4,opt,name=metadata_bytes,json=metadataBytes,proto3" json:"metadata_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OwnerUse) Reset() {
+	*x = OwnerUse{}
+	mi := &file_keepward_v1_node_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OwnerUse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OwnerUse) ProtoMessage() {}
+
+func (x *OwnerUse) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_node_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OwnerUse.ProtoReflect.Descriptor instead.
+func (*OwnerUse) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *OwnerUse) GetOwner() []byte {
+	if x != nil {
+		return x.Owner
+	}
+	return nil
+}
+
+func (x *OwnerUse) GetPacks() int64 {
+	if x != nil {
+		return x.Packs
+	}
+	return 0
+}
+
+func (x *OwnerUse) GetDataBytes() int64 {
+	if x != nil {
+		return x.DataBytes
+	}
+	return 0
+}
+
+func (x *OwnerUse) GetMetadataBytes() int64 {
+	if x != nil {
+		return x.MetadataBytes
+	}
+	return 0
+}
+
 type ClaimRepositoryRequest struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	RepositoryPath string                 `protobuf:"bytes,1,opt,name=repository_path,json=repositoryPath,proto3" json:"repository_path,omitempty"`
@@ -2331,7 +2552,7 @@ type ClaimRepositoryRequest struct {
 
 func (x *ClaimRepositoryRequest) Reset() {
 	*x = ClaimRepositoryRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[33]
+	mi := &file_keepward_v1_node_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2343,7 +2564,7 @@ func (x *ClaimRepositoryRequest) String() string {
 func (*ClaimRepositoryRequest) ProtoMessage() {}
 
 func (x *ClaimRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[33]
+	mi := &file_keepward_v1_node_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2356,7 +2577,7 @@ func (x *ClaimRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*ClaimRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{33}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ClaimRepositoryRequest) GetRepositoryPath() string {
@@ -2397,7 +2618,7 @@ type ClaimRepositoryResponse struct {
 
 func (x *ClaimRepositoryResponse) Reset() {
 	*x = ClaimRepositoryResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[34]
+	mi := &file_keepward_v1_node_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2409,7 +2630,7 @@ func (x *ClaimRepositoryResponse) String() string {
 func (*ClaimRepositoryResponse) ProtoMessage() {}
 
 func (x *ClaimRepositoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[34]
+	mi := &file_keepward_v1_node_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2422,7 +2643,7 @@ func (x *ClaimRepositoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimRepositoryResponse.ProtoReflect.Descriptor instead.
 func (*ClaimRepositoryResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{34}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ClaimRepositoryResponse) GetTerm() uint64 {
@@ -2452,7 +2673,7 @@ type InspectRepositoryRequest struct {
 
 func (x *InspectRepositoryRequest) Reset() {
 	*x = InspectRepositoryRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[35]
+	mi := &file_keepward_v1_node_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2464,7 +2685,7 @@ func (x *InspectRepositoryRequest) String() string {
 func (*InspectRepositoryRequest) ProtoMessage() {}
 
 func (x *InspectRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[35]
+	mi := &file_keepward_v1_node_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2477,7 +2698,7 @@ func (x *InspectRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InspectRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*InspectRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{35}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *InspectRepositoryRequest) GetPath() string {
@@ -2530,7 +2751,7 @@ type InspectRepositoryResponse struct {
 
 func (x *InspectRepositoryResponse) Reset() {
 	*x = InspectRepositoryResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[36]
+	mi := &file_keepward_v1_node_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2542,7 +2763,7 @@ func (x *InspectRepositoryResponse) String() string {
 func (*InspectRepositoryResponse) ProtoMessage() {}
 
 func (x *InspectRepositoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[36]
+	mi := &file_keepward_v1_node_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2555,7 +2776,7 @@ func (x *InspectRepositoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InspectRepositoryResponse.ProtoReflect.Descriptor instead.
 func (*InspectRepositoryResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{36}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *InspectRepositoryResponse) GetSizeBytes() int64 {
@@ -2637,7 +2858,7 @@ type StartMoverRequest struct {
 
 func (x *StartMoverRequest) Reset() {
 	*x = StartMoverRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[37]
+	mi := &file_keepward_v1_node_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2649,7 +2870,7 @@ func (x *StartMoverRequest) String() string {
 func (*StartMoverRequest) ProtoMessage() {}
 
 func (x *StartMoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[37]
+	mi := &file_keepward_v1_node_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2662,7 +2883,7 @@ func (x *StartMoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartMoverRequest.ProtoReflect.Descriptor instead.
 func (*StartMoverRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{37}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *StartMoverRequest) GetOrder() *Order {
@@ -2780,7 +3001,7 @@ type CheckOrder struct {
 
 func (x *CheckOrder) Reset() {
 	*x = CheckOrder{}
-	mi := &file_keepward_v1_node_proto_msgTypes[38]
+	mi := &file_keepward_v1_node_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2792,7 +3013,7 @@ func (x *CheckOrder) String() string {
 func (*CheckOrder) ProtoMessage() {}
 
 func (x *CheckOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[38]
+	mi := &file_keepward_v1_node_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2805,7 +3026,7 @@ func (x *CheckOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckOrder.ProtoReflect.Descriptor instead.
 func (*CheckOrder) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{38}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *CheckOrder) GetTime() *timestamppb.Timestamp {
@@ -2883,7 +3104,7 @@ type SweepOrder struct {
 
 func (x *SweepOrder) Reset() {
 	*x = SweepOrder{}
-	mi := &file_keepward_v1_node_proto_msgTypes[39]
+	mi := &file_keepward_v1_node_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2895,7 +3116,7 @@ func (x *SweepOrder) String() string {
 func (*SweepOrder) ProtoMessage() {}
 
 func (x *SweepOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[39]
+	mi := &file_keepward_v1_node_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2908,7 +3129,7 @@ func (x *SweepOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepOrder.ProtoReflect.Descriptor instead.
 func (*SweepOrder) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{39}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *SweepOrder) GetPurgePoints() []string {
@@ -2976,7 +3197,7 @@ type StartMoverResponse struct {
 
 func (x *StartMoverResponse) Reset() {
 	*x = StartMoverResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[40]
+	mi := &file_keepward_v1_node_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2988,7 +3209,7 @@ func (x *StartMoverResponse) String() string {
 func (*StartMoverResponse) ProtoMessage() {}
 
 func (x *StartMoverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[40]
+	mi := &file_keepward_v1_node_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3001,7 +3222,7 @@ func (x *StartMoverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartMoverResponse.ProtoReflect.Descriptor instead.
 func (*StartMoverResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{40}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *StartMoverResponse) GetMover() *MoverEndpoint {
@@ -3021,7 +3242,7 @@ type StopMoverRequest struct {
 
 func (x *StopMoverRequest) Reset() {
 	*x = StopMoverRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[41]
+	mi := &file_keepward_v1_node_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3033,7 +3254,7 @@ func (x *StopMoverRequest) String() string {
 func (*StopMoverRequest) ProtoMessage() {}
 
 func (x *StopMoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[41]
+	mi := &file_keepward_v1_node_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3046,7 +3267,7 @@ func (x *StopMoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopMoverRequest.ProtoReflect.Descriptor instead.
 func (*StopMoverRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{41}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *StopMoverRequest) GetOrder() *Order {
@@ -3071,7 +3292,7 @@ type StopMoverResponse struct {
 
 func (x *StopMoverResponse) Reset() {
 	*x = StopMoverResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[42]
+	mi := &file_keepward_v1_node_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3083,7 +3304,7 @@ func (x *StopMoverResponse) String() string {
 func (*StopMoverResponse) ProtoMessage() {}
 
 func (x *StopMoverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[42]
+	mi := &file_keepward_v1_node_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3096,7 +3317,7 @@ func (x *StopMoverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopMoverResponse.ProtoReflect.Descriptor instead.
 func (*StopMoverResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{42}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{45}
 }
 
 type FenceAttemptRequest struct {
@@ -3111,7 +3332,7 @@ type FenceAttemptRequest struct {
 
 func (x *FenceAttemptRequest) Reset() {
 	*x = FenceAttemptRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[43]
+	mi := &file_keepward_v1_node_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3123,7 +3344,7 @@ func (x *FenceAttemptRequest) String() string {
 func (*FenceAttemptRequest) ProtoMessage() {}
 
 func (x *FenceAttemptRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[43]
+	mi := &file_keepward_v1_node_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3136,7 +3357,7 @@ func (x *FenceAttemptRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FenceAttemptRequest.ProtoReflect.Descriptor instead.
 func (*FenceAttemptRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{43}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *FenceAttemptRequest) GetRepositoryPath() string {
@@ -3178,7 +3399,7 @@ type FenceAttemptResponse struct {
 
 func (x *FenceAttemptResponse) Reset() {
 	*x = FenceAttemptResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[44]
+	mi := &file_keepward_v1_node_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3190,7 +3411,7 @@ func (x *FenceAttemptResponse) String() string {
 func (*FenceAttemptResponse) ProtoMessage() {}
 
 func (x *FenceAttemptResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[44]
+	mi := &file_keepward_v1_node_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3203,7 +3424,7 @@ func (x *FenceAttemptResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FenceAttemptResponse.ProtoReflect.Descriptor instead.
 func (*FenceAttemptResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{44}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *FenceAttemptResponse) GetCommitted() bool {
@@ -3235,7 +3456,7 @@ type MarkPointsRequest struct {
 
 func (x *MarkPointsRequest) Reset() {
 	*x = MarkPointsRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[45]
+	mi := &file_keepward_v1_node_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3247,7 +3468,7 @@ func (x *MarkPointsRequest) String() string {
 func (*MarkPointsRequest) ProtoMessage() {}
 
 func (x *MarkPointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[45]
+	mi := &file_keepward_v1_node_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3260,7 +3481,7 @@ func (x *MarkPointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkPointsRequest.ProtoReflect.Descriptor instead.
 func (*MarkPointsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{45}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *MarkPointsRequest) GetRepositoryPath() string {
@@ -3321,7 +3542,7 @@ type MarkPointsResponse struct {
 
 func (x *MarkPointsResponse) Reset() {
 	*x = MarkPointsResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[46]
+	mi := &file_keepward_v1_node_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3333,7 +3554,7 @@ func (x *MarkPointsResponse) String() string {
 func (*MarkPointsResponse) ProtoMessage() {}
 
 func (x *MarkPointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[46]
+	mi := &file_keepward_v1_node_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3346,7 +3567,7 @@ func (x *MarkPointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkPointsResponse.ProtoReflect.Descriptor instead.
 func (*MarkPointsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{46}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *MarkPointsResponse) GetPoints() []*PointMark {
@@ -3367,7 +3588,7 @@ type ListMarkersRequest struct {
 
 func (x *ListMarkersRequest) Reset() {
 	*x = ListMarkersRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[47]
+	mi := &file_keepward_v1_node_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3379,7 +3600,7 @@ func (x *ListMarkersRequest) String() string {
 func (*ListMarkersRequest) ProtoMessage() {}
 
 func (x *ListMarkersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[47]
+	mi := &file_keepward_v1_node_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3392,7 +3613,7 @@ func (x *ListMarkersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMarkersRequest.ProtoReflect.Descriptor instead.
 func (*ListMarkersRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{47}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ListMarkersRequest) GetRepositoryPath() string {
@@ -3428,7 +3649,7 @@ type ListMarkersResponse struct {
 
 func (x *ListMarkersResponse) Reset() {
 	*x = ListMarkersResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[48]
+	mi := &file_keepward_v1_node_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3440,7 +3661,7 @@ func (x *ListMarkersResponse) String() string {
 func (*ListMarkersResponse) ProtoMessage() {}
 
 func (x *ListMarkersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[48]
+	mi := &file_keepward_v1_node_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3453,7 +3674,7 @@ func (x *ListMarkersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMarkersResponse.ProtoReflect.Descriptor instead.
 func (*ListMarkersResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{48}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ListMarkersResponse) GetNames() []string {
@@ -3484,7 +3705,7 @@ type PointMarkers struct {
 
 func (x *PointMarkers) Reset() {
 	*x = PointMarkers{}
-	mi := &file_keepward_v1_node_proto_msgTypes[49]
+	mi := &file_keepward_v1_node_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3496,7 +3717,7 @@ func (x *PointMarkers) String() string {
 func (*PointMarkers) ProtoMessage() {}
 
 func (x *PointMarkers) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[49]
+	mi := &file_keepward_v1_node_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3509,7 +3730,7 @@ func (x *PointMarkers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PointMarkers.ProtoReflect.Descriptor instead.
 func (*PointMarkers) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{49}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *PointMarkers) GetPoint() string {
@@ -3564,7 +3785,7 @@ type PointMark struct {
 
 func (x *PointMark) Reset() {
 	*x = PointMark{}
-	mi := &file_keepward_v1_node_proto_msgTypes[50]
+	mi := &file_keepward_v1_node_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3576,7 +3797,7 @@ func (x *PointMark) String() string {
 func (*PointMark) ProtoMessage() {}
 
 func (x *PointMark) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[50]
+	mi := &file_keepward_v1_node_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3589,7 +3810,7 @@ func (x *PointMark) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PointMark.ProtoReflect.Descriptor instead.
 func (*PointMark) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{50}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *PointMark) GetPoint() string {
@@ -3620,7 +3841,7 @@ type TransportListPointsRequest struct {
 
 func (x *TransportListPointsRequest) Reset() {
 	*x = TransportListPointsRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[51]
+	mi := &file_keepward_v1_node_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3632,7 +3853,7 @@ func (x *TransportListPointsRequest) String() string {
 func (*TransportListPointsRequest) ProtoMessage() {}
 
 func (x *TransportListPointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[51]
+	mi := &file_keepward_v1_node_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3645,7 +3866,7 @@ func (x *TransportListPointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransportListPointsRequest.ProtoReflect.Descriptor instead.
 func (*TransportListPointsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{51}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *TransportListPointsRequest) GetRepositoryPath() string {
@@ -3695,7 +3916,7 @@ type TransportListPointsResponse struct {
 
 func (x *TransportListPointsResponse) Reset() {
 	*x = TransportListPointsResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[52]
+	mi := &file_keepward_v1_node_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3707,7 +3928,7 @@ func (x *TransportListPointsResponse) String() string {
 func (*TransportListPointsResponse) ProtoMessage() {}
 
 func (x *TransportListPointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[52]
+	mi := &file_keepward_v1_node_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3720,7 +3941,7 @@ func (x *TransportListPointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransportListPointsResponse.ProtoReflect.Descriptor instead.
 func (*TransportListPointsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{52}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *TransportListPointsResponse) GetPoints() []*PointObject {
@@ -3759,7 +3980,7 @@ type PointObject struct {
 
 func (x *PointObject) Reset() {
 	*x = PointObject{}
-	mi := &file_keepward_v1_node_proto_msgTypes[53]
+	mi := &file_keepward_v1_node_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3771,7 +3992,7 @@ func (x *PointObject) String() string {
 func (*PointObject) ProtoMessage() {}
 
 func (x *PointObject) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[53]
+	mi := &file_keepward_v1_node_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3784,7 +4005,7 @@ func (x *PointObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PointObject.ProtoReflect.Descriptor instead.
 func (*PointObject) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{53}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *PointObject) GetId() string {
@@ -3844,7 +4065,7 @@ type BrowseMoverRequest struct {
 
 func (x *BrowseMoverRequest) Reset() {
 	*x = BrowseMoverRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[54]
+	mi := &file_keepward_v1_node_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3856,7 +4077,7 @@ func (x *BrowseMoverRequest) String() string {
 func (*BrowseMoverRequest) ProtoMessage() {}
 
 func (x *BrowseMoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[54]
+	mi := &file_keepward_v1_node_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3869,7 +4090,7 @@ func (x *BrowseMoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrowseMoverRequest.ProtoReflect.Descriptor instead.
 func (*BrowseMoverRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{54}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *BrowseMoverRequest) GetAttempt() string {
@@ -3932,7 +4153,7 @@ type BrowseMoverResponse struct {
 
 func (x *BrowseMoverResponse) Reset() {
 	*x = BrowseMoverResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[55]
+	mi := &file_keepward_v1_node_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3944,7 +4165,7 @@ func (x *BrowseMoverResponse) String() string {
 func (*BrowseMoverResponse) ProtoMessage() {}
 
 func (x *BrowseMoverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[55]
+	mi := &file_keepward_v1_node_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3957,7 +4178,7 @@ func (x *BrowseMoverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrowseMoverResponse.ProtoReflect.Descriptor instead.
 func (*BrowseMoverResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{55}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *BrowseMoverResponse) GetSelf() *Entry {
@@ -3992,7 +4213,7 @@ type FindMoverRequest struct {
 
 func (x *FindMoverRequest) Reset() {
 	*x = FindMoverRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[56]
+	mi := &file_keepward_v1_node_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4004,7 +4225,7 @@ func (x *FindMoverRequest) String() string {
 func (*FindMoverRequest) ProtoMessage() {}
 
 func (x *FindMoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[56]
+	mi := &file_keepward_v1_node_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4017,7 +4238,7 @@ func (x *FindMoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindMoverRequest.ProtoReflect.Descriptor instead.
 func (*FindMoverRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{56}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *FindMoverRequest) GetAttempt() string {
@@ -4051,7 +4272,7 @@ type PointKey struct {
 
 func (x *PointKey) Reset() {
 	*x = PointKey{}
-	mi := &file_keepward_v1_node_proto_msgTypes[57]
+	mi := &file_keepward_v1_node_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4063,7 +4284,7 @@ func (x *PointKey) String() string {
 func (*PointKey) ProtoMessage() {}
 
 func (x *PointKey) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[57]
+	mi := &file_keepward_v1_node_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4076,7 +4297,7 @@ func (x *PointKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PointKey.ProtoReflect.Descriptor instead.
 func (*PointKey) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{57}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *PointKey) GetPoint() string {
@@ -4103,7 +4324,7 @@ type FindMoverResponse struct {
 
 func (x *FindMoverResponse) Reset() {
 	*x = FindMoverResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[58]
+	mi := &file_keepward_v1_node_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4115,7 +4336,7 @@ func (x *FindMoverResponse) String() string {
 func (*FindMoverResponse) ProtoMessage() {}
 
 func (x *FindMoverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[58]
+	mi := &file_keepward_v1_node_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4128,7 +4349,7 @@ func (x *FindMoverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindMoverResponse.ProtoReflect.Descriptor instead.
 func (*FindMoverResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{58}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *FindMoverResponse) GetPoint() string {
@@ -4156,7 +4377,7 @@ type DiffMoverRequest struct {
 
 func (x *DiffMoverRequest) Reset() {
 	*x = DiffMoverRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[59]
+	mi := &file_keepward_v1_node_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4168,7 +4389,7 @@ func (x *DiffMoverRequest) String() string {
 func (*DiffMoverRequest) ProtoMessage() {}
 
 func (x *DiffMoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[59]
+	mi := &file_keepward_v1_node_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4181,7 +4402,7 @@ func (x *DiffMoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffMoverRequest.ProtoReflect.Descriptor instead.
 func (*DiffMoverRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{59}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *DiffMoverRequest) GetAttempt() string {
@@ -4216,7 +4437,7 @@ type DiffMoverResponse struct {
 
 func (x *DiffMoverResponse) Reset() {
 	*x = DiffMoverResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[60]
+	mi := &file_keepward_v1_node_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4228,7 +4449,7 @@ func (x *DiffMoverResponse) String() string {
 func (*DiffMoverResponse) ProtoMessage() {}
 
 func (x *DiffMoverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[60]
+	mi := &file_keepward_v1_node_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4241,7 +4462,7 @@ func (x *DiffMoverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffMoverResponse.ProtoReflect.Descriptor instead.
 func (*DiffMoverResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{60}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *DiffMoverResponse) GetChange() string {
@@ -4454,7 +4675,26 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\x03put\x18\x04 \x01(\v2\x16.keepward.v1.KeyObjectR\x03put\x12\x14\n" +
 	"\x05epoch\x18\x05 \x01(\rR\x05epoch\x12\x16\n" +
 	"\x06remove\x18\x06 \x03(\tR\x06remove\"\x14\n" +
-	"\x12ChangeKeysResponse\"\x90\x01\n" +
+	"\x12ChangeKeysResponse\"\xac\x01\n" +
+	"\x18MeasureRepositoryRequest\x12'\n" +
+	"\x0frepository_path\x18\x01 \x01(\tR\x0erepositoryPath\x12#\n" +
+	"\rrepository_id\x18\x02 \x01(\fR\frepositoryId\x12\x12\n" +
+	"\x04term\x18\x03 \x01(\x04R\x04term\x12.\n" +
+	"\x04time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"\xeb\x01\n" +
+	"\x19MeasureRepositoryResponse\x12-\n" +
+	"\x06owners\x18\x01 \x03(\v2\x15.keepward.v1.OwnerUseR\x06owners\x12)\n" +
+	"\x04ages\x18\x02 \x03(\v2\x15.keepward.v1.ProofAgeR\x04ages\x12\x1f\n" +
+	"\vsmall_packs\x18\x03 \x01(\x03R\n" +
+	"smallPacks\x12\x1a\n" +
+	"\bsegments\x18\x04 \x01(\x03R\bsegments\x12#\n" +
+	"\rsegment_bytes\x18\x05 \x01(\x03R\fsegmentBytes\x12\x12\n" +
+	"\x04rows\x18\x06 \x01(\x03R\x04rows\"|\n" +
+	"\bOwnerUse\x12\x14\n" +
+	"\x05owner\x18\x01 \x01(\fR\x05owner\x12\x14\n" +
+	"\x05packs\x18\x02 \x01(\x03R\x05packs\x12\x1d\n" +
+	"\n" +
+	"data_bytes\x18\x03 \x01(\x03R\tdataBytes\x12%\n" +
+	"\x0emetadata_bytes\x18\x04 \x01(\x03R\rmetadataBytes\"\x90\x01\n" +
 	"\x16ClaimRepositoryRequest\x12'\n" +
 	"\x0frepository_path\x18\x01 \x01(\tR\x0erepositoryPath\x12#\n" +
 	"\rrepository_id\x18\x02 \x01(\fR\frepositoryId\x12\x12\n" +
@@ -4627,12 +4867,14 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\fAgentService\x12P\n" +
 	"\vStartBackup\x12\x1f.keepward.v1.StartBackupRequest\x1a .keepward.v1.StartBackupResponse\x12S\n" +
 	"\fStartRestore\x12 .keepward.v1.StartRestoreRequest\x1a!.keepward.v1.StartRestoreResponse\x12P\n" +
-	"\vStopAttempt\x12\x1f.keepward.v1.StopAttemptRequest\x1a .keepward.v1.StopAttemptResponse2\xd1\t\n" +
+	"\vStopAttempt\x12\x1f.keepward.v1.StopAttemptRequest\x1a .keepward.v1.StopAttemptResponse2\xb5\n" +
+	"\n" +
 	"\x10TransportService\x12q\n" +
 	"\x10CreateRepository\x12-.keepward.v1.TransportCreateRepositoryRequest\x1a..keepward.v1.TransportCreateRepositoryResponse\x12b\n" +
 	"\x11InspectRepository\x12%.keepward.v1.InspectRepositoryRequest\x1a&.keepward.v1.InspectRepositoryResponse\x12Y\n" +
 	"\x0eReadRepository\x12\".keepward.v1.ReadRepositoryRequest\x1a#.keepward.v1.ReadRepositoryResponse\x12\\\n" +
-	"\x0fClaimRepository\x12#.keepward.v1.ClaimRepositoryRequest\x1a$.keepward.v1.ClaimRepositoryResponse\x12M\n" +
+	"\x0fClaimRepository\x12#.keepward.v1.ClaimRepositoryRequest\x1a$.keepward.v1.ClaimRepositoryResponse\x12b\n" +
+	"\x11MeasureRepository\x12%.keepward.v1.MeasureRepositoryRequest\x1a&.keepward.v1.MeasureRepositoryResponse\x12M\n" +
 	"\n" +
 	"ChangeKeys\x12\x1e.keepward.v1.ChangeKeysRequest\x1a\x1f.keepward.v1.ChangeKeysResponse\x12M\n" +
 	"\n" +
@@ -4660,7 +4902,7 @@ func file_keepward_v1_node_proto_rawDescGZIP() []byte {
 	return file_keepward_v1_node_proto_rawDescData
 }
 
-var file_keepward_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
+var file_keepward_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 65)
 var file_keepward_v1_node_proto_goTypes = []any{
 	(*JoinRequest)(nil),                       // 0: keepward.v1.JoinRequest
 	(*JoinResponse)(nil),                      // 1: keepward.v1.JoinResponse
@@ -4695,69 +4937,73 @@ var file_keepward_v1_node_proto_goTypes = []any{
 	(*ReadRepositoryResponse)(nil),            // 30: keepward.v1.ReadRepositoryResponse
 	(*ChangeKeysRequest)(nil),                 // 31: keepward.v1.ChangeKeysRequest
 	(*ChangeKeysResponse)(nil),                // 32: keepward.v1.ChangeKeysResponse
-	(*ClaimRepositoryRequest)(nil),            // 33: keepward.v1.ClaimRepositoryRequest
-	(*ClaimRepositoryResponse)(nil),           // 34: keepward.v1.ClaimRepositoryResponse
-	(*InspectRepositoryRequest)(nil),          // 35: keepward.v1.InspectRepositoryRequest
-	(*InspectRepositoryResponse)(nil),         // 36: keepward.v1.InspectRepositoryResponse
-	(*StartMoverRequest)(nil),                 // 37: keepward.v1.StartMoverRequest
-	(*CheckOrder)(nil),                        // 38: keepward.v1.CheckOrder
-	(*SweepOrder)(nil),                        // 39: keepward.v1.SweepOrder
-	(*StartMoverResponse)(nil),                // 40: keepward.v1.StartMoverResponse
-	(*StopMoverRequest)(nil),                  // 41: keepward.v1.StopMoverRequest
-	(*StopMoverResponse)(nil),                 // 42: keepward.v1.StopMoverResponse
-	(*FenceAttemptRequest)(nil),               // 43: keepward.v1.FenceAttemptRequest
-	(*FenceAttemptResponse)(nil),              // 44: keepward.v1.FenceAttemptResponse
-	(*MarkPointsRequest)(nil),                 // 45: keepward.v1.MarkPointsRequest
-	(*MarkPointsResponse)(nil),                // 46: keepward.v1.MarkPointsResponse
-	(*ListMarkersRequest)(nil),                // 47: keepward.v1.ListMarkersRequest
-	(*ListMarkersResponse)(nil),               // 48: keepward.v1.ListMarkersResponse
-	(*PointMarkers)(nil),                      // 49: keepward.v1.PointMarkers
-	(*PointMark)(nil),                         // 50: keepward.v1.PointMark
-	(*TransportListPointsRequest)(nil),        // 51: keepward.v1.TransportListPointsRequest
-	(*TransportListPointsResponse)(nil),       // 52: keepward.v1.TransportListPointsResponse
-	(*PointObject)(nil),                       // 53: keepward.v1.PointObject
-	(*BrowseMoverRequest)(nil),                // 54: keepward.v1.BrowseMoverRequest
-	(*BrowseMoverResponse)(nil),               // 55: keepward.v1.BrowseMoverResponse
-	(*FindMoverRequest)(nil),                  // 56: keepward.v1.FindMoverRequest
-	(*PointKey)(nil),                          // 57: keepward.v1.PointKey
-	(*FindMoverResponse)(nil),                 // 58: keepward.v1.FindMoverResponse
-	(*DiffMoverRequest)(nil),                  // 59: keepward.v1.DiffMoverRequest
-	(*DiffMoverResponse)(nil),                 // 60: keepward.v1.DiffMoverResponse
-	nil,                                       // 61: keepward.v1.RepositoryKeys.EpochsEntry
-	(*timestamppb.Timestamp)(nil),             // 62: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),               // 63: google.protobuf.Duration
-	(*Progress)(nil),                          // 64: keepward.v1.Progress
-	(*Event)(nil),                             // 65: keepward.v1.Event
-	(*Failure)(nil),                           // 66: keepward.v1.Failure
-	(*Counters)(nil),                          // 67: keepward.v1.Counters
-	(*SweepReport)(nil),                       // 68: keepward.v1.SweepReport
-	(*FileSelection)(nil),                     // 69: keepward.v1.FileSelection
-	(*ProofState)(nil),                        // 70: keepward.v1.ProofState
-	(*Entry)(nil),                             // 71: keepward.v1.Entry
+	(*MeasureRepositoryRequest)(nil),          // 33: keepward.v1.MeasureRepositoryRequest
+	(*MeasureRepositoryResponse)(nil),         // 34: keepward.v1.MeasureRepositoryResponse
+	(*OwnerUse)(nil),                          // 35: keepward.v1.OwnerUse
+	(*ClaimRepositoryRequest)(nil),            // 36: keepward.v1.ClaimRepositoryRequest
+	(*ClaimRepositoryResponse)(nil),           // 37: keepward.v1.ClaimRepositoryResponse
+	(*InspectRepositoryRequest)(nil),          // 38: keepward.v1.InspectRepositoryRequest
+	(*InspectRepositoryResponse)(nil),         // 39: keepward.v1.InspectRepositoryResponse
+	(*StartMoverRequest)(nil),                 // 40: keepward.v1.StartMoverRequest
+	(*CheckOrder)(nil),                        // 41: keepward.v1.CheckOrder
+	(*SweepOrder)(nil),                        // 42: keepward.v1.SweepOrder
+	(*StartMoverResponse)(nil),                // 43: keepward.v1.StartMoverResponse
+	(*StopMoverRequest)(nil),                  // 44: keepward.v1.StopMoverRequest
+	(*StopMoverResponse)(nil),                 // 45: keepward.v1.StopMoverResponse
+	(*FenceAttemptRequest)(nil),               // 46: keepward.v1.FenceAttemptRequest
+	(*FenceAttemptResponse)(nil),              // 47: keepward.v1.FenceAttemptResponse
+	(*MarkPointsRequest)(nil),                 // 48: keepward.v1.MarkPointsRequest
+	(*MarkPointsResponse)(nil),                // 49: keepward.v1.MarkPointsResponse
+	(*ListMarkersRequest)(nil),                // 50: keepward.v1.ListMarkersRequest
+	(*ListMarkersResponse)(nil),               // 51: keepward.v1.ListMarkersResponse
+	(*PointMarkers)(nil),                      // 52: keepward.v1.PointMarkers
+	(*PointMark)(nil),                         // 53: keepward.v1.PointMark
+	(*TransportListPointsRequest)(nil),        // 54: keepward.v1.TransportListPointsRequest
+	(*TransportListPointsResponse)(nil),       // 55: keepward.v1.TransportListPointsResponse
+	(*PointObject)(nil),                       // 56: keepward.v1.PointObject
+	(*BrowseMoverRequest)(nil),                // 57: keepward.v1.BrowseMoverRequest
+	(*BrowseMoverResponse)(nil),               // 58: keepward.v1.BrowseMoverResponse
+	(*FindMoverRequest)(nil),                  // 59: keepward.v1.FindMoverRequest
+	(*PointKey)(nil),                          // 60: keepward.v1.PointKey
+	(*FindMoverResponse)(nil),                 // 61: keepward.v1.FindMoverResponse
+	(*DiffMoverRequest)(nil),                  // 62: keepward.v1.DiffMoverRequest
+	(*DiffMoverResponse)(nil),                 // 63: keepward.v1.DiffMoverResponse
+	nil,                                       // 64: keepward.v1.RepositoryKeys.EpochsEntry
+	(*timestamppb.Timestamp)(nil),             // 65: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),               // 66: google.protobuf.Duration
+	(*Progress)(nil),                          // 67: keepward.v1.Progress
+	(*Event)(nil),                             // 68: keepward.v1.Event
+	(*Failure)(nil),                           // 69: keepward.v1.Failure
+	(*Counters)(nil),                          // 70: keepward.v1.Counters
+	(*SweepReport)(nil),                       // 71: keepward.v1.SweepReport
+	(*FileSelection)(nil),                     // 72: keepward.v1.FileSelection
+	(*ProofAge)(nil),                          // 73: keepward.v1.ProofAge
+	(*ProofState)(nil),                        // 74: keepward.v1.ProofState
+	(*Entry)(nil),                             // 75: keepward.v1.Entry
 }
 var file_keepward_v1_node_proto_depIdxs = []int32{
 	2,  // 0: keepward.v1.HeartbeatRequest.info:type_name -> keepward.v1.NodeInfo
-	62, // 1: keepward.v1.HeartbeatRequest.clock:type_name -> google.protobuf.Timestamp
+	65, // 1: keepward.v1.HeartbeatRequest.clock:type_name -> google.protobuf.Timestamp
 	4,  // 2: keepward.v1.HeartbeatRequest.attempts:type_name -> keepward.v1.AttemptState
-	62, // 3: keepward.v1.HeartbeatResponse.time:type_name -> google.protobuf.Timestamp
-	63, // 4: keepward.v1.HeartbeatResponse.interval:type_name -> google.protobuf.Duration
-	64, // 5: keepward.v1.ReportProgressRequest.progress:type_name -> keepward.v1.Progress
-	65, // 6: keepward.v1.ReportEventsRequest.events:type_name -> keepward.v1.Event
+	65, // 3: keepward.v1.HeartbeatResponse.time:type_name -> google.protobuf.Timestamp
+	66, // 4: keepward.v1.HeartbeatResponse.interval:type_name -> google.protobuf.Duration
+	67, // 5: keepward.v1.ReportProgressRequest.progress:type_name -> keepward.v1.Progress
+	68, // 6: keepward.v1.ReportEventsRequest.events:type_name -> keepward.v1.Event
 	12, // 7: keepward.v1.ReportEndRequest.end:type_name -> keepward.v1.AttemptEnd
-	66, // 8: keepward.v1.AttemptEnd.failure:type_name -> keepward.v1.Failure
-	67, // 9: keepward.v1.AttemptEnd.counters:type_name -> keepward.v1.Counters
+	69, // 8: keepward.v1.AttemptEnd.failure:type_name -> keepward.v1.Failure
+	70, // 9: keepward.v1.AttemptEnd.counters:type_name -> keepward.v1.Counters
 	13, // 10: keepward.v1.AttemptEnd.point:type_name -> keepward.v1.PointSummary
 	14, // 11: keepward.v1.AttemptEnd.check:type_name -> keepward.v1.CheckReport
-	68, // 12: keepward.v1.AttemptEnd.sweep:type_name -> keepward.v1.SweepReport
-	67, // 13: keepward.v1.PointSummary.counters:type_name -> keepward.v1.Counters
+	71, // 12: keepward.v1.AttemptEnd.sweep:type_name -> keepward.v1.SweepReport
+	70, // 13: keepward.v1.PointSummary.counters:type_name -> keepward.v1.Counters
 	15, // 14: keepward.v1.CheckReport.findings:type_name -> keepward.v1.CheckFinding
 	16, // 15: keepward.v1.CheckFinding.affected:type_name -> keepward.v1.AffectedFile
-	61, // 16: keepward.v1.RepositoryKeys.epochs:type_name -> keepward.v1.RepositoryKeys.EpochsEntry
+	64, // 16: keepward.v1.RepositoryKeys.epochs:type_name -> keepward.v1.RepositoryKeys.EpochsEntry
 	17, // 17: keepward.v1.StartBackupRequest.order:type_name -> keepward.v1.Order
 	18, // 18: keepward.v1.StartBackupRequest.keys:type_name -> keepward.v1.RepositoryKeys
 	19, // 19: keepward.v1.StartBackupRequest.mover:type_name -> keepward.v1.MoverEndpoint
-	69, // 20: keepward.v1.StartBackupRequest.files:type_name -> keepward.v1.FileSelection
-	62, // 21: keepward.v1.StartBackupRequest.time:type_name -> google.protobuf.Timestamp
+	72, // 20: keepward.v1.StartBackupRequest.files:type_name -> keepward.v1.FileSelection
+	65, // 21: keepward.v1.StartBackupRequest.time:type_name -> google.protobuf.Timestamp
 	17, // 22: keepward.v1.StartRestoreRequest.order:type_name -> keepward.v1.Order
 	18, // 23: keepward.v1.StartRestoreRequest.keys:type_name -> keepward.v1.RepositoryKeys
 	19, // 24: keepward.v1.StartRestoreRequest.mover:type_name -> keepward.v1.MoverEndpoint
@@ -4765,85 +5011,90 @@ var file_keepward_v1_node_proto_depIdxs = []int32{
 	27, // 26: keepward.v1.TransportCreateRepositoryRequest.keys:type_name -> keepward.v1.KeyObject
 	27, // 27: keepward.v1.ReadRepositoryResponse.keys:type_name -> keepward.v1.KeyObject
 	27, // 28: keepward.v1.ChangeKeysRequest.put:type_name -> keepward.v1.KeyObject
-	62, // 29: keepward.v1.InspectRepositoryRequest.time:type_name -> google.protobuf.Timestamp
-	70, // 30: keepward.v1.InspectRepositoryResponse.proof:type_name -> keepward.v1.ProofState
-	17, // 31: keepward.v1.StartMoverRequest.order:type_name -> keepward.v1.Order
-	18, // 32: keepward.v1.StartMoverRequest.keys:type_name -> keepward.v1.RepositoryKeys
-	63, // 33: keepward.v1.StartMoverRequest.agent_wait:type_name -> google.protobuf.Duration
-	39, // 34: keepward.v1.StartMoverRequest.sweep:type_name -> keepward.v1.SweepOrder
-	38, // 35: keepward.v1.StartMoverRequest.check:type_name -> keepward.v1.CheckOrder
-	62, // 36: keepward.v1.CheckOrder.time:type_name -> google.protobuf.Timestamp
-	62, // 37: keepward.v1.CheckOrder.since:type_name -> google.protobuf.Timestamp
-	63, // 38: keepward.v1.CheckOrder.budget:type_name -> google.protobuf.Duration
-	63, // 39: keepward.v1.CheckOrder.older_than:type_name -> google.protobuf.Duration
-	19, // 40: keepward.v1.StartMoverResponse.mover:type_name -> keepward.v1.MoverEndpoint
-	17, // 41: keepward.v1.StopMoverRequest.order:type_name -> keepward.v1.Order
-	17, // 42: keepward.v1.FenceAttemptRequest.order:type_name -> keepward.v1.Order
-	62, // 43: keepward.v1.MarkPointsRequest.time:type_name -> google.protobuf.Timestamp
-	50, // 44: keepward.v1.MarkPointsResponse.points:type_name -> keepward.v1.PointMark
-	49, // 45: keepward.v1.ListMarkersResponse.marked:type_name -> keepward.v1.PointMarkers
-	62, // 46: keepward.v1.PointMarkers.deleted_at:type_name -> google.protobuf.Timestamp
-	66, // 47: keepward.v1.PointMark.failure:type_name -> keepward.v1.Failure
-	53, // 48: keepward.v1.TransportListPointsResponse.points:type_name -> keepward.v1.PointObject
-	62, // 49: keepward.v1.PointObject.deleted:type_name -> google.protobuf.Timestamp
-	62, // 50: keepward.v1.PointObject.held:type_name -> google.protobuf.Timestamp
-	71, // 51: keepward.v1.BrowseMoverResponse.self:type_name -> keepward.v1.Entry
-	71, // 52: keepward.v1.BrowseMoverResponse.entries:type_name -> keepward.v1.Entry
-	57, // 53: keepward.v1.FindMoverRequest.points:type_name -> keepward.v1.PointKey
-	71, // 54: keepward.v1.FindMoverResponse.entry:type_name -> keepward.v1.Entry
-	57, // 55: keepward.v1.DiffMoverRequest.a:type_name -> keepward.v1.PointKey
-	57, // 56: keepward.v1.DiffMoverRequest.b:type_name -> keepward.v1.PointKey
-	71, // 57: keepward.v1.DiffMoverResponse.a:type_name -> keepward.v1.Entry
-	71, // 58: keepward.v1.DiffMoverResponse.b:type_name -> keepward.v1.Entry
-	0,  // 59: keepward.v1.EnrolService.Join:input_type -> keepward.v1.JoinRequest
-	3,  // 60: keepward.v1.NodeService.Heartbeat:input_type -> keepward.v1.HeartbeatRequest
-	6,  // 61: keepward.v1.NodeService.ReportProgress:input_type -> keepward.v1.ReportProgressRequest
-	8,  // 62: keepward.v1.NodeService.ReportEvents:input_type -> keepward.v1.ReportEventsRequest
-	10, // 63: keepward.v1.NodeService.ReportEnd:input_type -> keepward.v1.ReportEndRequest
-	20, // 64: keepward.v1.AgentService.StartBackup:input_type -> keepward.v1.StartBackupRequest
-	22, // 65: keepward.v1.AgentService.StartRestore:input_type -> keepward.v1.StartRestoreRequest
-	24, // 66: keepward.v1.AgentService.StopAttempt:input_type -> keepward.v1.StopAttemptRequest
-	26, // 67: keepward.v1.TransportService.CreateRepository:input_type -> keepward.v1.TransportCreateRepositoryRequest
-	35, // 68: keepward.v1.TransportService.InspectRepository:input_type -> keepward.v1.InspectRepositoryRequest
-	29, // 69: keepward.v1.TransportService.ReadRepository:input_type -> keepward.v1.ReadRepositoryRequest
-	33, // 70: keepward.v1.TransportService.ClaimRepository:input_type -> keepward.v1.ClaimRepositoryRequest
-	31, // 71: keepward.v1.TransportService.ChangeKeys:input_type -> keepward.v1.ChangeKeysRequest
-	37, // 72: keepward.v1.TransportService.StartMover:input_type -> keepward.v1.StartMoverRequest
-	41, // 73: keepward.v1.TransportService.StopMover:input_type -> keepward.v1.StopMoverRequest
-	43, // 74: keepward.v1.TransportService.FenceAttempt:input_type -> keepward.v1.FenceAttemptRequest
-	45, // 75: keepward.v1.TransportService.MarkPoints:input_type -> keepward.v1.MarkPointsRequest
-	47, // 76: keepward.v1.TransportService.ListMarkers:input_type -> keepward.v1.ListMarkersRequest
-	51, // 77: keepward.v1.TransportService.ListPoints:input_type -> keepward.v1.TransportListPointsRequest
-	54, // 78: keepward.v1.TransportService.BrowseMover:input_type -> keepward.v1.BrowseMoverRequest
-	56, // 79: keepward.v1.TransportService.FindMover:input_type -> keepward.v1.FindMoverRequest
-	59, // 80: keepward.v1.TransportService.DiffMover:input_type -> keepward.v1.DiffMoverRequest
-	1,  // 81: keepward.v1.EnrolService.Join:output_type -> keepward.v1.JoinResponse
-	5,  // 82: keepward.v1.NodeService.Heartbeat:output_type -> keepward.v1.HeartbeatResponse
-	7,  // 83: keepward.v1.NodeService.ReportProgress:output_type -> keepward.v1.ReportProgressResponse
-	9,  // 84: keepward.v1.NodeService.ReportEvents:output_type -> keepward.v1.ReportEventsResponse
-	11, // 85: keepward.v1.NodeService.ReportEnd:output_type -> keepward.v1.ReportEndResponse
-	21, // 86: keepward.v1.AgentService.StartBackup:output_type -> keepward.v1.StartBackupResponse
-	23, // 87: keepward.v1.AgentService.StartRestore:output_type -> keepward.v1.StartRestoreResponse
-	25, // 88: keepward.v1.AgentService.StopAttempt:output_type -> keepward.v1.StopAttemptResponse
-	28, // 89: keepward.v1.TransportService.CreateRepository:output_type -> keepward.v1.TransportCreateRepositoryResponse
-	36, // 90: keepward.v1.TransportService.InspectRepository:output_type -> keepward.v1.InspectRepositoryResponse
-	30, // 91: keepward.v1.TransportService.ReadRepository:output_type -> keepward.v1.ReadRepositoryResponse
-	34, // 92: keepward.v1.TransportService.ClaimRepository:output_type -> keepward.v1.ClaimRepositoryResponse
-	32, // 93: keepward.v1.TransportService.ChangeKeys:output_type -> keepward.v1.ChangeKeysResponse
-	40, // 94: keepward.v1.TransportService.StartMover:output_type -> keepward.v1.StartMoverResponse
-	42, // 95: keepward.v1.TransportService.StopMover:output_type -> keepward.v1.StopMoverResponse
-	44, // 96: keepward.v1.TransportService.FenceAttempt:output_type -> keepward.v1.FenceAttemptResponse
-	46, // 97: keepward.v1.TransportService.MarkPoints:output_type -> keepward.v1.MarkPointsResponse
-	48, // 98: keepward.v1.TransportService.ListMarkers:output_type -> keepward.v1.ListMarkersResponse
-	52, // 99: keepward.v1.TransportService.ListPoints:output_type -> keepward.v1.TransportListPointsResponse
-	55, // 100: keepward.v1.TransportService.BrowseMover:output_type -> keepward.v1.BrowseMoverResponse
-	58, // 101: keepward.v1.TransportService.FindMover:output_type -> keepward.v1.FindMoverResponse
-	60, // 102: keepward.v1.TransportService.DiffMover:output_type -> keepward.v1.DiffMoverResponse
-	81, // [81:103] is the sub-list for method output_type
-	59, // [59:81] is the sub-list for method input_type
-	59, // [59:59] is the sub-list for extension type_name
-	59, // [59:59] is the sub-list for extension extendee
-	0,  // [0:59] is the sub-list for field type_name
+	65, // 29: keepward.v1.MeasureRepositoryRequest.time:type_name -> google.protobuf.Timestamp
+	35, // 30: keepward.v1.MeasureRepositoryResponse.owners:type_name -> keepward.v1.OwnerUse
+	73, // 31: keepward.v1.MeasureRepositoryResponse.ages:type_name -> keepward.v1.ProofAge
+	65, // 32: keepward.v1.InspectRepositoryRequest.time:type_name -> google.protobuf.Timestamp
+	74, // 33: keepward.v1.InspectRepositoryResponse.proof:type_name -> keepward.v1.ProofState
+	17, // 34: keepward.v1.StartMoverRequest.order:type_name -> keepward.v1.Order
+	18, // 35: keepward.v1.StartMoverRequest.keys:type_name -> keepward.v1.RepositoryKeys
+	66, // 36: keepward.v1.StartMoverRequest.agent_wait:type_name -> google.protobuf.Duration
+	42, // 37: keepward.v1.StartMoverRequest.sweep:type_name -> keepward.v1.SweepOrder
+	41, // 38: keepward.v1.StartMoverRequest.check:type_name -> keepward.v1.CheckOrder
+	65, // 39: keepward.v1.CheckOrder.time:type_name -> google.protobuf.Timestamp
+	65, // 40: keepward.v1.CheckOrder.since:type_name -> google.protobuf.Timestamp
+	66, // 41: keepward.v1.CheckOrder.budget:type_name -> google.protobuf.Duration
+	66, // 42: keepward.v1.CheckOrder.older_than:type_name -> google.protobuf.Duration
+	19, // 43: keepward.v1.StartMoverResponse.mover:type_name -> keepward.v1.MoverEndpoint
+	17, // 44: keepward.v1.StopMoverRequest.order:type_name -> keepward.v1.Order
+	17, // 45: keepward.v1.FenceAttemptRequest.order:type_name -> keepward.v1.Order
+	65, // 46: keepward.v1.MarkPointsRequest.time:type_name -> google.protobuf.Timestamp
+	53, // 47: keepward.v1.MarkPointsResponse.points:type_name -> keepward.v1.PointMark
+	52, // 48: keepward.v1.ListMarkersResponse.marked:type_name -> keepward.v1.PointMarkers
+	65, // 49: keepward.v1.PointMarkers.deleted_at:type_name -> google.protobuf.Timestamp
+	69, // 50: keepward.v1.PointMark.failure:type_name -> keepward.v1.Failure
+	56, // 51: keepward.v1.TransportListPointsResponse.points:type_name -> keepward.v1.PointObject
+	65, // 52: keepward.v1.PointObject.deleted:type_name -> google.protobuf.Timestamp
+	65, // 53: keepward.v1.PointObject.held:type_name -> google.protobuf.Timestamp
+	75, // 54: keepward.v1.BrowseMoverResponse.self:type_name -> keepward.v1.Entry
+	75, // 55: keepward.v1.BrowseMoverResponse.entries:type_name -> keepward.v1.Entry
+	60, // 56: keepward.v1.FindMoverRequest.points:type_name -> keepward.v1.PointKey
+	75, // 57: keepward.v1.FindMoverResponse.entry:type_name -> keepward.v1.Entry
+	60, // 58: keepward.v1.DiffMoverRequest.a:type_name -> keepward.v1.PointKey
+	60, // 59: keepward.v1.DiffMoverRequest.b:type_name -> keepward.v1.PointKey
+	75, // 60: keepward.v1.DiffMoverResponse.a:type_name -> keepward.v1.Entry
+	75, // 61: keepward.v1.DiffMoverResponse.b:type_name -> keepward.v1.Entry
+	0,  // 62: keepward.v1.EnrolService.Join:input_type -> keepward.v1.JoinRequest
+	3,  // 63: keepward.v1.NodeService.Heartbeat:input_type -> keepward.v1.HeartbeatRequest
+	6,  // 64: keepward.v1.NodeService.ReportProgress:input_type -> keepward.v1.ReportProgressRequest
+	8,  // 65: keepward.v1.NodeService.ReportEvents:input_type -> keepward.v1.ReportEventsRequest
+	10, // 66: keepward.v1.NodeService.ReportEnd:input_type -> keepward.v1.ReportEndRequest
+	20, // 67: keepward.v1.AgentService.StartBackup:input_type -> keepward.v1.StartBackupRequest
+	22, // 68: keepward.v1.AgentService.StartRestore:input_type -> keepward.v1.StartRestoreRequest
+	24, // 69: keepward.v1.AgentService.StopAttempt:input_type -> keepward.v1.StopAttemptRequest
+	26, // 70: keepward.v1.TransportService.CreateRepository:input_type -> keepward.v1.TransportCreateRepositoryRequest
+	38, // 71: keepward.v1.TransportService.InspectRepository:input_type -> keepward.v1.InspectRepositoryRequest
+	29, // 72: keepward.v1.TransportService.ReadRepository:input_type -> keepward.v1.ReadRepositoryRequest
+	36, // 73: keepward.v1.TransportService.ClaimRepository:input_type -> keepward.v1.ClaimRepositoryRequest
+	33, // 74: keepward.v1.TransportService.MeasureRepository:input_type -> keepward.v1.MeasureRepositoryRequest
+	31, // 75: keepward.v1.TransportService.ChangeKeys:input_type -> keepward.v1.ChangeKeysRequest
+	40, // 76: keepward.v1.TransportService.StartMover:input_type -> keepward.v1.StartMoverRequest
+	44, // 77: keepward.v1.TransportService.StopMover:input_type -> keepward.v1.StopMoverRequest
+	46, // 78: keepward.v1.TransportService.FenceAttempt:input_type -> keepward.v1.FenceAttemptRequest
+	48, // 79: keepward.v1.TransportService.MarkPoints:input_type -> keepward.v1.MarkPointsRequest
+	50, // 80: keepward.v1.TransportService.ListMarkers:input_type -> keepward.v1.ListMarkersRequest
+	54, // 81: keepward.v1.TransportService.ListPoints:input_type -> keepward.v1.TransportListPointsRequest
+	57, // 82: keepward.v1.TransportService.BrowseMover:input_type -> keepward.v1.BrowseMoverRequest
+	59, // 83: keepward.v1.TransportService.FindMover:input_type -> keepward.v1.FindMoverRequest
+	62, // 84: keepward.v1.TransportService.DiffMover:input_type -> keepward.v1.DiffMoverRequest
+	1,  // 85: keepward.v1.EnrolService.Join:output_type -> keepward.v1.JoinResponse
+	5,  // 86: keepward.v1.NodeService.Heartbeat:output_type -> keepward.v1.HeartbeatResponse
+	7,  // 87: keepward.v1.NodeService.ReportProgress:output_type -> keepward.v1.ReportProgressResponse
+	9,  // 88: keepward.v1.NodeService.ReportEvents:output_type -> keepward.v1.ReportEventsResponse
+	11, // 89: keepward.v1.NodeService.ReportEnd:output_type -> keepward.v1.ReportEndResponse
+	21, // 90: keepward.v1.AgentService.StartBackup:output_type -> keepward.v1.StartBackupResponse
+	23, // 91: keepward.v1.AgentService.StartRestore:output_type -> keepward.v1.StartRestoreResponse
+	25, // 92: keepward.v1.AgentService.StopAttempt:output_type -> keepward.v1.StopAttemptResponse
+	28, // 93: keepward.v1.TransportService.CreateRepository:output_type -> keepward.v1.TransportCreateRepositoryResponse
+	39, // 94: keepward.v1.TransportService.InspectRepository:output_type -> keepward.v1.InspectRepositoryResponse
+	30, // 95: keepward.v1.TransportService.ReadRepository:output_type -> keepward.v1.ReadRepositoryResponse
+	37, // 96: keepward.v1.TransportService.ClaimRepository:output_type -> keepward.v1.ClaimRepositoryResponse
+	34, // 97: keepward.v1.TransportService.MeasureRepository:output_type -> keepward.v1.MeasureRepositoryResponse
+	32, // 98: keepward.v1.TransportService.ChangeKeys:output_type -> keepward.v1.ChangeKeysResponse
+	43, // 99: keepward.v1.TransportService.StartMover:output_type -> keepward.v1.StartMoverResponse
+	45, // 100: keepward.v1.TransportService.StopMover:output_type -> keepward.v1.StopMoverResponse
+	47, // 101: keepward.v1.TransportService.FenceAttempt:output_type -> keepward.v1.FenceAttemptResponse
+	49, // 102: keepward.v1.TransportService.MarkPoints:output_type -> keepward.v1.MarkPointsResponse
+	51, // 103: keepward.v1.TransportService.ListMarkers:output_type -> keepward.v1.ListMarkersResponse
+	55, // 104: keepward.v1.TransportService.ListPoints:output_type -> keepward.v1.TransportListPointsResponse
+	58, // 105: keepward.v1.TransportService.BrowseMover:output_type -> keepward.v1.BrowseMoverResponse
+	61, // 106: keepward.v1.TransportService.FindMover:output_type -> keepward.v1.FindMoverResponse
+	63, // 107: keepward.v1.TransportService.DiffMover:output_type -> keepward.v1.DiffMoverResponse
+	85, // [85:108] is the sub-list for method output_type
+	62, // [62:85] is the sub-list for method input_type
+	62, // [62:62] is the sub-list for extension type_name
+	62, // [62:62] is the sub-list for extension extendee
+	0,  // [0:62] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_node_proto_init() }
@@ -4858,7 +5109,7 @@ func file_keepward_v1_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_keepward_v1_node_proto_rawDesc), len(file_keepward_v1_node_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   62,
+			NumMessages:   65,
 			NumExtensions: 0,
 			NumServices:   4,
 		},

@@ -168,3 +168,11 @@ func ParseRecord(b []byte) (Record, error) {
 		sealed: b[HeaderSize+refs : n-trailerSize],
 	}, nil
 }
+
+// RawLength is the length of a record's content as its header tells it; 0 of what is no record.
+func RawLength(record []byte) int {
+	if len(record) < HeaderSize {
+		return 0
+	}
+	return int(binary.LittleEndian.Uint32(record[12:]))
+}

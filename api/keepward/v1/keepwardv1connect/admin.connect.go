@@ -107,6 +107,9 @@ const (
 	// RepositoryServiceSweepRepositoryProcedure is the fully-qualified name of the RepositoryService's
 	// SweepRepository RPC.
 	RepositoryServiceSweepRepositoryProcedure = "/keepward.v1.RepositoryService/SweepRepository"
+	// RepositoryServiceGetRepositoryStatsProcedure is the fully-qualified name of the
+	// RepositoryService's GetRepositoryStats RPC.
+	RepositoryServiceGetRepositoryStatsProcedure = "/keepward.v1.RepositoryService/GetRepositoryStats"
 	// RepositoryServiceListRepositoryKeysProcedure is the fully-qualified name of the
 	// RepositoryService's ListRepositoryKeys RPC.
 	RepositoryServiceListRepositoryKeysProcedure = "/keepward.v1.RepositoryService/ListRepositoryKeys"
@@ -548,6 +551,8 @@ type RepositoryServiceClient interface {
 	RebuildIndex(context.Context, *connect.Request[v1.RebuildIndexRequest]) (*connect.Response[v1.StartSessionResponse], error)
 	// A session of type sweep: gives back the space of what no point needs.
 	SweepRepository(context.Context, *connect.Request[v1.SweepRepositoryRequest]) (*connect.Response[v1.StartSessionResponse], error)
+	// What is in a repository: by computer, job and day, with ratios and the age of proofs.
+	GetRepositoryStats(context.Context, *connect.Request[v1.GetRepositoryStatsRequest]) (*connect.Response[v1.GetRepositoryStatsResponse], error)
 	// What opens the repository without this server: recovery keys and passphrases.
 	ListRepositoryKeys(context.Context, *connect.Request[v1.ListRepositoryKeysRequest]) (*connect.Response[v1.ListRepositoryKeysResponse], error)
 	AddRepositoryKey(context.Context, *connect.Request[v1.AddRepositoryKeyRequest]) (*connect.Response[v1.AddRepositoryKeyResponse], error)
@@ -635,6 +640,12 @@ func NewRepositoryServiceClient(httpClient connect.HTTPClient, baseURL string, o
 			connect.WithSchema(repositoryServiceMethods.ByName("SweepRepository")),
 			connect.WithClientOptions(opts...),
 		),
+		getRepositoryStats: connect.NewClient[v1.GetRepositoryStatsRequest, v1.GetRepositoryStatsResponse](
+			httpClient,
+			baseURL+RepositoryServiceGetRepositoryStatsProcedure,
+			connect.WithSchema(repositoryServiceMethods.ByName("GetRepositoryStats")),
+			connect.WithClientOptions(opts...),
+		),
 		listRepositoryKeys: connect.NewClient[v1.ListRepositoryKeysRequest, v1.ListRepositoryKeysResponse](
 			httpClient,
 			baseURL+RepositoryServiceListRepositoryKeysProcedure,
@@ -681,6 +692,7 @@ type repositoryServiceClient struct {
 	checkRepository     *connect.Client[v1.CheckRepositoryRequest, v1.StartSessionResponse]
 	rebuildIndex        *connect.Client[v1.RebuildIndexRequest, v1.StartSessionResponse]
 	sweepRepository     *connect.Client[v1.SweepRepositoryRequest, v1.StartSessionResponse]
+	getRepositoryStats  *connect.Client[v1.GetRepositoryStatsRequest, v1.GetRepositoryStatsResponse]
 	listRepositoryKeys  *connect.Client[v1.ListRepositoryKeysRequest, v1.ListRepositoryKeysResponse]
 	addRepositoryKey    *connect.Client[v1.AddRepositoryKeyRequest, v1.AddRepositoryKeyResponse]
 	removeRepositoryKey *connect.Client[v1.RemoveRepositoryKeyRequest, v1.RemoveRepositoryKeyResponse]
@@ -743,6 +755,11 @@ func (c *repositoryServiceClient) SweepRepository(ctx context.Context, req *conn
 	return c.sweepRepository.CallUnary(ctx, req)
 }
 
+// GetRepositoryStats calls keepward.v1.RepositoryService.GetRepositoryStats.
+func (c *repositoryServiceClient) GetRepositoryStats(ctx context.Context, req *connect.Request[v1.GetRepositoryStatsRequest]) (*connect.Response[v1.GetRepositoryStatsResponse], error) {
+	return c.getRepositoryStats.CallUnary(ctx, req)
+}
+
 // ListRepositoryKeys calls keepward.v1.RepositoryService.ListRepositoryKeys.
 func (c *repositoryServiceClient) ListRepositoryKeys(ctx context.Context, req *connect.Request[v1.ListRepositoryKeysRequest]) (*connect.Response[v1.ListRepositoryKeysResponse], error) {
 	return c.listRepositoryKeys.CallUnary(ctx, req)
@@ -788,6 +805,8 @@ type RepositoryServiceHandler interface {
 	RebuildIndex(context.Context, *connect.Request[v1.RebuildIndexRequest]) (*connect.Response[v1.StartSessionResponse], error)
 	// A session of type sweep: gives back the space of what no point needs.
 	SweepRepository(context.Context, *connect.Request[v1.SweepRepositoryRequest]) (*connect.Response[v1.StartSessionResponse], error)
+	// What is in a repository: by computer, job and day, with ratios and the age of proofs.
+	GetRepositoryStats(context.Context, *connect.Request[v1.GetRepositoryStatsRequest]) (*connect.Response[v1.GetRepositoryStatsResponse], error)
 	// What opens the repository without this server: recovery keys and passphrases.
 	ListRepositoryKeys(context.Context, *connect.Request[v1.ListRepositoryKeysRequest]) (*connect.Response[v1.ListRepositoryKeysResponse], error)
 	AddRepositoryKey(context.Context, *connect.Request[v1.AddRepositoryKeyRequest]) (*connect.Response[v1.AddRepositoryKeyResponse], error)
@@ -871,6 +890,12 @@ func NewRepositoryServiceHandler(svc RepositoryServiceHandler, opts ...connect.H
 		connect.WithSchema(repositoryServiceMethods.ByName("SweepRepository")),
 		connect.WithHandlerOptions(opts...),
 	)
+	repositoryServiceGetRepositoryStatsHandler := connect.NewUnaryHandler(
+		RepositoryServiceGetRepositoryStatsProcedure,
+		svc.GetRepositoryStats,
+		connect.WithSchema(repositoryServiceMethods.ByName("GetRepositoryStats")),
+		connect.WithHandlerOptions(opts...),
+	)
 	repositoryServiceListRepositoryKeysHandler := connect.NewUnaryHandler(
 		RepositoryServiceListRepositoryKeysProcedure,
 		svc.ListRepositoryKeys,
@@ -925,6 +950,8 @@ func NewRepositoryServiceHandler(svc RepositoryServiceHandler, opts ...connect.H
 			repositoryServiceRebuildIndexHandler.ServeHTTP(w, r)
 		case RepositoryServiceSweepRepositoryProcedure:
 			repositoryServiceSweepRepositoryHandler.ServeHTTP(w, r)
+		case RepositoryServiceGetRepositoryStatsProcedure:
+			repositoryServiceGetRepositoryStatsHandler.ServeHTTP(w, r)
 		case RepositoryServiceListRepositoryKeysProcedure:
 			repositoryServiceListRepositoryKeysHandler.ServeHTTP(w, r)
 		case RepositoryServiceAddRepositoryKeyProcedure:
@@ -986,6 +1013,10 @@ func (UnimplementedRepositoryServiceHandler) RebuildIndex(context.Context, *conn
 
 func (UnimplementedRepositoryServiceHandler) SweepRepository(context.Context, *connect.Request[v1.SweepRepositoryRequest]) (*connect.Response[v1.StartSessionResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.RepositoryService.SweepRepository is not implemented"))
+}
+
+func (UnimplementedRepositoryServiceHandler) GetRepositoryStats(context.Context, *connect.Request[v1.GetRepositoryStatsRequest]) (*connect.Response[v1.GetRepositoryStatsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.RepositoryService.GetRepositoryStats is not implemented"))
 }
 
 func (UnimplementedRepositoryServiceHandler) ListRepositoryKeys(context.Context, *connect.Request[v1.ListRepositoryKeysRequest]) (*connect.Response[v1.ListRepositoryKeysResponse], error) {

@@ -76,6 +76,9 @@ const (
 	// TransportServiceClaimRepositoryProcedure is the fully-qualified name of the TransportService's
 	// ClaimRepository RPC.
 	TransportServiceClaimRepositoryProcedure = "/keepward.v1.TransportService/ClaimRepository"
+	// TransportServiceMeasureRepositoryProcedure is the fully-qualified name of the TransportService's
+	// MeasureRepository RPC.
+	TransportServiceMeasureRepositoryProcedure = "/keepward.v1.TransportService/MeasureRepository"
 	// TransportServiceChangeKeysProcedure is the fully-qualified name of the TransportService's
 	// ChangeKeys RPC.
 	TransportServiceChangeKeysProcedure = "/keepward.v1.TransportService/ChangeKeys"
@@ -465,6 +468,8 @@ type TransportServiceClient interface {
 	ReadRepository(context.Context, *connect.Request[v1.ReadRepositoryRequest]) (*connect.Response[v1.ReadRepositoryResponse], error)
 	// Puts owner/<term>, unless there is one of that or a higher term; answers who owns it then.
 	ClaimRepository(context.Context, *connect.Request[v1.ClaimRepositoryRequest]) (*connect.Response[v1.ClaimRepositoryResponse], error)
+	// Whose packs are how large, and how old their proofs are. time: the server's.
+	MeasureRepository(context.Context, *connect.Request[v1.MeasureRepositoryRequest]) (*connect.Response[v1.MeasureRepositoryResponse], error)
 	// Puts and removes sealed keys, and epochs.
 	ChangeKeys(context.Context, *connect.Request[v1.ChangeKeysRequest]) (*connect.Response[v1.ChangeKeysResponse], error)
 	// Starts one mover process for one attempt. Idempotent per attempt.
@@ -518,6 +523,12 @@ func NewTransportServiceClient(httpClient connect.HTTPClient, baseURL string, op
 			httpClient,
 			baseURL+TransportServiceClaimRepositoryProcedure,
 			connect.WithSchema(transportServiceMethods.ByName("ClaimRepository")),
+			connect.WithClientOptions(opts...),
+		),
+		measureRepository: connect.NewClient[v1.MeasureRepositoryRequest, v1.MeasureRepositoryResponse](
+			httpClient,
+			baseURL+TransportServiceMeasureRepositoryProcedure,
+			connect.WithSchema(transportServiceMethods.ByName("MeasureRepository")),
 			connect.WithClientOptions(opts...),
 		),
 		changeKeys: connect.NewClient[v1.ChangeKeysRequest, v1.ChangeKeysResponse](
@@ -589,6 +600,7 @@ type transportServiceClient struct {
 	inspectRepository *connect.Client[v1.InspectRepositoryRequest, v1.InspectRepositoryResponse]
 	readRepository    *connect.Client[v1.ReadRepositoryRequest, v1.ReadRepositoryResponse]
 	claimRepository   *connect.Client[v1.ClaimRepositoryRequest, v1.ClaimRepositoryResponse]
+	measureRepository *connect.Client[v1.MeasureRepositoryRequest, v1.MeasureRepositoryResponse]
 	changeKeys        *connect.Client[v1.ChangeKeysRequest, v1.ChangeKeysResponse]
 	startMover        *connect.Client[v1.StartMoverRequest, v1.StartMoverResponse]
 	stopMover         *connect.Client[v1.StopMoverRequest, v1.StopMoverResponse]
@@ -619,6 +631,11 @@ func (c *transportServiceClient) ReadRepository(ctx context.Context, req *connec
 // ClaimRepository calls keepward.v1.TransportService.ClaimRepository.
 func (c *transportServiceClient) ClaimRepository(ctx context.Context, req *connect.Request[v1.ClaimRepositoryRequest]) (*connect.Response[v1.ClaimRepositoryResponse], error) {
 	return c.claimRepository.CallUnary(ctx, req)
+}
+
+// MeasureRepository calls keepward.v1.TransportService.MeasureRepository.
+func (c *transportServiceClient) MeasureRepository(ctx context.Context, req *connect.Request[v1.MeasureRepositoryRequest]) (*connect.Response[v1.MeasureRepositoryResponse], error) {
+	return c.measureRepository.CallUnary(ctx, req)
 }
 
 // ChangeKeys calls keepward.v1.TransportService.ChangeKeys.
@@ -680,6 +697,8 @@ type TransportServiceHandler interface {
 	ReadRepository(context.Context, *connect.Request[v1.ReadRepositoryRequest]) (*connect.Response[v1.ReadRepositoryResponse], error)
 	// Puts owner/<term>, unless there is one of that or a higher term; answers who owns it then.
 	ClaimRepository(context.Context, *connect.Request[v1.ClaimRepositoryRequest]) (*connect.Response[v1.ClaimRepositoryResponse], error)
+	// Whose packs are how large, and how old their proofs are. time: the server's.
+	MeasureRepository(context.Context, *connect.Request[v1.MeasureRepositoryRequest]) (*connect.Response[v1.MeasureRepositoryResponse], error)
 	// Puts and removes sealed keys, and epochs.
 	ChangeKeys(context.Context, *connect.Request[v1.ChangeKeysRequest]) (*connect.Response[v1.ChangeKeysResponse], error)
 	// Starts one mover process for one attempt. Idempotent per attempt.
@@ -729,6 +748,12 @@ func NewTransportServiceHandler(svc TransportServiceHandler, opts ...connect.Han
 		TransportServiceClaimRepositoryProcedure,
 		svc.ClaimRepository,
 		connect.WithSchema(transportServiceMethods.ByName("ClaimRepository")),
+		connect.WithHandlerOptions(opts...),
+	)
+	transportServiceMeasureRepositoryHandler := connect.NewUnaryHandler(
+		TransportServiceMeasureRepositoryProcedure,
+		svc.MeasureRepository,
+		connect.WithSchema(transportServiceMethods.ByName("MeasureRepository")),
 		connect.WithHandlerOptions(opts...),
 	)
 	transportServiceChangeKeysHandler := connect.NewUnaryHandler(
@@ -801,6 +826,8 @@ func NewTransportServiceHandler(svc TransportServiceHandler, opts ...connect.Han
 			transportServiceReadRepositoryHandler.ServeHTTP(w, r)
 		case TransportServiceClaimRepositoryProcedure:
 			transportServiceClaimRepositoryHandler.ServeHTTP(w, r)
+		case TransportServiceMeasureRepositoryProcedure:
+			transportServiceMeasureRepositoryHandler.ServeHTTP(w, r)
 		case TransportServiceChangeKeysProcedure:
 			transportServiceChangeKeysHandler.ServeHTTP(w, r)
 		case TransportServiceStartMoverProcedure:
@@ -844,6 +871,10 @@ func (UnimplementedTransportServiceHandler) ReadRepository(context.Context, *con
 
 func (UnimplementedTransportServiceHandler) ClaimRepository(context.Context, *connect.Request[v1.ClaimRepositoryRequest]) (*connect.Response[v1.ClaimRepositoryResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.TransportService.ClaimRepository is not implemented"))
+}
+
+func (UnimplementedTransportServiceHandler) MeasureRepository(context.Context, *connect.Request[v1.MeasureRepositoryRequest]) (*connect.Response[v1.MeasureRepositoryResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.TransportService.MeasureRepository is not implemented"))
 }
 
 func (UnimplementedTransportServiceHandler) ChangeKeys(context.Context, *connect.Request[v1.ChangeKeysRequest]) (*connect.Response[v1.ChangeKeysResponse], error) {
