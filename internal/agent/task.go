@@ -33,6 +33,7 @@ func (a *agent) backup(ctx context.Context, m *keepwardv1.StartBackupRequest, op
 	id := m.GetOrder().GetAttempt()
 	count := &pipeline.Counters{}
 	opts.Counters = count
+	opts.Scratch = a.cfg.DataDir // where there is room, and nobody else looks
 	opts.Event = func(e pipeline.Event) {
 		a.event(id, string(e.Level), e.Code, e.Text, rooted(e.Path))
 	}

@@ -26,6 +26,7 @@ func (r *run) estimate(ctx context.Context) {
 		return
 	}
 	defer w.Close()
+	w.SpillTo(r.opts.Scratch)
 	files, size := int64(0), int64(0)
 	for {
 		it, err := w.Next(ctx)

@@ -35,6 +35,8 @@ type Options struct {
 	Counters *Counters
 	// Event is told what happens to single files, one call at a time; nil: not wanted.
 	Event func(Event)
+	// Scratch is the directory for what is too much for memory; empty: the system's.
+	Scratch string
 	// Workers is how many goroutines read and seal; 0: by the processors there are.
 	Workers int
 	// CheckpointEvery and CheckpointBytes are after how much time, or how many bytes sent, a
@@ -132,6 +134,7 @@ func (r *run) do(ctx context.Context) (Result, error) {
 		return Result{}, err
 	}
 	defer walker.Close()
+	walker.SpillTo(r.opts.Scratch)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { r.pool.fail(context.Cause(ctx)) })
@@ -217,11 +220,12 @@ func (r *run) backup(ctx context.Context, walker *source.Walker, begun time.Time
 		r.count.totalBytes.Store(bases.bytes)
 	}
 
-	var links linkTable
+	links := newLinkTable(r.opts.Scratch)
+	defer links.close()
 	paths := &orderer{builder: fileindex.NewBuilder(seal.KindNode, r.hasher, r.pool), count: r.count}
 	paths.between = func(ctx context.Context) error { return r.mark.maybe(ctx, paths) }
 	err = r.pass(ctx, paths, &bases.paths, bases.some, begun, func(ctx context.Context, s *sequencer) error {
-		if err := s.walk(ctx, walker, &links); err != nil {
+		if err := s.walk(ctx, walker, links); err != nil {
 			return err
 		}
 		return s.base.rest(ctx)
@@ -232,7 +236,7 @@ func (r *run) backup(ctx context.Context, walker *source.Walker, begun time.Time
 	r.count.deletedFiles.Store(bases.paths.gone)
 	inodes := &orderer{builder: fileindex.NewBuilder(seal.KindInode, r.opts.Keys.NewHasher(), r.pool), count: r.count, inodes: true}
 	err = r.pass(ctx, inodes, &bases.inodes, false, begun, func(ctx context.Context, s *sequencer) error {
-		if err := s.inodes(ctx, &links, r.reports.lost); err != nil {
+		if err := s.inodes(ctx, links, walker, r.reports.lost); err != nil {
 			return err
 		}
 		return s.finish(ctx)

@@ -228,8 +228,9 @@ func (s *sequencer) walk(ctx context.Context, w *source.Walker, links *linkTable
 			dir = it.Self
 		}
 		if it.Stat.Links > 1 && it.Stat.Type != fileindex.Dir {
-			links.add(&it.Stat, it.Dir, it.Name())
-			err = s.link(ctx, it.Path, s.key, &it.Stat)
+			if err = links.add(&it.Stat, it.Path); err == nil {
+				err = s.link(ctx, it.Path, s.key, &it.Stat)
+			}
 		} else {
 			err = s.add(ctx, it.Path, s.key, &it.Stat, it.State, dir)
 		}
@@ -242,22 +243,26 @@ func (s *sequencer) walk(ctx context.Context, w *source.Walker, links *linkTable
 }
 
 // inodes takes all files that have several names.
-func (s *sequencer) inodes(ctx context.Context, links *linkTable, lost func(path []byte, err error)) error {
-	return links.each(func(names []linkName) error {
+func (s *sequencer) inodes(ctx context.Context, links *linkTable, w *source.Walker, lost func(path []byte, err error)) error {
+	at := dirs{walker: w}
+	return links.each(func(i *inode) error {
 		var st source.Stat
 		var err error
-		for i := range names {
-			n := &names[i]
-			if err = n.dir.Stat(n.name, &st); err != nil {
+		for _, path := range i.paths {
+			dir, name := at.of(path)
+			s.seat.be(atSource)
+			err = dir.Stat(name, &st)
+			s.seat.be(atCPU)
+			if err != nil {
 				continue
 			}
-			if st.Inode != n.inode || st.Device != n.device {
+			if st.Inode != i.number || st.Device != i.device {
 				err = errReplaced
 				continue
 			}
-			return s.add(ctx, n.path(), fileindex.InodeKey(n.device, n.inode), &st, 0, n.dir)
+			return s.add(ctx, path, fileindex.InodeKey(i.device, i.number), &st, 0, dir)
 		}
-		lost(bytes.Clone(names[0].path()), err)
+		lost(bytes.Clone(i.paths[0]), err)
 		return nil
 	})
 }
