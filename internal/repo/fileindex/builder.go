@@ -40,6 +40,7 @@ type Builder struct {
 	levels  []*level
 	last    []byte // key of the last item
 	started bool
+	key     []byte // scratch
 	border  []byte // scratch
 	value   []byte // scratch
 }
@@ -65,7 +66,13 @@ func NewBuilder(kind seal.Kind, hasher *seal.Hasher, saver Saver) *Builder {
 // Add appends an entry to a path tree. Its path must sort behind the one before. The entry
 // may be reused afterwards.
 func (b *Builder) Add(ctx context.Context, e *Entry) error {
-	return b.AddKeyed(ctx, PathKey(e.Path), e)
+	b.key = append(b.key[:0], e.Path...)
+	for i, c := range b.key {
+		if c == '/' {
+			b.key[i] = 0
+		}
+	}
+	return b.AddKeyed(ctx, b.key, e)
 }
 
 // AddKeyed appends an entry under a key of the caller's (inode table).
