@@ -225,31 +225,36 @@ func (r *Repository) rebuildInMemory(ctx context.Context, name string, cause err
 // Locations answers every place where the chunk lies and is not known to be damaged. Places
 // that were seen to hold what they should come first.
 func (r *Repository) Locations(ctx context.Context, id seal.ID) []Location {
-	var rows [4]segment.Row // most chunks lie in one place
-	var out []Location
+	all := r.found(ctx, id)
 	var bad []place
+	for _, l := range all {
+		if l.Flags&segment.Damaged != 0 {
+			bad = append(bad, l.place())
+		}
+	}
+	return settle(all, bad)
+}
+
+// found answers what all segments say of a chunk, one Location for each row.
+func (r *Repository) found(ctx context.Context, id seal.ID) []Location {
+	var rows [4]segment.Row // most chunks lie in one place
+	var may [8]int
+	var out []Location
 	r.mu.RLock()
-	for _, s := range r.segments {
+	for _, i := range segment.Passing(may[:0], len(r.segments), func(i int) *segment.Segment { return r.segments[i].seg }, id) {
+		s := r.segments[i]
 		found, err := s.seg.Find(rows[:0], id)
 		if err != nil {
 			r.mu.RUnlock()
-			if r.replaceDamaged(ctx, s, err) {
-				return r.Locations(ctx, id)
-			}
-			r.mu.RLock()
-			continue
+			r.replaceDamaged(ctx, s, err)
+			return r.found(ctx, id)
 		}
 		for _, row := range found {
-			l := locate(s.seg, row)
-			if row.Flags&segment.Damaged != 0 {
-				bad = append(bad, l.place())
-				continue
-			}
-			out = append(out, l)
+			out = append(out, locate(s.seg, row))
 		}
 	}
 	r.mu.RUnlock()
-	return settle(out, bad)
+	return out
 }
 
 // settle drops damaged places, joins what several segments say of one place for the same
@@ -282,28 +287,27 @@ func locate(s *segment.Segment, row segment.Row) Location {
 	}
 }
 
-// replaceDamaged puts a rebuilt segment in the place of one that turned out damaged. It
-// answers whether it is worth to look again.
-func (r *Repository) replaceDamaged(ctx context.Context, s *openSegment, cause error) bool {
+// replaceDamaged puts a rebuilt segment in the place of one that turned out damaged, or takes
+// it out of use: after it, look again.
+func (r *Repository) replaceDamaged(ctx context.Context, s *openSegment, cause error) {
 	fresh, err := r.rebuildInMemory(ctx, s.name, cause)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	i := slices.Index(r.segments, s)
 	if i < 0 { // another goroutine has replaced it
-		return true
+		return
 	}
 	if err != nil {
 		// Better without it than with some of it: its chunks count as absent until it is whole.
 		r.retired = append(r.retired, s)
 		r.conditions = append(r.conditions, Condition{Code: "segment.unreadable", Object: s.name, Text: errors.Join(cause, err).Error()})
 		r.segments = slices.Delete(slices.Clone(r.segments), i, i+1)
-		return true
+		return
 	}
 	// The damaged one stays mapped until Close: others may be reading it.
 	segments := slices.Clone(r.segments)
 	segments[i] = &openSegment{name: fresh.name, seg: fresh.seg, reader: s.reader, rebuilt: true}
 	r.segments = segments
-	return true
 }
 
 // Lookup answers the best place of a chunk.

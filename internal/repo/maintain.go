@@ -68,24 +68,15 @@ func (r *Repository) PublishSegment(ctx context.Context, h segment.Header, packs
 // Places answers every place where the index has the chunk, damaged ones too, with what all
 // segments together say of it: one Location for each place and owner.
 func (r *Repository) Places(ctx context.Context, id seal.ID) []Location {
-	var out []Location
-	for _, s := range r.snapshot() {
-		found, err := s.seg.Find(nil, id)
-		if err != nil {
-			if r.replaceDamaged(ctx, s, err) {
-				return r.Places(ctx, id)
-			}
+	all := r.found(ctx, id)
+	out := all[:0]
+	for _, l := range all {
+		i := slices.IndexFunc(out, func(o Location) bool { return o.Owner == l.Owner && o.place() == l.place() })
+		if i >= 0 {
+			out[i].Flags |= l.Flags
 			continue
 		}
-		for _, row := range found {
-			l := locate(s.seg, row)
-			i := slices.IndexFunc(out, func(o Location) bool { return o.Owner == l.Owner && o.place() == l.place() })
-			if i >= 0 {
-				out[i].Flags |= l.Flags
-				continue
-			}
-			out = append(out, l)
-		}
+		out = append(out, l)
 	}
 	return out
 }

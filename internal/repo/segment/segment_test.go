@@ -297,3 +297,42 @@ func TestABuilderMayExpectTooMany(t *testing.T) {
 		t.Fatal("rows that did not come are not missed")
 	}
 }
+
+// Whoever asks only the segments that pass misses no row.
+func TestWhatDoesNotPassHasNoRow(t *testing.T) {
+	var segs []*Segment
+	var ids []seal.ID
+	for i := range 30 {
+		rows := randomRows(100*i, uint64(i))
+		s, err := Parse(Encode(header, packs, rows))
+		if err != nil {
+			t.Fatal(err)
+		}
+		segs = append(segs, s)
+		for j := 0; j < len(rows); j += 50 {
+			ids = append(ids, rows[j].ID)
+		}
+	}
+	for _, r := range randomRows(500, 99) {
+		ids = append(ids, r.ID)
+	}
+	passed := 0
+	for _, id := range ids {
+		var want []int
+		for i, s := range segs {
+			if rows, err := s.Find(nil, id); err != nil || len(rows) > 0 {
+				want = append(want, i)
+			}
+		}
+		got := Passing(nil, len(segs), func(i int) *Segment { return segs[i] }, id)
+		passed += len(got) - len(want)
+		for _, i := range want {
+			if !slices.Contains(got, i) {
+				t.Fatalf("segment %d has %s and does not pass", i, id)
+			}
+		}
+	}
+	if passed > len(ids)*len(segs)*3/100 {
+		t.Fatalf("%d of %d filters let pass what they do not have", passed, len(ids)*len(segs))
+	}
+}
