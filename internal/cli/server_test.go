@@ -56,6 +56,7 @@ type fake struct {
 	point    string   // of the last call
 	exported []string // repositories whose recovery key was exported
 	restore  *keepwardv1.RestoreFilesRequest
+	upkeep   upkeep
 }
 
 func newFake(t *testing.T) *fake {

@@ -17,7 +17,7 @@ func TestBoardLetsNoConflictThroughAndNeverSticks(t *testing.T) {
 		var live []*task
 		for i := range rapid.IntRange(1, 20).Draw(rt, "tasks") {
 			task := &task{
-				typ: rapid.SampledFrom([]job.Type{job.Backup, job.Backup, job.RebuildIndex, job.Verify}).Draw(rt, "type"),
+				typ: rapid.SampledFrom([]job.Type{job.Backup, job.Backup, job.RebuildIndex, job.Verify, job.Retention, job.Sweep}).Draw(rt, "type"),
 				job: rapid.SampledFrom([]string{"a", "b"}).Draw(rt, "job"),
 				row: catalog.Task{
 					ID: fmt.Sprint(i), Session: int64(i + 1), Computer: rapid.SampledFrom([]string{"c", "d"}).Draw(rt, "computer"),
@@ -62,11 +62,42 @@ func conflicting(a, b *task) bool {
 	case a.typ == job.Backup && b.typ == job.Backup:
 		return a.job == b.job && a.row.Computer == b.row.Computer
 	case a.typ == job.RebuildIndex:
-		return sameRepository && b.typ != job.Verify
+		return sameRepository && writes(b)
 	case b.typ == job.RebuildIndex:
-		return sameRepository && a.typ != job.Verify
+		return sameRepository && writes(a)
+	case a.typ == b.typ:
+		return sameRepository && (a.typ == job.Retention || a.typ == job.Sweep)
 	}
 	return false
+}
+
+func writes(t *task) bool {
+	return t.typ == job.Backup || t.typ == job.Sweep || t.typ == job.RebuildIndex
+}
+
+func TestASweepWaitsForTheRetentionBeforeItAndNotTheOtherWay(t *testing.T) {
+	b := newBoard()
+	at := func(id int64, typ job.Type) *task {
+		return &task{typ: typ, row: catalog.Task{ID: fmt.Sprint(id), Session: id, Repository: "r"}}
+	}
+	first, sweep, second, third := at(1, job.Retention), at(2, job.Sweep), at(3, job.Retention), at(4, job.Sweep)
+	for _, t := range []*task{first, sweep, second, third} {
+		b.add(t)
+	}
+	for _, tt := range []struct {
+		task *task
+		want int64
+	}{{first, 0}, {sweep, 1}, {second, 1}, {third, 3}} {
+		if got := b.conflict(tt.task); got != tt.want {
+			t.Errorf("session %s waits for %d, want %d", tt.task.row.ID, got, tt.want)
+		}
+	}
+	if got := fmt.Sprint(b.remove(first)); got != "[2 3 4]" {
+		t.Errorf("the end of the first frees %s", got)
+	}
+	if got := b.conflict(sweep); got != 0 {
+		t.Errorf("the sweep waits for %d", got)
+	}
 }
 
 func TestBoardNamesWhomAnEndMayFree(t *testing.T) {
