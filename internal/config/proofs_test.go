@@ -13,8 +13,12 @@ func TestProofsOfARepositoryAreChecked(t *testing.T) {
 		foreign string
 		bad     string
 	}{
-		{0, "", ""}, {30, "first-use", ""}, {3650, "never", ""},
-		{-1, "", "proof_days"}, {3651, "", "proof_days"}, {30, "always", "foreign_proof"},
+		{0, "", ""},
+		{30, "first-use", ""},
+		{3650, "never", ""},
+		{-1, "", "proof_days"},
+		{3651, "", "proof_days"},
+		{30, "always", "foreign_proof"},
 	} {
 		r := &keepwardv1.Repository{Name: "main", ProofDays: c.days, ForeignProof: c.foreign}
 		CompleteRepository(r)
