@@ -138,10 +138,11 @@ func tiny(dir string, files int) (int64, int64, error) {
 	return int64(files), 0, treegen.Small(dir, files)
 }
 
-// diskImage is a sparse file of the size with a file system about three quarters full.
+// diskImage is a sparse file of the size with a file system about half full.
 func diskImage(ctx context.Context, dir string, size int64) (int64, int64, error) {
 	content := filepath.Join(dir, "content")
-	_, _, err := tree(content, int(size>>20)*10, size/2)
+	// A file of the real trees has about 17 KiB.
+	_, _, err := tree(content, int(size/2/17_000), size/2)
 	if err != nil {
 		return 0, 0, err
 	}
