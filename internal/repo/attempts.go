@@ -36,8 +36,12 @@ func (r *Repository) openMarker(ctx context.Context, o ledger.Open) (Generation,
 // OpenMaintenance announces an attempt that copies chunks and relies on none. Its packs are
 // no candidates of another sweep until CloseAttempt, or until it is fenced.
 func (r *Repository) OpenMaintenance(ctx context.Context, a point.Attempt, term uint64) error {
-	_, err := r.openMarker(ctx, ledger.Open{Attempt: a, Term: term, Maintenance: true})
-	return err
+	// It relies on nothing, so it need not know a list, nor that a list can be read.
+	o := ledger.Open{Repository: r.cfg.ID, Attempt: a, Term: term, Maintenance: true}
+	if err := r.b.Put(ctx, attemptName(a), o.Encode()); err != nil && errs.KindOf(err) != errs.Exists {
+		return err
+	}
+	return nil
 }
 
 // CloseAttempt removes an open marker. It is for attempts that are settled, and for

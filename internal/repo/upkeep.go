@@ -28,8 +28,19 @@ func (r *Repository) DeletePack(ctx context.Context, k pack.Key) error {
 	return r.remove(ctx, packName(k.Attempt, k.Class, k.Number))
 }
 
+// PruneAttempt removes the folder of an attempt's packs if none is left. The attempt must be
+// over.
+func (r *Repository) PruneAttempt(ctx context.Context, a point.Attempt) error {
+	if p, ok := r.b.(storage.Pruner); ok {
+		return p.Prune(ctx, attemptDir(a))
+	}
+	return nil
+}
+
 // RemoveSegment removes an index segment whose rows others tell; one that is gone is no error.
-func (r *Repository) RemoveSegment(ctx context.Context, name string) error { return r.remove(ctx, name) }
+func (r *Repository) RemoveSegment(ctx context.Context, name string) error {
+	return r.remove(ctx, name)
+}
 
 // Reindex publishes a segment of all packs of an attempt: its own was lost.
 func (r *Repository) Reindex(ctx context.Context, a point.Attempt) error { return r.reindex(ctx, a) }

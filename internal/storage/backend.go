@@ -116,6 +116,12 @@ type Cleaner interface {
 	Clean(ctx context.Context, dir string) error
 }
 
+// Pruner removes a folder that is empty and that nobody will write to again; one that is not
+// empty stays, and one that is gone is no error.
+type Pruner interface {
+	Prune(ctx context.Context, dir string) error
+}
+
 // Preparer readies a place for a new repository.
 type Preparer interface {
 	// Prepare checks that the place is fit: empty, writable, not within a place that holds an

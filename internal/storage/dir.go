@@ -320,6 +320,27 @@ func (d *Dir) Delete(ctx context.Context, name string) error {
 	return nil
 }
 
+// Prune implements Pruner.
+func (d *Dir) Prune(ctx context.Context, dir string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	entries, err := d.fs.ReadDir(d.path(dir))
+	if errors.Is(err, fs.ErrNotExist) || len(entries) > 0 {
+		return nil
+	}
+	if err == nil {
+		d.mu.Lock()
+		delete(d.made, dir)
+		d.mu.Unlock()
+		err = d.fs.Remove(d.path(dir))
+	}
+	if err != nil {
+		return d.fail("remove folder", dir, err)
+	}
+	return nil
+}
+
 // Free implements Spacer.
 func (d *Dir) Free(ctx context.Context) (int64, error) {
 	if err := ctx.Err(); err != nil {

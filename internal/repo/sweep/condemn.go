@@ -195,6 +195,11 @@ func (s *run) delete(ctx context.Context, g repo.Generation, spared []pack.Key) 
 		}
 		s.report.DeletedPacks++
 		s.report.DeletedBytes += size
+		if i+1 == len(g.Packs) || g.Packs[i+1].Attempt != k.Attempt {
+			if err := s.r.PruneAttempt(ctx, k.Attempt); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

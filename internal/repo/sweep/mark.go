@@ -66,6 +66,9 @@ func (m *marker) objects(ctx context.Context) (fresh int, err error) {
 	seen := make([]point.Attempt, 0, len(names))
 	for i, a := range names {
 		m.opts.progress(Marking, int64(i), int64(len(names)))
+		if m.opts.DryRun && slices.Contains(m.opts.Purge, a) {
+			continue // as if it were gone
+		}
 		seen = append(seen, a)
 		if _, old := slices.BinarySearchFunc(m.seen, a, point.Attempt.Compare); old {
 			continue

@@ -30,6 +30,9 @@ func TestASweepGivesBackWhatNoPointNeeds(t *testing.T) {
 	if len(w.packs()) != 0 || report.LiveBytes != 0 {
 		t.Fatalf("%+v, packs %v", report, w.packs())
 	}
+	if dirs, err := w.disk.ReadDir("/r/packs/01"); err != nil || len(dirs) != 0 {
+		t.Fatalf("folders of attempts: %v, %v", dirs, err)
+	}
 	w.backup("web1", 3, join(shared, own))
 	w.intact()
 	if got := append(w.objects("attempts"), w.objects("deleted")...); len(got) != 0 {

@@ -33,7 +33,8 @@ type Options struct {
 	Rewriter Rewriter
 	// Merger joins index segments; nil: they stay.
 	Merger Merger
-	// DryRun tells what would be done and changes nothing.
+	// DryRun tells what would be done and changes nothing: the points of Purge count as gone, and
+	// what a Rewriter would do is not told.
 	DryRun bool
 	// Progress, if set, is told the step and how far it is; total is 0 where it is not known.
 	Progress func(step Step, done, total int64)
