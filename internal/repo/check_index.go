@@ -46,13 +46,13 @@ func (r *Repository) snapshot() []*openSegment {
 	return slices.Clone(r.segments)
 }
 
-// repairSegments publishes what the attempt's packs say and removes the damaged segments,
+// repairSegments publishes what packs say in their place and removes the damaged segments,
 // which hold nothing that the packs do not, but proofs and marks of damage, found again.
 func (c *checker) repairSegments(ctx context.Context, attempt point.Attempt, names []string) (string, error) {
 	if !c.opts.Repair {
 		return "it was rebuilt in memory from its packs", nil
 	}
-	if err := c.r.reindex(ctx, attempt); err != nil {
+	if err := c.r.republish(ctx, attempt, names); err != nil {
 		return "", err
 	}
 	if d, ok := c.r.b.(storage.Deleter); ok {
@@ -64,6 +64,36 @@ func (c *checker) repairSegments(ctx context.Context, attempt point.Attempt, nam
 		}
 	}
 	return "it was rebuilt from its packs", nil
+}
+
+// republish publishes what stands in memory for damaged segments of an attempt. That of a
+// merged one tells of packs of other attempts.
+func (r *Repository) republish(ctx context.Context, a point.Attempt, names []string) error {
+	done := map[segment.Pack]bool{}
+	found := false
+	for _, s := range r.snapshot() {
+		if !s.rebuilt || !slices.Contains(names, s.name) {
+			continue
+		}
+		found = true
+		if !slices.ContainsFunc(s.seg.Packs, func(p segment.Pack) bool { return !done[p] }) {
+			continue // another one of the attempt says the same
+		}
+		var rows []segment.Row
+		if err := s.seg.All(func(row segment.Row) error { rows = append(rows, row); return ctx.Err() }); err != nil {
+			return err
+		}
+		for _, p := range s.seg.Packs {
+			done[p] = true
+		}
+		if _, err := r.PublishSegment(ctx, segment.Header{Attempt: a, Owner: s.seg.Owner, Number: 1}, s.seg.Packs, rows); err != nil {
+			return err
+		}
+	}
+	if found {
+		return nil
+	}
+	return r.reindex(ctx, a) // it could not be rebuilt when it was found
 }
 
 // drop takes a segment that is gone out of use.

@@ -259,6 +259,39 @@ func TestADamagedMergedSegmentIsRebuiltWithTheRightOwners(t *testing.T) {
 	}
 }
 
+func TestACheckRepairsADamagedMergedSegment(t *testing.T) {
+	ctx := context.Background()
+	s := repotest.NewSite()
+	for _, at := range []int{5, 130, -segment.PageSize + 40} {
+		m := newRepository(t, s)
+		for i := range 4 {
+			backup(t, s, open(t, m), []string{"web1", "db1"}[i%2], i+1, repotest.Files(3, 2500, uint64(i)))
+		}
+		r := open(t, m)
+		_, err := Run(ctx, r, options(r))
+		must(t, err)
+		want := reliance(r)
+		damaged := list(t, r.Backend(), indexDir)[0]
+		if at < 0 {
+			at += int(damaged.Size)
+		}
+		must(t, m.Flip("/r/"+damaged.Name, at, 1))
+		r = open(t, m)
+		report, err := r.Check(ctx, repo.CheckOptions{ReadData: true, Repair: true, Attempt: repotest.Attempt(600)})
+		if err != nil || len(report.Findings) != 1 || report.Findings[0].Code != "segment.damaged" {
+			t.Fatalf("byte %d: %+v, %v", at, report.Findings, err)
+		}
+		for name, r := range map[string]*repo.Repository{"the one that checked": r, "a fresh one": open(t, m)} {
+			if diff := cmp.Diff(want, reliance(r)); diff != "" {
+				t.Fatalf("byte %d, %s: %s", at, name, diff)
+			}
+		}
+		if fresh := open(t, m); len(fresh.Conditions()) > 0 || len(fresh.Segments()) != 1 {
+			t.Fatalf("byte %d: %v, %d segments", at, fresh.Conditions(), len(fresh.Segments()))
+		}
+	}
+}
+
 // Writers and readers that opened before a merge, and while it ran, go on.
 func TestAWriterGoesOnBesideAMerge(t *testing.T) {
 	ctx := context.Background()
@@ -335,6 +368,45 @@ func TestAReaderThatListsDuringAMergeMissesNothing(t *testing.T) {
 			t.Fatalf("merge before name %d: %v, %s", at, merged, diff)
 		}
 	}
+}
+
+// merging is a backend on which every new segment is merged away at once.
+type merging struct {
+	*storage.Dir
+	put func(name string)
+}
+
+func (b *merging) Put(ctx context.Context, name string, content []byte) error {
+	err := b.Dir.Put(ctx, name, content)
+	if err == nil && strings.HasPrefix(name, indexDir+"/") {
+		b.put(name)
+	}
+	return err
+}
+
+func TestASegmentThatIsMergedAwayAtOnceIsFollowed(t *testing.T) {
+	s := repotest.NewSite()
+	m := newRepository(t, s)
+	history(t, s, m, 2)
+	merged := 0
+	b := &merging{Dir: storage.NewDir(m, "/r")}
+	b.put = func(name string) {
+		other := open(t, m)
+		o := options(other)
+		o.FanIn = 2
+		_, err := Run(context.Background(), other, o)
+		must(t, err)
+		if there, err := storage.Exists(context.Background(), b.Dir, name); err != nil || there {
+			t.Fatalf("%s is still there, %v", name, err)
+		}
+		merged++
+	}
+	files := repotest.Files(4, 2500, 7)
+	backup(t, s, openOn(t, b), "web1", 9, files)
+	if merged != 1 {
+		t.Fatalf("%d merges", merged)
+	}
+	restores(t, s, open(t, m), "web1", repotest.Attempt(9), files)
 }
 
 func TestAMergeThatMayNotRemoveKeepsTheParts(t *testing.T) {
