@@ -113,16 +113,14 @@ func (p *parentFile) next(ctx context.Context) (parentBlock, error) {
 
 // pass goes on to offset, where a block begins, or the end.
 func (p *parentFile) pass(ctx context.Context, offset int64) error {
-	for p.at < min(offset, p.size) {
-		n := min(signature.Block, p.size-p.at)
-		if _, err := p.sums.Next(ctx); err != nil {
-			return err
-		}
-		if err := p.take(ctx, n, func(fileindex.Extent, bool) {}); err != nil {
-			return err
-		}
+	n := min(offset, p.size) - p.at
+	if n <= 0 {
+		return nil
 	}
-	return nil
+	if err := p.sums.Skip(ctx, (n+signature.Block-1)/signature.Block); err != nil {
+		return err
+	}
+	return p.take(ctx, n, func(fileindex.Extent, bool) {})
 }
 
 // take passes n bytes and calls fn for the parts they lie in; ok is false for one that cannot

@@ -63,13 +63,8 @@ func (r *Reader) Size() int64 { return r.size }
 
 // Next is the hash of the next block; io.EOF behind the last.
 func (r *Reader) Next(ctx context.Context) (uint64, error) {
-	for r.zeros == 0 && len(r.leaf) == 0 {
-		if r.left == 0 {
-			return 0, io.EOF
-		}
-		if err := r.advance(ctx); err != nil {
-			return 0, err
-		}
+	if err := r.arrive(ctx); err != nil {
+		return 0, err
 	}
 	r.left--
 	if r.zeros > 0 {
@@ -79,6 +74,37 @@ func (r *Reader) Next(ctx context.Context) (uint64, error) {
 	sum := binary.LittleEndian.Uint64(r.leaf)
 	r.leaf = r.leaf[8:]
 	return sum, nil
+}
+
+// Skip passes so many blocks.
+func (r *Reader) Skip(ctx context.Context, blocks int64) error {
+	for blocks > 0 {
+		if err := r.arrive(ctx); err != nil {
+			return err
+		}
+		n := min(blocks, max(r.zeros, int64(len(r.leaf)/8)))
+		if r.zeros > 0 {
+			r.zeros -= n
+		} else {
+			r.leaf = r.leaf[8*n:]
+		}
+		r.left -= n
+		blocks -= n
+	}
+	return nil
+}
+
+// arrive makes sure that the next block's hash is at hand.
+func (r *Reader) arrive(ctx context.Context) error {
+	for r.zeros == 0 && len(r.leaf) == 0 {
+		if r.left == 0 {
+			return io.EOF
+		}
+		if err := r.advance(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // advance goes to the record behind the one that was read.

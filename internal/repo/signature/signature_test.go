@@ -164,6 +164,41 @@ func TestAnyStretchesAreRead(t *testing.T) {
 	})
 }
 
+func TestSkippingLeadsWhereReadingDoes(t *testing.T) {
+	s, list := newStore(t), []stretch{{leafBlocks + 7, false}, {3 * leafBlocks, true}, {2 * leafBlocks, false}}
+	h, size := write(t, s, list, 0)
+	all, err := Open(t.Context(), s, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []uint64
+	for range parts(size, Block) {
+		sum, err := all.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, sum)
+	}
+	for _, step := range []int64{1, 5, leafBlocks - 1, leafBlocks, 3*leafBlocks + 9} {
+		r, err := Open(t.Context(), s, h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := int64(0)
+		for ; at+step < int64(len(want)); at += step + 1 {
+			if err := r.Skip(t.Context(), step); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := r.Next(t.Context()); err != nil || got != want[at+step] {
+				t.Fatalf("in steps of %d, block %d is %d, %v; want %d", step, at+step, got, err, want[at+step])
+			}
+		}
+		if err := r.Skip(t.Context(), int64(len(want))-at+1); !errors.Is(err, io.EOF) {
+			t.Errorf("past the end: %v", err)
+		}
+	}
+}
+
 func TestWrongSizeIsRefused(t *testing.T) {
 	for _, size := range []int64{0, Block, 2*Block + 1} {
 		w := NewWriter(testKeys().NewHasher(), newStore(t))
