@@ -222,7 +222,13 @@ type dirWriter struct {
 	name string
 	f    vfs.File // nil once committed or aborted
 	err  error    // the first failure; nothing goes on after it
+
+	written, started int64
 }
+
+// startEvery is how much is written before the disk begins with it. Left to itself the system
+// waits half a minute, and Commit then waits for all of it.
+const startEvery = 8 << 20
 
 func (w *dirWriter) Write(b []byte) (int, error) {
 	if w.err != nil {
@@ -231,6 +237,11 @@ func (w *dirWriter) Write(b []byte) (int, error) {
 	n, err := w.f.Write(b)
 	if err != nil {
 		w.err = w.d.fail("write", w.name, err)
+	}
+	w.written += int64(n)
+	if s, ok := w.f.(vfs.Starter); ok && w.written-w.started >= startEvery {
+		s.StartSync(w.started, w.written-w.started)
+		w.started = w.written
 	}
 	return n, w.err
 }

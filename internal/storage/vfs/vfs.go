@@ -48,6 +48,12 @@ type Mapper interface {
 	Unmap([]byte) error
 }
 
+// Starter is a File that can begin to write some of its content to the disk, so that a later
+// Sync has less to wait for. It promises nothing.
+type Starter interface {
+	StartSync(offset, size int64)
+}
+
 // Entry is one name of a directory.
 type Entry struct {
 	Name string
