@@ -91,7 +91,7 @@ func restoreRate(newestFirst []*keepwardv1.Session, target string) (perSecond, s
 	for _, s := range newestFirst {
 		n := s.GetProgress().GetCounters()
 		written := n.GetDoneBytes() - n.GetSkippedBytes()
-		took := s.GetEnded().AsTime().Sub(s.GetStarted().AsTime()) - startUp/2
+		took := s.GetEnded().AsTime().Sub(s.GetStarted().AsTime())
 		switch {
 		case s.GetType() != string(job.Restore) || s.GetStarted() == nil || s.GetEnded() == nil || sessionExit(s.GetStatus()) == exitFailed:
 			continue

@@ -10,11 +10,11 @@ import (
 	keepwardv1 "keepward/api/keepward/v1"
 )
 
-// restored is a restore of so many MiB to a computer in a minute and half a second.
+// restored is a restore of so many MiB to a computer in a minute.
 func restored(id int64, computer string, mib int64) *keepwardv1.Session {
 	return &keepwardv1.Session{
 		Id: id, Type: "restore", Status: "Completed", Tasks: []*keepwardv1.Task{{Computer: computer}},
-		Started: timestamppb.New(now.Add(-time.Hour)), Ended: timestamppb.New(now.Add(-time.Hour + time.Minute + time.Second/2)),
+		Started: timestamppb.New(now.Add(-time.Hour)), Ended: timestamppb.New(now.Add(-time.Hour + time.Minute)),
 		Progress: &keepwardv1.Progress{Counters: &keepwardv1.Counters{DoneBytes: mib << 20, SentBytes: mib << 19}},
 	}
 }

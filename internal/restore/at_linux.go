@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -123,6 +124,16 @@ func allData(fd int, at, length int64) bool {
 // forget drops what the system has of a file in memory, so that reading it asks the disk. What
 // is not yet on disk stays.
 func forget(fd int) { _ = unix.Fadvise(fd, 0, 0, unix.FADV_DONTNEED) }
+
+// bornSince tells whether the directory name was made at t or later, as far as the file system
+// knows.
+func bornSince(dir int, name string, t time.Time) bool {
+	var st unix.Statx_t
+	err := retry(func() error {
+		return unix.Statx(dir, name, unix.AT_SYMLINK_NOFOLLOW, unix.STATX_BTIME, &st)
+	})
+	return err == nil && st.Mask&unix.STATX_BTIME != 0 && !time.Unix(st.Btime.Sec, int64(st.Btime.Nsec)).Before(t)
+}
 
 // syncTarget makes what was written durable on the file system of fd.
 func syncTarget(fd int) error { return retry(func() error { return unix.Syncfs(fd) }) }

@@ -177,6 +177,9 @@ func (d *dir) enter(a *attrs, ancestor bool) error {
 		}
 	}
 	act := decide(d.r.o.Overwrite, a, there)
+	if act == leave && there.typ == fileindex.Dir && d.r.madeEarlier(d.parent.fd, d.name) {
+		act = metadata
+	}
 	switch {
 	case there == nil && d.r.o.DryRun:
 		d.wouldMake("create")
@@ -207,6 +210,13 @@ func (d *dir) enter(a *attrs, ancestor bool) error {
 	}
 	d.a = a
 	return d.make()
+}
+
+// madeEarlier tells whether an earlier attempt of this restore made a directory, which then
+// still looks as it does while it is filled.
+func (r *run) madeEarlier(dir int, name string) bool {
+	began := r.o.Earlier.Began
+	return !began.IsZero() && bornSince(dir, name, began)
 }
 
 func (d *dir) wouldMake(what string) {

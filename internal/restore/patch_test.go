@@ -115,9 +115,48 @@ func TestFileChangedHalfIsNotTakenForFinished(t *testing.T) {
 	}
 }
 
+// tick waits until the clock of the file system has gone on, and answers what it says.
+func tick(t testing.TB, after time.Time) time.Time {
+	t.Helper()
+	for {
+		st, err := os.Stat(t.TempDir())
+		must(t, err)
+		if after.IsZero() || st.ModTime().After(after) {
+			return st.ModTime()
+		}
+	}
+}
+
 func inodeOf(t testing.TB, path string) uint64 {
 	t.Helper()
 	st, err := os.Stat(path)
 	must(t, err)
 	return st.Sys().(*syscall.Stat_t).Ino
+}
+
+// A directory that an earlier attempt made is put right whatever the policy says of what is
+// there; one that was there before is left.
+func TestDirectoriesOfEarlierAttemptsArePutRight(t *testing.T) {
+	src := tree(t, map[string]string{"mine/a": "1", "there/b": "2"})
+	at := time.Unix(1_600_000_000, 0)
+	for _, dir := range []string{"mine", "there"} {
+		must(t, os.Chmod(filepath.Join(src, dir), 0o751))
+		must(t, os.Chtimes(filepath.Join(src, dir), at, at))
+	}
+	s := newStore()
+	name := s.backup(t, src)
+	to := tempDir(t)
+	must(t, os.Mkdir(filepath.Join(to, "there"), 0o700))
+	var l log
+	o := s.options(name, src, to, &l)
+	o.Overwrite, o.Earlier.Began = Never, tick(t, tick(t, time.Time{}))
+	must(t, os.Mkdir(filepath.Join(to, "mine"), 0o700))
+	restoreOK(t, o)
+	for dir, want := range map[string]os.FileMode{"mine": 0o751, "there": 0o700} {
+		st, err := os.Stat(filepath.Join(to, dir))
+		must(t, err)
+		if st.Mode().Perm() != want || st.ModTime().Equal(at) != (dir == "mine") {
+			t.Errorf("%s: %v of %v", dir, st.Mode(), st.ModTime())
+		}
+	}
 }

@@ -162,7 +162,7 @@ func (p *planner) atBase(e *fileindex.Entry) {
 		return
 	}
 	a := attrsOf(e, p.owners)
-	if b.was != nil && decide(p.r.o.Overwrite, &a, b.was) == leave {
+	if b.was != nil && decide(p.r.o.Overwrite, &a, b.was) == leave && !p.r.madeEarlier(b.fd, ".") {
 		p.r.count(outSkipped, 0)
 		return
 	}
