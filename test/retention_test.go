@@ -139,7 +139,7 @@ func TestASweepThatIsKilledIsEndedByTheNext(t *testing.T) {
 
 	for range 5 { // at moments that come as they come
 		var made keepwardv1.StartSessionResponse
-		h.must(h.Message(&made, "repository", "sweep", "main"))
+		h.must(h.Message(&made, "repository", "sweep", "main", "--wait=false"))
 		if m, err := site.WaitMover(h.store, 5*time.Second); err == nil {
 			m.Kill()
 		}

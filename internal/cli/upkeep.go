@@ -64,13 +64,13 @@ func (a *app) repositorySweep() *cobra.Command {
 		Use: "sweep NAME", Short: "Give back the space of what no restore point needs",
 		Long: `Purges deleted points whose undelete grace is over, and deletes what is needed by no point any more. Backups
 and restores go on meanwhile. It runs by itself once a day, see 'repository edit --maintenance'.`,
-		Example: "  keepward repository sweep main --wait\n  keepward repository sweep main --dry-run --wait",
+		Example: "  keepward repository sweep main\n  keepward repository sweep main --dry-run",
 		Args:    exactly("NAME"), ValidArgsFunction: a.complete(repositoryNames),
 	}
 	f := cmd.Flags()
 	f.BoolVar(&req.DryRun, "dry-run", false, "only tell what would be done")
 	f.BoolVar(&req.Compact, "compact", false, "write anew all packs that hold something dead, and those that were compressed fast, whatever it costs")
-	f.BoolVar(&wait, "wait", false, "wait for the end")
+	f.BoolVar(&wait, "wait", true, "wait for the end and show what was done; --wait=false only starts it")
 	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) error {
 		req.Name = args[0]
 		m, err := call(ctx, c.repositories.SweepRepository, req)
