@@ -158,7 +158,10 @@ func TestDamageIsNamedAndHealed(t *testing.T) {
 	if len(lost) == 0 {
 		t.Fatal("no file is named")
 	}
-	if p := f.repository().GetProof(); p.GetDamagedPacks() != 1 {
+	ails := func() bool {
+		return slices.ContainsFunc(f.repository().GetConditions(), func(c *keepwardv1.Condition) bool { return c.GetCode() == "repository.damaged" })
+	}
+	if p := f.repository().GetProof(); p.GetDamagedPacks() != 1 || !ails() {
 		t.Errorf("%v", p)
 	}
 	f.do("repository", "sweep", "main")
@@ -167,6 +170,9 @@ func TestDamageIsNamedAndHealed(t *testing.T) {
 	}
 
 	f.run("docs", "--full")
+	if ails() {
+		t.Error("healed, and still a problem")
+	}
 	same(t, src, below(f.restore("web1", "latest"), src))
 	points, err := f.Points("web1")
 	f.must(err)

@@ -158,5 +158,8 @@ func (a *app) proofFields(r *keepwardv1.Repository) []string {
 	if st.GetDamagedPacks() > 0 {
 		fields = append(fields, "packs with damage", count(st.GetDamagedPacks()))
 	}
+	if st.GetLostChunks() > 0 {
+		fields = append(fields, "damaged chunks", count(st.GetLostChunks())+" that lie nowhere else")
+	}
 	return fields
 }

@@ -115,6 +115,7 @@ var areas = map[string]string{
 // meanings are the sentences of codes that have none in a call of errs.New: events about
 // single files, conditions, and codes that are put together elsewhere.
 var meanings = map[string]string{
+	"repository.damaged":        "chunks are damaged and lie nowhere else; a full backup of the same files stores them again",
 	"repository.proof-debt":     "content was not proved within the days that the repository asks for",
 	"proof.unreadable":          "a record of which packs were proved is of a newer version",
 	"proof.damaged":             "a record of which packs were proved is damaged; they are proved again",

@@ -49,7 +49,8 @@ type CheckOptions struct {
 	// Scratch is a folder for what memory does not hold of large repositories.
 	Scratch string
 
-	scratchMemory int // bytes sorted at once; 0: the default
+	scratchMemory int           // bytes sorted at once; 0: the default
+	publishEvery  time.Duration // 0: the default
 }
 
 // Report is what a check saw.
@@ -159,8 +160,11 @@ func (r *Repository) Check(ctx context.Context, o CheckOptions) (Report, error) 
 		r: r, opts: o, chunks: map[seal.ID]int{}, bad: map[place]bool{}, gonePacks: map[pack.Key]bool{},
 		seen: chunkSet{}, contested: map[contested]bool{}, lostIDs: map[seal.ID]bool{},
 		sealed: map[point.Attempt]bool{}, names: map[[16]byte]string{},
-		due: time.Now().Add(publishEvery),
 	}
+	if c.opts.publishEvery == 0 {
+		c.opts.publishEvery = publishEvery
+	}
+	c.due = time.Now().Add(c.opts.publishEvery)
 	c.needed = spill.New(o.Scratch, neededSize, o.scratchMemory)
 	defer c.needed.Close()
 	if err := r.Refresh(ctx); err != nil {

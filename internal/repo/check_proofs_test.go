@@ -179,6 +179,27 @@ func TestAStoppedCheckKeepsWhatItProved(t *testing.T) {
 	}
 }
 
+// A process that dies has no last word: what it had published until then stays.
+func TestAKilledCheckKeepsWhatItPublished(t *testing.T) {
+	ctx := context.Background()
+	s := newSite()
+	m, _ := manyPacks(t, s)
+	p := m.Process()
+	r, err := Open(ctx, &stopAt{storage.NewDir(p, "/r"), 12, p.Kill})
+	must(t, err)
+	o := s.proving(70, 1, CheckOptions{Readers: 1})
+	o.publishEvery = 1
+	if _, err = r.Check(ctx, o); err == nil {
+		t.Fatal("it was killed, and ended well")
+	}
+	_ = r.Close() // of a process that is dead
+	kept := provedOn(t, m)[1]
+	report := checked(t, m, s.proving(71, 1, CheckOptions{Since: morning(1)}))
+	if kept == 0 || int(report.ProvedPacks) != int(report.Packs)-kept {
+		t.Fatalf("%d of %d packs were proved, the next attempt read %d", kept, report.Packs, report.ProvedPacks)
+	}
+}
+
 func TestWithoutATimeOrKeysLessIsProved(t *testing.T) {
 	s := newSite()
 	m, _ := manyPacks(t, s)
@@ -232,8 +253,14 @@ func TestDamageIsRememberedWithTheProof(t *testing.T) {
 		t.Fatalf("%+v", e)
 	}
 	st, err := open(t, m).ProofState(ctx, time.Time{})
-	if err != nil || st.DamagedPacks != 1 || st.DuePacks != 0 || st.ProvedPacks != st.Packs {
+	if err != nil || st.DamagedPacks != 1 || st.LostChunks != 1 || st.DuePacks != 0 || st.ProvedPacks != st.Packs {
 		t.Fatalf("%+v, %v", st, err)
+	}
+	heal := &backup{s: s, computer: "web1", attempt: attemptNumber(5), files: b.files}
+	_, err = heal.run(ctx, open(t, m))
+	must(t, err)
+	if st, err = open(t, m).ProofState(ctx, time.Time{}); err != nil || st.LostChunks != 0 {
+		t.Fatalf("after healing: %+v, %v", st, err)
 	}
 }
 

@@ -24,7 +24,7 @@ func (c *checker) publishDue(ctx context.Context) error {
 	c.mu.Lock()
 	due := !time.Now().Before(c.due)
 	if due {
-		c.due = time.Now().Add(publishEvery)
+		c.due = time.Now().Add(c.opts.publishEvery)
 	}
 	c.mu.Unlock()
 	if !due {

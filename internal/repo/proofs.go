@@ -135,6 +135,7 @@ type ProofState struct {
 	ProvedPacks, ProvedBytes int64 // their content, at any time
 	DuePacks, DueBytes       int64
 	DamagedPacks             int64
+	LostChunks               int64     // marked as damaged, and nowhere else; -1: not counted
 	Oldest                   time.Time // proof of a pack that has one
 }
 
@@ -143,6 +144,9 @@ func (r *Repository) ProofState(ctx context.Context, since time.Time) (ProofStat
 	var st ProofState
 	known, err := r.Proofs(ctx)
 	if err != nil {
+		return st, err
+	}
+	if st.LostChunks, err = r.lostChunks(ctx); err != nil {
 		return st, err
 	}
 	there, err := r.packList(ctx)
@@ -170,4 +174,23 @@ func (r *Repository) ProofState(ctx context.Context, since time.Time) (ProofStat
 		}
 	}
 	return st, nil
+}
+
+// maxMarkedRows are read to count what is lost: a few seconds' worth. Marks that were merged into
+// a larger segment are not looked for at every glance.
+const maxMarkedRows = 1 << 23
+
+// lostChunks counts the chunks that are marked as damaged and lie nowhere else.
+func (r *Repository) lostChunks(ctx context.Context) (int64, error) {
+	var rows int64
+	for _, s := range r.snapshot() {
+		if s.seg.Marks {
+			rows += s.seg.Rows()
+		}
+	}
+	if rows > maxMarkedRows {
+		return -1, nil
+	}
+	lost, err := r.unhealed(ctx)
+	return int64(len(lost)), err
 }

@@ -89,17 +89,26 @@ func (r *repositories) keepProved(ctx context.Context, row catalog.Repository) {
 	}
 }
 
-// proofConditions tell of a repository whose content is not proved as often as was asked for.
-func proofConditions(row catalog.Repository) []*keepwardv1.Condition {
+// proofConditions tell of a repository that is damaged, or whose content is not proved as often
+// as was asked for.
+func proofConditions(row catalog.Repository) (out []*keepwardv1.Condition) {
 	st := row.Proofs.State
-	if row.Proofs.Days == 0 || st.GetDuePacks() == 0 {
-		return nil
+	if n := st.GetLostChunks(); n > 0 {
+		out = append(out, &keepwardv1.Condition{
+			Code: "repository.damaged", Severity: severityError, Subject: row.Name,
+			Text:  fmt.Sprintf("%d chunks of repository %s are damaged and lie nowhere else", n, row.Name),
+			Hint:  fmt.Sprintf("keepward repository check %s names the files; run their jobs with --full: what is still there is stored again", row.Name),
+			Since: timestamp(row.Figures.Looked),
+		})
 	}
-	return []*keepwardv1.Condition{{
+	if row.Proofs.Days == 0 || st.GetDuePacks() == 0 {
+		return out
+	}
+	return append(out, &keepwardv1.Condition{
 		Code: "repository.proof-debt", Severity: severityWarning, Subject: row.Name,
 		Text: fmt.Sprintf("%d of %d packs of repository %s (%d of %d bytes) were not proved within %d days",
 			st.GetDuePacks(), st.GetPacks(), row.Name, st.GetDueBytes(), st.GetBytes(), row.Proofs.Days),
 		Hint:  fmt.Sprintf("keepward repository check %s --read-data --older-than %dd, or allow more days", row.Name, row.Proofs.Days),
 		Since: timestamp(row.Figures.Looked),
-	}}
+	})
 }

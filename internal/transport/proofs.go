@@ -22,7 +22,7 @@ func proofState(ctx context.Context, r *repo.Repository, req *keepwardv1.Inspect
 	}
 	out := &keepwardv1.ProofState{
 		Packs: st.Packs, Bytes: st.Bytes, ProvedPacks: st.ProvedPacks, ProvedBytes: st.ProvedBytes,
-		DuePacks: st.DuePacks, DueBytes: st.DueBytes, DamagedPacks: st.DamagedPacks,
+		DuePacks: st.DuePacks, DueBytes: st.DueBytes, DamagedPacks: st.DamagedPacks, LostChunks: st.LostChunks,
 	}
 	if !st.Oldest.IsZero() {
 		out.Oldest = timestamppb.New(st.Oldest)

@@ -2876,7 +2876,9 @@ type ProofState struct {
 	// The oldest proof of a pack that has one.
 	Oldest *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=oldest,proto3" json:"oldest,omitempty"`
 	// Packs that hold records marked as damaged.
-	DamagedPacks  int64 `protobuf:"varint,8,opt,name=damaged_packs,json=damagedPacks,proto3" json:"damaged_packs,omitempty"`
+	DamagedPacks int64 `protobuf:"varint,8,opt,name=damaged_packs,json=damagedPacks,proto3" json:"damaged_packs,omitempty"`
+	// Chunks that are marked as damaged and lie nowhere else; -1: not counted.
+	LostChunks    int64 `protobuf:"varint,9,opt,name=lost_chunks,json=lostChunks,proto3" json:"lost_chunks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2963,6 +2965,13 @@ func (x *ProofState) GetOldest() *timestamppb.Timestamp {
 func (x *ProofState) GetDamagedPacks() int64 {
 	if x != nil {
 		return x.DamagedPacks
+	}
+	return 0
+}
+
+func (x *ProofState) GetLostChunks() int64 {
+	if x != nil {
+		return x.LostChunks
 	}
 	return 0
 }
@@ -3566,7 +3575,7 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\bDayStats\x12\x10\n" +
 	"\x03day\x18\x01 \x01(\tR\x03day\x12\x16\n" +
 	"\x06points\x18\x02 \x01(\x03R\x06points\x12!\n" +
-	"\fstored_bytes\x18\x03 \x01(\x03R\vstoredBytes\"\x91\x02\n" +
+	"\fstored_bytes\x18\x03 \x01(\x03R\vstoredBytes\"\xb2\x02\n" +
 	"\n" +
 	"ProofState\x12\x14\n" +
 	"\x05packs\x18\x01 \x01(\x03R\x05packs\x12\x14\n" +
@@ -3576,7 +3585,9 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\tdue_packs\x18\x05 \x01(\x03R\bduePacks\x12\x1b\n" +
 	"\tdue_bytes\x18\x06 \x01(\x03R\bdueBytes\x122\n" +
 	"\x06oldest\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x06oldest\x12#\n" +
-	"\rdamaged_packs\x18\b \x01(\x03R\fdamagedPacks\"\xad\x05\n" +
+	"\rdamaged_packs\x18\b \x01(\x03R\fdamagedPacks\x12\x1f\n" +
+	"\vlost_chunks\x18\t \x01(\x03R\n" +
+	"lostChunks\"\xad\x05\n" +
 	"\x05Point\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
 	"\bcomputer\x18\x02 \x01(\tR\bcomputer\x12\x10\n" +

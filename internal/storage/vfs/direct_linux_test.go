@@ -34,7 +34,7 @@ func TestReadingPastTheCacheIsReading(t *testing.T) {
 			if n, err := f.Size(); err != nil || n != int64(size) {
 				t.Fatalf("%s: size %d, %v", name, n, err)
 			}
-			for range 200 {
+			for range 40 {
 				off, n := rng.IntN(size+10), rng.IntN(size+10)
 				b := make([]byte, n)
 				if rng.IntN(2) == 0 { // as a reader of whole packs asks
