@@ -17,6 +17,8 @@ const kept = `kind: repository
 name: main
 transport: t1
 path: /srv/repo
+streams: 4
+writers: 4
 undelete_grace: 0s
 unprotected_after: 90d
 maintenance: never

@@ -69,6 +69,7 @@ func (m *Manager) markSome(ctx context.Context, r catalog.Repository, points []*
 	}
 	req := &keepwardv1.MarkPointsRequest{
 		RepositoryPath: r.Path, RepositoryId: r.ID[:], Term: m.deps.Term(), Action: string(how.do), Reason: how.reason, Time: timestamppb.New(how.now),
+		Owner: m.deps.Owner,
 	}
 	for _, p := range points {
 		req.Points = append(req.Points, p.GetId())
@@ -218,6 +219,20 @@ func (m *Manager) unpurge(ctx context.Context, tx *sql.Tx, id string) error {
 		return nil
 	}
 	return catalog.SetPurgedBy(ctx, tx, id, 0)
+}
+
+// Reconcile takes over the markers of a repository's points, as after its points were read into
+// an empty catalog.
+func (m *Manager) Reconcile(ctx context.Context, repository string) error {
+	r, err := catalog.GetRepository(ctx, m.deps.DB.Read(), repository)
+	if err != nil {
+		return err
+	}
+	if err := m.holdMarks(ctx); err != nil {
+		return err
+	}
+	defer m.letMarks()
+	return m.reconcile(ctx, r)
 }
 
 // reconcileAll does so for every repository of a transport that has come online.

@@ -37,6 +37,8 @@ type jobManager interface {
 
 	// ResumeRetention takes the clock as right, and answers how far it had jumped.
 	ResumeRetention(ctx context.Context) (time.Duration, error)
+	// Reconcile takes over what marks the points of a repository as deleted or held.
+	Reconcile(ctx context.Context, repository string) error
 	// Conditions are the lasting problems that it knows of.
 	Conditions() []*keepwardv1.Condition
 

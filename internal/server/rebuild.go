@@ -53,6 +53,10 @@ func (r *repositories) rebuildCatalog(ctx context.Context, row catalog.Repositor
 	if err := b.run(ctx); err != nil {
 		return err
 	}
+	// Without this, deleted points would show until the next maintenance.
+	if err := r.manager.Reconcile(ctx, row.Name); err != nil {
+		return err
+	}
 	r.audit(ctx, "catalog rebuilt", "repository", row.Name, "points", b.told.Points, "added", b.told.AddedPoints)
 	b.told.Done, b.told.Attached = true, r.repositoryMessage(r.look(ctx, row))
 	r.manager.ConfigChanged()

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -8,9 +9,40 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/api/keepward/v1/keepwardv1connect"
 	"keepward/internal/errs"
 	"keepward/internal/job"
 )
+
+// ListMarkers says that every point is on hold.
+func (f *fakeTransport) ListMarkers(_ context.Context, req *connect.Request[keepwardv1.ListMarkersRequest]) (*connect.Response[keepwardv1.ListMarkersResponse], error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	res := &keepwardv1.ListMarkersResponse{}
+	for _, o := range f.points[req.Msg.RepositoryPath] {
+		res.Names = append(res.Names, o.Id)
+		res.Marked = append(res.Marked, &keepwardv1.PointMarkers{Point: o.Id, Held: true, HoldReason: "case 7"})
+	}
+	return connect.NewResponse(res), nil
+}
+
+func TestAHoldSurvivesTheLossOfTheServer(t *testing.T) {
+	old := loseServer(t)
+	s := start(t, t.TempDir())
+	s.joinTransport(old.f)
+	if _, err := s.attach(attachMain(old.key, true)); err != nil {
+		t.Fatal(err)
+	}
+	points := must(keepwardv1connect.NewPointServiceClient(s.client, s.url(), as(s.token)).ListPoints(t.Context(), connect.NewRequest(&keepwardv1.ListPointsRequest{})))(t).Points
+	if len(points) == 0 {
+		t.Fatal("no point came back")
+	}
+	for _, p := range points {
+		if !p.Held || p.HoldReason != "case 7" {
+			t.Errorf("%v", p)
+		}
+	}
+}
 
 func TestUpkeepOfARepositoryIsSetAndShown(t *testing.T) {
 	s, _ := withTransport(t)

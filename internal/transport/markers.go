@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"bytes"
 	"context"
 
 	"connectrpc.com/connect"
@@ -34,6 +35,9 @@ func (s *Service) MarkPoints(ctx context.Context, req *connect.Request[keepwardv
 		return nil, err
 	}
 	defer func() { _ = r.Close() }()
+	if err := owned(ctx, r, m.GetTerm(), m.GetOwner()); err != nil {
+		return nil, err
+	}
 	note := repo.Note{Time: m.GetTime().AsTime(), Reason: m.GetReason()}
 	mark := map[string]func(context.Context, point.Attempt) error{
 		actionDelete:   func(ctx context.Context, a point.Attempt) error { return r.MarkDeleted(ctx, a, note) },
@@ -57,6 +61,20 @@ func (s *Service) MarkPoints(ctx context.Context, req *connect.Request[keepwardv
 	}
 	s.log.Info("restore points marked", "repository", m.GetRepositoryPath(), "action", m.GetAction(), "points", len(m.GetPoints()), "reason", m.GetReason())
 	return connect.NewResponse(res), nil
+}
+
+// owned refuses a server that was replaced as the owner of a repository, or is a clone of it:
+// only one may decide what is deleted.
+func owned(ctx context.Context, r *repo.Repository, term uint64, server []byte) error {
+	owner, err := r.Owner(ctx)
+	if errs.KindOf(err) == errs.NotFound {
+		return nil
+	}
+	if err == nil && (owner.Term > term || owner.Term == term && !bytes.Equal(owner.Server, server)) {
+		err = errs.New(errs.Denied, "repository.owner", "mark restore points in %s: another server owns it, by term %d; the order is of term %d", r.Backend().Location(), owner.Term, term).
+			WithHint("only one server may decide about a repository; to make this one the owner: keepward repository take-over NAME")
+	}
+	return err
 }
 
 // ListMarkers answers which points there are, by name, and what marks them.

@@ -20,6 +20,7 @@ func (h *host) mark(action string, points ...point.Attempt) []string {
 	h.t.Helper()
 	req := &keepwardv1.MarkPointsRequest{
 		RepositoryPath: h.path, RepositoryId: h.id[:], Term: 1, Action: action, Time: timestamppb.New(marked), Reason: "because",
+		Owner: []byte("server"),
 	}
 	for _, p := range points {
 		req.Points = append(req.Points, p.String())
@@ -87,13 +88,14 @@ func TestMarksOfAnotherServerOrKindAreRefused(t *testing.T) {
 	h := newHost(t)
 	a := h.backup(text)
 	req := func() *keepwardv1.MarkPointsRequest {
-		return &keepwardv1.MarkPointsRequest{RepositoryPath: h.path, RepositoryId: h.id[:], Term: 1, Action: "delete", Points: []string{a.String()}}
+		return &keepwardv1.MarkPointsRequest{RepositoryPath: h.path, RepositoryId: h.id[:], Term: 1, Action: "delete", Points: []string{a.String()}, Owner: []byte("server")}
 	}
 	for name, change := range map[string]func(*keepwardv1.MarkPointsRequest){
 		"an unknown action":  func(r *keepwardv1.MarkPointsRequest) { r.Action = "purge" },
 		"another repository": func(r *keepwardv1.MarkPointsRequest) { r.RepositoryId = make([]byte, 16) },
 		"a relative path":    func(r *keepwardv1.MarkPointsRequest) { r.RepositoryPath = "repository" },
 		"an older term":      func(r *keepwardv1.MarkPointsRequest) { r.Term = 0 },
+		"a clone's":          func(r *keepwardv1.MarkPointsRequest) { r.Owner = []byte("clone") },
 	} {
 		r := req()
 		change(r)

@@ -3450,6 +3450,7 @@ type MarkPointsRequest struct {
 	Points         []string               `protobuf:"bytes,5,rep,name=points,proto3" json:"points,omitempty"`
 	Time           *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=time,proto3" json:"time,omitempty"` // the server's, kept in the marker
 	Reason         string                 `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	Owner          []byte                 `protobuf:"bytes,70,opt,name=owner,proto3" json:"owner,omitempty"` // as in Order: only the repository's owner may mark
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -3531,6 +3532,13 @@ func (x *MarkPointsRequest) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *MarkPointsRequest) GetOwner() []byte {
+	if x != nil {
+		return x.Owner
+	}
+	return nil
 }
 
 type MarkPointsResponse struct {
@@ -4776,7 +4784,7 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\tcommitted\x18\x01 \x01(\bR\tcommitted\x12\x1e\n" +
 	"\n" +
 	"checkpoint\x18\x02 \x01(\bR\n" +
-	"checkpoint\"\xed\x01\n" +
+	"checkpoint\"\x83\x02\n" +
 	"\x11MarkPointsRequest\x12'\n" +
 	"\x0frepository_path\x18\x01 \x01(\tR\x0erepositoryPath\x12#\n" +
 	"\rrepository_id\x18\x02 \x01(\fR\frepositoryId\x12\x12\n" +
@@ -4784,7 +4792,8 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\x06action\x18\x04 \x01(\tR\x06action\x12\x16\n" +
 	"\x06points\x18\x05 \x03(\tR\x06points\x12.\n" +
 	"\x04time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x16\n" +
-	"\x06reason\x18\a \x01(\tR\x06reason\"D\n" +
+	"\x06reason\x18\a \x01(\tR\x06reason\x12\x14\n" +
+	"\x05owner\x18F \x01(\fR\x05owner\"D\n" +
 	"\x12MarkPointsResponse\x12.\n" +
 	"\x06points\x18\x01 \x03(\v2\x16.keepward.v1.PointMarkR\x06points\"v\n" +
 	"\x12ListMarkersRequest\x12'\n" +
