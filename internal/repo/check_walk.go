@@ -15,6 +15,7 @@ import (
 	"keepward/internal/repo/point"
 	"keepward/internal/repo/seal"
 	"keepward/internal/repo/segment"
+	"keepward/internal/repo/signature"
 )
 
 const (
@@ -327,6 +328,12 @@ func references(content []byte, kind seal.Kind) (refs []reference, err error) {
 			refs = append(refs, reference{kind, h})
 			return nil
 		})
+	case seal.KindSignature:
+		var hs []seal.H
+		hs, err = signature.Refs(content)
+		for _, h := range hs {
+			refs = append(refs, reference{seal.KindSignature, h})
+		}
 	}
 	return refs, err
 }

@@ -8,6 +8,7 @@ import (
 	"keepward/internal/repo/fileindex"
 	"keepward/internal/repo/point"
 	"keepward/internal/repo/seal"
+	"keepward/internal/repo/signature"
 )
 
 // hashes finds the h of chunks. It stands only in the node that refers to a chunk, so the
@@ -145,6 +146,12 @@ func (w *hashes) references(kind seal.Kind, content []byte) error {
 			w.meet(kind, h)
 			return nil
 		})
+	case seal.KindSignature:
+		hs, err := signature.Refs(content)
+		for _, h := range hs {
+			w.meet(seal.KindSignature, h)
+		}
+		return err
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"keepward/internal/errs"
+	"keepward/internal/repo/seal"
 )
 
 // A signature is a tree of records. A leaf has the hashes of leafBlocks blocks, an inner
@@ -71,4 +72,19 @@ func parse(content []byte) (record, error) {
 
 func damaged(format string, args ...any) error {
 	return errs.New(errs.Corrupt, "signature.damaged", "read signature: "+format, args...)
+}
+
+// Refs are the records that one refers to.
+func Refs(content []byte) ([]seal.H, error) {
+	r, err := parse(content)
+	if err != nil || r.level == 0 {
+		return nil, err
+	}
+	var hs []seal.H
+	for b := r.body; len(b) > 0; b = b[32:] {
+		if h := seal.H(b[:32]); h != (seal.H{}) {
+			hs = append(hs, h)
+		}
+	}
+	return hs, nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -162,6 +163,21 @@ func TestAnyStretchesAreRead(t *testing.T) {
 		h, size := write(t, s, list, rapid.Int64Range(0, Block-1).Draw(rt, "tail"))
 		read(t, s, h, list, size)
 	})
+}
+
+// What a record refers to is what its clear ids have to be.
+func TestRefsAreThoseThatWereSaved(t *testing.T) {
+	s := newStore(t)
+	write(t, s, []stretch{{leafBlocks, false}, {leafBlocks, true}, {2 * leafBlocks, false}}, 0)
+	for _, c := range s.chunks {
+		got, err := Refs(c.Content)
+		if err != nil || !slices.Equal(got, c.Refs) {
+			t.Errorf("%d references, %v; want %d", len(got), err, len(c.Refs))
+		}
+	}
+	if _, err := Refs([]byte{1, 1, 1}); errs.KindOf(err) != errs.Corrupt {
+		t.Errorf("damaged: %v", err)
+	}
 }
 
 func TestSkippingLeadsWhereReadingDoes(t *testing.T) {
