@@ -48,6 +48,7 @@ func (t *task) serve(ctx context.Context, h wire.DataHandler) error {
 		Attempt:     t.order.attempt,
 		TaskKey:     seal.Secret(t.order.GetTaskKey()),
 		Wait:        t.order.wait(),
+		Empty:       len(t.repo.Segments()) == 0,
 		Refused:     t.refused,
 		Arrived:     t.arrived,
 	}, h)

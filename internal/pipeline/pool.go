@@ -51,6 +51,8 @@ type pool struct {
 	round int
 	open  [2]int
 	known knownSet
+	// blind: the repository had nothing, so nothing but this backup's own chunks can be there.
+	blind bool
 	err   error
 	ended bool
 }
@@ -107,7 +109,11 @@ func (p *pool) offer(j *job) {
 	}
 	j.round = p.round
 	p.open[j.round&1]++
-	p.asking = append(p.asking, j)
+	if p.blind && p.known.all() {
+		p.sealing = append(p.sealing, j)
+	} else {
+		p.asking = append(p.asking, j)
+	}
 	p.changed.Broadcast()
 	p.mu.Unlock()
 }
@@ -311,6 +317,9 @@ type knownSet struct{ young, old map[seal.H]struct{} }
 
 // knownLimit bounds the memory of each of two generations to some MiB.
 const knownLimit = 1 << 16
+
+// all tells whether nothing was forgotten.
+func (k *knownSet) all() bool { return k.old == nil }
 
 // add answers false if h is known.
 func (k *knownSet) add(h seal.H) bool {

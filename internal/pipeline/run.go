@@ -121,6 +121,9 @@ func Run(ctx context.Context, store Store, opts Options) (Result, error) {
 	if l, ok := store.(local); ok {
 		r.gauge.local = l.Local()
 	}
+	if e, ok := store.(empty); ok {
+		r.pool.blind = e.Empty()
+	}
 	r.own = r.gauge.seat()
 	defer r.fetch.close()
 	return r.do(ctx)

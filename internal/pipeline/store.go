@@ -15,6 +15,10 @@ import (
 // local is a Store that knows whether it is on this host.
 type local interface{ Local() bool }
 
+// empty is a Store that knows whether the repository had nothing when the backup began. Then
+// chunks are sent without asking.
+type empty interface{ Empty() bool }
+
 // Store is the repository as a backup sees it: the data connection to its mover. All methods
 // may be called by several goroutines at once.
 type Store interface {

@@ -144,6 +144,9 @@ func (s *DataServer) attach(d *dataConn, hi *hello) (again bool, err error) {
 	s.conn = d
 	v, _ := hi.version() // checked before
 	w := welcome{version: v, connections: 1, credit: dataCredit, received: s.received, nonce: s.nonce}
+	if s.cfg.Empty {
+		w.capabilities |= capabilityEmpty
+	}
 	d.fc.send(outFrame{header: header{kind: kindWelcome}, body: w.encode()})
 	s.sayTaken()
 	s.signal()

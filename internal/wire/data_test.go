@@ -359,3 +359,19 @@ func TestAnAbandonedGetLeavesTheSessionUsable(t *testing.T) {
 }
 
 var _ io.Closer = (*DataClient)(nil)
+
+func TestAgentLearnsThatTheRepositoryIsEmpty(t *testing.T) {
+	for _, want := range []bool{false, true} {
+		s := newSite(t, &memory{}, func(c *DataServerConfig) { c.Empty = want })
+		c := s.dial(nil)
+		if got := c.Empty(); got != want {
+			t.Errorf("of a repository that is empty: %v, the agent learns %v", want, got)
+		}
+		if c.Local() {
+			t.Error("a mover reached by TCP counts as one on this host")
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

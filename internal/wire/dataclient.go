@@ -55,7 +55,8 @@ type DataClient struct {
 	end    context.CancelCauseFunc
 	own    sync.WaitGroup
 
-	sent atomic.Int64 // bytes of records put
+	sent  atomic.Int64 // bytes of records put
+	empty bool         // the repository was, at the beginning
 
 	mu       sync.Mutex
 	nonce    seal.Secret
@@ -126,7 +127,7 @@ func DialData(ctx context.Context, cfg DialConfig) (*DataClient, error) {
 		c.end(err)
 		return nil, err
 	}
-	c.nonce = w.nonce
+	c.nonce, c.empty = w.nonce, w.capabilities&capabilityEmpty != 0
 	c.credit = semaphore.NewWeighted(int64(w.credit))
 	c.resume(fc, w)
 	c.own.Go(func() { c.run(fc) })
@@ -142,6 +143,9 @@ func (c *DataClient) Local() bool {
 	defer c.mu.Unlock()
 	return c.conn != nil && c.conn.low == nil
 }
+
+// Empty tells whether the repository had no chunk when the session began.
+func (c *DataClient) Empty() bool { return c.empty }
 
 // Durable is how many puts the mover has said to be durable.
 func (c *DataClient) Durable() uint64 {

@@ -55,6 +55,8 @@ type DataServerConfig struct {
 	TaskKey seal.Secret
 	// Wait bounds how long the agent may be away, at first and after a lost connection.
 	Wait time.Duration
+	// Empty: the repository has no chunk yet.
+	Empty bool
 	// Refused and Arrived are told of connections; they must not block.
 	Refused func(Refusal)
 	Arrived func(Arrival)

@@ -101,6 +101,10 @@ type welcome struct {
 
 const welcomeSize = 56
 
+// capabilityEmpty: when the session began the repository had no chunk at all, so that the
+// agent need not ask for what it has not put itself.
+const capabilityEmpty uint64 = 1 << 0
+
 func (w *welcome) encode() []byte {
 	b := make([]byte, 0, welcomeSize)
 	b = binary.LittleEndian.AppendUint16(b, w.version)
