@@ -131,7 +131,10 @@ func (c *run) choose(ctx context.Context, packs []Pack) ([]group, error) {
 			c.total += p.Live
 		}
 	}
-	return groups, nil
+	if len(groups) > 0 {
+		c.whole, err = c.r.WholePacks(ctx)
+	}
+	return groups, err
 }
 
 func (o *Options) defaults() {
@@ -152,6 +155,7 @@ type run struct {
 	b      storage.Backend
 	o      Options
 	chosen map[pack.Key]bool
+	whole  []pack.Key // proved as a whole by a check, sorted
 	out    *output
 	dense  *denser // nil: records stay as they are
 	given  []given // packs that are done

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"keepward/internal/errs"
 	"keepward/internal/repo"
@@ -166,6 +167,42 @@ func TestAProofIsKept(t *testing.T) {
 	}
 	l.remove(result.Condemn)
 	l.intact() // reads as db1 what lies in packs of web1
+}
+
+// A check that opens every record of a pack proves it as a whole, without a word in the index.
+// If a copy did not say so, the sweep would spare the old pack, and every sweep would copy it
+// again.
+func TestWhatACheckHasProvedStaysProved(t *testing.T) {
+	ctx := context.Background()
+	l := newLab(t)
+	all := repotest.Files(24, 2500, 1)
+	l.backup(1, "web1", all)
+	l.backup(2, "web1", some(all, true))
+	issue, computers := l.s.Master.IssueKey(), l.s.Master.ComputersKey()
+	_, err := l.open().Check(ctx, repo.CheckOptions{
+		ReadData: true, Repair: true, Attempt: repotest.Attempt(60), Time: time.Unix(1_700_001_000, 0),
+		Keys: l.s.Keys("check"), IssueKey: &issue, ComputersKey: &computers,
+	})
+	must(t, err)
+	l.forget(1)
+	result, err := l.compact(nil)
+	must(t, err)
+	l.remove(result.Condemn)
+	r := l.open()
+	copies := 0
+	for id := range live(t, r) {
+		for _, at := range r.Locations(ctx, id) {
+			if at.Attempt != repotest.Attempt(700) {
+				continue
+			}
+			if copies++; !at.Proved() {
+				t.Errorf("%+v was proved and is not", at)
+			}
+		}
+	}
+	if copies == 0 {
+		t.Error("nothing was copied")
+	}
 }
 
 // A chunk that lies elsewhere just as well is not copied, unless that copy is not good.

@@ -7,6 +7,7 @@ import (
 	"keepward/internal/errs"
 	"keepward/internal/repo"
 	"keepward/internal/repo/pack"
+	"keepward/internal/repo/seal"
 	"keepward/internal/repo/segment"
 )
 
@@ -40,7 +41,7 @@ func (c *run) needed(ctx context.Context, in *input) (items []item, after uint32
 		it := item{entry: e, at: repo.Location{
 			ID: e.ID, Kind: e.Kind, Attempt: in.key.Attempt, Number: in.key.Number, Offset: e.Offset, Length: e.Length, Owner: in.owner,
 		}}
-		places := c.r.Places(ctx, e.ID)
+		places := c.places(ctx, e.ID)
 		n, damaged := needOf(places, it.at)
 		it.need = n
 		number, ok, err := c.elsewhere(ctx, places, &it)
@@ -56,6 +57,18 @@ func (c *run) needed(ctx context.Context, in *input) (items []item, after uint32
 		}
 	}
 	return items, after, nil
+}
+
+// places are all places of a chunk. In a pack that a check has proved whole strangers rely on
+// all that is in it: if the copy were not as good, the sweep would have to spare the pack.
+func (c *run) places(ctx context.Context, id seal.ID) []repo.Location {
+	all := c.r.Places(ctx, id)
+	for i := range all {
+		if _, whole := slices.BinarySearchFunc(c.whole, all[i].PackKey(), pack.Key.Compare); whole {
+			all[i].Flags |= segment.Proved
+		}
+	}
+	return all
 }
 
 // needOf says what the index makes of a place. Its computer may rely on it in any case.
