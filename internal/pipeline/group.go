@@ -90,7 +90,9 @@ type unit struct {
 	bytes int // of the small files
 	files int
 	need  int // bytes of memory it begins with
-	large bool
+	// device is where its first file lies.
+	device uint64
+	large  bool
 }
 
 // complete lets those go on who wait for the unit's entries. After a failure of the whole it

@@ -40,12 +40,15 @@ type pool struct {
 
 	mu      sync.Mutex
 	changed sync.Cond // any of what follows
-	asking  []*job
-	sealing []*job
-	units   []*unit
-	limit   int   // units that may wait
-	free    int64 // of budget
-	meta    int64 // bytes of index nodes under way
+	// moreToRead is for those that only read: where they may not, nothing wakes them.
+	moreToRead sync.Cond
+	lanes      lanes
+	asking     []*job
+	sealing    []*job
+	units      []*unit
+	limit      int   // units that may wait
+	free       int64 // of budget
+	meta       int64 // bytes of index nodes under way
 	// round counts the flushes; open is how many jobs of this round and of the one before are
 	// under way.
 	round int
@@ -58,8 +61,8 @@ type pool struct {
 }
 
 func newPool(store Store, count *Counters, workers int) *pool {
-	p := &pool{store: store, count: count, limit: 2 * workers, free: budget, buffers: buffers{limit: budget}}
-	p.changed.L = &p.mu
+	p := &pool{store: store, count: count, limit: 2 * workers, free: budget, buffers: buffers{limit: budget}, lanes: newLanes(workers)}
+	p.changed.L, p.moreToRead.L = &p.mu, &p.mu
 	return p
 }
 
@@ -71,6 +74,7 @@ func (p *pool) fail(err error) {
 		p.err = err
 	}
 	p.changed.Broadcast()
+	p.moreToRead.Broadcast()
 }
 
 // end lets the workers go home once nothing is left to do.
@@ -79,6 +83,7 @@ func (p *pool) end() {
 	defer p.mu.Unlock()
 	p.ended = true
 	p.changed.Broadcast()
+	p.moreToRead.Broadcast()
 }
 
 // submit hands a unit to the workers; it waits while enough of them wait there.
@@ -94,6 +99,7 @@ func (p *pool) submit(u *unit) error {
 	}
 	p.units = append(p.units, u)
 	p.changed.Broadcast()
+	p.wakeExtra()
 	return nil
 }
 
@@ -150,6 +156,7 @@ func (p *pool) unhold(h *hold) {
 	defer p.mu.Unlock()
 	p.free += int64(size)
 	p.changed.Broadcast()
+	p.wakeExtra()
 }
 
 // done ends a job that was opened.
@@ -241,8 +248,8 @@ func (p *pool) answered(jobs []*job, have []bool) {
 	}
 }
 
-// take waits for work: a chunk to seal, or else a unit, whose memory is then the caller's.
-// Both are nil when there is none to come.
+// take waits for work: a chunk to seal, or else a unit, whose memory is then the caller's
+// and which doneReading ends. Both are nil when there is none to come.
 func (p *pool) take() (*job, *unit) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -250,16 +257,14 @@ func (p *pool) take() (*job, *unit) {
 		if j := p.nextSealing(); j != nil {
 			return j, nil
 		}
-		if len(p.units) > 0 {
-			u := p.units[0]
-			if need := int64(bufferSize(u.need)); p.free >= need {
-				p.units = append(p.units[:0], p.units[1:]...)
-				p.free -= need
-				p.changed.Broadcast()
+		if len(p.units) == 0 && p.ended {
+			return nil, nil
+		}
+		if p.lanes.busy < p.lanes.limit {
+			if u := p.nextUnit(); u != nil {
+				p.lanes.busy++
 				return nil, u
 			}
-		} else if p.ended {
-			return nil, nil
 		}
 		p.changed.Wait()
 	}

@@ -37,7 +37,8 @@ type Options struct {
 	Event func(Event)
 	// Scratch is the directory for what is too much for memory; empty: the system's.
 	Scratch string
-	// Workers is how many goroutines read and seal; 0: by the processors there are.
+	// Workers is how many goroutines read and seal; 0: by the processors there are, and of
+	// readers as many as the source is fastest with.
 	Workers int
 	// CheckpointEvery and CheckpointBytes are after how much time, or how many bytes sent, a
 	// checkpoint is made; 0: 30 s and 1 GiB.
@@ -81,6 +82,8 @@ type run struct {
 	mark    marker
 	gauge   *gauge
 	control *controller
+	// extra are goroutines that only read, where the source is faster for it.
+	extra int
 	// own is where those are at that walk, build the index and commit.
 	own *seat
 }
@@ -102,8 +105,10 @@ func Run(ctx context.Context, store Store, opts Options) (Result, error) {
 	if opts.Clock == nil {
 		opts.Clock = time.Now
 	}
+	extra := 0
 	if opts.Workers == 0 {
 		opts.Workers = DefaultWorkers()
+		extra = max(0, maxReaders-opts.Workers)
 	}
 	r := &run{
 		opts: opts, store: store, count: opts.Counters,
@@ -111,6 +116,7 @@ func Run(ctx context.Context, store Store, opts Options) (Result, error) {
 		pool:    newPool(store, opts.Counters, opts.Workers),
 		fetch:   &fetcher{store: store, keys: opts.Keys},
 		hasher:  opts.Keys.NewHasher(),
+		extra:   extra,
 	}
 	r.mark = newMarker(r)
 	if opts.Idle == nil {
@@ -150,6 +156,9 @@ func (r *run) do(ctx context.Context) (Result, error) {
 	counting, enough := context.WithCancel(ctx)
 	defer enough()
 	workers.Go(func() error { r.gauge.run(counting); return nil })
+	if r.extra > 0 {
+		workers.Go(func() error { r.tune(counting); return nil })
+	}
 	if r.opts.Compression == seal.CompressAuto {
 		workers.Go(func() error { r.control.run(counting, effortEvery); return nil })
 	}
@@ -187,7 +196,7 @@ func (r *run) cause(err error) error {
 
 // start starts the workers and those who ask the store.
 func (r *run) start(ctx context.Context, g *errgroup.Group) error {
-	sealers := make([]*seal.Sealer, r.opts.Workers)
+	sealers := make([]*seal.Sealer, r.opts.Workers+r.extra)
 	for i := range sealers {
 		var err error
 		if sealers[i], err = seal.NewSealer(r.opts.Keys, r.opts.Compression); err != nil {
@@ -195,14 +204,21 @@ func (r *run) start(ctx context.Context, g *errgroup.Group) error {
 		}
 	}
 	chunker := chunk.New(r.opts.Keys.ChunkerKey)
-	for _, s := range sealers {
+	for i, s := range sealers {
 		w := &worker{
 			pool: r.pool, reports: r.reports, count: r.count, chunker: chunker, keys: r.opts.Keys,
 			fetch: r.fetch, signatures: signature.NewHasher(r.opts.Keys.SignatureKey),
 			hasher: r.opts.Keys.NewHasher(), sealer: s, hooks: r.opts.Hooks, clock: r.opts.Clock,
 			seat: r.gauge.seat(), effort: &r.control.effort,
 		}
-		g.Go(func() error { w.run(ctx); return nil })
+		g.Go(func() error {
+			if i < r.opts.Workers {
+				w.run(ctx)
+			} else {
+				w.runExtra(ctx)
+			}
+			return nil
+		})
 	}
 	for range askers {
 		g.Go(func() error { r.pool.ask(ctx); return nil })

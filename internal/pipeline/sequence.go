@@ -127,7 +127,7 @@ func (s *sequencer) schedule(e, old *fileindex.Entry, st *source.Stat, dir *sour
 		if old != nil && old.Type == fileindex.File && old.Signature != nil {
 			it.old = old.Clone() // the base goes on to the next
 		}
-		return s.submit(&unit{items: []work{it}, large: true, need: int(min(st.Size, maxBuffer))})
+		return s.submit(&unit{items: []work{it}, large: true, need: int(min(st.Size, maxBuffer)), device: st.Device})
 	}
 	size := 0
 	if e.Type == fileindex.File {
@@ -139,7 +139,7 @@ func (s *sequencer) schedule(e, old *fileindex.Entry, st *source.Stat, dir *sour
 		}
 	}
 	if s.unit == nil {
-		s.unit = &unit{items: make([]work, 0, 64)}
+		s.unit = &unit{items: make([]work, 0, 64), device: st.Device}
 	}
 	u := s.unit
 	u.items = append(u.items, it)

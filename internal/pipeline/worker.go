@@ -52,11 +52,32 @@ func (w *worker) run(ctx context.Context) {
 			w.seal(ctx, j)
 		case u == nil:
 			return
-		case u.large:
-			w.largeUnit(ctx, u)
 		default:
-			w.smallUnit(ctx, u)
+			w.read(ctx, u)
+			w.pool.doneReading()
 		}
+	}
+}
+
+// runExtra reads beside the workers, where the pool lets it.
+func (w *worker) runExtra(ctx context.Context) {
+	for {
+		w.seat.be(atRest)
+		u := w.pool.takeExtra()
+		if u == nil {
+			return
+		}
+		w.seat.be(atCPU)
+		w.read(ctx, u)
+		w.pool.doneExtra()
+	}
+}
+
+func (w *worker) read(ctx context.Context, u *unit) {
+	if u.large {
+		w.largeUnit(ctx, u)
+	} else {
+		w.smallUnit(ctx, u)
 	}
 }
 
