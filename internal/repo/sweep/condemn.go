@@ -50,11 +50,12 @@ func (s *run) condemn(ctx context.Context, generation uint64) (repo.Generation, 
 	return repo.Generation{Number: generation, Packs: condemned}, nil
 }
 
-// dead are the packs of which nothing is needed.
+// dead are the packs of which nothing is needed. Of a pack that no segment names, since it
+// cannot be read, that cannot be told.
 func (p *packSet) dead() []pack.Key {
 	var out []pack.Key
 	for i := range p.uses {
-		if u := &p.uses[i]; !p.open[i] && u.LiveRecords == 0 {
+		if u := &p.uses[i]; !p.open[i] && p.named[i] && u.LiveRecords == 0 {
 			out = append(out, u.Pack)
 		}
 	}
@@ -139,16 +140,19 @@ func (s *run) judge(ctx context.Context, g repo.Generation, m *marker) (ledger.L
 	if err != nil {
 		return ledger.List{}, err
 	}
+	if err := s.reindex(ctx, packs); err != nil {
+		return ledger.List{}, err
+	}
 	known := m != nil
 	if !known {
-		if err := s.r.Refresh(ctx); err != nil {
-			return ledger.List{}, err
-		}
 		if m, err = newMarker(s.r, s.o); err != nil {
 			return ledger.List{}, err
 		}
 	}
 	fresh, err := m.objects(ctx)
+	if err == nil {
+		err = m.whole()
+	}
 	if err != nil {
 		return ledger.List{}, err
 	}

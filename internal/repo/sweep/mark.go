@@ -31,6 +31,9 @@ type marker struct {
 
 	read    int64 // metadata records
 	missing int64 // ids that no segment has
+	lost    error // the first of them, and who needs it
+
+	firstMissing seal.ID
 	// seen are the points that were followed, sorted.
 	seen            []point.Attempt
 	points          []point.Attempt // those that are no tombstones, sorted
@@ -156,7 +159,20 @@ func (m *marker) object(ctx context.Context, name string, a point.Attempt, conte
 	if err := m.follow(ctx); err != nil {
 		return 0, m.blame(name, err)
 	}
+	if m.missing > 0 && m.lost == nil {
+		m.lost = errs.New(errs.Corrupt, "", "%s, and perhaps others, need chunk %s", name, m.firstMissing)
+	}
 	return 1, nil
+}
+
+// whole tells whether all that is needed was found. What no segment tells of may be metadata:
+// then what is below it is needed and not marked.
+func (m *marker) whole() error {
+	if m.missing == 0 {
+		return nil
+	}
+	return errs.New(errs.Corrupt, "sweep.missing", "sweep: %d chunks that points need are nowhere in the repository, so it cannot be told what else is needed, and nothing may be deleted: %w", m.missing, m.lost).
+		WithHint("check the repository: it names the points; put the lost packs back, or delete these points, and sweep again")
 }
 
 // blame names the point that needs what cannot be read.
@@ -183,7 +199,9 @@ func (m *marker) mark(id *seal.ID) error {
 		return damagedIndex(err)
 	}
 	if !ok {
-		m.missing++
+		if m.missing++; m.missing == 1 {
+			m.firstMissing = *id
+		}
 		return nil
 	}
 	if m.get(b) {

@@ -93,6 +93,58 @@ func TestALostSegmentIsMadeAnewBeforeAnythingIsCondemned(t *testing.T) {
 	w.intact()
 }
 
+// What no segment tells of may be a node: what is below it must not go, since the node may come
+// back.
+func TestASweepDeletesNothingWhileAChunkIsNowhere(t *testing.T) {
+	w, purge := thin(t)
+	w.ends(purge)
+	w.backup("db1", 8, other)
+	victim := repotest.Attempt(8).String()
+	var lost []string
+	for name := range w.packs() {
+		if strings.Contains(name, victim+"/m") {
+			content, err := w.backend().Get(w.ctx, name, 1<<30)
+			must(t, err)
+			lost = append(lost, name, string(content))
+			must(t, w.disk.Remove("/r/"+name))
+		}
+	}
+	for _, name := range w.objects("index") {
+		if strings.Contains(name, victim) {
+			must(t, w.open().RemoveSegment(w.ctx, name))
+		}
+	}
+	before := len(w.packs())
+	purge = w.remove(4)
+	report, err := Run(w.ctx, w.open(), w.options(purge))
+	if errs.CodeOf(err) != "sweep.missing" || errs.HintOf(err) == "" || !strings.Contains(err.Error(), victim) || len(w.packs()) != before {
+		t.Fatalf("%+v, %v", report, err)
+	}
+	// Put back, and with them their rows.
+	for i := 0; i < len(lost); i += 2 {
+		must(t, w.backend().Put(w.ctx, lost[i], []byte(lost[i+1])))
+	}
+	if report := w.ends(purge); report.DeletedPacks == 0 {
+		t.Fatalf("%+v", report)
+	}
+	w.intact()
+}
+
+// Also where the point of the attempt is gone: others may need what is in its packs.
+func TestAPackThatNobodyNamesIsLookedInto(t *testing.T) {
+	w := newWorld(t)
+	w.backup("web1", 1, old)
+	w.backup("web1", 2, old) // all its data is in the packs of the first
+	w.ends(w.remove(1))
+	for _, name := range w.objects("index") {
+		if strings.Contains(name, repotest.Attempt(1).String()) {
+			must(t, w.open().RemoveSegment(w.ctx, name))
+		}
+	}
+	w.ends(nil)
+	w.intact()
+}
+
 func TestAListThatCannotBeReadIsGivenUp(t *testing.T) {
 	w := newWorld(t)
 	w.backup("web1", 1, old)

@@ -191,27 +191,24 @@ func (s *run) openAttempts(ctx context.Context) (map[point.Attempt]bool, error) 
 	return open, nil
 }
 
-// look lists packs, then open attempts, then points, then segments, in this order: a pack that
+// look lists packs, then open attempts, then segments, then points, in this order: a pack that
 // was listed is of an attempt that is open, or whose point and segments are seen.
 func (s *run) look(ctx context.Context) (*packSet, error) {
 	packs, err := s.packs(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.r.Refresh(ctx); err != nil {
+	if err := s.reindex(ctx, packs); err != nil {
 		return nil, err
 	}
 	if s.m, err = newMarker(s.r, s.o); err != nil {
 		return nil, err
 	}
-	if _, err = s.m.objects(ctx); err != nil {
-		return nil, err
+	if _, err = s.m.objects(ctx); err == nil {
+		err = s.m.whole()
 	}
-	if err := s.reindex(ctx, packs); err != nil {
+	if err != nil {
 		return nil, err
-	}
-	if s.m.missing > 0 {
-		s.o.event("sweep.missing", "points need %d chunks that the repository does not hold: check it", s.m.missing)
 	}
 	s.o.progress(Counting, 0, 0)
 	if err := s.m.count(ctx, packs); err != nil {
@@ -239,41 +236,26 @@ func (s *run) packs(ctx context.Context) (*packSet, error) {
 	return packs, err
 }
 
-// reindex publishes the rows of packs that no segment names though their attempt made a point:
-// its segment was lost. All other packs that nobody names are garbage.
+// reindex publishes the rows of packs that no segment names: their segment was lost, or never
+// made. Nobody else can tell whether something in them is needed.
 func (s *run) reindex(ctx context.Context, p *packSet) error {
-	p.resolve(s.m.segs)
+	if err := s.r.Refresh(ctx); err != nil || s.o.DryRun {
+		return err
+	}
+	p.resolve(s.r.Segments())
 	var last point.Attempt
-	again := false
 	for i := range p.uses {
 		a := p.uses[i].Pack.Attempt
-		if p.named[i] || a == last || !s.m.committed(a) {
+		if p.named[i] || p.open[i] || a == last {
 			continue
 		}
-		last, again = a, true
+		last = a
 		s.o.event("sweep.reindexed", "packs of attempt %s were in no index segment", a)
-		if s.o.DryRun {
-			continue
-		}
 		if err := s.r.Reindex(ctx, a); err != nil {
 			return err
 		}
 	}
-	if !again {
-		return nil
-	}
-	if s.o.DryRun {
-		return errs.New(errs.Corrupt, "sweep.index", "sweep: packs that points need are in no index segment, so what is needed cannot be told").
-			WithHint("check the repository: a check repairs its index")
-	}
-	// What was missing before is found now: begin again with all segments.
-	m, err := newMarker(s.r, s.o)
-	if err != nil {
-		return err
-	}
-	s.m = m
-	_, err = m.objects(ctx)
-	return err
+	return nil
 }
 
 // plan is a dry run.
