@@ -8,6 +8,8 @@
 #   make test      what they need is installed, then unit and e2e
 #   make race      unit tests under the race detector
 #   make fuzz      every fuzz target for FUZZTIME each
+#   make crash     every kind of crash at every call of the crash histories, and every fault
+#   make soak      random histories with crashes for SOAKTIME, from SEED or a random one
 #   make demo      a backup site on this machine, from enrolment to bit for bit restore
 #   make bench     side by side with the peers in PATH; writes docs/performance.md
 #   make generate  code from api/**/*.proto (needs protoc)
@@ -25,11 +27,13 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 TRIMPATH ?= -trimpath
 GO_FILES = git ls-files '*.go' ':!:*.pb.go' ':!:*.connect.go'
 FUZZTIME ?= 10s
+SOAKTIME ?= 10m
+SEED ?= 0
 
 # The agent runs on all of these; the whole binary builds for each.
 CROSS := linux/arm64 windows/amd64 darwin/arm64 freebsd/amd64
 
-.PHONY: build cross lint unit race e2e test fuzz demo bench generate tools deps clean
+.PHONY: build cross lint unit race e2e test fuzz crash soak demo bench generate tools deps clean
 
 build:
 	CGO_ENABLED=0 go build $(TRIMPATH) -ldflags '$(LDFLAGS)' -o bin/keepward ./cmd/keepward
@@ -62,10 +66,12 @@ unit:
 
 # All unit tests, with the race detector except where they compute ten times as long under it
 # and have next to no goroutines; of those, what has some is run again.
-NORACE := ./internal/repo/chunk ./internal/repo/fileindex ./internal/repo/segment ./internal/schedule
+NORACE := ./internal/repo/chunk ./internal/repo/crashtest ./internal/repo/fileindex ./internal/repo/segment ./internal/schedule
 
 race:
-	go test $(NORACE)
+	go test $(filter-out ./internal/repo/crashtest,$(NORACE))
+	cd internal/repo/crashtest && go test -count=1
+	CGO_ENABLED=1 go test -race -run 'SameSeed' ./internal/repo/crashtest
 	CGO_ENABLED=1 go test -race -run 'Diff|Lookup|Children' ./internal/repo/fileindex
 	CGO_ENABLED=1 go test -race $(filter-out $(NORACE:./%=keepward/%),$(shell go list ./api/... ./cmd/... ./internal/...))
 
@@ -90,6 +96,13 @@ fuzz:
 	    go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$f")"; \
 	  done; \
 	done
+
+# Run from within the package, where go test shows what it prints: the counts and the seeds.
+crash:
+	cd internal/repo/crashtest && go test -count=1 -full -timeout 6h
+
+soak:
+	cd internal/repo/crashtest && go test -count=1 -run '^TestSoak$$' -soak $(SOAKTIME) -seed $(SEED) -timeout 0
 
 demo: build
 	go run ./test/demo -keepward bin/keepward

@@ -19,6 +19,9 @@ var (
 	webTwo = tree{base: 1, extra: 5}
 	db     = tree{base: 1, extra: 6} // of another computer, with chunks of web
 	other  = tree{base: 2}
+
+	thin    = tree{base: 3, small: 1}
+	thinned = tree{base: 4, small: 1, half: true}
 )
 
 var histories = []history{
@@ -54,11 +57,14 @@ var histories = []history{
 	{"a sweep beside an attempt that is given up", with(backup(1, "web1", web), remove(1), begin(2, "web1", webTwo), storing(2, 4), purge(1)), []step{
 		upkeep{}.waits(2), abort(2), upkeep{}.sweeps(),
 	}},
-	{"compaction", with(backup(1, "web1", webTwo), backup(2, "web1", tree{base: 2, extra: 5}), remove(1)), []step{upkeep{compact: true}.sweeps(1)}},
-	{"compaction of two computers' packs", with(backup(1, "web1", webTwo), backup(2, "db1", tree{base: 2, extra: 5}), remove(1)), []step{upkeep{compact: true}.sweeps(1)}},
+	{"compaction", with(backup(1, "web1", thin), backup(2, "web1", thinned), remove(1)), []step{upkeep{compact: true, moves: true}.sweeps(1)}},
+	{"compaction of what another computer relies on", with(backup(1, "web1", thin), backup(2, "db1", thinned), remove(1)), []step{upkeep{compact: true, moves: true}.sweeps(1)}},
+	{"compaction beside an attempt that relies on what is moved", with(backup(1, "web1", thin), backup(2, "web1", thinned), remove(1), purge(1), begin(3, "web1", thin), storing(3, 6)), []step{
+		upkeep{compact: true}.waits(3), commit(3, point.Complete), upkeep{compact: true, merge: true}.sweeps(),
+	}},
 	{"merging of segments", with(backup(1, "web1", web), backup(2, "db1", db), backup(3, "web1", webTwo), remove(2)), []step{upkeep{merge: true}.sweeps(), upkeep{merge: true}.sweeps(2)}},
-	{"everything at once", with(backup(1, "web1", web), backup(2, "db1", db), backup(3, "web1", tree{base: 3, extra: 5}), remove(1), remove(2)), []step{
-		everything.sweeps(1), backup(4, "db1", db), everything.sweeps(2),
+	{"everything at once", with(backup(1, "web1", web), backup(2, "db1", db), backup(3, "web1", thin), backup(4, "web1", thinned), remove(1), remove(3)), []step{
+		upkeep{compact: true, merge: true, moves: true}.sweeps(1, 3), backup(5, "db1", thin), everything.sweeps(),
 	}},
 	{"a damaged record is marked and healed", with(backup(1, "web1", web), damageRecord(1)), []step{repair, backup(2, "web1", web), healed, everything.sweeps()}},
 	{"a damaged node is marked and healed", with(backup(1, "web1", web), damageNode(1)), []step{repair, backup(2, "web1", web), healed, everything.sweeps()}},

@@ -20,6 +20,7 @@ const term = 1
 // upkeep is what one sweep does beside the sweeping.
 type upkeep struct {
 	compact, merge bool
+	moves          bool // compaction must find something to move
 }
 
 // everything is what recovery has done.
@@ -93,8 +94,13 @@ const sweepTries = 4
 // toEnd sweeps as the server does: attempts that are over are fenced when the sweep names
 // them. Attempts that live are never fenced, and then it may not end.
 func (u upkeep) toEnd(ctx context.Context, w *world, purge []point.Attempt) (sweep.Report, error) {
+	moved := 0
 	for range sweepTries {
 		report, err := u.sweepOnce(ctx, w, purge)
+		moved += len(report.Rewritten.Packs)
+		if err == nil && report.Done && u.moves && moved == 0 {
+			err = errors.New("no pack was written anew")
+		}
 		if err != nil || report.Done {
 			return report, err
 		}

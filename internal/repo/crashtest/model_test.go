@@ -199,9 +199,9 @@ func (m *model) sweeps() {
 
 func (m *model) writes() {
 	n, computer := m.number(), computers[m.rng.IntN(len(computers))]
-	t := tree{base: 1 + m.rng.Uint64N(3), extra: m.rng.Uint64N(4)}
+	t := tree{base: 1 + m.rng.Uint64N(3), extra: m.rng.Uint64N(4), small: m.rng.Uint64N(3), half: m.rng.IntN(2) == 0}
 	steps := []step{begin(n, computer, t)}
-	what := fmt.Sprintf("attempt %d of %s, tree %v:", n, computer, t)
+	what := fmt.Sprintf("attempt %d of %s, tree %+v:", n, computer, t)
 	for range m.rng.IntN(3) {
 		count := 1 + m.rng.IntN(2)
 		do := []func(int, int) step{storing, flush, checkpoint}[m.rng.IntN(3)]

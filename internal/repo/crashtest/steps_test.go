@@ -15,6 +15,8 @@ import (
 type tree struct {
 	base  uint64
 	extra uint64 // more files, of this seed; zero: none
+	small uint64 // and many small ones; zero: none
+	half  bool   // of the small ones every other
 }
 
 func (t tree) files() map[string]string {
@@ -22,6 +24,14 @@ func (t tree) files() map[string]string {
 	if t.extra != 0 {
 		for path, content := range repotest.Files(2, 1500, t.extra) {
 			out["extra/"+path] = content
+		}
+	}
+	if t.small != 0 {
+		small := repotest.Files(10, 900, t.small)
+		for i, path := range slices.Sorted(maps.Keys(small)) {
+			if !t.half || i%2 == 0 {
+				out["small/"+path] = small[path]
+			}
 		}
 	}
 	return out
@@ -146,7 +156,11 @@ func fence(n int) step { return fenceOf(repotest.Attempt(n)) }
 
 func fenceOf(a point.Attempt) step {
 	return func(ctx context.Context, w *world) error {
-		w.noteWant(a, func(x *want) { x.point |= fenced })
+		w.noteWant(a, func(x *want) {
+			if x.point |= fenced; x.deleted == 0 { // of an attempt that never began
+				x.point, x.deleted, x.held = x.point|absent, no, no
+			}
+		})
 		return w.with(ctx, func(r *repo.Repository) error {
 			committed, err := r.Fence(ctx, a, "test")
 			if err != nil {
