@@ -109,6 +109,10 @@ func (t *task) obey(ctx context.Context) error {
 	if errs.KindOf(err) == errs.NotFound {
 		return nil
 	}
+	if errs.KindOf(err) == errs.Corrupt && t.order.harmless() {
+		t.events.add("info", errs.CodeOf(err), err.Error()) // a check reports it
+		return nil
+	}
 	if err != nil {
 		return err
 	}
