@@ -35,9 +35,14 @@ type batch []*group
 
 // The window's bounds: how many chunks the plan may be ahead of the oldest one not yet
 // fetched, how many are fetched together, and how many jobs may wait for one. Neighbours
-// share chunks, so a few dozen catch nearly all sharing; a job is some 400 bytes.
+// share chunks, so a few dozen catch nearly all sharing; a job is some 400 bytes. A large file
+// that was rewritten in place again and again lies in the bundles of dozens of backups, each of
+// which has blocks of a long stretch of it, and would be fetched several times if it had to
+// go early; and its pieces hold no directories open.
 const (
 	maxOpenGroups = 64
+	maxOpenPieces = 512
+	maxOpenJobs   = 32 << 10
 	batchGroups   = 16
 	maxGroupJobs  = 1024
 	maxPlainJobs  = 128
@@ -49,6 +54,7 @@ type window struct {
 	send  func(batch)
 	open  map[seal.H]*group
 	order []*group
+	jobs  int // of order
 	plain *group
 }
 
@@ -67,7 +73,11 @@ func (w *window) add(j job) {
 	}
 	g := w.open[j.x.H]
 	if g == nil {
-		if len(w.order) >= maxOpenGroups {
+		limit := maxOpenGroups
+		if j.big != nil {
+			limit = maxOpenPieces
+		}
+		for len(w.order) >= limit || w.jobs >= maxOpenJobs {
 			w.sendOldest()
 		}
 		g = &group{kind: kind, h: j.x.H}
@@ -75,6 +85,7 @@ func (w *window) add(j job) {
 		w.order = append(w.order, g)
 	}
 	g.jobs = append(g.jobs, j)
+	w.jobs++
 	if len(g.jobs) >= maxGroupJobs {
 		for w.open[j.x.H] == g {
 			w.sendOldest() // in order, up to this one
@@ -96,6 +107,7 @@ func (w *window) sendOldest() {
 	w.order = append(w.order[:0], w.order[n:]...)
 	for _, g := range b {
 		delete(w.open, g.h)
+		w.jobs -= len(g.jobs)
 	}
 	w.send(b)
 }
