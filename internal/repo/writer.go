@@ -339,9 +339,11 @@ func (w *Writer) end() {
 		return
 	}
 	w.ended = true
-	for class, p := range w.packs {
-		p.abort()
-		delete(w.packs, class)
+	for _, class := range []pack.Class{pack.Data, pack.Meta} { // in an order that a test can repeat
+		if p := w.packs[class]; p != nil {
+			p.abort()
+			delete(w.packs, class)
+		}
 	}
 	w.closing.Wait()
 	w.salvage()
