@@ -21,7 +21,11 @@ type Stats struct {
 // Stats counts what the repository holds.
 func (r *Repository) Stats(ctx context.Context) (Stats, error) {
 	s := Stats{Free: -1}
-	for dir, n := range map[string]*int64{packsDir: &s.Packs, indexDir: &s.Segments, pointsDir: new(int64), checkpointDir: new(int64), keysDir: new(int64), ownerDir: new(int64), proofsDir: new(int64)} {
+	count := map[string]*int64{packsDir: &s.Packs, indexDir: &s.Segments}
+	for _, dir := range []string{pointsDir, checkpointDir, keysDir, ownerDir, proofsDir, attemptsDir, condemnedDir, sparedDir, sweptDir, deletedDir, heldDir} {
+		count[dir] = new(int64)
+	}
+	for dir, n := range count {
 		err := r.b.List(ctx, dir, func(i storage.Info) error {
 			*n++
 			s.Size += i.Size
