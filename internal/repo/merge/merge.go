@@ -12,6 +12,8 @@ package merge
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 
 	"keepward/internal/errs"
 	"keepward/internal/repo"
@@ -144,7 +146,7 @@ func (m *merger) findGone(ctx context.Context, parts []repo.IndexSegment) error 
 	if err != nil {
 		return err
 	}
-	for k := range m.gone {
+	for _, k := range slices.SortedFunc(maps.Keys(m.gone), pack.Key.Compare) {
 		there, err := storage.Exists(ctx, m.r.Backend(), repo.PackName(k.Attempt, k.Class, k.Number))
 		if err != nil {
 			return err
