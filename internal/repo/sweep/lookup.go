@@ -43,7 +43,8 @@ type lookup struct {
 	base []int
 }
 
-func newLookup(segs []repo.IndexSegment) (*lookup, error) {
+// newLookup puts the smallest segments, of so many rows together, into the table.
+func newLookup(segs []repo.IndexSegment, inTable int64) (*lookup, error) {
 	l := &lookup{bits: [][]uint64{nil}}
 	order := make([]int, len(segs))
 	for i := range order {
@@ -52,7 +53,7 @@ func newLookup(segs []repo.IndexSegment) (*lookup, error) {
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(segs[a].Rows(), segs[b].Rows()) })
 	small, total := make([]bool, len(segs)), int64(0)
 	for _, i := range order {
-		if total+segs[i].Rows() > tableRows {
+		if total+segs[i].Rows() > inTable {
 			break
 		}
 		total += segs[i].Rows()

@@ -41,7 +41,7 @@ type marker struct {
 }
 
 func newMarker(r *repo.Repository, o *Options) (*marker, error) {
-	l, err := newLookup(r.Segments())
+	l, err := newLookup(r.Segments(), tableRows)
 	if err != nil {
 		return nil, damagedIndex(err)
 	}
