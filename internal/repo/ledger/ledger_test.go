@@ -105,6 +105,9 @@ func FuzzParse(f *testing.F) {
 		f.Add(o.bytes)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) >= sumSize { // no fuzzer finds a checksum
+			b = end(bytes.Clone(b[:len(b)-sumSize]))
+		}
 		for _, o := range objects() {
 			if _, err := o.parse(b); err != nil && errs.KindOf(err) != errs.Corrupt && errs.KindOf(err) != errs.Invalid {
 				t.Fatalf("%s: kind %q: %v", o.name, errs.KindOf(err), err)
