@@ -150,3 +150,15 @@ func TestUpkeepComesBackAndItsZeroIsTheDefault(t *testing.T) {
 		}
 	}
 }
+
+func TestBarePointsHaveNoCounters(t *testing.T) {
+	db := openTest(t)
+	write(t, db, func(ctx context.Context, tx *sql.Tx) error {
+		return AddPoint(ctx, tx, &keepwardv1.Point{Id: "aa", Computer: "web1", Time: timestamppb.New(noon), Counters: &keepwardv1.Counters{DoneFiles: 2}})
+	})
+	for bare, want := range map[bool]int64{true: 0, false: 2} {
+		if list, err := Points(t.Context(), db.Read(), PointFilter{Bare: bare}); err != nil || len(list) != 1 || list[0].GetCounters().GetDoneFiles() != want {
+			t.Errorf("bare %t: %v (%v)", bare, list, err)
+		}
+	}
+}

@@ -15,7 +15,7 @@ import (
 const pointColumns = `id, computer, job, session, repository, time, parent, is_full, partial, completeness, counters_json, files_json,
 	deleted, deleted_because, held, hold_reason`
 
-func scanPoint(row interface{ Scan(...any) error }) (*keepwardv1.Point, error) {
+func scanPoint(row interface{ Scan(...any) error }, bare bool) (*keepwardv1.Point, error) {
 	p := &keepwardv1.Point{}
 	var at, deleted int64
 	var counters, files string
@@ -27,6 +27,9 @@ func scanPoint(row interface{ Scan(...any) error }) (*keepwardv1.Point, error) {
 	p.Time = timestamppb.New(timeOf(at))
 	if deleted != 0 {
 		p.Deleted = timestamppb.New(timeOf(deleted))
+	}
+	if bare {
+		return p, nil
 	}
 	if p.Counters, err = fromJSON(counters, &keepwardv1.Counters{}); err != nil {
 		return nil, err
@@ -68,6 +71,8 @@ type PointFilter struct {
 	Deleted bool
 	// Limit bounds the list; 0 means no bound.
 	Limit int
+	// Bare leaves counters and files out: most of the work of reading many points.
+	Bare bool
 }
 
 // Points lists restore points, newest first.
@@ -106,7 +111,7 @@ func Points(ctx context.Context, q Queryer, f PointFilter) ([]*keepwardv1.Point,
 	}
 	rows, err := q.QueryContext(ctx, `SELECT `+pointColumns+` FROM points WHERE 1`+where.String()+
 		` ORDER BY time DESC, session DESC, id LIMIT ?`, append(args, limit)...)
-	out, err := collect(rows, err, func(r *sql.Rows) (*keepwardv1.Point, error) { return scanPoint(r) })
+	out, err := collect(rows, err, func(r *sql.Rows) (*keepwardv1.Point, error) { return scanPoint(r, f.Bare) })
 	if err != nil {
 		return nil, fmt.Errorf("list restore points: %w", err)
 	}

@@ -160,7 +160,7 @@ func (m *Manager) retain(ctx context.Context, jobName, repository string) error 
 	if err != nil || jump != 0 {
 		return err // the condition says what to do
 	}
-	list, err := m.retained(ctx, scope{job: jobName}, time.Now())
+	list, err := m.retained(ctx, scope{job: jobName, bare: true}, time.Now())
 	if err != nil {
 		return err
 	}

@@ -42,7 +42,7 @@ func (m *Manager) holdMarks(ctx context.Context) error {
 	case m.marks <- struct{}{}:
 		return nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return errs.New(errs.Busy, "point.marking", "mark restore points: others are being marked: %w", ctx.Err()).WithHint("try again in a moment")
 	}
 }
 
@@ -141,7 +141,7 @@ func (m *Manager) reconcile(ctx context.Context, r catalog.Repository) error {
 	if err != nil {
 		return err
 	}
-	points, err := catalog.Points(ctx, m.deps.DB.Read(), catalog.PointFilter{Repository: r.Name, Deleted: true})
+	points, err := catalog.Points(ctx, m.deps.DB.Read(), catalog.PointFilter{Repository: r.Name, Deleted: true, Bare: true})
 	if err != nil {
 		return err
 	}

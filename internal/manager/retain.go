@@ -28,13 +28,15 @@ type scope struct {
 	computer, job string
 	// want is tried in place of the job's own retention.
 	want *keepwardv1.Retention
+	// bare: nobody asks for the points' counters.
+	bare bool
 }
 
 // retained decides on all points of a scope that are not deleted. Points of a job that is gone
 // are kept, as those of a job without retention are: nobody has said otherwise.
 func (m *Manager) retained(ctx context.Context, in scope, now time.Time) ([]judged, error) {
 	q := m.deps.DB.Read()
-	points, err := catalog.Points(ctx, q, catalog.PointFilter{Computer: in.computer, Job: in.job})
+	points, err := catalog.Points(ctx, q, catalog.PointFilter{Computer: in.computer, Job: in.job, Bare: in.bare})
 	if err != nil || len(points) == 0 {
 		return nil, err
 	}
@@ -132,7 +134,7 @@ func (m *Manager) explain(ctx context.Context, points []*keepwardv1.Point) error
 	if len(points) == 0 {
 		return nil
 	}
-	in := scope{computer: points[0].GetComputer()}
+	in := scope{computer: points[0].GetComputer(), bare: true}
 	for _, p := range points {
 		if p.GetComputer() != in.computer {
 			in.computer = ""

@@ -53,9 +53,10 @@ func (c *call) sweepOrder(ctx context.Context, r catalog.Repository) (*keepwardv
 // while the clock is doubted: it would have to say what is over.
 func (m *Manager) purgeable(ctx context.Context, r catalog.Repository, now time.Time) ([]string, error) {
 	if jump, err := m.checkClock(ctx); err != nil || jump != 0 {
+		m.log.Warn("no point is purged: the clock has jumped", "repository", r.Name, "jump", jump)
 		return nil, err
 	}
-	points, err := catalog.Points(ctx, m.deps.DB.Read(), catalog.PointFilter{Repository: r.Name, Deleted: true})
+	points, err := catalog.Points(ctx, m.deps.DB.Read(), catalog.PointFilter{Repository: r.Name, Deleted: true, Bare: true})
 	if err != nil {
 		return nil, err
 	}
