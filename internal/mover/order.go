@@ -46,16 +46,6 @@ func checkOrder(m *keepwardv1.MoverOrder) (*order, error) {
 	return o, err
 }
 
-// harmless tells whether the task would do no harm if another server owned the repository:
-// it makes no point and deletes nothing.
-func (o *order) harmless() bool {
-	switch o.GetStart().GetMode() {
-	case ModeRestore, ModeBrowse, ModeCheck:
-		return true
-	}
-	return false
-}
-
 // owner is the pseudonym of the computer whose points the task makes or reads; zeros: of none.
 func (o *order) owner() (owner [16]byte) {
 	copy(owner[:], o.GetStart().GetOwner())

@@ -109,15 +109,11 @@ func (t *task) obey(ctx context.Context) error {
 	if errs.KindOf(err) == errs.NotFound {
 		return nil
 	}
-	if errs.KindOf(err) == errs.Corrupt && t.order.harmless() {
-		t.events.add("info", errs.CodeOf(err), err.Error()) // a check reports it
-		return nil
-	}
 	if err != nil {
 		return err
 	}
 	o := t.order.GetStart().GetOrder()
-	if owner.Term > o.GetTerm() || owner.Term == o.GetTerm() && !bytes.Equal(owner.Server, o.GetOwner()) {
+	if owner.Term > o.GetTerm() || owner.Term == o.GetTerm() && len(owner.Server) > 0 && !bytes.Equal(owner.Server, o.GetOwner()) {
 		return errs.New(errs.Denied, "repository.owner", "open repository %s: another server owns it, by term %d; the order is of term %d", t.repo.Backend().Location(), owner.Term, o.GetTerm()).
 			WithHint("only one server may decide about a repository; to make this one the owner: keepward repository take-over NAME")
 	}

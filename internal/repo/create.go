@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path"
 	"strconv"
+	"strings"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -129,7 +130,8 @@ func create(ctx context.Context, b storage.Backend, cfg Config, keys []KeyObject
 	return put(configName, cfg.Encode())
 }
 
-// Owner is the owner of the highest term.
+// Owner is the owner of the highest term. Of an object that is damaged the name still tells the
+// term, and nobody stands for who it was: a flipped bit must not stop all work.
 func (r *Repository) Owner(ctx context.Context) (Owner, error) {
 	infos, err := r.list(ctx, ownerDir)
 	if err != nil {
@@ -138,11 +140,21 @@ func (r *Repository) Owner(ctx context.Context) (Owner, error) {
 	if len(infos) == 0 {
 		return Owner{}, errs.New(errs.NotFound, "owner.missing", "read owner of %s: there is none", r.b.Location())
 	}
-	content, err := r.b.Get(ctx, infos[len(infos)-1].Name, maxOwner)
-	if err != nil {
-		return Owner{}, err
+	name := infos[len(infos)-1].Name
+	content, err := r.b.Get(ctx, name, maxOwner)
+	var o Owner
+	if err == nil {
+		o, err = parseOwner(content)
 	}
-	return parseOwner(content)
+	if errs.KindOf(err) == errs.Corrupt {
+		term, perr := strconv.ParseUint(strings.TrimPrefix(name, ownerDir+"/"), 10, 64)
+		if perr != nil {
+			return Owner{}, err
+		}
+		r.addCondition("owner.damaged", name, err.Error())
+		return Owner{Term: term}, nil
+	}
+	return o, err
 }
 
 // Claim makes o the owner, unless there is one of its term or a higher one already. It answers

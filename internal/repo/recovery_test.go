@@ -257,3 +257,22 @@ func FuzzNames(f *testing.F) {
 		_, _, _ = parseNumbered(name)
 	})
 }
+
+// A flipped bit in the owner object must not stop all work: its name tells the term.
+func TestADamagedOwnerStillTellsItsTerm(t *testing.T) {
+	ctx := context.Background()
+	s := newSite()
+	m := disk(t, s)
+	must(t, m.Flip("/r/"+ownerName(1), 20, 2))
+	r := open(t, m)
+	o, err := r.Owner(ctx)
+	if err != nil || o.Term != 1 || len(o.Server) > 0 {
+		t.Errorf("got %+v, %v", o, err)
+	}
+	if c := r.Conditions(); len(c) != 1 || c[0].Code != "owner.damaged" {
+		t.Errorf("conditions %+v", c)
+	}
+	if o, err := r.Claim(ctx, Owner{Term: 2, Server: []byte("new")}); err != nil || o.Term != 2 || string(o.Server) != "new" {
+		t.Errorf("claimed: %+v, %v", o, err)
+	}
+}

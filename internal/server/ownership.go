@@ -28,7 +28,8 @@ func (r *repositories) claim(ctx context.Context, client keepwardv1connect.Trans
 	if err != nil {
 		return err
 	}
-	if owner.GetTerm() != term || !bytes.Equal(owner.GetOwner(), r.data.owner()) {
+	// Without a name the object is damaged; the term is ours alone, unless this is a clone.
+	if owner.GetTerm() != term || len(owner.GetOwner()) > 0 && !bytes.Equal(owner.GetOwner(), r.data.owner()) {
 		return r.notOurs(row, owner, term)
 	}
 	r.mu.Lock()
