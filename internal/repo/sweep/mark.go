@@ -61,7 +61,11 @@ func (m *marker) objects(ctx context.Context) (fresh int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	// The points are listed: their segments were published before them.
+	checkpoints, err := m.newCheckpoints(ctx)
+	if err != nil {
+		return 0, err
+	}
+	// Points and checkpoints are listed: their segments were published before them.
 	if err := m.r.Refresh(ctx); err != nil {
 		return 0, err
 	}
@@ -91,13 +95,28 @@ func (m *marker) objects(ctx context.Context) (fresh int, err error) {
 	}
 	m.seen = seen
 	slices.SortFunc(m.points, point.Attempt.Compare)
-	more, err := m.checkpoints(ctx)
-	return fresh + more, err
+	for _, o := range checkpoints {
+		is, err := m.object(ctx, o.Name, o.Attempt, o.Content, nil)
+		if err != nil {
+			return fresh, err
+		}
+		fresh += is
+	}
+	return fresh, nil
 }
 
-func (m *marker) checkpoints(ctx context.Context) (fresh int, err error) {
+// newCheckpoints lists the checkpoints that count and were not there before.
+func (m *marker) newCheckpoints(ctx context.Context) (fresh []repo.Object, err error) {
 	var seen []string
+	known := false
 	for o, err := range m.r.Checkpoints(ctx) {
+		if !known { // they are listed: their segments were published before them
+			known = true
+			if err := m.r.Refresh(ctx); err != nil {
+				return fresh, err
+			}
+			m.extend(m.r.Segments())
+		}
 		if err == nil {
 			_, err = point.Parse(o.Content)
 		}
@@ -105,21 +124,16 @@ func (m *marker) checkpoints(ctx context.Context) (fresh int, err error) {
 			continue // it is nobody's parent: the attempt begins anew
 		}
 		if err != nil {
-			return fresh, err
+			return nil, err
 		}
 		counts, err := m.r.CheckpointCounts(ctx, o.Attempt)
 		if err != nil {
-			return fresh, err
+			return nil, err
 		}
 		seen = append(seen, o.Name)
-		if _, old := slices.BinarySearch(m.seenCheckpoints, o.Name); old || !counts(o.Number) {
-			continue
+		if _, old := slices.BinarySearch(m.seenCheckpoints, o.Name); !old && counts(o.Number) {
+			fresh = append(fresh, o)
 		}
-		is, err := m.object(ctx, o.Name, o.Attempt, o.Content, nil)
-		if err != nil {
-			return fresh, err
-		}
-		fresh += is
 	}
 	m.seenCheckpoints = seen
 	return fresh, nil
