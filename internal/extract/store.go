@@ -1,6 +1,7 @@
 package extract
 
 import (
+	"cmp"
 	"context"
 	"sync"
 
@@ -21,32 +22,48 @@ type store struct {
 	rebuilt error
 }
 
-// Get reads records. When one is in no index, the index is rebuilt in memory, once: packs
-// whose index segment was lost are readable all the same.
+// Get reads records, those that lie together in one piece. When one is in no index, the index
+// is rebuilt in memory, once: packs whose index segment was lost are readable all the same.
 func (s *store) Get(ctx context.Context, ids []seal.ID, fn func(i int, rec []byte) error) error {
 	buf, ok := s.buffers.Get().(*[]byte)
 	if !ok {
 		buf = new([]byte)
 	}
 	defer s.buffers.Put(buf)
-	for i, id := range ids {
-		rec, err := s.r.ReadFor(ctx, s.owner, id, (*buf)[:cap(*buf)])
-		if errs.CodeOf(err) == "chunk.missing" {
-			s.rebuild.Do(func() { _, s.rebuilt = s.r.RebuildIndex(ctx) })
-			if s.rebuilt != nil {
-				return s.rebuilt
+	var first error
+	for _, run := range s.r.Runs(ctx, s.owner, ids) {
+		if cap(*buf) < run.Size() {
+			*buf = make([]byte, run.Size())
+		}
+		var stop error
+		s.r.ReadRun(ctx, s.owner, run, (*buf)[:run.Size()], func(i int, rec seal.Record, err error) {
+			if errs.CodeOf(err) == "chunk.missing" {
+				rec, err = s.rebuiltRead(ctx, ids[i])
 			}
-			rec, err = s.r.ReadFor(ctx, s.owner, id, (*buf)[:cap(*buf)])
+			switch {
+			case stop != nil:
+			case err != nil:
+				first = cmp.Or(first, err)
+			default:
+				stop = fn(i, rec.Bytes())
+			}
+		})
+		if stop != nil {
+			return stop
 		}
-		if err != nil {
-			return err
-		}
-		*buf = rec.Bytes()
-		if err := fn(i, *buf); err != nil {
-			return err
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
 	}
-	return nil
+	return first
+}
+
+func (s *store) rebuiltRead(ctx context.Context, id seal.ID) (seal.Record, error) {
+	s.rebuild.Do(func() { _, s.rebuilt = s.r.RebuildIndex(ctx) })
+	if s.rebuilt != nil {
+		return seal.Record{}, s.rebuilt
+	}
+	return s.r.ReadFor(ctx, s.owner, id, nil)
 }
 
 // Point answers the chosen point.

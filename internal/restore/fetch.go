@@ -98,11 +98,12 @@ func openPoint(ctx context.Context, o *Options) (point.Body, error) {
 	return point.OpenBody(o.Keys.ComputerKey, &p)
 }
 
-// unpacker opens data chunks. Holding one is also the right to use a processor: there are as
+// unpacker opens data chunks into memory of its own, valid until the next. Holding one is also the right to use a processor: there are as
 // many as workers.
 type unpacker struct {
-	opener *seal.Opener
-	buf    []byte
+	opener  *seal.Opener
+	buf     []byte
+	members []uint32
 }
 
 func newUnpackers(keys *seal.Keys, n int) (chan *unpacker, error) {
@@ -117,19 +118,10 @@ func newUnpackers(keys *seal.Keys, n int) (chan *unpacker, error) {
 	return pool, nil
 }
 
-// open opens a record into the unpacker's own memory, valid until the next call.
-func (u *unpacker) open(rec []byte, kind seal.Kind, h seal.H) ([]byte, error) {
+func (u *unpacker) parse(rec []byte, kind seal.Kind) (seal.Record, error) {
 	r, err := seal.ParseRecord(rec)
-	if err != nil {
-		return nil, err
+	if err == nil && r.Kind != kind {
+		err = errs.New(errs.Corrupt, "chunk.kind", "open chunk %s: it is a %s, not a %s", r.ID, r.Kind, kind)
 	}
-	if r.Kind != kind {
-		return nil, errs.New(errs.Corrupt, "chunk.kind", "open chunk %s: it is a %s, not a %s", r.ID, r.Kind, kind)
-	}
-	content, err := u.opener.Open(u.buf, &r, h)
-	if err != nil {
-		return nil, err
-	}
-	u.buf = content
-	return content, nil
+	return r, err
 }

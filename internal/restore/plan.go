@@ -31,13 +31,13 @@ type planner struct {
 	estimate *estimate
 }
 
-func (r *run) newPlanner(send func(batch)) *planner {
+func (r *run) newPlanner(to sender) *planner {
 	p := &planner{
 		r:      r,
 		cursor: fileindex.NewCursor(r.nodes, seal.KindNode, r.root.Paths),
 		second: fileindex.NewCursor(r.nodes, seal.KindNode, r.root.Paths),
 		links:  fileindex.NewCursor(r.nodes, seal.KindInode, r.root.Inodes),
-		window: newWindow(send),
+		window: newWindow(to),
 		inodes: make(map[inodeKey]*inode),
 	}
 	if r.o.OwnersByName {

@@ -152,7 +152,7 @@ func newRun(ctx context.Context, o Options) (*run, error) {
 
 // dirLimit leaves most descriptors to the rest of the process.
 func dirLimit() int64 {
-	const most = 1024
+	const most = 8 << 10 // about what the plan is ahead
 	var l unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &l); err != nil {
 		return 64
@@ -269,8 +269,8 @@ func (r *run) write(selected []string) error {
 	if !r.o.DryRun && !r.o.NoSync {
 		r.flusher = newFlusher(func() error { return syncTarget(r.baseFD) })
 	}
-	err = r.withWorkers(func(send func(batch)) error {
-		p := r.newPlanner(send)
+	err = r.withWorkers(func(to sender) error {
+		p := r.newPlanner(to)
 		defer p.close()
 		p.estimate = est
 		return p.plan(r.ctx, selected)
@@ -283,15 +283,27 @@ func (r *run) write(selected []string) error {
 }
 
 // withWorkers calls plan, and does the batches that it sends until all are done.
-func (r *run) withWorkers(plan func(send func(batch)) error) error {
+func (r *run) withWorkers(plan func(sender) error) error {
 	batches := make(chan batch) // unbuffered: the window is the buffer
 	var wg sync.WaitGroup
 	for range max(inFlight, 2*r.workers) {
 		wg.Go(func() { r.work(batches) })
 	}
-	err := plan(func(b batch) {
-		r.tally.add()
-		batches <- b // the workers take batches until the end, even after a stop
+	err := plan(sender{
+		send: func(b batch) {
+			r.tally.add()
+			batches <- b // the workers take batches until the end, even after a stop
+		},
+		try: func(b batch) bool {
+			r.tally.add()
+			select {
+			case batches <- b:
+				return true
+			default:
+				r.tally.done()
+				return false
+			}
+		},
 	})
 	if err != nil {
 		r.stop(err)

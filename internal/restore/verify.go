@@ -37,9 +37,9 @@ type verifier struct {
 
 // verify compares everything that was restored, read back from disk, with the point.
 func (r *run) verify(selected []string) error {
-	return r.withWorkers(func(send func(batch)) error {
+	return r.withWorkers(func(to sender) error {
 		v := &verifier{
-			r: r, window: newWindow(send), inodes: make(map[inodeKey]*present),
+			r: r, window: newWindow(to), inodes: make(map[inodeKey]*present),
 			cursor: fileindex.NewCursor(r.nodes, seal.KindNode, r.root.Paths),
 			links:  fileindex.NewCursor(r.nodes, seal.KindInode, r.root.Inodes),
 		}

@@ -33,6 +33,15 @@ type group struct {
 // together in one piece; or one group that needs none.
 type batch []*group
 
+<<<<<<< HEAD
+// The window's bounds. Neighbours share chunks, so that a few dozen chunks catch nearly all
+// sharing of files that were backed up together; those of many backups are spread over the
+// tree, and what is not in the window any more is fetched again. So the plan runs ahead as far
+// as its jobs, of some 400 bytes, may, but does not let workers wait for that.
+const (
+	fewOpenGroups = 64
+	maxJobs       = 32 << 10
+=======
 // The window's bounds: how many chunks the plan may be ahead of the oldest one not yet
 // fetched, how many are fetched together, and how many jobs may wait for one. Neighbours
 // share chunks, so a few dozen catch nearly all sharing; a job is some 400 bytes. A large file
@@ -43,23 +52,34 @@ const (
 	maxOpenGroups = 64
 	maxOpenPieces = 512
 	maxOpenJobs   = 32 << 10
+>>>>>>> origin/main
 	batchGroups   = 16
 	maxGroupJobs  = 1024
 	maxPlainJobs  = 128
 )
 
+// sender takes batches. A try fails where the batch would have to wait.
+type sender struct {
+	send func(batch)
+	try  func(batch) bool
+}
+
 // window gathers jobs by chunk in the order of first use, so that packs are read on and on.
 // It belongs to the planner.
 type window struct {
-	send  func(batch)
+	sender
 	open  map[seal.H]*group
 	order []*group
+<<<<<<< HEAD
+	jobs  int
+=======
 	jobs  int // of order
+>>>>>>> origin/main
 	plain *group
 }
 
-func newWindow(send func(batch)) *window {
-	return &window{send: send, open: make(map[seal.H]*group), plain: &group{}}
+func newWindow(s sender) *window {
+	return &window{sender: s, open: make(map[seal.H]*group), plain: &group{}}
 }
 
 func (w *window) add(j job) {
@@ -73,6 +93,9 @@ func (w *window) add(j job) {
 	}
 	g := w.open[j.x.H]
 	if g == nil {
+<<<<<<< HEAD
+		w.makeRoom()
+=======
 		limit := maxOpenGroups
 		if j.big != nil {
 			limit = maxOpenPieces
@@ -80,6 +103,7 @@ func (w *window) add(j job) {
 		for len(w.order) >= limit || w.jobs >= maxOpenJobs {
 			w.sendOldest()
 		}
+>>>>>>> origin/main
 		g = &group{kind: kind, h: j.x.H}
 		w.open[j.x.H] = g
 		w.order = append(w.order, g)
@@ -93,6 +117,18 @@ func (w *window) add(j job) {
 	}
 }
 
+// makeRoom sends the oldest groups when somebody waits for work, or must when there is no room.
+func (w *window) makeRoom() {
+	switch {
+	case w.jobs >= maxJobs:
+		w.sendOldest()
+	case len(w.order) >= fewOpenGroups+batchGroups && len(w.order)%batchGroups == 0:
+		if b := w.oldest(); w.try(b) {
+			w.drop(b)
+		}
+	}
+}
+
 func (w *window) addPlain(j job) {
 	w.plain.jobs = append(w.plain.jobs, j)
 	if len(w.plain.jobs) >= maxPlainJobs {
@@ -100,15 +136,25 @@ func (w *window) addPlain(j job) {
 	}
 }
 
-func (w *window) sendOldest() {
-	n := min(batchGroups, len(w.order))
-	b := make(batch, n)
+// oldest is a batch of the groups that are in the window for longest.
+func (w *window) oldest() batch {
+	b := make(batch, min(batchGroups, len(w.order)))
 	copy(b, w.order)
-	w.order = append(w.order[:0], w.order[n:]...)
+	return b
+}
+
+// drop takes a batch out of the window, which is sent.
+func (w *window) drop(b batch) {
+	w.order = append(w.order[:0], w.order[len(b):]...)
 	for _, g := range b {
 		delete(w.open, g.h)
 		w.jobs -= len(g.jobs)
 	}
+}
+
+func (w *window) sendOldest() {
+	b := w.oldest()
+	w.drop(b)
 	w.send(b)
 }
 

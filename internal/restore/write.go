@@ -112,19 +112,28 @@ type unpacked struct {
 	bundle  *seal.Bundle
 }
 
+// unpack opens a group's chunk; of a bundle, what its jobs need.
 func (u *unpacker) unpack(rec []byte, g *group) (unpacked, error) {
-	content, err := u.open(rec, g.kind, g.h)
+	r, err := u.parse(rec, g.kind)
 	if err != nil {
 		return unpacked{}, err
 	}
-	s := unpacked{content: content}
+	var s unpacked
 	if g.kind == seal.KindBundle {
-		b, err := seal.ParseBundle(content)
-		if err != nil {
-			return unpacked{}, err
+		u.members = u.members[:0]
+		for i := range g.jobs {
+			u.members = append(u.members, g.jobs[i].x.Member)
 		}
+		var b seal.Bundle
+		s.content, b, err = u.opener.OpenMembers(u.buf, &r, g.h, u.members)
 		s.bundle = &b
+	} else {
+		s.content, err = u.opener.Open(u.buf, &r, g.h)
 	}
+	if err != nil {
+		return unpacked{}, err
+	}
+	u.buf = s.content
 	return s, nil
 }
 

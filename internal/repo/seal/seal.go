@@ -88,6 +88,30 @@ func (o *Opener) Close() { o.zstd.Close() }
 // Open decrypts and decompresses a record into dst's capacity and checks that its content
 // is what h says. The answer may share dst's memory, never the record's.
 func (o *Opener) Open(dst []byte, r *Record, h H) ([]byte, error) {
+	return o.open(dst, r, h, func(content []byte) H { return o.hash(r.Kind, content) })
+}
+
+// OpenMembers is Open for a bundle of which only some members are wanted: the others' content
+// is not checked.
+func (o *Opener) OpenMembers(dst []byte, r *Record, h H, members []uint32) ([]byte, Bundle, error) {
+	var b Bundle
+	content, err := o.open(dst, r, h, func(content []byte) H {
+		var err error
+		if b, err = ParseBundle(content); err != nil {
+			return H{}
+		}
+		for _, m := range members {
+			// One that is not there is for the caller to find, who knows what for.
+			if int64(m) < int64(b.Len()) && o.hasher.Hash(KindData, b.Member(int(m))) != b.Hash(int(m)) {
+				return H{}
+			}
+		}
+		return o.hasher.Hash(KindBundle, b.header)
+	})
+	return content, b, err
+}
+
+func (o *Opener) open(dst []byte, r *Record, h H, hash func(content []byte) H) ([]byte, error) {
 	if h.ID() != r.ID {
 		return nil, errs.New(errs.Corrupt, "chunk.id", "open chunk %s: it is not the chunk that was asked for", r.ID)
 	}
@@ -131,7 +155,7 @@ func (o *Opener) Open(dst []byte, r *Record, h H) ([]byte, error) {
 	if err != nil {
 		return nil, errs.New(errs.Corrupt, "chunk.codec", "open chunk %s: decompress: %w", r.ID, err)
 	}
-	if len(dst) != r.RawLen || o.hash(r.Kind, dst) != h {
+	if len(dst) != r.RawLen || hash(dst) != h {
 		return nil, errs.New(errs.Corrupt, "chunk.content", "open chunk %s: its content does not match its id", r.ID)
 	}
 	return dst, nil

@@ -273,3 +273,46 @@ func BenchmarkID(b *testing.B) {
 		_ = h.ID()
 	}
 }
+
+// A member with another content than its hash says harms only who wants that member.
+func TestMembersOfABundleAreCheckedByThemselves(t *testing.T) {
+	keys := testKeys("web1")
+	var w BundleWriter
+	for _, m := range []string{"one", "two", "three"} {
+		w.Add(keys.NewHasher(), []byte(m))
+	}
+	content, h := w.Finish(keys.NewHasher())
+	content[len(content)-len("three")-1]++ // the end of "two"
+	s, err := NewSealer(keys, CompressNone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec, err := s.Seal(nil, KindBundle, h, nil, content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := NewOpener(keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	r, err := ParseRecord(rec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.Open(nil, &r, h); errs.CodeOf(err) != "chunk.content" {
+		t.Errorf("open all: %v", err)
+	}
+	for _, c := range []struct {
+		members []uint32
+		code    string
+	}{{nil, ""}, {[]uint32{0, 2}, ""}, {[]uint32{2, 7}, ""}, {[]uint32{0, 1}, "chunk.content"}} {
+		_, b, err := o.OpenMembers(nil, &r, h, c.members)
+		if errs.CodeOf(err) != c.code {
+			t.Errorf("members %v: %v, want %q", c.members, err, c.code)
+		}
+		if err == nil && string(b.Member(2)) != "three" {
+			t.Errorf("members %v: the third is %q", c.members, b.Member(2))
+		}
+	}
+}
