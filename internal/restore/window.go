@@ -33,26 +33,15 @@ type group struct {
 // together in one piece; or one group that needs none.
 type batch []*group
 
-<<<<<<< HEAD
 // The window's bounds. Neighbours share chunks, so that a few dozen chunks catch nearly all
 // sharing of files that were backed up together; those of many backups are spread over the
 // tree, and what is not in the window any more is fetched again. So the plan runs ahead as far
-// as its jobs, of some 400 bytes, may, but does not let workers wait for that.
+// as its jobs, of some 400 bytes, may, but does not let workers wait for that. A large file
+// that was rewritten in place again and again lies in the bundles of dozens of backups, too,
+// each of which has blocks of a long stretch of it.
 const (
 	fewOpenGroups = 64
 	maxJobs       = 32 << 10
-=======
-// The window's bounds: how many chunks the plan may be ahead of the oldest one not yet
-// fetched, how many are fetched together, and how many jobs may wait for one. Neighbours
-// share chunks, so a few dozen catch nearly all sharing; a job is some 400 bytes. A large file
-// that was rewritten in place again and again lies in the bundles of dozens of backups, each of
-// which has blocks of a long stretch of it, and would be fetched several times if it had to
-// go early; and its pieces hold no directories open.
-const (
-	maxOpenGroups = 64
-	maxOpenPieces = 512
-	maxOpenJobs   = 32 << 10
->>>>>>> origin/main
 	batchGroups   = 16
 	maxGroupJobs  = 1024
 	maxPlainJobs  = 128
@@ -70,11 +59,7 @@ type window struct {
 	sender
 	open  map[seal.H]*group
 	order []*group
-<<<<<<< HEAD
 	jobs  int
-=======
-	jobs  int // of order
->>>>>>> origin/main
 	plain *group
 }
 
@@ -93,17 +78,7 @@ func (w *window) add(j job) {
 	}
 	g := w.open[j.x.H]
 	if g == nil {
-<<<<<<< HEAD
 		w.makeRoom()
-=======
-		limit := maxOpenGroups
-		if j.big != nil {
-			limit = maxOpenPieces
-		}
-		for len(w.order) >= limit || w.jobs >= maxOpenJobs {
-			w.sendOldest()
-		}
->>>>>>> origin/main
 		g = &group{kind: kind, h: j.x.H}
 		w.open[j.x.H] = g
 		w.order = append(w.order, g)

@@ -9,7 +9,6 @@ import (
 	"keepward/internal/repo/seal"
 )
 
-<<<<<<< HEAD
 // A chunk that is needed again far behind is fetched once while the workers are busy; where
 // they wait for work they get it, and in the order of first use; and memory has a bound.
 func TestWindowWaitsForWorkersAndNotTheyForIt(t *testing.T) {
@@ -66,62 +65,34 @@ func TestWindowWaitsForWorkersAndNotTheyForIt(t *testing.T) {
 		if len(sent) != c.chunks || !c.twice && again > 0 {
 			t.Errorf("%s: %d of %d chunks fetched more than once", c.name, again, len(sent))
 		}
-=======
-// sent plans jobs and answers how often each chunk was asked for, and how many jobs waited at
-// most.
-func sent(jobs []job) (times map[seal.H]int, most int) {
-	times = map[seal.H]int{}
-	w := newWindow(func(b batch) {
-		for _, g := range b {
-			times[g.h]++
-		}
-	})
-	for _, j := range jobs {
-		w.add(j)
-		waiting := 0
-		for _, g := range w.order {
-			waiting += len(g.jobs)
-		}
-		most = max(most, waiting)
 	}
-	w.flush()
-	return times, most
-}
-
-func piece(b *big, chunk int) job {
-	return job{big: b, x: fileindex.Extent{Kind: fileindex.InBundle, H: seal.H{byte(chunk), byte(chunk >> 8)}, Len: 16 << 10}}
 }
 
 // The blocks of a file that was rewritten in place day after day lie in the bundles of as many
 // days, one beside the other.
 func TestBundlesOfManyDaysAreFetchedOnce(t *testing.T) {
-	const days, blocks = 100, 63
-	var jobs []job
-	for stretch := range 5 {
+	const days, blocks, stretches = 100, 63, 5
+	times := map[seal.H]int{}
+	busy := sender{try: func(batch) bool { return false }, send: func(b batch) {
+		for _, g := range b {
+			times[g.h]++
+		}
+	}}
+	w := newWindow(busy)
+	for stretch := range stretches {
 		for range blocks {
 			for day := range days {
-				jobs = append(jobs, piece(&big{}, stretch*days+day))
+				w.add(job{big: &big{}, x: fileindex.Extent{Kind: fileindex.InBundle, H: seal.H{byte(stretch), byte(day)}, Len: 16 << 10}})
 			}
 		}
 	}
-	times, most := sent(jobs)
+	w.flush()
 	for h, n := range times {
 		if n != 1 {
 			t.Errorf("a bundle was fetched %d times: %v", n, h)
 		}
 	}
-	if len(times) != 5*days || most > maxOpenJobs {
-		t.Errorf("%d bundles, and %d jobs that waited", len(times), most)
-	}
-}
-
-func TestWaitingJobsAreBounded(t *testing.T) {
-	var jobs []job
-	for i := range 4 * maxOpenJobs {
-		jobs = append(jobs, piece(&big{}, i/500))
-	}
-	if _, most := sent(jobs); most > maxOpenJobs+maxGroupJobs {
-		t.Errorf("%d jobs waited", most)
->>>>>>> origin/main
+	if len(times) != stretches*days {
+		t.Errorf("%d bundles", len(times))
 	}
 }
