@@ -48,16 +48,6 @@ func (w *world) full(r *repo.Repository, purge []point.Attempt) Options {
 	return o
 }
 
-// unchanged commits a point with the same tree as its parent, and stores nothing: all that it
-// relies on is the parent's, read now.
-func (m *mover) unchanged(parent *repotest.Backup) error {
-	d, err := m.takeOver(parent)
-	if err != nil {
-		return err
-	}
-	return m.commit(d)
-}
-
 // rootOf is the root of the tree that a mover's draft names.
 func (m *mover) rootOf(d point.Draft) seal.H {
 	m.w.Helper()
