@@ -67,7 +67,7 @@ type Report struct {
 
 // Finding is one object that is not as it must be.
 type Finding struct {
-	Object   string // pack, chunk, segment, point, checkpoint, configuration, key or owner
+	Object   string // pack, chunk, segment, point, checkpoint, configuration, key, owner or file
 	Name     string // within the repository; of a chunk, its pack
 	Chunk    string // id in hex, where one is meant
 	Code     string
@@ -123,12 +123,15 @@ type checker struct {
 	needed *spill.Sorter
 
 	refreshed time.Time
-	seen      chunkSet               // metadata that was followed
-	contested map[contested]bool     // the same, where it depends on who asks
-	lostIDs   map[seal.ID]bool       // metadata that cannot be read, or something below it
-	gonePacks map[pack.Key]bool      // reported
-	sealed    map[point.Attempt]bool // points that do not open
-	names     map[[16]byte]string    // computers by their pseudonyms
+	seen      chunkSet                  // metadata that was followed
+	contested map[contested]bool        // the same, where it depends on who asks
+	lostIDs   map[seal.ID]bool          // metadata that cannot be read, or something below it
+	gonePacks map[pack.Key]bool         // reported
+	left      map[pack.Key]bool         // went away while the check ran; guarded by mu
+	named     map[packKey]bool          // packs that the index told of when they were listed
+	untold    map[pack.Key][]pack.Entry // records that the index leaves out; guarded by mu
+	sealed    map[point.Attempt]bool    // points that do not open
+	names     map[[16]byte]string       // computers by their pseudonyms
 
 	publishing sync.Mutex
 	numbers    struct{ segment, proof uint32 } // guarded by publishing
@@ -156,8 +159,12 @@ func (r *Repository) Check(ctx context.Context, o CheckOptions) (Report, error) 
 	if o.Repair && o.Attempt == (point.Attempt{}) {
 		return Report{}, errs.New(errs.Internal, "", "check repository: a check that repairs needs an attempt")
 	}
+	if r.cfg.Writable() != nil {
+		o.Repair = false // a newer Keepward's: looking at it is allowed
+	}
 	c := &checker{
 		r: r, opts: o, chunks: map[seal.ID]int{}, bad: map[place]bool{}, gonePacks: map[pack.Key]bool{},
+		left: map[pack.Key]bool{}, untold: map[pack.Key][]pack.Entry{},
 		seen: chunkSet{}, contested: map[contested]bool{}, lostIDs: map[seal.ID]bool{},
 		sealed: map[point.Attempt]bool{}, names: map[[16]byte]string{},
 	}
@@ -170,13 +177,13 @@ func (r *Repository) Check(ctx context.Context, o CheckOptions) (Report, error) 
 	if err := r.Refresh(ctx); err != nil {
 		return c.report, err
 	}
-	looks := []func(context.Context) error{c.configuration, c.keys, c.owners, c.segments, c.listPacks}
+	looks := []func(context.Context) error{c.configuration, c.keys, c.owners, c.segments, c.listPacks, c.listNamed}
 	if o.ReadData {
 		looks = append(looks, c.walk, c.data)
 	} else {
 		looks = append(looks, c.structure)
 	}
-	looks = append(looks, c.publish, c.copies, c.points, c.checkpoints)
+	looks = append(looks, c.truth, c.publish, c.copies, c.points, c.checkpoints, c.reconcile)
 	for _, look := range looks {
 		if err := look(ctx); err != nil {
 			return c.report, err
@@ -265,6 +272,9 @@ func (c *checker) small(ctx context.Context, dir, object, lost string, limit int
 		return err
 	}
 	for _, info := range infos {
+		if !ours(info.Name) {
+			continue // named with the strangers
+		}
 		content, err := c.r.b.Get(ctx, info.Name, limit)
 		if err == nil {
 			err = parse(content)

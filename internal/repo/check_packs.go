@@ -41,7 +41,7 @@ func (c *checker) outline(ctx context.Context, p chosenPack) error {
 		return err
 	}
 	defer rd.Close() //nolint:errcheck // only read
-	entries, _, err := c.directory(p.key, rd)
+	entries, _, err := c.directory(ctx, p.key, rd)
 	for _, e := range entries {
 		c.fits(p.key, e, rd.Size())
 	}
@@ -50,27 +50,51 @@ func (c *checker) outline(ctx context.Context, p chosenPack) error {
 
 // directory reads a pack's header and directory. Where these are damaged, which is reported,
 // the index says what is in the pack.
-func (c *checker) directory(k pack.Key, rd storage.Reader) (entries []pack.Entry, whole bool, err error) {
+func (c *checker) directory(ctx context.Context, k pack.Key, rd storage.Reader) (entries []pack.Entry, whole bool, err error) {
 	head, err := pack.ReadHeader(rd)
 	if err == nil && (head.RepositoryID != c.r.cfg.ID || head.Attempt != k.Attempt || head.Class != k.Class || head.Number != k.Number) {
 		err = errs.New(errs.Corrupt, "pack.place", "read pack header: it is another pack's")
+	}
+	entries, derr := pack.ReadDirectory(rd)
+	if errs.KindOf(err) == errs.Corrupt && derr == nil && c.displaced(k, entries, err) {
+		return entries, false, nil
 	}
 	goodHead, err := c.part(k, "pack.header", err, "its records are found without it")
 	if err != nil {
 		return nil, false, err
 	}
-	entries, err = pack.ReadDirectory(rd)
+	err = derr
 	goodDirectory, err := c.part(k, "pack.directory", err, "its records are found through the index")
 	if err != nil {
 		return nil, false, err
 	}
 	if !goodDirectory {
 		entries = c.r.entriesOf(k)
+	} else if goodHead {
+		c.compare(ctx, k, entries)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.report.Chunks += int64(len(entries))
 	return entries, goodHead && goodDirectory, nil
+}
+
+// displaced tells whether a pack is another one than the index knows: records are not where they
+// are said to be. It is reported then, with each of them.
+func (c *checker) displaced(k pack.Key, entries []pack.Entry, why error) bool {
+	there := make(map[pack.Entry]bool, len(entries))
+	for _, e := range entries {
+		there[e] = true
+	}
+	missing := slices.DeleteFunc(c.r.entriesOf(k), func(e pack.Entry) bool { return there[e] })
+	if len(missing) == 0 {
+		return false
+	}
+	c.find(Finding{Object: "pack", Name: nameOf(k), Code: "pack.header", Text: why.Error() + "; what belongs there is not in it"})
+	for _, e := range missing {
+		c.badEntry(k, e, codeDamaged, errs.New(errs.Corrupt, "record.place", "the pack in its place is another one"))
+	}
+	return true
 }
 
 // part reports a damaged part of a pack without which its chunks can still be read.
@@ -168,6 +192,7 @@ func (c *checker) wentAway(k pack.Key) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.there, k)
+	c.left[k] = true
 	c.amiss = true
 }
 

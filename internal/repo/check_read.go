@@ -174,7 +174,7 @@ func (p *packReader) pack(ctx context.Context, w packWork) error {
 	}
 	defer rd.Close() //nolint:errcheck // only read
 	var f packFaults
-	entries, whole, err := p.c.directory(w.key, rd)
+	entries, whole, err := p.c.directory(ctx, w.key, rd)
 	if err != nil {
 		return err
 	}

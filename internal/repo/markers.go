@@ -60,7 +60,7 @@ func (r *Repository) Release(ctx context.Context, a point.Attempt) error {
 }
 
 func (r *Repository) mark(ctx context.Context, kind ledger.MarkKind, a point.Attempt, n Note, verb string) error {
-	if err := r.isPoint(ctx, a, verb); err != nil {
+	if err := r.changeable(ctx, a, verb); err != nil {
 		return err
 	}
 	m := ledger.Mark{Kind: kind, Repository: r.cfg.ID, Attempt: a, Time: n.Time, Reason: n.Reason}
@@ -82,13 +82,21 @@ func (r *Repository) mark(ctx context.Context, kind ledger.MarkKind, a point.Att
 }
 
 func (r *Repository) unmark(ctx context.Context, kind ledger.MarkKind, a point.Attempt, verb string) error {
-	if err := r.isPoint(ctx, a, verb); err != nil {
+	if err := r.changeable(ctx, a, verb); err != nil {
 		return err
 	}
 	if err := r.remove(ctx, markName(kind, a)); err != nil {
 		return err
 	}
 	return r.isPoint(ctx, a, verb) // a purge may have been faster
+}
+
+// changeable tells why a point's markers cannot be changed.
+func (r *Repository) changeable(ctx context.Context, a point.Attempt, verb string) error {
+	if err := r.cfg.Writable(); err != nil {
+		return err
+	}
+	return r.isPoint(ctx, a, verb)
 }
 
 // isPoint tells why a is no restore point. A damaged one is one: it must be possible to

@@ -156,6 +156,13 @@ func (r *Repository) objects(ctx context.Context, dir, after string, parse func(
 // there. It answers which of the two stands there, durably. Packs that the attempt left
 // unfinished are removed.
 func (r *Repository) Fence(ctx context.Context, a point.Attempt, reason string) (committed bool, err error) {
+	if r.cfg.Writable() != nil { // the attempt was not allowed to write either
+		committed, err = r.committed(ctx, a)
+		if errs.KindOf(err) == errs.NotFound {
+			err = nil
+		}
+		return committed, err
+	}
 	committed, err = r.settle(ctx, a, reason)
 	if c, ok := r.b.(storage.Cleaner); ok && err == nil {
 		// If its mover still lives, it loses packs that nobody may use any more. What cannot be
@@ -183,6 +190,11 @@ func (r *Repository) settle(ctx context.Context, a point.Attempt, reason string)
 	if errs.KindOf(err) != errs.Exists {
 		return false, err
 	}
+	return r.committed(ctx, a)
+}
+
+// committed tells whether what stands under an attempt's name is a point.
+func (r *Repository) committed(ctx context.Context, a point.Attempt) (bool, error) {
 	content, err := r.Point(ctx, a)
 	if err != nil {
 		return false, err

@@ -19,7 +19,8 @@ func (r *Repository) ReadRecord(ctx context.Context, l Location, buf []byte) (se
 	p, err := r.packs.acquire(ctx, l.PackName())
 	if err != nil {
 		if errs.KindOf(err) == errs.NotFound {
-			return seal.Record{}, errs.New(errs.NotFound, "pack.missing", "read chunk %s: its pack %s is missing: %w", l.ID, l.PackName(), err)
+			return seal.Record{}, errs.New(errs.NotFound, "pack.missing", "read chunk %s: its pack %s is missing: %w", l.ID, l.PackName(), err).
+				WithHint("run a check of the repository: it names the files that need this pack")
 		}
 		return seal.Record{}, err
 	}
