@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 
 	"keepward/internal/errs"
 	"keepward/internal/storage/vfs"
@@ -86,6 +87,10 @@ func (d *Dir) fail(op, name string, err error) error {
 	}
 	if errs.CodeOf(err) == "repository.unmounted" {
 		return errs.New(errs.Unavailable, errs.CodeOf(err), "%s %s: %w", op, name, err).WithHint("%s", errs.HintOf(err))
+	}
+	if errors.Is(err, syscall.EROFS) {
+		return errs.New(errs.Denied, "repository.permission", "%s %s in %s: %w", op, name, d.root, cause(err)).
+			WithHint("what is there can be read; look why the file system is read-only (an error of its disk, or how it was mounted) and mount it for writing")
 	}
 	kind, code := errs.KindOf(err), "repository.io"
 	switch kind {
