@@ -62,14 +62,16 @@ func (w *Writer) complete(ctx context.Context, d point.Draft) error {
 		}
 	}
 	absent, err := w.absent(ctx, wanted)
+	open := false
 	if len(absent) > 0 && err == nil {
-		// What was taken over may have been published, or moved, since the index was read.
-		if err = w.r.Refresh(ctx); err == nil {
-			absent, err = w.absent(ctx, absent)
-		}
+		absent, open, err = w.stillAbsent(ctx, absent)
 	}
 	if err != nil {
 		return err
+	}
+	if len(absent) > 0 && open {
+		return errs.New(errs.Busy, "commit.condemned", "commit attempt %s: it took over what lies in packs that a sweep is about to judge", w.opts.Attempt).
+			WithHint("nothing is wrong: run the job again when the sweep has ended")
 	}
 	clear(w.missing) // what is there now stays there
 	if len(absent) == 0 {
@@ -81,6 +83,18 @@ func (w *Writer) complete(ctx context.Context, d point.Draft) error {
 	}
 	return w.poison(errs.New(errs.Corrupt, "commit.chunk-missing", "commit attempt %s: %d chunks it refers to are not in the repository, among them%s", w.opts.Attempt, len(absent), text).
 		WithHint("run the job in full: every file is read and what is missing is stored again"))
+}
+
+// stillAbsent looks again for what was taken over: it may have been published, or moved, since
+// the index was read, or a sweep may have spared it. open tells that one may do so yet.
+func (w *Writer) stillAbsent(ctx context.Context, ids []seal.ID) (absent []seal.ID, open bool, err error) {
+	if err = w.r.Refresh(ctx); err == nil {
+		open, err = w.relied.reconsider(ctx, w.r)
+	}
+	if err == nil {
+		absent, err = w.absent(ctx, ids)
+	}
+	return absent, open, err
 }
 
 // putPoint puts the point; w.mu is held.

@@ -31,6 +31,7 @@ var cells = []cell{
 	{"backup", "sweep that has published its list", "generation: rows in condemned packs are absent for it, so it stores anew", laterWriterStoresAnew},
 	{"backup", "purge of its parent", "the parent is read behind the open marker: the list of that sweep waits", parentStays},
 	{"backup", "purge of its parent while a list is open", "points are purged only when no list is open, so that the second mark sees all that the list's attempts made", parentStaysWhileAListIsOpen},
+	{"backup whose parent relied on what is condemned", "sweep that has not judged yet", "the commit is refused as long as the list is open; what it spares may be relied on", takesOverWhatIsSpared},
 	{"backup", "compaction", "as for a sweep; where a condemned pack's chunks went is read behind the open marker, and again before a commit is refused", compactionUnderABackup},
 	{"backup", "merge of segments", "joined rows are durable before the parts go; who misses one lists again", mergeUnderABackup},
 	{"backup", "fence", "put-if-absent of one name: the first wins", fenceUnderABackup},

@@ -208,6 +208,27 @@ func parentStaysWhileAListIsOpen(t *testing.T) {
 	w.intact()
 }
 
+func takesOverWhatIsSpared(t *testing.T) {
+	w := newWorld(t)
+	w.backup("web1", 1, old)
+	early := w.begin("web1", 2, old)
+	de := early.store()
+	w.waits(w.remove(1), early)
+	must(t, early.commit(de)) // relies on what is condemned
+	late := w.begin("web1", 3, nil)
+	dl, err := late.takeOver(early.Backup)
+	must(t, err)
+	if err := late.commit(dl); errs.CodeOf(err) != "commit.condemned" || errs.KindOf(err) != errs.Busy {
+		t.Fatalf("commit before the judgement: %v", err)
+	}
+	if report := w.ends(nil); report.SparedPacks == 0 {
+		t.Fatalf("%+v", report)
+	}
+	must(t, late.commit(dl))
+	w.ends(nil)
+	w.intact()
+}
+
 func compactionUnderABackup(t *testing.T) {
 	w := newWorld(t)
 	w.backup("web1", 1, join(old, other))
