@@ -210,11 +210,12 @@ func parentStaysWhileAListIsOpen(t *testing.T) {
 
 func takesOverWhatIsSpared(t *testing.T) {
 	w := newWorld(t)
-	w.backup("web1", 1, old)
-	early := w.begin("web1", 2, old)
-	de := early.store()
+	first := w.backup("web1", 1, old)
+	early := w.begin("web1", 2, nil)
+	de, err := early.takeOver(first.Backup)
+	must(t, err)
 	w.waits(w.remove(1), early)
-	must(t, early.commit(de)) // relies on what is condemned
+	must(t, early.commit(de)) // the same tree, by now condemned
 	late := w.begin("web1", 3, nil)
 	dl, err := late.takeOver(early.Backup)
 	must(t, err)
