@@ -79,24 +79,6 @@ func (c *checker) directory(ctx context.Context, k pack.Key, rd storage.Reader) 
 	return entries, goodHead && goodDirectory, nil
 }
 
-// displaced tells whether a pack is another one than the index knows: records are not where they
-// are said to be. It is reported then, with each of them.
-func (c *checker) displaced(k pack.Key, entries []pack.Entry, why error) bool {
-	there := make(map[pack.Entry]bool, len(entries))
-	for _, e := range entries {
-		there[e] = true
-	}
-	missing := slices.DeleteFunc(c.r.entriesOf(k), func(e pack.Entry) bool { return there[e] })
-	if len(missing) == 0 {
-		return false
-	}
-	c.find(Finding{Object: "pack", Name: nameOf(k), Code: "pack.header", Text: why.Error() + "; what belongs there is not in it"})
-	for _, e := range missing {
-		c.badEntry(k, e, codeDamaged, errs.New(errs.Corrupt, "record.place", "the pack in its place is another one"))
-	}
-	return true
-}
-
 // part reports a damaged part of a pack without which its chunks can still be read.
 func (c *checker) part(k pack.Key, code string, err error, why string) (good bool, _ error) {
 	switch errs.KindOf(err) {

@@ -95,3 +95,21 @@ func (s *openSegment) names(k pack.Key) bool {
 	}
 	return false
 }
+
+// displaced tells whether a pack is another one than the index knows: records are not where they
+// are said to be. It is reported then, with each of them.
+func (c *checker) displaced(k pack.Key, entries []pack.Entry, why error) bool {
+	there := make(map[pack.Entry]bool, len(entries))
+	for _, e := range entries {
+		there[e] = true
+	}
+	missing := slices.DeleteFunc(c.r.entriesOf(k), func(e pack.Entry) bool { return there[e] })
+	if len(missing) == 0 {
+		return false
+	}
+	c.find(Finding{Object: "pack", Name: nameOf(k), Code: "pack.header", Text: why.Error() + "; what belongs there is not in it"})
+	for _, e := range missing {
+		c.badEntry(k, e, codeDamaged, errs.New(errs.Corrupt, "record.place", "the pack in its place is another one"))
+	}
+	return true
+}

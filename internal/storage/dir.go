@@ -88,11 +88,11 @@ func (d *Dir) fail(op, name string, err error) error {
 	if errs.CodeOf(err) == "repository.unmounted" {
 		return errs.New(errs.Unavailable, errs.CodeOf(err), "%s %s: %w", op, name, err).WithHint("%s", errs.HintOf(err))
 	}
-	if errors.Is(err, syscall.EROFS) {
-		return errs.New(errs.Denied, "repository.permission", "%s %s in %s: %w", op, name, d.root, cause(err)).
-			WithHint("what is there can be read; look why the file system is read-only (an error of its disk, or how it was mounted) and mount it for writing")
-	}
 	kind, code := errs.KindOf(err), "repository.io"
+	readOnly := errors.Is(err, syscall.EROFS)
+	if readOnly { // it will be the same again until somebody has looked
+		kind = errs.Denied
+	}
 	switch kind {
 	case errs.NoSpace:
 		code = "repository.no-space"
@@ -106,6 +106,9 @@ func (d *Dir) fail(op, name string, err error) error {
 		kind = errs.Unavailable
 	}
 	e := errs.New(kind, code, "%s %s in %s: %w", op, name, d.root, cause(err))
+	if readOnly {
+		return e.WithHint("what is there can be read; look why the file system is read-only (an error of its disk, or how it was mounted) and mount it for writing")
+	}
 	if kind == errs.NoSpace {
 		return e.WithHint("free space on the file system of %s, then run it again", d.root)
 	}
