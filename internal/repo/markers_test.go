@@ -207,7 +207,10 @@ func TestTheHighestListIsInForceUntilItIsSwept(t *testing.T) {
 	}
 	p, err := point.Parse(must2(r.Point(ctx, a)))
 	must(t, err)
-	wantKind(t, "commit", w.Commit(ctx, point.Draft{Type: point.Complete, RootID: p.RootID}, nil), errs.Corrupt, "commit.chunk-missing")
+	d := point.Draft{Type: point.Complete, RootID: p.RootID}
+	wantKind(t, "commit of what is not judged", w.Commit(ctx, d, nil), errs.Busy, "commit.condemned")
+	must(t, r.PutPackList(ctx, ledger.List{Kind: ledger.Spared, Generation: 11}))
+	wantKind(t, "commit of what is to be deleted", w.Commit(ctx, d, nil), errs.Corrupt, "commit.chunk-missing")
 }
 
 func must2(b []byte, err error) []byte {
