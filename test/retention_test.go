@@ -71,7 +71,7 @@ func (h *history) size() int64 {
 // sweep sweeps to the end, and answers the session.
 func (h *history) sweep() *keepwardv1.Session {
 	h.t.Helper()
-	h.do("repository", "sweep", "main", "--wait")
+	h.do("repository", "sweep", "main")
 	list, err := h.Sessions()
 	h.must(err)
 	for _, s := range list {

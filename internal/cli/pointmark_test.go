@@ -125,14 +125,14 @@ func TestPreviewShowsTheFateOfEachPoint(t *testing.T) {
 
 func TestSweepAndUpkeepAreOrderedAsWritten(t *testing.T) {
 	f := newFake(t)
-	if r := f.do(t, "repository", "sweep", "main", "--dry-run", "--compact"); r.code != 0 || strings.TrimSpace(r.out) != "12" {
+	if r := f.do(t, "repository", "sweep", "main", "--dry-run", "--compact", "--wait=false"); r.code != 0 || strings.TrimSpace(r.out) != "12" {
 		t.Errorf("%+v", r)
 	}
 	if d := cmp.Diff(&keepwardv1.SweepRepositoryRequest{Name: "main", DryRun: true, Compact: true}, f.upkeep.swept, protocmp.Transform()); d != "" {
 		t.Error(d)
 	}
 	f.sessions = []*keepwardv1.Session{{Id: 12, Type: "sweep", Status: "Completed", Report: &keepwardv1.TaskReport{Sweep: &keepwardv1.SweepReport{PurgedPoints: 2, DeletedPacks: 3, DeletedBytes: 4096}}}}
-	if r := f.do(t, "repository", "sweep", "main", "--wait"); r.code != 0 || !strings.Contains(r.out, "2 restore points purged, 4.00 KiB freed in 3 packs") {
+	if r := f.do(t, "repository", "sweep", "main"); r.code != 0 || !strings.Contains(r.out, "2 restore points purged, 4.00 KiB freed in 3 packs") {
 		t.Errorf("%+v", r)
 	}
 	if r := f.do(t, "repository", "edit", "main", "--undelete-grace", "0s", "--unprotected-after", "90d"); r.code != 0 {
