@@ -109,12 +109,18 @@ var areas = map[string]string{
 	"proof":         "The record of when packs were proved. What is lost of it is proved again.",
 	"benchmark":     "Measuring what a host can do: its sample, its directory, the names of its stages.",
 	"epoch":         "The epochs of a repository's seal keys.",
+	"signature":     "The signature of a large file, which the next backup compares with. Without it the file is read and stored as a new one.",
 	"scratch":       "A file for what a mover's memory does not hold. Look whether the disk of its data directory is full.",
 }
 
 // meanings are the sentences of codes that have none in a call of errs.New: events about
 // single files, conditions, and codes that are put together elsewhere.
 var meanings = map[string]string{
+	"owner.damaged":             "an owner object is damaged; its name still tells the term",
+	"check.options":             "what a check was asked for contradicts itself, or is out of bounds",
+	"restore.mismatch":          "what was read back after a restore is not what the point holds",
+	"repository.proofs":         "the settings of how content is proved are out of bounds",
+	"job.full-read":             "the number of runs between full reads is out of bounds",
 	"repository.damaged":        "chunks are damaged and lie nowhere else; a full backup of the same files stores them again",
 	"repository.proof-debt":     "content was not proved within the days that the repository asks for",
 	"proof.unreadable":          "a record of which packs were proved is of a newer version",
