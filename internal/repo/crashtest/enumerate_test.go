@@ -30,9 +30,9 @@ func seeds() uint64 {
 // processes.
 func again() int {
 	if *full {
-		return 8
+		return 16
 	}
-	return 1
+	return 2
 }
 
 // totals are printed when all is done.
@@ -154,9 +154,24 @@ func (c *crash) twice(t *testing.T, seed uint64) {
 	}
 	states := disk.States()
 	rng := rand.New(rand.NewPCG(seed, 7))
-	for range again() {
+	for i := range again() {
 		s := states[rng.IntN(len(states))]
+		if told := justTold(states, r.log); i%2 == 0 && len(told) > 0 {
+			s = told[rng.IntN(len(told))]
+		}
 		second := crash{s, r.log, fmt.Sprintf("before call %d of %d of the recovery from death %s", s.Call, len(states), c.what), c.failed}
 		second.powerLoss(t, rng.Uint64N(1<<16))
 	}
+}
+
+// justTold are the states right behind something that was found or acknowledged: what was told
+// must be durable by then.
+func justTold(states []*memfs.State, log []event) []*memfs.State {
+	var out []*memfs.State
+	for _, s := range states {
+		if slices.ContainsFunc(log, func(e event) bool { return e.calls == s.Call-1 }) {
+			out = append(out, s)
+		}
+	}
+	return out
 }
