@@ -112,7 +112,7 @@ func TestParseReadsWhatExportWrites(t *testing.T) {
 	}
 	want := &keepwardv1.Job{
 		Name: "docs", Type: "backup", Mode: "server", Compression: "auto", Missed: "run once",
-		Computers: []string{"web1", "web2"}, Repository: "main", Schedule: "daily 22:00", Attempts: 3,
+		Computers: []string{"web1", "web2"}, Repository: "main", Schedule: "daily 22:00", Attempts: 3, FullReadEvery: 30,
 		RestartInterval: durationpb.New(36 * time.Hour),
 		Files:           &keepwardv1.FileSelection{Include: []string{"/usr/share"}, Exclude: []string{"*.pyc", "a: b"}, OneFileSystem: true},
 	}
