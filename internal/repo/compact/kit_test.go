@@ -181,8 +181,12 @@ func (l *lab) intact() {
 		}
 	}
 	report, err := r.Check(context.Background(), repo.CheckOptions{ReadData: true})
-	if err != nil || len(report.Findings) > 0 {
-		l.t.Fatalf("check: %+v, %v", report.Findings, err)
+	// Runs are not announced here, and packs deleted without a sweep's list: a check names both.
+	found := slices.DeleteFunc(report.Findings, func(f repo.Finding) bool {
+		return f.Code == "segment.pack-gone" || f.Code == "pack.unknown"
+	})
+	if err != nil || len(found) > 0 {
+		l.t.Fatalf("check: %+v, %v", found, err)
 	}
 }
 
