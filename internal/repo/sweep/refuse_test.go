@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"keepward/internal/errs"
@@ -13,6 +14,7 @@ import (
 	"keepward/internal/repo/pack"
 	"keepward/internal/repo/point"
 	"keepward/internal/repo/repotest"
+	"keepward/internal/storage/vfs/memfs"
 )
 
 // spoil flips a bit in the middle of an object.
@@ -218,6 +220,23 @@ func TestASweepIsSlowedDownAndStoppedBetweenTwoPacks(t *testing.T) {
 		t.Fatalf("%+v", report)
 	}
 	w.emptied()
+}
+
+func TestADiskThatDeletesNothingIsNoRefusal(t *testing.T) {
+	w, purge := thin(t)
+	w.disk.SetHook(func(op memfs.Op, _ string) error {
+		if op == memfs.Remove {
+			return syscall.EROFS
+		}
+		return nil
+	})
+	report, err := Run(w.ctx, w.open(), w.options(purge))
+	w.disk.SetHook(nil)
+	if errs.KindOf(err) != errs.Denied || len(report.Refused) != 0 || len(report.Purged) != 0 {
+		t.Fatalf("%+v, %v", report, err)
+	}
+	w.ends(purge)
+	w.intact()
 }
 
 func TestOldListsGo(t *testing.T) {

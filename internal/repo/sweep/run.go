@@ -124,8 +124,8 @@ func (s *run) purge(ctx context.Context) (any bool, err error) {
 			return any, err
 		}
 		purged, err := s.r.Purge(ctx, a)
-		switch k := errs.KindOf(err); {
-		case k == errs.Denied, k == errs.Corrupt, k == errs.Invalid:
+		switch {
+		case refuses(err):
 			s.report.Refused[a] = err
 			s.o.event(errs.CodeOf(err), "%v", err)
 		case err != nil:
@@ -136,6 +136,17 @@ func (s *run) purge(ctx context.Context) (any bool, err error) {
 		}
 	}
 	return any, s.dropCheckpoints(ctx)
+}
+
+// refuses tells whether a purge was refused for what the point's markers say, or because they
+// cannot be read: a disk that does not let anything be deleted is another matter.
+func refuses(err error) bool {
+	switch errs.CodeOf(err) {
+	case "point.held", "point.not-deleted":
+		return true
+	}
+	k := errs.KindOf(err)
+	return k == errs.Corrupt || k == errs.Invalid
 }
 
 // dropCheckpoints removes the checkpoints of attempts that are over and not wanted, and those
