@@ -90,10 +90,21 @@ func (a *app) extractList(ctx context.Context, o extract.Options) error {
 			kind = "full"
 		}
 		t.row(p.ID[:min(shortID, len(p.ID))], p.Time.In(a.local).Format("2006-01-02 15:04:05"), p.Computer, p.Job, kind,
-			count(p.Files), size(p.Bytes), p.Completeness, sessionNumber(p.Session), p.ID)
+			count(p.Files), size(p.Bytes), extractState(p), sessionNumber(p.Session), p.ID)
 	}
 	t.print()
 	return nil
+}
+
+func extractState(p extract.Point) string {
+	state := p.Completeness
+	if p.Deleted {
+		state += ", deleted"
+	}
+	if p.Held {
+		state += ", on hold"
+	}
+	return state
 }
 
 // pointValues are points in the words of the API's JSON.
@@ -103,6 +114,7 @@ func pointValues(list []extract.Point) []map[string]any {
 		values = append(values, map[string]any{
 			"id": p.ID, "computer": p.Computer, "job": p.Job, "session": fmt.Sprint(p.Session), "time": p.Time.UTC().Format(time.RFC3339),
 			"full": p.Full, "partial": p.Partial, "completeness": p.Completeness, "files": fmt.Sprint(p.Files), "bytes": fmt.Sprint(p.Bytes), "errors": fmt.Sprint(p.Errors),
+			"deleted": p.Deleted, "held": p.Held,
 		})
 	}
 	return values

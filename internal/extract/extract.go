@@ -130,6 +130,8 @@ type Point struct {
 	Files        int64
 	Bytes        int64
 	Errors       int64
+	// Deleted points are not gone yet, and never meant by latest or a time. Held ones stay.
+	Deleted, Held bool
 
 	object []byte
 	damage error

@@ -34,7 +34,9 @@ func (s *opened) points(ctx context.Context, computer string) ([]Point, error) {
 
 // point reads one object; false: it is no point.
 func (s *opened) point(o *repo.Object, err error) (Point, bool) {
-	out := Point{ID: path.Base(o.Name), Completeness: "damaged", object: o.Content, damage: err}
+	out := Point{
+		ID: path.Base(o.Name), Completeness: "damaged", Deleted: o.Deleted != nil, Held: o.Held != nil, object: o.Content, damage: err,
+	}
 	if err != nil {
 		return out, true
 	}
@@ -91,13 +93,13 @@ func choose(list []Point, name string) (Point, error) {
 		WithHint("name it by its id, at least %d digits of it, latest, or a time; --list shows them", shortestPrefix)
 }
 
-// newest is the newest whole point at or before a time; zero: of all. Partial and damaged
-// points are only ever chosen by their id.
+// newest is the newest whole point at or before a time; zero: of all. Partial, deleted and
+// damaged points are only ever chosen by their id.
 func newest(list []Point, until time.Time) (Point, error) {
 	var found *Point
 	for i := range list {
 		p := &list[i]
-		if p.Partial || p.damage != nil || !until.IsZero() && p.Time.After(until) {
+		if p.Partial || p.Deleted || p.damage != nil || !until.IsZero() && p.Time.After(until) {
 			continue
 		}
 		if found == nil {

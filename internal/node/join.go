@@ -47,7 +47,7 @@ func (n *Node) loadIdentity(ctx context.Context) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		err = n.join(ctx)
 	} else if err == nil && n.cfg.JoinToken != "" {
-		n.log.Info("already joined, the join token is used only if the server refuses the certificate", "data", n.cfg.DataDir)
+		n.log.Info("already joined, the join token is used only if the server refuses this identity or is another one", "data", n.cfg.DataDir)
 	}
 	if err != nil {
 		return err
@@ -138,6 +138,9 @@ func (n *Node) rejoin(ctx context.Context) error {
 	}
 	if err := os.Remove(n.identityPath(fileCert)); err != nil {
 		return errs.New(errs.KindOf(err), "identity.write", "replace identity: %w", err)
+	}
+	if err := n.forgetTerm(res.GetCa()); err != nil {
+		return err
 	}
 	if err := n.writeIdentity(fileKey, encoded); err != nil {
 		return err

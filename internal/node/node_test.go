@@ -307,3 +307,27 @@ func TestAWrongTokenIsTriedOnceByARefusedNode(t *testing.T) {
 		t.Errorf("the identity changed from %s to %s", before, got)
 	}
 }
+
+// A server that took the place of a lost one has another authority. With its token an agent
+// that kept its directory joins it, and obeys its terms, which begin anew.
+func TestANodeOfALostServerJoinsTheNewOneWithItsToken(t *testing.T) {
+	old := wiretest.NewServer(t)
+	dir := t.TempDir()
+	n := open(t, old, dir)
+	if err := n.CheckTerm(7); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s := wiretest.NewServer(t)
+	again, err := node.Open(t.Context(), node.Config{Role: wire.RoleAgent, DataDir: dir, Server: s.Addr, JoinToken: s.Token})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, again, nil)
+	s.Await("a heartbeat at the new server", func() bool { return len(s.Beats) > 0 })
+	if err := again.CheckTerm(1); err != nil {
+		t.Errorf("an order of the new server's first term: %v", err)
+	}
+}

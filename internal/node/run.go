@@ -42,7 +42,7 @@ func (n *Node) Run(ctx context.Context, svc Service) error {
 			return nil
 		}
 		if token && lockedOut(err) {
-			n.log.Warn("the server refuses the certificate, joining anew with the join token", "server", n.cfg.Server, "error", err)
+			n.log.Warn("this identity is of no use any more, joining anew with the join token", "server", n.cfg.Server, "error", err)
 			if err = n.rejoin(ctx); err == nil {
 				token = false
 				continue
@@ -53,7 +53,11 @@ func (n *Node) Run(ctx context.Context, svc Service) error {
 			wait = backoffFirst
 		}
 		pause := jitter(wait)
-		n.log.Warn("no link to the server", "server", n.cfg.Server, "error", err, "hint", errs.HintOf(err), "retry_in", pause.Round(time.Millisecond).String())
+		hint := errs.HintOf(err)
+		if hint == "" && lockedOut(err) {
+			hint = "if the server was replaced by a new one, start once with --server and a --join token of the new one"
+		}
+		n.log.Warn("no link to the server", "server", n.cfg.Server, "error", err, "hint", hint, "retry_in", pause.Round(time.Millisecond).String())
 		select {
 		case <-ctx.Done():
 			return nil
@@ -63,10 +67,15 @@ func (n *Node) Run(ctx context.Context, svc Service) error {
 	}
 }
 
-// lockedOut tells whether only another certificate helps.
+// lockedOut tells whether only another identity helps: the server refuses this one, or shows the
+// certificate of an authority that this one does not know, as a new server does that took the
+// place of a lost one. A token tells the new authority, so nobody else can pose as it.
 func lockedOut(err error) bool {
-	code := errs.CodeOf(err)
-	return code == "certificate.revoked" || code == "certificate.unknown"
+	switch errs.CodeOf(err) {
+	case "certificate.revoked", "certificate.unknown", "certificate.untrusted", "certificate.refused":
+		return true
+	}
+	return false
 }
 
 // jitter spreads a fleet over the second half of the wait.

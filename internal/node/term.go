@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
 	"os"
@@ -25,6 +26,20 @@ func (n *Node) loadTerm() error {
 	if err != nil {
 		return errs.New(errs.Corrupt, "datadir.term", "read the server's term in %s: %w", n.termPath(), err)
 	}
+	return nil
+}
+
+// forgetTerm drops the term of a former server: another authority counts from its own beginning.
+func (n *Node) forgetTerm(ca []byte) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if bytes.Equal(n.creds.CA.Raw, ca) {
+		return nil
+	}
+	if err := os.Remove(n.termPath()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return errs.New(errs.KindOf(err), "datadir.term", "forget the former server's term: %w", err)
+	}
+	n.term = 0
 	return nil
 }
 

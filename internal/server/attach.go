@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/hex"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -74,8 +75,13 @@ func (r *repositories) attach(ctx context.Context, m *keepwardv1.AttachRepositor
 	}
 	found := res.Msg
 	row, attached, err := r.attachable(ctx, want, found)
-	if err != nil || attached {
+	if err != nil {
 		return row, err
+	}
+	if attached {
+		// Whoever tries his key on it must not be told that it fits.
+		copied := row
+		return row, r.unlock(&copied, found, repoconf.Unlock{RecoveryKey: m.GetRecoveryKey(), Passphrase: m.GetPassphrase()})
 	}
 	if err := r.unlock(&row, found, repoconf.Unlock{RecoveryKey: m.GetRecoveryKey(), Passphrase: m.GetPassphrase()}); err != nil {
 		return row, err
@@ -85,7 +91,13 @@ func (r *repositories) attach(ctx context.Context, m *keepwardv1.AttachRepositor
 	}
 	// The repository is ours; a client that hangs up now must not leave it without a row.
 	ctx = context.WithoutCancel(ctx)
-	if err := r.db.Write(ctx, func(tx *sql.Tx) error { return catalog.AddRepository(ctx, tx, row) }); err != nil {
+	err = r.db.Write(ctx, func(tx *sql.Tx) error {
+		if err := catalog.AddRepository(ctx, tx, row); err != nil || len(row.Recovery) == 0 {
+			return err
+		}
+		return catalog.NoteExport(ctx, tx, row.Name, time.Now()) // somebody had it just now
+	})
+	if err != nil {
 		return row, err
 	}
 	r.audit(ctx, "repository attached", "repository", row.Name, "transport", row.Transport, "path", row.Path, "id", hex.EncodeToString(row.ID[:]))
@@ -100,7 +112,7 @@ func (r *repositories) attachable(ctx context.Context, want *keepwardv1.Reposito
 	}
 	row = catalog.Repository{
 		Name: want.Name, ID: cfg.ID, Transport: want.Transport, Path: found.GetCanonicalPath(),
-		Streams: want.Streams, Writers: want.Writers, Created: cfg.Created,
+		Streams: want.Streams, Writers: want.Writers, Created: cfg.Created, Upkeep: upkeepOf(want), Proofs: proofsOf(want),
 	}
 	rows, err := catalog.Repositories(ctx, r.db.Read())
 	if err != nil {
