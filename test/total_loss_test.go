@@ -14,12 +14,13 @@ import (
 
 const (
 	lossFiles = 100_000
+	keptAgent = "kept-agent" // its data directory, between the two servers
 	// lossGoal is how long the first file may take to come back, from the first command on.
 	lossGoal = 2 * time.Minute
 )
 
-// The server's directory, the transport's and the agent's are gone; what is left is the
-// repository and its recovery key. By the steps of docs/operator/recovery.md everything that
+// The directories of server and transport are gone; what is left is the repository, its recovery
+// key, and the computer with its agent, which knows the lost server only. By the steps of docs/operator/recovery.md everything that
 // the repository tells is back: points, computers, jobs.
 func TestTheLossOfTheWholeServer(t *testing.T) {
 	dir := tempDir(t)
@@ -37,6 +38,7 @@ func TestTheLossOfTheWholeServer(t *testing.T) {
 	if got.AddedPoints != 2 || fmt.Sprint(got.AddedJobs) != "[docs]" || fmt.Sprint(got.AddedComputers) != "[web1]" {
 		t.Errorf("attached: %v", &got)
 	}
+	must(t, os.Rename(filepath.Join(dir, keptAgent), filepath.Join(s.Dir, "web1")))
 	_, err = s.AddAgent("web1")
 	must(t, err)
 	files, err := site.Files(src)
@@ -100,6 +102,7 @@ func surviving(t *testing.T, dir, src, repository, key string) []*keepwardv1.Poi
 	points, err := s.Points("web1")
 	must(t, err)
 	must(t, s.Close())
+	must(t, os.Rename(filepath.Join(s.Dir, "web1"), filepath.Join(dir, keptAgent)))
 	must(t, os.RemoveAll(home))
 	return points
 }
