@@ -185,6 +185,14 @@ func differing(n int64) string {
 	return count(n) + " differ"
 }
 
+// checked says what a check came to, where it went to its end.
+func checked(status string, n *keepwardv1.Counters) string {
+	if status == string(job.Completed) && n.GetErrors()+n.GetWarnings() == 0 {
+		return "no damage found"
+	}
+	return "see the lines above"
+}
+
 // summary is the last line of a session.
 func (a *app) summary(s *keepwardv1.Session) {
 	n := s.GetProgress().GetCounters()
@@ -192,7 +200,11 @@ func (a *app) summary(s *keepwardv1.Session) {
 		fmt.Fprintln(a.out, safe(fmt.Sprintf("session %d: %s in %s: %s", s.GetId(), s.GetStatus(), a.took(s.GetStarted(), s.GetEnded()), text)))
 		return
 	}
-	line := fmt.Sprintf("session %d: %s in %s: %s", s.GetId(), s.GetStatus(), a.took(s.GetStarted(), s.GetEnded()), plural(n.GetDoneFiles(), "file"))
+	what := plural(n.GetDoneFiles(), "file")
+	if s.GetType() == string(job.Verify) {
+		what = checked(s.GetStatus(), n)
+	}
+	line := fmt.Sprintf("session %d: %s in %s: %s", s.GetId(), s.GetStatus(), a.took(s.GetStarted(), s.GetEnded()), what)
 	for _, part := range []struct {
 		name  string
 		value int64

@@ -132,7 +132,7 @@ func TestSweepAndUpkeepAreOrderedAsWritten(t *testing.T) {
 		t.Error(d)
 	}
 	f.sessions = []*keepwardv1.Session{{Id: 12, Type: "sweep", Status: "Completed", Report: &keepwardv1.TaskReport{Sweep: &keepwardv1.SweepReport{PurgedPoints: 2, DeletedPacks: 3, DeletedBytes: 4096}}}}
-	if r := f.do(t, "repository", "sweep", "main"); r.code != 0 || !strings.Contains(r.out, "2 restore points purged, 4.00 KiB freed in 3 packs") {
+	if r := f.do(t, "repository", "sweep", "main"); r.code != 0 || !strings.Contains(r.out, "2 restore points purged, 4.00 KiB freed, 3 packs deleted") {
 		t.Errorf("%+v", r)
 	}
 	if r := f.do(t, "repository", "edit", "main", "--undelete-grace", "0s", "--unprotected-after", "90d"); r.code != 0 {

@@ -102,7 +102,11 @@ func (a *app) createRepository(ctx context.Context, c *client, r *keepwardv1.Rep
 func newKeyFile(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return nil, errs.New(errs.KindOf(err), "recovery.file", "make file for the recovery key: %w", err)
+		e := errs.New(errs.KindOf(err), "recovery.file", "make file for the recovery key: %w", err)
+		if errs.KindOf(err) == errs.Exists {
+			return nil, e.WithHint("a file that is there is never overwritten: choose another name")
+		}
+		return nil, e
 	}
 	return f, nil
 }

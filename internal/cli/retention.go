@@ -177,7 +177,7 @@ func reportLines(r *keepwardv1.TaskReport) []string {
 	}
 	return []string{
 		"generation", strconv.FormatUint(s.GetGeneration(), 10), "purged points", count(s.GetPurgedPoints()),
-		"deleted packs", count(s.GetDeletedPacks()), "freed", size(s.GetDeletedBytes()), "spared packs", number(s.GetSparedPacks()),
+		"deleted packs", count(s.GetDeletedPacks()), "freed", size(freed(s)), "spared packs", number(s.GetSparedPacks()),
 		"rewritten packs", number(s.GetRewrittenPacks()), "read to rewrite", bytesOf(s.GetRewrittenBytes()), "written", bytesOf(s.GetWrittenBytes()),
 		"compressed anew", bytesOf(s.GetRecompressedBytes()), "punched", bytesOf(s.GetPunchedBytes()),
 		"merged index segments", segments, "removed objects", number(s.GetRemovedObjects()),
@@ -201,11 +201,17 @@ func reportText(r *keepwardv1.TaskReport) string {
 		return plural(g.GetDeleted(), "restore point") + " deleted, " + count(g.GetKept()) + " kept"
 	case r.GetSweep() != nil:
 		s := r.GetSweep()
-		text := plural(s.GetPurgedPoints(), "restore point") + " purged, " + size(s.GetDeletedBytes()) + " freed in " + plural(s.GetDeletedPacks(), "pack")
+		text := plural(s.GetPurgedPoints(), "restore point") + " purged, " + size(freed(s)) + " freed, " + plural(s.GetDeletedPacks(), "pack") + " deleted"
 		if s.GetRewrittenPacks() > 0 {
 			text += ", " + plural(s.GetRewrittenPacks(), "pack") + " rewritten from " + size(s.GetRewrittenBytes()) + " to " + size(s.GetWrittenBytes())
+		}
+		if s.GetDeletedPacks() == 0 && s.GetDeadBytes() > 0 {
+			text += ", " + size(s.GetDeadBytes()) + " needed by nothing"
 		}
 		return text
 	}
 	return ""
 }
+
+// freed is what the repository became smaller by: what was deleted, less what was written anew.
+func freed(s *keepwardv1.SweepReport) int64 { return max(0, s.GetDeletedBytes()-s.GetWrittenBytes()) }
