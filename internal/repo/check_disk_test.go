@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"keepward/internal/errs"
@@ -89,13 +90,13 @@ func TestWhatTheDiskDoesNotGive(t *testing.T) {
 // opening calls a function before the first data pack is opened.
 type opening struct {
 	storage.Backend
-	do func()
+	once sync.Once
+	do   func()
 }
 
 func (b *opening) Open(ctx context.Context, name string) (storage.Reader, error) {
-	if strings.HasPrefix(name, packsDir) && strings.Contains(name, "/d0") && b.do != nil {
-		b.do()
-		b.do = nil
+	if strings.HasPrefix(name, packsDir) && strings.Contains(name, "/d0") {
+		b.once.Do(b.do)
 	}
 	return b.Backend.Open(ctx, name)
 }
@@ -116,7 +117,7 @@ func TestAPackThatGoesAwayMeanwhile(t *testing.T) {
 					must(t, err)
 				}
 				gone := packName(attemptNumber(1), pack.Data, 1)
-				r, err := Open(ctx, &opening{storage.NewDir(m, "/r"), func() { must(t, m.Remove("/r/"+gone)) }})
+				r, err := Open(ctx, &opening{Backend: storage.NewDir(m, "/r"), do: func() { must(t, m.Remove("/r/"+gone)) }})
 				must(t, err)
 				defer r.Close() //nolint:errcheck // the test is over
 				o := s.proving(70, 1, CheckOptions{Readers: 1})
