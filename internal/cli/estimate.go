@@ -31,8 +31,8 @@ func (a *app) estimate(ctx context.Context, c *client, req *keepwardv1.RestoreFi
 	if err != nil {
 		return nil, err
 	}
-	p := a.newProgress()
-	last, err := a.watch(ctx, c, m.GetSession(), func(s *keepwardv1.Session) error { p.show(s); return nil })
+	p := a.newProgress(a.newWaiting(c, "Ctrl-C gives up"))
+	last, err := a.watch(ctx, c, m.GetSession(), func(s *keepwardv1.Session) error { p.show(ctx, s); return nil })
 	p.clear()
 	if err != nil {
 		if isInterrupt(ctx, err) {

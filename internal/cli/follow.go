@@ -40,8 +40,8 @@ func (a *app) started(ctx context.Context, c *client, m *keepwardv1.StartSession
 // follow shows a session until it is over, and ends with its result. remarks is how
 // many lines of trouble are shown then.
 func (a *app) follow(ctx context.Context, c *client, id int64, remarks int) error {
-	p := a.newProgress()
-	last, err := a.watch(ctx, c, id, func(s *keepwardv1.Session) error { p.show(s); return nil })
+	p := a.newProgress(a.newWaiting(c, fmt.Sprintf("Ctrl-C ends only this waiting, 'keepward session kill %d' the session", id)))
+	last, err := a.watch(ctx, c, id, func(s *keepwardv1.Session) error { p.show(ctx, s); return nil })
 	p.clear()
 	if err != nil {
 		if isInterrupt(ctx, err) {
@@ -160,7 +160,7 @@ func (a *app) trouble(ctx context.Context, c *client, s *keepwardv1.Session, mos
 
 // eventLine prints one line of a log.
 func (a *app) eventLine(w io.Writer, e *keepwardv1.Event) error {
-	text := safe(e.GetText())
+	text := safe(a.localTimes(e.GetText()))
 	if e.GetTo() != "" {
 		text = strings.TrimPrefix(e.GetFrom()+" → ", " → ") + e.GetTo() + ": " + text
 	}

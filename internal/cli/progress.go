@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -19,13 +20,14 @@ type progress struct {
 	next  time.Time
 	drawn bool
 	rate  rate
+	waits *waiting
 }
 
 // Lines that do not move come at this distance.
 const lineEvery = 10 * time.Second
 
-func (a *app) newProgress() *progress {
-	p := &progress{a: a, next: a.now().Add(lineEvery)}
+func (a *app) newProgress(waits *waiting) *progress {
+	p := &progress{a: a, next: a.now().Add(lineEvery), waits: waits}
 	if f, ok := terminal(a.errOut); ok {
 		if w, _, err := term.GetSize(int(f.Fd())); err == nil {
 			p.width = w
@@ -34,14 +36,20 @@ func (a *app) newProgress() *progress {
 	return p
 }
 
-func (p *progress) show(s *keepwardv1.Session) {
+func (p *progress) show(ctx context.Context, s *keepwardv1.Session) {
 	if p.a.quiet || job.Status(s.GetStatus()).Final() {
 		return
+	}
+	if !p.a.format.machine() {
+		for _, line := range p.waits.news(ctx, s) {
+			p.clear()
+			p.a.remark("%s", line)
+		}
 	}
 	now := p.a.now()
 	n := s.GetProgress().GetCounters()
 	p.rate.add(now, n.GetDoneBytes())
-	line := safe(progressLine(s, p.rate.perSecond()))
+	line := safe(p.a.progressLine(s, p.rate.perSecond()))
 	if p.width > 0 {
 		if r := []rune(line); len(r) >= p.width {
 			line = string(r[:p.width-1])
@@ -67,14 +75,14 @@ func (p *progress) clear() {
 
 // progressLine is phase, percent, files and bytes done of total, rate, time left and
 // files with errors; what is not known is left out.
-func progressLine(s *keepwardv1.Session, perSecond int64) string {
+func (a *app) progressLine(s *keepwardv1.Session, perSecond int64) string {
 	n := s.GetProgress().GetCounters()
 	what := s.GetStatus()
 	if s.GetPhase() != "" && what == "Running" {
 		what = s.GetPhase()
 	}
 	parts := []string{fmt.Sprintf("session %d", s.GetId()), what}
-	if reason := why(s.GetReason(), nil); reason != "" && what != s.GetPhase() {
+	if reason := a.why(s.GetReason(), nil); reason != "" && what != s.GetPhase() {
 		parts = append(parts, reason)
 	}
 	files, bytes := n.GetTotalFiles(), n.GetTotalBytes()

@@ -19,6 +19,7 @@ import (
 
 	"connectrpc.com/connect"
 	"go.yaml.in/yaml/v3"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	keepwardv1 "keepward/api/keepward/v1"
 	v1 "keepward/api/keepward/v1/keepwardv1connect"
@@ -177,6 +178,14 @@ func (f *fake) ListComputers(context.Context, *connect.Request[keepwardv1.ListCo
 	return connect.NewResponse(&keepwardv1.ListComputersResponse{Computers: []*keepwardv1.Computer{
 		{Name: "web1", Status: "online", Os: "linux", Arch: "amd64", Hostname: "web1.example.com"},
 		{Name: "db\x1b[31m", Status: "offline"},
+		{Name: "db2", Status: "offline", LastSeen: timestamppb.New(now.Add(-time.Hour))},
+		{Name: "new", Status: "never connected"},
+	}}), nil
+}
+
+func (f *fake) ListRepositories(context.Context, *connect.Request[keepwardv1.ListRepositoriesRequest]) (*connect.Response[keepwardv1.ListRepositoriesResponse], error) {
+	return connect.NewResponse(&keepwardv1.ListRepositoriesResponse{Transports: []*keepwardv1.Transport{
+		{Name: "store1", Status: "offline", LastSeen: timestamppb.New(now.Add(-2 * time.Hour))},
 	}}), nil
 }
 

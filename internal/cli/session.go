@@ -45,21 +45,21 @@ func (a *app) sessionTable(list []*keepwardv1.Session) {
 	for _, s := range list {
 		n := s.GetProgress().GetCounters()
 		t.row(sessionNumber(s.GetId()), s.GetJob(), s.GetType(), s.GetStatus(), s.GetPhase(), a.stamp(s.GetStarted()), a.took(s.GetStarted(), s.GetEnded()),
-			count(n.GetDoneFiles()), size(n.GetReadBytes()), size(n.GetStoredBytes()), few(computersOf(s)), why(s.GetReason(), s.GetFailure()),
+			count(n.GetDoneFiles()), size(n.GetReadBytes()), size(n.GetStoredBytes()), few(computersOf(s)), a.why(s.GetReason(), s.GetFailure()),
 			s.GetRepository(), strconv.Itoa(int(s.GetPriority())), s.GetUser())
 	}
 	t.print()
 }
 
 // why is the reason for delay, or for failure.
-func why(r *keepwardv1.Reason, f *keepwardv1.Failure) string {
+func (a *app) why(r *keepwardv1.Reason, f *keepwardv1.Failure) string {
 	if f.GetMessage() != "" {
-		return f.GetMessage()
+		return a.localTimes(f.GetMessage())
 	}
 	if r.GetCode() == "NONE" {
 		return ""
 	}
-	return r.GetText()
+	return a.reason(r)
 }
 
 func computersOf(s *keepwardv1.Session) []string {
@@ -111,7 +111,7 @@ func (a *app) sessionShow() *cobra.Command {
 func (a *app) showSession(s *keepwardv1.Session) {
 	n := s.GetProgress().GetCounters()
 	a.fields("session", sessionNumber(s.GetId()), "job", s.GetJob(), "type", s.GetType(), "status", s.GetStatus(), "phase", s.GetPhase(),
-		"reason", why(s.GetReason(), nil), "failure", s.GetFailure().GetMessage(), "hint", s.GetFailure().GetHint(), "result", s.GetResult(),
+		"reason", a.why(s.GetReason(), nil), "failure", s.GetFailure().GetMessage(), "hint", s.GetFailure().GetHint(), "result", s.GetResult(),
 		"repository", s.GetRepository(), "full", onlyYes(s.GetFull()), "priority", strconv.Itoa(int(s.GetPriority())), "started by", s.GetUser(),
 		"created", a.stamp(s.GetCreated()), "started", a.stamp(s.GetStarted()), "ended", a.stamp(s.GetEnded()), "took", a.took(s.GetStarted(), s.GetEnded()),
 		"limited by", limitedBy(s.GetLimits()))
@@ -126,7 +126,7 @@ func (a *app) showSession(s *keepwardv1.Session) {
 	for _, k := range s.GetTasks() {
 		n := k.GetProgress().GetCounters()
 		t.row(k.GetComputer(), k.GetStatus(), k.GetPhase(), strconv.Itoa(int(k.GetAttempt())), count(n.GetDoneFiles()), size(n.GetReadBytes()), size(n.GetStoredBytes()),
-			why(k.GetReason(), k.GetFailure()), k.GetPoint(), k.GetId())
+			a.why(k.GetReason(), k.GetFailure()), k.GetPoint(), k.GetId())
 	}
 	t.print()
 }

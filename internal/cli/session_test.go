@@ -115,3 +115,51 @@ func TestLog(t *testing.T) {
 		t.Errorf("%v: %v", err, &e)
 	}
 }
+
+func TestWaitingSaysAtOnceWhatIsAwayAndHowToGoOn(t *testing.T) {
+	f := newFake(t)
+	waits := state("Waiting", nil)
+	waits.Tasks = []*keepwardv1.Task{
+		{Status: "Running", Computer: "web1"},
+		{Status: "Waiting", Computer: "db2", Reason: &keepwardv1.Reason{Code: "AGENT_OFFLINE", Args: []string{"db2"}, Text: "the agent of db2 is offline"}},
+		{Status: "Waiting", Computer: "new", Reason: &keepwardv1.Reason{Code: "AGENT_OFFLINE", Args: []string{"new"}, Text: "the agent of new is offline"}},
+	}
+	store := state("Waiting", nil)
+	store.Tasks = []*keepwardv1.Task{{Status: "Waiting", Reason: &keepwardv1.Reason{Code: "TRANSPORT_OFFLINE", Args: []string{"store1"}, Text: "transport service store1 is offline"}}}
+	f.sessions = []*keepwardv1.Session{waits, waits, store, state("Completed", nil)}
+	r := f.do(t, "job", "run", "docs", "--wait").want(t, 0)
+	want := `session 12 waits: the agent of db2 is offline, last seen 2026-11-01 11:00:00
+it goes on by itself as soon as that is back; Ctrl-C ends only this waiting, 'keepward session kill 12' the session
+session 12 waits: the agent of new is offline and has never connected
+session 12 waits: transport service store1 is offline, last seen 2026-11-01 10:00:00
+`
+	if r.err != want {
+		t.Errorf("%s\nwant %s", r.err, want)
+	}
+	if r := f.do(t, "job", "run", "docs", "--wait", "--quiet").want(t, 0); r.err != "" {
+		t.Errorf("--quiet says %q", r.err)
+	}
+}
+
+func TestManyThatAreAwayAreNotNamedEach(t *testing.T) {
+	f := newFake(t)
+	waits := state("Waiting", nil)
+	for _, name := range strings.Split("abcdefghij", "") {
+		waits.Tasks = append(waits.Tasks, &keepwardv1.Task{Status: "Waiting", Reason: &keepwardv1.Reason{Code: "AGENT_OFFLINE", Args: []string{name}, Text: "the agent of " + name + " is offline"}})
+	}
+	f.sessions = []*keepwardv1.Session{waits, waits, state("Completed", nil)}
+	r := f.do(t, "job", "run", "docs", "--wait").want(t, 0, "session 12 waits for more; see 'keepward session show 12'")
+	if n := strings.Count(r.err, "\n"); n != 7 { // five, the hint, and that there are more
+		t.Errorf("%d lines:\n%s", n, r.err)
+	}
+}
+
+func TestTimesInSentencesAreLocalAsTheColumnsAre(t *testing.T) {
+	f := newFake(t)
+	again := &keepwardv1.Reason{Code: "RESTART_AT", Args: []string{"2026-11-01T11:05:00Z", "2", "3"}, Text: "will be tried again at 2026-11-01T11:05:00Z, attempt 2 of 3"}
+	f.list = []*keepwardv1.Session{{Id: 12, Status: "Pending", Reason: again}}
+	f.events = []*keepwardv1.Event{{Seq: 1, Level: "info", Part: "server", Text: again.Text, Time: timestamppb.New(now)}}
+	f.do(t, "session", "list").want(t, 0, "will be tried again at 2026-11-01 12:05:00, attempt 2 of 3")
+	f.do(t, "session", "log", "12").want(t, 0, "will be tried again at 2026-11-01 12:05:00, attempt 2 of 3")
+	f.do(t, "session", "list", "-o", "json").want(t, 0, "at 2026-11-01T11:05:00Z")
+}
