@@ -19,7 +19,6 @@ import (
 
 	"keepward/internal/errs"
 	"keepward/internal/repo/fileindex"
-	"keepward/internal/repo/point"
 	"keepward/internal/repo/seal"
 )
 
@@ -112,27 +111,18 @@ func TestTargetThatChangesUnderTheRestoreLeadsNowhere(t *testing.T) {
 // A file index that is forged, though sealed with the right keys, must not lead out.
 func TestForgedNamesAreRefused(t *testing.T) {
 	s := newStore()
-	ctx := t.Context()
-	hasher := s.keys.NewHasher()
-	b := fileindex.NewBuilder(seal.KindNode, hasher, saver{t, s})
+	var es []fileindex.Entry
 	for _, p := range []string{"", ".", "..", "../evil", "a", "a/..", "a/../../evil", "a/ok"} {
 		typ := fileindex.FIFO
 		if p == "" || p == "a" || strings.HasSuffix(p, ".") {
 			typ = fileindex.Dir
 		}
-		must(t, b.Add(ctx, &fileindex.Entry{Path: []byte(p), Type: typ, Mode: 0o755, UID: uint64(os.Getuid()), GID: uint64(os.Getgid())}))
+		es = append(es, fileindex.Entry{Path: []byte(p), Type: typ, Mode: 0o755, UID: uint64(os.Getuid()), GID: uint64(os.Getgid())})
 	}
-	paths, err := b.Finish(ctx)
-	must(t, err)
-	root := fileindex.Root{Paths: paths}
-	h, err := root.Save(ctx, hasher, saver{t, s})
-	must(t, err)
-	body, err := point.SealBody(s.keys.ComputerKey, s.keys.RepositoryID, s.attempt, point.Body{Root: h})
-	must(t, err)
-	must(t, s.Commit(ctx, point.Draft{Type: point.Complete, RootID: h.ID(), Body: body}))
+	name := s.pointOf(t, es)
 	parent := tempDir(t)
 	var l log
-	o := Options{Store: s, Keys: s.keys, Point: s.attempt.String(), To: filepath.Join(parent, "to"), NoSync: true, Event: l.add}
+	o := Options{Store: s, Keys: s.keys, Point: name, To: filepath.Join(parent, "to"), NoSync: true, Event: l.add}
 	n := restoreOK(t, o)
 	if n.Errors < 5 || n.NewFiles != 2 || n.DoneFiles != n.TotalFiles {
 		t.Errorf("%+v %v", n, l.events)
@@ -140,24 +130,6 @@ func TestForgedNamesAreRefused(t *testing.T) {
 	if names, _ := os.ReadDir(parent); len(names) != 1 {
 		t.Errorf("beside the target: %v", names)
 	}
-}
-
-// saver puts what a Builder makes into the store.
-type saver struct {
-	t *testing.T
-	s *store
-}
-
-func (v saver) Save(ctx context.Context, c fileindex.Chunk) error {
-	sl, err := seal.NewSealer(v.s.keys, seal.CompressFast)
-	must(v.t, err)
-	var refs []seal.ID
-	for _, h := range c.Refs {
-		refs = append(refs, h.ID())
-	}
-	rec, err := sl.Seal(nil, c.Kind, c.H, refs, c.Content)
-	must(v.t, err)
-	return v.s.Put(ctx, rec)
 }
 
 // needs answers which data chunks the regular files below dir need, by fetching them.
@@ -228,63 +200,6 @@ func TestDamagedChunkCostsOnlyTheFilesThatNeedIt(t *testing.T) {
 				t.Error("another file has another content")
 			}
 		})
-	}
-}
-
-// top is the topmost node of a point's path tree.
-func (s *store) top(t *testing.T, name string) seal.ID {
-	t.Helper()
-	p, err := point.Parse(s.points[name])
-	must(t, err)
-	body, err := point.OpenBody(s.keys.ComputerKey, &p)
-	must(t, err)
-	n, err := newNodes(s, s.keys)
-	must(t, err)
-	defer n.close()
-	root, err := fileindex.FetchRoot(t.Context(), n, body.Root)
-	must(t, err)
-	return root.Paths.H.ID()
-}
-
-func TestDamagedFileIndexCostsOnlyThatPartOfIt(t *testing.T) {
-	files := map[string]string{}
-	for i := range 1200 {
-		files[fmt.Sprintf("d%02d/f%04d", i/100, i)] = fmt.Sprint(i)
-	}
-	src := tree(t, files)
-	s := newStore()
-	name := s.backup(t, src)
-	leaf := 0
-	for id, rec := range s.records {
-		r, err := seal.ParseRecord(rec)
-		must(t, err)
-		if r.Kind != seal.KindNode {
-			continue
-		}
-		leaf++
-		delete(s.records, id)
-		var l log
-		to := tree(t, map[string]string{"d05/extra": "x"})
-		o := s.options(name, src, to, &l)
-		o.DeleteExtra = true
-		res, err := Run(t.Context(), o)
-		s.records[id] = rec
-		switch {
-		case s.top(t, name) == id && res.Counters.NewFiles == 0:
-			// Nothing is readable below the topmost node, and that is said.
-			if res.Counters.Errors == 0 && err == nil {
-				t.Error("the topmost node is lost and nothing was said")
-			}
-		case err != nil:
-			t.Errorf("node %d: %v", leaf, err)
-		case len(l.paths("restore.index-damaged")) != 1:
-			t.Errorf("node %d: %v", leaf, l.codes())
-		case res.Counters.NewFiles < 300:
-			t.Errorf("node %d of a tree of 1200: only %d files came back", leaf, res.Counters.NewFiles)
-		}
-	}
-	if leaf < 4 {
-		t.Errorf("the tree has %d nodes: it proves nothing", leaf)
 	}
 }
 
