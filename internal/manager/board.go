@@ -10,7 +10,9 @@ import (
 // backups of the same computer by the same job; an index reconstruction and any write to its
 // repository; two retentions or two sweeps of one repository, and a sweep while a retention has
 // yet to say what goes. Of two that conflict the one of the older session goes first, so no two
-// wait for each other. It is pure and not safe for concurrent use.
+// wait for each other; but a backup that only waits for something that is switched off keeps no
+// reconstruction waiting, since that may take for ever. Should it wake up meanwhile, the broker
+// lets only one of the two have the repository. It is pure and not safe for concurrent use.
 type board struct {
 	backups  map[backupKey][]entry // in the order of their sessions
 	writes   map[string][]entry    // by repository: what writes to it
@@ -24,6 +26,8 @@ type backupKey struct{ job, computer string }
 type entry struct {
 	session int64
 	task    string
+	backup  backupKey // zero: no backup
+	away    bool      // see task.away
 }
 
 func newBoard() *board {
@@ -34,10 +38,11 @@ func newBoard() *board {
 }
 
 func (b *board) add(t *task) {
-	e := entry{t.row.Session, t.row.ID}
+	e := entry{session: t.row.Session, task: t.row.ID}
 	switch t.typ {
 	case job.Backup:
 		k := backupKey{t.job, t.row.Computer}
+		e.backup, e.away = k, t.away()
 		b.backups[k] = insert(b.backups[k], e)
 		b.writes[t.row.Repository] = insert(b.writes[t.row.Repository], e)
 	case job.RebuildIndex:
@@ -85,7 +90,7 @@ func (b *board) conflict(t *task) int64 {
 		}
 		return before(b.rebuilds[t.row.Repository], t.row.Session)
 	case job.RebuildIndex:
-		if s := before(b.writes[t.row.Repository], t.row.Session); s != 0 {
+		if s := b.writerBefore(t); s != 0 {
 			return s
 		}
 		return before(b.rebuilds[t.row.Repository], t.row.Session)
@@ -94,6 +99,40 @@ func (b *board) conflict(t *task) int64 {
 	case job.Sweep:
 		return max(before(b.sweeps[t.row.Repository], t.row.Session), before(b.ages[t.row.Repository], t.row.Session),
 			before(b.rebuilds[t.row.Repository], t.row.Session))
+	}
+	return 0
+}
+
+// note follows a backup that begins or ceases to be away, and answers the sessions that it may
+// have held up.
+func (b *board) note(t *task) []int64 {
+	if t.typ != job.Backup {
+		return nil
+	}
+	away := t.away()
+	set := func(list []entry) bool {
+		i := slices.IndexFunc(list, func(e entry) bool { return e.task == t.row.ID })
+		if i < 0 || list[i].away == away {
+			return false
+		}
+		list[i].away = away
+		return true
+	}
+	set(b.backups[backupKey{t.job, t.row.Computer}])
+	if set(b.writes[t.row.Repository]) && away {
+		return sessionsOf(nil, b.rebuilds[t.row.Repository])
+	}
+	return nil
+}
+
+// writerBefore is the newest older session that writes or soon will; 0: there is none. A backup
+// behind one that is away is as good as away.
+func (b *board) writerBefore(t *task) int64 {
+	for _, e := range slices.Backward(b.writes[t.row.Repository]) {
+		behind := func(other entry) bool { return other.away && other.session < e.session }
+		if e.session < t.row.Session && !e.away && !slices.ContainsFunc(b.backups[e.backup], behind) {
+			return e.session
+		}
 	}
 	return 0
 }

@@ -6,6 +6,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/catalog"
 	"keepward/internal/job"
 )
@@ -73,6 +74,32 @@ func conflicting(a, b *task) bool {
 
 func writes(t *task) bool {
 	return t.typ == job.Backup || t.typ == job.Sweep || t.typ == job.RebuildIndex
+}
+
+func TestOnlyABackupThatIsAwayIsPassedByARebuild(t *testing.T) {
+	offline := &keepwardv1.Reason{Code: string(job.AgentOffline)}
+	for name, tt := range map[string]struct {
+		change func(backup *task)
+		want   int64
+	}{
+		"away":                      {func(*task) {}, 0},
+		"in use elsewhere":          {func(b *task) { b.row.Reason = &keepwardv1.Reason{Code: string(job.ClientBusy)} }, 1},
+		"runs":                      {func(b *task) { b.row.Status, b.holds = job.Running, true }, 1},
+		"silent":                    {func(b *task) { b.row.Status, b.holds = job.RunningUnverified, true }, 1},
+		"its attempt may still end": {func(b *task) { b.att = &attempt{} }, 1},
+		"its attempt is settled":    {func(b *task) { b.att = &attempt{row: catalog.Attempt{Settled: catalog.SettledEnded}} }, 0},
+	} {
+		b := newBoard()
+		backup := &task{typ: job.Backup, row: catalog.Task{ID: "1", Session: 1, Repository: "r", Status: job.Waiting, Reason: offline}}
+		rebuild := &task{typ: job.RebuildIndex, row: catalog.Task{ID: "2", Session: 2, Repository: "r"}}
+		b.add(backup)
+		b.add(rebuild)
+		tt.change(backup)
+		b.note(backup)
+		if got := b.conflict(rebuild); got != tt.want {
+			t.Errorf("%s: the rebuild waits for session %d, want %d", name, got, tt.want)
+		}
+	}
 }
 
 func TestASweepWaitsForTheRetentionBeforeItAndNotTheOtherWay(t *testing.T) {

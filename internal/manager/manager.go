@@ -218,11 +218,13 @@ func (m *Manager) noteWritten(s *session, t *task) {
 			}
 		}
 	}
+	held := m.board.note(t)
 	if t.row.Status.Final() {
-		for _, id := range m.board.remove(t) {
-			if other := m.live[id]; other != nil {
-				wake = append(wake, other)
-			}
+		held = m.board.remove(t)
+	}
+	for _, id := range held {
+		if other := m.live[id]; other != nil {
+			wake = append(wake, other)
 		}
 	}
 	m.mu.Unlock()

@@ -142,6 +142,10 @@ func (s *session) turn(ctx context.Context, t *task, ev any) error {
 	x := &turn{now: time.Now(), set: &s.m.set}
 	switch e := ev.(type) {
 	case evGrantNote:
+		if conflict := s.m.conflict(t); conflict != 0 && t.typ == job.RebuildIndex {
+			t.queueAgain(x, conflict)
+			break
+		}
 		granted, err := s.grantValues(ctx, t)
 		if err != nil {
 			return err

@@ -5,9 +5,11 @@ import (
 	"database/sql"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/catalog"
+	"keepward/internal/errs"
 	"keepward/internal/job"
 )
 
@@ -97,6 +99,92 @@ func TestRebuildWaitsForWritersAndTheyForIt(t *testing.T) {
 		w.expect(rebuild, job.Completed, "")
 		w.expect(later, job.Running, "")
 	})
+}
+
+func TestABackupOfAnOfflineComputerKeepsNoRebuildWaiting(t *testing.T) {
+	site(t, func(t *testing.T, w *world) {
+		w.transportUp()
+		away, behind := w.run(), w.run()
+		w.expect(away, job.Waiting, job.AgentOffline)
+		w.expect(behind, job.Queued, job.Conflict)
+		rebuild := w.rebuild()
+		w.expect(rebuild, job.Running, "")
+		w.agentUp("web1") // now the two would meet
+		w.expect(away, job.Waiting, job.MountPathReserved)
+		second := w.rebuild()
+		w.expect(second, job.Queued, job.Conflict)
+		w.end(transportOf(theNode), w.transports[theNode].running()[0], done(&keepwardv1.Counters{}))
+		w.expect(rebuild, job.Completed, "")
+		w.expect(away, job.Running, "")
+		w.finish("web1")
+		w.finish("web1")
+		w.expect(behind, job.Completed, "")
+		w.expect(second, job.Running, "")
+	})
+}
+
+func TestARebuildWaitsForABackupWhoseComputerWentAwayUntilItsMoverIsFenced(t *testing.T) {
+	site(t, func(t *testing.T, w *world) {
+		w.connect()
+		backup := w.run()
+		w.expect(backup, job.Running, "")
+		rebuild := w.rebuild()
+		w.agentDown("web1")
+		w.expect(rebuild, job.Queued, job.Conflict)
+		time.Sleep(time.Hour) // the attempt is given up and fenced, and the next one finds nobody
+		w.expect(backup, job.Waiting, job.AgentOffline)
+		w.expect(rebuild, job.Running, "")
+	})
+}
+
+func TestARebuildThatGotItsSetGivesItBackWhileAnAttemptMayStillWrite(t *testing.T) {
+	site(t, func(t *testing.T, w *world) {
+		w.agentUp("web1")
+		backup := w.run()
+		w.expect(backup, job.Waiting, job.TransportOffline)
+		rebuild := w.rebuild()
+		w.expect(rebuild, job.Waiting, job.TransportOffline)
+		w.transportUp()
+		w.expect(backup, job.Running, "")
+		w.expect(rebuild, job.Waiting, job.MountPathReserved)
+
+		tr := w.transports[theNode]
+		tr.fenceFails = errs.New(errs.Unavailable, "", "put tombstone: the disk hangs")
+		attempt := w.agents["web1"].only(t)
+		w.end(agentOf("web1"), attempt, failed(errs.Unavailable, "the link is gone"))
+		w.end(transportOf(theNode), attempt, failed(errs.Unavailable, "the link is gone"))
+		time.Sleep(time.Minute)
+		w.expect(backup, job.Pending, job.RestartAt)
+		w.expect(rebuild, job.Queued, job.Conflict)
+
+		tr.fenceFails = nil
+		w.agents["web1"].restart()
+		time.Sleep(time.Hour)
+		w.finish("web1")
+		w.expect(backup, job.Completed, "")
+		w.expect(rebuild, job.Running, "")
+	})
+}
+
+func TestARestartedServerStillLetsARebuildPassABackupThatWaits(t *testing.T) {
+	site(t, func(t *testing.T, w *world) {
+		w.transportUp()
+		away := w.run()
+		w.expect(away, job.Waiting, job.AgentOffline)
+		w.reopen()
+		w.transportUp()
+		w.expect(w.rebuild(), job.Running, "")
+	})
+}
+
+func (w *world) rebuild() int64 {
+	w.t.Helper()
+	id, err := w.m.Rebuild(w.t.Context(), theRepo)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	synctest.Wait()
+	return id
 }
 
 func TestUnknownNamesAreRefusedBeforeAnythingIsWritten(t *testing.T) {
