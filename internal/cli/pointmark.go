@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"connectrpc.com/connect"
@@ -51,7 +52,7 @@ func (a *app) pointMark(verb, short, long, example string, to changePoints, ask 
 	req := &keepwardv1.ChangePointsRequest{}
 	yes := !ask
 	cmd := &cobra.Command{
-		Use: verb + " P...", Short: short, Long: long + "\nPoints are named by their ids, or four letters of them and more. Either all are allowed, or nothing is done.",
+		Use: verb + " P...", Short: short, Long: long + "\nPoints are named by their ids, or four letters of them and more. Either all are allowed, or nothing is done. A point that is so already is left as it is, which is no failure.",
 		Example: example, Args: atLeast("a point"),
 	}
 	cmd.Flags().StringVar(&req.Reason, "reason", "", "why, for those who ask later")
@@ -67,9 +68,29 @@ func (a *app) pointMark(verb, short, long, example string, to changePoints, ask 
 		if err != nil {
 			return err
 		}
-		return a.print(m, func() { a.pointTable(m.GetPoints()) })
+		return a.print(m, func() {
+			a.pointTable(m.GetPoints())
+			for _, p := range m.GetPoints() {
+				if slices.Contains(m.GetUnchanged(), p.GetId()) {
+					a.remark("restore point %s %s; it is left as it is", p.GetId()[:min(shortID, len(p.GetId()))], a.standing(p, verb))
+				}
+			}
+		})
 	})
 	return cmd
+}
+
+// standing says how a point already is as a verb would make it.
+func (a *app) standing(p *keepwardv1.Point, verb string) string {
+	switch verb {
+	case "delete":
+		return "is deleted already, since " + a.stamp(p.GetDeleted())
+	case "undelete":
+		return "is not deleted"
+	case "hold":
+		return "is on hold already: " + p.GetHoldReason()
+	}
+	return "is not on hold"
 }
 
 // pointFate says what becomes of a point, for tables: deleted until when it can be undeleted, on

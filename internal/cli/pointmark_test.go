@@ -29,7 +29,11 @@ func (f *fake) change(action string, r *connect.Request[keepwardv1.ChangePointsR
 	if r.Msg.GetNames()[0] == "dead" {
 		return nil, errs.New(errs.Denied, "point.held", "delete restore point dead: it is on hold").WithHint("release it first")
 	}
-	return connect.NewResponse(&keepwardv1.ChangePointsResponse{Points: []*keepwardv1.Point{{
+	var unchanged []string
+	if r.Msg.GetNames()[0] == "same" {
+		unchanged = []string{strings.Repeat("ab", 16)}
+	}
+	return connect.NewResponse(&keepwardv1.ChangePointsResponse{Unchanged: unchanged, Points: []*keepwardv1.Point{{
 		Id: strings.Repeat("ab", 16), Completeness: "complete", Deleted: timestamppb.New(now), DeletedBecause: "why not", PurgeAfter: timestamppb.New(now.Add(time.Hour)),
 	}}}), nil
 }
@@ -84,6 +88,12 @@ func TestPointsAreMarkedByTheirNames(t *testing.T) {
 	want := []string{"delete 3fa1,77b0 case 7", "undelete 3fa1,77b0 case 7", "hold 3fa1,77b0 case 7", "release 3fa1,77b0 case 7"}
 	if d := cmp.Diff(want, f.upkeep.changed); d != "" {
 		t.Error(d)
+	}
+	for verb, remark := range map[string]string{
+		"delete": "abababab is deleted already, since 2026-11-01 12:00:00; it is left as it is", "undelete": "abababab is not deleted; it",
+		"hold": "abababab is on hold already: ", "release": "abababab is not on hold; it",
+	} {
+		f.do(t, "point", verb, "same").want(t, 0, remark)
 	}
 	if r := f.do(t, "point", "delete", "dead", "--yes"); r.code != 5 || !strings.Contains(r.err, "hint: release it first") {
 		t.Errorf("a refusal: %+v", r)

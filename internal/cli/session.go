@@ -225,7 +225,17 @@ func (a *app) sessionKill() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.print(m.GetSession(), func() { a.remark("session %d: %s", id, m.GetSession().GetStatus()) })
+		return a.print(m.GetSession(), func() {
+			if m.GetOver() && task != "" {
+				a.remark("task %s of session %d is over already; nothing is changed", task, id)
+				return
+			}
+			if m.GetOver() {
+				a.remark("session %d is over already: %s", id, m.GetSession().GetStatus())
+				return
+			}
+			a.remark("session %d: %s", id, m.GetSession().GetStatus())
+		})
 	})
 	return cmd
 }

@@ -212,7 +212,7 @@ func (m *Manager) readLog(ctx context.Context, req *keepwardv1.ReadLogRequest, s
 }
 
 // KillSession asks a session, or one task of it, to end. It answers when that is on its way;
-// the end itself may take until everything has let go.
+// the end itself may take until everything has let go. One that is over is left as it is.
 func (m *Manager) KillSession(ctx context.Context, req *connect.Request[keepwardv1.KillSessionRequest]) (*connect.Response[keepwardv1.KillSessionResponse], error) {
 	id := req.Msg.GetId()
 	s, err := m.currentSession(ctx, id)
@@ -224,7 +224,7 @@ func (m *Manager) KillSession(ctx context.Context, req *connect.Request[keepward
 		return nil, err
 	}
 	if job.Status(s.GetStatus()).Final() || task != nil && job.Status(task.GetStatus()).Final() {
-		return nil, errs.New(errs.Busy, "session.over", "kill session %d: it is over already", id)
+		return connect.NewResponse(&keepwardv1.KillSessionResponse{Session: s, Over: true}), nil
 	}
 	if live := m.liveSession(id); live != nil {
 		if _, err := live.ask(ctx, task.GetId(), evKill{actor: m.user(ctx)}); err != nil && err != errClosed {

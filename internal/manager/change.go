@@ -43,22 +43,29 @@ func (m *Manager) changePoints(ctx context.Context, do action, req *keepwardv1.C
 	if err != nil {
 		return nil, err
 	}
+	var change []*keepwardv1.Point
+	res := &keepwardv1.ChangePointsResponse{Points: points}
 	for _, p := range points {
+		if do.already(p) {
+			res.Unchanged = append(res.Unchanged, p.GetId())
+			continue
+		}
 		if err := m.allowed(ctx, do, p); err != nil {
 			return nil, err
 		}
+		change = append(change, p)
 	}
 	how := mark{do: do, reason: cmp.Or(req.GetReason(), "by "+cmp.Or(m.user(ctx), bySelf)), now: time.Now()}
-	if err := m.markAll(ctx, points, how); err != nil {
+	if err := m.markAll(ctx, change, how); err != nil {
 		return nil, err
 	}
-	for _, p := range points {
+	for _, p := range change {
 		m.log.Info("restore point marked", "action", how.do, "point", p.GetId(), "user", m.user(ctx), "reason", how.reason)
 	}
 	if err := m.explain(ctx, points); err != nil {
 		return nil, err
 	}
-	return connect.NewResponse(&keepwardv1.ChangePointsResponse{Points: points}), nil
+	return connect.NewResponse(res), nil
 }
 
 // namedPoints finds the points of a list of ids and prefixes, each once.
@@ -84,23 +91,29 @@ func (m *Manager) namedPoints(ctx context.Context, do action, names []string) ([
 	return out, nil
 }
 
+// already tells whether a point is as the action would make it. It is left so then, with the
+// reason and the time that it has: who asks twice gets what was asked, and no failure.
+func (do action) already(p *keepwardv1.Point) bool {
+	switch do {
+	case actionDelete:
+		return p.GetDeleted() != nil
+	case actionUndelete:
+		return p.GetDeleted() == nil
+	case actionHold:
+		return p.GetHeld()
+	}
+	return !p.GetHeld()
+}
+
 // allowed refuses what must not be done to a point.
 func (m *Manager) allowed(ctx context.Context, do action, p *keepwardv1.Point) error {
-	id, deleted := p.GetId(), p.GetDeleted() != nil
+	id := p.GetId()
 	switch {
 	case do == actionDelete && p.GetHeld():
 		return errs.New(errs.Denied, "point.held", "delete restore point %s: it is on hold: %s", id, p.GetHoldReason()).
 			WithHint("release it first: keepward point release %s", id)
-	case do == actionDelete && deleted:
-		return errs.New(errs.Exists, "point.deleted", "delete restore point %s: it is deleted already", id)
-	case do == actionHold && deleted:
+	case do == actionHold && p.GetDeleted() != nil:
 		return errs.New(errs.Denied, "point.deleted", "hold restore point %s: it is deleted", id).WithHint(hintUndelete, id)
-	case do == actionHold && p.GetHeld():
-		return errs.New(errs.Exists, "point.held", "hold restore point %s: it is on hold already: %s", id, p.GetHoldReason())
-	case do == actionRelease && !p.GetHeld():
-		return errs.New(errs.Invalid, "point.not-held", "release restore point %s: it is not on hold", id)
-	case do == actionUndelete && !deleted:
-		return errs.New(errs.Invalid, "point.not-deleted", "undelete restore point %s: it is not deleted", id)
 	case do == actionUndelete:
 		return m.notPurging(ctx, p)
 	}

@@ -158,14 +158,16 @@ func TestKillOneTask(t *testing.T) {
 	})
 }
 
-func TestKillOfWhatIsOverIsRefused(t *testing.T) {
+func TestKillOfWhatIsOverChangesNothing(t *testing.T) {
 	site(t, func(t *testing.T, w *world) {
 		w.connect()
 		id := w.run()
 		w.finish("web1")
-		_, err := w.m.KillSession(t.Context(), connect.NewRequest(&keepwardv1.KillSessionRequest{Id: id}))
-		if errs.KindOf(err) != errs.Busy {
-			t.Errorf("kill answered %v", err)
+		for _, task := range []string{"", "web1"} {
+			res, err := w.m.KillSession(t.Context(), connect.NewRequest(&keepwardv1.KillSessionRequest{Id: id, Task: task}))
+			if err != nil || !res.Msg.GetOver() || res.Msg.GetSession().GetStatus() != string(job.Completed) {
+				t.Errorf("kill answered %v, %v", res, err)
+			}
 		}
 	})
 }

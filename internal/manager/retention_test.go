@@ -3,6 +3,8 @@ package manager
 import (
 	"context"
 	"database/sql"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -10,6 +12,7 @@ import (
 
 	"connectrpc.com/connect"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/catalog"
@@ -161,13 +164,9 @@ func TestWhatMustNotBeDoneToAPointIsRefused(t *testing.T) {
 			id   string
 			want string // code
 		}{
-			{actionRelease, ids[0], "point.not-held"},
-			{actionUndelete, ids[0], "point.not-deleted"},
 			{actionHold, ids[0], ""},
-			{actionHold, ids[0], "point.held"},
 			{actionDelete, ids[0], "point.held"},
 			{actionDelete, ids[1][:8], ""},
-			{actionDelete, ids[1], "point.deleted"},
 			{actionHold, ids[1], "point.deleted"},
 			{actionUndelete, ids[1], ""},
 			{actionDelete, "latest", "point.name"},
@@ -185,6 +184,45 @@ func TestWhatMustNotBeDoneToAPointIsRefused(t *testing.T) {
 		}
 		if got := w.standing(); got != "---" {
 			t.Errorf("points are %s", got)
+		}
+	})
+}
+
+func TestAPointThatIsAsAskedAlreadyIsLeftAsItIs(t *testing.T) {
+	site(t, func(t *testing.T, w *world) {
+		w.connect()
+		ids := w.backups(2)
+		calls := map[action]func(context.Context, *connect.Request[keepwardv1.ChangePointsRequest]) (*connect.Response[keepwardv1.ChangePointsResponse], error){
+			actionDelete: w.m.DeletePoints, actionUndelete: w.m.UndeletePoints, actionHold: w.m.HoldPoints, actionRelease: w.m.ReleasePoints,
+		}
+		for i, step := range []struct {
+			do        action
+			names     []string
+			unchanged []string
+		}{
+			{actionRelease, ids[:1], ids[:1]},
+			{actionUndelete, ids[:1], ids[:1]},
+			{actionHold, ids[:1], nil},
+			{actionHold, ids, ids[:1]}, // the other one is still put on hold
+			{actionRelease, ids, nil},
+			{actionDelete, ids[:1], nil},
+			{actionDelete, ids, ids[:1]},
+			{actionUndelete, ids, nil},
+		} {
+			req := &keepwardv1.ChangePointsRequest{Names: step.names, Reason: fmt.Sprintf("step %d", i)}
+			res, err := calls[step.do](t.Context(), connect.NewRequest(req))
+			if err != nil || len(res.Msg.GetPoints()) != len(step.names) {
+				t.Fatalf("%s: %v, %v", step.do, res, err)
+			}
+			if diff := cmp.Diff(step.unchanged, res.Msg.GetUnchanged(), cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("step %d, %s: unchanged: %s", i, step.do, diff)
+			}
+			for _, p := range res.Msg.GetPoints() {
+				if reason := p.GetHoldReason() + p.GetDeletedBecause(); reason != "" && slices.Contains(step.unchanged, p.GetId()) && reason == req.GetReason() {
+					t.Errorf("step %d, %s: the reason became %q", i, step.do, reason)
+				}
+			}
+			time.Sleep(time.Second)
 		}
 	})
 }

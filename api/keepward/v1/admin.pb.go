@@ -3819,9 +3819,11 @@ func (x *KillSessionRequest) GetTask() string {
 	return ""
 }
 
+// over: it had ended already, and nothing was done.
 type KillSessionResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Session       *Session               `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	Over          bool                   `protobuf:"varint,200,opt,name=over,proto3" json:"over,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3861,6 +3863,13 @@ func (x *KillSessionResponse) GetSession() *Session {
 		return x.Session
 	}
 	return nil
+}
+
+func (x *KillSessionResponse) GetOver() bool {
+	if x != nil {
+		return x.Over
+	}
+	return false
 }
 
 // names: ids or unique prefixes. All or nothing, except that a repository may go away on the way.
@@ -3916,9 +3925,11 @@ func (x *ChangePointsRequest) GetReason() string {
 	return ""
 }
 
+// unchanged: ids of points that were already as asked; they are left as they are.
 type ChangePointsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Points        []*Point               `protobuf:"bytes,1,rep,name=points,proto3" json:"points,omitempty"`
+	Unchanged     []string               `protobuf:"bytes,200,rep,name=unchanged,proto3" json:"unchanged,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3956,6 +3967,13 @@ func (*ChangePointsResponse) Descriptor() ([]byte, []int) {
 func (x *ChangePointsResponse) GetPoints() []*Point {
 	if x != nil {
 		return x.Points
+	}
+	return nil
+}
+
+func (x *ChangePointsResponse) GetUnchanged() []string {
+	if x != nil {
+		return x.Unchanged
 	}
 	return nil
 }
@@ -5538,14 +5556,16 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\x06events\x18\x01 \x03(\v2\x12.keepward.v1.EventR\x06events\"8\n" +
 	"\x12KillSessionRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x12\n" +
-	"\x04task\x18\x02 \x01(\tR\x04task\"E\n" +
+	"\x04task\x18\x02 \x01(\tR\x04task\"Z\n" +
 	"\x13KillSessionResponse\x12.\n" +
-	"\asession\x18\x01 \x01(\v2\x14.keepward.v1.SessionR\asession\"C\n" +
+	"\asession\x18\x01 \x01(\v2\x14.keepward.v1.SessionR\asession\x12\x13\n" +
+	"\x04over\x18\xc8\x01 \x01(\bR\x04over\"C\n" +
 	"\x13ChangePointsRequest\x12\x14\n" +
 	"\x05names\x18\x01 \x03(\tR\x05names\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"B\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"a\n" +
 	"\x14ChangePointsResponse\x12*\n" +
-	"\x06points\x18\x01 \x03(\v2\x12.keepward.v1.PointR\x06points\"\x91\x01\n" +
+	"\x06points\x18\x01 \x03(\v2\x12.keepward.v1.PointR\x06points\x12\x1d\n" +
+	"\tunchanged\x18\xc8\x01 \x03(\tR\tunchanged\"\x91\x01\n" +
 	"\x11ListPointsRequest\x12\x1a\n" +
 	"\bcomputer\x18\x01 \x01(\tR\bcomputer\x12\x10\n" +
 	"\x03job\x18\x02 \x01(\tR\x03job\x12\x1e\n" +
