@@ -23,9 +23,12 @@ type CheckOptions struct {
 	// looked at: every header and directory, and that all that points need is there.
 	ReadData bool
 	// Repair publishes rebuilt index segments, marks damaged chunks, so that the next backup
-	// that holds them stores them again, and records proofs. It needs Attempt, the check's own.
+	// that holds them stores them again, mends what parity can make good, and records proofs. It
+	// needs Attempt, the check's own.
 	Repair  bool
 	Attempt point.Attempt
+	// Term is the order's, for the open marker of a check that mends.
+	Term uint64
 	// Keys, IssueKey and ComputersKey open chunks, and name the files that need a damaged one.
 	// Without all three only checksums are compared, and only points are named.
 	Keys         *seal.Keys
@@ -138,13 +141,15 @@ type checker struct {
 
 	mu      sync.Mutex // guards what follows while packs are read in parallel
 	report  Report
-	chunks  map[seal.ID]int // position among the findings
-	bad     map[place]bool  // places found damaged now
+	chunks  map[seal.ID]int    // position among the findings
+	bad     map[place]bool     // places found damaged now
+	hashes  map[seal.ID]seal.H // of chunks that are not good at a place
 	badRows []badRow
 	marked  int // of badRows, are published
 	proofs  []proof.Entry
 	due     time.Time // of the next publication
 	amiss   bool      // something that a point needs may be lost
+	mended  map[seal.ID]bool
 }
 
 type badRow struct {
@@ -167,6 +172,7 @@ func (r *Repository) Check(ctx context.Context, o CheckOptions) (Report, error) 
 		left: map[pack.Key]bool{}, untold: map[pack.Key][]pack.Entry{},
 		seen: chunkSet{}, contested: map[contested]bool{}, lostIDs: map[seal.ID]bool{},
 		sealed: map[point.Attempt]bool{}, names: map[[16]byte]string{},
+		hashes: map[seal.ID]seal.H{}, mended: map[seal.ID]bool{},
 	}
 	if c.opts.publishEvery == 0 {
 		c.opts.publishEvery = publishEvery
@@ -183,7 +189,7 @@ func (r *Repository) Check(ctx context.Context, o CheckOptions) (Report, error) 
 	} else {
 		looks = append(looks, c.structure)
 	}
-	looks = append(looks, c.truth, c.publish, c.copies, c.points, c.checkpoints, c.reconcile)
+	looks = append(looks, c.truth, c.publish, c.mend, c.copies, c.points, c.checkpoints, c.reconcile)
 	for _, look := range looks {
 		if err := look(ctx); err != nil {
 			return c.report, err

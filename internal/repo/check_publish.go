@@ -97,7 +97,12 @@ func (c *checker) copies(ctx context.Context) error {
 			c.setAmiss()
 			continue
 		}
-		if i := c.chunks[b.entry.ID]; i >= 0 {
+		i := c.chunks[b.entry.ID]
+		switch {
+		case i < 0:
+		case c.mended[b.entry.ID]:
+			c.report.Findings[i].Repaired = mended
+		default:
 			c.report.Findings[i].Repaired = "nothing is lost: another copy of the chunk is good"
 		}
 	}

@@ -186,7 +186,10 @@ func (p *packReader) pack(ctx context.Context, w packWork) error {
 	p.c.advance(w.size - read)
 	p.c.unreadable(w.key, &f)
 	p.c.proved(w.key, len(entries), &f)
-	return nil
+	if f.damaged || len(f.unreadable) > 0 {
+		return nil
+	}
+	return p.c.parity(ctx, w.key)
 }
 
 // records reads a pack's records in large pieces and answers how many bytes that were.
@@ -213,8 +216,9 @@ func (p *packReader) records(ctx context.Context, w packWork, rd storage.Reader,
 			}
 			var here []need
 			here, needs = p.c.needsAt(w.key, e, needs, f)
-			if rec != nil {
-				p.record(w.key, e, rec, here, f)
+			good := rec != nil && p.record(w.key, e, rec, here, f)
+			if !good && len(here) > 0 {
+				p.c.noteHash(here[0].h)
 			}
 		}
 		p.c.advance(to - from)
@@ -310,6 +314,7 @@ func (c *checker) needsAt(k pack.Key, e pack.Entry, needs []need, f *packFaults)
 // misplaced reports places where the index has chunks and the pack has none.
 func (c *checker) misplaced(k pack.Key, needs []need, f *packFaults) {
 	for _, n := range needs {
+		c.noteHash(n.h)
 		e := pack.Entry{ID: n.h.ID(), Offset: n.offset, Length: n.length, Kind: n.kind}
 		if c.isBad(place{k.Attempt, k.Class, k.Number, n.offset}) {
 			continue
@@ -319,13 +324,14 @@ func (c *checker) misplaced(k pack.Key, needs []need, f *packFaults) {
 	}
 }
 
-// record looks at one record: opened, if a point needs it, else by its checksum.
-func (p *packReader) record(k pack.Key, e pack.Entry, b []byte, needs []need, f *packFaults) {
+// record looks at one record: opened, if a point needs it, else by its checksum. It answers
+// whether its checksum is good.
+func (p *packReader) record(k pack.Key, e pack.Entry, b []byte, needs []need, f *packFaults) bool {
 	rec, err := recordOf(e, b)
 	if err != nil {
 		f.damaged = true
 		p.c.badEntry(k, e, codeDamaged, err)
-		return
+		return false
 	}
 	f.good++
 	for _, n := range needs {
@@ -338,6 +344,7 @@ func (p *packReader) record(k pack.Key, e pack.Entry, b []byte, needs []need, f 
 		}
 		f.opened++
 	}
+	return true
 }
 
 // open compares a record's content with its hash.

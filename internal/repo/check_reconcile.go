@@ -153,6 +153,9 @@ func ours(name string) bool {
 		return rest == ""
 	case packsDir, tmpDir:
 		return rest != ""
+	case parityDir:
+		_, err := parseParityName(name)
+		return err == nil
 	case keysDir:
 		return number(0)
 	case epochsDir:

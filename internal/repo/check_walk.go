@@ -116,6 +116,7 @@ func (v *treeWalk) want(ctx context.Context, kind seal.Kind, h seal.H) error {
 	}
 	if kind.Meta() {
 		v.stack = append(v.stack, h)
+		v.c.noteHash(h)
 	} else if v.c.lost(ctx, id) {
 		v.c.setAmiss()
 	}
@@ -199,7 +200,12 @@ func (v *treeWalk) node(ctx context.Context, p *prover, h seal.H) ([]reference, 
 		if err != nil || found {
 			return refs, err
 		}
-		if !again || !v.c.refresh(ctx) { // a sweep may have moved it meanwhile
+		if again && v.c.refresh(ctx) { // a sweep may have moved it meanwhile
+			continue
+		return refs, ctx.Err()
+		}
+		v.c.noteHash(h)
+		if refs, found = v.mendedNode(ctx, p, h); !found {
 			v.c.setAmiss()
 			return nil, ctx.Err()
 		}

@@ -62,7 +62,7 @@ func (r *Repository) Read(ctx context.Context, id seal.ID, buf []byte) (seal.Rec
 
 // readRefreshed is readAny at the places that the index tells of, in their order or that of
 // order. If none of them will do, the chunk may have moved: it lists again and tries what is
-// new.
+// new. What is good nowhere is made good by parity, if there is some.
 func (r *Repository) readRefreshed(ctx context.Context, id seal.ID, buf []byte, order func([]Location), good func(*seal.Record) error) (seal.Record, error) {
 	places := func() []Location {
 		all := r.Locations(ctx, id)
@@ -73,17 +73,30 @@ func (r *Repository) readRefreshed(ctx context.Context, id seal.ID, buf []byte, 
 	}
 	tried := places()
 	rec, err := r.readAny(ctx, id, tried, buf, good)
-	if k := errs.KindOf(err); k != errs.NotFound && k != errs.Corrupt {
+	switch errs.KindOf(err) {
+	case errs.NotFound, errs.Corrupt:
+		if rerr := r.Refresh(ctx); rerr != nil {
+			return rec, joinErr(err, rerr)
+		}
+		fresh := slices.DeleteFunc(places(), func(l Location) bool { return slices.ContainsFunc(tried, l.SamePlace) })
+		if len(fresh) > 0 {
+			rec, err = r.readAny(ctx, id, fresh, buf, good)
+		}
+	case errs.Unavailable: // the disk does not give it
+	default:
 		return rec, err
 	}
-	if rerr := r.Refresh(ctx); rerr != nil {
-		return rec, joinErr(err, rerr)
+	if err == nil {
+		return rec, nil
 	}
-	fresh := slices.DeleteFunc(places(), func(l Location) bool { return slices.ContainsFunc(tried, l.SamePlace) })
-	if len(fresh) == 0 {
-		return rec, err
+	all := r.Places(ctx, id) // also those that are marked as damaged
+	if order != nil {
+		order(all)
 	}
-	return r.readAny(ctx, id, fresh, buf, good)
+	if mended, ok := r.readMended(ctx, all, good); ok {
+		return mended, nil
+	}
+	return rec, err
 }
 
 // readAny reads a chunk from the first of places that has it, and has it good, where good is
@@ -114,9 +127,7 @@ func (r *Repository) readAny(ctx context.Context, id seal.ID, places []Location,
 // tried first. Ids stand in clear, so another computer may have stored something else under
 // an id that this one needs.
 func (r *Repository) ReadFor(ctx context.Context, owner [16]byte, id seal.ID, buf []byte) (seal.Record, error) {
-	return r.readRefreshed(ctx, id, buf, func(all []Location) {
-		slices.SortStableFunc(all, func(a, b Location) int { return doubt(&a, owner) - doubt(&b, owner) })
-	}, nil)
+	return r.readRefreshed(ctx, id, buf, func(all []Location) { r.prefer(ctx, owner, all) }, nil)
 }
 
 // doubt is 0 for a place that may be relied on for owner's points.

@@ -22,7 +22,7 @@ type Stats struct {
 func (r *Repository) Stats(ctx context.Context) (Stats, error) {
 	s := Stats{Free: -1}
 	count := map[string]*int64{packsDir: &s.Packs, indexDir: &s.Segments}
-	for _, dir := range []string{pointsDir, checkpointDir, keysDir, ownerDir, proofsDir, attemptsDir, condemnedDir, sparedDir, sweptDir, deletedDir, heldDir} {
+	for _, dir := range []string{pointsDir, checkpointDir, keysDir, ownerDir, proofsDir, attemptsDir, parityDir, condemnedDir, sparedDir, sweptDir, deletedDir, heldDir} {
 		count[dir] = new(int64)
 	}
 	for dir, n := range count {

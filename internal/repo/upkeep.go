@@ -3,6 +3,7 @@ package repo
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"keepward/internal/errs"
 	"keepward/internal/repo/ledger"
@@ -22,16 +23,24 @@ func ParsePackName(name string) (pack.Key, error) {
 	return pack.Key{Attempt: a, Class: c, Number: number}, err
 }
 
-// DeletePack removes a pack for good; one that is gone is no error. A sweep asks for it once
-// nobody needs the pack.
+// DeletePack removes a pack and its parity for good; one that is gone is no error. A sweep asks
+// for it once nobody needs the pack.
 func (r *Repository) DeletePack(ctx context.Context, k pack.Key) error {
-	return r.remove(ctx, packName(k.Attempt, k.Class, k.Number))
+	if err := r.remove(ctx, packName(k.Attempt, k.Class, k.Number)); err != nil {
+		return err
+	}
+	// In this order: who makes parity meanwhile either has put it by now, or sees afterwards that
+	// the pack is gone. What a crash leaves is found by KeepParity.
+	return r.remove(ctx, parityName(k))
 }
 
-// PruneAttempt removes the folder of an attempt's packs if none is left. The attempt must be
-// over.
+// PruneAttempt removes the folders of an attempt's packs and of their parity if none is left.
+// The attempt must be over.
 func (r *Repository) PruneAttempt(ctx context.Context, a point.Attempt) error {
 	if p, ok := r.b.(storage.Pruner); ok {
+		if err := p.Prune(ctx, parityDir+strings.TrimPrefix(attemptDir(a), packsDir)); err != nil {
+			return err
+		}
 		return p.Prune(ctx, attemptDir(a))
 	}
 	return nil
