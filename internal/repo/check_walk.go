@@ -116,8 +116,8 @@ func (v *treeWalk) want(ctx context.Context, kind seal.Kind, h seal.H) error {
 	}
 	if kind.Meta() {
 		v.stack = append(v.stack, h)
-		v.c.noteHash(h)
 	} else if v.c.lost(ctx, id) {
+		v.c.noteHash(h)
 		v.c.setAmiss()
 	}
 	var noted []place
@@ -202,13 +202,12 @@ func (v *treeWalk) node(ctx context.Context, p *prover, h seal.H) ([]reference, 
 		}
 		if again && v.c.refresh(ctx) { // a sweep may have moved it meanwhile
 			continue
-		return refs, ctx.Err()
 		}
 		v.c.noteHash(h)
 		if refs, found = v.mendedNode(ctx, p, h); !found {
 			v.c.setAmiss()
-			return nil, ctx.Err()
 		}
+		return refs, ctx.Err()
 	}
 }
 
