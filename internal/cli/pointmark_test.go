@@ -73,6 +73,25 @@ func (f *fake) SweepRepository(_ context.Context, r *connect.Request[keepwardv1.
 	return connect.NewResponse(&keepwardv1.StartSessionResponse{Session: 12}), nil
 }
 
+func (f *fake) CheckRepository(context.Context, *connect.Request[keepwardv1.CheckRepositoryRequest]) (*connect.Response[keepwardv1.StartSessionResponse], error) {
+	return connect.NewResponse(&keepwardv1.StartSessionResponse{Session: 12}), nil
+}
+
+func (f *fake) RebuildIndex(context.Context, *connect.Request[keepwardv1.RebuildIndexRequest]) (*connect.Response[keepwardv1.StartSessionResponse], error) {
+	return connect.NewResponse(&keepwardv1.StartSessionResponse{Session: 12}), nil
+}
+
+func TestMaintenanceIsWaitedForUnlessSomethingElseIsSaid(t *testing.T) {
+	f := newFake(t)
+	f.sessions = []*keepwardv1.Session{state("Completed", nil)}
+	for _, verb := range []string{"check", "sweep", "rebuild-index"} {
+		f.do(t, "repository", verb, "main").want(t, 0, "session 12: Completed")
+		if r := f.do(t, "repository", verb, "main", "--wait=false").want(t, 0); r.out != "12\n" {
+			t.Errorf("%s: %+v", verb, r)
+		}
+	}
+}
+
 func (f *fake) EditRepository(_ context.Context, r *connect.Request[keepwardv1.EditRepositoryRequest]) (*connect.Response[keepwardv1.EditRepositoryResponse], error) {
 	f.upkeep.edited = r.Msg
 	return connect.NewResponse(&keepwardv1.EditRepositoryResponse{Repository: &keepwardv1.Repository{Name: r.Msg.GetName()}}), nil

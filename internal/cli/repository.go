@@ -208,21 +208,24 @@ func (a *app) repositoryEdit() *cobra.Command {
 }
 
 func (a *app) repositoryRebuild() *cobra.Command {
-	return &cobra.Command{
+	var wait bool
+	cmd := &cobra.Command{
 		Use: "rebuild-index NAME", Short: "Make the index of a repository anew from its packs",
 		Example: "  keepward repository rebuild-index main", Args: exactly("NAME"), ValidArgsFunction: a.complete(repositoryNames),
-		RunE: a.withClient(func(ctx context.Context, c *client, args []string) error {
-			m, err := call(ctx, c.repositories.RebuildIndex, &keepwardv1.RebuildIndexRequest{Name: args[0]})
-			if err != nil {
-				return err
-			}
-			return a.follow(ctx, c, m.GetSession(), allRemarks)
-		}),
 	}
+	waitFlag(cmd, &wait)
+	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) error {
+		m, err := call(ctx, c.repositories.RebuildIndex, &keepwardv1.RebuildIndexRequest{Name: args[0]})
+		if err != nil {
+			return err
+		}
+		return a.maintained(ctx, c, m, wait)
+	})
+	return cmd
 }
 
 func (a *app) repositoryKey() *cobra.Command {
-	var out string
+	var out, passphraseFile string
 	var ageFile, asSheet bool
 	cmd := &cobra.Command{
 		Use: "recovery-key NAME --out FILE", Short: "Write the recovery key of a repository",
@@ -235,6 +238,7 @@ With --sheet it comes with what it is for and how to use it, to be printed; with
 	cmd.Flags().StringVar(&out, "out", "", "file, which must not exist; - is standard output")
 	cmd.Flags().BoolVar(&asSheet, "sheet", false, "as a sheet for printing")
 	cmd.Flags().BoolVar(&ageFile, "age", false, "as an age file; asks for its passphrase")
+	cmd.Flags().StringVar(&passphraseFile, "passphrase-file", "", "file with the passphrase of the age file; - is standard input")
 	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) error {
 		if err := required(cmd, "out"); err != nil {
 			return err
@@ -242,10 +246,13 @@ With --sheet it comes with what it is for and how to use it, to be printed; with
 		if ageFile && asSheet {
 			return usage("give either --age or --sheet")
 		}
+		if passphraseFile != "" && !ageFile {
+			return usage("--passphrase-file is for --age")
+		}
 		var passphrase string
 		var err error
 		if ageFile {
-			if passphrase, err = a.newPassphrase(""); err != nil {
+			if passphrase, err = a.newPassphrase(passphraseFile); err != nil {
 				return err
 			}
 		}

@@ -18,10 +18,11 @@ func (a *app) repositoryCheck() *cobra.Command {
 	var sample share
 	var budget, older duration
 	var rate byteSize
+	var wait bool
 	cmd := &cobra.Command{
 		Use: "check NAME", Short: "Check that a repository is whole",
 		Long: `Checks that everything that restore points need is there. With --read-data packs are read as well, those whose content was proved longest ago first: what points need is opened and compared with its hash, and of all else the checksums.
-Each pack that was read is remembered as proved, also if the check is stopped, so the next one goes on with the others. Waits for the end and prints what was found.`,
+Each pack that was read is remembered as proved, also if the check is stopped, so the next one goes on with the others.`,
 		Example: "  keepward repository check main --read-data --budget 30m", Args: exactly("NAME"), ValidArgsFunction: a.complete(repositoryNames),
 	}
 	f := cmd.Flags()
@@ -30,6 +31,7 @@ Each pack that was read is remembered as proved, also if the check is stopped, s
 	f.Var(&budget, "budget", "stop after so long, behind the pack that is being read")
 	f.Var(&older, "older-than", "only what was not proved for so long")
 	f.Var(&rate, "rate", "read no more than this in a second, such as 50M")
+	waitFlag(cmd, &wait)
 	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) error {
 		r.Name, r.Sample, r.Rate = args[0], float64(sample), int64(rate)
 		if budget > 0 {
@@ -42,7 +44,7 @@ Each pack that was read is remembered as proved, also if the check is stopped, s
 		if err != nil {
 			return err
 		}
-		return a.follow(ctx, c, m.GetSession(), allRemarks)
+		return a.maintained(ctx, c, m, wait)
 	})
 	return cmd
 }

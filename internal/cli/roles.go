@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"log/slog"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -75,35 +76,69 @@ func (a *app) serverCommand() *cobra.Command {
 }
 
 // node is a role that joins a server.
-type node struct{ server, join, name, listen, advertise string }
+type node struct{ server, join, joinFile, name, listen, advertise string }
 
 func (r *role) nodeFlags() *node {
 	n := &node{}
 	f := r.cmd.Flags()
 	f.StringVar(&n.server, "server", "", "address of the backup server; remembered")
-	f.StringVar(&n.join, "join", "", "join token; needed once, see 'keepward token create'")
+	f.StringVar(&n.joinFile, "join-file", "", "file with the join token; - is standard input; needed once, see 'keepward token create'")
+	f.StringVar(&n.join, "join", "", "the join token itself; everybody on this computer can see it in the list of processes")
 	f.StringVar(&n.name, "name", "", "name to join as (default: that of the token or the host)")
 	return n
 }
 
+// joinToken reads the token with which the role joins. A file that is gone is none: it serves
+// once, and a role that has joined does without.
+func (a *app) joinToken(n *node, log *slog.Logger) (string, error) {
+	switch n.joinFile {
+	case "":
+		return n.join, nil
+	case "-":
+		line, err := a.askSecret("Join token: ")
+		return strings.TrimSpace(line), err
+	}
+	text, err := a.readSecret(n.joinFile)
+	if errs.KindOf(err) == errs.NotFound {
+		log.Info("there is no file with a join token: it is needed at the first start only", "file", n.joinFile)
+		return "", nil
+	}
+	return strings.TrimSpace(firstLine(string(text))), err
+}
+
+// joins gives the node its token and runs it.
+func (r *role) joins(n *node, run func(ctx context.Context, log *slog.Logger) error) *cobra.Command {
+	return r.serves(func(ctx context.Context, log *slog.Logger) error {
+		if n.join != "" && n.joinFile != "" {
+			return usage("give either --join-file or --join")
+		}
+		token, err := r.a.joinToken(n, log)
+		if err != nil {
+			return err
+		}
+		n.join = token
+		return run(ctx, log)
+	})
+}
+
 func (a *app) transportCommand() *cobra.Command {
-	r := a.role("transport --data-dir D --server HOST:7480 --join TOKEN --name NAME", "Run the transport service of a repository host",
+	r := a.role("transport --data-dir D --server HOST:7480 --join-file FILE --name NAME", "Run the transport service of a repository host",
 		"Runs the service that starts data movers beside a repository.",
-		"  keepward transport --data-dir /var/lib/keepward/transport --server backup:7480 --name store1 --join TOKEN")
+		"  keepward transport --data-dir /var/lib/keepward/transport --server backup:7480 --name store1 --join-file store1.join")
 	n := r.nodeFlags()
 	r.cmd.Flags().StringVar(&n.listen, "listen", "", "where its data movers listen: HOST:PORT or HOST:FIRST-LAST (default: free ports)")
 	r.cmd.Flags().StringVar(&n.advertise, "advertise", "", "host under which agents reach them (default: the address from which the server is dialled)")
-	return r.serves(func(ctx context.Context, log *slog.Logger) error {
+	return r.joins(n, func(ctx context.Context, log *slog.Logger) error {
 		return transport.Run(ctx, a.transportConfig(r.dataDir, n, log, func() { a.ready(log) }))
 	})
 }
 
 func (a *app) agentCommand() *cobra.Command {
-	r := a.role("agent --data-dir D --server HOST:7480 --join TOKEN --name NAME", "Run the agent of a computer",
+	r := a.role("agent --data-dir D --server HOST:7480 --join-file FILE --name NAME", "Run the agent of a computer",
 		"Runs the agent that reads and restores the files of this computer. It needs no open port: it dials the server and stays connected.",
-		"  keepward agent --data-dir /var/lib/keepward/agent --server backup:7480 --name web1 --join TOKEN")
+		"  keepward agent --data-dir /var/lib/keepward/agent --server backup:7480 --name web1 --join-file web1.join")
 	n := r.nodeFlags()
-	return r.serves(func(ctx context.Context, log *slog.Logger) error {
+	return r.joins(n, func(ctx context.Context, log *slog.Logger) error {
 		return agent.Run(ctx, a.agentConfig(r.dataDir, n, log, func() { a.ready(log) }))
 	})
 }

@@ -26,24 +26,18 @@ type secretFlags struct{ key, passphraseFile string }
 func (s *secretFlags) add(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&s.key, "recovery-key", "", "file with the recovery key, also as an age file; - is standard input")
-	f.StringVar(&s.passphraseFile, "passphrase-file", "", "file with a passphrase of the repository, in place of the recovery key; - is standard input")
+	f.StringVar(&s.passphraseFile, "passphrase-file", "", "file with a passphrase of the repository, in place of the recovery key, or with that of an age file; - is standard input")
 }
 
 // unlock reads the secret that the flags name. An age file asks for the passphrase it was made
 // with.
 func (a *app) unlock(s secretFlags) (u repoconf.Unlock, err error) {
 	switch {
-	case s.key != "" && s.passphraseFile != "":
-		return u, usage("give either --recovery-key or --passphrase-file")
-	case s.passphraseFile != "":
-		text, err := a.readSecret(s.passphraseFile)
-		if err != nil {
-			return u, err
-		}
-		if u.Passphrase = firstLine(string(text)); u.Passphrase == "" {
-			return u, usage("no passphrase: %s is empty", s.passphraseFile)
-		}
-		return u, nil
+	case s.key == "-" && s.passphraseFile == "-":
+		return u, usage("--recovery-key and --passphrase-file cannot both be standard input")
+	case s.key == "" && s.passphraseFile != "":
+		u.Passphrase, err = a.readPassphrase(s.passphraseFile)
+		return u, err
 	case s.key == "":
 		return u, usage("--recovery-key FILE is needed, or --passphrase-file FILE")
 	}
@@ -51,10 +45,13 @@ func (a *app) unlock(s secretFlags) (u repoconf.Unlock, err error) {
 	if err != nil {
 		return u, err
 	}
-	if isAge(text) {
-		if text, err = a.openAge(text, s.key); err != nil {
+	switch {
+	case isAge(text):
+		if text, err = a.openAge(text, s); err != nil {
 			return u, err
 		}
+	case s.passphraseFile != "":
+		return u, usage("give either --recovery-key or --passphrase-file: %s is no age file, which a passphrase would open", s.key)
 	}
 	u.RecoveryKey = string(text)
 	return u, nil
@@ -82,9 +79,22 @@ func isAge(b []byte) bool {
 	return bytes.HasPrefix(b, []byte("age-encryption.org/")) || bytes.HasPrefix(bytes.TrimSpace(b), []byte(armor.Header))
 }
 
+// readPassphrase reads one from a file; - is standard input.
+func (a *app) readPassphrase(path string) (string, error) {
+	text, err := a.readSecret(path)
+	if err != nil {
+		return "", err
+	}
+	if p := firstLine(string(text)); p != "" {
+		return p, nil
+	}
+	return "", usage("no passphrase: %s is empty", path)
+}
+
 // openAge opens an age file that was made with a passphrase.
-func (a *app) openAge(b []byte, name string) ([]byte, error) {
-	passphrase, err := a.askSecret("Passphrase of " + name + ": ")
+func (a *app) openAge(b []byte, s secretFlags) ([]byte, error) {
+	name := s.key
+	passphrase, err := a.passphraseOf(s)
 	if err != nil {
 		return nil, err
 	}
@@ -102,6 +112,14 @@ func (a *app) openAge(b []byte, name string) ([]byte, error) {
 			WithHint("a file made for a recipient is opened with: age -d -i IDENTITY %s | keepward … --recovery-key -", name)
 	}
 	return io.ReadAll(io.LimitReader(plain, maxSecret))
+}
+
+// passphraseOf is the passphrase of an age file, read or asked for.
+func (a *app) passphraseOf(s secretFlags) (string, error) {
+	if s.passphraseFile != "" {
+		return a.readPassphrase(s.passphraseFile)
+	}
+	return a.askSecret("Passphrase of " + s.key + ": ")
 }
 
 // sealAge makes an armoured age file that a passphrase opens.
@@ -138,7 +156,7 @@ func (a *app) askSecret(prompt string) (string, error) {
 	}
 	line, err := bufio.NewReader(a.in).ReadString('\n')
 	if err != nil && (err != io.EOF || line == "") {
-		return "", usage("no passphrase: standard input is empty")
+		return "", usage("nothing to read: standard input is empty")
 	}
 	return firstLine(line), nil
 }
@@ -146,8 +164,7 @@ func (a *app) askSecret(prompt string) (string, error) {
 // newPassphrase reads a new one from a file, or asks for it twice.
 func (a *app) newPassphrase(file string) (string, error) {
 	if file != "" {
-		text, err := a.readSecret(file)
-		return firstLine(string(text)), err
+		return a.readPassphrase(file)
 	}
 	one, err := a.askSecret("New passphrase: ")
 	if err != nil {

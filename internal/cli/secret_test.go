@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -49,7 +50,7 @@ func TestARecoveryKeyIsReadInEveryFormItIsWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := &app{in: strings.NewReader("another word\n"), errOut: &bytes.Buffer{}}
-	if _, err := a.unlock(secretFlags{key: file}); errs.CodeOf(err) != "recovery.age" {
+	if _, err := a.unlock(secretFlags{key: file, passphraseFile: "-"}); errs.CodeOf(err) != "recovery.age" {
 		t.Errorf("with another passphrase: %v", err)
 	}
 }
@@ -59,8 +60,13 @@ func TestSecretFlagsAreChecked(t *testing.T) {
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range []secretFlags{{}, {key: "a", passphraseFile: "b"}, {passphraseFile: empty}} {
-		a := &app{in: strings.NewReader("")}
+	key := repoconf.NewRecovery([16]byte{1})
+	plain := filepath.Join(t.TempDir(), "plain")
+	if err := os.WriteFile(plain, []byte(key.Text()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []secretFlags{{}, {key: plain, passphraseFile: "-"}, {key: "-", passphraseFile: "-"}, {passphraseFile: empty}} {
+		a := &app{in: strings.NewReader("word\n")}
 		if _, err := a.unlock(f); errs.KindOf(err) != errs.Invalid {
 			t.Errorf("%+v: %v", f, err)
 		}
@@ -68,5 +74,36 @@ func TestSecretFlagsAreChecked(t *testing.T) {
 	a := &app{in: strings.NewReader("correct horse battery\nmore")}
 	if u, err := a.unlock(secretFlags{passphraseFile: "-"}); err != nil || u.Passphrase != "correct horse battery" {
 		t.Errorf("%+v, %v", u, err)
+	}
+}
+
+func TestTheJoinTokenComesFromAFileOrStandardInput(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "token")
+	if err := os.WriteFile(file, []byte(" kw1.a.b \n\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.DiscardHandler)
+	for _, tt := range []struct {
+		node node
+		want string
+	}{
+		{node{join: "kw1.x.y"}, "kw1.x.y"},
+		{node{joinFile: file}, "kw1.a.b"},
+		{node{joinFile: "-"}, "kw1.c.d"},
+		{node{joinFile: filepath.Join(dir, "spent")}, ""}, // one that has joined does without
+		{node{}, ""},
+	} {
+		a := &app{in: strings.NewReader("kw1.c.d\r\n"), errOut: &bytes.Buffer{}}
+		if got, err := a.joinToken(&tt.node, log); err != nil || got != tt.want {
+			t.Errorf("%+v: %q, %v", tt.node, got, err)
+		}
+	}
+	a := &app{in: strings.NewReader(""), errOut: &bytes.Buffer{}}
+	if _, err := a.joinToken(&node{joinFile: dir}, log); err == nil {
+		t.Error("a directory is taken as a token")
+	}
+	if _, err := a.joinToken(&node{joinFile: "-"}, log); err == nil {
+		t.Error("nothing is taken as a token")
 	}
 }

@@ -43,7 +43,8 @@ func (a *app) tokenCreate() *cobra.Command {
 		return a.print(m, func() {
 			fmt.Fprintln(a.out, safe(m.GetToken()))
 			a.remark("It is for one %s named %s, once, until %s. On that machine:", m.GetInfo().GetRole(), m.GetInfo().GetName(), a.stamp(m.GetInfo().GetExpires()))
-			a.remark("  keepward %s --data-dir DIR --server %s --name %s --join TOKEN", m.GetInfo().GetRole(), fromElsewhere(c.address, hostName()), m.GetInfo().GetName())
+			a.remark("  keepward %s --data-dir DIR --server %s --name %s --join-file FILE", m.GetInfo().GetRole(), fromElsewhere(c.address, hostName()), m.GetInfo().GetName())
+			a.remark("with the token in FILE, or --join-file - to paste it.")
 		})
 	})
 	return cmd

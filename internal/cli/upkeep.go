@@ -57,6 +57,21 @@ func (u *upkeepFlags) apply(cmd *cobra.Command, req *keepwardv1.EditRepositoryRe
 	return f.Changed("undelete-grace") || f.Changed("unprotected-after") || f.Changed("maintenance")
 }
 
+// waitFlag is the flag of the commands that start a session of maintenance: these wait, as long as
+// nothing else is said.
+func waitFlag(cmd *cobra.Command, wait *bool) {
+	cmd.Flags().BoolVar(wait, "wait", true, "wait for the end and show what was found or done; --wait=false only starts it")
+}
+
+// maintained answers a command that has started a session of maintenance. What such a session
+// names is all that it found, so none of it is left out.
+func (a *app) maintained(ctx context.Context, c *client, m *keepwardv1.StartSessionResponse, wait bool) error {
+	if wait {
+		return a.follow(ctx, c, m.GetSession(), allRemarks)
+	}
+	return a.started(ctx, c, m, false)
+}
+
 func (a *app) repositorySweep() *cobra.Command {
 	req := &keepwardv1.SweepRepositoryRequest{}
 	var wait bool
@@ -70,14 +85,14 @@ and restores go on meanwhile. It runs by itself once a day, see 'repository edit
 	f := cmd.Flags()
 	f.BoolVar(&req.DryRun, "dry-run", false, "only tell what would be done")
 	f.BoolVar(&req.Compact, "compact", false, "write anew all packs that hold something dead, and those that were compressed fast, whatever it costs")
-	f.BoolVar(&wait, "wait", true, "wait for the end and show what was done; --wait=false only starts it")
+	waitFlag(cmd, &wait)
 	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) error {
 		req.Name = args[0]
 		m, err := call(ctx, c.repositories.SweepRepository, req)
 		if err != nil {
 			return err
 		}
-		return a.started(ctx, c, m, wait)
+		return a.maintained(ctx, c, m, wait)
 	})
 	return cmd
 }

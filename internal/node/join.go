@@ -179,7 +179,7 @@ func (n *Node) trade(ctx context.Context, prefix, name string, key *ecdsa.Privat
 func (n *Node) checkJoin() (string, error) {
 	if n.cfg.JoinToken == "" || n.cfg.Server == "" {
 		return "", errs.New(errs.Invalid, "join.missing", "data directory %s has no identity yet: a server and a join token are needed", n.cfg.DataDir).
-			WithHint("make a token on the server with 'keepward token create --role %s', then start with --server HOST:PORT --join TOKEN", n.cfg.Role)
+			WithHint("make a token on the server with 'keepward token create --role %s', then start with --server HOST:PORT --join-file FILE", n.cfg.Role)
 	}
 	parts := strings.Split(n.cfg.JoinToken, ".")
 	if len(parts) != 3 || parts[0] != "kw1" || len(parts[2]) != 16 {

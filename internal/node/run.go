@@ -55,7 +55,7 @@ func (n *Node) Run(ctx context.Context, svc Service) error {
 		pause := jitter(wait)
 		hint := errs.HintOf(err)
 		if hint == "" && lockedOut(err) {
-			hint = "if the server was replaced by a new one, start once with --server and a --join token of the new one"
+			hint = "if the server was replaced by a new one, start once with --server and --join-file with a token of the new one"
 		}
 		n.log.Warn("no link to the server", "server", n.cfg.Server, "error", err, "hint", hint, "retry_in", pause.Round(time.Millisecond).String())
 		select {
