@@ -11,7 +11,7 @@
 #   make crash     every kind of crash at every call of the crash histories, and every fault
 #   make soak      random histories with crashes for SOAKTIME, from SEED or a random one
 #   make demo      a backup site on this machine, from enrolment to bit for bit restore
-#   make bench     side by side with the peers in PATH; writes docs/performance.md
+#   make bench     side by side with the peers in PATH; writes docs/performance.md; flags in BENCH
 #   make generate  code from api/**/*.proto (needs protoc)
 
 SHELL := /bin/bash
@@ -29,6 +29,7 @@ GO_FILES = git ls-files '*.go' ':!:*.pb.go' ':!:*.connect.go'
 FUZZTIME ?= 10s
 SOAKTIME ?= 10m
 SEED ?= 0
+BENCH ?=
 
 # The agent runs on all of these; the whole binary builds for each.
 CROSS := linux/arm64 windows/amd64 darwin/arm64 freebsd/amd64
@@ -108,7 +109,8 @@ demo: build
 	go run ./test/demo -keepward bin/keepward
 
 bench: build
-	go run ./test/bench -keepward bin/keepward -out docs/performance.md
+	go build -o bin/bench ./test/bench
+	bin/bench -keepward bin/keepward -out docs/performance.md $(BENCH)
 
 generate: .bin/stamp
 	PATH="$(CURDIR)/.bin:$$PATH" protoc -I api --go_out=api --go_opt=paths=source_relative \

@@ -5,7 +5,6 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -16,7 +15,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sys/unix"
 )
 
 // sources are the real trees that the tree of small files is made from.
@@ -64,29 +62,25 @@ var (
 	floorTarCat  = floor{name: `tar \| cat > file`, line: `tar cf - -C "$0" . | cat > "$1"`}
 )
 
-func (f floor) measure(ctx context.Context, src, root string, s *section) error {
+// possible tells whether what the floor needs is there.
+func (f floor) possible() bool {
+	_, err := exec.LookPath("zstd")
+	return err == nil || !strings.Contains(f.line, "zstd")
+}
+
+func (f floor) measure(ctx context.Context, src, root string) (usage, error) {
 	if f.walk {
 		began := time.Now()
-		if err := walk(src, f.read); err != nil {
-			return err
-		}
-		s.floor(f.name, usage{wall: time.Since(began)})
-		return nil
-	}
-	if _, err := exec.LookPath("zstd"); err != nil {
-		fmt.Println("zstd is not in PATH: floor left out:", f.name)
-		return nil
+		err := walk(src, f.read)
+		return usage{Wall: time.Since(began)}, err
 	}
 	to, err := newTarget(ctx, root)
 	if err != nil {
-		return err
+		return usage{}, err
 	}
-	unix.Sync() // as before every measured step
+	settle() // as before every measured step
 	u, err := command(ctx, "", nil, "sh", "-c", f.line, src, filepath.Join(root, "floor.archive"), to.dir)
-	if err == nil {
-		s.floor(f.name, u)
-	}
-	return errors.Join(err, to.remove())
+	return u, errors.Join(err, to.remove())
 }
 
 // walk lstats everything below dir on all cores, and reads files if asked to.

@@ -6,20 +6,34 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"keepward/test/site"
 )
 
 // usage is what a step took; of several processes the sums.
 type usage struct {
-	wall time.Duration
-	cpu  time.Duration
-	peak int64 // bytes of memory, shared and mapped files included
-	data int64 // of these agent and mover; of a peer the same as peak
+	Wall time.Duration `json:"wall"`
+	CPU  time.Duration `json:"cpu"`
+	Peak int64         `json:"peak"` // bytes of memory, shared and mapped files included
+	// Of Peak, where there are several processes.
+	Agent int64 `json:"agent,omitempty"`
+	Mover int64 `json:"mover,omitempty"`
 }
+
+// movers is the memory of what moves data: agent and mover, or the one process that there is.
+func (u usage) movers() int64 {
+	if both := u.Agent + u.Mover; both > 0 {
+		return both
+	}
+	return u.Peak
+}
+
+// settle has everything written that was left to be.
+var settle = unix.Sync
 
 // command runs a program in a directory to its end and measures it with all that it waited for.
 func command(ctx context.Context, dir string, env []string, name string, args ...string) (usage, error) {
@@ -40,21 +54,5 @@ func command(ctx context.Context, dir string, env []string, name string, args ..
 		return usage{}, fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, out.Bytes())
 	}
 	s := cmd.ProcessState
-	return usage{wall: wall, cpu: s.UserTime() + s.SystemTime(), peak: peak, data: peak}, nil
-}
-
-// median of an odd number of runs; of an even one the lower middle.
-func median[T int64 | time.Duration](v []T) T {
-	v = slices.Clone(v)
-	slices.Sort(v)
-	return v[(len(v)-1)/2]
-}
-
-func medianUsage(runs []usage) usage {
-	var wall, cpu []time.Duration
-	var peak, data []int64
-	for _, r := range runs {
-		wall, cpu, peak, data = append(wall, r.wall), append(cpu, r.cpu), append(peak, r.peak), append(data, r.data)
-	}
-	return usage{median(wall), median(cpu), median(peak), median(data)}
+	return usage{Wall: wall, CPU: s.UserTime() + s.SystemTime(), Peak: peak}, nil
 }

@@ -2,101 +2,74 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
-
-	"keepward/test/site"
 )
 
-// report gathers what was measured.
-type report struct {
-	rounds   int
-	sections []*section
-}
-
-// section is what was measured of one workload.
-type section struct {
-	work         *workload
-	files, bytes int64
-	names        []string // programs, in the order of their first measurement
-	runs         map[string]map[string][]usage
-	sizes        map[string]map[string][]int64 // of the repository after the step
-	grown        map[string]map[string][]int64 // and by how much the step made it grow
-	floors       map[string][]usage
-}
-
-func (r *report) section(w *workload, files, bytes int64) *section {
-	s := &section{
-		work: w, files: files, bytes: bytes, floors: map[string][]usage{},
-		runs: map[string]map[string][]usage{}, sizes: map[string]map[string][]int64{}, grown: map[string]map[string][]int64{},
-	}
-	r.sections = append(r.sections, s)
-	return s
-}
-
-func (s *section) measure(e engine, step string, do func() (usage, error)) error {
-	before, err := site.Size(e.repository())
+// measured does something with a program and answers what it took, what its repository is then,
+// and by how much that grew.
+func measured(e engine, do func() (usage, error)) (result, error) {
+	before, err := sizeOf(e.repository())
 	if err != nil {
-		return err
+		return result{}, err
 	}
 	// What others left to be written must not be paid by this one.
-	unix.Sync()
+	settle()
 	u, err := do()
 	if err != nil {
-		return err
+		return result{}, err
 	}
-	size, err := site.Size(e.repository())
-	if err != nil {
-		return err
-	}
-	n := e.name()
-	if s.runs[n] == nil {
-		s.names = append(s.names, n)
-		s.runs[n], s.sizes[n], s.grown[n] = map[string][]usage{}, map[string][]int64{}, map[string][]int64{}
-	}
-	s.runs[n][step] = append(s.runs[n][step], u)
-	s.sizes[n][step] = append(s.sizes[n][step], size)
-	s.grown[n][step] = append(s.grown[n][step], size-before)
-	fmt.Printf("%-36s %-28s %7.2f s wall %7.2f s CPU %5d MiB peak %6d MiB repository\n",
-		n, step, u.wall.Seconds(), u.cpu.Seconds(), u.peak>>20, size>>20)
-	return nil
+	after, err := sizeOf(e.repository())
+	return result{Program: e.name(), usage: u, Repository: after, Grown: after - before}, err
 }
 
-func (s *section) floor(name string, u usage) {
-	s.floors[name] = append(s.floors[name], u)
-	fmt.Printf("%-36s %-28s %7.2f s wall %7.2f s CPU\n", "floor", strings.ReplaceAll(name, `\|`, "|"), u.wall.Seconds(), u.cpu.Seconds())
+// sizeOf is the size of all files, some of which a sweep may just be deleting.
+func sizeOf(dir string) (total int64, err error) {
+	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			var info fs.FileInfo
+			if info, err = d.Info(); err == nil {
+				total += info.Size()
+			}
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	})
+	return total, err
 }
 
-// figure is one measured value of the first program whose name begins so.
-func (s *section) figure(begins, step string, what figure) (float64, bool) {
-	i := slices.IndexFunc(s.names, func(n string) bool { return strings.HasPrefix(n, begins) })
-	if i < 0 {
-		return 0, false
+// tell prints a measurement as it comes.
+func (r result) tell() {
+	name := r.Program
+	if name == "" {
+		name = "floor"
 	}
-	n := s.names[i]
-	if len(s.runs[n][step]) == 0 {
-		return 0, false
+	line := fmt.Sprintf("%s  round %d  %-36s %-28s %7.2f s wall %7.2f s CPU", time.Now().UTC().Format("15:04:05"), r.Round+1, name, plain(r.Step), r.Wall.Seconds(), r.CPU.Seconds())
+	if r.Program != "" {
+		line += fmt.Sprintf(" %5d MiB peak (agent %d, mover %d) %6d MiB repository", r.Peak>>20, r.Agent>>20, r.Mover>>20, r.Repository>>20)
 	}
-	if what == growth {
-		return float64(median(s.grown[n][step])) / float64(s.bytes), s.bytes > 0
-	}
-	return what.of(medianUsage(s.runs[n][step]), median(s.sizes[n][step])), true
+	fmt.Println(line)
 }
+
+// plain is a floor's name without what tables need.
+func plain(name string) string { return strings.ReplaceAll(name, `\|`, "|") }
 
 func (r *report) markdown(verdicts []verdict) string {
 	var b bytes.Buffer
 	p := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	p("# Performance")
 	p("")
-	p("Made by `make bench` on %s. %s", time.Now().UTC().Format("2006-01-02"), machine())
-	p("Every figure is the median of %d alternating runs over the same data (of fewer where it says so), page cache warm, restores into a new ext4 file system each.", r.rounds)
-	p("Peak memory and CPU time of Keepward are the sum over server, transport, agent, mover and the waiting command, mapped files included; in brackets agent and mover alone.")
+	p("Made by `make bench` on %s. %s", r.date(), machine())
+	p("Every figure is the median of the rounds that the tables name, which alternate between the programs over the same data, page cache warm; restores go into a new ext4 file system each.")
+	p("Peak memory and CPU time of Keepward are the sum over server, transport, agent, mover and the waiting command, mapped files included; beside the peak stand agent and mover alone.")
 	p("The others are one process each. Figures of one machine: compare the rows, do not quote them as absolute.")
 	if missing := missingPeers(); len(missing) > 0 {
 		p("Not measured, since they were not there: %s.", strings.Join(missing, ", "))
@@ -104,62 +77,101 @@ func (r *report) markdown(verdicts []verdict) string {
 	p("")
 	p("## Goals")
 	p("")
-	p("| work | figure | program | goal | reached | |")
-	p("|---|---|---|---|---:|---|")
+	p("| work | figure | program | goal | reached | | rounds |")
+	p("|---|---|---|---|---:|---|---|")
 	for _, v := range verdicts {
-		p("| %s: %s | %s | %s | %s | %s | %s |", v.title, v.step, v.what, v.ours, strings.ReplaceAll(v.asked(), "|", `\|`), v.reached(), v.word())
+		p("| %s: %s | %s | %s | %s | %s | %s | %s |", v.title, v.step, v.what, strings.ReplaceAll(v.ours, "*", ""), strings.ReplaceAll(v.asked(), "|", `\|`), v.reached(), v.word(), v.rounds)
 	}
 	p("")
-	for _, s := range r.sections {
-		s.markdown(p)
+	p("That no crash loses anything is not measured here: `make crash` tries all of them and prints how many there were ([how](decisions/crash-safety.md)).")
+	p("")
+	for _, w := range r.works {
+		if s := r.section(w); len(s.results) > 0 {
+			s.markdown(p)
+		}
 	}
 	return strings.TrimRight(b.String(), "\n") + "\n"
+}
+
+// date is that of the newest result.
+func (r *report) date() string {
+	last := time.Time{}
+	for _, one := range r.results {
+		if one.Time.After(last) {
+			last = one.Time
+		}
+	}
+	return last.Format("2006-01-02")
 }
 
 func (s *section) markdown(p func(string, ...any)) {
 	p("## %s", s.work.title)
 	p("")
 	text := s.work.about
-	if s.bytes > 0 {
-		text = fmt.Sprintf("%.1f GiB. %s", float64(s.bytes)/(1<<30), text)
-	}
-	if s.work.rounds > 0 {
-		text += fmt.Sprintf(" At most %d round.", s.work.rounds)
+	if bytes := s.results[0].Data; bytes > 0 {
+		text = fmt.Sprintf("%.1f GiB. %s", float64(bytes)/(1<<30), text)
 	}
 	p("%s", text)
 	p("")
-	for _, st := range s.work.steps {
-		p("### %s", strings.ToUpper(st.name[:1])+st.name[1:])
-		p("")
-		p("| program | wall s | CPU s | peak MiB | repository MiB | grown by MiB |")
-		p("|---|---:|---:|---:|---:|---:|")
-		for _, n := range s.names {
-			if len(s.runs[n][st.name]) == 0 {
-				continue
-			}
-			u, peak := medianUsage(s.runs[n][st.name]), ""
-			if u.data != u.peak {
-				peak = fmt.Sprintf(" (%d)", u.data>>20)
-			}
-			p("| %s | %.2f | %.2f | %d%s | %d | %.1f |", n, u.wall.Seconds(), u.cpu.Seconds(), u.peak>>20, peak,
-				median(s.sizes[n][st.name])>>20, float64(median(s.grown[n][st.name]))/(1<<20))
+	for _, step := range s.work.measures() {
+		s.step(p, step)
+	}
+	s.floors(p)
+}
+
+func (s *section) step(p func(string, ...any), step string) {
+	head := false
+	for _, n := range s.names() {
+		runs := s.runs(n, step)
+		if len(runs) == 0 {
+			continue
 		}
+		if !head {
+			p("### %s", strings.ToUpper(step[:1])+step[1:])
+			p("")
+			p("| program | wall s | CPU s | peak MiB | agent + mover | repository MiB | grown by MiB | rounds |")
+			p("|---|---:|---:|---:|---:|---:|---:|---:|")
+			head = true
+		}
+		m, both := medians(runs), "–"
+		if m.Agent+m.Mover > 0 {
+			both = fmt.Sprintf("%d + %d", m.Agent>>20, m.Mover>>20)
+		}
+		p("| %s | %s | %s | %d | %s | %d | %.1f | %d |", n, seconds(m.Wall), seconds(m.CPU), m.Peak>>20, both, m.Repository>>20, float64(m.Grown)/(1<<20), len(runs))
+	}
+	if head {
 		p("")
 	}
-	if len(s.floors) == 0 {
-		return
-	}
-	p("### Floors")
-	p("")
-	p("| | wall s | CPU s |")
-	p("|---|---:|---:|")
+}
+
+func (s *section) floors(p func(string, ...any)) {
+	head := false
 	for _, f := range s.work.floors {
-		if runs := s.floors[f.name]; len(runs) > 0 {
-			u := medianUsage(runs)
-			p("| %s | %.2f | %.2f |", f.name, u.wall.Seconds(), u.cpu.Seconds())
+		runs := s.runs("", f.name)
+		if len(runs) == 0 {
+			continue
 		}
+		if !head {
+			p("### Floors")
+			p("")
+			p("| | wall s | CPU s | rounds |")
+			p("|---|---:|---:|---:|")
+			head = true
+		}
+		m := medians(runs)
+		p("| %s | %s | %s | %d |", f.name, seconds(m.Wall), seconds(m.CPU), len(runs))
 	}
-	p("")
+	if head {
+		p("")
+	}
+}
+
+// seconds of what was measured; a dash for what was not.
+func seconds(d time.Duration) string {
+	if d == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.2f", d.Seconds())
 }
 
 // machine says on what it was measured.

@@ -15,6 +15,7 @@ import (
 type Mover struct {
 	Pid     int
 	Attempt string
+	Mode    string // what it is for: backup, sweep, ...
 	Address string
 }
 
@@ -25,13 +26,14 @@ func Movers(transport *Proc) []Mover {
 	for _, f := range files {
 		var state struct {
 			Pid     int    `json:"pid"`
+			Mode    string `json:"mode"`
 			Address string `json:"address"`
 		}
 		b, err := os.ReadFile(f)
 		if err != nil || json.Unmarshal(b, &state) != nil || state.Pid == 0 {
 			continue // it is just being written or removed
 		}
-		m := Mover{Pid: state.Pid, Attempt: filepath.Base(filepath.Dir(f)), Address: state.Address}
+		m := Mover{Pid: state.Pid, Attempt: filepath.Base(filepath.Dir(f)), Mode: state.Mode, Address: state.Address}
 		if m.Alive() {
 			live = append(live, m)
 		}

@@ -100,6 +100,7 @@ type builder struct {
 	name    string
 	number  uint32 // in the segment
 	content []byte
+	entries []pack.Entry
 }
 
 func (g *generator) pack(a point.Attempt, c pack.Class) *builder {
@@ -114,7 +115,16 @@ func (b *builder) add(kind seal.Kind, refs []seal.ID, content []byte) (seal.H, e
 	var err error
 	b.content, err = b.g.sealer.Seal(b.content, kind, h, refs, content)
 	b.row(h.ID(), kind, at, len(b.content)-at)
+	b.entries = append(b.entries, pack.Entry{ID: h.ID(), Offset: uint32(at), Length: uint32(len(b.content) - at), Kind: kind})
 	return h, err
+}
+
+// put makes the pack's object, with the directory of what is in it.
+func (b *builder) put() error {
+	if len(b.entries) > 0 {
+		b.content = pack.AppendDirectory(b.content, int64(len(b.content)), b.entries)
+	}
+	return b.g.put(b.name, b.content)
 }
 
 func (b *builder) row(id seal.ID, kind seal.Kind, offset, length int) {
@@ -140,7 +150,7 @@ func (g *generator) data(i int, a point.Attempt) ([]seal.ID, error) {
 		}
 		refs[n] = h.ID()
 	}
-	return refs, g.put(b.name, b.content)
+	return refs, b.put()
 }
 
 // point is one point: a node of new chunks, a root of it and of nodes of earlier points.
@@ -163,7 +173,7 @@ func (g *generator) point(i int) error {
 	if err != nil {
 		return err
 	}
-	if err := g.put(meta.name, meta.content); err != nil {
+	if err := meta.put(); err != nil {
 		return err
 	}
 	return g.name(i, a, root)
