@@ -28,21 +28,22 @@ const (
 
 type accessService struct {
 	*server
-	logins *semaphore.Weighted
+	logins   *semaphore.Weighted
+	throttle *throttle
 	// nobody is checked where there is no such user, so that both answers take as long.
 	nobody func() string
 }
 
 func newAccessService(s *server) *accessService {
 	return &accessService{
-		server: s, logins: semaphore.NewWeighted(loginsAtOnce),
+		server: s, logins: semaphore.NewWeighted(loginsAtOnce), throttle: newThrottle(time.Now),
 		nobody: sync.OnceValue(func() string { return catalog.HashPassword(pki.NewSecret()) }),
 	}
 }
 
 func (s *accessService) Login(ctx context.Context, req *connect.Request[keepwardv1.LoginRequest]) (*connect.Response[keepwardv1.LoginResponse], error) {
 	user, addr := req.Msg.User, req.Peer().Addr
-	res, err := s.login(ctx, user, req.Msg.Password)
+	res, err := s.login(ctx, user, req.Msg.Password, addr)
 	if err != nil {
 		s.log.Warn("login refused", "user", user, "peer", addr, "reason", err)
 		return nil, err
@@ -51,9 +52,12 @@ func (s *accessService) Login(ctx context.Context, req *connect.Request[keepward
 	return connect.NewResponse(res), nil
 }
 
-func (s *accessService) login(ctx context.Context, name, password string) (*keepwardv1.LoginResponse, error) {
+func (s *accessService) login(ctx context.Context, name, password, peer string) (*keepwardv1.LoginResponse, error) {
 	u, known, err := catalog.UserByName(ctx, s.db.Read(), name)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.throttle.try(name, peer); err != nil {
 		return nil, err
 	}
 	if err := s.logins.Acquire(ctx, 1); err != nil {
@@ -70,6 +74,7 @@ func (s *accessService) login(ctx context.Context, name, password string) (*keep
 	if !right || !known {
 		return nil, errs.New(errs.Denied, "access.login", "log in as %q: user or password is wrong", name)
 	}
+	s.throttle.right(name, peer)
 	now := time.Now()
 	token, expires := newAPIToken(), now.Add(loginLife)
 	err = s.db.Write(ctx, func(tx *sql.Tx) error {
