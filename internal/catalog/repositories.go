@@ -36,6 +36,8 @@ type Upkeep struct {
 	UnprotectedAfter time.Duration
 	// Maintenance is the schedule of retention and sweep, or "never"; empty: the default.
 	Maintenance string
+	// Recompress tells when what was compressed fast is compressed harder; empty: the default.
+	Recompress string
 }
 
 // Grace is how long a deleted point can be undeleted.
@@ -61,11 +63,12 @@ type Figures struct {
 	Packs     int64
 	Chunks    int64
 	Points    int64
+	Segments  int64
 }
 
 const repositoryColumns = `name, repository_id, transport, path, streams, writers, master, recovery, exported, created,
 	looked, size_bytes, free_bytes, packs, chunks, points, undelete_grace, unprotected_after, maintenance,
-	proof_days, foreign_proof, proof_json`
+	proof_days, foreign_proof, proof_json, recompress, segments`
 
 func scanRepository(row interface{ Scan(...any) error }) (Repository, error) {
 	var r Repository
@@ -75,7 +78,8 @@ func scanRepository(row interface{ Scan(...any) error }) (Repository, error) {
 	f := &r.Figures
 	err := row.Scan(&r.Name, &id, &r.Transport, &r.Path, &r.Streams, &r.Writers, &r.Master, &r.Recovery, &exported, &created,
 		&looked, &f.SizeBytes, &f.FreeBytes, &f.Packs, &f.Chunks, &f.Points,
-		&r.Upkeep.UndeleteGrace, &r.Upkeep.UnprotectedAfter, &r.Upkeep.Maintenance, &r.Proofs.Days, &r.Proofs.Foreign, &proofs)
+		&r.Upkeep.UndeleteGrace, &r.Upkeep.UnprotectedAfter, &r.Upkeep.Maintenance, &r.Proofs.Days, &r.Proofs.Foreign, &proofs,
+		&r.Upkeep.Recompress, &f.Segments)
 	if err == nil {
 		err = r.Proofs.readState(proofs)
 	}
@@ -109,10 +113,11 @@ func GetRepository(ctx context.Context, q Queryer, name string) (Repository, err
 // AddRepository adds a repository that was just made; its name and place must be free.
 func AddRepository(ctx context.Context, tx *sql.Tx, r Repository) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO repositories
-		(name, repository_id, transport, path, streams, writers, master, recovery, created, undelete_grace, unprotected_after, maintenance, proof_days, foreign_proof)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		(name, repository_id, transport, path, streams, writers, master, recovery, created, undelete_grace, unprotected_after, maintenance, proof_days, foreign_proof, recompress)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		r.Name, r.ID[:], r.Transport, r.Path, r.Streams, r.Writers, r.Master, r.Recovery, nanos(r.Created),
-		r.Upkeep.UndeleteGrace, r.Upkeep.UnprotectedAfter, r.Upkeep.Maintenance, r.Proofs.Days, r.Proofs.Foreign)
+		r.Upkeep.UndeleteGrace, r.Upkeep.UnprotectedAfter, r.Upkeep.Maintenance, r.Proofs.Days, r.Proofs.Foreign,
+		r.Upkeep.Recompress)
 	if err != nil {
 		return fmt.Errorf("add repository %s: %w", r.Name, err)
 	}
@@ -130,8 +135,8 @@ func EditRepository(ctx context.Context, tx *sql.Tx, name string, streams, write
 
 // SetUpkeep sets how a repository is kept in order.
 func SetUpkeep(ctx context.Context, tx *sql.Tx, name string, u Upkeep) error {
-	_, err := tx.ExecContext(ctx, `UPDATE repositories SET undelete_grace = ?, unprotected_after = ?, maintenance = ? WHERE name = ?`,
-		u.UndeleteGrace, u.UnprotectedAfter, u.Maintenance, name)
+	_, err := tx.ExecContext(ctx, `UPDATE repositories SET undelete_grace = ?, unprotected_after = ?, maintenance = ?, recompress = ? WHERE name = ?`,
+		u.UndeleteGrace, u.UnprotectedAfter, u.Maintenance, u.Recompress, name)
 	if err != nil {
 		return fmt.Errorf("edit repository %s: %w", name, err)
 	}
@@ -161,8 +166,8 @@ func SetKeys(ctx context.Context, tx *sql.Tx, name string, master, recovery []by
 // NoteFigures keeps what a transport counted.
 func NoteFigures(ctx context.Context, tx *sql.Tx, name string, f Figures) error {
 	_, err := tx.ExecContext(ctx, `UPDATE repositories
-		SET looked = ?, size_bytes = ?, free_bytes = ?, packs = ?, chunks = ?, points = ? WHERE name = ?`,
-		nanos(f.Looked), f.SizeBytes, f.FreeBytes, f.Packs, f.Chunks, f.Points, name)
+		SET looked = ?, size_bytes = ?, free_bytes = ?, packs = ?, chunks = ?, points = ?, segments = ? WHERE name = ?`,
+		nanos(f.Looked), f.SizeBytes, f.FreeBytes, f.Packs, f.Chunks, f.Points, f.Segments, name)
 	if err != nil {
 		return fmt.Errorf("note figures of repository %s: %w", name, err)
 	}

@@ -205,6 +205,12 @@ func reportText(r *keepwardv1.TaskReport) string {
 		if s.GetRewrittenPacks() > 0 {
 			text += ", " + plural(s.GetRewrittenPacks(), "pack") + " rewritten from " + size(s.GetRewrittenBytes()) + " to " + size(s.GetWrittenBytes())
 		}
+		if s.GetRecompressedBytes() > 0 {
+			text += ", " + size(s.GetRecompressedBytes()) + " saved by compressing harder"
+		}
+		if s.GetMergedSegments() > 0 {
+			text += ", " + plural(s.GetMergedSegments(), "index segment") + " joined, " + count(s.GetSegments()) + " left"
+		}
 		if s.GetDeletedPacks() == 0 && s.GetDeadBytes() > 0 {
 			text += ", " + size(s.GetDeadBytes()) + " needed by nothing"
 		}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -33,6 +34,7 @@ func unprotectedText(r *keepwardv1.Repository) string {
 type upkeepFlags struct {
 	grace, unprotected duration
 	maintenance        string
+	recompress         string
 }
 
 func (u *upkeepFlags) add(cmd *cobra.Command) {
@@ -40,6 +42,7 @@ func (u *upkeepFlags) add(cmd *cobra.Command) {
 	f.Var(&u.grace, "undelete-grace", "how long a deleted restore point can be undeleted (default 3d; 0s: not at all)")
 	f.Var(&u.unprotected, "unprotected-after", "delete the points of a computer that no job names any more, after so long (0s: never)")
 	f.StringVar(&u.maintenance, "maintenance", "", "when retention and sweep run by themselves, as a schedule of a job, or never (default \"daily 03:00\")")
+	f.StringVar(&u.recompress, "recompress", "", "compress harder what was compressed fast: idle, while nothing else works on the repository, or never (default idle)")
 }
 
 // apply puts what was written into a request, and tells whether anything was.
@@ -54,7 +57,10 @@ func (u *upkeepFlags) apply(cmd *cobra.Command, req *keepwardv1.EditRepositoryRe
 	if f.Changed("maintenance") {
 		req.Maintenance = &u.maintenance
 	}
-	return f.Changed("undelete-grace") || f.Changed("unprotected-after") || f.Changed("maintenance")
+	if f.Changed("recompress") {
+		req.Recompress = &u.recompress
+	}
+	return slices.ContainsFunc([]string{"undelete-grace", "unprotected-after", "maintenance", "recompress"}, f.Changed)
 }
 
 // waitFlag is the flag of the commands that start a session of maintenance: these wait, as long as

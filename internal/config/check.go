@@ -106,6 +106,9 @@ func CompleteUpkeep(r *keepwardv1.Repository) {
 	if r.Maintenance == "" {
 		r.Maintenance = job.DefaultMaintenance
 	}
+	if r.Recompress == "" {
+		r.Recompress = job.DefaultRecompress
+	}
 	if r.ForeignProof == "" {
 		r.ForeignProof = job.DefaultForeignProof
 	}
@@ -152,6 +155,9 @@ func (f *faults) upkeep(r *keepwardv1.Repository) {
 		if v := d.value.AsDuration(); d.value != nil && (!d.value.IsValid() || v < 0 || v > upkeepMost) {
 			f.invalid(d.field, "repository.upkeep", "check repository %q: the %s must be 0 to 100 years, not %s", r.Name, d.name, v)
 		}
+	}
+	if r.Recompress != "" && r.Recompress != job.DefaultRecompress && r.Recompress != job.RecompressNever {
+		f.invalid("recompress", "repository.upkeep", "check repository %q: recompress must be %s or %s, not %q", r.Name, job.DefaultRecompress, job.RecompressNever, r.Recompress)
 	}
 	if r.Maintenance == "" || r.Maintenance == MaintenanceNever {
 		return

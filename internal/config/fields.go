@@ -51,6 +51,7 @@ func repositoryFields(r *keepwardv1.Repository) []field {
 		{name: "proof_days", value: &r.ProofDays},
 		{name: "foreign_proof", value: &r.ForeignProof, normal: job.DefaultForeignProof},
 		{name: "maintenance", value: &r.Maintenance, normal: job.DefaultMaintenance},
+		{name: "recompress", value: &r.Recompress, normal: job.DefaultRecompress},
 	}
 }
 

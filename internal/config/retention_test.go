@@ -72,7 +72,7 @@ func TestDefaultsOfUpkeepAreNotExported(t *testing.T) {
 			t.Errorf("%s is exported:\n%s", field, text)
 		}
 	}
-	if changed := ChangedRepository(r, &keepwardv1.Repository{Transport: "t1", Path: "/r", Streams: r.Streams, Writers: r.Writers, UndeleteGrace: durationpb.New(0), Maintenance: r.Maintenance, ForeignProof: r.ForeignProof, ProofDays: r.ProofDays}); cmp.Diff([]string{"undelete_grace"}, changed) != "" {
+	if changed := ChangedRepository(r, &keepwardv1.Repository{Transport: "t1", Path: "/r", Streams: r.Streams, Writers: r.Writers, UndeleteGrace: durationpb.New(0), Maintenance: r.Maintenance, Recompress: r.Recompress, ForeignProof: r.ForeignProof, ProofDays: r.ProofDays}); cmp.Diff([]string{"undelete_grace"}, changed) != "" {
 		t.Errorf("changed are %v", changed)
 	}
 }

@@ -136,6 +136,8 @@ var meanings = map[string]string{
 	"server.restarted":          "the server was started anew while it did the work of a task; it is tried again at once",
 	"sweep.done":                "what a run of a sweep's mover did",
 	"sweep.list-damaged":        "a list of condemned packs cannot be read and was given up; what it condemned stays until the next sweep",
+	"sweep.nothing":             "no pack was compressed fast: idle time has nothing to gain",
+	"sweep.yields":              "work of idle time stops, since another session wants the repository",
 	"sweep.other":               "another sweep was faster; this one goes on with its list",
 	"sweep.reindexed":           "packs of a restore point were in no index segment; they are again",
 	"sweep.resumed":             "a sweep goes on with the list of an earlier one",

@@ -27,6 +27,8 @@ const (
 	DefaultTotalRunningTimeEnd = "kill"
 	DefaultUndeleteGrace       = 72 * time.Hour // long enough to notice on Monday what went on Friday
 	DefaultMaintenance         = "daily 03:00"
+	DefaultRecompress          = "idle"
+	RecompressNever            = "never"
 	DefaultForeignProof        = "first-use"
 	ForeignProofNever          = "never"
 	DefaultProofBudget         = 8 * time.Hour // a night
@@ -71,6 +73,7 @@ var Settings = []Setting{
 	{"undelete_grace", DefaultUndeleteGrace, true, "how long a deleted restore point can be undeleted; per repository"},
 	{"unprotected_after", false, true, "delete the points of a computer that no job names any more, after so long; per repository"},
 	{"maintenance", DefaultMaintenance, true, "when retention and sweep run by themselves, or never; per repository"},
+	{"recompress", DefaultRecompress, true, "when what was compressed fast is compressed harder: idle, while nothing else works on the repository, or never; per repository"},
 	{"proof_days", false, true, "within how many days all content of a repository is proved again; per repository"},
 	{"proof_budget", DefaultProofBudget, true, "how long the day's check for that may read"},
 	{"foreign_proof", DefaultForeignProof, true, "when a chunk of another computer is proved before it is relied on: first-use, or never: then it is stored again; per repository"},

@@ -39,6 +39,8 @@ func (t *task) stopReason() string {
 		return "killed by " + t.row.KilledBy
 	case t.att.row.Failure != nil:
 		return t.att.row.Failure.GetMessage()
+	case t.yields:
+		return "another session wants the repository"
 	}
 	return "the task is done"
 }

@@ -117,6 +117,9 @@ func (t *task) heard(x *turn, s *side, boot string) {
 		t.att.verify = time.Time{}
 		t.move(x, job.Running, job.Reason{}, "", bySelf)
 	}
+	if t.yields {
+		t.stop(x, partMover) // again: the first may have been lost
+	}
 }
 
 // onWake takes a task up after a start of the server. Nobody is known to be there yet.

@@ -61,6 +61,8 @@ func (t *task) onOrdered(x *turn, e evOrdered) {
 	case leaving(t.row.Status): // the stop came while the order was on its way
 		t.stop(x, e.part)
 		t.leave(x)
+	case active(t.row.Status) && t.yields:
+		t.stop(x, e.part)
 	case active(t.row.Status) && e.part == partMover && t.att.agent.takesPart():
 		t.att.agent.asked = true
 		x.order(order{do: doStartAgent, task: t, attempt: t.att, endpoint: e.endpoint})
@@ -107,6 +109,8 @@ func (t *task) committed() bool { return t.makesPoint() && t.att.mover.end.GetCo
 func (t *task) judge(x *turn) {
 	mover, agent := t.att.mover.end, t.att.agent.end
 	switch {
+	case t.yields && mover.GetOutcome() == outcomeAborted:
+		t.yielded(x)
 	case t.committed():
 		if agent != nil || t.att.agent.gone {
 			t.complete(x)

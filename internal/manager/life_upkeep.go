@@ -156,5 +156,11 @@ func sweepText(r *keepwardv1.SweepReport) string {
 	if r.GetRewrittenPacks() > 0 {
 		text += fmt.Sprintf("; rewrote %s from %d to %d bytes", count(r.GetRewrittenPacks(), "pack"), r.GetRewrittenBytes(), r.GetWrittenBytes())
 	}
+	if r.GetRecompressedBytes() > 0 {
+		text += fmt.Sprintf("; what was compressed fast is %d bytes smaller", r.GetRecompressedBytes())
+	}
+	if r.GetMergedSegments() > 0 {
+		text += fmt.Sprintf("; joined %s, %d are left", count(r.GetMergedSegments(), "index segment"), r.GetSegments())
+	}
 	return text
 }

@@ -40,6 +40,7 @@ func (m *Manager) load(ctx context.Context, row catalog.Session) (*session, erro
 		t := &task{
 			row: r, typ: row.Type, job: row.Job, priority: row.Priority, full: row.Full, files: p.files,
 			transport: repository.Transport, limit: p.attempts, loaded: r.Attempts > 0, interval: p.interval.GetRestartInterval().AsDuration(),
+			idle: p.sweep.GetIdle(),
 		}
 		if t.limit <= 0 {
 			t.limit = row.Type.Attempts()
@@ -79,6 +80,9 @@ func planOf(row catalog.Session) (plan, error) {
 			return p, err
 		}
 		p.sweep = o
+		if o.GetIdle() || o.GetMerge() {
+			p.attempts = 1 // it comes again by itself
+		}
 	case job.Retention:
 		o, err := catalog.DefinitionOf(row, &keepwardv1.RetentionOrder{})
 		if err != nil {

@@ -160,6 +160,7 @@ func (m *Manager) register(s *session) {
 		}
 		m.track(s, t)
 	}
+	m.makeRoom(s)
 }
 
 // onlineFor lists the nodes of a session that are online.

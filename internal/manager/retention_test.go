@@ -362,8 +362,10 @@ func (w *world) repository() catalog.Repository {
 	return r
 }
 
+// upkeep sets it for a repository that is never idle.
 func (w *world) upkeep(u catalog.Upkeep) {
 	w.t.Helper()
+	u.Recompress = job.RecompressNever
 	w.write(func(ctx context.Context, tx *sql.Tx) error { return catalog.SetUpkeep(ctx, tx, theRepo, u) })
 	w.m.ConfigChanged()
 	synctest.Wait()

@@ -113,6 +113,7 @@ func (m *Manager) runDue(ctx context.Context, seen, started, now time.Time) (ran
 	m.startDue(ctx, runs)
 	upkeep, atUpkeep := dueRuns(upkeepSchedules(repositories), seen, started, now)
 	m.startUpkeep(ctx, upkeep)
+	m.startIdle(ctx, repositories, now)
 	return len(runs)+len(upkeep) > 0, earliest(at, atUpkeep), nil
 }
 

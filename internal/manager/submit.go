@@ -1,6 +1,7 @@
 package manager
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"database/sql"
@@ -26,6 +27,7 @@ type request struct {
 	by         string
 	computers  []string // one task each; an empty name: none takes part
 	point      string   // restore: what is read
+	priority   int      // 0: that of the type
 	definition proto.Message
 }
 
@@ -97,7 +99,7 @@ func (m *Manager) submit(ctx context.Context, r request) (int64, error) {
 	}
 	now := time.Now()
 	row := catalog.Session{
-		Job: r.job, Type: r.typ, Status: job.Queued, Priority: job.DefaultPriority(r.typ), Repository: r.repository,
+		Job: r.job, Type: r.typ, Status: job.Queued, Priority: cmp.Or(r.priority, job.DefaultPriority(r.typ)), Repository: r.repository,
 		Full: r.full, StartedBy: r.by, Definition: definition, Created: now,
 	}
 	err = m.deps.DB.Write(ctx, func(tx *sql.Tx) error { return addSession(ctx, tx, &row, r) })

@@ -21,6 +21,9 @@ const compactThin = 0.95
 // before it is ordered, so that nobody undeletes one of them meanwhile.
 func (c *call) sweepOrder(ctx context.Context, r catalog.Repository) (*keepwardv1.SweepOrder, error) {
 	m := c.m
+	if c.plan.sweep.GetMerge() {
+		return &keepwardv1.SweepOrder{Merge: true}, nil
+	}
 	if err := m.holdMarks(ctx); err != nil {
 		return nil, err
 	}
@@ -32,9 +35,15 @@ func (c *call) sweepOrder(ctx context.Context, r catalog.Repository) (*keepwardv
 	if c.plan.sweep.GetCompact() {
 		o.CompactBelow, o.Recompress = compactThin, string(seal.CompressHigh)
 	}
+	if c.plan.sweep.GetIdle() {
+		o.Idle, o.Recompress, o.CompactMost = true, string(seal.CompressHigh), idleMost
+	}
 	var err error
 	if o.KeepCheckpoints, err = catalog.WantedCheckpoints(ctx, m.deps.DB.Read(), r.Name); err != nil {
 		return nil, err
+	}
+	if o.Idle {
+		return o, nil // that points go is for the sweep of maintenance
 	}
 	if o.PurgePoints, err = m.purgeable(ctx, r, time.Now()); err != nil || o.DryRun {
 		return o, err

@@ -36,6 +36,8 @@ type task struct {
 	newest   map[part]time.Time // of the lines of the attempt
 	loaded   bool               // it was taken up from the catalog: lines may be there already
 
+	idle      bool     // it works while nothing else works on its repository
+	yields    bool     // it was told to stop, since something does
 	unsettled []string // sweep: the attempts that must be settled before it goes on
 	clearing  bool     // a call that settles them is under way
 }

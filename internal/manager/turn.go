@@ -142,6 +142,8 @@ type (
 		node          Node
 		named         bool
 	}
+	// evYield: another session of its repository is there; one of idle time makes room for it.
+	evYield struct{ session int64 }
 	// evKill: a user wants an end.
 	evKill struct{ actor string }
 	// evTick: a deadline may be over.
@@ -181,6 +183,8 @@ func (t *task) handle(x *turn, ev any) {
 		t.onOffline(x, e.node)
 	case evHeartbeat:
 		t.onHeartbeat(x, e)
+	case evYield:
+		t.onYield(x, e.session)
 	case evKill:
 		t.onKill(x, e.actor)
 	case evTick:

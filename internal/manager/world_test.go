@@ -114,6 +114,7 @@ func (w *world) configure() {
 			catalog.AddRepository(ctx, tx, catalog.Repository{
 				Name: theRepo, ID: [16]byte{1}, Transport: theNode, Path: "/srv/main", Streams: 4, Writers: 4,
 				Master: []byte("m"), Recovery: []byte("r"), Created: now,
+				Upkeep: catalog.Upkeep{Recompress: job.RecompressNever}, // a test of idle time wants it
 			}),
 			catalog.PutJob(ctx, tx, theJobOf("web1"), now),
 		)

@@ -22,7 +22,15 @@ func (t *task) sweep(ctx context.Context, end *keepwardv1.AttemptEnd) error {
 	if err != nil {
 		return err
 	}
-	report, err := sweep.Run(ctx, t.repo, opts)
+	if idle, err := t.nothingFast(ctx, o); err != nil || idle {
+		end.Sweep = &keepwardv1.SweepReport{Done: idle}
+		return err
+	}
+	run := sweep.Run
+	if o.GetMerge() {
+		run = sweep.Tidy
+	}
+	report, err := run(ctx, t.repo, opts)
 	// Also of a run that failed or was stopped: points it purged are gone.
 	end.Sweep = toSweepReport(&report)
 	if err != nil {
@@ -58,6 +66,23 @@ func (t *task) sweepOptions(o *keepwardv1.SweepOrder) (sweep.Options, error) {
 	return opts, nil
 }
 
+// nothingFast tells whether an order of idle time has nothing to do: no pack was compressed fast,
+// and no sweep is under way that is to be ended.
+func (t *task) nothingFast(ctx context.Context, o *keepwardv1.SweepOrder) (bool, error) {
+	if !o.GetIdle() {
+		return false, nil
+	}
+	if g, err := t.repo.Generation(ctx); err != nil || !g.Done {
+		return false, nil //nolint:nilerr // a sweep knows what to do with a list that cannot be read
+	}
+	any, err := compact.AnyFast(ctx, t.repo)
+	if err != nil || any {
+		return false, err
+	}
+	t.events.add("info", "sweep.nothing", "no pack was compressed fast: there is nothing to gain")
+	return true, nil
+}
+
 func (t *task) sweepProgress(s sweep.Step, done, total int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -86,6 +111,7 @@ func (w *rewriter) Rewrite(ctx context.Context, m sweep.Movable) (sweep.Rewritte
 	done, err := compact.Run(ctx, w.t.repo, packs, compact.Options{
 		Attempt: w.t.order.attempt, Live: m.Live, Doomed: m.Doomed, Recompress: dense,
 		Below: w.o.GetCompactBelow(), Thorough: w.o.GetCompactBelow() > 0, JoinBelow: w.o.GetJoinBelow(), Wait: w.pace.wait,
+		MaxBytes: w.o.GetCompactMost(),
 		Progress: func(done, total int64) {
 			w.t.count(func(c *keepwardv1.Counters) { c.DoneBytes, c.TotalBytes = done, total })
 		},
@@ -175,7 +201,11 @@ func sweepText(r *keepwardv1.SweepReport, dry bool) string {
 	case len(r.GetUnsettled()) > 0:
 		return fmt.Sprintf("condemned packs in generation %d; %d attempts that began before must end first", r.GetGeneration(), len(r.GetUnsettled()))
 	}
-	return fmt.Sprintf("purged %d points, deleted %d packs of %d bytes, spared %d packs", r.GetPurgedPoints(), r.GetDeletedPacks(), r.GetDeletedBytes(), r.GetSparedPacks())
+	text := fmt.Sprintf("purged %d points, deleted %d packs of %d bytes, spared %d packs", r.GetPurgedPoints(), r.GetDeletedPacks(), r.GetDeletedBytes(), r.GetSparedPacks())
+	if n := r.GetRecompressedBytes(); n > 0 {
+		text += fmt.Sprintf("; compressed harder, what was stored fast is %d bytes smaller", n)
+	}
+	return text
 }
 
 // pacer keeps bytes per second under a rate; zero: no bound. It belongs to one goroutine.

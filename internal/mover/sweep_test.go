@@ -2,6 +2,9 @@ package mover
 
 import (
 	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,6 +19,11 @@ import (
 // sweepTask is a mover that is to sweep a repository of two points, of which the first is
 // marked as deleted.
 func sweepTask(t *testing.T, o *keepwardv1.SweepOrder) *task {
+	t.Helper()
+	return sweepTaskOf(t, o, func(n int) map[string]string { return repotest.Files(5, 2000, uint64(n)) })
+}
+
+func sweepTaskOf(t *testing.T, o *keepwardv1.SweepOrder, files func(n int) map[string]string) *task {
 	t.Helper()
 	ctx := t.Context()
 	must := func(err error) {
@@ -34,7 +42,7 @@ func sweepTask(t *testing.T, o *keepwardv1.SweepOrder) *task {
 	must(err)
 	t.Cleanup(func() { must(r.Close()) })
 	for n := range 2 {
-		backup := &repotest.Backup{Site: site, Computer: "web1", Attempt: repotest.Attempt(n), Files: repotest.Files(5, 2000, uint64(n))}
+		backup := &repotest.Backup{Site: site, Computer: "web1", Attempt: repotest.Attempt(n), Files: files(n)}
 		w, err := r.NewWriter(ctx, repo.WriterOptions{Attempt: backup.Attempt, Owner: site.Owner("web1")})
 		must(err)
 		must(backup.Run(ctx, w))
@@ -50,7 +58,89 @@ func sweepTask(t *testing.T, o *keepwardv1.SweepOrder) *task {
 	if order == nil || order.attempt != attempt || errs.CodeOf(err) != "order.certificate" { // it needs none to be tried
 		t.Fatal(order, err)
 	}
-	return &task{order: order, repo: r, events: ev, counters: &keepwardv1.Counters{}}
+	issue, computers := site.Master.IssueKey(), site.Master.ComputersKey()
+	order.GetStart().Keys = &keepwardv1.RepositoryKeys{IssueKey: issue[:], ComputersKey: computers[:]}
+	return &task{order: order, keys: site.Keys("web1"), repo: r, events: ev, counters: &keepwardv1.Counters{}}
+}
+
+// prose is a file that was compressed fast and can be compressed harder.
+func prose(n int) map[string]string {
+	rng := rand.New(rand.NewPCG(uint64(n), 9))
+	var b strings.Builder
+	for b.Len() < 50_000 {
+		fmt.Fprintf(&b, "%c%c%c ", 'a'+rng.IntN(8), 'a'+rng.IntN(4), 'a'+rng.IntN(8))
+	}
+	return map[string]string{"text": b.String()}
+}
+
+// codes are what a task has told.
+func (t *task) codes() map[string]bool {
+	codes := map[string]bool{}
+	list, _ := t.events.after(0)
+	for _, e := range list {
+		codes[e.GetCode()] = true
+	}
+	return codes
+}
+
+func TestIdleTimeCompressesHarderWhatWasCompressedFast(t *testing.T) {
+	idle := &keepwardv1.SweepOrder{Idle: true, Recompress: "high", CompactMost: 1 << 30}
+	task := sweepTaskOf(t, idle, prose)
+	for n, want := range []bool{true, false} { // the second time nothing is left
+		end := &keepwardv1.AttemptEnd{}
+		if err := task.sweep(t.Context(), end); err != nil {
+			t.Fatal(err)
+		}
+		r := end.GetSweep()
+		if !r.GetDone() || r.GetRecompressedBytes() > 0 != want || r.GetDeletedPacks() > 0 != want || r.GetPurgedPoints() != 0 {
+			t.Errorf("run %d: %v", n+1, r)
+		}
+		if task.codes()["sweep.nothing"] == want {
+			t.Errorf("run %d told %v", n+1, task.codes())
+		}
+		next := *task.order
+		next.attempt = repotest.Attempt(10 + n)
+		task.order = &next
+	}
+}
+
+func TestOneRunOfIdleTimeIsBounded(t *testing.T) {
+	task := sweepTaskOf(t, &keepwardv1.SweepOrder{Idle: true, Recompress: "high", CompactMost: 1}, prose)
+	end := &keepwardv1.AttemptEnd{}
+	if err := task.sweep(t.Context(), end); err != nil || end.GetSweep().GetRewrittenPacks() != 0 {
+		t.Fatal(err, end.GetSweep())
+	}
+}
+
+func TestIdleTimeWithNothingToGainChangesNothing(t *testing.T) {
+	task := sweepTask(t, &keepwardv1.SweepOrder{Idle: true, Recompress: "high"})
+	end := &keepwardv1.AttemptEnd{}
+	if err := task.sweep(t.Context(), end); err != nil {
+		t.Fatal(err)
+	}
+	if r := end.GetSweep(); !r.GetDone() || r.GetLiveBytes() != 0 || !task.codes()["sweep.nothing"] {
+		t.Errorf("%v, told %v", r, task.codes())
+	}
+}
+
+func TestSegmentsAreJoinedWithoutASweep(t *testing.T) {
+	task := sweepTask(t, &keepwardv1.SweepOrder{Merge: true})
+	for n := range 4 {
+		if err := task.repo.Reindex(t.Context(), repotest.Attempt(n%2)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	end := &keepwardv1.AttemptEnd{}
+	if err := task.sweep(t.Context(), end); err != nil {
+		t.Fatal(err)
+	}
+	if r := end.GetSweep(); !r.GetDone() || r.GetMergedSegments() == 0 || r.GetSegments() == 0 || r.GetGeneration() != 0 || r.GetLiveBytes() != 0 {
+		t.Errorf("%v", r)
+	}
+	open, err := task.repo.OpenAttempts(t.Context())
+	if err != nil || len(open) > 0 {
+		t.Errorf("open are %v, %v", open, err)
+	}
 }
 
 func TestASweepDoesWhatItsOrderSaysAndReportsIt(t *testing.T) {
@@ -63,13 +153,8 @@ func TestASweepDoesWhatItsOrderSaysAndReportsIt(t *testing.T) {
 	if !r.GetDone() || r.GetGeneration() != 1 || r.GetPurgedPoints() != 1 || len(r.GetPurged()) != 1 || r.GetPurged()[0] != repotest.Attempt(0).String() || r.GetDeletedPacks() != 2 || r.GetDeletedBytes() == 0 || r.GetLiveBytes() == 0 {
 		t.Fatalf("%+v", r)
 	}
-	codes := map[string]bool{}
-	list, _ := task.events.after(0)
-	for _, e := range list {
-		codes[e.GetCode()] = true
-	}
-	if !codes["point.not-deleted"] || !codes["sweep.done"] { // the second point is wanted
-		t.Fatalf("events %v", list)
+	if codes := task.codes(); !codes["point.not-deleted"] || !codes["sweep.done"] { // the second point is wanted
+		t.Fatalf("events %v", codes)
 	}
 	names, err := task.repo.PointNames(t.Context())
 	if err != nil || len(names) != 1 || names[0] != repotest.Attempt(1) {

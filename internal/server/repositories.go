@@ -127,6 +127,7 @@ func (r *repositories) look(ctx context.Context, row catalog.Repository) catalog
 	m := res.Msg
 	row.Figures = catalog.Figures{
 		Looked: time.Now(), SizeBytes: m.SizeBytes, FreeBytes: m.FreeBytes, Packs: m.Packs, Chunks: m.Chunks, Points: m.Points,
+		Segments: m.Segments,
 	}
 	err = r.db.Write(ctx, func(tx *sql.Tx) error { return catalog.NoteFigures(ctx, tx, row.Name, row.Figures) })
 	if err != nil {

@@ -97,6 +97,9 @@ func (s *repositoryService) EditRepository(ctx context.Context, req *connect.Req
 		if req.Msg.Maintenance != nil {
 			limits.Maintenance = *req.Msg.Maintenance
 		}
+		if req.Msg.Recompress != nil {
+			limits.Recompress = *req.Msg.Recompress
+		}
 		editProofs(limits, req.Msg)
 		config.CompleteUpkeep(limits)
 		if err := config.Error(config.CheckLimits(limits)); err != nil {
@@ -118,7 +121,8 @@ func (s *repositoryService) EditRepository(ctx context.Context, req *connect.Req
 	s.manager.ConfigChanged()
 	s.repos.lookSoon() // it may be asked to prove more now
 	s.audit(ctx, "repository changed", "repository", row.Name, "streams", row.Streams, "writers", row.Writers,
-		"undelete_grace", row.Upkeep.Grace(), "unprotected_after", row.Upkeep.UnprotectedAfter, "maintenance", row.Upkeep.Maintenance)
+		"undelete_grace", row.Upkeep.Grace(), "unprotected_after", row.Upkeep.UnprotectedAfter, "maintenance", row.Upkeep.Maintenance,
+		"recompress", row.Upkeep.Recompress)
 	return connect.NewResponse(&keepwardv1.EditRepositoryResponse{Repository: s.repositoryMessage(row)}), nil
 }
 
@@ -192,7 +196,7 @@ func (s *server) repositoryMessage(row catalog.Repository) *keepwardv1.Repositor
 
 // upkeepOf is a completed repository's upkeep as the catalog keeps it.
 func upkeepOf(r *keepwardv1.Repository) catalog.Upkeep {
-	u := catalog.Upkeep{UnprotectedAfter: r.UnprotectedAfter.AsDuration(), Maintenance: r.Maintenance}
+	u := catalog.Upkeep{UnprotectedAfter: r.UnprotectedAfter.AsDuration(), Maintenance: r.Maintenance, Recompress: r.Recompress}
 	if r.UndeleteGrace != nil {
 		u.SetGrace(r.UndeleteGrace.AsDuration())
 	}
@@ -207,6 +211,7 @@ func putUpkeep(r *keepwardv1.Repository, u catalog.Upkeep) {
 		r.UnprotectedAfter = durationpb.New(u.UnprotectedAfter)
 	}
 	r.Maintenance = cmp.Or(u.Maintenance, job.DefaultMaintenance)
+	r.Recompress = cmp.Or(u.Recompress, job.DefaultRecompress)
 }
 
 func (s *server) repositoryStatus(row catalog.Repository) string {

@@ -1577,6 +1577,8 @@ type EditRepositoryRequest struct {
 	Maintenance      *string                `protobuf:"bytes,72,opt,name=maintenance,proto3,oneof" json:"maintenance,omitempty"`
 	ProofDays        *int32                 `protobuf:"varint,80,opt,name=proof_days,json=proofDays,proto3,oneof" json:"proof_days,omitempty"`
 	ForeignProof     *string                `protobuf:"bytes,81,opt,name=foreign_proof,json=foreignProof,proto3,oneof" json:"foreign_proof,omitempty"`
+	Parity           *int32                 `protobuf:"varint,170,opt,name=parity,proto3,oneof" json:"parity,omitempty"`
+	Recompress       *string                `protobuf:"bytes,180,opt,name=recompress,proto3,oneof" json:"recompress,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -1663,6 +1665,20 @@ func (x *EditRepositoryRequest) GetProofDays() int32 {
 func (x *EditRepositoryRequest) GetForeignProof() string {
 	if x != nil && x.ForeignProof != nil {
 		return *x.ForeignProof
+	}
+	return ""
+}
+
+func (x *EditRepositoryRequest) GetParity() int32 {
+	if x != nil && x.Parity != nil {
+		return *x.Parity
+	}
+	return 0
+}
+
+func (x *EditRepositoryRequest) GetRecompress() string {
+	if x != nil && x.Recompress != nil {
+		return *x.Recompress
 	}
 	return ""
 }
@@ -1808,10 +1824,15 @@ func (x *CheckRepositoryRequest) GetProofDays() int32 {
 
 // compact: rewrite thin packs too, whatever the settings say.
 type SweepRepositoryRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	DryRun        bool                   `protobuf:"varint,2,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
-	Compact       bool                   `protobuf:"varint,3,opt,name=compact,proto3" json:"compact,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Name    string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	DryRun  bool                   `protobuf:"varint,2,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	Compact bool                   `protobuf:"varint,3,opt,name=compact,proto3" json:"compact,omitempty"`
+	// Compress harder what was compressed fast, and end as soon as any other session of the
+	// repository is there. It purges nothing.
+	Idle bool `protobuf:"varint,180,opt,name=idle,proto3" json:"idle,omitempty"`
+	// Only join index segments and tidy up.
+	Merge         bool `protobuf:"varint,181,opt,name=merge,proto3" json:"merge,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1863,6 +1884,20 @@ func (x *SweepRepositoryRequest) GetDryRun() bool {
 func (x *SweepRepositoryRequest) GetCompact() bool {
 	if x != nil {
 		return x.Compact
+	}
+	return false
+}
+
+func (x *SweepRepositoryRequest) GetIdle() bool {
+	if x != nil {
+		return x.Idle
+	}
+	return false
+}
+
+func (x *SweepRepositoryRequest) GetMerge() bool {
+	if x != nil {
+		return x.Merge
 	}
 	return false
 }
@@ -5413,7 +5448,7 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\x15GetRepositoryResponse\x127\n" +
 	"\n" +
 	"repository\x18\x01 \x01(\v2\x17.keepward.v1.RepositoryR\n" +
-	"repository\"\xb1\x03\n" +
+	"repository\"\x8f\x04\n" +
 	"\x15EditRepositoryRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1d\n" +
 	"\astreams\x18\x02 \x01(\x05H\x00R\astreams\x88\x01\x01\x12\x1d\n" +
@@ -5423,14 +5458,20 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\vmaintenance\x18H \x01(\tH\x02R\vmaintenance\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"proof_days\x18P \x01(\x05H\x03R\tproofDays\x88\x01\x01\x12(\n" +
-	"\rforeign_proof\x18Q \x01(\tH\x04R\fforeignProof\x88\x01\x01B\n" +
+	"\rforeign_proof\x18Q \x01(\tH\x04R\fforeignProof\x88\x01\x01\x12\x1c\n" +
+	"\x06parity\x18\xaa\x01 \x01(\x05H\x05R\x06parity\x88\x01\x01\x12$\n" +
+	"\n" +
+	"recompress\x18\xb4\x01 \x01(\tH\x06R\n" +
+	"recompress\x88\x01\x01B\n" +
 	"\n" +
 	"\b_streamsB\n" +
 	"\n" +
 	"\b_writersB\x0e\n" +
 	"\f_maintenanceB\r\n" +
 	"\v_proof_daysB\x10\n" +
-	"\x0e_foreign_proof\"Q\n" +
+	"\x0e_foreign_proofB\t\n" +
+	"\a_parityB\r\n" +
+	"\v_recompress\"Q\n" +
 	"\x16EditRepositoryResponse\x127\n" +
 	"\n" +
 	"repository\x18\x01 \x01(\v2\x17.keepward.v1.RepositoryR\n" +
@@ -5444,11 +5485,13 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"older_than\x18R \x01(\v2\x19.google.protobuf.DurationR\tolderThan\x12\x12\n" +
 	"\x04rate\x18S \x01(\x03R\x04rate\x12\x1d\n" +
 	"\n" +
-	"proof_days\x18T \x01(\x05R\tproofDays\"_\n" +
+	"proof_days\x18T \x01(\x05R\tproofDays\"\x8b\x01\n" +
 	"\x16SweepRepositoryRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x17\n" +
 	"\adry_run\x18\x02 \x01(\bR\x06dryRun\x12\x18\n" +
-	"\acompact\x18\x03 \x01(\bR\acompact\")\n" +
+	"\acompact\x18\x03 \x01(\bR\acompact\x12\x13\n" +
+	"\x04idle\x18\xb4\x01 \x01(\bR\x04idle\x12\x15\n" +
+	"\x05merge\x18\xb5\x01 \x01(\bR\x05merge\")\n" +
 	"\x13RebuildIndexRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"/\n" +
 	"\x19GetRepositoryStatsRequest\x12\x12\n" +

@@ -2395,6 +2395,8 @@ type MeasureRepositoryResponse struct {
 	Segments      int64                  `protobuf:"varint,4,opt,name=segments,proto3" json:"segments,omitempty"`
 	SegmentBytes  int64                  `protobuf:"varint,5,opt,name=segment_bytes,json=segmentBytes,proto3" json:"segment_bytes,omitempty"`
 	Rows          int64                  `protobuf:"varint,6,opt,name=rows,proto3" json:"rows,omitempty"`
+	ParityPacks   int64                  `protobuf:"varint,170,opt,name=parity_packs,json=parityPacks,proto3" json:"parity_packs,omitempty"`
+	ParityBytes   int64                  `protobuf:"varint,171,opt,name=parity_bytes,json=parityBytes,proto3" json:"parity_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2467,6 +2469,20 @@ func (x *MeasureRepositoryResponse) GetSegmentBytes() int64 {
 func (x *MeasureRepositoryResponse) GetRows() int64 {
 	if x != nil {
 		return x.Rows
+	}
+	return 0
+}
+
+func (x *MeasureRepositoryResponse) GetParityPacks() int64 {
+	if x != nil {
+		return x.ParityPacks
+	}
+	return 0
+}
+
+func (x *MeasureRepositoryResponse) GetParityBytes() int64 {
+	if x != nil {
+		return x.ParityBytes
 	}
 	return 0
 }
@@ -2851,7 +2867,11 @@ type StartMoverRequest struct {
 	// Mode check.
 	Check *CheckOrder `protobuf:"bytes,80,opt,name=check,proto3" json:"check,omitempty"`
 	// Mode backup: as of the repository.
-	ForeignProof  string `protobuf:"bytes,81,opt,name=foreign_proof,json=foreignProof,proto3" json:"foreign_proof,omitempty"`
+	ForeignProof string `protobuf:"bytes,81,opt,name=foreign_proof,json=foreignProof,proto3" json:"foreign_proof,omitempty"`
+	// Modes backup and sweep: percent of parity that packs get; 0: none.
+	Parity int32 `protobuf:"varint,170,opt,name=parity,proto3" json:"parity,omitempty"`
+	// Mode backup: the server's time, for proofs.
+	Time          *timestamppb.Timestamp `protobuf:"bytes,171,opt,name=time,proto3" json:"time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2984,6 +3004,20 @@ func (x *StartMoverRequest) GetForeignProof() string {
 	return ""
 }
 
+func (x *StartMoverRequest) GetParity() int32 {
+	if x != nil {
+		return x.Parity
+	}
+	return 0
+}
+
+func (x *StartMoverRequest) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
 // CheckOrder says how far a check goes and what time it is: proofs carry the server's time.
 type CheckOrder struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3097,7 +3131,13 @@ type SweepOrder struct {
 	// Take dead members out of bundles (needs keys).
 	Punch bool `protobuf:"varint,7,opt,name=punch,proto3" json:"punch,omitempty"`
 	// Only tell what would be done.
-	DryRun        bool `protobuf:"varint,8,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	DryRun bool `protobuf:"varint,8,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// Do nothing unless there is a pack that was compressed fast.
+	Idle bool `protobuf:"varint,180,opt,name=idle,proto3" json:"idle,omitempty"`
+	// Only join index segments and tidy up.
+	Merge bool `protobuf:"varint,181,opt,name=merge,proto3" json:"merge,omitempty"`
+	// Live bytes that compaction takes up in this run; 0: no bound.
+	CompactMost   int64 `protobuf:"varint,182,opt,name=compact_most,json=compactMost,proto3" json:"compact_most,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3186,6 +3226,27 @@ func (x *SweepOrder) GetDryRun() bool {
 		return x.DryRun
 	}
 	return false
+}
+
+func (x *SweepOrder) GetIdle() bool {
+	if x != nil {
+		return x.Idle
+	}
+	return false
+}
+
+func (x *SweepOrder) GetMerge() bool {
+	if x != nil {
+		return x.Merge
+	}
+	return false
+}
+
+func (x *SweepOrder) GetCompactMost() int64 {
+	if x != nil {
+		return x.CompactMost
+	}
+	return 0
 }
 
 type StartMoverResponse struct {
@@ -4688,7 +4749,7 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\x0frepository_path\x18\x01 \x01(\tR\x0erepositoryPath\x12#\n" +
 	"\rrepository_id\x18\x02 \x01(\fR\frepositoryId\x12\x12\n" +
 	"\x04term\x18\x03 \x01(\x04R\x04term\x12.\n" +
-	"\x04time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"\xeb\x01\n" +
+	"\x04time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"\xb3\x02\n" +
 	"\x19MeasureRepositoryResponse\x12-\n" +
 	"\x06owners\x18\x01 \x03(\v2\x15.keepward.v1.OwnerUseR\x06owners\x12)\n" +
 	"\x04ages\x18\x02 \x03(\v2\x15.keepward.v1.ProofAgeR\x04ages\x12\x1f\n" +
@@ -4696,7 +4757,9 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"smallPacks\x12\x1a\n" +
 	"\bsegments\x18\x04 \x01(\x03R\bsegments\x12#\n" +
 	"\rsegment_bytes\x18\x05 \x01(\x03R\fsegmentBytes\x12\x12\n" +
-	"\x04rows\x18\x06 \x01(\x03R\x04rows\"|\n" +
+	"\x04rows\x18\x06 \x01(\x03R\x04rows\x12\"\n" +
+	"\fparity_packs\x18\xaa\x01 \x01(\x03R\vparityPacks\x12\"\n" +
+	"\fparity_bytes\x18\xab\x01 \x01(\x03R\vparityBytes\"|\n" +
 	"\bOwnerUse\x12\x14\n" +
 	"\x05owner\x18\x01 \x01(\fR\x05owner\x12\x14\n" +
 	"\x05packs\x18\x02 \x01(\x03R\x05packs\x12\x1d\n" +
@@ -4727,7 +4790,7 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\bsegments\x18\x04 \x01(\x03R\bsegments\x12\x16\n" +
 	"\x06points\x18\x05 \x01(\x03R\x06points\x12\x16\n" +
 	"\x06chunks\x18\x06 \x01(\x03R\x06chunks\x12-\n" +
-	"\x05proof\x18P \x01(\v2\x17.keepward.v1.ProofStateR\x05proof\"\x8c\x04\n" +
+	"\x05proof\x18P \x01(\v2\x17.keepward.v1.ProofStateR\x05proof\"\xd6\x04\n" +
 	"\x11StartMoverRequest\x12(\n" +
 	"\x05order\x18\x01 \x01(\v2\x12.keepward.v1.OrderR\x05order\x12\x12\n" +
 	"\x04mode\x18\x02 \x01(\tR\x04mode\x12'\n" +
@@ -4744,7 +4807,9 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"agent_wait\x18\v \x01(\v2\x19.google.protobuf.DurationR\tagentWait\x12-\n" +
 	"\x05sweep\x18\f \x01(\v2\x17.keepward.v1.SweepOrderR\x05sweep\x12-\n" +
 	"\x05check\x18P \x01(\v2\x17.keepward.v1.CheckOrderR\x05check\x12#\n" +
-	"\rforeign_proof\x18Q \x01(\tR\fforeignProof\"\xa6\x02\n" +
+	"\rforeign_proof\x18Q \x01(\tR\fforeignProof\x12\x17\n" +
+	"\x06parity\x18\xaa\x01 \x01(\x05R\x06parity\x12/\n" +
+	"\x04time\x18\xab\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"\xa6\x02\n" +
 	"\n" +
 	"CheckOrder\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x120\n" +
@@ -4755,7 +4820,7 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"older_than\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\tolderThan\x12\x12\n" +
 	"\x04rate\x18\x06 \x01(\x03R\x04rate\x12\x1d\n" +
 	"\n" +
-	"proof_days\x18\a \x01(\x05R\tproofDays\"\x81\x02\n" +
+	"proof_days\x18\a \x01(\x05R\tproofDays\"\xd1\x02\n" +
 	"\n" +
 	"SweepOrder\x12!\n" +
 	"\fpurge_points\x18\x01 \x03(\tR\vpurgePoints\x12)\n" +
@@ -4768,7 +4833,10 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"recompress\x18\x06 \x01(\tR\n" +
 	"recompress\x12\x14\n" +
 	"\x05punch\x18\a \x01(\bR\x05punch\x12\x17\n" +
-	"\adry_run\x18\b \x01(\bR\x06dryRun\"F\n" +
+	"\adry_run\x18\b \x01(\bR\x06dryRun\x12\x13\n" +
+	"\x04idle\x18\xb4\x01 \x01(\bR\x04idle\x12\x15\n" +
+	"\x05merge\x18\xb5\x01 \x01(\bR\x05merge\x12\"\n" +
+	"\fcompact_most\x18\xb6\x01 \x01(\x03R\vcompactMost\"F\n" +
 	"\x12StartMoverResponse\x120\n" +
 	"\x05mover\x18\x01 \x01(\v2\x1a.keepward.v1.MoverEndpointR\x05mover\"T\n" +
 	"\x10StopMoverRequest\x12(\n" +
@@ -5030,80 +5098,81 @@ var file_keepward_v1_node_proto_depIdxs = []int32{
 	66, // 36: keepward.v1.StartMoverRequest.agent_wait:type_name -> google.protobuf.Duration
 	42, // 37: keepward.v1.StartMoverRequest.sweep:type_name -> keepward.v1.SweepOrder
 	41, // 38: keepward.v1.StartMoverRequest.check:type_name -> keepward.v1.CheckOrder
-	65, // 39: keepward.v1.CheckOrder.time:type_name -> google.protobuf.Timestamp
-	65, // 40: keepward.v1.CheckOrder.since:type_name -> google.protobuf.Timestamp
-	66, // 41: keepward.v1.CheckOrder.budget:type_name -> google.protobuf.Duration
-	66, // 42: keepward.v1.CheckOrder.older_than:type_name -> google.protobuf.Duration
-	19, // 43: keepward.v1.StartMoverResponse.mover:type_name -> keepward.v1.MoverEndpoint
-	17, // 44: keepward.v1.StopMoverRequest.order:type_name -> keepward.v1.Order
-	17, // 45: keepward.v1.FenceAttemptRequest.order:type_name -> keepward.v1.Order
-	65, // 46: keepward.v1.MarkPointsRequest.time:type_name -> google.protobuf.Timestamp
-	53, // 47: keepward.v1.MarkPointsResponse.points:type_name -> keepward.v1.PointMark
-	52, // 48: keepward.v1.ListMarkersResponse.marked:type_name -> keepward.v1.PointMarkers
-	65, // 49: keepward.v1.PointMarkers.deleted_at:type_name -> google.protobuf.Timestamp
-	69, // 50: keepward.v1.PointMark.failure:type_name -> keepward.v1.Failure
-	56, // 51: keepward.v1.TransportListPointsResponse.points:type_name -> keepward.v1.PointObject
-	65, // 52: keepward.v1.PointObject.deleted:type_name -> google.protobuf.Timestamp
-	65, // 53: keepward.v1.PointObject.held:type_name -> google.protobuf.Timestamp
-	75, // 54: keepward.v1.BrowseMoverResponse.self:type_name -> keepward.v1.Entry
-	75, // 55: keepward.v1.BrowseMoverResponse.entries:type_name -> keepward.v1.Entry
-	60, // 56: keepward.v1.FindMoverRequest.points:type_name -> keepward.v1.PointKey
-	75, // 57: keepward.v1.FindMoverResponse.entry:type_name -> keepward.v1.Entry
-	60, // 58: keepward.v1.DiffMoverRequest.a:type_name -> keepward.v1.PointKey
-	60, // 59: keepward.v1.DiffMoverRequest.b:type_name -> keepward.v1.PointKey
-	75, // 60: keepward.v1.DiffMoverResponse.a:type_name -> keepward.v1.Entry
-	75, // 61: keepward.v1.DiffMoverResponse.b:type_name -> keepward.v1.Entry
-	0,  // 62: keepward.v1.EnrolService.Join:input_type -> keepward.v1.JoinRequest
-	3,  // 63: keepward.v1.NodeService.Heartbeat:input_type -> keepward.v1.HeartbeatRequest
-	6,  // 64: keepward.v1.NodeService.ReportProgress:input_type -> keepward.v1.ReportProgressRequest
-	8,  // 65: keepward.v1.NodeService.ReportEvents:input_type -> keepward.v1.ReportEventsRequest
-	10, // 66: keepward.v1.NodeService.ReportEnd:input_type -> keepward.v1.ReportEndRequest
-	20, // 67: keepward.v1.AgentService.StartBackup:input_type -> keepward.v1.StartBackupRequest
-	22, // 68: keepward.v1.AgentService.StartRestore:input_type -> keepward.v1.StartRestoreRequest
-	24, // 69: keepward.v1.AgentService.StopAttempt:input_type -> keepward.v1.StopAttemptRequest
-	26, // 70: keepward.v1.TransportService.CreateRepository:input_type -> keepward.v1.TransportCreateRepositoryRequest
-	38, // 71: keepward.v1.TransportService.InspectRepository:input_type -> keepward.v1.InspectRepositoryRequest
-	29, // 72: keepward.v1.TransportService.ReadRepository:input_type -> keepward.v1.ReadRepositoryRequest
-	36, // 73: keepward.v1.TransportService.ClaimRepository:input_type -> keepward.v1.ClaimRepositoryRequest
-	33, // 74: keepward.v1.TransportService.MeasureRepository:input_type -> keepward.v1.MeasureRepositoryRequest
-	31, // 75: keepward.v1.TransportService.ChangeKeys:input_type -> keepward.v1.ChangeKeysRequest
-	40, // 76: keepward.v1.TransportService.StartMover:input_type -> keepward.v1.StartMoverRequest
-	44, // 77: keepward.v1.TransportService.StopMover:input_type -> keepward.v1.StopMoverRequest
-	46, // 78: keepward.v1.TransportService.FenceAttempt:input_type -> keepward.v1.FenceAttemptRequest
-	48, // 79: keepward.v1.TransportService.MarkPoints:input_type -> keepward.v1.MarkPointsRequest
-	50, // 80: keepward.v1.TransportService.ListMarkers:input_type -> keepward.v1.ListMarkersRequest
-	54, // 81: keepward.v1.TransportService.ListPoints:input_type -> keepward.v1.TransportListPointsRequest
-	57, // 82: keepward.v1.TransportService.BrowseMover:input_type -> keepward.v1.BrowseMoverRequest
-	59, // 83: keepward.v1.TransportService.FindMover:input_type -> keepward.v1.FindMoverRequest
-	62, // 84: keepward.v1.TransportService.DiffMover:input_type -> keepward.v1.DiffMoverRequest
-	1,  // 85: keepward.v1.EnrolService.Join:output_type -> keepward.v1.JoinResponse
-	5,  // 86: keepward.v1.NodeService.Heartbeat:output_type -> keepward.v1.HeartbeatResponse
-	7,  // 87: keepward.v1.NodeService.ReportProgress:output_type -> keepward.v1.ReportProgressResponse
-	9,  // 88: keepward.v1.NodeService.ReportEvents:output_type -> keepward.v1.ReportEventsResponse
-	11, // 89: keepward.v1.NodeService.ReportEnd:output_type -> keepward.v1.ReportEndResponse
-	21, // 90: keepward.v1.AgentService.StartBackup:output_type -> keepward.v1.StartBackupResponse
-	23, // 91: keepward.v1.AgentService.StartRestore:output_type -> keepward.v1.StartRestoreResponse
-	25, // 92: keepward.v1.AgentService.StopAttempt:output_type -> keepward.v1.StopAttemptResponse
-	28, // 93: keepward.v1.TransportService.CreateRepository:output_type -> keepward.v1.TransportCreateRepositoryResponse
-	39, // 94: keepward.v1.TransportService.InspectRepository:output_type -> keepward.v1.InspectRepositoryResponse
-	30, // 95: keepward.v1.TransportService.ReadRepository:output_type -> keepward.v1.ReadRepositoryResponse
-	37, // 96: keepward.v1.TransportService.ClaimRepository:output_type -> keepward.v1.ClaimRepositoryResponse
-	34, // 97: keepward.v1.TransportService.MeasureRepository:output_type -> keepward.v1.MeasureRepositoryResponse
-	32, // 98: keepward.v1.TransportService.ChangeKeys:output_type -> keepward.v1.ChangeKeysResponse
-	43, // 99: keepward.v1.TransportService.StartMover:output_type -> keepward.v1.StartMoverResponse
-	45, // 100: keepward.v1.TransportService.StopMover:output_type -> keepward.v1.StopMoverResponse
-	47, // 101: keepward.v1.TransportService.FenceAttempt:output_type -> keepward.v1.FenceAttemptResponse
-	49, // 102: keepward.v1.TransportService.MarkPoints:output_type -> keepward.v1.MarkPointsResponse
-	51, // 103: keepward.v1.TransportService.ListMarkers:output_type -> keepward.v1.ListMarkersResponse
-	55, // 104: keepward.v1.TransportService.ListPoints:output_type -> keepward.v1.TransportListPointsResponse
-	58, // 105: keepward.v1.TransportService.BrowseMover:output_type -> keepward.v1.BrowseMoverResponse
-	61, // 106: keepward.v1.TransportService.FindMover:output_type -> keepward.v1.FindMoverResponse
-	63, // 107: keepward.v1.TransportService.DiffMover:output_type -> keepward.v1.DiffMoverResponse
-	85, // [85:108] is the sub-list for method output_type
-	62, // [62:85] is the sub-list for method input_type
-	62, // [62:62] is the sub-list for extension type_name
-	62, // [62:62] is the sub-list for extension extendee
-	0,  // [0:62] is the sub-list for field type_name
+	65, // 39: keepward.v1.StartMoverRequest.time:type_name -> google.protobuf.Timestamp
+	65, // 40: keepward.v1.CheckOrder.time:type_name -> google.protobuf.Timestamp
+	65, // 41: keepward.v1.CheckOrder.since:type_name -> google.protobuf.Timestamp
+	66, // 42: keepward.v1.CheckOrder.budget:type_name -> google.protobuf.Duration
+	66, // 43: keepward.v1.CheckOrder.older_than:type_name -> google.protobuf.Duration
+	19, // 44: keepward.v1.StartMoverResponse.mover:type_name -> keepward.v1.MoverEndpoint
+	17, // 45: keepward.v1.StopMoverRequest.order:type_name -> keepward.v1.Order
+	17, // 46: keepward.v1.FenceAttemptRequest.order:type_name -> keepward.v1.Order
+	65, // 47: keepward.v1.MarkPointsRequest.time:type_name -> google.protobuf.Timestamp
+	53, // 48: keepward.v1.MarkPointsResponse.points:type_name -> keepward.v1.PointMark
+	52, // 49: keepward.v1.ListMarkersResponse.marked:type_name -> keepward.v1.PointMarkers
+	65, // 50: keepward.v1.PointMarkers.deleted_at:type_name -> google.protobuf.Timestamp
+	69, // 51: keepward.v1.PointMark.failure:type_name -> keepward.v1.Failure
+	56, // 52: keepward.v1.TransportListPointsResponse.points:type_name -> keepward.v1.PointObject
+	65, // 53: keepward.v1.PointObject.deleted:type_name -> google.protobuf.Timestamp
+	65, // 54: keepward.v1.PointObject.held:type_name -> google.protobuf.Timestamp
+	75, // 55: keepward.v1.BrowseMoverResponse.self:type_name -> keepward.v1.Entry
+	75, // 56: keepward.v1.BrowseMoverResponse.entries:type_name -> keepward.v1.Entry
+	60, // 57: keepward.v1.FindMoverRequest.points:type_name -> keepward.v1.PointKey
+	75, // 58: keepward.v1.FindMoverResponse.entry:type_name -> keepward.v1.Entry
+	60, // 59: keepward.v1.DiffMoverRequest.a:type_name -> keepward.v1.PointKey
+	60, // 60: keepward.v1.DiffMoverRequest.b:type_name -> keepward.v1.PointKey
+	75, // 61: keepward.v1.DiffMoverResponse.a:type_name -> keepward.v1.Entry
+	75, // 62: keepward.v1.DiffMoverResponse.b:type_name -> keepward.v1.Entry
+	0,  // 63: keepward.v1.EnrolService.Join:input_type -> keepward.v1.JoinRequest
+	3,  // 64: keepward.v1.NodeService.Heartbeat:input_type -> keepward.v1.HeartbeatRequest
+	6,  // 65: keepward.v1.NodeService.ReportProgress:input_type -> keepward.v1.ReportProgressRequest
+	8,  // 66: keepward.v1.NodeService.ReportEvents:input_type -> keepward.v1.ReportEventsRequest
+	10, // 67: keepward.v1.NodeService.ReportEnd:input_type -> keepward.v1.ReportEndRequest
+	20, // 68: keepward.v1.AgentService.StartBackup:input_type -> keepward.v1.StartBackupRequest
+	22, // 69: keepward.v1.AgentService.StartRestore:input_type -> keepward.v1.StartRestoreRequest
+	24, // 70: keepward.v1.AgentService.StopAttempt:input_type -> keepward.v1.StopAttemptRequest
+	26, // 71: keepward.v1.TransportService.CreateRepository:input_type -> keepward.v1.TransportCreateRepositoryRequest
+	38, // 72: keepward.v1.TransportService.InspectRepository:input_type -> keepward.v1.InspectRepositoryRequest
+	29, // 73: keepward.v1.TransportService.ReadRepository:input_type -> keepward.v1.ReadRepositoryRequest
+	36, // 74: keepward.v1.TransportService.ClaimRepository:input_type -> keepward.v1.ClaimRepositoryRequest
+	33, // 75: keepward.v1.TransportService.MeasureRepository:input_type -> keepward.v1.MeasureRepositoryRequest
+	31, // 76: keepward.v1.TransportService.ChangeKeys:input_type -> keepward.v1.ChangeKeysRequest
+	40, // 77: keepward.v1.TransportService.StartMover:input_type -> keepward.v1.StartMoverRequest
+	44, // 78: keepward.v1.TransportService.StopMover:input_type -> keepward.v1.StopMoverRequest
+	46, // 79: keepward.v1.TransportService.FenceAttempt:input_type -> keepward.v1.FenceAttemptRequest
+	48, // 80: keepward.v1.TransportService.MarkPoints:input_type -> keepward.v1.MarkPointsRequest
+	50, // 81: keepward.v1.TransportService.ListMarkers:input_type -> keepward.v1.ListMarkersRequest
+	54, // 82: keepward.v1.TransportService.ListPoints:input_type -> keepward.v1.TransportListPointsRequest
+	57, // 83: keepward.v1.TransportService.BrowseMover:input_type -> keepward.v1.BrowseMoverRequest
+	59, // 84: keepward.v1.TransportService.FindMover:input_type -> keepward.v1.FindMoverRequest
+	62, // 85: keepward.v1.TransportService.DiffMover:input_type -> keepward.v1.DiffMoverRequest
+	1,  // 86: keepward.v1.EnrolService.Join:output_type -> keepward.v1.JoinResponse
+	5,  // 87: keepward.v1.NodeService.Heartbeat:output_type -> keepward.v1.HeartbeatResponse
+	7,  // 88: keepward.v1.NodeService.ReportProgress:output_type -> keepward.v1.ReportProgressResponse
+	9,  // 89: keepward.v1.NodeService.ReportEvents:output_type -> keepward.v1.ReportEventsResponse
+	11, // 90: keepward.v1.NodeService.ReportEnd:output_type -> keepward.v1.ReportEndResponse
+	21, // 91: keepward.v1.AgentService.StartBackup:output_type -> keepward.v1.StartBackupResponse
+	23, // 92: keepward.v1.AgentService.StartRestore:output_type -> keepward.v1.StartRestoreResponse
+	25, // 93: keepward.v1.AgentService.StopAttempt:output_type -> keepward.v1.StopAttemptResponse
+	28, // 94: keepward.v1.TransportService.CreateRepository:output_type -> keepward.v1.TransportCreateRepositoryResponse
+	39, // 95: keepward.v1.TransportService.InspectRepository:output_type -> keepward.v1.InspectRepositoryResponse
+	30, // 96: keepward.v1.TransportService.ReadRepository:output_type -> keepward.v1.ReadRepositoryResponse
+	37, // 97: keepward.v1.TransportService.ClaimRepository:output_type -> keepward.v1.ClaimRepositoryResponse
+	34, // 98: keepward.v1.TransportService.MeasureRepository:output_type -> keepward.v1.MeasureRepositoryResponse
+	32, // 99: keepward.v1.TransportService.ChangeKeys:output_type -> keepward.v1.ChangeKeysResponse
+	43, // 100: keepward.v1.TransportService.StartMover:output_type -> keepward.v1.StartMoverResponse
+	45, // 101: keepward.v1.TransportService.StopMover:output_type -> keepward.v1.StopMoverResponse
+	47, // 102: keepward.v1.TransportService.FenceAttempt:output_type -> keepward.v1.FenceAttemptResponse
+	49, // 103: keepward.v1.TransportService.MarkPoints:output_type -> keepward.v1.MarkPointsResponse
+	51, // 104: keepward.v1.TransportService.ListMarkers:output_type -> keepward.v1.ListMarkersResponse
+	55, // 105: keepward.v1.TransportService.ListPoints:output_type -> keepward.v1.TransportListPointsResponse
+	58, // 106: keepward.v1.TransportService.BrowseMover:output_type -> keepward.v1.BrowseMoverResponse
+	61, // 107: keepward.v1.TransportService.FindMover:output_type -> keepward.v1.FindMoverResponse
+	63, // 108: keepward.v1.TransportService.DiffMover:output_type -> keepward.v1.DiffMoverResponse
+	86, // [86:109] is the sub-list for method output_type
+	63, // [63:86] is the sub-list for method input_type
+	63, // [63:63] is the sub-list for extension type_name
+	63, // [63:63] is the sub-list for extension extendee
+	0,  // [0:63] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_node_proto_init() }

@@ -2211,8 +2211,13 @@ type Repository struct {
 	// Everything is to be proved within so many days; 0: nobody asks. See docs/operator/verification.md.
 	ProofDays int32       `protobuf:"varint,80,opt,name=proof_days,json=proofDays,proto3" json:"proof_days,omitempty"`
 	Proof     *ProofState `protobuf:"bytes,81,opt,name=proof,proto3" json:"proof,omitempty"`
-	// When a chunk of another computer is proved: first-use (the default), never (it counts as absent).
-	ForeignProof  string `protobuf:"bytes,82,opt,name=foreign_proof,json=foreignProof,proto3" json:"foreign_proof,omitempty"`
+	// When a chunk of another computer is proved: first-use (the default), arrival (all that a computer
+	// stores, before its point counts), never (it counts as absent).
+	ForeignProof string `protobuf:"bytes,82,opt,name=foreign_proof,json=foreignProof,proto3" json:"foreign_proof,omitempty"`
+	// Percent of its size that each pack gets as parity; 0: none. See docs/operator/parity.md.
+	Parity int32 `protobuf:"varint,170,opt,name=parity,proto3" json:"parity,omitempty"`
+	// When what was compressed fast is compressed harder: idle (the default), or never.
+	Recompress    string `protobuf:"bytes,180,opt,name=recompress,proto3" json:"recompress,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2394,6 +2399,20 @@ func (x *Repository) GetForeignProof() string {
 	return ""
 }
 
+func (x *Repository) GetParity() int32 {
+	if x != nil {
+		return x.Parity
+	}
+	return 0
+}
+
+func (x *Repository) GetRecompress() string {
+	if x != nil {
+		return x.Recompress
+	}
+	return ""
+}
+
 // ProofAge counts the packs whose newest proof is at most so old, and older than the row before.
 // within not set: any age; never: those without a proof.
 type ProofAge struct {
@@ -2485,9 +2504,12 @@ type RepositoryStats struct {
 	SegmentBytes int64            `protobuf:"varint,13,opt,name=segment_bytes,json=segmentBytes,proto3" json:"segment_bytes,omitempty"`
 	IndexRows    int64            `protobuf:"varint,14,opt,name=index_rows,json=indexRows,proto3" json:"index_rows,omitempty"`
 	// As the last sweep marked it, if there was one.
-	LiveBytes     int64                  `protobuf:"varint,15,opt,name=live_bytes,json=liveBytes,proto3" json:"live_bytes,omitempty"`
-	DeadBytes     int64                  `protobuf:"varint,16,opt,name=dead_bytes,json=deadBytes,proto3" json:"dead_bytes,omitempty"`
-	Marked        *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=marked,proto3" json:"marked,omitempty"`
+	LiveBytes int64                  `protobuf:"varint,15,opt,name=live_bytes,json=liveBytes,proto3" json:"live_bytes,omitempty"`
+	DeadBytes int64                  `protobuf:"varint,16,opt,name=dead_bytes,json=deadBytes,proto3" json:"dead_bytes,omitempty"`
+	Marked    *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=marked,proto3" json:"marked,omitempty"`
+	// Packs that have parity, and the bytes of it.
+	ParityPacks   int64 `protobuf:"varint,170,opt,name=parity_packs,json=parityPacks,proto3" json:"parity_packs,omitempty"`
+	ParityBytes   int64 `protobuf:"varint,171,opt,name=parity_bytes,json=parityBytes,proto3" json:"parity_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2639,6 +2661,20 @@ func (x *RepositoryStats) GetMarked() *timestamppb.Timestamp {
 		return x.Marked
 	}
 	return nil
+}
+
+func (x *RepositoryStats) GetParityPacks() int64 {
+	if x != nil {
+		return x.ParityPacks
+	}
+	return 0
+}
+
+func (x *RepositoryStats) GetParityBytes() int64 {
+	if x != nil {
+		return x.ParityBytes
+	}
+	return 0
 }
 
 // pack_bytes: what lies in packs that the computer wrote, also for points that are deleted.
@@ -3498,7 +3534,7 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12\x18\n" +
 	"\aaddress\x18\x03 \x01(\tR\aaddress\x12\x18\n" +
 	"\aversion\x18\x04 \x01(\tR\aversion\x127\n" +
-	"\tlast_seen\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\blastSeen\"\xf3\x05\n" +
+	"\tlast_seen\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\blastSeen\"\xad\x06\n" +
 	"\n" +
 	"Repository\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n" +
@@ -3527,12 +3563,16 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\n" +
 	"proof_days\x18P \x01(\x05R\tproofDays\x12-\n" +
 	"\x05proof\x18Q \x01(\v2\x17.keepward.v1.ProofStateR\x05proof\x12#\n" +
-	"\rforeign_proof\x18R \x01(\tR\fforeignProof\"\x7f\n" +
+	"\rforeign_proof\x18R \x01(\tR\fforeignProof\x12\x17\n" +
+	"\x06parity\x18\xaa\x01 \x01(\x05R\x06parity\x12\x1f\n" +
+	"\n" +
+	"recompress\x18\xb4\x01 \x01(\tR\n" +
+	"recompress\"\x7f\n" +
 	"\bProofAge\x121\n" +
 	"\x06within\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x06within\x12\x14\n" +
 	"\x05never\x18\x02 \x01(\bR\x05never\x12\x14\n" +
 	"\x05packs\x18\x03 \x01(\x03R\x05packs\x12\x14\n" +
-	"\x05bytes\x18\x04 \x01(\x03R\x05bytes\"\x9e\x05\n" +
+	"\x05bytes\x18\x04 \x01(\x03R\x05bytes\"\xe6\x05\n" +
 	"\x0fRepositoryStats\x127\n" +
 	"\n" +
 	"repository\x18\x01 \x01(\v2\x17.keepward.v1.RepositoryR\n" +
@@ -3557,7 +3597,9 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"live_bytes\x18\x0f \x01(\x03R\tliveBytes\x12\x1d\n" +
 	"\n" +
 	"dead_bytes\x18\x10 \x01(\x03R\tdeadBytes\x122\n" +
-	"\x06marked\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\x06marked\"\xc0\x01\n" +
+	"\x06marked\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\x06marked\x12\"\n" +
+	"\fparity_packs\x18\xaa\x01 \x01(\x03R\vparityPacks\x12\"\n" +
+	"\fparity_bytes\x18\xab\x01 \x01(\x03R\vparityBytes\"\xc0\x01\n" +
 	"\rComputerStats\x12\x1a\n" +
 	"\bcomputer\x18\x01 \x01(\tR\bcomputer\x12\x16\n" +
 	"\x06points\x18\x02 \x01(\x03R\x06points\x12!\n" +

@@ -15,25 +15,39 @@ import (
 // any two packs: what it has done stays done. The report is right also with an error.
 func Run(ctx context.Context, r *repo.Repository, o Options) (Report, error) {
 	s := &run{r: r, o: &o, report: Report{Refused: map[point.Attempt]error{}}}
-	if err := r.Config().Writable(); err != nil {
+	if !o.DryRun {
+		err := s.maintain(ctx, s.sweep)
 		return s.report, err
 	}
-	if err := r.CheckTerm(ctx, o.Term); err != nil {
+	if err := s.mayWrite(ctx); err != nil {
 		return s.report, err
 	}
-	if o.DryRun {
-		return s.report, s.plan(ctx)
+	err := s.plan(ctx)
+	return s.report, err
+}
+
+func (s *run) mayWrite(ctx context.Context) error {
+	if err := s.r.Config().Writable(); err != nil {
+		return err
 	}
-	if err := r.OpenMaintenance(ctx, o.Attempt, o.Term); err != nil {
-		return s.report, err
+	return s.r.CheckTerm(ctx, s.o.Term)
+}
+
+// maintain does work while the run's attempt is open.
+func (s *run) maintain(ctx context.Context, work func(ctx context.Context) error) error {
+	if err := s.mayWrite(ctx); err != nil {
+		return err
 	}
-	err := s.sweep(ctx)
+	if err := s.r.OpenMaintenance(ctx, s.o.Attempt, s.o.Term); err != nil {
+		return err
+	}
+	err := work(ctx)
 	// Whatever it wrote is known to others, or is garbage for the next sweep. If the marker
 	// stays, fencing the attempt removes it.
-	if cerr := r.CloseAttempt(context.WithoutCancel(ctx), o.Attempt); err == nil {
+	if cerr := s.r.CloseAttempt(context.WithoutCancel(ctx), s.o.Attempt); err == nil {
 		err = cerr
 	}
-	return s.report, err
+	return err
 }
 
 // run is one sweep.
@@ -91,10 +105,7 @@ func (s *run) sweep(ctx context.Context) error {
 		}
 	}
 	s.report.Done = true
-	if err := s.merge(ctx); err != nil {
-		return err
-	}
-	return s.tidy(ctx)
+	return s.mergeAndTidy(ctx)
 }
 
 // pending answers the list in force. One that cannot be read is given up: nothing is deleted

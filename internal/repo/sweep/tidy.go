@@ -1,10 +1,30 @@
 package sweep
 
-import "context"
+import (
+	"context"
+
+	"keepward/internal/repo"
+)
 
 // keptGenerations are how many old lists stay: nobody reads them, but who wonders where a
 // pack went finds the sweep that took it.
 const keptGenerations = 16
+
+// Tidy does the last steps of a sweep alone: it joins index segments and removes what nobody
+// needs and no protocol guards. It marks nothing and deletes no pack.
+func Tidy(ctx context.Context, r *repo.Repository, o Options) (Report, error) {
+	s := &run{r: r, o: &o}
+	err := s.maintain(ctx, s.mergeAndTidy)
+	s.report.Done = err == nil
+	return s.report, err
+}
+
+func (s *run) mergeAndTidy(ctx context.Context) error {
+	if err := s.merge(ctx); err != nil {
+		return err
+	}
+	return s.tidy(ctx)
+}
 
 // merge has segments joined, which also takes out the rows of packs that are gone.
 func (s *run) merge(ctx context.Context) (err error) {
