@@ -17,6 +17,8 @@ type Proofs struct {
 	Days int32
 	// Foreign is when chunks of another computer are proved; empty: the default.
 	Foreign string
+	// Parity is how many percent of its size each pack gets as parity; 0: none.
+	Parity int32
 	// State is as the transport counted last; nil: never.
 	State *keepwardv1.ProofState
 }
@@ -37,6 +39,15 @@ func SetProofs(ctx context.Context, tx *sql.Tx, name string, days int32, foreign
 	_, err := tx.ExecContext(ctx, `UPDATE repositories SET proof_days = ?, foreign_proof = ? WHERE name = ?`, days, foreign, name)
 	if err != nil {
 		return fmt.Errorf("set proofs of repository %s: %w", name, err)
+	}
+	return nil
+}
+
+// SetParity sets how many percent of its size each pack gets as parity.
+func SetParity(ctx context.Context, tx *sql.Tx, name string, percent int32) error {
+	_, err := tx.ExecContext(ctx, `UPDATE repositories SET parity = ? WHERE name = ?`, percent, name)
+	if err != nil {
+		return fmt.Errorf("set parity of repository %s: %w", name, err)
 	}
 	return nil
 }

@@ -68,7 +68,7 @@ type Figures struct {
 
 const repositoryColumns = `name, repository_id, transport, path, streams, writers, master, recovery, exported, created,
 	looked, size_bytes, free_bytes, packs, chunks, points, undelete_grace, unprotected_after, maintenance,
-	proof_days, foreign_proof, proof_json, recompress, segments`
+	proof_days, foreign_proof, proof_json, recompress, segments, parity`
 
 func scanRepository(row interface{ Scan(...any) error }) (Repository, error) {
 	var r Repository
@@ -79,7 +79,7 @@ func scanRepository(row interface{ Scan(...any) error }) (Repository, error) {
 	err := row.Scan(&r.Name, &id, &r.Transport, &r.Path, &r.Streams, &r.Writers, &r.Master, &r.Recovery, &exported, &created,
 		&looked, &f.SizeBytes, &f.FreeBytes, &f.Packs, &f.Chunks, &f.Points,
 		&r.Upkeep.UndeleteGrace, &r.Upkeep.UnprotectedAfter, &r.Upkeep.Maintenance, &r.Proofs.Days, &r.Proofs.Foreign, &proofs,
-		&r.Upkeep.Recompress, &f.Segments)
+		&r.Upkeep.Recompress, &f.Segments, &r.Proofs.Parity)
 	if err == nil {
 		err = r.Proofs.readState(proofs)
 	}
@@ -113,11 +113,11 @@ func GetRepository(ctx context.Context, q Queryer, name string) (Repository, err
 // AddRepository adds a repository that was just made; its name and place must be free.
 func AddRepository(ctx context.Context, tx *sql.Tx, r Repository) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO repositories
-		(name, repository_id, transport, path, streams, writers, master, recovery, created, undelete_grace, unprotected_after, maintenance, proof_days, foreign_proof, recompress)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		(name, repository_id, transport, path, streams, writers, master, recovery, created, undelete_grace, unprotected_after, maintenance, proof_days, foreign_proof, recompress, parity)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		r.Name, r.ID[:], r.Transport, r.Path, r.Streams, r.Writers, r.Master, r.Recovery, nanos(r.Created),
 		r.Upkeep.UndeleteGrace, r.Upkeep.UnprotectedAfter, r.Upkeep.Maintenance, r.Proofs.Days, r.Proofs.Foreign,
-		r.Upkeep.Recompress)
+		r.Upkeep.Recompress, r.Proofs.Parity)
 	if err != nil {
 		return fmt.Errorf("add repository %s: %w", r.Name, err)
 	}

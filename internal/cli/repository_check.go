@@ -100,13 +100,15 @@ func (b *byteSize) Set(text string) error {
 type proofFlags struct {
 	within  duration
 	foreign string
+	parity  int32
 }
 
 func (p *proofFlags) add(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.Var(&p.within, "proved-within", "prove all content again within so many days, such as 30d (0d: never by itself)")
-	f.StringVar(&p.foreign, "foreign-proof", "", "when what another computer stored is proved before it is relied on: first-use, or never: then it is stored again")
-	noError(cmd.RegisterFlagCompletionFunc("foreign-proof", cobra.FixedCompletions([]string{"first-use", "never"}, cobra.ShellCompDirectiveNoFileComp)))
+	f.StringVar(&p.foreign, "foreign-proof", "", "when what another computer stored is proved before it is relied on: first-use, arrival: all that comes is opened before its point counts, or never: then it is stored again")
+	f.Int32Var(&p.parity, "parity", 0, "percent of its size that each pack gets as parity, by which a check mends it, 1 to 25 (0: none)")
+	noError(cmd.RegisterFlagCompletionFunc("foreign-proof", cobra.FixedCompletions([]string{"first-use", "arrival", "never"}, cobra.ShellCompDirectiveNoFileComp)))
 }
 
 func (p *proofFlags) days() (int32, error) {
@@ -118,14 +120,14 @@ func (p *proofFlags) days() (int32, error) {
 
 // create puts the flags into a repository to be made.
 func (p *proofFlags) create(r *keepwardv1.Repository) (err error) {
-	r.ForeignProof = p.foreign
+	r.ForeignProof, r.Parity = p.foreign, p.parity
 	r.ProofDays, err = p.days()
 	return err
 }
 
 // edit puts the flags that were given into req, and answers whether there were any.
 func (p *proofFlags) edit(cmd *cobra.Command, req *keepwardv1.EditRepositoryRequest) (bool, error) {
-	within, foreign := cmd.Flags().Changed("proved-within"), cmd.Flags().Changed("foreign-proof")
+	within, foreign, parity := cmd.Flags().Changed("proved-within"), cmd.Flags().Changed("foreign-proof"), cmd.Flags().Changed("parity")
 	if within {
 		days, err := p.days()
 		if err != nil {
@@ -136,7 +138,10 @@ func (p *proofFlags) edit(cmd *cobra.Command, req *keepwardv1.EditRepositoryRequ
 	if foreign {
 		req.ForeignProof = &p.foreign
 	}
-	return within || foreign, nil
+	if parity {
+		req.Parity = &p.parity
+	}
+	return within || foreign || parity, nil
 }
 
 // proofFields are how well a repository is proved, for a list of fields.
@@ -146,7 +151,11 @@ func (a *app) proofFields(r *keepwardv1.Repository) []string {
 	if d := r.GetProofDays(); d > 0 {
 		wanted = "within " + strconv.Itoa(int(d)) + " days"
 	}
-	fields := []string{"proof", wanted, "foreign proof", r.GetForeignProof()}
+	parity := "none"
+	if n := r.GetParity(); n > 0 {
+		parity = strconv.Itoa(int(n)) + " %"
+	}
+	fields := []string{"proof", wanted, "foreign proof", r.GetForeignProof(), "parity", parity}
 	if st == nil {
 		return fields
 	}

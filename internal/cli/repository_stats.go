@@ -39,6 +39,7 @@ func (a *app) statsTables(s *keepwardv1.RepositoryStats) {
 		"deduplication", times(s.GetLogicalBytes(), s.GetRawBytes()), "compression", times(s.GetRawBytes(), s.GetStoredBytes()),
 		"needed by nothing", marked,
 		"packs", fmt.Sprintf("%s, %s of them small", count(r.GetPacks()), count(s.GetSmallPacks())),
+		"parity", fmt.Sprintf("%s, of %s packs", size(s.GetParityBytes()), count(s.GetParityPacks())),
 		"index", fmt.Sprintf("%s rows in %s, %s", count(s.GetIndexRows()), plural(s.GetSegments(), "segment"), size(s.GetSegmentBytes())),
 	)
 	a.section("By computer")

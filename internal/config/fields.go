@@ -50,6 +50,7 @@ func repositoryFields(r *keepwardv1.Repository) []field {
 		{name: "unprotected_after", value: &r.UnprotectedAfter},
 		{name: "proof_days", value: &r.ProofDays},
 		{name: "foreign_proof", value: &r.ForeignProof, normal: job.DefaultForeignProof},
+		{name: "parity", value: &r.Parity},
 		{name: "maintenance", value: &r.Maintenance, normal: job.DefaultMaintenance},
 		{name: "recompress", value: &r.Recompress, normal: job.DefaultRecompress},
 	}

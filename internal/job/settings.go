@@ -30,7 +30,9 @@ const (
 	DefaultRecompress          = "idle"
 	RecompressNever            = "never"
 	DefaultForeignProof        = "first-use"
+	ForeignProofArrival        = "arrival"
 	ForeignProofNever          = "never"
+	MaxParity                  = 25 // percent of a pack: its code has room for no more
 	DefaultProofBudget         = 8 * time.Hour // a night
 )
 
@@ -76,7 +78,8 @@ var Settings = []Setting{
 	{"recompress", DefaultRecompress, true, "when what was compressed fast is compressed harder: idle, while nothing else works on the repository, or never; per repository"},
 	{"proof_days", false, true, "within how many days all content of a repository is proved again; per repository"},
 	{"proof_budget", DefaultProofBudget, true, "how long the day's check for that may read"},
-	{"foreign_proof", DefaultForeignProof, true, "when a chunk of another computer is proved before it is relied on: first-use, or never: then it is stored again; per repository"},
+	{"foreign_proof", DefaultForeignProof, true, "when a chunk of another computer is proved before it is relied on: first-use, at arrival: all that a computer stores is opened before its point counts, or never: then it is stored again; per repository"},
+	{"parity", false, true, "percent of its size that each pack gets as parity, by which a check mends it, up to 25; per repository"},
 	{"duplicates", DefaultDuplicates, false, "a second session of the same job: allow, queue, cancel the new, cancel the lower level, cancel the running"},
 }
 

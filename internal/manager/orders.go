@@ -170,6 +170,7 @@ func (c *call) startMover(ctx context.Context) (*keepwardv1.MoverEndpoint, error
 	req := &keepwardv1.StartMoverRequest{
 		Order: c.wireOrder(), Mode: modes[c.typ], RepositoryPath: k.repository.Path, Agent: c.attempt.Agent,
 		ReadData: c.plan.check.GetReadData(), AgentWait: durationpb.New(c.m.set.AgentWait),
+		Parity: k.repository.Proofs.Parity, Time: timestamppb.New(c.attempt.Time),
 	}
 	switch c.typ {
 	case job.Backup:

@@ -48,7 +48,7 @@ func (t *task) checkOptions() (repo.CheckOptions, error) {
 	start := t.order.GetStart()
 	o := start.GetCheck()
 	opts := repo.CheckOptions{
-		ReadData: start.GetReadData(), Repair: true, Attempt: t.order.attempt, Keys: t.keys,
+		ReadData: start.GetReadData(), Repair: true, Attempt: t.order.attempt, Term: start.GetOrder().GetTerm(), Keys: t.keys,
 		OlderThan: o.GetOlderThan().AsDuration(), Sample: o.GetSample(), ProofDays: int(o.GetProofDays()),
 		Budget: o.GetBudget().AsDuration(), Rate: o.GetRate(), Scratch: t.order.GetDirectory(),
 		Progress: func(done, total int64) {

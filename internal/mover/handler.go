@@ -2,12 +2,14 @@ package mover
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/errs"
+	"keepward/internal/job"
 	"keepward/internal/repo"
 	"keepward/internal/repo/point"
 	"keepward/internal/repo/seal"
@@ -196,6 +198,9 @@ func (h *backupHandler) Commit(ctx context.Context, d point.Draft) error {
 	if err != nil {
 		return err
 	}
+	if err := h.prove(ctx, body.Root); err != nil {
+		return err
+	}
 	h.t.enter("commit")
 	if err := h.w.Commit(ctx, d, h.t.order.GetStart().GetIssue()); err != nil {
 		return err
@@ -206,6 +211,29 @@ func (h *backupHandler) Commit(ctx context.Context, d point.Draft) error {
 		Id: h.t.order.attempt.String(), Completeness: body.Completeness.String(), Partial: d.Type == point.Partial,
 	}
 	return nil
+}
+
+// prove opens all that came, where the repository wants that.
+func (h *backupHandler) prove(ctx context.Context, root seal.H) error {
+	start := h.t.order.GetStart()
+	if start.GetForeignProof() != job.ForeignProofArrival {
+		return nil
+	}
+	h.t.enter("prove")
+	o := repo.ProveOptions{Scratch: h.t.order.GetDirectory()}
+	// Without a time nothing is recorded: this host's clock may say anything.
+	if start.GetTime() != nil {
+		o.Time = start.GetTime().AsTime()
+	}
+	report, err := h.w.Prove(ctx, root, o)
+	if errs.CodeOf(err) == "arrival.mismatch" {
+		return errs.New(errs.Corrupt, "arrival.mismatch", "commit attempt %s: computer %s sent something else than it said: %w", h.t.order.attempt, start.GetComputer(), err).
+			WithHint("test the memory of that computer, then run the job again; nothing of this attempt is relied on")
+	}
+	if err == nil {
+		h.t.events.add("info", "arrival.proved", fmt.Sprintf("opened %d chunks of %d packs and compared their %d bytes of content with their hashes", report.ProvedChunks, report.ProvedPacks, report.ProvedBytes))
+	}
+	return err
 }
 
 func (h *backupHandler) body(d point.Draft) (point.Body, error) {

@@ -13,19 +13,24 @@ import (
 
 // backup stores what one agent sends.
 func (t *task) backup(ctx context.Context, end *keepwardv1.AttemptEnd) error {
+	g := t.guarding(ctx)
 	w, err := t.repo.NewWriter(ctx, repo.WriterOptions{
 		Attempt: t.order.attempt,
 		Owner:   t.order.owner(),
 		Keys:    t.provingKeys(),
 		Term:    t.order.GetStart().GetOrder().GetTerm(),
+		Durable: g.durable,
 	})
 	if err != nil {
+		g.end(ctx, false)
 		return err
 	}
-	defer w.Abort() // after a commit it has nothing to do
+	defer w.Abort() // it may be called twice
 	h := &backupHandler{reader: reader{t: t, metaOnly: true}, w: w}
 	err = t.serve(ctx, h)
 	end.Committed, end.Point = h.committed()
+	w.Abort() // after a commit it has nothing to do
+	g.end(ctx, end.GetCommitted())
 	if end.GetCommitted() {
 		return nil // whatever happened to the connection afterwards
 	}

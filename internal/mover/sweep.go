@@ -36,6 +36,10 @@ func (t *task) sweep(ctx context.Context, end *keepwardv1.AttemptEnd) error {
 	if err != nil {
 		return err
 	}
+	if !o.GetDryRun() {
+		pace := pacer{rate: o.GetRate()}
+		t.keepParity(ctx, repo.ParityOptions{Tidy: true, Term: opts.Term, Wait: pace.wait})
+	}
 	t.events.add("info", "sweep.done", sweepText(end.GetSweep(), o.GetDryRun()))
 	return nil
 }

@@ -31,6 +31,7 @@ type task struct {
 	agents  []net.Listener
 
 	refusals atomic.Int64 // connections that were not let in
+	told     int          // conditions of the repository that were logged; before and after the work
 
 	mu       sync.Mutex
 	phase    string
@@ -96,10 +97,17 @@ func (t *task) openRepository(ctx context.Context) error {
 	if err := t.obey(ctx); err != nil {
 		return err
 	}
-	for _, c := range t.repo.Conditions() {
+	t.tellConditions()
+	return nil
+}
+
+// tellConditions logs what the repository has found amiss since the last time.
+func (t *task) tellConditions() {
+	all := t.repo.Conditions()
+	for _, c := range all[min(t.told, len(all)):] {
 		t.events.add("warning", c.Code, c.Object+": "+c.Text)
 	}
-	return nil
+	t.told = len(all)
 }
 
 // obey makes sure that the order comes from the owner of the repository: a server that was
@@ -166,6 +174,7 @@ func (t *task) run(ctx context.Context) *keepwardv1.AttemptEnd {
 	case ModeSweep:
 		err = t.sweep(term, end)
 	}
+	t.tellConditions()
 	end = t.outcome(term, end, err)
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -52,6 +52,7 @@ type CheckOptions struct {
 	// Scratch is a folder for what memory does not hold of large repositories.
 	Scratch string
 
+	arrival       bool          // of one attempt's packs, before its point is there
 	scratchMemory int           // bytes sorted at once; 0: the default
 	publishEvery  time.Duration // 0: the default
 }
@@ -167,18 +168,7 @@ func (r *Repository) Check(ctx context.Context, o CheckOptions) (Report, error) 
 	if r.cfg.Writable() != nil {
 		o.Repair = false // a newer Keepward's: looking at it is allowed
 	}
-	c := &checker{
-		r: r, opts: o, chunks: map[seal.ID]int{}, bad: map[place]bool{}, gonePacks: map[pack.Key]bool{},
-		left: map[pack.Key]bool{}, untold: map[pack.Key][]pack.Entry{},
-		seen: chunkSet{}, contested: map[contested]bool{}, lostIDs: map[seal.ID]bool{},
-		sealed: map[point.Attempt]bool{}, names: map[[16]byte]string{},
-		hashes: map[seal.ID]seal.H{}, mended: map[seal.ID]bool{},
-	}
-	if c.opts.publishEvery == 0 {
-		c.opts.publishEvery = publishEvery
-	}
-	c.due = time.Now().Add(c.opts.publishEvery)
-	c.needed = spill.New(o.Scratch, neededSize, o.scratchMemory)
+	c := r.newChecker(o)
 	defer c.needed.Close()
 	if err := r.Refresh(ctx); err != nil {
 		return c.report, err
@@ -196,9 +186,30 @@ func (r *Repository) Check(ctx context.Context, o CheckOptions) (Report, error) 
 		}
 	}
 	c.nameOwners()
+	c.sum()
+	return c.report, nil
+}
+
+func (r *Repository) newChecker(o CheckOptions) *checker {
+	c := &checker{
+		r: r, opts: o, chunks: map[seal.ID]int{}, bad: map[place]bool{}, gonePacks: map[pack.Key]bool{},
+		left: map[pack.Key]bool{}, untold: map[pack.Key][]pack.Entry{},
+		seen: chunkSet{}, contested: map[contested]bool{}, lostIDs: map[seal.ID]bool{},
+		sealed: map[point.Attempt]bool{}, names: map[[16]byte]string{},
+		hashes: map[seal.ID]seal.H{}, mended: map[seal.ID]bool{},
+	}
+	if c.opts.publishEvery == 0 {
+		c.opts.publishEvery = publishEvery
+	}
+	c.due = time.Now().Add(c.opts.publishEvery)
+	c.needed = spill.New(o.Scratch, neededSize, o.scratchMemory)
+	return c
+}
+
+// sum puts what was counted into the report.
+func (c *checker) sum() {
 	c.report.BytesRead = c.read.Load()
 	c.report.ProvedChunks, c.report.ProvedBytes = c.provedChunks.Load(), c.provedBytes.Load()
-	return c.report, nil
 }
 
 func (c *checker) advance(n int64) {

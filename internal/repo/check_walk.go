@@ -44,24 +44,32 @@ func (c *checker) walk(ctx context.Context) error {
 	if !c.opts.keyed() {
 		return nil
 	}
-	v := &treeWalk{c: c, rank: make(map[pack.Key]uint32, len(c.chosen)), visited: chunkSet{}}
-	for i, p := range c.chosen {
-		v.rank[p.key] = uint32(i)
-	}
+	v, err := c.newWalk()
 	defer v.close()
-	for range min(runtime.GOMAXPROCS(0), maxProvers) {
-		o, err := seal.NewOpener(c.opts.Keys)
-		if err != nil {
-			return err
-		}
-		v.provers = append(v.provers, &prover{opener: o})
+	if err != nil {
+		return err
 	}
 	return v.points(ctx)
 }
 
+func (c *checker) newWalk() (*treeWalk, error) {
+	v := &treeWalk{c: c, rank: make(map[pack.Key]uint32, len(c.chosen)), visited: chunkSet{}}
+	for i, p := range c.chosen {
+		v.rank[p.key] = uint32(i)
+	}
+	for range min(runtime.GOMAXPROCS(0), maxProvers) {
+		o, err := seal.NewOpener(c.opts.Keys)
+		if err != nil {
+			return v, err
+		}
+		v.provers = append(v.provers, &prover{opener: o})
+	}
+	return v, nil
+}
+
 // keyed tells whether there are all keys to open what points need.
 func (o *CheckOptions) keyed() bool {
-	return o.Keys != nil && o.IssueKey != nil && o.ComputersKey != nil
+	return o.Keys != nil && (o.arrival || o.IssueKey != nil && o.ComputersKey != nil)
 }
 
 func (v *treeWalk) close() {
@@ -111,7 +119,7 @@ func (v *treeWalk) want(ctx context.Context, kind seal.Kind, h seal.H) error {
 	if !there {
 		v.c.setAmiss()
 	}
-	if !fresh {
+	if !fresh || v.c.opts.arrival && !v.arrived(ctx, id) {
 		return nil
 	}
 	if kind.Meta() {

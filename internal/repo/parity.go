@@ -62,11 +62,15 @@ func (r *Repository) KeepParity(ctx context.Context, o ParityOptions) (ParityRep
 		return report, err
 	}
 	// In this order: parity is made of a pack that is there.
-	have, err := r.parityList(ctx)
-	if err != nil {
+	packs := packsDir
+	if o.Attempt != (point.Attempt{}) {
+		packs = attemptDir(o.Attempt)
+	}
+	have, err := r.parityBelow(ctx, packs)
+	if err != nil || len(have) == 0 && o.Percent == 0 {
 		return report, err
 	}
-	there, err := r.packList(ctx)
+	there, err := r.packsBelow(ctx, packs)
 	if err != nil {
 		return report, err
 	}
@@ -84,7 +88,7 @@ func (r *Repository) KeepParity(ctx context.Context, o ParityOptions) (ParityRep
 	}
 	maps.DeleteFunc(there, func(k pack.Key, size int64) bool {
 		_, has := have[k]
-		return has || g.Condemns(k) || size > parity.MaxPack || o.Attempt != (point.Attempt{}) && k.Attempt != o.Attempt
+		return has || g.Condemns(k) || size > parity.MaxPack
 	})
 	return report, r.makeParity(ctx, o, there, &report)
 }
@@ -188,10 +192,10 @@ func (r *Repository) wholePack(ctx context.Context, k pack.Key, rd storage.Reade
 	return nil
 }
 
-// parityList are all packs that have parity, with its size.
-func (r *Repository) parityList(ctx context.Context) (map[pack.Key]int64, error) {
+// parityBelow are the packs of a folder that have parity, with its size.
+func (r *Repository) parityBelow(ctx context.Context, packs string) (map[pack.Key]int64, error) {
 	have := map[pack.Key]int64{}
-	err := r.b.List(ctx, parityDir, func(i storage.Info) error {
+	err := r.b.List(ctx, parityDir+strings.TrimPrefix(packs, packsDir), func(i storage.Info) error {
 		if k, err := parseParityName(i.Name); err == nil { // else it is not ours; a check names it
 			have[k] = i.Size
 		}

@@ -119,14 +119,7 @@ func (r *Repository) FoldProofs(ctx context.Context, a point.Attempt) error {
 
 // packList are all packs that are there, with their sizes.
 func (r *Repository) packList(ctx context.Context) (map[pack.Key]int64, error) {
-	infos, err := r.list(ctx, packsDir)
-	there := make(map[pack.Key]int64, len(infos))
-	for _, i := range infos {
-		if a, class, number, err := parsePackName(i.Name); err == nil {
-			there[pack.Key{Attempt: a, Class: class, Number: number}] = i.Size
-		}
-	}
-	return there, err
+	return r.packsBelow(ctx, packsDir)
 }
 
 // ProofState is how well the packs of a repository are proved.

@@ -27,6 +27,8 @@ type Usage struct {
 	Owners       map[[16]byte]OwnerUse // by pseudonym; zero: it cannot be told
 	Ages         []AgeUse
 	SmallPacks   int64 // under a quarter of a full one
+	ParityPacks  int64 // that have parity
+	ParityBytes  int64
 	Segments     int64
 	SegmentBytes int64
 	Rows         int64
@@ -62,6 +64,14 @@ func (r *Repository) Usage(ctx context.Context, now time.Time) (Usage, error) {
 	})
 	if err != nil {
 		return u, err
+	}
+	guarded, err := r.parityBelow(ctx, packsDir)
+	if err != nil {
+		return u, err
+	}
+	for _, size := range guarded {
+		u.ParityPacks++
+		u.ParityBytes += size
 	}
 	for _, s := range r.snapshot() {
 		u.Segments++

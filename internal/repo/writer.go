@@ -25,6 +25,9 @@ type WriterOptions struct {
 	PackSize int64
 	// Term is the order's, for the open marker.
 	Term uint64
+	// Durable, if set, is told of each pack that is on the disk, from several goroutines, which
+	// it must not hold up.
+	Durable func(pack.Key)
 }
 
 const (
@@ -298,6 +301,10 @@ func (w *Writer) finish(class pack.Class) {
 			case w.closeErr <- err:
 			default: // an earlier failure says it
 			}
+			return
+		}
+		if w.opts.Durable != nil {
+			w.opts.Durable(pack.Key{Attempt: w.opts.Attempt, Class: p.class, Number: p.number})
 		}
 	})
 }

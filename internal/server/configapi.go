@@ -320,7 +320,7 @@ func (p *applying) write(ctx context.Context, tx *sql.Tx) error {
 			if err := catalog.SetUpkeep(ctx, tx, r.Name, upkeepOf(r)); err != nil {
 				return err
 			}
-			if err := catalog.SetProofs(ctx, tx, r.Name, r.ProofDays, r.ForeignProof); err != nil {
+			if err := setProofs(ctx, tx, r.Name, proofsOf(r)); err != nil {
 				return err
 			}
 		}

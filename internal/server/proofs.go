@@ -39,16 +39,27 @@ func editProofs(r *keepwardv1.Repository, req *keepwardv1.EditRepositoryRequest)
 	if req.ForeignProof != nil {
 		r.ForeignProof = *req.ForeignProof
 	}
+	if req.Parity != nil {
+		r.Parity = *req.Parity
+	}
 }
 
 // proofsOf is a completed repository's proofs as the catalog keeps them.
 func proofsOf(r *keepwardv1.Repository) catalog.Proofs {
-	return catalog.Proofs{Days: r.ProofDays, Foreign: r.ForeignProof}
+	return catalog.Proofs{Days: r.ProofDays, Foreign: r.ForeignProof, Parity: r.Parity}
+}
+
+// setProofs keeps what was asked for, not the state.
+func setProofs(ctx context.Context, tx *sql.Tx, name string, p catalog.Proofs) error {
+	if err := catalog.SetProofs(ctx, tx, name, p.Days, p.Foreign); err != nil {
+		return err
+	}
+	return catalog.SetParity(ctx, tx, name, p.Parity)
 }
 
 // putProofs puts what is known of a repository's proofs into a message.
 func putProofs(r *keepwardv1.Repository, p catalog.Proofs) {
-	r.ProofDays, r.ForeignProof, r.Proof = p.Days, p.Foreign, p.State
+	r.ProofDays, r.ForeignProof, r.Parity, r.Proof = p.Days, p.Foreign, p.Parity, p.State
 }
 
 // inspection asks for the figures of a repository as of now.

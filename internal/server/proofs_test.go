@@ -44,7 +44,7 @@ func TestARepositoryIsKeptProved(t *testing.T) {
 	if got := codes(s.status().Conditions); got != "repository.recovery-key main" {
 		t.Errorf("nobody asked: %s", got)
 	}
-	days, never := int32(30), "never"
+	days, never, parity := int32(30), "never", int32(5)
 	edit := func(req *keepwardv1.EditRepositoryRequest) (*keepwardv1.Repository, error) {
 		req.Name = "main"
 		res, err := s.repositories().EditRepository(t.Context(), connect.NewRequest(req))
@@ -53,9 +53,12 @@ func TestARepositoryIsKeptProved(t *testing.T) {
 		}
 		return res.Msg.Repository, nil
 	}
-	r, err := edit(&keepwardv1.EditRepositoryRequest{ProofDays: &days, ForeignProof: &never})
-	if err != nil || r.ProofDays != 30 || r.ForeignProof != "never" {
+	r, err := edit(&keepwardv1.EditRepositoryRequest{ProofDays: &days, ForeignProof: &never, Parity: &parity})
+	if err != nil || r.ProofDays != 30 || r.ForeignProof != "never" || r.Parity != 5 {
 		t.Fatalf("%v, %v", r, err)
+	}
+	if r, err = edit(&keepwardv1.EditRepositoryRequest{ProofDays: &days}); err != nil || r.Parity != 5 {
+		t.Fatalf("what is not named stays: %v, %v", r, err)
 	}
 	waitFor(t, func() bool { return len(s.status().Active) > 0 })
 	if a := s.status().Active[0]; a.Type != "verify" || a.User != "proofs" || a.Repository != "main" {

@@ -109,8 +109,10 @@ func (s *repositoryService) EditRepository(ctx context.Context, req *connect.Req
 		if err := catalog.SetUpkeep(ctx, tx, row.Name, row.Upkeep); err != nil {
 			return err
 		}
-		row.Proofs.Days, row.Proofs.Foreign = limits.ProofDays, limits.ForeignProof
-		if err := catalog.SetProofs(ctx, tx, row.Name, limits.ProofDays, limits.ForeignProof); err != nil {
+		state := row.Proofs.State
+		row.Proofs = proofsOf(limits)
+		row.Proofs.State = state
+		if err := setProofs(ctx, tx, row.Name, row.Proofs); err != nil {
 			return err
 		}
 		return catalog.EditRepository(ctx, tx, row.Name, row.Streams, row.Writers)

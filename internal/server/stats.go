@@ -58,7 +58,7 @@ func (s *repositoryService) GetRepositoryStats(ctx context.Context, req *connect
 // statsOf adds up points, newest first, and the use of packs.
 func statsOf(points []*keepwardv1.Point, use *keepwardv1.MeasureRepositoryResponse, key seal.ComputersKey, now time.Time) *keepwardv1.RepositoryStats {
 	out := &keepwardv1.RepositoryStats{
-		Proofs: use.GetAges(), SmallPacks: use.GetSmallPacks(), Segments: use.GetSegments(), SegmentBytes: use.GetSegmentBytes(), IndexRows: use.GetRows(),
+		Proofs: use.GetAges(), SmallPacks: use.GetSmallPacks(), ParityPacks: use.GetParityPacks(), ParityBytes: use.GetParityBytes(), Segments: use.GetSegments(), SegmentBytes: use.GetSegmentBytes(), IndexRows: use.GetRows(),
 	}
 	computers, jobs, days := map[string]*keepwardv1.ComputerStats{}, map[string]*keepwardv1.JobStats{}, map[string]*keepwardv1.DayStats{}
 	for _, p := range points {

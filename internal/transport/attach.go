@@ -80,7 +80,9 @@ func (s *Service) MeasureRepository(ctx context.Context, req *connect.Request[ke
 	if err != nil {
 		return nil, err
 	}
-	res := &keepwardv1.MeasureRepositoryResponse{SmallPacks: u.SmallPacks, Segments: u.Segments, SegmentBytes: u.SegmentBytes, Rows: u.Rows}
+	res := &keepwardv1.MeasureRepositoryResponse{
+		ParityPacks: u.ParityPacks, ParityBytes: u.ParityBytes, SmallPacks: u.SmallPacks, Segments: u.Segments, SegmentBytes: u.SegmentBytes, Rows: u.Rows,
+	}
 	for owner, o := range u.Owners {
 		out := &keepwardv1.OwnerUse{Packs: o.Packs, DataBytes: o.DataBytes, MetadataBytes: o.MetadataBytes}
 		if owner != ([16]byte{}) {
