@@ -13,7 +13,7 @@ func restoreCounters(c *restore.Counters) *keepwardv1.Counters {
 	return &keepwardv1.Counters{
 		TotalFiles: s.TotalFiles, TotalBytes: s.TotalBytes, DoneFiles: s.DoneFiles, DoneBytes: s.DoneBytes,
 		NewFiles: s.NewFiles, ChangedFiles: s.ChangedFiles, DeletedFiles: s.DeletedFiles,
-		SkippedFiles: s.SkippedFiles, SkippedBytes: s.SkippedBytes,
+		SkippedFiles: s.SkippedFiles, SkippedBytes: s.SkippedBytes, DoneDirs: s.DoneDirs, SkippedDirs: s.SkippedDirs,
 		SentBytes: s.FetchedBytes, Chunks: s.Chunks, Errors: s.Errors, Warnings: s.Warnings,
 		VerifiedFiles: s.VerifiedFiles, VerifiedBytes: s.VerifiedBytes, MismatchedFiles: s.Mismatched,
 		FetchChunks: s.PlanChunks, FetchBytes: s.PlanBytes, FetchPacks: s.PlanPacks,

@@ -47,6 +47,7 @@ func (a *app) estimate(ctx context.Context, c *client, req *keepwardv1.RestoreFi
 	e := &keepwardv1.RestoreEstimate{
 		Computer: req.GetComputer(), TargetComputer: cmp.Or(req.GetTargetComputer(), req.GetComputer()), Session: last.GetId(),
 		Files: n.GetDoneFiles(), Bytes: n.GetDoneBytes(), RightFiles: n.GetSkippedFiles(), RightBytes: n.GetSkippedBytes(),
+		Dirs: n.GetDoneDirs(), RightDirs: n.GetSkippedDirs(),
 		FetchChunks: n.GetFetchChunks(), FetchBytes: n.GetFetchBytes(), FetchPacks: n.GetFetchPacks(),
 	}
 	if len(last.GetTasks()) > 0 {
@@ -111,7 +112,7 @@ func restoreRate(newestFirst []*keepwardv1.Session, target string) (perSecond, s
 }
 
 func (a *app) showEstimate(w io.Writer, e *keepwardv1.RestoreEstimate) {
-	amount := func(files, bytes int64) string { return plural(files, "file") + ", " + size(bytes) }
+	amount := func(all, dirs, bytes int64) string { return entries(all, dirs) + ", " + size(bytes) }
 	expected := "not known: there was no restore to go by"
 	if e.GetRate() > 0 {
 		expected = fmt.Sprintf("about %s, at the %s/s of session %d", span(e.GetExpected().AsDuration()), size(e.GetRate()), e.GetRateSession())
@@ -119,9 +120,9 @@ func (a *app) showEstimate(w io.Writer, e *keepwardv1.RestoreEstimate) {
 	for _, f := range [][2]string{
 		{"restore point", fmt.Sprintf("%s of %s, %s", e.GetPoint()[:min(shortID, len(e.GetPoint()))], e.GetComputer(), a.stamp(e.GetTime()))},
 		{"to", e.GetTargetComputer()},
-		{"chosen", amount(e.GetFiles(), e.GetBytes())},
-		{"left as is", amount(e.GetRightFiles(), e.GetRightBytes())},
-		{"to write", amount(e.GetFiles()-e.GetRightFiles(), e.GetBytes()-e.GetRightBytes())},
+		{"chosen", amount(e.GetFiles(), e.GetDirs(), e.GetBytes())},
+		{"left as is", amount(e.GetRightFiles(), e.GetRightDirs(), e.GetRightBytes())},
+		{"to write", amount(e.GetFiles()-e.GetRightFiles(), e.GetDirs()-e.GetRightDirs(), e.GetBytes()-e.GetRightBytes())},
 		{"to fetch", fmt.Sprintf("%s, %s of %s", size(e.GetFetchBytes()), plural(e.GetFetchChunks(), "chunk"), plural(e.GetFetchPacks(), "pack"))},
 		{"expected time", expected},
 	} {

@@ -169,7 +169,7 @@ func (a *app) extractProgress(ctx context.Context, c *restore.Counters) (stop fu
 	wait.Go(func() {
 		for sleep(ctx, lineEvery) {
 			n := c.Snapshot()
-			a.remark("%s files · %s", doneOf(count(n.DoneFiles), n.TotalFiles, count), doneOf(size(n.DoneBytes), n.TotalBytes, size))
+			a.remark("%s files and directories · %s", doneOf(count(n.DoneFiles), n.TotalFiles, count), doneOf(size(n.DoneBytes), n.TotalBytes, size))
 		}
 	})
 	return func() { cancel(); wait.Wait() }
@@ -179,13 +179,13 @@ func (a *app) extractEnd(p extract.Point, n restore.Snapshot) error {
 	var err error
 	if a.format.machine() {
 		err = a.printValue(map[string]any{
-			"point": pointValues([]extract.Point{p})[0], "files": fmt.Sprint(n.DoneFiles), "bytes": fmt.Sprint(n.DoneBytes),
+			"point": pointValues([]extract.Point{p})[0], "files": fmt.Sprint(n.DoneFiles), "bytes": fmt.Sprint(n.DoneBytes), "dirs": fmt.Sprint(n.DoneDirs),
 			"skippedFiles": fmt.Sprint(n.SkippedFiles), "errors": fmt.Sprint(n.Errors), "warnings": fmt.Sprint(n.Warnings),
 			"verifiedFiles": fmt.Sprint(n.VerifiedFiles), "verifiedBytes": fmt.Sprint(n.VerifiedBytes), "mismatchedFiles": fmt.Sprint(n.Mismatched),
 		})
 	} else {
 		_, err = fmt.Fprintf(a.out, "point %s of %s, %s: %s, %s; already right %s, %s, %s\n", p.ID, safe(p.Computer),
-			p.Time.In(a.local).Format("2006-01-02 15:04:05"), plural(n.DoneFiles, "file"), size(n.DoneBytes), count(n.SkippedFiles), plural(n.Errors, "error"), plural(n.Warnings, "warning"))
+			p.Time.In(a.local).Format("2006-01-02 15:04:05"), entries(n.DoneFiles, n.DoneDirs), size(n.DoneBytes), entries(n.SkippedFiles, n.SkippedDirs), plural(n.Errors, "error"), plural(n.Warnings, "warning"))
 	}
 	if n.VerifiedFiles+n.Mismatched > 0 {
 		a.remark("verified %s, %s: %s", plural(n.VerifiedFiles, "file"), size(n.VerifiedBytes), differing(n.Mismatched))

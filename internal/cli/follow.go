@@ -200,7 +200,7 @@ func (a *app) summary(s *keepwardv1.Session) {
 		fmt.Fprintln(a.out, safe(fmt.Sprintf("session %d: %s in %s: %s", s.GetId(), s.GetStatus(), a.took(s.GetStarted(), s.GetEnded()), text)))
 		return
 	}
-	what := plural(n.GetDoneFiles(), "file")
+	what := entries(n.GetDoneFiles(), n.GetDoneDirs())
 	if s.GetType() == string(job.Verify) {
 		what = checked(s.GetStatus(), n)
 	}
@@ -217,7 +217,7 @@ func (a *app) summary(s *keepwardv1.Session) {
 		}
 	}
 	if n.GetSkippedFiles() > 0 {
-		line += ", " + plural(n.GetSkippedFiles(), "file") + " left as is"
+		line += ", " + entries(n.GetSkippedFiles(), n.GetSkippedDirs()) + " left as is"
 	}
 	if n.GetVerifiedFiles()+n.GetMismatchedFiles() > 0 {
 		line += fmt.Sprintf(", verified %s, %s, %s", plural(n.GetVerifiedFiles(), "file"), size(n.GetVerifiedBytes()), differing(n.GetMismatchedFiles()))

@@ -50,6 +50,18 @@ func plural(n int64, thing string) string {
 	return count(n) + " " + thing + "s"
 }
 
+// entries shows a number of entries, of which some are directories.
+func entries(all, dirs int64) string {
+	text := plural(all-dirs, "file")
+	switch dirs {
+	case 0:
+		return text
+	case 1:
+		return text + ", 1 directory"
+	}
+	return text + ", " + count(dirs) + " directories"
+}
+
 // stamp shows a time in the zone of the user, empty when there is none.
 func (a *app) stamp(t *timestamppb.Timestamp) string {
 	if t == nil {

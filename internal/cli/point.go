@@ -57,7 +57,7 @@ func (a *app) pointTable(list []*keepwardv1.Point) {
 	for _, p := range list {
 		n := p.GetCounters()
 		id := p.GetId()
-		t.row(id[:min(shortID, len(id))], a.stamp(p.GetTime()), p.GetComputer(), p.GetJob(), pointKind(p), count(n.GetDoneFiles()), size(n.GetDoneBytes()),
+		t.row(id[:min(shortID, len(id))], a.stamp(p.GetTime()), p.GetComputer(), p.GetJob(), pointKind(p), count(n.GetDoneFiles()-n.GetDoneDirs()), size(n.GetDoneBytes()),
 			size(n.GetStoredBytes()), pointState(p), sessionNumber(p.GetSession()), p.GetRepository(), a.pointFate(p), pointWhy(p), id, p.GetParent())
 	}
 	t.print()

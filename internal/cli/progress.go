@@ -92,7 +92,7 @@ func (a *app) progressLine(s *keepwardv1.Session, perSecond int64) string {
 	if bytes > 0 {
 		parts = append(parts, fmt.Sprintf("%d %%", n.GetDoneBytes()*100/bytes))
 	}
-	parts = append(parts, doneOf(count(n.GetDoneFiles()), files, count)+" files", doneOf(size(n.GetDoneBytes()), bytes, size))
+	parts = append(parts, doneOf(count(n.GetDoneFiles()), files, count)+" "+counted(s.GetType()), doneOf(size(n.GetDoneBytes()), bytes, size))
 	if perSecond > 0 {
 		parts = append(parts, size(perSecond)+"/s")
 		if left := bytes - n.GetDoneBytes(); left > 0 {
@@ -103,6 +103,15 @@ func (a *app) progressLine(s *keepwardv1.Session, perSecond int64) string {
 		parts = append(parts, count(n.GetErrors())+" with errors")
 	}
 	return strings.Join(parts, " · ")
+}
+
+// counted is what a type of session counts as it goes.
+func counted(typ string) string {
+	switch job.Type(typ) {
+	case job.Backup, job.Restore, "":
+		return "files and directories"
+	}
+	return "objects"
 }
 
 func doneOf(done string, total int64, show func(int64) string) string {

@@ -45,7 +45,7 @@ func (a *app) sessionTable(list []*keepwardv1.Session) {
 	for _, s := range list {
 		n := s.GetProgress().GetCounters()
 		t.row(sessionNumber(s.GetId()), s.GetJob(), s.GetType(), s.GetStatus(), s.GetPhase(), a.stamp(s.GetStarted()), a.took(s.GetStarted(), s.GetEnded()),
-			count(n.GetDoneFiles()), size(n.GetReadBytes()), size(n.GetStoredBytes()), few(computersOf(s)), a.why(s.GetReason(), s.GetFailure()),
+			count(n.GetDoneFiles()-n.GetDoneDirs()), size(n.GetReadBytes()), size(n.GetStoredBytes()), few(computersOf(s)), a.why(s.GetReason(), s.GetFailure()),
 			s.GetRepository(), strconv.Itoa(int(s.GetPriority())), s.GetUser())
 	}
 	t.print()
@@ -125,7 +125,7 @@ func (a *app) showSession(s *keepwardv1.Session) {
 	t := a.newTable("COMPUTER", "STATUS", "PHASE", ">ATTEMPT", ">FILES", ">READ", ">STORED", "REASON", "|", "POINT", "TASK")
 	for _, k := range s.GetTasks() {
 		n := k.GetProgress().GetCounters()
-		t.row(k.GetComputer(), k.GetStatus(), k.GetPhase(), strconv.Itoa(int(k.GetAttempt())), count(n.GetDoneFiles()), size(n.GetReadBytes()), size(n.GetStoredBytes()),
+		t.row(k.GetComputer(), k.GetStatus(), k.GetPhase(), strconv.Itoa(int(k.GetAttempt())), count(n.GetDoneFiles()-n.GetDoneDirs()), size(n.GetReadBytes()), size(n.GetStoredBytes()),
 			a.why(k.GetReason(), k.GetFailure()), k.GetPoint(), k.GetId())
 	}
 	t.print()
@@ -133,11 +133,18 @@ func (a *app) showSession(s *keepwardv1.Session) {
 
 // showCounters leaves out what did not happen.
 func (a *app) showCounters(n *keepwardv1.Counters) {
-	amount := func(files, bytes int64) string {
-		if files == 0 && bytes == 0 {
+	parted := func(all, dirs, bytes int64) string {
+		if all == 0 && bytes == 0 {
 			return ""
 		}
-		return plural(files, "file") + ", " + size(bytes)
+		return entries(all, dirs) + ", " + size(bytes)
+	}
+	files := func(n, bytes int64) string { return parted(n, 0, bytes) }
+	both := func(n, bytes int64) string {
+		if n == 0 && bytes == 0 {
+			return ""
+		}
+		return count(n) + " files and directories, " + size(bytes)
 	}
 	some := func(v int64) string {
 		if v == 0 {
@@ -151,11 +158,11 @@ func (a *app) showCounters(n *keepwardv1.Counters) {
 		}
 		return size(v)
 	}
-	a.fields("total", amount(n.GetTotalFiles(), n.GetTotalBytes()), "done", amount(n.GetDoneFiles(), n.GetDoneBytes()),
-		"read", amount(n.GetReadFiles(), n.GetReadBytes()), "unchanged", amount(n.GetReusedFiles(), n.GetReusedBytes()),
-		"already right", amount(n.GetSkippedFiles(), n.GetSkippedBytes()),
+	a.fields("total", both(n.GetTotalFiles(), n.GetTotalBytes()), "done", parted(n.GetDoneFiles(), n.GetDoneDirs(), n.GetDoneBytes()),
+		"read", files(n.GetReadFiles(), n.GetReadBytes()), "unchanged", both(n.GetReusedFiles(), n.GetReusedBytes()),
+		"already right", parted(n.GetSkippedFiles(), n.GetSkippedDirs(), n.GetSkippedBytes()),
 		"new", some(n.GetNewFiles()), "changed", some(n.GetChangedFiles()), "deleted", some(n.GetDeletedFiles()), "excluded", some(n.GetExcludedFiles()),
-		"verified", amount(n.GetVerifiedFiles(), n.GetVerifiedBytes()), "differ", some(n.GetMismatchedFiles()),
+		"verified", files(n.GetVerifiedFiles(), n.GetVerifiedBytes()), "differ", some(n.GetMismatchedFiles()),
 		"sent", bytes(n.GetSentBytes()), "stored", bytes(n.GetStoredBytes()), "duplicate", bytes(n.GetDuplicateBytes()), "kept in place", bytes(n.GetKeptBytes()),
 		"errors", some(n.GetErrors()), "warnings", some(n.GetWarnings()))
 }

@@ -26,12 +26,12 @@ func TestWaitEndsWithTheResultOfTheSession(t *testing.T) {
 	for status, code := range map[string]int{
 		"Completed": 0, "Completed w/ warnings": 3, "Completed w/ errors": 3, "Committed": 3, "Failed": 1, "Killed": 1, "Failed to start": 1,
 	} {
-		last := state(status, &keepwardv1.Counters{DoneFiles: 1234, DoneBytes: 3 << 20})
+		last := state(status, &keepwardv1.Counters{DoneFiles: 1300, DoneDirs: 66, DoneBytes: 3 << 20})
 		if code == 1 {
 			last.Tasks = []*keepwardv1.Task{{Failure: &keepwardv1.Failure{Kind: "no space", Code: "x", Message: "write pack: no space left", Hint: "free some"}}}
 		}
 		f.sessions = []*keepwardv1.Session{state("Running", nil), last}
-		r := f.do(t, "job", "run", "docs", "--wait").want(t, code, "session 12: "+status, "1 234 files, 3.00 MiB")
+		r := f.do(t, "job", "run", "docs", "--wait").want(t, code, "session 12: "+status, "1 234 files, 66 directories, 3.00 MiB")
 		if (code == 0) == strings.Contains(r.err, `/srv/\a: permission denied`) {
 			t.Errorf("%s: shows errors: %s", status, r.err)
 		}

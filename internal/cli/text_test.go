@@ -145,12 +145,12 @@ func TestProgressLine(t *testing.T) {
 	s := &keepwardv1.Session{Id: 7, Status: "Running", Phase: "transfer", Progress: &keepwardv1.Progress{Counters: &keepwardv1.Counters{
 		DoneFiles: 1200, TotalFiles: 4000, DoneBytes: 1 << 30, TotalBytes: 4 << 30, Errors: 2,
 	}}}
-	want := "session 7 · transfer · 25 % · 1 200 of 4 000 files · 1.00 GiB of 4.00 GiB · 512 MiB/s · 6.0 s left · 2 with errors"
+	want := "session 7 · transfer · 25 % · 1 200 of 4 000 files and directories · 1.00 GiB of 4.00 GiB · 512 MiB/s · 6.0 s left · 2 with errors"
 	if got := testApp(nil, formatTable).progressLine(s, 512<<20); got != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}
 	s = &keepwardv1.Session{Id: 7, Status: "Waiting", Phase: "transfer", Reason: &keepwardv1.Reason{Code: "CLIENT_BUSY", Text: "computer web1 is busy"}}
-	want = "session 7 · Waiting · computer web1 is busy · 0 files · 0 B"
+	want = "session 7 · Waiting · computer web1 is busy · 0 files and directories · 0 B"
 	if got := testApp(nil, formatTable).progressLine(s, 0); got != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}
@@ -160,7 +160,7 @@ func TestProgressWithMoreThanExpectedShowsNoTotal(t *testing.T) {
 	s := &keepwardv1.Session{Id: 7, Status: "Running", Phase: "transfer", Progress: &keepwardv1.Progress{Counters: &keepwardv1.Counters{
 		DoneFiles: 4001, TotalFiles: 4000, DoneBytes: 5 << 30, TotalBytes: 4 << 30,
 	}}}
-	want := "session 7 · transfer · 4 001 files · 5.00 GiB · 512 MiB/s"
+	want := "session 7 · transfer · 4 001 files and directories · 5.00 GiB · 512 MiB/s"
 	if got := testApp(nil, formatTable).progressLine(s, 512<<20); got != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}

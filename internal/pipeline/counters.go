@@ -11,6 +11,7 @@ import (
 type Counters struct {
 	totalFiles, totalBytes     atomic.Int64
 	doneFiles, doneBytes       atomic.Int64
+	doneDirs                   atomic.Int64 // of doneFiles
 	readFiles, readBytes       atomic.Int64
 	reusedFiles, reusedBytes   atomic.Int64
 	newFiles, changedFiles     atomic.Int64
@@ -29,7 +30,7 @@ type Counters struct {
 func (c *Counters) Proto() *keepwardv1.Counters {
 	return &keepwardv1.Counters{
 		TotalFiles: c.totalFiles.Load(), TotalBytes: c.totalBytes.Load(),
-		DoneFiles: c.doneFiles.Load(), DoneBytes: c.doneBytes.Load(),
+		DoneFiles: c.doneFiles.Load(), DoneBytes: c.doneBytes.Load(), DoneDirs: c.doneDirs.Load(),
 		ReadFiles: c.readFiles.Load(), ReadBytes: c.readBytes.Load(),
 		ReusedFiles: c.reusedFiles.Load(), ReusedBytes: c.reusedBytes.Load(),
 		NewFiles: c.newFiles.Load(), ChangedFiles: c.changedFiles.Load(), DeletedFiles: c.deletedFiles.Load(),

@@ -40,7 +40,7 @@ func (o *orderer) run(ctx context.Context, in <-chan *group) error {
 }
 
 func (o *orderer) add(ctx context.Context, g *group) error {
-	files, size := int64(0), int64(0)
+	files, dirs, size := int64(0), int64(0), int64(0)
 	for i := range g.entries {
 		e := &g.entries[i]
 		if e.Type == 0 {
@@ -56,12 +56,16 @@ func (o *orderer) add(ctx context.Context, g *group) error {
 		if err != nil {
 			return err
 		}
+		if e.Type == fileindex.Dir {
+			dirs++
+		}
 		if e.Type == fileindex.File {
 			size += e.Size
 		}
 	}
 	o.bytes += size
 	o.count.doneFiles.Add(files)
+	o.count.doneDirs.Add(dirs)
 	o.count.doneBytes.Add(size)
 	if !o.inodes { // an inode's names were counted when they were met
 		o.count.reusedFiles.Add(g.reused)

@@ -57,8 +57,14 @@ func TestFirstBackupHoldsEveryByte(t *testing.T) {
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("zeros are stored as (-want +got):\n%s", d)
 	}
-	if c := s.count.Proto(); c.GetReadFiles() != 700+11 || c.GetErrors() != 0 {
-		t.Errorf("counters: %v", c)
+	dirs := int64(0)
+	for _, e := range s.tree(res) {
+		if e.Type == fileindex.Dir {
+			dirs++
+		}
+	}
+	if c := s.count.Proto(); c.GetReadFiles() != 700+11 || c.GetErrors() != 0 || c.GetDoneDirs() != dirs || c.GetDoneFiles() != res.Body.Files {
+		t.Errorf("counters: %v; there are %d directories among %d entries", c, dirs, res.Body.Files)
 	}
 }
 

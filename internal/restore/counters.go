@@ -8,8 +8,10 @@ type Counters struct {
 	TotalBytes   atomic.Int64 // and the bytes of their regular files
 	DoneFiles    atomic.Int64 // entries dealt with: written, skipped or failed
 	DoneBytes    atomic.Int64
+	DoneDirs     atomic.Int64 // of DoneFiles
 	SkippedFiles atomic.Int64 // already right on the target, or left alone by policy
 	SkippedBytes atomic.Int64
+	SkippedDirs  atomic.Int64 // of SkippedFiles
 	NewFiles     atomic.Int64 // entries that were not on the target
 	ChangedFiles atomic.Int64 // entries replaced, or whose metadata was put right
 	DeletedFiles atomic.Int64 // removed by DeleteExtra
@@ -34,6 +36,7 @@ type Snapshot struct {
 	TotalFiles, TotalBytes               int64
 	DoneFiles, DoneBytes                 int64
 	SkippedFiles, SkippedBytes           int64
+	DoneDirs, SkippedDirs                int64
 	NewFiles, ChangedFiles, DeletedFiles int64
 	FetchedBytes, Chunks                 int64
 	VerifiedFiles, VerifiedBytes         int64
@@ -49,6 +52,7 @@ func (c *Counters) Snapshot() Snapshot {
 		TotalFiles: c.TotalFiles.Load(), TotalBytes: c.TotalBytes.Load(),
 		DoneFiles: c.DoneFiles.Load(), DoneBytes: c.DoneBytes.Load(),
 		SkippedFiles: c.SkippedFiles.Load(), SkippedBytes: c.SkippedBytes.Load(),
+		DoneDirs: c.DoneDirs.Load(), SkippedDirs: c.SkippedDirs.Load(),
 		NewFiles: c.NewFiles.Load(), ChangedFiles: c.ChangedFiles.Load(), DeletedFiles: c.DeletedFiles.Load(),
 		FetchedBytes: c.FetchedBytes.Load(), Chunks: c.Chunks.Load(),
 		VerifiedFiles: c.VerifiedFiles.Load(), VerifiedBytes: c.VerifiedBytes.Load(), Mismatched: c.Mismatched.Load(),

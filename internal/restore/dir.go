@@ -110,7 +110,7 @@ func (d *dir) finish() {
 		// Its times have moved with what was put into it: look again.
 		now, err := statFD(d.fd)
 		if err != nil {
-			d.r.failed(d.fullPath(), 0, fmt.Errorf("look at it again: %w", err))
+			d.r.failedDir(d.fullPath(), fmt.Errorf("look at it again: %w", err))
 			return
 		}
 		s.was = state{present: *now, owned: true}
@@ -118,7 +118,7 @@ func (d *dir) finish() {
 	err := s.apply()
 	switch {
 	case err != nil:
-		d.r.failed(d.fullPath(), 0, err)
+		d.r.failedDir(d.fullPath(), err)
 	case d.fresh():
 		d.count(outNew)
 	case s.changed:
@@ -155,7 +155,7 @@ func (d *dir) removeExtra() {
 
 func (d *dir) count(o outcome) {
 	if d.counted {
-		d.r.count(o, 0)
+		d.r.countDir(o)
 	}
 }
 

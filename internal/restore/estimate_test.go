@@ -50,7 +50,7 @@ func TestEstimateIsWhatTheRestoreDoes(t *testing.T) {
 		clear(s.gets)
 		o.Estimate = false
 		got := restoreOK(t, o)
-		if est.DoneFiles != got.DoneFiles || est.DoneBytes != got.DoneBytes || est.SkippedBytes != got.SkippedBytes {
+		if est.DoneDirs != 3 || got.DoneDirs != 3 || est.DoneFiles != got.DoneFiles || est.DoneBytes != got.DoneBytes || est.SkippedBytes != got.SkippedBytes {
 			t.Errorf("there %v: estimated %+v, did %+v", there, est, got)
 		}
 		if est.PlanChunks != got.Chunks || est.PlanBytes != got.FetchedBytes || est.PlanPacks != 1 {

@@ -46,6 +46,21 @@ func (r *run) count(o outcome, bytes int64) {
 	r.c.DoneBytes.Add(bytes)
 }
 
+// countDir counts a directory that was dealt with.
+func (r *run) countDir(o outcome) {
+	r.count(o, 0)
+	r.c.DoneDirs.Add(1)
+	if o == outSkipped {
+		r.c.SkippedDirs.Add(1)
+	}
+}
+
+// failedDir is failed for a directory.
+func (r *run) failedDir(path []byte, err error) {
+	r.c.DoneDirs.Add(1)
+	r.failed(path, 0, err)
+}
+
 // failed reports and counts an entry that could not be restored. When the error would meet
 // every other file too, the restore ends.
 func (r *run) failed(path []byte, bytes int64, err error) {

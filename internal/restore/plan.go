@@ -128,9 +128,11 @@ func (p *planner) entry(ctx context.Context, e *fileindex.Entry) error {
 		return err
 	}
 	if err := checkName(name); err != nil {
-		p.r.failed([]byte("/"+path), e.Size, err)
 		if e.Type == fileindex.Dir {
+			p.r.failedDir([]byte("/"+path), err)
 			p.pushDead(path, dead)
+		} else {
+			p.r.failed([]byte("/"+path), e.Size, err)
 		}
 		return nil
 	}
@@ -157,13 +159,17 @@ func (p *planner) entry(ctx context.Context, e *fileindex.Entry) error {
 // atBase gives the base itself the metadata of the entry it stands for.
 func (p *planner) atBase(e *fileindex.Entry) {
 	b := p.r.base
-	if e.Type != fileindex.Dir || e.State&fileindex.Ancestor != 0 && b.was != nil {
+	if e.Type != fileindex.Dir {
 		p.r.count(outSkipped, 0)
+		return
+	}
+	if e.State&fileindex.Ancestor != 0 && b.was != nil {
+		p.r.countDir(outSkipped)
 		return
 	}
 	a := attrsOf(e, p.owners)
 	if b.was != nil && decide(p.r.o.Overwrite, &a, b.was) == leave && !p.r.madeEarlier(b.fd, ".") {
-		p.r.count(outSkipped, 0)
+		p.r.countDir(outSkipped)
 		return
 	}
 	b.a = &a
@@ -172,21 +178,27 @@ func (p *planner) atBase(e *fileindex.Entry) {
 	}
 	b.limitDelete(e.State)
 	if b.life == virtual {
-		p.r.count(outNew, 0)
+		p.r.countDir(outNew)
 	}
 }
 
 // below counts an entry below a directory that is not there to take it.
 func (p *planner) below(d *dir, e *fileindex.Entry) {
-	path := string(e.Path)
-	if e.Type == fileindex.Dir {
+	path, isDir := string(e.Path), e.Type == fileindex.Dir
+	if isDir {
 		p.pushDead(path, d.life)
 	}
-	if d.life == passed {
+	lost := errs.New(errs.NotFound, "restore.no-directory", "its directory could not be restored")
+	switch {
+	case d.life == passed && isDir:
+		p.r.countDir(outSkipped)
+	case d.life == passed:
 		p.r.count(outSkipped, e.Size)
-		return
+	case isDir:
+		p.r.failedDir([]byte("/"+path), lost)
+	default:
+		p.r.failed([]byte("/"+path), e.Size, lost)
 	}
-	p.r.failed([]byte("/"+path), e.Size, errs.New(errs.NotFound, "restore.no-directory", "its directory could not be restored"))
 }
 
 func (p *planner) pushDead(path string, life dirLife) {
@@ -214,7 +226,7 @@ func (p *planner) push(path string, a *attrs, ancestor, counted bool) {
 		}
 		d.life, d.fd = dead, -1
 		if counted {
-			p.r.failed(d.fullPath(), 0, err)
+			p.r.failedDir(d.fullPath(), err)
 		} else {
 			p.r.report.fail(d.fullPath(), err)
 		}

@@ -137,6 +137,9 @@ func TestDryRunChangesNothing(t *testing.T) {
 	if n.NewFiles != 5 || n.ChangedFiles != 1 || n.DoneFiles != n.TotalFiles || n.FetchedBytes != 0 {
 		t.Errorf("%+v", n)
 	}
+	if n.DoneDirs != 4 || n.SkippedDirs != 2 {
+		t.Errorf("%d directories, %d of them left; want a, b, b/c and the target, of these a and the target", n.DoneDirs, n.SkippedDirs)
+	}
 	if got := l.codes()["info restore.would"]; got != 6 {
 		t.Errorf("%d events, want 6: %v", got, l.events)
 	}

@@ -30,10 +30,11 @@ func TestEveryKindOfFileComesBack(t *testing.T) {
 	}
 	same(t, src, to)
 
+	dirs := c.DoneDirs
 	t.Run("a second run finds everything right", func(t *testing.T) {
 		var l log
 		c := restoreOK(t, s.options(name, src, to, &l))
-		if c.NewFiles+c.ChangedFiles+c.Errors+c.Warnings != 0 || c.SkippedFiles != c.TotalFiles {
+		if c.NewFiles+c.ChangedFiles+c.Errors+c.Warnings != 0 || c.SkippedFiles != c.TotalFiles || c.SkippedDirs != dirs || dirs == 0 {
 			t.Errorf("%+v, %v", c, l.events)
 		}
 		same(t, src, to)

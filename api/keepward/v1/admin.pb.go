@@ -4790,8 +4790,11 @@ type RestoreEstimate struct {
 	Computer       string                 `protobuf:"bytes,2,opt,name=computer,proto3" json:"computer,omitempty"`
 	TargetComputer string                 `protobuf:"bytes,3,opt,name=target_computer,json=targetComputer,proto3" json:"target_computer,omitempty"`
 	Time           *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=time,proto3" json:"time,omitempty"` // of the point
-	Files          int64                  `protobuf:"varint,5,opt,name=files,proto3" json:"files,omitempty"`
-	Bytes          int64                  `protobuf:"varint,6,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// Entries, directories among them, and how many of them are directories.
+	Files     int64 `protobuf:"varint,5,opt,name=files,proto3" json:"files,omitempty"`
+	Bytes     int64 `protobuf:"varint,6,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	Dirs      int64 `protobuf:"varint,200,opt,name=dirs,proto3" json:"dirs,omitempty"`
+	RightDirs int64 `protobuf:"varint,201,opt,name=right_dirs,json=rightDirs,proto3" json:"right_dirs,omitempty"`
 	// Of these already right on the target, or left alone by the policy.
 	RightFiles int64 `protobuf:"varint,7,opt,name=right_files,json=rightFiles,proto3" json:"right_files,omitempty"`
 	RightBytes int64 `protobuf:"varint,8,opt,name=right_bytes,json=rightBytes,proto3" json:"right_bytes,omitempty"`
@@ -4876,6 +4879,20 @@ func (x *RestoreEstimate) GetFiles() int64 {
 func (x *RestoreEstimate) GetBytes() int64 {
 	if x != nil {
 		return x.Bytes
+	}
+	return 0
+}
+
+func (x *RestoreEstimate) GetDirs() int64 {
+	if x != nil {
+		return x.Dirs
+	}
+	return 0
+}
+
+func (x *RestoreEstimate) GetRightDirs() int64 {
+	if x != nil {
+		return x.RightDirs
 	}
 	return 0
 }
@@ -5668,14 +5685,17 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\x06verify\x18d \x01(\bR\x06verify\x12\x1a\n" +
 	"\bestimate\x18e \x01(\bR\bestimate\x12D\n" +
 	"\x10restart_interval\x18f \x01(\v2\x19.google.protobuf.DurationR\x0frestartInterval\x12#\n" +
-	"\rnumeric_owner\x18g \x01(\bR\fnumericOwner\"\xf7\x03\n" +
+	"\rnumeric_owner\x18g \x01(\bR\fnumericOwner\"\xac\x04\n" +
 	"\x0fRestoreEstimate\x12\x14\n" +
 	"\x05point\x18\x01 \x01(\tR\x05point\x12\x1a\n" +
 	"\bcomputer\x18\x02 \x01(\tR\bcomputer\x12'\n" +
 	"\x0ftarget_computer\x18\x03 \x01(\tR\x0etargetComputer\x12.\n" +
 	"\x04time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x14\n" +
 	"\x05files\x18\x05 \x01(\x03R\x05files\x12\x14\n" +
-	"\x05bytes\x18\x06 \x01(\x03R\x05bytes\x12\x1f\n" +
+	"\x05bytes\x18\x06 \x01(\x03R\x05bytes\x12\x13\n" +
+	"\x04dirs\x18\xc8\x01 \x01(\x03R\x04dirs\x12\x1e\n" +
+	"\n" +
+	"right_dirs\x18\xc9\x01 \x01(\x03R\trightDirs\x12\x1f\n" +
 	"\vright_files\x18\a \x01(\x03R\n" +
 	"rightFiles\x12\x1f\n" +
 	"\vright_bytes\x18\b \x01(\x03R\n" +

@@ -175,7 +175,9 @@ type Counters struct {
 	// from the parent and are an estimate.
 	TotalFiles int64 `protobuf:"varint,1,opt,name=total_files,json=totalFiles,proto3" json:"total_files,omitempty"`
 	TotalBytes int64 `protobuf:"varint,2,opt,name=total_bytes,json=totalBytes,proto3" json:"total_bytes,omitempty"`
-	// Entries and bytes dealt with, whether read or taken over from the parent.
+	// Entries and bytes dealt with, whether read or taken over from the parent. An entry is all that
+	// has a name: files, links, devices and directories. How many of them were directories says
+	// done_dirs, so the files are done_files - done_dirs.
 	DoneFiles int64 `protobuf:"varint,3,opt,name=done_files,json=doneFiles,proto3" json:"done_files,omitempty"`
 	DoneBytes int64 `protobuf:"varint,4,opt,name=done_bytes,json=doneBytes,proto3" json:"done_bytes,omitempty"`
 	// Entries whose content was opened and read, and the bytes read.
@@ -202,6 +204,9 @@ type Counters struct {
 	// Restore: entries and bytes already right on the target.
 	SkippedFiles int64 `protobuf:"varint,20,opt,name=skipped_files,json=skippedFiles,proto3" json:"skipped_files,omitempty"`
 	SkippedBytes int64 `protobuf:"varint,21,opt,name=skipped_bytes,json=skippedBytes,proto3" json:"skipped_bytes,omitempty"`
+	// Of done_files and of skipped_files, the directories. 0 in points whose sessions are not known.
+	DoneDirs    int64 `protobuf:"varint,200,opt,name=done_dirs,json=doneDirs,proto3" json:"done_dirs,omitempty"`
+	SkippedDirs int64 `protobuf:"varint,201,opt,name=skipped_dirs,json=skippedDirs,proto3" json:"skipped_dirs,omitempty"`
 	// Bytes of changed files that were read, found equal to the parent block by block, and taken
 	// over from there.
 	KeptBytes int64 `protobuf:"varint,60,opt,name=kept_bytes,json=keptBytes,proto3" json:"kept_bytes,omitempty"`
@@ -403,6 +408,20 @@ func (x *Counters) GetSkippedFiles() int64 {
 func (x *Counters) GetSkippedBytes() int64 {
 	if x != nil {
 		return x.SkippedBytes
+	}
+	return 0
+}
+
+func (x *Counters) GetDoneDirs() int64 {
+	if x != nil {
+		return x.DoneDirs
+	}
+	return 0
+}
+
+func (x *Counters) GetSkippedDirs() int64 {
+	if x != nil {
+		return x.SkippedDirs
 	}
 	return 0
 }
@@ -3303,7 +3322,7 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\x04code\x18\x02 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x03 \x01(\tR\amessage\x12\x12\n" +
 	"\x04hint\x18\x04 \x01(\tR\x04hint\x12\x12\n" +
-	"\x04part\x18\x05 \x01(\tR\x04part\"\x8e\n" +
+	"\x04part\x18\x05 \x01(\tR\x04part\"\xd0\n" +
 	"\n" +
 	"\bCounters\x12\x1f\n" +
 	"\vtotal_files\x18\x01 \x01(\x03R\n" +
@@ -3334,7 +3353,9 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\bwarnings\x18\x12 \x01(\x03R\bwarnings\x12%\n" +
 	"\x0eexcluded_files\x18\x13 \x01(\x03R\rexcludedFiles\x12#\n" +
 	"\rskipped_files\x18\x14 \x01(\x03R\fskippedFiles\x12#\n" +
-	"\rskipped_bytes\x18\x15 \x01(\x03R\fskippedBytes\x12\x1d\n" +
+	"\rskipped_bytes\x18\x15 \x01(\x03R\fskippedBytes\x12\x1c\n" +
+	"\tdone_dirs\x18\xc8\x01 \x01(\x03R\bdoneDirs\x12\"\n" +
+	"\fskipped_dirs\x18\xc9\x01 \x01(\x03R\vskippedDirs\x12\x1d\n" +
 	"\n" +
 	"kept_bytes\x18< \x01(\x03R\tkeptBytes\x12$\n" +
 	"\x0epeak_rss_bytes\x18\x16 \x01(\x03R\fpeakRssBytes\x12\x1d\n" +
