@@ -142,6 +142,9 @@ func (r *Repository) Owner(ctx context.Context) (Owner, error) {
 	}
 	name := infos[len(infos)-1].Name
 	content, err := r.b.Get(ctx, name, maxOwner)
+	if errs.KindOf(err) == errs.NotFound { // many have come since it was listed, and it was removed
+		err = errs.New(errs.Unavailable, "owner.lost", "read owner of %s: %s is listed and not there", r.b.Location(), name)
+	}
 	var o Owner
 	if err == nil {
 		o, err = parseOwner(content)

@@ -116,6 +116,15 @@ type Cleaner interface {
 	Clean(ctx context.Context, dir string) error
 }
 
+// Duster removes what ended processes left behind unfinished long ago, where nobody can tell
+// whose it was.
+type Duster interface {
+	// Dust answers how many objects it removed. It may be called while others write: what it
+	// removes was begun longer ago than any write lasts, and who finishes such a one after all
+	// gets an error.
+	Dust(ctx context.Context) (int, error)
+}
+
 // Pruner removes a folder that is empty and that nobody will write to again; one that is not
 // empty stays, and one that is gone is no error.
 type Pruner interface {

@@ -35,7 +35,7 @@ func (s *Service) MarkPoints(ctx context.Context, req *connect.Request[keepwardv
 		return nil, err
 	}
 	defer func() { _ = r.Close() }()
-	if err := owned(ctx, r, m.GetTerm(), m.GetOwner()); err != nil {
+	if err := owned(ctx, r, "mark restore points", m.GetTerm(), m.GetOwner()); err != nil {
 		return nil, err
 	}
 	note := repo.Note{Time: m.GetTime().AsTime(), Reason: m.GetReason()}
@@ -64,14 +64,15 @@ func (s *Service) MarkPoints(ctx context.Context, req *connect.Request[keepwardv
 }
 
 // owned refuses a server that was replaced as the owner of a repository, or is a clone of it:
-// only one may decide what is deleted.
-func owned(ctx context.Context, r *repo.Repository, term uint64, server []byte) error {
+// only one may decide what is deleted, and which attempt is cut off. Of an owner that is damaged
+// only the term counts.
+func owned(ctx context.Context, r *repo.Repository, what string, term uint64, server []byte) error {
 	owner, err := r.Owner(ctx)
 	if errs.KindOf(err) == errs.NotFound {
 		return nil
 	}
-	if err == nil && (owner.Term > term || owner.Term == term && !bytes.Equal(owner.Server, server)) {
-		err = errs.New(errs.Denied, "repository.owner", "mark restore points in %s: another server owns it, by term %d; the order is of term %d", r.Backend().Location(), owner.Term, term).
+	if err == nil && (owner.Term > term || owner.Term == term && len(owner.Server) > 0 && !bytes.Equal(owner.Server, server)) {
+		err = errs.New(errs.Denied, "repository.owner", "%s in %s: another server owns it, by term %d; the order is of term %d", what, r.Backend().Location(), owner.Term, term).
 			WithHint("only one server may decide about a repository; to make this one the owner: keepward repository take-over NAME")
 	}
 	return err

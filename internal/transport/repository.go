@@ -144,6 +144,10 @@ func (s *Service) FenceAttempt(ctx context.Context, req *connect.Request[keepwar
 		return nil, err
 	}
 	defer func() { _ = r.Close() }()
+	// A server that was replaced must not cut off what the new owner has ordered.
+	if err := owned(ctx, r, "settle attempt "+attempt.String(), m.GetOrder().GetTerm(), m.GetOrder().GetOwner()); err != nil {
+		return nil, err
+	}
 	committed, err := r.Fence(ctx, attempt, m.GetReason())
 	if err != nil {
 		return nil, err

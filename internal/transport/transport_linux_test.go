@@ -1,6 +1,7 @@
 package transport_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,8 +16,10 @@ import (
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/errs"
 	"keepward/internal/mover"
+	"keepward/internal/repo"
 	"keepward/internal/repo/point"
 	"keepward/internal/repo/seal"
+	"keepward/internal/storage"
 	"keepward/internal/wire"
 	"keepward/internal/wire/wiretest"
 )
@@ -238,6 +241,30 @@ func TestSettlingTellsWhetherThereIsACheckpointToGoOnFrom(t *testing.T) {
 		}
 		_ = c.Close()
 	}
+}
+
+// A server that was replaced must not cut off what the new owner has ordered.
+func TestAnAttemptOfTheNewOwnerIsNotFencedByTheOldOne(t *testing.T) {
+	h := newHost(t)
+	a := newAttempt()
+	c := h.connect(a, h.startMover(h.request(a, mover.ModeBackup)))
+	d := h.send(c, a, someFiles, text)
+	b, err := storage.OpenDir(h.path)
+	must(t, err)
+	r, err := repo.Open(t.Context(), b)
+	must(t, err)
+	_, err = r.Claim(t.Context(), repo.Owner{Term: order(a).GetTerm() + 1, Server: []byte("another")})
+	must(t, errors.Join(err, r.Close()))
+	_, err = h.calls().FenceAttempt(t.Context(), connect.NewRequest(&keepwardv1.FenceAttemptRequest{
+		RepositoryPath: h.path, RepositoryId: h.id[:], Order: order(a), Reason: "the old one thinks that it is lost",
+	}))
+	if errs.CodeOf(wire.FromConnect(err)) != "repository.owner" {
+		t.Errorf("the old owner settled it: %v", err)
+	}
+	if err := c.Commit(t.Context(), d); err != nil {
+		t.Errorf("the new owner's attempt cannot commit: %v", err)
+	}
+	_ = c.Close()
 }
 
 func TestAFencedAttemptCannotCommit(t *testing.T) {

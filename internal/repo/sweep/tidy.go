@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"keepward/internal/repo"
+	"keepward/internal/storage"
 )
 
 // keptGenerations are how many old lists stay: nobody reads them, but who wonders where a
@@ -42,7 +43,7 @@ func (s *run) merge(ctx context.Context) (err error) {
 // tidy removes what nobody needs and no protocol guards.
 func (s *run) tidy(ctx context.Context) error {
 	s.o.progress(Tidying, 0, 0)
-	for _, step := range []func(context.Context) error{s.tidyAttempts, s.tidyTombstones, s.tidyMarkers, s.tidyLists, s.tidyProofs} {
+	for _, step := range []func(context.Context) error{s.tidyAttempts, s.tidyTombstones, s.tidyMarkers, s.tidyLists, s.tidyProofs, s.tidyOwners, s.dust} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -116,3 +117,21 @@ func (s *run) tidyLists(ctx context.Context) error {
 
 // tidyProofs joins what checks have written down, without packs that are gone.
 func (s *run) tidyProofs(ctx context.Context) error { return s.r.FoldProofs(ctx, s.o.Attempt) }
+
+// tidyOwners removes owners of long ago: each start of a server is one.
+func (s *run) tidyOwners(ctx context.Context) error {
+	n, err := s.r.RemoveOldOwners(ctx)
+	s.report.RemovedObjects += int64(n)
+	return err
+}
+
+// dust removes what writers have left in the folder of temporary files.
+func (s *run) dust(ctx context.Context) error {
+	d, ok := s.r.Backend().(storage.Duster)
+	if !ok {
+		return nil
+	}
+	n, err := d.Dust(ctx)
+	s.report.RemovedObjects += int64(n)
+	return err
+}

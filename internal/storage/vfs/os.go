@@ -2,6 +2,7 @@ package vfs
 
 import (
 	"os"
+	"time"
 )
 
 // OS is the real file system. Everything is made for its owner alone.
@@ -75,4 +76,13 @@ func (OS) Stat(name string) (Entry, error) {
 		return Entry{}, err
 	}
 	return Entry{Name: st.Name(), Dir: st.IsDir(), Size: st.Size()}, nil
+}
+
+// Written implements Timed.
+func (OS) Written(name string) (time.Time, error) {
+	st, err := os.Lstat(name)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return st.ModTime(), nil
 }

@@ -5,7 +5,10 @@
 // by any number of goroutines; a File belongs to one, except for ReadAt.
 package vfs
 
-import "io"
+import (
+	"io"
+	"time"
+)
 
 // FS is a file system. Names are paths as the system takes them.
 type FS interface {
@@ -30,6 +33,12 @@ type FS interface {
 // same, whatever their names say.
 type Identifier interface {
 	ID(dir string) (string, error)
+}
+
+// Timed is an FS that tells when a file was written last, by the clock of whoever keeps the
+// files.
+type Timed interface {
+	Written(name string) (time.Time, error)
 }
 
 // File is an open file.
