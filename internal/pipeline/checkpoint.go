@@ -95,6 +95,7 @@ func (r *run) bases(ctx context.Context) (*bases, error) {
 		b.paths.close()
 		return nil, err
 	}
+	r.renewal.parse(e.root.Thin)
 	b.some, b.files, b.bytes = true, e.body.Files, e.body.Bytes
 	b.paths.parts = append(b.paths.parts, part{cursor: fileindex.NewCursor(r.fetch, seal.KindNode, e.root.Paths)})
 	b.inodes.parts = append(b.inodes.parts, part{cursor: fileindex.NewCursor(r.fetch, seal.KindInode, e.root.Inodes)})

@@ -110,6 +110,9 @@ type work struct {
 	dir *source.Dir // where the file lies; a directory: itself
 	// old is the base's entry of a large file that has changed in place; nil: there is none.
 	old *fileindex.Entry
+	// right is the base's entry of a file that did not change and is bundled anew; nil: it
+	// did, or is new.
+	right *fileindex.Entry
 }
 
 func (w *work) name() []byte {

@@ -11,6 +11,7 @@ import (
 type orderer struct {
 	builder *fileindex.Builder
 	count   *Counters
+	uses    *uses
 	// inodes: the tree is an inode table, not a path tree.
 	inodes bool
 	// bytes are the sizes of the regular files that were added.
@@ -61,6 +62,7 @@ func (o *orderer) add(ctx context.Context, g *group) error {
 		}
 		if e.Type == fileindex.File {
 			size += e.Size
+			o.uses.add(e)
 		}
 	}
 	o.bytes += size

@@ -82,6 +82,8 @@ type run struct {
 	mark    marker
 	gauge   *gauge
 	control *controller
+	renewal renewal
+	uses    uses
 	// extra are goroutines that only read, where the source is faster for it.
 	extra int
 	// own is where those are at that walk, build the index and commit.
@@ -241,7 +243,7 @@ func (r *run) backup(ctx context.Context, walker *source.Walker, begun time.Time
 
 	links := newLinkTable(r.opts.Scratch)
 	defer links.close()
-	paths := &orderer{builder: fileindex.NewBuilder(seal.KindNode, r.hasher, r.pool), count: r.count}
+	paths := &orderer{builder: fileindex.NewBuilder(seal.KindNode, r.hasher, r.pool), count: r.count, uses: &r.uses}
 	paths.between = func(ctx context.Context) error { return r.mark.maybe(ctx, paths) }
 	err = r.pass(ctx, paths, &bases.paths, bases.some, begun, func(ctx context.Context, s *sequencer) error {
 		if err := s.walk(ctx, walker, links); err != nil {
@@ -253,7 +255,7 @@ func (r *run) backup(ctx context.Context, walker *source.Walker, begun time.Time
 		return Result{}, err
 	}
 	r.count.deletedFiles.Store(bases.paths.gone)
-	inodes := &orderer{builder: fileindex.NewBuilder(seal.KindInode, r.opts.Keys.NewHasher(), r.pool), count: r.count, inodes: true}
+	inodes := &orderer{builder: fileindex.NewBuilder(seal.KindInode, r.opts.Keys.NewHasher(), r.pool), count: r.count, uses: &r.uses, inodes: true}
 	err = r.pass(ctx, inodes, &bases.inodes, false, begun, func(ctx context.Context, s *sequencer) error {
 		if err := s.inodes(ctx, links, walker, r.reports.lost); err != nil {
 			return err
@@ -271,7 +273,7 @@ func (r *run) pass(ctx context.Context, o *orderer, b *base, compared bool, begu
 	out := make(chan *group, window) // the window of entries under way
 	s := &sequencer{
 		pool: r.pool, count: r.count, hasher: r.opts.Keys.NewHasher(), owners: newOwners(),
-		base: b, compared: compared, begun: begun, out: out, seat: r.own,
+		base: b, renewal: &r.renewal, compared: compared, begun: begun, out: out, seat: r.own,
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
@@ -297,6 +299,8 @@ func (r *run) pass(ctx context.Context, o *orderer, b *base, compared bool, begu
 
 func (r *run) commit(ctx context.Context, paths, inodes *orderer) (Result, error) {
 	root := fileindex.Root{Include: r.opts.Selection.Include, OS: runtime.GOOS, Version: r.opts.Version}
+	credit := r.renewal.left()
+	root.Thin = note(credit, r.uses.choose(credit))
 	var err error
 	if root.Paths, err = paths.builder.Finish(ctx); err != nil {
 		return Result{}, err

@@ -25,6 +25,8 @@ type sequencer struct {
 	hasher *seal.Hasher
 	owners *owners
 	base   *base
+	// renewal has files bundled anew that did not change.
+	renewal *renewal
 	// compared: there is something to compare with, so that new and changed are counted.
 	compared bool
 	begun    time.Time // before the first file was statted
@@ -49,8 +51,10 @@ func (s *sequencer) add(ctx context.Context, path, key []byte, st *source.Stat, 
 	}
 	g := s.group
 	e := g.add(path)
+	same := old != nil && unchanged(old, st, state)
+	anew := same && s.renewal.wants(old)
 	switch {
-	case old != nil && unchanged(old, st, state):
+	case same && !anew:
 		s.reuse(e, old)
 		e.User, e.Group = s.owners.user(e.UID), s.owners.group(e.GID)
 	default:
@@ -60,8 +64,11 @@ func (s *sequencer) add(ctx context.Context, path, key []byte, st *source.Stat, 
 		if e.Type != fileindex.File {
 			e.State |= racy(st, s.begun)
 		}
-		s.novel(old)
-		if err := s.schedule(e, old, st, dir); err != nil {
+		if !anew {
+			s.novel(old)
+			s.renewal.sees(e)
+		}
+		if err := s.schedule(e, old, st, dir, anew); err != nil {
 			return err
 		}
 	}
@@ -119,10 +126,14 @@ func (s *sequencer) reuse(e, old *fileindex.Entry) {
 	}
 }
 
-// schedule puts an entry into a unit; old is the base's, nil if it has none.
-func (s *sequencer) schedule(e, old *fileindex.Entry, st *source.Stat, dir *source.Dir) error {
+// schedule puts an entry into a unit; old is the base's, nil if it has none, and still right if
+// the file is only bundled anew.
+func (s *sequencer) schedule(e, old *fileindex.Entry, st *source.Stat, dir *source.Dir, anew bool) error {
 	s.group.pending.Add(1)
 	it := work{g: s.group, e: e, dir: dir}
+	if anew {
+		it.right = old.Clone() // the base goes on to the next
+	}
 	if e.Type == fileindex.File && st.Size >= seal.SmallFile {
 		if old != nil && old.Type == fileindex.File && old.Signature != nil {
 			it.old = old.Clone() // the base goes on to the next

@@ -328,8 +328,14 @@ func (w *worker) settle(it *work, f source.File, before *source.Stat, n int64) {
 	w.reports.event(Event{Level: source.Warning, Code: "file.changed", Text: "it changed while it was read; what is stored may never have stood in it like that", Path: it.e.Path})
 }
 
-// lose reports an entry that cannot be in the point.
+// lose reports an entry that cannot be in the point. One that need not have been read stays
+// as it was.
 func (w *worker) lose(it *work, err error) {
+	if it.right != nil {
+		it.right.Path = it.e.Path // which lives as long as the group
+		*it.e = *it.right
+		return
+	}
 	w.reports.lost(it.e.Path, err)
 	it.e.Type = 0
 }

@@ -1,6 +1,7 @@
 package fileindex
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 
@@ -17,6 +18,8 @@ type Root struct {
 	Include []string
 	OS      string // GOOS of the agent
 	Version string // of the agent
+	// Thin is the agent's own note on bundles for the run that has this as its parent.
+	Thin []byte
 }
 
 const rootVersion = 1
@@ -41,6 +44,7 @@ func (r *Root) Save(ctx context.Context, hasher *seal.Hasher, saver Saver) (seal
 	}
 	content = tlv.Bytes(content, 4, r.OS)
 	content = tlv.Bytes(content, 5, r.Version)
+	content = tlv.Bytes(content, 6, r.Thin)
 	h := hasher.Hash(seal.KindRoot, content)
 	return h, saver.Save(ctx, Chunk{Kind: seal.KindRoot, H: h, Refs: refs, Content: content})
 }
@@ -75,6 +79,8 @@ func ParseRoot(content []byte) (Root, error) {
 			r.OS = string(f.Data)
 		case 5:
 			r.Version = string(f.Data)
+		case 6:
+			r.Thin = bytes.Clone(f.Data)
 		}
 	}
 	return r, nil

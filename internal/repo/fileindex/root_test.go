@@ -1,0 +1,32 @@
+package fileindex
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"keepward/internal/repo/seal"
+)
+
+func TestRootComesBack(t *testing.T) {
+	for _, r := range []Root{
+		{},
+		{
+			Paths: Tree{H: seal.H{1}, Level: 2, Entries: 4, Bytes: 5}, Inodes: Tree{H: seal.H{2}, Entries: 1},
+			Include: []string{"/srv", "", "/srv"}, OS: "linux", Version: "1", Thin: []byte{0, 1, 2},
+		},
+	} {
+		s := newStore()
+		h, err := r.Save(t.Context(), testHasher(), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := FetchRoot(t.Context(), s, h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(r, got); d != "" {
+			t.Errorf("root (-want +got):\n%s", d)
+		}
+	}
+}
