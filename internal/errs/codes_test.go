@@ -125,6 +125,7 @@ var meanings = map[string]string{
 	"parity.damaged":            "the parity of a pack is damaged; its pack is good, and the next maintenance makes it anew",
 	"parity.damaged-pack":       "a pack gets no parity, because it is damaged",
 	"parity.made":               "packs got their parity, or that of packs that are gone was removed",
+	"pack.good-again":           "chunks that were marked as damaged are good again, for instance because the pack was put back; backups rely on them again",
 	"repository.parity":         "the percent of parity that packs get is out of bounds",
 	"chunk.mended":              "a chunk is damaged where it lies, and parity made it good for whoever read it; a check with --read-data mends it for good",
 	"repository.proofs":         "the settings of how content is proved are out of bounds",

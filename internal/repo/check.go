@@ -151,6 +151,7 @@ type checker struct {
 	due     time.Time // of the next publication
 	amiss   bool      // something that a point needs may be lost
 	mended  map[seal.ID]bool
+	lifted  map[place]bool // marked as damaged, and good
 }
 
 type badRow struct {
@@ -179,7 +180,7 @@ func (r *Repository) Check(ctx context.Context, o CheckOptions) (Report, error) 
 	} else {
 		looks = append(looks, c.structure)
 	}
-	looks = append(looks, c.truth, c.publish, c.mend, c.copies, c.points, c.checkpoints, c.reconcile)
+	looks = append(looks, c.truth, c.publish, c.lift, c.mend, c.copies, c.points, c.checkpoints, c.reconcile)
 	for _, look := range looks {
 		if err := look(ctx); err != nil {
 			return c.report, err
@@ -196,7 +197,7 @@ func (r *Repository) newChecker(o CheckOptions) *checker {
 		left: map[pack.Key]bool{}, untold: map[pack.Key][]pack.Entry{},
 		seen: chunkSet{}, contested: map[contested]bool{}, lostIDs: map[seal.ID]bool{},
 		sealed: map[point.Attempt]bool{}, names: map[[16]byte]string{},
-		hashes: map[seal.ID]seal.H{}, mended: map[seal.ID]bool{},
+		hashes: map[seal.ID]seal.H{}, mended: map[seal.ID]bool{}, lifted: map[place]bool{},
 	}
 	if c.opts.publishEvery == 0 {
 		c.opts.publishEvery = publishEvery

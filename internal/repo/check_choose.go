@@ -115,6 +115,7 @@ type need struct {
 	rank           uint32 // of the pack among the chosen
 	offset, length uint32
 	kind           seal.Kind
+	marked         bool // as damaged
 	h              seal.H
 }
 
@@ -125,13 +126,17 @@ func (n need) append(b []byte) []byte {
 	b = binary.BigEndian.AppendUint32(b, n.rank)
 	b = binary.BigEndian.AppendUint32(b, n.offset)
 	b = binary.BigEndian.AppendUint32(b, n.length)
-	b = append(b, byte(n.kind))
+	kind := byte(n.kind)
+	if n.marked {
+		kind |= markedKind
+	}
+	b = append(b, kind)
 	return append(b, n.h[:]...)
 }
 
 func parseNeed(b []byte) need {
 	return need{
 		rank: binary.BigEndian.Uint32(b), offset: binary.BigEndian.Uint32(b[4:]), length: binary.BigEndian.Uint32(b[8:]),
-		kind: seal.Kind(b[12]), h: seal.H(bytes.Clone(b[13:])),
+		kind: seal.Kind(b[12] &^ markedKind), marked: b[12]&markedKind != 0, h: seal.H(bytes.Clone(b[13:])),
 	}
 }

@@ -208,9 +208,14 @@ func (r *Repository) saidAt(ctx context.Context, k pack.Key, e pack.Entry) (owne
 	return owners, flags
 }
 
-// mendedNode opens a metadata chunk that is good nowhere as its parity makes it, in memory: what
-// hangs below it is needed too.
+// mendedNode opens a metadata chunk that is good nowhere at a place that is marked as damaged and
+// is not any more, or as its parity makes it, in memory: what hangs below it is needed too.
 func (v *treeWalk) mendedNode(ctx context.Context, p *prover, h seal.H) (refs []reference, found bool) {
+	for _, l := range markedPlaces(v.c.r.Places(ctx, h.ID())) {
+		if refs, _, err := v.at(ctx, p, h, l); err == nil {
+			return refs, true
+		}
+	}
 	_, found = v.c.r.readMended(ctx, v.c.r.Places(ctx, h.ID()), func(rec *seal.Record) error {
 		content, err := p.opener.Open(nil, rec, h)
 		if err == nil {

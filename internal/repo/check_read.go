@@ -315,6 +315,9 @@ func (c *checker) needsAt(k pack.Key, e pack.Entry, needs []need, f *packFaults)
 func (c *checker) misplaced(k pack.Key, needs []need, f *packFaults) {
 	for _, n := range needs {
 		c.noteHash(n.h)
+		if n.marked {
+			continue
+		}
 		e := pack.Entry{ID: n.h.ID(), Offset: n.offset, Length: n.length, Kind: n.kind}
 		if c.isBad(place{k.Attempt, k.Class, k.Number, n.offset}) {
 			continue
@@ -335,7 +338,15 @@ func (p *packReader) record(k pack.Key, e pack.Entry, b []byte, needs []need, f 
 	}
 	f.good++
 	for _, n := range needs {
-		if code, err := p.open(&rec, n.h); err != nil {
+		code, err := p.open(&rec, n.h)
+		if n.marked {
+			if err == nil {
+				f.opened++
+				p.c.good(k, e)
+			}
+			continue
+		}
+		if err != nil {
 			f.damaged = f.damaged || marks(code)
 			f.unopened = f.unopened || code == codeKeys
 			e.ID = n.h.ID()

@@ -37,6 +37,7 @@ type treeWalk struct {
 	visited chunkSet
 	stack   []seal.H // metadata chunks that wait, the next one last
 	buf     []byte
+	marks   bool // the index marks damage
 }
 
 // walk is the keyed part of a check that reads data, before packs are read.
@@ -57,6 +58,7 @@ func (c *checker) newWalk() (*treeWalk, error) {
 	for i, p := range c.chosen {
 		v.rank[p.key] = uint32(i)
 	}
+	v.marks = slices.ContainsFunc(c.r.snapshot(), func(s *openSegment) bool { return s.seg.Marks })
 	for range min(runtime.GOMAXPROCS(0), maxProvers) {
 		o, err := seal.NewOpener(c.opts.Keys)
 		if err != nil {
@@ -129,13 +131,13 @@ func (v *treeWalk) want(ctx context.Context, kind seal.Kind, h seal.H) error {
 		v.c.setAmiss()
 	}
 	var noted []place
-	for _, l := range v.c.r.Locations(ctx, id) {
+	for _, l := range v.places(ctx, id) {
 		rank, chosen := v.rank[l.PackKey()]
 		if !chosen || !openable(l) || slices.Contains(noted, l.place()) {
 			continue
 		}
 		noted = append(noted, l.place())
-		v.buf = need{rank: rank, offset: l.Offset, length: l.Length, kind: l.Kind, h: h}.append(v.buf[:0])
+		v.buf = need{rank: rank, offset: l.Offset, length: l.Length, kind: l.Kind, marked: l.Flags&segment.Damaged != 0, h: h}.append(v.buf[:0])
 		if err := v.c.needed.Add(v.buf); err != nil {
 			return err
 		}
