@@ -297,6 +297,23 @@ func TestAPointThatNeedsMarkedDamageIsNotMade(t *testing.T) {
 	_, err = full.run(ctx, open(t, m))
 	must(t, err)
 	must(t, open(t, m).Intact(ctx, s.owner("web1"), parent.RootID, parent.Refs))
+	// The one that has asked before sees what is new, and reads no mark twice.
+	known := map[*openSegment]*[]seal.ID{}
+	for _, o := range r.snapshot() {
+		if o.seg.Marks {
+			known[o] = o.damaged.Load()
+		}
+	}
+	must(t, r.Refresh(ctx))
+	must(t, r.Intact(ctx, s.owner("web1"), parent.RootID, parent.Refs))
+	for o, ids := range known {
+		if ids == nil || o.damaged.Load() != ids {
+			t.Errorf("segment %s is read again", o.name)
+		}
+	}
+	if len(known) == 0 {
+		t.Error("nothing is marked")
+	}
 }
 
 func TestACommitOnADamagedParentIsRefusedWithAHint(t *testing.T) {

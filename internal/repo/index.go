@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"sync/atomic"
 
 	"keepward/internal/errs"
 	"keepward/internal/repo/seal"
@@ -18,6 +19,7 @@ type openSegment struct {
 	seg     *segment.Segment
 	reader  storage.Reader // nil if in memory
 	rebuilt bool
+	damaged atomic.Pointer[[]seal.ID] // what it marks, once that was asked; it never changes
 }
 
 func (s *openSegment) close() error {

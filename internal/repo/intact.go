@@ -61,17 +61,12 @@ func needsDamaged(err error) error {
 func (r *Repository) unhealed(ctx context.Context) (map[seal.ID]bool, error) {
 	lost := map[seal.ID]bool{}
 	for _, s := range r.snapshot() {
-		if !s.seg.Marks {
-			continue
-		}
-		err := s.seg.All(func(row segment.Row) error {
-			if row.Flags&segment.Damaged != 0 {
-				lost[row.ID] = true
-			}
-			return ctx.Err()
-		})
-		if err != nil && errs.KindOf(err) != errs.Corrupt { // a damaged segment gives what it can
+		ids, err := s.marked(ctx)
+		if err != nil {
 			return nil, err
+		}
+		for _, id := range ids {
+			lost[id] = true
 		}
 	}
 	for id := range lost {
@@ -80,4 +75,27 @@ func (r *Repository) unhealed(ctx context.Context) (map[seal.ID]bool, error) {
 		}
 	}
 	return lost, nil
+}
+
+// marked are the chunks that a segment marks as damaged. It is read once: a mover asks for the
+// parent, for each checkpoint and for the commit, and a merged segment may have millions of rows.
+func (s *openSegment) marked(ctx context.Context) ([]seal.ID, error) {
+	if !s.seg.Marks {
+		return nil, nil
+	}
+	if known := s.damaged.Load(); known != nil {
+		return *known, nil
+	}
+	var ids []seal.ID
+	err := s.seg.All(func(row segment.Row) error {
+		if row.Flags&segment.Damaged != 0 {
+			ids = append(ids, row.ID)
+		}
+		return ctx.Err()
+	})
+	if err != nil && errs.KindOf(err) != errs.Corrupt { // a damaged segment gives what it can
+		return nil, err
+	}
+	s.damaged.Store(&ids)
+	return ids, nil
 }
