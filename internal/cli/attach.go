@@ -112,18 +112,29 @@ func list(names []string) string {
 }
 
 func (a *app) repositoryDetach() *cobra.Command {
-	return &cobra.Command{
+	req := &keepwardv1.DetachRepositoryRequest{}
+	cmd := &cobra.Command{
 		Use: "detach NAME", Short: "Forget a repository; what is in it stays",
-		Long:    "Takes a repository and its restore points out of this server's configuration. Nothing in its directory is touched: 'keepward repository attach' brings it back with its recovery key.",
+		Long: `Takes a repository and its restore points out of this server's configuration. Nothing in its directory is touched: 'keepward repository attach' brings it back with its recovery key.
+
+A repository that jobs name is refused. Disabled ones go with it on --delete-disabled-jobs; 'attach' brings them back as the newest points know them.`,
 		Example: "  keepward repository detach old", Args: exactly("NAME"), ValidArgsFunction: a.complete(repositoryNames),
-		RunE: a.withClient(func(ctx context.Context, c *client, args []string) error {
-			if _, err := call(ctx, c.repositories.DetachRepository, &keepwardv1.DetachRepositoryRequest{Name: args[0]}); err != nil {
-				return err
-			}
-			a.remark("repository %s is forgotten; its directory and its recovery key are all that is needed to attach it again", args[0])
-			return nil
-		}),
 	}
+	cmd.Flags().BoolVar(&req.DeleteDisabledJobs, "delete-disabled-jobs", false, "delete the disabled jobs that name it, too")
+	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) error {
+		req.Name = args[0]
+		m, err := call(ctx, c.repositories.DetachRepository, req)
+		if err != nil {
+			return err
+		}
+		return a.print(m, func() {
+			a.remark("repository %s is forgotten; its directory and its recovery key are all that is needed to attach it again", args[0])
+			if jobs := m.GetDeletedJobs(); len(jobs) > 0 {
+				a.remark("jobs deleted with it: %s", list(jobs))
+			}
+		})
+	})
+	return cmd
 }
 
 func (a *app) repositoryTakeOver() *cobra.Command {

@@ -58,9 +58,18 @@ func (a *app) pointTable(list []*keepwardv1.Point) {
 		n := p.GetCounters()
 		id := p.GetId()
 		t.row(id[:min(shortID, len(id))], a.stamp(p.GetTime()), p.GetComputer(), p.GetJob(), pointKind(p), count(n.GetDoneFiles()-n.GetDoneDirs()), size(n.GetDoneBytes()),
-			size(n.GetStoredBytes()), pointState(p), sessionNumber(p.GetSession()), p.GetRepository(), a.pointFate(p), pointWhy(p), id, p.GetParent())
+			storedBy(n), pointState(p), sessionNumber(p.GetSession()), p.GetRepository(), a.pointFate(p), pointWhy(p), id, p.GetParent())
 	}
 	t.print()
+}
+
+// storedBy is what the session of a point stored. Of a point that was read from a repository only
+// the sums are known: such counters lack all that a session counts.
+func storedBy(n *keepwardv1.Counters) string {
+	if n.GetStoredBytes()+n.GetSentBytes()+n.GetChunks()+n.GetReadFiles()+n.GetReusedFiles()+n.GetPeakRssBytes() == 0 && n.GetDoneFiles() > 0 {
+		return "–"
+	}
+	return size(n.GetStoredBytes())
 }
 
 func pointKind(p *keepwardv1.Point) string {

@@ -55,13 +55,13 @@ func (a *app) statsTables(s *keepwardv1.RepositoryStats) {
 	a.section("By job")
 	t = a.newTable("JOB", ">POINTS", ">NEWEST", ">IN ALL POINTS", ">STORED")
 	for _, j := range s.GetJobs() {
-		t.row(j.GetJob(), count(j.GetPoints()), size(j.GetNewestBytes()), size(j.GetLogicalBytes()), size(j.GetStoredBytes()))
+		t.row(j.GetJob(), count(j.GetPoints()), size(j.GetNewestBytes()), size(j.GetLogicalBytes()), known(j.GetStoredBytes()))
 	}
 	t.print()
 	a.section("Growth, by the points of a day")
 	t = a.newTable("DAY", ">POINTS", ">STORED")
 	for _, d := range s.GetDays() {
-		t.row(d.GetDay(), count(d.GetPoints()), size(d.GetStoredBytes()))
+		t.row(d.GetDay(), count(d.GetPoints()), known(d.GetStoredBytes()))
 	}
 	t.print()
 	a.section("Proved")
@@ -81,6 +81,15 @@ func proofAge(p *keepwardv1.ProofAge) string {
 		return "longer ago"
 	}
 	return "within " + strconv.Itoa(int(p.GetWithin().AsDuration().Hours())/day) + " d"
+}
+
+// known is a size that is nothing only where nobody knows it: the sessions of points that were
+// read from a repository.
+func known(n int64) string {
+	if n == 0 {
+		return "–"
+	}
+	return size(n)
 }
 
 // times is how many times a is b.

@@ -60,6 +60,18 @@ func TestSize(t *testing.T) {
 	}
 }
 
+func TestWhatAPointStoredIsLeftOpenWhereItsSessionIsNotKnown(t *testing.T) {
+	for want, n := range map[string]*keepwardv1.Counters{
+		"–":        {DoneFiles: 3, DoneBytes: 10, TotalFiles: 3, Errors: 1}, // read from a repository
+		"0 B":      {DoneFiles: 3, ReusedFiles: 3},
+		"1.00 KiB": {DoneFiles: 3, StoredBytes: 1024},
+	} {
+		if got := storedBy(n); got != want {
+			t.Errorf("%v: %s, want %s", n, got, want)
+		}
+	}
+}
+
 func TestCount(t *testing.T) {
 	for in, want := range map[int64]string{0: "0", 999: "999", 1000: "1 000", 1234567: "1 234 567", -1000: "-1 000", -999: "-999"} {
 		if got := count(in); got != want {

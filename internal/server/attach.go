@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/hex"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -177,18 +178,18 @@ func (r *repositories) own(ctx context.Context, client keepwardv1connect.Transpo
 // DetachRepository forgets a repository that no job uses. What is in it stays as it is.
 func (s *repositoryService) DetachRepository(ctx context.Context, req *connect.Request[keepwardv1.DetachRepositoryRequest]) (*connect.Response[keepwardv1.DetachRepositoryResponse], error) {
 	name := req.Msg.GetName()
+	var gone []string
 	err := s.db.Write(ctx, func(tx *sql.Tx) error {
 		if _, err := catalog.GetRepository(ctx, tx, name); err != nil {
 			return err
 		}
-		jobs, err := catalog.Jobs(ctx, tx)
-		if err != nil {
+		var err error
+		if gone, err = jobsToForget(ctx, tx, req.Msg); err != nil {
 			return err
 		}
-		for _, j := range jobs {
-			if j.Repository == name {
-				return errs.New(errs.Busy, "repository.in-use", "detach repository %q: job %s writes to it", name, j.Name).
-					WithHint("delete the job, or give it another repository")
+		for _, j := range gone {
+			if err := catalog.DeleteJob(ctx, tx, j); err != nil {
+				return err
 			}
 		}
 		active, err := catalog.ActiveSessions(ctx, tx, name)
@@ -205,8 +206,40 @@ func (s *repositoryService) DetachRepository(ctx context.Context, req *connect.R
 	}
 	s.repos.forget(name)
 	s.manager.ConfigChanged()
-	s.audit(ctx, "repository detached", "repository", name)
-	return connect.NewResponse(&keepwardv1.DetachRepositoryResponse{}), nil
+	s.audit(ctx, "repository detached", "repository", name, "jobs deleted", gone)
+	return connect.NewResponse(&keepwardv1.DetachRepositoryResponse{DeletedJobs: gone}), nil
+}
+
+// jobsToForget are the jobs that go with a repository. Those that somebody still means to run
+// refuse it: all are named, with what can be done about them.
+func jobsToForget(ctx context.Context, tx *sql.Tx, req *keepwardv1.DetachRepositoryRequest) ([]string, error) {
+	jobs, err := catalog.Jobs(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	var enabled, disabled []string
+	for _, j := range jobs {
+		switch {
+		case j.Repository != req.GetName():
+		case j.Disabled:
+			disabled = append(disabled, j.Name)
+		default:
+			enabled = append(enabled, j.Name)
+		}
+	}
+	if req.GetDeleteDisabledJobs() && len(enabled) == 0 {
+		return disabled, nil
+	}
+	hint := "delete them (keepward job delete NAME), or give them another repository (keepward job edit NAME --repository OTHER); their restore points stay"
+	switch {
+	case len(enabled) > 0:
+		return nil, errs.New(errs.Busy, "repository.in-use", "detach repository %q: jobs that write to it: %s", req.GetName(), strings.Join(enabled, ", ")).
+			WithHint("%s", hint)
+	case len(disabled) > 0:
+		return nil, errs.New(errs.Busy, "repository.in-use", "detach repository %q: disabled jobs that name it: %s", req.GetName(), strings.Join(disabled, ", ")).
+			WithHint("%s; or add --delete-disabled-jobs", hint)
+	}
+	return nil, nil
 }
 
 // forget drops what is remembered of a repository that has no row any more.

@@ -254,9 +254,19 @@ func TestADetachedRepositoryIsForgottenAndCanBeAttachedAgain(t *testing.T) {
 	if got := errs.CodeOf(detach()); got != "repository.in-use" {
 		t.Errorf("a repository with a job: %s", got)
 	}
-	must(s.jobs().DeleteJob(t.Context(), connect.NewRequest(&keepwardv1.DeleteJobRequest{Name: "docs"})))(t)
-	if err := detach(); err != nil {
-		t.Fatal(err)
+	enable := func(on bool) {
+		j := must(s.jobs().GetJob(t.Context(), connect.NewRequest(&keepwardv1.GetJobRequest{Name: "docs"})))(t).GetJob()
+		j.Disabled = !on
+		must(s.jobs().UpdateJob(t.Context(), connect.NewRequest(&keepwardv1.UpdateJobRequest{Job: j})))(t)
+	}
+	all := connect.NewRequest(&keepwardv1.DetachRepositoryRequest{Name: "main", DeleteDisabledJobs: true})
+	enable(true)
+	if _, err := s.repositories().DetachRepository(t.Context(), all); errs.CodeOf(err) != "repository.in-use" || !strings.Contains(err.Error(), "docs") {
+		t.Errorf("a repository with a job that runs: %v", err)
+	}
+	enable(false)
+	if gone := must(s.repositories().DetachRepository(t.Context(), all))(t).GetDeletedJobs(); !slices.Equal(gone, []string{"docs"}) {
+		t.Errorf("jobs deleted with it: %v", gone)
 	}
 	if names := s.repositoryNames(); len(names) > 0 {
 		t.Errorf("still there: %v", names)

@@ -1311,11 +1311,13 @@ func (x *TakeOverRepositoryResponse) GetRepository() *Repository {
 	return nil
 }
 
+// delete_disabled_jobs: also the disabled jobs that name it; attach brings them back as its points know them.
 type DetachRepositoryRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	Name               string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	DeleteDisabledJobs bool                   `protobuf:"varint,200,opt,name=delete_disabled_jobs,json=deleteDisabledJobs,proto3" json:"delete_disabled_jobs,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *DetachRepositoryRequest) Reset() {
@@ -1355,8 +1357,16 @@ func (x *DetachRepositoryRequest) GetName() string {
 	return ""
 }
 
+func (x *DetachRepositoryRequest) GetDeleteDisabledJobs() bool {
+	if x != nil {
+		return x.DeleteDisabledJobs
+	}
+	return false
+}
+
 type DetachRepositoryResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	DeletedJobs   []string               `protobuf:"bytes,200,rep,name=deleted_jobs,json=deletedJobs,proto3" json:"deleted_jobs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1389,6 +1399,13 @@ func (x *DetachRepositoryResponse) ProtoReflect() protoreflect.Message {
 // Deprecated: Use DetachRepositoryResponse.ProtoReflect.Descriptor instead.
 func (*DetachRepositoryResponse) Descriptor() ([]byte, []int) {
 	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *DetachRepositoryResponse) GetDeletedJobs() []string {
+	if x != nil {
+		return x.DeletedJobs
+	}
+	return nil
 }
 
 type ListRepositoriesRequest struct {
@@ -5450,10 +5467,12 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\x1aTakeOverRepositoryResponse\x127\n" +
 	"\n" +
 	"repository\x18\x01 \x01(\v2\x17.keepward.v1.RepositoryR\n" +
-	"repository\"-\n" +
+	"repository\"`\n" +
 	"\x17DetachRepositoryRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"\x1a\n" +
-	"\x18DetachRepositoryResponse\"\x19\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x121\n" +
+	"\x14delete_disabled_jobs\x18\xc8\x01 \x01(\bR\x12deleteDisabledJobs\">\n" +
+	"\x18DetachRepositoryResponse\x12\"\n" +
+	"\fdeleted_jobs\x18\xc8\x01 \x03(\tR\vdeletedJobs\"\x19\n" +
 	"\x17ListRepositoriesRequest\"\x8f\x01\n" +
 	"\x18ListRepositoriesResponse\x12;\n" +
 	"\frepositories\x18\x01 \x03(\v2\x17.keepward.v1.RepositoryR\frepositories\x126\n" +
