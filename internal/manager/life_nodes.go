@@ -11,7 +11,7 @@ import (
 // This file is what a task makes of its nodes coming, going and being silent, and of time.
 
 func (t *task) onOffline(x *turn, n Node) {
-	if t.att.settled() {
+	if t.att == nil || t.att.settled() && t.row.Status != job.Pending {
 		return
 	}
 	s := t.att.sideOf(n)
@@ -19,6 +19,9 @@ func (t *task) onOffline(x *turn, n Node) {
 		return
 	}
 	s.offline, s.away = x.now, true
+	if t.row.Status == job.Pending {
+		t.noteAway(x) // its mover, which noticed first, has ended the attempt already
+	}
 	if leaving(t.row.Status) {
 		t.leave(x)
 	}
@@ -42,7 +45,7 @@ func (t *task) onOnline(x *turn, n Node) {
 		if !t.att.settled() {
 			t.settle(x)
 		}
-		if t.row.RestartOn != "" && t.nobodyAway() {
+		if t.nobodyAway() && (t.row.RestartOn != "" || t.att.sideOf(n) != nil && lostTouch(t.att.row.Failure)) {
 			t.again(x)
 		}
 	case t.row.Status == job.RunningUnverified && t.att.verify.IsZero():

@@ -124,17 +124,9 @@ func (t *task) onGranted(x *turn, e evGranted) {
 // pend parks the task until its next attempt. Where a node was away that the attempt
 // needed, its return ends the wait early.
 func (t *task) pend(x *turn, cause *keepwardv1.Failure) {
-	t.row.RestartAt = x.now.Add(t.interval)
-	var away []string
-	back := true
-	for _, s := range t.att.sides() {
-		if s.takesPart() && (s.away || !s.offline.IsZero()) {
-			away = append(away, string(s.node.Role))
-			back = back && s.offline.IsZero()
-		}
-	}
-	t.row.RestartOn = strings.Join(away, " ")
-	if len(away) > 0 && back || cause.GetCode() == codeServerRestarted {
+	t.row.RestartAt = x.now.Add(t.untilNext(cause))
+	t.row.RestartOn = t.awaySides()
+	if t.row.RestartOn != "" && t.nobodyAway() || cause.GetCode() == codeServerRestarted {
 		t.row.RestartAt = x.now.Add(x.set.Again)
 	}
 	why := t.restartReason()
@@ -142,6 +134,50 @@ func (t *task) pend(x *turn, cause *keepwardv1.Failure) {
 		why = job.Because(job.HeartbeatLost, t.lostHost())
 	}
 	t.move(x, job.Pending, why, cause.GetMessage()+"; "+t.restartReason().Text(), bySelf)
+}
+
+// awaySides are the roles of the nodes that were away during the attempt, or are.
+func (t *task) awaySides() string {
+	var away []string
+	for _, s := range t.att.sides() {
+		if s.takesPart() && (s.away || !s.offline.IsZero()) {
+			away = append(away, string(s.node.Role))
+		}
+	}
+	return strings.Join(away, " ")
+}
+
+// noteAway has a task that waits for its next attempt wait for a node that went meanwhile.
+func (t *task) noteAway(x *turn) {
+	if !t.row.RestartAt.IsZero() {
+		t.row.RestartOn, x.dirty = t.awaySides(), true
+	}
+}
+
+// untilNext is how long a task waits for its next attempt. Two sides that lost each other try it
+// sooner, since no sign comes when the network between them is whole again, or a mover that was
+// killed would run: after a minute, then four, sixteen, and so on up to the interval.
+func (t *task) untilNext(cause *keepwardv1.Failure) time.Duration {
+	wait := t.interval
+	if !lostTouch(cause) {
+		return wait
+	}
+	for next, n := time.Minute, 1; next < wait; next, n = 4*next, n+1 {
+		if n >= t.row.Attempts {
+			return next
+		}
+	}
+	return wait
+}
+
+// lostTouch tells whether an attempt ended since its two sides could not reach each other. What
+// was between them may be whole again as soon as one of them is heard of anew.
+func lostTouch(f *keepwardv1.Failure) bool {
+	switch f.GetCode() {
+	case "agent.lost", "connection.lost", "mover.lost", "link.lost":
+		return true
+	}
+	return false
 }
 
 func (t *task) restartReason() job.Reason {
