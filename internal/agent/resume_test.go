@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -42,5 +43,27 @@ func TestRestoreKnowsWhatCameBefore(t *testing.T) {
 				t.Error(err)
 			}
 		}
+	}
+}
+
+func TestMarksThatNobodyCameBackToGo(t *testing.T) {
+	m := restoreMarks{dir: filepath.Join(t.TempDir(), "restores"), boot: "1"}
+	now := time.Now()
+	m.forgetOld(now) // there may be none
+	for _, to := range []string{"/old", "/new"} {
+		if _, err := m.begin("a", to, now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	long := now.Add(-marksKeep - time.Hour)
+	if err := os.Chtimes(m.path("/old"), long, long); err != nil {
+		t.Fatal(err)
+	}
+	m.forgetOld(now)
+	if _, err := os.Stat(m.path("/old")); !os.IsNotExist(err) {
+		t.Errorf("the old one is there: %v", err)
+	}
+	if _, err := os.Stat(m.path("/new")); err != nil {
+		t.Errorf("the new one: %v", err)
 	}
 }

@@ -5,8 +5,10 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"path/filepath"
 	"runtime"
 	"sync"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -33,6 +35,7 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	a := &agent{cfg: cfg, log: cfg.Logger, node: n, reports: n.Reporter(), ctx: ctx, running: make(map[string]*attempt)}
 	a.endLost()
+	a.restoreMarks().forgetOld(time.Now()) // else only the next restore would, which may never come
 	if cfg.Ready != nil {
 		cfg.Ready()
 	}
@@ -42,6 +45,11 @@ func Run(ctx context.Context, cfg Config) error {
 		err = cerr
 	}
 	return err
+}
+
+// restoreMarks are the restores of this computer that have begun and not ended well.
+func (a *agent) restoreMarks() *restoreMarks {
+	return &restoreMarks{dir: filepath.Join(a.cfg.DataDir, "restores"), boot: bootID()}
 }
 
 // agent is a running agent.

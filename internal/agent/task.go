@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"path/filepath"
 	"strconv"
 	"time"
 
@@ -83,7 +82,7 @@ func (a *agent) marked(ctx context.Context, task string, opts restore.Options) e
 		_, err := restore.Run(ctx, opts)
 		return err
 	}
-	marks := restoreMarks{dir: filepath.Join(a.cfg.DataDir, "restores"), boot: bootID()}
+	marks := a.restoreMarks()
 	var err error
 	if opts.Earlier, err = marks.begin(task, opts.To, time.Now()); err != nil {
 		// The restore can do without: what it cannot tell it does again.
