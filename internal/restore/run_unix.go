@@ -267,7 +267,7 @@ func (r *run) write(selected []string) error {
 		return err
 	}
 	if !r.o.DryRun && !r.o.NoSync {
-		r.flusher = newFlusher(func() error { return syncTarget(r.baseFD) })
+		r.flusher = newFlusher(func() error { return syncTarget(r.baseFD) }, r.toWrite)
 	}
 	err = r.withWorkers(func(to sender) error {
 		p := r.newPlanner(to)
@@ -280,6 +280,14 @@ func (r *run) write(selected []string) error {
 		err = wrap("flush to disk", ferr)
 	}
 	return err
+}
+
+// toWrite is how many bytes of files this restore writes; negative while that is not planned.
+func (r *run) toWrite() int64 {
+	if !r.totalsKnown && r.c.PlanDone.Load() == 0 {
+		return -1
+	}
+	return r.c.TotalBytes.Load() - r.c.SkippedBytes.Load()
 }
 
 // withWorkers calls plan, and does the batches that it sends until all are done.
