@@ -68,14 +68,11 @@ func (s *Service) ReadRepository(ctx context.Context, req *connect.Request[keepw
 // MeasureRepository adds up what lies in a repository.
 func (s *Service) MeasureRepository(ctx context.Context, req *connect.Request[keepwardv1.MeasureRepositoryRequest]) (*connect.Response[keepwardv1.MeasureRepositoryResponse], error) {
 	m := req.Msg
-	if err := s.node.CheckTerm(m.GetTerm()); err != nil {
-		return nil, err
-	}
-	r, err := open(ctx, m.GetRepositoryPath(), m.GetRepositoryId())
+	r, done, err := s.openFor(ctx, m)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = r.Close() }()
+	defer done()
 	u, err := r.Usage(ctx, m.GetTime().AsTime())
 	if err != nil {
 		return nil, err
@@ -103,14 +100,11 @@ func (s *Service) MeasureRepository(ctx context.Context, req *connect.Request[ke
 // ChangeKeys puts and removes what opens a repository.
 func (s *Service) ChangeKeys(ctx context.Context, req *connect.Request[keepwardv1.ChangeKeysRequest]) (*connect.Response[keepwardv1.ChangeKeysResponse], error) {
 	m := req.Msg
-	if err := s.node.CheckTerm(m.GetTerm()); err != nil {
-		return nil, err
-	}
-	r, err := open(ctx, m.GetRepositoryPath(), m.GetRepositoryId())
+	r, done, err := s.openFor(ctx, m)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = r.Close() }()
+	defer done()
 	if k := m.GetPut(); k != nil {
 		if err := r.PutKey(ctx, repo.KeyObject{Name: k.GetName(), Content: k.GetContent()}); err != nil {
 			return nil, err
@@ -135,14 +129,11 @@ func (s *Service) ChangeKeys(ctx context.Context, req *connect.Request[keepwardv
 // ClaimRepository puts the server's term, and answers who owns the repository then.
 func (s *Service) ClaimRepository(ctx context.Context, req *connect.Request[keepwardv1.ClaimRepositoryRequest]) (*connect.Response[keepwardv1.ClaimRepositoryResponse], error) {
 	m := req.Msg
-	if err := s.node.CheckTerm(m.GetTerm()); err != nil {
-		return nil, err
-	}
-	r, err := open(ctx, m.GetRepositoryPath(), m.GetRepositoryId())
+	r, done, err := s.openFor(ctx, m)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = r.Close() }()
+	defer done()
 	owner, err := r.Claim(ctx, repo.Owner{Term: m.GetTerm(), Server: m.GetOwner()})
 	if err != nil {
 		return nil, err
@@ -153,14 +144,11 @@ func (s *Service) ClaimRepository(ctx context.Context, req *connect.Request[keep
 // ListPoints answers every point and tombstone by listing, a page at a time.
 func (s *Service) ListPoints(ctx context.Context, req *connect.Request[keepwardv1.TransportListPointsRequest]) (*connect.Response[keepwardv1.TransportListPointsResponse], error) {
 	m := req.Msg
-	if err := s.node.CheckTerm(m.GetTerm()); err != nil {
-		return nil, err
-	}
-	r, err := open(ctx, m.GetRepositoryPath(), m.GetRepositoryId())
+	r, done, err := s.openFor(ctx, m)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = r.Close() }()
+	defer done()
 	marks, err := marksOf(ctx, r)
 	if err != nil {
 		return nil, err

@@ -27,14 +27,11 @@ const (
 // it answers the same.
 func (s *Service) MarkPoints(ctx context.Context, req *connect.Request[keepwardv1.MarkPointsRequest]) (*connect.Response[keepwardv1.MarkPointsResponse], error) {
 	m := req.Msg
-	if err := s.node.CheckTerm(m.GetTerm()); err != nil {
-		return nil, err
-	}
-	r, err := open(ctx, m.GetRepositoryPath(), m.GetRepositoryId())
+	r, done, err := s.openFor(ctx, m)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = r.Close() }()
+	defer done()
 	if err := owned(ctx, r, "mark restore points", m.GetTerm(), m.GetOwner()); err != nil {
 		return nil, err
 	}
@@ -81,14 +78,11 @@ func owned(ctx context.Context, r *repo.Repository, what string, term uint64, se
 // ListMarkers answers which points there are, by name, and what marks them.
 func (s *Service) ListMarkers(ctx context.Context, req *connect.Request[keepwardv1.ListMarkersRequest]) (*connect.Response[keepwardv1.ListMarkersResponse], error) {
 	m := req.Msg
-	if err := s.node.CheckTerm(m.GetTerm()); err != nil {
-		return nil, err
-	}
-	r, err := open(ctx, m.GetRepositoryPath(), m.GetRepositoryId())
+	r, done, err := s.openFor(ctx, m)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = r.Close() }()
+	defer done()
 	marked, err := markersOf(ctx, r)
 	if err != nil {
 		return nil, err

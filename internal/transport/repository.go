@@ -105,16 +105,36 @@ func open(ctx context.Context, path string, id []byte) (*repo.Repository, error)
 	return r, nil
 }
 
+// about is a call about one repository.
+type about interface {
+	GetTerm() uint64
+	GetRepositoryPath() string
+	GetRepositoryId() []byte
+}
+
+// openFor opens the repository that a call is about, for the server that may ask; done ends its use.
+func (s *Service) openFor(ctx context.Context, m about) (r *repo.Repository, done func(), err error) {
+	return s.openAt(ctx, m.GetTerm(), m.GetRepositoryPath(), m.GetRepositoryId())
+}
+
+// openAt is openFor where the call says it in other words.
+func (s *Service) openAt(ctx context.Context, term uint64, path string, id []byte) (r *repo.Repository, done func(), err error) {
+	if err := s.node.CheckTerm(term); err != nil {
+		return nil, nil, err
+	}
+	if r, err = open(ctx, path, id); err != nil {
+		return nil, nil, err
+	}
+	return r, func() { _ = r.Close() }, nil // only read, or written durably by then
+}
+
 // InspectRepository counts what a repository holds.
 func (s *Service) InspectRepository(ctx context.Context, req *connect.Request[keepwardv1.InspectRepositoryRequest]) (*connect.Response[keepwardv1.InspectRepositoryResponse], error) {
-	if err := s.node.CheckTerm(req.Msg.GetTerm()); err != nil {
-		return nil, err
-	}
-	r, err := open(ctx, req.Msg.GetPath(), req.Msg.GetRepositoryId())
+	r, done, err := s.openAt(ctx, req.Msg.GetTerm(), req.Msg.GetPath(), req.Msg.GetRepositoryId())
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = r.Close() }()
+	defer done()
 	st, err := r.Stats(ctx)
 	if err != nil {
 		return nil, err
@@ -132,18 +152,15 @@ func (s *Service) InspectRepository(ctx context.Context, req *connect.Request[ke
 // A mover that still works on it works for nothing and is stopped.
 func (s *Service) FenceAttempt(ctx context.Context, req *connect.Request[keepwardv1.FenceAttemptRequest]) (*connect.Response[keepwardv1.FenceAttemptResponse], error) {
 	m := req.Msg
-	if err := s.node.CheckTerm(m.GetOrder().GetTerm()); err != nil {
-		return nil, err
-	}
 	attempt, err := point.ParseAttempt(m.GetOrder().GetAttempt())
 	if err != nil {
 		return nil, err
 	}
-	r, err := open(ctx, m.GetRepositoryPath(), m.GetRepositoryId())
+	r, done, err := s.openAt(ctx, m.GetOrder().GetTerm(), m.GetRepositoryPath(), m.GetRepositoryId())
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = r.Close() }()
+	defer done()
 	// A server that was replaced must not cut off what the new owner has ordered.
 	if err := owned(ctx, r, "settle attempt "+attempt.String(), m.GetOrder().GetTerm(), m.GetOrder().GetOwner()); err != nil {
 		return nil, err
