@@ -5,6 +5,7 @@ package extract
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -146,6 +147,21 @@ func processorTime(b *testing.B) time.Duration {
 	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
 
+// stored is the size of the repository.
+func (h *history) stored(b *testing.B) (size int64) {
+	must(b, filepath.WalkDir(h.kit.dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		i, err := d.Info()
+		if err == nil {
+			size += i.Size()
+		}
+		return err
+	}))
+	return size
+}
+
 func (h *history) restore(b *testing.B, name string) {
 	s, err := open(b.Context(), Options{Repository: h.kit.dir, RecoveryKey: h.key})
 	must(b, err)
@@ -172,6 +188,7 @@ func (h *history) restore(b *testing.B, name string) {
 	b.ReportMetric(float64(c.read)/(1<<20), "MiB-read")
 	b.ReportMetric(float64(c.asked)/(1<<20), "MiB-asked")
 	b.ReportMetric(float64(len(c.packs)), "packs")
+	b.ReportMetric(float64(h.stored(b))/(1<<20), "MiB-repository")
 }
 
 // How fast the hundredth incremental comes back, beside a fresh full of the same files: the
