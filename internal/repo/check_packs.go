@@ -103,7 +103,7 @@ func (c *checker) gonePack(l Location) {
 
 // entriesOf is what the index says of a pack.
 func (r *Repository) entriesOf(k pack.Key) []pack.Entry {
-	seen := map[uint32]bool{}
+	at := map[uint32]int{}
 	var entries []pack.Entry
 	for _, s := range r.snapshot() {
 		is := func(p segment.Pack) bool { return pack.Key{Attempt: p.Attempt, Class: p.Class, Number: p.Number} == k }
@@ -112,10 +112,16 @@ func (r *Repository) entriesOf(k pack.Key) []pack.Entry {
 		}
 		// A segment that turns out damaged here was good a moment ago: what it gave is used.
 		_ = s.seg.All(func(row segment.Row) error {
-			if is(s.seg.Packs[row.Pack]) && !seen[row.Offset] {
-				seen[row.Offset] = true
+			if !is(s.seg.Packs[row.Pack]) {
+				return nil
+			}
+			i, seen := at[row.Offset]
+			if !seen {
+				i = len(entries)
+				at[row.Offset] = i
 				entries = append(entries, pack.Entry{ID: row.ID, Offset: row.Offset, Length: row.Length, Kind: row.Kind})
 			}
+			entries[i].Punched = entries[i].Punched || row.Flags&segment.Punched != 0
 			return nil
 		})
 	}
@@ -135,7 +141,7 @@ func (c *checker) fits(k pack.Key, e pack.Entry, size int64) bool {
 // recordOf reads the record that is said to be at a place.
 func recordOf(e pack.Entry, b []byte) (seal.Record, error) {
 	rec, err := seal.ParseRecord(b)
-	if err == nil && (rec.ID != e.ID || rec.Len() != len(b) || rec.Kind != e.Kind) {
+	if err == nil && (rec.ID != e.ID || rec.Len() != len(b) || rec.Kind != e.Kind || rec.Punched != e.Punched) {
 		err = errs.New(errs.Corrupt, "record.place", "there is another record, %s", rec.ID)
 	}
 	return rec, err

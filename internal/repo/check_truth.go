@@ -36,7 +36,9 @@ func (c *checker) compare(ctx context.Context, k pack.Key, entries []pack.Entry)
 // tells answers whether the index has a record at its place, be it marked as damaged.
 func (r *Repository) tells(ctx context.Context, k pack.Key, e pack.Entry) bool {
 	at := place{k.Attempt, k.Class, k.Number, e.Offset}
-	return slices.ContainsFunc(r.found(ctx, e.ID), func(l Location) bool { return l.place() == at && l.Length == e.Length })
+	return slices.ContainsFunc(r.found(ctx, e.ID), func(l Location) bool {
+		return l.place() == at && l.Length == e.Length && (!e.Punched || l.Punched())
+	})
 }
 
 // truth takes segments that leave out records of the packs they name as damaged ones: what the

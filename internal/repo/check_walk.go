@@ -133,7 +133,7 @@ func (v *treeWalk) want(ctx context.Context, kind seal.Kind, h seal.H) error {
 	var noted []place
 	for _, l := range v.places(ctx, id) {
 		rank, chosen := v.rank[l.PackKey()]
-		if !chosen || !openable(l) || slices.Contains(noted, l.place()) {
+		if !chosen || slices.Contains(noted, l.place()) {
 			continue
 		}
 		noted = append(noted, l.place())
@@ -144,10 +144,6 @@ func (v *treeWalk) want(ctx context.Context, kind seal.Kind, h seal.H) error {
 	}
 	return nil
 }
-
-// openable tells whether the content at a place can be compared with its hash: a bundle that
-// lost members is not whole.
-func openable(l Location) bool { return l.Flags&segment.Punched == 0 }
 
 // setAmiss notes that a point may have lost something: all are followed then.
 func (c *checker) setAmiss() {

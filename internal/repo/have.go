@@ -57,7 +57,7 @@ func (w *Writer) Have(ctx context.Context, hs []seal.H) ([]bool, error) {
 // candidates tells whether a chunk may be relied on as it is, else where it could be proved.
 func (w *Writer) candidates(ctx context.Context, id seal.ID) (foreign []Location, own bool, err error) {
 	for _, l := range w.r.Locations(ctx, id) {
-		if l.Flags&segment.Punched != 0 {
+		if l.Punched() {
 			continue
 		}
 		there, err := w.relied.may(ctx, &l)

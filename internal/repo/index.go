@@ -1,6 +1,7 @@
 package repo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -260,12 +261,34 @@ func (r *Repository) found(ctx context.Context, id seal.ID) []Location {
 }
 
 // settle drops damaged places, joins what several segments say of one place for the same
-// owner, and sorts proved places first.
+// owner, and sorts whole bundles before punched ones, and proved places first.
 func settle(all []Location, bad []place) []Location {
 	if len(all) <= 1 && len(bad) == 0 {
 		return all
 	}
 	all = slices.DeleteFunc(all, func(l Location) bool { return slices.Contains(bad, l.place()) })
+	out := joinRows(all)
+	slices.SortStableFunc(out, func(a, b Location) int {
+		return cmp.Or(
+			int(a.Flags&segment.Punched)-int(b.Flags&segment.Punched),
+			int(b.Flags&segment.Proved)-int(a.Flags&segment.Proved),
+		)
+	})
+	return out
+}
+
+// joinRows joins what several segments say of one place for the same owner. That members are
+// missing there does not depend on the owner. It reuses the list.
+func joinRows(all []Location) []Location {
+	for i := range all {
+		if all[i].Punched() {
+			for j := range all {
+				if all[i].place() == all[j].place() {
+					all[j].Flags |= segment.Punched
+				}
+			}
+		}
+	}
 	out := all[:0]
 	for _, l := range all {
 		i := slices.IndexFunc(out, func(o Location) bool { return o.Owner == l.Owner && o.place() == l.place() })
@@ -275,9 +298,6 @@ func settle(all []Location, bad []place) []Location {
 		}
 		out = append(out, l)
 	}
-	slices.SortStableFunc(out, func(a, b Location) int {
-		return int(b.Flags&segment.Proved) - int(a.Flags&segment.Proved)
-	})
 	return out
 }
 

@@ -57,7 +57,8 @@ func needsDamaged(err error) error {
 		WithHint("run the job in full: every file is read and what is damaged is stored again")
 }
 
-// unhealed are the chunks that are marked as damaged and lie nowhere else.
+// unhealed are the chunks that are marked as damaged and lie nowhere else. A bundle that lost
+// members is not good instead of a whole one: who knows no key cannot tell which are needed.
 func (r *Repository) unhealed(ctx context.Context) (map[seal.ID]bool, error) {
 	lost := map[seal.ID]bool{}
 	for _, s := range r.snapshot() {
@@ -70,7 +71,7 @@ func (r *Repository) unhealed(ctx context.Context) (map[seal.ID]bool, error) {
 		}
 	}
 	for id := range lost {
-		if _, ok := r.Lookup(ctx, id); ok {
+		if l, ok := r.Lookup(ctx, id); ok && !l.Punched() {
 			delete(lost, id)
 		}
 	}

@@ -2,7 +2,6 @@ package repo
 
 import (
 	"context"
-	"slices"
 
 	"keepward/internal/errs"
 	"keepward/internal/repo/pack"
@@ -68,17 +67,7 @@ func (r *Repository) PublishSegment(ctx context.Context, h segment.Header, packs
 // Places answers every place where the index has the chunk, damaged ones too, with what all
 // segments together say of it: one Location for each place and owner.
 func (r *Repository) Places(ctx context.Context, id seal.ID) []Location {
-	all := r.found(ctx, id)
-	out := all[:0]
-	for _, l := range all {
-		i := slices.IndexFunc(out, func(o Location) bool { return o.Owner == l.Owner && o.place() == l.place() })
-		if i >= 0 {
-			out[i].Flags |= l.Flags
-			continue
-		}
-		out = append(out, l)
-	}
-	return out
+	return joinRows(r.found(ctx, id))
 }
 
 // SamePlace tells whether two locations are one place.

@@ -68,6 +68,8 @@ func (r *Repository) readRefreshed(ctx context.Context, id seal.ID, buf []byte, 
 		all := r.Locations(ctx, id)
 		if order != nil {
 			order(all)
+		} else {
+			r.fullestFirst(ctx, all)
 		}
 		return all
 	}
@@ -127,9 +129,7 @@ func (r *Repository) readAny(ctx context.Context, id seal.ID, places []Location,
 // tried first. Ids stand in clear, so another computer may have stored something else under
 // an id that this one needs.
 func (r *Repository) ReadFor(ctx context.Context, owner [16]byte, id seal.ID, buf []byte) (seal.Record, error) {
-	return r.readRefreshed(ctx, id, buf, func(all []Location) {
-		slices.SortStableFunc(all, func(a, b Location) int { return doubt(&a, owner) - doubt(&b, owner) })
-	}, nil)
+	return r.readRefreshed(ctx, id, buf, func(all []Location) { r.prefer(ctx, owner, all) }, nil)
 }
 
 // doubt is 0 for a place that may be relied on for owner's points.

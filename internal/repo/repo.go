@@ -148,6 +148,10 @@ type Location struct {
 // Proved tells whether the content at this place was seen to match its id.
 func (l Location) Proved() bool { return l.Flags&segment.Proved != 0 }
 
+// Punched tells whether members are missing from the bundle at this place: who reads must look
+// whether those that he needs are there, and nobody may begin to rely on it.
+func (l Location) Punched() bool { return l.Flags&segment.Punched != 0 }
+
 // PackName is the name of the pack within the repository.
 func (l Location) PackName() string { return packName(l.Attempt, classOf(l.Kind), l.Number) }
 

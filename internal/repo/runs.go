@@ -144,6 +144,6 @@ func parseAt(b []byte, l Location) (seal.Record, error) {
 // LocationsFor are the places of a chunk in the order in which owner's points try them.
 func (r *Repository) LocationsFor(ctx context.Context, owner [16]byte, id seal.ID) []Location {
 	all := r.Locations(ctx, id)
-	slices.SortStableFunc(all, func(a, b Location) int { return doubt(&a, owner) - doubt(&b, owner) })
+	r.prefer(ctx, owner, all)
 	return all
 }

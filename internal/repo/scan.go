@@ -63,7 +63,11 @@ func (r *Repository) scanPacks(ctx context.Context, infos []storage.Info) (packs
 		}
 		packs = append(packs, p)
 		for _, e := range entries {
-			rows = append(rows, segment.Row{ID: e.ID, Pack: uint32(len(packs) - 1), Offset: e.Offset, Length: e.Length, Kind: e.Kind})
+			row := segment.Row{ID: e.ID, Pack: uint32(len(packs) - 1), Offset: e.Offset, Length: e.Length, Kind: e.Kind}
+			if e.Punched {
+				row.Flags = segment.Punched
+			}
+			rows = append(rows, row)
 		}
 	}
 	return packs, rows, nil
@@ -157,5 +161,5 @@ func scanRecords(rd storage.Reader) ([]pack.Entry, error) {
 }
 
 func entryOf(rec seal.Record, offset int64) pack.Entry {
-	return pack.Entry{ID: rec.ID, Offset: uint32(offset), Length: uint32(rec.Len()), Kind: rec.Kind}
+	return pack.Entry{ID: rec.ID, Offset: uint32(offset), Length: uint32(rec.Len()), Kind: rec.Kind, Punched: rec.Punched}
 }

@@ -169,6 +169,9 @@ func (w *Writer) Put(record []byte) (stored int, err error) {
 	if rec.Len() != len(record) || rec.Domain != w.r.cfg.Domain {
 		return 0, errs.New(errs.Invalid, "record.foreign", "store chunk %s: it is of key domain %d and %d of its %d bytes, the repository's domain is %d", rec.ID, rec.Domain, rec.Len(), len(record), w.r.cfg.Domain)
 	}
+	if rec.Punched {
+		return 0, errs.New(errs.Invalid, "record.punched", "store bundle %s: members are missing from it", rec.ID)
+	}
 	unknown, err := w.unknownRefs(&rec)
 	if err != nil {
 		return 0, err

@@ -248,12 +248,30 @@ func TestPutRefusesWhatIsNoRecordOfThisRepository(t *testing.T) {
 	bad[len(bad)-1] ^= 1
 	_, err = w.Put(bad)
 	wantKind(t, "checksum", err, errs.Corrupt, "record.checksum")
+	_, err = w.Put(punched(t, s.keys("web1")))
+	wantKind(t, "a bundle without some members", err, errs.Invalid, "record.punched")
 	if n, err := w.Put(good); err != nil || n != len(good) {
 		t.Fatalf("a good one after that: %d, %v", n, err)
 	}
 	if n, err := w.Put(good); err != nil || n != 0 {
 		t.Fatalf("the same again: %d, %v", n, err)
 	}
+}
+
+// punched is a record as maintenance makes it.
+func punched(t *testing.T, keys *seal.Keys) []byte {
+	t.Helper()
+	hs := keys.NewHasher()
+	var b seal.BundleWriter
+	b.Add(hs, []byte("x"))
+	content, h := b.Finish(hs)
+	bundle, err := seal.ParseBundle(content)
+	must(t, err)
+	sealer, err := seal.NewSealer(keys, seal.CompressNone)
+	must(t, err)
+	rec, err := sealer.Seal(nil, seal.KindBundle, h, nil, bundle.Without(nil, func(int) bool { return false }))
+	must(t, err)
+	return rec
 }
 
 func TestAFullDiskEndsTheAttemptAndNothingElse(t *testing.T) {

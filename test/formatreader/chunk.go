@@ -18,6 +18,9 @@ const (
 	kindInode, kindRoot  = 5, 7
 )
 
+// punched is the bit of the codec that says that members of a bundle are missing.
+const punched = 1 << 7
+
 // hash is the h of a content.
 func (r *Reader) hash(kind byte, content []byte) (h hash) {
 	k := must(blake3.NewKeyed(r.idKey))
@@ -27,17 +30,27 @@ func (r *Reader) hash(kind byte, content []byte) (h hash) {
 	return h
 }
 
-// chunk gives the content with that h, from the first place where it is good.
+// chunk gives the content with that h, from the first place where it is good; of a bundle, from
+// the one with the most members.
 func (r *Reader) chunk(kind byte, h hash) []byte {
 	id := hash(derive("chunk id from h", h[:]))
 	err := fmt.Errorf("chunk %x is not there", id[:6])
+	var best []byte
 	for _, p := range r.places[id] {
-		var content []byte
-		if content, err = r.open(kind, h, id, p); err == nil {
+		content, oerr := r.open(kind, h, id, p)
+		switch {
+		case oerr != nil:
+			err = oerr
+		case kind != kindBundle:
 			return content
+		case len(content) > len(best):
+			best = content
 		}
 	}
-	panic(err)
+	if best == nil {
+		panic(err)
+	}
+	return best
 }
 
 func (r *Reader) open(kind byte, h, id hash, p place) (content []byte, err error) {
@@ -54,7 +67,7 @@ func (r *Reader) open(kind byte, h, id hash, p place) (content []byte, err error
 	epoch := derive("epoch secret from master and number", r.master, []byte{rec[7], rec[6]})
 	nonce := append([]byte(nil), rec[60:72]...)
 	content = must(unseal(derive("chunk key from epoch secret and h", epoch, h[:]), append(nonce, sealed...), rec[:at]))
-	switch rec[5] {
+	switch rec[5] &^ punched {
 	case 1:
 		content = must(s2.Decode(nil, content))
 	case 2:
@@ -65,7 +78,10 @@ func (r *Reader) open(kind byte, h, id hash, p place) (content []byte, err error
 	demand(len(content) == int(le.Uint32(rec[12:])), "the content has %d bytes", len(content))
 	hashed := content
 	if kind == kindBundle {
-		hashed = content[:4+36*le.Uint32(content)]
+		n := le.Uint32(content)
+		demand(n>>31 == uint32(rec[5]&punched)>>7, "record and content differ in whether members are missing")
+		n &^= 1 << 31
+		hashed = append(le.AppendUint32(nil, n), content[4:][:36*n]...)
 	}
 	demand(r.hash(kind, hashed) == h, "the content is not what its h says")
 	return content, nil
@@ -78,9 +94,19 @@ func (r *Reader) member(h hash, number uint64) []byte {
 		r.bundleHash = h
 	}
 	b := r.bundle
-	at := 4 + 36*le.Uint32(b)
+	n := le.Uint32(b) &^ (1 << 31)
+	at := 4 + 36*n
+	held := func(uint64) bool { return true }
+	if le.Uint32(b)>>31 != 0 { // members are missing
+		bits := b[at:]
+		at += (n + 7) / 8
+		held = func(i uint64) bool { return bits[i/8]>>(i%8)&1 != 0 }
+	}
+	demand(held(number), "member %d was taken out of its bundle", number)
 	for i := range number {
-		at += le.Uint32(b[4+36*i+32:])
+		if held(i) {
+			at += le.Uint32(b[4+36*i+32:])
+		}
 	}
 	head := b[4+36*number:][:36]
 	content := b[at:][:le.Uint32(head[32:])]

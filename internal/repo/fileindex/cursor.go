@@ -162,10 +162,6 @@ func NodeRefs(kind seal.Kind, content []byte, fn func(kind seal.Kind, h seal.H) 
 }
 
 func leafRefs(kind seal.Kind, nd *node, fn func(kind seal.Kind, h seal.H) error) error {
-	n := numbers{b: nd.items}
-	var key []byte
-	var e Entry
-	var xs []Extent
 	seen := make(map[seal.H]bool, nd.table.len())
 	visit := func(kind seal.Kind, h seal.H) (err error) {
 		if !seen[h] {
@@ -174,27 +170,8 @@ func leafRefs(kind seal.Kind, nd *node, fn func(kind seal.Kind, h seal.H) error)
 		}
 		return err
 	}
-	for range nd.count {
-		var err error
-		if key, err = nextKey(&n, key); err != nil {
-			return err
-		}
-		value := n.bytes(n.next())
-		if n.bad {
-			return errs.New(errs.Corrupt, "node.value", "read %s tree: a value is cut short", kind)
-		}
-		if kind == seal.KindMap {
-			if xs, err = decodeExtents(xs[:0], value, nd.table); err != nil {
-				return err
-			}
-			e = Entry{Extents: xs}
-		} else if err = e.decode(value, nd.table); err != nil {
-			return err
-		}
+	return leafValues(kind, nd, func(e *Entry) (err error) {
 		e.Hashes(func(k seal.Kind, h seal.H) { err = errors.Join(err, visit(k, h)) })
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+		return err
+	})
 }

@@ -110,12 +110,22 @@ func ParseHeader(b []byte) (Header, error) {
 
 // Entry is one record in a pack's directory.
 //
-//	0  id, 32 bytes    36 length, 4 bytes   41 flags (0)
+//	0  id, 32 bytes    36 length, 4 bytes   41 flags: 1 punched
 //	32 offset, 4 bytes 40 kind              42 0, 6 bytes
 type Entry struct {
 	ID             seal.ID
 	Offset, Length uint32
 	Kind           seal.Kind
+	Punched        bool // a bundle of which members were taken out, as its record says too
+}
+
+const entryPunched = 1
+
+func (e *Entry) flags() byte {
+	if e.Punched {
+		return entryPunched
+	}
+	return 0
 }
 
 // AppendDirectory encodes directory and footer; offset is where the directory begins.
@@ -136,7 +146,7 @@ func AppendDirectory(b []byte, offset int64, entries []Entry) []byte {
 		b = append(b, e.ID[:]...)
 		b = binary.LittleEndian.AppendUint32(b, e.Offset)
 		b = binary.LittleEndian.AppendUint32(b, e.Length)
-		b = append(b, byte(e.Kind), 0, 0, 0, 0, 0, 0, 0)
+		b = append(b, byte(e.Kind), e.flags(), 0, 0, 0, 0, 0, 0)
 	}
 	sum, length := xxhash.Sum64(b[start:]), len(b)-start
 	foot := len(b)
@@ -193,7 +203,7 @@ func (f Footer) ParseDirectory(b []byte) ([]Entry, error) {
 	at := uint64(HeaderSize)
 	for i := range entries {
 		r := b[dirHeader+i*EntrySize:]
-		e := Entry{ID: seal.ID(r[:32]), Offset: binary.LittleEndian.Uint32(r[32:]), Length: binary.LittleEndian.Uint32(r[36:]), Kind: seal.Kind(r[40])}
+		e := Entry{ID: seal.ID(r[:32]), Offset: binary.LittleEndian.Uint32(r[32:]), Length: binary.LittleEndian.Uint32(r[36:]), Kind: seal.Kind(r[40]), Punched: r[41]&entryPunched != 0}
 		if uint64(e.Offset) != at || !e.Kind.Valid() || e.Length < seal.HeaderSize {
 			return nil, errs.New(errs.Corrupt, "pack.directory", "read pack directory: entry %d does not follow the one before", i)
 		}

@@ -16,6 +16,7 @@ import (
 // a member can be punched out later under the same id. See docs/formats/repository.md.
 type Bundle struct {
 	header []byte
+	held   []byte // one bit for each member whose bytes are here; nil: all are
 	body   []byte
 	ends   []int
 }
@@ -37,20 +38,28 @@ const (
 	BundleOdds = 8
 )
 
-// ParseBundle reads a bundle's content; it does not check the members' hashes.
+// ParseBundle reads a bundle's content, punched or not; it does not check the members' hashes.
 func ParseBundle(content []byte) (Bundle, error) {
 	if len(content) < bundleFixed {
 		return Bundle{}, errs.New(errs.Corrupt, "bundle.short", "read bundle: %d bytes are too few", len(content))
 	}
-	n := int(binary.LittleEndian.Uint32(content))
+	first := binary.LittleEndian.Uint32(content)
+	n := int(first &^ punchedCount)
 	hdr := bundleFixed + n*bundleMember
 	if n > MaxMembers || hdr > len(content) {
 		return Bundle{}, errs.New(errs.Corrupt, "bundle.members", "read bundle: %d members do not fit into %d bytes", n, len(content))
 	}
-	b := Bundle{header: content[:hdr], body: content[hdr:], ends: make([]int, n)}
+	b := Bundle{header: content[:hdr:hdr], body: content[hdr:], ends: make([]int, n)}
+	if first&punchedCount != 0 {
+		if err := b.takeHeld(n); err != nil {
+			return Bundle{}, err
+		}
+	}
 	end := 0
 	for i := range n {
-		end += int(binary.LittleEndian.Uint32(content[bundleFixed+i*bundleMember+32:]))
+		if b.Holds(i) {
+			end += b.Size(i)
+		}
 		if end > len(b.body) {
 			return Bundle{}, errs.New(errs.Corrupt, "bundle.members", "read bundle: member %d ends past its %d bytes", i, len(b.body))
 		}
@@ -65,13 +74,22 @@ func ParseBundle(content []byte) (Bundle, error) {
 // Len is the number of members.
 func (b *Bundle) Len() int { return len(b.ends) }
 
-// Member is the content of member i; it shares the bundle's memory.
+// Member is the content of member i; it shares the bundle's memory. It is nil if the member was
+// taken out: ask Holds.
 func (b *Bundle) Member(i int) []byte {
+	if !b.Holds(i) {
+		return nil
+	}
 	start := 0
 	if i > 0 {
 		start = b.ends[i-1]
 	}
 	return b.body[start:b.ends[i]:b.ends[i]]
+}
+
+// Size is the length of member i, be it here or not.
+func (b *Bundle) Size(i int) int {
+	return int(binary.LittleEndian.Uint32(b.header[bundleFixed+i*bundleMember+32:]))
 }
 
 // Hash is the H of member i.

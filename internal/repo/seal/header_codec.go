@@ -5,5 +5,5 @@ func HeaderCodec(b []byte) (Codec, error) {
 	if _, err := HeaderLen(b); err != nil {
 		return 0, err
 	}
-	return Codec(b[5]), nil
+	return Codec(b[5] &^ punchedCodec), nil
 }

@@ -101,9 +101,11 @@ type Record struct {
 	Domain uint32
 	RawLen int
 	ID     ID
-	refs   []byte // 32 bytes each
-	raw    []byte // the whole record
-	sealed []byte
+	// Punched: a bundle of which members were taken out.
+	Punched bool
+	refs    []byte // 32 bytes each
+	raw     []byte // the whole record
+	sealed  []byte
 }
 
 // Len is the length of the whole record in bytes.
@@ -135,6 +137,8 @@ func HeaderLen(b []byte) (int, error) {
 	switch {
 	case !kind.Valid():
 		return 0, errs.New(errs.Corrupt, "record.kind", "read record header: kind %d is unknown", kind)
+	case b[5]&punchedCodec != 0 && kind != KindBundle:
+		return 0, errs.New(errs.Corrupt, "record.kind", "read record header: members are missing from a %s", kind)
 	case raw > MaxRaw || refs > MaxRefs || sealed < tagSize || sealed > MaxRaw+1024:
 		return 0, errs.New(errs.Corrupt, "record.length", "read record header: lengths out of bounds (raw %d, sealed %d, ids %d)", raw, sealed, refs)
 	}
@@ -157,15 +161,16 @@ func ParseRecord(b []byte) (Record, error) {
 	}
 	refs := int(binary.LittleEndian.Uint32(b[20:])) * 32
 	return Record{
-		Kind:   Kind(b[4]),
-		Codec:  Codec(b[5]),
-		Epoch:  binary.LittleEndian.Uint16(b[6:]),
-		Domain: binary.LittleEndian.Uint32(b[8:]),
-		RawLen: int(binary.LittleEndian.Uint32(b[12:])),
-		ID:     ID(b[offID:offNonce]),
-		refs:   b[HeaderSize : HeaderSize+refs],
-		raw:    b,
-		sealed: b[HeaderSize+refs : n-trailerSize],
+		Kind:    Kind(b[4]),
+		Codec:   Codec(b[5] &^ punchedCodec),
+		Epoch:   binary.LittleEndian.Uint16(b[6:]),
+		Domain:  binary.LittleEndian.Uint32(b[8:]),
+		RawLen:  int(binary.LittleEndian.Uint32(b[12:])),
+		ID:      ID(b[offID:offNonce]),
+		Punched: b[5]&punchedCodec != 0,
+		refs:    b[HeaderSize : HeaderSize+refs],
+		raw:     b,
+		sealed:  b[HeaderSize+refs : n-trailerSize],
 	}, nil
 }
 

@@ -47,6 +47,9 @@ func (s *Sealer) Seal(dst []byte, kind Kind, h H, refs []ID, content []byte) ([]
 	var hd [HeaderSize]byte
 	copy(hd[:], recordMagic)
 	hd[4], hd[5] = byte(kind), byte(codec)
+	if isPunched(kind, content) {
+		hd[5] |= punchedCodec
+	}
 	binary.LittleEndian.PutUint16(hd[6:], s.keys.Epoch)
 	binary.LittleEndian.PutUint32(hd[8:], s.keys.Domain)
 	binary.LittleEndian.PutUint32(hd[12:], uint32(len(content)))
@@ -86,28 +89,33 @@ func NewOpener(keys *Keys) (*Opener, error) {
 func (o *Opener) Close() { o.zstd.Close() }
 
 // Open decrypts and decompresses a record into dst's capacity and checks that its content
-// is what h says. The answer may share dst's memory, never the record's.
+// is what h says; of a punched bundle, what is left of it. The answer may share dst's memory, never the record's.
 func (o *Opener) Open(dst []byte, r *Record, h H) ([]byte, error) {
-	return o.open(dst, r, h, func(content []byte) H { return o.hash(r.Kind, content) })
+	return o.open(dst, r, h, func(content []byte) H { return o.hash(r, content) })
 }
 
 // OpenMembers is Open for a bundle of which only some members are wanted: the others' content
-// is not checked.
+// is not checked. A wanted one that was taken out is an error.
 func (o *Opener) OpenMembers(dst []byte, r *Record, h H, members []uint32) ([]byte, Bundle, error) {
 	var b Bundle
 	content, err := o.open(dst, r, h, func(content []byte) H {
 		var err error
-		if b, err = ParseBundle(content); err != nil {
+		if b, err = ParseBundle(content); err != nil || b.Punched() != r.Punched {
 			return H{}
 		}
 		for _, m := range members {
-			// One that is not there is for the caller to find, who knows what for.
-			if int64(m) < int64(b.Len()) && o.hasher.Hash(KindData, b.Member(int(m))) != b.Hash(int(m)) {
+			// One that the bundle never had is for the caller to find, who knows what for.
+			if int64(m) < int64(b.Len()) && b.Holds(int(m)) && o.hasher.Hash(KindData, b.Member(int(m))) != b.Hash(int(m)) {
 				return H{}
 			}
 		}
-		return o.hasher.Hash(KindBundle, b.header)
+		return b.hash(o.hasher)
 	})
+	for _, m := range members {
+		if err == nil && int64(m) < int64(b.Len()) && !b.Holds(int(m)) {
+			err = errs.New(errs.Corrupt, "bundle.punched", "open chunk %s: its member %d was taken out", r.ID, m)
+		}
+	}
 	return content, b, err
 }
 
@@ -163,20 +171,20 @@ func (o *Opener) open(dst []byte, r *Record, h H, hash func(content []byte) H) (
 
 // hash is the H of a chunk's content; a bundle's is that of its header alone, which holds
 // the hashes of its members, and these are checked here too.
-func (o *Opener) hash(kind Kind, content []byte) H {
-	if kind != KindBundle {
-		return o.hasher.Hash(kind, content)
+func (o *Opener) hash(r *Record, content []byte) H {
+	if r.Kind != KindBundle {
+		return o.hasher.Hash(r.Kind, content)
 	}
 	b, err := ParseBundle(content)
-	if err != nil {
+	if err != nil || b.Punched() != r.Punched {
 		return H{}
 	}
 	for i := range b.Len() {
-		if o.hasher.Hash(KindData, b.Member(i)) != b.Hash(i) {
+		if b.Holds(i) && o.hasher.Hash(KindData, b.Member(i)) != b.Hash(i) {
 			return H{}
 		}
 	}
-	return o.hasher.Hash(KindBundle, b.header)
+	return b.hash(o.hasher)
 }
 
 func newAEAD(key Secret) (cipher.AEAD, error) {
