@@ -151,6 +151,7 @@ var meanings = map[string]string{
 	"sweep.reindexed":           "packs of a restore point were in no index segment; they are again",
 	"sweep.resumed":             "a sweep goes on with the list of an earlier one",
 	"compact.kept":              "a pack was to be written anew and stays as it is",
+	"compact.punched":           "files that no restore point needs were taken out of bundles of small files",
 	"sweep.report":              "what a sweep came to in all its runs",
 	"agent.clock-skew":          "the clock of the computer is not the server's; points carry the server's time",
 	"attempt.end-missing":       "the node no longer knows how the attempt ended; the repository decides",

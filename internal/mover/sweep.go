@@ -65,7 +65,11 @@ func (t *task) sweepOptions(o *keepwardv1.SweepOrder) (sweep.Options, error) {
 		}
 		opts.KeepCheckpoints[a] = true
 	}
-	opts.Rewriter = &rewriter{t: t, o: o, pace: &pace}
+	w := &rewriter{t: t, o: o, pace: &pace}
+	opts.Rewriter = w
+	if o.GetRecompress() != "" {
+		opts.Rewriter = keyedRewriter{w}
+	}
 	opts.Merger = &merger{t: t, term: opts.Term}
 	return opts, nil
 }
@@ -126,12 +130,27 @@ func (w *rewriter) Rewrite(ctx context.Context, m sweep.Movable) (sweep.Rewritte
 	for _, d := range done.Damaged {
 		w.t.events.add("warning", "chunk.damaged", fmt.Sprintf("%v", d.Err))
 	}
+	if done.Punched > 0 {
+		w.t.events.add("info", "compact.punched", fmt.Sprintf("took dead members out of %d bundles, which makes them %d bytes smaller", done.Punched, done.PunchedBytes))
+	}
 	if errs.KindOf(err) == errs.NoSpace {
 		// What is dead can be deleted without it, and that makes room for the next run.
 		w.t.events.add("warning", errs.CodeOf(err), fmt.Sprintf("packs are not written anew: %v", err))
 		err = nil
 	}
-	return sweep.Rewritten{Packs: done.Condemn, ReadBytes: done.ReadBytes, WrittenBytes: done.WrittenBytes, Recompressed: done.SavedBytes}, err
+	return sweep.Rewritten{Packs: done.Condemn, ReadBytes: done.ReadBytes, WrittenBytes: done.WrittenBytes, Recompressed: done.SavedBytes, Bundles: done.Punched, Punched: done.PunchedBytes}, err
+}
+
+// keyedRewriter is a rewriter whose order brings the keys of all points.
+type keyedRewriter struct{ *rewriter }
+
+// Sufficient implements sweep.Judge.
+func (w keyedRewriter) Sufficient(ctx context.Context, all []repo.Remnant) (map[seal.ID]bool, error) {
+	keys, err := w.t.recompression(w.o)
+	if err != nil {
+		return nil, err
+	}
+	return compact.Sufficient(ctx, w.t.repo, keys, w.pace.wait, all)
 }
 
 // recompression is nil unless it was ordered.

@@ -91,6 +91,8 @@ type Result struct {
 	WrittenBytes int64 // records of new packs that the index tells of
 	FreedBytes   int64 // dead bytes of the packs in Condemn
 	SavedBytes   int64 // by compressing records anew
+	Punched      int64 // bundles of which dead members were taken out
+	PunchedBytes int64 // saved by that
 	Written      int   // new packs
 	Segments     int   // published
 	// Postponed packs wait for another run: there was no room for them, or MaxBytes was reached.
@@ -106,7 +108,7 @@ func Run(ctx context.Context, r *repo.Repository, packs []Pack, o Options) (Resu
 	c := &run{r: r, o: o, b: r.Backend(), chosen: map[pack.Key]bool{}}
 	c.out = newOutput(r, o)
 	groups, err := c.choose(ctx, packs)
-	defer c.dense.close()
+	defer c.known.close()
 	if err == nil {
 		err = c.groups(ctx, groups)
 	}
@@ -118,8 +120,8 @@ func Run(ctx context.Context, r *repo.Repository, packs []Pack, o Options) (Resu
 // choose looks which packs are worth it.
 func (c *run) choose(ctx context.Context, packs []Pack) ([]group, error) {
 	all, err := c.candidates(ctx, packs)
-	if err == nil {
-		all, err = c.loosened(ctx, all)
+	if err == nil && ctx.Err() == nil && c.o.Recompress != nil {
+		all, err = c.survey(ctx, packs, all)
 	}
 	if err != nil || ctx.Err() != nil {
 		return nil, err // when ctx has ended the run does in order
@@ -157,7 +159,10 @@ type run struct {
 	chosen map[pack.Key]bool
 	whole  []pack.Key // proved as a whole by a check, sorted
 	out    *output
+	known  *hashes // what a walk of the trees has found; nil: nobody walked
 	dense  *denser // nil: records stay as they are
+	punch  *puncher
+	hollow map[pack.Key]int64
 	given  []given // packs that are done
 	stop   error   // why no more packs are taken up
 	done   int64   // live bytes
@@ -260,8 +265,8 @@ func (c *run) copy(ctx context.Context, in *input, items []item, i int) (uint32,
 		}
 	}
 	need := items[i].need
-	if err == nil && c.dense != nil {
-		rec, err = c.denser(rec, &need)
+	if err == nil {
+		rec, err = c.better(ctx, rec, items[i].at, &need)
 	}
 	if errs.KindOf(err) == errs.Corrupt {
 		c.damage(items[i].at, err)
@@ -271,6 +276,27 @@ func (c *run) copy(ctx context.Context, in *input, items []item, i int) (uint32,
 		return 0, err
 	}
 	return c.out.add(ctx, &rec, need)
+}
+
+// better answers the record to be written for rec: without dead members, or denser.
+func (c *run) better(ctx context.Context, rec seal.Record, at repo.Location, n *need) (seal.Record, error) {
+	if c.punch != nil && rec.Kind == seal.KindBundle {
+		out, is, err := c.punch.record(ctx, &rec, at)
+		if is {
+			n.punched = true
+			c.result.Punched++
+			c.result.PunchedBytes += int64(rec.Len() - out.Len())
+		}
+		if is || err != nil {
+			return out, err
+		}
+	}
+	// A punched bundle that is copied stays the same record: only so others, who have no key,
+	// see that one of the two may go.
+	if c.dense != nil && !rec.Punched {
+		return c.denser(rec, n)
+	}
+	return rec, nil
 }
 
 // denser answers the record to be written for rec. If it was opened on the way, it is proved.

@@ -1,6 +1,7 @@
 package compact
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -37,14 +38,13 @@ type denser struct {
 	sealed []byte
 }
 
-// loosened finds the h of what is to be made denser, if there is a pack worth it, and leaves
-// those loose packs out of all that would not shrink.
+// loosened leaves those loose packs out of all that would not shrink.
 func (c *run) loosened(ctx context.Context, all []candidate) ([]candidate, error) {
 	if !slices.ContainsFunc(all, func(p candidate) bool { return p.loose }) {
 		return all, nil
 	}
 	var err error
-	if c.dense, err = c.newDenser(ctx, all); err != nil {
+	if c.dense, err = c.newDenser(); err != nil {
 		return nil, err
 	}
 	out := all[:0]
@@ -52,55 +52,19 @@ func (c *run) loosened(ctx context.Context, all []candidate) ([]candidate, error
 		if p.loose {
 			p.loose = c.dense.pays(ctx, c.r, p)
 		}
-		if p.loose || c.o.thin(p.Pack) || c.o.small(p.Pack) {
+		if p.loose || c.o.thin(p.Pack, p.hollow) || c.o.small(p.Pack) {
 			out = append(out, p)
 		}
 	}
 	return out, nil
 }
 
-// newDenser finds the h of all that is needed in packs.
-func (c *run) newDenser(ctx context.Context, packs []candidate) (*denser, error) {
-	level := c.o.Recompress.Level
-	if level == "" {
-		level = seal.CompressHigh
-	}
-	sealer, err := seal.NewSealer(c.o.Recompress.Keys, level)
-	if err != nil {
-		return nil, err
-	}
-	h, err := newHashes(c.r, c.o.Recompress)
-	if err != nil {
-		return nil, err
-	}
-	d := &denser{hashes: h, sealer: sealer}
-	for _, p := range packs {
-		if len(h.wanted) >= maxWanted {
-			break
-		}
-		in, err := openInput(ctx, c.r, p)
-		if err != nil {
-			continue // it is seen again when it is to be copied
-		}
-		for _, e := range in.entries {
-			if c.o.Live(e.ID) {
-				h.wanted[e.ID] = seal.H{}
-			}
-		}
-		in.close()
-	}
-	if err := h.find(ctx); err != nil {
-		h.close()
-		return nil, err
-	}
-	return d, nil
+func (c *run) newDenser() (*denser, error) {
+	sealer, err := seal.NewSealer(c.o.Recompress.Keys, c.o.Recompress.level())
+	return &denser{hashes: c.known, sealer: sealer}, err
 }
 
-func (d *denser) close() {
-	if d != nil {
-		d.hashes.close()
-	}
-}
+func (k *Recompression) level() seal.Compression { return cmp.Or(k.Level, seal.CompressHigh) }
 
 // pays tells whether a loose pack shrinks: its first record that can be opened stands for all.
 // If it did not, the pack would be written anew in every run.

@@ -33,7 +33,7 @@ func TestADamagedRecordIsNotCopiedAndNotGivenUp(t *testing.T) {
 	o.Below = 0.7
 	thin := map[pack.Key]bool{}
 	for _, p := range uses(t, r, live(t, r)) {
-		thin[p.Key] = o.thin(p)
+		thin[p.Key] = o.thin(p, 0)
 	}
 	var victim repo.Location
 	for _, at := range dataOf(r, live(t, r)) {

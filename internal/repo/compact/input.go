@@ -123,7 +123,7 @@ func (in *input) fill(from, to int64) error {
 
 func (in *input) parse(e pack.Entry, b []byte) (seal.Record, error) {
 	rec, err := seal.ParseRecord(b)
-	if err == nil && (rec.ID != e.ID || rec.Len() != len(b) || rec.Kind != e.Kind || pack.ClassOf(rec.Kind) != in.key.Class || rec.Domain != in.domain) {
+	if err == nil && (rec.ID != e.ID || rec.Len() != len(b) || rec.Kind != e.Kind || rec.Punched != e.Punched || pack.ClassOf(rec.Kind) != in.key.Class || rec.Domain != in.domain) {
 		err = errs.New(errs.Corrupt, "record.place", "there is another record, %s", rec.ID)
 	}
 	return rec, err

@@ -31,10 +31,11 @@ const packSize = 8000
 
 // lab is a repository with the backups made in it.
 type lab struct {
-	t    testing.TB
-	s    *repotest.Site
-	m    *memfs.FS
-	made map[int]*repotest.Backup // those whose points are there
+	t     testing.TB
+	s     *repotest.Site
+	m     *memfs.FS
+	made  map[int]*repotest.Backup // those whose points are there
+	swept int                      // sweeps so far
 }
 
 func newLab(t testing.TB) *lab {

@@ -121,7 +121,7 @@ func (c *run) liesIn(ctx context.Context, places []repo.Location, it *item, owne
 		switch errs.KindOf(err) {
 		case "":
 			c.buf = rec.Bytes()
-			return true, nil
+			return !rec.Punched, nil
 		case errs.Corrupt:
 			c.damage(l, err)
 		case errs.Cancelled:
@@ -140,8 +140,8 @@ func (c *run) replaces(places []repo.Location, l *repo.Location, it *item, owner
 		// It may go as well. A better one is copied from there, or its pack stays: to copy both
 		// would make the new pack as thin as the old one, for ever.
 		return false
-	case l.Flags&segment.Punched != 0 && !it.need.punched:
-		return false
+	case l.Punched():
+		return false // it may hold less than this one
 	case !l.Proved() && (it.need.proved || l.Owner != owner):
 		return false
 	}

@@ -74,7 +74,7 @@ func (w *output) begin(owner [16]byte, class pack.Class) { w.owner, w.class = ow
 // has tells whether a new pack holds the chunk, as good for owner as need says.
 func (w *output) has(id seal.ID, n need, owner [16]byte) (order uint32, ok bool) {
 	for _, c := range w.pending[id] {
-		if (c.need.proved || !n.proved && slices.Contains(c.need.owners, owner)) && (n.punched || !c.need.punched) {
+		if (c.need.proved || !n.proved && slices.Contains(c.need.owners, owner)) && !c.need.punched {
 			return c.order, true
 		}
 	}
@@ -97,10 +97,11 @@ func (w *output) add(ctx context.Context, rec *seal.Record, n need) (uint32, err
 		}
 	}
 	p := w.open
+	n.punched = n.punched || rec.Punched
 	if _, err := p.buf.Write(rec.Bytes()); err != nil {
 		return 0, w.fail(err)
 	}
-	p.entries = append(p.entries, pack.Entry{ID: rec.ID, Offset: uint32(p.size), Length: uint32(rec.Len()), Kind: rec.Kind})
+	p.entries = append(p.entries, pack.Entry{ID: rec.ID, Offset: uint32(p.size), Length: uint32(rec.Len()), Kind: rec.Kind, Punched: rec.Punched})
 	p.needs = append(p.needs, n)
 	p.size += int64(rec.Len())
 	p.bytes += int64(rec.Len())
@@ -208,7 +209,7 @@ func (w *output) rows() (packs []segment.Pack, rows []segment.Row) {
 			if p.needs[i].proved {
 				row.Flags |= segment.Proved
 			}
-			if p.needs[i].punched {
+			if e.Punched {
 				row.Flags |= segment.Punched
 			}
 			for _, owner := range p.needs[i].owners {

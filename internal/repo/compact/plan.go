@@ -22,6 +22,8 @@ type candidate struct {
 	Pack
 	owner [16]byte // as its header says
 	loose bool     // its records were compressed fast and are to be made denser
+	// hollow are the bytes of live bundles that go with their dead members.
+	hollow int64
 }
 
 // candidates are the packs that are thin or small. One whose header is not good stays.
@@ -35,8 +37,9 @@ func (c *run) candidates(ctx context.Context, packs []Pack) ([]candidate, error)
 		if ctx.Err() != nil {
 			return nil, nil // the run ends in order
 		}
+		hollow := c.hollow[p.Key]
 		isLoose := c.o.Recompress != nil && p.Class == pack.Data && loose(ctx, c.r, p.Key)
-		if !isLoose && !c.o.thin(p) && !c.o.small(p) {
+		if !isLoose && !c.o.thin(p, hollow) && !c.o.small(p) {
 			continue
 		}
 		h, err := header(ctx, c.r, p.Key)
@@ -45,13 +48,15 @@ func (c *run) candidates(ctx context.Context, packs []Pack) ([]candidate, error)
 		case err != nil:
 			c.result.Kept = append(c.result.Kept, Kept{p, err})
 		default:
-			out = append(out, candidate{p, h.Owner, isLoose})
+			out = append(out, candidate{p, h.Owner, isLoose, hollow})
 		}
 	}
 	return out, nil
 }
 
-func (o *Options) thin(p Pack) bool  { return float64(p.Live) < o.Below*float64(p.Live+p.Dead) }
+func (o *Options) thin(p Pack, hollow int64) bool {
+	return float64(p.Live-hollow) < o.Below*float64(p.Live+p.Dead)
+}
 func (o *Options) small(p Pack) bool { return p.Size < o.JoinBelow }
 
 // joinLeast packs must be there before small ones are joined: what a daily backup adds is then
@@ -92,12 +97,12 @@ func plan(packs []candidate, o Options) []group {
 // gain is what is freed by each byte that is written.
 func (g group) gain() float64 {
 	live, dead := sum(g.packs)
-	return float64(dead) / float64(live)
+	return float64(dead) / float64(max(1, live))
 }
 
 func sum(packs []candidate) (live, dead int64) {
 	for _, p := range packs {
-		live, dead = live+p.Live, dead+p.Dead
+		live, dead = live+p.Live-p.hollow, dead+p.Dead+p.hollow
 	}
 	return live, dead
 }
@@ -110,7 +115,7 @@ func choose(packs []candidate, o Options) []candidate {
 	var worse []candidate // thin or loose
 	anyLoose := false
 	for _, p := range packs {
-		if p.loose || o.thin(p.Pack) {
+		if p.loose || o.thin(p.Pack, p.hollow) {
 			worse = append(worse, p)
 			anyLoose = anyLoose || p.loose
 		}

@@ -73,8 +73,8 @@ func TestWhatIsACandidate(t *testing.T) {
 		{16 << 20, 16 << 20, 0, false, false},
 	} {
 		p := Pack{Size: c.size, Live: c.live, Dead: c.dead}
-		if o.thin(p) != c.thin || o.small(p) != c.small {
-			t.Errorf("%+v: thin %v, small %v", c, o.thin(p), o.small(p))
+		if o.thin(p, 0) != c.thin || o.small(p) != c.small {
+			t.Errorf("%+v: thin %v, small %v", c, o.thin(p, 0), o.small(p))
 		}
 	}
 }

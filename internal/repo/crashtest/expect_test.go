@@ -59,6 +59,7 @@ type want struct {
 type expectation struct {
 	created choice
 	hurt    bool // something was damaged, and nobody has healed it
+	punches bool // sweeps have the keys to take dead members out of bundles
 	wants   map[point.Attempt]want
 }
 

@@ -22,6 +22,13 @@ var (
 
 	thin    = tree{base: 3, small: 1}
 	thinned = tree{base: 4, small: 1, half: true}
+
+	bundled = tree{base: 3, small: 1, bundle: 4}
+	sparse  = tree{base: 3, small: 1, bundle: 4, nth: 4, parent: 1} // of whose bundles most members are dead
+	sparser = tree{base: 5, small: 1, bundle: 4, nth: 8, parent: 2}
+	others  = tree{base: 3, small: 1, bundle: 4, nth: 2, parent: 1} // with members that sparse has not
+
+	punching = upkeep{compact: true, merge: true, punch: true}
 )
 
 var histories = []history{
@@ -61,6 +68,18 @@ var histories = []history{
 	{"compaction of what another computer relies on", with(backup(1, "web1", thin), backup(2, "db1", thinned), remove(1)), []step{upkeep{compact: true, moves: true}.sweeps(1)}},
 	{"compaction beside an attempt that relies on what is moved", with(backup(1, "web1", thin), backup(2, "web1", thinned), remove(1), purge(1), begin(3, "web1", thin), storing(3, 6)), []step{
 		upkeep{compact: true}.waits(3), commit(3, point.Complete), upkeep{compact: true, merge: true}.sweeps(),
+	}},
+	{"dead members are taken out of bundles", with(backup(1, "web1", bundled), backup(2, "web1", sparse), remove(1)), []step{
+		upkeep{compact: true, punch: true, moves: true}.sweeps(1), backup(3, "web1", bundled), punching.sweeps(),
+	}},
+	{"dead members are taken out of bundles twice", with(backup(1, "web1", bundled), backup(2, "web1", sparse), remove(1), punching.sweeps(1)), []step{
+		backup(3, "web1", sparser), remove(2), upkeep{compact: true, punch: true, moves: true}.sweeps(2),
+	}},
+	{"dead members that an attempt needs meanwhile", with(backup(1, "web1", bundled), backup(2, "web1", sparse), remove(1), purge(1), begin(3, "web1", others)), []step{
+		punching.waits(3), commit(3, point.Complete), punching.sweeps(), backup(4, "db1", bundled),
+	}},
+	{"dead members, and the sweep goes on without keys", with(backup(1, "web1", bundled), backup(2, "web1", sparse), remove(1), purge(1), begin(3, "web1", others)), []step{
+		punching.waits(3), abort(3), fence(3), everything.sweeps(),
 	}},
 	{"merging of segments", with(backup(1, "web1", web), backup(2, "db1", db), backup(3, "web1", webTwo), remove(2)), []step{upkeep{merge: true}.sweeps(), upkeep{merge: true}.sweeps(2)}},
 	{"everything at once", with(backup(1, "web1", web), backup(2, "db1", db), backup(3, "web1", thin), backup(4, "web1", thinned), remove(1), remove(3)), []step{

@@ -11,6 +11,7 @@ import (
 	"keepward/internal/repo/merge"
 	"keepward/internal/repo/point"
 	"keepward/internal/repo/repotest"
+	"keepward/internal/repo/seal"
 	"keepward/internal/repo/sweep"
 )
 
@@ -21,6 +22,7 @@ const term = 1
 type upkeep struct {
 	compact, merge bool
 	moves          bool // compaction must find something to move
+	punch          bool // compaction has keys, and must take dead members out of bundles if it moves
 }
 
 // everything is what recovery has done.
@@ -35,8 +37,12 @@ func (u upkeep) sweepOnce(ctx context.Context, w *world, purge []point.Attempt) 
 	a := repotest.Attempt(w.number())
 	err = w.with(ctx, func(r *repo.Repository) error {
 		o := sweep.Options{Attempt: a, Term: term, Purge: purge}
-		if u.compact {
-			o.Rewriter = rewriter{r, a}
+		switch {
+		case u.punch:
+			w.note(func(e *expectation) { e.punches = true })
+			o.Rewriter = keyed{rewriter{r, a, w.allKeys()}}
+		case u.compact:
+			o.Rewriter = rewriter{r, a, nil}
 		}
 		if u.merge {
 			o.Merger = joiner{r, a}
@@ -55,8 +61,22 @@ func (u upkeep) sweepOnce(ctx context.Context, w *world, purge []point.Attempt) 
 
 // rewriter is compaction as the sweep asks for it.
 type rewriter struct {
-	r *repo.Repository
-	a point.Attempt
+	r    *repo.Repository
+	a    point.Attempt
+	keys *compact.Recompression
+}
+
+// keyed is a rewriter that knows which members of bundles are needed.
+type keyed struct{ rewriter }
+
+func (x keyed) Sufficient(ctx context.Context, all []repo.Remnant) (map[seal.ID]bool, error) {
+	return compact.Sufficient(ctx, x.r, x.keys, nil, all)
+}
+
+// allKeys are those of an order that brings the keys of all points.
+func (w *world) allKeys() *compact.Recompression {
+	computers := w.site.Master.ComputersKey()
+	return &compact.Recompression{Keys: w.site.Keys("sweep"), IssueKey: w.site.Master.IssueKey(), ComputersKey: &computers}
 }
 
 func (x rewriter) Rewrite(ctx context.Context, m sweep.Movable) (sweep.Rewritten, error) {
@@ -64,11 +84,13 @@ func (x rewriter) Rewrite(ctx context.Context, m sweep.Movable) (sweep.Rewritten
 	for i, u := range m.Packs {
 		packs[i] = compact.Pack{Key: u.Pack, Size: u.Size, Live: u.LiveBytes, Dead: u.Bytes - u.LiveBytes}
 	}
-	done, err := compact.Run(ctx, x.r, packs, compact.Options{Attempt: x.a, Live: m.Live, Doomed: m.Doomed, PackSize: 2 * packSize, JoinBelow: packSize / 2})
+	done, err := compact.Run(ctx, x.r, packs, compact.Options{
+		Attempt: x.a, Recompress: x.keys, Live: m.Live, Doomed: m.Doomed, PackSize: 2 * packSize, JoinBelow: packSize / 2,
+	})
 	if len(done.Kept)+len(done.Damaged) > 0 && err == nil {
 		err = fmt.Errorf("compaction found %d damaged records and kept %d packs", len(done.Damaged), len(done.Kept))
 	}
-	return sweep.Rewritten{Packs: done.Condemn, ReadBytes: done.ReadBytes, WrittenBytes: done.WrittenBytes}, err
+	return sweep.Rewritten{Packs: done.Condemn, ReadBytes: done.ReadBytes, WrittenBytes: done.WrittenBytes, Bundles: done.Punched, Punched: done.PunchedBytes}, err
 }
 
 // joiner is merging as the sweep asks for it.
@@ -94,12 +116,15 @@ const sweepTries = 4
 // toEnd sweeps as the server does: attempts that are over are fenced when the sweep names
 // them. Attempts that live are never fenced, and then it may not end.
 func (u upkeep) toEnd(ctx context.Context, w *world, purge []point.Attempt) (sweep.Report, error) {
-	moved := 0
+	moved, punched := 0, int64(0)
 	for range sweepTries {
 		report, err := u.sweepOnce(ctx, w, purge)
-		moved += len(report.Rewritten.Packs)
+		moved, punched = moved+len(report.Rewritten.Packs), punched+report.Rewritten.Bundles
 		if err == nil && report.Done && u.moves && moved == 0 {
 			err = errors.New("no pack was written anew")
+		}
+		if err == nil && report.Done && u.moves && u.punch && punched == 0 {
+			err = errors.New("no member was taken out of a bundle")
 		}
 		if err != nil || report.Done {
 			return report, err
@@ -147,9 +172,11 @@ func (u upkeep) waits(ns ...int) step {
 // is moved and merged may free more; but soon there must be nothing left to do.
 func (c *recovery) sweep(ctx context.Context, _ *repo.Repository) error {
 	var report sweep.Report
+	u := everything
+	u.punch = c.found().punches
 	for range sweepTries {
 		var err error
-		if report, err = everything.toEnd(ctx, c.world, nil); err != nil {
+		if report, err = u.toEnd(ctx, c.world, nil); err != nil {
 			return err
 		}
 		if report.CondemnedPacks == 0 && report.DeletedPacks == 0 {

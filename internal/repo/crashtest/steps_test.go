@@ -17,6 +17,9 @@ type tree struct {
 	extra uint64 // more files, of this seed; zero: none
 	small uint64 // and many small ones; zero: none
 	half  bool   // of the small ones every other
+	nth   int    // of the small ones every so many; zero: all
+	// bundle is how many files share a bundle, and parent the attempt whose extents files keep.
+	bundle, parent int
 }
 
 func (t tree) files() map[string]string {
@@ -29,7 +32,7 @@ func (t tree) files() map[string]string {
 	if t.small != 0 {
 		small := repotest.Files(10, 900, t.small)
 		for i, path := range slices.Sorted(maps.Keys(small)) {
-			if !t.half || i%2 == 0 {
+			if (!t.half || i%2 == 0) && i%max(1, t.nth) == 0 {
 				out["small/"+path] = small[path]
 			}
 		}
@@ -50,7 +53,10 @@ func some(files map[string]string, n int) map[string]string {
 func begin(n int, computer string, t tree) step {
 	return func(ctx context.Context, w *world) error {
 		a := repotest.Attempt(n)
-		l := &life{backup: repotest.Backup{Site: w.site, Computer: computer, Attempt: a, Files: t.files()}}
+		l := &life{backup: repotest.Backup{Site: w.site, Computer: computer, Attempt: a, Files: t.files(), Bundle: t.bundle}}
+		if t.parent != 0 {
+			l.backup.Parent = w.bundled[repotest.Attempt(t.parent)]
+		}
 		w.noteWant(a, func(x *want) {
 			*x = want{computer: computer, files: l.backup.Files, point: absent, deleted: no, held: no}
 		})
@@ -121,6 +127,9 @@ func commit(n int, kind point.Type) step {
 			return err
 		}
 		w.noteWant(a, func(x *want) { x.point = there })
+		if l.backup.Bundle > 0 {
+			w.bundled[a] = &l.backup
+		}
 		return w.leave(l)
 	})
 }

@@ -30,6 +30,8 @@ type world struct {
 	*journal
 	// lives are attempts that were begun and have not ended.
 	lives map[point.Attempt]*life
+	// bundled are backups whose files share bundles, which others may have as their parent.
+	bundled map[point.Attempt]*repotest.Backup
 }
 
 // journal is what was begun and acknowledged, in order.
@@ -46,7 +48,7 @@ type life struct {
 }
 
 func newWorld(disk *memfs.FS) *world {
-	return &world{site: repotest.NewSite(), disk: disk, process: disk.Process, number: unused, journal: &journal{}, lives: map[point.Attempt]*life{}}
+	return &world{site: repotest.NewSite(), disk: disk, process: disk.Process, number: unused, journal: &journal{}, lives: map[point.Attempt]*life{}, bundled: map[point.Attempt]*repotest.Backup{}}
 }
 
 var lastNumber atomic.Int64

@@ -24,8 +24,14 @@ type Backup struct {
 	// Spoil, if set, answers what is sealed in the place of a chunk's content: a computer with
 	// bad memory.
 	Spoil func(fileindex.Chunk) []byte
+	// Bundle is how many files share a bundle; zero: none does.
+	Bundle int
+	// Parent, if set, is the backup whose extents files keep that did not change; it was stored.
+	Parent *Backup
 	// Level is how chunks are compressed; zero: fast.
 	Level seal.Compression
+
+	extents map[string][]fileindex.Extent // of what was stored, by path
 }
 
 // Cut is content in pieces of size bytes.
@@ -69,16 +75,12 @@ func (b *Backup) Store(ctx context.Context, w Writer, files map[string]string) (
 		return point.Draft{}, err
 	}
 	v := &Saver{w, sealer, b.Spoil}
+	if err := b.contents(ctx, v, hasher, files); err != nil {
+		return point.Draft{}, err
+	}
 	tree := fileindex.NewBuilder(seal.KindNode, hasher, v)
 	for _, path := range sortedPaths(files) {
-		e := fileindex.Entry{Path: []byte(path), Type: fileindex.File, Mode: 0o644, Size: int64(len(files[path]))}
-		for _, part := range Cut(files[path], cmp.Or(b.ChunkSize, 1000)) {
-			h := hasher.Hash(seal.KindData, []byte(part))
-			if err := v.unlessHeld(ctx, h, part); err != nil {
-				return point.Draft{}, err
-			}
-			e.Extents = append(e.Extents, fileindex.Extent{H: h, Len: int64(len(part))})
-		}
+		e := fileindex.Entry{Path: []byte(path), Type: fileindex.File, Mode: 0o644, Size: int64(len(files[path])), Extents: b.extents[path]}
 		if err := tree.Add(ctx, &e); err != nil {
 			return point.Draft{}, err
 		}
@@ -96,13 +98,13 @@ func (b *Backup) Store(ctx context.Context, w Writer, files map[string]string) (
 	return point.Draft{Type: point.Complete, RootID: h.ID(), Body: body}, err
 }
 
-// unlessHeld stores a data chunk that the repository does not hold.
-func (v *Saver) unlessHeld(ctx context.Context, h seal.H, content string) error {
+// unlessHeld stores a chunk that the repository does not hold.
+func (v *Saver) unlessHeld(ctx context.Context, kind seal.Kind, h seal.H, content []byte) error {
 	have, err := v.Writer.Have(ctx, []seal.H{h})
 	if err != nil || have[0] {
 		return err
 	}
-	return v.Save(ctx, fileindex.Chunk{Kind: seal.KindData, H: h, Content: []byte(content)})
+	return v.Save(ctx, fileindex.Chunk{Kind: kind, H: h, Content: content})
 }
 
 func sortedPaths(files map[string]string) []string {

@@ -35,6 +35,29 @@ func (f *fetcher) Fetch(ctx context.Context, _ seal.Kind, hs []seal.H) ([][]byte
 	return out, nil
 }
 
+// content reads what an extent names. Of several places of a bundle it takes, as a mover does,
+// the one that the repository prefers.
+func (f *fetcher) content(ctx context.Context, x fileindex.Extent) ([]byte, error) {
+	if x.Kind == fileindex.InChunk {
+		got, err := f.Fetch(ctx, seal.KindData, []seal.H{x.H})
+		if err != nil {
+			return nil, err
+		}
+		return got[0][x.Offset : int64(x.Offset)+x.Len], nil
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	rec, err := f.r.Read(ctx, x.H.ID(), nil)
+	if err != nil {
+		return nil, err
+	}
+	_, b, err := f.opener.OpenMembers(nil, &rec, x.H, []uint32{x.Member})
+	if err != nil {
+		return nil, err
+	}
+	return b.Member(int(x.Member)), nil
+}
+
 // Restore reads a point back; files that fail are in failed, with the error's text.
 func (s *Site) Restore(ctx context.Context, r Reader, computer string, a point.Attempt) (files, failed map[string]string, err error) {
 	content, err := r.Point(ctx, a)
@@ -77,10 +100,8 @@ func (f *fetcher) files(ctx context.Context, root *fileindex.Root) (files, faile
 		}
 		var out bytes.Buffer
 		err = fileindex.ForEachExtent(ctx, f, e, func(_ int64, x fileindex.Extent) error {
-			got, err := f.Fetch(ctx, seal.KindData, []seal.H{x.H})
-			if err == nil {
-				out.Write(got[0][x.Offset : int64(x.Offset)+x.Len])
-			}
+			got, err := f.content(ctx, x)
+			out.Write(got)
 			return err
 		})
 		if err != nil {

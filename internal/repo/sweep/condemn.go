@@ -143,22 +143,20 @@ func (s *run) judge(ctx context.Context, g repo.Generation, m *marker) (ledger.L
 	if err := s.reindex(ctx, packs); err != nil {
 		return ledger.List{}, err
 	}
-	known := m != nil
-	if !known {
+	if m == nil {
 		if m, err = newMarker(s.r, s.o); err != nil {
 			return ledger.List{}, err
 		}
 	}
-	fresh, err := m.objects(ctx)
+	_, err = m.objects(ctx)
 	if err == nil {
 		err = m.whole()
 	}
 	if err != nil {
 		return ledger.List{}, err
 	}
-	// A bundle that lost members will do in the place of a whole one if nobody can have relied
-	// on those members since: there is no point that was not there when it was made.
-	spared, err := m.spare(ctx, packs, g.Packs, known && fresh == 0)
+	j, _ := s.o.Rewriter.(Judge)
+	spared, err := m.spare(ctx, packs, g.Packs, j)
 	if err != nil {
 		return ledger.List{}, err
 	}

@@ -38,6 +38,7 @@ func (m *marker) count(ctx context.Context, p *packSet) error {
 			return nil
 		}
 		all = p.places(all, m.segs, packs, rows)
+		m.identify(ctx, p, id, all)
 		for _, x := range p.needed(all) {
 			u := &p.uses[x.pack]
 			u.LiveRecords++
@@ -94,38 +95,34 @@ func (p *packSet) fill(i int32) int64 {
 }
 
 // spare answers which of the condemned packs must stay: those with a live chunk, or a damaged
-// copy of one, that no pack which stays covers.
-func (m *marker) spare(ctx context.Context, p *packSet, condemned []pack.Key, punchedWillDo bool) ([]pack.Key, error) {
+// copy of one, that no pack which stays covers. j, if there is one, is asked whether bundles that
+// lost members will do.
+func (m *marker) spare(ctx context.Context, p *packSet, condemned []pack.Key, j Judge) ([]pack.Key, error) {
 	doomed := make([]bool, len(p.uses))
 	for _, k := range condemned {
 		if i := p.index(k); i >= 0 {
 			doomed[i] = true
 		}
 	}
-	packs := p.resolve(m.segs)
+	var will map[seal.ID]bool
+	if j != nil {
+		open, err := m.remnants(ctx, p, doomed)
+		if err == nil && len(open) > 0 {
+			will, err = j.Sufficient(ctx, open)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
 	spared := map[int32]bool{}
-	var all []place
-	err := walk(ctx, m.segs, func(id *seal.ID, rows []found) error {
-		if !m.get(m.bitOf(id, rows)) {
-			return nil
+	stays := func(i int32) bool { return !doomed[i] || spared[i] }
+	err := m.uncovered(ctx, p, stays, func(id *seal.ID, all []place, x *place) {
+		if !will[*id] || !slices.ContainsFunc(all, func(o place) bool { return stays(o.pack) && o.covers(x, true) }) {
+			spared[x.pack] = true
 		}
-		all = p.places(all, m.segs, packs, rows)
-		for i := range all {
-			x := &all[i]
-			if !doomed[x.pack] || spared[x.pack] {
-				continue
-			}
-			covered := slices.ContainsFunc(all, func(o place) bool {
-				return (!doomed[o.pack] || spared[o.pack]) && o.covers(x, punchedWillDo)
-			})
-			if !covered {
-				spared[x.pack] = true
-			}
-		}
-		return nil
 	})
 	if err != nil {
-		return nil, damagedIndex(err)
+		return nil, err
 	}
 	var out []pack.Key
 	for i := range spared {
@@ -133,4 +130,26 @@ func (m *marker) spare(ctx context.Context, p *packSet, condemned []pack.Key, pu
 	}
 	slices.SortFunc(out, pack.Key.Compare)
 	return out, nil
+}
+
+// uncovered calls fn for the live chunks at places in packs that do not stay which no place in one
+// that stays covers as it is.
+func (m *marker) uncovered(ctx context.Context, p *packSet, stays func(pack int32) bool, fn func(id *seal.ID, all []place, x *place)) error {
+	packs := p.resolve(m.segs)
+	var all []place
+	err := walk(ctx, m.segs, func(id *seal.ID, rows []found) error {
+		if !m.get(m.bitOf(id, rows)) {
+			return nil
+		}
+		all = p.places(all, m.segs, packs, rows)
+		m.identify(ctx, p, id, all)
+		for i := range all {
+			x := &all[i]
+			if !stays(x.pack) && !slices.ContainsFunc(all, func(o place) bool { return stays(o.pack) && o.covers(x, false) }) {
+				fn(id, all, x)
+			}
+		}
+		return nil
+	})
+	return damagedIndex(err)
 }

@@ -7,6 +7,7 @@ import (
 	"keepward/internal/repo"
 	"keepward/internal/repo/pack"
 	"keepward/internal/repo/point"
+	"keepward/internal/repo/seal"
 	"keepward/internal/repo/segment"
 	"keepward/internal/storage"
 )
@@ -86,14 +87,18 @@ type place struct {
 	offset, length uint32
 	flags          segment.Flags
 	owners         [][16]byte
+	// head is the record's header, of punched bundles of which there are several: equal ones hold
+	// the same members. Zero: not read.
+	head [seal.HeaderSize]byte
 }
 
 func (p *place) is(f segment.Flags) bool { return p.flags&f != 0 }
 
-// covers tells whether whoever relies on a chunk at o finds it at p as well.
-func (p *place) covers(o *place, punchedWillDo bool) bool {
+// covers tells whether whoever relies on a chunk at o finds it at p as well. A bundle that lost
+// members may lack one that o has, unless somebody has looked that it will do.
+func (p *place) covers(o *place, willDo bool) bool {
 	switch {
-	case p.is(segment.Damaged), p.is(segment.Punched) && !o.is(segment.Punched) && !punchedWillDo:
+	case p.is(segment.Damaged), p.is(segment.Punched) && !willDo && !p.sameRecord(o):
 		return false
 	case p.is(segment.Proved):
 		return true
@@ -101,6 +106,10 @@ func (p *place) covers(o *place, punchedWillDo bool) bool {
 		return false
 	}
 	return !slices.ContainsFunc(o.owners, func(x [16]byte) bool { return !slices.Contains(p.owners, x) })
+}
+
+func (p *place) sameRecord(o *place) bool {
+	return p.head != [seal.HeaderSize]byte{} && p.head == o.head
 }
 
 // places joins the rows of one id to the places that are there. dst is reused.

@@ -102,7 +102,8 @@ type Rewritten struct {
 	ReadBytes    int64      // of whole records, from old packs
 	WrittenBytes int64      // into new packs
 	Recompressed int64      // bytes saved by it
-	Punched      int64      // bytes of dead members taken out
+	Bundles      int64      // of which dead members were taken out
+	Punched      int64      // bytes saved by it
 }
 
 // Merger joins index segments.
