@@ -1,5 +1,5 @@
 // Package parity is the format of parity objects: blocks by which the damaged bytes of one pack
-// can be made anew. It is docs/formats/repository.md, "Parity".
+// can be made anew. It is docs/formats/repository-layout.md, "Parity".
 //
 // It encodes and decodes; it does not know where packs are kept, nor whether what it makes is
 // the chunk that somebody wants: who asks for it compares. Encode and Open are functions of their
