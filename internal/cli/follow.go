@@ -200,11 +200,13 @@ func (a *app) summary(s *keepwardv1.Session) {
 		fmt.Fprintln(a.out, safe(fmt.Sprintf("session %d: %s in %s: %s", s.GetId(), s.GetStatus(), a.took(s.GetStarted(), s.GetEnded()), text)))
 		return
 	}
-	what := entries(n.GetDoneFiles(), n.GetDoneDirs())
-	if s.GetType() == string(job.Verify) {
-		what = checked(s.GetStatus(), n)
+	line := fmt.Sprintf("session %d: %s in %s", s.GetId(), s.GetStatus(), a.took(s.GetStarted(), s.GetEnded()))
+	switch job.Type(s.GetType()) {
+	case job.Verify:
+		line += ": " + checked(s.GetStatus(), n)
+	case job.Backup, job.Restore, "":
+		line += ": " + entries(n.GetDoneFiles(), n.GetDoneDirs())
 	}
-	line := fmt.Sprintf("session %d: %s in %s: %s", s.GetId(), s.GetStatus(), a.took(s.GetStarted(), s.GetEnded()), what)
 	for _, part := range []struct {
 		name  string
 		value int64

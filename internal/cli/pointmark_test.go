@@ -84,8 +84,11 @@ func (f *fake) RebuildIndex(context.Context, *connect.Request[keepwardv1.Rebuild
 func TestMaintenanceIsWaitedForUnlessSomethingElseIsSaid(t *testing.T) {
 	f := newFake(t)
 	f.sessions = []*keepwardv1.Session{state("Completed", nil)}
+	f.sessions[0].Type = "rebuild-index"
 	for _, verb := range []string{"check", "sweep", "rebuild-index"} {
-		f.do(t, "repository", verb, "main").want(t, 0, "session 12: Completed")
+		if r := f.do(t, "repository", verb, "main").want(t, 0, "session 12: Completed"); strings.Contains(r.out, "file") {
+			t.Errorf("%s speaks of files: %s", verb, r.out)
+		}
 		if r := f.do(t, "repository", verb, "main", "--wait=false").want(t, 0); r.out != "12\n" {
 			t.Errorf("%s: %+v", verb, r)
 		}

@@ -171,7 +171,6 @@ func (h *backupHandler) Put(_ context.Context, record []byte) error {
 	h.t.count(func(c *keepwardv1.Counters) {
 		c.StoreMillis = h.storing.Milliseconds()
 		c.Chunks++
-		c.DoneBytes += int64(len(record))
 		c.StoredBytes += int64(stored)
 		if stored > 0 {
 			c.StoredRawBytes += raw
