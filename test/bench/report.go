@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -29,13 +30,13 @@ func measured(e engine, do func() (usage, error)) (result, error) {
 	return result{Program: e.name(), usage: u, Repository: after, Grown: after - before}, err
 }
 
-// sizeOf is the size of all files, some of which a sweep may just be deleting.
+// sizeOf is what all files take, without their holes; some may just be deleted by a sweep.
 func sizeOf(dir string) (total int64, err error) {
 	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
 		if err == nil && d.Type().IsRegular() {
 			var info fs.FileInfo
 			if info, err = d.Info(); err == nil {
-				total += info.Size()
+				total += min(info.Size(), info.Sys().(*syscall.Stat_t).Blocks*512)
 			}
 		}
 		if errors.Is(err, fs.ErrNotExist) {

@@ -144,6 +144,6 @@ func manyPoints(ctx context.Context, to repositoryOn, points int) error {
 		return err
 	}
 	return manypoints.Generate(ctx, to.path, s, manypoints.Options{
-		Points: points, Deleted: points / 2, When: time.Now().Add(-30 * 24 * time.Hour), ChunkSize: 300,
+		Points: points, Deleted: points / 2, When: time.Now().Add(-30 * 24 * time.Hour), ChunkLength: 170 << 10,
 	})
 }

@@ -144,7 +144,7 @@ func workloads(o options) []*workload {
 		},
 		{
 			name: workSweep, title: fmt.Sprintf("Sweep of %d chunks in %d points", o.tiny, o.tiny/100),
-			about: "A repository made by a generator, attached to a new server: the older half of its points is deleted and past its grace. `repository sweep` purges them, deletes what only they needed, and joins what is left of small packs; " +
+			about: "A repository made by a generator, attached to a new server: packs of data of 17 MiB, which are holes, small packs of index, and the older half of its points deleted and past its grace. `repository sweep` purges them, deletes what only they needed, joins small packs and merges the index; " +
 				"meanwhile another computer's first backup of a quarter of the tree goes to the same repository. Beside it the same backup with nobody else at work.",
 			build: func(ctx context.Context, dir string) (int64, error) {
 				if err := manyPoints(ctx, manyIn(dir), max(o.tiny/100, 20)); err != nil {
@@ -153,7 +153,7 @@ func workloads(o options) []*workload {
 				return tree(filepath.Join(dir, "tree"), max(o.files/4, 100), max(o.bytes/4, 1<<20))
 			},
 			source: "tree",
-			parts:  []part{{ourZstd, nil, 70}},
+			parts:  []part{{ourZstd, nil, 130}},
 			steps: []step{
 				{name: stepAlone, fresh: true},
 				{name: stepBeside, fresh: true, scene: beside, also: stepSweep},

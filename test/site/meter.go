@@ -29,7 +29,7 @@ type Meter struct {
 }
 
 // sampleEvery bounds what of a short process is missed at its end.
-const sampleEvery = 5 * time.Millisecond
+const sampleEvery = 10 * time.Millisecond
 
 // StartMeter measures the processes that find names, those included that start later.
 // It resets their kept peaks.

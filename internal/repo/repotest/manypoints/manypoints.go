@@ -6,6 +6,7 @@ package manypoints
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -34,9 +35,10 @@ type Options struct {
 	Points  int
 	Deleted int       // so many of the oldest are marked as deleted
 	When    time.Time // and since when
-	// ChunkSize is the content of each chunk; zero: packs of data are empty but for their
-	// heads, which is enough for a sweep that moves nothing.
-	ChunkSize int
+	// ChunkLength is how large data chunks are; zero: 1000 bytes. They are holes in their packs,
+	// since no sweep reads what it does not move: make the packs of a point, of a hundred chunks
+	// each, so large that they are not joined.
+	ChunkLength int
 }
 
 // Computer is the one that all points are of.
@@ -44,6 +46,9 @@ const Computer = "web0"
 
 // Generate makes a repository of the site in dir, which must not hold anything.
 func Generate(ctx context.Context, dir string, site *repotest.Site, o Options) error {
+	if o.ChunkLength == 0 {
+		o.ChunkLength = 1000
+	}
 	key, err := site.KeyObject()
 	if err != nil {
 		return err
@@ -86,8 +91,10 @@ type generator struct {
 	rows   []segment.Row
 }
 
+func (g *generator) path(name string) string { return filepath.Join(g.dir, filepath.FromSlash(name)) }
+
 func (g *generator) put(name string, content []byte) error {
-	path := filepath.Join(g.dir, filepath.FromSlash(name))
+	path := g.path(name)
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
@@ -115,19 +122,11 @@ func (b *builder) add(kind seal.Kind, refs []seal.ID, content []byte) (seal.H, e
 	var err error
 	b.content, err = b.g.sealer.Seal(b.content, kind, h, refs, content)
 	b.row(h.ID(), kind, at, len(b.content)-at)
-	b.entries = append(b.entries, pack.Entry{ID: h.ID(), Offset: uint32(at), Length: uint32(len(b.content) - at), Kind: kind})
 	return h, err
 }
 
-// put makes the pack's object, with the directory of what is in it.
-func (b *builder) put() error {
-	if len(b.entries) > 0 {
-		b.content = pack.AppendDirectory(b.content, int64(len(b.content)), b.entries)
-	}
-	return b.g.put(b.name, b.content)
-}
-
 func (b *builder) row(id seal.ID, kind seal.Kind, offset, length int) {
+	b.entries = append(b.entries, pack.Entry{ID: id, Offset: uint32(offset), Length: uint32(length), Kind: kind})
 	b.g.rows = append(b.g.rows, segment.Row{ID: id, Pack: b.number, Offset: uint32(offset), Length: uint32(length), Kind: kind})
 }
 
@@ -135,22 +134,21 @@ func (b *builder) row(id seal.ID, kind seal.Kind, offset, length int) {
 func (g *generator) data(i int, a point.Attempt) ([]seal.ID, error) {
 	b := g.pack(a, pack.Data)
 	refs := make([]seal.ID, ChunksPerPoint)
-	content := make([]byte, max(g.ChunkSize, 4))
+	at := len(b.content)
 	for n := range refs {
-		// Contents differ, and compress to nothing or not at all alike: they are stored as they are.
-		binary.LittleEndian.PutUint32(content, uint32(i*ChunksPerPoint+n))
-		if g.ChunkSize == 0 {
-			refs[n] = g.hasher.Hash(seal.KindData, content).ID()
-			b.row(refs[n], seal.KindData, pack.HeaderSize+1000*n, 1000)
-			continue
-		}
-		h, err := b.add(seal.KindData, nil, content)
-		if err != nil {
-			return nil, err
-		}
-		refs[n] = h.ID()
+		refs[n] = g.hasher.Hash(seal.KindData, binary.LittleEndian.AppendUint32(nil, uint32(i*ChunksPerPoint+n))).ID()
+		b.row(refs[n], seal.KindData, at, g.ChunkLength)
+		at += g.ChunkLength
 	}
-	return refs, b.put()
+	if err := g.put(b.name, b.content); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(g.path(b.name), os.O_WRONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	_, err = f.WriteAt(pack.AppendDirectory(nil, int64(at), b.entries), int64(at))
+	return refs, errors.Join(err, f.Close())
 }
 
 // point is one point: a node of new chunks, a root of it and of nodes of earlier points.
@@ -173,7 +171,7 @@ func (g *generator) point(i int) error {
 	if err != nil {
 		return err
 	}
-	if err := meta.put(); err != nil {
+	if err := g.put(meta.name, pack.AppendDirectory(meta.content, int64(len(meta.content)), meta.entries)); err != nil {
 		return err
 	}
 	return g.name(i, a, root)
@@ -181,7 +179,7 @@ func (g *generator) point(i int) error {
 
 // name puts the point's object, and its marker if it has one.
 func (g *generator) name(i int, a point.Attempt, root seal.H) error {
-	body, err := point.SealBody(g.keys.ComputerKey, g.site.ID, a, point.Body{Root: root, Files: ChunksPerPoint, Bytes: int64(ChunksPerPoint * g.ChunkSize)})
+	body, err := point.SealBody(g.keys.ComputerKey, g.site.ID, a, point.Body{Root: root, Files: ChunksPerPoint, Bytes: int64(ChunksPerPoint * g.ChunkLength)})
 	if err != nil {
 		return err
 	}
