@@ -18,7 +18,7 @@ const mark = "BENCH_RUN"
 const cleanup = `cat >/dev/null
 for p in /proc/[0-9]*; do
   [ "${p#/proc/}" = $$ ] && continue
-  if tr '\0' '\n' <"$p/environ" 2>/dev/null | grep -qx "$0"; then kill -9 "${p#/proc/}" 2>/dev/null; fi
+  if grep -qzxF "$0" "$p/environ" 2>/dev/null; then kill -9 "${p#/proc/}" 2>/dev/null; fi
 done
 awk -v d="$1/" 'index($2, d) == 1 {print $2}' /proc/mounts | while read -r m; do umount -l "$m"; done
 rm -rf "$1"`
