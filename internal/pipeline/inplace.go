@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"keepward/internal/errs"
+	"keepward/internal/repo/chunk"
 	"keepward/internal/repo/fileindex"
 	"keepward/internal/repo/signature"
 	"keepward/internal/source"
@@ -37,6 +38,7 @@ type inplace struct {
 	blocks     []block
 	pieces     []fileindex.Extent // of the blocks
 	long       bool               // a long run is being cut
+	search     chunk.Search       // for the end of the chunk of it that begins with the window
 	extents    extentList
 	pack       packer
 }
@@ -293,7 +295,7 @@ func (r *inplace) step(ctx context.Context) (bool, error) {
 // pass goes on to offset.
 func (r *inplace) pass(offset int64) {
 	r.start += int(offset - r.at)
-	r.at = offset
+	r.at, r.search = offset, chunk.Search{}
 	n := 0
 	for n < len(r.blocks) && r.blocks[n].end() <= offset {
 		n++

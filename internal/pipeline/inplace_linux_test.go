@@ -68,7 +68,7 @@ var edits = []struct {
 	{"blocks put in in the middle", func(f *os.File) error {
 		_, err := f.WriteAt(append(noise(9, 3*blockSize), noise(1, size)[4<<20:]...), 4<<20)
 		return err
-	}, 5 << 20},
+	}, 7 << 20},
 	{"zeros over blocks", writeAt(2<<20, make([]byte, 3*blockSize)), 20 << 10},
 	{"many zeros", writeAt(2<<20+5, make([]byte, 6<<20)), 60 << 10},
 	{"zeros in a long run", func(f *os.File) error {

@@ -124,8 +124,9 @@ type largeReader struct {
 	end     int   //
 	at      int64 // offset in the file of the window's start
 	extents extentList
-	sign    *signer // nil: the file is too small to have a signature
-	zeros   bool    // the extent before is one of zeros
+	sign    *signer      // nil: the file is too small to have a signature
+	zeros   bool         // the extent before is one of zeros
+	search  chunk.Search // for the end of the chunk that begins with the window
 
 	// clear is the offset up to which no run of zeros begins; run is where the next begins,
 	// -1: none is known.
@@ -205,17 +206,20 @@ func (r *largeReader) segment(ctx context.Context, start, end int64) (int64, err
 func (r *largeReader) cut(ctx context.Context, last bool) (int, error) {
 	data := r.hold.buf[r.start:r.end]
 	r.findZeros(data, last)
-	limit := len(data)
-	if r.run >= 0 {
-		limit = int(r.run - r.at)
+	limit, sure := len(data), last
+	switch {
+	case r.run >= 0:
+		limit, sure = int(r.run-r.at), true
+	case !last: // a run may begin behind it
+		limit = int(r.clear - r.at)
 	}
-	if limit == 0 || r.zeros && leadingZeros(data, r.at) > 0 {
+	if limit == 0 && sure || r.zeros && leadingZeros(data, r.at) > 0 {
 		n := leadingZeros(data, r.at)
 		r.zeros, r.run = true, -1
 		return n, r.pass(ctx, n, fileindex.Extent{Kind: fileindex.Zeros, Len: int64(n)})
 	}
-	n := r.w.chunker.Cut(data[:limit])
-	if n == len(data) && n < chunk.Max && !last {
+	n, found := r.w.chunker.Resume(&r.search, data[:limit])
+	if !found && !sure {
 		return 0, nil
 	}
 	r.zeros = false
@@ -226,7 +230,7 @@ func (r *largeReader) cut(ctx context.Context, last bool) (int, error) {
 func (r *largeReader) pass(ctx context.Context, n int, x fileindex.Extent) error {
 	r.start += n
 	r.at += int64(n)
-	r.clear = max(r.clear, r.at)
+	r.clear, r.search = max(r.clear, r.at), chunk.Search{}
 	return r.extents.add(ctx, x)
 }
 
@@ -276,7 +280,9 @@ func leadingZeros(data []byte, at int64) int {
 func (r *largeReader) refill(ctx context.Context, end int64) error {
 	window := r.end - r.start
 	rest := end - r.at - int64(window)
-	if room := len(r.hold.buf) - r.end; room == 0 || r.start > 0 && int64(room) < rest {
+	// What was just read is hashed from the processor's cache.
+	step := int(min(rest, readStep))
+	if len(r.hold.buf)-r.end < step {
 		next, err := r.w.renew(ctx, r.hold, int(min(int64(window)+rest, maxBuffer)))
 		if err != nil {
 			return errStore{err}
@@ -287,8 +293,7 @@ func (r *largeReader) refill(ctx context.Context, end int64) error {
 		}
 		r.hold, r.start, r.end = next, 0, window
 	}
-	room := int(min(rest, int64(len(r.hold.buf)-r.end)))
-	n, err := r.w.readAt(r.f, r.hold.buf[r.end:r.end+room], r.at+int64(window))
+	n, err := r.w.readAt(r.f, r.hold.buf[r.end:r.end+step], r.at+int64(window))
 	r.w.count.readBytes.Add(int64(n))
 	if err == nil && r.sign != nil {
 		err = r.sign.bytes(ctx, r.hold.buf[r.end:r.end+n])

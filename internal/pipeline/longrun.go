@@ -3,7 +3,6 @@ package pipeline
 import (
 	"context"
 
-	"keepward/internal/repo/chunk"
 	"keepward/internal/repo/fileindex"
 	"keepward/internal/repo/signature"
 )
@@ -45,8 +44,8 @@ func (r *inplace) cut(ctx context.Context) (bool, error) {
 		e.at, e.sure = end, true
 	}
 	data := r.window(r.at, e.at)
-	n := r.w.chunker.Cut(data)
-	if n == len(data) && n < chunk.Max && !e.sure {
+	n, found := r.w.chunker.Resume(&r.search, data)
+	if !found && !e.sure {
 		return false, nil
 	}
 	x := r.w.offerData(data[:n], r.hold)

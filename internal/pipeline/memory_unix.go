@@ -10,6 +10,7 @@ func allocate(n int) []byte {
 	if err != nil {
 		return make([]byte, n) // the heap may have room where the system's limits have none
 	}
+	hint(b)
 	return b
 }
 

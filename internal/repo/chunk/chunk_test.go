@@ -91,6 +91,40 @@ func TestAnInsertionMovesOnlyCutsNearIt(t *testing.T) {
 	}
 }
 
+func TestASearchInPiecesCutsWhereOneInAWholeDoes(t *testing.T) {
+	c := New(testKey(1))
+	data := append(random(9<<20, 11), make([]byte, 5<<20)...) // the last chunks have no border of their own
+	data = append(data, random(1<<20, 12)...)
+	for _, step := range []int{4096, 100_003, Min, Normal, Max, 20 << 20} {
+		var got []int
+		rest, have := data, 0
+		var s Search
+		for len(rest) > 0 {
+			n, found := c.Resume(&s, rest[:have])
+			if !found && have < len(rest) {
+				have = min(have+step, len(rest))
+				continue
+			}
+			got, rest, have, s = append(got, n), rest[n:], have-n, Search{}
+		}
+		if diff := cmp.Diff(cuts(c, data), got); diff != "" {
+			t.Errorf("in steps of %d (-whole +pieces):\n%s", step, diff)
+		}
+	}
+}
+
+// What belongs to a stretch that is no chunk may show only after it was looked at.
+func TestASearchTakesBackWhatWasTooMuch(t *testing.T) {
+	c, data := New(testKey(1)), random(Normal, 5)
+	var s Search
+	if n, found := c.Resume(&s, data[:Min+1000]); found || n != Min+1000 {
+		t.Fatalf("%d bytes, found %v", n, found)
+	}
+	if n, found := c.Resume(&s, data[:Min+10]); found || n != Min+10 {
+		t.Errorf("of fewer: %d bytes, found %v", n, found)
+	}
+}
+
 func TestAnotherKeyCutsElsewhere(t *testing.T) {
 	data := random(16<<20, 9)
 	if cmp.Equal(cuts(New(testKey(1)), data), cuts(New(testKey(2)), data)) {
