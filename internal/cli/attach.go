@@ -74,7 +74,7 @@ type catalogFill struct{ unreadable int }
 // catalogStep shows one message.
 func (a *app) catalogStep(f *catalogFill, m *keepwardv1.CatalogProgress) error {
 	if !m.GetDone() {
-		a.remark("%s: %s restore points read", m.GetRepository(), count(m.GetPoints()))
+		a.remark("%s: %s read", m.GetRepository(), plural(m.GetPoints(), "restore point"))
 		return nil
 	}
 	f.unreadable += len(m.GetUnreadable())
@@ -90,7 +90,7 @@ func (f *catalogFill) end(err error) error {
 }
 
 func (a *app) catalogResult(m *keepwardv1.CatalogProgress) {
-	a.remark("%s: %s restore points, %s of them new to the catalog", m.GetRepository(), count(m.GetPoints()), count(m.GetAddedPoints()))
+	a.remark("%s: %s, %s new to the catalog", m.GetRepository(), plural(m.GetPoints(), "restore point"), count(m.GetAddedPoints()))
 	if names := m.GetAddedComputers(); len(names) > 0 {
 		a.remark("computers: %s; each is online again when its agent joins under its name", list(names))
 	}

@@ -197,7 +197,8 @@ func (s *repositoryService) DetachRepository(ctx context.Context, req *connect.R
 			return err
 		}
 		if len(active) > 0 {
-			return errs.New(errs.Busy, "repository.in-use", "detach repository %q: session %d uses it", name, active[0]).WithHint("wait for its end, or kill it")
+			return errs.New(errs.Busy, "repository.in-use", "detach repository %q: session %d uses it", name, active[0]).
+				WithHint("wait for its end, or end it: keepward session kill %d", active[0])
 		}
 		return catalog.ForgetRepository(ctx, tx, name)
 	})
