@@ -100,7 +100,7 @@ fuzz:
 
 # Run from within the package, where go test shows what it prints: the counts and the seeds.
 crash:
-	cd internal/repo/crashtest && go test -count=1 -full -timeout 6h
+	cd internal/repo/crashtest && go test -count=1 -full -timeout 2h
 
 soak:
 	cd internal/repo/crashtest && go test -count=1 -run '^TestSoak$$' -soak $(SOAKTIME) -seed $(SEED) -timeout 0

@@ -55,6 +55,7 @@ func (c *recovery) compare(ctx context.Context, r *repo.Repository) error {
 	if err != nil {
 		return err
 	}
+	seen := map[point.Attempt]states{}
 	for _, a := range found.attempts() {
 		x := found.wants[a]
 		is := want{deleted: isSet(deleted[a]), held: isSet(held[a])}
@@ -65,11 +66,11 @@ func (c *recovery) compare(ctx context.Context, r *repo.Repository) error {
 		if err := x.allows(a, is); err != nil {
 			return err
 		}
+		seen[a] = is.point
 		c.noteWant(a, func(x *want) {
 			x.deleted, x.held = is.deleted, is.held
-			// What nobody found may still come to light, or be fenced, if an attempt was on its way;
-			// a purge that was seen to have removed a point has removed it.
-			if is.point != absent || x.purging {
+			// What nobody found may still come to light, or be fenced, if an attempt was on its way.
+			if is.point != absent {
 				x.point = is.point
 			}
 			if is.point == absent { // a sweep removes the marker that a purge left
@@ -77,7 +78,18 @@ func (c *recovery) compare(ctx context.Context, r *repo.Repository) error {
 			}
 		})
 	}
-	return c.nothingElse(ctx, r, found)
+	if err := c.nothingElse(ctx, r, found); err != nil {
+		return err
+	}
+	// The list is durable, also in what it does not show: what was purged is gone.
+	for a, is := range seen {
+		c.noteWant(a, func(x *want) {
+			if is == absent && x.purging {
+				x.point = absent
+			}
+		})
+	}
+	return nil
 }
 
 // allows tells whether what was found may be.

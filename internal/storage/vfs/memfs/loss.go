@@ -20,6 +20,9 @@ const block = 512
 // Losses is how many kinds of loss there are: seeds 0 to Losses-1 are one of each.
 const Losses = 9
 
+// NoNames is a seed of which no name survives that was not synced.
+func NoNames(seed uint64) uint64 { return seed - seed%3 }
+
 // Restart is the disk as it is found after a loss of power now. The old one is dead.
 //
 // The seed decides what survives of what was not synced. Names and contents go independently,
