@@ -1,19 +1,23 @@
-// Package broker is the one holder of countable resources: streams of repositories,
-// writers of mount paths, slots of computers. A task asks for a set and gets all of
-// it or nothing, in one step, so nothing can deadlock.
+// Package broker is the one holder of countable resources: streams of repositories, writers of
+// mount paths, drives, media, slots of computers and workers. A task asks for a set and gets all
+// of it or nothing, in one step, so nothing can deadlock; what waits for a second set while it
+// keeps its first is looked after in circle.go.
 //
-// Deciding is pure (decide.go): the state in, grants and reasons out. Broker is the
-// applier: it keeps the state, commits what was decided and answers every call with
-// what has changed. It starts nothing, stops nothing and does no I/O: the job manager
-// does, on the answer. It also declares nobody dead: Expired names holders whose lease
-// ran out, and the manager releases them when their attempt is settled.
+// Deciding is pure: judge (decide.go) reads the state and one waiter, and answers what it gets,
+// why it waits, or who is to be interrupted for it. Broker is the applier: it keeps the state,
+// commits what was judged and answers every call with what has changed. It starts nothing, stops
+// nothing and does no I/O: the job manager does, on the answer. It also declares nobody dead:
+// Expired names holders whose lease ran out, and the manager releases them when their attempt is
+// settled.
 //
-// A Broker may be used from any goroutine; one mutex guards all of it. The clock is
-// passed in and called under that mutex.
+// A release looks only at those who wait for what was released, in their order, and only as long
+// as there is something left; so a decision costs the same however long the queue is.
+//
+// A Broker may be used from any goroutine; one mutex guards all of it. The clock is passed in and
+// called under that mutex.
 package broker
 
 import (
-	"cmp"
 	"slices"
 	"sync"
 	"time"
@@ -21,75 +25,46 @@ import (
 	"keepward/internal/job"
 )
 
-// Kind is a sort of resource.
-type Kind string
-
-// The kinds.
-const (
-	Stream Kind = "stream" // one task's right to move data to or from a repository
-	Writer Kind = "writer" // one task's right to write to a mount path
-	Client Kind = "client" // one task of a computer
-)
-
-// ID names a resource among all.
-type ID struct {
-	Kind Kind
-	Name string
-}
-
-// Resource is something countable that a task must hold.
-type Resource struct {
-	ID
-	// Label is the name for people; empty means Name.
-	Label    string
-	Capacity int
-	// FreeBytes ranks mount paths when a need leaves the choice: most free first.
-	FreeBytes int64
-	// Down is why nobody can have it now; nil means it is there.
-	Down *job.Reason
-}
-
-func (r Resource) label() string { return cmp.Or(r.Label, r.Name) }
-
-// Need is one line of a set: a count of one resource, or of any one of several.
-type Need struct {
-	Kind  Kind
-	AnyOf []string
-	Count int
-	// Alone asks for the whole resource, with nobody else on it.
-	Alone bool
-}
-
-// One is the need for one unit of one resource.
-func One(kind Kind, name string) Need { return Need{Kind: kind, AnyOf: []string{name}, Count: 1} }
-
 // Request is what a task asks for.
 type Request struct {
 	Task     string
 	Session  int64
+	Type     job.Type
 	Priority int // the lower number goes first
 	Set      []Need
 	// Since is when it began to wait; zero means now. A request that is made again
 	// keeps its first one.
 	Since time.Time
+	// More asks for a second set beside the first, which is kept while this one is waited for.
+	More bool
+	// Preemptions is how often in a row the task was interrupted for others.
+	Preemptions int
 }
 
-// Hold is one resource in a grant.
-type Hold struct {
-	ID
-	Count int
-	Alone bool
+// Standing is what the broker must know of a task that runs to choose whom to interrupt.
+type Standing struct {
+	// Preemptable says that its phase may be interrupted now.
+	Preemptable bool
+	// Checkpoint is its newest one: the younger, the less is lost.
+	Checkpoint time.Time
 }
 
 // Grant is a set that a task holds, as a lease.
 type Grant struct {
 	Task     string
 	Session  int64
+	Type     job.Type
 	Priority int
-	// Holds has one line for each need of the request, in its order.
+	// Holds has the lines of the request's needs in their order: one each, none for a need of
+	// count 0, and one for each resource of a need that is spread.
 	Holds   []Hold
 	Granted time.Time
 	Expires time.Time
+	Standing
+	// Protected is until when it is not interrupted, having been so too often.
+	Protected time.Time
+	// For is the task for which it was told to let go; empty: none.
+	For string
 }
 
 // Holding is the name of what the grant holds of a kind: the mount path that was
@@ -109,11 +84,36 @@ type Delay struct {
 	Reason job.Reason
 }
 
-// Decision is what a call has changed: the tasks that now hold their sets, and the
-// tasks that wait for a reason other than the one last told.
+// Interrupt tells a task that holds a set to let go of it.
+type Interrupt struct {
+	Task    string
+	Session int64
+	// For is who wants the resources; empty: the wait had closed a circle.
+	For        string
+	ForSession int64
+}
+
+// Decision is what a call has changed: the tasks that now hold their sets, the tasks that wait
+// for a reason other than the one last told, and the tasks that must let go.
 type Decision struct {
-	Granted []Grant
-	Delayed []Delay
+	Granted   []Grant
+	Delayed   []Delay
+	Interrupt []Interrupt
+}
+
+// Policy is the rules that an administrator may change.
+type Policy struct {
+	job.Switches
+	// ClaimAfter is how long a task waits before what it lacks is kept for it; 0: for ever.
+	ClaimAfter time.Duration
+	// InARow interruptions protect a task's next run for the time Protect; 0: never.
+	InARow  int
+	Protect time.Duration
+}
+
+// DefaultPolicy is the one where nobody set another.
+func DefaultPolicy() Policy {
+	return Policy{ClaimAfter: job.DefaultClaimAfter, InARow: job.DefaultPreemptionsInRow, Protect: job.DefaultProtectedRunning}
 }
 
 // Broker holds all resources.
@@ -121,66 +121,84 @@ type Broker struct {
 	clock func() time.Time
 	term  time.Duration
 
-	mu        sync.Mutex
-	resources map[ID]*resource
-	grants    map[string]*Grant
-	waiting   []*waiter // in the order in which they are served
+	mu sync.Mutex
+	state
 }
 
-// resource is a Resource and how much of it is taken.
-type resource struct {
-	Resource
-	used  int
-	alone int // holders that want nobody beside them
-}
-
-type waiter struct {
-	Request
-	told job.Reason
-}
-
-// New makes a broker without resources. term is how long a lease lives without Renew.
+// New makes a broker without resources, with DefaultPolicy. term is how long a lease lives
+// without Renew.
 func New(clock func() time.Time, term time.Duration) *Broker {
-	return &Broker{clock: clock, term: term, resources: map[ID]*resource{}, grants: map[string]*Grant{}}
+	return &Broker{clock: clock, term: term, state: state{
+		policy: DefaultPolicy(), resources: map[ID]*resource{}, grants: map[string]*Grant{}, waiting: map[string]*waiter{},
+	}}
+}
+
+// SetPolicy changes the rules. What was decided by the old ones stays.
+func (b *Broker) SetPolicy(p Policy) Decision {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.policy = p
+	r := b.round()
+	for _, w := range b.waiting {
+		r.sure.add(w)
+	}
+	return r.settle()
 }
 
 // SetResource adds a resource or changes it. Lowering a capacity takes nothing from
 // who holds; it waits for what runs.
-func (b *Broker) SetResource(r Resource) Decision {
+func (b *Broker) SetResource(res Resource) Decision {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.at(r.ID).Resource = r
-	return b.settle()
+	return b.change(res)
 }
 
 // RemoveResource takes a resource out of use. Who holds it goes on holding it.
 func (b *Broker) RemoveResource(id ID) Decision {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if r := b.resources[id]; r != nil {
-		r.Resource = gone(id)
-		b.forget(id)
+	if b.resources[id] == nil {
+		return Decision{}
 	}
-	return b.settle()
+	d := b.change(gone(id))
+	b.forget(id)
+	return d
 }
 
-// Request asks for a set. A task that holds one already is answered with it; a task
-// that waits already has its request replaced and keeps its age.
-func (b *Broker) Request(r Request) Decision {
+func (b *Broker) change(res Resource) Decision {
+	at := b.at(res.ID)
+	was, had := at.there(), at.Capacity
+	at.Resource = res
+	r := b.round()
+	if was && at.there() && at.Capacity == had {
+		return r.d
+	}
+	for w := range at.wanted { // what everybody is told may change
+		r.sure.add(w)
+	}
+	return r.settle()
+}
+
+// Request asks for a set. A task that holds one already is answered with it, unless it asks for
+// More; a task that waits already has its request replaced and keeps its age.
+func (b *Broker) Request(q Request) Decision {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if g := b.grants[r.Task]; g != nil {
+	if g := b.grants[q.Task]; g != nil && !q.More {
 		return Decision{Granted: []Grant{g.clone()}}
 	}
-	r.Set = slices.Clone(r.Set)
-	if old := b.drop(r.Task); old != nil {
-		r.Since = old.Since
+	q.Set = slices.Clone(q.Set)
+	if old := b.drop(q.Task); old != nil {
+		q.Since = old.Since
 	}
-	if r.Since.IsZero() {
-		r.Since = b.clock()
+	if q.Since.IsZero() {
+		q.Since = b.clock()
 	}
-	b.enqueue(&waiter{Request: r})
-	return b.settle()
+	w := &waiter{Request: q}
+	b.enqueue(w)
+	r := b.round()
+	r.sure.add(w)
+	return r.settle()
 }
 
 // Adopt records what a task holds already, after a restart of the server: it is so,
@@ -188,19 +206,60 @@ func (b *Broker) Request(r Request) Decision {
 func (b *Broker) Adopt(g Grant) Decision {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	r := b.round()
 	b.drop(g.Task)
-	b.letGo(g.Task)
-	b.take(g.clone())
-	return b.settle()
+	b.letGo(g.Task, r)
+	g = g.clone()
+	g.Granted = b.clock()
+	g.Expires, g.For = g.Granted.Add(b.term), ""
+	b.take(&g, g.Holds)
+	return r.settle()
 }
 
 // Release gives back what a task holds, or ends its waiting. Unknown tasks are fine.
 func (b *Broker) Release(task string) Decision {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.drop(task)
-	b.letGo(task)
-	return b.settle()
+	r := b.round()
+	if w := b.drop(task); w != nil {
+		r.unclaim(w)
+	}
+	b.letGo(task, r)
+	return r.settle()
+}
+
+// Update tells how a task stands that holds a set.
+func (b *Broker) Update(task string, s Standing) Decision {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	g := b.grants[task]
+	if g == nil {
+		return Decision{}
+	}
+	r := b.round()
+	before := g.Preemptable
+	if g.Standing = s; s.Preemptable && !before {
+		r.offer(g)
+	}
+	return r.settle()
+}
+
+// Reprioritise changes the priority of a task that waits or runs.
+func (b *Broker) Reprioritise(task string, priority int) Decision {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r := b.round()
+	if g := b.grants[task]; g != nil && g.Priority != priority {
+		g.Priority = priority
+		r.offer(g)
+	}
+	if w := b.drop(task); w != nil {
+		r.unclaim(w)
+		w.Priority = priority
+		b.enqueue(w)
+		r.sure.add(w)
+	}
+	return r.settle()
 }
 
 // Renew gives the task's lease a full term, and says whether it has one.
@@ -230,91 +289,32 @@ func (b *Broker) Expired() []string {
 	return lost
 }
 
-// settle decides, commits the grants and says what has changed.
-func (b *Broker) settle() Decision {
-	plan := decide(b.resources, b.waiting)
-	var d Decision
-	for _, g := range plan.grants {
-		b.drop(g.Task)
-		d.Granted = append(d.Granted, b.take(g))
-	}
-	for _, w := range b.waiting {
-		if r := plan.reasons[w.Task]; !same(r, w.told) {
-			w.told = r
-			d.Delayed = append(d.Delayed, Delay{w.Task, r})
+// Tick looks at what time alone has changed: protections that are over. Deadline says when the
+// next call is due.
+func (b *Broker) Tick() Decision {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r := b.round()
+	for _, g := range b.grants {
+		if !g.Protected.IsZero() && !g.Protected.After(r.now) {
+			g.Protected = time.Time{}
+			r.offer(g)
 		}
 	}
-	return d
+	return r.settle()
 }
 
-// take commits a grant and starts its lease.
-func (b *Broker) take(g Grant) Grant {
-	g.Granted = b.clock()
-	g.Expires = g.Granted.Add(b.term)
-	for _, h := range g.Holds {
-		r := b.at(h.ID)
-		r.used += h.Count
-		if h.Alone {
-			r.alone++
+// Deadline is when Tick has something to do; the zero time: never, as things stand.
+func (b *Broker) Deadline() time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var first time.Time
+	for _, g := range b.grants {
+		if !g.Protected.IsZero() && (first.IsZero() || g.Protected.Before(first)) {
+			first = g.Protected
 		}
 	}
-	b.grants[g.Task] = &g
-	return g.clone()
-}
-
-func (b *Broker) letGo(task string) {
-	g := b.grants[task]
-	if g == nil {
-		return
-	}
-	delete(b.grants, task)
-	for _, h := range g.Holds {
-		r := b.at(h.ID)
-		r.used -= h.Count
-		if h.Alone {
-			r.alone--
-		}
-		b.forget(h.ID)
-	}
-}
-
-// at finds a resource, known or not: a removed one is kept while somebody holds it.
-func (b *Broker) at(id ID) *resource {
-	r := b.resources[id]
-	if r == nil {
-		r = &resource{Resource: gone(id)}
-		b.resources[id] = r
-	}
-	return r
-}
-
-// forget drops a removed resource that nobody holds.
-func (b *Broker) forget(id ID) {
-	if r := b.resources[id]; r != nil && r.Capacity == removed && r.used == 0 && r.alone == 0 {
-		delete(b.resources, id)
-	}
-}
-
-func (b *Broker) enqueue(w *waiter) {
-	i, _ := slices.BinarySearchFunc(b.waiting, w, order)
-	b.waiting = slices.Insert(b.waiting, i, w)
-}
-
-// drop takes a task out of the queue and returns what it waited with.
-func (b *Broker) drop(task string) *waiter {
-	i := slices.IndexFunc(b.waiting, func(w *waiter) bool { return w.Task == task })
-	if i < 0 {
-		return nil
-	}
-	w := b.waiting[i]
-	b.waiting = slices.Delete(b.waiting, i, i+1)
-	return w
-}
-
-// order serves the lower number first, among equals who came first; the task's name
-// makes it total, so that the same state always decides the same.
-func order(a, b *waiter) int {
-	return cmp.Or(cmp.Compare(a.Priority, b.Priority), a.Since.Compare(b.Since), cmp.Compare(a.Task, b.Task))
+	return first
 }
 
 func (g Grant) clone() Grant { g.Holds = slices.Clone(g.Holds); return g }

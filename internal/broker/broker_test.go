@@ -65,7 +65,7 @@ func TestWaiterHoldsNothingAndIsServedByPriorityThenAge(t *testing.T) {
 	b.Request(broker.Request{Task: "young", Priority: 166, Set: backupSet("web3")})
 	c.now = c.now.Add(time.Second)
 	d := b.Request(broker.Request{Task: "urgent", Priority: 66, Set: backupSet("web3")})
-	check(t, "delays", d.Delayed, []broker.Delay{{Task: "urgent", Reason: job.Because(job.StreamsShort, "main", "1", "0")}})
+	check(t, "delays", d.Delayed, []broker.Delay{{Task: "urgent", Reason: job.Because(job.StreamsShort, "main", "1", "0", "0")}})
 	for _, r := range b.Snapshot().Resources {
 		if r.Name == "web2" && r.Used != 0 {
 			t.Errorf("a waiting task holds its client slot")
@@ -80,7 +80,7 @@ func TestSmallSetPassesOneThatStillLacks(t *testing.T) {
 	b, _ := site(t, res(broker.Stream, "main", 2), res(broker.Writer, "main:/b", 4), res(broker.Client, "web1", 1), res(broker.Client, "web2", 1))
 	b.Request(broker.Request{Task: "a", Priority: 166, Set: backupSet("web1")})
 	d := b.Request(broker.Request{Task: "b", Priority: 100, Set: backupSet("web1")})
-	check(t, "reason", d.Delayed, []broker.Delay{{Task: "b", Reason: job.Because(job.ClientBusy, "web1", "1")}})
+	check(t, "reason", d.Delayed, []broker.Delay{{Task: "b", Reason: job.Because(job.ClientBusy, "web1", "1", "0")}})
 	check(t, "the other computer goes", granted(b.Request(broker.Request{Task: "c", Priority: 966, Set: backupSet("web2")})), []string{"c"})
 }
 
@@ -101,7 +101,7 @@ func TestReasons(t *testing.T) {
 		{"unknown computer", nil, []broker.Need{broker.One(broker.Client, "x")}, job.Because(job.AgentOffline, "x")},
 		{"no path at all", nil, []broker.Need{{Kind: broker.Writer, Count: 1}}, job.Because(job.MountPathOffline, "")},
 		{"its own reason", []broker.Resource{offline}, []broker.Need{broker.One(broker.Stream, "main")}, down},
-		{"writers by label", []broker.Resource{labelled}, []broker.Need{broker.One(broker.Writer, "main:/b")}, job.Because(job.WritersLimit, "/b", "0")},
+		{"writers by label", []broker.Resource{labelled}, []broker.Need{broker.One(broker.Writer, "main:/b")}, job.Because(job.WritersLimit, "/b", "0", "")},
 		{
 			"infrastructure over contention",
 			[]broker.Resource{labelled, offline},
@@ -112,13 +112,13 @@ func TestReasons(t *testing.T) {
 			"more than there is",
 			[]broker.Resource{res(broker.Stream, "s", 4)},
 			[]broker.Need{{Kind: broker.Stream, AnyOf: []string{"s"}, Count: 5}},
-			job.Because(job.StreamsShort, "s", "5", "4"),
+			job.Because(job.StreamsShort, "s", "5", "4", ""),
 		},
 		{
 			"one set, twice the same",
 			[]broker.Resource{res(broker.Stream, "s", 1)},
 			[]broker.Need{broker.One(broker.Stream, "s"), broker.One(broker.Stream, "s")},
-			job.Because(job.StreamsShort, "s", "1", "0"),
+			job.Because(job.StreamsShort, "s", "1", "0", ""),
 		},
 	}
 	for _, tt := range tests {
@@ -139,7 +139,7 @@ func TestAReasonIsToldOnceUntilItChanges(t *testing.T) {
 		t.Errorf("told again without a change: %+v", d)
 	}
 	d := b.SetResource(res(broker.Stream, "main", 0))
-	check(t, "changed", d.Delayed, []broker.Delay{{Task: "a", Reason: job.Because(job.StreamsShort, "main", "1", "0")}})
+	check(t, "changed", d.Delayed, []broker.Delay{{Task: "a", Reason: job.Because(job.StreamsShort, "main", "1", "0", "")}})
 	check(t, "raised", granted(b.SetResource(res(broker.Stream, "main", 1))), []string{"a"})
 }
 
@@ -148,11 +148,11 @@ func TestAloneSharesWithNobody(t *testing.T) {
 	alone := []broker.Need{{Kind: broker.Writer, AnyOf: []string{"/b"}, Alone: true}}
 	b.Request(broker.Request{Task: "writer", Set: []broker.Need{broker.One(broker.Writer, "/b")}})
 	d := b.Request(broker.Request{Task: "rebuild", Set: alone})
-	check(t, "waits", d.Delayed, []broker.Delay{{Task: "rebuild", Reason: job.Because(job.MountPathReserved, "/b")}})
+	check(t, "waits", d.Delayed, []broker.Delay{{Task: "rebuild", Reason: job.Because(job.MountPathReserved, "/b", "0")}})
 	check(t, "goes", granted(b.Release("writer")), []string{"rebuild"})
 	b.SetResource(res(broker.Writer, "/b", 9))
 	d = b.Request(broker.Request{Task: "late", Set: []broker.Need{broker.One(broker.Writer, "/b")}})
-	check(t, "nobody beside it", d.Delayed, []broker.Delay{{Task: "late", Reason: job.Because(job.MountPathReserved, "/b")}})
+	check(t, "nobody beside it", d.Delayed, []broker.Delay{{Task: "late", Reason: job.Because(job.MountPathReserved, "/b", "0")}})
 	check(t, "then", granted(b.Release("rebuild")), []string{"late"})
 }
 

@@ -2,12 +2,13 @@ package broker
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	"keepward/internal/job"
 )
 
-// State is the whole of a broker at one moment, for people and for decisions.
+// State is the whole of a broker at one moment, for people.
 type State struct {
 	Resources []ResourceState
 	Waiting   []Wait
@@ -24,7 +25,12 @@ type ResourceState struct {
 // Wait is a task in the queue, in the order of service.
 type Wait struct {
 	Request
+	// Reason holds now; the one that was told may name holders of before.
 	Reason job.Reason
+	// Blocked is the resources of the need that it waits for before all.
+	Blocked []ID
+	// Claim says that what it lacks is kept for it.
+	Claim bool
 }
 
 // Snapshot copies the state; nothing in it is shared with the broker.
@@ -32,25 +38,55 @@ func (b *Broker) Snapshot() State {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var s State
-	holders := map[ID][]string{}
 	for _, g := range b.grants {
 		s.Grants = append(s.Grants, g.clone())
-		for _, h := range g.Holds {
-			holders[h.ID] = append(holders[h.ID], g.Task)
+	}
+	for _, r := range b.resources {
+		if r.Capacity == removed && len(r.holders) == 0 {
+			continue // somebody wants it, and it does not exist
 		}
+		s.Resources = append(s.Resources, ResourceState{r.Resource, r.used, slices.Sorted(maps.Keys(r.holders))})
 	}
-	for id, r := range b.resources {
-		slices.Sort(holders[id])
-		s.Resources = append(s.Resources, ResourceState{r.Resource, r.used, slices.Compact(holders[id])})
-	}
-	for _, w := range b.waiting {
-		r := w.Request
-		r.Set = slices.Clone(r.Set)
-		s.Waiting = append(s.Waiting, Wait{r, w.told})
+	for _, w := range slices.SortedFunc(maps.Values(b.waiting), order) {
+		s.Waiting = append(s.Waiting, b.wait(w))
 	}
 	slices.SortFunc(s.Grants, func(a, b Grant) int { return cmp.Compare(a.Task, b.Task) })
 	slices.SortFunc(s.Resources, func(a, b ResourceState) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
 	})
 	return s
+}
+
+// Waits is how one task waits, and whether it does.
+func (b *Broker) Waits(task string) (Wait, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	w := b.waiting[task]
+	if w == nil {
+		return Wait{}, false
+	}
+	return b.wait(w), true
+}
+
+func (b *Broker) wait(w *waiter) Wait {
+	q := w.Request
+	q.Set = slices.Clone(q.Set)
+	v := b.judge(w, b.clock())
+	return Wait{Request: q, Reason: v.why, Blocked: slices.Clone(w.blocked), Claim: w.claims}
+}
+
+// HeldBy is who holds a resource now.
+func (b *Broker) HeldBy(id ID) []Grant {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r := b.resources[id]
+	if r == nil {
+		return nil
+	}
+	var list []Grant
+	for _, g := range r.holders {
+		list = append(list, g.clone())
+	}
+	slices.SortFunc(list, func(a, b Grant) int { return cmp.Compare(a.Task, b.Task) })
+	return list
 }

@@ -1,6 +1,9 @@
 package job
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Code is the stable name of a reason for delay.
 type Code string
@@ -52,6 +55,8 @@ const (
 	VolumeMounting          Code = "VOLUME_MOUNTING"
 	ClientBusy              Code = "CLIENT_BUSY"
 	WorkerSlots             Code = "WORKER_SLOTS"
+	ServerLimit             Code = "SERVER_LIMIT"
+	KeptForSession          Code = "KEPT_FOR_SESSION"
 
 	WaitingForSessions   Code = "WAITING_FOR_SESSIONS"
 	VictimsHoldResources Code = "VICTIMS_HOLD_RESOURCES"
@@ -88,13 +93,17 @@ const (
 )
 
 // ReasonRow is what there is to know of one code. Sentence names its arguments as
-// {name}.
+// {name}. The argument holders is not in it: where sessions are known that hold what is
+// lacking, they are named behind the sentence.
 type ReasonRow struct {
 	Code     Code
 	Group    Group
 	Args     []string
 	Sentence string
 }
+
+// Holders is the name of the argument that names the sessions which hold what is lacking.
+const Holders = "holders"
 
 func args(names ...string) []string { return names }
 
@@ -117,16 +126,16 @@ var Reasons = []ReasonRow{
 	{WorkerUnavailable, Infrastructure, args("host"), "no worker is available on {host}"},
 	{HypervisorOffline, Infrastructure, args("host"), "hypervisor {host} is offline"},
 
-	{StreamsShort, Contention, args("policy", "need", "have"), "not enough streams of {policy}: {need} needed, {have} free"},
-	{WritersLimit, Contention, args("path", "limit"), "mount path {path} has its {limit} writers"},
-	{MountPathReserved, Contention, args("path"), "mount path {path} is reserved"},
+	{StreamsShort, Contention, args("policy", "need", "have", "holders"), "not enough streams of {policy}: {need} needed, {have} free"},
+	{WritersLimit, Contention, args("path", "limit", "holders"), "mount path {path} has its {limit} writers"},
+	{MountPathReserved, Contention, args("path", "holders"), "mount path {path} is reserved"},
 	{NoPathWithSpace, Contention, args("repository"), "no mount path of {repository} is enabled and has the space"},
-	{DriveReserved, Contention, args("drive"), "drive {drive} is reserved"},
+	{DriveReserved, Contention, args("drive", "holders"), "drive {drive} is reserved"},
 	{NoFreeDrives, Contention, args("pool"), "no drive of {pool} is free to be reserved"},
 	{NoGoodDrives, Contention, args("pool"), "no drive of {pool} is unreserved, online and has a live controller"},
 	{NoActiveControllerDrive, Contention, args("drive"), "drive {drive} has no active controller"},
 	{PoolDrivesBusy, Contention, args("pool", "need", "have"), "not enough drives of {pool}: {need} needed, {have} free"},
-	{DrivesExceedAllotment, Contention, args("pool"), "the drives reserved in {pool} would exceed its allotment"},
+	{DrivesExceedAllotment, Contention, args("pool", "holders"), "the drives reserved in {pool} would exceed its allotment"},
 	{NoReservationOnDrive, Contention, args("drive"), "the session has no reservation on drive {drive}"},
 	{MediaReserved, Contention, args("sessions"), "the medium is reserved by sessions [{sessions}]"},
 	{MediaInUse, Contention, args("medium"), "medium {medium} is in use"},
@@ -139,12 +148,14 @@ var Reasons = []ReasonRow{
 	{NoSpares, Contention, args("group"), "media group {group} has no spares"},
 	{SparesOutside, Contention, args("group"), "all spares of media group {group} are outside the library"},
 	{NotEnoughMedia, Contention, args("group"), "media group {group} has not enough media"},
-	{MediaGroupReserved, Contention, args("group"), "media group {group} is reserved"},
-	{CopyReserved, Contention, args("copy"), "copy {copy} is reserved"},
+	{MediaGroupReserved, Contention, args("group", "holders"), "media group {group} is reserved"},
+	{CopyReserved, Contention, args("copy", "holders"), "copy {copy} is reserved"},
 	{PoolUsedByCopy, Contention, args("pool", "copy"), "drive pool {pool} is used by copy {copy}"},
 	{VolumeMounting, Contention, args("volume"), "volume {volume} is being mounted or unmounted"},
-	{ClientBusy, Contention, args("computer", "limit"), "computer {computer} already runs {limit} of its tasks at once"},
-	{WorkerSlots, Contention, args("worker", "limit"), "worker {worker} already runs {limit} of its tasks at once"},
+	{ClientBusy, Contention, args("computer", "limit", "holders"), "computer {computer} already runs {limit} of its tasks at once"},
+	{WorkerSlots, Contention, args("worker", "limit", "holders"), "worker {worker} already runs {limit} of its tasks at once"},
+	{ServerLimit, Contention, args("limit", "holders"), "the server already runs {limit} tasks at once"},
+	{KeptForSession, Contention, args("resource", "session"), "what is free of {resource} is kept for session {session}, which has waited longer"},
 
 	{WaitingForSessions, PreemptionGroup, args("sessions"), "waiting for sessions [{sessions}] to release the resources"},
 	{VictimsHoldResources, PreemptionGroup, args("sessions"), "the interrupted sessions [{sessions}] have not released their resources yet"},
@@ -207,5 +218,9 @@ func (r Reason) Text() string {
 		}
 		pairs = append(pairs, "{"+name+"}", value)
 	}
-	return strings.NewReplacer(pairs...).Replace(row.Sentence)
+	text := strings.NewReplacer(pairs...).Replace(row.Sentence)
+	if i := slices.Index(row.Args, Holders); i >= 0 && i < len(r.Args) && r.Args[i] != "" {
+		text += ", held by sessions [" + r.Args[i] + "]"
+	}
+	return text
 }
