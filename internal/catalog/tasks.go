@@ -29,21 +29,31 @@ type Task struct {
 	Errors     int64  // events of these levels
 	Warnings   int64
 	KilledBy   string
-	Started    time.Time
-	Ended      time.Time
+	// SuspendedBy is who wants it to pause.
+	SuspendedBy string
+	// Interruptions is how many attempts ended by an interruption or a pause: they do not count
+	// against the limit. Preemptions is how often in a row it was interrupted for other sessions,
+	// InterruptedFor the session for which it lets go now.
+	Interruptions  int
+	Preemptions    int
+	InterruptedFor int64
+	Started        time.Time
+	Ended          time.Time
 	// Report is what it came to, where it makes no point.
 	Report *keepwardv1.TaskReport
 }
 
 const taskColumns = `id, session, position, computer, repository, status, phase, attempts, reason_json, failure_json,
-	progress_json, point, restart_at, restart_on, errors, warnings, killed_by, started, ended, report_json`
+	progress_json, point, restart_at, restart_on, errors, warnings, killed_by, started, ended, report_json,
+	suspended_by, interruptions, preemptions, interrupted_for`
 
 func scanTask(row interface{ Scan(...any) error }) (Task, error) {
 	var t Task
 	var reason, failure, progress, report string
 	var restart, started, ended int64
 	err := row.Scan(&t.ID, &t.Session, &t.Position, &t.Computer, &t.Repository, &t.Status, &t.Phase, &t.Attempts, &reason, &failure,
-		&progress, &t.Point, &restart, &t.RestartOn, &t.Errors, &t.Warnings, &t.KilledBy, &started, &ended, &report)
+		&progress, &t.Point, &restart, &t.RestartOn, &t.Errors, &t.Warnings, &t.KilledBy, &started, &ended, &report,
+		&t.SuspendedBy, &t.Interruptions, &t.Preemptions, &t.InterruptedFor)
 	if err != nil {
 		return t, err
 	}
@@ -69,14 +79,17 @@ func PutTask(ctx context.Context, tx *sql.Tx, t *Task) error {
 		return j.err
 	}
 	_, err := tx.ExecContext(ctx, `INSERT INTO tasks (`+taskColumns+`)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (id) DO UPDATE SET status = excluded.status, phase = excluded.phase, attempts = excluded.attempts,
 			reason_json = excluded.reason_json, failure_json = excluded.failure_json, progress_json = excluded.progress_json,
 			point = excluded.point, restart_at = excluded.restart_at, restart_on = excluded.restart_on,
 			errors = excluded.errors, warnings = excluded.warnings, killed_by = excluded.killed_by,
-			started = excluded.started, ended = excluded.ended, report_json = excluded.report_json`,
+			started = excluded.started, ended = excluded.ended, report_json = excluded.report_json,
+			suspended_by = excluded.suspended_by, interruptions = excluded.interruptions,
+			preemptions = excluded.preemptions, interrupted_for = excluded.interrupted_for`,
 		t.ID, t.Session, t.Position, t.Computer, t.Repository, t.Status, t.Phase, t.Attempts, reason, failure,
-		progress, t.Point, nanos(t.RestartAt), t.RestartOn, t.Errors, t.Warnings, t.KilledBy, nanos(t.Started), nanos(t.Ended), report)
+		progress, t.Point, nanos(t.RestartAt), t.RestartOn, t.Errors, t.Warnings, t.KilledBy, nanos(t.Started), nanos(t.Ended), report,
+		t.SuspendedBy, t.Interruptions, t.Preemptions, t.InterruptedFor)
 	if err != nil {
 		return fmt.Errorf("write task %s: %w", t.ID, err)
 	}

@@ -17,6 +17,9 @@ var Transitions = []Transition{
 	{Queued, FailedToStart, "refused at set-up"},
 	{Queued, SuspendPending, "a user suspends it"},
 	{Queued, KillPending, "a user or a limit ends it"},
+	{Queued, Completed, "its former attempt is found committed"},
+	{Queued, CompletedWithWarnings, "its former attempt is found committed"},
+	{Queued, CompletedWithErrors, "its former attempt is found committed"},
 
 	{Waiting, Running, "all resources reserved, or none needed"},
 	{Waiting, Queued, "late set-up finds a conflict, window, activity or throttle"},
@@ -80,6 +83,9 @@ var Transitions = []Transition{
 	{Suspended, Waiting, "a user resumes it"},
 	{Suspended, Pending, "a user resumes it"},
 	{Suspended, KillPending, "a user or a limit ends it"},
+	{Suspended, Completed, "its former attempt is found committed"},
+	{Suspended, CompletedWithWarnings, "its former attempt is found committed"},
+	{Suspended, CompletedWithErrors, "its former attempt is found committed"},
 
 	{KillPending, Killed, "it has let go, or was cut off"},
 	{KillPending, Committed, "it has let go; what was written is kept"},

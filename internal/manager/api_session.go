@@ -8,7 +8,6 @@ import (
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/catalog"
-	"keepward/internal/errs"
 	"keepward/internal/job"
 )
 
@@ -209,50 +208,4 @@ func (m *Manager) readLog(ctx context.Context, req *keepwardv1.ReadLogRequest, s
 			return ctx.Err()
 		}
 	}
-}
-
-// KillSession asks a session, or one task of it, to end. It answers when that is on its way;
-// the end itself may take until everything has let go. One that is over is left as it is.
-func (m *Manager) KillSession(ctx context.Context, req *connect.Request[keepwardv1.KillSessionRequest]) (*connect.Response[keepwardv1.KillSessionResponse], error) {
-	id := req.Msg.GetId()
-	s, err := m.currentSession(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	task, err := taskNamed(s, req.Msg.GetTask())
-	if err != nil {
-		return nil, err
-	}
-	if job.Status(s.GetStatus()).Final() || task != nil && job.Status(task.GetStatus()).Final() {
-		return connect.NewResponse(&keepwardv1.KillSessionResponse{Session: s, Over: true}), nil
-	}
-	if live := m.liveSession(id); live != nil {
-		if _, err := live.ask(ctx, task.GetId(), evKill{actor: m.user(ctx)}); err != nil && err != errClosed {
-			return nil, err
-		}
-	}
-	if s, err = m.currentSession(ctx, id); err != nil {
-		return nil, err
-	}
-	return connect.NewResponse(&keepwardv1.KillSessionResponse{Session: s}), nil
-}
-
-// taskNamed finds a task by its id, a prefix of it, or its computer; nil: none was asked for.
-func taskNamed(s *keepwardv1.Session, name string) (*keepwardv1.Task, error) {
-	if name == "" {
-		return nil, nil
-	}
-	var found *keepwardv1.Task
-	for _, t := range s.GetTasks() {
-		if t.GetId() == name || t.GetComputer() == name || len(name) >= shortestPrefix && len(name) < len(t.GetId()) && t.GetId()[:len(name)] == name {
-			if found != nil {
-				return nil, errs.New(errs.Invalid, "task.ambiguous", "session %d: several tasks answer to %q", s.GetId(), name)
-			}
-			found = t
-		}
-	}
-	if found == nil {
-		return nil, errs.New(errs.NotFound, "task.unknown", "session %d has no task %q", s.GetId(), name).WithHint("name it by its id or its computer")
-	}
-	return found, nil
 }

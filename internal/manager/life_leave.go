@@ -37,6 +37,12 @@ func (t *task) stopReason() string {
 	switch {
 	case t.row.KilledBy != "":
 		return "killed by " + t.row.KilledBy
+	case t.row.Status == job.SuspendPending:
+		return "suspended by " + t.row.SuspendedBy
+	case t.row.Status == job.InterruptPending && t.row.InterruptedFor != 0:
+		return fmt.Sprintf("interrupted for session %d", t.row.InterruptedFor)
+	case t.row.Status == job.InterruptPending:
+		return "interrupted: its wait had closed a circle"
 	case t.att.row.Failure != nil:
 		return t.att.row.Failure.GetMessage()
 	case t.yields:
@@ -104,9 +110,9 @@ func (t *task) onSettled(x *turn, e evSettled) {
 	switch t.row.Status {
 	case job.Cleanup:
 		t.decide(x)
-	case job.KillPending:
+	case job.KillPending, job.SuspendPending, job.InterruptPending:
 		if e.failure == nil || t.cutting {
-			t.killed(x)
+			t.letGo(x)
 		} else {
 			t.retryAt = x.now.Add(x.set.Again)
 		}
@@ -140,7 +146,7 @@ func (t *task) decide(x *turn) {
 	case !transient(cause), known && !phase.Restartable:
 		t.row.Failure = cause
 		t.move(x, job.Failed, job.Reason{}, cause.GetMessage(), bySelf)
-	case t.row.Attempts >= t.limit:
+	case t.row.Attempts-t.row.Interruptions >= t.limit:
 		t.row.Failure = cause
 		t.move(x, job.Failed, job.Reason{}, fmt.Sprintf("%s; all %d attempts are used up", cause.GetMessage(), t.limit), bySelf)
 	default:
@@ -180,7 +186,7 @@ func (t *task) onKill(x *turn, actor string) {
 	if t.row.Status == job.KillPending {
 		return
 	}
-	t.row.KilledBy = actor
+	t.row.KilledBy, t.cutting = actor, false
 	t.move(x, job.KillPending, job.Reason{}, "", actor)
 	t.leaveBy = x.now.Add(x.set.Leaving)
 	if t.att.settled() {
@@ -195,7 +201,7 @@ func (t *task) onKill(x *turn, actor string) {
 // transport is there, and it is over either way.
 func (t *task) cutOff(x *turn) {
 	if t.cutting || !t.arbiter().offline.IsZero() {
-		t.killed(x)
+		t.letGo(x)
 		return
 	}
 	t.cutting, t.leaveBy = true, x.now.Add(2*x.set.Order) // a stop and a fence, one call each

@@ -41,6 +41,8 @@ func (t *task) onOnline(x *turn, n Node) {
 		t.clear(x)
 	case t.row.Status == job.Waiting && !t.lacking:
 		t.want(x)
+	case t.row.Status == job.Suspended && !t.att.settled():
+		t.settle(x) // others may wait for that
 	case t.row.Status == job.Pending && !t.lacking:
 		if !t.att.settled() {
 			t.settle(x)
@@ -119,6 +121,9 @@ func (t *task) heard(x *turn, s *side, boot string) {
 	if t.row.Status == job.RunningUnverified && t.att.mover.sound() && t.att.agent.sound() {
 		t.att.verify = time.Time{}
 		t.move(x, job.Running, job.Reason{}, "", bySelf)
+		if t.row.InterruptedFor != 0 {
+			t.onInterrupt(x, t.row.InterruptedFor)
+		}
 	}
 	if t.yields {
 		t.stop(x, partMover) // again: the first may have been lost
@@ -137,10 +142,10 @@ func (t *task) onWake(x *turn) {
 	switch {
 	case t.row.Status == job.Waiting, t.row.Status == job.Pending && t.row.RestartAt.IsZero():
 		t.want(x)
-	case t.row.Status == job.KillPending && t.att.settled():
-		t.killed(x)
+	case leaving(t.row.Status) && t.row.Status != job.Cleanup && t.att.settled():
+		t.letGo(x)
 	case leaving(t.row.Status):
-		t.att.gather, t.leaveBy = x.now.Add(x.set.Verify), x.now.Add(x.set.Leaving)
+		t.att.gather, t.leaveBy, t.parting = x.now.Add(x.set.Verify), x.now.Add(x.set.Leaving), true
 		t.leaveWhenBack()
 	case active(t.row.Status) && t.byServer():
 		t.fail(x, failure(errs.Unavailable, codeServerRestarted, partServer, "the server was started anew"))
@@ -207,7 +212,7 @@ func (t *task) onTick(x *turn) {
 		case due(t.att.gather):
 			t.leave(x)
 		}
-	case job.KillPending:
+	case job.KillPending, job.SuspendPending, job.InterruptPending:
 		switch {
 		case due(t.leaveBy):
 			t.cutOff(x)

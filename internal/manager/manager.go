@@ -279,6 +279,11 @@ func (m *Manager) dispatch(d broker.Decision) {
 			m.dispatch(m.broker.Release(g.Task))
 		}
 	}
+	for _, i := range d.Interrupt {
+		if s := m.liveSession(i.Session); s != nil {
+			s.post(i.Task, evInterrupt{i.ForSession})
+		}
+	}
 	for _, delay := range d.Delayed {
 		m.mu.Lock()
 		s := m.byTask[delay.Task]

@@ -54,6 +54,7 @@ func (m *model) settleDown() {
 		for _, n := range m.nodes() {
 			m.link(n, true)
 		}
+		m.tellAll(evResume{"ann"})
 		for len(m.calls) > 0 {
 			m.call(0, false)
 		}
@@ -115,6 +116,12 @@ func TestNoTaskIsLostAndNoneCompletedWithoutItsPoint(t *testing.T) {
 				if rapid.Float64().Draw(rt, "really") < 0.1 {
 					m.tell(rapid.SampledFrom(m.tasks).Draw(rt, "task").row.ID, evKill{"ann"})
 				}
+			},
+			"suspend": func(rt *rapid.T) {
+				m.tell(rapid.SampledFrom(m.tasks).Draw(rt, "task").row.ID, evSuspend{"ann"})
+			},
+			"resume": func(rt *rapid.T) {
+				m.tell(rapid.SampledFrom(m.tasks).Draw(rt, "task").row.ID, evResume{"ann"})
 			},
 			"time": func(rt *rapid.T) {
 				m.now = m.now.Add(time.Duration(rapid.IntRange(1, 400).Draw(rt, "seconds")) * time.Second)

@@ -56,10 +56,10 @@ func newModel(t *rapid.T) *model {
 		spool: map[Node]map[string]*keepwardv1.AttemptEnd{}, names: map[string]string{}, opened: map[string][]string{},
 	}
 	m.saved = make([]savedTask, 2)
-	for i, typ := range []job.Type{job.Backup, rapid.SampledFrom([]job.Type{job.Backup, job.Restore}).Draw(t, "type")} {
+	for i, typ := range []job.Type{job.Backup, rapid.SampledFrom([]job.Type{job.Backup, job.Restore, job.Verify}).Draw(t, "type")} {
 		task := &task{
 			row: catalog.Task{ID: fmt.Sprintf("t%d", i), Session: 1, Computer: fmt.Sprintf("c%d", i), Repository: theRepo, Status: job.Queued},
-			typ: typ, transport: theNode, limit: 4, interval: 10 * time.Minute,
+			typ: typ, priority: job.DefaultPriority(typ), transport: theNode, limit: 4, interval: 10 * time.Minute,
 		}
 		m.tasks = append(m.tasks, task)
 		m.save(task)
@@ -78,6 +78,9 @@ func (m *model) nodes() []Node { return []Node{transportOf(theNode), agentOf("c0
 
 func (m *model) startBroker() {
 	m.b = broker.New(func() time.Time { return m.now }, leaseTerm)
+	p := broker.DefaultPolicy()
+	p.RestoresPreemptBackups = true
+	m.b.SetPolicy(p)
 	m.b.SetResource(broker.Resource{ID: broker.ID{Kind: broker.Stream, Name: theRepo}, Capacity: 1})
 	m.b.SetResource(broker.Resource{ID: broker.ID{Kind: broker.Writer, Name: theRepo}, Capacity: 1})
 	for _, c := range []string{"c0", "c1"} {
@@ -124,13 +127,22 @@ func (m *model) tell(id string, ev any) {
 	for _, o := range x.orders {
 		m.carryOut(o)
 	}
+	if now := t.standing(); t.holds && now != t.stood {
+		t.stood = now
+		m.dispatch(m.b.Update(id, now))
+	}
+	if t.row.Status == job.Queued {
+		m.tell(id, evQueue{})
+	}
 }
 
 func (m *model) carryOut(o order) {
 	id := o.task.row.ID
 	switch o.do {
 	case doRequest:
-		m.dispatch(m.b.Request(broker.Request{Task: id, Session: 1, Set: o.task.needs()}))
+		m.dispatch(m.b.Request(broker.Request{
+			Task: id, Session: 1, Type: o.task.typ, Priority: o.task.priority, Set: o.task.needs(), Preemptions: o.task.row.Preemptions,
+		}))
 		return
 	case doRelease:
 		m.dispatch(m.b.Release(id))
@@ -210,6 +222,9 @@ func (m *model) dispatch(d broker.Decision) {
 			attempt: a, agent: t.row.Computer, moverBoot: m.boot(transportOf(theNode)), agentBoot: m.boot(agentOf(t.row.Computer)),
 			moverAway: !m.online[transportOf(theNode)], agentAway: !m.online[agentOf(t.row.Computer)],
 		})
+	}
+	for _, i := range d.Interrupt {
+		m.tell(i.Task, evInterrupt{i.ForSession})
 	}
 	for _, delay := range d.Delayed {
 		m.tell(delay.Task, evDelayed{delay.Reason})
@@ -301,7 +316,7 @@ func (m *model) crash() {
 	m.startBroker()
 	for i, s := range m.saved {
 		old := m.tasks[i]
-		t := &task{row: s.row, typ: old.typ, transport: old.transport, limit: old.limit, interval: old.interval}
+		t := &task{row: s.row, typ: old.typ, priority: old.priority, transport: old.transport, limit: old.limit, interval: old.interval}
 		if s.att != nil {
 			a := *s.att
 			t.att = &attempt{row: a}

@@ -39,7 +39,7 @@ func (s *session) carryOut(ctx context.Context, o order) {
 	switch o.do {
 	case doRequest:
 		s.m.dispatch(s.m.broker.Request(broker.Request{
-			Task: id, Session: s.row.ID, Priority: o.task.priority, Set: o.task.needs(),
+			Task: id, Session: s.row.ID, Type: o.task.typ, Priority: o.task.priority, Set: o.task.needs(), Preemptions: o.task.row.Preemptions,
 		}))
 		return
 	case doRelease:

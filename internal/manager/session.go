@@ -140,6 +140,7 @@ func (s *session) deliver(ctx context.Context, l letter) {
 // a write that fails is tried again, since nothing may happen that is not written.
 func (s *session) turn(ctx context.Context, t *task, ev any) error {
 	x := &turn{now: time.Now(), set: &s.m.set}
+	before := t.row.Status
 	switch e := ev.(type) {
 	case evGrantNote:
 		if conflict := s.m.conflict(t); conflict != 0 && t.typ == job.RebuildIndex {
@@ -176,9 +177,16 @@ func (s *session) turn(ctx context.Context, t *task, ev any) error {
 		}
 		s.m.noteWritten(s, t)
 	}
+	if t.row.Status == job.Queued && before != job.Queued {
+		s.post(t.row.ID, evQueueNote{})
+	}
 	s.show()
 	for _, o := range x.orders {
 		s.carryOut(ctx, o)
+	}
+	if now := t.standing(); t.holds && now != t.stood {
+		t.stood = now
+		s.m.dispatch(s.m.broker.Update(t.row.ID, now))
 	}
 	return nil
 }

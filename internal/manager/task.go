@@ -26,10 +26,12 @@ type task struct {
 
 	att *attempt // the newest; nil before the first
 
-	lacking  bool // it stands in the broker's queue
-	holds    bool // it has its set
-	settling bool // a call that settles att is under way
-	cutting  bool // its time to let go is over
+	lacking  bool            // it stands in the broker's queue
+	holds    bool            // it has its set
+	settling bool            // a call that settles att is under way
+	cutting  bool            // its time to let go is over
+	parting  bool            // it was asked to let go of an attempt that runs
+	stood    broker.Standing // what the broker was told last
 	retryAt  time.Time
 	leaveBy  time.Time // end of a leaving status
 	progress map[part]*keepwardv1.Progress
@@ -164,7 +166,7 @@ func (t *task) needs() []broker.Need {
 
 // grant is what a task that runs holds, for a broker that has forgotten it.
 func (t *task) grant() broker.Grant {
-	g := broker.Grant{Task: t.row.ID, Session: t.row.Session, Priority: t.priority}
+	g := broker.Grant{Task: t.row.ID, Session: t.row.Session, Type: t.typ, Priority: t.priority, Standing: t.standing()}
 	for _, n := range t.needs() {
 		g.Holds = append(g.Holds, broker.Hold{ID: broker.ID{Kind: n.Kind, Name: n.AnyOf[0]}, Count: n.Count, Alone: n.Alone})
 	}

@@ -146,6 +146,11 @@ type (
 	evYield struct{ session int64 }
 	// evKill: a user wants an end.
 	evKill struct{ actor string }
+	// evSuspend, evResume: a user wants a pause, or the end of one.
+	evSuspend struct{ actor string }
+	evResume  struct{ actor string }
+	// evInterrupt: a session needs what the task holds; 0: the wait of this one had closed a circle.
+	evInterrupt struct{ session int64 }
 	// evTick: a deadline may be over.
 	evTick struct{}
 	// evWake: the server has started; the task is taken up where it stands.
@@ -187,6 +192,12 @@ func (t *task) handle(x *turn, ev any) {
 		t.onYield(x, e.session)
 	case evKill:
 		t.onKill(x, e.actor)
+	case evSuspend:
+		t.onSuspend(x, e.actor)
+	case evResume:
+		t.onResume(x, e.actor)
+	case evInterrupt:
+		t.onInterrupt(x, e.session)
 	case evTick:
 		t.onTick(x)
 	case evWake:

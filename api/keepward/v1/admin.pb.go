@@ -3427,6 +3427,198 @@ func (x *RunJobRequest) GetFull() bool {
 	return false
 }
 
+type SuspendSessionRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Task          string                 `protobuf:"bytes,2,opt,name=task,proto3" json:"task,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SuspendSessionRequest) Reset() {
+	*x = SuspendSessionRequest{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[65]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SuspendSessionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SuspendSessionRequest) ProtoMessage() {}
+
+func (x *SuspendSessionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[65]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SuspendSessionRequest.ProtoReflect.Descriptor instead.
+func (*SuspendSessionRequest) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{65}
+}
+
+func (x *SuspendSessionRequest) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *SuspendSessionRequest) GetTask() string {
+	if x != nil {
+		return x.Task
+	}
+	return ""
+}
+
+type SuspendSessionResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Session       *Session               `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SuspendSessionResponse) Reset() {
+	*x = SuspendSessionResponse{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[66]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SuspendSessionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SuspendSessionResponse) ProtoMessage() {}
+
+func (x *SuspendSessionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[66]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SuspendSessionResponse.ProtoReflect.Descriptor instead.
+func (*SuspendSessionResponse) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{66}
+}
+
+func (x *SuspendSessionResponse) GetSession() *Session {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
+type ResumeSessionRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Task          string                 `protobuf:"bytes,2,opt,name=task,proto3" json:"task,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeSessionRequest) Reset() {
+	*x = ResumeSessionRequest{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[67]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeSessionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeSessionRequest) ProtoMessage() {}
+
+func (x *ResumeSessionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[67]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeSessionRequest.ProtoReflect.Descriptor instead.
+func (*ResumeSessionRequest) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{67}
+}
+
+func (x *ResumeSessionRequest) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *ResumeSessionRequest) GetTask() string {
+	if x != nil {
+		return x.Task
+	}
+	return ""
+}
+
+type ResumeSessionResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Session       *Session               `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeSessionResponse) Reset() {
+	*x = ResumeSessionResponse{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[68]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeSessionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeSessionResponse) ProtoMessage() {}
+
+func (x *ResumeSessionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[68]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeSessionResponse.ProtoReflect.Descriptor instead.
+func (*ResumeSessionResponse) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{68}
+}
+
+func (x *ResumeSessionResponse) GetSession() *Session {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
 type ListSessionsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Active        bool                   `protobuf:"varint,1,opt,name=active,proto3" json:"active,omitempty"`
@@ -3439,7 +3631,7 @@ type ListSessionsRequest struct {
 
 func (x *ListSessionsRequest) Reset() {
 	*x = ListSessionsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[65]
+	mi := &file_keepward_v1_admin_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3451,7 +3643,7 @@ func (x *ListSessionsRequest) String() string {
 func (*ListSessionsRequest) ProtoMessage() {}
 
 func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[65]
+	mi := &file_keepward_v1_admin_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3464,7 +3656,7 @@ func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
 func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{65}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ListSessionsRequest) GetActive() bool {
@@ -3504,7 +3696,7 @@ type ListSessionsResponse struct {
 
 func (x *ListSessionsResponse) Reset() {
 	*x = ListSessionsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[66]
+	mi := &file_keepward_v1_admin_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3516,7 +3708,7 @@ func (x *ListSessionsResponse) String() string {
 func (*ListSessionsResponse) ProtoMessage() {}
 
 func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[66]
+	mi := &file_keepward_v1_admin_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3529,7 +3721,7 @@ func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
 func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{66}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *ListSessionsResponse) GetSessions() []*Session {
@@ -3548,7 +3740,7 @@ type GetSessionRequest struct {
 
 func (x *GetSessionRequest) Reset() {
 	*x = GetSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[67]
+	mi := &file_keepward_v1_admin_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3560,7 +3752,7 @@ func (x *GetSessionRequest) String() string {
 func (*GetSessionRequest) ProtoMessage() {}
 
 func (x *GetSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[67]
+	mi := &file_keepward_v1_admin_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3573,7 +3765,7 @@ func (x *GetSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSessionRequest.ProtoReflect.Descriptor instead.
 func (*GetSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{67}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *GetSessionRequest) GetId() int64 {
@@ -3592,7 +3784,7 @@ type GetSessionResponse struct {
 
 func (x *GetSessionResponse) Reset() {
 	*x = GetSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[68]
+	mi := &file_keepward_v1_admin_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3604,7 +3796,7 @@ func (x *GetSessionResponse) String() string {
 func (*GetSessionResponse) ProtoMessage() {}
 
 func (x *GetSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[68]
+	mi := &file_keepward_v1_admin_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3617,7 +3809,7 @@ func (x *GetSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSessionResponse.ProtoReflect.Descriptor instead.
 func (*GetSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{68}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *GetSessionResponse) GetSession() *Session {
@@ -3636,7 +3828,7 @@ type WatchSessionRequest struct {
 
 func (x *WatchSessionRequest) Reset() {
 	*x = WatchSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[69]
+	mi := &file_keepward_v1_admin_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3648,7 +3840,7 @@ func (x *WatchSessionRequest) String() string {
 func (*WatchSessionRequest) ProtoMessage() {}
 
 func (x *WatchSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[69]
+	mi := &file_keepward_v1_admin_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3661,7 +3853,7 @@ func (x *WatchSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSessionRequest.ProtoReflect.Descriptor instead.
 func (*WatchSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{69}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *WatchSessionRequest) GetId() int64 {
@@ -3680,7 +3872,7 @@ type WatchSessionResponse struct {
 
 func (x *WatchSessionResponse) Reset() {
 	*x = WatchSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[70]
+	mi := &file_keepward_v1_admin_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3692,7 +3884,7 @@ func (x *WatchSessionResponse) String() string {
 func (*WatchSessionResponse) ProtoMessage() {}
 
 func (x *WatchSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[70]
+	mi := &file_keepward_v1_admin_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3705,7 +3897,7 @@ func (x *WatchSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSessionResponse.ProtoReflect.Descriptor instead.
 func (*WatchSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{70}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *WatchSessionResponse) GetSession() *Session {
@@ -3726,7 +3918,7 @@ type ReadLogRequest struct {
 
 func (x *ReadLogRequest) Reset() {
 	*x = ReadLogRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[71]
+	mi := &file_keepward_v1_admin_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3738,7 +3930,7 @@ func (x *ReadLogRequest) String() string {
 func (*ReadLogRequest) ProtoMessage() {}
 
 func (x *ReadLogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[71]
+	mi := &file_keepward_v1_admin_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3751,7 +3943,7 @@ func (x *ReadLogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLogRequest.ProtoReflect.Descriptor instead.
 func (*ReadLogRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{71}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *ReadLogRequest) GetId() int64 {
@@ -3784,7 +3976,7 @@ type ReadLogResponse struct {
 
 func (x *ReadLogResponse) Reset() {
 	*x = ReadLogResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[72]
+	mi := &file_keepward_v1_admin_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3796,7 +3988,7 @@ func (x *ReadLogResponse) String() string {
 func (*ReadLogResponse) ProtoMessage() {}
 
 func (x *ReadLogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[72]
+	mi := &file_keepward_v1_admin_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3809,7 +4001,7 @@ func (x *ReadLogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLogResponse.ProtoReflect.Descriptor instead.
 func (*ReadLogResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{72}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *ReadLogResponse) GetEvents() []*Event {
@@ -3829,7 +4021,7 @@ type KillSessionRequest struct {
 
 func (x *KillSessionRequest) Reset() {
 	*x = KillSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[73]
+	mi := &file_keepward_v1_admin_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3841,7 +4033,7 @@ func (x *KillSessionRequest) String() string {
 func (*KillSessionRequest) ProtoMessage() {}
 
 func (x *KillSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[73]
+	mi := &file_keepward_v1_admin_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3854,7 +4046,7 @@ func (x *KillSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillSessionRequest.ProtoReflect.Descriptor instead.
 func (*KillSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{73}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *KillSessionRequest) GetId() int64 {
@@ -3882,7 +4074,7 @@ type KillSessionResponse struct {
 
 func (x *KillSessionResponse) Reset() {
 	*x = KillSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[74]
+	mi := &file_keepward_v1_admin_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3894,7 +4086,7 @@ func (x *KillSessionResponse) String() string {
 func (*KillSessionResponse) ProtoMessage() {}
 
 func (x *KillSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[74]
+	mi := &file_keepward_v1_admin_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3907,7 +4099,7 @@ func (x *KillSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillSessionResponse.ProtoReflect.Descriptor instead.
 func (*KillSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{74}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *KillSessionResponse) GetSession() *Session {
@@ -3935,7 +4127,7 @@ type ChangePointsRequest struct {
 
 func (x *ChangePointsRequest) Reset() {
 	*x = ChangePointsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[75]
+	mi := &file_keepward_v1_admin_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3947,7 +4139,7 @@ func (x *ChangePointsRequest) String() string {
 func (*ChangePointsRequest) ProtoMessage() {}
 
 func (x *ChangePointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[75]
+	mi := &file_keepward_v1_admin_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3960,7 +4152,7 @@ func (x *ChangePointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePointsRequest.ProtoReflect.Descriptor instead.
 func (*ChangePointsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{75}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *ChangePointsRequest) GetNames() []string {
@@ -3988,7 +4180,7 @@ type ChangePointsResponse struct {
 
 func (x *ChangePointsResponse) Reset() {
 	*x = ChangePointsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[76]
+	mi := &file_keepward_v1_admin_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4000,7 +4192,7 @@ func (x *ChangePointsResponse) String() string {
 func (*ChangePointsResponse) ProtoMessage() {}
 
 func (x *ChangePointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[76]
+	mi := &file_keepward_v1_admin_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4013,7 +4205,7 @@ func (x *ChangePointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePointsResponse.ProtoReflect.Descriptor instead.
 func (*ChangePointsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{76}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *ChangePointsResponse) GetPoints() []*Point {
@@ -4043,7 +4235,7 @@ type ListPointsRequest struct {
 
 func (x *ListPointsRequest) Reset() {
 	*x = ListPointsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[77]
+	mi := &file_keepward_v1_admin_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4055,7 +4247,7 @@ func (x *ListPointsRequest) String() string {
 func (*ListPointsRequest) ProtoMessage() {}
 
 func (x *ListPointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[77]
+	mi := &file_keepward_v1_admin_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4068,7 +4260,7 @@ func (x *ListPointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPointsRequest.ProtoReflect.Descriptor instead.
 func (*ListPointsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{77}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *ListPointsRequest) GetComputer() string {
@@ -4115,7 +4307,7 @@ type ListPointsResponse struct {
 
 func (x *ListPointsResponse) Reset() {
 	*x = ListPointsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[78]
+	mi := &file_keepward_v1_admin_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4127,7 +4319,7 @@ func (x *ListPointsResponse) String() string {
 func (*ListPointsResponse) ProtoMessage() {}
 
 func (x *ListPointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[78]
+	mi := &file_keepward_v1_admin_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4140,7 +4332,7 @@ func (x *ListPointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPointsResponse.ProtoReflect.Descriptor instead.
 func (*ListPointsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{78}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *ListPointsResponse) GetPoints() []*Point {
@@ -4161,7 +4353,7 @@ type GetPointRequest struct {
 
 func (x *GetPointRequest) Reset() {
 	*x = GetPointRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[79]
+	mi := &file_keepward_v1_admin_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4173,7 +4365,7 @@ func (x *GetPointRequest) String() string {
 func (*GetPointRequest) ProtoMessage() {}
 
 func (x *GetPointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[79]
+	mi := &file_keepward_v1_admin_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4186,7 +4378,7 @@ func (x *GetPointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPointRequest.ProtoReflect.Descriptor instead.
 func (*GetPointRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{79}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *GetPointRequest) GetName() string {
@@ -4219,7 +4411,7 @@ type GetPointResponse struct {
 
 func (x *GetPointResponse) Reset() {
 	*x = GetPointResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[80]
+	mi := &file_keepward_v1_admin_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4231,7 +4423,7 @@ func (x *GetPointResponse) String() string {
 func (*GetPointResponse) ProtoMessage() {}
 
 func (x *GetPointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[80]
+	mi := &file_keepward_v1_admin_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4244,7 +4436,7 @@ func (x *GetPointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPointResponse.ProtoReflect.Descriptor instead.
 func (*GetPointResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{80}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *GetPointResponse) GetPoint() *Point {
@@ -4268,7 +4460,7 @@ type BrowseRequest struct {
 
 func (x *BrowseRequest) Reset() {
 	*x = BrowseRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[81]
+	mi := &file_keepward_v1_admin_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4280,7 +4472,7 @@ func (x *BrowseRequest) String() string {
 func (*BrowseRequest) ProtoMessage() {}
 
 func (x *BrowseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[81]
+	mi := &file_keepward_v1_admin_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4293,7 +4485,7 @@ func (x *BrowseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrowseRequest.ProtoReflect.Descriptor instead.
 func (*BrowseRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{81}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *BrowseRequest) GetPoint() string {
@@ -4350,7 +4542,7 @@ type BrowseResponse struct {
 
 func (x *BrowseResponse) Reset() {
 	*x = BrowseResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[82]
+	mi := &file_keepward_v1_admin_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4362,7 +4554,7 @@ func (x *BrowseResponse) String() string {
 func (*BrowseResponse) ProtoMessage() {}
 
 func (x *BrowseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[82]
+	mi := &file_keepward_v1_admin_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4375,7 +4567,7 @@ func (x *BrowseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrowseResponse.ProtoReflect.Descriptor instead.
 func (*BrowseResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{82}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *BrowseResponse) GetSelf() *Entry {
@@ -4417,7 +4609,7 @@ type FindRequest struct {
 
 func (x *FindRequest) Reset() {
 	*x = FindRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[83]
+	mi := &file_keepward_v1_admin_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4429,7 +4621,7 @@ func (x *FindRequest) String() string {
 func (*FindRequest) ProtoMessage() {}
 
 func (x *FindRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[83]
+	mi := &file_keepward_v1_admin_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4442,7 +4634,7 @@ func (x *FindRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindRequest.ProtoReflect.Descriptor instead.
 func (*FindRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{83}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *FindRequest) GetGlob() string {
@@ -4478,7 +4670,7 @@ type FindResponse struct {
 
 func (x *FindResponse) Reset() {
 	*x = FindResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[84]
+	mi := &file_keepward_v1_admin_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4490,7 +4682,7 @@ func (x *FindResponse) String() string {
 func (*FindResponse) ProtoMessage() {}
 
 func (x *FindResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[84]
+	mi := &file_keepward_v1_admin_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4503,7 +4695,7 @@ func (x *FindResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindResponse.ProtoReflect.Descriptor instead.
 func (*FindResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{84}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *FindResponse) GetPoint() string {
@@ -4545,7 +4737,7 @@ type DiffRequest struct {
 
 func (x *DiffRequest) Reset() {
 	*x = DiffRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[85]
+	mi := &file_keepward_v1_admin_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4557,7 +4749,7 @@ func (x *DiffRequest) String() string {
 func (*DiffRequest) ProtoMessage() {}
 
 func (x *DiffRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[85]
+	mi := &file_keepward_v1_admin_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4570,7 +4762,7 @@ func (x *DiffRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffRequest.ProtoReflect.Descriptor instead.
 func (*DiffRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{85}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *DiffRequest) GetA() string {
@@ -4606,7 +4798,7 @@ type DiffResponse struct {
 
 func (x *DiffResponse) Reset() {
 	*x = DiffResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[86]
+	mi := &file_keepward_v1_admin_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4618,7 +4810,7 @@ func (x *DiffResponse) String() string {
 func (*DiffResponse) ProtoMessage() {}
 
 func (x *DiffResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[86]
+	mi := &file_keepward_v1_admin_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4631,7 +4823,7 @@ func (x *DiffResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffResponse.ProtoReflect.Descriptor instead.
 func (*DiffResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{86}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *DiffResponse) GetChange() string {
@@ -4681,7 +4873,7 @@ type RestoreFilesRequest struct {
 
 func (x *RestoreFilesRequest) Reset() {
 	*x = RestoreFilesRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[87]
+	mi := &file_keepward_v1_admin_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4693,7 +4885,7 @@ func (x *RestoreFilesRequest) String() string {
 func (*RestoreFilesRequest) ProtoMessage() {}
 
 func (x *RestoreFilesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[87]
+	mi := &file_keepward_v1_admin_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4706,7 +4898,7 @@ func (x *RestoreFilesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreFilesRequest.ProtoReflect.Descriptor instead.
 func (*RestoreFilesRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{87}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *RestoreFilesRequest) GetComputer() string {
@@ -4830,7 +5022,7 @@ type RestoreEstimate struct {
 
 func (x *RestoreEstimate) Reset() {
 	*x = RestoreEstimate{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[88]
+	mi := &file_keepward_v1_admin_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4842,7 +5034,7 @@ func (x *RestoreEstimate) String() string {
 func (*RestoreEstimate) ProtoMessage() {}
 
 func (x *RestoreEstimate) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[88]
+	mi := &file_keepward_v1_admin_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4855,7 +5047,7 @@ func (x *RestoreEstimate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreEstimate.ProtoReflect.Descriptor instead.
 func (*RestoreEstimate) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{88}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *RestoreEstimate) GetPoint() string {
@@ -4987,7 +5179,7 @@ type ApplyRequest struct {
 
 func (x *ApplyRequest) Reset() {
 	*x = ApplyRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[89]
+	mi := &file_keepward_v1_admin_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4999,7 +5191,7 @@ func (x *ApplyRequest) String() string {
 func (*ApplyRequest) ProtoMessage() {}
 
 func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[89]
+	mi := &file_keepward_v1_admin_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5012,7 +5204,7 @@ func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{89}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *ApplyRequest) GetFiles() []*SourceFile {
@@ -5039,7 +5231,7 @@ type SourceFile struct {
 
 func (x *SourceFile) Reset() {
 	*x = SourceFile{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[90]
+	mi := &file_keepward_v1_admin_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5051,7 +5243,7 @@ func (x *SourceFile) String() string {
 func (*SourceFile) ProtoMessage() {}
 
 func (x *SourceFile) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[90]
+	mi := &file_keepward_v1_admin_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5064,7 +5256,7 @@ func (x *SourceFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SourceFile.ProtoReflect.Descriptor instead.
 func (*SourceFile) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{90}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *SourceFile) GetName() string {
@@ -5092,7 +5284,7 @@ type ApplyResponse struct {
 
 func (x *ApplyResponse) Reset() {
 	*x = ApplyResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[91]
+	mi := &file_keepward_v1_admin_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5104,7 +5296,7 @@ func (x *ApplyResponse) String() string {
 func (*ApplyResponse) ProtoMessage() {}
 
 func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[91]
+	mi := &file_keepward_v1_admin_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5117,7 +5309,7 @@ func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{91}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *ApplyResponse) GetChanges() []*ConfigChange {
@@ -5147,7 +5339,7 @@ type ConfigChange struct {
 
 func (x *ConfigChange) Reset() {
 	*x = ConfigChange{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[92]
+	mi := &file_keepward_v1_admin_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5159,7 +5351,7 @@ func (x *ConfigChange) String() string {
 func (*ConfigChange) ProtoMessage() {}
 
 func (x *ConfigChange) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[92]
+	mi := &file_keepward_v1_admin_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5172,7 +5364,7 @@ func (x *ConfigChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigChange.ProtoReflect.Descriptor instead.
 func (*ConfigChange) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{92}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *ConfigChange) GetAction() string {
@@ -5223,7 +5415,7 @@ type ConfigFault struct {
 
 func (x *ConfigFault) Reset() {
 	*x = ConfigFault{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[93]
+	mi := &file_keepward_v1_admin_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5235,7 +5427,7 @@ func (x *ConfigFault) String() string {
 func (*ConfigFault) ProtoMessage() {}
 
 func (x *ConfigFault) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[93]
+	mi := &file_keepward_v1_admin_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5248,7 +5440,7 @@ func (x *ConfigFault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigFault.ProtoReflect.Descriptor instead.
 func (*ConfigFault) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{93}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *ConfigFault) GetFile() string {
@@ -5294,7 +5486,7 @@ type ExportRequest struct {
 
 func (x *ExportRequest) Reset() {
 	*x = ExportRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[94]
+	mi := &file_keepward_v1_admin_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5306,7 +5498,7 @@ func (x *ExportRequest) String() string {
 func (*ExportRequest) ProtoMessage() {}
 
 func (x *ExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[94]
+	mi := &file_keepward_v1_admin_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5319,7 +5511,7 @@ func (x *ExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
 func (*ExportRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{94}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{98}
 }
 
 type ExportResponse struct {
@@ -5331,7 +5523,7 @@ type ExportResponse struct {
 
 func (x *ExportResponse) Reset() {
 	*x = ExportResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[95]
+	mi := &file_keepward_v1_admin_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5343,7 +5535,7 @@ func (x *ExportResponse) String() string {
 func (*ExportResponse) ProtoMessage() {}
 
 func (x *ExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[95]
+	mi := &file_keepward_v1_admin_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5356,7 +5548,7 @@ func (x *ExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
 func (*ExportResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{95}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *ExportResponse) GetYaml() []byte {
@@ -5611,7 +5803,17 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\x11DeleteJobResponse\"7\n" +
 	"\rRunJobRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
-	"\x04full\x18\x02 \x01(\bR\x04full\"q\n" +
+	"\x04full\x18\x02 \x01(\bR\x04full\";\n" +
+	"\x15SuspendSessionRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x12\n" +
+	"\x04task\x18\x02 \x01(\tR\x04task\"H\n" +
+	"\x16SuspendSessionResponse\x12.\n" +
+	"\asession\x18\x01 \x01(\v2\x14.keepward.v1.SessionR\asession\":\n" +
+	"\x14ResumeSessionRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x12\n" +
+	"\x04task\x18\x02 \x01(\tR\x04task\"G\n" +
+	"\x15ResumeSessionResponse\x12.\n" +
+	"\asession\x18\x01 \x01(\v2\x14.keepward.v1.SessionR\asession\"q\n" +
 	"\x13ListSessionsRequest\x12\x16\n" +
 	"\x06active\x18\x01 \x01(\bR\x06active\x12\x10\n" +
 	"\x03job\x18\x02 \x01(\tR\x03job\x12\x1a\n" +
@@ -5794,14 +5996,16 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\tDeleteJob\x12\x1d.keepward.v1.DeleteJobRequest\x1a\x1e.keepward.v1.DeleteJobResponse\x12G\n" +
 	"\x06RunJob\x12\x1a.keepward.v1.RunJobRequest\x1a!.keepward.v1.StartSessionResponse\x12_\n" +
 	"\x10PreviewRetention\x12$.keepward.v1.PreviewRetentionRequest\x1a%.keepward.v1.PreviewRetentionResponse\x12\\\n" +
-	"\x0fResumeRetention\x12#.keepward.v1.ResumeRetentionRequest\x1a$.keepward.v1.ResumeRetentionResponse2\xa5\x03\n" +
+	"\x0fResumeRetention\x12#.keepward.v1.ResumeRetentionRequest\x1a$.keepward.v1.ResumeRetentionResponse2\xd8\x04\n" +
 	"\x0eSessionService\x12S\n" +
 	"\fListSessions\x12 .keepward.v1.ListSessionsRequest\x1a!.keepward.v1.ListSessionsResponse\x12M\n" +
 	"\n" +
 	"GetSession\x12\x1e.keepward.v1.GetSessionRequest\x1a\x1f.keepward.v1.GetSessionResponse\x12U\n" +
 	"\fWatchSession\x12 .keepward.v1.WatchSessionRequest\x1a!.keepward.v1.WatchSessionResponse0\x01\x12F\n" +
 	"\aReadLog\x12\x1b.keepward.v1.ReadLogRequest\x1a\x1c.keepward.v1.ReadLogResponse0\x01\x12P\n" +
-	"\vKillSession\x12\x1f.keepward.v1.KillSessionRequest\x1a .keepward.v1.KillSessionResponse2\xbc\x05\n" +
+	"\vKillSession\x12\x1f.keepward.v1.KillSessionRequest\x1a .keepward.v1.KillSessionResponse\x12Y\n" +
+	"\x0eSuspendSession\x12\".keepward.v1.SuspendSessionRequest\x1a#.keepward.v1.SuspendSessionResponse\x12V\n" +
+	"\rResumeSession\x12!.keepward.v1.ResumeSessionRequest\x1a\".keepward.v1.ResumeSessionResponse2\xbc\x05\n" +
 	"\fPointService\x12M\n" +
 	"\n" +
 	"ListPoints\x12\x1e.keepward.v1.ListPointsRequest\x1a\x1f.keepward.v1.ListPointsResponse\x12G\n" +
@@ -5832,7 +6036,7 @@ func file_keepward_v1_admin_proto_rawDescGZIP() []byte {
 	return file_keepward_v1_admin_proto_rawDescData
 }
 
-var file_keepward_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 96)
+var file_keepward_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 100)
 var file_keepward_v1_admin_proto_goTypes = []any{
 	(*LoginRequest)(nil),                // 0: keepward.v1.LoginRequest
 	(*LoginResponse)(nil),               // 1: keepward.v1.LoginResponse
@@ -5899,225 +6103,235 @@ var file_keepward_v1_admin_proto_goTypes = []any{
 	(*DeleteJobRequest)(nil),            // 62: keepward.v1.DeleteJobRequest
 	(*DeleteJobResponse)(nil),           // 63: keepward.v1.DeleteJobResponse
 	(*RunJobRequest)(nil),               // 64: keepward.v1.RunJobRequest
-	(*ListSessionsRequest)(nil),         // 65: keepward.v1.ListSessionsRequest
-	(*ListSessionsResponse)(nil),        // 66: keepward.v1.ListSessionsResponse
-	(*GetSessionRequest)(nil),           // 67: keepward.v1.GetSessionRequest
-	(*GetSessionResponse)(nil),          // 68: keepward.v1.GetSessionResponse
-	(*WatchSessionRequest)(nil),         // 69: keepward.v1.WatchSessionRequest
-	(*WatchSessionResponse)(nil),        // 70: keepward.v1.WatchSessionResponse
-	(*ReadLogRequest)(nil),              // 71: keepward.v1.ReadLogRequest
-	(*ReadLogResponse)(nil),             // 72: keepward.v1.ReadLogResponse
-	(*KillSessionRequest)(nil),          // 73: keepward.v1.KillSessionRequest
-	(*KillSessionResponse)(nil),         // 74: keepward.v1.KillSessionResponse
-	(*ChangePointsRequest)(nil),         // 75: keepward.v1.ChangePointsRequest
-	(*ChangePointsResponse)(nil),        // 76: keepward.v1.ChangePointsResponse
-	(*ListPointsRequest)(nil),           // 77: keepward.v1.ListPointsRequest
-	(*ListPointsResponse)(nil),          // 78: keepward.v1.ListPointsResponse
-	(*GetPointRequest)(nil),             // 79: keepward.v1.GetPointRequest
-	(*GetPointResponse)(nil),            // 80: keepward.v1.GetPointResponse
-	(*BrowseRequest)(nil),               // 81: keepward.v1.BrowseRequest
-	(*BrowseResponse)(nil),              // 82: keepward.v1.BrowseResponse
-	(*FindRequest)(nil),                 // 83: keepward.v1.FindRequest
-	(*FindResponse)(nil),                // 84: keepward.v1.FindResponse
-	(*DiffRequest)(nil),                 // 85: keepward.v1.DiffRequest
-	(*DiffResponse)(nil),                // 86: keepward.v1.DiffResponse
-	(*RestoreFilesRequest)(nil),         // 87: keepward.v1.RestoreFilesRequest
-	(*RestoreEstimate)(nil),             // 88: keepward.v1.RestoreEstimate
-	(*ApplyRequest)(nil),                // 89: keepward.v1.ApplyRequest
-	(*SourceFile)(nil),                  // 90: keepward.v1.SourceFile
-	(*ApplyResponse)(nil),               // 91: keepward.v1.ApplyResponse
-	(*ConfigChange)(nil),                // 92: keepward.v1.ConfigChange
-	(*ConfigFault)(nil),                 // 93: keepward.v1.ConfigFault
-	(*ExportRequest)(nil),               // 94: keepward.v1.ExportRequest
-	(*ExportResponse)(nil),              // 95: keepward.v1.ExportResponse
-	(*timestamppb.Timestamp)(nil),       // 96: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),         // 97: google.protobuf.Duration
-	(*Computer)(nil),                    // 98: keepward.v1.Computer
-	(*Transport)(nil),                   // 99: keepward.v1.Transport
-	(*Repository)(nil),                  // 100: keepward.v1.Repository
-	(*Session)(nil),                     // 101: keepward.v1.Session
-	(*Condition)(nil),                   // 102: keepward.v1.Condition
-	(*Point)(nil),                       // 103: keepward.v1.Point
-	(*Job)(nil),                         // 104: keepward.v1.Job
-	(*RepositoryStats)(nil),             // 105: keepward.v1.RepositoryStats
-	(*Retention)(nil),                   // 106: keepward.v1.Retention
-	(*Event)(nil),                       // 107: keepward.v1.Event
-	(*Entry)(nil),                       // 108: keepward.v1.Entry
+	(*SuspendSessionRequest)(nil),       // 65: keepward.v1.SuspendSessionRequest
+	(*SuspendSessionResponse)(nil),      // 66: keepward.v1.SuspendSessionResponse
+	(*ResumeSessionRequest)(nil),        // 67: keepward.v1.ResumeSessionRequest
+	(*ResumeSessionResponse)(nil),       // 68: keepward.v1.ResumeSessionResponse
+	(*ListSessionsRequest)(nil),         // 69: keepward.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),        // 70: keepward.v1.ListSessionsResponse
+	(*GetSessionRequest)(nil),           // 71: keepward.v1.GetSessionRequest
+	(*GetSessionResponse)(nil),          // 72: keepward.v1.GetSessionResponse
+	(*WatchSessionRequest)(nil),         // 73: keepward.v1.WatchSessionRequest
+	(*WatchSessionResponse)(nil),        // 74: keepward.v1.WatchSessionResponse
+	(*ReadLogRequest)(nil),              // 75: keepward.v1.ReadLogRequest
+	(*ReadLogResponse)(nil),             // 76: keepward.v1.ReadLogResponse
+	(*KillSessionRequest)(nil),          // 77: keepward.v1.KillSessionRequest
+	(*KillSessionResponse)(nil),         // 78: keepward.v1.KillSessionResponse
+	(*ChangePointsRequest)(nil),         // 79: keepward.v1.ChangePointsRequest
+	(*ChangePointsResponse)(nil),        // 80: keepward.v1.ChangePointsResponse
+	(*ListPointsRequest)(nil),           // 81: keepward.v1.ListPointsRequest
+	(*ListPointsResponse)(nil),          // 82: keepward.v1.ListPointsResponse
+	(*GetPointRequest)(nil),             // 83: keepward.v1.GetPointRequest
+	(*GetPointResponse)(nil),            // 84: keepward.v1.GetPointResponse
+	(*BrowseRequest)(nil),               // 85: keepward.v1.BrowseRequest
+	(*BrowseResponse)(nil),              // 86: keepward.v1.BrowseResponse
+	(*FindRequest)(nil),                 // 87: keepward.v1.FindRequest
+	(*FindResponse)(nil),                // 88: keepward.v1.FindResponse
+	(*DiffRequest)(nil),                 // 89: keepward.v1.DiffRequest
+	(*DiffResponse)(nil),                // 90: keepward.v1.DiffResponse
+	(*RestoreFilesRequest)(nil),         // 91: keepward.v1.RestoreFilesRequest
+	(*RestoreEstimate)(nil),             // 92: keepward.v1.RestoreEstimate
+	(*ApplyRequest)(nil),                // 93: keepward.v1.ApplyRequest
+	(*SourceFile)(nil),                  // 94: keepward.v1.SourceFile
+	(*ApplyResponse)(nil),               // 95: keepward.v1.ApplyResponse
+	(*ConfigChange)(nil),                // 96: keepward.v1.ConfigChange
+	(*ConfigFault)(nil),                 // 97: keepward.v1.ConfigFault
+	(*ExportRequest)(nil),               // 98: keepward.v1.ExportRequest
+	(*ExportResponse)(nil),              // 99: keepward.v1.ExportResponse
+	(*timestamppb.Timestamp)(nil),       // 100: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),         // 101: google.protobuf.Duration
+	(*Computer)(nil),                    // 102: keepward.v1.Computer
+	(*Transport)(nil),                   // 103: keepward.v1.Transport
+	(*Repository)(nil),                  // 104: keepward.v1.Repository
+	(*Session)(nil),                     // 105: keepward.v1.Session
+	(*Condition)(nil),                   // 106: keepward.v1.Condition
+	(*Point)(nil),                       // 107: keepward.v1.Point
+	(*Job)(nil),                         // 108: keepward.v1.Job
+	(*RepositoryStats)(nil),             // 109: keepward.v1.RepositoryStats
+	(*Retention)(nil),                   // 110: keepward.v1.Retention
+	(*Event)(nil),                       // 111: keepward.v1.Event
+	(*Entry)(nil),                       // 112: keepward.v1.Entry
 }
 var file_keepward_v1_admin_proto_depIdxs = []int32{
-	96,  // 0: keepward.v1.LoginResponse.expires:type_name -> google.protobuf.Timestamp
-	97,  // 1: keepward.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
+	100, // 0: keepward.v1.LoginResponse.expires:type_name -> google.protobuf.Timestamp
+	101, // 1: keepward.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
 	4,   // 2: keepward.v1.CreateTokenResponse.info:type_name -> keepward.v1.JoinToken
-	96,  // 3: keepward.v1.JoinToken.created:type_name -> google.protobuf.Timestamp
-	96,  // 4: keepward.v1.JoinToken.expires:type_name -> google.protobuf.Timestamp
-	96,  // 5: keepward.v1.JoinToken.used:type_name -> google.protobuf.Timestamp
+	100, // 3: keepward.v1.JoinToken.created:type_name -> google.protobuf.Timestamp
+	100, // 4: keepward.v1.JoinToken.expires:type_name -> google.protobuf.Timestamp
+	100, // 5: keepward.v1.JoinToken.used:type_name -> google.protobuf.Timestamp
 	4,   // 6: keepward.v1.ListTokensResponse.tokens:type_name -> keepward.v1.JoinToken
-	96,  // 7: keepward.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
-	96,  // 8: keepward.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
-	98,  // 9: keepward.v1.GetStatusResponse.computers:type_name -> keepward.v1.Computer
-	99,  // 10: keepward.v1.GetStatusResponse.transports:type_name -> keepward.v1.Transport
-	100, // 11: keepward.v1.GetStatusResponse.repositories:type_name -> keepward.v1.Repository
-	101, // 12: keepward.v1.GetStatusResponse.active:type_name -> keepward.v1.Session
-	101, // 13: keepward.v1.GetStatusResponse.recent:type_name -> keepward.v1.Session
-	102, // 14: keepward.v1.GetStatusResponse.conditions:type_name -> keepward.v1.Condition
-	98,  // 15: keepward.v1.ListComputersResponse.computers:type_name -> keepward.v1.Computer
-	98,  // 16: keepward.v1.GetComputerResponse.computer:type_name -> keepward.v1.Computer
-	103, // 17: keepward.v1.GetComputerResponse.points:type_name -> keepward.v1.Point
-	104, // 18: keepward.v1.GetComputerResponse.jobs:type_name -> keepward.v1.Job
-	100, // 19: keepward.v1.CreateRepositoryRequest.repository:type_name -> keepward.v1.Repository
-	100, // 20: keepward.v1.CreateRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	100, // 21: keepward.v1.AttachRepositoryRequest.repository:type_name -> keepward.v1.Repository
-	100, // 22: keepward.v1.CatalogProgress.attached:type_name -> keepward.v1.Repository
-	100, // 23: keepward.v1.TakeOverRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	100, // 24: keepward.v1.ListRepositoriesResponse.repositories:type_name -> keepward.v1.Repository
-	99,  // 25: keepward.v1.ListRepositoriesResponse.transports:type_name -> keepward.v1.Transport
-	100, // 26: keepward.v1.GetRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	97,  // 27: keepward.v1.EditRepositoryRequest.undelete_grace:type_name -> google.protobuf.Duration
-	97,  // 28: keepward.v1.EditRepositoryRequest.unprotected_after:type_name -> google.protobuf.Duration
-	100, // 29: keepward.v1.EditRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	97,  // 30: keepward.v1.CheckRepositoryRequest.budget:type_name -> google.protobuf.Duration
-	97,  // 31: keepward.v1.CheckRepositoryRequest.older_than:type_name -> google.protobuf.Duration
-	105, // 32: keepward.v1.GetRepositoryStatsResponse.stats:type_name -> keepward.v1.RepositoryStats
+	100, // 7: keepward.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	100, // 8: keepward.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
+	102, // 9: keepward.v1.GetStatusResponse.computers:type_name -> keepward.v1.Computer
+	103, // 10: keepward.v1.GetStatusResponse.transports:type_name -> keepward.v1.Transport
+	104, // 11: keepward.v1.GetStatusResponse.repositories:type_name -> keepward.v1.Repository
+	105, // 12: keepward.v1.GetStatusResponse.active:type_name -> keepward.v1.Session
+	105, // 13: keepward.v1.GetStatusResponse.recent:type_name -> keepward.v1.Session
+	106, // 14: keepward.v1.GetStatusResponse.conditions:type_name -> keepward.v1.Condition
+	102, // 15: keepward.v1.ListComputersResponse.computers:type_name -> keepward.v1.Computer
+	102, // 16: keepward.v1.GetComputerResponse.computer:type_name -> keepward.v1.Computer
+	107, // 17: keepward.v1.GetComputerResponse.points:type_name -> keepward.v1.Point
+	108, // 18: keepward.v1.GetComputerResponse.jobs:type_name -> keepward.v1.Job
+	104, // 19: keepward.v1.CreateRepositoryRequest.repository:type_name -> keepward.v1.Repository
+	104, // 20: keepward.v1.CreateRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	104, // 21: keepward.v1.AttachRepositoryRequest.repository:type_name -> keepward.v1.Repository
+	104, // 22: keepward.v1.CatalogProgress.attached:type_name -> keepward.v1.Repository
+	104, // 23: keepward.v1.TakeOverRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	104, // 24: keepward.v1.ListRepositoriesResponse.repositories:type_name -> keepward.v1.Repository
+	103, // 25: keepward.v1.ListRepositoriesResponse.transports:type_name -> keepward.v1.Transport
+	104, // 26: keepward.v1.GetRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	101, // 27: keepward.v1.EditRepositoryRequest.undelete_grace:type_name -> google.protobuf.Duration
+	101, // 28: keepward.v1.EditRepositoryRequest.unprotected_after:type_name -> google.protobuf.Duration
+	104, // 29: keepward.v1.EditRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	101, // 30: keepward.v1.CheckRepositoryRequest.budget:type_name -> google.protobuf.Duration
+	101, // 31: keepward.v1.CheckRepositoryRequest.older_than:type_name -> google.protobuf.Duration
+	109, // 32: keepward.v1.GetRepositoryStatsResponse.stats:type_name -> keepward.v1.RepositoryStats
 	39,  // 33: keepward.v1.ListRepositoryKeysResponse.keys:type_name -> keepward.v1.RepositoryKey
-	96,  // 34: keepward.v1.RepositoryKey.created:type_name -> google.protobuf.Timestamp
+	100, // 34: keepward.v1.RepositoryKey.created:type_name -> google.protobuf.Timestamp
 	39,  // 35: keepward.v1.AddRepositoryKeyResponse.key:type_name -> keepward.v1.RepositoryKey
-	97,  // 36: keepward.v1.ResumeRetentionResponse.jump:type_name -> google.protobuf.Duration
-	106, // 37: keepward.v1.PreviewRetentionRequest.retention:type_name -> keepward.v1.Retention
-	103, // 38: keepward.v1.PreviewRetentionResponse.points:type_name -> keepward.v1.Point
-	104, // 39: keepward.v1.CreateJobRequest.job:type_name -> keepward.v1.Job
-	104, // 40: keepward.v1.CreateJobResponse.job:type_name -> keepward.v1.Job
-	104, // 41: keepward.v1.ListJobsResponse.jobs:type_name -> keepward.v1.Job
-	104, // 42: keepward.v1.GetJobResponse.job:type_name -> keepward.v1.Job
-	96,  // 43: keepward.v1.GetJobResponse.next_runs:type_name -> google.protobuf.Timestamp
-	101, // 44: keepward.v1.GetJobResponse.recent:type_name -> keepward.v1.Session
-	104, // 45: keepward.v1.UpdateJobRequest.job:type_name -> keepward.v1.Job
-	104, // 46: keepward.v1.UpdateJobResponse.job:type_name -> keepward.v1.Job
-	101, // 47: keepward.v1.ListSessionsResponse.sessions:type_name -> keepward.v1.Session
-	101, // 48: keepward.v1.GetSessionResponse.session:type_name -> keepward.v1.Session
-	101, // 49: keepward.v1.WatchSessionResponse.session:type_name -> keepward.v1.Session
-	107, // 50: keepward.v1.ReadLogResponse.events:type_name -> keepward.v1.Event
-	101, // 51: keepward.v1.KillSessionResponse.session:type_name -> keepward.v1.Session
-	103, // 52: keepward.v1.ChangePointsResponse.points:type_name -> keepward.v1.Point
-	103, // 53: keepward.v1.ListPointsResponse.points:type_name -> keepward.v1.Point
-	103, // 54: keepward.v1.GetPointResponse.point:type_name -> keepward.v1.Point
-	108, // 55: keepward.v1.BrowseResponse.self:type_name -> keepward.v1.Entry
-	108, // 56: keepward.v1.BrowseResponse.entries:type_name -> keepward.v1.Entry
-	103, // 57: keepward.v1.BrowseResponse.point:type_name -> keepward.v1.Point
-	96,  // 58: keepward.v1.FindResponse.time:type_name -> google.protobuf.Timestamp
-	108, // 59: keepward.v1.FindResponse.entry:type_name -> keepward.v1.Entry
-	108, // 60: keepward.v1.DiffResponse.a:type_name -> keepward.v1.Entry
-	108, // 61: keepward.v1.DiffResponse.b:type_name -> keepward.v1.Entry
-	97,  // 62: keepward.v1.RestoreFilesRequest.restart_interval:type_name -> google.protobuf.Duration
-	96,  // 63: keepward.v1.RestoreEstimate.time:type_name -> google.protobuf.Timestamp
-	97,  // 64: keepward.v1.RestoreEstimate.expected:type_name -> google.protobuf.Duration
-	90,  // 65: keepward.v1.ApplyRequest.files:type_name -> keepward.v1.SourceFile
-	92,  // 66: keepward.v1.ApplyResponse.changes:type_name -> keepward.v1.ConfigChange
-	93,  // 67: keepward.v1.ApplyResponse.faults:type_name -> keepward.v1.ConfigFault
-	0,   // 68: keepward.v1.AccessService.Login:input_type -> keepward.v1.LoginRequest
-	2,   // 69: keepward.v1.AccessService.CreateToken:input_type -> keepward.v1.CreateTokenRequest
-	5,   // 70: keepward.v1.AccessService.ListTokens:input_type -> keepward.v1.ListTokensRequest
-	7,   // 71: keepward.v1.AccessService.RevokeToken:input_type -> keepward.v1.RevokeTokenRequest
-	9,   // 72: keepward.v1.StatusService.GetStatus:input_type -> keepward.v1.GetStatusRequest
-	11,  // 73: keepward.v1.ComputerService.ListComputers:input_type -> keepward.v1.ListComputersRequest
-	13,  // 74: keepward.v1.ComputerService.GetComputer:input_type -> keepward.v1.GetComputerRequest
-	15,  // 75: keepward.v1.ComputerService.RemoveComputer:input_type -> keepward.v1.RemoveComputerRequest
-	17,  // 76: keepward.v1.RepositoryService.CreateRepository:input_type -> keepward.v1.CreateRepositoryRequest
-	26,  // 77: keepward.v1.RepositoryService.ListRepositories:input_type -> keepward.v1.ListRepositoriesRequest
-	28,  // 78: keepward.v1.RepositoryService.GetRepository:input_type -> keepward.v1.GetRepositoryRequest
-	30,  // 79: keepward.v1.RepositoryService.EditRepository:input_type -> keepward.v1.EditRepositoryRequest
-	19,  // 80: keepward.v1.RepositoryService.AttachRepository:input_type -> keepward.v1.AttachRepositoryRequest
-	20,  // 81: keepward.v1.RepositoryService.RebuildCatalog:input_type -> keepward.v1.RebuildCatalogRequest
-	22,  // 82: keepward.v1.RepositoryService.TakeOverRepository:input_type -> keepward.v1.TakeOverRepositoryRequest
-	24,  // 83: keepward.v1.RepositoryService.DetachRepository:input_type -> keepward.v1.DetachRepositoryRequest
-	32,  // 84: keepward.v1.RepositoryService.CheckRepository:input_type -> keepward.v1.CheckRepositoryRequest
-	34,  // 85: keepward.v1.RepositoryService.RebuildIndex:input_type -> keepward.v1.RebuildIndexRequest
-	33,  // 86: keepward.v1.RepositoryService.SweepRepository:input_type -> keepward.v1.SweepRepositoryRequest
-	35,  // 87: keepward.v1.RepositoryService.GetRepositoryStats:input_type -> keepward.v1.GetRepositoryStatsRequest
-	37,  // 88: keepward.v1.RepositoryService.ListRepositoryKeys:input_type -> keepward.v1.ListRepositoryKeysRequest
-	40,  // 89: keepward.v1.RepositoryService.AddRepositoryKey:input_type -> keepward.v1.AddRepositoryKeyRequest
-	42,  // 90: keepward.v1.RepositoryService.RemoveRepositoryKey:input_type -> keepward.v1.RemoveRepositoryKeyRequest
-	44,  // 91: keepward.v1.RepositoryService.BeginEpoch:input_type -> keepward.v1.BeginEpochRequest
-	46,  // 92: keepward.v1.RepositoryService.ExportRecoveryKey:input_type -> keepward.v1.ExportRecoveryKeyRequest
-	54,  // 93: keepward.v1.JobService.CreateJob:input_type -> keepward.v1.CreateJobRequest
-	56,  // 94: keepward.v1.JobService.ListJobs:input_type -> keepward.v1.ListJobsRequest
-	58,  // 95: keepward.v1.JobService.GetJob:input_type -> keepward.v1.GetJobRequest
-	60,  // 96: keepward.v1.JobService.UpdateJob:input_type -> keepward.v1.UpdateJobRequest
-	62,  // 97: keepward.v1.JobService.DeleteJob:input_type -> keepward.v1.DeleteJobRequest
-	64,  // 98: keepward.v1.JobService.RunJob:input_type -> keepward.v1.RunJobRequest
-	51,  // 99: keepward.v1.JobService.PreviewRetention:input_type -> keepward.v1.PreviewRetentionRequest
-	49,  // 100: keepward.v1.JobService.ResumeRetention:input_type -> keepward.v1.ResumeRetentionRequest
-	65,  // 101: keepward.v1.SessionService.ListSessions:input_type -> keepward.v1.ListSessionsRequest
-	67,  // 102: keepward.v1.SessionService.GetSession:input_type -> keepward.v1.GetSessionRequest
-	69,  // 103: keepward.v1.SessionService.WatchSession:input_type -> keepward.v1.WatchSessionRequest
-	71,  // 104: keepward.v1.SessionService.ReadLog:input_type -> keepward.v1.ReadLogRequest
-	73,  // 105: keepward.v1.SessionService.KillSession:input_type -> keepward.v1.KillSessionRequest
-	77,  // 106: keepward.v1.PointService.ListPoints:input_type -> keepward.v1.ListPointsRequest
-	79,  // 107: keepward.v1.PointService.GetPoint:input_type -> keepward.v1.GetPointRequest
-	81,  // 108: keepward.v1.PointService.Browse:input_type -> keepward.v1.BrowseRequest
-	83,  // 109: keepward.v1.PointService.Find:input_type -> keepward.v1.FindRequest
-	85,  // 110: keepward.v1.PointService.Diff:input_type -> keepward.v1.DiffRequest
-	75,  // 111: keepward.v1.PointService.DeletePoints:input_type -> keepward.v1.ChangePointsRequest
-	75,  // 112: keepward.v1.PointService.UndeletePoints:input_type -> keepward.v1.ChangePointsRequest
-	75,  // 113: keepward.v1.PointService.HoldPoints:input_type -> keepward.v1.ChangePointsRequest
-	75,  // 114: keepward.v1.PointService.ReleasePoints:input_type -> keepward.v1.ChangePointsRequest
-	87,  // 115: keepward.v1.RestoreService.RestoreFiles:input_type -> keepward.v1.RestoreFilesRequest
-	89,  // 116: keepward.v1.ConfigService.Apply:input_type -> keepward.v1.ApplyRequest
-	94,  // 117: keepward.v1.ConfigService.Export:input_type -> keepward.v1.ExportRequest
-	1,   // 118: keepward.v1.AccessService.Login:output_type -> keepward.v1.LoginResponse
-	3,   // 119: keepward.v1.AccessService.CreateToken:output_type -> keepward.v1.CreateTokenResponse
-	6,   // 120: keepward.v1.AccessService.ListTokens:output_type -> keepward.v1.ListTokensResponse
-	8,   // 121: keepward.v1.AccessService.RevokeToken:output_type -> keepward.v1.RevokeTokenResponse
-	10,  // 122: keepward.v1.StatusService.GetStatus:output_type -> keepward.v1.GetStatusResponse
-	12,  // 123: keepward.v1.ComputerService.ListComputers:output_type -> keepward.v1.ListComputersResponse
-	14,  // 124: keepward.v1.ComputerService.GetComputer:output_type -> keepward.v1.GetComputerResponse
-	16,  // 125: keepward.v1.ComputerService.RemoveComputer:output_type -> keepward.v1.RemoveComputerResponse
-	18,  // 126: keepward.v1.RepositoryService.CreateRepository:output_type -> keepward.v1.CreateRepositoryResponse
-	27,  // 127: keepward.v1.RepositoryService.ListRepositories:output_type -> keepward.v1.ListRepositoriesResponse
-	29,  // 128: keepward.v1.RepositoryService.GetRepository:output_type -> keepward.v1.GetRepositoryResponse
-	31,  // 129: keepward.v1.RepositoryService.EditRepository:output_type -> keepward.v1.EditRepositoryResponse
-	21,  // 130: keepward.v1.RepositoryService.AttachRepository:output_type -> keepward.v1.CatalogProgress
-	21,  // 131: keepward.v1.RepositoryService.RebuildCatalog:output_type -> keepward.v1.CatalogProgress
-	23,  // 132: keepward.v1.RepositoryService.TakeOverRepository:output_type -> keepward.v1.TakeOverRepositoryResponse
-	25,  // 133: keepward.v1.RepositoryService.DetachRepository:output_type -> keepward.v1.DetachRepositoryResponse
-	48,  // 134: keepward.v1.RepositoryService.CheckRepository:output_type -> keepward.v1.StartSessionResponse
-	48,  // 135: keepward.v1.RepositoryService.RebuildIndex:output_type -> keepward.v1.StartSessionResponse
-	48,  // 136: keepward.v1.RepositoryService.SweepRepository:output_type -> keepward.v1.StartSessionResponse
-	36,  // 137: keepward.v1.RepositoryService.GetRepositoryStats:output_type -> keepward.v1.GetRepositoryStatsResponse
-	38,  // 138: keepward.v1.RepositoryService.ListRepositoryKeys:output_type -> keepward.v1.ListRepositoryKeysResponse
-	41,  // 139: keepward.v1.RepositoryService.AddRepositoryKey:output_type -> keepward.v1.AddRepositoryKeyResponse
-	43,  // 140: keepward.v1.RepositoryService.RemoveRepositoryKey:output_type -> keepward.v1.RemoveRepositoryKeyResponse
-	45,  // 141: keepward.v1.RepositoryService.BeginEpoch:output_type -> keepward.v1.BeginEpochResponse
-	47,  // 142: keepward.v1.RepositoryService.ExportRecoveryKey:output_type -> keepward.v1.ExportRecoveryKeyResponse
-	55,  // 143: keepward.v1.JobService.CreateJob:output_type -> keepward.v1.CreateJobResponse
-	57,  // 144: keepward.v1.JobService.ListJobs:output_type -> keepward.v1.ListJobsResponse
-	59,  // 145: keepward.v1.JobService.GetJob:output_type -> keepward.v1.GetJobResponse
-	61,  // 146: keepward.v1.JobService.UpdateJob:output_type -> keepward.v1.UpdateJobResponse
-	63,  // 147: keepward.v1.JobService.DeleteJob:output_type -> keepward.v1.DeleteJobResponse
-	48,  // 148: keepward.v1.JobService.RunJob:output_type -> keepward.v1.StartSessionResponse
-	53,  // 149: keepward.v1.JobService.PreviewRetention:output_type -> keepward.v1.PreviewRetentionResponse
-	50,  // 150: keepward.v1.JobService.ResumeRetention:output_type -> keepward.v1.ResumeRetentionResponse
-	66,  // 151: keepward.v1.SessionService.ListSessions:output_type -> keepward.v1.ListSessionsResponse
-	68,  // 152: keepward.v1.SessionService.GetSession:output_type -> keepward.v1.GetSessionResponse
-	70,  // 153: keepward.v1.SessionService.WatchSession:output_type -> keepward.v1.WatchSessionResponse
-	72,  // 154: keepward.v1.SessionService.ReadLog:output_type -> keepward.v1.ReadLogResponse
-	74,  // 155: keepward.v1.SessionService.KillSession:output_type -> keepward.v1.KillSessionResponse
-	78,  // 156: keepward.v1.PointService.ListPoints:output_type -> keepward.v1.ListPointsResponse
-	80,  // 157: keepward.v1.PointService.GetPoint:output_type -> keepward.v1.GetPointResponse
-	82,  // 158: keepward.v1.PointService.Browse:output_type -> keepward.v1.BrowseResponse
-	84,  // 159: keepward.v1.PointService.Find:output_type -> keepward.v1.FindResponse
-	86,  // 160: keepward.v1.PointService.Diff:output_type -> keepward.v1.DiffResponse
-	76,  // 161: keepward.v1.PointService.DeletePoints:output_type -> keepward.v1.ChangePointsResponse
-	76,  // 162: keepward.v1.PointService.UndeletePoints:output_type -> keepward.v1.ChangePointsResponse
-	76,  // 163: keepward.v1.PointService.HoldPoints:output_type -> keepward.v1.ChangePointsResponse
-	76,  // 164: keepward.v1.PointService.ReleasePoints:output_type -> keepward.v1.ChangePointsResponse
-	48,  // 165: keepward.v1.RestoreService.RestoreFiles:output_type -> keepward.v1.StartSessionResponse
-	91,  // 166: keepward.v1.ConfigService.Apply:output_type -> keepward.v1.ApplyResponse
-	95,  // 167: keepward.v1.ConfigService.Export:output_type -> keepward.v1.ExportResponse
-	118, // [118:168] is the sub-list for method output_type
-	68,  // [68:118] is the sub-list for method input_type
-	68,  // [68:68] is the sub-list for extension type_name
-	68,  // [68:68] is the sub-list for extension extendee
-	0,   // [0:68] is the sub-list for field type_name
+	101, // 36: keepward.v1.ResumeRetentionResponse.jump:type_name -> google.protobuf.Duration
+	110, // 37: keepward.v1.PreviewRetentionRequest.retention:type_name -> keepward.v1.Retention
+	107, // 38: keepward.v1.PreviewRetentionResponse.points:type_name -> keepward.v1.Point
+	108, // 39: keepward.v1.CreateJobRequest.job:type_name -> keepward.v1.Job
+	108, // 40: keepward.v1.CreateJobResponse.job:type_name -> keepward.v1.Job
+	108, // 41: keepward.v1.ListJobsResponse.jobs:type_name -> keepward.v1.Job
+	108, // 42: keepward.v1.GetJobResponse.job:type_name -> keepward.v1.Job
+	100, // 43: keepward.v1.GetJobResponse.next_runs:type_name -> google.protobuf.Timestamp
+	105, // 44: keepward.v1.GetJobResponse.recent:type_name -> keepward.v1.Session
+	108, // 45: keepward.v1.UpdateJobRequest.job:type_name -> keepward.v1.Job
+	108, // 46: keepward.v1.UpdateJobResponse.job:type_name -> keepward.v1.Job
+	105, // 47: keepward.v1.SuspendSessionResponse.session:type_name -> keepward.v1.Session
+	105, // 48: keepward.v1.ResumeSessionResponse.session:type_name -> keepward.v1.Session
+	105, // 49: keepward.v1.ListSessionsResponse.sessions:type_name -> keepward.v1.Session
+	105, // 50: keepward.v1.GetSessionResponse.session:type_name -> keepward.v1.Session
+	105, // 51: keepward.v1.WatchSessionResponse.session:type_name -> keepward.v1.Session
+	111, // 52: keepward.v1.ReadLogResponse.events:type_name -> keepward.v1.Event
+	105, // 53: keepward.v1.KillSessionResponse.session:type_name -> keepward.v1.Session
+	107, // 54: keepward.v1.ChangePointsResponse.points:type_name -> keepward.v1.Point
+	107, // 55: keepward.v1.ListPointsResponse.points:type_name -> keepward.v1.Point
+	107, // 56: keepward.v1.GetPointResponse.point:type_name -> keepward.v1.Point
+	112, // 57: keepward.v1.BrowseResponse.self:type_name -> keepward.v1.Entry
+	112, // 58: keepward.v1.BrowseResponse.entries:type_name -> keepward.v1.Entry
+	107, // 59: keepward.v1.BrowseResponse.point:type_name -> keepward.v1.Point
+	100, // 60: keepward.v1.FindResponse.time:type_name -> google.protobuf.Timestamp
+	112, // 61: keepward.v1.FindResponse.entry:type_name -> keepward.v1.Entry
+	112, // 62: keepward.v1.DiffResponse.a:type_name -> keepward.v1.Entry
+	112, // 63: keepward.v1.DiffResponse.b:type_name -> keepward.v1.Entry
+	101, // 64: keepward.v1.RestoreFilesRequest.restart_interval:type_name -> google.protobuf.Duration
+	100, // 65: keepward.v1.RestoreEstimate.time:type_name -> google.protobuf.Timestamp
+	101, // 66: keepward.v1.RestoreEstimate.expected:type_name -> google.protobuf.Duration
+	94,  // 67: keepward.v1.ApplyRequest.files:type_name -> keepward.v1.SourceFile
+	96,  // 68: keepward.v1.ApplyResponse.changes:type_name -> keepward.v1.ConfigChange
+	97,  // 69: keepward.v1.ApplyResponse.faults:type_name -> keepward.v1.ConfigFault
+	0,   // 70: keepward.v1.AccessService.Login:input_type -> keepward.v1.LoginRequest
+	2,   // 71: keepward.v1.AccessService.CreateToken:input_type -> keepward.v1.CreateTokenRequest
+	5,   // 72: keepward.v1.AccessService.ListTokens:input_type -> keepward.v1.ListTokensRequest
+	7,   // 73: keepward.v1.AccessService.RevokeToken:input_type -> keepward.v1.RevokeTokenRequest
+	9,   // 74: keepward.v1.StatusService.GetStatus:input_type -> keepward.v1.GetStatusRequest
+	11,  // 75: keepward.v1.ComputerService.ListComputers:input_type -> keepward.v1.ListComputersRequest
+	13,  // 76: keepward.v1.ComputerService.GetComputer:input_type -> keepward.v1.GetComputerRequest
+	15,  // 77: keepward.v1.ComputerService.RemoveComputer:input_type -> keepward.v1.RemoveComputerRequest
+	17,  // 78: keepward.v1.RepositoryService.CreateRepository:input_type -> keepward.v1.CreateRepositoryRequest
+	26,  // 79: keepward.v1.RepositoryService.ListRepositories:input_type -> keepward.v1.ListRepositoriesRequest
+	28,  // 80: keepward.v1.RepositoryService.GetRepository:input_type -> keepward.v1.GetRepositoryRequest
+	30,  // 81: keepward.v1.RepositoryService.EditRepository:input_type -> keepward.v1.EditRepositoryRequest
+	19,  // 82: keepward.v1.RepositoryService.AttachRepository:input_type -> keepward.v1.AttachRepositoryRequest
+	20,  // 83: keepward.v1.RepositoryService.RebuildCatalog:input_type -> keepward.v1.RebuildCatalogRequest
+	22,  // 84: keepward.v1.RepositoryService.TakeOverRepository:input_type -> keepward.v1.TakeOverRepositoryRequest
+	24,  // 85: keepward.v1.RepositoryService.DetachRepository:input_type -> keepward.v1.DetachRepositoryRequest
+	32,  // 86: keepward.v1.RepositoryService.CheckRepository:input_type -> keepward.v1.CheckRepositoryRequest
+	34,  // 87: keepward.v1.RepositoryService.RebuildIndex:input_type -> keepward.v1.RebuildIndexRequest
+	33,  // 88: keepward.v1.RepositoryService.SweepRepository:input_type -> keepward.v1.SweepRepositoryRequest
+	35,  // 89: keepward.v1.RepositoryService.GetRepositoryStats:input_type -> keepward.v1.GetRepositoryStatsRequest
+	37,  // 90: keepward.v1.RepositoryService.ListRepositoryKeys:input_type -> keepward.v1.ListRepositoryKeysRequest
+	40,  // 91: keepward.v1.RepositoryService.AddRepositoryKey:input_type -> keepward.v1.AddRepositoryKeyRequest
+	42,  // 92: keepward.v1.RepositoryService.RemoveRepositoryKey:input_type -> keepward.v1.RemoveRepositoryKeyRequest
+	44,  // 93: keepward.v1.RepositoryService.BeginEpoch:input_type -> keepward.v1.BeginEpochRequest
+	46,  // 94: keepward.v1.RepositoryService.ExportRecoveryKey:input_type -> keepward.v1.ExportRecoveryKeyRequest
+	54,  // 95: keepward.v1.JobService.CreateJob:input_type -> keepward.v1.CreateJobRequest
+	56,  // 96: keepward.v1.JobService.ListJobs:input_type -> keepward.v1.ListJobsRequest
+	58,  // 97: keepward.v1.JobService.GetJob:input_type -> keepward.v1.GetJobRequest
+	60,  // 98: keepward.v1.JobService.UpdateJob:input_type -> keepward.v1.UpdateJobRequest
+	62,  // 99: keepward.v1.JobService.DeleteJob:input_type -> keepward.v1.DeleteJobRequest
+	64,  // 100: keepward.v1.JobService.RunJob:input_type -> keepward.v1.RunJobRequest
+	51,  // 101: keepward.v1.JobService.PreviewRetention:input_type -> keepward.v1.PreviewRetentionRequest
+	49,  // 102: keepward.v1.JobService.ResumeRetention:input_type -> keepward.v1.ResumeRetentionRequest
+	69,  // 103: keepward.v1.SessionService.ListSessions:input_type -> keepward.v1.ListSessionsRequest
+	71,  // 104: keepward.v1.SessionService.GetSession:input_type -> keepward.v1.GetSessionRequest
+	73,  // 105: keepward.v1.SessionService.WatchSession:input_type -> keepward.v1.WatchSessionRequest
+	75,  // 106: keepward.v1.SessionService.ReadLog:input_type -> keepward.v1.ReadLogRequest
+	77,  // 107: keepward.v1.SessionService.KillSession:input_type -> keepward.v1.KillSessionRequest
+	65,  // 108: keepward.v1.SessionService.SuspendSession:input_type -> keepward.v1.SuspendSessionRequest
+	67,  // 109: keepward.v1.SessionService.ResumeSession:input_type -> keepward.v1.ResumeSessionRequest
+	81,  // 110: keepward.v1.PointService.ListPoints:input_type -> keepward.v1.ListPointsRequest
+	83,  // 111: keepward.v1.PointService.GetPoint:input_type -> keepward.v1.GetPointRequest
+	85,  // 112: keepward.v1.PointService.Browse:input_type -> keepward.v1.BrowseRequest
+	87,  // 113: keepward.v1.PointService.Find:input_type -> keepward.v1.FindRequest
+	89,  // 114: keepward.v1.PointService.Diff:input_type -> keepward.v1.DiffRequest
+	79,  // 115: keepward.v1.PointService.DeletePoints:input_type -> keepward.v1.ChangePointsRequest
+	79,  // 116: keepward.v1.PointService.UndeletePoints:input_type -> keepward.v1.ChangePointsRequest
+	79,  // 117: keepward.v1.PointService.HoldPoints:input_type -> keepward.v1.ChangePointsRequest
+	79,  // 118: keepward.v1.PointService.ReleasePoints:input_type -> keepward.v1.ChangePointsRequest
+	91,  // 119: keepward.v1.RestoreService.RestoreFiles:input_type -> keepward.v1.RestoreFilesRequest
+	93,  // 120: keepward.v1.ConfigService.Apply:input_type -> keepward.v1.ApplyRequest
+	98,  // 121: keepward.v1.ConfigService.Export:input_type -> keepward.v1.ExportRequest
+	1,   // 122: keepward.v1.AccessService.Login:output_type -> keepward.v1.LoginResponse
+	3,   // 123: keepward.v1.AccessService.CreateToken:output_type -> keepward.v1.CreateTokenResponse
+	6,   // 124: keepward.v1.AccessService.ListTokens:output_type -> keepward.v1.ListTokensResponse
+	8,   // 125: keepward.v1.AccessService.RevokeToken:output_type -> keepward.v1.RevokeTokenResponse
+	10,  // 126: keepward.v1.StatusService.GetStatus:output_type -> keepward.v1.GetStatusResponse
+	12,  // 127: keepward.v1.ComputerService.ListComputers:output_type -> keepward.v1.ListComputersResponse
+	14,  // 128: keepward.v1.ComputerService.GetComputer:output_type -> keepward.v1.GetComputerResponse
+	16,  // 129: keepward.v1.ComputerService.RemoveComputer:output_type -> keepward.v1.RemoveComputerResponse
+	18,  // 130: keepward.v1.RepositoryService.CreateRepository:output_type -> keepward.v1.CreateRepositoryResponse
+	27,  // 131: keepward.v1.RepositoryService.ListRepositories:output_type -> keepward.v1.ListRepositoriesResponse
+	29,  // 132: keepward.v1.RepositoryService.GetRepository:output_type -> keepward.v1.GetRepositoryResponse
+	31,  // 133: keepward.v1.RepositoryService.EditRepository:output_type -> keepward.v1.EditRepositoryResponse
+	21,  // 134: keepward.v1.RepositoryService.AttachRepository:output_type -> keepward.v1.CatalogProgress
+	21,  // 135: keepward.v1.RepositoryService.RebuildCatalog:output_type -> keepward.v1.CatalogProgress
+	23,  // 136: keepward.v1.RepositoryService.TakeOverRepository:output_type -> keepward.v1.TakeOverRepositoryResponse
+	25,  // 137: keepward.v1.RepositoryService.DetachRepository:output_type -> keepward.v1.DetachRepositoryResponse
+	48,  // 138: keepward.v1.RepositoryService.CheckRepository:output_type -> keepward.v1.StartSessionResponse
+	48,  // 139: keepward.v1.RepositoryService.RebuildIndex:output_type -> keepward.v1.StartSessionResponse
+	48,  // 140: keepward.v1.RepositoryService.SweepRepository:output_type -> keepward.v1.StartSessionResponse
+	36,  // 141: keepward.v1.RepositoryService.GetRepositoryStats:output_type -> keepward.v1.GetRepositoryStatsResponse
+	38,  // 142: keepward.v1.RepositoryService.ListRepositoryKeys:output_type -> keepward.v1.ListRepositoryKeysResponse
+	41,  // 143: keepward.v1.RepositoryService.AddRepositoryKey:output_type -> keepward.v1.AddRepositoryKeyResponse
+	43,  // 144: keepward.v1.RepositoryService.RemoveRepositoryKey:output_type -> keepward.v1.RemoveRepositoryKeyResponse
+	45,  // 145: keepward.v1.RepositoryService.BeginEpoch:output_type -> keepward.v1.BeginEpochResponse
+	47,  // 146: keepward.v1.RepositoryService.ExportRecoveryKey:output_type -> keepward.v1.ExportRecoveryKeyResponse
+	55,  // 147: keepward.v1.JobService.CreateJob:output_type -> keepward.v1.CreateJobResponse
+	57,  // 148: keepward.v1.JobService.ListJobs:output_type -> keepward.v1.ListJobsResponse
+	59,  // 149: keepward.v1.JobService.GetJob:output_type -> keepward.v1.GetJobResponse
+	61,  // 150: keepward.v1.JobService.UpdateJob:output_type -> keepward.v1.UpdateJobResponse
+	63,  // 151: keepward.v1.JobService.DeleteJob:output_type -> keepward.v1.DeleteJobResponse
+	48,  // 152: keepward.v1.JobService.RunJob:output_type -> keepward.v1.StartSessionResponse
+	53,  // 153: keepward.v1.JobService.PreviewRetention:output_type -> keepward.v1.PreviewRetentionResponse
+	50,  // 154: keepward.v1.JobService.ResumeRetention:output_type -> keepward.v1.ResumeRetentionResponse
+	70,  // 155: keepward.v1.SessionService.ListSessions:output_type -> keepward.v1.ListSessionsResponse
+	72,  // 156: keepward.v1.SessionService.GetSession:output_type -> keepward.v1.GetSessionResponse
+	74,  // 157: keepward.v1.SessionService.WatchSession:output_type -> keepward.v1.WatchSessionResponse
+	76,  // 158: keepward.v1.SessionService.ReadLog:output_type -> keepward.v1.ReadLogResponse
+	78,  // 159: keepward.v1.SessionService.KillSession:output_type -> keepward.v1.KillSessionResponse
+	66,  // 160: keepward.v1.SessionService.SuspendSession:output_type -> keepward.v1.SuspendSessionResponse
+	68,  // 161: keepward.v1.SessionService.ResumeSession:output_type -> keepward.v1.ResumeSessionResponse
+	82,  // 162: keepward.v1.PointService.ListPoints:output_type -> keepward.v1.ListPointsResponse
+	84,  // 163: keepward.v1.PointService.GetPoint:output_type -> keepward.v1.GetPointResponse
+	86,  // 164: keepward.v1.PointService.Browse:output_type -> keepward.v1.BrowseResponse
+	88,  // 165: keepward.v1.PointService.Find:output_type -> keepward.v1.FindResponse
+	90,  // 166: keepward.v1.PointService.Diff:output_type -> keepward.v1.DiffResponse
+	80,  // 167: keepward.v1.PointService.DeletePoints:output_type -> keepward.v1.ChangePointsResponse
+	80,  // 168: keepward.v1.PointService.UndeletePoints:output_type -> keepward.v1.ChangePointsResponse
+	80,  // 169: keepward.v1.PointService.HoldPoints:output_type -> keepward.v1.ChangePointsResponse
+	80,  // 170: keepward.v1.PointService.ReleasePoints:output_type -> keepward.v1.ChangePointsResponse
+	48,  // 171: keepward.v1.RestoreService.RestoreFiles:output_type -> keepward.v1.StartSessionResponse
+	95,  // 172: keepward.v1.ConfigService.Apply:output_type -> keepward.v1.ApplyResponse
+	99,  // 173: keepward.v1.ConfigService.Export:output_type -> keepward.v1.ExportResponse
+	122, // [122:174] is the sub-list for method output_type
+	70,  // [70:122] is the sub-list for method input_type
+	70,  // [70:70] is the sub-list for extension type_name
+	70,  // [70:70] is the sub-list for extension extendee
+	0,   // [0:70] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_admin_proto_init() }
@@ -6133,7 +6347,7 @@ func file_keepward_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_keepward_v1_admin_proto_rawDesc), len(file_keepward_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   96,
+			NumMessages:   100,
 			NumExtensions: 0,
 			NumServices:   9,
 		},

@@ -157,6 +157,12 @@ const (
 	// SessionServiceKillSessionProcedure is the fully-qualified name of the SessionService's
 	// KillSession RPC.
 	SessionServiceKillSessionProcedure = "/keepward.v1.SessionService/KillSession"
+	// SessionServiceSuspendSessionProcedure is the fully-qualified name of the SessionService's
+	// SuspendSession RPC.
+	SessionServiceSuspendSessionProcedure = "/keepward.v1.SessionService/SuspendSession"
+	// SessionServiceResumeSessionProcedure is the fully-qualified name of the SessionService's
+	// ResumeSession RPC.
+	SessionServiceResumeSessionProcedure = "/keepward.v1.SessionService/ResumeSession"
 	// PointServiceListPointsProcedure is the fully-qualified name of the PointService's ListPoints RPC.
 	PointServiceListPointsProcedure = "/keepward.v1.PointService/ListPoints"
 	// PointServiceGetPointProcedure is the fully-qualified name of the PointService's GetPoint RPC.
@@ -1307,6 +1313,11 @@ type SessionServiceClient interface {
 	// Sends what is in the log from after_seq on; with follow goes on until the session is final.
 	ReadLog(context.Context, *connect.Request[v1.ReadLogRequest]) (*connect.ServerStreamForClient[v1.ReadLogResponse], error)
 	KillSession(context.Context, *connect.Request[v1.KillSessionRequest]) (*connect.Response[v1.KillSessionResponse], error)
+	// A pause: what it holds is given back, and it goes on from its checkpoint when it is resumed.
+	// Refused in a phase that cannot be interrupted. Suspending twice, or resuming what is not
+	// suspended, changes nothing.
+	SuspendSession(context.Context, *connect.Request[v1.SuspendSessionRequest]) (*connect.Response[v1.SuspendSessionResponse], error)
+	ResumeSession(context.Context, *connect.Request[v1.ResumeSessionRequest]) (*connect.Response[v1.ResumeSessionResponse], error)
 }
 
 // NewSessionServiceClient constructs a client for the keepward.v1.SessionService service. By
@@ -1350,16 +1361,30 @@ func NewSessionServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithSchema(sessionServiceMethods.ByName("KillSession")),
 			connect.WithClientOptions(opts...),
 		),
+		suspendSession: connect.NewClient[v1.SuspendSessionRequest, v1.SuspendSessionResponse](
+			httpClient,
+			baseURL+SessionServiceSuspendSessionProcedure,
+			connect.WithSchema(sessionServiceMethods.ByName("SuspendSession")),
+			connect.WithClientOptions(opts...),
+		),
+		resumeSession: connect.NewClient[v1.ResumeSessionRequest, v1.ResumeSessionResponse](
+			httpClient,
+			baseURL+SessionServiceResumeSessionProcedure,
+			connect.WithSchema(sessionServiceMethods.ByName("ResumeSession")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // sessionServiceClient implements SessionServiceClient.
 type sessionServiceClient struct {
-	listSessions *connect.Client[v1.ListSessionsRequest, v1.ListSessionsResponse]
-	getSession   *connect.Client[v1.GetSessionRequest, v1.GetSessionResponse]
-	watchSession *connect.Client[v1.WatchSessionRequest, v1.WatchSessionResponse]
-	readLog      *connect.Client[v1.ReadLogRequest, v1.ReadLogResponse]
-	killSession  *connect.Client[v1.KillSessionRequest, v1.KillSessionResponse]
+	listSessions   *connect.Client[v1.ListSessionsRequest, v1.ListSessionsResponse]
+	getSession     *connect.Client[v1.GetSessionRequest, v1.GetSessionResponse]
+	watchSession   *connect.Client[v1.WatchSessionRequest, v1.WatchSessionResponse]
+	readLog        *connect.Client[v1.ReadLogRequest, v1.ReadLogResponse]
+	killSession    *connect.Client[v1.KillSessionRequest, v1.KillSessionResponse]
+	suspendSession *connect.Client[v1.SuspendSessionRequest, v1.SuspendSessionResponse]
+	resumeSession  *connect.Client[v1.ResumeSessionRequest, v1.ResumeSessionResponse]
 }
 
 // ListSessions calls keepward.v1.SessionService.ListSessions.
@@ -1387,6 +1412,16 @@ func (c *sessionServiceClient) KillSession(ctx context.Context, req *connect.Req
 	return c.killSession.CallUnary(ctx, req)
 }
 
+// SuspendSession calls keepward.v1.SessionService.SuspendSession.
+func (c *sessionServiceClient) SuspendSession(ctx context.Context, req *connect.Request[v1.SuspendSessionRequest]) (*connect.Response[v1.SuspendSessionResponse], error) {
+	return c.suspendSession.CallUnary(ctx, req)
+}
+
+// ResumeSession calls keepward.v1.SessionService.ResumeSession.
+func (c *sessionServiceClient) ResumeSession(ctx context.Context, req *connect.Request[v1.ResumeSessionRequest]) (*connect.Response[v1.ResumeSessionResponse], error) {
+	return c.resumeSession.CallUnary(ctx, req)
+}
+
 // SessionServiceHandler is an implementation of the keepward.v1.SessionService service.
 type SessionServiceHandler interface {
 	ListSessions(context.Context, *connect.Request[v1.ListSessionsRequest]) (*connect.Response[v1.ListSessionsResponse], error)
@@ -1397,6 +1432,11 @@ type SessionServiceHandler interface {
 	// Sends what is in the log from after_seq on; with follow goes on until the session is final.
 	ReadLog(context.Context, *connect.Request[v1.ReadLogRequest], *connect.ServerStream[v1.ReadLogResponse]) error
 	KillSession(context.Context, *connect.Request[v1.KillSessionRequest]) (*connect.Response[v1.KillSessionResponse], error)
+	// A pause: what it holds is given back, and it goes on from its checkpoint when it is resumed.
+	// Refused in a phase that cannot be interrupted. Suspending twice, or resuming what is not
+	// suspended, changes nothing.
+	SuspendSession(context.Context, *connect.Request[v1.SuspendSessionRequest]) (*connect.Response[v1.SuspendSessionResponse], error)
+	ResumeSession(context.Context, *connect.Request[v1.ResumeSessionRequest]) (*connect.Response[v1.ResumeSessionResponse], error)
 }
 
 // NewSessionServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -1436,6 +1476,18 @@ func NewSessionServiceHandler(svc SessionServiceHandler, opts ...connect.Handler
 		connect.WithSchema(sessionServiceMethods.ByName("KillSession")),
 		connect.WithHandlerOptions(opts...),
 	)
+	sessionServiceSuspendSessionHandler := connect.NewUnaryHandler(
+		SessionServiceSuspendSessionProcedure,
+		svc.SuspendSession,
+		connect.WithSchema(sessionServiceMethods.ByName("SuspendSession")),
+		connect.WithHandlerOptions(opts...),
+	)
+	sessionServiceResumeSessionHandler := connect.NewUnaryHandler(
+		SessionServiceResumeSessionProcedure,
+		svc.ResumeSession,
+		connect.WithSchema(sessionServiceMethods.ByName("ResumeSession")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/keepward.v1.SessionService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case SessionServiceListSessionsProcedure:
@@ -1448,6 +1500,10 @@ func NewSessionServiceHandler(svc SessionServiceHandler, opts ...connect.Handler
 			sessionServiceReadLogHandler.ServeHTTP(w, r)
 		case SessionServiceKillSessionProcedure:
 			sessionServiceKillSessionHandler.ServeHTTP(w, r)
+		case SessionServiceSuspendSessionProcedure:
+			sessionServiceSuspendSessionHandler.ServeHTTP(w, r)
+		case SessionServiceResumeSessionProcedure:
+			sessionServiceResumeSessionHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -1475,6 +1531,14 @@ func (UnimplementedSessionServiceHandler) ReadLog(context.Context, *connect.Requ
 
 func (UnimplementedSessionServiceHandler) KillSession(context.Context, *connect.Request[v1.KillSessionRequest]) (*connect.Response[v1.KillSessionResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.SessionService.KillSession is not implemented"))
+}
+
+func (UnimplementedSessionServiceHandler) SuspendSession(context.Context, *connect.Request[v1.SuspendSessionRequest]) (*connect.Response[v1.SuspendSessionResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.SessionService.SuspendSession is not implemented"))
+}
+
+func (UnimplementedSessionServiceHandler) ResumeSession(context.Context, *connect.Request[v1.ResumeSessionRequest]) (*connect.Response[v1.ResumeSessionResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.SessionService.ResumeSession is not implemented"))
 }
 
 // PointServiceClient is a client for the keepward.v1.PointService service.

@@ -1,0 +1,130 @@
+package manager
+
+import (
+	"context"
+	"errors"
+
+	"connectrpc.com/connect"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/errs"
+	"keepward/internal/job"
+)
+
+// KillSession asks a session, or one task of it, to end. It answers when that is on its way;
+// the end itself may take until everything has let go. One that is over is left as it is.
+func (m *Manager) KillSession(ctx context.Context, req *connect.Request[keepwardv1.KillSessionRequest]) (*connect.Response[keepwardv1.KillSessionResponse], error) {
+	id := req.Msg.GetId()
+	s, err := m.currentSession(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	task, err := taskNamed(s, req.Msg.GetTask())
+	if err != nil {
+		return nil, err
+	}
+	if job.Status(s.GetStatus()).Final() || task != nil && job.Status(task.GetStatus()).Final() {
+		return connect.NewResponse(&keepwardv1.KillSessionResponse{Session: s, Over: true}), nil
+	}
+	if live := m.liveSession(id); live != nil {
+		if _, err := live.ask(ctx, task.GetId(), evKill{actor: m.user(ctx)}); err != nil && err != errClosed {
+			return nil, err
+		}
+	}
+	if s, err = m.currentSession(ctx, id); err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(&keepwardv1.KillSessionResponse{Session: s}), nil
+}
+
+// SuspendSession asks a session, or one task of it, to pause. It answers when that is on its way.
+// Of a session of which only some tasks can pause, those do.
+func (m *Manager) SuspendSession(ctx context.Context, req *connect.Request[keepwardv1.SuspendSessionRequest]) (*connect.Response[keepwardv1.SuspendSessionResponse], error) {
+	s, err := m.tellTasks(ctx, req.Msg.GetId(), req.Msg.GetTask(), whyTaskNotSuspended, evSuspend{actor: m.user(ctx)})
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(&keepwardv1.SuspendSessionResponse{Session: s}), nil
+}
+
+// ResumeSession ends the pause of a session, or of one task of it.
+func (m *Manager) ResumeSession(ctx context.Context, req *connect.Request[keepwardv1.ResumeSessionRequest]) (*connect.Response[keepwardv1.ResumeSessionResponse], error) {
+	s, err := m.tellTasks(ctx, req.Msg.GetId(), req.Msg.GetTask(), whyTaskNotResumed, evResume{actor: m.user(ctx)})
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(&keepwardv1.ResumeSessionResponse{Session: s}), nil
+}
+
+func whyTaskNotSuspended(s *keepwardv1.Session, t *keepwardv1.Task) error {
+	why := whyNotSuspended(job.Type(s.GetType()), job.Status(t.GetStatus()), t.GetPhase())
+	if why == "" {
+		return nil
+	}
+	return errs.New(errs.Busy, "session.not-suspended", "suspend session %d: %s", s.GetId(), why)
+}
+
+func whyTaskNotResumed(s *keepwardv1.Session, t *keepwardv1.Task) error {
+	if !job.Status(t.GetStatus()).Final() {
+		return nil
+	}
+	return errs.New(errs.Busy, "session.not-resumed", "resume session %d: it is over", s.GetId()).WithHint("start the job again: keepward job run")
+}
+
+// tellTasks hands an event to the tasks of a session for which nothing speaks against it. It is
+// refused when there is none.
+func (m *Manager) tellTasks(ctx context.Context, id int64, name string, against func(*keepwardv1.Session, *keepwardv1.Task) error, ev any) (*keepwardv1.Session, error) {
+	s, err := m.currentSession(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	task, err := taskNamed(s, name)
+	if err != nil {
+		return nil, err
+	}
+	var why error
+	var able []string
+	for _, t := range s.GetTasks() {
+		if task != nil && t.GetId() != task.GetId() {
+			continue
+		}
+		if err := against(s, t); err != nil {
+			why = err
+		} else {
+			able = append(able, t.GetId())
+		}
+	}
+	if len(able) == 0 {
+		return nil, why
+	}
+	live := m.liveSession(id)
+	for _, t := range able {
+		if live == nil {
+			break
+		}
+		if _, err := live.ask(ctx, t, ev); err != nil && !errors.Is(err, errClosed) {
+			return nil, err
+		}
+	}
+	return m.currentSession(ctx, id)
+}
+
+// taskNamed finds a task by its id, a prefix of it, or its computer; nil: none was asked for.
+func taskNamed(s *keepwardv1.Session, name string) (*keepwardv1.Task, error) {
+	if name == "" {
+		return nil, nil
+	}
+	var found *keepwardv1.Task
+	for _, t := range s.GetTasks() {
+		if t.GetId() == name || t.GetComputer() == name || len(name) >= shortestPrefix && len(name) < len(t.GetId()) && t.GetId()[:len(name)] == name {
+			if found != nil {
+				return nil, errs.New(errs.Invalid, "task.ambiguous", "session %d: several tasks answer to %q", s.GetId(), name)
+			}
+			found = t
+		}
+	}
+	if found == nil {
+		return nil, errs.New(errs.NotFound, "task.unknown", "session %d has no task %q", s.GetId(), name).WithHint("name it by its id or its computer")
+	}
+	return found, nil
+}
