@@ -110,7 +110,8 @@ func TestABackupOfAnOfflineComputerKeepsNoRebuildWaiting(t *testing.T) {
 		rebuild := w.rebuild()
 		w.expect(rebuild, job.Running, "")
 		w.agentUp("web1") // now the two would meet
-		w.expect(away, job.Waiting, job.MountPathReserved)
+		w.expect(rebuild, job.InterruptPending, "")
+		w.expect(away, job.Waiting, job.WaitingForSessions)
 		second := w.rebuild()
 		w.expect(second, job.Queued, job.Conflict)
 		w.end(transportOf(theNode), w.transports[theNode].running()[0], done(&keepwardv1.Counters{}))
