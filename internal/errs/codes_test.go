@@ -221,6 +221,8 @@ var meanings = map[string]string{
 	"segment.pack-gone":         "an index segment tells of a pack that is not there, and no sweep has taken",
 	"segment.unreadable":        "an index segment could not be read",
 	"segment.untrue":            "the checksums of an index segment are right, and what it says is not; it is made anew from the packs",
+	"session.not-suspended":     "the session, or its task, is in a phase that cannot be interrupted, or is over: it can only end or be killed",
+	"session.not-resumed":       "the session is over: nothing can go on; start the job again",
 	"session.log-full":          "the log of a session has its greatest length; further lines are counted, not kept",
 	"signature.unusable":        "a large file could not be compared with its parent block by block; it was read as a new one",
 	"server.unreachable":        "no server answers at the address",
