@@ -3,7 +3,6 @@ package broker
 import (
 	"cmp"
 	"slices"
-	"time"
 
 	"keepward/internal/job"
 )
@@ -178,12 +177,4 @@ func (q queue) after(w *waiter) *waiter {
 // makes it total, so that the same state always decides the same.
 func order(a, b *waiter) int {
 	return cmp.Or(cmp.Compare(a.Priority, b.Priority), a.Since.Compare(b.Since), cmp.Compare(a.Task, b.Task))
-}
-
-// later is the later of two moments.
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }
