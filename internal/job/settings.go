@@ -32,7 +32,7 @@ const (
 	DefaultForeignProof        = "first-use"
 	ForeignProofArrival        = "arrival"
 	ForeignProofNever          = "never"
-	MaxParity                  = 25 // percent of a pack: its code has room for no more
+	MaxParity                  = 25            // percent of a pack: its code has room for no more
 	DefaultProofBudget         = 8 * time.Hour // a night
 )
 
