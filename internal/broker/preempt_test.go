@@ -218,7 +218,7 @@ func TestACircleOfSecondSetsInterruptsItsLowest(t *testing.T) {
 	d := more("b", "m1")
 	check(t, "circle", d.Interrupt, []broker.Interrupt{{Task: "b"}})
 	check(t, "goes on", granted(b.Release("b")), []string{"a"})
-	if holds := b.HeldBy(broker.ID{Kind: broker.Medium, Name: "m1"}); len(holds) != 1 || len(holds[0].Holds) != 2 {
+	if _, holds, _ := b.Resource(broker.ID{Kind: broker.Medium, Name: "m1"}); len(holds) != 1 || len(holds[0].Holds) != 2 {
 		t.Errorf("the first set was not kept: %+v", holds)
 	}
 	check(t, "and the third", granted(b.Release("a")), []string{"c"})

@@ -31,6 +31,8 @@ type Wait struct {
 	Blocked []ID
 	// Claim says that what it lacks is kept for it.
 	Claim bool
+	// Ahead is how many are served before it where it waits.
+	Ahead int
 }
 
 // Snapshot copies the state; nothing in it is shared with the broker.
@@ -72,21 +74,27 @@ func (b *Broker) wait(w *waiter) Wait {
 	q := w.Request
 	q.Set = slices.Clone(q.Set)
 	v := b.judge(w, b.clock())
-	return Wait{Request: q, Reason: v.why, Blocked: slices.Clone(w.blocked), Claim: w.claims}
+	ahead := 0
+	for _, id := range w.blocked {
+		if i, ok := slices.BinarySearchFunc(b.at(id).blocked, w, order); ok {
+			ahead = max(ahead, i)
+		}
+	}
+	return Wait{Request: q, Reason: v.why, Blocked: slices.Clone(w.blocked), Claim: w.claims, Ahead: ahead}
 }
 
-// HeldBy is who holds a resource now.
-func (b *Broker) HeldBy(id ID) []Grant {
+// Resource is one resource and its grants, and whether there is such a one.
+func (b *Broker) Resource(id ID) (ResourceState, []Grant, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	r := b.resources[id]
 	if r == nil {
-		return nil
+		return ResourceState{}, nil, false
 	}
 	var list []Grant
 	for _, g := range r.holders {
 		list = append(list, g.clone())
 	}
 	slices.SortFunc(list, func(a, b Grant) int { return cmp.Compare(a.Task, b.Task) })
-	return list
+	return ResourceState{r.Resource, r.used, slices.Sorted(maps.Keys(r.holders))}, list, true
 }

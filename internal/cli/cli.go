@@ -70,7 +70,7 @@ A first backup, on one machine:
 	root.AddCommand(
 		a.loginCommand(), a.statusCommand(), a.versionCommand(),
 		a.tokenCommand(), a.computerCommand(), a.repositoryCommand(), a.jobCommand(),
-		a.sessionCommand(), a.pointCommand(), a.restoreCommand(), a.extractCommand(),
+		a.sessionCommand(), a.resourceCommand(), a.pointCommand(), a.restoreCommand(), a.extractCommand(),
 		a.applyCommand(), a.exportCommand(), a.benchmarkCommand(),
 	)
 	root.AddCommand(a.roleCommands()...)

@@ -13,7 +13,7 @@ import (
 
 func (a *app) sessionCommand() *cobra.Command {
 	cmd := a.noun("session", "Runs of jobs: what runs, what ran, and why something waits", "A session is one run of a job, or one restore, check or other work. It has a number.")
-	cmd.AddCommand(a.sessionList(), a.sessionShow(), a.sessionLog(), a.sessionWatch(), a.sessionSuspend(), a.sessionResume(), a.sessionKill())
+	cmd.AddCommand(a.sessionList(), a.sessionShow(), a.sessionLog(), a.sessionWatch(), a.sessionSuspend(), a.sessionResume(), a.sessionPriority(), a.sessionKill())
 	return cmd
 }
 
@@ -119,6 +119,7 @@ func (a *app) showSession(s *keepwardv1.Session) {
 		a.section("Report")
 		a.fields(lines...)
 	}
+	a.showWaits(s.GetWaits())
 	a.section("Counters")
 	a.showCounters(n)
 	a.section("Tasks")
@@ -214,82 +215,4 @@ func (a *app) printEvent(s *stream, e *keepwardv1.Event, follow bool) error {
 		return a.printLine(e)
 	}
 	return s.add(e)
-}
-
-func (a *app) sessionSuspend() *cobra.Command {
-	var task string
-	cmd := &cobra.Command{
-		Use: "suspend N", Short: "Pause a session",
-		Long: "Pauses a session, or one of its tasks: what it holds is given back, and it goes on from its checkpoint\n" +
-			"when it is resumed. A phase that cannot be interrupted is not paused.",
-		Example: "  keepward session suspend 12", Args: exactly("the number of a session"),
-	}
-	cmd.Flags().StringVar(&task, "task", "", "only this task; see 'keepward session show N -o wide'")
-	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) error {
-		id, err := parseSession(args[0])
-		if err != nil {
-			return err
-		}
-		m, err := call(ctx, c.sessions.SuspendSession, &keepwardv1.SuspendSessionRequest{Id: id, Task: task})
-		if err != nil {
-			return err
-		}
-		return a.print(m.GetSession(), func() {
-			a.remark("session %d: %s; it goes on with 'keepward session resume %d'", id, m.GetSession().GetStatus(), id)
-		})
-	})
-	return cmd
-}
-
-func (a *app) sessionResume() *cobra.Command {
-	var task string
-	cmd := &cobra.Command{
-		Use: "resume N", Short: "End the pause of a session",
-		Long:    "Ends the pause of a session, or of one of its tasks. It queues again and goes on from its checkpoint.",
-		Example: "  keepward session resume 12", Args: exactly("the number of a session"),
-	}
-	cmd.Flags().StringVar(&task, "task", "", "only this task; see 'keepward session show N -o wide'")
-	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) error {
-		id, err := parseSession(args[0])
-		if err != nil {
-			return err
-		}
-		m, err := call(ctx, c.sessions.ResumeSession, &keepwardv1.ResumeSessionRequest{Id: id, Task: task})
-		if err != nil {
-			return err
-		}
-		return a.print(m.GetSession(), func() { a.remark("session %d: %s", id, m.GetSession().GetStatus()) })
-	})
-	return cmd
-}
-
-func (a *app) sessionKill() *cobra.Command {
-	var task string
-	cmd := &cobra.Command{
-		Use: "kill N", Short: "End a session", Long: "Ends a session, or one of its tasks. What was written is not a restore point; the next run takes it over.",
-		Example: "  keepward session kill 12", Args: exactly("the number of a session"),
-	}
-	cmd.Flags().StringVar(&task, "task", "", "only this task; see 'keepward session show N -o wide'")
-	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) error {
-		id, err := parseSession(args[0])
-		if err != nil {
-			return err
-		}
-		m, err := call(ctx, c.sessions.KillSession, &keepwardv1.KillSessionRequest{Id: id, Task: task})
-		if err != nil {
-			return err
-		}
-		return a.print(m.GetSession(), func() {
-			if m.GetOver() && task != "" {
-				a.remark("task %s of session %d is over already; nothing is changed", task, id)
-				return
-			}
-			if m.GetOver() {
-				a.remark("session %d is over already: %s", id, m.GetSession().GetStatus())
-				return
-			}
-			a.remark("session %d: %s", id, m.GetSession().GetStatus())
-		})
-	})
-	return cmd
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/catalog"
@@ -112,6 +113,10 @@ func (m *Manager) GetSession(ctx context.Context, req *connect.Request[keepwardv
 	s, err := m.currentSession(ctx, req.Msg.GetId())
 	if err != nil {
 		return nil, err
+	}
+	if waits := m.waits(s); len(waits) > 0 {
+		s = proto.CloneOf(s) // others have it too
+		s.Waits = waits
 	}
 	return connect.NewResponse(&keepwardv1.GetSessionResponse{Session: s}), nil
 }

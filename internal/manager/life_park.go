@@ -13,8 +13,7 @@ import (
 
 // standing is what the broker must know of the task to choose whom to interrupt.
 func (t *task) standing() broker.Standing {
-	phase, ok := t.typ.Phase(t.mainPhase())
-	s := broker.Standing{Preemptable: ok && phase.Preemptable && t.row.Status == job.Running}
+	s := broker.Standing{Preemptable: t.row.Status == job.Running && t.preemptable()}
 	if t.att != nil {
 		s.Checkpoint = t.att.row.Time
 	}
@@ -23,8 +22,17 @@ func (t *task) standing() broker.Standing {
 
 // preemptable tells whether the task may be asked to let go in the phase it is in.
 func (t *task) preemptable() bool {
-	phase, ok := t.typ.Phase(t.mainPhase())
+	phase, ok := t.typ.Phase(t.phase())
 	return ok && phase.Preemptable
+}
+
+// phase is the phase that the task is in: the one that its agent has told, or that in which its
+// attempts work.
+func (t *task) phase() string {
+	if _, ok := t.typ.Phase(t.row.Phase); ok {
+		return t.row.Phase
+	}
+	return t.mainPhase()
 }
 
 func (t *task) onInterrupt(x *turn, session int64) {
@@ -68,7 +76,7 @@ func (t *task) onSuspend(x *turn, actor string) {
 }
 
 // whyNotSuspended is the reason why the task cannot be paused now; empty: it can.
-func (t *task) whyNotSuspended() string { return whyNotSuspended(t.typ, t.row.Status, t.mainPhase()) }
+func (t *task) whyNotSuspended() string { return whyNotSuspended(t.typ, t.row.Status, t.phase()) }
 
 func whyNotSuspended(typ job.Type, s job.Status, phase string) string {
 	switch p, ok := typ.Phase(phase); {
@@ -174,4 +182,13 @@ func (t *task) countInterruption(x *turn) {
 		t.row.Preemptions = 0
 	}
 	t.row.Preemptions++
+}
+
+func (t *task) onPriority(x *turn, e evPriority) {
+	if t.priority == e.priority {
+		return
+	}
+	x.line(t, levelInfo, partServer, "session.priority", fmt.Sprintf("priority %03d instead of %03d, set by %s", e.priority, t.priority, e.actor))
+	t.priority = e.priority
+	x.order(order{do: doReprioritise, task: t})
 }

@@ -97,6 +97,7 @@ func (m *Manager) Serve(ctx context.Context) error {
 	}
 	g.Go(func() error { return m.runSchedules(ctx) })
 	g.Go(func() error { return m.browsers.serve(ctx) })
+	g.Go(func() error { return m.runBroker(ctx) })
 	g.Go(func() error {
 		for {
 			select {

@@ -45,6 +45,9 @@ func (s *session) carryOut(ctx context.Context, o order) {
 	case doRelease:
 		s.m.dispatch(s.m.broker.Release(id))
 		return
+	case doReprioritise:
+		s.m.dispatch(s.m.broker.Reprioritise(id, o.task.priority))
+		return
 	}
 	// Copies: the task belongs to this goroutine, the call does not.
 	c := call{m: s.m, plan: s.plan, typ: o.task.typ, row: o.task.row, session: s.row, attempt: o.attempt.row, order: o}

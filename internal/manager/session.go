@@ -157,6 +157,9 @@ func (s *session) turn(ctx context.Context, t *task, ev any) error {
 	case evCleared:
 		e.open = s.m.openSession(t.unsettled)
 		t.handle(x, e)
+	case evPriority:
+		s.row.Priority = e.priority
+		t.handle(x, e)
 	case evProgress:
 		t.onProgress(e)
 	case evLines:

@@ -35,14 +35,15 @@ const bySelf = "server"
 type deed int
 
 const (
-	doRequest    deed = iota // ask the broker for the set
-	doRelease                // give it back, and the place in the queue
-	doStartMover             // tell the transport to start a mover
-	doStartAgent             // tell the agent to run
-	doStop                   // tell a side to stop
-	doSettle                 // find out, or decide, what became of the attempt
-	doAge                    // mark the points whose time is over
-	doClear                  // settle the attempts that a sweep waits for and that nobody works on
+	doRequest      deed = iota // ask the broker for the set
+	doRelease                  // give it back, and the place in the queue
+	doReprioritise             // tell the broker another priority
+	doStartMover               // tell the transport to start a mover
+	doStartAgent               // tell the agent to run
+	doStop                     // tell a side to stop
+	doSettle                   // find out, or decide, what became of the attempt
+	doAge                      // mark the points whose time is over
+	doClear                    // settle the attempts that a sweep waits for and that nobody works on
 )
 
 // order is something to do once the state that demands it is written.
@@ -149,6 +150,11 @@ type (
 	// evSuspend, evResume: a user wants a pause, or the end of one.
 	evSuspend struct{ actor string }
 	evResume  struct{ actor string }
+	// evPriority: a user changes the priority.
+	evPriority struct {
+		actor    string
+		priority int
+	}
 	// evInterrupt: a session needs what the task holds; 0: the wait of this one had closed a circle.
 	evInterrupt struct{ session int64 }
 	// evTick: a deadline may be over.
@@ -196,6 +202,8 @@ func (t *task) handle(x *turn, ev any) {
 		t.onSuspend(x, e.actor)
 	case evResume:
 		t.onResume(x, e.actor)
+	case evPriority:
+		t.onPriority(x, e)
 	case evInterrupt:
 		t.onInterrupt(x, e.session)
 	case evTick:

@@ -68,6 +68,8 @@ var methods = map[string]access{
 	keepwardv1connect.SessionServiceKillSessionProcedure:            admin,
 	keepwardv1connect.SessionServiceSuspendSessionProcedure:         admin,
 	keepwardv1connect.SessionServiceResumeSessionProcedure:          admin,
+	keepwardv1connect.SessionServiceSetSessionPriorityProcedure:     admin,
+	keepwardv1connect.SessionServiceListResourcesProcedure:          admin,
 	keepwardv1connect.PointServiceListPointsProcedure:               admin,
 	keepwardv1connect.PointServiceGetPointProcedure:                 admin,
 	keepwardv1connect.PointServiceBrowseProcedure:                   admin,

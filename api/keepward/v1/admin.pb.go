@@ -3819,6 +3819,199 @@ func (x *GetSessionResponse) GetSession() *Session {
 	return nil
 }
 
+type SetSessionPriorityRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Priority      int32                  `protobuf:"varint,2,opt,name=priority,proto3" json:"priority,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetSessionPriorityRequest) Reset() {
+	*x = SetSessionPriorityRequest{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[73]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetSessionPriorityRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetSessionPriorityRequest) ProtoMessage() {}
+
+func (x *SetSessionPriorityRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[73]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetSessionPriorityRequest.ProtoReflect.Descriptor instead.
+func (*SetSessionPriorityRequest) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{73}
+}
+
+func (x *SetSessionPriorityRequest) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *SetSessionPriorityRequest) GetPriority() int32 {
+	if x != nil {
+		return x.Priority
+	}
+	return 0
+}
+
+type SetSessionPriorityResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Session       *Session               `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetSessionPriorityResponse) Reset() {
+	*x = SetSessionPriorityResponse{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[74]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetSessionPriorityResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetSessionPriorityResponse) ProtoMessage() {}
+
+func (x *SetSessionPriorityResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[74]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetSessionPriorityResponse.ProtoReflect.Descriptor instead.
+func (*SetSessionPriorityResponse) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{74}
+}
+
+func (x *SetSessionPriorityResponse) GetSession() *Session {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
+// kind and name empty: all.
+type ListResourcesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListResourcesRequest) Reset() {
+	*x = ListResourcesRequest{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[75]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListResourcesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListResourcesRequest) ProtoMessage() {}
+
+func (x *ListResourcesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[75]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListResourcesRequest.ProtoReflect.Descriptor instead.
+func (*ListResourcesRequest) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{75}
+}
+
+func (x *ListResourcesRequest) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *ListResourcesRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type ListResourcesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Resources     []*Resource            `protobuf:"bytes,1,rep,name=resources,proto3" json:"resources,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListResourcesResponse) Reset() {
+	*x = ListResourcesResponse{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[76]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListResourcesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListResourcesResponse) ProtoMessage() {}
+
+func (x *ListResourcesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[76]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListResourcesResponse.ProtoReflect.Descriptor instead.
+func (*ListResourcesResponse) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{76}
+}
+
+func (x *ListResourcesResponse) GetResources() []*Resource {
+	if x != nil {
+		return x.Resources
+	}
+	return nil
+}
+
 type WatchSessionRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -3828,7 +4021,7 @@ type WatchSessionRequest struct {
 
 func (x *WatchSessionRequest) Reset() {
 	*x = WatchSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[73]
+	mi := &file_keepward_v1_admin_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3840,7 +4033,7 @@ func (x *WatchSessionRequest) String() string {
 func (*WatchSessionRequest) ProtoMessage() {}
 
 func (x *WatchSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[73]
+	mi := &file_keepward_v1_admin_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3853,7 +4046,7 @@ func (x *WatchSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSessionRequest.ProtoReflect.Descriptor instead.
 func (*WatchSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{73}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *WatchSessionRequest) GetId() int64 {
@@ -3872,7 +4065,7 @@ type WatchSessionResponse struct {
 
 func (x *WatchSessionResponse) Reset() {
 	*x = WatchSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[74]
+	mi := &file_keepward_v1_admin_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3884,7 +4077,7 @@ func (x *WatchSessionResponse) String() string {
 func (*WatchSessionResponse) ProtoMessage() {}
 
 func (x *WatchSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[74]
+	mi := &file_keepward_v1_admin_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3897,7 +4090,7 @@ func (x *WatchSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSessionResponse.ProtoReflect.Descriptor instead.
 func (*WatchSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{74}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *WatchSessionResponse) GetSession() *Session {
@@ -3918,7 +4111,7 @@ type ReadLogRequest struct {
 
 func (x *ReadLogRequest) Reset() {
 	*x = ReadLogRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[75]
+	mi := &file_keepward_v1_admin_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3930,7 +4123,7 @@ func (x *ReadLogRequest) String() string {
 func (*ReadLogRequest) ProtoMessage() {}
 
 func (x *ReadLogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[75]
+	mi := &file_keepward_v1_admin_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3943,7 +4136,7 @@ func (x *ReadLogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLogRequest.ProtoReflect.Descriptor instead.
 func (*ReadLogRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{75}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *ReadLogRequest) GetId() int64 {
@@ -3976,7 +4169,7 @@ type ReadLogResponse struct {
 
 func (x *ReadLogResponse) Reset() {
 	*x = ReadLogResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[76]
+	mi := &file_keepward_v1_admin_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3988,7 +4181,7 @@ func (x *ReadLogResponse) String() string {
 func (*ReadLogResponse) ProtoMessage() {}
 
 func (x *ReadLogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[76]
+	mi := &file_keepward_v1_admin_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4001,7 +4194,7 @@ func (x *ReadLogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLogResponse.ProtoReflect.Descriptor instead.
 func (*ReadLogResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{76}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *ReadLogResponse) GetEvents() []*Event {
@@ -4021,7 +4214,7 @@ type KillSessionRequest struct {
 
 func (x *KillSessionRequest) Reset() {
 	*x = KillSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[77]
+	mi := &file_keepward_v1_admin_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4033,7 +4226,7 @@ func (x *KillSessionRequest) String() string {
 func (*KillSessionRequest) ProtoMessage() {}
 
 func (x *KillSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[77]
+	mi := &file_keepward_v1_admin_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4046,7 +4239,7 @@ func (x *KillSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillSessionRequest.ProtoReflect.Descriptor instead.
 func (*KillSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{77}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *KillSessionRequest) GetId() int64 {
@@ -4074,7 +4267,7 @@ type KillSessionResponse struct {
 
 func (x *KillSessionResponse) Reset() {
 	*x = KillSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[78]
+	mi := &file_keepward_v1_admin_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4086,7 +4279,7 @@ func (x *KillSessionResponse) String() string {
 func (*KillSessionResponse) ProtoMessage() {}
 
 func (x *KillSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[78]
+	mi := &file_keepward_v1_admin_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4099,7 +4292,7 @@ func (x *KillSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillSessionResponse.ProtoReflect.Descriptor instead.
 func (*KillSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{78}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *KillSessionResponse) GetSession() *Session {
@@ -4127,7 +4320,7 @@ type ChangePointsRequest struct {
 
 func (x *ChangePointsRequest) Reset() {
 	*x = ChangePointsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[79]
+	mi := &file_keepward_v1_admin_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4139,7 +4332,7 @@ func (x *ChangePointsRequest) String() string {
 func (*ChangePointsRequest) ProtoMessage() {}
 
 func (x *ChangePointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[79]
+	mi := &file_keepward_v1_admin_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4152,7 +4345,7 @@ func (x *ChangePointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePointsRequest.ProtoReflect.Descriptor instead.
 func (*ChangePointsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{79}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *ChangePointsRequest) GetNames() []string {
@@ -4180,7 +4373,7 @@ type ChangePointsResponse struct {
 
 func (x *ChangePointsResponse) Reset() {
 	*x = ChangePointsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[80]
+	mi := &file_keepward_v1_admin_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4192,7 +4385,7 @@ func (x *ChangePointsResponse) String() string {
 func (*ChangePointsResponse) ProtoMessage() {}
 
 func (x *ChangePointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[80]
+	mi := &file_keepward_v1_admin_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4205,7 +4398,7 @@ func (x *ChangePointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePointsResponse.ProtoReflect.Descriptor instead.
 func (*ChangePointsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{80}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *ChangePointsResponse) GetPoints() []*Point {
@@ -4235,7 +4428,7 @@ type ListPointsRequest struct {
 
 func (x *ListPointsRequest) Reset() {
 	*x = ListPointsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[81]
+	mi := &file_keepward_v1_admin_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4247,7 +4440,7 @@ func (x *ListPointsRequest) String() string {
 func (*ListPointsRequest) ProtoMessage() {}
 
 func (x *ListPointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[81]
+	mi := &file_keepward_v1_admin_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4260,7 +4453,7 @@ func (x *ListPointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPointsRequest.ProtoReflect.Descriptor instead.
 func (*ListPointsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{81}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *ListPointsRequest) GetComputer() string {
@@ -4307,7 +4500,7 @@ type ListPointsResponse struct {
 
 func (x *ListPointsResponse) Reset() {
 	*x = ListPointsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[82]
+	mi := &file_keepward_v1_admin_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4319,7 +4512,7 @@ func (x *ListPointsResponse) String() string {
 func (*ListPointsResponse) ProtoMessage() {}
 
 func (x *ListPointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[82]
+	mi := &file_keepward_v1_admin_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4332,7 +4525,7 @@ func (x *ListPointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPointsResponse.ProtoReflect.Descriptor instead.
 func (*ListPointsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{82}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *ListPointsResponse) GetPoints() []*Point {
@@ -4353,7 +4546,7 @@ type GetPointRequest struct {
 
 func (x *GetPointRequest) Reset() {
 	*x = GetPointRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[83]
+	mi := &file_keepward_v1_admin_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4365,7 +4558,7 @@ func (x *GetPointRequest) String() string {
 func (*GetPointRequest) ProtoMessage() {}
 
 func (x *GetPointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[83]
+	mi := &file_keepward_v1_admin_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4378,7 +4571,7 @@ func (x *GetPointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPointRequest.ProtoReflect.Descriptor instead.
 func (*GetPointRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{83}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *GetPointRequest) GetName() string {
@@ -4411,7 +4604,7 @@ type GetPointResponse struct {
 
 func (x *GetPointResponse) Reset() {
 	*x = GetPointResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[84]
+	mi := &file_keepward_v1_admin_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4423,7 +4616,7 @@ func (x *GetPointResponse) String() string {
 func (*GetPointResponse) ProtoMessage() {}
 
 func (x *GetPointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[84]
+	mi := &file_keepward_v1_admin_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4436,7 +4629,7 @@ func (x *GetPointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPointResponse.ProtoReflect.Descriptor instead.
 func (*GetPointResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{84}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *GetPointResponse) GetPoint() *Point {
@@ -4460,7 +4653,7 @@ type BrowseRequest struct {
 
 func (x *BrowseRequest) Reset() {
 	*x = BrowseRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[85]
+	mi := &file_keepward_v1_admin_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4472,7 +4665,7 @@ func (x *BrowseRequest) String() string {
 func (*BrowseRequest) ProtoMessage() {}
 
 func (x *BrowseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[85]
+	mi := &file_keepward_v1_admin_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4485,7 +4678,7 @@ func (x *BrowseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrowseRequest.ProtoReflect.Descriptor instead.
 func (*BrowseRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{85}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *BrowseRequest) GetPoint() string {
@@ -4542,7 +4735,7 @@ type BrowseResponse struct {
 
 func (x *BrowseResponse) Reset() {
 	*x = BrowseResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[86]
+	mi := &file_keepward_v1_admin_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4554,7 +4747,7 @@ func (x *BrowseResponse) String() string {
 func (*BrowseResponse) ProtoMessage() {}
 
 func (x *BrowseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[86]
+	mi := &file_keepward_v1_admin_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4567,7 +4760,7 @@ func (x *BrowseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrowseResponse.ProtoReflect.Descriptor instead.
 func (*BrowseResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{86}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *BrowseResponse) GetSelf() *Entry {
@@ -4609,7 +4802,7 @@ type FindRequest struct {
 
 func (x *FindRequest) Reset() {
 	*x = FindRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[87]
+	mi := &file_keepward_v1_admin_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4621,7 +4814,7 @@ func (x *FindRequest) String() string {
 func (*FindRequest) ProtoMessage() {}
 
 func (x *FindRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[87]
+	mi := &file_keepward_v1_admin_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4634,7 +4827,7 @@ func (x *FindRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindRequest.ProtoReflect.Descriptor instead.
 func (*FindRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{87}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *FindRequest) GetGlob() string {
@@ -4670,7 +4863,7 @@ type FindResponse struct {
 
 func (x *FindResponse) Reset() {
 	*x = FindResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[88]
+	mi := &file_keepward_v1_admin_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4682,7 +4875,7 @@ func (x *FindResponse) String() string {
 func (*FindResponse) ProtoMessage() {}
 
 func (x *FindResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[88]
+	mi := &file_keepward_v1_admin_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4695,7 +4888,7 @@ func (x *FindResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindResponse.ProtoReflect.Descriptor instead.
 func (*FindResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{88}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *FindResponse) GetPoint() string {
@@ -4737,7 +4930,7 @@ type DiffRequest struct {
 
 func (x *DiffRequest) Reset() {
 	*x = DiffRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[89]
+	mi := &file_keepward_v1_admin_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4749,7 +4942,7 @@ func (x *DiffRequest) String() string {
 func (*DiffRequest) ProtoMessage() {}
 
 func (x *DiffRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[89]
+	mi := &file_keepward_v1_admin_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4762,7 +4955,7 @@ func (x *DiffRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffRequest.ProtoReflect.Descriptor instead.
 func (*DiffRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{89}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *DiffRequest) GetA() string {
@@ -4798,7 +4991,7 @@ type DiffResponse struct {
 
 func (x *DiffResponse) Reset() {
 	*x = DiffResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[90]
+	mi := &file_keepward_v1_admin_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4810,7 +5003,7 @@ func (x *DiffResponse) String() string {
 func (*DiffResponse) ProtoMessage() {}
 
 func (x *DiffResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[90]
+	mi := &file_keepward_v1_admin_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4823,7 +5016,7 @@ func (x *DiffResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffResponse.ProtoReflect.Descriptor instead.
 func (*DiffResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{90}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *DiffResponse) GetChange() string {
@@ -4873,7 +5066,7 @@ type RestoreFilesRequest struct {
 
 func (x *RestoreFilesRequest) Reset() {
 	*x = RestoreFilesRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[91]
+	mi := &file_keepward_v1_admin_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4885,7 +5078,7 @@ func (x *RestoreFilesRequest) String() string {
 func (*RestoreFilesRequest) ProtoMessage() {}
 
 func (x *RestoreFilesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[91]
+	mi := &file_keepward_v1_admin_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4898,7 +5091,7 @@ func (x *RestoreFilesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreFilesRequest.ProtoReflect.Descriptor instead.
 func (*RestoreFilesRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{91}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *RestoreFilesRequest) GetComputer() string {
@@ -5022,7 +5215,7 @@ type RestoreEstimate struct {
 
 func (x *RestoreEstimate) Reset() {
 	*x = RestoreEstimate{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[92]
+	mi := &file_keepward_v1_admin_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5034,7 +5227,7 @@ func (x *RestoreEstimate) String() string {
 func (*RestoreEstimate) ProtoMessage() {}
 
 func (x *RestoreEstimate) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[92]
+	mi := &file_keepward_v1_admin_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5047,7 +5240,7 @@ func (x *RestoreEstimate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreEstimate.ProtoReflect.Descriptor instead.
 func (*RestoreEstimate) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{92}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *RestoreEstimate) GetPoint() string {
@@ -5179,7 +5372,7 @@ type ApplyRequest struct {
 
 func (x *ApplyRequest) Reset() {
 	*x = ApplyRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[93]
+	mi := &file_keepward_v1_admin_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5191,7 +5384,7 @@ func (x *ApplyRequest) String() string {
 func (*ApplyRequest) ProtoMessage() {}
 
 func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[93]
+	mi := &file_keepward_v1_admin_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5204,7 +5397,7 @@ func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{93}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *ApplyRequest) GetFiles() []*SourceFile {
@@ -5231,7 +5424,7 @@ type SourceFile struct {
 
 func (x *SourceFile) Reset() {
 	*x = SourceFile{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[94]
+	mi := &file_keepward_v1_admin_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5243,7 +5436,7 @@ func (x *SourceFile) String() string {
 func (*SourceFile) ProtoMessage() {}
 
 func (x *SourceFile) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[94]
+	mi := &file_keepward_v1_admin_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5256,7 +5449,7 @@ func (x *SourceFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SourceFile.ProtoReflect.Descriptor instead.
 func (*SourceFile) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{94}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *SourceFile) GetName() string {
@@ -5284,7 +5477,7 @@ type ApplyResponse struct {
 
 func (x *ApplyResponse) Reset() {
 	*x = ApplyResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[95]
+	mi := &file_keepward_v1_admin_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5296,7 +5489,7 @@ func (x *ApplyResponse) String() string {
 func (*ApplyResponse) ProtoMessage() {}
 
 func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[95]
+	mi := &file_keepward_v1_admin_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5309,7 +5502,7 @@ func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{95}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *ApplyResponse) GetChanges() []*ConfigChange {
@@ -5339,7 +5532,7 @@ type ConfigChange struct {
 
 func (x *ConfigChange) Reset() {
 	*x = ConfigChange{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[96]
+	mi := &file_keepward_v1_admin_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5351,7 +5544,7 @@ func (x *ConfigChange) String() string {
 func (*ConfigChange) ProtoMessage() {}
 
 func (x *ConfigChange) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[96]
+	mi := &file_keepward_v1_admin_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5364,7 +5557,7 @@ func (x *ConfigChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigChange.ProtoReflect.Descriptor instead.
 func (*ConfigChange) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{96}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *ConfigChange) GetAction() string {
@@ -5415,7 +5608,7 @@ type ConfigFault struct {
 
 func (x *ConfigFault) Reset() {
 	*x = ConfigFault{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[97]
+	mi := &file_keepward_v1_admin_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5427,7 +5620,7 @@ func (x *ConfigFault) String() string {
 func (*ConfigFault) ProtoMessage() {}
 
 func (x *ConfigFault) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[97]
+	mi := &file_keepward_v1_admin_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5440,7 +5633,7 @@ func (x *ConfigFault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigFault.ProtoReflect.Descriptor instead.
 func (*ConfigFault) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{97}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *ConfigFault) GetFile() string {
@@ -5486,7 +5679,7 @@ type ExportRequest struct {
 
 func (x *ExportRequest) Reset() {
 	*x = ExportRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[98]
+	mi := &file_keepward_v1_admin_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5498,7 +5691,7 @@ func (x *ExportRequest) String() string {
 func (*ExportRequest) ProtoMessage() {}
 
 func (x *ExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[98]
+	mi := &file_keepward_v1_admin_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5511,7 +5704,7 @@ func (x *ExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
 func (*ExportRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{98}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{102}
 }
 
 type ExportResponse struct {
@@ -5523,7 +5716,7 @@ type ExportResponse struct {
 
 func (x *ExportResponse) Reset() {
 	*x = ExportResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[99]
+	mi := &file_keepward_v1_admin_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5535,7 +5728,7 @@ func (x *ExportResponse) String() string {
 func (*ExportResponse) ProtoMessage() {}
 
 func (x *ExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[99]
+	mi := &file_keepward_v1_admin_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5548,7 +5741,7 @@ func (x *ExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
 func (*ExportResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{99}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *ExportResponse) GetYaml() []byte {
@@ -5824,7 +6017,17 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\x11GetSessionRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x03R\x02id\"D\n" +
 	"\x12GetSessionResponse\x12.\n" +
-	"\asession\x18\x01 \x01(\v2\x14.keepward.v1.SessionR\asession\"%\n" +
+	"\asession\x18\x01 \x01(\v2\x14.keepward.v1.SessionR\asession\"G\n" +
+	"\x19SetSessionPriorityRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x1a\n" +
+	"\bpriority\x18\x02 \x01(\x05R\bpriority\"L\n" +
+	"\x1aSetSessionPriorityResponse\x12.\n" +
+	"\asession\x18\x01 \x01(\v2\x14.keepward.v1.SessionR\asession\">\n" +
+	"\x14ListResourcesRequest\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"L\n" +
+	"\x15ListResourcesResponse\x123\n" +
+	"\tresources\x18\x01 \x03(\v2\x15.keepward.v1.ResourceR\tresources\"%\n" +
 	"\x13WatchSessionRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x03R\x02id\"F\n" +
 	"\x14WatchSessionResponse\x12.\n" +
@@ -5996,7 +6199,7 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\tDeleteJob\x12\x1d.keepward.v1.DeleteJobRequest\x1a\x1e.keepward.v1.DeleteJobResponse\x12G\n" +
 	"\x06RunJob\x12\x1a.keepward.v1.RunJobRequest\x1a!.keepward.v1.StartSessionResponse\x12_\n" +
 	"\x10PreviewRetention\x12$.keepward.v1.PreviewRetentionRequest\x1a%.keepward.v1.PreviewRetentionResponse\x12\\\n" +
-	"\x0fResumeRetention\x12#.keepward.v1.ResumeRetentionRequest\x1a$.keepward.v1.ResumeRetentionResponse2\xd8\x04\n" +
+	"\x0fResumeRetention\x12#.keepward.v1.ResumeRetentionRequest\x1a$.keepward.v1.ResumeRetentionResponse2\x97\x06\n" +
 	"\x0eSessionService\x12S\n" +
 	"\fListSessions\x12 .keepward.v1.ListSessionsRequest\x1a!.keepward.v1.ListSessionsResponse\x12M\n" +
 	"\n" +
@@ -6005,7 +6208,9 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\aReadLog\x12\x1b.keepward.v1.ReadLogRequest\x1a\x1c.keepward.v1.ReadLogResponse0\x01\x12P\n" +
 	"\vKillSession\x12\x1f.keepward.v1.KillSessionRequest\x1a .keepward.v1.KillSessionResponse\x12Y\n" +
 	"\x0eSuspendSession\x12\".keepward.v1.SuspendSessionRequest\x1a#.keepward.v1.SuspendSessionResponse\x12V\n" +
-	"\rResumeSession\x12!.keepward.v1.ResumeSessionRequest\x1a\".keepward.v1.ResumeSessionResponse2\xbc\x05\n" +
+	"\rResumeSession\x12!.keepward.v1.ResumeSessionRequest\x1a\".keepward.v1.ResumeSessionResponse\x12e\n" +
+	"\x12SetSessionPriority\x12&.keepward.v1.SetSessionPriorityRequest\x1a'.keepward.v1.SetSessionPriorityResponse\x12V\n" +
+	"\rListResources\x12!.keepward.v1.ListResourcesRequest\x1a\".keepward.v1.ListResourcesResponse2\xbc\x05\n" +
 	"\fPointService\x12M\n" +
 	"\n" +
 	"ListPoints\x12\x1e.keepward.v1.ListPointsRequest\x1a\x1f.keepward.v1.ListPointsResponse\x12G\n" +
@@ -6036,7 +6241,7 @@ func file_keepward_v1_admin_proto_rawDescGZIP() []byte {
 	return file_keepward_v1_admin_proto_rawDescData
 }
 
-var file_keepward_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 100)
+var file_keepward_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 104)
 var file_keepward_v1_admin_proto_goTypes = []any{
 	(*LoginRequest)(nil),                // 0: keepward.v1.LoginRequest
 	(*LoginResponse)(nil),               // 1: keepward.v1.LoginResponse
@@ -6111,227 +6316,238 @@ var file_keepward_v1_admin_proto_goTypes = []any{
 	(*ListSessionsResponse)(nil),        // 70: keepward.v1.ListSessionsResponse
 	(*GetSessionRequest)(nil),           // 71: keepward.v1.GetSessionRequest
 	(*GetSessionResponse)(nil),          // 72: keepward.v1.GetSessionResponse
-	(*WatchSessionRequest)(nil),         // 73: keepward.v1.WatchSessionRequest
-	(*WatchSessionResponse)(nil),        // 74: keepward.v1.WatchSessionResponse
-	(*ReadLogRequest)(nil),              // 75: keepward.v1.ReadLogRequest
-	(*ReadLogResponse)(nil),             // 76: keepward.v1.ReadLogResponse
-	(*KillSessionRequest)(nil),          // 77: keepward.v1.KillSessionRequest
-	(*KillSessionResponse)(nil),         // 78: keepward.v1.KillSessionResponse
-	(*ChangePointsRequest)(nil),         // 79: keepward.v1.ChangePointsRequest
-	(*ChangePointsResponse)(nil),        // 80: keepward.v1.ChangePointsResponse
-	(*ListPointsRequest)(nil),           // 81: keepward.v1.ListPointsRequest
-	(*ListPointsResponse)(nil),          // 82: keepward.v1.ListPointsResponse
-	(*GetPointRequest)(nil),             // 83: keepward.v1.GetPointRequest
-	(*GetPointResponse)(nil),            // 84: keepward.v1.GetPointResponse
-	(*BrowseRequest)(nil),               // 85: keepward.v1.BrowseRequest
-	(*BrowseResponse)(nil),              // 86: keepward.v1.BrowseResponse
-	(*FindRequest)(nil),                 // 87: keepward.v1.FindRequest
-	(*FindResponse)(nil),                // 88: keepward.v1.FindResponse
-	(*DiffRequest)(nil),                 // 89: keepward.v1.DiffRequest
-	(*DiffResponse)(nil),                // 90: keepward.v1.DiffResponse
-	(*RestoreFilesRequest)(nil),         // 91: keepward.v1.RestoreFilesRequest
-	(*RestoreEstimate)(nil),             // 92: keepward.v1.RestoreEstimate
-	(*ApplyRequest)(nil),                // 93: keepward.v1.ApplyRequest
-	(*SourceFile)(nil),                  // 94: keepward.v1.SourceFile
-	(*ApplyResponse)(nil),               // 95: keepward.v1.ApplyResponse
-	(*ConfigChange)(nil),                // 96: keepward.v1.ConfigChange
-	(*ConfigFault)(nil),                 // 97: keepward.v1.ConfigFault
-	(*ExportRequest)(nil),               // 98: keepward.v1.ExportRequest
-	(*ExportResponse)(nil),              // 99: keepward.v1.ExportResponse
-	(*timestamppb.Timestamp)(nil),       // 100: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),         // 101: google.protobuf.Duration
-	(*Computer)(nil),                    // 102: keepward.v1.Computer
-	(*Transport)(nil),                   // 103: keepward.v1.Transport
-	(*Repository)(nil),                  // 104: keepward.v1.Repository
-	(*Session)(nil),                     // 105: keepward.v1.Session
-	(*Condition)(nil),                   // 106: keepward.v1.Condition
-	(*Point)(nil),                       // 107: keepward.v1.Point
-	(*Job)(nil),                         // 108: keepward.v1.Job
-	(*RepositoryStats)(nil),             // 109: keepward.v1.RepositoryStats
-	(*Retention)(nil),                   // 110: keepward.v1.Retention
-	(*Event)(nil),                       // 111: keepward.v1.Event
-	(*Entry)(nil),                       // 112: keepward.v1.Entry
+	(*SetSessionPriorityRequest)(nil),   // 73: keepward.v1.SetSessionPriorityRequest
+	(*SetSessionPriorityResponse)(nil),  // 74: keepward.v1.SetSessionPriorityResponse
+	(*ListResourcesRequest)(nil),        // 75: keepward.v1.ListResourcesRequest
+	(*ListResourcesResponse)(nil),       // 76: keepward.v1.ListResourcesResponse
+	(*WatchSessionRequest)(nil),         // 77: keepward.v1.WatchSessionRequest
+	(*WatchSessionResponse)(nil),        // 78: keepward.v1.WatchSessionResponse
+	(*ReadLogRequest)(nil),              // 79: keepward.v1.ReadLogRequest
+	(*ReadLogResponse)(nil),             // 80: keepward.v1.ReadLogResponse
+	(*KillSessionRequest)(nil),          // 81: keepward.v1.KillSessionRequest
+	(*KillSessionResponse)(nil),         // 82: keepward.v1.KillSessionResponse
+	(*ChangePointsRequest)(nil),         // 83: keepward.v1.ChangePointsRequest
+	(*ChangePointsResponse)(nil),        // 84: keepward.v1.ChangePointsResponse
+	(*ListPointsRequest)(nil),           // 85: keepward.v1.ListPointsRequest
+	(*ListPointsResponse)(nil),          // 86: keepward.v1.ListPointsResponse
+	(*GetPointRequest)(nil),             // 87: keepward.v1.GetPointRequest
+	(*GetPointResponse)(nil),            // 88: keepward.v1.GetPointResponse
+	(*BrowseRequest)(nil),               // 89: keepward.v1.BrowseRequest
+	(*BrowseResponse)(nil),              // 90: keepward.v1.BrowseResponse
+	(*FindRequest)(nil),                 // 91: keepward.v1.FindRequest
+	(*FindResponse)(nil),                // 92: keepward.v1.FindResponse
+	(*DiffRequest)(nil),                 // 93: keepward.v1.DiffRequest
+	(*DiffResponse)(nil),                // 94: keepward.v1.DiffResponse
+	(*RestoreFilesRequest)(nil),         // 95: keepward.v1.RestoreFilesRequest
+	(*RestoreEstimate)(nil),             // 96: keepward.v1.RestoreEstimate
+	(*ApplyRequest)(nil),                // 97: keepward.v1.ApplyRequest
+	(*SourceFile)(nil),                  // 98: keepward.v1.SourceFile
+	(*ApplyResponse)(nil),               // 99: keepward.v1.ApplyResponse
+	(*ConfigChange)(nil),                // 100: keepward.v1.ConfigChange
+	(*ConfigFault)(nil),                 // 101: keepward.v1.ConfigFault
+	(*ExportRequest)(nil),               // 102: keepward.v1.ExportRequest
+	(*ExportResponse)(nil),              // 103: keepward.v1.ExportResponse
+	(*timestamppb.Timestamp)(nil),       // 104: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),         // 105: google.protobuf.Duration
+	(*Computer)(nil),                    // 106: keepward.v1.Computer
+	(*Transport)(nil),                   // 107: keepward.v1.Transport
+	(*Repository)(nil),                  // 108: keepward.v1.Repository
+	(*Session)(nil),                     // 109: keepward.v1.Session
+	(*Condition)(nil),                   // 110: keepward.v1.Condition
+	(*Point)(nil),                       // 111: keepward.v1.Point
+	(*Job)(nil),                         // 112: keepward.v1.Job
+	(*RepositoryStats)(nil),             // 113: keepward.v1.RepositoryStats
+	(*Retention)(nil),                   // 114: keepward.v1.Retention
+	(*Resource)(nil),                    // 115: keepward.v1.Resource
+	(*Event)(nil),                       // 116: keepward.v1.Event
+	(*Entry)(nil),                       // 117: keepward.v1.Entry
 }
 var file_keepward_v1_admin_proto_depIdxs = []int32{
-	100, // 0: keepward.v1.LoginResponse.expires:type_name -> google.protobuf.Timestamp
-	101, // 1: keepward.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
+	104, // 0: keepward.v1.LoginResponse.expires:type_name -> google.protobuf.Timestamp
+	105, // 1: keepward.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
 	4,   // 2: keepward.v1.CreateTokenResponse.info:type_name -> keepward.v1.JoinToken
-	100, // 3: keepward.v1.JoinToken.created:type_name -> google.protobuf.Timestamp
-	100, // 4: keepward.v1.JoinToken.expires:type_name -> google.protobuf.Timestamp
-	100, // 5: keepward.v1.JoinToken.used:type_name -> google.protobuf.Timestamp
+	104, // 3: keepward.v1.JoinToken.created:type_name -> google.protobuf.Timestamp
+	104, // 4: keepward.v1.JoinToken.expires:type_name -> google.protobuf.Timestamp
+	104, // 5: keepward.v1.JoinToken.used:type_name -> google.protobuf.Timestamp
 	4,   // 6: keepward.v1.ListTokensResponse.tokens:type_name -> keepward.v1.JoinToken
-	100, // 7: keepward.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
-	100, // 8: keepward.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
-	102, // 9: keepward.v1.GetStatusResponse.computers:type_name -> keepward.v1.Computer
-	103, // 10: keepward.v1.GetStatusResponse.transports:type_name -> keepward.v1.Transport
-	104, // 11: keepward.v1.GetStatusResponse.repositories:type_name -> keepward.v1.Repository
-	105, // 12: keepward.v1.GetStatusResponse.active:type_name -> keepward.v1.Session
-	105, // 13: keepward.v1.GetStatusResponse.recent:type_name -> keepward.v1.Session
-	106, // 14: keepward.v1.GetStatusResponse.conditions:type_name -> keepward.v1.Condition
-	102, // 15: keepward.v1.ListComputersResponse.computers:type_name -> keepward.v1.Computer
-	102, // 16: keepward.v1.GetComputerResponse.computer:type_name -> keepward.v1.Computer
-	107, // 17: keepward.v1.GetComputerResponse.points:type_name -> keepward.v1.Point
-	108, // 18: keepward.v1.GetComputerResponse.jobs:type_name -> keepward.v1.Job
-	104, // 19: keepward.v1.CreateRepositoryRequest.repository:type_name -> keepward.v1.Repository
-	104, // 20: keepward.v1.CreateRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	104, // 21: keepward.v1.AttachRepositoryRequest.repository:type_name -> keepward.v1.Repository
-	104, // 22: keepward.v1.CatalogProgress.attached:type_name -> keepward.v1.Repository
-	104, // 23: keepward.v1.TakeOverRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	104, // 24: keepward.v1.ListRepositoriesResponse.repositories:type_name -> keepward.v1.Repository
-	103, // 25: keepward.v1.ListRepositoriesResponse.transports:type_name -> keepward.v1.Transport
-	104, // 26: keepward.v1.GetRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	101, // 27: keepward.v1.EditRepositoryRequest.undelete_grace:type_name -> google.protobuf.Duration
-	101, // 28: keepward.v1.EditRepositoryRequest.unprotected_after:type_name -> google.protobuf.Duration
-	104, // 29: keepward.v1.EditRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	101, // 30: keepward.v1.CheckRepositoryRequest.budget:type_name -> google.protobuf.Duration
-	101, // 31: keepward.v1.CheckRepositoryRequest.older_than:type_name -> google.protobuf.Duration
-	109, // 32: keepward.v1.GetRepositoryStatsResponse.stats:type_name -> keepward.v1.RepositoryStats
+	104, // 7: keepward.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	104, // 8: keepward.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
+	106, // 9: keepward.v1.GetStatusResponse.computers:type_name -> keepward.v1.Computer
+	107, // 10: keepward.v1.GetStatusResponse.transports:type_name -> keepward.v1.Transport
+	108, // 11: keepward.v1.GetStatusResponse.repositories:type_name -> keepward.v1.Repository
+	109, // 12: keepward.v1.GetStatusResponse.active:type_name -> keepward.v1.Session
+	109, // 13: keepward.v1.GetStatusResponse.recent:type_name -> keepward.v1.Session
+	110, // 14: keepward.v1.GetStatusResponse.conditions:type_name -> keepward.v1.Condition
+	106, // 15: keepward.v1.ListComputersResponse.computers:type_name -> keepward.v1.Computer
+	106, // 16: keepward.v1.GetComputerResponse.computer:type_name -> keepward.v1.Computer
+	111, // 17: keepward.v1.GetComputerResponse.points:type_name -> keepward.v1.Point
+	112, // 18: keepward.v1.GetComputerResponse.jobs:type_name -> keepward.v1.Job
+	108, // 19: keepward.v1.CreateRepositoryRequest.repository:type_name -> keepward.v1.Repository
+	108, // 20: keepward.v1.CreateRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	108, // 21: keepward.v1.AttachRepositoryRequest.repository:type_name -> keepward.v1.Repository
+	108, // 22: keepward.v1.CatalogProgress.attached:type_name -> keepward.v1.Repository
+	108, // 23: keepward.v1.TakeOverRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	108, // 24: keepward.v1.ListRepositoriesResponse.repositories:type_name -> keepward.v1.Repository
+	107, // 25: keepward.v1.ListRepositoriesResponse.transports:type_name -> keepward.v1.Transport
+	108, // 26: keepward.v1.GetRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	105, // 27: keepward.v1.EditRepositoryRequest.undelete_grace:type_name -> google.protobuf.Duration
+	105, // 28: keepward.v1.EditRepositoryRequest.unprotected_after:type_name -> google.protobuf.Duration
+	108, // 29: keepward.v1.EditRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	105, // 30: keepward.v1.CheckRepositoryRequest.budget:type_name -> google.protobuf.Duration
+	105, // 31: keepward.v1.CheckRepositoryRequest.older_than:type_name -> google.protobuf.Duration
+	113, // 32: keepward.v1.GetRepositoryStatsResponse.stats:type_name -> keepward.v1.RepositoryStats
 	39,  // 33: keepward.v1.ListRepositoryKeysResponse.keys:type_name -> keepward.v1.RepositoryKey
-	100, // 34: keepward.v1.RepositoryKey.created:type_name -> google.protobuf.Timestamp
+	104, // 34: keepward.v1.RepositoryKey.created:type_name -> google.protobuf.Timestamp
 	39,  // 35: keepward.v1.AddRepositoryKeyResponse.key:type_name -> keepward.v1.RepositoryKey
-	101, // 36: keepward.v1.ResumeRetentionResponse.jump:type_name -> google.protobuf.Duration
-	110, // 37: keepward.v1.PreviewRetentionRequest.retention:type_name -> keepward.v1.Retention
-	107, // 38: keepward.v1.PreviewRetentionResponse.points:type_name -> keepward.v1.Point
-	108, // 39: keepward.v1.CreateJobRequest.job:type_name -> keepward.v1.Job
-	108, // 40: keepward.v1.CreateJobResponse.job:type_name -> keepward.v1.Job
-	108, // 41: keepward.v1.ListJobsResponse.jobs:type_name -> keepward.v1.Job
-	108, // 42: keepward.v1.GetJobResponse.job:type_name -> keepward.v1.Job
-	100, // 43: keepward.v1.GetJobResponse.next_runs:type_name -> google.protobuf.Timestamp
-	105, // 44: keepward.v1.GetJobResponse.recent:type_name -> keepward.v1.Session
-	108, // 45: keepward.v1.UpdateJobRequest.job:type_name -> keepward.v1.Job
-	108, // 46: keepward.v1.UpdateJobResponse.job:type_name -> keepward.v1.Job
-	105, // 47: keepward.v1.SuspendSessionResponse.session:type_name -> keepward.v1.Session
-	105, // 48: keepward.v1.ResumeSessionResponse.session:type_name -> keepward.v1.Session
-	105, // 49: keepward.v1.ListSessionsResponse.sessions:type_name -> keepward.v1.Session
-	105, // 50: keepward.v1.GetSessionResponse.session:type_name -> keepward.v1.Session
-	105, // 51: keepward.v1.WatchSessionResponse.session:type_name -> keepward.v1.Session
-	111, // 52: keepward.v1.ReadLogResponse.events:type_name -> keepward.v1.Event
-	105, // 53: keepward.v1.KillSessionResponse.session:type_name -> keepward.v1.Session
-	107, // 54: keepward.v1.ChangePointsResponse.points:type_name -> keepward.v1.Point
-	107, // 55: keepward.v1.ListPointsResponse.points:type_name -> keepward.v1.Point
-	107, // 56: keepward.v1.GetPointResponse.point:type_name -> keepward.v1.Point
-	112, // 57: keepward.v1.BrowseResponse.self:type_name -> keepward.v1.Entry
-	112, // 58: keepward.v1.BrowseResponse.entries:type_name -> keepward.v1.Entry
-	107, // 59: keepward.v1.BrowseResponse.point:type_name -> keepward.v1.Point
-	100, // 60: keepward.v1.FindResponse.time:type_name -> google.protobuf.Timestamp
-	112, // 61: keepward.v1.FindResponse.entry:type_name -> keepward.v1.Entry
-	112, // 62: keepward.v1.DiffResponse.a:type_name -> keepward.v1.Entry
-	112, // 63: keepward.v1.DiffResponse.b:type_name -> keepward.v1.Entry
-	101, // 64: keepward.v1.RestoreFilesRequest.restart_interval:type_name -> google.protobuf.Duration
-	100, // 65: keepward.v1.RestoreEstimate.time:type_name -> google.protobuf.Timestamp
-	101, // 66: keepward.v1.RestoreEstimate.expected:type_name -> google.protobuf.Duration
-	94,  // 67: keepward.v1.ApplyRequest.files:type_name -> keepward.v1.SourceFile
-	96,  // 68: keepward.v1.ApplyResponse.changes:type_name -> keepward.v1.ConfigChange
-	97,  // 69: keepward.v1.ApplyResponse.faults:type_name -> keepward.v1.ConfigFault
-	0,   // 70: keepward.v1.AccessService.Login:input_type -> keepward.v1.LoginRequest
-	2,   // 71: keepward.v1.AccessService.CreateToken:input_type -> keepward.v1.CreateTokenRequest
-	5,   // 72: keepward.v1.AccessService.ListTokens:input_type -> keepward.v1.ListTokensRequest
-	7,   // 73: keepward.v1.AccessService.RevokeToken:input_type -> keepward.v1.RevokeTokenRequest
-	9,   // 74: keepward.v1.StatusService.GetStatus:input_type -> keepward.v1.GetStatusRequest
-	11,  // 75: keepward.v1.ComputerService.ListComputers:input_type -> keepward.v1.ListComputersRequest
-	13,  // 76: keepward.v1.ComputerService.GetComputer:input_type -> keepward.v1.GetComputerRequest
-	15,  // 77: keepward.v1.ComputerService.RemoveComputer:input_type -> keepward.v1.RemoveComputerRequest
-	17,  // 78: keepward.v1.RepositoryService.CreateRepository:input_type -> keepward.v1.CreateRepositoryRequest
-	26,  // 79: keepward.v1.RepositoryService.ListRepositories:input_type -> keepward.v1.ListRepositoriesRequest
-	28,  // 80: keepward.v1.RepositoryService.GetRepository:input_type -> keepward.v1.GetRepositoryRequest
-	30,  // 81: keepward.v1.RepositoryService.EditRepository:input_type -> keepward.v1.EditRepositoryRequest
-	19,  // 82: keepward.v1.RepositoryService.AttachRepository:input_type -> keepward.v1.AttachRepositoryRequest
-	20,  // 83: keepward.v1.RepositoryService.RebuildCatalog:input_type -> keepward.v1.RebuildCatalogRequest
-	22,  // 84: keepward.v1.RepositoryService.TakeOverRepository:input_type -> keepward.v1.TakeOverRepositoryRequest
-	24,  // 85: keepward.v1.RepositoryService.DetachRepository:input_type -> keepward.v1.DetachRepositoryRequest
-	32,  // 86: keepward.v1.RepositoryService.CheckRepository:input_type -> keepward.v1.CheckRepositoryRequest
-	34,  // 87: keepward.v1.RepositoryService.RebuildIndex:input_type -> keepward.v1.RebuildIndexRequest
-	33,  // 88: keepward.v1.RepositoryService.SweepRepository:input_type -> keepward.v1.SweepRepositoryRequest
-	35,  // 89: keepward.v1.RepositoryService.GetRepositoryStats:input_type -> keepward.v1.GetRepositoryStatsRequest
-	37,  // 90: keepward.v1.RepositoryService.ListRepositoryKeys:input_type -> keepward.v1.ListRepositoryKeysRequest
-	40,  // 91: keepward.v1.RepositoryService.AddRepositoryKey:input_type -> keepward.v1.AddRepositoryKeyRequest
-	42,  // 92: keepward.v1.RepositoryService.RemoveRepositoryKey:input_type -> keepward.v1.RemoveRepositoryKeyRequest
-	44,  // 93: keepward.v1.RepositoryService.BeginEpoch:input_type -> keepward.v1.BeginEpochRequest
-	46,  // 94: keepward.v1.RepositoryService.ExportRecoveryKey:input_type -> keepward.v1.ExportRecoveryKeyRequest
-	54,  // 95: keepward.v1.JobService.CreateJob:input_type -> keepward.v1.CreateJobRequest
-	56,  // 96: keepward.v1.JobService.ListJobs:input_type -> keepward.v1.ListJobsRequest
-	58,  // 97: keepward.v1.JobService.GetJob:input_type -> keepward.v1.GetJobRequest
-	60,  // 98: keepward.v1.JobService.UpdateJob:input_type -> keepward.v1.UpdateJobRequest
-	62,  // 99: keepward.v1.JobService.DeleteJob:input_type -> keepward.v1.DeleteJobRequest
-	64,  // 100: keepward.v1.JobService.RunJob:input_type -> keepward.v1.RunJobRequest
-	51,  // 101: keepward.v1.JobService.PreviewRetention:input_type -> keepward.v1.PreviewRetentionRequest
-	49,  // 102: keepward.v1.JobService.ResumeRetention:input_type -> keepward.v1.ResumeRetentionRequest
-	69,  // 103: keepward.v1.SessionService.ListSessions:input_type -> keepward.v1.ListSessionsRequest
-	71,  // 104: keepward.v1.SessionService.GetSession:input_type -> keepward.v1.GetSessionRequest
-	73,  // 105: keepward.v1.SessionService.WatchSession:input_type -> keepward.v1.WatchSessionRequest
-	75,  // 106: keepward.v1.SessionService.ReadLog:input_type -> keepward.v1.ReadLogRequest
-	77,  // 107: keepward.v1.SessionService.KillSession:input_type -> keepward.v1.KillSessionRequest
-	65,  // 108: keepward.v1.SessionService.SuspendSession:input_type -> keepward.v1.SuspendSessionRequest
-	67,  // 109: keepward.v1.SessionService.ResumeSession:input_type -> keepward.v1.ResumeSessionRequest
-	81,  // 110: keepward.v1.PointService.ListPoints:input_type -> keepward.v1.ListPointsRequest
-	83,  // 111: keepward.v1.PointService.GetPoint:input_type -> keepward.v1.GetPointRequest
-	85,  // 112: keepward.v1.PointService.Browse:input_type -> keepward.v1.BrowseRequest
-	87,  // 113: keepward.v1.PointService.Find:input_type -> keepward.v1.FindRequest
-	89,  // 114: keepward.v1.PointService.Diff:input_type -> keepward.v1.DiffRequest
-	79,  // 115: keepward.v1.PointService.DeletePoints:input_type -> keepward.v1.ChangePointsRequest
-	79,  // 116: keepward.v1.PointService.UndeletePoints:input_type -> keepward.v1.ChangePointsRequest
-	79,  // 117: keepward.v1.PointService.HoldPoints:input_type -> keepward.v1.ChangePointsRequest
-	79,  // 118: keepward.v1.PointService.ReleasePoints:input_type -> keepward.v1.ChangePointsRequest
-	91,  // 119: keepward.v1.RestoreService.RestoreFiles:input_type -> keepward.v1.RestoreFilesRequest
-	93,  // 120: keepward.v1.ConfigService.Apply:input_type -> keepward.v1.ApplyRequest
-	98,  // 121: keepward.v1.ConfigService.Export:input_type -> keepward.v1.ExportRequest
-	1,   // 122: keepward.v1.AccessService.Login:output_type -> keepward.v1.LoginResponse
-	3,   // 123: keepward.v1.AccessService.CreateToken:output_type -> keepward.v1.CreateTokenResponse
-	6,   // 124: keepward.v1.AccessService.ListTokens:output_type -> keepward.v1.ListTokensResponse
-	8,   // 125: keepward.v1.AccessService.RevokeToken:output_type -> keepward.v1.RevokeTokenResponse
-	10,  // 126: keepward.v1.StatusService.GetStatus:output_type -> keepward.v1.GetStatusResponse
-	12,  // 127: keepward.v1.ComputerService.ListComputers:output_type -> keepward.v1.ListComputersResponse
-	14,  // 128: keepward.v1.ComputerService.GetComputer:output_type -> keepward.v1.GetComputerResponse
-	16,  // 129: keepward.v1.ComputerService.RemoveComputer:output_type -> keepward.v1.RemoveComputerResponse
-	18,  // 130: keepward.v1.RepositoryService.CreateRepository:output_type -> keepward.v1.CreateRepositoryResponse
-	27,  // 131: keepward.v1.RepositoryService.ListRepositories:output_type -> keepward.v1.ListRepositoriesResponse
-	29,  // 132: keepward.v1.RepositoryService.GetRepository:output_type -> keepward.v1.GetRepositoryResponse
-	31,  // 133: keepward.v1.RepositoryService.EditRepository:output_type -> keepward.v1.EditRepositoryResponse
-	21,  // 134: keepward.v1.RepositoryService.AttachRepository:output_type -> keepward.v1.CatalogProgress
-	21,  // 135: keepward.v1.RepositoryService.RebuildCatalog:output_type -> keepward.v1.CatalogProgress
-	23,  // 136: keepward.v1.RepositoryService.TakeOverRepository:output_type -> keepward.v1.TakeOverRepositoryResponse
-	25,  // 137: keepward.v1.RepositoryService.DetachRepository:output_type -> keepward.v1.DetachRepositoryResponse
-	48,  // 138: keepward.v1.RepositoryService.CheckRepository:output_type -> keepward.v1.StartSessionResponse
-	48,  // 139: keepward.v1.RepositoryService.RebuildIndex:output_type -> keepward.v1.StartSessionResponse
-	48,  // 140: keepward.v1.RepositoryService.SweepRepository:output_type -> keepward.v1.StartSessionResponse
-	36,  // 141: keepward.v1.RepositoryService.GetRepositoryStats:output_type -> keepward.v1.GetRepositoryStatsResponse
-	38,  // 142: keepward.v1.RepositoryService.ListRepositoryKeys:output_type -> keepward.v1.ListRepositoryKeysResponse
-	41,  // 143: keepward.v1.RepositoryService.AddRepositoryKey:output_type -> keepward.v1.AddRepositoryKeyResponse
-	43,  // 144: keepward.v1.RepositoryService.RemoveRepositoryKey:output_type -> keepward.v1.RemoveRepositoryKeyResponse
-	45,  // 145: keepward.v1.RepositoryService.BeginEpoch:output_type -> keepward.v1.BeginEpochResponse
-	47,  // 146: keepward.v1.RepositoryService.ExportRecoveryKey:output_type -> keepward.v1.ExportRecoveryKeyResponse
-	55,  // 147: keepward.v1.JobService.CreateJob:output_type -> keepward.v1.CreateJobResponse
-	57,  // 148: keepward.v1.JobService.ListJobs:output_type -> keepward.v1.ListJobsResponse
-	59,  // 149: keepward.v1.JobService.GetJob:output_type -> keepward.v1.GetJobResponse
-	61,  // 150: keepward.v1.JobService.UpdateJob:output_type -> keepward.v1.UpdateJobResponse
-	63,  // 151: keepward.v1.JobService.DeleteJob:output_type -> keepward.v1.DeleteJobResponse
-	48,  // 152: keepward.v1.JobService.RunJob:output_type -> keepward.v1.StartSessionResponse
-	53,  // 153: keepward.v1.JobService.PreviewRetention:output_type -> keepward.v1.PreviewRetentionResponse
-	50,  // 154: keepward.v1.JobService.ResumeRetention:output_type -> keepward.v1.ResumeRetentionResponse
-	70,  // 155: keepward.v1.SessionService.ListSessions:output_type -> keepward.v1.ListSessionsResponse
-	72,  // 156: keepward.v1.SessionService.GetSession:output_type -> keepward.v1.GetSessionResponse
-	74,  // 157: keepward.v1.SessionService.WatchSession:output_type -> keepward.v1.WatchSessionResponse
-	76,  // 158: keepward.v1.SessionService.ReadLog:output_type -> keepward.v1.ReadLogResponse
-	78,  // 159: keepward.v1.SessionService.KillSession:output_type -> keepward.v1.KillSessionResponse
-	66,  // 160: keepward.v1.SessionService.SuspendSession:output_type -> keepward.v1.SuspendSessionResponse
-	68,  // 161: keepward.v1.SessionService.ResumeSession:output_type -> keepward.v1.ResumeSessionResponse
-	82,  // 162: keepward.v1.PointService.ListPoints:output_type -> keepward.v1.ListPointsResponse
-	84,  // 163: keepward.v1.PointService.GetPoint:output_type -> keepward.v1.GetPointResponse
-	86,  // 164: keepward.v1.PointService.Browse:output_type -> keepward.v1.BrowseResponse
-	88,  // 165: keepward.v1.PointService.Find:output_type -> keepward.v1.FindResponse
-	90,  // 166: keepward.v1.PointService.Diff:output_type -> keepward.v1.DiffResponse
-	80,  // 167: keepward.v1.PointService.DeletePoints:output_type -> keepward.v1.ChangePointsResponse
-	80,  // 168: keepward.v1.PointService.UndeletePoints:output_type -> keepward.v1.ChangePointsResponse
-	80,  // 169: keepward.v1.PointService.HoldPoints:output_type -> keepward.v1.ChangePointsResponse
-	80,  // 170: keepward.v1.PointService.ReleasePoints:output_type -> keepward.v1.ChangePointsResponse
-	48,  // 171: keepward.v1.RestoreService.RestoreFiles:output_type -> keepward.v1.StartSessionResponse
-	95,  // 172: keepward.v1.ConfigService.Apply:output_type -> keepward.v1.ApplyResponse
-	99,  // 173: keepward.v1.ConfigService.Export:output_type -> keepward.v1.ExportResponse
-	122, // [122:174] is the sub-list for method output_type
-	70,  // [70:122] is the sub-list for method input_type
-	70,  // [70:70] is the sub-list for extension type_name
-	70,  // [70:70] is the sub-list for extension extendee
-	0,   // [0:70] is the sub-list for field type_name
+	105, // 36: keepward.v1.ResumeRetentionResponse.jump:type_name -> google.protobuf.Duration
+	114, // 37: keepward.v1.PreviewRetentionRequest.retention:type_name -> keepward.v1.Retention
+	111, // 38: keepward.v1.PreviewRetentionResponse.points:type_name -> keepward.v1.Point
+	112, // 39: keepward.v1.CreateJobRequest.job:type_name -> keepward.v1.Job
+	112, // 40: keepward.v1.CreateJobResponse.job:type_name -> keepward.v1.Job
+	112, // 41: keepward.v1.ListJobsResponse.jobs:type_name -> keepward.v1.Job
+	112, // 42: keepward.v1.GetJobResponse.job:type_name -> keepward.v1.Job
+	104, // 43: keepward.v1.GetJobResponse.next_runs:type_name -> google.protobuf.Timestamp
+	109, // 44: keepward.v1.GetJobResponse.recent:type_name -> keepward.v1.Session
+	112, // 45: keepward.v1.UpdateJobRequest.job:type_name -> keepward.v1.Job
+	112, // 46: keepward.v1.UpdateJobResponse.job:type_name -> keepward.v1.Job
+	109, // 47: keepward.v1.SuspendSessionResponse.session:type_name -> keepward.v1.Session
+	109, // 48: keepward.v1.ResumeSessionResponse.session:type_name -> keepward.v1.Session
+	109, // 49: keepward.v1.ListSessionsResponse.sessions:type_name -> keepward.v1.Session
+	109, // 50: keepward.v1.GetSessionResponse.session:type_name -> keepward.v1.Session
+	109, // 51: keepward.v1.SetSessionPriorityResponse.session:type_name -> keepward.v1.Session
+	115, // 52: keepward.v1.ListResourcesResponse.resources:type_name -> keepward.v1.Resource
+	109, // 53: keepward.v1.WatchSessionResponse.session:type_name -> keepward.v1.Session
+	116, // 54: keepward.v1.ReadLogResponse.events:type_name -> keepward.v1.Event
+	109, // 55: keepward.v1.KillSessionResponse.session:type_name -> keepward.v1.Session
+	111, // 56: keepward.v1.ChangePointsResponse.points:type_name -> keepward.v1.Point
+	111, // 57: keepward.v1.ListPointsResponse.points:type_name -> keepward.v1.Point
+	111, // 58: keepward.v1.GetPointResponse.point:type_name -> keepward.v1.Point
+	117, // 59: keepward.v1.BrowseResponse.self:type_name -> keepward.v1.Entry
+	117, // 60: keepward.v1.BrowseResponse.entries:type_name -> keepward.v1.Entry
+	111, // 61: keepward.v1.BrowseResponse.point:type_name -> keepward.v1.Point
+	104, // 62: keepward.v1.FindResponse.time:type_name -> google.protobuf.Timestamp
+	117, // 63: keepward.v1.FindResponse.entry:type_name -> keepward.v1.Entry
+	117, // 64: keepward.v1.DiffResponse.a:type_name -> keepward.v1.Entry
+	117, // 65: keepward.v1.DiffResponse.b:type_name -> keepward.v1.Entry
+	105, // 66: keepward.v1.RestoreFilesRequest.restart_interval:type_name -> google.protobuf.Duration
+	104, // 67: keepward.v1.RestoreEstimate.time:type_name -> google.protobuf.Timestamp
+	105, // 68: keepward.v1.RestoreEstimate.expected:type_name -> google.protobuf.Duration
+	98,  // 69: keepward.v1.ApplyRequest.files:type_name -> keepward.v1.SourceFile
+	100, // 70: keepward.v1.ApplyResponse.changes:type_name -> keepward.v1.ConfigChange
+	101, // 71: keepward.v1.ApplyResponse.faults:type_name -> keepward.v1.ConfigFault
+	0,   // 72: keepward.v1.AccessService.Login:input_type -> keepward.v1.LoginRequest
+	2,   // 73: keepward.v1.AccessService.CreateToken:input_type -> keepward.v1.CreateTokenRequest
+	5,   // 74: keepward.v1.AccessService.ListTokens:input_type -> keepward.v1.ListTokensRequest
+	7,   // 75: keepward.v1.AccessService.RevokeToken:input_type -> keepward.v1.RevokeTokenRequest
+	9,   // 76: keepward.v1.StatusService.GetStatus:input_type -> keepward.v1.GetStatusRequest
+	11,  // 77: keepward.v1.ComputerService.ListComputers:input_type -> keepward.v1.ListComputersRequest
+	13,  // 78: keepward.v1.ComputerService.GetComputer:input_type -> keepward.v1.GetComputerRequest
+	15,  // 79: keepward.v1.ComputerService.RemoveComputer:input_type -> keepward.v1.RemoveComputerRequest
+	17,  // 80: keepward.v1.RepositoryService.CreateRepository:input_type -> keepward.v1.CreateRepositoryRequest
+	26,  // 81: keepward.v1.RepositoryService.ListRepositories:input_type -> keepward.v1.ListRepositoriesRequest
+	28,  // 82: keepward.v1.RepositoryService.GetRepository:input_type -> keepward.v1.GetRepositoryRequest
+	30,  // 83: keepward.v1.RepositoryService.EditRepository:input_type -> keepward.v1.EditRepositoryRequest
+	19,  // 84: keepward.v1.RepositoryService.AttachRepository:input_type -> keepward.v1.AttachRepositoryRequest
+	20,  // 85: keepward.v1.RepositoryService.RebuildCatalog:input_type -> keepward.v1.RebuildCatalogRequest
+	22,  // 86: keepward.v1.RepositoryService.TakeOverRepository:input_type -> keepward.v1.TakeOverRepositoryRequest
+	24,  // 87: keepward.v1.RepositoryService.DetachRepository:input_type -> keepward.v1.DetachRepositoryRequest
+	32,  // 88: keepward.v1.RepositoryService.CheckRepository:input_type -> keepward.v1.CheckRepositoryRequest
+	34,  // 89: keepward.v1.RepositoryService.RebuildIndex:input_type -> keepward.v1.RebuildIndexRequest
+	33,  // 90: keepward.v1.RepositoryService.SweepRepository:input_type -> keepward.v1.SweepRepositoryRequest
+	35,  // 91: keepward.v1.RepositoryService.GetRepositoryStats:input_type -> keepward.v1.GetRepositoryStatsRequest
+	37,  // 92: keepward.v1.RepositoryService.ListRepositoryKeys:input_type -> keepward.v1.ListRepositoryKeysRequest
+	40,  // 93: keepward.v1.RepositoryService.AddRepositoryKey:input_type -> keepward.v1.AddRepositoryKeyRequest
+	42,  // 94: keepward.v1.RepositoryService.RemoveRepositoryKey:input_type -> keepward.v1.RemoveRepositoryKeyRequest
+	44,  // 95: keepward.v1.RepositoryService.BeginEpoch:input_type -> keepward.v1.BeginEpochRequest
+	46,  // 96: keepward.v1.RepositoryService.ExportRecoveryKey:input_type -> keepward.v1.ExportRecoveryKeyRequest
+	54,  // 97: keepward.v1.JobService.CreateJob:input_type -> keepward.v1.CreateJobRequest
+	56,  // 98: keepward.v1.JobService.ListJobs:input_type -> keepward.v1.ListJobsRequest
+	58,  // 99: keepward.v1.JobService.GetJob:input_type -> keepward.v1.GetJobRequest
+	60,  // 100: keepward.v1.JobService.UpdateJob:input_type -> keepward.v1.UpdateJobRequest
+	62,  // 101: keepward.v1.JobService.DeleteJob:input_type -> keepward.v1.DeleteJobRequest
+	64,  // 102: keepward.v1.JobService.RunJob:input_type -> keepward.v1.RunJobRequest
+	51,  // 103: keepward.v1.JobService.PreviewRetention:input_type -> keepward.v1.PreviewRetentionRequest
+	49,  // 104: keepward.v1.JobService.ResumeRetention:input_type -> keepward.v1.ResumeRetentionRequest
+	69,  // 105: keepward.v1.SessionService.ListSessions:input_type -> keepward.v1.ListSessionsRequest
+	71,  // 106: keepward.v1.SessionService.GetSession:input_type -> keepward.v1.GetSessionRequest
+	77,  // 107: keepward.v1.SessionService.WatchSession:input_type -> keepward.v1.WatchSessionRequest
+	79,  // 108: keepward.v1.SessionService.ReadLog:input_type -> keepward.v1.ReadLogRequest
+	81,  // 109: keepward.v1.SessionService.KillSession:input_type -> keepward.v1.KillSessionRequest
+	65,  // 110: keepward.v1.SessionService.SuspendSession:input_type -> keepward.v1.SuspendSessionRequest
+	67,  // 111: keepward.v1.SessionService.ResumeSession:input_type -> keepward.v1.ResumeSessionRequest
+	73,  // 112: keepward.v1.SessionService.SetSessionPriority:input_type -> keepward.v1.SetSessionPriorityRequest
+	75,  // 113: keepward.v1.SessionService.ListResources:input_type -> keepward.v1.ListResourcesRequest
+	85,  // 114: keepward.v1.PointService.ListPoints:input_type -> keepward.v1.ListPointsRequest
+	87,  // 115: keepward.v1.PointService.GetPoint:input_type -> keepward.v1.GetPointRequest
+	89,  // 116: keepward.v1.PointService.Browse:input_type -> keepward.v1.BrowseRequest
+	91,  // 117: keepward.v1.PointService.Find:input_type -> keepward.v1.FindRequest
+	93,  // 118: keepward.v1.PointService.Diff:input_type -> keepward.v1.DiffRequest
+	83,  // 119: keepward.v1.PointService.DeletePoints:input_type -> keepward.v1.ChangePointsRequest
+	83,  // 120: keepward.v1.PointService.UndeletePoints:input_type -> keepward.v1.ChangePointsRequest
+	83,  // 121: keepward.v1.PointService.HoldPoints:input_type -> keepward.v1.ChangePointsRequest
+	83,  // 122: keepward.v1.PointService.ReleasePoints:input_type -> keepward.v1.ChangePointsRequest
+	95,  // 123: keepward.v1.RestoreService.RestoreFiles:input_type -> keepward.v1.RestoreFilesRequest
+	97,  // 124: keepward.v1.ConfigService.Apply:input_type -> keepward.v1.ApplyRequest
+	102, // 125: keepward.v1.ConfigService.Export:input_type -> keepward.v1.ExportRequest
+	1,   // 126: keepward.v1.AccessService.Login:output_type -> keepward.v1.LoginResponse
+	3,   // 127: keepward.v1.AccessService.CreateToken:output_type -> keepward.v1.CreateTokenResponse
+	6,   // 128: keepward.v1.AccessService.ListTokens:output_type -> keepward.v1.ListTokensResponse
+	8,   // 129: keepward.v1.AccessService.RevokeToken:output_type -> keepward.v1.RevokeTokenResponse
+	10,  // 130: keepward.v1.StatusService.GetStatus:output_type -> keepward.v1.GetStatusResponse
+	12,  // 131: keepward.v1.ComputerService.ListComputers:output_type -> keepward.v1.ListComputersResponse
+	14,  // 132: keepward.v1.ComputerService.GetComputer:output_type -> keepward.v1.GetComputerResponse
+	16,  // 133: keepward.v1.ComputerService.RemoveComputer:output_type -> keepward.v1.RemoveComputerResponse
+	18,  // 134: keepward.v1.RepositoryService.CreateRepository:output_type -> keepward.v1.CreateRepositoryResponse
+	27,  // 135: keepward.v1.RepositoryService.ListRepositories:output_type -> keepward.v1.ListRepositoriesResponse
+	29,  // 136: keepward.v1.RepositoryService.GetRepository:output_type -> keepward.v1.GetRepositoryResponse
+	31,  // 137: keepward.v1.RepositoryService.EditRepository:output_type -> keepward.v1.EditRepositoryResponse
+	21,  // 138: keepward.v1.RepositoryService.AttachRepository:output_type -> keepward.v1.CatalogProgress
+	21,  // 139: keepward.v1.RepositoryService.RebuildCatalog:output_type -> keepward.v1.CatalogProgress
+	23,  // 140: keepward.v1.RepositoryService.TakeOverRepository:output_type -> keepward.v1.TakeOverRepositoryResponse
+	25,  // 141: keepward.v1.RepositoryService.DetachRepository:output_type -> keepward.v1.DetachRepositoryResponse
+	48,  // 142: keepward.v1.RepositoryService.CheckRepository:output_type -> keepward.v1.StartSessionResponse
+	48,  // 143: keepward.v1.RepositoryService.RebuildIndex:output_type -> keepward.v1.StartSessionResponse
+	48,  // 144: keepward.v1.RepositoryService.SweepRepository:output_type -> keepward.v1.StartSessionResponse
+	36,  // 145: keepward.v1.RepositoryService.GetRepositoryStats:output_type -> keepward.v1.GetRepositoryStatsResponse
+	38,  // 146: keepward.v1.RepositoryService.ListRepositoryKeys:output_type -> keepward.v1.ListRepositoryKeysResponse
+	41,  // 147: keepward.v1.RepositoryService.AddRepositoryKey:output_type -> keepward.v1.AddRepositoryKeyResponse
+	43,  // 148: keepward.v1.RepositoryService.RemoveRepositoryKey:output_type -> keepward.v1.RemoveRepositoryKeyResponse
+	45,  // 149: keepward.v1.RepositoryService.BeginEpoch:output_type -> keepward.v1.BeginEpochResponse
+	47,  // 150: keepward.v1.RepositoryService.ExportRecoveryKey:output_type -> keepward.v1.ExportRecoveryKeyResponse
+	55,  // 151: keepward.v1.JobService.CreateJob:output_type -> keepward.v1.CreateJobResponse
+	57,  // 152: keepward.v1.JobService.ListJobs:output_type -> keepward.v1.ListJobsResponse
+	59,  // 153: keepward.v1.JobService.GetJob:output_type -> keepward.v1.GetJobResponse
+	61,  // 154: keepward.v1.JobService.UpdateJob:output_type -> keepward.v1.UpdateJobResponse
+	63,  // 155: keepward.v1.JobService.DeleteJob:output_type -> keepward.v1.DeleteJobResponse
+	48,  // 156: keepward.v1.JobService.RunJob:output_type -> keepward.v1.StartSessionResponse
+	53,  // 157: keepward.v1.JobService.PreviewRetention:output_type -> keepward.v1.PreviewRetentionResponse
+	50,  // 158: keepward.v1.JobService.ResumeRetention:output_type -> keepward.v1.ResumeRetentionResponse
+	70,  // 159: keepward.v1.SessionService.ListSessions:output_type -> keepward.v1.ListSessionsResponse
+	72,  // 160: keepward.v1.SessionService.GetSession:output_type -> keepward.v1.GetSessionResponse
+	78,  // 161: keepward.v1.SessionService.WatchSession:output_type -> keepward.v1.WatchSessionResponse
+	80,  // 162: keepward.v1.SessionService.ReadLog:output_type -> keepward.v1.ReadLogResponse
+	82,  // 163: keepward.v1.SessionService.KillSession:output_type -> keepward.v1.KillSessionResponse
+	66,  // 164: keepward.v1.SessionService.SuspendSession:output_type -> keepward.v1.SuspendSessionResponse
+	68,  // 165: keepward.v1.SessionService.ResumeSession:output_type -> keepward.v1.ResumeSessionResponse
+	74,  // 166: keepward.v1.SessionService.SetSessionPriority:output_type -> keepward.v1.SetSessionPriorityResponse
+	76,  // 167: keepward.v1.SessionService.ListResources:output_type -> keepward.v1.ListResourcesResponse
+	86,  // 168: keepward.v1.PointService.ListPoints:output_type -> keepward.v1.ListPointsResponse
+	88,  // 169: keepward.v1.PointService.GetPoint:output_type -> keepward.v1.GetPointResponse
+	90,  // 170: keepward.v1.PointService.Browse:output_type -> keepward.v1.BrowseResponse
+	92,  // 171: keepward.v1.PointService.Find:output_type -> keepward.v1.FindResponse
+	94,  // 172: keepward.v1.PointService.Diff:output_type -> keepward.v1.DiffResponse
+	84,  // 173: keepward.v1.PointService.DeletePoints:output_type -> keepward.v1.ChangePointsResponse
+	84,  // 174: keepward.v1.PointService.UndeletePoints:output_type -> keepward.v1.ChangePointsResponse
+	84,  // 175: keepward.v1.PointService.HoldPoints:output_type -> keepward.v1.ChangePointsResponse
+	84,  // 176: keepward.v1.PointService.ReleasePoints:output_type -> keepward.v1.ChangePointsResponse
+	48,  // 177: keepward.v1.RestoreService.RestoreFiles:output_type -> keepward.v1.StartSessionResponse
+	99,  // 178: keepward.v1.ConfigService.Apply:output_type -> keepward.v1.ApplyResponse
+	103, // 179: keepward.v1.ConfigService.Export:output_type -> keepward.v1.ExportResponse
+	126, // [126:180] is the sub-list for method output_type
+	72,  // [72:126] is the sub-list for method input_type
+	72,  // [72:72] is the sub-list for extension type_name
+	72,  // [72:72] is the sub-list for extension extendee
+	0,   // [0:72] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_admin_proto_init() }
@@ -6347,7 +6563,7 @@ func file_keepward_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_keepward_v1_admin_proto_rawDesc), len(file_keepward_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   100,
+			NumMessages:   104,
 			NumExtensions: 0,
 			NumServices:   9,
 		},

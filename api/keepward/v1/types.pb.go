@@ -1211,7 +1211,10 @@ type Session struct {
 	Full       bool                   `protobuf:"varint,17,opt,name=full,proto3" json:"full,omitempty"`
 	Report     *TaskReport            `protobuf:"bytes,70,opt,name=report,proto3" json:"report,omitempty"`
 	// What limited a backup; missing where nothing was measured.
-	Limits        *Limits `protobuf:"bytes,90,opt,name=limits,proto3" json:"limits,omitempty"`
+	Limits *Limits `protobuf:"bytes,90,opt,name=limits,proto3" json:"limits,omitempty"`
+	// One for each task that waits for resources or for another session; only when one session is
+	// asked for.
+	Waits         []*Wait `protobuf:"bytes,100,rep,name=waits,proto3" json:"waits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1379,6 +1382,13 @@ func (x *Session) GetLimits() *Limits {
 	return nil
 }
 
+func (x *Session) GetWaits() []*Wait {
+	if x != nil {
+		return x.Waits
+	}
+	return nil
+}
+
 type Task struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1535,6 +1545,330 @@ func (x *Task) GetReport() *TaskReport {
 	return nil
 }
 
+// Holder is a task that holds a resource or waits for it.
+type Holder struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Session  int64                  `protobuf:"varint,1,opt,name=session,proto3" json:"session,omitempty"`
+	Task     string                 `protobuf:"bytes,2,opt,name=task,proto3" json:"task,omitempty"`
+	Job      string                 `protobuf:"bytes,3,opt,name=job,proto3" json:"job,omitempty"`
+	Type     string                 `protobuf:"bytes,4,opt,name=type,proto3" json:"type,omitempty"`
+	Computer string                 `protobuf:"bytes,5,opt,name=computer,proto3" json:"computer,omitempty"`
+	Status   string                 `protobuf:"bytes,6,opt,name=status,proto3" json:"status,omitempty"`
+	Priority int32                  `protobuf:"varint,7,opt,name=priority,proto3" json:"priority,omitempty"`
+	Since    *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=since,proto3" json:"since,omitempty"`
+	// When it will be done if it goes on as it did; missing where that cannot be told.
+	Until *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=until,proto3" json:"until,omitempty"`
+	// Told to let go for another session.
+	Leaving       bool `protobuf:"varint,10,opt,name=leaving,proto3" json:"leaving,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Holder) Reset() {
+	*x = Holder{}
+	mi := &file_keepward_v1_types_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Holder) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Holder) ProtoMessage() {}
+
+func (x *Holder) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_types_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Holder.ProtoReflect.Descriptor instead.
+func (*Holder) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Holder) GetSession() int64 {
+	if x != nil {
+		return x.Session
+	}
+	return 0
+}
+
+func (x *Holder) GetTask() string {
+	if x != nil {
+		return x.Task
+	}
+	return ""
+}
+
+func (x *Holder) GetJob() string {
+	if x != nil {
+		return x.Job
+	}
+	return ""
+}
+
+func (x *Holder) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *Holder) GetComputer() string {
+	if x != nil {
+		return x.Computer
+	}
+	return ""
+}
+
+func (x *Holder) GetStatus() string {
+	if x != nil {
+		return x.Status
+	}
+	return ""
+}
+
+func (x *Holder) GetPriority() int32 {
+	if x != nil {
+		return x.Priority
+	}
+	return 0
+}
+
+func (x *Holder) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *Holder) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *Holder) GetLeaving() bool {
+	if x != nil {
+		return x.Leaving
+	}
+	return false
+}
+
+// Resource is something countable that tasks must hold, as it is now.
+type Resource struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"` // stream, writer, client, …
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Label         string                 `protobuf:"bytes,3,opt,name=label,proto3" json:"label,omitempty"` // for people
+	Capacity      int32                  `protobuf:"varint,4,opt,name=capacity,proto3" json:"capacity,omitempty"`
+	Used          int32                  `protobuf:"varint,5,opt,name=used,proto3" json:"used,omitempty"`
+	Down          *Reason                `protobuf:"bytes,6,opt,name=down,proto3" json:"down,omitempty"` // why nobody can have it; missing: it is there
+	Holders       []*Holder              `protobuf:"bytes,7,rep,name=holders,proto3" json:"holders,omitempty"`
+	Waiters       []*Holder              `protobuf:"bytes,8,rep,name=waiters,proto3" json:"waiters,omitempty"` // in the order in which they are served
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Resource) Reset() {
+	*x = Resource{}
+	mi := &file_keepward_v1_types_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Resource) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Resource) ProtoMessage() {}
+
+func (x *Resource) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_types_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Resource.ProtoReflect.Descriptor instead.
+func (*Resource) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Resource) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Resource) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Resource) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
+func (x *Resource) GetCapacity() int32 {
+	if x != nil {
+		return x.Capacity
+	}
+	return 0
+}
+
+func (x *Resource) GetUsed() int32 {
+	if x != nil {
+		return x.Used
+	}
+	return 0
+}
+
+func (x *Resource) GetDown() *Reason {
+	if x != nil {
+		return x.Down
+	}
+	return nil
+}
+
+func (x *Resource) GetHolders() []*Holder {
+	if x != nil {
+		return x.Holders
+	}
+	return nil
+}
+
+func (x *Resource) GetWaiters() []*Holder {
+	if x != nil {
+		return x.Waiters
+	}
+	return nil
+}
+
+// Wait is why a task does not run, with those who hold what it lacks.
+type Wait struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Task     string                 `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
+	Computer string                 `protobuf:"bytes,2,opt,name=computer,proto3" json:"computer,omitempty"`
+	Since    *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since,proto3" json:"since,omitempty"`
+	Reason   *Reason                `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"` // of this moment
+	// What it lacks is kept for it from those behind.
+	Claim     bool        `protobuf:"varint,5,opt,name=claim,proto3" json:"claim,omitempty"`
+	Resources []*Resource `protobuf:"bytes,6,rep,name=resources,proto3" json:"resources,omitempty"` // without waiters
+	// Sessions that must end or let go first and hold none of the resources.
+	Sessions []*Holder `protobuf:"bytes,7,rep,name=sessions,proto3" json:"sessions,omitempty"`
+	// How many waiters are served before it.
+	Ahead         int32 `protobuf:"varint,8,opt,name=ahead,proto3" json:"ahead,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Wait) Reset() {
+	*x = Wait{}
+	mi := &file_keepward_v1_types_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Wait) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Wait) ProtoMessage() {}
+
+func (x *Wait) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_types_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Wait.ProtoReflect.Descriptor instead.
+func (*Wait) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Wait) GetTask() string {
+	if x != nil {
+		return x.Task
+	}
+	return ""
+}
+
+func (x *Wait) GetComputer() string {
+	if x != nil {
+		return x.Computer
+	}
+	return ""
+}
+
+func (x *Wait) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *Wait) GetReason() *Reason {
+	if x != nil {
+		return x.Reason
+	}
+	return nil
+}
+
+func (x *Wait) GetClaim() bool {
+	if x != nil {
+		return x.Claim
+	}
+	return false
+}
+
+func (x *Wait) GetResources() []*Resource {
+	if x != nil {
+		return x.Resources
+	}
+	return nil
+}
+
+func (x *Wait) GetSessions() []*Holder {
+	if x != nil {
+		return x.Sessions
+	}
+	return nil
+}
+
+func (x *Wait) GetAhead() int32 {
+	if x != nil {
+		return x.Ahead
+	}
+	return 0
+}
+
 // SweepReport is what a run of maintenance did. Bytes are of whole records or objects.
 type SweepReport struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
@@ -1565,7 +1899,7 @@ type SweepReport struct {
 
 func (x *SweepReport) Reset() {
 	*x = SweepReport{}
-	mi := &file_keepward_v1_types_proto_msgTypes[11]
+	mi := &file_keepward_v1_types_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1577,7 +1911,7 @@ func (x *SweepReport) String() string {
 func (*SweepReport) ProtoMessage() {}
 
 func (x *SweepReport) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[11]
+	mi := &file_keepward_v1_types_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1590,7 +1924,7 @@ func (x *SweepReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepReport.ProtoReflect.Descriptor instead.
 func (*SweepReport) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{11}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *SweepReport) GetGeneration() uint64 {
@@ -1734,7 +2068,7 @@ type RetentionReport struct {
 
 func (x *RetentionReport) Reset() {
 	*x = RetentionReport{}
-	mi := &file_keepward_v1_types_proto_msgTypes[12]
+	mi := &file_keepward_v1_types_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1746,7 +2080,7 @@ func (x *RetentionReport) String() string {
 func (*RetentionReport) ProtoMessage() {}
 
 func (x *RetentionReport) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[12]
+	mi := &file_keepward_v1_types_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1759,7 +2093,7 @@ func (x *RetentionReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetentionReport.ProtoReflect.Descriptor instead.
 func (*RetentionReport) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{12}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RetentionReport) GetPoints() int64 {
@@ -1808,7 +2142,7 @@ type TaskReport struct {
 
 func (x *TaskReport) Reset() {
 	*x = TaskReport{}
-	mi := &file_keepward_v1_types_proto_msgTypes[13]
+	mi := &file_keepward_v1_types_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1820,7 +2154,7 @@ func (x *TaskReport) String() string {
 func (*TaskReport) ProtoMessage() {}
 
 func (x *TaskReport) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[13]
+	mi := &file_keepward_v1_types_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1833,7 +2167,7 @@ func (x *TaskReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskReport.ProtoReflect.Descriptor instead.
 func (*TaskReport) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{13}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *TaskReport) GetSweep() *SweepReport {
@@ -1875,7 +2209,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_keepward_v1_types_proto_msgTypes[14]
+	mi := &file_keepward_v1_types_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1887,7 +2221,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[14]
+	mi := &file_keepward_v1_types_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1900,7 +2234,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{14}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Event) GetSeq() int64 {
@@ -2015,7 +2349,7 @@ type Computer struct {
 
 func (x *Computer) Reset() {
 	*x = Computer{}
-	mi := &file_keepward_v1_types_proto_msgTypes[15]
+	mi := &file_keepward_v1_types_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2027,7 +2361,7 @@ func (x *Computer) String() string {
 func (*Computer) ProtoMessage() {}
 
 func (x *Computer) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[15]
+	mi := &file_keepward_v1_types_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2040,7 +2374,7 @@ func (x *Computer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Computer.ProtoReflect.Descriptor instead.
 func (*Computer) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{15}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Computer) GetName() string {
@@ -2140,7 +2474,7 @@ type Transport struct {
 
 func (x *Transport) Reset() {
 	*x = Transport{}
-	mi := &file_keepward_v1_types_proto_msgTypes[16]
+	mi := &file_keepward_v1_types_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2152,7 +2486,7 @@ func (x *Transport) String() string {
 func (*Transport) ProtoMessage() {}
 
 func (x *Transport) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[16]
+	mi := &file_keepward_v1_types_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2165,7 +2499,7 @@ func (x *Transport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transport.ProtoReflect.Descriptor instead.
 func (*Transport) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{16}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Transport) GetName() string {
@@ -2243,7 +2577,7 @@ type Repository struct {
 
 func (x *Repository) Reset() {
 	*x = Repository{}
-	mi := &file_keepward_v1_types_proto_msgTypes[17]
+	mi := &file_keepward_v1_types_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2255,7 +2589,7 @@ func (x *Repository) String() string {
 func (*Repository) ProtoMessage() {}
 
 func (x *Repository) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[17]
+	mi := &file_keepward_v1_types_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2268,7 +2602,7 @@ func (x *Repository) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Repository.ProtoReflect.Descriptor instead.
 func (*Repository) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{17}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Repository) GetName() string {
@@ -2446,7 +2780,7 @@ type ProofAge struct {
 
 func (x *ProofAge) Reset() {
 	*x = ProofAge{}
-	mi := &file_keepward_v1_types_proto_msgTypes[18]
+	mi := &file_keepward_v1_types_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2458,7 +2792,7 @@ func (x *ProofAge) String() string {
 func (*ProofAge) ProtoMessage() {}
 
 func (x *ProofAge) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[18]
+	mi := &file_keepward_v1_types_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2471,7 +2805,7 @@ func (x *ProofAge) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProofAge.ProtoReflect.Descriptor instead.
 func (*ProofAge) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{18}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ProofAge) GetWithin() *durationpb.Duration {
@@ -2535,7 +2869,7 @@ type RepositoryStats struct {
 
 func (x *RepositoryStats) Reset() {
 	*x = RepositoryStats{}
-	mi := &file_keepward_v1_types_proto_msgTypes[19]
+	mi := &file_keepward_v1_types_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2547,7 +2881,7 @@ func (x *RepositoryStats) String() string {
 func (*RepositoryStats) ProtoMessage() {}
 
 func (x *RepositoryStats) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[19]
+	mi := &file_keepward_v1_types_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2560,7 +2894,7 @@ func (x *RepositoryStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepositoryStats.ProtoReflect.Descriptor instead.
 func (*RepositoryStats) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{19}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *RepositoryStats) GetRepository() *Repository {
@@ -2711,7 +3045,7 @@ type ComputerStats struct {
 
 func (x *ComputerStats) Reset() {
 	*x = ComputerStats{}
-	mi := &file_keepward_v1_types_proto_msgTypes[20]
+	mi := &file_keepward_v1_types_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2723,7 +3057,7 @@ func (x *ComputerStats) String() string {
 func (*ComputerStats) ProtoMessage() {}
 
 func (x *ComputerStats) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[20]
+	mi := &file_keepward_v1_types_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2736,7 +3070,7 @@ func (x *ComputerStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ComputerStats.ProtoReflect.Descriptor instead.
 func (*ComputerStats) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{20}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ComputerStats) GetComputer() string {
@@ -2794,7 +3128,7 @@ type JobStats struct {
 
 func (x *JobStats) Reset() {
 	*x = JobStats{}
-	mi := &file_keepward_v1_types_proto_msgTypes[21]
+	mi := &file_keepward_v1_types_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2806,7 +3140,7 @@ func (x *JobStats) String() string {
 func (*JobStats) ProtoMessage() {}
 
 func (x *JobStats) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[21]
+	mi := &file_keepward_v1_types_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2819,7 +3153,7 @@ func (x *JobStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobStats.ProtoReflect.Descriptor instead.
 func (*JobStats) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{21}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *JobStats) GetJob() string {
@@ -2868,7 +3202,7 @@ type DayStats struct {
 
 func (x *DayStats) Reset() {
 	*x = DayStats{}
-	mi := &file_keepward_v1_types_proto_msgTypes[22]
+	mi := &file_keepward_v1_types_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2880,7 +3214,7 @@ func (x *DayStats) String() string {
 func (*DayStats) ProtoMessage() {}
 
 func (x *DayStats) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[22]
+	mi := &file_keepward_v1_types_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2893,7 +3227,7 @@ func (x *DayStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DayStats.ProtoReflect.Descriptor instead.
 func (*DayStats) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{22}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *DayStats) GetDay() string {
@@ -2940,7 +3274,7 @@ type ProofState struct {
 
 func (x *ProofState) Reset() {
 	*x = ProofState{}
-	mi := &file_keepward_v1_types_proto_msgTypes[23]
+	mi := &file_keepward_v1_types_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2952,7 +3286,7 @@ func (x *ProofState) String() string {
 func (*ProofState) ProtoMessage() {}
 
 func (x *ProofState) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[23]
+	mi := &file_keepward_v1_types_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2965,7 +3299,7 @@ func (x *ProofState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProofState.ProtoReflect.Descriptor instead.
 func (*ProofState) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{23}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ProofState) GetPacks() int64 {
@@ -3062,7 +3396,7 @@ type Point struct {
 
 func (x *Point) Reset() {
 	*x = Point{}
-	mi := &file_keepward_v1_types_proto_msgTypes[24]
+	mi := &file_keepward_v1_types_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3074,7 +3408,7 @@ func (x *Point) String() string {
 func (*Point) ProtoMessage() {}
 
 func (x *Point) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[24]
+	mi := &file_keepward_v1_types_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3087,7 +3421,7 @@ func (x *Point) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Point.ProtoReflect.Descriptor instead.
 func (*Point) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{24}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Point) GetId() string {
@@ -3238,7 +3572,7 @@ type Condition struct {
 
 func (x *Condition) Reset() {
 	*x = Condition{}
-	mi := &file_keepward_v1_types_proto_msgTypes[25]
+	mi := &file_keepward_v1_types_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3250,7 +3584,7 @@ func (x *Condition) String() string {
 func (*Condition) ProtoMessage() {}
 
 func (x *Condition) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[25]
+	mi := &file_keepward_v1_types_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3263,7 +3597,7 @@ func (x *Condition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Condition.ProtoReflect.Descriptor instead.
 func (*Condition) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{25}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Condition) GetCode() string {
@@ -3440,7 +3774,7 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\x06source\x18\x01 \x01(\x05R\x06source\x12\x10\n" +
 	"\x03cpu\x18\x02 \x01(\x05R\x03cpu\x12\x18\n" +
 	"\anetwork\x18\x03 \x01(\x05R\anetwork\x12\x16\n" +
-	"\x06target\x18\x04 \x01(\x05R\x06target\"\x9e\x05\n" +
+	"\x06target\x18\x04 \x01(\x05R\x06target\"\xc7\x05\n" +
 	"\aSession\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x10\n" +
 	"\x03job\x18\x02 \x01(\tR\x03job\x12\x12\n" +
@@ -3463,7 +3797,8 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"repository\x12\x12\n" +
 	"\x04full\x18\x11 \x01(\bR\x04full\x12/\n" +
 	"\x06report\x18F \x01(\v2\x17.keepward.v1.TaskReportR\x06report\x12+\n" +
-	"\x06limits\x18Z \x01(\v2\x13.keepward.v1.LimitsR\x06limits\"\x8b\x04\n" +
+	"\x06limits\x18Z \x01(\v2\x13.keepward.v1.LimitsR\x06limits\x12'\n" +
+	"\x05waits\x18d \x03(\v2\x11.keepward.v1.WaitR\x05waits\"\x8b\x04\n" +
 	"\x04Task\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\asession\x18\x02 \x01(\x03R\asession\x12\x1a\n" +
@@ -3482,7 +3817,37 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\n" +
 	"repository\x18\x0e \x01(\tR\n" +
 	"repository\x12/\n" +
-	"\x06report\x18F \x01(\v2\x17.keepward.v1.TaskReportR\x06report\"\x80\x05\n" +
+	"\x06report\x18F \x01(\v2\x17.keepward.v1.TaskReportR\x06report\"\xaa\x02\n" +
+	"\x06Holder\x12\x18\n" +
+	"\asession\x18\x01 \x01(\x03R\asession\x12\x12\n" +
+	"\x04task\x18\x02 \x01(\tR\x04task\x12\x10\n" +
+	"\x03job\x18\x03 \x01(\tR\x03job\x12\x12\n" +
+	"\x04type\x18\x04 \x01(\tR\x04type\x12\x1a\n" +
+	"\bcomputer\x18\x05 \x01(\tR\bcomputer\x12\x16\n" +
+	"\x06status\x18\x06 \x01(\tR\x06status\x12\x1a\n" +
+	"\bpriority\x18\a \x01(\x05R\bpriority\x120\n" +
+	"\x05since\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05until\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x18\n" +
+	"\aleaving\x18\n" +
+	" \x01(\bR\aleaving\"\xff\x01\n" +
+	"\bResource\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
+	"\x05label\x18\x03 \x01(\tR\x05label\x12\x1a\n" +
+	"\bcapacity\x18\x04 \x01(\x05R\bcapacity\x12\x12\n" +
+	"\x04used\x18\x05 \x01(\x05R\x04used\x12'\n" +
+	"\x04down\x18\x06 \x01(\v2\x13.keepward.v1.ReasonR\x04down\x12-\n" +
+	"\aholders\x18\a \x03(\v2\x13.keepward.v1.HolderR\aholders\x12-\n" +
+	"\awaiters\x18\b \x03(\v2\x13.keepward.v1.HolderR\awaiters\"\xa7\x02\n" +
+	"\x04Wait\x12\x12\n" +
+	"\x04task\x18\x01 \x01(\tR\x04task\x12\x1a\n" +
+	"\bcomputer\x18\x02 \x01(\tR\bcomputer\x120\n" +
+	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12+\n" +
+	"\x06reason\x18\x04 \x01(\v2\x13.keepward.v1.ReasonR\x06reason\x12\x14\n" +
+	"\x05claim\x18\x05 \x01(\bR\x05claim\x123\n" +
+	"\tresources\x18\x06 \x03(\v2\x15.keepward.v1.ResourceR\tresources\x12/\n" +
+	"\bsessions\x18\a \x03(\v2\x13.keepward.v1.HolderR\bsessions\x12\x14\n" +
+	"\x05ahead\x18\b \x01(\x05R\x05ahead\"\x80\x05\n" +
 	"\vSweepReport\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +
@@ -3697,7 +4062,7 @@ func file_keepward_v1_types_proto_rawDescGZIP() []byte {
 	return file_keepward_v1_types_proto_rawDescData
 }
 
-var file_keepward_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_keepward_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_keepward_v1_types_proto_goTypes = []any{
 	(*Reason)(nil),                // 0: keepward.v1.Reason
 	(*Failure)(nil),               // 1: keepward.v1.Failure
@@ -3710,82 +4075,95 @@ var file_keepward_v1_types_proto_goTypes = []any{
 	(*Limits)(nil),                // 8: keepward.v1.Limits
 	(*Session)(nil),               // 9: keepward.v1.Session
 	(*Task)(nil),                  // 10: keepward.v1.Task
-	(*SweepReport)(nil),           // 11: keepward.v1.SweepReport
-	(*RetentionReport)(nil),       // 12: keepward.v1.RetentionReport
-	(*TaskReport)(nil),            // 13: keepward.v1.TaskReport
-	(*Event)(nil),                 // 14: keepward.v1.Event
-	(*Computer)(nil),              // 15: keepward.v1.Computer
-	(*Transport)(nil),             // 16: keepward.v1.Transport
-	(*Repository)(nil),            // 17: keepward.v1.Repository
-	(*ProofAge)(nil),              // 18: keepward.v1.ProofAge
-	(*RepositoryStats)(nil),       // 19: keepward.v1.RepositoryStats
-	(*ComputerStats)(nil),         // 20: keepward.v1.ComputerStats
-	(*JobStats)(nil),              // 21: keepward.v1.JobStats
-	(*DayStats)(nil),              // 22: keepward.v1.DayStats
-	(*ProofState)(nil),            // 23: keepward.v1.ProofState
-	(*Point)(nil),                 // 24: keepward.v1.Point
-	(*Condition)(nil),             // 25: keepward.v1.Condition
-	(*timestamppb.Timestamp)(nil), // 26: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 27: google.protobuf.Duration
+	(*Holder)(nil),                // 11: keepward.v1.Holder
+	(*Resource)(nil),              // 12: keepward.v1.Resource
+	(*Wait)(nil),                  // 13: keepward.v1.Wait
+	(*SweepReport)(nil),           // 14: keepward.v1.SweepReport
+	(*RetentionReport)(nil),       // 15: keepward.v1.RetentionReport
+	(*TaskReport)(nil),            // 16: keepward.v1.TaskReport
+	(*Event)(nil),                 // 17: keepward.v1.Event
+	(*Computer)(nil),              // 18: keepward.v1.Computer
+	(*Transport)(nil),             // 19: keepward.v1.Transport
+	(*Repository)(nil),            // 20: keepward.v1.Repository
+	(*ProofAge)(nil),              // 21: keepward.v1.ProofAge
+	(*RepositoryStats)(nil),       // 22: keepward.v1.RepositoryStats
+	(*ComputerStats)(nil),         // 23: keepward.v1.ComputerStats
+	(*JobStats)(nil),              // 24: keepward.v1.JobStats
+	(*DayStats)(nil),              // 25: keepward.v1.DayStats
+	(*ProofState)(nil),            // 26: keepward.v1.ProofState
+	(*Point)(nil),                 // 27: keepward.v1.Point
+	(*Condition)(nil),             // 28: keepward.v1.Condition
+	(*timestamppb.Timestamp)(nil), // 29: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 30: google.protobuf.Duration
 }
 var file_keepward_v1_types_proto_depIdxs = []int32{
 	2,  // 0: keepward.v1.Progress.counters:type_name -> keepward.v1.Counters
-	26, // 1: keepward.v1.Entry.mtime:type_name -> google.protobuf.Timestamp
+	29, // 1: keepward.v1.Entry.mtime:type_name -> google.protobuf.Timestamp
 	5,  // 2: keepward.v1.Job.files:type_name -> keepward.v1.FileSelection
-	27, // 3: keepward.v1.Job.restart_interval:type_name -> google.protobuf.Duration
+	30, // 3: keepward.v1.Job.restart_interval:type_name -> google.protobuf.Duration
 	6,  // 4: keepward.v1.Job.retention:type_name -> keepward.v1.Retention
-	26, // 5: keepward.v1.Job.created:type_name -> google.protobuf.Timestamp
-	26, // 6: keepward.v1.Job.next_run:type_name -> google.protobuf.Timestamp
-	26, // 7: keepward.v1.Job.last_run:type_name -> google.protobuf.Timestamp
+	29, // 5: keepward.v1.Job.created:type_name -> google.protobuf.Timestamp
+	29, // 6: keepward.v1.Job.next_run:type_name -> google.protobuf.Timestamp
+	29, // 7: keepward.v1.Job.last_run:type_name -> google.protobuf.Timestamp
 	0,  // 8: keepward.v1.Session.reason:type_name -> keepward.v1.Reason
-	26, // 9: keepward.v1.Session.created:type_name -> google.protobuf.Timestamp
-	26, // 10: keepward.v1.Session.started:type_name -> google.protobuf.Timestamp
-	26, // 11: keepward.v1.Session.ended:type_name -> google.protobuf.Timestamp
+	29, // 9: keepward.v1.Session.created:type_name -> google.protobuf.Timestamp
+	29, // 10: keepward.v1.Session.started:type_name -> google.protobuf.Timestamp
+	29, // 11: keepward.v1.Session.ended:type_name -> google.protobuf.Timestamp
 	10, // 12: keepward.v1.Session.tasks:type_name -> keepward.v1.Task
 	3,  // 13: keepward.v1.Session.progress:type_name -> keepward.v1.Progress
 	1,  // 14: keepward.v1.Session.failure:type_name -> keepward.v1.Failure
-	13, // 15: keepward.v1.Session.report:type_name -> keepward.v1.TaskReport
+	16, // 15: keepward.v1.Session.report:type_name -> keepward.v1.TaskReport
 	8,  // 16: keepward.v1.Session.limits:type_name -> keepward.v1.Limits
-	0,  // 17: keepward.v1.Task.reason:type_name -> keepward.v1.Reason
-	3,  // 18: keepward.v1.Task.progress:type_name -> keepward.v1.Progress
-	1,  // 19: keepward.v1.Task.failure:type_name -> keepward.v1.Failure
-	26, // 20: keepward.v1.Task.started:type_name -> google.protobuf.Timestamp
-	26, // 21: keepward.v1.Task.ended:type_name -> google.protobuf.Timestamp
-	13, // 22: keepward.v1.Task.report:type_name -> keepward.v1.TaskReport
-	11, // 23: keepward.v1.TaskReport.sweep:type_name -> keepward.v1.SweepReport
-	12, // 24: keepward.v1.TaskReport.retention:type_name -> keepward.v1.RetentionReport
-	26, // 25: keepward.v1.Event.time:type_name -> google.protobuf.Timestamp
-	26, // 26: keepward.v1.Computer.joined:type_name -> google.protobuf.Timestamp
-	26, // 27: keepward.v1.Computer.last_seen:type_name -> google.protobuf.Timestamp
-	27, // 28: keepward.v1.Computer.skew:type_name -> google.protobuf.Duration
-	26, // 29: keepward.v1.Computer.last_point:type_name -> google.protobuf.Timestamp
-	25, // 30: keepward.v1.Computer.conditions:type_name -> keepward.v1.Condition
-	26, // 31: keepward.v1.Transport.last_seen:type_name -> google.protobuf.Timestamp
-	26, // 32: keepward.v1.Repository.created:type_name -> google.protobuf.Timestamp
-	25, // 33: keepward.v1.Repository.conditions:type_name -> keepward.v1.Condition
-	27, // 34: keepward.v1.Repository.undelete_grace:type_name -> google.protobuf.Duration
-	27, // 35: keepward.v1.Repository.unprotected_after:type_name -> google.protobuf.Duration
-	23, // 36: keepward.v1.Repository.proof:type_name -> keepward.v1.ProofState
-	27, // 37: keepward.v1.ProofAge.within:type_name -> google.protobuf.Duration
-	17, // 38: keepward.v1.RepositoryStats.repository:type_name -> keepward.v1.Repository
-	20, // 39: keepward.v1.RepositoryStats.computers:type_name -> keepward.v1.ComputerStats
-	21, // 40: keepward.v1.RepositoryStats.jobs:type_name -> keepward.v1.JobStats
-	22, // 41: keepward.v1.RepositoryStats.days:type_name -> keepward.v1.DayStats
-	18, // 42: keepward.v1.RepositoryStats.proofs:type_name -> keepward.v1.ProofAge
-	26, // 43: keepward.v1.RepositoryStats.marked:type_name -> google.protobuf.Timestamp
-	26, // 44: keepward.v1.ProofState.oldest:type_name -> google.protobuf.Timestamp
-	26, // 45: keepward.v1.Point.time:type_name -> google.protobuf.Timestamp
-	2,  // 46: keepward.v1.Point.counters:type_name -> keepward.v1.Counters
-	5,  // 47: keepward.v1.Point.files:type_name -> keepward.v1.FileSelection
-	26, // 48: keepward.v1.Point.kept_until:type_name -> google.protobuf.Timestamp
-	26, // 49: keepward.v1.Point.deleted:type_name -> google.protobuf.Timestamp
-	26, // 50: keepward.v1.Point.purge_after:type_name -> google.protobuf.Timestamp
-	26, // 51: keepward.v1.Condition.since:type_name -> google.protobuf.Timestamp
-	52, // [52:52] is the sub-list for method output_type
-	52, // [52:52] is the sub-list for method input_type
-	52, // [52:52] is the sub-list for extension type_name
-	52, // [52:52] is the sub-list for extension extendee
-	0,  // [0:52] is the sub-list for field type_name
+	13, // 17: keepward.v1.Session.waits:type_name -> keepward.v1.Wait
+	0,  // 18: keepward.v1.Task.reason:type_name -> keepward.v1.Reason
+	3,  // 19: keepward.v1.Task.progress:type_name -> keepward.v1.Progress
+	1,  // 20: keepward.v1.Task.failure:type_name -> keepward.v1.Failure
+	29, // 21: keepward.v1.Task.started:type_name -> google.protobuf.Timestamp
+	29, // 22: keepward.v1.Task.ended:type_name -> google.protobuf.Timestamp
+	16, // 23: keepward.v1.Task.report:type_name -> keepward.v1.TaskReport
+	29, // 24: keepward.v1.Holder.since:type_name -> google.protobuf.Timestamp
+	29, // 25: keepward.v1.Holder.until:type_name -> google.protobuf.Timestamp
+	0,  // 26: keepward.v1.Resource.down:type_name -> keepward.v1.Reason
+	11, // 27: keepward.v1.Resource.holders:type_name -> keepward.v1.Holder
+	11, // 28: keepward.v1.Resource.waiters:type_name -> keepward.v1.Holder
+	29, // 29: keepward.v1.Wait.since:type_name -> google.protobuf.Timestamp
+	0,  // 30: keepward.v1.Wait.reason:type_name -> keepward.v1.Reason
+	12, // 31: keepward.v1.Wait.resources:type_name -> keepward.v1.Resource
+	11, // 32: keepward.v1.Wait.sessions:type_name -> keepward.v1.Holder
+	14, // 33: keepward.v1.TaskReport.sweep:type_name -> keepward.v1.SweepReport
+	15, // 34: keepward.v1.TaskReport.retention:type_name -> keepward.v1.RetentionReport
+	29, // 35: keepward.v1.Event.time:type_name -> google.protobuf.Timestamp
+	29, // 36: keepward.v1.Computer.joined:type_name -> google.protobuf.Timestamp
+	29, // 37: keepward.v1.Computer.last_seen:type_name -> google.protobuf.Timestamp
+	30, // 38: keepward.v1.Computer.skew:type_name -> google.protobuf.Duration
+	29, // 39: keepward.v1.Computer.last_point:type_name -> google.protobuf.Timestamp
+	28, // 40: keepward.v1.Computer.conditions:type_name -> keepward.v1.Condition
+	29, // 41: keepward.v1.Transport.last_seen:type_name -> google.protobuf.Timestamp
+	29, // 42: keepward.v1.Repository.created:type_name -> google.protobuf.Timestamp
+	28, // 43: keepward.v1.Repository.conditions:type_name -> keepward.v1.Condition
+	30, // 44: keepward.v1.Repository.undelete_grace:type_name -> google.protobuf.Duration
+	30, // 45: keepward.v1.Repository.unprotected_after:type_name -> google.protobuf.Duration
+	26, // 46: keepward.v1.Repository.proof:type_name -> keepward.v1.ProofState
+	30, // 47: keepward.v1.ProofAge.within:type_name -> google.protobuf.Duration
+	20, // 48: keepward.v1.RepositoryStats.repository:type_name -> keepward.v1.Repository
+	23, // 49: keepward.v1.RepositoryStats.computers:type_name -> keepward.v1.ComputerStats
+	24, // 50: keepward.v1.RepositoryStats.jobs:type_name -> keepward.v1.JobStats
+	25, // 51: keepward.v1.RepositoryStats.days:type_name -> keepward.v1.DayStats
+	21, // 52: keepward.v1.RepositoryStats.proofs:type_name -> keepward.v1.ProofAge
+	29, // 53: keepward.v1.RepositoryStats.marked:type_name -> google.protobuf.Timestamp
+	29, // 54: keepward.v1.ProofState.oldest:type_name -> google.protobuf.Timestamp
+	29, // 55: keepward.v1.Point.time:type_name -> google.protobuf.Timestamp
+	2,  // 56: keepward.v1.Point.counters:type_name -> keepward.v1.Counters
+	5,  // 57: keepward.v1.Point.files:type_name -> keepward.v1.FileSelection
+	29, // 58: keepward.v1.Point.kept_until:type_name -> google.protobuf.Timestamp
+	29, // 59: keepward.v1.Point.deleted:type_name -> google.protobuf.Timestamp
+	29, // 60: keepward.v1.Point.purge_after:type_name -> google.protobuf.Timestamp
+	29, // 61: keepward.v1.Condition.since:type_name -> google.protobuf.Timestamp
+	62, // [62:62] is the sub-list for method output_type
+	62, // [62:62] is the sub-list for method input_type
+	62, // [62:62] is the sub-list for extension type_name
+	62, // [62:62] is the sub-list for extension extendee
+	0,  // [0:62] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_types_proto_init() }
@@ -3799,7 +4177,7 @@ func file_keepward_v1_types_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_keepward_v1_types_proto_rawDesc), len(file_keepward_v1_types_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   26,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -163,6 +163,12 @@ const (
 	// SessionServiceResumeSessionProcedure is the fully-qualified name of the SessionService's
 	// ResumeSession RPC.
 	SessionServiceResumeSessionProcedure = "/keepward.v1.SessionService/ResumeSession"
+	// SessionServiceSetSessionPriorityProcedure is the fully-qualified name of the SessionService's
+	// SetSessionPriority RPC.
+	SessionServiceSetSessionPriorityProcedure = "/keepward.v1.SessionService/SetSessionPriority"
+	// SessionServiceListResourcesProcedure is the fully-qualified name of the SessionService's
+	// ListResources RPC.
+	SessionServiceListResourcesProcedure = "/keepward.v1.SessionService/ListResources"
 	// PointServiceListPointsProcedure is the fully-qualified name of the PointService's ListPoints RPC.
 	PointServiceListPointsProcedure = "/keepward.v1.PointService/ListPoints"
 	// PointServiceGetPointProcedure is the fully-qualified name of the PointService's GetPoint RPC.
@@ -1318,6 +1324,10 @@ type SessionServiceClient interface {
 	// suspended, changes nothing.
 	SuspendSession(context.Context, *connect.Request[v1.SuspendSessionRequest]) (*connect.Response[v1.SuspendSessionResponse], error)
 	ResumeSession(context.Context, *connect.Request[v1.ResumeSessionRequest]) (*connect.Response[v1.ResumeSessionResponse], error)
+	// Changes the priority of a session that is not over: 0 to 999, the lower number goes first.
+	SetSessionPriority(context.Context, *connect.Request[v1.SetSessionPriorityRequest]) (*connect.Response[v1.SetSessionPriorityResponse], error)
+	// What tasks must hold to run, who holds it and who waits for it.
+	ListResources(context.Context, *connect.Request[v1.ListResourcesRequest]) (*connect.Response[v1.ListResourcesResponse], error)
 }
 
 // NewSessionServiceClient constructs a client for the keepward.v1.SessionService service. By
@@ -1373,18 +1383,32 @@ func NewSessionServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithSchema(sessionServiceMethods.ByName("ResumeSession")),
 			connect.WithClientOptions(opts...),
 		),
+		setSessionPriority: connect.NewClient[v1.SetSessionPriorityRequest, v1.SetSessionPriorityResponse](
+			httpClient,
+			baseURL+SessionServiceSetSessionPriorityProcedure,
+			connect.WithSchema(sessionServiceMethods.ByName("SetSessionPriority")),
+			connect.WithClientOptions(opts...),
+		),
+		listResources: connect.NewClient[v1.ListResourcesRequest, v1.ListResourcesResponse](
+			httpClient,
+			baseURL+SessionServiceListResourcesProcedure,
+			connect.WithSchema(sessionServiceMethods.ByName("ListResources")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // sessionServiceClient implements SessionServiceClient.
 type sessionServiceClient struct {
-	listSessions   *connect.Client[v1.ListSessionsRequest, v1.ListSessionsResponse]
-	getSession     *connect.Client[v1.GetSessionRequest, v1.GetSessionResponse]
-	watchSession   *connect.Client[v1.WatchSessionRequest, v1.WatchSessionResponse]
-	readLog        *connect.Client[v1.ReadLogRequest, v1.ReadLogResponse]
-	killSession    *connect.Client[v1.KillSessionRequest, v1.KillSessionResponse]
-	suspendSession *connect.Client[v1.SuspendSessionRequest, v1.SuspendSessionResponse]
-	resumeSession  *connect.Client[v1.ResumeSessionRequest, v1.ResumeSessionResponse]
+	listSessions       *connect.Client[v1.ListSessionsRequest, v1.ListSessionsResponse]
+	getSession         *connect.Client[v1.GetSessionRequest, v1.GetSessionResponse]
+	watchSession       *connect.Client[v1.WatchSessionRequest, v1.WatchSessionResponse]
+	readLog            *connect.Client[v1.ReadLogRequest, v1.ReadLogResponse]
+	killSession        *connect.Client[v1.KillSessionRequest, v1.KillSessionResponse]
+	suspendSession     *connect.Client[v1.SuspendSessionRequest, v1.SuspendSessionResponse]
+	resumeSession      *connect.Client[v1.ResumeSessionRequest, v1.ResumeSessionResponse]
+	setSessionPriority *connect.Client[v1.SetSessionPriorityRequest, v1.SetSessionPriorityResponse]
+	listResources      *connect.Client[v1.ListResourcesRequest, v1.ListResourcesResponse]
 }
 
 // ListSessions calls keepward.v1.SessionService.ListSessions.
@@ -1422,6 +1446,16 @@ func (c *sessionServiceClient) ResumeSession(ctx context.Context, req *connect.R
 	return c.resumeSession.CallUnary(ctx, req)
 }
 
+// SetSessionPriority calls keepward.v1.SessionService.SetSessionPriority.
+func (c *sessionServiceClient) SetSessionPriority(ctx context.Context, req *connect.Request[v1.SetSessionPriorityRequest]) (*connect.Response[v1.SetSessionPriorityResponse], error) {
+	return c.setSessionPriority.CallUnary(ctx, req)
+}
+
+// ListResources calls keepward.v1.SessionService.ListResources.
+func (c *sessionServiceClient) ListResources(ctx context.Context, req *connect.Request[v1.ListResourcesRequest]) (*connect.Response[v1.ListResourcesResponse], error) {
+	return c.listResources.CallUnary(ctx, req)
+}
+
 // SessionServiceHandler is an implementation of the keepward.v1.SessionService service.
 type SessionServiceHandler interface {
 	ListSessions(context.Context, *connect.Request[v1.ListSessionsRequest]) (*connect.Response[v1.ListSessionsResponse], error)
@@ -1437,6 +1471,10 @@ type SessionServiceHandler interface {
 	// suspended, changes nothing.
 	SuspendSession(context.Context, *connect.Request[v1.SuspendSessionRequest]) (*connect.Response[v1.SuspendSessionResponse], error)
 	ResumeSession(context.Context, *connect.Request[v1.ResumeSessionRequest]) (*connect.Response[v1.ResumeSessionResponse], error)
+	// Changes the priority of a session that is not over: 0 to 999, the lower number goes first.
+	SetSessionPriority(context.Context, *connect.Request[v1.SetSessionPriorityRequest]) (*connect.Response[v1.SetSessionPriorityResponse], error)
+	// What tasks must hold to run, who holds it and who waits for it.
+	ListResources(context.Context, *connect.Request[v1.ListResourcesRequest]) (*connect.Response[v1.ListResourcesResponse], error)
 }
 
 // NewSessionServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -1488,6 +1526,18 @@ func NewSessionServiceHandler(svc SessionServiceHandler, opts ...connect.Handler
 		connect.WithSchema(sessionServiceMethods.ByName("ResumeSession")),
 		connect.WithHandlerOptions(opts...),
 	)
+	sessionServiceSetSessionPriorityHandler := connect.NewUnaryHandler(
+		SessionServiceSetSessionPriorityProcedure,
+		svc.SetSessionPriority,
+		connect.WithSchema(sessionServiceMethods.ByName("SetSessionPriority")),
+		connect.WithHandlerOptions(opts...),
+	)
+	sessionServiceListResourcesHandler := connect.NewUnaryHandler(
+		SessionServiceListResourcesProcedure,
+		svc.ListResources,
+		connect.WithSchema(sessionServiceMethods.ByName("ListResources")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/keepward.v1.SessionService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case SessionServiceListSessionsProcedure:
@@ -1504,6 +1554,10 @@ func NewSessionServiceHandler(svc SessionServiceHandler, opts ...connect.Handler
 			sessionServiceSuspendSessionHandler.ServeHTTP(w, r)
 		case SessionServiceResumeSessionProcedure:
 			sessionServiceResumeSessionHandler.ServeHTTP(w, r)
+		case SessionServiceSetSessionPriorityProcedure:
+			sessionServiceSetSessionPriorityHandler.ServeHTTP(w, r)
+		case SessionServiceListResourcesProcedure:
+			sessionServiceListResourcesHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -1539,6 +1593,14 @@ func (UnimplementedSessionServiceHandler) SuspendSession(context.Context, *conne
 
 func (UnimplementedSessionServiceHandler) ResumeSession(context.Context, *connect.Request[v1.ResumeSessionRequest]) (*connect.Response[v1.ResumeSessionResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.SessionService.ResumeSession is not implemented"))
+}
+
+func (UnimplementedSessionServiceHandler) SetSessionPriority(context.Context, *connect.Request[v1.SetSessionPriorityRequest]) (*connect.Response[v1.SetSessionPriorityResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.SessionService.SetSessionPriority is not implemented"))
+}
+
+func (UnimplementedSessionServiceHandler) ListResources(context.Context, *connect.Request[v1.ListResourcesRequest]) (*connect.Response[v1.ListResourcesResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.SessionService.ListResources is not implemented"))
 }
 
 // PointServiceClient is a client for the keepward.v1.PointService service.
