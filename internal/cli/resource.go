@@ -118,7 +118,7 @@ func (a *app) showWaits(list []*keepwardv1.Wait) {
 			fmt.Fprintln(a.out, text)
 		}
 		for _, r := range w.GetResources() {
-			fmt.Fprintln(a.out, fmt.Sprintf("  %s, %s: %d of %d taken", r.GetLabel(), r.GetKind(), r.GetUsed(), r.GetCapacity()))
+			fmt.Fprintf(a.out, "  %s, %s: %d of %d taken\n", r.GetLabel(), r.GetKind(), r.GetUsed(), r.GetCapacity())
 			for _, h := range r.GetHolders() {
 				fmt.Fprintln(a.out, "    ← "+a.holderLine(h))
 			}
