@@ -56,6 +56,11 @@ func Main(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 	if err != nil {
 		return refuse(err, ready)
 	}
+	if o.background() {
+		if err := stepBack(); err != nil {
+			slog.Warn("this mover runs at the priority of a backup", "mode", o.GetStart().GetMode(), "error", err)
+		}
+	}
 	return run(ctx, o, ready)
 }
 
@@ -108,6 +113,11 @@ func (o *order) wait() time.Duration {
 // serves tells whether an agent connects to this mover.
 func (o *order) serves() bool {
 	return o.GetStart().GetMode() == ModeBackup || o.GetStart().GetMode() == ModeRestore
+}
+
+// background tells whether nobody waits for this mover, so that backups and restores go first.
+func (o *order) background() bool {
+	return o.GetStart().GetMode() == ModeSweep || o.GetStart().GetMode() == ModeCheck
 }
 
 // stamp is when and where this process began, so that its id cannot be taken for another's.
