@@ -39,6 +39,7 @@ func (w *world) must(err error) {
 func TestSuspendLetsGoAndResumeGoesOnFromTheCheckpoint(t *testing.T) {
 	site(t, func(t *testing.T, w *world) {
 		w.connect()
+		w.transports[theNode].checkpoint = true
 		id := w.run()
 		first := w.agents["web1"].only(t)
 		w.must(w.suspend(id))
@@ -53,6 +54,9 @@ func TestSuspendLetsGoAndResumeGoesOnFromTheCheckpoint(t *testing.T) {
 		second := w.agents["web1"].only(t)
 		if second == first {
 			t.Error("it went on with an attempt that was cut off")
+		}
+		if got := w.agents["web1"].backups[second].GetCheckpoint(); got != first {
+			t.Errorf("it goes on from checkpoint %q, want %q", got, first)
 		}
 		w.finish("web1")
 		w.expect(id, job.Completed, "")
