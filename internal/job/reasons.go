@@ -167,7 +167,7 @@ var Reasons = []ReasonRow{
 	{Conflict, QueueGroup, args("session"), "session {session} must end first"},
 	{ActivityDisabled, QueueGroup, args("level"), "the activity is disabled for {level}"},
 	{OutsideWindow, QueueGroup, args("rule", "until"), "outside the window {rule}, until {until}"},
-	{Throttle, QueueGroup, args("limit"), "the limit of {limit} sessions at once is reached"},
+	{Throttle, QueueGroup, args("limit"), "the limit of sessions at once is reached: {limit}"},
 	{StartTime, QueueGroup, args("at"), "starts at {at}"},
 	{AfterJob, QueueGroup, args("job"), "starts after job {job}"},
 	{ServerPaused, QueueGroup, nil, "the server is paused"},

@@ -49,30 +49,39 @@ func parseWeekly(words []string) (rule, error) {
 	if len(words) != 2 {
 		return nil, fmt.Errorf("weekly wants days and a time; write for instance %s", quoted("weekly mon,fri 03:30", "weekly mon-fri 20:00"))
 	}
-	r := weekly{}
-	for part := range strings.SplitSeq(words[0], ",") {
+	days, err := parseWeekdays(words[0])
+	if err != nil {
+		return nil, err
+	}
+	r := weekly{days: days}
+	c, err := parseClocks(words[1])
+	r.clock = c
+	return r, err
+}
+
+// parseWeekdays reads days of the week and ranges of them, separated by commas.
+func parseWeekdays(text string) (days [7]bool, err error) {
+	for part := range strings.SplitSeq(text, ",") {
 		from, to, isRange := strings.Cut(part, "-")
 		if !isRange {
 			to = from
 		}
 		first, err := parseWeekday(from)
 		if err != nil {
-			return nil, err
+			return days, err
 		}
 		last, err := parseWeekday(to)
 		if err != nil {
-			return nil, err
+			return days, err
 		}
 		for d := first; ; d = (d + 1) % 7 { // fri-mon goes over the week's end
-			r.days[d] = true
+			days[d] = true
 			if d == last {
 				break
 			}
 		}
 	}
-	c, err := parseClocks(words[1])
-	r.clock = c
-	return r, err
+	return days, nil
 }
 
 func parseMonthly(words []string) (rule, error) {

@@ -1,0 +1,104 @@
+package job
+
+import (
+	"slices"
+	"time"
+)
+
+// Bounds are what a setting may be turned to. A number is counted, or is a time.
+type Bounds struct {
+	Least, Most int64
+	// Choices are the words of a setting that is a word.
+	Choices []string
+}
+
+func counts(least, most int64) Bounds        { return Bounds{Least: least, Most: most} }
+func times(least, most time.Duration) Bounds { return Bounds{Least: int64(least), Most: int64(most)} }
+func words(choices ...string) Bounds         { return Bounds{Choices: choices} }
+
+const month = 31 * 24 * time.Hour
+
+// knobBounds are the bounds of the settings that have narrower ones than their kind.
+var knobBounds = map[string]Bounds{
+	"attempts":                     counts(1, 1000),
+	"attempts_restore":             counts(1, 1000),
+	"restart_interval":             times(time.Second, month),
+	"total_running_time":           times(time.Minute, 365*24*time.Hour),
+	"total_running_time_end":       words("kill", "commit"),
+	"client_tasks":                 counts(1, 1000),
+	"leaving_limit":                times(10*time.Second, 24*time.Hour),
+	"reservation_cleanup_interval": times(time.Minute, 365*24*time.Hour),
+	"snapshot_tries":               counts(1, 100),
+	"claim_after":                  times(0, month), // 0: never
+	"preemptions_in_row":           counts(0, 1000), // 0: nobody is protected
+	"protected_running":            times(0, 24*time.Hour),
+	"priority_precedence":          words(string(ClientFirst), string(AgentFirst)),
+	"session_retries":              counts(0, 1000),
+	"session_retry_after":          times(0, month),
+	"duplicates":                   words("allow", "queue", "cancel the new", "cancel the lower level", "cancel the running"),
+}
+
+// The bounds of all others.
+const (
+	countMost = 1_000_000
+	timeMost  = 100 * 365 * 24 * time.Hour
+)
+
+// elsewhere are the settings that are not turned for the whole server: where they stand.
+var elsewhere = map[string]string{
+	"repository_streams": "repository edit", "mount_path_writers": "repository edit", "undelete_grace": "repository edit",
+	"unprotected_after": "repository edit", "maintenance": "repository edit", "recompress": "repository edit", "proof_days": "repository edit",
+	"foreign_proof": "repository edit", "parity": "repository edit",
+	"missed":    "job edit",
+	"heartbeat": "", "heartbeats_lost": "", "proof_budget": "", // the same on every node, or not to be changed yet
+}
+
+// Named finds a setting; the zero row and false where there is none.
+func Named(name string) (Setting, bool) {
+	i := slices.IndexFunc(Settings, func(s Setting) bool { return s.Name == name })
+	if i < 0 {
+		return Setting{}, false
+	}
+	return Settings[i], true
+}
+
+// Turned says whether an administrator turns the setting for the whole server.
+func (s Setting) Turned() bool {
+	_, other := elsewhere[s.Name]
+	return s.Implemented && !other
+}
+
+// Where is the command by which a setting is changed that is not turned for the whole server;
+// empty: none.
+func (s Setting) Where() string { return elsewhere[s.Name] }
+
+// Bounds are what the setting may be turned to.
+func (s Setting) Bounds() Bounds {
+	if b, ok := knobBounds[s.Name]; ok {
+		return b
+	}
+	if _, isTime := s.Default.(time.Duration); isTime {
+		return times(0, timeMost)
+	}
+	return counts(0, countMost)
+}
+
+// Allows says whether a value is of the setting's kind and within its bounds.
+func (s Setting) Allows(value any) bool {
+	b := s.Bounds()
+	switch v := value.(type) {
+	case int:
+		_, kind := s.Default.(int)
+		return kind && int64(v) >= b.Least && int64(v) <= b.Most
+	case time.Duration:
+		_, kind := s.Default.(time.Duration)
+		return kind && int64(v) >= b.Least && int64(v) <= b.Most
+	case bool:
+		_, kind := s.Default.(bool)
+		return kind
+	case string:
+		_, kind := s.Default.(string)
+		return kind && (len(b.Choices) == 0 || slices.Contains(b.Choices, v))
+	}
+	return false
+}
