@@ -31,6 +31,36 @@ func SetSetting(ctx context.Context, tx *sql.Tx, key string, value []byte) error
 	return nil
 }
 
+// SettingsUnder are the values whose keys begin with prefix, by the rest of the key.
+func SettingsUnder(ctx context.Context, q Queryer, prefix string) (map[string][]byte, error) {
+	type row struct {
+		key   string
+		value []byte
+	}
+	rows, err := q.QueryContext(ctx, `SELECT key, value FROM settings WHERE substr(key, 1, ?) = ?`, len(prefix), prefix)
+	list, err := collect(rows, err, func(r *sql.Rows) (row, error) {
+		var one row
+		err := r.Scan(&one.key, &one.value)
+		return one, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read settings %s…: %w", prefix, err)
+	}
+	out := make(map[string][]byte, len(list))
+	for _, one := range list {
+		out[one.key[len(prefix):]] = one.value
+	}
+	return out, nil
+}
+
+// DeleteSetting forgets the value kept under key.
+func DeleteSetting(ctx context.Context, tx *sql.Tx, key string) error {
+	if _, err := tx.ExecContext(ctx, `DELETE FROM settings WHERE key = ?`, key); err != nil {
+		return fmt.Errorf("delete setting %s: %w", key, err)
+	}
+	return nil
+}
+
 // NextTerm begins the next term. Every start of a server has one of its own, higher than
 // all before it.
 func NextTerm(ctx context.Context, tx *sql.Tx, started time.Time, version string) (uint64, error) {

@@ -45,7 +45,10 @@ func (a *app) applyCommand() *cobra.Command {
 		if len(m.GetFaults()) > 0 {
 			return a.faults(m)
 		}
-		return a.print(m, func() { a.changeTable(m.GetChanges(), dryRun) })
+		return a.print(m, func() {
+			a.changeTable(m.GetChanges(), dryRun)
+			a.warnings(m.GetWarnings())
+		})
 	})
 	return cmd
 }
@@ -104,7 +107,7 @@ func (a *app) changeTable(list []*keepwardv1.ConfigChange, dryRun bool) {
 func (a *app) exportCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "export", Short: "Print the whole configuration as YAML",
-		Long:    "Prints all repositories, jobs and settings as YAML documents that 'keepward apply' takes. Secrets are not in it. With -o json one object with the documents.",
+		Long:    "Prints all repositories, jobs, windows, disabled activities and limits as YAML documents that 'keepward apply' takes. Secrets are not in it. With -o json one object with the documents.",
 		Example: "  keepward export > site.yaml", Args: exactly(),
 		RunE: a.withClient(func(ctx context.Context, c *client, _ []string) error {
 			m, err := call(ctx, c.config.Export, &keepwardv1.ExportRequest{})

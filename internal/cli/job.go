@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/job"
@@ -48,6 +49,7 @@ func (a *app) jobFlags(cmd *cobra.Command) *jobFlags {
 	f.Var(&j.interval, "restart-interval", "time between tries (default 20m)")
 	j.keep.add(f)
 	f.StringVar(&j.job.Description, "description", "", "a remark for people")
+	f.BoolVar(&j.job.HighPriority, "high-priority", false, "it goes before other jobs of its kind")
 	f.BoolVar(&j.job.Disabled, "disabled", false, "the schedule does not start it")
 	noError(cmd.RegisterFlagCompletionFunc("computer", a.completeFlag(computerNames)))
 	noError(cmd.RegisterFlagCompletionFunc("repository", a.completeFlag(repositoryNames)))
@@ -88,6 +90,7 @@ func (j *jobFlags) apply(cmd *cobra.Command, to *keepwardv1.Job) {
 		"restart-interval": func() { to.RestartInterval = durationpb.New(time.Duration(j.interval)) },
 		"description":      func() { to.Description = j.job.Description },
 		"disabled":         func() { to.Disabled = j.job.Disabled },
+		"high-priority":    func() { to.HighPriority = j.job.HighPriority },
 	} {
 		if cmd.Flags().Changed(name) {
 			set()
@@ -237,7 +240,7 @@ func (a *app) showJob(j *keepwardv1.Job) {
 		"one file system", onlyYes(f.GetOneFileSystem()), "tagged caches", onlyYes(f.GetIncludeCaches()),
 		"repository", j.GetRepository(), "compression", j.GetCompression(), "schedule", j.GetSchedule(), "missed runs", j.GetMissed(),
 		"retention", retentionText(j.GetRetention()), "all is read", every,
-		"disabled", onlyYes(j.GetDisabled()), "next run", a.stamp(j.GetNextRun()), "attempts", attempts, "restart interval", interval,
+		"disabled", onlyYes(j.GetDisabled()), "high priority", onlyYes(j.GetHighPriority()), "next run", a.stamp(j.GetNextRun()), "attempts", attempts, "restart interval", interval,
 		"last run", a.stamp(j.GetLastRun()), "last result", j.GetLastResult())
 }
 
@@ -271,16 +274,27 @@ func (a *app) jobDelete() *cobra.Command {
 
 func (a *app) jobRun() *cobra.Command {
 	var wait, full bool
+	var at string
 	cmd := &cobra.Command{
 		Use: "run NAME", Short: "Start a job now",
-		Long:    "Starts a session of the job and prints its number. With --wait it shows the progress and exits with the session's result.",
-		Example: "  keepward job run docs --wait\n  keepward job run docs --full",
+		Long: "Starts a session of the job and prints its number. With --wait it shows the progress and exits with the session's result.\n" +
+			"With --at the session stays in the queue until then.",
+		Example: "  keepward job run docs --wait\n  keepward job run docs --full\n  keepward job run docs --at \"2026-11-23 22:00\"",
 		Args:    exactly("NAME"), ValidArgsFunction: a.complete(jobNames),
 	}
 	cmd.Flags().BoolVar(&wait, "wait", false, "wait for the end")
 	cmd.Flags().BoolVar(&full, "full", false, "read everything, not only what changed")
+	cmd.Flags().StringVar(&at, "at", "", "when it starts, for instance \"2026-11-23 22:00\" (default: now)")
 	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) error {
-		m, err := call(ctx, c.jobs.RunJob, &keepwardv1.RunJobRequest{Name: args[0], Full: full})
+		req := &keepwardv1.RunJobRequest{Name: args[0], Full: full}
+		if at != "" {
+			start, err := parseTime(at, a.now(), a.local)
+			if err != nil {
+				return err
+			}
+			req.StartAt = timestamppb.New(start)
+		}
+		m, err := call(ctx, c.jobs.RunJob, req)
 		if err != nil {
 			return err
 		}

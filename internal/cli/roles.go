@@ -66,7 +66,7 @@ func (a *app) serverCommand() *cobra.Command {
 		"Runs the backup server. Its first start makes the certificate authority and an administrator, prints the password once and writes D/client.yaml.",
 		"  keepward server --data-dir /var/lib/keepward/server --listen :7480")
 	listen := r.cmd.Flags().String("listen", ":"+defaultPort, "address of the one port")
-	r.cmd.AddCommand(a.serverRebuildCatalog())
+	r.cmd.AddCommand(a.serverRebuildCatalog(), a.serverPause(), a.serverResume())
 	return r.serves(func(ctx context.Context, log *slog.Logger) error {
 		return server.Run(ctx, server.Config{
 			DataDir: r.dataDir, Listen: *listen, Version: a.version, Logger: log, Out: a.out,

@@ -10,23 +10,55 @@ import (
 	keepwardv1 "keepward/api/keepward/v1"
 )
 
-// Export writes a configuration so that Parse reads the same back: repositories first, then
-// jobs, each by name as they come; fields in a fixed order, those at their default left out.
+// Content is a whole configuration.
+type Content struct {
+	Repositories []*keepwardv1.Repository
+	Jobs         []*keepwardv1.Job
+	Windows      []*keepwardv1.Window
+	Activities   []*keepwardv1.ActivityControl
+	Limits       []*keepwardv1.SessionLimit
+}
+
+// documents are those of a configuration, in the order in which they are written.
+func (c Content) documents() []*yaml.Node {
+	var list []*yaml.Node
+	for _, r := range c.Repositories {
+		list = append(list, documentNode(KindRepository, r.Name, repositoryFields(r)))
+	}
+	for _, j := range c.Jobs {
+		list = append(list, documentNode(KindJob, j.Name, jobFields(j)))
+	}
+	for _, w := range c.Windows {
+		list = append(list, documentNode(KindWindow, w.Name, windowFields(w)))
+	}
+	for _, a := range c.Activities {
+		list = append(list, documentNode(KindActivity, a.Level, activityFields(a)))
+	}
+	for _, l := range c.Limits {
+		list = append(list, documentNode(KindLimit, l.Level, limitFields(l)))
+	}
+	return list
+}
+
+// Export writes repositories and jobs as ExportAll does.
 func Export(repositories []*keepwardv1.Repository, jobs []*keepwardv1.Job) ([]byte, error) {
+	return ExportAll(Content{Repositories: repositories, Jobs: jobs})
+}
+
+// ExportAll writes a configuration so that Parse reads the same back: repositories first, then
+// jobs, then the rules of the queue, each by name as they come; fields in a fixed order, those at
+// their default left out.
+func ExportAll(c Content) ([]byte, error) {
 	var out bytes.Buffer
-	if len(repositories)+len(jobs) == 0 {
+	list := c.documents()
+	if len(list) == 0 {
 		return nil, nil // the encoder cannot close what was never begun
 	}
 	enc := yaml.NewEncoder(&out)
 	enc.SetIndent(2)
-	for _, r := range repositories {
-		if err := enc.Encode(documentNode(KindRepository, r.Name, repositoryFields(r))); err != nil {
-			return nil, fmt.Errorf("export repository %s: %w", r.Name, err)
-		}
-	}
-	for _, j := range jobs {
-		if err := enc.Encode(documentNode(KindJob, j.Name, jobFields(j))); err != nil {
-			return nil, fmt.Errorf("export job %s: %w", j.Name, err)
+	for _, n := range list {
+		if err := enc.Encode(n); err != nil {
+			return nil, fmt.Errorf("export %s %s: %w", n.Content[1].Value, n.Content[3].Value, err)
 		}
 	}
 	if err := enc.Close(); err != nil {

@@ -15,7 +15,13 @@ import (
 const (
 	KindRepository = "repository"
 	KindJob        = "job"
+	KindWindow     = "window"
+	KindActivity   = "activity"
+	KindLimit      = "limit"
 )
+
+// kinds is what a document may be about, in a sentence.
+const kinds = "repository, job, window, activity or limit"
 
 // field is one field of a document: what it is called and where its value lies. Reading,
 // writing and comparing use the same rows, so none can forget one.
@@ -91,6 +97,7 @@ func jobFields(j *keepwardv1.Job) []field {
 		{name: "compression", value: &j.Compression, normal: string(seal.CompressAuto)},
 		{name: "attempts", value: &j.Attempts},
 		{name: "restart_interval", value: &j.RestartInterval},
+		{name: "high_priority", value: &j.HighPriority},
 	}
 }
 

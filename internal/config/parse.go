@@ -14,12 +14,17 @@ import (
 	"keepward/internal/errs"
 )
 
-// Document is one document of a file: a repository or a job, completed but not checked.
+// Document is one document of a file: a repository, a job or a rule of the queue, completed but not
+// checked.
 type Document struct {
 	Kind       string
 	Name       string
 	Repository *keepwardv1.Repository // of KindRepository
 	Job        *keepwardv1.Job        // of KindJob
+	Window     *keepwardv1.Window     // of KindWindow
+	// Of KindActivity and KindLimit; the name of the document is their level.
+	Activity *keepwardv1.ActivityControl
+	Limit    *keepwardv1.SessionLimit
 
 	file string
 	root *yaml.Node
@@ -141,7 +146,7 @@ func (d *Document) open(r *reader) []field {
 	}
 	kind := value(d.root, "kind")
 	if kind == nil {
-		r.fault(d.root, "kind", "the field kind is missing; it is repository or job")
+		r.fault(d.root, "kind", "the field kind is missing; it is "+kinds)
 		return nil
 	}
 	var text string
@@ -154,21 +159,37 @@ func (d *Document) open(r *reader) []field {
 	case KindJob:
 		d.Job = &keepwardv1.Job{Retention: &keepwardv1.Retention{}}
 		return append([]field{{name: "name", value: &d.Name}}, jobFields(d.Job)...)
+	case KindWindow:
+		d.Window = &keepwardv1.Window{}
+		return append([]field{{name: "name", value: &d.Name}}, windowFields(d.Window)...)
+	case KindActivity:
+		d.Activity = &keepwardv1.ActivityControl{}
+		return append([]field{{name: "name", value: &d.Name}}, activityFields(d.Activity)...)
+	case KindLimit:
+		d.Limit = &keepwardv1.SessionLimit{}
+		return append([]field{{name: "name", value: &d.Name}}, limitFields(d.Limit)...)
 	}
 	if len(r.faults) == 0 {
-		r.fault(kind, "kind", fmt.Sprintf("there is no kind %q; it is repository or job", text))
+		r.fault(kind, "kind", fmt.Sprintf("there is no kind %q; it is %s", text, kinds))
 	}
 	return nil
 }
 
 func (d *Document) complete() {
-	if d.Job != nil {
+	switch d.Kind {
+	case KindJob:
 		d.Job.Name = d.Name
 		CompleteJob(d.Job)
-		return
+	case KindRepository:
+		d.Repository.Name = d.Name
+		CompleteRepository(d.Repository)
+	case KindWindow:
+		d.Window.Name = d.Name
+	case KindActivity:
+		d.Activity.Level = d.Name
+	case KindLimit:
+		d.Limit.Level = d.Name
 	}
-	d.Repository.Name = d.Name
-	CompleteRepository(d.Repository)
 }
 
 // value finds the value of a key.

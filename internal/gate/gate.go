@@ -128,6 +128,14 @@ func (g *Gate) Reprioritise(task string, priority int) {
 	}
 }
 
+// Follow changes the job that must end before a task starts; empty: none, or none any more.
+func (g *Gate) Follow(task, after string) {
+	if e := g.tasks[task]; e != nil && e.After != after {
+		e.After = after
+		g.wake[task] = struct{}{}
+	}
+}
+
 // Ask looks at a task at a moment. enter: it wants to leave the queue, or to run; if nothing keeps
 // it, the limits count it from now on.
 func (g *Gate) Ask(task string, now time.Time, enter bool) Verdict {

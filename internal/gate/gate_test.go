@@ -136,7 +136,31 @@ func TestWhatKeepsATaskAndUntilWhen(t *testing.T) {
 	}
 }
 
-func TestOnlyWhatASchedulesStartsIsNotSubmitted(t *testing.T) {
+func TestATaskLeavesTheQueueWhenTheJobBeforeItHasEnded(t *testing.T) {
+	g := gate.New()
+	g.Add(web1(nil))
+	g.Follow("t", "docs")
+	if d := cmp.Diff([]string{"t"}, g.Wakes()); d != "" {
+		t.Errorf("woken (-want +got):\n%s", d)
+	}
+	if v := g.Ask("t", at(t, monday), true); v.Reason.Code != job.AfterJob {
+		t.Errorf("while the job runs: %+v", v)
+	}
+	g.Follow("t", "docs")
+	if w := g.Wakes(); len(w) != 0 {
+		t.Errorf("nothing has changed, and %v are woken", w)
+	}
+	g.Follow("t", "")
+	if d := cmp.Diff([]string{"t"}, g.Wakes()); d != "" {
+		t.Errorf("woken (-want +got):\n%s", d)
+	}
+	if v := g.Ask("t", at(t, monday), true); !v.Reason.Zero() {
+		t.Errorf("when the job has ended: %+v", v)
+	}
+	g.Follow("nobody", "docs")
+}
+
+func TestOnlyWhatAScheduleStartsIsNotSubmitted(t *testing.T) {
 	g := gate.New()
 	g.SetRules(gate.Rules{Windows: []gate.Window{
 		{Name: "queues", Open: hours(t, "daily 20:00-06:00")},

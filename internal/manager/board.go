@@ -12,7 +12,9 @@ import (
 // yet to say what goes. Of two that conflict the one of the older session goes first, so no two
 // wait for each other; but a backup that only waits for something that is switched off keeps no
 // reconstruction waiting, since that may take for ever. Should it wake up meanwhile, the broker
-// lets only one of the two have the repository. It is pure and not safe for concurrent use.
+// lets only one of the two have the repository. And a backup that a rule of the queue keeps there
+// lets a younger one of the same job and computer pass; it waits for that one when its own time
+// comes. It is pure and not safe for concurrent use.
 type board struct {
 	backups  map[backupKey][]entry // in the order of their sessions
 	writes   map[string][]entry    // by repository: what writes to it
@@ -27,8 +29,17 @@ type entry struct {
 	session int64
 	task    string
 	backup  backupKey // zero: no backup
-	away    bool      // see task.away
+	standing
 }
+
+// standing is what of a task's state matters to others.
+type standing struct {
+	away  bool // see task.away
+	held  bool // see task.held
+	begun bool // see task.begun
+}
+
+func standingOf(t *task) standing { return standing{away: t.away(), held: t.held(), begun: t.begun()} }
 
 func newBoard() *board {
 	return &board{
@@ -42,7 +53,7 @@ func (b *board) add(t *task) {
 	switch t.typ {
 	case job.Backup:
 		k := backupKey{t.job, t.row.Computer}
-		e.backup, e.away = k, t.away()
+		e.backup, e.standing = k, standingOf(t)
 		b.backups[k] = insert(b.backups[k], e)
 		b.writes[t.row.Repository] = insert(b.writes[t.row.Repository], e)
 	case job.RebuildIndex:
@@ -85,7 +96,7 @@ func compareEntries(a, b entry) int {
 func (b *board) conflict(t *task) int64 {
 	switch t.typ {
 	case job.Backup:
-		if s := before(b.backups[backupKey{t.job, t.row.Computer}], t.row.Session); s != 0 {
+		if s := b.rival(t); s != 0 {
 			return s
 		}
 		return before(b.rebuilds[t.row.Repository], t.row.Session)
@@ -103,33 +114,57 @@ func (b *board) conflict(t *task) int64 {
 	return 0
 }
 
-// note follows a backup that begins or ceases to be away, and answers the sessions that it may
-// have held up.
+// rival is another session's backup of the same computer by the same job that must end first: an
+// older one, unless it is kept in the queue, or one that has left the queue; 0: there is none.
+func (b *board) rival(t *task) int64 {
+	for _, e := range slices.Backward(b.backups[backupKey{t.job, t.row.Computer}]) {
+		if e.session < t.row.Session && !e.held || e.session > t.row.Session && e.begun {
+			return e.session
+		}
+	}
+	return 0
+}
+
+// begin notes that a task leaves the queue, before that is written: two must not leave it together.
+func (b *board) begin(t *task) {
+	if t.typ == job.Backup {
+		b.stand(t, standing{begun: true})
+	}
+}
+
+// stand changes how a backup stands, and answers how it stood.
+func (b *board) stand(t *task, now standing) (was standing) {
+	for _, list := range [][]entry{b.writes[t.row.Repository], b.backups[backupKey{t.job, t.row.Computer}]} {
+		if i := slices.IndexFunc(list, func(e entry) bool { return e.task == t.row.ID }); i >= 0 {
+			was, list[i].standing = list[i].standing, now
+		}
+	}
+	return was
+}
+
+// note follows a backup that begins or ceases to be away, or to be kept in the queue, and answers
+// the sessions that it may have held up.
 func (b *board) note(t *task) []int64 {
 	if t.typ != job.Backup {
 		return nil
 	}
-	away := t.away()
-	set := func(list []entry) bool {
-		i := slices.IndexFunc(list, func(e entry) bool { return e.task == t.row.ID })
-		if i < 0 || list[i].away == away {
-			return false
-		}
-		list[i].away = away
-		return true
+	now := standingOf(t)
+	was := b.stand(t, now)
+	var held []int64
+	if now.held && !was.held || was.begun && !now.begun {
+		held = sessionsOf(held, b.backups[backupKey{t.job, t.row.Computer}])
 	}
-	set(b.backups[backupKey{t.job, t.row.Computer}])
-	if set(b.writes[t.row.Repository]) && away {
-		return sessionsOf(nil, b.rebuilds[t.row.Repository])
+	if now.away && !was.away {
+		held = sessionsOf(held, b.rebuilds[t.row.Repository])
 	}
-	return nil
+	return held
 }
 
 // writerBefore is the newest older session that writes or soon will; 0: there is none. A backup
 // behind one that is away is as good as away.
 func (b *board) writerBefore(t *task) int64 {
 	for _, e := range slices.Backward(b.writes[t.row.Repository]) {
-		behind := func(other entry) bool { return other.away && other.session < e.session }
+		behind := func(other entry) bool { return other.away && !other.held && other.session < e.session }
 		if e.session < t.row.Session && !e.away && !slices.ContainsFunc(b.backups[e.backup], behind) {
 			return e.session
 		}

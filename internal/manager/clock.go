@@ -112,6 +112,10 @@ func (m *Manager) ResumeRetention(ctx context.Context) (time.Duration, error) {
 
 // Conditions are the lasting problems that the manager knows of.
 func (m *Manager) Conditions() []*keepwardv1.Condition {
+	return append(m.clockConditions(), m.queueConditions()...)
+}
+
+func (m *Manager) clockConditions() []*keepwardv1.Condition {
 	c := m.clock
 	c.mu.Lock()
 	defer c.mu.Unlock()

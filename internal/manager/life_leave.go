@@ -41,6 +41,8 @@ func (t *task) stopReason() string {
 		return "suspended by " + t.row.SuspendedBy
 	case t.row.Status == job.InterruptPending && t.row.InterruptedFor != 0:
 		return fmt.Sprintf("interrupted for session %d", t.row.InterruptedFor)
+	case t.row.Status == job.InterruptPending && t.row.Reason != nil:
+		return "stopped: " + t.row.Reason.GetText()
 	case t.row.Status == job.InterruptPending:
 		return "interrupted: its wait had closed a circle"
 	case t.att.row.Failure != nil:

@@ -49,7 +49,12 @@ func (t *task) onInterrupt(x *turn, session int64) {
 
 // part begins to let go: both sides are told, and the attempt is settled when they have.
 func (t *task) part(x *turn, to job.Status, text, actor string) {
-	t.move(x, to, job.Reason{}, text, actor)
+	t.partBecause(x, to, job.Reason{}, text, actor)
+}
+
+// partBecause is part with a reason that is shown meanwhile.
+func (t *task) partBecause(x *turn, to job.Status, why job.Reason, text, actor string) {
+	t.move(x, to, why, text, actor)
 	t.parting, t.cutting, t.leaveBy = false, false, x.now.Add(x.set.Leaving)
 	if t.att.settled() {
 		t.letGo(x)
@@ -125,7 +130,7 @@ func (t *task) letGo(x *turn) {
 		t.suspended(x)
 		return
 	}
-	forSession := t.row.InterruptedFor
+	forSession, rule := t.row.InterruptedFor, t.row.Reason
 	t.row.InterruptedFor = 0
 	text := ""
 	if forSession != 0 {
@@ -138,6 +143,10 @@ func (t *task) letGo(x *turn) {
 		return
 	}
 	t.move(x, job.Waiting, job.Because(job.NoResources), "", bySelf)
+	if heldBy(rule) { // nobody needs what it held: it must not run now
+		t.move(x, job.Queued, job.Because(job.Code(rule.GetCode()), rule.GetArgs()...), rule.GetText(), bySelf)
+		return
+	}
 	t.want(x)
 }
 
@@ -178,7 +187,7 @@ func (t *task) countInterruption(x *turn) {
 	if t.row.Status != job.InterruptPending || t.row.InterruptedFor == 0 {
 		return
 	}
-	if x.now.Sub(t.att.row.Time) >= job.DefaultProtectedRunning {
+	if x.now.Sub(t.att.row.Time) >= x.set.Protected {
 		t.row.Preemptions = 0
 	}
 	t.row.Preemptions++

@@ -15,22 +15,6 @@ import (
 
 // This file is a task that waits: in the queue, for its set, for the next attempt.
 
-func (t *task) onQueue(x *turn, e evQueue) {
-	if t.row.Status == job.Waiting && len(t.unsettled) > 0 {
-		t.goOnWhenSettled(x, e.open)
-		return
-	}
-	if t.row.Status != job.Queued {
-		return
-	}
-	if e.conflict != 0 {
-		t.delay(x, job.Because(job.Conflict, strconv.FormatInt(e.conflict, 10)))
-		return
-	}
-	t.move(x, job.Waiting, job.Reason{}, "", bySelf)
-	t.want(x)
-}
-
 // want is the next step of a Waiting task: first its former attempt is settled, then it
 // asks for its set. Two attempts of a task never live side by side.
 func (t *task) want(x *turn) {

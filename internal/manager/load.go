@@ -43,10 +43,10 @@ func (m *Manager) load(ctx context.Context, row catalog.Session) (*session, erro
 			idle: p.sweep.GetIdle(),
 		}
 		if t.limit <= 0 {
-			t.limit = row.Type.Attempts()
+			t.limit = m.attempts(row.Type)
 		}
 		if t.interval <= 0 {
-			t.interval = job.DefaultRestartInterval
+			t.interval = m.knobs().Duration("restart_interval")
 		}
 		if err := loadAttempt(ctx, m.deps.DB.Read(), t); err != nil {
 			return nil, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -12,6 +13,7 @@ import (
 	"keepward/internal/broker"
 	"keepward/internal/catalog"
 	"keepward/internal/errs"
+	"keepward/internal/gate"
 	"keepward/internal/job"
 )
 
@@ -30,10 +32,16 @@ type Manager struct {
 	late     chan struct{}                       // one token: who has it may write sessions that are over
 	supply   chan struct{}                       // one token: who has it may tell the broker what there is
 	marks    chan struct{}                       // one token: who has it may mark points or order their purge
+	gated    chan struct{}                       // one signal: what the gate wants looked at next may come sooner
 	clock    *clockWatch
+
+	knob  atomic.Pointer[Knobs]
+	tuned atomic.Pointer[Settings] // set, as the knobs have it
 
 	mu     sync.Mutex
 	board  *board
+	gate   *gate.Gate
+	paused *pause // nil: it is not
 	live   map[int64]*session
 	byTask map[string]*session
 	open   map[string]*session          // by unsettled attempt
@@ -73,8 +81,10 @@ func New(d Deps) *Manager {
 		late:    make(chan struct{}, 1),
 		supply:  make(chan struct{}, 1),
 		marks:   make(chan struct{}, 1),
+		gated:   make(chan struct{}, 1),
 		clock:   &clockWatch{read: d.Clock},
 		board:   newBoard(),
+		gate:    gate.New(),
 		live:    map[int64]*session{},
 		byTask:  map[string]*session{},
 		open:    map[string]*session{},
@@ -82,6 +92,7 @@ func New(d Deps) *Manager {
 		nodes:   map[Node]*nodeState{},
 	}
 	m.browsers = newBrowsers(m)
+	m.turned(&Knobs{})
 	return m
 }
 
@@ -89,7 +100,13 @@ func New(d Deps) *Manager {
 // then goes on without the server.
 func (m *Manager) Serve(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
+	if err := m.readKnobs(ctx); err != nil {
+		return err
+	}
 	if err := m.setResources(ctx); err != nil {
+		return err
+	}
+	if err := m.loadRules(ctx); err != nil {
 		return err
 	}
 	if err := m.takeUp(ctx); err != nil {
@@ -98,6 +115,7 @@ func (m *Manager) Serve(ctx context.Context) error {
 	g.Go(func() error { return m.runSchedules(ctx) })
 	g.Go(func() error { return m.browsers.serve(ctx) })
 	g.Go(func() error { return m.runBroker(ctx) })
+	g.Go(func() error { return m.runGate(ctx) })
 	g.Go(func() error {
 		for {
 			select {
@@ -154,6 +172,8 @@ func (m *Manager) register(s *session) {
 			continue
 		}
 		m.board.add(t)
+		m.gate.Add(s.subject(t))
+		m.noteGate(t)
 		m.byTask[t.row.ID] = s
 		m.node(transportOf(t.transport)).sessions[s] = struct{}{}
 		if t.row.Computer != "" {
@@ -221,6 +241,8 @@ func (m *Manager) noteWritten(s *session, t *task) {
 		}
 	}
 	held := m.board.note(t)
+	m.noteGate(t)
+	next := m.wakes()
 	if t.row.Status.Final() {
 		held = m.board.remove(t)
 	}
@@ -233,6 +255,7 @@ func (m *Manager) noteWritten(s *session, t *task) {
 	for _, other := range wake {
 		other.post("", evQueueNote{})
 	}
+	next.post()
 }
 
 // forget takes a session out that is over.
@@ -246,12 +269,6 @@ func (m *Manager) forget(s *session) {
 	for _, n := range m.nodes {
 		delete(n.sessions, s)
 	}
-}
-
-func (m *Manager) conflict(t *task) int64 {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.board.conflict(t)
 }
 
 // openSession is the session of the first of these attempts that is neither settled nor given up;

@@ -81,7 +81,7 @@ func (m *Manager) presence(ctx context.Context, n Node) {
 
 func (m *Manager) clientSlot(computer string) broker.Resource {
 	return broker.Resource{
-		ID: broker.ID{Kind: broker.Client, Name: computer}, Capacity: job.DefaultClientTasks, Down: m.down(agentOf(computer)),
+		ID: broker.ID{Kind: broker.Client, Name: computer}, Capacity: m.knobs().Int("client_tasks"), Down: m.down(agentOf(computer)),
 	}
 }
 
@@ -89,6 +89,13 @@ func (m *Manager) clientSlot(computer string) broker.Resource {
 func (m *Manager) setResources(ctx context.Context) error {
 	m.supply <- struct{}{}
 	defer func() { <-m.supply }()
+	if err := m.setComputers(ctx); err != nil {
+		return err
+	}
+	return m.setRepositories(ctx)
+}
+
+func (m *Manager) setComputers(ctx context.Context) error {
 	computers, err := catalog.Computers(ctx, m.deps.DB.Read())
 	if err != nil {
 		return err
@@ -96,7 +103,7 @@ func (m *Manager) setResources(ctx context.Context) error {
 	for _, c := range computers {
 		m.dispatch(m.broker.SetResource(m.clientSlot(c.Name)))
 	}
-	return m.setRepositories(ctx)
+	return nil
 }
 
 func (m *Manager) setRepositories(ctx context.Context) error {
@@ -116,8 +123,8 @@ func (m *Manager) setRepositories(ctx context.Context) error {
 	return nil
 }
 
-// ConfigChanged is called after jobs or repositories were changed: schedules and limits are
-// read anew.
+// ConfigChanged is called after jobs, repositories or rules of the queue were changed: schedules,
+// limits and rules are read anew.
 func (m *Manager) ConfigChanged() {
 	m.chores.post(func(ctx context.Context) {
 		if m.waitReady(ctx) != nil {
@@ -125,6 +132,9 @@ func (m *Manager) ConfigChanged() {
 		}
 		if err := m.setResources(ctx); err != nil && ctx.Err() == nil {
 			m.log.Error("resources not set", "error", err)
+		}
+		if err := m.loadRules(ctx); err != nil && ctx.Err() == nil {
+			m.log.Error("rules of the queue not read", "error", err)
 		}
 	})
 	select {

@@ -9,6 +9,7 @@ import (
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/catalog"
+	"keepward/internal/errs"
 	"keepward/internal/schedule"
 )
 
@@ -128,7 +129,15 @@ func (m *Manager) startDue(ctx context.Context, runs []due) {
 		if err == nil && ok && last.StartedBy == bySchedule && !last.Created.Before(r.at) {
 			continue
 		}
+		if err == nil && ok && stillHeld(last) {
+			m.log.Info("scheduled session not started: the last one is still kept in the queue", "job", r.job, "at", r.at, "session", last.ID, "reason", last.Reason.GetText())
+			continue
+		}
 		id, err := m.runJob(ctx, r.job, false, bySchedule)
+		if errs.CodeOf(err) == codeNotSubmitted {
+			m.log.Info("scheduled session not submitted", "job", r.job, "at", r.at, "reason", err)
+			continue
+		}
 		if err != nil {
 			m.log.Error("scheduled session not started", "job", r.job, "at", r.at, "error", err)
 			continue

@@ -116,7 +116,7 @@ func (s *session) close(err error) {
 func (s *session) arm(timer *time.Timer) {
 	var next time.Time
 	for _, t := range s.tasks {
-		next = earliest(next, t.deadline(&s.m.set))
+		next = earliest(next, t.deadline(s.m.settings()))
 	}
 	timer.Stop()
 	if !next.IsZero() {
@@ -139,27 +139,31 @@ func (s *session) deliver(ctx context.Context, l letter) {
 // turn is one event of one task, from the decision to the orders. Its error is that of ctx:
 // a write that fails is tried again, since nothing may happen that is not written.
 func (s *session) turn(ctx context.Context, t *task, ev any) error {
-	x := &turn{now: time.Now(), set: &s.m.set}
+	x := &turn{now: time.Now(), set: s.m.settings()}
 	before := t.row.Status
 	switch e := ev.(type) {
 	case evGrantNote:
-		if conflict := s.m.conflict(t); conflict != 0 && t.typ == job.RebuildIndex {
-			t.queueAgain(x, conflict)
+		if why := s.m.setUpAgain(t); !why.Zero() {
+			t.queueAgain(x, why)
 			break
 		}
 		granted, err := s.grantValues(ctx, t)
 		if err != nil {
 			return err
 		}
+		if granted == nil {
+			s.m.reconsider(t)
+		}
 		t.handle(x, granted)
 	case evQueueNote:
-		t.handle(x, evQueue{conflict: s.m.conflict(t), open: s.m.openSession(t.unsettled)})
+		t.handle(x, s.look(t))
 	case evCleared:
 		e.open = s.m.openSession(t.unsettled)
 		t.handle(x, e)
 	case evPriority:
 		s.row.Priority = e.priority
 		t.handle(x, e)
+		s.m.reprioritise(t)
 	case evProgress:
 		t.onProgress(e)
 	case evLines:
@@ -180,7 +184,7 @@ func (s *session) turn(ctx context.Context, t *task, ev any) error {
 		}
 		s.m.noteWritten(s, t)
 	}
-	if t.row.Status == job.Queued && before != job.Queued {
+	if looksAgain(before, t.row.Status) {
 		s.post(t.row.ID, evQueueNote{})
 	}
 	s.show()

@@ -31,6 +31,8 @@ type Settings struct {
 	BrowseIdle time.Duration
 	// AgentWait is how long a mover waits for its agent.
 	AgentWait time.Duration
+	// Protected is how long a task must have run that its interruptions are no longer in a row.
+	Protected time.Duration
 	// Quiet is how long nothing must have worked on a repository before its idle time begins.
 	Quiet time.Duration
 }
@@ -51,6 +53,7 @@ func (s Settings) withDefaults() Settings {
 	def(&s.Order, 30*time.Second)
 	def(&s.BrowseIdle, 5*time.Minute)
 	def(&s.AgentWait, time.Minute)
+	def(&s.Protected, job.DefaultProtectedRunning)
 	def(&s.Quiet, 5*time.Minute)
 	return s
 }

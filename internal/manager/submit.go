@@ -28,6 +28,8 @@ type request struct {
 	computers  []string // one task each; an empty name: none takes part
 	point      string   // restore: what is read
 	priority   int      // 0: that of the type
+	high       bool     // the first of its type
+	startAt    time.Time
 	definition proto.Message
 }
 
@@ -43,28 +45,47 @@ func (m *Manager) RunJob(ctx context.Context, name string, full bool) (int64, er
 	return m.runJob(ctx, name, full, m.user(ctx))
 }
 
-func (m *Manager) runJob(ctx context.Context, name string, full bool, by string) (int64, error) {
-	j, err := catalog.GetJob(ctx, m.deps.DB.Read(), name)
+// RunJobAt puts a session of a job into the queue that starts at a time, and answers its number.
+func (m *Manager) RunJobAt(ctx context.Context, name string, full bool, at time.Time) (int64, error) {
+	r, err := m.jobRequest(ctx, name, full, m.user(ctx))
 	if err != nil {
 		return 0, err
 	}
+	r.startAt = at
+	return m.submit(ctx, r)
+}
+
+func (m *Manager) runJob(ctx context.Context, name string, full bool, by string) (int64, error) {
+	r, err := m.jobRequest(ctx, name, full, by)
+	if err != nil {
+		return 0, err
+	}
+	return m.submit(ctx, r)
+}
+
+// jobRequest is a session of a job.
+func (m *Manager) jobRequest(ctx context.Context, name string, full bool, by string) (r request, err error) {
+	j, err := catalog.GetJob(ctx, m.deps.DB.Read(), name)
+	if err != nil {
+		return r, err
+	}
 	if len(j.GetComputers()) == 0 {
-		return 0, errs.New(errs.Invalid, "job.no-computers", "run job %s: it names no computer", name)
+		return r, errs.New(errs.Invalid, "job.no-computers", "run job %s: it names no computer", name)
 	}
 	why := ""
 	if every := int(j.GetFullReadEvery()); every > 0 && !full {
 		since, err := catalog.SinceFull(ctx, m.deps.DB.Read(), name)
 		if err != nil {
-			return 0, err
+			return r, err
 		}
 		if full = since+1 >= every; full {
 			why = fmt.Sprintf("this run reads all files: the job does so every %d runs", every)
 		}
 	}
-	return m.submit(ctx, request{
+	return request{
 		typ: job.Backup, job: name, repository: j.GetRepository(), full: full, why: why, by: by,
-		computers: j.GetComputers(), definition: j,
-	})
+		computers: j.GetComputers(), high: j.GetHighPriority(), definition: j,
+	}, nil
 }
 
 // Rebuild starts a session that makes a repository's index anew from its packs, and answers its
@@ -98,8 +119,11 @@ func (m *Manager) submit(ctx context.Context, r request) (int64, error) {
 		return 0, err
 	}
 	now := time.Now()
+	if r.computers, err = m.submittable(r, now); err != nil {
+		return 0, err
+	}
 	row := catalog.Session{
-		Job: r.job, Type: r.typ, Status: job.Queued, Priority: cmp.Or(r.priority, job.DefaultPriority(r.typ)), Repository: r.repository,
+		Job: r.job, Type: r.typ, Status: job.Queued, Priority: cmp.Or(r.priority, m.priority(r.typ, r.high)), Repository: r.repository,
 		Full: r.full, StartedBy: r.by, Definition: definition, Created: now,
 	}
 	err = m.deps.DB.Write(ctx, func(tx *sql.Tx) error { return addSession(ctx, tx, &row, r) })
@@ -124,7 +148,7 @@ func addSession(ctx context.Context, tx *sql.Tx, row *catalog.Session, r request
 	for i, computer := range r.computers {
 		t := &task{row: catalog.Task{
 			ID: randomID(), Session: row.ID, Position: i, Computer: computer, Repository: r.repository,
-			Status: job.Queued, Point: r.point,
+			Status: job.Queued, Point: r.point, StartAt: r.startAt,
 		}}
 		if err := catalog.PutTask(ctx, tx, &t.row); err != nil {
 			return err

@@ -1,7 +1,6 @@
 package manager
 
 import (
-	"strconv"
 	"time"
 
 	keepwardv1 "keepward/api/keepward/v1"
@@ -113,24 +112,11 @@ func (a *attempt) settled() bool { return a == nil || a.row.Settled != catalog.U
 // makesPoint tells whether the task's attempts commit something, so that they must be fenced.
 func (t *task) makesPoint() bool { return t.typ == job.Backup }
 
-// away tells whether a task only waits for something that is switched off or out of reach: it
-// holds nothing, and no attempt of it can still write.
+// away tells whether a task only waits for something that is switched off or out of reach, or for a
+// rule of the queue: it holds nothing, and no attempt of it can still write.
 func (t *task) away() bool {
 	row, _ := job.Code(t.row.Reason.GetCode()).Row()
-	return t.row.Status.Class() == job.Parked && !t.holds && t.att.settled() && row.Group == job.Infrastructure
-}
-
-// queueAgain puts a task back into the queue that was given its set too late: a session that it
-// must not run beside has come first.
-func (t *task) queueAgain(x *turn, conflict int64) {
-	if !t.lacking {
-		return // it was given back already
-	}
-	why := job.Because(job.Conflict, strconv.FormatInt(conflict, 10))
-	if t.row.Status == job.Pending {
-		t.move(x, job.Waiting, job.Reason{}, "what it lacked was released", bySelf)
-	}
-	t.move(x, job.Queued, why, why.Text(), bySelf)
+	return t.row.Status.Class() == job.Parked && !t.holds && t.att.settled() && (row.Group == job.Infrastructure || t.held())
 }
 
 // byServer tells whether the server does the task's work itself: no node takes part in it.

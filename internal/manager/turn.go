@@ -6,6 +6,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/gate"
 	"keepward/internal/job"
 )
 
@@ -82,9 +83,13 @@ func (x *turn) status(t *task, from, to job.Status, text, actor string) {
 // The events that a task answers to. Each is about the attempt it names, where it names one:
 // what comes late, about an older attempt, changes nothing.
 type (
-	// evQueue: a Queued task is looked at again; conflict is the session that must end first.
-	// open is the session of the first attempt that a sweep waits for.
-	evQueue struct{ conflict, open int64 }
+	// evQueue: what keeps a task in the queue is looked at again, and what takes one back that has
+	// left it. conflict is the session that must end first, open the session of the first attempt
+	// that a sweep waits for.
+	evQueue struct {
+		held           gate.Verdict
+		conflict, open int64
+	}
 	// evAged: the points of a retention are marked, or some of them.
 	evAged struct {
 		attempt string

@@ -132,6 +132,9 @@ func (m *Manager) waitOf(t *keepwardv1.Task) *keepwardv1.Wait {
 	if w, ok := m.broker.Waits(t.GetId()); ok {
 		return m.brokerWait(t, w)
 	}
+	if heldBy(t.GetReason()) {
+		return m.ruleWait(t)
+	}
 	code, args := job.Code(t.GetReason().GetCode()), t.GetReason().GetArgs()
 	if code != job.Conflict || len(args) == 0 {
 		return nil
@@ -143,6 +146,18 @@ func (m *Manager) waitOf(t *keepwardv1.Task) *keepwardv1.Wait {
 	return &keepwardv1.Wait{
 		Task: t.GetId(), Computer: t.GetComputer(), Reason: t.GetReason(), Sessions: []*keepwardv1.Holder{m.showHolder("", before, time.Time{}, false)},
 	}
+}
+
+// ruleWait is how a task waits for a rule of the queue: for a limit with those that it counts.
+func (m *Manager) ruleWait(t *keepwardv1.Task) *keepwardv1.Wait {
+	m.mu.Lock()
+	sessions := m.gate.InWay(t.GetId())
+	m.mu.Unlock()
+	out := &keepwardv1.Wait{Task: t.GetId(), Computer: t.GetComputer(), Reason: t.GetReason()}
+	for _, id := range sessions {
+		out.Sessions = append(out.Sessions, m.showHolder("", id, time.Time{}, false))
+	}
+	return out
 }
 
 // brokerWait is how a task waits for resources.

@@ -67,6 +67,9 @@ func (s *computerService) RemoveComputer(ctx context.Context, req *connect.Reque
 		if err := catalog.RevokeJoinTokensOf(ctx, tx, string(wire.RoleAgent), name); err != nil {
 			return err
 		}
+		if err := catalog.ForgetLevel(ctx, tx, "computer/"+name, name, now); err != nil {
+			return err
+		}
 		return catalog.RemoveComputer(ctx, tx, name)
 	})
 	if err != nil {

@@ -31,7 +31,11 @@ func (s *configService) Export(ctx context.Context, _ *connect.Request[keepwardv
 	for i, row := range rows {
 		repositories[i] = configured(row)
 	}
-	text, err := config.Export(repositories, jobs)
+	all := config.Content{Repositories: repositories, Jobs: jobs}
+	if err := exportRules(ctx, s.db.Read(), &all); err != nil {
+		return nil, err
+	}
+	text, err := config.ExportAll(all)
 	if err != nil {
 		return nil, err
 	}
@@ -66,8 +70,9 @@ func (s *configService) Apply(ctx context.Context, req *connect.Request[keepward
 // applying is one Apply: first everything is looked at, then everything is done.
 type applying struct {
 	*server
-	faults []*keepwardv1.ConfigFault
-	steps  []*step
+	faults   []*keepwardv1.ConfigFault
+	warnings []string
+	steps    []*step
 }
 
 // step is one document that changes something.
@@ -86,7 +91,7 @@ func (p *applying) response() *keepwardv1.ApplyResponse {
 	if len(p.faults) > 0 {
 		return &keepwardv1.ApplyResponse{Faults: p.faults}
 	}
-	res := &keepwardv1.ApplyResponse{}
+	res := &keepwardv1.ApplyResponse{Warnings: p.warnings}
 	for _, st := range p.steps {
 		res.Changes = append(res.Changes, st.change)
 	}
@@ -142,6 +147,9 @@ func (p *applying) plan(ctx context.Context, docs []*config.Document) error {
 		}
 	}
 	if err := p.planJobs(ctx, docs, site); err != nil {
+		return err
+	}
+	if err := p.planRules(ctx, docs, site); err != nil {
 		return err
 	}
 	if len(p.faults) > 0 {
@@ -310,6 +318,10 @@ func (p *applying) write(ctx context.Context, tx *sql.Tx) error {
 				return err
 			}
 			if err := catalog.PutJob(ctx, tx, j, time.Now()); err != nil {
+				return err
+			}
+		} else if st.document.Repository == nil {
+			if err := p.writeRule(ctx, tx, st.document, site); err != nil {
 				return err
 			}
 		} else if st.change.Action == actionChange {

@@ -21,6 +21,8 @@ const (
 	recentOfJob = 10
 	// nextRunsMost bounds how far ahead a client may ask.
 	nextRunsMost = 1000
+	// startMost is how far ahead a session may wait for its start: what is later is a slip of the finger.
+	startMost = 366 * 24 * time.Hour
 )
 
 type jobService struct{ *server }
@@ -161,6 +163,12 @@ func (s *jobService) DeleteJob(ctx context.Context, req *connect.Request[keepwar
 }
 
 func (s *jobService) RunJob(ctx context.Context, req *connect.Request[keepwardv1.RunJobRequest]) (*connect.Response[keepwardv1.StartSessionResponse], error) {
+	if at := req.Msg.StartAt; at != nil {
+		if !at.IsValid() || at.AsTime().After(time.Now().Add(startMost)) {
+			return nil, errs.New(errs.Invalid, "job.start", "run job %s: it must start within a year, not at %s", req.Msg.Name, at.AsTime())
+		}
+		return startedSession(s.manager.RunJobAt(ctx, req.Msg.Name, req.Msg.Full, at.AsTime()))
+	}
 	return startedSession(s.manager.RunJob(ctx, req.Msg.Name, req.Msg.Full))
 }
 

@@ -159,6 +159,8 @@ func (s *server) apiHandler() http.Handler {
 	mount(keepwardv1connect.NewJobServiceHandler(&jobService{s}, opts...))
 	mount(keepwardv1connect.NewConfigServiceHandler(&configService{s}, opts...))
 	mount(keepwardv1connect.NewSessionServiceHandler(s.manager, opts...))
+	mount(keepwardv1connect.NewSettingsServiceHandler(s.manager, opts...))
+	mount(keepwardv1connect.NewQueueServiceHandler(s.manager, opts...))
 	mount(keepwardv1connect.NewPointServiceHandler(s.manager, opts...))
 	mount(keepwardv1connect.NewRestoreServiceHandler(s.manager, opts...))
 	return s.guard().door(mux)

@@ -13,6 +13,8 @@ import (
 // jobManager is what the server asks of internal/manager.
 type jobManager interface {
 	keepwardv1connect.SessionServiceHandler
+	keepwardv1connect.SettingsServiceHandler
+	keepwardv1connect.QueueServiceHandler
 	keepwardv1connect.PointServiceHandler
 	keepwardv1connect.RestoreServiceHandler
 
@@ -27,6 +29,8 @@ type jobManager interface {
 
 	ConfigChanged()
 	RunJob(ctx context.Context, name string, full bool) (int64, error)
+	// RunJobAt puts a session into the queue that starts at a time.
+	RunJobAt(ctx context.Context, name string, full bool, at time.Time) (int64, error)
 	Check(ctx context.Context, req *keepwardv1.CheckRepositoryRequest) (int64, error)
 	KeepProved(ctx context.Context, row catalog.Repository, now time.Time) (session int64, err error)
 	Rebuild(ctx context.Context, repository string) (int64, error)

@@ -3375,10 +3375,12 @@ func (*DeleteJobResponse) Descriptor() ([]byte, []int) {
 	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{63}
 }
 
+// With start_at it stays in the queue until then.
 type RunJobRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Full          bool                   `protobuf:"varint,2,opt,name=full,proto3" json:"full,omitempty"`
+	StartAt       *timestamppb.Timestamp `protobuf:"bytes,320,opt,name=start_at,json=startAt,proto3" json:"start_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3425,6 +3427,13 @@ func (x *RunJobRequest) GetFull() bool {
 		return x.Full
 	}
 	return false
+}
+
+func (x *RunJobRequest) GetStartAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartAt
+	}
+	return nil
 }
 
 type SuspendSessionRequest struct {
@@ -5470,7 +5479,9 @@ type ApplyResponse struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Changes []*ConfigChange        `protobuf:"bytes,1,rep,name=changes,proto3" json:"changes,omitempty"`
 	// Any fault: nothing was applied.
-	Faults        []*ConfigFault `protobuf:"bytes,2,rep,name=faults,proto3" json:"faults,omitempty"`
+	Faults []*ConfigFault `protobuf:"bytes,2,rep,name=faults,proto3" json:"faults,omitempty"`
+	// What is allowed and hardly meant.
+	Warnings      []string `protobuf:"bytes,320,rep,name=warnings,proto3" json:"warnings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5515,6 +5526,13 @@ func (x *ApplyResponse) GetChanges() []*ConfigChange {
 func (x *ApplyResponse) GetFaults() []*ConfigFault {
 	if x != nil {
 		return x.Faults
+	}
+	return nil
+}
+
+func (x *ApplyResponse) GetWarnings() []string {
+	if x != nil {
+		return x.Warnings
 	}
 	return nil
 }
@@ -5993,10 +6011,11 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\x03job\x18\x01 \x01(\v2\x10.keepward.v1.JobR\x03job\"&\n" +
 	"\x10DeleteJobRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"\x13\n" +
-	"\x11DeleteJobResponse\"7\n" +
+	"\x11DeleteJobResponse\"o\n" +
 	"\rRunJobRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
-	"\x04full\x18\x02 \x01(\bR\x04full\";\n" +
+	"\x04full\x18\x02 \x01(\bR\x04full\x126\n" +
+	"\bstart_at\x18\xc0\x02 \x01(\v2\x1a.google.protobuf.TimestampR\astartAt\";\n" +
 	"\x15SuspendSessionRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x12\n" +
 	"\x04task\x18\x02 \x01(\tR\x04task\"H\n" +
@@ -6140,10 +6159,11 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"SourceFile\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
-	"\acontent\x18\x02 \x01(\fR\acontent\"v\n" +
+	"\acontent\x18\x02 \x01(\fR\acontent\"\x93\x01\n" +
 	"\rApplyResponse\x123\n" +
 	"\achanges\x18\x01 \x03(\v2\x19.keepward.v1.ConfigChangeR\achanges\x120\n" +
-	"\x06faults\x18\x02 \x03(\v2\x18.keepward.v1.ConfigFaultR\x06faults\"\x89\x01\n" +
+	"\x06faults\x18\x02 \x03(\v2\x18.keepward.v1.ConfigFaultR\x06faults\x12\x1b\n" +
+	"\bwarnings\x18\xc0\x02 \x03(\tR\bwarnings\"\x89\x01\n" +
 	"\fConfigChange\x12\x16\n" +
 	"\x06action\x18\x01 \x01(\tR\x06action\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x12\n" +
@@ -6410,144 +6430,145 @@ var file_keepward_v1_admin_proto_depIdxs = []int32{
 	109, // 44: keepward.v1.GetJobResponse.recent:type_name -> keepward.v1.Session
 	112, // 45: keepward.v1.UpdateJobRequest.job:type_name -> keepward.v1.Job
 	112, // 46: keepward.v1.UpdateJobResponse.job:type_name -> keepward.v1.Job
-	109, // 47: keepward.v1.SuspendSessionResponse.session:type_name -> keepward.v1.Session
-	109, // 48: keepward.v1.ResumeSessionResponse.session:type_name -> keepward.v1.Session
-	109, // 49: keepward.v1.ListSessionsResponse.sessions:type_name -> keepward.v1.Session
-	109, // 50: keepward.v1.GetSessionResponse.session:type_name -> keepward.v1.Session
-	109, // 51: keepward.v1.SetSessionPriorityResponse.session:type_name -> keepward.v1.Session
-	115, // 52: keepward.v1.ListResourcesResponse.resources:type_name -> keepward.v1.Resource
-	109, // 53: keepward.v1.WatchSessionResponse.session:type_name -> keepward.v1.Session
-	116, // 54: keepward.v1.ReadLogResponse.events:type_name -> keepward.v1.Event
-	109, // 55: keepward.v1.KillSessionResponse.session:type_name -> keepward.v1.Session
-	111, // 56: keepward.v1.ChangePointsResponse.points:type_name -> keepward.v1.Point
-	111, // 57: keepward.v1.ListPointsResponse.points:type_name -> keepward.v1.Point
-	111, // 58: keepward.v1.GetPointResponse.point:type_name -> keepward.v1.Point
-	117, // 59: keepward.v1.BrowseResponse.self:type_name -> keepward.v1.Entry
-	117, // 60: keepward.v1.BrowseResponse.entries:type_name -> keepward.v1.Entry
-	111, // 61: keepward.v1.BrowseResponse.point:type_name -> keepward.v1.Point
-	104, // 62: keepward.v1.FindResponse.time:type_name -> google.protobuf.Timestamp
-	117, // 63: keepward.v1.FindResponse.entry:type_name -> keepward.v1.Entry
-	117, // 64: keepward.v1.DiffResponse.a:type_name -> keepward.v1.Entry
-	117, // 65: keepward.v1.DiffResponse.b:type_name -> keepward.v1.Entry
-	105, // 66: keepward.v1.RestoreFilesRequest.restart_interval:type_name -> google.protobuf.Duration
-	104, // 67: keepward.v1.RestoreEstimate.time:type_name -> google.protobuf.Timestamp
-	105, // 68: keepward.v1.RestoreEstimate.expected:type_name -> google.protobuf.Duration
-	98,  // 69: keepward.v1.ApplyRequest.files:type_name -> keepward.v1.SourceFile
-	100, // 70: keepward.v1.ApplyResponse.changes:type_name -> keepward.v1.ConfigChange
-	101, // 71: keepward.v1.ApplyResponse.faults:type_name -> keepward.v1.ConfigFault
-	0,   // 72: keepward.v1.AccessService.Login:input_type -> keepward.v1.LoginRequest
-	2,   // 73: keepward.v1.AccessService.CreateToken:input_type -> keepward.v1.CreateTokenRequest
-	5,   // 74: keepward.v1.AccessService.ListTokens:input_type -> keepward.v1.ListTokensRequest
-	7,   // 75: keepward.v1.AccessService.RevokeToken:input_type -> keepward.v1.RevokeTokenRequest
-	9,   // 76: keepward.v1.StatusService.GetStatus:input_type -> keepward.v1.GetStatusRequest
-	11,  // 77: keepward.v1.ComputerService.ListComputers:input_type -> keepward.v1.ListComputersRequest
-	13,  // 78: keepward.v1.ComputerService.GetComputer:input_type -> keepward.v1.GetComputerRequest
-	15,  // 79: keepward.v1.ComputerService.RemoveComputer:input_type -> keepward.v1.RemoveComputerRequest
-	17,  // 80: keepward.v1.RepositoryService.CreateRepository:input_type -> keepward.v1.CreateRepositoryRequest
-	26,  // 81: keepward.v1.RepositoryService.ListRepositories:input_type -> keepward.v1.ListRepositoriesRequest
-	28,  // 82: keepward.v1.RepositoryService.GetRepository:input_type -> keepward.v1.GetRepositoryRequest
-	30,  // 83: keepward.v1.RepositoryService.EditRepository:input_type -> keepward.v1.EditRepositoryRequest
-	19,  // 84: keepward.v1.RepositoryService.AttachRepository:input_type -> keepward.v1.AttachRepositoryRequest
-	20,  // 85: keepward.v1.RepositoryService.RebuildCatalog:input_type -> keepward.v1.RebuildCatalogRequest
-	22,  // 86: keepward.v1.RepositoryService.TakeOverRepository:input_type -> keepward.v1.TakeOverRepositoryRequest
-	24,  // 87: keepward.v1.RepositoryService.DetachRepository:input_type -> keepward.v1.DetachRepositoryRequest
-	32,  // 88: keepward.v1.RepositoryService.CheckRepository:input_type -> keepward.v1.CheckRepositoryRequest
-	34,  // 89: keepward.v1.RepositoryService.RebuildIndex:input_type -> keepward.v1.RebuildIndexRequest
-	33,  // 90: keepward.v1.RepositoryService.SweepRepository:input_type -> keepward.v1.SweepRepositoryRequest
-	35,  // 91: keepward.v1.RepositoryService.GetRepositoryStats:input_type -> keepward.v1.GetRepositoryStatsRequest
-	37,  // 92: keepward.v1.RepositoryService.ListRepositoryKeys:input_type -> keepward.v1.ListRepositoryKeysRequest
-	40,  // 93: keepward.v1.RepositoryService.AddRepositoryKey:input_type -> keepward.v1.AddRepositoryKeyRequest
-	42,  // 94: keepward.v1.RepositoryService.RemoveRepositoryKey:input_type -> keepward.v1.RemoveRepositoryKeyRequest
-	44,  // 95: keepward.v1.RepositoryService.BeginEpoch:input_type -> keepward.v1.BeginEpochRequest
-	46,  // 96: keepward.v1.RepositoryService.ExportRecoveryKey:input_type -> keepward.v1.ExportRecoveryKeyRequest
-	54,  // 97: keepward.v1.JobService.CreateJob:input_type -> keepward.v1.CreateJobRequest
-	56,  // 98: keepward.v1.JobService.ListJobs:input_type -> keepward.v1.ListJobsRequest
-	58,  // 99: keepward.v1.JobService.GetJob:input_type -> keepward.v1.GetJobRequest
-	60,  // 100: keepward.v1.JobService.UpdateJob:input_type -> keepward.v1.UpdateJobRequest
-	62,  // 101: keepward.v1.JobService.DeleteJob:input_type -> keepward.v1.DeleteJobRequest
-	64,  // 102: keepward.v1.JobService.RunJob:input_type -> keepward.v1.RunJobRequest
-	51,  // 103: keepward.v1.JobService.PreviewRetention:input_type -> keepward.v1.PreviewRetentionRequest
-	49,  // 104: keepward.v1.JobService.ResumeRetention:input_type -> keepward.v1.ResumeRetentionRequest
-	69,  // 105: keepward.v1.SessionService.ListSessions:input_type -> keepward.v1.ListSessionsRequest
-	71,  // 106: keepward.v1.SessionService.GetSession:input_type -> keepward.v1.GetSessionRequest
-	77,  // 107: keepward.v1.SessionService.WatchSession:input_type -> keepward.v1.WatchSessionRequest
-	79,  // 108: keepward.v1.SessionService.ReadLog:input_type -> keepward.v1.ReadLogRequest
-	81,  // 109: keepward.v1.SessionService.KillSession:input_type -> keepward.v1.KillSessionRequest
-	65,  // 110: keepward.v1.SessionService.SuspendSession:input_type -> keepward.v1.SuspendSessionRequest
-	67,  // 111: keepward.v1.SessionService.ResumeSession:input_type -> keepward.v1.ResumeSessionRequest
-	73,  // 112: keepward.v1.SessionService.SetSessionPriority:input_type -> keepward.v1.SetSessionPriorityRequest
-	75,  // 113: keepward.v1.SessionService.ListResources:input_type -> keepward.v1.ListResourcesRequest
-	85,  // 114: keepward.v1.PointService.ListPoints:input_type -> keepward.v1.ListPointsRequest
-	87,  // 115: keepward.v1.PointService.GetPoint:input_type -> keepward.v1.GetPointRequest
-	89,  // 116: keepward.v1.PointService.Browse:input_type -> keepward.v1.BrowseRequest
-	91,  // 117: keepward.v1.PointService.Find:input_type -> keepward.v1.FindRequest
-	93,  // 118: keepward.v1.PointService.Diff:input_type -> keepward.v1.DiffRequest
-	83,  // 119: keepward.v1.PointService.DeletePoints:input_type -> keepward.v1.ChangePointsRequest
-	83,  // 120: keepward.v1.PointService.UndeletePoints:input_type -> keepward.v1.ChangePointsRequest
-	83,  // 121: keepward.v1.PointService.HoldPoints:input_type -> keepward.v1.ChangePointsRequest
-	83,  // 122: keepward.v1.PointService.ReleasePoints:input_type -> keepward.v1.ChangePointsRequest
-	95,  // 123: keepward.v1.RestoreService.RestoreFiles:input_type -> keepward.v1.RestoreFilesRequest
-	97,  // 124: keepward.v1.ConfigService.Apply:input_type -> keepward.v1.ApplyRequest
-	102, // 125: keepward.v1.ConfigService.Export:input_type -> keepward.v1.ExportRequest
-	1,   // 126: keepward.v1.AccessService.Login:output_type -> keepward.v1.LoginResponse
-	3,   // 127: keepward.v1.AccessService.CreateToken:output_type -> keepward.v1.CreateTokenResponse
-	6,   // 128: keepward.v1.AccessService.ListTokens:output_type -> keepward.v1.ListTokensResponse
-	8,   // 129: keepward.v1.AccessService.RevokeToken:output_type -> keepward.v1.RevokeTokenResponse
-	10,  // 130: keepward.v1.StatusService.GetStatus:output_type -> keepward.v1.GetStatusResponse
-	12,  // 131: keepward.v1.ComputerService.ListComputers:output_type -> keepward.v1.ListComputersResponse
-	14,  // 132: keepward.v1.ComputerService.GetComputer:output_type -> keepward.v1.GetComputerResponse
-	16,  // 133: keepward.v1.ComputerService.RemoveComputer:output_type -> keepward.v1.RemoveComputerResponse
-	18,  // 134: keepward.v1.RepositoryService.CreateRepository:output_type -> keepward.v1.CreateRepositoryResponse
-	27,  // 135: keepward.v1.RepositoryService.ListRepositories:output_type -> keepward.v1.ListRepositoriesResponse
-	29,  // 136: keepward.v1.RepositoryService.GetRepository:output_type -> keepward.v1.GetRepositoryResponse
-	31,  // 137: keepward.v1.RepositoryService.EditRepository:output_type -> keepward.v1.EditRepositoryResponse
-	21,  // 138: keepward.v1.RepositoryService.AttachRepository:output_type -> keepward.v1.CatalogProgress
-	21,  // 139: keepward.v1.RepositoryService.RebuildCatalog:output_type -> keepward.v1.CatalogProgress
-	23,  // 140: keepward.v1.RepositoryService.TakeOverRepository:output_type -> keepward.v1.TakeOverRepositoryResponse
-	25,  // 141: keepward.v1.RepositoryService.DetachRepository:output_type -> keepward.v1.DetachRepositoryResponse
-	48,  // 142: keepward.v1.RepositoryService.CheckRepository:output_type -> keepward.v1.StartSessionResponse
-	48,  // 143: keepward.v1.RepositoryService.RebuildIndex:output_type -> keepward.v1.StartSessionResponse
-	48,  // 144: keepward.v1.RepositoryService.SweepRepository:output_type -> keepward.v1.StartSessionResponse
-	36,  // 145: keepward.v1.RepositoryService.GetRepositoryStats:output_type -> keepward.v1.GetRepositoryStatsResponse
-	38,  // 146: keepward.v1.RepositoryService.ListRepositoryKeys:output_type -> keepward.v1.ListRepositoryKeysResponse
-	41,  // 147: keepward.v1.RepositoryService.AddRepositoryKey:output_type -> keepward.v1.AddRepositoryKeyResponse
-	43,  // 148: keepward.v1.RepositoryService.RemoveRepositoryKey:output_type -> keepward.v1.RemoveRepositoryKeyResponse
-	45,  // 149: keepward.v1.RepositoryService.BeginEpoch:output_type -> keepward.v1.BeginEpochResponse
-	47,  // 150: keepward.v1.RepositoryService.ExportRecoveryKey:output_type -> keepward.v1.ExportRecoveryKeyResponse
-	55,  // 151: keepward.v1.JobService.CreateJob:output_type -> keepward.v1.CreateJobResponse
-	57,  // 152: keepward.v1.JobService.ListJobs:output_type -> keepward.v1.ListJobsResponse
-	59,  // 153: keepward.v1.JobService.GetJob:output_type -> keepward.v1.GetJobResponse
-	61,  // 154: keepward.v1.JobService.UpdateJob:output_type -> keepward.v1.UpdateJobResponse
-	63,  // 155: keepward.v1.JobService.DeleteJob:output_type -> keepward.v1.DeleteJobResponse
-	48,  // 156: keepward.v1.JobService.RunJob:output_type -> keepward.v1.StartSessionResponse
-	53,  // 157: keepward.v1.JobService.PreviewRetention:output_type -> keepward.v1.PreviewRetentionResponse
-	50,  // 158: keepward.v1.JobService.ResumeRetention:output_type -> keepward.v1.ResumeRetentionResponse
-	70,  // 159: keepward.v1.SessionService.ListSessions:output_type -> keepward.v1.ListSessionsResponse
-	72,  // 160: keepward.v1.SessionService.GetSession:output_type -> keepward.v1.GetSessionResponse
-	78,  // 161: keepward.v1.SessionService.WatchSession:output_type -> keepward.v1.WatchSessionResponse
-	80,  // 162: keepward.v1.SessionService.ReadLog:output_type -> keepward.v1.ReadLogResponse
-	82,  // 163: keepward.v1.SessionService.KillSession:output_type -> keepward.v1.KillSessionResponse
-	66,  // 164: keepward.v1.SessionService.SuspendSession:output_type -> keepward.v1.SuspendSessionResponse
-	68,  // 165: keepward.v1.SessionService.ResumeSession:output_type -> keepward.v1.ResumeSessionResponse
-	74,  // 166: keepward.v1.SessionService.SetSessionPriority:output_type -> keepward.v1.SetSessionPriorityResponse
-	76,  // 167: keepward.v1.SessionService.ListResources:output_type -> keepward.v1.ListResourcesResponse
-	86,  // 168: keepward.v1.PointService.ListPoints:output_type -> keepward.v1.ListPointsResponse
-	88,  // 169: keepward.v1.PointService.GetPoint:output_type -> keepward.v1.GetPointResponse
-	90,  // 170: keepward.v1.PointService.Browse:output_type -> keepward.v1.BrowseResponse
-	92,  // 171: keepward.v1.PointService.Find:output_type -> keepward.v1.FindResponse
-	94,  // 172: keepward.v1.PointService.Diff:output_type -> keepward.v1.DiffResponse
-	84,  // 173: keepward.v1.PointService.DeletePoints:output_type -> keepward.v1.ChangePointsResponse
-	84,  // 174: keepward.v1.PointService.UndeletePoints:output_type -> keepward.v1.ChangePointsResponse
-	84,  // 175: keepward.v1.PointService.HoldPoints:output_type -> keepward.v1.ChangePointsResponse
-	84,  // 176: keepward.v1.PointService.ReleasePoints:output_type -> keepward.v1.ChangePointsResponse
-	48,  // 177: keepward.v1.RestoreService.RestoreFiles:output_type -> keepward.v1.StartSessionResponse
-	99,  // 178: keepward.v1.ConfigService.Apply:output_type -> keepward.v1.ApplyResponse
-	103, // 179: keepward.v1.ConfigService.Export:output_type -> keepward.v1.ExportResponse
-	126, // [126:180] is the sub-list for method output_type
-	72,  // [72:126] is the sub-list for method input_type
-	72,  // [72:72] is the sub-list for extension type_name
-	72,  // [72:72] is the sub-list for extension extendee
-	0,   // [0:72] is the sub-list for field type_name
+	104, // 47: keepward.v1.RunJobRequest.start_at:type_name -> google.protobuf.Timestamp
+	109, // 48: keepward.v1.SuspendSessionResponse.session:type_name -> keepward.v1.Session
+	109, // 49: keepward.v1.ResumeSessionResponse.session:type_name -> keepward.v1.Session
+	109, // 50: keepward.v1.ListSessionsResponse.sessions:type_name -> keepward.v1.Session
+	109, // 51: keepward.v1.GetSessionResponse.session:type_name -> keepward.v1.Session
+	109, // 52: keepward.v1.SetSessionPriorityResponse.session:type_name -> keepward.v1.Session
+	115, // 53: keepward.v1.ListResourcesResponse.resources:type_name -> keepward.v1.Resource
+	109, // 54: keepward.v1.WatchSessionResponse.session:type_name -> keepward.v1.Session
+	116, // 55: keepward.v1.ReadLogResponse.events:type_name -> keepward.v1.Event
+	109, // 56: keepward.v1.KillSessionResponse.session:type_name -> keepward.v1.Session
+	111, // 57: keepward.v1.ChangePointsResponse.points:type_name -> keepward.v1.Point
+	111, // 58: keepward.v1.ListPointsResponse.points:type_name -> keepward.v1.Point
+	111, // 59: keepward.v1.GetPointResponse.point:type_name -> keepward.v1.Point
+	117, // 60: keepward.v1.BrowseResponse.self:type_name -> keepward.v1.Entry
+	117, // 61: keepward.v1.BrowseResponse.entries:type_name -> keepward.v1.Entry
+	111, // 62: keepward.v1.BrowseResponse.point:type_name -> keepward.v1.Point
+	104, // 63: keepward.v1.FindResponse.time:type_name -> google.protobuf.Timestamp
+	117, // 64: keepward.v1.FindResponse.entry:type_name -> keepward.v1.Entry
+	117, // 65: keepward.v1.DiffResponse.a:type_name -> keepward.v1.Entry
+	117, // 66: keepward.v1.DiffResponse.b:type_name -> keepward.v1.Entry
+	105, // 67: keepward.v1.RestoreFilesRequest.restart_interval:type_name -> google.protobuf.Duration
+	104, // 68: keepward.v1.RestoreEstimate.time:type_name -> google.protobuf.Timestamp
+	105, // 69: keepward.v1.RestoreEstimate.expected:type_name -> google.protobuf.Duration
+	98,  // 70: keepward.v1.ApplyRequest.files:type_name -> keepward.v1.SourceFile
+	100, // 71: keepward.v1.ApplyResponse.changes:type_name -> keepward.v1.ConfigChange
+	101, // 72: keepward.v1.ApplyResponse.faults:type_name -> keepward.v1.ConfigFault
+	0,   // 73: keepward.v1.AccessService.Login:input_type -> keepward.v1.LoginRequest
+	2,   // 74: keepward.v1.AccessService.CreateToken:input_type -> keepward.v1.CreateTokenRequest
+	5,   // 75: keepward.v1.AccessService.ListTokens:input_type -> keepward.v1.ListTokensRequest
+	7,   // 76: keepward.v1.AccessService.RevokeToken:input_type -> keepward.v1.RevokeTokenRequest
+	9,   // 77: keepward.v1.StatusService.GetStatus:input_type -> keepward.v1.GetStatusRequest
+	11,  // 78: keepward.v1.ComputerService.ListComputers:input_type -> keepward.v1.ListComputersRequest
+	13,  // 79: keepward.v1.ComputerService.GetComputer:input_type -> keepward.v1.GetComputerRequest
+	15,  // 80: keepward.v1.ComputerService.RemoveComputer:input_type -> keepward.v1.RemoveComputerRequest
+	17,  // 81: keepward.v1.RepositoryService.CreateRepository:input_type -> keepward.v1.CreateRepositoryRequest
+	26,  // 82: keepward.v1.RepositoryService.ListRepositories:input_type -> keepward.v1.ListRepositoriesRequest
+	28,  // 83: keepward.v1.RepositoryService.GetRepository:input_type -> keepward.v1.GetRepositoryRequest
+	30,  // 84: keepward.v1.RepositoryService.EditRepository:input_type -> keepward.v1.EditRepositoryRequest
+	19,  // 85: keepward.v1.RepositoryService.AttachRepository:input_type -> keepward.v1.AttachRepositoryRequest
+	20,  // 86: keepward.v1.RepositoryService.RebuildCatalog:input_type -> keepward.v1.RebuildCatalogRequest
+	22,  // 87: keepward.v1.RepositoryService.TakeOverRepository:input_type -> keepward.v1.TakeOverRepositoryRequest
+	24,  // 88: keepward.v1.RepositoryService.DetachRepository:input_type -> keepward.v1.DetachRepositoryRequest
+	32,  // 89: keepward.v1.RepositoryService.CheckRepository:input_type -> keepward.v1.CheckRepositoryRequest
+	34,  // 90: keepward.v1.RepositoryService.RebuildIndex:input_type -> keepward.v1.RebuildIndexRequest
+	33,  // 91: keepward.v1.RepositoryService.SweepRepository:input_type -> keepward.v1.SweepRepositoryRequest
+	35,  // 92: keepward.v1.RepositoryService.GetRepositoryStats:input_type -> keepward.v1.GetRepositoryStatsRequest
+	37,  // 93: keepward.v1.RepositoryService.ListRepositoryKeys:input_type -> keepward.v1.ListRepositoryKeysRequest
+	40,  // 94: keepward.v1.RepositoryService.AddRepositoryKey:input_type -> keepward.v1.AddRepositoryKeyRequest
+	42,  // 95: keepward.v1.RepositoryService.RemoveRepositoryKey:input_type -> keepward.v1.RemoveRepositoryKeyRequest
+	44,  // 96: keepward.v1.RepositoryService.BeginEpoch:input_type -> keepward.v1.BeginEpochRequest
+	46,  // 97: keepward.v1.RepositoryService.ExportRecoveryKey:input_type -> keepward.v1.ExportRecoveryKeyRequest
+	54,  // 98: keepward.v1.JobService.CreateJob:input_type -> keepward.v1.CreateJobRequest
+	56,  // 99: keepward.v1.JobService.ListJobs:input_type -> keepward.v1.ListJobsRequest
+	58,  // 100: keepward.v1.JobService.GetJob:input_type -> keepward.v1.GetJobRequest
+	60,  // 101: keepward.v1.JobService.UpdateJob:input_type -> keepward.v1.UpdateJobRequest
+	62,  // 102: keepward.v1.JobService.DeleteJob:input_type -> keepward.v1.DeleteJobRequest
+	64,  // 103: keepward.v1.JobService.RunJob:input_type -> keepward.v1.RunJobRequest
+	51,  // 104: keepward.v1.JobService.PreviewRetention:input_type -> keepward.v1.PreviewRetentionRequest
+	49,  // 105: keepward.v1.JobService.ResumeRetention:input_type -> keepward.v1.ResumeRetentionRequest
+	69,  // 106: keepward.v1.SessionService.ListSessions:input_type -> keepward.v1.ListSessionsRequest
+	71,  // 107: keepward.v1.SessionService.GetSession:input_type -> keepward.v1.GetSessionRequest
+	77,  // 108: keepward.v1.SessionService.WatchSession:input_type -> keepward.v1.WatchSessionRequest
+	79,  // 109: keepward.v1.SessionService.ReadLog:input_type -> keepward.v1.ReadLogRequest
+	81,  // 110: keepward.v1.SessionService.KillSession:input_type -> keepward.v1.KillSessionRequest
+	65,  // 111: keepward.v1.SessionService.SuspendSession:input_type -> keepward.v1.SuspendSessionRequest
+	67,  // 112: keepward.v1.SessionService.ResumeSession:input_type -> keepward.v1.ResumeSessionRequest
+	73,  // 113: keepward.v1.SessionService.SetSessionPriority:input_type -> keepward.v1.SetSessionPriorityRequest
+	75,  // 114: keepward.v1.SessionService.ListResources:input_type -> keepward.v1.ListResourcesRequest
+	85,  // 115: keepward.v1.PointService.ListPoints:input_type -> keepward.v1.ListPointsRequest
+	87,  // 116: keepward.v1.PointService.GetPoint:input_type -> keepward.v1.GetPointRequest
+	89,  // 117: keepward.v1.PointService.Browse:input_type -> keepward.v1.BrowseRequest
+	91,  // 118: keepward.v1.PointService.Find:input_type -> keepward.v1.FindRequest
+	93,  // 119: keepward.v1.PointService.Diff:input_type -> keepward.v1.DiffRequest
+	83,  // 120: keepward.v1.PointService.DeletePoints:input_type -> keepward.v1.ChangePointsRequest
+	83,  // 121: keepward.v1.PointService.UndeletePoints:input_type -> keepward.v1.ChangePointsRequest
+	83,  // 122: keepward.v1.PointService.HoldPoints:input_type -> keepward.v1.ChangePointsRequest
+	83,  // 123: keepward.v1.PointService.ReleasePoints:input_type -> keepward.v1.ChangePointsRequest
+	95,  // 124: keepward.v1.RestoreService.RestoreFiles:input_type -> keepward.v1.RestoreFilesRequest
+	97,  // 125: keepward.v1.ConfigService.Apply:input_type -> keepward.v1.ApplyRequest
+	102, // 126: keepward.v1.ConfigService.Export:input_type -> keepward.v1.ExportRequest
+	1,   // 127: keepward.v1.AccessService.Login:output_type -> keepward.v1.LoginResponse
+	3,   // 128: keepward.v1.AccessService.CreateToken:output_type -> keepward.v1.CreateTokenResponse
+	6,   // 129: keepward.v1.AccessService.ListTokens:output_type -> keepward.v1.ListTokensResponse
+	8,   // 130: keepward.v1.AccessService.RevokeToken:output_type -> keepward.v1.RevokeTokenResponse
+	10,  // 131: keepward.v1.StatusService.GetStatus:output_type -> keepward.v1.GetStatusResponse
+	12,  // 132: keepward.v1.ComputerService.ListComputers:output_type -> keepward.v1.ListComputersResponse
+	14,  // 133: keepward.v1.ComputerService.GetComputer:output_type -> keepward.v1.GetComputerResponse
+	16,  // 134: keepward.v1.ComputerService.RemoveComputer:output_type -> keepward.v1.RemoveComputerResponse
+	18,  // 135: keepward.v1.RepositoryService.CreateRepository:output_type -> keepward.v1.CreateRepositoryResponse
+	27,  // 136: keepward.v1.RepositoryService.ListRepositories:output_type -> keepward.v1.ListRepositoriesResponse
+	29,  // 137: keepward.v1.RepositoryService.GetRepository:output_type -> keepward.v1.GetRepositoryResponse
+	31,  // 138: keepward.v1.RepositoryService.EditRepository:output_type -> keepward.v1.EditRepositoryResponse
+	21,  // 139: keepward.v1.RepositoryService.AttachRepository:output_type -> keepward.v1.CatalogProgress
+	21,  // 140: keepward.v1.RepositoryService.RebuildCatalog:output_type -> keepward.v1.CatalogProgress
+	23,  // 141: keepward.v1.RepositoryService.TakeOverRepository:output_type -> keepward.v1.TakeOverRepositoryResponse
+	25,  // 142: keepward.v1.RepositoryService.DetachRepository:output_type -> keepward.v1.DetachRepositoryResponse
+	48,  // 143: keepward.v1.RepositoryService.CheckRepository:output_type -> keepward.v1.StartSessionResponse
+	48,  // 144: keepward.v1.RepositoryService.RebuildIndex:output_type -> keepward.v1.StartSessionResponse
+	48,  // 145: keepward.v1.RepositoryService.SweepRepository:output_type -> keepward.v1.StartSessionResponse
+	36,  // 146: keepward.v1.RepositoryService.GetRepositoryStats:output_type -> keepward.v1.GetRepositoryStatsResponse
+	38,  // 147: keepward.v1.RepositoryService.ListRepositoryKeys:output_type -> keepward.v1.ListRepositoryKeysResponse
+	41,  // 148: keepward.v1.RepositoryService.AddRepositoryKey:output_type -> keepward.v1.AddRepositoryKeyResponse
+	43,  // 149: keepward.v1.RepositoryService.RemoveRepositoryKey:output_type -> keepward.v1.RemoveRepositoryKeyResponse
+	45,  // 150: keepward.v1.RepositoryService.BeginEpoch:output_type -> keepward.v1.BeginEpochResponse
+	47,  // 151: keepward.v1.RepositoryService.ExportRecoveryKey:output_type -> keepward.v1.ExportRecoveryKeyResponse
+	55,  // 152: keepward.v1.JobService.CreateJob:output_type -> keepward.v1.CreateJobResponse
+	57,  // 153: keepward.v1.JobService.ListJobs:output_type -> keepward.v1.ListJobsResponse
+	59,  // 154: keepward.v1.JobService.GetJob:output_type -> keepward.v1.GetJobResponse
+	61,  // 155: keepward.v1.JobService.UpdateJob:output_type -> keepward.v1.UpdateJobResponse
+	63,  // 156: keepward.v1.JobService.DeleteJob:output_type -> keepward.v1.DeleteJobResponse
+	48,  // 157: keepward.v1.JobService.RunJob:output_type -> keepward.v1.StartSessionResponse
+	53,  // 158: keepward.v1.JobService.PreviewRetention:output_type -> keepward.v1.PreviewRetentionResponse
+	50,  // 159: keepward.v1.JobService.ResumeRetention:output_type -> keepward.v1.ResumeRetentionResponse
+	70,  // 160: keepward.v1.SessionService.ListSessions:output_type -> keepward.v1.ListSessionsResponse
+	72,  // 161: keepward.v1.SessionService.GetSession:output_type -> keepward.v1.GetSessionResponse
+	78,  // 162: keepward.v1.SessionService.WatchSession:output_type -> keepward.v1.WatchSessionResponse
+	80,  // 163: keepward.v1.SessionService.ReadLog:output_type -> keepward.v1.ReadLogResponse
+	82,  // 164: keepward.v1.SessionService.KillSession:output_type -> keepward.v1.KillSessionResponse
+	66,  // 165: keepward.v1.SessionService.SuspendSession:output_type -> keepward.v1.SuspendSessionResponse
+	68,  // 166: keepward.v1.SessionService.ResumeSession:output_type -> keepward.v1.ResumeSessionResponse
+	74,  // 167: keepward.v1.SessionService.SetSessionPriority:output_type -> keepward.v1.SetSessionPriorityResponse
+	76,  // 168: keepward.v1.SessionService.ListResources:output_type -> keepward.v1.ListResourcesResponse
+	86,  // 169: keepward.v1.PointService.ListPoints:output_type -> keepward.v1.ListPointsResponse
+	88,  // 170: keepward.v1.PointService.GetPoint:output_type -> keepward.v1.GetPointResponse
+	90,  // 171: keepward.v1.PointService.Browse:output_type -> keepward.v1.BrowseResponse
+	92,  // 172: keepward.v1.PointService.Find:output_type -> keepward.v1.FindResponse
+	94,  // 173: keepward.v1.PointService.Diff:output_type -> keepward.v1.DiffResponse
+	84,  // 174: keepward.v1.PointService.DeletePoints:output_type -> keepward.v1.ChangePointsResponse
+	84,  // 175: keepward.v1.PointService.UndeletePoints:output_type -> keepward.v1.ChangePointsResponse
+	84,  // 176: keepward.v1.PointService.HoldPoints:output_type -> keepward.v1.ChangePointsResponse
+	84,  // 177: keepward.v1.PointService.ReleasePoints:output_type -> keepward.v1.ChangePointsResponse
+	48,  // 178: keepward.v1.RestoreService.RestoreFiles:output_type -> keepward.v1.StartSessionResponse
+	99,  // 179: keepward.v1.ConfigService.Apply:output_type -> keepward.v1.ApplyResponse
+	103, // 180: keepward.v1.ConfigService.Export:output_type -> keepward.v1.ExportResponse
+	127, // [127:181] is the sub-list for method output_type
+	73,  // [73:127] is the sub-list for method input_type
+	73,  // [73:73] is the sub-list for extension type_name
+	73,  // [73:73] is the sub-list for extension extendee
+	0,   // [0:73] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_admin_proto_init() }

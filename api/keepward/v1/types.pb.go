@@ -940,7 +940,9 @@ type Job struct {
 	// Not set: everything is kept.
 	Retention *Retention `protobuf:"bytes,14,opt,name=retention,proto3" json:"retention,omitempty"`
 	// Every so many runs all is read, whatever the parent says; 0: never.
-	FullReadEvery int32                  `protobuf:"varint,60,opt,name=full_read_every,json=fullReadEvery,proto3" json:"full_read_every,omitempty"`
+	FullReadEvery int32 `protobuf:"varint,60,opt,name=full_read_every,json=fullReadEvery,proto3" json:"full_read_every,omitempty"`
+	// It goes before other jobs of its kind: the client's digit of its priority is 0.
+	HighPriority  bool                   `protobuf:"varint,320,opt,name=high_priority,json=highPriority,proto3" json:"high_priority,omitempty"`
 	Created       *timestamppb.Timestamp `protobuf:"bytes,20,opt,name=created,proto3" json:"created,omitempty"`
 	NextRun       *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=next_run,json=nextRun,proto3" json:"next_run,omitempty"`
 	LastRun       *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=last_run,json=lastRun,proto3" json:"last_run,omitempty"`
@@ -1083,6 +1085,13 @@ func (x *Job) GetFullReadEvery() int32 {
 		return x.FullReadEvery
 	}
 	return 0
+}
+
+func (x *Job) GetHighPriority() bool {
+	if x != nil {
+		return x.HighPriority
+	}
+	return false
 }
 
 func (x *Job) GetCreated() *timestamppb.Timestamp {
@@ -3744,7 +3753,7 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\amonthly\x18\x04 \x01(\x05R\amonthly\x12\x16\n" +
 	"\x06yearly\x18\x05 \x01(\x05R\x06yearly\x12\x1d\n" +
 	"\n" +
-	"min_points\x18\x06 \x01(\x05R\tminPoints\"\xed\x05\n" +
+	"min_points\x18\x06 \x01(\x05R\tminPoints\"\x93\x06\n" +
 	"\x03Job\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x1c\n" +
@@ -3763,7 +3772,8 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\vdescription\x18\f \x01(\tR\vdescription\x12\x16\n" +
 	"\x06missed\x18\r \x01(\tR\x06missed\x124\n" +
 	"\tretention\x18\x0e \x01(\v2\x16.keepward.v1.RetentionR\tretention\x12&\n" +
-	"\x0ffull_read_every\x18< \x01(\x05R\rfullReadEvery\x124\n" +
+	"\x0ffull_read_every\x18< \x01(\x05R\rfullReadEvery\x12$\n" +
+	"\rhigh_priority\x18\xc0\x02 \x01(\bR\fhighPriority\x124\n" +
 	"\acreated\x18\x14 \x01(\v2\x1a.google.protobuf.TimestampR\acreated\x125\n" +
 	"\bnext_run\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\anextRun\x125\n" +
 	"\blast_run\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampR\alastRun\x12\x1f\n" +

@@ -1,0 +1,176 @@
+package server
+
+import (
+	"context"
+	"database/sql"
+	"maps"
+	"slices"
+	"time"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/catalog"
+	"keepward/internal/config"
+)
+
+// This file is the rules of the queue as documents: windows, activities, limits.
+
+// ruleSet is the rules as they are, by name or level.
+type ruleSet struct {
+	windows    map[string]*keepwardv1.Window
+	activities map[string]*keepwardv1.ActivityControl
+	limits     map[string]*keepwardv1.SessionLimit
+}
+
+// readRules reads the rules. What is switched off for a time only is no configuration.
+func readRules(ctx context.Context, q catalog.Queryer) (ruleSet, error) {
+	s := ruleSet{map[string]*keepwardv1.Window{}, map[string]*keepwardv1.ActivityControl{}, map[string]*keepwardv1.SessionLimit{}}
+	windows, err := catalog.Windows(ctx, q)
+	if err != nil {
+		return s, err
+	}
+	for _, w := range windows {
+		s.windows[w.Name] = w
+	}
+	off, err := catalog.DisabledActivities(ctx, q, time.Now())
+	if err != nil {
+		return s, err
+	}
+	for _, d := range off {
+		if !d.Until.IsZero() {
+			continue
+		}
+		if s.activities[d.Level] == nil {
+			s.activities[d.Level] = &keepwardv1.ActivityControl{Level: d.Level}
+		}
+		s.activities[d.Level].Disabled = append(s.activities[d.Level].Disabled, d.Activity)
+	}
+	limits, err := catalog.SessionLimits(ctx, q)
+	for level, n := range limits {
+		s.limits[level] = &keepwardv1.SessionLimit{Level: level, Sessions: n}
+	}
+	return s, err
+}
+
+func sortedValues[V any](m map[string]V) []V {
+	list := make([]V, 0, len(m))
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		list = append(list, m[name])
+	}
+	return list
+}
+
+func exportRules(ctx context.Context, q catalog.Queryer, into *config.Content) error {
+	s, err := readRules(ctx, q)
+	into.Windows, into.Activities, into.Limits = sortedValues(s.windows), sortedValues(s.activities), sortedValues(s.limits)
+	return err
+}
+
+// planRules looks at the documents about the queue, and warns of windows that would never open.
+func (p *applying) planRules(ctx context.Context, docs []*config.Document, site config.Site) error {
+	rules, err := readRules(ctx, p.db.Read())
+	if err != nil {
+		return err
+	}
+	touched := false
+	for _, d := range docs {
+		if d.Window == nil && d.Activity == nil && d.Limit == nil {
+			continue
+		}
+		p.fault(d, checkRule(d, site)...)
+		touched = touched || d.Window != nil
+		action, fields := rules.change(d)
+		if d.Window != nil {
+			rules.windows[d.Name] = d.Window
+		}
+		if action != "" {
+			p.steps = append(p.steps, &step{document: d, change: &keepwardv1.ConfigChange{Action: action, Kind: d.Kind, Name: d.Name, Fields: fields}})
+		}
+	}
+	if touched {
+		p.warnings = config.WarnWindows(sortedValues(rules.windows), time.Now())
+	}
+	return nil
+}
+
+func checkRule(d *config.Document, site config.Site) []config.Fault {
+	switch {
+	case d.Window != nil:
+		return config.CheckWindow(d.Window, site)
+	case d.Activity != nil:
+		return config.CheckActivity(d.Activity, site)
+	}
+	return config.CheckLimit(d.Limit, site)
+}
+
+// change is what a document changes; no action: nothing.
+func (s ruleSet) change(d *config.Document) (action string, fields []string) {
+	action = actionChange
+	switch {
+	case d.Window != nil:
+		had := s.windows[d.Name]
+		if had == nil {
+			return actionCreate, nil
+		}
+		fields = config.ChangedWindow(had, d.Window)
+	case d.Activity != nil:
+		had := s.activities[d.Name]
+		if had == nil {
+			had = &keepwardv1.ActivityControl{}
+		}
+		fields = config.ChangedActivity(had, d.Activity)
+	default:
+		had := s.limits[d.Name]
+		if had == nil {
+			had = &keepwardv1.SessionLimit{}
+		}
+		fields = config.ChangedLimit(had, d.Limit)
+	}
+	if len(fields) == 0 {
+		return "", nil
+	}
+	return action, fields
+}
+
+func (p *applying) writeRule(ctx context.Context, tx *sql.Tx, d *config.Document, site config.Site) error {
+	if err := config.Error(checkRule(d, site)); err != nil {
+		return err
+	}
+	switch {
+	case d.Window != nil:
+		return catalog.PutWindow(ctx, tx, d.Window, time.Now())
+	case d.Limit != nil:
+		return catalog.SetSessionLimit(ctx, tx, d.Limit.Level, d.Limit.Sessions)
+	}
+	return writeActivity(ctx, tx, d.Activity)
+}
+
+// writeActivity makes what is off for good on a level be what a document says. What is off for a
+// time only is left to end by itself.
+func writeActivity(ctx context.Context, tx *sql.Tx, c *keepwardv1.ActivityControl) error {
+	now := time.Now()
+	have, err := catalog.DisabledActivities(ctx, tx, now)
+	if err != nil {
+		return err
+	}
+	off := map[string]bool{}
+	for _, d := range have {
+		if d.Level != c.Level || !d.Until.IsZero() {
+			continue
+		}
+		off[d.Activity] = true
+		if !slices.Contains(c.Disabled, d.Activity) {
+			if err := catalog.EnableActivity(ctx, tx, c.Level, d.Activity); err != nil {
+				return err
+			}
+		}
+	}
+	for _, name := range c.Disabled {
+		if off[name] {
+			continue
+		}
+		if err := catalog.DisableActivity(ctx, tx, catalog.Disabled{Level: c.Level, Activity: name, Since: now, By: userOf(ctx)}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,87 @@
+package server
+
+import (
+	"strings"
+	"testing"
+
+	"connectrpc.com/connect"
+	"github.com/google/go-cmp/cmp"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/api/keepward/v1/keepwardv1connect"
+)
+
+const rulesYAML = `kind: window
+name: night
+computers:
+  - web1
+open:
+  - 20:00-06:00
+zone: Europe/Paris
+---
+kind: activity
+name: server
+disabled:
+  - verification
+---
+kind: limit
+name: repository/main
+sessions: 3
+`
+
+func (s *testServer) queue() keepwardv1connect.QueueServiceClient {
+	return keepwardv1connect.NewQueueServiceClient(s.client, s.url(), as(s.token))
+}
+
+func TestRulesOfTheQueueAreAppliedAndExported(t *testing.T) {
+	s, _ := withRepository(t)
+	before := s.export()
+	if res := s.apply(true, rulesYAML); len(res.Changes) != 3 || len(res.Faults) != 0 || s.export() != before {
+		t.Fatalf("the dry run: %v", res)
+	}
+	if res := s.apply(false, rulesYAML); len(res.Changes) != 3 || len(res.Faults) != 0 || len(res.Warnings) != 0 {
+		t.Fatalf("got %v", res)
+	}
+	if d := cmp.Diff(before+"---\n"+rulesYAML, s.export()); d != "" {
+		t.Errorf("exported (-want +got):\n%s", d)
+	}
+	if res := s.apply(false, s.export()); len(res.Changes) != 0 || len(res.Faults) != 0 {
+		t.Errorf("the export changes something: %v", res)
+	}
+	changed := strings.NewReplacer("sessions: 3", "sessions: 0", "  - verification", "  - copy").Replace(rulesYAML)
+	if res := s.apply(false, changed); len(res.Changes) != 2 {
+		t.Errorf("got %v", res)
+	}
+	text := s.export()
+	if strings.Contains(text, "kind: limit") || strings.Contains(text, "verification") || !strings.Contains(text, "- copy") {
+		t.Errorf("exported:\n%s", text)
+	}
+}
+
+func TestApplyWarnsOfAWindowThatNeverOpens(t *testing.T) {
+	s, _ := withRepository(t)
+	res := s.apply(false, "kind: window\nname: shut\nclosed: [daily]\n")
+	if len(res.Warnings) != 1 || !strings.Contains(res.Warnings[0], "never opens") {
+		t.Errorf("warnings are %v", res.Warnings)
+	}
+	res = s.apply(false, "kind: window\nname: bad\nopen: ['mon 10:00']\n")
+	if len(res.Faults) != 1 || res.Faults[0].Field != "open[0]" || res.Faults[0].Line != 3 {
+		t.Errorf("faults are %v", res.Faults)
+	}
+}
+
+func TestWhatIsRemovedTakesItsRulesAlong(t *testing.T) {
+	s, _ := withRepository(t)
+	s.apply(false, rulesYAML+"---\nkind: limit\nname: computer/web1\nsessions: 1\n")
+	must(s.computers().RemoveComputer(t.Context(), connect.NewRequest(&keepwardv1.RemoveComputerRequest{Name: "web1"})))(t)
+	windows := must(s.queue().ListWindows(t.Context(), connect.NewRequest(&keepwardv1.ListWindowsRequest{})))(t).Windows
+	if len(windows) != 0 {
+		t.Errorf("the window of web1 alone is everybody's now: %v", windows)
+	}
+	limits := must(s.queue().ListLimits(t.Context(), connect.NewRequest(&keepwardv1.ListLimitsRequest{})))(t).Limits
+	for _, l := range limits {
+		if l.Level == "computer/web1" {
+			t.Errorf("limits are %v", limits)
+		}
+	}
+}
