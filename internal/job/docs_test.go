@@ -46,6 +46,7 @@ func reference() []byte {
 	statuses(&b)
 	jobTypes(&b)
 	reservations(&b)
+	sets(&b)
 	reasons(&b)
 	settings(&b)
 	agents(&b)

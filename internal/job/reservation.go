@@ -14,6 +14,11 @@ type Step struct {
 	Tries int
 	// Holds says what it keeps meanwhile; empty means nothing.
 	Holds string
+	// Then is the status when the tries are used up: Failed, or Pending, which goes by the rules of
+	// restart.
+	Then Status
+	// LetsGo are the reasons for which it keeps nothing, but begins again with the first step.
+	LetsGo []Code
 }
 
 // Reservation is the row of some job types: what they take, in one step or two.
@@ -41,12 +46,12 @@ var Reservations = []Reservation{
 	{
 		types(IndexRestore),
 		step("two drives + destination medium, or stream", Pending, Waiting).every(2*time.Minute, 0),
-		sourceMedium("the two drives and the destination medium, as long as it is not interrupted and the source medium exists"),
+		sourceMedium("the two drives and the destination medium, as long as it is not interrupted and the source medium exists", Failed, MediaOutsideLibrary, MediaNotInSlot, MediaExported),
 	},
 	{
 		types(SyntheticFull),
 		step("streams + two drives + destination medium; the active medium is marked full in the transaction that grants the set", Waiting, Waiting),
-		sourceMedium("the two drives and the destination medium, as long as it is not interrupted"),
+		sourceMedium("the two drives and the destination medium, as long as it is not interrupted", Pending),
 	},
 	{
 		types(AuxiliaryCopy, Copy, Migrate),
@@ -88,9 +93,9 @@ func (s Step) every(d time.Duration, tries int) Step {
 // sourceMedium is the second step of the two job types that have one: the status is
 // Waiting when asked, Running during a try and Pending between tries. The number of
 // tries makes two days.
-func sourceMedium(holds string) *Step {
+func sourceMedium(holds string, then Status, letsGo ...Code) *Step {
 	s := step("source medium", Waiting, Waiting).every(20*time.Minute, 144)
-	s.Holds = holds
+	s.Holds, s.Then, s.LetsGo = holds, then, letsGo
 	return &s
 }
 
