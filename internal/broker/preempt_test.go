@@ -135,12 +135,25 @@ func TestAVictimIsInterruptedForOneOnly(t *testing.T) {
 	b, c := site(t, res(broker.Stream, "main", 1))
 	runs(t, b, c, job.Sweep, "sweep", 7, 866, 1, 0)
 	b.Request(broker.Request{Task: "first", Session: 8, Type: job.Restore, Priority: 66, Set: stream(1)})
+	b.Update("sweep", broker.Standing{Checkpoint: c.now}) // it lets go: nobody can interrupt it any more
 	d := b.Request(broker.Request{Task: "second", Session: 9, Type: job.Restore, Priority: 66, Set: stream(1)})
 	check(t, "victims", victims(d), none)
 	check(t, "reason", d.Delayed, []broker.Delay{{Task: "second", Reason: job.Because(job.AlreadyInterrupted)}})
 	d = b.Request(broker.Request{Task: "verify", Session: 10, Type: job.Verify, Priority: 566, Set: stream(1)})
 	check(t, "of one who interrupts nobody", d.Delayed, []broker.Delay{{Task: "verify", Reason: job.Because(job.VictimsHoldResources, "7")}})
 	check(t, "order", granted(b.Release("sweep")), []string{"first"})
+}
+
+func TestADriveOrMediumThatIsNotLetGoYetIsToldApart(t *testing.T) {
+	for kind, want := range map[broker.Kind]job.Code{broker.Drive: job.VictimHoldsDrive, broker.Medium: job.VictimHoldsMedia} {
+		b, c := site(t, res(kind, "x", 1))
+		set := []broker.Need{broker.One(kind, "x")}
+		b.Request(broker.Request{Task: "refresh", Session: 7, Type: job.MediaRefresh, Priority: 666, Set: set})
+		b.Update("refresh", broker.Standing{Preemptable: true, Checkpoint: c.now})
+		b.Request(broker.Request{Task: "restore", Session: 8, Type: job.Restore, Priority: 66, Set: set})
+		d := b.Request(broker.Request{Task: "export", Session: 9, Type: job.MediaExport, Priority: 466, Set: set})
+		check(t, "of one who interrupts nobody", d.Delayed, []broker.Delay{{Task: "export", Reason: job.Because(want)}})
+	}
 }
 
 func TestAVictimTooOftenIsProtectedForAWhile(t *testing.T) {

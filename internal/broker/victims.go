@@ -36,7 +36,7 @@ func (v *view) behind(mine, others []*Grant, lacking []int) job.Reason {
 		return job.Because(job.NoResources)
 	}
 	if all := append(slices.Clone(mine), others...); len(others) > 0 && v.fitsWithout(all) {
-		return job.Because(job.VictimsHoldResources, sessionsOf(others))
+		return notLetGo(v.w.Set[lacking[0]].Kind, others)
 	}
 	v.place(false) // the reason counts what the set takes itself
 	return v.reason(v.w.Set[lacking[0]])
@@ -106,10 +106,12 @@ func (v *view) candidates(lacking []int) (eligible, taken []*Grant) {
 		_, waits := v.waiting[g.Task] // for a second set: interrupted whatever its flags
 		switch {
 		case g.Priority <= v.w.Priority || !v.w.Type.MayPreempt(g.Type, v.policy.Switches):
+		case g.For != "": // it was preemptable; now it lets go
+			if g.For != v.w.Task {
+				taken = append(taken, g)
+			}
 		case !g.Preemptable && !waits || g.Protected.After(v.now):
-		case g.For != "" && g.For != v.w.Task:
-			taken = append(taken, g)
-		case g.For == "":
+		default:
 			eligible = append(eligible, g)
 		}
 	})
