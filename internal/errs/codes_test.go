@@ -236,9 +236,11 @@ var meanings = map[string]string{
 	"resource.unknown":          "there is no resource of this name",
 	"session.not-suspended":     "the session, or its task, is in a phase that cannot be interrupted, or is over: it can only end or be killed",
 	"session.not-resumed":       "the session is over: nothing can go on; start the job again",
+	"resource.not-to-be-had":    "what a task needs cannot be had, and its job type does not wait for it any longer",
 	"session.log-full":          "the log of a session has its greatest length; further lines are counted, not kept",
 	"signature.unusable":        "a large file could not be compared with its parent block by block; it was read as a new one",
 	"server.unreachable":        "no server answers at the address",
+	"task.first-set":            "a task has its first set, and keeps it while it waits for its second",
 	"xattr.failed":              "extended attributes could not be read",
 }
 

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 
 	"keepward/api/keepward/v1/keepwardv1connect"
+	"keepward/internal/broker"
 	"keepward/internal/catalog"
 	"keepward/internal/repo/seal"
 	"keepward/internal/retention"
@@ -34,6 +35,11 @@ type Deps struct {
 	Log  *slog.Logger
 	// Clock reads the host's clocks; nil: those of the system.
 	Clock func() retention.Reading
+	// Places says what stands where for a task of a job; false: its repository and its computer, as
+	// for all tasks where Places is nil.
+	Places func(job string, t catalog.Task) (Places, bool)
+	// Resources are what there is besides computers and repositories; nil: nothing.
+	Resources func() []broker.Resource
 	// Settings may be zero: then the defaults hold.
 	Settings Settings
 }

@@ -47,7 +47,7 @@ func (t *task) onOnline(x *turn, n Node) {
 		if !t.att.settled() {
 			t.settle(x)
 		}
-		if t.nobodyAway() && (t.row.RestartOn != "" || t.att.sideOf(n) != nil && lostTouch(t.att.row.Failure)) {
+		if t.att != nil && t.nobodyAway() && (t.row.RestartOn != "" || t.att.sideOf(n) != nil && lostTouch(t.att.row.Failure)) {
 			t.again(x)
 		}
 	case t.row.Status == job.RunningUnverified && t.att.verify.IsZero():
@@ -125,7 +125,7 @@ func (t *task) heard(x *turn, s *side, boot string) {
 			t.onInterrupt(x, t.row.InterruptedFor)
 		}
 	}
-	if t.yields {
+	if t.yields || t.steps.quiet {
 		t.stop(x, partMover) // again: the first may have been lost
 	}
 }
@@ -147,6 +147,8 @@ func (t *task) onWake(x *turn) {
 	case leaving(t.row.Status):
 		t.att.gather, t.leaveBy, t.parting = x.now.Add(x.set.Verify), x.now.Add(x.set.Leaving), true
 		t.leaveWhenBack()
+	case t.polls():
+		t.askAgain(x)
 	case active(t.row.Status) && t.byServer():
 		t.fail(x, failure(errs.Unavailable, codeServerRestarted, partServer, "the server was started anew"))
 	case active(t.row.Status):
@@ -188,14 +190,20 @@ func (t *task) lostHost() string {
 // onTick does what is due.
 func (t *task) onTick(x *turn) {
 	due := func(at time.Time) bool { return !at.IsZero() && !x.now.Before(at) }
+	if t.tickSteps(x, due) {
+		return
+	}
 	switch t.row.Status {
 	case job.Pending, job.Waiting:
 		if due(t.retryAt) {
 			t.retryAt = time.Time{}
-			if len(t.unsettled) > 0 {
+			switch {
+			case len(t.unsettled) > 0:
 				t.clear(x)
-			} else {
+			case !t.att.settled():
 				t.settle(x)
+			case t.row.RestartAt.IsZero():
+				t.askAgain(x)
 			}
 		}
 		if t.row.Status == job.Pending && due(t.row.RestartAt) {
@@ -224,6 +232,13 @@ func (t *task) onTick(x *turn) {
 }
 
 func (t *task) tickRunning(x *turn, due func(time.Time) bool) {
+	if t.polls() {
+		if due(t.retryAt) {
+			t.retryAt = time.Time{}
+			t.askAgain(x)
+		}
+		return
+	}
 	since, node := t.silence()
 	switch {
 	case due(t.att.other):
@@ -253,6 +268,10 @@ func (t *task) silence() (time.Time, Node) {
 
 // deadline is the next moment at which the task wants a tick; zero: none.
 func (t *task) deadline(set *Settings) time.Time {
+	return earliest(t.steps.at, t.statusDeadline(set))
+}
+
+func (t *task) statusDeadline(set *Settings) time.Time {
 	switch {
 	case t.row.Status == job.Pending:
 		return earliest(t.row.RestartAt, t.retryAt)
@@ -260,6 +279,8 @@ func (t *task) deadline(set *Settings) time.Time {
 		return t.retryAt
 	case leaving(t.row.Status):
 		return earliest(t.lateDeadline(), t.retryAt)
+	case t.polls():
+		return t.retryAt
 	case active(t.row.Status):
 		next := earliest(t.att.other, t.att.verify)
 		since, _ := t.silence()

@@ -23,6 +23,10 @@ func (t *task) standing() broker.Standing {
 // preemptable tells whether the task may be asked to let go in the phase it is in.
 func (t *task) preemptable() bool {
 	phase, ok := t.typ.Phase(t.phase())
+	if ok && phase.ByAgent {
+		row, known := job.AgentPhase(t.where().Agent, job.OperationData, phase.Name)
+		return known && row.Preemptable
+	}
 	return ok && phase.Preemptable
 }
 
@@ -36,6 +40,9 @@ func (t *task) phase() string {
 }
 
 func (t *task) onInterrupt(x *turn, session int64) {
+	if t.interruptStep(x, session) {
+		return
+	}
 	switch {
 	case t.row.Status == job.RunningUnverified: // it does so when its nodes answer
 		t.row.InterruptedFor, x.dirty = session, true

@@ -61,7 +61,7 @@ func (t *task) onOrdered(x *turn, e evOrdered) {
 	case leaving(t.row.Status): // the stop came while the order was on its way
 		t.stop(x, e.part)
 		t.leave(x)
-	case active(t.row.Status) && t.yields:
+	case active(t.row.Status) && (t.yields || t.steps.quiet):
 		t.stop(x, e.part)
 	case active(t.row.Status) && e.part == partMover && t.att.agent.takesPart():
 		t.att.agent.asked = true
@@ -111,6 +111,8 @@ func (t *task) judge(x *turn) {
 	switch {
 	case t.yields && mover.GetOutcome() == outcomeAborted:
 		t.yielded(x)
+	case t.lettingGo():
+		t.letGoQuietly(x)
 	case t.committed():
 		if agent != nil || t.att.agent.gone {
 			t.complete(x)

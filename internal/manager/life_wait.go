@@ -62,7 +62,16 @@ func (t *task) onDelayed(x *turn, e evDelayed) {
 	if !t.lacking {
 		return
 	}
-	to := t.typ.Reservation().A.StatusFor(e.reason)
+	if t.steps.first {
+		t.secondDelayed(x, e.reason)
+		return
+	}
+	step := t.typ.Reservation().A
+	if step.Every > 0 && e.reason.Code != job.WaitingForSessions { // others let go for it just now
+		t.askLater(x, step, e.reason)
+		return
+	}
+	to := step.StatusFor(e.reason)
 	if to == t.row.Status || to != job.Waiting && to != job.Pending {
 		t.delay(x, e.reason)
 		return
@@ -77,6 +86,10 @@ func (t *task) onGranted(x *turn, e evGranted) {
 	if t.row.Status == job.Pending {
 		t.move(x, job.Waiting, job.Reason{}, "what it lacked was released", bySelf)
 	}
+	if t.keepsFirst(x, e) {
+		return
+	}
+	t.steps, t.retryAt = steps{}, time.Time{}
 	t.lacking, t.holds = false, true
 	t.row.Attempts++
 	t.row.RestartAt, t.row.RestartOn = time.Time{}, ""
@@ -91,7 +104,7 @@ func (t *task) onGranted(x *turn, e evGranted) {
 	t.att.agent = side{node: agentOf(e.agent), boot: e.agentBoot, heard: true}
 	if t.byServer() {
 		t.att.row.Transport, t.att.mover = "", side{}
-		t.move(x, job.Running, job.Reason{}, "", bySelf)
+		t.enter(x)
 		x.order(order{do: doAge, task: t, attempt: t.att})
 		return
 	}
@@ -101,7 +114,7 @@ func (t *task) onGranted(x *turn, e evGranted) {
 	if e.agentAway && t.att.agent.takesPart() {
 		t.att.agent.offline, t.att.agent.away = x.now, true
 	}
-	t.move(x, job.Running, job.Reason{}, "", bySelf)
+	t.enter(x)
 	x.order(order{do: doStartMover, task: t, attempt: t.att})
 }
 

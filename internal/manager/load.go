@@ -51,6 +51,9 @@ func (m *Manager) load(ctx context.Context, row catalog.Session) (*session, erro
 		if err := loadAttempt(ctx, m.deps.DB.Read(), t); err != nil {
 			return nil, err
 		}
+		if err := m.loadPlaces(ctx, t); err != nil {
+			return nil, err
+		}
 		s.tasks = append(s.tasks, t)
 	}
 	return s, nil

@@ -145,7 +145,7 @@ func (m *Manager) takeUp(ctx context.Context) error {
 			return err
 		}
 		for _, t := range s.tasks {
-			if t.row.Status.Class() == job.Active || t.row.Status.Class() == job.Leaving {
+			if t.row.Status.Class() == job.Active && !t.polls() || t.row.Status.Class() == job.Leaving {
 				t.holds = true
 				m.dispatch(m.broker.Adopt(t.grant()))
 			}

@@ -92,6 +92,7 @@ func (m *Manager) setResources(ctx context.Context) error {
 	if err := m.setComputers(ctx); err != nil {
 		return err
 	}
+	m.setFurther()
 	return m.setRepositories(ctx)
 }
 

@@ -42,6 +42,13 @@ func (s *session) carryOut(ctx context.Context, o order) {
 			Task: id, Session: s.row.ID, Type: o.task.typ, Priority: o.task.priority, Set: o.task.needs(), Preemptions: o.task.row.Preemptions,
 		}))
 		return
+	case doRequestMore:
+		s.m.broker.Renew(id) // what it keeps while it waits for more
+		s.m.dispatch(s.m.broker.Request(broker.Request{
+			Task: id, Session: s.row.ID, Type: o.task.typ, Priority: o.task.priority, Set: o.task.secondSet(), Preemptions: o.task.row.Preemptions,
+			More: true,
+		}))
+		return
 	case doRelease:
 		s.m.dispatch(s.m.broker.Release(id))
 		return
@@ -60,6 +67,9 @@ func (s *session) grantValues(ctx context.Context, t *task) (any, error) {
 		return nil, nil // it has left the queue meanwhile
 	}
 	g := evGranted{attempt: randomID()}
+	if t.choice() {
+		g.holds, _ = s.m.broker.Held(t.row.ID)
+	}
 	g.agent = t.row.Computer
 	s.m.mu.Lock()
 	mover := s.m.node(transportOf(t.transport))

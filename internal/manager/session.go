@@ -226,6 +226,11 @@ func (s *session) save(ctx context.Context, tx *sql.Tx, t *task, x *turn) error 
 	if err := catalog.PutTask(ctx, tx, &t.row); err != nil {
 		return err
 	}
+	if x.chosen {
+		if err := catalog.PutHolds(ctx, tx, t.row.ID, t.keptHolds()); err != nil {
+			return err
+		}
+	}
 	if t.att != nil {
 		a := &t.att.row
 		a.MoverOrdered, a.AgentOrdered = t.att.mover.ordered, t.att.agent.ordered

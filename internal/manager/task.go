@@ -37,8 +37,12 @@ type task struct {
 	newest   map[part]time.Time // of the lines of the attempt
 	loaded   bool               // it was taken up from the catalog: lines may be there already
 
-	idle      bool     // it works while nothing else works on its repository
-	yields    bool     // it was told to stop, since something does
+	idle   bool          // it works while nothing else works on its repository
+	yields bool          // it was told to stop, since something does
+	places *Places       // what stands where; nil: in the repository and on the computer of row
+	chosen []broker.Hold // what it holds, where there was a choice
+	steps  steps
+
 	unsettled []string // sweep: the attempts that must be settled before it goes on
 	clearing  bool     // a call that settles them is under way
 }
@@ -89,7 +93,12 @@ func (s *side) sound() bool {
 	return !s.takesPart() || s.end != nil || s.heard && s.offline.IsZero()
 }
 
-func (a *attempt) sides() []*side { return []*side{&a.mover, &a.agent} }
+func (a *attempt) sides() []*side {
+	if a == nil {
+		return nil
+	}
+	return []*side{&a.mover, &a.agent}
+}
 
 func (a *attempt) side(p part) *side {
 	if p == partAgent {
@@ -131,50 +140,8 @@ func (t *task) arbiter() *side {
 	return &t.att.mover
 }
 
-// needs is the set that the task must hold to run.
-func (t *task) needs() []broker.Need {
-	stream := broker.One(broker.Stream, t.row.Repository)
-	writer := broker.One(broker.Writer, t.row.Repository)
-	client := broker.One(broker.Client, t.row.Computer)
-	switch t.typ {
-	case job.Backup:
-		return []broker.Need{stream, writer, client}
-	case job.Restore:
-		return []broker.Need{stream, client}
-	case job.Sweep:
-		return []broker.Need{stream, writer}
-	case job.RebuildIndex:
-		writer.Alone = true
-		return []broker.Need{stream, writer}
-	}
-	return []broker.Need{stream}
-}
-
-// grant is what a task that runs holds, for a broker that has forgotten it.
-func (t *task) grant() broker.Grant {
-	g := broker.Grant{Task: t.row.ID, Session: t.row.Session, Type: t.typ, Priority: t.priority, Standing: t.standing()}
-	for _, n := range t.needs() {
-		g.Holds = append(g.Holds, broker.Hold{ID: broker.ID{Kind: n.Kind, Name: n.AnyOf[0]}, Count: n.Count, Alone: n.Alone})
-	}
-	return g
-}
-
 // mainPhase is the phase in which the task's attempts work.
-func (t *task) mainPhase() string {
-	switch t.typ {
-	case job.Restore:
-		return job.PhaseRestore
-	case job.Verify:
-		return job.PhaseCheck
-	case job.RebuildIndex:
-		return job.PhaseRebuild
-	case job.Retention:
-		return job.PhaseAge
-	case job.Sweep:
-		return job.PhaseSweep
-	}
-	return job.PhaseTransfer
-}
+func (t *task) mainPhase() string { return t.typ.MainPhase() }
 
 // move changes the status as the table of transitions allows, writes the line about it, and
 // lets go of what a task in the new status must not hold.
@@ -201,6 +168,7 @@ func (t *task) move(x *turn, to job.Status, why job.Reason, text, actor string) 
 		if t.lacking {
 			t.giveBack(x, false)
 		}
+		t.steps = steps{}
 	case job.Final:
 		t.row.Ended, t.row.RestartAt, t.row.RestartOn = x.now, time.Time{}, ""
 		if !t.makesPoint() && !t.att.settled() {
@@ -212,8 +180,15 @@ func (t *task) move(x *turn, to job.Status, why job.Reason, text, actor string) 
 
 // giveBack releases what the task holds, and its place in the queue unless that is kept.
 func (t *task) giveBack(x *turn, keepPlace bool) {
+	if keepPlace && t.steps.first {
+		return // it waits for its second set, and keeps the first
+	}
+	if !keepPlace {
+		t.steps = steps{}
+	}
 	if t.holds || t.lacking && !keepPlace {
 		t.holds, t.lacking = false, false
+		x.chosen, t.chosen = x.chosen || len(t.chosen) > 0, nil
 		x.order(order{do: doRelease, task: t})
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/broker"
 	"keepward/internal/gate"
 	"keepward/internal/job"
 )
@@ -19,6 +20,7 @@ type turn struct {
 	events []*keepwardv1.Event
 	point  *keepwardv1.Point
 	purged []string // points that are gone from the repository
+	chosen bool     // what the task has chosen to hold differs from the catalog's
 	orders []order
 }
 
@@ -37,6 +39,7 @@ type deed int
 
 const (
 	doRequest      deed = iota // ask the broker for the set
+	doRequestMore              // for the second, beside the first
 	doRelease                  // give it back, and the place in the queue
 	doReprioritise             // tell the broker another priority
 	doStartMover               // tell the transport to start a mover
@@ -111,7 +114,8 @@ type (
 		attempt, parent, checkpoint string
 		agent                       string // empty: none takes part
 		moverBoot, agentBoot        string
-		moverAway, agentAway        bool // offline since the set was given
+		moverAway, agentAway        bool          // offline since the set was given
+		holds                       []broker.Hold // where there was a choice
 	}
 	// evOrdered: a node has answered the order to start.
 	evOrdered struct {
