@@ -209,6 +209,12 @@ func (f *fleet) pointOf(computer, job string) string {
 // poison stores garbage under the ids of contents, and makes it known by a commit.
 func (a *fakeAgent) poison(f *fleet, o *keepwardv1.StartBackupRequest, contents ...[]byte) {
 	f.t.Helper()
+	f.must(a.commitGarbage(f, o, contents...))
+}
+
+// commitGarbage stores garbage under the ids of contents, and returns what its commit ends with.
+func (a *fakeAgent) commitGarbage(f *fleet, o *keepwardv1.StartBackupRequest, contents ...[]byte) error {
+	f.t.Helper()
 	data, err := a.connect(f.t, o, nil)
 	f.must(err)
 	keys, err := wire.KeysFromProto(o.GetKeys())
@@ -231,7 +237,7 @@ func (a *fakeAgent) poison(f *fleet, o *keepwardv1.StartBackupRequest, contents 
 	f.must(err)
 	body, err := point.SealBody(keys.ComputerKey, keys.RepositoryID, attempt, point.Body{Root: root})
 	f.must(err)
-	f.must(data.Commit(f.t.Context(), point.Draft{Type: point.Complete, RootID: root.ID(), Body: body}))
+	return data.Commit(f.t.Context(), point.Draft{Type: point.Complete, RootID: root.ID(), Body: body})
 }
 
 // An agent stores garbage under the ids of what is popular, before the honest computers store

@@ -64,7 +64,9 @@ type Reader interface {
 }
 
 // Attempt is an attempt by its number.
-func Attempt(n int) point.Attempt { return point.Attempt{byte(n), byte(n >> 8), 0x5a} }
+func Attempt(n int) point.Attempt {
+	return point.Attempt{byte(n), byte(n >> 8), 0x5a, byte(n >> 16), byte(n >> 24)}
+}
 
 // Files are n files of up to size bytes that do not compress.
 func Files(n, size int, seed uint64) map[string]string {
