@@ -102,7 +102,7 @@ func (a *agent) info() *keepwardv1.NodeInfo {
 	if err != nil {
 		host = ""
 	}
-	return &keepwardv1.NodeInfo{Version: a.cfg.Version, Os: runtime.GOOS, Arch: runtime.GOARCH, Hostname: host}
+	return &keepwardv1.NodeInfo{Version: a.cfg.Version, Os: runtime.GOOS, Arch: runtime.GOARCH, Hostname: host, Zone: zoneOf(time.Now())}
 }
 
 func (a *agent) attempts() []*keepwardv1.AttemptState {

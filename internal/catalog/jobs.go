@@ -88,6 +88,7 @@ func PutJob(ctx context.Context, tx *sql.Tx, j *keepwardv1.Job, now time.Time) e
 func definitionOf(j *keepwardv1.Job) *keepwardv1.Job {
 	d := proto.CloneOf(j)
 	d.Created, d.NextRun, d.LastRun, d.LastResult, d.LastSession = nil, nil, nil, "", 0
+	d.StartAfter = ""
 	return d
 }
 
@@ -101,6 +102,21 @@ func DeleteJob(ctx context.Context, tx *sql.Tx, name string) error {
 
 // JobNames lists the names of all jobs.
 func JobNames(ctx context.Context, q Queryer) ([]string, error) { return names(ctx, q, "jobs") }
+
+// JobSchedules is the schedule of each job by name; empty where it does not run by itself.
+func JobSchedules(ctx context.Context, q Queryer) (map[string]string, error) {
+	rows, err := q.QueryContext(ctx, `SELECT name, CASE WHEN disabled THEN '' ELSE schedule END FROM jobs`)
+	type row struct{ name, schedule string }
+	list, err := collect(rows, err, func(r *sql.Rows) (v row, err error) { return v, r.Scan(&v.name, &v.schedule) })
+	if err != nil {
+		return nil, fmt.Errorf("list schedules of jobs: %w", err)
+	}
+	out := make(map[string]string, len(list))
+	for _, v := range list {
+		out[v.name] = v.schedule
+	}
+	return out, nil
+}
 
 // RepositoryNames lists the names of all repositories.
 func RepositoryNames(ctx context.Context, q Queryer) ([]string, error) {

@@ -18,14 +18,15 @@ type Computer struct {
 	Joined   time.Time
 	LastSeen time.Time
 	Skew     time.Duration // agent clock minus server clock
+	Zone     string        // of its clock, as its agent says; empty: not known
 }
 
-const computerColumns = `name, os, arch, hostname, version, address, joined, last_seen, skew`
+const computerColumns = `name, os, arch, hostname, version, address, joined, last_seen, skew, zone`
 
 func scanComputer(row interface{ Scan(...any) error }) (Computer, error) {
 	var c Computer
 	var joined, seen int64
-	err := row.Scan(&c.Name, &c.OS, &c.Arch, &c.Hostname, &c.Version, &c.Address, &joined, &seen, &c.Skew)
+	err := row.Scan(&c.Name, &c.OS, &c.Arch, &c.Hostname, &c.Version, &c.Address, &joined, &seen, &c.Skew, &c.Zone)
 	c.Joined, c.LastSeen = timeOf(joined), timeOf(seen)
 	return c, err
 }
@@ -74,8 +75,8 @@ func KnowComputer(ctx context.Context, tx *sql.Tx, name string) (added bool, err
 
 // SeeComputer keeps what a heartbeat told of a computer. A computer that was removed stays so.
 func SeeComputer(ctx context.Context, tx *sql.Tx, c Computer) error {
-	_, err := tx.ExecContext(ctx, `UPDATE computers SET os = ?, arch = ?, hostname = ?, version = ?, address = ?, last_seen = ?, skew = ?
-		WHERE name = ?`, c.OS, c.Arch, c.Hostname, c.Version, c.Address, nanos(c.LastSeen), int64(c.Skew), c.Name)
+	_, err := tx.ExecContext(ctx, `UPDATE computers SET os = ?, arch = ?, hostname = ?, version = ?, address = ?, last_seen = ?, skew = ?, zone = ?
+		WHERE name = ?`, c.OS, c.Arch, c.Hostname, c.Version, c.Address, nanos(c.LastSeen), int64(c.Skew), c.Zone, c.Name)
 	if err != nil {
 		return fmt.Errorf("update computer %s: %w", c.Name, err)
 	}

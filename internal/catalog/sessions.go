@@ -119,34 +119,6 @@ func SinceFull(ctx context.Context, q Queryer, name string) (int, error) {
 	return n, nil
 }
 
-// SessionFilter says which sessions a list is about; zero fields let all pass.
-type SessionFilter struct {
-	Active   bool
-	Job      string
-	Computer string
-	// EndedAfter lets only sessions pass that ended at or after it.
-	EndedAfter time.Time
-	// Limit bounds the list; 0 means no bound.
-	Limit int
-}
-
-// Sessions lists sessions, newest first.
-func Sessions(ctx context.Context, q Queryer, f SessionFilter) ([]Session, error) {
-	limit := f.Limit
-	if limit == 0 {
-		limit = -1
-	}
-	rows, err := q.QueryContext(ctx, `SELECT `+sessionColumns+` FROM sessions
-		WHERE (NOT ?1 OR ended = 0) AND (?2 = '' OR job = ?2) AND (?3 = 0 OR ended >= ?3)
-		AND (?4 = '' OR id IN (SELECT session FROM tasks WHERE computer = ?4))
-		ORDER BY id DESC LIMIT ?5`, f.Active, f.Job, nanos(f.EndedAfter), f.Computer, limit)
-	out, err := collect(rows, err, func(r *sql.Rows) (Session, error) { return scanSession(r) })
-	if err != nil {
-		return nil, fmt.Errorf("list sessions: %w", err)
-	}
-	return out, nil
-}
-
 // LastSession is the newest session of a job, and whether there is one.
 func LastSession(ctx context.Context, q Queryer, jobName string) (Session, bool, error) {
 	list, err := Sessions(ctx, q, SessionFilter{Job: jobName, Limit: 1})

@@ -18,7 +18,7 @@ import (
 func (a *app) jobCommand() *cobra.Command {
 	cmd := a.noun("job", "What is backed up, to where, and when", "A job is a saved definition. Each run of it is a session; see 'keepward session'.")
 	cmd.AddCommand(a.jobCreate(), a.jobList(), a.jobShow(), a.jobEdit(), a.jobDelete(), a.jobRun(),
-		a.jobSwitch("enable", "Let the schedule start a job again", false), a.jobSwitch("disable", "Keep the schedule from starting a job", true), a.jobNext(), a.jobRetention())
+		a.jobSwitch("enable", "Let the schedule start a job again", false), a.jobSwitch("disable", "Keep the schedule from starting a job", true), a.jobNext(), a.jobStats(), a.jobRetention())
 	return cmd
 }
 
@@ -27,6 +27,7 @@ type jobFlags struct {
 	job      *keepwardv1.Job
 	files    *keepwardv1.FileSelection
 	interval duration
+	jitter   duration
 	keep     retentionFlags
 }
 
@@ -42,6 +43,7 @@ func (a *app) jobFlags(cmd *cobra.Command) *jobFlags {
 	f.BoolVar(&j.files.OneFileSystem, "one-file-system", false, "do not cross into other file systems")
 	f.BoolVar(&j.files.IncludeCaches, "include-caches", false, "take directories that CACHEDIR.TAG marks, too")
 	f.StringVar(&j.job.Schedule, "schedule", "", "when it runs by itself, for instance "+strconv.Quote(schedule.Examples[0]))
+	f.Var(&j.jitter, "jitter", "spread the computers of a scheduled run over so long, for instance 1h")
 	f.StringVar(&j.job.Missed, "missed", "", "a run missed while the server was down: \"run once\" (default) or skip")
 	f.StringVar(&j.job.Compression, "compression", "", "auto (default), none, fast, zstd or high")
 	f.Int32Var(&j.job.FullReadEvery, "full-read-every", 0, "read all files again every so many runs (0: never)")
@@ -83,6 +85,7 @@ func (j *jobFlags) apply(cmd *cobra.Command, to *keepwardv1.Job) {
 		"one-file-system":  func() { to.Files.OneFileSystem = j.files.OneFileSystem },
 		"include-caches":   func() { to.Files.IncludeCaches = j.files.IncludeCaches },
 		"schedule":         func() { to.Schedule = j.job.Schedule },
+		"jitter":           func() { to.Jitter = durationpb.New(time.Duration(j.jitter)) },
 		"missed":           func() { to.Missed = j.job.Missed },
 		"compression":      func() { to.Compression = j.job.Compression },
 		"full-read-every":  func() { to.FullReadEvery = j.job.FullReadEvery },
@@ -119,6 +122,7 @@ func (a *app) jobCreate() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		a.warnings(m.GetWarnings())
 		return a.print(m.GetJob(), func() { a.showJob(m.GetJob()) })
 	})
 	return cmd
@@ -152,6 +156,7 @@ func (a *app) updateJob(ctx context.Context, c *client, name string, change func
 	if err != nil {
 		return err
 	}
+	a.warnings(m.GetWarnings())
 	return a.print(m.GetJob(), func() { a.showJob(m.GetJob()) })
 }
 
@@ -212,6 +217,7 @@ func (a *app) jobShow() *cobra.Command {
 			}
 			return a.print(m, func() {
 				a.showJob(m.GetJob())
+				a.warnings(m.GetWarnings())
 				if len(m.GetRecent()) > 0 {
 					a.section("Sessions")
 					a.sessionTable(m.GetRecent())
@@ -227,6 +233,10 @@ func (a *app) showJob(j *keepwardv1.Job) {
 	if j.GetRestartInterval() != nil {
 		interval = span(j.GetRestartInterval().AsDuration())
 	}
+	jitter := ""
+	if j.GetJitter().AsDuration() > 0 {
+		jitter = span(j.GetJitter().AsDuration())
+	}
 	attempts := ""
 	if j.GetAttempts() > 0 {
 		attempts = strconv.Itoa(int(j.GetAttempts()))
@@ -238,7 +248,7 @@ func (a *app) showJob(j *keepwardv1.Job) {
 	a.fields("name", j.GetName(), "type", j.GetType(), "description", j.GetDescription(), "computers", strings.Join(j.GetComputers(), ", "),
 		"include", strings.Join(f.GetInclude(), ", "), "exclude", strings.Join(f.GetExclude(), ", "),
 		"one file system", onlyYes(f.GetOneFileSystem()), "tagged caches", onlyYes(f.GetIncludeCaches()),
-		"repository", j.GetRepository(), "compression", j.GetCompression(), "schedule", j.GetSchedule(), "missed runs", j.GetMissed(),
+		"repository", j.GetRepository(), "compression", j.GetCompression(), "schedule", j.GetSchedule(), "spread over", jitter, "missed runs", j.GetMissed(),
 		"retention", retentionText(j.GetRetention()), "all is read", every,
 		"disabled", onlyYes(j.GetDisabled()), "high priority", onlyYes(j.GetHighPriority()), "next run", a.stamp(j.GetNextRun()), "attempts", attempts, "restart interval", interval,
 		"last run", a.stamp(j.GetLastRun()), "last result", j.GetLastResult())
@@ -274,19 +284,21 @@ func (a *app) jobDelete() *cobra.Command {
 
 func (a *app) jobRun() *cobra.Command {
 	var wait, full bool
-	var at string
+	var at, after string
 	cmd := &cobra.Command{
 		Use: "run NAME", Short: "Start a job now",
 		Long: "Starts a session of the job and prints its number. With --wait it shows the progress and exits with the session's result.\n" +
-			"With --at the session stays in the queue until then.",
-		Example: "  keepward job run docs --wait\n  keepward job run docs --full\n  keepward job run docs --at \"2026-11-23 22:00\"",
+			"With --at the session stays in the queue until then, with --after until the sessions of that job are over which are there now.",
+		Example: "  keepward job run docs --wait\n  keepward job run docs --full\n  keepward job run docs --at \"2026-11-23 22:00\"\n  keepward job run docs --after mail",
 		Args:    exactly("NAME"), ValidArgsFunction: a.complete(jobNames),
 	}
 	cmd.Flags().BoolVar(&wait, "wait", false, "wait for the end")
 	cmd.Flags().BoolVar(&full, "full", false, "read everything, not only what changed")
 	cmd.Flags().StringVar(&at, "at", "", "when it starts, for instance \"2026-11-23 22:00\" (default: now)")
+	cmd.Flags().StringVar(&after, "after", "", "start when the sessions of this job that are there now are over")
+	noError(cmd.RegisterFlagCompletionFunc("after", a.completeFlag(jobNames)))
 	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) error {
-		req := &keepwardv1.RunJobRequest{Name: args[0], Full: full}
+		req := &keepwardv1.RunJobRequest{Name: args[0], Full: full, After: after}
 		if at != "" {
 			start, err := parseTime(at, a.now(), a.local)
 			if err != nil {
@@ -299,32 +311,6 @@ func (a *app) jobRun() *cobra.Command {
 			return err
 		}
 		return a.started(ctx, c, m, wait)
-	})
-	return cmd
-}
-
-func (a *app) jobNext() *cobra.Command {
-	var n int32
-	cmd := &cobra.Command{
-		Use: "next NAME", Short: "Show when a job runs next", Example: "  keepward job next docs -n 10",
-		Args: exactly("NAME"), ValidArgsFunction: a.complete(jobNames),
-	}
-	cmd.Flags().Int32VarP(&n, "number", "n", 5, "how many runs")
-	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) error {
-		m, err := call(ctx, c.jobs.GetJob, &keepwardv1.GetJobRequest{Name: args[0], NextRuns: n})
-		if err != nil {
-			return err
-		}
-		return a.print(m, func() {
-			if len(m.GetNextRuns()) == 0 {
-				a.remark("job %s does not run by itself: it has no schedule or is disabled", args[0])
-			}
-			t := a.newTable("NEXT RUN", "IN")
-			for _, r := range m.GetNextRuns() {
-				t.row(a.stamp(r), span(r.AsTime().Sub(a.now())))
-			}
-			t.print()
-		})
 	})
 	return cmd
 }

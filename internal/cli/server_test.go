@@ -58,6 +58,7 @@ type fake struct {
 	exported []string // repositories whose recovery key was exported
 	restore  *keepwardv1.RestoreFilesRequest
 	upkeep   upkeep
+	live     live
 }
 
 func newFake(t *testing.T) *fake {
@@ -194,7 +195,7 @@ func (f *fake) GetJob(_ context.Context, r *connect.Request[keepwardv1.GetJobReq
 	if j == nil {
 		return nil, errs.New(errs.NotFound, "job.unknown", "find job %q: there is none", r.Msg.GetName()).WithHint("the nearest names are: docs")
 	}
-	return connect.NewResponse(&keepwardv1.GetJobResponse{Job: j}), nil
+	return connect.NewResponse(f.live.job(j, r.Msg.GetNextRuns())), nil
 }
 
 func (f *fake) CreateJob(_ context.Context, r *connect.Request[keepwardv1.CreateJobRequest]) (*connect.Response[keepwardv1.CreateJobResponse], error) {
@@ -232,7 +233,8 @@ func (f *fake) ReadLog(_ context.Context, _ *connect.Request[keepwardv1.ReadLogR
 	return s.Send(&keepwardv1.ReadLogResponse{Events: f.events})
 }
 
-func (f *fake) ListSessions(context.Context, *connect.Request[keepwardv1.ListSessionsRequest]) (*connect.Response[keepwardv1.ListSessionsResponse], error) {
+func (f *fake) ListSessions(_ context.Context, r *connect.Request[keepwardv1.ListSessionsRequest]) (*connect.Response[keepwardv1.ListSessionsResponse], error) {
+	f.live.filter = r.Msg
 	if f.list != nil {
 		return connect.NewResponse(&keepwardv1.ListSessionsResponse{Sessions: f.list}), nil
 	}

@@ -17,40 +17,6 @@ func (a *app) sessionCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) sessionList() *cobra.Command {
-	req := &keepwardv1.ListSessionsRequest{}
-	cmd := &cobra.Command{
-		Use: "list", Short: "List sessions, the newest first", Example: "  keepward session list --active\n  keepward session list --job docs",
-		Args: exactly(),
-	}
-	f := cmd.Flags()
-	f.BoolVar(&req.Active, "active", false, "only those that are not over")
-	f.StringVar(&req.Job, "job", "", "only of this job")
-	f.StringVar(&req.Computer, "computer", "", "only with this computer")
-	f.Int32Var(&req.Limit, "limit", 50, "how many")
-	noError(cmd.RegisterFlagCompletionFunc("job", a.completeFlag(jobNames)))
-	noError(cmd.RegisterFlagCompletionFunc("computer", a.completeFlag(computerNames)))
-	cmd.RunE = a.withClient(func(ctx context.Context, c *client, _ []string) error {
-		m, err := call(ctx, c.sessions.ListSessions, req)
-		if err != nil {
-			return err
-		}
-		return a.print(m, func() { a.sessionTable(m.GetSessions()) })
-	})
-	return cmd
-}
-
-func (a *app) sessionTable(list []*keepwardv1.Session) {
-	t := a.newTable(">SESSION", "JOB", "TYPE", "STATUS", "PHASE", "STARTED", ">TOOK", ">FILES", ">READ", ">STORED", "COMPUTERS", "REASON", "|", "REPOSITORY", ">PRIORITY", "BY")
-	for _, s := range list {
-		n := s.GetProgress().GetCounters()
-		t.row(sessionNumber(s.GetId()), s.GetJob(), s.GetType(), s.GetStatus(), s.GetPhase(), a.stamp(s.GetStarted()), a.took(s.GetStarted(), s.GetEnded()),
-			count(n.GetDoneFiles()-n.GetDoneDirs()), size(n.GetReadBytes()), size(n.GetStoredBytes()), few(computersOf(s)), a.why(s.GetReason(), s.GetFailure()),
-			s.GetRepository(), strconv.Itoa(int(s.GetPriority())), s.GetUser())
-	}
-	t.print()
-}
-
 // why is the reason for delay, or for failure.
 func (a *app) why(r *keepwardv1.Reason, f *keepwardv1.Failure) string {
 	if f.GetMessage() != "" {

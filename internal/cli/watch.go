@@ -2,8 +2,6 @@ package cli
 
 import (
 	"context"
-	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -19,7 +17,7 @@ func (a *app) sessionWatch() *cobra.Command {
 		Args:    between(0, "N"),
 		RunE: a.withClient(func(ctx context.Context, c *client, args []string) error {
 			if len(args) == 0 {
-				return a.watchAll(ctx, c)
+				return a.watchList(ctx, c, &keepwardv1.ListSessionsRequest{Active: true, Limit: watchedMost}, true)
 			}
 			id, err := parseSession(args[0])
 			if err != nil {
@@ -37,42 +35,5 @@ func (a *app) sessionWatch() *cobra.Command {
 	}
 }
 
-// watchEvery is how often all sessions are looked at; off a terminal as rarely as
-// progress is shown there.
-const watchEvery = 2 * time.Second
-
-func (a *app) watchAll(ctx context.Context, c *client) error {
-	_, moving := terminal(a.out)
-	moving = moving && !a.format.machine()
-	every := watchEvery
-	if !moving && !a.format.machine() {
-		every = lineEvery
-	}
-	for {
-		m, err := call(ctx, c.sessions.ListSessions, &keepwardv1.ListSessionsRequest{Active: true})
-		if err != nil {
-			return err
-		}
-		if err := a.showAll(m, moving); err != nil {
-			return err
-		}
-		if len(m.GetSessions()) == 0 {
-			a.remark("no session runs")
-			return nil
-		}
-		if !sleep(ctx, every) {
-			return ctx.Err()
-		}
-	}
-}
-
-func (a *app) showAll(m *keepwardv1.ListSessionsResponse, moving bool) error {
-	if a.format.machine() {
-		return a.printLine(m)
-	}
-	if moving {
-		fmt.Fprint(a.out, "\x1b[H\x1b[2J")
-	}
-	a.sessionTable(m.GetSessions())
-	return nil
-}
+// watchedMost bounds the sessions that are shown at once: a screen has no room for more.
+const watchedMost = 1000

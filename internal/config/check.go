@@ -29,6 +29,8 @@ type Site struct {
 	Computers    []string
 	Repositories []string
 	Transports   []string
+	// Schedules is that of each job; empty where it does not run by itself.
+	Schedules map[string]string
 }
 
 // Fault is one thing wrong with one field, named as in the schema: "files.include[1]".
@@ -162,7 +164,11 @@ func (f *faults) upkeep(r *keepwardv1.Repository) {
 	if r.Maintenance == "" || r.Maintenance == MaintenanceNever {
 		return
 	}
-	if _, err := schedule.Parse(r.Maintenance, time.Local); err != nil {
+	rule, err := schedule.Parse(r.Maintenance, time.Local)
+	if err == nil && (rule.Kind() != schedule.Calendar || rule.PerComputer()) {
+		err = fmt.Errorf("schedule %q: maintenance goes by the calendar of the server", r.Maintenance)
+	}
+	if err != nil {
 		f.add("maintenance", errs.New(errs.Invalid, "repository.upkeep", "check repository %q: %w", r.Name, err).
 			WithHint("for example: %s, or never", strings.Join(schedule.Examples[:3], ", ")))
 	}
@@ -223,12 +229,7 @@ func CheckJob(j *keepwardv1.Job, site Site) []Fault {
 	if _, err := seal.ParseCompression(j.Compression); err != nil {
 		f.invalid("compression", "job.compression", "check job %q: %w", j.Name, err)
 	}
-	if j.Schedule != "" {
-		if _, err := schedule.Parse(j.Schedule, time.Local); err != nil {
-			f.add("schedule", errs.New(errs.Invalid, "job.schedule", "check job %q: %w", j.Name, err).
-				WithHint("for example: %s", strings.Join(schedule.Examples[:3], ", ")))
-		}
-	}
+	f.schedule(j, site)
 	for _, r := range PolicyOf(j.Retention).Check() {
 		f.add("retention."+r.Rule, r.Err)
 	}

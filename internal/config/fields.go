@@ -83,6 +83,7 @@ func jobFields(j *keepwardv1.Job) []field {
 		}},
 		{name: "repository", value: &j.Repository},
 		{name: "schedule", value: &j.Schedule},
+		{name: "jitter", value: &j.Jitter},
 		{name: "missed", value: &j.Missed, normal: job.DefaultMissed},
 		{name: "disabled", value: &j.Disabled},
 		{name: "retention", value: []field{

@@ -193,6 +193,7 @@ var meanings = map[string]string{
 	"job.exclude":               "an exclude pattern is wrong",
 	"job.failed":                "the last session of a job failed",
 	"job.include":               "the list of include paths is wrong",
+	"job.jitter":                "the time over which the computers of a job are spread is out of bounds",
 	"job.repository":            "the job names no repository",
 	"job.restart-interval":      "the restart interval is out of bounds",
 	"mover.lost":                "the data mover is gone",

@@ -49,7 +49,7 @@ var elsewhere = map[string]string{
 	"repository_streams": "repository edit", "mount_path_writers": "repository edit", "undelete_grace": "repository edit",
 	"unprotected_after": "repository edit", "maintenance": "repository edit", "recompress": "repository edit", "proof_days": "repository edit",
 	"foreign_proof": "repository edit", "parity": "repository edit",
-	"missed":    "job edit",
+	"missed": "job edit", "jitter": "job edit",
 	"heartbeat": "", "heartbeats_lost": "", "proof_budget": "", // the same on every node, or not to be changed yet
 }
 

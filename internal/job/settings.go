@@ -27,6 +27,8 @@ const (
 	DefaultTotalRunningTimeEnd = "kill"
 	DefaultUndeleteGrace       = 72 * time.Hour // long enough to notice on Monday what went on Friday
 	DefaultMaintenance         = "daily 03:00"
+	DefaultSessionHistory      = 365 * 24 * time.Hour
+	DefaultLogHistory          = 90 * 24 * time.Hour // what somebody reads is not older, and it is most of the catalog
 	DefaultRecompress          = "idle"
 	RecompressNever            = "never"
 	DefaultForeignProof        = "first-use"
@@ -72,6 +74,9 @@ var Settings = []Setting{
 	{"session_retries", DefaultSessionRetries, false, "retries of a failed scheduled session, failed tasks only"},
 	{"session_retry_after", DefaultSessionRetryAfter, false, "from the end of the session to its retry"},
 	{"missed", DefaultMissed, true, "a schedule missed while the server was down: run once, or skip"},
+	{"jitter", false, true, "spread the computers of a scheduled run over so long; per job"},
+	{"session_history", DefaultSessionHistory, true, "how long sessions are kept that are over; the newest of each job stays; 0: for ever"},
+	{"log_history", DefaultLogHistory, true, "how long their logs are kept; 0: for ever"},
 	{"undelete_grace", DefaultUndeleteGrace, true, "how long a deleted restore point can be undeleted; per repository"},
 	{"unprotected_after", false, true, "delete the points of a computer that no job names any more, after so long; per repository"},
 	{"maintenance", DefaultMaintenance, true, "when retention and sweep run by themselves, or never; per repository"},

@@ -85,29 +85,6 @@ func (m *Manager) JobActive(ctx context.Context, jobName string) (int64, error) 
 	return rows[0].ID, nil
 }
 
-// ListSessions lists sessions, the newest first.
-func (m *Manager) ListSessions(ctx context.Context, req *connect.Request[keepwardv1.ListSessionsRequest]) (*connect.Response[keepwardv1.ListSessionsResponse], error) {
-	f := catalog.SessionFilter{Active: req.Msg.GetActive(), Job: req.Msg.GetJob(), Computer: req.Msg.GetComputer(), Limit: int(req.Msg.GetLimit())}
-	if f.Limit <= 0 {
-		f.Limit = defaultList
-	}
-	if f.Computer != "" {
-		if err := m.knownComputer(ctx, f.Computer); err != nil {
-			return nil, err
-		}
-	}
-	list, err := m.sessions(ctx, f)
-	if err != nil {
-		return nil, err
-	}
-	if f.Job != "" && len(list) == 0 {
-		if _, err := catalog.GetJob(ctx, m.deps.DB.Read(), f.Job); err != nil {
-			return nil, err
-		}
-	}
-	return connect.NewResponse(&keepwardv1.ListSessionsResponse{Sessions: list}), nil
-}
-
 // GetSession is one session as it is now.
 func (m *Manager) GetSession(ctx context.Context, req *connect.Request[keepwardv1.GetSessionRequest]) (*connect.Response[keepwardv1.GetSessionResponse], error) {
 	s, err := m.currentSession(ctx, req.Msg.GetId())

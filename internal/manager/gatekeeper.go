@@ -123,7 +123,7 @@ func byItself(by string) bool {
 func (s *session) subject(t *task) gate.Subject {
 	return gate.Subject{
 		Task: t.row.ID, Session: t.row.Session, Type: t.typ, Priority: t.priority, Computer: t.row.Computer, Repository: t.row.Repository,
-		Scheduled: byItself(s.row.StartedBy), Start: t.row.StartAt,
+		Scheduled: byItself(s.row.StartedBy), Start: t.row.StartAt, After: t.after,
 	}
 }
 
@@ -131,6 +131,7 @@ func (s *session) subject(t *task) gate.Subject {
 // nothing is in its way it counts as one that runs from now on.
 func (m *Manager) knock(t *task, enter bool) (v gate.Verdict, conflict int64) {
 	m.mu.Lock()
+	m.release(t)
 	if enter {
 		conflict = m.board.conflict(t)
 	}
@@ -158,6 +159,7 @@ func (m *Manager) setUpAgain(t *task) job.Reason {
 		return job.Reason{} // it has left meanwhile
 	}
 	m.mu.Lock()
+	m.release(t)
 	var conflict int64
 	if t.typ == job.RebuildIndex {
 		conflict = m.board.conflict(t)
@@ -296,12 +298,6 @@ func (m *Manager) submittable(r request, now time.Time) ([]string, error) {
 		return nil, errs.New(errs.Busy, codeNotSubmitted, "submit %s: %s", r.typ, why.Text())
 	}
 	return able, nil
-}
-
-// stillHeld says whether the last run of a job that a schedule started is kept in the queue by a
-// rule: another one beside it would do nothing more.
-func stillHeld(last catalog.Session) bool {
-	return last.StartedBy == bySchedule && last.Status == job.Queued && heldBy(last.Reason)
 }
 
 // heldBy says whether a reason is one that the gate gives.

@@ -11,6 +11,9 @@ type hub struct {
 
 func newHub() *hub { return &hub{watchers: map[int64]map[chan struct{}]struct{}{}} }
 
+// allSessions is watched by who wants to hear of every session: no session has that number.
+const allSessions = 0
+
 // watch answers a channel that gets a signal after every change, and how to end it.
 func (h *hub) watch(session int64) (<-chan struct{}, func()) {
 	c := make(chan struct{}, 1) // one signal stands for any number of changes
@@ -33,10 +36,12 @@ func (h *hub) watch(session int64) (<-chan struct{}, func()) {
 func (h *hub) changed(session int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for c := range h.watchers[session] {
-		select {
-		case c <- struct{}{}:
-		default:
+	for _, id := range [...]int64{session, allSessions} {
+		for c := range h.watchers[id] {
+			select {
+			case c <- struct{}{}:
+			default:
+			}
 		}
 	}
 }

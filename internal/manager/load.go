@@ -19,6 +19,7 @@ type plan struct {
 	age         *keepwardv1.RetentionOrder
 	attempts    int
 	interval    *keepwardv1.Job // whose restart interval holds
+	after       string          // a job of which no older session may be open when it starts
 }
 
 // load makes a session of what the catalog has of it.
@@ -40,7 +41,7 @@ func (m *Manager) load(ctx context.Context, row catalog.Session) (*session, erro
 		t := &task{
 			row: r, typ: row.Type, job: row.Job, priority: row.Priority, full: row.Full, files: p.files,
 			transport: repository.Transport, limit: p.attempts, loaded: r.Attempts > 0, interval: p.interval.GetRestartInterval().AsDuration(),
-			idle: p.sweep.GetIdle(),
+			idle: p.sweep.GetIdle(), after: p.after,
 		}
 		if t.limit <= 0 {
 			t.limit = m.attempts(row.Type)
@@ -68,6 +69,7 @@ func planOf(row catalog.Session) (plan, error) {
 			return p, err
 		}
 		p.compression, p.files, p.attempts, p.interval = j.GetCompression(), j.GetFiles(), int(j.GetAttempts()), j
+		p.after = j.GetStartAfter()
 	case job.Restore:
 		r, err := catalog.DefinitionOf(row, &keepwardv1.RestoreFilesRequest{})
 		if err != nil {

@@ -34,6 +34,7 @@ type Manager struct {
 	marks    chan struct{}                       // one token: who has it may mark points or order their purge
 	gated    chan struct{}                       // one signal: what the gate wants looked at next may come sooner
 	clock    *clockWatch
+	chains   *chains
 
 	knob  atomic.Pointer[Knobs]
 	tuned atomic.Pointer[Settings] // set, as the knobs have it
@@ -83,6 +84,7 @@ func New(d Deps) *Manager {
 		marks:   make(chan struct{}, 1),
 		gated:   make(chan struct{}, 1),
 		clock:   &clockWatch{read: d.Clock},
+		chains:  newChains(),
 		board:   newBoard(),
 		gate:    gate.New(),
 		live:    map[int64]*session{},
@@ -164,6 +166,7 @@ func (m *Manager) takeUp(ctx context.Context) error {
 // register makes a session known, before it runs.
 func (m *Manager) register(s *session) {
 	s.show()
+	m.chains.add(s)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.live[s.row.ID] = s

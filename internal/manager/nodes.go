@@ -26,6 +26,8 @@ func (m *Manager) NodeOnline(n Node) {
 		if n.Role == wire.RoleTransport {
 			m.settleLeft(ctx, n.Name)
 			m.reconcileAll(ctx, n.Name)
+		} else {
+			m.startOnline(ctx, n.Name)
 		}
 	})
 }
@@ -138,10 +140,7 @@ func (m *Manager) ConfigChanged() {
 			m.log.Error("rules of the queue not read", "error", err)
 		}
 	})
-	select {
-	case m.changed <- struct{}{}:
-	default:
-	}
+	m.lookAtSchedules()
 }
 
 // Heartbeat takes what a node says it runs, and answers which attempts it shall drop: those

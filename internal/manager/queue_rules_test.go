@@ -271,7 +271,7 @@ func TestALimitOutlivesTheServer(t *testing.T) {
 func TestASessionStartsAtItsTimeAndLetsOthersPassBefore(t *testing.T) {
 	site(t, func(t *testing.T, w *world) {
 		w.connect()
-		later, err := w.m.RunJobAt(t.Context(), theJob, false, time.Now().Add(time.Hour))
+		later, err := w.m.RunJobWith(t.Context(), theJob, RunOptions{At: time.Now().Add(time.Hour)})
 		w.must(err)
 		w.expect(later, job.Queued, job.StartTime)
 		w.reopen()

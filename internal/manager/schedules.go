@@ -3,13 +3,13 @@ package manager
 import (
 	"context"
 	"database/sql"
+	"slices"
 	"time"
-
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/catalog"
 	"keepward/internal/errs"
+	"keepward/internal/job"
 	"keepward/internal/schedule"
 )
 
@@ -28,26 +28,30 @@ const missedSkip = "skip"
 
 // due is a run whose moment has come.
 type due struct {
-	job    string
-	at     time.Time
-	missed bool // it came before the server was there
-	skip   bool
+	job       string
+	at        time.Time
+	missed    bool // it came before the server was there
+	skip      bool
+	computers []string // nil: all of the job
 }
 
-// dueRuns lists the runs in (seen, now], one for each job however many there were, and the
-// moment of the next one after now. started is when this server began to look.
-func dueRuns(jobs []*keepwardv1.Job, seen, started, now time.Time) (runs []due, next time.Time) {
+// dueRuns lists the runs in (seen, now] of jobs that go by a calendar, one for each job and zone
+// however many there were, and the moment of the next one after now. started is when this server
+// began to look; zones are those of computers.
+func dueRuns(jobs []*keepwardv1.Job, zones map[string]*time.Location, seen, started, now time.Time) (runs []due, next time.Time) {
 	for _, j := range jobs {
 		s, ok := scheduleOf(j)
 		if !ok {
 			continue
 		}
-		if at, ok := s.Next(seen); ok && !at.After(now) {
-			missed := at.Before(started)
-			runs = append(runs, due{j.GetName(), at, missed, missed && j.GetMissed() == missedSkip})
-		}
-		if at, ok := s.Next(now); ok {
-			next = earliest(next, at)
+		for _, part := range partsOf(j, s, zones) {
+			if at, ok := part.schedule.Next(seen); ok && !at.After(now) {
+				missed := at.Before(started)
+				runs = append(runs, due{job: j.GetName(), at: at, missed: missed, skip: missed && j.GetMissed() == missedSkip, computers: part.computers})
+			}
+			if at, ok := part.schedule.Next(now); ok {
+				next = earliest(next, at)
+			}
 		}
 	}
 	return runs, next
@@ -71,6 +75,7 @@ func (m *Manager) runSchedules(ctx context.Context) error {
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	forget := started
 	for {
 		changed := false
 		select {
@@ -82,6 +87,10 @@ func (m *Manager) runSchedules(ctx context.Context) error {
 		}
 		next := lookAgain
 		now := time.Now()
+		if !now.Before(forget) {
+			forget = now.Add(forgetEvery)
+			m.chores.post(m.forgetOld)
+		}
 		if ran, at, err := m.runDue(ctx, seen, started, now); err != nil {
 			m.log.Error("schedules not read, will try again", "error", err)
 		} else {
@@ -110,30 +119,26 @@ func (m *Manager) runDue(ctx context.Context, seen, started, now time.Time) (ran
 	if err != nil {
 		return false, next, err
 	}
-	runs, at := dueRuns(jobs, seen, started, now)
-	m.startDue(ctx, runs)
-	upkeep, atUpkeep := dueRuns(upkeepSchedules(repositories), seen, started, now)
+	zones, err := m.zonesFor(ctx, jobs)
+	if err != nil {
+		return false, next, err
+	}
+	runs, at := dueRuns(jobs, zones, seen, started, now)
+	more, atMore, err := m.chained(ctx, jobs, seen, started, now)
+	if err != nil {
+		return false, next, err
+	}
+	runs = append(runs, more...)
+	m.startDue(ctx, jobs, runs)
+	upkeep, atUpkeep := dueRuns(upkeepSchedules(repositories), nil, seen, started, now)
 	m.startUpkeep(ctx, upkeep)
 	m.startIdle(ctx, repositories, now)
-	return len(runs)+len(upkeep) > 0, earliest(at, atUpkeep), nil
+	return len(runs)+len(upkeep) > 0, earliest(at, atMore, atUpkeep), nil
 }
 
-func (m *Manager) startDue(ctx context.Context, runs []due) {
-	for _, r := range runs {
-		if r.skip {
-			m.log.Info("missed run skipped", "job", r.job, "at", r.at)
-			continue
-		}
-		// A server that died between the start of the session and the note of it starts it once.
-		last, ok, err := catalog.LastSession(ctx, m.deps.DB.Read(), r.job)
-		if err == nil && ok && last.StartedBy == bySchedule && !last.Created.Before(r.at) {
-			continue
-		}
-		if err == nil && ok && stillHeld(last) {
-			m.log.Info("scheduled session not started: the last one is still kept in the queue", "job", r.job, "at", r.at, "session", last.ID, "reason", last.Reason.GetText())
-			continue
-		}
-		id, err := m.runJob(ctx, r.job, false, bySchedule)
+func (m *Manager) startDue(ctx context.Context, jobs []*keepwardv1.Job, runs []due) {
+	for _, r := range m.unstarted(ctx, jobs, runs) {
+		id, err := m.runJobFrom(ctx, r.job, r.request(time.Now()))
 		if errs.CodeOf(err) == codeNotSubmitted {
 			m.log.Info("scheduled session not submitted", "job", r.job, "at", r.at, "reason", err)
 			continue
@@ -144,6 +149,82 @@ func (m *Manager) startDue(ctx context.Context, runs []due) {
 		}
 		m.log.Info("scheduled session started", "job", r.job, "at", r.at, "session", id, "missed", r.missed)
 	}
+}
+
+// unstarted leaves out what is skipped, and what was started already: a server that died between
+// the start of a session and the note of it starts it once. What is due of one job in several
+// zones becomes one run.
+func (m *Manager) unstarted(ctx context.Context, jobs []*keepwardv1.Job, runs []due) []due {
+	var out []due
+	for _, r := range runs {
+		if r.skip {
+			m.log.Info("missed run skipped", "job", r.job, "at", r.at)
+			continue
+		}
+		begun, err := catalog.StartedSince(ctx, m.deps.DB.Read(), r.job, bySchedule, r.at)
+		if err != nil {
+			m.log.Error("runs that were started already not read", "job", r.job, "error", err)
+		}
+		begun = append(begun, m.stillHeld(ctx, r)...)
+		if r, ok := r.without(begun, jobs); ok {
+			out = join(out, r)
+		}
+	}
+	return out
+}
+
+// stillHeld lists the computers of the last run of a job that a schedule started, if a rule of the
+// queue keeps all of it there: another one beside it would do nothing more.
+func (m *Manager) stillHeld(ctx context.Context, r due) (computers []string) {
+	last, ok, err := catalog.LastSession(ctx, m.deps.DB.Read(), r.job)
+	if err != nil || !ok || last.StartedBy != bySchedule || last.Status != job.Queued || !heldBy(last.Reason) {
+		return nil
+	}
+	tasks, err := catalog.Tasks(ctx, m.deps.DB.Read(), last.ID)
+	if err != nil {
+		return nil
+	}
+	for _, t := range tasks {
+		computers = append(computers, t.Computer)
+	}
+	m.log.Info("scheduled session not started: the last one is still kept in the queue", "job", r.job, "at", r.at, "session", last.ID, "reason", last.Reason.GetText())
+	return computers
+}
+
+// without is the run for the computers that were not started yet; false: there are none.
+func (r due) without(begun []string, jobs []*keepwardv1.Job) (due, bool) {
+	if len(begun) == 0 {
+		return r, true
+	}
+	all := r.computers
+	for _, j := range jobs {
+		if all == nil && j.GetName() == r.job {
+			all = j.GetComputers()
+		}
+	}
+	r.computers = nil
+	for _, c := range all {
+		if !slices.Contains(begun, c) {
+			r.computers = append(r.computers, c)
+		}
+	}
+	return r, len(r.computers) > 0
+}
+
+// join adds a run, to that of the same job if there is one.
+func join(runs []due, r due) []due {
+	i := slices.IndexFunc(runs, func(o due) bool { return o.job == r.job })
+	if i < 0 {
+		return append(runs, r)
+	}
+	o := &runs[i]
+	if o.computers != nil && r.computers != nil {
+		o.computers = slices.Concat(o.computers, r.computers)
+	} else {
+		o.computers = nil
+	}
+	o.at, o.missed = earliest(o.at, r.at), o.missed || r.missed
+	return runs
 }
 
 func (m *Manager) schedulesSeen(ctx context.Context, now time.Time) (time.Time, error) {
@@ -170,10 +251,12 @@ func (m *Manager) keepSeen(ctx context.Context, seen time.Time) {
 // DescribeJob fills in when a job runs next and how it ran last.
 func (m *Manager) DescribeJob(ctx context.Context, j *keepwardv1.Job) error {
 	j.NextRun, j.LastRun, j.LastResult, j.LastSession = nil, nil, "", 0
-	if s, ok := scheduleOf(j); ok {
-		if at, ok := s.Next(time.Now()); ok {
-			j.NextRun = timestamppb.New(at)
-		}
+	runs, _, err := m.NextRuns(ctx, j, 1)
+	if err != nil {
+		return err
+	}
+	if len(runs) > 0 && runs[0].GetAfter() == "" {
+		j.NextRun = runs[0].GetTime()
 	}
 	last, ok, err := catalog.LastSession(ctx, m.deps.DB.Read(), j.GetName())
 	if err != nil || !ok {

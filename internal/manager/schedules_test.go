@@ -34,16 +34,16 @@ func TestDueRuns(t *testing.T) {
 		next               string
 	}{
 		{"not yet", daily(nil), "2026-11-02 08:00", "2026-11-02 08:00", "2026-11-02 21:59", nil, "2026-11-02 22:00"},
-		{"on time", daily(nil), "2026-11-02 21:59", "2026-11-02 08:00", "2026-11-02 22:00", []due{{"docs", at("2026-11-02 22:00"), false, false}}, "2026-11-03 22:00"},
+		{"on time", daily(nil), "2026-11-02 21:59", "2026-11-02 08:00", "2026-11-02 22:00", []due{{"docs", at("2026-11-02 22:00"), false, false, nil}}, "2026-11-03 22:00"},
 		{"not twice", daily(nil), "2026-11-02 22:00", "2026-11-02 08:00", "2026-11-02 22:01", nil, "2026-11-03 22:00"},
-		{"three missed run once", daily(nil), "2026-11-01 08:00", "2026-11-04 08:00", "2026-11-04 08:00", []due{{"docs", at("2026-11-01 22:00"), true, false}}, "2026-11-04 22:00"},
-		{"missed and skipped", daily(func(j *keepwardv1.Job) { j.Missed = "skip" }), "2026-11-01 08:00", "2026-11-04 08:00", "2026-11-04 08:00", []due{{"docs", at("2026-11-01 22:00"), true, true}}, "2026-11-04 22:00"},
-		{"skip concerns the missed alone", daily(func(j *keepwardv1.Job) { j.Missed = "skip" }), "2026-11-02 21:59", "2026-11-02 08:00", "2026-11-02 22:01", []due{{"docs", at("2026-11-02 22:00"), false, false}}, "2026-11-03 22:00"},
+		{"three missed run once", daily(nil), "2026-11-01 08:00", "2026-11-04 08:00", "2026-11-04 08:00", []due{{"docs", at("2026-11-01 22:00"), true, false, nil}}, "2026-11-04 22:00"},
+		{"missed and skipped", daily(func(j *keepwardv1.Job) { j.Missed = "skip" }), "2026-11-01 08:00", "2026-11-04 08:00", "2026-11-04 08:00", []due{{"docs", at("2026-11-01 22:00"), true, true, nil}}, "2026-11-04 22:00"},
+		{"skip concerns the missed alone", daily(func(j *keepwardv1.Job) { j.Missed = "skip" }), "2026-11-02 21:59", "2026-11-02 08:00", "2026-11-02 22:01", []due{{"docs", at("2026-11-02 22:00"), false, false, nil}}, "2026-11-03 22:00"},
 		{"disabled", daily(func(j *keepwardv1.Job) { j.Disabled = true }), "2026-11-01 08:00", "2026-11-04 08:00", "2026-11-04 08:00", nil, ""},
 		{"without a schedule", daily(func(j *keepwardv1.Job) { j.Schedule = "" }), "2026-11-01 08:00", "2026-11-04 08:00", "2026-11-04 08:00", nil, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			runs, next := dueRuns(c.jobs, at(c.seen), at(c.started), at(c.now))
+			runs, next := dueRuns(c.jobs, nil, at(c.seen), at(c.started), at(c.now))
 			if diff := cmp.Diff(c.want, runs, cmp.AllowUnexported(due{})); diff != "" {
 				t.Errorf("runs (-want +got):\n%s", diff)
 			}

@@ -98,6 +98,7 @@ func (s *session) run(ctx context.Context) {
 	s.m.forget(s)
 	s.close(nil)
 	s.m.afterSession(s)
+	s.m.followUp(s)
 }
 
 // close refuses further letters; those that are waiting are told to come again, by the way

@@ -41,6 +41,7 @@ func describe(s catalog.Session, tasks []catalog.Task) *keepwardv1.Session {
 		out.Progress = sumProgress(out.Progress, t.Progress)
 	}
 	out.Limits = limits(out.GetProgress().GetCounters())
+	out.DoneAbout = doneAbout(out, time.Now())
 	return out
 }
 

@@ -30,6 +30,9 @@ type request struct {
 	priority   int      // 0: that of the type
 	high       bool     // the first of its type
 	startAt    time.Time
+	after      string        // a job whose sessions that are there must be over before; empty: none
+	planned    time.Time     // the moment of a schedule, from which jitter counts; zero: none
+	jitter     time.Duration // over which the computers are spread from there
 	definition proto.Message
 }
 
@@ -40,52 +43,54 @@ func randomID() string {
 	return hex.EncodeToString(b[:])
 }
 
+// RunOptions is how somebody wants a session of a job.
+type RunOptions struct {
+	Full bool
+	// At is when it starts; zero: at once.
+	At time.Time
+	// After is a job whose sessions that are there now must be over before; empty: none.
+	After string
+}
+
 // RunJob starts a session of a job and answers its number.
 func (m *Manager) RunJob(ctx context.Context, name string, full bool) (int64, error) {
-	return m.runJob(ctx, name, full, m.user(ctx))
+	return m.RunJobWith(ctx, name, RunOptions{Full: full})
 }
 
-// RunJobAt puts a session of a job into the queue that starts at a time, and answers its number.
-func (m *Manager) RunJobAt(ctx context.Context, name string, full bool, at time.Time) (int64, error) {
-	r, err := m.jobRequest(ctx, name, full, m.user(ctx))
-	if err != nil {
-		return 0, err
+// RunJobWith puts a session of a job into the queue, and answers its number.
+func (m *Manager) RunJobWith(ctx context.Context, name string, o RunOptions) (int64, error) {
+	if o.After != "" {
+		if err := m.knownJob(ctx, o.After); err != nil {
+			return 0, err
+		}
 	}
-	r.startAt = at
-	return m.submit(ctx, r)
+	return m.runJobFrom(ctx, name, request{full: o.Full, by: m.user(ctx), startAt: o.At, after: o.After})
 }
 
-func (m *Manager) runJob(ctx context.Context, name string, full bool, by string) (int64, error) {
-	r, err := m.jobRequest(ctx, name, full, by)
-	if err != nil {
-		return 0, err
-	}
-	return m.submit(ctx, r)
-}
-
-// jobRequest is a session of a job.
-func (m *Manager) jobRequest(ctx context.Context, name string, full bool, by string) (r request, err error) {
+// runJobFrom starts a session of a job; how it starts and who wants it are in r.
+func (m *Manager) runJobFrom(ctx context.Context, name string, r request) (int64, error) {
 	j, err := catalog.GetJob(ctx, m.deps.DB.Read(), name)
 	if err != nil {
-		return r, err
+		return 0, err
 	}
 	if len(j.GetComputers()) == 0 {
-		return r, errs.New(errs.Invalid, "job.no-computers", "run job %s: it names no computer", name)
+		return 0, errs.New(errs.Invalid, "job.no-computers", "run job %s: it names no computer", name)
 	}
-	why := ""
-	if every := int(j.GetFullReadEvery()); every > 0 && !full {
+	if every := int(j.GetFullReadEvery()); every > 0 && !r.full {
 		since, err := catalog.SinceFull(ctx, m.deps.DB.Read(), name)
 		if err != nil {
-			return r, err
+			return 0, err
 		}
-		if full = since+1 >= every; full {
-			why = fmt.Sprintf("this run reads all files: the job does so every %d runs", every)
+		if r.full = since+1 >= every; r.full {
+			r.why = fmt.Sprintf("this run reads all files: the job does so every %d runs", every)
 		}
 	}
-	return request{
-		typ: job.Backup, job: name, repository: j.GetRepository(), full: full, why: why, by: by,
-		computers: j.GetComputers(), high: j.GetHighPriority(), definition: j,
-	}, nil
+	r.typ, r.job, r.repository, r.high = job.Backup, name, j.GetRepository(), j.GetHighPriority()
+	r.jitter, r.definition = j.GetJitter().AsDuration(), behind(j, r.after)
+	if len(r.computers) == 0 {
+		r.computers = j.GetComputers()
+	}
+	return m.submit(ctx, r)
 }
 
 // Rebuild starts a session that makes a repository's index anew from its packs, and answers its
@@ -148,7 +153,7 @@ func addSession(ctx context.Context, tx *sql.Tx, row *catalog.Session, r request
 	for i, computer := range r.computers {
 		t := &task{row: catalog.Task{
 			ID: randomID(), Session: row.ID, Position: i, Computer: computer, Repository: r.repository,
-			Status: job.Queued, Point: r.point, StartAt: r.startAt,
+			Status: job.Queued, Point: r.point, StartAt: r.startsAt(computer),
 		}}
 		if err := catalog.PutTask(ctx, tx, &t.row); err != nil {
 			return err

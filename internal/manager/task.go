@@ -22,6 +22,7 @@ type task struct {
 	transport string
 	limit     int // attempts
 	interval  time.Duration
+	after     string // a job of which no older session may be open; empty: it waits for none, or none is
 
 	att *attempt // the newest; nil before the first
 

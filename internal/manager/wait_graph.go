@@ -148,10 +148,16 @@ func (m *Manager) waitOf(t *keepwardv1.Task) *keepwardv1.Wait {
 	}
 }
 
-// ruleWait is how a task waits for a rule of the queue: for a limit with those that it counts.
+// ruleWait is how a task waits for a rule of the queue: for a limit with those that it counts, for
+// another job with its session.
 func (m *Manager) ruleWait(t *keepwardv1.Task) *keepwardv1.Wait {
 	m.mu.Lock()
 	sessions := m.gate.InWay(t.GetId())
+	if r := t.GetReason(); job.Code(r.GetCode()) == job.AfterJob && len(r.GetArgs()) > 0 {
+		if id := m.openBefore(r.GetArgs()[0], t.GetSession()); id != 0 {
+			sessions = append(sessions, id)
+		}
+	}
 	m.mu.Unlock()
 	out := &keepwardv1.Wait{Task: t.GetId(), Computer: t.GetComputer(), Reason: t.GetReason()}
 	for _, id := range sessions {

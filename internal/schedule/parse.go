@@ -14,9 +14,10 @@ func parseRule(words []string) (rule, error) {
 	if len(words) == 0 {
 		return nil, fmt.Errorf("empty; write for instance %s", quoted("daily 22:00", "every 15m"))
 	}
-	for i, w := range words {
-		words[i] = strings.ToLower(w)
+	if r, ok, err := parseTrigger(words); ok {
+		return r, err
 	}
+	words = lower(words)
 	kind, rest := words[0], words[1:]
 	if i := slices.Index(rest, "at"); i >= 0 { // "daily at 22:00"
 		rest = slices.Concat(rest[:i], rest[i+1:])
@@ -34,7 +35,7 @@ func parseRule(words []string) (rule, error) {
 	if len(words) == 5 {
 		return parseCron(words)
 	}
-	return nil, fmt.Errorf("begins with none of daily, weekly, monthly, every, and has not the five fields of cron; write for instance %s", quoted(Examples...))
+	return nil, fmt.Errorf("begins with none of daily, weekly, monthly, every, continuously, after, when, and has not the five fields of cron; write for instance %s", quoted(Examples...))
 }
 
 func parseDaily(words []string) (rule, error) {
@@ -132,14 +133,24 @@ const (
 )
 
 func parseEvery(words []string) (rule, error) {
-	if len(words) != 1 {
+	if len(words) == 0 {
 		return nil, fmt.Errorf("every wants a distance; write for instance %s", quoted("every 15m", "every 4h"))
 	}
 	d, err := time.ParseDuration(words[0])
 	if err != nil || d < shortest || d > longest || d%time.Minute != 0 {
 		return nil, fmt.Errorf("%q is no distance of whole minutes from 1m to 24h; write for instance %s", words[0], quoted("every 15m", "every 4h"))
 	}
-	return every{int(d / time.Minute)}, nil
+	r := every{distance: d}
+	words = words[1:]
+	if len(words) > 1 && words[0] == "offset" {
+		off, err := time.ParseDuration(words[1])
+		if err != nil || off < 0 || off >= d || off%time.Minute != 0 {
+			return nil, fmt.Errorf("%q is no offset of whole minutes that is shorter than the distance %s; write for instance %s", words[1], distance(d), quoted("every 1h offset 20m"))
+		}
+		r.offset, words = off, words[2:]
+	}
+	r.grid, err = parseGrid(words)
+	return r, err
 }
 
 func parseWeekday(s string) (time.Weekday, error) {

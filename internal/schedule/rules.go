@@ -94,24 +94,30 @@ func (r nthWeekday) String() string {
 	return fmt.Sprintf("monthly %s %s %s", ordinals[r.nth], weekdays[r.weekday], joinClock(r.clock))
 }
 
-// every runs at a distance, counted anew from the first moment of each day.
-type every struct{ minutes int }
+// every runs at a distance, counted anew from the first moment of each day and an offset, in
+// the hours of its grid.
+type every struct {
+	distance time.Duration
+	offset   time.Duration
+	grid     grid
+}
 
 func (every) on(date) bool { return true }
 func (r every) times(d date, z *time.Location, fn func(time.Time) bool) {
 	end := d.add(1).start(z)
-	for t := d.start(z); t.Before(end); t = t.Add(time.Duration(r.minutes) * time.Minute) {
-		if fn(t) {
+	for t := d.start(z).Add(r.offset); t.Before(end); t = t.Add(r.distance) {
+		if r.grid.allows(t) && fn(t) {
 			return
 		}
 	}
 }
 
 func (r every) String() string {
-	if r.minutes%60 == 0 {
-		return fmt.Sprintf("every %dh", r.minutes/60)
+	text := "every " + distance(r.distance)
+	if r.offset > 0 {
+		text += " offset " + distance(r.offset)
 	}
-	return fmt.Sprintf("every %dm", r.minutes)
+	return text + r.grid.String()
 }
 
 // each calls fn with the moments of some times of day. Times that a jump of the

@@ -1,15 +1,18 @@
 // Package schedule says when a job runs next, from a text such as "daily 22:00".
 //
-// It is for calendars: it knows no job, no clock and no queue; the moment is passed
-// in. A Schedule never changes, so it may be used from any goroutine.
+// It knows no job, no clock and no queue; the moment is passed in. What goes by something else
+// than a calendar ("after docs", "continuously", "when online") it only reads: who sees that
+// happen asks for its Kind. A Schedule never changes, so it may be used from any goroutine.
 //
 // Daylight saving: a wall time that the clocks jump over runs at the first moment
 // after the jump, so that no backup is lost; one that they show twice runs once, the
-// first time. "every 15m" counts real minutes from midnight and knows neither.
+// first time. "every 15m" counts real minutes from midnight and knows neither; its hours, if it
+// has some, are what clocks show.
 package schedule
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -19,13 +22,15 @@ import (
 var Examples = []string{
 	"daily 22:00", "daily 06:00,18:00", "weekly mon,fri 03:30", "weekly mon-fri 20:00",
 	"monthly 1 04:00", "monthly last 04:00", "monthly 2nd tue 04:00", "every 15m", "30 22 * * 1-5",
+	"every 30m offset 5m on mon-fri hours 8-17", "continuously", "after docs", "when online",
 }
 
 // Schedule is a rule and the time zone in which its hours are meant.
 type Schedule struct {
-	rule  rule
-	zone  *time.Location
-	fixed bool // the text names the zone itself
+	rule     rule
+	zone     *time.Location
+	fixed    bool // the text names the zone itself
+	computer bool // the hours are those of each computer
 }
 
 // rule is what a text says about days and times of day.
@@ -39,26 +44,61 @@ type rule interface {
 }
 
 // Parse reads a text. Its hours are meant in zone, unless it ends with "in" and the
-// name of another: "daily 22:00 in Europe/Paris".
+// name of another, "daily 22:00 in Europe/Paris", or with "in computer": then they are those of
+// each computer, and in zone only for those whose zone nobody knows.
 func Parse(text string, zone *time.Location) (Schedule, error) {
 	s := Schedule{zone: zone}
 	words := strings.Fields(text)
 	if n := len(words); n > 2 && strings.EqualFold(words[n-2], "in") {
-		z, err := time.LoadLocation(words[n-1])
-		if err != nil {
-			return Schedule{}, fmt.Errorf("schedule %q: no time zone %q; write its full name, for instance Europe/Paris", text, words[n-1])
+		if err := s.setZone(words[n-1]); err != nil {
+			return Schedule{}, fmt.Errorf("schedule %q: %w", text, err)
 		}
-		s.zone, s.fixed, words = z, true, words[:n-2]
+		words = words[:n-2]
 	}
 	r, err := parseRule(words)
 	if err != nil {
 		return Schedule{}, fmt.Errorf("schedule %q: %w", text, err)
 	}
 	s.rule = r
-	if _, ok := s.Next(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)); !ok {
-		return Schedule{}, fmt.Errorf("schedule %q: never comes: no month has that day", text)
+	if err := s.check(); err != nil {
+		return Schedule{}, fmt.Errorf("schedule %q: %w", text, err)
 	}
 	return s, nil
+}
+
+// zoneOfComputer is written in place of a zone's name.
+const zoneOfComputer = "computer"
+
+func (s *Schedule) setZone(name string) error {
+	if strings.EqualFold(name, zoneOfComputer) {
+		s.computer = true
+		return nil
+	}
+	z, err := time.LoadLocation(name)
+	if err != nil {
+		return fmt.Errorf("no time zone %q; write its full name, for instance Europe/Paris, or computer for that of each computer", name)
+	}
+	s.zone, s.fixed = z, true
+	return nil
+}
+
+// check refuses what can never come, and a zone where there is no hour that it could be about.
+func (s Schedule) check() error {
+	switch s.Kind() {
+	case Calendar:
+		if _, ok := s.Next(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)); !ok {
+			return errors.New("never comes: no month has that day, or no run falls into its hours")
+		}
+	case AfterJob, WhenOnline:
+		if s.fixed || s.computer {
+			return fmt.Errorf("a time zone says nothing here; leave it out: %s", quoted(s.rule.String()))
+		}
+	case Continuously:
+		if s.computer {
+			return errors.New("a session of all computers has no zone of a computer; name a zone, for instance Europe/Paris")
+		}
+	}
+	return nil
 }
 
 // String is the text in its normal form; Parse reads it back.
@@ -66,7 +106,10 @@ func (s Schedule) String() string {
 	if s.rule == nil {
 		return ""
 	}
-	if s.fixed {
+	switch {
+	case s.computer:
+		return s.rule.String() + " in " + zoneOfComputer
+	case s.fixed:
 		return s.rule.String() + " in " + s.zone.String()
 	}
 	return s.rule.String()
@@ -80,9 +123,9 @@ func (s Schedule) Zone() *time.Location { return s.zone }
 const horizon = 8*366 + 1
 
 // Next is the first moment after the given one, in the schedule's zone. It is false
-// only for the zero Schedule: Parse refuses a text that never comes.
+// only for what goes by no calendar: Parse refuses a text that never comes.
 func (s Schedule) Next(after time.Time) (time.Time, bool) {
-	if s.rule == nil {
+	if s.Kind() != Calendar {
 		return time.Time{}, false
 	}
 	// A jump of the clocks can move a wall time of one day to the next.

@@ -40,6 +40,11 @@ func TestNextMoments(t *testing.T) {
 		{"monthly last fri 04:00", "UTC", "2026-11-01T00:00:00Z", []string{"2026-11-27 04:00 UTC", "2026-12-25 04:00 UTC"}},
 		{"every 15m", "UTC", "2026-11-01T22:07:30Z", []string{"2026-11-01 22:15 UTC", "2026-11-01 22:30 UTC"}},
 		{"every 7h", "UTC", "2026-11-01T20:00:00Z", []string{"2026-11-01 21:00 UTC", "2026-11-02 00:00 UTC", "2026-11-02 07:00 UTC"}},
+		{"every 1h offset 20m", "UTC", "2026-11-01T22:07:30Z", []string{"2026-11-01 22:20 UTC", "2026-11-01 23:20 UTC", "2026-11-02 00:20 UTC"}},
+		{"every 7h offset 2h", "UTC", "2026-11-01T20:00:00Z", []string{"2026-11-01 23:00 UTC", "2026-11-02 02:00 UTC", "2026-11-02 09:00 UTC"}},
+		{"every 30m on mon-fri hours 8-9,17", "UTC", "2026-11-06T09:10:00Z", []string{"2026-11-06 09:30 UTC", "2026-11-06 17:00 UTC", "2026-11-06 17:30 UTC", "2026-11-09 08:00 UTC"}},
+		{"every 2h hours 22-2", "UTC", "2026-11-01T12:00:00Z", []string{"2026-11-01 22:00 UTC", "2026-11-02 00:00 UTC", "2026-11-02 02:00 UTC", "2026-11-02 22:00 UTC"}},
+		{"every 12h on sat hours 12 on sun", "UTC", "2026-11-06T12:00:00Z", []string{"2026-11-07 12:00 UTC", "2026-11-08 00:00 UTC", "2026-11-08 12:00 UTC", "2026-11-14 12:00 UTC"}},
 		{"30 22 * * 1-5", "UTC", "2026-10-31T00:00:00Z", []string{"2026-11-02 22:30 UTC", "2026-11-03 22:30 UTC"}},
 		{"0 0 1,15 * sun", "UTC", "2026-11-02T00:00:00Z", []string{"2026-11-08 00:00 UTC", "2026-11-15 00:00 UTC", "2026-11-22 00:00 UTC", "2026-11-29 00:00 UTC", "2026-12-01 00:00 UTC"}},
 		{"*/20 8-9 * * *", "UTC", "2026-11-01T08:30:00Z", []string{"2026-11-01 08:40 UTC", "2026-11-01 09:00 UTC"}},
@@ -52,6 +57,8 @@ func TestNextMoments(t *testing.T) {
 		{"daily 02:30", "Europe/Paris", "2027-10-30T12:00:00Z", []string{"2027-10-31 02:30 CEST", "2027-11-01 02:30 CET"}},
 		{"0 * * * *", "Europe/Paris", "2027-10-30T23:30:00Z", []string{"2027-10-31 02:00 CEST", "2027-10-31 03:00 CET"}},
 		{"every 30m", "Europe/Paris", "2027-10-31T00:10:00Z", []string{"2027-10-31 02:30 CEST", "2027-10-31 02:00 CET", "2027-10-31 02:30 CET", "2027-10-31 03:00 CET"}},
+		{"every 1h hours 2", "Europe/Paris", "2027-10-30T12:00:00Z", []string{"2027-10-31 02:00 CEST", "2027-10-31 02:00 CET", "2027-11-01 02:00 CET"}},
+		{"every 1h hours 2", "Europe/Paris", "2027-03-27T12:00:00Z", []string{"2027-03-29 02:00 CEST"}},
 		{"every 1h", "Europe/Paris", "2027-03-28T00:10:00Z", []string{"2027-03-28 03:00 CEST", "2027-03-28 04:00 CEST"}},
 		// The clocks of Havana jump at midnight: the day begins at 01:00.
 		{"daily 00:00", "America/Havana", "2027-03-13T12:00:00Z", []string{"2027-03-14 01:00 CDT", "2027-03-15 00:00 CDT"}},
@@ -59,6 +66,7 @@ func TestNextMoments(t *testing.T) {
 		{"daily 02:15", "Australia/Lord_Howe", "2026-10-03T00:00:00Z", []string{"2026-10-04 02:30 +11", "2026-10-05 02:15 +11"}},
 		// Samoa left out 30 December 2011.
 		{"daily 22:00", "Pacific/Apia", "2011-12-29T12:00:00Z", []string{"2011-12-29 22:00 -10", "2011-12-31 00:00 +14", "2011-12-31 22:00 +14"}},
+		{"daily 22:00 in computer", "Asia/Tokyo", "2026-11-01T00:00:00Z", []string{"2026-11-01 22:00 JST"}},
 		{"daily 22:00 in Asia/Tokyo", "UTC", "2026-11-01T00:00:00Z", []string{"2026-11-01 22:00 JST"}},
 	}
 	for _, tt := range tests {
@@ -112,6 +120,25 @@ func TestRefusedWithAnExample(t *testing.T) {
 		{"1,,2 * * * *", "minute"},
 		{"0 0 30 feb *", "never comes"},
 		{"daily 22:00 in Mars/Olympus", "Europe/Paris"},
+		{"every 1h offset 60m", "shorter than"},
+		{"every 1h offset -5m", "shorter than"},
+		{"every 1h offset", "not understood"},
+		{"every 1h hours 24", "0 to 23"},
+		{"every 1h hours", "not understood"},
+		{"every 1h on someday", "day of the week"},
+		{"every 1h sometimes", `"every 30m on mon-fri hours 8-17"`},
+		{"every 24h hours 8-17", "never comes"},
+		{"every 24h offset 5h on mon hours 4", "never comes"},
+		{"after", `"after docs"`},
+		{"after docs if lucky", `"after docs if completed"`},
+		{"after docs in Europe/Paris", "says nothing here"},
+		{"when offline", `"when online"`},
+		{"when online at most every 31d", "whole minutes"},
+		{"when online at most every 721h", "whole minutes"},
+		{"when online in computer", "says nothing here"},
+		{"continuously pause 10s", "whole minutes"},
+		{"continuously pause", "not understood"},
+		{"continuously in computer", "name a zone"},
 	}
 	for _, tt := range tests {
 		_, err := schedule.Parse(tt.text, time.UTC)
@@ -136,6 +163,21 @@ func TestNormalForm(t *testing.T) {
 		"  5 4  * JAN mon ":              "5 4 * jan mon",
 		"daily 22:00 IN Europe/Paris":    "daily 22:00 in Europe/Paris",
 		"daily at 22:00 in Europe/Paris": "daily 22:00 in Europe/Paris",
+		"daily 22:00 in COMPUTER":        "daily 22:00 in computer",
+
+		"every 60m OFFSET 5m on Monday,tue-fri hours 8,9,10-12,20": "every 1h offset 5m on mon,tue,wed,thu,fri hours 8-12,20",
+		"every 1h offset 0m":                            "every 1h",
+		"every 1h on sat hours 3 on sun on mon hours 3": "every 1h on mon,sat hours 3 on sun",
+		"every 1h on mon-sun hours 0-23":                "every 1h",
+		"every 1h hours 8 on mon hours 9":               "every 1h on mon hours 8-9 on tue,wed,thu,fri,sat,sun hours 8",
+		"CONTINUOUSLY":                                  "continuously",
+		"continuously pause 1m hours 22-5":              "continuously hours 0-5,22-23",
+		"continuously pause 90m on sat in Europe/Paris": "continuously pause 90m on sat in Europe/Paris",
+		"AFTER Docs":                                    "after Docs",
+		"after Docs IF Completed":                       "after Docs if completed",
+		"When Online":                                   "when online",
+		"when online at most every 60m":                 "when online",
+		"when online at most every 240m":                "when online at most every 4h",
 	} {
 		s, err := schedule.Parse(text, time.UTC)
 		if err != nil {
@@ -203,7 +245,15 @@ func TestDailyIsNeverLostAndNeverTwice(t *testing.T) {
 // TestNextIsMonotone proves for any rule that Next is after, that nothing lies
 // between, and that the normal form means the same.
 func TestNextIsMonotone(t *testing.T) {
-	texts := append([]string{"monthly 29,31 02:30", "weekly sun 02:30", "every 7m", "*/10 1-3 * 3,10 sun", "0 0 29 2 *"}, schedule.Examples...)
+	texts := []string{
+		"monthly 29,31 02:30", "weekly sun 02:30", "every 7m", "*/10 1-3 * 3,10 sun", "0 0 29 2 *",
+		"every 11m offset 3m on sun hours 1-3", "every 5h hours 22-3 on tue",
+	}
+	for _, text := range schedule.Examples {
+		if s, err := schedule.Parse(text, time.UTC); err == nil && s.Kind() == schedule.Calendar {
+			texts = append(texts, text)
+		}
+	}
 	rapid.Check(t, func(rt *rapid.T) {
 		z := zone(t, rapid.SampledFrom(zones).Draw(rt, "zone"))
 		s, err := schedule.Parse(rapid.SampledFrom(texts).Draw(rt, "text"), z)
@@ -230,7 +280,7 @@ func TestNextIsMonotone(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, text := range append([]string{"daily 22:00 in Europe/Paris", "* * 30 2 *", "every 1h1m"}, schedule.Examples...) {
+	for _, text := range append([]string{"daily 22:00 in Europe/Paris", "* * 30 2 *", "every 1h1m", "every 1h hours 8 on mon", "after x if completed", "continuously pause 2m on sat"}, schedule.Examples...) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

@@ -120,7 +120,7 @@ func (s *server) computerMessage(ctx context.Context, row catalog.Computer) (*ke
 		return nil, err
 	}
 	return &keepwardv1.Computer{
-		Name: row.Name, Status: nodeStatus(live.Online, row.LastSeen), Os: row.OS, Arch: row.Arch, Hostname: row.Hostname,
+		Name: row.Name, Status: nodeStatus(live.Online, row.LastSeen), Os: row.OS, Arch: row.Arch, Hostname: row.Hostname, Zone: row.Zone,
 		AgentVersion: row.Version, Address: row.Address, Joined: timestamp(row.Joined), LastSeen: timestamp(row.LastSeen),
 		Skew: durationpb.New(row.Skew), LastPoint: timestamp(last), Conditions: computerConditions(row, live.Online),
 	}, nil

@@ -226,11 +226,19 @@ func (p *applying) planJobs(ctx context.Context, docs []*config.Document, site c
 		config.CompleteJob(j)
 		current[j.Name] = j
 	}
+	var wanted []*keepwardv1.Job
+	for _, d := range docs {
+		if d.Job != nil {
+			wanted = append(wanted, d.Job)
+		}
+	}
+	site = site.With(wanted...)
 	for _, d := range docs {
 		if d.Job == nil {
 			continue
 		}
 		p.fault(d, config.CheckJob(d.Job, site)...)
+		p.warnings = append(p.warnings, config.WarnJob(d.Job, site, time.Now())...)
 		change := &keepwardv1.ConfigChange{Action: actionCreate, Kind: d.Kind, Name: d.Name}
 		if had := current[d.Name]; had != nil {
 			change.Action, change.Fields = actionChange, config.ChangedJob(had, d.Job)
@@ -312,6 +320,13 @@ func (p *applying) write(ctx context.Context, tx *sql.Tx) error {
 	if err != nil {
 		return err
 	}
+	var wanted []*keepwardv1.Job
+	for _, st := range p.steps {
+		if st.document.Job != nil {
+			wanted = append(wanted, st.document.Job)
+		}
+	}
+	site = site.With(wanted...)
 	for _, st := range p.steps {
 		if j := st.document.Job; j != nil {
 			if err := config.Error(config.CheckJob(j, site)); err != nil {

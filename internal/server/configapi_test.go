@@ -125,3 +125,27 @@ func TestRepositoryDoesNotMove(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func TestApplyLooksAtChainsOfJobsTogether(t *testing.T) {
+	s, _ := withTransport(t)
+	job := func(name, schedule string) string {
+		return "---\nkind: job\nname: " + name + "\ncomputers: [web1]\nfiles: {include: [/usr/share]}\nrepository: main\nschedule: " + schedule + "\n"
+	}
+	repository := "kind: repository\nname: main\ntransport: t1\npath: /srv/main\n"
+	res := s.apply(false, repository+job("mail", "after docs")+job("docs", "daily 22:00"))
+	if len(res.Changes) != 3 || len(res.Faults) != 0 || len(res.Warnings) != 0 {
+		t.Fatalf("a chain in one file: %v", res)
+	}
+	res = s.apply(false, job("docs", "after mail"))
+	if len(res.Faults) != 1 || res.Faults[0].Field != "schedule" || !strings.Contains(res.Faults[0].Text, "docs → mail → docs") {
+		t.Errorf("a circle with a job that is there: %v", res)
+	}
+	res = s.apply(true, job("x", "after y")+job("y", "after x"))
+	if len(res.Faults) != 2 {
+		t.Errorf("a circle in one file: %v", res)
+	}
+	res = s.apply(true, job("minutes", "every 1m")+"jitter: 1h\n")
+	if len(res.Changes) != 1 || len(res.Warnings) != 1 || !strings.Contains(res.Warnings[0], "job minutes spreads its computers") {
+		t.Errorf("a jitter longer than its distance: %v", res)
+	}
+}

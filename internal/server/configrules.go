@@ -87,7 +87,7 @@ func (p *applying) planRules(ctx context.Context, docs []*config.Document, site 
 		}
 	}
 	if touched {
-		p.warnings = config.WarnWindows(sortedValues(rules.windows), time.Now())
+		p.warnings = append(p.warnings, config.WarnWindows(sortedValues(rules.windows), time.Now())...)
 	}
 	return nil
 }

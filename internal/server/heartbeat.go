@@ -70,7 +70,7 @@ func (n *nodes) save(ctx context.Context, l *nodeLink, info *keepwardv1.NodeInfo
 		if l.node.Role == wire.RoleAgent {
 			return catalog.SeeComputer(ctx, tx, catalog.Computer{
 				Name: l.node.Name, OS: info.GetOs(), Arch: info.GetArch(), Hostname: info.GetHostname(),
-				Version: info.GetVersion(), Address: l.peer.Address, LastSeen: now, Skew: skew,
+				Version: info.GetVersion(), Address: l.peer.Address, LastSeen: now, Skew: skew, Zone: info.GetZone(),
 			})
 		}
 		return catalog.SeeTransport(ctx, tx, catalog.Transport{

@@ -3,17 +3,17 @@ package server
 import (
 	"context"
 	"database/sql"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/durationpb"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/catalog"
 	"keepward/internal/config"
 	"keepward/internal/errs"
-	"keepward/internal/schedule"
+	"keepward/internal/manager"
 )
 
 const (
@@ -28,7 +28,7 @@ const (
 type jobService struct{ *server }
 
 func (s *jobService) CreateJob(ctx context.Context, req *connect.Request[keepwardv1.CreateJobRequest]) (*connect.Response[keepwardv1.CreateJobResponse], error) {
-	j, err := s.save(ctx, req.Msg.Job, func(tx *sql.Tx, name string) error {
+	j, warnings, err := s.save(ctx, req.Msg.Job, func(tx *sql.Tx, name string) error {
 		_, err := catalog.GetJob(ctx, tx, name)
 		switch {
 		case err == nil:
@@ -42,11 +42,11 @@ func (s *jobService) CreateJob(ctx context.Context, req *connect.Request[keepwar
 		return nil, err
 	}
 	s.audit(ctx, "job created", "job", j.Name)
-	return connect.NewResponse(&keepwardv1.CreateJobResponse{Job: j}), nil
+	return connect.NewResponse(&keepwardv1.CreateJobResponse{Job: j, Warnings: warnings}), nil
 }
 
 func (s *jobService) UpdateJob(ctx context.Context, req *connect.Request[keepwardv1.UpdateJobRequest]) (*connect.Response[keepwardv1.UpdateJobResponse], error) {
-	j, err := s.save(ctx, req.Msg.Job, func(tx *sql.Tx, name string) error {
+	j, warnings, err := s.save(ctx, req.Msg.Job, func(tx *sql.Tx, name string) error {
 		_, err := catalog.GetJob(ctx, tx, name)
 		return err
 	})
@@ -54,17 +54,17 @@ func (s *jobService) UpdateJob(ctx context.Context, req *connect.Request[keepwar
 		return nil, err
 	}
 	s.audit(ctx, "job changed", "job", j.Name)
-	return connect.NewResponse(&keepwardv1.UpdateJobResponse{Job: j}), nil
+	return connect.NewResponse(&keepwardv1.UpdateJobResponse{Job: j, Warnings: warnings}), nil
 }
 
 // save checks a job and writes it, if allowed has nothing against its name. It answers the
-// job as it stands then.
-func (s *jobService) save(ctx context.Context, j *keepwardv1.Job, allowed func(tx *sql.Tx, name string) error) (*keepwardv1.Job, error) {
+// job as it stands then, and what may not be meant.
+func (s *jobService) save(ctx context.Context, j *keepwardv1.Job, allowed func(tx *sql.Tx, name string) error) (saved *keepwardv1.Job, warnings []string, err error) {
 	if j == nil {
-		return nil, errs.New(errs.Invalid, "job.missing", "save job: nothing was sent")
+		return nil, nil, errs.New(errs.Invalid, "job.missing", "save job: nothing was sent")
 	}
 	config.CompleteJob(j)
-	err := s.db.Write(ctx, func(tx *sql.Tx) error {
+	err = s.db.Write(ctx, func(tx *sql.Tx) error {
 		if err := allowed(tx, j.Name); err != nil {
 			return err
 		}
@@ -75,13 +75,15 @@ func (s *jobService) save(ctx context.Context, j *keepwardv1.Job, allowed func(t
 		if err := config.Error(config.CheckJob(j, site)); err != nil {
 			return err
 		}
+		warnings = config.WarnJob(j, site, time.Now())
 		return catalog.PutJob(ctx, tx, j, time.Now())
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	s.manager.ConfigChanged()
-	return s.job(ctx, j.Name)
+	saved, err = s.job(ctx, j.Name)
+	return saved, warnings, err
 }
 
 // job is a job with what is computed of it.
@@ -122,23 +124,20 @@ func (s *jobService) GetJob(ctx context.Context, req *connect.Request[keepwardv1
 	if res.Recent, err = s.manager.RecentSessions(ctx, j.Name, recentOfJob); err != nil {
 		return nil, err
 	}
-	res.NextRuns, err = nextRuns(j, int(req.Msg.NextRuns), time.Now())
-	return connect.NewResponse(res), err
-}
-
-func nextRuns(j *keepwardv1.Job, n int, now time.Time) ([]*timestamppb.Timestamp, error) {
-	if j.Disabled || j.Schedule == "" || n <= 0 {
-		return nil, nil
+	if res.Coming, res.When, err = s.manager.NextRuns(ctx, j, min(int(req.Msg.NextRuns), nextRunsMost)); err != nil {
+		return nil, err
 	}
-	rule, err := schedule.Parse(j.Schedule, time.Local)
+	for _, r := range res.Coming {
+		if r.After == "" {
+			res.NextRuns = append(res.NextRuns, r.Time)
+		}
+	}
+	site, err := siteOf(ctx, s.db.Read())
 	if err != nil {
-		return nil, errs.New(errs.Internal, "job.schedule", "read the schedule of job %s: %w", j.Name, err)
+		return nil, err
 	}
-	var out []*timestamppb.Timestamp
-	for _, t := range rule.NextN(now, min(n, nextRunsMost)) {
-		out = append(out, timestamppb.New(t))
-	}
-	return out, nil
+	res.Warnings = config.WarnJob(j, site, time.Now())
+	return connect.NewResponse(res), nil
 }
 
 func (s *jobService) DeleteJob(ctx context.Context, req *connect.Request[keepwardv1.DeleteJobRequest]) (*connect.Response[keepwardv1.DeleteJobResponse], error) {
@@ -154,7 +153,18 @@ func (s *jobService) DeleteJob(ctx context.Context, req *connect.Request[keepwar
 		return nil, errs.New(errs.Busy, "job.active", "delete job %q: session %d of it is not over", name, session).
 			WithHint("wait for it, or end it with: keepward session kill %d", session)
 	}
-	if err := s.db.Write(ctx, func(tx *sql.Tx) error { return catalog.DeleteJob(ctx, tx, name) }); err != nil {
+	err = s.db.Write(ctx, func(tx *sql.Tx) error {
+		site, err := siteOf(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if followers := config.Followers(site, name); len(followers) > 0 {
+			return errs.New(errs.Busy, "job.followed", "delete job %q: %s starts after it", name, strings.Join(followers, ", ")).
+				WithHint("give it another schedule first: keepward job edit %s --schedule …", followers[0])
+		}
+		return catalog.DeleteJob(ctx, tx, name)
+	})
+	if err != nil {
 		return nil, err
 	}
 	s.manager.ConfigChanged()
@@ -163,13 +173,22 @@ func (s *jobService) DeleteJob(ctx context.Context, req *connect.Request[keepwar
 }
 
 func (s *jobService) RunJob(ctx context.Context, req *connect.Request[keepwardv1.RunJobRequest]) (*connect.Response[keepwardv1.StartSessionResponse], error) {
+	o := manager.RunOptions{Full: req.Msg.Full, After: req.Msg.After}
 	if at := req.Msg.StartAt; at != nil {
 		if !at.IsValid() || at.AsTime().After(time.Now().Add(startMost)) {
 			return nil, errs.New(errs.Invalid, "job.start", "run job %s: it must start within a year, not at %s", req.Msg.Name, at.AsTime())
 		}
-		return startedSession(s.manager.RunJobAt(ctx, req.Msg.Name, req.Msg.Full, at.AsTime()))
+		o.At = at.AsTime()
 	}
-	return startedSession(s.manager.RunJob(ctx, req.Msg.Name, req.Msg.Full))
+	return startedSession(s.manager.RunJobWith(ctx, req.Msg.Name, o))
+}
+
+func (s *jobService) GetJobFigures(ctx context.Context, req *connect.Request[keepwardv1.GetJobFiguresRequest]) (*connect.Response[keepwardv1.GetJobFiguresResponse], error) {
+	f, err := s.manager.JobFigures(ctx, req.Msg)
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(&keepwardv1.GetJobFiguresResponse{Figures: f}), nil
 }
 
 func (s *jobService) PreviewRetention(ctx context.Context, req *connect.Request[keepwardv1.PreviewRetentionRequest]) (*connect.Response[keepwardv1.PreviewRetentionResponse], error) {

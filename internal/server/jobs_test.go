@@ -138,3 +138,54 @@ func TestRemovedComputerLeavesItsJobs(t *testing.T) {
 		t.Errorf("got %v", j)
 	}
 }
+
+func TestChainsOfJobsAtTheDoor(t *testing.T) {
+	s, _ := withRepository(t)
+	ctx, api := t.Context(), s.jobs()
+	follow := docs()
+	follow.Name, follow.Schedule = "mail", "after docs"
+	if _, err := s.createJob(follow); errs.CodeOf(err) != "job.unknown" {
+		t.Errorf("after a job that is not there: %v", err)
+	}
+	told := docs()
+	told.Schedule = ""
+	if _, err := s.createJob(told); err != nil {
+		t.Fatal(err)
+	}
+	made := must(api.CreateJob(ctx, connect.NewRequest(&keepwardv1.CreateJobRequest{Job: follow})))(t)
+	if len(made.Warnings) != 1 {
+		t.Errorf("a chain that nothing begins: warnings %v", made.Warnings)
+	}
+	told.Schedule = "after mail"
+	if _, err := api.UpdateJob(ctx, connect.NewRequest(&keepwardv1.UpdateJobRequest{Job: told})); errs.CodeOf(err) != "job.circle" {
+		t.Errorf("a circle: %v", err)
+	}
+	told.Schedule = "daily 22:00"
+	if m := must(api.UpdateJob(ctx, connect.NewRequest(&keepwardv1.UpdateJobRequest{Job: told})))(t); len(m.Warnings) != 0 {
+		t.Errorf("warnings %v", m.Warnings)
+	}
+	got := must(api.GetJob(ctx, connect.NewRequest(&keepwardv1.GetJobRequest{Name: "mail", NextRuns: 2})))(t)
+	if len(got.NextRuns) != 0 || len(got.Coming) != 2 || got.Coming[0].After != "docs" || got.When == "" {
+		t.Errorf("next runs: %v, %v, %q", got.NextRuns, got.Coming, got.When)
+	}
+	_, err := api.DeleteJob(ctx, connect.NewRequest(&keepwardv1.DeleteJobRequest{Name: "docs"}))
+	if errs.CodeOf(err) != "job.followed" {
+		t.Errorf("deleting what another follows: %v", err)
+	}
+	must(api.DeleteJob(ctx, connect.NewRequest(&keepwardv1.DeleteJobRequest{Name: "mail"})))(t)
+	must(api.DeleteJob(ctx, connect.NewRequest(&keepwardv1.DeleteJobRequest{Name: "docs"})))(t)
+}
+
+func TestFiguresOfAJobAtTheDoor(t *testing.T) {
+	s, _ := withRepository(t)
+	if _, err := s.createJob(docs()); err != nil {
+		t.Fatal(err)
+	}
+	f := must(s.jobs().GetJobFigures(t.Context(), connect.NewRequest(&keepwardv1.GetJobFiguresRequest{Name: "docs"})))(t).Figures
+	if f.Job != "docs" || len(f.Runs) != 0 {
+		t.Errorf("figures %v", f)
+	}
+	if _, err := s.jobs().GetJobFigures(t.Context(), connect.NewRequest(&keepwardv1.GetJobFiguresRequest{Name: "dcos"})); errs.KindOf(err) != errs.NotFound {
+		t.Errorf("of a job that is not there: %v", err)
+	}
+}

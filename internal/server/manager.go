@@ -29,8 +29,8 @@ type jobManager interface {
 
 	ConfigChanged()
 	RunJob(ctx context.Context, name string, full bool) (int64, error)
-	// RunJobAt puts a session into the queue that starts at a time.
-	RunJobAt(ctx context.Context, name string, full bool, at time.Time) (int64, error)
+	// RunJobWith starts a session of a job when and how its options say.
+	RunJobWith(ctx context.Context, name string, o manager.RunOptions) (int64, error)
 	Check(ctx context.Context, req *keepwardv1.CheckRepositoryRequest) (int64, error)
 	KeepProved(ctx context.Context, row catalog.Repository, now time.Time) (session int64, err error)
 	Rebuild(ctx context.Context, repository string) (int64, error)
@@ -48,6 +48,10 @@ type jobManager interface {
 
 	// JobActive is the newest session of a job that is not over; 0: none.
 	JobActive(ctx context.Context, job string) (int64, error)
+	// NextRuns are the coming runs of a job, and in words when it runs where that cannot be told.
+	NextRuns(ctx context.Context, j *keepwardv1.Job, n int) ([]*keepwardv1.NextRun, string, error)
+	// JobFigures says how the sessions of a job went.
+	JobFigures(ctx context.Context, req *keepwardv1.GetJobFiguresRequest) (*keepwardv1.JobFigures, error)
 	// DescribeJob fills in next and last run.
 	DescribeJob(ctx context.Context, j *keepwardv1.Job) error
 	// RecentSessions are the newest sessions of a job, the newest first.

@@ -269,6 +269,9 @@ func siteOf(ctx context.Context, q catalog.Queryer) (site config.Site, err error
 	if site.Repositories, err = catalog.RepositoryNames(ctx, q); err != nil {
 		return site, err
 	}
-	site.Transports, err = catalog.TransportNames(ctx, q)
+	if site.Transports, err = catalog.TransportNames(ctx, q); err != nil {
+		return site, err
+	}
+	site.Schedules, err = catalog.JobSchedules(ctx, q)
 	return site, err
 }

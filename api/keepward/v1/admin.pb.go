@@ -2662,6 +2662,111 @@ func (x *StartSessionResponse) GetSession() int64 {
 	return 0
 }
 
+// runs: how many sessions are looked at and listed; 0: a default. since not set: as far as kept.
+type GetJobFiguresRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Runs          int32                  `protobuf:"varint,2,opt,name=runs,proto3" json:"runs,omitempty"`
+	Since         *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since,proto3" json:"since,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetJobFiguresRequest) Reset() {
+	*x = GetJobFiguresRequest{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetJobFiguresRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetJobFiguresRequest) ProtoMessage() {}
+
+func (x *GetJobFiguresRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetJobFiguresRequest.ProtoReflect.Descriptor instead.
+func (*GetJobFiguresRequest) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *GetJobFiguresRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *GetJobFiguresRequest) GetRuns() int32 {
+	if x != nil {
+		return x.Runs
+	}
+	return 0
+}
+
+func (x *GetJobFiguresRequest) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+type GetJobFiguresResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Figures       *JobFigures            `protobuf:"bytes,1,opt,name=figures,proto3" json:"figures,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetJobFiguresResponse) Reset() {
+	*x = GetJobFiguresResponse{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetJobFiguresResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetJobFiguresResponse) ProtoMessage() {}
+
+func (x *GetJobFiguresResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetJobFiguresResponse.ProtoReflect.Descriptor instead.
+func (*GetJobFiguresResponse) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *GetJobFiguresResponse) GetFigures() *JobFigures {
+	if x != nil {
+		return x.Figures
+	}
+	return nil
+}
+
 type ResumeRetentionRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2670,7 +2775,7 @@ type ResumeRetentionRequest struct {
 
 func (x *ResumeRetentionRequest) Reset() {
 	*x = ResumeRetentionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[49]
+	mi := &file_keepward_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2682,7 +2787,7 @@ func (x *ResumeRetentionRequest) String() string {
 func (*ResumeRetentionRequest) ProtoMessage() {}
 
 func (x *ResumeRetentionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[49]
+	mi := &file_keepward_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2695,7 +2800,7 @@ func (x *ResumeRetentionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRetentionRequest.ProtoReflect.Descriptor instead.
 func (*ResumeRetentionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 // jump: how far the clock was off what was expected; not set: retention was not paused.
@@ -2708,7 +2813,7 @@ type ResumeRetentionResponse struct {
 
 func (x *ResumeRetentionResponse) Reset() {
 	*x = ResumeRetentionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[50]
+	mi := &file_keepward_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2720,7 +2825,7 @@ func (x *ResumeRetentionResponse) String() string {
 func (*ResumeRetentionResponse) ProtoMessage() {}
 
 func (x *ResumeRetentionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[50]
+	mi := &file_keepward_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2733,7 +2838,7 @@ func (x *ResumeRetentionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRetentionResponse.ProtoReflect.Descriptor instead.
 func (*ResumeRetentionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ResumeRetentionResponse) GetJump() *durationpb.Duration {
@@ -2754,7 +2859,7 @@ type PreviewRetentionRequest struct {
 
 func (x *PreviewRetentionRequest) Reset() {
 	*x = PreviewRetentionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[51]
+	mi := &file_keepward_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2766,7 +2871,7 @@ func (x *PreviewRetentionRequest) String() string {
 func (*PreviewRetentionRequest) ProtoMessage() {}
 
 func (x *PreviewRetentionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[51]
+	mi := &file_keepward_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2779,7 +2884,7 @@ func (x *PreviewRetentionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewRetentionRequest.ProtoReflect.Descriptor instead.
 func (*PreviewRetentionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *PreviewRetentionRequest) GetJob() string {
@@ -2807,7 +2912,7 @@ type RetentionOrder struct {
 
 func (x *RetentionOrder) Reset() {
 	*x = RetentionOrder{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[52]
+	mi := &file_keepward_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2819,7 +2924,7 @@ func (x *RetentionOrder) String() string {
 func (*RetentionOrder) ProtoMessage() {}
 
 func (x *RetentionOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[52]
+	mi := &file_keepward_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2832,7 +2937,7 @@ func (x *RetentionOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetentionOrder.ProtoReflect.Descriptor instead.
 func (*RetentionOrder) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *RetentionOrder) GetRepository() string {
@@ -2864,7 +2969,7 @@ type PreviewRetentionResponse struct {
 
 func (x *PreviewRetentionResponse) Reset() {
 	*x = PreviewRetentionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[53]
+	mi := &file_keepward_v1_admin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2876,7 +2981,7 @@ func (x *PreviewRetentionResponse) String() string {
 func (*PreviewRetentionResponse) ProtoMessage() {}
 
 func (x *PreviewRetentionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[53]
+	mi := &file_keepward_v1_admin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2889,7 +2994,7 @@ func (x *PreviewRetentionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewRetentionResponse.ProtoReflect.Descriptor instead.
 func (*PreviewRetentionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{53}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *PreviewRetentionResponse) GetPoints() []*Point {
@@ -2936,7 +3041,7 @@ type CreateJobRequest struct {
 
 func (x *CreateJobRequest) Reset() {
 	*x = CreateJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[54]
+	mi := &file_keepward_v1_admin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2948,7 +3053,7 @@ func (x *CreateJobRequest) String() string {
 func (*CreateJobRequest) ProtoMessage() {}
 
 func (x *CreateJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[54]
+	mi := &file_keepward_v1_admin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2961,7 +3066,7 @@ func (x *CreateJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJobRequest.ProtoReflect.Descriptor instead.
 func (*CreateJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{54}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *CreateJobRequest) GetJob() *Job {
@@ -2971,16 +3076,18 @@ func (x *CreateJobRequest) GetJob() *Job {
 	return nil
 }
 
+// warnings: what is allowed and may not be what was meant, as a schedule that never fires.
 type CreateJobResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Job           *Job                   `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	Warnings      []string               `protobuf:"bytes,380,rep,name=warnings,proto3" json:"warnings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CreateJobResponse) Reset() {
 	*x = CreateJobResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[55]
+	mi := &file_keepward_v1_admin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2992,7 +3099,7 @@ func (x *CreateJobResponse) String() string {
 func (*CreateJobResponse) ProtoMessage() {}
 
 func (x *CreateJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[55]
+	mi := &file_keepward_v1_admin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3005,12 +3112,19 @@ func (x *CreateJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJobResponse.ProtoReflect.Descriptor instead.
 func (*CreateJobResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{55}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *CreateJobResponse) GetJob() *Job {
 	if x != nil {
 		return x.Job
+	}
+	return nil
+}
+
+func (x *CreateJobResponse) GetWarnings() []string {
+	if x != nil {
+		return x.Warnings
 	}
 	return nil
 }
@@ -3023,7 +3137,7 @@ type ListJobsRequest struct {
 
 func (x *ListJobsRequest) Reset() {
 	*x = ListJobsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[56]
+	mi := &file_keepward_v1_admin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3035,7 +3149,7 @@ func (x *ListJobsRequest) String() string {
 func (*ListJobsRequest) ProtoMessage() {}
 
 func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[56]
+	mi := &file_keepward_v1_admin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3048,7 +3162,7 @@ func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsRequest.ProtoReflect.Descriptor instead.
 func (*ListJobsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{56}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{58}
 }
 
 type ListJobsResponse struct {
@@ -3060,7 +3174,7 @@ type ListJobsResponse struct {
 
 func (x *ListJobsResponse) Reset() {
 	*x = ListJobsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[57]
+	mi := &file_keepward_v1_admin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3072,7 +3186,7 @@ func (x *ListJobsResponse) String() string {
 func (*ListJobsResponse) ProtoMessage() {}
 
 func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[57]
+	mi := &file_keepward_v1_admin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3085,7 +3199,7 @@ func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsResponse.ProtoReflect.Descriptor instead.
 func (*ListJobsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{57}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ListJobsResponse) GetJobs() []*Job {
@@ -3105,7 +3219,7 @@ type GetJobRequest struct {
 
 func (x *GetJobRequest) Reset() {
 	*x = GetJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[58]
+	mi := &file_keepward_v1_admin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3117,7 +3231,7 @@ func (x *GetJobRequest) String() string {
 func (*GetJobRequest) ProtoMessage() {}
 
 func (x *GetJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[58]
+	mi := &file_keepward_v1_admin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3130,7 +3244,7 @@ func (x *GetJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJobRequest.ProtoReflect.Descriptor instead.
 func (*GetJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{58}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *GetJobRequest) GetName() string {
@@ -3148,17 +3262,22 @@ func (x *GetJobRequest) GetNextRuns() int32 {
 }
 
 type GetJobResponse struct {
-	state         protoimpl.MessageState   `protogen:"open.v1"`
-	Job           *Job                     `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
-	NextRuns      []*timestamppb.Timestamp `protobuf:"bytes,2,rep,name=next_runs,json=nextRuns,proto3" json:"next_runs,omitempty"`
-	Recent        []*Session               `protobuf:"bytes,3,rep,name=recent,proto3" json:"recent,omitempty"`
+	state    protoimpl.MessageState   `protogen:"open.v1"`
+	Job      *Job                     `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	NextRuns []*timestamppb.Timestamp `protobuf:"bytes,2,rep,name=next_runs,json=nextRuns,proto3" json:"next_runs,omitempty"`
+	Recent   []*Session               `protobuf:"bytes,3,rep,name=recent,proto3" json:"recent,omitempty"`
+	// next_runs with what else is known of them.
+	Coming []*NextRun `protobuf:"bytes,380,rep,name=coming,proto3" json:"coming,omitempty"`
+	// When it runs, in words, where its schedule has no moments of its own.
+	When          string   `protobuf:"bytes,381,opt,name=when,proto3" json:"when,omitempty"`
+	Warnings      []string `protobuf:"bytes,382,rep,name=warnings,proto3" json:"warnings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetJobResponse) Reset() {
 	*x = GetJobResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[59]
+	mi := &file_keepward_v1_admin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3170,7 +3289,7 @@ func (x *GetJobResponse) String() string {
 func (*GetJobResponse) ProtoMessage() {}
 
 func (x *GetJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[59]
+	mi := &file_keepward_v1_admin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3183,7 +3302,7 @@ func (x *GetJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJobResponse.ProtoReflect.Descriptor instead.
 func (*GetJobResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{59}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *GetJobResponse) GetJob() *Job {
@@ -3207,6 +3326,27 @@ func (x *GetJobResponse) GetRecent() []*Session {
 	return nil
 }
 
+func (x *GetJobResponse) GetComing() []*NextRun {
+	if x != nil {
+		return x.Coming
+	}
+	return nil
+}
+
+func (x *GetJobResponse) GetWhen() string {
+	if x != nil {
+		return x.When
+	}
+	return ""
+}
+
+func (x *GetJobResponse) GetWarnings() []string {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
 type UpdateJobRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Job           *Job                   `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
@@ -3216,7 +3356,7 @@ type UpdateJobRequest struct {
 
 func (x *UpdateJobRequest) Reset() {
 	*x = UpdateJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[60]
+	mi := &file_keepward_v1_admin_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3228,7 +3368,7 @@ func (x *UpdateJobRequest) String() string {
 func (*UpdateJobRequest) ProtoMessage() {}
 
 func (x *UpdateJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[60]
+	mi := &file_keepward_v1_admin_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3241,7 +3381,7 @@ func (x *UpdateJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateJobRequest.ProtoReflect.Descriptor instead.
 func (*UpdateJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{60}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *UpdateJobRequest) GetJob() *Job {
@@ -3254,13 +3394,14 @@ func (x *UpdateJobRequest) GetJob() *Job {
 type UpdateJobResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Job           *Job                   `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	Warnings      []string               `protobuf:"bytes,380,rep,name=warnings,proto3" json:"warnings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *UpdateJobResponse) Reset() {
 	*x = UpdateJobResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[61]
+	mi := &file_keepward_v1_admin_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3272,7 +3413,7 @@ func (x *UpdateJobResponse) String() string {
 func (*UpdateJobResponse) ProtoMessage() {}
 
 func (x *UpdateJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[61]
+	mi := &file_keepward_v1_admin_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3285,12 +3426,19 @@ func (x *UpdateJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateJobResponse.ProtoReflect.Descriptor instead.
 func (*UpdateJobResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{61}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *UpdateJobResponse) GetJob() *Job {
 	if x != nil {
 		return x.Job
+	}
+	return nil
+}
+
+func (x *UpdateJobResponse) GetWarnings() []string {
+	if x != nil {
+		return x.Warnings
 	}
 	return nil
 }
@@ -3304,7 +3452,7 @@ type DeleteJobRequest struct {
 
 func (x *DeleteJobRequest) Reset() {
 	*x = DeleteJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[62]
+	mi := &file_keepward_v1_admin_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3316,7 +3464,7 @@ func (x *DeleteJobRequest) String() string {
 func (*DeleteJobRequest) ProtoMessage() {}
 
 func (x *DeleteJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[62]
+	mi := &file_keepward_v1_admin_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3329,7 +3477,7 @@ func (x *DeleteJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteJobRequest.ProtoReflect.Descriptor instead.
 func (*DeleteJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{62}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *DeleteJobRequest) GetName() string {
@@ -3347,7 +3495,7 @@ type DeleteJobResponse struct {
 
 func (x *DeleteJobResponse) Reset() {
 	*x = DeleteJobResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[63]
+	mi := &file_keepward_v1_admin_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3359,7 +3507,7 @@ func (x *DeleteJobResponse) String() string {
 func (*DeleteJobResponse) ProtoMessage() {}
 
 func (x *DeleteJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[63]
+	mi := &file_keepward_v1_admin_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3372,22 +3520,24 @@ func (x *DeleteJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteJobResponse.ProtoReflect.Descriptor instead.
 func (*DeleteJobResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{63}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{65}
 }
 
-// With start_at it stays in the queue until then.
+// With start_at it stays in the queue until then, with after until the sessions of that job are over
+// which are there now.
 type RunJobRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Full          bool                   `protobuf:"varint,2,opt,name=full,proto3" json:"full,omitempty"`
 	StartAt       *timestamppb.Timestamp `protobuf:"bytes,320,opt,name=start_at,json=startAt,proto3" json:"start_at,omitempty"`
+	After         string                 `protobuf:"bytes,380,opt,name=after,proto3" json:"after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RunJobRequest) Reset() {
 	*x = RunJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[64]
+	mi := &file_keepward_v1_admin_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3399,7 +3549,7 @@ func (x *RunJobRequest) String() string {
 func (*RunJobRequest) ProtoMessage() {}
 
 func (x *RunJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[64]
+	mi := &file_keepward_v1_admin_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3412,7 +3562,7 @@ func (x *RunJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunJobRequest.ProtoReflect.Descriptor instead.
 func (*RunJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{64}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *RunJobRequest) GetName() string {
@@ -3436,6 +3586,13 @@ func (x *RunJobRequest) GetStartAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *RunJobRequest) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
 type SuspendSessionRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -3446,7 +3603,7 @@ type SuspendSessionRequest struct {
 
 func (x *SuspendSessionRequest) Reset() {
 	*x = SuspendSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[65]
+	mi := &file_keepward_v1_admin_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3458,7 +3615,7 @@ func (x *SuspendSessionRequest) String() string {
 func (*SuspendSessionRequest) ProtoMessage() {}
 
 func (x *SuspendSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[65]
+	mi := &file_keepward_v1_admin_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3471,7 +3628,7 @@ func (x *SuspendSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendSessionRequest.ProtoReflect.Descriptor instead.
 func (*SuspendSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{65}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *SuspendSessionRequest) GetId() int64 {
@@ -3497,7 +3654,7 @@ type SuspendSessionResponse struct {
 
 func (x *SuspendSessionResponse) Reset() {
 	*x = SuspendSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[66]
+	mi := &file_keepward_v1_admin_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3509,7 +3666,7 @@ func (x *SuspendSessionResponse) String() string {
 func (*SuspendSessionResponse) ProtoMessage() {}
 
 func (x *SuspendSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[66]
+	mi := &file_keepward_v1_admin_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3522,7 +3679,7 @@ func (x *SuspendSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendSessionResponse.ProtoReflect.Descriptor instead.
 func (*SuspendSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{66}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *SuspendSessionResponse) GetSession() *Session {
@@ -3542,7 +3699,7 @@ type ResumeSessionRequest struct {
 
 func (x *ResumeSessionRequest) Reset() {
 	*x = ResumeSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[67]
+	mi := &file_keepward_v1_admin_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3554,7 +3711,7 @@ func (x *ResumeSessionRequest) String() string {
 func (*ResumeSessionRequest) ProtoMessage() {}
 
 func (x *ResumeSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[67]
+	mi := &file_keepward_v1_admin_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3567,7 +3724,7 @@ func (x *ResumeSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeSessionRequest.ProtoReflect.Descriptor instead.
 func (*ResumeSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{67}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ResumeSessionRequest) GetId() int64 {
@@ -3593,7 +3750,7 @@ type ResumeSessionResponse struct {
 
 func (x *ResumeSessionResponse) Reset() {
 	*x = ResumeSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[68]
+	mi := &file_keepward_v1_admin_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3605,7 +3762,7 @@ func (x *ResumeSessionResponse) String() string {
 func (*ResumeSessionResponse) ProtoMessage() {}
 
 func (x *ResumeSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[68]
+	mi := &file_keepward_v1_admin_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3618,7 +3775,7 @@ func (x *ResumeSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeSessionResponse.ProtoReflect.Descriptor instead.
 func (*ResumeSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{68}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *ResumeSessionResponse) GetSession() *Session {
@@ -3629,18 +3786,29 @@ func (x *ResumeSessionResponse) GetSession() *Session {
 }
 
 type ListSessionsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Active        bool                   `protobuf:"varint,1,opt,name=active,proto3" json:"active,omitempty"`
-	Job           string                 `protobuf:"bytes,2,opt,name=job,proto3" json:"job,omitempty"`
-	Computer      string                 `protobuf:"bytes,3,opt,name=computer,proto3" json:"computer,omitempty"`
-	Limit         int32                  `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Active   bool                   `protobuf:"varint,1,opt,name=active,proto3" json:"active,omitempty"`
+	Job      string                 `protobuf:"bytes,2,opt,name=job,proto3" json:"job,omitempty"`
+	Computer string                 `protobuf:"bytes,3,opt,name=computer,proto3" json:"computer,omitempty"`
+	Limit    int32                  `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Any of these statuses or results, in any case: "Failed", "running", "warning".
+	Statuses []string `protobuf:"bytes,380,rep,name=statuses,proto3" json:"statuses,omitempty"`
+	Type     string   `protobuf:"bytes,381,opt,name=type,proto3" json:"type,omitempty"`
+	// Those that were there at some time between the two.
+	Since *timestamppb.Timestamp `protobuf:"bytes,382,opt,name=since,proto3" json:"since,omitempty"`
+	Until *timestamppb.Timestamp `protobuf:"bytes,383,opt,name=until,proto3" json:"until,omitempty"`
+	// In the names of job, computer, repository and user, in the reason, the failure, or a warning
+	// or error of the log; in any case.
+	Text string `protobuf:"bytes,384,opt,name=text,proto3" json:"text,omitempty"`
+	// Only sessions of a lower number: the next page.
+	Before        int64 `protobuf:"varint,385,opt,name=before,proto3" json:"before,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListSessionsRequest) Reset() {
 	*x = ListSessionsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[69]
+	mi := &file_keepward_v1_admin_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3652,7 +3820,7 @@ func (x *ListSessionsRequest) String() string {
 func (*ListSessionsRequest) ProtoMessage() {}
 
 func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[69]
+	mi := &file_keepward_v1_admin_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3665,7 +3833,7 @@ func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
 func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{69}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *ListSessionsRequest) GetActive() bool {
@@ -3696,6 +3864,154 @@ func (x *ListSessionsRequest) GetLimit() int32 {
 	return 0
 }
 
+func (x *ListSessionsRequest) GetStatuses() []string {
+	if x != nil {
+		return x.Statuses
+	}
+	return nil
+}
+
+func (x *ListSessionsRequest) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *ListSessionsRequest) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *ListSessionsRequest) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *ListSessionsRequest) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *ListSessionsRequest) GetBefore() int64 {
+	if x != nil {
+		return x.Before
+	}
+	return 0
+}
+
+type WatchSessionsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Filter        *ListSessionsRequest   `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchSessionsRequest) Reset() {
+	*x = WatchSessionsRequest{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[72]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchSessionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchSessionsRequest) ProtoMessage() {}
+
+func (x *WatchSessionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[72]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchSessionsRequest.ProtoReflect.Descriptor instead.
+func (*WatchSessionsRequest) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{72}
+}
+
+func (x *WatchSessionsRequest) GetFilter() *ListSessionsRequest {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+// whole: sessions are all there are, and what was sent before counts no more. gone: those that
+// the filter lets pass no more; how they stand now is among the sessions.
+type WatchSessionsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Whole         bool                   `protobuf:"varint,1,opt,name=whole,proto3" json:"whole,omitempty"`
+	Sessions      []*Session             `protobuf:"bytes,2,rep,name=sessions,proto3" json:"sessions,omitempty"`
+	Gone          []int64                `protobuf:"varint,3,rep,packed,name=gone,proto3" json:"gone,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchSessionsResponse) Reset() {
+	*x = WatchSessionsResponse{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[73]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchSessionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchSessionsResponse) ProtoMessage() {}
+
+func (x *WatchSessionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[73]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchSessionsResponse.ProtoReflect.Descriptor instead.
+func (*WatchSessionsResponse) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{73}
+}
+
+func (x *WatchSessionsResponse) GetWhole() bool {
+	if x != nil {
+		return x.Whole
+	}
+	return false
+}
+
+func (x *WatchSessionsResponse) GetSessions() []*Session {
+	if x != nil {
+		return x.Sessions
+	}
+	return nil
+}
+
+func (x *WatchSessionsResponse) GetGone() []int64 {
+	if x != nil {
+		return x.Gone
+	}
+	return nil
+}
+
 type ListSessionsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Sessions      []*Session             `protobuf:"bytes,1,rep,name=sessions,proto3" json:"sessions,omitempty"`
@@ -3705,7 +4021,7 @@ type ListSessionsResponse struct {
 
 func (x *ListSessionsResponse) Reset() {
 	*x = ListSessionsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[70]
+	mi := &file_keepward_v1_admin_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3717,7 +4033,7 @@ func (x *ListSessionsResponse) String() string {
 func (*ListSessionsResponse) ProtoMessage() {}
 
 func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[70]
+	mi := &file_keepward_v1_admin_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3730,7 +4046,7 @@ func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
 func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{70}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ListSessionsResponse) GetSessions() []*Session {
@@ -3749,7 +4065,7 @@ type GetSessionRequest struct {
 
 func (x *GetSessionRequest) Reset() {
 	*x = GetSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[71]
+	mi := &file_keepward_v1_admin_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3761,7 +4077,7 @@ func (x *GetSessionRequest) String() string {
 func (*GetSessionRequest) ProtoMessage() {}
 
 func (x *GetSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[71]
+	mi := &file_keepward_v1_admin_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3774,7 +4090,7 @@ func (x *GetSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSessionRequest.ProtoReflect.Descriptor instead.
 func (*GetSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{71}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *GetSessionRequest) GetId() int64 {
@@ -3793,7 +4109,7 @@ type GetSessionResponse struct {
 
 func (x *GetSessionResponse) Reset() {
 	*x = GetSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[72]
+	mi := &file_keepward_v1_admin_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3805,7 +4121,7 @@ func (x *GetSessionResponse) String() string {
 func (*GetSessionResponse) ProtoMessage() {}
 
 func (x *GetSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[72]
+	mi := &file_keepward_v1_admin_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3818,7 +4134,7 @@ func (x *GetSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSessionResponse.ProtoReflect.Descriptor instead.
 func (*GetSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{72}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *GetSessionResponse) GetSession() *Session {
@@ -3838,7 +4154,7 @@ type SetSessionPriorityRequest struct {
 
 func (x *SetSessionPriorityRequest) Reset() {
 	*x = SetSessionPriorityRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[73]
+	mi := &file_keepward_v1_admin_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3850,7 +4166,7 @@ func (x *SetSessionPriorityRequest) String() string {
 func (*SetSessionPriorityRequest) ProtoMessage() {}
 
 func (x *SetSessionPriorityRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[73]
+	mi := &file_keepward_v1_admin_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3863,7 +4179,7 @@ func (x *SetSessionPriorityRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetSessionPriorityRequest.ProtoReflect.Descriptor instead.
 func (*SetSessionPriorityRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{73}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *SetSessionPriorityRequest) GetId() int64 {
@@ -3889,7 +4205,7 @@ type SetSessionPriorityResponse struct {
 
 func (x *SetSessionPriorityResponse) Reset() {
 	*x = SetSessionPriorityResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[74]
+	mi := &file_keepward_v1_admin_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3901,7 +4217,7 @@ func (x *SetSessionPriorityResponse) String() string {
 func (*SetSessionPriorityResponse) ProtoMessage() {}
 
 func (x *SetSessionPriorityResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[74]
+	mi := &file_keepward_v1_admin_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3914,7 +4230,7 @@ func (x *SetSessionPriorityResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetSessionPriorityResponse.ProtoReflect.Descriptor instead.
 func (*SetSessionPriorityResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{74}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *SetSessionPriorityResponse) GetSession() *Session {
@@ -3935,7 +4251,7 @@ type ListResourcesRequest struct {
 
 func (x *ListResourcesRequest) Reset() {
 	*x = ListResourcesRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[75]
+	mi := &file_keepward_v1_admin_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3947,7 +4263,7 @@ func (x *ListResourcesRequest) String() string {
 func (*ListResourcesRequest) ProtoMessage() {}
 
 func (x *ListResourcesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[75]
+	mi := &file_keepward_v1_admin_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3960,7 +4276,7 @@ func (x *ListResourcesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResourcesRequest.ProtoReflect.Descriptor instead.
 func (*ListResourcesRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{75}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *ListResourcesRequest) GetKind() string {
@@ -3986,7 +4302,7 @@ type ListResourcesResponse struct {
 
 func (x *ListResourcesResponse) Reset() {
 	*x = ListResourcesResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[76]
+	mi := &file_keepward_v1_admin_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3998,7 +4314,7 @@ func (x *ListResourcesResponse) String() string {
 func (*ListResourcesResponse) ProtoMessage() {}
 
 func (x *ListResourcesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[76]
+	mi := &file_keepward_v1_admin_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4011,7 +4327,7 @@ func (x *ListResourcesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResourcesResponse.ProtoReflect.Descriptor instead.
 func (*ListResourcesResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{76}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *ListResourcesResponse) GetResources() []*Resource {
@@ -4030,7 +4346,7 @@ type WatchSessionRequest struct {
 
 func (x *WatchSessionRequest) Reset() {
 	*x = WatchSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[77]
+	mi := &file_keepward_v1_admin_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4042,7 +4358,7 @@ func (x *WatchSessionRequest) String() string {
 func (*WatchSessionRequest) ProtoMessage() {}
 
 func (x *WatchSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[77]
+	mi := &file_keepward_v1_admin_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4055,7 +4371,7 @@ func (x *WatchSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSessionRequest.ProtoReflect.Descriptor instead.
 func (*WatchSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{77}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *WatchSessionRequest) GetId() int64 {
@@ -4074,7 +4390,7 @@ type WatchSessionResponse struct {
 
 func (x *WatchSessionResponse) Reset() {
 	*x = WatchSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[78]
+	mi := &file_keepward_v1_admin_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4086,7 +4402,7 @@ func (x *WatchSessionResponse) String() string {
 func (*WatchSessionResponse) ProtoMessage() {}
 
 func (x *WatchSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[78]
+	mi := &file_keepward_v1_admin_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4099,7 +4415,7 @@ func (x *WatchSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSessionResponse.ProtoReflect.Descriptor instead.
 func (*WatchSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{78}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *WatchSessionResponse) GetSession() *Session {
@@ -4120,7 +4436,7 @@ type ReadLogRequest struct {
 
 func (x *ReadLogRequest) Reset() {
 	*x = ReadLogRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[79]
+	mi := &file_keepward_v1_admin_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4132,7 +4448,7 @@ func (x *ReadLogRequest) String() string {
 func (*ReadLogRequest) ProtoMessage() {}
 
 func (x *ReadLogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[79]
+	mi := &file_keepward_v1_admin_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4145,7 +4461,7 @@ func (x *ReadLogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLogRequest.ProtoReflect.Descriptor instead.
 func (*ReadLogRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{79}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *ReadLogRequest) GetId() int64 {
@@ -4178,7 +4494,7 @@ type ReadLogResponse struct {
 
 func (x *ReadLogResponse) Reset() {
 	*x = ReadLogResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[80]
+	mi := &file_keepward_v1_admin_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4190,7 +4506,7 @@ func (x *ReadLogResponse) String() string {
 func (*ReadLogResponse) ProtoMessage() {}
 
 func (x *ReadLogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[80]
+	mi := &file_keepward_v1_admin_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4203,7 +4519,7 @@ func (x *ReadLogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLogResponse.ProtoReflect.Descriptor instead.
 func (*ReadLogResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{80}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *ReadLogResponse) GetEvents() []*Event {
@@ -4223,7 +4539,7 @@ type KillSessionRequest struct {
 
 func (x *KillSessionRequest) Reset() {
 	*x = KillSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[81]
+	mi := &file_keepward_v1_admin_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4235,7 +4551,7 @@ func (x *KillSessionRequest) String() string {
 func (*KillSessionRequest) ProtoMessage() {}
 
 func (x *KillSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[81]
+	mi := &file_keepward_v1_admin_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4248,7 +4564,7 @@ func (x *KillSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillSessionRequest.ProtoReflect.Descriptor instead.
 func (*KillSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{81}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *KillSessionRequest) GetId() int64 {
@@ -4276,7 +4592,7 @@ type KillSessionResponse struct {
 
 func (x *KillSessionResponse) Reset() {
 	*x = KillSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[82]
+	mi := &file_keepward_v1_admin_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4288,7 +4604,7 @@ func (x *KillSessionResponse) String() string {
 func (*KillSessionResponse) ProtoMessage() {}
 
 func (x *KillSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[82]
+	mi := &file_keepward_v1_admin_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4301,7 +4617,7 @@ func (x *KillSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillSessionResponse.ProtoReflect.Descriptor instead.
 func (*KillSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{82}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *KillSessionResponse) GetSession() *Session {
@@ -4329,7 +4645,7 @@ type ChangePointsRequest struct {
 
 func (x *ChangePointsRequest) Reset() {
 	*x = ChangePointsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[83]
+	mi := &file_keepward_v1_admin_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4341,7 +4657,7 @@ func (x *ChangePointsRequest) String() string {
 func (*ChangePointsRequest) ProtoMessage() {}
 
 func (x *ChangePointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[83]
+	mi := &file_keepward_v1_admin_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4354,7 +4670,7 @@ func (x *ChangePointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePointsRequest.ProtoReflect.Descriptor instead.
 func (*ChangePointsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{83}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *ChangePointsRequest) GetNames() []string {
@@ -4382,7 +4698,7 @@ type ChangePointsResponse struct {
 
 func (x *ChangePointsResponse) Reset() {
 	*x = ChangePointsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[84]
+	mi := &file_keepward_v1_admin_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4394,7 +4710,7 @@ func (x *ChangePointsResponse) String() string {
 func (*ChangePointsResponse) ProtoMessage() {}
 
 func (x *ChangePointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[84]
+	mi := &file_keepward_v1_admin_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4407,7 +4723,7 @@ func (x *ChangePointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePointsResponse.ProtoReflect.Descriptor instead.
 func (*ChangePointsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{84}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *ChangePointsResponse) GetPoints() []*Point {
@@ -4437,7 +4753,7 @@ type ListPointsRequest struct {
 
 func (x *ListPointsRequest) Reset() {
 	*x = ListPointsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[85]
+	mi := &file_keepward_v1_admin_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4449,7 +4765,7 @@ func (x *ListPointsRequest) String() string {
 func (*ListPointsRequest) ProtoMessage() {}
 
 func (x *ListPointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[85]
+	mi := &file_keepward_v1_admin_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4462,7 +4778,7 @@ func (x *ListPointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPointsRequest.ProtoReflect.Descriptor instead.
 func (*ListPointsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{85}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *ListPointsRequest) GetComputer() string {
@@ -4509,7 +4825,7 @@ type ListPointsResponse struct {
 
 func (x *ListPointsResponse) Reset() {
 	*x = ListPointsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[86]
+	mi := &file_keepward_v1_admin_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4521,7 +4837,7 @@ func (x *ListPointsResponse) String() string {
 func (*ListPointsResponse) ProtoMessage() {}
 
 func (x *ListPointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[86]
+	mi := &file_keepward_v1_admin_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4534,7 +4850,7 @@ func (x *ListPointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPointsResponse.ProtoReflect.Descriptor instead.
 func (*ListPointsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{86}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *ListPointsResponse) GetPoints() []*Point {
@@ -4555,7 +4871,7 @@ type GetPointRequest struct {
 
 func (x *GetPointRequest) Reset() {
 	*x = GetPointRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[87]
+	mi := &file_keepward_v1_admin_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4567,7 +4883,7 @@ func (x *GetPointRequest) String() string {
 func (*GetPointRequest) ProtoMessage() {}
 
 func (x *GetPointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[87]
+	mi := &file_keepward_v1_admin_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4580,7 +4896,7 @@ func (x *GetPointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPointRequest.ProtoReflect.Descriptor instead.
 func (*GetPointRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{87}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *GetPointRequest) GetName() string {
@@ -4613,7 +4929,7 @@ type GetPointResponse struct {
 
 func (x *GetPointResponse) Reset() {
 	*x = GetPointResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[88]
+	mi := &file_keepward_v1_admin_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4625,7 +4941,7 @@ func (x *GetPointResponse) String() string {
 func (*GetPointResponse) ProtoMessage() {}
 
 func (x *GetPointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[88]
+	mi := &file_keepward_v1_admin_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4638,7 +4954,7 @@ func (x *GetPointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPointResponse.ProtoReflect.Descriptor instead.
 func (*GetPointResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{88}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *GetPointResponse) GetPoint() *Point {
@@ -4662,7 +4978,7 @@ type BrowseRequest struct {
 
 func (x *BrowseRequest) Reset() {
 	*x = BrowseRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[89]
+	mi := &file_keepward_v1_admin_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4674,7 +4990,7 @@ func (x *BrowseRequest) String() string {
 func (*BrowseRequest) ProtoMessage() {}
 
 func (x *BrowseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[89]
+	mi := &file_keepward_v1_admin_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4687,7 +5003,7 @@ func (x *BrowseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrowseRequest.ProtoReflect.Descriptor instead.
 func (*BrowseRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{89}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *BrowseRequest) GetPoint() string {
@@ -4744,7 +5060,7 @@ type BrowseResponse struct {
 
 func (x *BrowseResponse) Reset() {
 	*x = BrowseResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[90]
+	mi := &file_keepward_v1_admin_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4756,7 +5072,7 @@ func (x *BrowseResponse) String() string {
 func (*BrowseResponse) ProtoMessage() {}
 
 func (x *BrowseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[90]
+	mi := &file_keepward_v1_admin_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4769,7 +5085,7 @@ func (x *BrowseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrowseResponse.ProtoReflect.Descriptor instead.
 func (*BrowseResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{90}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *BrowseResponse) GetSelf() *Entry {
@@ -4811,7 +5127,7 @@ type FindRequest struct {
 
 func (x *FindRequest) Reset() {
 	*x = FindRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[91]
+	mi := &file_keepward_v1_admin_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4823,7 +5139,7 @@ func (x *FindRequest) String() string {
 func (*FindRequest) ProtoMessage() {}
 
 func (x *FindRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[91]
+	mi := &file_keepward_v1_admin_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4836,7 +5152,7 @@ func (x *FindRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindRequest.ProtoReflect.Descriptor instead.
 func (*FindRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{91}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *FindRequest) GetGlob() string {
@@ -4872,7 +5188,7 @@ type FindResponse struct {
 
 func (x *FindResponse) Reset() {
 	*x = FindResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[92]
+	mi := &file_keepward_v1_admin_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4884,7 +5200,7 @@ func (x *FindResponse) String() string {
 func (*FindResponse) ProtoMessage() {}
 
 func (x *FindResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[92]
+	mi := &file_keepward_v1_admin_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4897,7 +5213,7 @@ func (x *FindResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindResponse.ProtoReflect.Descriptor instead.
 func (*FindResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{92}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *FindResponse) GetPoint() string {
@@ -4939,7 +5255,7 @@ type DiffRequest struct {
 
 func (x *DiffRequest) Reset() {
 	*x = DiffRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[93]
+	mi := &file_keepward_v1_admin_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4951,7 +5267,7 @@ func (x *DiffRequest) String() string {
 func (*DiffRequest) ProtoMessage() {}
 
 func (x *DiffRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[93]
+	mi := &file_keepward_v1_admin_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4964,7 +5280,7 @@ func (x *DiffRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffRequest.ProtoReflect.Descriptor instead.
 func (*DiffRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{93}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *DiffRequest) GetA() string {
@@ -5000,7 +5316,7 @@ type DiffResponse struct {
 
 func (x *DiffResponse) Reset() {
 	*x = DiffResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[94]
+	mi := &file_keepward_v1_admin_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5012,7 +5328,7 @@ func (x *DiffResponse) String() string {
 func (*DiffResponse) ProtoMessage() {}
 
 func (x *DiffResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[94]
+	mi := &file_keepward_v1_admin_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5025,7 +5341,7 @@ func (x *DiffResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffResponse.ProtoReflect.Descriptor instead.
 func (*DiffResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{94}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *DiffResponse) GetChange() string {
@@ -5075,7 +5391,7 @@ type RestoreFilesRequest struct {
 
 func (x *RestoreFilesRequest) Reset() {
 	*x = RestoreFilesRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[95]
+	mi := &file_keepward_v1_admin_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5087,7 +5403,7 @@ func (x *RestoreFilesRequest) String() string {
 func (*RestoreFilesRequest) ProtoMessage() {}
 
 func (x *RestoreFilesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[95]
+	mi := &file_keepward_v1_admin_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5100,7 +5416,7 @@ func (x *RestoreFilesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreFilesRequest.ProtoReflect.Descriptor instead.
 func (*RestoreFilesRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{95}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *RestoreFilesRequest) GetComputer() string {
@@ -5224,7 +5540,7 @@ type RestoreEstimate struct {
 
 func (x *RestoreEstimate) Reset() {
 	*x = RestoreEstimate{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[96]
+	mi := &file_keepward_v1_admin_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5236,7 +5552,7 @@ func (x *RestoreEstimate) String() string {
 func (*RestoreEstimate) ProtoMessage() {}
 
 func (x *RestoreEstimate) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[96]
+	mi := &file_keepward_v1_admin_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5249,7 +5565,7 @@ func (x *RestoreEstimate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreEstimate.ProtoReflect.Descriptor instead.
 func (*RestoreEstimate) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{96}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *RestoreEstimate) GetPoint() string {
@@ -5381,7 +5697,7 @@ type ApplyRequest struct {
 
 func (x *ApplyRequest) Reset() {
 	*x = ApplyRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[97]
+	mi := &file_keepward_v1_admin_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5393,7 +5709,7 @@ func (x *ApplyRequest) String() string {
 func (*ApplyRequest) ProtoMessage() {}
 
 func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[97]
+	mi := &file_keepward_v1_admin_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5406,7 +5722,7 @@ func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{97}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *ApplyRequest) GetFiles() []*SourceFile {
@@ -5433,7 +5749,7 @@ type SourceFile struct {
 
 func (x *SourceFile) Reset() {
 	*x = SourceFile{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[98]
+	mi := &file_keepward_v1_admin_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5445,7 +5761,7 @@ func (x *SourceFile) String() string {
 func (*SourceFile) ProtoMessage() {}
 
 func (x *SourceFile) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[98]
+	mi := &file_keepward_v1_admin_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5458,7 +5774,7 @@ func (x *SourceFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SourceFile.ProtoReflect.Descriptor instead.
 func (*SourceFile) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{98}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *SourceFile) GetName() string {
@@ -5488,7 +5804,7 @@ type ApplyResponse struct {
 
 func (x *ApplyResponse) Reset() {
 	*x = ApplyResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[99]
+	mi := &file_keepward_v1_admin_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5500,7 +5816,7 @@ func (x *ApplyResponse) String() string {
 func (*ApplyResponse) ProtoMessage() {}
 
 func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[99]
+	mi := &file_keepward_v1_admin_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5513,7 +5829,7 @@ func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{99}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *ApplyResponse) GetChanges() []*ConfigChange {
@@ -5550,7 +5866,7 @@ type ConfigChange struct {
 
 func (x *ConfigChange) Reset() {
 	*x = ConfigChange{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[100]
+	mi := &file_keepward_v1_admin_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5562,7 +5878,7 @@ func (x *ConfigChange) String() string {
 func (*ConfigChange) ProtoMessage() {}
 
 func (x *ConfigChange) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[100]
+	mi := &file_keepward_v1_admin_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5575,7 +5891,7 @@ func (x *ConfigChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigChange.ProtoReflect.Descriptor instead.
 func (*ConfigChange) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{100}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *ConfigChange) GetAction() string {
@@ -5626,7 +5942,7 @@ type ConfigFault struct {
 
 func (x *ConfigFault) Reset() {
 	*x = ConfigFault{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[101]
+	mi := &file_keepward_v1_admin_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5638,7 +5954,7 @@ func (x *ConfigFault) String() string {
 func (*ConfigFault) ProtoMessage() {}
 
 func (x *ConfigFault) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[101]
+	mi := &file_keepward_v1_admin_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5651,7 +5967,7 @@ func (x *ConfigFault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigFault.ProtoReflect.Descriptor instead.
 func (*ConfigFault) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{101}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *ConfigFault) GetFile() string {
@@ -5697,7 +6013,7 @@ type ExportRequest struct {
 
 func (x *ExportRequest) Reset() {
 	*x = ExportRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[102]
+	mi := &file_keepward_v1_admin_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5709,7 +6025,7 @@ func (x *ExportRequest) String() string {
 func (*ExportRequest) ProtoMessage() {}
 
 func (x *ExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[102]
+	mi := &file_keepward_v1_admin_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5722,7 +6038,7 @@ func (x *ExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
 func (*ExportRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{102}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{106}
 }
 
 type ExportResponse struct {
@@ -5734,7 +6050,7 @@ type ExportResponse struct {
 
 func (x *ExportResponse) Reset() {
 	*x = ExportResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[103]
+	mi := &file_keepward_v1_admin_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5746,7 +6062,7 @@ func (x *ExportResponse) String() string {
 func (*ExportResponse) ProtoMessage() {}
 
 func (x *ExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[103]
+	mi := &file_keepward_v1_admin_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5759,7 +6075,7 @@ func (x *ExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
 func (*ExportResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{103}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *ExportResponse) GetYaml() []byte {
@@ -5972,7 +6288,13 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\x19ExportRecoveryKeyResponse\x12!\n" +
 	"\frecovery_key\x18\x01 \x01(\tR\vrecoveryKey\"0\n" +
 	"\x14StartSessionResponse\x12\x18\n" +
-	"\asession\x18\x01 \x01(\x03R\asession\"\x18\n" +
+	"\asession\x18\x01 \x01(\x03R\asession\"p\n" +
+	"\x14GetJobFiguresRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04runs\x18\x02 \x01(\x05R\x04runs\x120\n" +
+	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"J\n" +
+	"\x15GetJobFiguresResponse\x121\n" +
+	"\afigures\x18\x01 \x01(\v2\x17.keepward.v1.JobFiguresR\afigures\"\x18\n" +
 	"\x16ResumeRetentionRequest\"H\n" +
 	"\x17ResumeRetentionResponse\x12-\n" +
 	"\x04jump\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x04jump\"a\n" +
@@ -5992,30 +6314,36 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"freedBytes\x12\x18\n" +
 	"\arefused\x18\x05 \x01(\tR\arefused\"6\n" +
 	"\x10CreateJobRequest\x12\"\n" +
-	"\x03job\x18\x01 \x01(\v2\x10.keepward.v1.JobR\x03job\"7\n" +
+	"\x03job\x18\x01 \x01(\v2\x10.keepward.v1.JobR\x03job\"T\n" +
 	"\x11CreateJobResponse\x12\"\n" +
-	"\x03job\x18\x01 \x01(\v2\x10.keepward.v1.JobR\x03job\"\x11\n" +
+	"\x03job\x18\x01 \x01(\v2\x10.keepward.v1.JobR\x03job\x12\x1b\n" +
+	"\bwarnings\x18\xfc\x02 \x03(\tR\bwarnings\"\x11\n" +
 	"\x0fListJobsRequest\"8\n" +
 	"\x10ListJobsResponse\x12$\n" +
 	"\x04jobs\x18\x01 \x03(\v2\x10.keepward.v1.JobR\x04jobs\"@\n" +
 	"\rGetJobRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n" +
-	"\tnext_runs\x18\x02 \x01(\x05R\bnextRuns\"\x9b\x01\n" +
+	"\tnext_runs\x18\x02 \x01(\x05R\bnextRuns\"\xfc\x01\n" +
 	"\x0eGetJobResponse\x12\"\n" +
 	"\x03job\x18\x01 \x01(\v2\x10.keepward.v1.JobR\x03job\x127\n" +
 	"\tnext_runs\x18\x02 \x03(\v2\x1a.google.protobuf.TimestampR\bnextRuns\x12,\n" +
-	"\x06recent\x18\x03 \x03(\v2\x14.keepward.v1.SessionR\x06recent\"6\n" +
+	"\x06recent\x18\x03 \x03(\v2\x14.keepward.v1.SessionR\x06recent\x12-\n" +
+	"\x06coming\x18\xfc\x02 \x03(\v2\x14.keepward.v1.NextRunR\x06coming\x12\x13\n" +
+	"\x04when\x18\xfd\x02 \x01(\tR\x04when\x12\x1b\n" +
+	"\bwarnings\x18\xfe\x02 \x03(\tR\bwarnings\"6\n" +
 	"\x10UpdateJobRequest\x12\"\n" +
-	"\x03job\x18\x01 \x01(\v2\x10.keepward.v1.JobR\x03job\"7\n" +
+	"\x03job\x18\x01 \x01(\v2\x10.keepward.v1.JobR\x03job\"T\n" +
 	"\x11UpdateJobResponse\x12\"\n" +
-	"\x03job\x18\x01 \x01(\v2\x10.keepward.v1.JobR\x03job\"&\n" +
+	"\x03job\x18\x01 \x01(\v2\x10.keepward.v1.JobR\x03job\x12\x1b\n" +
+	"\bwarnings\x18\xfc\x02 \x03(\tR\bwarnings\"&\n" +
 	"\x10DeleteJobRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"\x13\n" +
-	"\x11DeleteJobResponse\"o\n" +
+	"\x11DeleteJobResponse\"\x86\x01\n" +
 	"\rRunJobRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04full\x18\x02 \x01(\bR\x04full\x126\n" +
-	"\bstart_at\x18\xc0\x02 \x01(\v2\x1a.google.protobuf.TimestampR\astartAt\";\n" +
+	"\bstart_at\x18\xc0\x02 \x01(\v2\x1a.google.protobuf.TimestampR\astartAt\x12\x15\n" +
+	"\x05after\x18\xfc\x02 \x01(\tR\x05after\";\n" +
 	"\x15SuspendSessionRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x12\n" +
 	"\x04task\x18\x02 \x01(\tR\x04task\"H\n" +
@@ -6025,12 +6353,24 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x12\n" +
 	"\x04task\x18\x02 \x01(\tR\x04task\"G\n" +
 	"\x15ResumeSessionResponse\x12.\n" +
-	"\asession\x18\x01 \x01(\v2\x14.keepward.v1.SessionR\asession\"q\n" +
+	"\asession\x18\x01 \x01(\v2\x14.keepward.v1.SessionR\asession\"\xb7\x02\n" +
 	"\x13ListSessionsRequest\x12\x16\n" +
 	"\x06active\x18\x01 \x01(\bR\x06active\x12\x10\n" +
 	"\x03job\x18\x02 \x01(\tR\x03job\x12\x1a\n" +
 	"\bcomputer\x18\x03 \x01(\tR\bcomputer\x12\x14\n" +
-	"\x05limit\x18\x04 \x01(\x05R\x05limit\"H\n" +
+	"\x05limit\x18\x04 \x01(\x05R\x05limit\x12\x1b\n" +
+	"\bstatuses\x18\xfc\x02 \x03(\tR\bstatuses\x12\x13\n" +
+	"\x04type\x18\xfd\x02 \x01(\tR\x04type\x121\n" +
+	"\x05since\x18\xfe\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x121\n" +
+	"\x05until\x18\xff\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x13\n" +
+	"\x04text\x18\x80\x03 \x01(\tR\x04text\x12\x17\n" +
+	"\x06before\x18\x81\x03 \x01(\x03R\x06before\"P\n" +
+	"\x14WatchSessionsRequest\x128\n" +
+	"\x06filter\x18\x01 \x01(\v2 .keepward.v1.ListSessionsRequestR\x06filter\"s\n" +
+	"\x15WatchSessionsResponse\x12\x14\n" +
+	"\x05whole\x18\x01 \x01(\bR\x05whole\x120\n" +
+	"\bsessions\x18\x02 \x03(\v2\x14.keepward.v1.SessionR\bsessions\x12\x12\n" +
+	"\x04gone\x18\x03 \x03(\x03R\x04gone\"H\n" +
 	"\x14ListSessionsResponse\x120\n" +
 	"\bsessions\x18\x01 \x03(\v2\x14.keepward.v1.SessionR\bsessions\"#\n" +
 	"\x11GetSessionRequest\x12\x0e\n" +
@@ -6209,7 +6549,7 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\x13RemoveRepositoryKey\x12'.keepward.v1.RemoveRepositoryKeyRequest\x1a(.keepward.v1.RemoveRepositoryKeyResponse\x12M\n" +
 	"\n" +
 	"BeginEpoch\x12\x1e.keepward.v1.BeginEpochRequest\x1a\x1f.keepward.v1.BeginEpochResponse\x12b\n" +
-	"\x11ExportRecoveryKey\x12%.keepward.v1.ExportRecoveryKeyRequest\x1a&.keepward.v1.ExportRecoveryKeyResponse2\x84\x05\n" +
+	"\x11ExportRecoveryKey\x12%.keepward.v1.ExportRecoveryKeyRequest\x1a&.keepward.v1.ExportRecoveryKeyResponse2\xdc\x05\n" +
 	"\n" +
 	"JobService\x12J\n" +
 	"\tCreateJob\x12\x1d.keepward.v1.CreateJobRequest\x1a\x1e.keepward.v1.CreateJobResponse\x12G\n" +
@@ -6219,11 +6559,13 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\tDeleteJob\x12\x1d.keepward.v1.DeleteJobRequest\x1a\x1e.keepward.v1.DeleteJobResponse\x12G\n" +
 	"\x06RunJob\x12\x1a.keepward.v1.RunJobRequest\x1a!.keepward.v1.StartSessionResponse\x12_\n" +
 	"\x10PreviewRetention\x12$.keepward.v1.PreviewRetentionRequest\x1a%.keepward.v1.PreviewRetentionResponse\x12\\\n" +
-	"\x0fResumeRetention\x12#.keepward.v1.ResumeRetentionRequest\x1a$.keepward.v1.ResumeRetentionResponse2\x97\x06\n" +
+	"\x0fResumeRetention\x12#.keepward.v1.ResumeRetentionRequest\x1a$.keepward.v1.ResumeRetentionResponse\x12V\n" +
+	"\rGetJobFigures\x12!.keepward.v1.GetJobFiguresRequest\x1a\".keepward.v1.GetJobFiguresResponse2\xf1\x06\n" +
 	"\x0eSessionService\x12S\n" +
 	"\fListSessions\x12 .keepward.v1.ListSessionsRequest\x1a!.keepward.v1.ListSessionsResponse\x12M\n" +
 	"\n" +
-	"GetSession\x12\x1e.keepward.v1.GetSessionRequest\x1a\x1f.keepward.v1.GetSessionResponse\x12U\n" +
+	"GetSession\x12\x1e.keepward.v1.GetSessionRequest\x1a\x1f.keepward.v1.GetSessionResponse\x12X\n" +
+	"\rWatchSessions\x12!.keepward.v1.WatchSessionsRequest\x1a\".keepward.v1.WatchSessionsResponse0\x01\x12U\n" +
 	"\fWatchSession\x12 .keepward.v1.WatchSessionRequest\x1a!.keepward.v1.WatchSessionResponse0\x01\x12F\n" +
 	"\aReadLog\x12\x1b.keepward.v1.ReadLogRequest\x1a\x1c.keepward.v1.ReadLogResponse0\x01\x12P\n" +
 	"\vKillSession\x12\x1f.keepward.v1.KillSessionRequest\x1a .keepward.v1.KillSessionResponse\x12Y\n" +
@@ -6261,7 +6603,7 @@ func file_keepward_v1_admin_proto_rawDescGZIP() []byte {
 	return file_keepward_v1_admin_proto_rawDescData
 }
 
-var file_keepward_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 104)
+var file_keepward_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 108)
 var file_keepward_v1_admin_proto_goTypes = []any{
 	(*LoginRequest)(nil),                // 0: keepward.v1.LoginRequest
 	(*LoginResponse)(nil),               // 1: keepward.v1.LoginResponse
@@ -6312,263 +6654,280 @@ var file_keepward_v1_admin_proto_goTypes = []any{
 	(*ExportRecoveryKeyRequest)(nil),    // 46: keepward.v1.ExportRecoveryKeyRequest
 	(*ExportRecoveryKeyResponse)(nil),   // 47: keepward.v1.ExportRecoveryKeyResponse
 	(*StartSessionResponse)(nil),        // 48: keepward.v1.StartSessionResponse
-	(*ResumeRetentionRequest)(nil),      // 49: keepward.v1.ResumeRetentionRequest
-	(*ResumeRetentionResponse)(nil),     // 50: keepward.v1.ResumeRetentionResponse
-	(*PreviewRetentionRequest)(nil),     // 51: keepward.v1.PreviewRetentionRequest
-	(*RetentionOrder)(nil),              // 52: keepward.v1.RetentionOrder
-	(*PreviewRetentionResponse)(nil),    // 53: keepward.v1.PreviewRetentionResponse
-	(*CreateJobRequest)(nil),            // 54: keepward.v1.CreateJobRequest
-	(*CreateJobResponse)(nil),           // 55: keepward.v1.CreateJobResponse
-	(*ListJobsRequest)(nil),             // 56: keepward.v1.ListJobsRequest
-	(*ListJobsResponse)(nil),            // 57: keepward.v1.ListJobsResponse
-	(*GetJobRequest)(nil),               // 58: keepward.v1.GetJobRequest
-	(*GetJobResponse)(nil),              // 59: keepward.v1.GetJobResponse
-	(*UpdateJobRequest)(nil),            // 60: keepward.v1.UpdateJobRequest
-	(*UpdateJobResponse)(nil),           // 61: keepward.v1.UpdateJobResponse
-	(*DeleteJobRequest)(nil),            // 62: keepward.v1.DeleteJobRequest
-	(*DeleteJobResponse)(nil),           // 63: keepward.v1.DeleteJobResponse
-	(*RunJobRequest)(nil),               // 64: keepward.v1.RunJobRequest
-	(*SuspendSessionRequest)(nil),       // 65: keepward.v1.SuspendSessionRequest
-	(*SuspendSessionResponse)(nil),      // 66: keepward.v1.SuspendSessionResponse
-	(*ResumeSessionRequest)(nil),        // 67: keepward.v1.ResumeSessionRequest
-	(*ResumeSessionResponse)(nil),       // 68: keepward.v1.ResumeSessionResponse
-	(*ListSessionsRequest)(nil),         // 69: keepward.v1.ListSessionsRequest
-	(*ListSessionsResponse)(nil),        // 70: keepward.v1.ListSessionsResponse
-	(*GetSessionRequest)(nil),           // 71: keepward.v1.GetSessionRequest
-	(*GetSessionResponse)(nil),          // 72: keepward.v1.GetSessionResponse
-	(*SetSessionPriorityRequest)(nil),   // 73: keepward.v1.SetSessionPriorityRequest
-	(*SetSessionPriorityResponse)(nil),  // 74: keepward.v1.SetSessionPriorityResponse
-	(*ListResourcesRequest)(nil),        // 75: keepward.v1.ListResourcesRequest
-	(*ListResourcesResponse)(nil),       // 76: keepward.v1.ListResourcesResponse
-	(*WatchSessionRequest)(nil),         // 77: keepward.v1.WatchSessionRequest
-	(*WatchSessionResponse)(nil),        // 78: keepward.v1.WatchSessionResponse
-	(*ReadLogRequest)(nil),              // 79: keepward.v1.ReadLogRequest
-	(*ReadLogResponse)(nil),             // 80: keepward.v1.ReadLogResponse
-	(*KillSessionRequest)(nil),          // 81: keepward.v1.KillSessionRequest
-	(*KillSessionResponse)(nil),         // 82: keepward.v1.KillSessionResponse
-	(*ChangePointsRequest)(nil),         // 83: keepward.v1.ChangePointsRequest
-	(*ChangePointsResponse)(nil),        // 84: keepward.v1.ChangePointsResponse
-	(*ListPointsRequest)(nil),           // 85: keepward.v1.ListPointsRequest
-	(*ListPointsResponse)(nil),          // 86: keepward.v1.ListPointsResponse
-	(*GetPointRequest)(nil),             // 87: keepward.v1.GetPointRequest
-	(*GetPointResponse)(nil),            // 88: keepward.v1.GetPointResponse
-	(*BrowseRequest)(nil),               // 89: keepward.v1.BrowseRequest
-	(*BrowseResponse)(nil),              // 90: keepward.v1.BrowseResponse
-	(*FindRequest)(nil),                 // 91: keepward.v1.FindRequest
-	(*FindResponse)(nil),                // 92: keepward.v1.FindResponse
-	(*DiffRequest)(nil),                 // 93: keepward.v1.DiffRequest
-	(*DiffResponse)(nil),                // 94: keepward.v1.DiffResponse
-	(*RestoreFilesRequest)(nil),         // 95: keepward.v1.RestoreFilesRequest
-	(*RestoreEstimate)(nil),             // 96: keepward.v1.RestoreEstimate
-	(*ApplyRequest)(nil),                // 97: keepward.v1.ApplyRequest
-	(*SourceFile)(nil),                  // 98: keepward.v1.SourceFile
-	(*ApplyResponse)(nil),               // 99: keepward.v1.ApplyResponse
-	(*ConfigChange)(nil),                // 100: keepward.v1.ConfigChange
-	(*ConfigFault)(nil),                 // 101: keepward.v1.ConfigFault
-	(*ExportRequest)(nil),               // 102: keepward.v1.ExportRequest
-	(*ExportResponse)(nil),              // 103: keepward.v1.ExportResponse
-	(*timestamppb.Timestamp)(nil),       // 104: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),         // 105: google.protobuf.Duration
-	(*Computer)(nil),                    // 106: keepward.v1.Computer
-	(*Transport)(nil),                   // 107: keepward.v1.Transport
-	(*Repository)(nil),                  // 108: keepward.v1.Repository
-	(*Session)(nil),                     // 109: keepward.v1.Session
-	(*Condition)(nil),                   // 110: keepward.v1.Condition
-	(*Point)(nil),                       // 111: keepward.v1.Point
-	(*Job)(nil),                         // 112: keepward.v1.Job
-	(*RepositoryStats)(nil),             // 113: keepward.v1.RepositoryStats
-	(*Retention)(nil),                   // 114: keepward.v1.Retention
-	(*Resource)(nil),                    // 115: keepward.v1.Resource
-	(*Event)(nil),                       // 116: keepward.v1.Event
-	(*Entry)(nil),                       // 117: keepward.v1.Entry
+	(*GetJobFiguresRequest)(nil),        // 49: keepward.v1.GetJobFiguresRequest
+	(*GetJobFiguresResponse)(nil),       // 50: keepward.v1.GetJobFiguresResponse
+	(*ResumeRetentionRequest)(nil),      // 51: keepward.v1.ResumeRetentionRequest
+	(*ResumeRetentionResponse)(nil),     // 52: keepward.v1.ResumeRetentionResponse
+	(*PreviewRetentionRequest)(nil),     // 53: keepward.v1.PreviewRetentionRequest
+	(*RetentionOrder)(nil),              // 54: keepward.v1.RetentionOrder
+	(*PreviewRetentionResponse)(nil),    // 55: keepward.v1.PreviewRetentionResponse
+	(*CreateJobRequest)(nil),            // 56: keepward.v1.CreateJobRequest
+	(*CreateJobResponse)(nil),           // 57: keepward.v1.CreateJobResponse
+	(*ListJobsRequest)(nil),             // 58: keepward.v1.ListJobsRequest
+	(*ListJobsResponse)(nil),            // 59: keepward.v1.ListJobsResponse
+	(*GetJobRequest)(nil),               // 60: keepward.v1.GetJobRequest
+	(*GetJobResponse)(nil),              // 61: keepward.v1.GetJobResponse
+	(*UpdateJobRequest)(nil),            // 62: keepward.v1.UpdateJobRequest
+	(*UpdateJobResponse)(nil),           // 63: keepward.v1.UpdateJobResponse
+	(*DeleteJobRequest)(nil),            // 64: keepward.v1.DeleteJobRequest
+	(*DeleteJobResponse)(nil),           // 65: keepward.v1.DeleteJobResponse
+	(*RunJobRequest)(nil),               // 66: keepward.v1.RunJobRequest
+	(*SuspendSessionRequest)(nil),       // 67: keepward.v1.SuspendSessionRequest
+	(*SuspendSessionResponse)(nil),      // 68: keepward.v1.SuspendSessionResponse
+	(*ResumeSessionRequest)(nil),        // 69: keepward.v1.ResumeSessionRequest
+	(*ResumeSessionResponse)(nil),       // 70: keepward.v1.ResumeSessionResponse
+	(*ListSessionsRequest)(nil),         // 71: keepward.v1.ListSessionsRequest
+	(*WatchSessionsRequest)(nil),        // 72: keepward.v1.WatchSessionsRequest
+	(*WatchSessionsResponse)(nil),       // 73: keepward.v1.WatchSessionsResponse
+	(*ListSessionsResponse)(nil),        // 74: keepward.v1.ListSessionsResponse
+	(*GetSessionRequest)(nil),           // 75: keepward.v1.GetSessionRequest
+	(*GetSessionResponse)(nil),          // 76: keepward.v1.GetSessionResponse
+	(*SetSessionPriorityRequest)(nil),   // 77: keepward.v1.SetSessionPriorityRequest
+	(*SetSessionPriorityResponse)(nil),  // 78: keepward.v1.SetSessionPriorityResponse
+	(*ListResourcesRequest)(nil),        // 79: keepward.v1.ListResourcesRequest
+	(*ListResourcesResponse)(nil),       // 80: keepward.v1.ListResourcesResponse
+	(*WatchSessionRequest)(nil),         // 81: keepward.v1.WatchSessionRequest
+	(*WatchSessionResponse)(nil),        // 82: keepward.v1.WatchSessionResponse
+	(*ReadLogRequest)(nil),              // 83: keepward.v1.ReadLogRequest
+	(*ReadLogResponse)(nil),             // 84: keepward.v1.ReadLogResponse
+	(*KillSessionRequest)(nil),          // 85: keepward.v1.KillSessionRequest
+	(*KillSessionResponse)(nil),         // 86: keepward.v1.KillSessionResponse
+	(*ChangePointsRequest)(nil),         // 87: keepward.v1.ChangePointsRequest
+	(*ChangePointsResponse)(nil),        // 88: keepward.v1.ChangePointsResponse
+	(*ListPointsRequest)(nil),           // 89: keepward.v1.ListPointsRequest
+	(*ListPointsResponse)(nil),          // 90: keepward.v1.ListPointsResponse
+	(*GetPointRequest)(nil),             // 91: keepward.v1.GetPointRequest
+	(*GetPointResponse)(nil),            // 92: keepward.v1.GetPointResponse
+	(*BrowseRequest)(nil),               // 93: keepward.v1.BrowseRequest
+	(*BrowseResponse)(nil),              // 94: keepward.v1.BrowseResponse
+	(*FindRequest)(nil),                 // 95: keepward.v1.FindRequest
+	(*FindResponse)(nil),                // 96: keepward.v1.FindResponse
+	(*DiffRequest)(nil),                 // 97: keepward.v1.DiffRequest
+	(*DiffResponse)(nil),                // 98: keepward.v1.DiffResponse
+	(*RestoreFilesRequest)(nil),         // 99: keepward.v1.RestoreFilesRequest
+	(*RestoreEstimate)(nil),             // 100: keepward.v1.RestoreEstimate
+	(*ApplyRequest)(nil),                // 101: keepward.v1.ApplyRequest
+	(*SourceFile)(nil),                  // 102: keepward.v1.SourceFile
+	(*ApplyResponse)(nil),               // 103: keepward.v1.ApplyResponse
+	(*ConfigChange)(nil),                // 104: keepward.v1.ConfigChange
+	(*ConfigFault)(nil),                 // 105: keepward.v1.ConfigFault
+	(*ExportRequest)(nil),               // 106: keepward.v1.ExportRequest
+	(*ExportResponse)(nil),              // 107: keepward.v1.ExportResponse
+	(*timestamppb.Timestamp)(nil),       // 108: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),         // 109: google.protobuf.Duration
+	(*Computer)(nil),                    // 110: keepward.v1.Computer
+	(*Transport)(nil),                   // 111: keepward.v1.Transport
+	(*Repository)(nil),                  // 112: keepward.v1.Repository
+	(*Session)(nil),                     // 113: keepward.v1.Session
+	(*Condition)(nil),                   // 114: keepward.v1.Condition
+	(*Point)(nil),                       // 115: keepward.v1.Point
+	(*Job)(nil),                         // 116: keepward.v1.Job
+	(*RepositoryStats)(nil),             // 117: keepward.v1.RepositoryStats
+	(*JobFigures)(nil),                  // 118: keepward.v1.JobFigures
+	(*Retention)(nil),                   // 119: keepward.v1.Retention
+	(*NextRun)(nil),                     // 120: keepward.v1.NextRun
+	(*Resource)(nil),                    // 121: keepward.v1.Resource
+	(*Event)(nil),                       // 122: keepward.v1.Event
+	(*Entry)(nil),                       // 123: keepward.v1.Entry
 }
 var file_keepward_v1_admin_proto_depIdxs = []int32{
-	104, // 0: keepward.v1.LoginResponse.expires:type_name -> google.protobuf.Timestamp
-	105, // 1: keepward.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
+	108, // 0: keepward.v1.LoginResponse.expires:type_name -> google.protobuf.Timestamp
+	109, // 1: keepward.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
 	4,   // 2: keepward.v1.CreateTokenResponse.info:type_name -> keepward.v1.JoinToken
-	104, // 3: keepward.v1.JoinToken.created:type_name -> google.protobuf.Timestamp
-	104, // 4: keepward.v1.JoinToken.expires:type_name -> google.protobuf.Timestamp
-	104, // 5: keepward.v1.JoinToken.used:type_name -> google.protobuf.Timestamp
+	108, // 3: keepward.v1.JoinToken.created:type_name -> google.protobuf.Timestamp
+	108, // 4: keepward.v1.JoinToken.expires:type_name -> google.protobuf.Timestamp
+	108, // 5: keepward.v1.JoinToken.used:type_name -> google.protobuf.Timestamp
 	4,   // 6: keepward.v1.ListTokensResponse.tokens:type_name -> keepward.v1.JoinToken
-	104, // 7: keepward.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
-	104, // 8: keepward.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
-	106, // 9: keepward.v1.GetStatusResponse.computers:type_name -> keepward.v1.Computer
-	107, // 10: keepward.v1.GetStatusResponse.transports:type_name -> keepward.v1.Transport
-	108, // 11: keepward.v1.GetStatusResponse.repositories:type_name -> keepward.v1.Repository
-	109, // 12: keepward.v1.GetStatusResponse.active:type_name -> keepward.v1.Session
-	109, // 13: keepward.v1.GetStatusResponse.recent:type_name -> keepward.v1.Session
-	110, // 14: keepward.v1.GetStatusResponse.conditions:type_name -> keepward.v1.Condition
-	106, // 15: keepward.v1.ListComputersResponse.computers:type_name -> keepward.v1.Computer
-	106, // 16: keepward.v1.GetComputerResponse.computer:type_name -> keepward.v1.Computer
-	111, // 17: keepward.v1.GetComputerResponse.points:type_name -> keepward.v1.Point
-	112, // 18: keepward.v1.GetComputerResponse.jobs:type_name -> keepward.v1.Job
-	108, // 19: keepward.v1.CreateRepositoryRequest.repository:type_name -> keepward.v1.Repository
-	108, // 20: keepward.v1.CreateRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	108, // 21: keepward.v1.AttachRepositoryRequest.repository:type_name -> keepward.v1.Repository
-	108, // 22: keepward.v1.CatalogProgress.attached:type_name -> keepward.v1.Repository
-	108, // 23: keepward.v1.TakeOverRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	108, // 24: keepward.v1.ListRepositoriesResponse.repositories:type_name -> keepward.v1.Repository
-	107, // 25: keepward.v1.ListRepositoriesResponse.transports:type_name -> keepward.v1.Transport
-	108, // 26: keepward.v1.GetRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	105, // 27: keepward.v1.EditRepositoryRequest.undelete_grace:type_name -> google.protobuf.Duration
-	105, // 28: keepward.v1.EditRepositoryRequest.unprotected_after:type_name -> google.protobuf.Duration
-	108, // 29: keepward.v1.EditRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	105, // 30: keepward.v1.CheckRepositoryRequest.budget:type_name -> google.protobuf.Duration
-	105, // 31: keepward.v1.CheckRepositoryRequest.older_than:type_name -> google.protobuf.Duration
-	113, // 32: keepward.v1.GetRepositoryStatsResponse.stats:type_name -> keepward.v1.RepositoryStats
+	108, // 7: keepward.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	108, // 8: keepward.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
+	110, // 9: keepward.v1.GetStatusResponse.computers:type_name -> keepward.v1.Computer
+	111, // 10: keepward.v1.GetStatusResponse.transports:type_name -> keepward.v1.Transport
+	112, // 11: keepward.v1.GetStatusResponse.repositories:type_name -> keepward.v1.Repository
+	113, // 12: keepward.v1.GetStatusResponse.active:type_name -> keepward.v1.Session
+	113, // 13: keepward.v1.GetStatusResponse.recent:type_name -> keepward.v1.Session
+	114, // 14: keepward.v1.GetStatusResponse.conditions:type_name -> keepward.v1.Condition
+	110, // 15: keepward.v1.ListComputersResponse.computers:type_name -> keepward.v1.Computer
+	110, // 16: keepward.v1.GetComputerResponse.computer:type_name -> keepward.v1.Computer
+	115, // 17: keepward.v1.GetComputerResponse.points:type_name -> keepward.v1.Point
+	116, // 18: keepward.v1.GetComputerResponse.jobs:type_name -> keepward.v1.Job
+	112, // 19: keepward.v1.CreateRepositoryRequest.repository:type_name -> keepward.v1.Repository
+	112, // 20: keepward.v1.CreateRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	112, // 21: keepward.v1.AttachRepositoryRequest.repository:type_name -> keepward.v1.Repository
+	112, // 22: keepward.v1.CatalogProgress.attached:type_name -> keepward.v1.Repository
+	112, // 23: keepward.v1.TakeOverRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	112, // 24: keepward.v1.ListRepositoriesResponse.repositories:type_name -> keepward.v1.Repository
+	111, // 25: keepward.v1.ListRepositoriesResponse.transports:type_name -> keepward.v1.Transport
+	112, // 26: keepward.v1.GetRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	109, // 27: keepward.v1.EditRepositoryRequest.undelete_grace:type_name -> google.protobuf.Duration
+	109, // 28: keepward.v1.EditRepositoryRequest.unprotected_after:type_name -> google.protobuf.Duration
+	112, // 29: keepward.v1.EditRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	109, // 30: keepward.v1.CheckRepositoryRequest.budget:type_name -> google.protobuf.Duration
+	109, // 31: keepward.v1.CheckRepositoryRequest.older_than:type_name -> google.protobuf.Duration
+	117, // 32: keepward.v1.GetRepositoryStatsResponse.stats:type_name -> keepward.v1.RepositoryStats
 	39,  // 33: keepward.v1.ListRepositoryKeysResponse.keys:type_name -> keepward.v1.RepositoryKey
-	104, // 34: keepward.v1.RepositoryKey.created:type_name -> google.protobuf.Timestamp
+	108, // 34: keepward.v1.RepositoryKey.created:type_name -> google.protobuf.Timestamp
 	39,  // 35: keepward.v1.AddRepositoryKeyResponse.key:type_name -> keepward.v1.RepositoryKey
-	105, // 36: keepward.v1.ResumeRetentionResponse.jump:type_name -> google.protobuf.Duration
-	114, // 37: keepward.v1.PreviewRetentionRequest.retention:type_name -> keepward.v1.Retention
-	111, // 38: keepward.v1.PreviewRetentionResponse.points:type_name -> keepward.v1.Point
-	112, // 39: keepward.v1.CreateJobRequest.job:type_name -> keepward.v1.Job
-	112, // 40: keepward.v1.CreateJobResponse.job:type_name -> keepward.v1.Job
-	112, // 41: keepward.v1.ListJobsResponse.jobs:type_name -> keepward.v1.Job
-	112, // 42: keepward.v1.GetJobResponse.job:type_name -> keepward.v1.Job
-	104, // 43: keepward.v1.GetJobResponse.next_runs:type_name -> google.protobuf.Timestamp
-	109, // 44: keepward.v1.GetJobResponse.recent:type_name -> keepward.v1.Session
-	112, // 45: keepward.v1.UpdateJobRequest.job:type_name -> keepward.v1.Job
-	112, // 46: keepward.v1.UpdateJobResponse.job:type_name -> keepward.v1.Job
-	104, // 47: keepward.v1.RunJobRequest.start_at:type_name -> google.protobuf.Timestamp
-	109, // 48: keepward.v1.SuspendSessionResponse.session:type_name -> keepward.v1.Session
-	109, // 49: keepward.v1.ResumeSessionResponse.session:type_name -> keepward.v1.Session
-	109, // 50: keepward.v1.ListSessionsResponse.sessions:type_name -> keepward.v1.Session
-	109, // 51: keepward.v1.GetSessionResponse.session:type_name -> keepward.v1.Session
-	109, // 52: keepward.v1.SetSessionPriorityResponse.session:type_name -> keepward.v1.Session
-	115, // 53: keepward.v1.ListResourcesResponse.resources:type_name -> keepward.v1.Resource
-	109, // 54: keepward.v1.WatchSessionResponse.session:type_name -> keepward.v1.Session
-	116, // 55: keepward.v1.ReadLogResponse.events:type_name -> keepward.v1.Event
-	109, // 56: keepward.v1.KillSessionResponse.session:type_name -> keepward.v1.Session
-	111, // 57: keepward.v1.ChangePointsResponse.points:type_name -> keepward.v1.Point
-	111, // 58: keepward.v1.ListPointsResponse.points:type_name -> keepward.v1.Point
-	111, // 59: keepward.v1.GetPointResponse.point:type_name -> keepward.v1.Point
-	117, // 60: keepward.v1.BrowseResponse.self:type_name -> keepward.v1.Entry
-	117, // 61: keepward.v1.BrowseResponse.entries:type_name -> keepward.v1.Entry
-	111, // 62: keepward.v1.BrowseResponse.point:type_name -> keepward.v1.Point
-	104, // 63: keepward.v1.FindResponse.time:type_name -> google.protobuf.Timestamp
-	117, // 64: keepward.v1.FindResponse.entry:type_name -> keepward.v1.Entry
-	117, // 65: keepward.v1.DiffResponse.a:type_name -> keepward.v1.Entry
-	117, // 66: keepward.v1.DiffResponse.b:type_name -> keepward.v1.Entry
-	105, // 67: keepward.v1.RestoreFilesRequest.restart_interval:type_name -> google.protobuf.Duration
-	104, // 68: keepward.v1.RestoreEstimate.time:type_name -> google.protobuf.Timestamp
-	105, // 69: keepward.v1.RestoreEstimate.expected:type_name -> google.protobuf.Duration
-	98,  // 70: keepward.v1.ApplyRequest.files:type_name -> keepward.v1.SourceFile
-	100, // 71: keepward.v1.ApplyResponse.changes:type_name -> keepward.v1.ConfigChange
-	101, // 72: keepward.v1.ApplyResponse.faults:type_name -> keepward.v1.ConfigFault
-	0,   // 73: keepward.v1.AccessService.Login:input_type -> keepward.v1.LoginRequest
-	2,   // 74: keepward.v1.AccessService.CreateToken:input_type -> keepward.v1.CreateTokenRequest
-	5,   // 75: keepward.v1.AccessService.ListTokens:input_type -> keepward.v1.ListTokensRequest
-	7,   // 76: keepward.v1.AccessService.RevokeToken:input_type -> keepward.v1.RevokeTokenRequest
-	9,   // 77: keepward.v1.StatusService.GetStatus:input_type -> keepward.v1.GetStatusRequest
-	11,  // 78: keepward.v1.ComputerService.ListComputers:input_type -> keepward.v1.ListComputersRequest
-	13,  // 79: keepward.v1.ComputerService.GetComputer:input_type -> keepward.v1.GetComputerRequest
-	15,  // 80: keepward.v1.ComputerService.RemoveComputer:input_type -> keepward.v1.RemoveComputerRequest
-	17,  // 81: keepward.v1.RepositoryService.CreateRepository:input_type -> keepward.v1.CreateRepositoryRequest
-	26,  // 82: keepward.v1.RepositoryService.ListRepositories:input_type -> keepward.v1.ListRepositoriesRequest
-	28,  // 83: keepward.v1.RepositoryService.GetRepository:input_type -> keepward.v1.GetRepositoryRequest
-	30,  // 84: keepward.v1.RepositoryService.EditRepository:input_type -> keepward.v1.EditRepositoryRequest
-	19,  // 85: keepward.v1.RepositoryService.AttachRepository:input_type -> keepward.v1.AttachRepositoryRequest
-	20,  // 86: keepward.v1.RepositoryService.RebuildCatalog:input_type -> keepward.v1.RebuildCatalogRequest
-	22,  // 87: keepward.v1.RepositoryService.TakeOverRepository:input_type -> keepward.v1.TakeOverRepositoryRequest
-	24,  // 88: keepward.v1.RepositoryService.DetachRepository:input_type -> keepward.v1.DetachRepositoryRequest
-	32,  // 89: keepward.v1.RepositoryService.CheckRepository:input_type -> keepward.v1.CheckRepositoryRequest
-	34,  // 90: keepward.v1.RepositoryService.RebuildIndex:input_type -> keepward.v1.RebuildIndexRequest
-	33,  // 91: keepward.v1.RepositoryService.SweepRepository:input_type -> keepward.v1.SweepRepositoryRequest
-	35,  // 92: keepward.v1.RepositoryService.GetRepositoryStats:input_type -> keepward.v1.GetRepositoryStatsRequest
-	37,  // 93: keepward.v1.RepositoryService.ListRepositoryKeys:input_type -> keepward.v1.ListRepositoryKeysRequest
-	40,  // 94: keepward.v1.RepositoryService.AddRepositoryKey:input_type -> keepward.v1.AddRepositoryKeyRequest
-	42,  // 95: keepward.v1.RepositoryService.RemoveRepositoryKey:input_type -> keepward.v1.RemoveRepositoryKeyRequest
-	44,  // 96: keepward.v1.RepositoryService.BeginEpoch:input_type -> keepward.v1.BeginEpochRequest
-	46,  // 97: keepward.v1.RepositoryService.ExportRecoveryKey:input_type -> keepward.v1.ExportRecoveryKeyRequest
-	54,  // 98: keepward.v1.JobService.CreateJob:input_type -> keepward.v1.CreateJobRequest
-	56,  // 99: keepward.v1.JobService.ListJobs:input_type -> keepward.v1.ListJobsRequest
-	58,  // 100: keepward.v1.JobService.GetJob:input_type -> keepward.v1.GetJobRequest
-	60,  // 101: keepward.v1.JobService.UpdateJob:input_type -> keepward.v1.UpdateJobRequest
-	62,  // 102: keepward.v1.JobService.DeleteJob:input_type -> keepward.v1.DeleteJobRequest
-	64,  // 103: keepward.v1.JobService.RunJob:input_type -> keepward.v1.RunJobRequest
-	51,  // 104: keepward.v1.JobService.PreviewRetention:input_type -> keepward.v1.PreviewRetentionRequest
-	49,  // 105: keepward.v1.JobService.ResumeRetention:input_type -> keepward.v1.ResumeRetentionRequest
-	69,  // 106: keepward.v1.SessionService.ListSessions:input_type -> keepward.v1.ListSessionsRequest
-	71,  // 107: keepward.v1.SessionService.GetSession:input_type -> keepward.v1.GetSessionRequest
-	77,  // 108: keepward.v1.SessionService.WatchSession:input_type -> keepward.v1.WatchSessionRequest
-	79,  // 109: keepward.v1.SessionService.ReadLog:input_type -> keepward.v1.ReadLogRequest
-	81,  // 110: keepward.v1.SessionService.KillSession:input_type -> keepward.v1.KillSessionRequest
-	65,  // 111: keepward.v1.SessionService.SuspendSession:input_type -> keepward.v1.SuspendSessionRequest
-	67,  // 112: keepward.v1.SessionService.ResumeSession:input_type -> keepward.v1.ResumeSessionRequest
-	73,  // 113: keepward.v1.SessionService.SetSessionPriority:input_type -> keepward.v1.SetSessionPriorityRequest
-	75,  // 114: keepward.v1.SessionService.ListResources:input_type -> keepward.v1.ListResourcesRequest
-	85,  // 115: keepward.v1.PointService.ListPoints:input_type -> keepward.v1.ListPointsRequest
-	87,  // 116: keepward.v1.PointService.GetPoint:input_type -> keepward.v1.GetPointRequest
-	89,  // 117: keepward.v1.PointService.Browse:input_type -> keepward.v1.BrowseRequest
-	91,  // 118: keepward.v1.PointService.Find:input_type -> keepward.v1.FindRequest
-	93,  // 119: keepward.v1.PointService.Diff:input_type -> keepward.v1.DiffRequest
-	83,  // 120: keepward.v1.PointService.DeletePoints:input_type -> keepward.v1.ChangePointsRequest
-	83,  // 121: keepward.v1.PointService.UndeletePoints:input_type -> keepward.v1.ChangePointsRequest
-	83,  // 122: keepward.v1.PointService.HoldPoints:input_type -> keepward.v1.ChangePointsRequest
-	83,  // 123: keepward.v1.PointService.ReleasePoints:input_type -> keepward.v1.ChangePointsRequest
-	95,  // 124: keepward.v1.RestoreService.RestoreFiles:input_type -> keepward.v1.RestoreFilesRequest
-	97,  // 125: keepward.v1.ConfigService.Apply:input_type -> keepward.v1.ApplyRequest
-	102, // 126: keepward.v1.ConfigService.Export:input_type -> keepward.v1.ExportRequest
-	1,   // 127: keepward.v1.AccessService.Login:output_type -> keepward.v1.LoginResponse
-	3,   // 128: keepward.v1.AccessService.CreateToken:output_type -> keepward.v1.CreateTokenResponse
-	6,   // 129: keepward.v1.AccessService.ListTokens:output_type -> keepward.v1.ListTokensResponse
-	8,   // 130: keepward.v1.AccessService.RevokeToken:output_type -> keepward.v1.RevokeTokenResponse
-	10,  // 131: keepward.v1.StatusService.GetStatus:output_type -> keepward.v1.GetStatusResponse
-	12,  // 132: keepward.v1.ComputerService.ListComputers:output_type -> keepward.v1.ListComputersResponse
-	14,  // 133: keepward.v1.ComputerService.GetComputer:output_type -> keepward.v1.GetComputerResponse
-	16,  // 134: keepward.v1.ComputerService.RemoveComputer:output_type -> keepward.v1.RemoveComputerResponse
-	18,  // 135: keepward.v1.RepositoryService.CreateRepository:output_type -> keepward.v1.CreateRepositoryResponse
-	27,  // 136: keepward.v1.RepositoryService.ListRepositories:output_type -> keepward.v1.ListRepositoriesResponse
-	29,  // 137: keepward.v1.RepositoryService.GetRepository:output_type -> keepward.v1.GetRepositoryResponse
-	31,  // 138: keepward.v1.RepositoryService.EditRepository:output_type -> keepward.v1.EditRepositoryResponse
-	21,  // 139: keepward.v1.RepositoryService.AttachRepository:output_type -> keepward.v1.CatalogProgress
-	21,  // 140: keepward.v1.RepositoryService.RebuildCatalog:output_type -> keepward.v1.CatalogProgress
-	23,  // 141: keepward.v1.RepositoryService.TakeOverRepository:output_type -> keepward.v1.TakeOverRepositoryResponse
-	25,  // 142: keepward.v1.RepositoryService.DetachRepository:output_type -> keepward.v1.DetachRepositoryResponse
-	48,  // 143: keepward.v1.RepositoryService.CheckRepository:output_type -> keepward.v1.StartSessionResponse
-	48,  // 144: keepward.v1.RepositoryService.RebuildIndex:output_type -> keepward.v1.StartSessionResponse
-	48,  // 145: keepward.v1.RepositoryService.SweepRepository:output_type -> keepward.v1.StartSessionResponse
-	36,  // 146: keepward.v1.RepositoryService.GetRepositoryStats:output_type -> keepward.v1.GetRepositoryStatsResponse
-	38,  // 147: keepward.v1.RepositoryService.ListRepositoryKeys:output_type -> keepward.v1.ListRepositoryKeysResponse
-	41,  // 148: keepward.v1.RepositoryService.AddRepositoryKey:output_type -> keepward.v1.AddRepositoryKeyResponse
-	43,  // 149: keepward.v1.RepositoryService.RemoveRepositoryKey:output_type -> keepward.v1.RemoveRepositoryKeyResponse
-	45,  // 150: keepward.v1.RepositoryService.BeginEpoch:output_type -> keepward.v1.BeginEpochResponse
-	47,  // 151: keepward.v1.RepositoryService.ExportRecoveryKey:output_type -> keepward.v1.ExportRecoveryKeyResponse
-	55,  // 152: keepward.v1.JobService.CreateJob:output_type -> keepward.v1.CreateJobResponse
-	57,  // 153: keepward.v1.JobService.ListJobs:output_type -> keepward.v1.ListJobsResponse
-	59,  // 154: keepward.v1.JobService.GetJob:output_type -> keepward.v1.GetJobResponse
-	61,  // 155: keepward.v1.JobService.UpdateJob:output_type -> keepward.v1.UpdateJobResponse
-	63,  // 156: keepward.v1.JobService.DeleteJob:output_type -> keepward.v1.DeleteJobResponse
-	48,  // 157: keepward.v1.JobService.RunJob:output_type -> keepward.v1.StartSessionResponse
-	53,  // 158: keepward.v1.JobService.PreviewRetention:output_type -> keepward.v1.PreviewRetentionResponse
-	50,  // 159: keepward.v1.JobService.ResumeRetention:output_type -> keepward.v1.ResumeRetentionResponse
-	70,  // 160: keepward.v1.SessionService.ListSessions:output_type -> keepward.v1.ListSessionsResponse
-	72,  // 161: keepward.v1.SessionService.GetSession:output_type -> keepward.v1.GetSessionResponse
-	78,  // 162: keepward.v1.SessionService.WatchSession:output_type -> keepward.v1.WatchSessionResponse
-	80,  // 163: keepward.v1.SessionService.ReadLog:output_type -> keepward.v1.ReadLogResponse
-	82,  // 164: keepward.v1.SessionService.KillSession:output_type -> keepward.v1.KillSessionResponse
-	66,  // 165: keepward.v1.SessionService.SuspendSession:output_type -> keepward.v1.SuspendSessionResponse
-	68,  // 166: keepward.v1.SessionService.ResumeSession:output_type -> keepward.v1.ResumeSessionResponse
-	74,  // 167: keepward.v1.SessionService.SetSessionPriority:output_type -> keepward.v1.SetSessionPriorityResponse
-	76,  // 168: keepward.v1.SessionService.ListResources:output_type -> keepward.v1.ListResourcesResponse
-	86,  // 169: keepward.v1.PointService.ListPoints:output_type -> keepward.v1.ListPointsResponse
-	88,  // 170: keepward.v1.PointService.GetPoint:output_type -> keepward.v1.GetPointResponse
-	90,  // 171: keepward.v1.PointService.Browse:output_type -> keepward.v1.BrowseResponse
-	92,  // 172: keepward.v1.PointService.Find:output_type -> keepward.v1.FindResponse
-	94,  // 173: keepward.v1.PointService.Diff:output_type -> keepward.v1.DiffResponse
-	84,  // 174: keepward.v1.PointService.DeletePoints:output_type -> keepward.v1.ChangePointsResponse
-	84,  // 175: keepward.v1.PointService.UndeletePoints:output_type -> keepward.v1.ChangePointsResponse
-	84,  // 176: keepward.v1.PointService.HoldPoints:output_type -> keepward.v1.ChangePointsResponse
-	84,  // 177: keepward.v1.PointService.ReleasePoints:output_type -> keepward.v1.ChangePointsResponse
-	48,  // 178: keepward.v1.RestoreService.RestoreFiles:output_type -> keepward.v1.StartSessionResponse
-	99,  // 179: keepward.v1.ConfigService.Apply:output_type -> keepward.v1.ApplyResponse
-	103, // 180: keepward.v1.ConfigService.Export:output_type -> keepward.v1.ExportResponse
-	127, // [127:181] is the sub-list for method output_type
-	73,  // [73:127] is the sub-list for method input_type
-	73,  // [73:73] is the sub-list for extension type_name
-	73,  // [73:73] is the sub-list for extension extendee
-	0,   // [0:73] is the sub-list for field type_name
+	108, // 36: keepward.v1.GetJobFiguresRequest.since:type_name -> google.protobuf.Timestamp
+	118, // 37: keepward.v1.GetJobFiguresResponse.figures:type_name -> keepward.v1.JobFigures
+	109, // 38: keepward.v1.ResumeRetentionResponse.jump:type_name -> google.protobuf.Duration
+	119, // 39: keepward.v1.PreviewRetentionRequest.retention:type_name -> keepward.v1.Retention
+	115, // 40: keepward.v1.PreviewRetentionResponse.points:type_name -> keepward.v1.Point
+	116, // 41: keepward.v1.CreateJobRequest.job:type_name -> keepward.v1.Job
+	116, // 42: keepward.v1.CreateJobResponse.job:type_name -> keepward.v1.Job
+	116, // 43: keepward.v1.ListJobsResponse.jobs:type_name -> keepward.v1.Job
+	116, // 44: keepward.v1.GetJobResponse.job:type_name -> keepward.v1.Job
+	108, // 45: keepward.v1.GetJobResponse.next_runs:type_name -> google.protobuf.Timestamp
+	113, // 46: keepward.v1.GetJobResponse.recent:type_name -> keepward.v1.Session
+	120, // 47: keepward.v1.GetJobResponse.coming:type_name -> keepward.v1.NextRun
+	116, // 48: keepward.v1.UpdateJobRequest.job:type_name -> keepward.v1.Job
+	116, // 49: keepward.v1.UpdateJobResponse.job:type_name -> keepward.v1.Job
+	108, // 50: keepward.v1.RunJobRequest.start_at:type_name -> google.protobuf.Timestamp
+	113, // 51: keepward.v1.SuspendSessionResponse.session:type_name -> keepward.v1.Session
+	113, // 52: keepward.v1.ResumeSessionResponse.session:type_name -> keepward.v1.Session
+	108, // 53: keepward.v1.ListSessionsRequest.since:type_name -> google.protobuf.Timestamp
+	108, // 54: keepward.v1.ListSessionsRequest.until:type_name -> google.protobuf.Timestamp
+	71,  // 55: keepward.v1.WatchSessionsRequest.filter:type_name -> keepward.v1.ListSessionsRequest
+	113, // 56: keepward.v1.WatchSessionsResponse.sessions:type_name -> keepward.v1.Session
+	113, // 57: keepward.v1.ListSessionsResponse.sessions:type_name -> keepward.v1.Session
+	113, // 58: keepward.v1.GetSessionResponse.session:type_name -> keepward.v1.Session
+	113, // 59: keepward.v1.SetSessionPriorityResponse.session:type_name -> keepward.v1.Session
+	121, // 60: keepward.v1.ListResourcesResponse.resources:type_name -> keepward.v1.Resource
+	113, // 61: keepward.v1.WatchSessionResponse.session:type_name -> keepward.v1.Session
+	122, // 62: keepward.v1.ReadLogResponse.events:type_name -> keepward.v1.Event
+	113, // 63: keepward.v1.KillSessionResponse.session:type_name -> keepward.v1.Session
+	115, // 64: keepward.v1.ChangePointsResponse.points:type_name -> keepward.v1.Point
+	115, // 65: keepward.v1.ListPointsResponse.points:type_name -> keepward.v1.Point
+	115, // 66: keepward.v1.GetPointResponse.point:type_name -> keepward.v1.Point
+	123, // 67: keepward.v1.BrowseResponse.self:type_name -> keepward.v1.Entry
+	123, // 68: keepward.v1.BrowseResponse.entries:type_name -> keepward.v1.Entry
+	115, // 69: keepward.v1.BrowseResponse.point:type_name -> keepward.v1.Point
+	108, // 70: keepward.v1.FindResponse.time:type_name -> google.protobuf.Timestamp
+	123, // 71: keepward.v1.FindResponse.entry:type_name -> keepward.v1.Entry
+	123, // 72: keepward.v1.DiffResponse.a:type_name -> keepward.v1.Entry
+	123, // 73: keepward.v1.DiffResponse.b:type_name -> keepward.v1.Entry
+	109, // 74: keepward.v1.RestoreFilesRequest.restart_interval:type_name -> google.protobuf.Duration
+	108, // 75: keepward.v1.RestoreEstimate.time:type_name -> google.protobuf.Timestamp
+	109, // 76: keepward.v1.RestoreEstimate.expected:type_name -> google.protobuf.Duration
+	102, // 77: keepward.v1.ApplyRequest.files:type_name -> keepward.v1.SourceFile
+	104, // 78: keepward.v1.ApplyResponse.changes:type_name -> keepward.v1.ConfigChange
+	105, // 79: keepward.v1.ApplyResponse.faults:type_name -> keepward.v1.ConfigFault
+	0,   // 80: keepward.v1.AccessService.Login:input_type -> keepward.v1.LoginRequest
+	2,   // 81: keepward.v1.AccessService.CreateToken:input_type -> keepward.v1.CreateTokenRequest
+	5,   // 82: keepward.v1.AccessService.ListTokens:input_type -> keepward.v1.ListTokensRequest
+	7,   // 83: keepward.v1.AccessService.RevokeToken:input_type -> keepward.v1.RevokeTokenRequest
+	9,   // 84: keepward.v1.StatusService.GetStatus:input_type -> keepward.v1.GetStatusRequest
+	11,  // 85: keepward.v1.ComputerService.ListComputers:input_type -> keepward.v1.ListComputersRequest
+	13,  // 86: keepward.v1.ComputerService.GetComputer:input_type -> keepward.v1.GetComputerRequest
+	15,  // 87: keepward.v1.ComputerService.RemoveComputer:input_type -> keepward.v1.RemoveComputerRequest
+	17,  // 88: keepward.v1.RepositoryService.CreateRepository:input_type -> keepward.v1.CreateRepositoryRequest
+	26,  // 89: keepward.v1.RepositoryService.ListRepositories:input_type -> keepward.v1.ListRepositoriesRequest
+	28,  // 90: keepward.v1.RepositoryService.GetRepository:input_type -> keepward.v1.GetRepositoryRequest
+	30,  // 91: keepward.v1.RepositoryService.EditRepository:input_type -> keepward.v1.EditRepositoryRequest
+	19,  // 92: keepward.v1.RepositoryService.AttachRepository:input_type -> keepward.v1.AttachRepositoryRequest
+	20,  // 93: keepward.v1.RepositoryService.RebuildCatalog:input_type -> keepward.v1.RebuildCatalogRequest
+	22,  // 94: keepward.v1.RepositoryService.TakeOverRepository:input_type -> keepward.v1.TakeOverRepositoryRequest
+	24,  // 95: keepward.v1.RepositoryService.DetachRepository:input_type -> keepward.v1.DetachRepositoryRequest
+	32,  // 96: keepward.v1.RepositoryService.CheckRepository:input_type -> keepward.v1.CheckRepositoryRequest
+	34,  // 97: keepward.v1.RepositoryService.RebuildIndex:input_type -> keepward.v1.RebuildIndexRequest
+	33,  // 98: keepward.v1.RepositoryService.SweepRepository:input_type -> keepward.v1.SweepRepositoryRequest
+	35,  // 99: keepward.v1.RepositoryService.GetRepositoryStats:input_type -> keepward.v1.GetRepositoryStatsRequest
+	37,  // 100: keepward.v1.RepositoryService.ListRepositoryKeys:input_type -> keepward.v1.ListRepositoryKeysRequest
+	40,  // 101: keepward.v1.RepositoryService.AddRepositoryKey:input_type -> keepward.v1.AddRepositoryKeyRequest
+	42,  // 102: keepward.v1.RepositoryService.RemoveRepositoryKey:input_type -> keepward.v1.RemoveRepositoryKeyRequest
+	44,  // 103: keepward.v1.RepositoryService.BeginEpoch:input_type -> keepward.v1.BeginEpochRequest
+	46,  // 104: keepward.v1.RepositoryService.ExportRecoveryKey:input_type -> keepward.v1.ExportRecoveryKeyRequest
+	56,  // 105: keepward.v1.JobService.CreateJob:input_type -> keepward.v1.CreateJobRequest
+	58,  // 106: keepward.v1.JobService.ListJobs:input_type -> keepward.v1.ListJobsRequest
+	60,  // 107: keepward.v1.JobService.GetJob:input_type -> keepward.v1.GetJobRequest
+	62,  // 108: keepward.v1.JobService.UpdateJob:input_type -> keepward.v1.UpdateJobRequest
+	64,  // 109: keepward.v1.JobService.DeleteJob:input_type -> keepward.v1.DeleteJobRequest
+	66,  // 110: keepward.v1.JobService.RunJob:input_type -> keepward.v1.RunJobRequest
+	53,  // 111: keepward.v1.JobService.PreviewRetention:input_type -> keepward.v1.PreviewRetentionRequest
+	51,  // 112: keepward.v1.JobService.ResumeRetention:input_type -> keepward.v1.ResumeRetentionRequest
+	49,  // 113: keepward.v1.JobService.GetJobFigures:input_type -> keepward.v1.GetJobFiguresRequest
+	71,  // 114: keepward.v1.SessionService.ListSessions:input_type -> keepward.v1.ListSessionsRequest
+	75,  // 115: keepward.v1.SessionService.GetSession:input_type -> keepward.v1.GetSessionRequest
+	72,  // 116: keepward.v1.SessionService.WatchSessions:input_type -> keepward.v1.WatchSessionsRequest
+	81,  // 117: keepward.v1.SessionService.WatchSession:input_type -> keepward.v1.WatchSessionRequest
+	83,  // 118: keepward.v1.SessionService.ReadLog:input_type -> keepward.v1.ReadLogRequest
+	85,  // 119: keepward.v1.SessionService.KillSession:input_type -> keepward.v1.KillSessionRequest
+	67,  // 120: keepward.v1.SessionService.SuspendSession:input_type -> keepward.v1.SuspendSessionRequest
+	69,  // 121: keepward.v1.SessionService.ResumeSession:input_type -> keepward.v1.ResumeSessionRequest
+	77,  // 122: keepward.v1.SessionService.SetSessionPriority:input_type -> keepward.v1.SetSessionPriorityRequest
+	79,  // 123: keepward.v1.SessionService.ListResources:input_type -> keepward.v1.ListResourcesRequest
+	89,  // 124: keepward.v1.PointService.ListPoints:input_type -> keepward.v1.ListPointsRequest
+	91,  // 125: keepward.v1.PointService.GetPoint:input_type -> keepward.v1.GetPointRequest
+	93,  // 126: keepward.v1.PointService.Browse:input_type -> keepward.v1.BrowseRequest
+	95,  // 127: keepward.v1.PointService.Find:input_type -> keepward.v1.FindRequest
+	97,  // 128: keepward.v1.PointService.Diff:input_type -> keepward.v1.DiffRequest
+	87,  // 129: keepward.v1.PointService.DeletePoints:input_type -> keepward.v1.ChangePointsRequest
+	87,  // 130: keepward.v1.PointService.UndeletePoints:input_type -> keepward.v1.ChangePointsRequest
+	87,  // 131: keepward.v1.PointService.HoldPoints:input_type -> keepward.v1.ChangePointsRequest
+	87,  // 132: keepward.v1.PointService.ReleasePoints:input_type -> keepward.v1.ChangePointsRequest
+	99,  // 133: keepward.v1.RestoreService.RestoreFiles:input_type -> keepward.v1.RestoreFilesRequest
+	101, // 134: keepward.v1.ConfigService.Apply:input_type -> keepward.v1.ApplyRequest
+	106, // 135: keepward.v1.ConfigService.Export:input_type -> keepward.v1.ExportRequest
+	1,   // 136: keepward.v1.AccessService.Login:output_type -> keepward.v1.LoginResponse
+	3,   // 137: keepward.v1.AccessService.CreateToken:output_type -> keepward.v1.CreateTokenResponse
+	6,   // 138: keepward.v1.AccessService.ListTokens:output_type -> keepward.v1.ListTokensResponse
+	8,   // 139: keepward.v1.AccessService.RevokeToken:output_type -> keepward.v1.RevokeTokenResponse
+	10,  // 140: keepward.v1.StatusService.GetStatus:output_type -> keepward.v1.GetStatusResponse
+	12,  // 141: keepward.v1.ComputerService.ListComputers:output_type -> keepward.v1.ListComputersResponse
+	14,  // 142: keepward.v1.ComputerService.GetComputer:output_type -> keepward.v1.GetComputerResponse
+	16,  // 143: keepward.v1.ComputerService.RemoveComputer:output_type -> keepward.v1.RemoveComputerResponse
+	18,  // 144: keepward.v1.RepositoryService.CreateRepository:output_type -> keepward.v1.CreateRepositoryResponse
+	27,  // 145: keepward.v1.RepositoryService.ListRepositories:output_type -> keepward.v1.ListRepositoriesResponse
+	29,  // 146: keepward.v1.RepositoryService.GetRepository:output_type -> keepward.v1.GetRepositoryResponse
+	31,  // 147: keepward.v1.RepositoryService.EditRepository:output_type -> keepward.v1.EditRepositoryResponse
+	21,  // 148: keepward.v1.RepositoryService.AttachRepository:output_type -> keepward.v1.CatalogProgress
+	21,  // 149: keepward.v1.RepositoryService.RebuildCatalog:output_type -> keepward.v1.CatalogProgress
+	23,  // 150: keepward.v1.RepositoryService.TakeOverRepository:output_type -> keepward.v1.TakeOverRepositoryResponse
+	25,  // 151: keepward.v1.RepositoryService.DetachRepository:output_type -> keepward.v1.DetachRepositoryResponse
+	48,  // 152: keepward.v1.RepositoryService.CheckRepository:output_type -> keepward.v1.StartSessionResponse
+	48,  // 153: keepward.v1.RepositoryService.RebuildIndex:output_type -> keepward.v1.StartSessionResponse
+	48,  // 154: keepward.v1.RepositoryService.SweepRepository:output_type -> keepward.v1.StartSessionResponse
+	36,  // 155: keepward.v1.RepositoryService.GetRepositoryStats:output_type -> keepward.v1.GetRepositoryStatsResponse
+	38,  // 156: keepward.v1.RepositoryService.ListRepositoryKeys:output_type -> keepward.v1.ListRepositoryKeysResponse
+	41,  // 157: keepward.v1.RepositoryService.AddRepositoryKey:output_type -> keepward.v1.AddRepositoryKeyResponse
+	43,  // 158: keepward.v1.RepositoryService.RemoveRepositoryKey:output_type -> keepward.v1.RemoveRepositoryKeyResponse
+	45,  // 159: keepward.v1.RepositoryService.BeginEpoch:output_type -> keepward.v1.BeginEpochResponse
+	47,  // 160: keepward.v1.RepositoryService.ExportRecoveryKey:output_type -> keepward.v1.ExportRecoveryKeyResponse
+	57,  // 161: keepward.v1.JobService.CreateJob:output_type -> keepward.v1.CreateJobResponse
+	59,  // 162: keepward.v1.JobService.ListJobs:output_type -> keepward.v1.ListJobsResponse
+	61,  // 163: keepward.v1.JobService.GetJob:output_type -> keepward.v1.GetJobResponse
+	63,  // 164: keepward.v1.JobService.UpdateJob:output_type -> keepward.v1.UpdateJobResponse
+	65,  // 165: keepward.v1.JobService.DeleteJob:output_type -> keepward.v1.DeleteJobResponse
+	48,  // 166: keepward.v1.JobService.RunJob:output_type -> keepward.v1.StartSessionResponse
+	55,  // 167: keepward.v1.JobService.PreviewRetention:output_type -> keepward.v1.PreviewRetentionResponse
+	52,  // 168: keepward.v1.JobService.ResumeRetention:output_type -> keepward.v1.ResumeRetentionResponse
+	50,  // 169: keepward.v1.JobService.GetJobFigures:output_type -> keepward.v1.GetJobFiguresResponse
+	74,  // 170: keepward.v1.SessionService.ListSessions:output_type -> keepward.v1.ListSessionsResponse
+	76,  // 171: keepward.v1.SessionService.GetSession:output_type -> keepward.v1.GetSessionResponse
+	73,  // 172: keepward.v1.SessionService.WatchSessions:output_type -> keepward.v1.WatchSessionsResponse
+	82,  // 173: keepward.v1.SessionService.WatchSession:output_type -> keepward.v1.WatchSessionResponse
+	84,  // 174: keepward.v1.SessionService.ReadLog:output_type -> keepward.v1.ReadLogResponse
+	86,  // 175: keepward.v1.SessionService.KillSession:output_type -> keepward.v1.KillSessionResponse
+	68,  // 176: keepward.v1.SessionService.SuspendSession:output_type -> keepward.v1.SuspendSessionResponse
+	70,  // 177: keepward.v1.SessionService.ResumeSession:output_type -> keepward.v1.ResumeSessionResponse
+	78,  // 178: keepward.v1.SessionService.SetSessionPriority:output_type -> keepward.v1.SetSessionPriorityResponse
+	80,  // 179: keepward.v1.SessionService.ListResources:output_type -> keepward.v1.ListResourcesResponse
+	90,  // 180: keepward.v1.PointService.ListPoints:output_type -> keepward.v1.ListPointsResponse
+	92,  // 181: keepward.v1.PointService.GetPoint:output_type -> keepward.v1.GetPointResponse
+	94,  // 182: keepward.v1.PointService.Browse:output_type -> keepward.v1.BrowseResponse
+	96,  // 183: keepward.v1.PointService.Find:output_type -> keepward.v1.FindResponse
+	98,  // 184: keepward.v1.PointService.Diff:output_type -> keepward.v1.DiffResponse
+	88,  // 185: keepward.v1.PointService.DeletePoints:output_type -> keepward.v1.ChangePointsResponse
+	88,  // 186: keepward.v1.PointService.UndeletePoints:output_type -> keepward.v1.ChangePointsResponse
+	88,  // 187: keepward.v1.PointService.HoldPoints:output_type -> keepward.v1.ChangePointsResponse
+	88,  // 188: keepward.v1.PointService.ReleasePoints:output_type -> keepward.v1.ChangePointsResponse
+	48,  // 189: keepward.v1.RestoreService.RestoreFiles:output_type -> keepward.v1.StartSessionResponse
+	103, // 190: keepward.v1.ConfigService.Apply:output_type -> keepward.v1.ApplyResponse
+	107, // 191: keepward.v1.ConfigService.Export:output_type -> keepward.v1.ExportResponse
+	136, // [136:192] is the sub-list for method output_type
+	80,  // [80:136] is the sub-list for method input_type
+	80,  // [80:80] is the sub-list for extension type_name
+	80,  // [80:80] is the sub-list for extension extendee
+	0,   // [0:80] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_admin_proto_init() }
@@ -6584,7 +6943,7 @@ func file_keepward_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_keepward_v1_admin_proto_rawDesc), len(file_keepward_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   104,
+			NumMessages:   108,
 			NumExtensions: 0,
 			NumServices:   9,
 		},

@@ -171,7 +171,9 @@ type NodeInfo struct {
 	Arch     string                 `protobuf:"bytes,3,opt,name=arch,proto3" json:"arch,omitempty"`
 	Hostname string                 `protobuf:"bytes,4,opt,name=hostname,proto3" json:"hostname,omitempty"`
 	// Transport: host:port prefix where its movers can be reached; empty port = chosen per mover.
-	DataAddress   string `protobuf:"bytes,5,opt,name=data_address,json=dataAddress,proto3" json:"data_address,omitempty"`
+	DataAddress string `protobuf:"bytes,5,opt,name=data_address,json=dataAddress,proto3" json:"data_address,omitempty"`
+	// Time zone of its clock: a name of the zone database, or an offset such as +02:00.
+	Zone          string `protobuf:"bytes,380,opt,name=zone,proto3" json:"zone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -237,6 +239,13 @@ func (x *NodeInfo) GetHostname() string {
 func (x *NodeInfo) GetDataAddress() string {
 	if x != nil {
 		return x.DataAddress
+	}
+	return ""
+}
+
+func (x *NodeInfo) GetZone() string {
+	if x != nil {
+		return x.Zone
 	}
 	return ""
 }
@@ -4569,13 +4578,14 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\fJoinResponse\x12 \n" +
 	"\vcertificate\x18\x01 \x01(\fR\vcertificate\x12\x0e\n" +
 	"\x02ca\x18\x02 \x01(\fR\x02ca\x12\x1b\n" +
-	"\tserver_id\x18\x03 \x01(\tR\bserverId\"\x87\x01\n" +
+	"\tserver_id\x18\x03 \x01(\tR\bserverId\"\x9c\x01\n" +
 	"\bNodeInfo\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x0e\n" +
 	"\x02os\x18\x02 \x01(\tR\x02os\x12\x12\n" +
 	"\x04arch\x18\x03 \x01(\tR\x04arch\x12\x1a\n" +
 	"\bhostname\x18\x04 \x01(\tR\bhostname\x12!\n" +
-	"\fdata_address\x18\x05 \x01(\tR\vdataAddress\"\xba\x01\n" +
+	"\fdata_address\x18\x05 \x01(\tR\vdataAddress\x12\x13\n" +
+	"\x04zone\x18\xfc\x02 \x01(\tR\x04zone\"\xba\x01\n" +
 	"\x10HeartbeatRequest\x12)\n" +
 	"\x04info\x18\x01 \x01(\v2\x15.keepward.v1.NodeInfoR\x04info\x120\n" +
 	"\x05clock\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05clock\x125\n" +

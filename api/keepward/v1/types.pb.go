@@ -942,12 +942,18 @@ type Job struct {
 	// Every so many runs all is read, whatever the parent says; 0: never.
 	FullReadEvery int32 `protobuf:"varint,60,opt,name=full_read_every,json=fullReadEvery,proto3" json:"full_read_every,omitempty"`
 	// It goes before other jobs of its kind: the client's digit of its priority is 0.
-	HighPriority  bool                   `protobuf:"varint,320,opt,name=high_priority,json=highPriority,proto3" json:"high_priority,omitempty"`
-	Created       *timestamppb.Timestamp `protobuf:"bytes,20,opt,name=created,proto3" json:"created,omitempty"`
-	NextRun       *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=next_run,json=nextRun,proto3" json:"next_run,omitempty"`
-	LastRun       *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=last_run,json=lastRun,proto3" json:"last_run,omitempty"`
-	LastResult    string                 `protobuf:"bytes,23,opt,name=last_result,json=lastResult,proto3" json:"last_result,omitempty"`
-	LastSession   int64                  `protobuf:"varint,24,opt,name=last_session,json=lastSession,proto3" json:"last_session,omitempty"`
+	HighPriority bool                   `protobuf:"varint,320,opt,name=high_priority,json=highPriority,proto3" json:"high_priority,omitempty"`
+	Created      *timestamppb.Timestamp `protobuf:"bytes,20,opt,name=created,proto3" json:"created,omitempty"`
+	NextRun      *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=next_run,json=nextRun,proto3" json:"next_run,omitempty"`
+	LastRun      *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=last_run,json=lastRun,proto3" json:"last_run,omitempty"`
+	LastResult   string                 `protobuf:"bytes,23,opt,name=last_result,json=lastResult,proto3" json:"last_result,omitempty"`
+	LastSession  int64                  `protobuf:"varint,24,opt,name=last_session,json=lastSession,proto3" json:"last_session,omitempty"`
+	// The computers of a scheduled session start spread over this time, each always at the same
+	// place in it; not set: all at once.
+	Jitter *durationpb.Duration `protobuf:"bytes,380,opt,name=jitter,proto3" json:"jitter,omitempty"`
+	// Only in what a session keeps of its job: the job of which no older session may be open when it
+	// starts.
+	StartAfter    string `protobuf:"bytes,382,opt,name=start_after,json=startAfter,proto3" json:"start_after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1129,6 +1135,483 @@ func (x *Job) GetLastSession() int64 {
 	return 0
 }
 
+func (x *Job) GetJitter() *durationpb.Duration {
+	if x != nil {
+		return x.Jitter
+	}
+	return nil
+}
+
+func (x *Job) GetStartAfter() string {
+	if x != nil {
+		return x.StartAfter
+	}
+	return ""
+}
+
+// NextRun is a coming run of a job by its schedule.
+type NextRun struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Time  *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	// When its last computer starts; not set: all start at once.
+	Until *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=until,proto3" json:"until,omitempty"`
+	// Those that this run is for, where they are not all of the job.
+	Computers []string `protobuf:"bytes,3,rep,name=computers,proto3" json:"computers,omitempty"`
+	// The zone in which its hours are meant, where that is the computers' own.
+	Zone string `protobuf:"bytes,4,opt,name=zone,proto3" json:"zone,omitempty"`
+	// It begins when the session of this job is over that starts then.
+	After         string `protobuf:"bytes,5,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NextRun) Reset() {
+	*x = NextRun{}
+	mi := &file_keepward_v1_types_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NextRun) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NextRun) ProtoMessage() {}
+
+func (x *NextRun) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_types_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NextRun.ProtoReflect.Descriptor instead.
+func (*NextRun) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *NextRun) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *NextRun) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *NextRun) GetComputers() []string {
+	if x != nil {
+		return x.Computers
+	}
+	return nil
+}
+
+func (x *NextRun) GetZone() string {
+	if x != nil {
+		return x.Zone
+	}
+	return ""
+}
+
+func (x *NextRun) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+// JobFigures is how the sessions of a job went, as far as their history is kept.
+type JobFigures struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Job   string                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	Since *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
+	// Of sessions that are over, by their status in words; the runs below are some of them.
+	Statuses []*StatusCount `protobuf:"bytes,3,rep,name=statuses,proto3" json:"statuses,omitempty"`
+	// Of those that left a result: milliseconds, bytes read, sent and stored, bytes a second.
+	DurationMillis *Figure `protobuf:"bytes,4,opt,name=duration_millis,json=durationMillis,proto3" json:"duration_millis,omitempty"`
+	ReadBytes      *Figure `protobuf:"bytes,5,opt,name=read_bytes,json=readBytes,proto3" json:"read_bytes,omitempty"`
+	SentBytes      *Figure `protobuf:"bytes,6,opt,name=sent_bytes,json=sentBytes,proto3" json:"sent_bytes,omitempty"`
+	StoredBytes    *Figure `protobuf:"bytes,7,opt,name=stored_bytes,json=storedBytes,proto3" json:"stored_bytes,omitempty"`
+	BytesPerSecond *Figure `protobuf:"bytes,8,opt,name=bytes_per_second,json=bytesPerSecond,proto3" json:"bytes_per_second,omitempty"`
+	// What limited them, by the time they ran; missing where nothing was measured.
+	Limits        *Limits   `protobuf:"bytes,9,opt,name=limits,proto3" json:"limits,omitempty"`
+	Bottleneck    string    `protobuf:"bytes,10,opt,name=bottleneck,proto3" json:"bottleneck,omitempty"` // source, cpu, network, target
+	Runs          []*JobRun `protobuf:"bytes,11,rep,name=runs,proto3" json:"runs,omitempty"`             // the newest first
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JobFigures) Reset() {
+	*x = JobFigures{}
+	mi := &file_keepward_v1_types_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JobFigures) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JobFigures) ProtoMessage() {}
+
+func (x *JobFigures) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_types_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JobFigures.ProtoReflect.Descriptor instead.
+func (*JobFigures) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *JobFigures) GetJob() string {
+	if x != nil {
+		return x.Job
+	}
+	return ""
+}
+
+func (x *JobFigures) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *JobFigures) GetStatuses() []*StatusCount {
+	if x != nil {
+		return x.Statuses
+	}
+	return nil
+}
+
+func (x *JobFigures) GetDurationMillis() *Figure {
+	if x != nil {
+		return x.DurationMillis
+	}
+	return nil
+}
+
+func (x *JobFigures) GetReadBytes() *Figure {
+	if x != nil {
+		return x.ReadBytes
+	}
+	return nil
+}
+
+func (x *JobFigures) GetSentBytes() *Figure {
+	if x != nil {
+		return x.SentBytes
+	}
+	return nil
+}
+
+func (x *JobFigures) GetStoredBytes() *Figure {
+	if x != nil {
+		return x.StoredBytes
+	}
+	return nil
+}
+
+func (x *JobFigures) GetBytesPerSecond() *Figure {
+	if x != nil {
+		return x.BytesPerSecond
+	}
+	return nil
+}
+
+func (x *JobFigures) GetLimits() *Limits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+func (x *JobFigures) GetBottleneck() string {
+	if x != nil {
+		return x.Bottleneck
+	}
+	return ""
+}
+
+func (x *JobFigures) GetRuns() []*JobRun {
+	if x != nil {
+		return x.Runs
+	}
+	return nil
+}
+
+type StatusCount struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Status        string                 `protobuf:"bytes,1,opt,name=status,proto3" json:"status,omitempty"`
+	Sessions      int64                  `protobuf:"varint,2,opt,name=sessions,proto3" json:"sessions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StatusCount) Reset() {
+	*x = StatusCount{}
+	mi := &file_keepward_v1_types_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StatusCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StatusCount) ProtoMessage() {}
+
+func (x *StatusCount) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_types_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StatusCount.ProtoReflect.Descriptor instead.
+func (*StatusCount) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *StatusCount) GetStatus() string {
+	if x != nil {
+		return x.Status
+	}
+	return ""
+}
+
+func (x *StatusCount) GetSessions() int64 {
+	if x != nil {
+		return x.Sessions
+	}
+	return 0
+}
+
+// Figure sums one measure of several runs up.
+type Figure struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Last  int64                  `protobuf:"varint,1,opt,name=last,proto3" json:"last,omitempty"`
+	Least int64                  `protobuf:"varint,2,opt,name=least,proto3" json:"least,omitempty"`
+	Mean  int64                  `protobuf:"varint,3,opt,name=mean,proto3" json:"mean,omitempty"`
+	Most  int64                  `protobuf:"varint,4,opt,name=most,proto3" json:"most,omitempty"`
+	// How the newer half compares with the older one, in percent of that; missing: too few runs.
+	Trend         *int32 `protobuf:"varint,5,opt,name=trend,proto3,oneof" json:"trend,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Figure) Reset() {
+	*x = Figure{}
+	mi := &file_keepward_v1_types_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Figure) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Figure) ProtoMessage() {}
+
+func (x *Figure) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_types_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Figure.ProtoReflect.Descriptor instead.
+func (*Figure) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Figure) GetLast() int64 {
+	if x != nil {
+		return x.Last
+	}
+	return 0
+}
+
+func (x *Figure) GetLeast() int64 {
+	if x != nil {
+		return x.Least
+	}
+	return 0
+}
+
+func (x *Figure) GetMean() int64 {
+	if x != nil {
+		return x.Mean
+	}
+	return 0
+}
+
+func (x *Figure) GetMost() int64 {
+	if x != nil {
+		return x.Most
+	}
+	return 0
+}
+
+func (x *Figure) GetTrend() int32 {
+	if x != nil && x.Trend != nil {
+		return *x.Trend
+	}
+	return 0
+}
+
+type JobRun struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Session       int64                  `protobuf:"varint,1,opt,name=session,proto3" json:"session,omitempty"`
+	Status        string                 `protobuf:"bytes,2,opt,name=status,proto3" json:"status,omitempty"`
+	Started       *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=started,proto3" json:"started,omitempty"`
+	Ended         *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=ended,proto3" json:"ended,omitempty"`
+	DoneBytes     int64                  `protobuf:"varint,5,opt,name=done_bytes,json=doneBytes,proto3" json:"done_bytes,omitempty"`
+	ReadBytes     int64                  `protobuf:"varint,6,opt,name=read_bytes,json=readBytes,proto3" json:"read_bytes,omitempty"`
+	SentBytes     int64                  `protobuf:"varint,7,opt,name=sent_bytes,json=sentBytes,proto3" json:"sent_bytes,omitempty"`
+	StoredBytes   int64                  `protobuf:"varint,8,opt,name=stored_bytes,json=storedBytes,proto3" json:"stored_bytes,omitempty"`
+	Files         int64                  `protobuf:"varint,9,opt,name=files,proto3" json:"files,omitempty"`
+	Limits        *Limits                `protobuf:"bytes,10,opt,name=limits,proto3" json:"limits,omitempty"`
+	Full          bool                   `protobuf:"varint,11,opt,name=full,proto3" json:"full,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JobRun) Reset() {
+	*x = JobRun{}
+	mi := &file_keepward_v1_types_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JobRun) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JobRun) ProtoMessage() {}
+
+func (x *JobRun) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_types_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JobRun.ProtoReflect.Descriptor instead.
+func (*JobRun) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *JobRun) GetSession() int64 {
+	if x != nil {
+		return x.Session
+	}
+	return 0
+}
+
+func (x *JobRun) GetStatus() string {
+	if x != nil {
+		return x.Status
+	}
+	return ""
+}
+
+func (x *JobRun) GetStarted() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Started
+	}
+	return nil
+}
+
+func (x *JobRun) GetEnded() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Ended
+	}
+	return nil
+}
+
+func (x *JobRun) GetDoneBytes() int64 {
+	if x != nil {
+		return x.DoneBytes
+	}
+	return 0
+}
+
+func (x *JobRun) GetReadBytes() int64 {
+	if x != nil {
+		return x.ReadBytes
+	}
+	return 0
+}
+
+func (x *JobRun) GetSentBytes() int64 {
+	if x != nil {
+		return x.SentBytes
+	}
+	return 0
+}
+
+func (x *JobRun) GetStoredBytes() int64 {
+	if x != nil {
+		return x.StoredBytes
+	}
+	return 0
+}
+
+func (x *JobRun) GetFiles() int64 {
+	if x != nil {
+		return x.Files
+	}
+	return 0
+}
+
+func (x *JobRun) GetLimits() *Limits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+func (x *JobRun) GetFull() bool {
+	if x != nil {
+		return x.Full
+	}
+	return false
+}
+
 // Limits are the shares of a backup's time that each part held it up, in percent;
 // together 100.
 type Limits struct {
@@ -1143,7 +1626,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_keepward_v1_types_proto_msgTypes[8]
+	mi := &file_keepward_v1_types_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1155,7 +1638,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[8]
+	mi := &file_keepward_v1_types_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1168,7 +1651,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{8}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Limits) GetSource() int32 {
@@ -1223,14 +1706,16 @@ type Session struct {
 	Limits *Limits `protobuf:"bytes,90,opt,name=limits,proto3" json:"limits,omitempty"`
 	// One for each task that waits for resources or for another session; only when one session is
 	// asked for.
-	Waits         []*Wait `protobuf:"bytes,100,rep,name=waits,proto3" json:"waits,omitempty"`
+	Waits []*Wait `protobuf:"bytes,100,rep,name=waits,proto3" json:"waits,omitempty"`
+	// When it will be done if it goes on as it did; missing where that cannot be told.
+	DoneAbout     *timestamppb.Timestamp `protobuf:"bytes,380,opt,name=done_about,json=doneAbout,proto3" json:"done_about,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_keepward_v1_types_proto_msgTypes[9]
+	mi := &file_keepward_v1_types_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1242,7 +1727,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[9]
+	mi := &file_keepward_v1_types_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1255,7 +1740,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{9}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Session) GetId() int64 {
@@ -1398,6 +1883,13 @@ func (x *Session) GetWaits() []*Wait {
 	return nil
 }
 
+func (x *Session) GetDoneAbout() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DoneAbout
+	}
+	return nil
+}
+
 type Task struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1421,7 +1913,7 @@ type Task struct {
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_keepward_v1_types_proto_msgTypes[10]
+	mi := &file_keepward_v1_types_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1433,7 +1925,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[10]
+	mi := &file_keepward_v1_types_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1446,7 +1938,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{10}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Task) GetId() string {
@@ -1575,7 +2067,7 @@ type Holder struct {
 
 func (x *Holder) Reset() {
 	*x = Holder{}
-	mi := &file_keepward_v1_types_proto_msgTypes[11]
+	mi := &file_keepward_v1_types_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1587,7 +2079,7 @@ func (x *Holder) String() string {
 func (*Holder) ProtoMessage() {}
 
 func (x *Holder) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[11]
+	mi := &file_keepward_v1_types_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1600,7 +2092,7 @@ func (x *Holder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Holder.ProtoReflect.Descriptor instead.
 func (*Holder) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{11}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Holder) GetSession() int64 {
@@ -1690,7 +2182,7 @@ type Resource struct {
 
 func (x *Resource) Reset() {
 	*x = Resource{}
-	mi := &file_keepward_v1_types_proto_msgTypes[12]
+	mi := &file_keepward_v1_types_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1702,7 +2194,7 @@ func (x *Resource) String() string {
 func (*Resource) ProtoMessage() {}
 
 func (x *Resource) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[12]
+	mi := &file_keepward_v1_types_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1715,7 +2207,7 @@ func (x *Resource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resource.ProtoReflect.Descriptor instead.
 func (*Resource) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{12}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Resource) GetKind() string {
@@ -1794,7 +2286,7 @@ type Wait struct {
 
 func (x *Wait) Reset() {
 	*x = Wait{}
-	mi := &file_keepward_v1_types_proto_msgTypes[13]
+	mi := &file_keepward_v1_types_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1806,7 +2298,7 @@ func (x *Wait) String() string {
 func (*Wait) ProtoMessage() {}
 
 func (x *Wait) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[13]
+	mi := &file_keepward_v1_types_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1819,7 +2311,7 @@ func (x *Wait) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Wait.ProtoReflect.Descriptor instead.
 func (*Wait) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{13}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Wait) GetTask() string {
@@ -1908,7 +2400,7 @@ type SweepReport struct {
 
 func (x *SweepReport) Reset() {
 	*x = SweepReport{}
-	mi := &file_keepward_v1_types_proto_msgTypes[14]
+	mi := &file_keepward_v1_types_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1920,7 +2412,7 @@ func (x *SweepReport) String() string {
 func (*SweepReport) ProtoMessage() {}
 
 func (x *SweepReport) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[14]
+	mi := &file_keepward_v1_types_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1933,7 +2425,7 @@ func (x *SweepReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepReport.ProtoReflect.Descriptor instead.
 func (*SweepReport) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{14}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SweepReport) GetGeneration() uint64 {
@@ -2077,7 +2569,7 @@ type RetentionReport struct {
 
 func (x *RetentionReport) Reset() {
 	*x = RetentionReport{}
-	mi := &file_keepward_v1_types_proto_msgTypes[15]
+	mi := &file_keepward_v1_types_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2089,7 +2581,7 @@ func (x *RetentionReport) String() string {
 func (*RetentionReport) ProtoMessage() {}
 
 func (x *RetentionReport) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[15]
+	mi := &file_keepward_v1_types_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2102,7 +2594,7 @@ func (x *RetentionReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetentionReport.ProtoReflect.Descriptor instead.
 func (*RetentionReport) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{15}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RetentionReport) GetPoints() int64 {
@@ -2151,7 +2643,7 @@ type TaskReport struct {
 
 func (x *TaskReport) Reset() {
 	*x = TaskReport{}
-	mi := &file_keepward_v1_types_proto_msgTypes[16]
+	mi := &file_keepward_v1_types_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2163,7 +2655,7 @@ func (x *TaskReport) String() string {
 func (*TaskReport) ProtoMessage() {}
 
 func (x *TaskReport) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[16]
+	mi := &file_keepward_v1_types_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2176,7 +2668,7 @@ func (x *TaskReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskReport.ProtoReflect.Descriptor instead.
 func (*TaskReport) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{16}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *TaskReport) GetSweep() *SweepReport {
@@ -2218,7 +2710,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_keepward_v1_types_proto_msgTypes[17]
+	mi := &file_keepward_v1_types_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2230,7 +2722,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[17]
+	mi := &file_keepward_v1_types_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2243,7 +2735,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{17}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Event) GetSeq() int64 {
@@ -2352,13 +2844,14 @@ type Computer struct {
 	Skew          *durationpb.Duration   `protobuf:"bytes,10,opt,name=skew,proto3" json:"skew,omitempty"`
 	LastPoint     *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=last_point,json=lastPoint,proto3" json:"last_point,omitempty"`
 	Conditions    []*Condition           `protobuf:"bytes,12,rep,name=conditions,proto3" json:"conditions,omitempty"`
+	Zone          string                 `protobuf:"bytes,380,opt,name=zone,proto3" json:"zone,omitempty"` // of its clock: a name, or an offset; empty: not known
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Computer) Reset() {
 	*x = Computer{}
-	mi := &file_keepward_v1_types_proto_msgTypes[18]
+	mi := &file_keepward_v1_types_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2370,7 +2863,7 @@ func (x *Computer) String() string {
 func (*Computer) ProtoMessage() {}
 
 func (x *Computer) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[18]
+	mi := &file_keepward_v1_types_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2383,7 +2876,7 @@ func (x *Computer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Computer.ProtoReflect.Descriptor instead.
 func (*Computer) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{18}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Computer) GetName() string {
@@ -2470,6 +2963,13 @@ func (x *Computer) GetConditions() []*Condition {
 	return nil
 }
 
+func (x *Computer) GetZone() string {
+	if x != nil {
+		return x.Zone
+	}
+	return ""
+}
+
 type Transport struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -2483,7 +2983,7 @@ type Transport struct {
 
 func (x *Transport) Reset() {
 	*x = Transport{}
-	mi := &file_keepward_v1_types_proto_msgTypes[19]
+	mi := &file_keepward_v1_types_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2495,7 +2995,7 @@ func (x *Transport) String() string {
 func (*Transport) ProtoMessage() {}
 
 func (x *Transport) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[19]
+	mi := &file_keepward_v1_types_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2508,7 +3008,7 @@ func (x *Transport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transport.ProtoReflect.Descriptor instead.
 func (*Transport) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{19}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Transport) GetName() string {
@@ -2586,7 +3086,7 @@ type Repository struct {
 
 func (x *Repository) Reset() {
 	*x = Repository{}
-	mi := &file_keepward_v1_types_proto_msgTypes[20]
+	mi := &file_keepward_v1_types_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2598,7 +3098,7 @@ func (x *Repository) String() string {
 func (*Repository) ProtoMessage() {}
 
 func (x *Repository) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[20]
+	mi := &file_keepward_v1_types_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2611,7 +3111,7 @@ func (x *Repository) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Repository.ProtoReflect.Descriptor instead.
 func (*Repository) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{20}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Repository) GetName() string {
@@ -2789,7 +3289,7 @@ type ProofAge struct {
 
 func (x *ProofAge) Reset() {
 	*x = ProofAge{}
-	mi := &file_keepward_v1_types_proto_msgTypes[21]
+	mi := &file_keepward_v1_types_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2801,7 +3301,7 @@ func (x *ProofAge) String() string {
 func (*ProofAge) ProtoMessage() {}
 
 func (x *ProofAge) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[21]
+	mi := &file_keepward_v1_types_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2814,7 +3314,7 @@ func (x *ProofAge) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProofAge.ProtoReflect.Descriptor instead.
 func (*ProofAge) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{21}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ProofAge) GetWithin() *durationpb.Duration {
@@ -2878,7 +3378,7 @@ type RepositoryStats struct {
 
 func (x *RepositoryStats) Reset() {
 	*x = RepositoryStats{}
-	mi := &file_keepward_v1_types_proto_msgTypes[22]
+	mi := &file_keepward_v1_types_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2890,7 +3390,7 @@ func (x *RepositoryStats) String() string {
 func (*RepositoryStats) ProtoMessage() {}
 
 func (x *RepositoryStats) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[22]
+	mi := &file_keepward_v1_types_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2903,7 +3403,7 @@ func (x *RepositoryStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepositoryStats.ProtoReflect.Descriptor instead.
 func (*RepositoryStats) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{22}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *RepositoryStats) GetRepository() *Repository {
@@ -3054,7 +3554,7 @@ type ComputerStats struct {
 
 func (x *ComputerStats) Reset() {
 	*x = ComputerStats{}
-	mi := &file_keepward_v1_types_proto_msgTypes[23]
+	mi := &file_keepward_v1_types_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3066,7 +3566,7 @@ func (x *ComputerStats) String() string {
 func (*ComputerStats) ProtoMessage() {}
 
 func (x *ComputerStats) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[23]
+	mi := &file_keepward_v1_types_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3079,7 +3579,7 @@ func (x *ComputerStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ComputerStats.ProtoReflect.Descriptor instead.
 func (*ComputerStats) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{23}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ComputerStats) GetComputer() string {
@@ -3137,7 +3637,7 @@ type JobStats struct {
 
 func (x *JobStats) Reset() {
 	*x = JobStats{}
-	mi := &file_keepward_v1_types_proto_msgTypes[24]
+	mi := &file_keepward_v1_types_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3149,7 +3649,7 @@ func (x *JobStats) String() string {
 func (*JobStats) ProtoMessage() {}
 
 func (x *JobStats) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[24]
+	mi := &file_keepward_v1_types_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3162,7 +3662,7 @@ func (x *JobStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobStats.ProtoReflect.Descriptor instead.
 func (*JobStats) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{24}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *JobStats) GetJob() string {
@@ -3211,7 +3711,7 @@ type DayStats struct {
 
 func (x *DayStats) Reset() {
 	*x = DayStats{}
-	mi := &file_keepward_v1_types_proto_msgTypes[25]
+	mi := &file_keepward_v1_types_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3223,7 +3723,7 @@ func (x *DayStats) String() string {
 func (*DayStats) ProtoMessage() {}
 
 func (x *DayStats) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[25]
+	mi := &file_keepward_v1_types_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3236,7 +3736,7 @@ func (x *DayStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DayStats.ProtoReflect.Descriptor instead.
 func (*DayStats) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{25}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *DayStats) GetDay() string {
@@ -3283,7 +3783,7 @@ type ProofState struct {
 
 func (x *ProofState) Reset() {
 	*x = ProofState{}
-	mi := &file_keepward_v1_types_proto_msgTypes[26]
+	mi := &file_keepward_v1_types_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3295,7 +3795,7 @@ func (x *ProofState) String() string {
 func (*ProofState) ProtoMessage() {}
 
 func (x *ProofState) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[26]
+	mi := &file_keepward_v1_types_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3308,7 +3808,7 @@ func (x *ProofState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProofState.ProtoReflect.Descriptor instead.
 func (*ProofState) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{26}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ProofState) GetPacks() int64 {
@@ -3405,7 +3905,7 @@ type Point struct {
 
 func (x *Point) Reset() {
 	*x = Point{}
-	mi := &file_keepward_v1_types_proto_msgTypes[27]
+	mi := &file_keepward_v1_types_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3417,7 +3917,7 @@ func (x *Point) String() string {
 func (*Point) ProtoMessage() {}
 
 func (x *Point) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[27]
+	mi := &file_keepward_v1_types_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3430,7 +3930,7 @@ func (x *Point) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Point.ProtoReflect.Descriptor instead.
 func (*Point) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{27}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Point) GetId() string {
@@ -3581,7 +4081,7 @@ type Condition struct {
 
 func (x *Condition) Reset() {
 	*x = Condition{}
-	mi := &file_keepward_v1_types_proto_msgTypes[28]
+	mi := &file_keepward_v1_types_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3593,7 +4093,7 @@ func (x *Condition) String() string {
 func (*Condition) ProtoMessage() {}
 
 func (x *Condition) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[28]
+	mi := &file_keepward_v1_types_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3606,7 +4106,7 @@ func (x *Condition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Condition.ProtoReflect.Descriptor instead.
 func (*Condition) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{28}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Condition) GetCode() string {
@@ -3753,7 +4253,7 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\amonthly\x18\x04 \x01(\x05R\amonthly\x12\x16\n" +
 	"\x06yearly\x18\x05 \x01(\x05R\x06yearly\x12\x1d\n" +
 	"\n" +
-	"min_points\x18\x06 \x01(\x05R\tminPoints\"\x93\x06\n" +
+	"min_points\x18\x06 \x01(\x05R\tminPoints\"\xe9\x06\n" +
 	"\x03Job\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x1c\n" +
@@ -3779,12 +4279,65 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\blast_run\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampR\alastRun\x12\x1f\n" +
 	"\vlast_result\x18\x17 \x01(\tR\n" +
 	"lastResult\x12!\n" +
-	"\flast_session\x18\x18 \x01(\x03R\vlastSession\"d\n" +
+	"\flast_session\x18\x18 \x01(\x03R\vlastSession\x122\n" +
+	"\x06jitter\x18\xfc\x02 \x01(\v2\x19.google.protobuf.DurationR\x06jitter\x12 \n" +
+	"\vstart_after\x18\xfe\x02 \x01(\tR\n" +
+	"startAfter\"\xb3\x01\n" +
+	"\aNextRun\x12.\n" +
+	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x120\n" +
+	"\x05until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x1c\n" +
+	"\tcomputers\x18\x03 \x03(\tR\tcomputers\x12\x12\n" +
+	"\x04zone\x18\x04 \x01(\tR\x04zone\x12\x14\n" +
+	"\x05after\x18\x05 \x01(\tR\x05after\"\x99\x04\n" +
+	"\n" +
+	"JobFigures\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\tR\x03job\x120\n" +
+	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x124\n" +
+	"\bstatuses\x18\x03 \x03(\v2\x18.keepward.v1.StatusCountR\bstatuses\x12<\n" +
+	"\x0fduration_millis\x18\x04 \x01(\v2\x13.keepward.v1.FigureR\x0edurationMillis\x122\n" +
+	"\n" +
+	"read_bytes\x18\x05 \x01(\v2\x13.keepward.v1.FigureR\treadBytes\x122\n" +
+	"\n" +
+	"sent_bytes\x18\x06 \x01(\v2\x13.keepward.v1.FigureR\tsentBytes\x126\n" +
+	"\fstored_bytes\x18\a \x01(\v2\x13.keepward.v1.FigureR\vstoredBytes\x12=\n" +
+	"\x10bytes_per_second\x18\b \x01(\v2\x13.keepward.v1.FigureR\x0ebytesPerSecond\x12+\n" +
+	"\x06limits\x18\t \x01(\v2\x13.keepward.v1.LimitsR\x06limits\x12\x1e\n" +
+	"\n" +
+	"bottleneck\x18\n" +
+	" \x01(\tR\n" +
+	"bottleneck\x12'\n" +
+	"\x04runs\x18\v \x03(\v2\x13.keepward.v1.JobRunR\x04runs\"A\n" +
+	"\vStatusCount\x12\x16\n" +
+	"\x06status\x18\x01 \x01(\tR\x06status\x12\x1a\n" +
+	"\bsessions\x18\x02 \x01(\x03R\bsessions\"\x7f\n" +
+	"\x06Figure\x12\x12\n" +
+	"\x04last\x18\x01 \x01(\x03R\x04last\x12\x14\n" +
+	"\x05least\x18\x02 \x01(\x03R\x05least\x12\x12\n" +
+	"\x04mean\x18\x03 \x01(\x03R\x04mean\x12\x12\n" +
+	"\x04most\x18\x04 \x01(\x03R\x04most\x12\x19\n" +
+	"\x05trend\x18\x05 \x01(\x05H\x00R\x05trend\x88\x01\x01B\b\n" +
+	"\x06_trend\"\xf9\x02\n" +
+	"\x06JobRun\x12\x18\n" +
+	"\asession\x18\x01 \x01(\x03R\asession\x12\x16\n" +
+	"\x06status\x18\x02 \x01(\tR\x06status\x124\n" +
+	"\astarted\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x120\n" +
+	"\x05ended\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05ended\x12\x1d\n" +
+	"\n" +
+	"done_bytes\x18\x05 \x01(\x03R\tdoneBytes\x12\x1d\n" +
+	"\n" +
+	"read_bytes\x18\x06 \x01(\x03R\treadBytes\x12\x1d\n" +
+	"\n" +
+	"sent_bytes\x18\a \x01(\x03R\tsentBytes\x12!\n" +
+	"\fstored_bytes\x18\b \x01(\x03R\vstoredBytes\x12\x14\n" +
+	"\x05files\x18\t \x01(\x03R\x05files\x12+\n" +
+	"\x06limits\x18\n" +
+	" \x01(\v2\x13.keepward.v1.LimitsR\x06limits\x12\x12\n" +
+	"\x04full\x18\v \x01(\bR\x04full\"d\n" +
 	"\x06Limits\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\x05R\x06source\x12\x10\n" +
 	"\x03cpu\x18\x02 \x01(\x05R\x03cpu\x12\x18\n" +
 	"\anetwork\x18\x03 \x01(\x05R\anetwork\x12\x16\n" +
-	"\x06target\x18\x04 \x01(\x05R\x06target\"\xc7\x05\n" +
+	"\x06target\x18\x04 \x01(\x05R\x06target\"\x83\x06\n" +
 	"\aSession\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x10\n" +
 	"\x03job\x18\x02 \x01(\tR\x03job\x12\x12\n" +
@@ -3808,7 +4361,9 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\x04full\x18\x11 \x01(\bR\x04full\x12/\n" +
 	"\x06report\x18F \x01(\v2\x17.keepward.v1.TaskReportR\x06report\x12+\n" +
 	"\x06limits\x18Z \x01(\v2\x13.keepward.v1.LimitsR\x06limits\x12'\n" +
-	"\x05waits\x18d \x03(\v2\x11.keepward.v1.WaitR\x05waits\"\x8b\x04\n" +
+	"\x05waits\x18d \x03(\v2\x11.keepward.v1.WaitR\x05waits\x12:\n" +
+	"\n" +
+	"done_about\x18\xfc\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tdoneAbout\"\x8b\x04\n" +
 	"\x04Task\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\asession\x18\x02 \x01(\x03R\asession\x12\x1a\n" +
@@ -3907,7 +4462,7 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	" \x01(\tR\x04from\x12\x0e\n" +
 	"\x02to\x18\v \x01(\tR\x02to\x12\x14\n" +
 	"\x05actor\x18\f \x01(\tR\x05actor\x12\x1b\n" +
-	"\tpath_text\x18\r \x01(\tR\bpathText\"\xc4\x03\n" +
+	"\tpath_text\x18\r \x01(\tR\bpathText\"\xd9\x03\n" +
 	"\bComputer\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12\x0e\n" +
@@ -3924,7 +4479,8 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"last_point\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\tlastPoint\x126\n" +
 	"\n" +
 	"conditions\x18\f \x03(\v2\x16.keepward.v1.ConditionR\n" +
-	"conditions\"\xa4\x01\n" +
+	"conditions\x12\x13\n" +
+	"\x04zone\x18\xfc\x02 \x01(\tR\x04zone\"\xa4\x01\n" +
 	"\tTransport\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12\x18\n" +
@@ -4072,7 +4628,7 @@ func file_keepward_v1_types_proto_rawDescGZIP() []byte {
 	return file_keepward_v1_types_proto_rawDescData
 }
 
-var file_keepward_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_keepward_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_keepward_v1_types_proto_goTypes = []any{
 	(*Reason)(nil),                // 0: keepward.v1.Reason
 	(*Failure)(nil),               // 1: keepward.v1.Failure
@@ -4082,98 +4638,119 @@ var file_keepward_v1_types_proto_goTypes = []any{
 	(*FileSelection)(nil),         // 5: keepward.v1.FileSelection
 	(*Retention)(nil),             // 6: keepward.v1.Retention
 	(*Job)(nil),                   // 7: keepward.v1.Job
-	(*Limits)(nil),                // 8: keepward.v1.Limits
-	(*Session)(nil),               // 9: keepward.v1.Session
-	(*Task)(nil),                  // 10: keepward.v1.Task
-	(*Holder)(nil),                // 11: keepward.v1.Holder
-	(*Resource)(nil),              // 12: keepward.v1.Resource
-	(*Wait)(nil),                  // 13: keepward.v1.Wait
-	(*SweepReport)(nil),           // 14: keepward.v1.SweepReport
-	(*RetentionReport)(nil),       // 15: keepward.v1.RetentionReport
-	(*TaskReport)(nil),            // 16: keepward.v1.TaskReport
-	(*Event)(nil),                 // 17: keepward.v1.Event
-	(*Computer)(nil),              // 18: keepward.v1.Computer
-	(*Transport)(nil),             // 19: keepward.v1.Transport
-	(*Repository)(nil),            // 20: keepward.v1.Repository
-	(*ProofAge)(nil),              // 21: keepward.v1.ProofAge
-	(*RepositoryStats)(nil),       // 22: keepward.v1.RepositoryStats
-	(*ComputerStats)(nil),         // 23: keepward.v1.ComputerStats
-	(*JobStats)(nil),              // 24: keepward.v1.JobStats
-	(*DayStats)(nil),              // 25: keepward.v1.DayStats
-	(*ProofState)(nil),            // 26: keepward.v1.ProofState
-	(*Point)(nil),                 // 27: keepward.v1.Point
-	(*Condition)(nil),             // 28: keepward.v1.Condition
-	(*timestamppb.Timestamp)(nil), // 29: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 30: google.protobuf.Duration
+	(*NextRun)(nil),               // 8: keepward.v1.NextRun
+	(*JobFigures)(nil),            // 9: keepward.v1.JobFigures
+	(*StatusCount)(nil),           // 10: keepward.v1.StatusCount
+	(*Figure)(nil),                // 11: keepward.v1.Figure
+	(*JobRun)(nil),                // 12: keepward.v1.JobRun
+	(*Limits)(nil),                // 13: keepward.v1.Limits
+	(*Session)(nil),               // 14: keepward.v1.Session
+	(*Task)(nil),                  // 15: keepward.v1.Task
+	(*Holder)(nil),                // 16: keepward.v1.Holder
+	(*Resource)(nil),              // 17: keepward.v1.Resource
+	(*Wait)(nil),                  // 18: keepward.v1.Wait
+	(*SweepReport)(nil),           // 19: keepward.v1.SweepReport
+	(*RetentionReport)(nil),       // 20: keepward.v1.RetentionReport
+	(*TaskReport)(nil),            // 21: keepward.v1.TaskReport
+	(*Event)(nil),                 // 22: keepward.v1.Event
+	(*Computer)(nil),              // 23: keepward.v1.Computer
+	(*Transport)(nil),             // 24: keepward.v1.Transport
+	(*Repository)(nil),            // 25: keepward.v1.Repository
+	(*ProofAge)(nil),              // 26: keepward.v1.ProofAge
+	(*RepositoryStats)(nil),       // 27: keepward.v1.RepositoryStats
+	(*ComputerStats)(nil),         // 28: keepward.v1.ComputerStats
+	(*JobStats)(nil),              // 29: keepward.v1.JobStats
+	(*DayStats)(nil),              // 30: keepward.v1.DayStats
+	(*ProofState)(nil),            // 31: keepward.v1.ProofState
+	(*Point)(nil),                 // 32: keepward.v1.Point
+	(*Condition)(nil),             // 33: keepward.v1.Condition
+	(*timestamppb.Timestamp)(nil), // 34: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 35: google.protobuf.Duration
 }
 var file_keepward_v1_types_proto_depIdxs = []int32{
 	2,  // 0: keepward.v1.Progress.counters:type_name -> keepward.v1.Counters
-	29, // 1: keepward.v1.Entry.mtime:type_name -> google.protobuf.Timestamp
+	34, // 1: keepward.v1.Entry.mtime:type_name -> google.protobuf.Timestamp
 	5,  // 2: keepward.v1.Job.files:type_name -> keepward.v1.FileSelection
-	30, // 3: keepward.v1.Job.restart_interval:type_name -> google.protobuf.Duration
+	35, // 3: keepward.v1.Job.restart_interval:type_name -> google.protobuf.Duration
 	6,  // 4: keepward.v1.Job.retention:type_name -> keepward.v1.Retention
-	29, // 5: keepward.v1.Job.created:type_name -> google.protobuf.Timestamp
-	29, // 6: keepward.v1.Job.next_run:type_name -> google.protobuf.Timestamp
-	29, // 7: keepward.v1.Job.last_run:type_name -> google.protobuf.Timestamp
-	0,  // 8: keepward.v1.Session.reason:type_name -> keepward.v1.Reason
-	29, // 9: keepward.v1.Session.created:type_name -> google.protobuf.Timestamp
-	29, // 10: keepward.v1.Session.started:type_name -> google.protobuf.Timestamp
-	29, // 11: keepward.v1.Session.ended:type_name -> google.protobuf.Timestamp
-	10, // 12: keepward.v1.Session.tasks:type_name -> keepward.v1.Task
-	3,  // 13: keepward.v1.Session.progress:type_name -> keepward.v1.Progress
-	1,  // 14: keepward.v1.Session.failure:type_name -> keepward.v1.Failure
-	16, // 15: keepward.v1.Session.report:type_name -> keepward.v1.TaskReport
-	8,  // 16: keepward.v1.Session.limits:type_name -> keepward.v1.Limits
-	13, // 17: keepward.v1.Session.waits:type_name -> keepward.v1.Wait
-	0,  // 18: keepward.v1.Task.reason:type_name -> keepward.v1.Reason
-	3,  // 19: keepward.v1.Task.progress:type_name -> keepward.v1.Progress
-	1,  // 20: keepward.v1.Task.failure:type_name -> keepward.v1.Failure
-	29, // 21: keepward.v1.Task.started:type_name -> google.protobuf.Timestamp
-	29, // 22: keepward.v1.Task.ended:type_name -> google.protobuf.Timestamp
-	16, // 23: keepward.v1.Task.report:type_name -> keepward.v1.TaskReport
-	29, // 24: keepward.v1.Holder.since:type_name -> google.protobuf.Timestamp
-	29, // 25: keepward.v1.Holder.until:type_name -> google.protobuf.Timestamp
-	0,  // 26: keepward.v1.Resource.down:type_name -> keepward.v1.Reason
-	11, // 27: keepward.v1.Resource.holders:type_name -> keepward.v1.Holder
-	11, // 28: keepward.v1.Resource.waiters:type_name -> keepward.v1.Holder
-	29, // 29: keepward.v1.Wait.since:type_name -> google.protobuf.Timestamp
-	0,  // 30: keepward.v1.Wait.reason:type_name -> keepward.v1.Reason
-	12, // 31: keepward.v1.Wait.resources:type_name -> keepward.v1.Resource
-	11, // 32: keepward.v1.Wait.sessions:type_name -> keepward.v1.Holder
-	14, // 33: keepward.v1.TaskReport.sweep:type_name -> keepward.v1.SweepReport
-	15, // 34: keepward.v1.TaskReport.retention:type_name -> keepward.v1.RetentionReport
-	29, // 35: keepward.v1.Event.time:type_name -> google.protobuf.Timestamp
-	29, // 36: keepward.v1.Computer.joined:type_name -> google.protobuf.Timestamp
-	29, // 37: keepward.v1.Computer.last_seen:type_name -> google.protobuf.Timestamp
-	30, // 38: keepward.v1.Computer.skew:type_name -> google.protobuf.Duration
-	29, // 39: keepward.v1.Computer.last_point:type_name -> google.protobuf.Timestamp
-	28, // 40: keepward.v1.Computer.conditions:type_name -> keepward.v1.Condition
-	29, // 41: keepward.v1.Transport.last_seen:type_name -> google.protobuf.Timestamp
-	29, // 42: keepward.v1.Repository.created:type_name -> google.protobuf.Timestamp
-	28, // 43: keepward.v1.Repository.conditions:type_name -> keepward.v1.Condition
-	30, // 44: keepward.v1.Repository.undelete_grace:type_name -> google.protobuf.Duration
-	30, // 45: keepward.v1.Repository.unprotected_after:type_name -> google.protobuf.Duration
-	26, // 46: keepward.v1.Repository.proof:type_name -> keepward.v1.ProofState
-	30, // 47: keepward.v1.ProofAge.within:type_name -> google.protobuf.Duration
-	20, // 48: keepward.v1.RepositoryStats.repository:type_name -> keepward.v1.Repository
-	23, // 49: keepward.v1.RepositoryStats.computers:type_name -> keepward.v1.ComputerStats
-	24, // 50: keepward.v1.RepositoryStats.jobs:type_name -> keepward.v1.JobStats
-	25, // 51: keepward.v1.RepositoryStats.days:type_name -> keepward.v1.DayStats
-	21, // 52: keepward.v1.RepositoryStats.proofs:type_name -> keepward.v1.ProofAge
-	29, // 53: keepward.v1.RepositoryStats.marked:type_name -> google.protobuf.Timestamp
-	29, // 54: keepward.v1.ProofState.oldest:type_name -> google.protobuf.Timestamp
-	29, // 55: keepward.v1.Point.time:type_name -> google.protobuf.Timestamp
-	2,  // 56: keepward.v1.Point.counters:type_name -> keepward.v1.Counters
-	5,  // 57: keepward.v1.Point.files:type_name -> keepward.v1.FileSelection
-	29, // 58: keepward.v1.Point.kept_until:type_name -> google.protobuf.Timestamp
-	29, // 59: keepward.v1.Point.deleted:type_name -> google.protobuf.Timestamp
-	29, // 60: keepward.v1.Point.purge_after:type_name -> google.protobuf.Timestamp
-	29, // 61: keepward.v1.Condition.since:type_name -> google.protobuf.Timestamp
-	62, // [62:62] is the sub-list for method output_type
-	62, // [62:62] is the sub-list for method input_type
-	62, // [62:62] is the sub-list for extension type_name
-	62, // [62:62] is the sub-list for extension extendee
-	0,  // [0:62] is the sub-list for field type_name
+	34, // 5: keepward.v1.Job.created:type_name -> google.protobuf.Timestamp
+	34, // 6: keepward.v1.Job.next_run:type_name -> google.protobuf.Timestamp
+	34, // 7: keepward.v1.Job.last_run:type_name -> google.protobuf.Timestamp
+	35, // 8: keepward.v1.Job.jitter:type_name -> google.protobuf.Duration
+	34, // 9: keepward.v1.NextRun.time:type_name -> google.protobuf.Timestamp
+	34, // 10: keepward.v1.NextRun.until:type_name -> google.protobuf.Timestamp
+	34, // 11: keepward.v1.JobFigures.since:type_name -> google.protobuf.Timestamp
+	10, // 12: keepward.v1.JobFigures.statuses:type_name -> keepward.v1.StatusCount
+	11, // 13: keepward.v1.JobFigures.duration_millis:type_name -> keepward.v1.Figure
+	11, // 14: keepward.v1.JobFigures.read_bytes:type_name -> keepward.v1.Figure
+	11, // 15: keepward.v1.JobFigures.sent_bytes:type_name -> keepward.v1.Figure
+	11, // 16: keepward.v1.JobFigures.stored_bytes:type_name -> keepward.v1.Figure
+	11, // 17: keepward.v1.JobFigures.bytes_per_second:type_name -> keepward.v1.Figure
+	13, // 18: keepward.v1.JobFigures.limits:type_name -> keepward.v1.Limits
+	12, // 19: keepward.v1.JobFigures.runs:type_name -> keepward.v1.JobRun
+	34, // 20: keepward.v1.JobRun.started:type_name -> google.protobuf.Timestamp
+	34, // 21: keepward.v1.JobRun.ended:type_name -> google.protobuf.Timestamp
+	13, // 22: keepward.v1.JobRun.limits:type_name -> keepward.v1.Limits
+	0,  // 23: keepward.v1.Session.reason:type_name -> keepward.v1.Reason
+	34, // 24: keepward.v1.Session.created:type_name -> google.protobuf.Timestamp
+	34, // 25: keepward.v1.Session.started:type_name -> google.protobuf.Timestamp
+	34, // 26: keepward.v1.Session.ended:type_name -> google.protobuf.Timestamp
+	15, // 27: keepward.v1.Session.tasks:type_name -> keepward.v1.Task
+	3,  // 28: keepward.v1.Session.progress:type_name -> keepward.v1.Progress
+	1,  // 29: keepward.v1.Session.failure:type_name -> keepward.v1.Failure
+	21, // 30: keepward.v1.Session.report:type_name -> keepward.v1.TaskReport
+	13, // 31: keepward.v1.Session.limits:type_name -> keepward.v1.Limits
+	18, // 32: keepward.v1.Session.waits:type_name -> keepward.v1.Wait
+	34, // 33: keepward.v1.Session.done_about:type_name -> google.protobuf.Timestamp
+	0,  // 34: keepward.v1.Task.reason:type_name -> keepward.v1.Reason
+	3,  // 35: keepward.v1.Task.progress:type_name -> keepward.v1.Progress
+	1,  // 36: keepward.v1.Task.failure:type_name -> keepward.v1.Failure
+	34, // 37: keepward.v1.Task.started:type_name -> google.protobuf.Timestamp
+	34, // 38: keepward.v1.Task.ended:type_name -> google.protobuf.Timestamp
+	21, // 39: keepward.v1.Task.report:type_name -> keepward.v1.TaskReport
+	34, // 40: keepward.v1.Holder.since:type_name -> google.protobuf.Timestamp
+	34, // 41: keepward.v1.Holder.until:type_name -> google.protobuf.Timestamp
+	0,  // 42: keepward.v1.Resource.down:type_name -> keepward.v1.Reason
+	16, // 43: keepward.v1.Resource.holders:type_name -> keepward.v1.Holder
+	16, // 44: keepward.v1.Resource.waiters:type_name -> keepward.v1.Holder
+	34, // 45: keepward.v1.Wait.since:type_name -> google.protobuf.Timestamp
+	0,  // 46: keepward.v1.Wait.reason:type_name -> keepward.v1.Reason
+	17, // 47: keepward.v1.Wait.resources:type_name -> keepward.v1.Resource
+	16, // 48: keepward.v1.Wait.sessions:type_name -> keepward.v1.Holder
+	19, // 49: keepward.v1.TaskReport.sweep:type_name -> keepward.v1.SweepReport
+	20, // 50: keepward.v1.TaskReport.retention:type_name -> keepward.v1.RetentionReport
+	34, // 51: keepward.v1.Event.time:type_name -> google.protobuf.Timestamp
+	34, // 52: keepward.v1.Computer.joined:type_name -> google.protobuf.Timestamp
+	34, // 53: keepward.v1.Computer.last_seen:type_name -> google.protobuf.Timestamp
+	35, // 54: keepward.v1.Computer.skew:type_name -> google.protobuf.Duration
+	34, // 55: keepward.v1.Computer.last_point:type_name -> google.protobuf.Timestamp
+	33, // 56: keepward.v1.Computer.conditions:type_name -> keepward.v1.Condition
+	34, // 57: keepward.v1.Transport.last_seen:type_name -> google.protobuf.Timestamp
+	34, // 58: keepward.v1.Repository.created:type_name -> google.protobuf.Timestamp
+	33, // 59: keepward.v1.Repository.conditions:type_name -> keepward.v1.Condition
+	35, // 60: keepward.v1.Repository.undelete_grace:type_name -> google.protobuf.Duration
+	35, // 61: keepward.v1.Repository.unprotected_after:type_name -> google.protobuf.Duration
+	31, // 62: keepward.v1.Repository.proof:type_name -> keepward.v1.ProofState
+	35, // 63: keepward.v1.ProofAge.within:type_name -> google.protobuf.Duration
+	25, // 64: keepward.v1.RepositoryStats.repository:type_name -> keepward.v1.Repository
+	28, // 65: keepward.v1.RepositoryStats.computers:type_name -> keepward.v1.ComputerStats
+	29, // 66: keepward.v1.RepositoryStats.jobs:type_name -> keepward.v1.JobStats
+	30, // 67: keepward.v1.RepositoryStats.days:type_name -> keepward.v1.DayStats
+	26, // 68: keepward.v1.RepositoryStats.proofs:type_name -> keepward.v1.ProofAge
+	34, // 69: keepward.v1.RepositoryStats.marked:type_name -> google.protobuf.Timestamp
+	34, // 70: keepward.v1.ProofState.oldest:type_name -> google.protobuf.Timestamp
+	34, // 71: keepward.v1.Point.time:type_name -> google.protobuf.Timestamp
+	2,  // 72: keepward.v1.Point.counters:type_name -> keepward.v1.Counters
+	5,  // 73: keepward.v1.Point.files:type_name -> keepward.v1.FileSelection
+	34, // 74: keepward.v1.Point.kept_until:type_name -> google.protobuf.Timestamp
+	34, // 75: keepward.v1.Point.deleted:type_name -> google.protobuf.Timestamp
+	34, // 76: keepward.v1.Point.purge_after:type_name -> google.protobuf.Timestamp
+	34, // 77: keepward.v1.Condition.since:type_name -> google.protobuf.Timestamp
+	78, // [78:78] is the sub-list for method output_type
+	78, // [78:78] is the sub-list for method input_type
+	78, // [78:78] is the sub-list for extension type_name
+	78, // [78:78] is the sub-list for extension extendee
+	0,  // [0:78] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_types_proto_init() }
@@ -4181,13 +4758,14 @@ func file_keepward_v1_types_proto_init() {
 	if File_keepward_v1_types_proto != nil {
 		return
 	}
+	file_keepward_v1_types_proto_msgTypes[11].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_keepward_v1_types_proto_rawDesc), len(file_keepward_v1_types_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   29,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

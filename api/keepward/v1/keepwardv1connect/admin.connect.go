@@ -143,12 +143,18 @@ const (
 	// JobServiceResumeRetentionProcedure is the fully-qualified name of the JobService's
 	// ResumeRetention RPC.
 	JobServiceResumeRetentionProcedure = "/keepward.v1.JobService/ResumeRetention"
+	// JobServiceGetJobFiguresProcedure is the fully-qualified name of the JobService's GetJobFigures
+	// RPC.
+	JobServiceGetJobFiguresProcedure = "/keepward.v1.JobService/GetJobFigures"
 	// SessionServiceListSessionsProcedure is the fully-qualified name of the SessionService's
 	// ListSessions RPC.
 	SessionServiceListSessionsProcedure = "/keepward.v1.SessionService/ListSessions"
 	// SessionServiceGetSessionProcedure is the fully-qualified name of the SessionService's GetSession
 	// RPC.
 	SessionServiceGetSessionProcedure = "/keepward.v1.SessionService/GetSession"
+	// SessionServiceWatchSessionsProcedure is the fully-qualified name of the SessionService's
+	// WatchSessions RPC.
+	SessionServiceWatchSessionsProcedure = "/keepward.v1.SessionService/WatchSessions"
 	// SessionServiceWatchSessionProcedure is the fully-qualified name of the SessionService's
 	// WatchSession RPC.
 	SessionServiceWatchSessionProcedure = "/keepward.v1.SessionService/WatchSession"
@@ -1064,6 +1070,8 @@ type JobServiceClient interface {
 	PreviewRetention(context.Context, *connect.Request[v1.PreviewRetentionRequest]) (*connect.Response[v1.PreviewRetentionResponse], error)
 	// Takes the server's clock as right: retention, which paused when it jumped, goes on.
 	ResumeRetention(context.Context, *connect.Request[v1.ResumeRetentionRequest]) (*connect.Response[v1.ResumeRetentionResponse], error)
+	// How the sessions of a job went: duration, bytes, rate, trend, bottleneck.
+	GetJobFigures(context.Context, *connect.Request[v1.GetJobFiguresRequest]) (*connect.Response[v1.GetJobFiguresResponse], error)
 }
 
 // NewJobServiceClient constructs a client for the keepward.v1.JobService service. By default, it
@@ -1125,6 +1133,12 @@ func NewJobServiceClient(httpClient connect.HTTPClient, baseURL string, opts ...
 			connect.WithSchema(jobServiceMethods.ByName("ResumeRetention")),
 			connect.WithClientOptions(opts...),
 		),
+		getJobFigures: connect.NewClient[v1.GetJobFiguresRequest, v1.GetJobFiguresResponse](
+			httpClient,
+			baseURL+JobServiceGetJobFiguresProcedure,
+			connect.WithSchema(jobServiceMethods.ByName("GetJobFigures")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -1138,6 +1152,7 @@ type jobServiceClient struct {
 	runJob           *connect.Client[v1.RunJobRequest, v1.StartSessionResponse]
 	previewRetention *connect.Client[v1.PreviewRetentionRequest, v1.PreviewRetentionResponse]
 	resumeRetention  *connect.Client[v1.ResumeRetentionRequest, v1.ResumeRetentionResponse]
+	getJobFigures    *connect.Client[v1.GetJobFiguresRequest, v1.GetJobFiguresResponse]
 }
 
 // CreateJob calls keepward.v1.JobService.CreateJob.
@@ -1180,6 +1195,11 @@ func (c *jobServiceClient) ResumeRetention(ctx context.Context, req *connect.Req
 	return c.resumeRetention.CallUnary(ctx, req)
 }
 
+// GetJobFigures calls keepward.v1.JobService.GetJobFigures.
+func (c *jobServiceClient) GetJobFigures(ctx context.Context, req *connect.Request[v1.GetJobFiguresRequest]) (*connect.Response[v1.GetJobFiguresResponse], error) {
+	return c.getJobFigures.CallUnary(ctx, req)
+}
+
 // JobServiceHandler is an implementation of the keepward.v1.JobService service.
 type JobServiceHandler interface {
 	CreateJob(context.Context, *connect.Request[v1.CreateJobRequest]) (*connect.Response[v1.CreateJobResponse], error)
@@ -1193,6 +1213,8 @@ type JobServiceHandler interface {
 	PreviewRetention(context.Context, *connect.Request[v1.PreviewRetentionRequest]) (*connect.Response[v1.PreviewRetentionResponse], error)
 	// Takes the server's clock as right: retention, which paused when it jumped, goes on.
 	ResumeRetention(context.Context, *connect.Request[v1.ResumeRetentionRequest]) (*connect.Response[v1.ResumeRetentionResponse], error)
+	// How the sessions of a job went: duration, bytes, rate, trend, bottleneck.
+	GetJobFigures(context.Context, *connect.Request[v1.GetJobFiguresRequest]) (*connect.Response[v1.GetJobFiguresResponse], error)
 }
 
 // NewJobServiceHandler builds an HTTP handler from the service implementation. It returns the path
@@ -1250,6 +1272,12 @@ func NewJobServiceHandler(svc JobServiceHandler, opts ...connect.HandlerOption) 
 		connect.WithSchema(jobServiceMethods.ByName("ResumeRetention")),
 		connect.WithHandlerOptions(opts...),
 	)
+	jobServiceGetJobFiguresHandler := connect.NewUnaryHandler(
+		JobServiceGetJobFiguresProcedure,
+		svc.GetJobFigures,
+		connect.WithSchema(jobServiceMethods.ByName("GetJobFigures")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/keepward.v1.JobService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case JobServiceCreateJobProcedure:
@@ -1268,6 +1296,8 @@ func NewJobServiceHandler(svc JobServiceHandler, opts ...connect.HandlerOption) 
 			jobServicePreviewRetentionHandler.ServeHTTP(w, r)
 		case JobServiceResumeRetentionProcedure:
 			jobServiceResumeRetentionHandler.ServeHTTP(w, r)
+		case JobServiceGetJobFiguresProcedure:
+			jobServiceGetJobFiguresHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -1309,10 +1339,17 @@ func (UnimplementedJobServiceHandler) ResumeRetention(context.Context, *connect.
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.JobService.ResumeRetention is not implemented"))
 }
 
+func (UnimplementedJobServiceHandler) GetJobFigures(context.Context, *connect.Request[v1.GetJobFiguresRequest]) (*connect.Response[v1.GetJobFiguresResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.JobService.GetJobFigures is not implemented"))
+}
+
 // SessionServiceClient is a client for the keepward.v1.SessionService service.
 type SessionServiceClient interface {
 	ListSessions(context.Context, *connect.Request[v1.ListSessionsRequest]) (*connect.Response[v1.ListSessionsResponse], error)
 	GetSession(context.Context, *connect.Request[v1.GetSessionRequest]) (*connect.Response[v1.GetSessionResponse], error)
+	// Sends all sessions of a filter at once, then those that change, come into it or leave it;
+	// at most twice a second, and for ever.
+	WatchSessions(context.Context, *connect.Request[v1.WatchSessionsRequest]) (*connect.ServerStreamForClient[v1.WatchSessionsResponse], error)
 	// Sends the session at once and at every change (progress at most twice a
 	// second), and ends after a final status.
 	WatchSession(context.Context, *connect.Request[v1.WatchSessionRequest]) (*connect.ServerStreamForClient[v1.WatchSessionResponse], error)
@@ -1351,6 +1388,12 @@ func NewSessionServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			httpClient,
 			baseURL+SessionServiceGetSessionProcedure,
 			connect.WithSchema(sessionServiceMethods.ByName("GetSession")),
+			connect.WithClientOptions(opts...),
+		),
+		watchSessions: connect.NewClient[v1.WatchSessionsRequest, v1.WatchSessionsResponse](
+			httpClient,
+			baseURL+SessionServiceWatchSessionsProcedure,
+			connect.WithSchema(sessionServiceMethods.ByName("WatchSessions")),
 			connect.WithClientOptions(opts...),
 		),
 		watchSession: connect.NewClient[v1.WatchSessionRequest, v1.WatchSessionResponse](
@@ -1402,6 +1445,7 @@ func NewSessionServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 type sessionServiceClient struct {
 	listSessions       *connect.Client[v1.ListSessionsRequest, v1.ListSessionsResponse]
 	getSession         *connect.Client[v1.GetSessionRequest, v1.GetSessionResponse]
+	watchSessions      *connect.Client[v1.WatchSessionsRequest, v1.WatchSessionsResponse]
 	watchSession       *connect.Client[v1.WatchSessionRequest, v1.WatchSessionResponse]
 	readLog            *connect.Client[v1.ReadLogRequest, v1.ReadLogResponse]
 	killSession        *connect.Client[v1.KillSessionRequest, v1.KillSessionResponse]
@@ -1419,6 +1463,11 @@ func (c *sessionServiceClient) ListSessions(ctx context.Context, req *connect.Re
 // GetSession calls keepward.v1.SessionService.GetSession.
 func (c *sessionServiceClient) GetSession(ctx context.Context, req *connect.Request[v1.GetSessionRequest]) (*connect.Response[v1.GetSessionResponse], error) {
 	return c.getSession.CallUnary(ctx, req)
+}
+
+// WatchSessions calls keepward.v1.SessionService.WatchSessions.
+func (c *sessionServiceClient) WatchSessions(ctx context.Context, req *connect.Request[v1.WatchSessionsRequest]) (*connect.ServerStreamForClient[v1.WatchSessionsResponse], error) {
+	return c.watchSessions.CallServerStream(ctx, req)
 }
 
 // WatchSession calls keepward.v1.SessionService.WatchSession.
@@ -1460,6 +1509,9 @@ func (c *sessionServiceClient) ListResources(ctx context.Context, req *connect.R
 type SessionServiceHandler interface {
 	ListSessions(context.Context, *connect.Request[v1.ListSessionsRequest]) (*connect.Response[v1.ListSessionsResponse], error)
 	GetSession(context.Context, *connect.Request[v1.GetSessionRequest]) (*connect.Response[v1.GetSessionResponse], error)
+	// Sends all sessions of a filter at once, then those that change, come into it or leave it;
+	// at most twice a second, and for ever.
+	WatchSessions(context.Context, *connect.Request[v1.WatchSessionsRequest], *connect.ServerStream[v1.WatchSessionsResponse]) error
 	// Sends the session at once and at every change (progress at most twice a
 	// second), and ends after a final status.
 	WatchSession(context.Context, *connect.Request[v1.WatchSessionRequest], *connect.ServerStream[v1.WatchSessionResponse]) error
@@ -1494,6 +1546,12 @@ func NewSessionServiceHandler(svc SessionServiceHandler, opts ...connect.Handler
 		SessionServiceGetSessionProcedure,
 		svc.GetSession,
 		connect.WithSchema(sessionServiceMethods.ByName("GetSession")),
+		connect.WithHandlerOptions(opts...),
+	)
+	sessionServiceWatchSessionsHandler := connect.NewServerStreamHandler(
+		SessionServiceWatchSessionsProcedure,
+		svc.WatchSessions,
+		connect.WithSchema(sessionServiceMethods.ByName("WatchSessions")),
 		connect.WithHandlerOptions(opts...),
 	)
 	sessionServiceWatchSessionHandler := connect.NewServerStreamHandler(
@@ -1544,6 +1602,8 @@ func NewSessionServiceHandler(svc SessionServiceHandler, opts ...connect.Handler
 			sessionServiceListSessionsHandler.ServeHTTP(w, r)
 		case SessionServiceGetSessionProcedure:
 			sessionServiceGetSessionHandler.ServeHTTP(w, r)
+		case SessionServiceWatchSessionsProcedure:
+			sessionServiceWatchSessionsHandler.ServeHTTP(w, r)
 		case SessionServiceWatchSessionProcedure:
 			sessionServiceWatchSessionHandler.ServeHTTP(w, r)
 		case SessionServiceReadLogProcedure:
@@ -1573,6 +1633,10 @@ func (UnimplementedSessionServiceHandler) ListSessions(context.Context, *connect
 
 func (UnimplementedSessionServiceHandler) GetSession(context.Context, *connect.Request[v1.GetSessionRequest]) (*connect.Response[v1.GetSessionResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.SessionService.GetSession is not implemented"))
+}
+
+func (UnimplementedSessionServiceHandler) WatchSessions(context.Context, *connect.Request[v1.WatchSessionsRequest], *connect.ServerStream[v1.WatchSessionsResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.SessionService.WatchSessions is not implemented"))
 }
 
 func (UnimplementedSessionServiceHandler) WatchSession(context.Context, *connect.Request[v1.WatchSessionRequest], *connect.ServerStream[v1.WatchSessionResponse]) error {

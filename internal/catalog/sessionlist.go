@@ -1,0 +1,121 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"keepward/internal/job"
+)
+
+// SessionFilter says which sessions a list is about; zero fields let all pass.
+type SessionFilter struct {
+	Active   bool
+	Job      string
+	Computer string
+	Type     job.Type
+	// Statuses lets those pass that are in one of them.
+	Statuses []job.Status
+	// Since and Until let those pass that were there at some time between them.
+	Since, Until time.Time
+	// EndedAfter lets only sessions pass that ended at or after it.
+	EndedAfter time.Time
+	// Text must be in a name, in the reason or failure, or in a warning or error of the log.
+	Text string
+	// Before lets only sessions of a lower number pass.
+	Before int64
+	// Limit bounds the list; 0 means no bound.
+	Limit int
+}
+
+// sessionWhere is the filter as SQL; sessionArgs are its arguments. The log is looked into last,
+// and only for sessions that pass all else.
+const sessionWhere = `(NOT ?1 OR ended = 0) AND (?2 = '' OR job = ?2) AND (?3 = 0 OR ended >= ?3)
+	AND (?4 = '' OR id IN (SELECT session FROM tasks WHERE computer = ?4))
+	AND (?5 = '' OR type = ?5) AND (?6 = '' OR status IN (SELECT value FROM json_each(?6)))
+	AND (?7 = 0 OR ended = 0 OR ended >= ?7) AND (?8 = 0 OR created <= ?8) AND (?9 = 0 OR id < ?9)
+	AND (?10 = '' OR instr(lower(job || char(10) || type || char(10) || repository || char(10) || started_by || char(10) || reason_json || char(10) || failure_json), lower(?10)) > 0
+		OR EXISTS (SELECT 1 FROM tasks WHERE session = sessions.id AND instr(lower(computer || char(10) || reason_json || char(10) || failure_json), lower(?10)) > 0)
+		OR EXISTS (SELECT 1 FROM events WHERE session = sessions.id AND level <> 'info' AND instr(lower(text), lower(?10)) > 0))`
+
+func sessionArgs(f SessionFilter) ([]any, error) {
+	statuses := ""
+	if len(f.Statuses) > 0 {
+		list, err := json.Marshal(f.Statuses)
+		if err != nil {
+			return nil, fmt.Errorf("list sessions: %w", err)
+		}
+		statuses = string(list)
+	}
+	return []any{
+		f.Active, f.Job, nanos(f.EndedAfter), f.Computer, f.Type, statuses, nanos(f.Since), nanos(f.Until), f.Before, f.Text,
+	}, nil
+}
+
+// Sessions lists sessions, newest first.
+func Sessions(ctx context.Context, q Queryer, f SessionFilter) ([]Session, error) {
+	args, err := sessionArgs(f)
+	if err != nil {
+		return nil, err
+	}
+	limit := f.Limit
+	if limit == 0 {
+		limit = -1
+	}
+	// Said once more without a choice, so that an index can be used.
+	where := sessionWhere
+	switch {
+	case f.Active:
+		where = `ended = 0 AND ` + where
+	case f.Job != "":
+		where = `job = ?2 AND ` + where
+	}
+	rows, err := q.QueryContext(ctx, `SELECT `+sessionColumns+` FROM sessions WHERE `+where+` ORDER BY id DESC LIMIT ?11`, append(args, limit)...)
+	out, err := collect(rows, err, func(r *sql.Rows) (Session, error) { return scanSession(r) })
+	if err != nil {
+		return nil, fmt.Errorf("list sessions: %w", err)
+	}
+	return out, nil
+}
+
+// StatusCounts is how many sessions of a job ended at or after since, by their status.
+func StatusCounts(ctx context.Context, q Queryer, jobName string, since time.Time) (map[job.Status]int64, error) {
+	rows, err := q.QueryContext(ctx, `SELECT status, count(*) FROM sessions WHERE job = ? AND ended > 0 AND ended >= ? GROUP BY status`, jobName, nanos(since))
+	type row struct {
+		status job.Status
+		n      int64
+	}
+	list, err := collect(rows, err, func(r *sql.Rows) (v row, err error) { return v, r.Scan(&v.status, &v.n) })
+	if err != nil {
+		return nil, fmt.Errorf("count sessions of job %s: %w", jobName, err)
+	}
+	out := make(map[job.Status]int64, len(list))
+	for _, v := range list {
+		out[v.status] = v.n
+	}
+	return out, nil
+}
+
+// StartedSince lists the computers that sessions of a job have tasks of which somebody started at
+// or after a moment; an empty name is a task without one.
+func StartedSince(ctx context.Context, q Queryer, jobName, by string, since time.Time) ([]string, error) {
+	rows, err := q.QueryContext(ctx, `SELECT DISTINCT tasks.computer FROM sessions JOIN tasks ON tasks.session = sessions.id
+		WHERE sessions.job = ? AND sessions.started_by = ? AND sessions.created >= ?`, jobName, by, nanos(since))
+	out, err := collect(rows, err, func(r *sql.Rows) (name string, err error) { return name, r.Scan(&name) })
+	if err != nil {
+		return nil, fmt.Errorf("list computers of job %s that were started: %w", jobName, err)
+	}
+	return out, nil
+}
+
+// LastOfComputer is the newest session of a job that has a task of a computer, and whether there
+// is one.
+func LastOfComputer(ctx context.Context, q Queryer, jobName, computer string) (Session, bool, error) {
+	list, err := Sessions(ctx, q, SessionFilter{Job: jobName, Computer: computer, Limit: 1})
+	if err != nil || len(list) == 0 {
+		return Session{}, false, err
+	}
+	return list[0], true, nil
+}
