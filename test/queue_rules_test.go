@@ -59,3 +59,30 @@ func TestRulesKeepSessionsInTheQueue(t *testing.T) {
 	f.do("session", "kill", itoa(int(later)))
 	f.final(later, "Killed")
 }
+
+// What is set of priorities is what sessions get, and what cannot be is refused.
+func TestPrioritiesAreSetAndRefused(t *testing.T) {
+	f := newFleet(t, "web1")
+	src := filepath.Join(tempDir(t), "src")
+	f.must(site.RandomTree(src, 10, 1<<20, 1))
+	f.createJob("docs", "web1", []string{src})
+	f.do("priority", "set", "computer/web1", "0")
+	f.do("server", "pause")
+	id := f.start("docs")
+	if s, err := f.Session(id); err != nil || s.GetPriority() != 106 {
+		t.Errorf("the session has priority %03d, %v", s.GetPriority(), err)
+	}
+	f.do("job", "edit", "docs", "--priority", "42")
+	f.fails(2, []string{"999"}, "job", "edit", "docs", "--priority", "1000")
+	f.fails(2, []string{"999"}, "session", "priority", itoa(int(id)), "1000")
+	f.fails(2, []string{"not a digit from 0"}, "priority", "set", "computer/web1", "10")
+	f.do("session", "priority", itoa(int(id)), "050")
+	if s, err := f.Session(id); err != nil || s.GetPriority() != 50 {
+		t.Errorf("the session has priority %03d, %v", s.GetPriority(), err)
+	}
+	f.do("server", "resume")
+	f.final(id, "Completed")
+	if s := f.run("docs"); s.GetPriority() != 42 {
+		t.Errorf("a session of a job of priority 042 has %03d", s.GetPriority())
+	}
+}

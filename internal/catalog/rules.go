@@ -120,22 +120,26 @@ func EnableActivity(ctx context.Context, tx *sql.Tx, level, activity string) err
 
 // SessionLimits are the limits on how many sessions run at once, by level.
 func SessionLimits(ctx context.Context, q Queryer) (map[string]int32, error) {
+	return numbersByLevel(ctx, q, `SELECT level, sessions FROM session_limits`, "limits")
+}
+
+func numbersByLevel(ctx context.Context, q Queryer, statement, what string) (map[string]int32, error) {
 	type row struct {
-		level    string
-		sessions int32
+		level  string
+		number int32
 	}
-	rows, err := q.QueryContext(ctx, `SELECT level, sessions FROM session_limits`)
+	rows, err := q.QueryContext(ctx, statement)
 	list, err := collect(rows, err, func(r *sql.Rows) (row, error) {
 		var one row
-		err := r.Scan(&one.level, &one.sessions)
+		err := r.Scan(&one.level, &one.number)
 		return one, err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("list limits: %w", err)
+		return nil, fmt.Errorf("list %s: %w", what, err)
 	}
 	out := make(map[string]int32, len(list))
 	for _, one := range list {
-		out[one.level] = one.sessions
+		out[one.level] = one.number
 	}
 	return out, nil
 }
@@ -153,10 +157,28 @@ func SetSessionLimit(ctx context.Context, tx *sql.Tx, level string, sessions int
 	return nil
 }
 
+// PriorityDigits are the digits of priorities that were set, by level.
+func PriorityDigits(ctx context.Context, q Queryer) (map[string]int32, error) {
+	return numbersByLevel(ctx, q, `SELECT level, digit FROM priority_digits`, "priorities")
+}
+
+// SetPriorityDigit sets the digit of a level; nil gives it its default back.
+func SetPriorityDigit(ctx context.Context, tx *sql.Tx, level string, digit *int32) error {
+	statement, args := `DELETE FROM priority_digits WHERE level = ?`, []any{level}
+	if digit != nil {
+		statement = `INSERT INTO priority_digits (level, digit) VALUES (?, ?) ON CONFLICT (level) DO UPDATE SET digit = excluded.digit`
+		args = append(args, *digit)
+	}
+	if _, err := tx.ExecContext(ctx, statement, args...); err != nil {
+		return fmt.Errorf("set priority of %s: %w", level, err)
+	}
+	return nil
+}
+
 // ForgetLevel removes what was set for a level that is no more. A window that was of this computer
 // alone goes too: without it, it would be everybody's.
 func ForgetLevel(ctx context.Context, tx *sql.Tx, level, computer string, now time.Time) error {
-	for _, statement := range []string{`DELETE FROM disabled_activities WHERE level = ?`, `DELETE FROM session_limits WHERE level = ?`} {
+	for _, statement := range []string{`DELETE FROM disabled_activities WHERE level = ?`, `DELETE FROM session_limits WHERE level = ?`, `DELETE FROM priority_digits WHERE level = ?`} {
 		if _, err := tx.ExecContext(ctx, statement, level); err != nil {
 			return fmt.Errorf("forget rules of %s: %w", level, err)
 		}

@@ -37,6 +37,7 @@ type Task struct {
 	Interruptions  int
 	Preemptions    int
 	InterruptedFor int64
+	Priority       int
 	// StartAt is when it may leave the queue; zero: at once.
 	StartAt time.Time
 	Started time.Time
@@ -47,7 +48,7 @@ type Task struct {
 
 const taskColumns = `id, session, position, computer, repository, status, phase, attempts, reason_json, failure_json,
 	progress_json, point, restart_at, restart_on, errors, warnings, killed_by, started, ended, report_json,
-	suspended_by, interruptions, preemptions, interrupted_for, start_at`
+	suspended_by, interruptions, preemptions, interrupted_for, start_at, priority`
 
 func scanTask(row interface{ Scan(...any) error }) (Task, error) {
 	var t Task
@@ -55,7 +56,7 @@ func scanTask(row interface{ Scan(...any) error }) (Task, error) {
 	var restart, started, ended, startAt int64
 	err := row.Scan(&t.ID, &t.Session, &t.Position, &t.Computer, &t.Repository, &t.Status, &t.Phase, &t.Attempts, &reason, &failure,
 		&progress, &t.Point, &restart, &t.RestartOn, &t.Errors, &t.Warnings, &t.KilledBy, &started, &ended, &report,
-		&t.SuspendedBy, &t.Interruptions, &t.Preemptions, &t.InterruptedFor, &startAt)
+		&t.SuspendedBy, &t.Interruptions, &t.Preemptions, &t.InterruptedFor, &startAt, &t.Priority)
 	if err != nil {
 		return t, err
 	}
@@ -81,17 +82,18 @@ func PutTask(ctx context.Context, tx *sql.Tx, t *Task) error {
 		return j.err
 	}
 	_, err := tx.ExecContext(ctx, `INSERT INTO tasks (`+taskColumns+`)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (id) DO UPDATE SET status = excluded.status, phase = excluded.phase, attempts = excluded.attempts,
 			reason_json = excluded.reason_json, failure_json = excluded.failure_json, progress_json = excluded.progress_json,
 			point = excluded.point, restart_at = excluded.restart_at, restart_on = excluded.restart_on,
 			errors = excluded.errors, warnings = excluded.warnings, killed_by = excluded.killed_by,
 			started = excluded.started, ended = excluded.ended, report_json = excluded.report_json,
 			suspended_by = excluded.suspended_by, interruptions = excluded.interruptions,
-			preemptions = excluded.preemptions, interrupted_for = excluded.interrupted_for, start_at = excluded.start_at`,
+			preemptions = excluded.preemptions, interrupted_for = excluded.interrupted_for, start_at = excluded.start_at,
+			priority = excluded.priority`,
 		t.ID, t.Session, t.Position, t.Computer, t.Repository, t.Status, t.Phase, t.Attempts, reason, failure,
 		progress, t.Point, nanos(t.RestartAt), t.RestartOn, t.Errors, t.Warnings, t.KilledBy, nanos(t.Started), nanos(t.Ended), report,
-		t.SuspendedBy, t.Interruptions, t.Preemptions, t.InterruptedFor, nanos(t.StartAt))
+		t.SuspendedBy, t.Interruptions, t.Preemptions, t.InterruptedFor, nanos(t.StartAt), t.Priority)
 	if err != nil {
 		return fmt.Errorf("write task %s: %w", t.ID, err)
 	}

@@ -107,7 +107,7 @@ func (a *app) changeTable(list []*keepwardv1.ConfigChange, dryRun bool) {
 func (a *app) exportCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "export", Short: "Print the whole configuration as YAML",
-		Long:    "Prints all repositories, jobs, windows, disabled activities and limits as YAML documents that 'keepward apply' takes. Secrets are not in it. With -o json one object with the documents.",
+		Long:    "Prints all repositories, jobs, windows, disabled activities, limits and priorities as YAML documents that 'keepward apply' takes. Secrets are not in it. With -o json one object with the documents.",
 		Example: "  keepward export > site.yaml", Args: exactly(),
 		RunE: a.withClient(func(ctx context.Context, c *client, _ []string) error {
 			m, err := call(ctx, c.config.Export, &keepwardv1.ExportRequest{})

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -52,6 +53,7 @@ func (a *app) jobFlags(cmd *cobra.Command) *jobFlags {
 	j.keep.add(f)
 	f.StringVar(&j.job.Description, "description", "", "a remark for people")
 	f.BoolVar(&j.job.HighPriority, "high-priority", false, "it goes before other jobs of its kind")
+	f.Int32Var(&j.job.Priority, "priority", 0, "of its sessions, 1 (first) to 999 (last); 0: as 'keepward priority list' has it")
 	f.BoolVar(&j.job.Disabled, "disabled", false, "the schedule does not start it")
 	noError(cmd.RegisterFlagCompletionFunc("computer", a.completeFlag(computerNames)))
 	noError(cmd.RegisterFlagCompletionFunc("repository", a.completeFlag(repositoryNames)))
@@ -94,6 +96,7 @@ func (j *jobFlags) apply(cmd *cobra.Command, to *keepwardv1.Job) {
 		"description":      func() { to.Description = j.job.Description },
 		"disabled":         func() { to.Disabled = j.job.Disabled },
 		"high-priority":    func() { to.HighPriority = j.job.HighPriority },
+		"priority":         func() { to.Priority = j.job.Priority },
 	} {
 		if cmd.Flags().Changed(name) {
 			set()
@@ -241,6 +244,10 @@ func (a *app) showJob(j *keepwardv1.Job) {
 	if j.GetAttempts() > 0 {
 		attempts = strconv.Itoa(int(j.GetAttempts()))
 	}
+	priority := ""
+	if n := j.GetPriority(); n > 0 {
+		priority = fmt.Sprintf("%03d", n)
+	}
 	every := ""
 	if n := j.GetFullReadEvery(); n > 0 {
 		every = "every " + strconv.Itoa(int(n)) + " runs"
@@ -250,7 +257,7 @@ func (a *app) showJob(j *keepwardv1.Job) {
 		"one file system", onlyYes(f.GetOneFileSystem()), "tagged caches", onlyYes(f.GetIncludeCaches()),
 		"repository", j.GetRepository(), "compression", j.GetCompression(), "schedule", j.GetSchedule(), "spread over", jitter, "missed runs", j.GetMissed(),
 		"retention", retentionText(j.GetRetention()), "all is read", every,
-		"disabled", onlyYes(j.GetDisabled()), "high priority", onlyYes(j.GetHighPriority()), "next run", a.stamp(j.GetNextRun()), "attempts", attempts, "restart interval", interval,
+		"disabled", onlyYes(j.GetDisabled()), "priority", priority, "high priority", onlyYes(j.GetHighPriority()), "next run", a.stamp(j.GetNextRun()), "attempts", attempts, "restart interval", interval,
 		"last run", a.stamp(j.GetLastRun()), "last result", j.GetLastResult())
 }
 

@@ -239,6 +239,12 @@ func CheckJob(j *keepwardv1.Job, site Site) []Fault {
 	if j.Attempts < 0 || j.Attempts > attemptsMost {
 		f.invalid("attempts", "job.attempts", "check job %q: attempts must be 0 (default) to %d, not %d", j.Name, attemptsMost, j.Attempts)
 	}
+	if j.Priority < 0 || j.Priority > job.LowestPriority {
+		f.invalid("priority", "job.priority", "check job %q: priority must be 1 (first) to %d (last), or 0 for that of its digits, not %d", j.Name, job.LowestPriority, j.Priority)
+	}
+	if j.Priority != 0 && j.HighPriority {
+		f.invalid("high_priority", "job.priority", "check job %q: it has a priority of its own, which high_priority would change; leave one of the two out", j.Name)
+	}
 	if d := j.RestartInterval.AsDuration(); d < 0 || d > intervalMost {
 		f.invalid("restart_interval", "job.restart-interval", "check job %q: the restart interval must be 0 (default) to 30 days, not %s", j.Name, d)
 	}

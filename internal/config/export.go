@@ -17,6 +17,7 @@ type Content struct {
 	Windows      []*keepwardv1.Window
 	Activities   []*keepwardv1.ActivityControl
 	Limits       []*keepwardv1.SessionLimit
+	Priorities   []*keepwardv1.PriorityDigit
 }
 
 // documents are those of a configuration, in the order in which they are written.
@@ -36,6 +37,9 @@ func (c Content) documents() []*yaml.Node {
 	}
 	for _, l := range c.Limits {
 		list = append(list, documentNode(KindLimit, l.Level, limitFields(l)))
+	}
+	for _, p := range c.Priorities {
+		list = append(list, documentNode(KindPriority, p.Level, priorityFields(p)))
 	}
 	return list
 }
@@ -100,7 +104,11 @@ func valueNode(f field) *yaml.Node {
 		}
 	case *int32:
 		if *v != 0 {
-			return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!int", Value: fmt.Sprint(*v)}
+			return intNode(*v)
+		}
+	case **int32:
+		if *v != nil {
+			return intNode(**v)
 		}
 	case *[]string:
 		return listNode(*v)
@@ -131,6 +139,10 @@ func listNode(items []string) *yaml.Node {
 		n.Content = append(n.Content, textNode(item))
 	}
 	return n
+}
+
+func intNode(n int32) *yaml.Node {
+	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!int", Value: fmt.Sprint(n)}
 }
 
 // textNode lets the encoder choose the quotes that keep text being text.

@@ -18,16 +18,17 @@ const (
 	KindWindow     = "window"
 	KindActivity   = "activity"
 	KindLimit      = "limit"
+	KindPriority   = "priority"
 )
 
 // kinds is what a document may be about, in a sentence.
-const kinds = "repository, job, window, activity or limit"
+const kinds = "repository, job, window, activity, limit or priority"
 
 // field is one field of a document: what it is called and where its value lies. Reading,
 // writing and comparing use the same rows, so none can forget one.
 type field struct {
 	name string
-	// value is *string, *bool, *int32, *[]string, **durationpb.Duration, durationOr, or []field.
+	// value is *string, *bool, *int32, **int32, *[]string, **durationpb.Duration, durationOr, or []field.
 	value any
 	// normal is the text that a field of type string takes when it is left out.
 	normal string
@@ -99,6 +100,7 @@ func jobFields(j *keepwardv1.Job) []field {
 		{name: "attempts", value: &j.Attempts},
 		{name: "restart_interval", value: &j.RestartInterval},
 		{name: "high_priority", value: &j.HighPriority},
+		{name: "priority", value: &j.Priority},
 	}
 }
 
@@ -124,6 +126,9 @@ func equal(a, b any) bool {
 		return *a == *b.(*bool)
 	case *int32:
 		return *a == *b.(*int32)
+	case **int32:
+		b := b.(**int32)
+		return *a == *b || *a != nil && *b != nil && **a == **b
 	case *[]string:
 		return slices.Equal(*a, *b.(*[]string))
 	case **durationpb.Duration:

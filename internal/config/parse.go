@@ -22,9 +22,10 @@ type Document struct {
 	Repository *keepwardv1.Repository // of KindRepository
 	Job        *keepwardv1.Job        // of KindJob
 	Window     *keepwardv1.Window     // of KindWindow
-	// Of KindActivity and KindLimit; the name of the document is their level.
+	// Of KindActivity, KindLimit and KindPriority; the name of the document is their level.
 	Activity *keepwardv1.ActivityControl
 	Limit    *keepwardv1.SessionLimit
+	Priority *keepwardv1.PriorityDigit
 
 	file string
 	root *yaml.Node
@@ -168,6 +169,9 @@ func (d *Document) open(r *reader) []field {
 	case KindLimit:
 		d.Limit = &keepwardv1.SessionLimit{}
 		return append([]field{{name: "name", value: &d.Name}}, limitFields(d.Limit)...)
+	case KindPriority:
+		d.Priority = &keepwardv1.PriorityDigit{}
+		return append([]field{{name: "name", value: &d.Name}}, priorityFields(d.Priority)...)
 	}
 	if len(r.faults) == 0 {
 		r.fault(kind, "kind", fmt.Sprintf("there is no kind %q; it is %s", text, kinds))
@@ -189,6 +193,8 @@ func (d *Document) complete() {
 		d.Activity.Level = d.Name
 	case KindLimit:
 		d.Limit.Level = d.Name
+	case KindPriority:
+		d.Priority.Level = d.Name
 	}
 }
 

@@ -71,6 +71,9 @@ func (r *reader) read(n *yaml.Node, path string, value any) {
 		r.typed(n, path, "!!bool", "true or false", v)
 	case *int32:
 		r.typed(n, path, "!!int", "a whole number", v)
+	case **int32:
+		*v = new(int32)
+		r.typed(n, path, "!!int", "a whole number", *v)
 	case **durationpb.Duration:
 		if d, ok := r.duration(n, path); ok && d != 0 {
 			*v = durationpb.New(d)

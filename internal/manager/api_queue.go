@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -193,17 +194,31 @@ func (m *Manager) ListLimits(ctx context.Context, _ *connect.Request[keepwardv1.
 	if err := m.waitReady(ctx); err != nil {
 		return nil, err
 	}
-	return connect.NewResponse(&keepwardv1.ListLimitsResponse{Limits: m.limitRows()}), nil
+	rows, err := m.limitRows(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(&keepwardv1.ListLimitsResponse{Limits: rows}), nil
 }
 
-func (m *Manager) limitRows() []*keepwardv1.SessionLimit {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var out []*keepwardv1.SessionLimit
-	for _, l := range m.gate.Limits() {
-		out = append(out, &keepwardv1.SessionLimit{Level: l.Level.String(), Sessions: int32(l.Most), Running: int32(l.Running), Waiting: int32(l.Waiting)})
+// limitRows are the limits that are set, with how they stand.
+func (m *Manager) limitRows(ctx context.Context) ([]*keepwardv1.SessionLimit, error) {
+	set, err := catalog.SessionLimits(ctx, m.deps.DB.Read())
+	if err != nil {
+		return nil, err
 	}
-	return out
+	stand := map[string]gate.LimitState{}
+	m.mu.Lock()
+	for _, l := range m.gate.Limits() {
+		stand[l.Level.String()] = l
+	}
+	m.mu.Unlock()
+	var out []*keepwardv1.SessionLimit
+	for _, level := range slices.Sorted(maps.Keys(set)) {
+		l := stand[level]
+		out = append(out, &keepwardv1.SessionLimit{Level: level, Sessions: set[level], Running: int32(l.Running), Waiting: int32(l.Waiting)})
+	}
+	return out, nil
 }
 
 // SetLimit sets how many sessions of a level run at once; 0 takes the limit away.
@@ -222,7 +237,11 @@ func (m *Manager) SetLimit(ctx context.Context, req *connect.Request[keepwardv1.
 	if err != nil {
 		return nil, err
 	}
-	return connect.NewResponse(&keepwardv1.SetLimitResponse{Limits: m.limitRows()}), nil
+	rows, err := m.limitRows(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(&keepwardv1.SetLimitResponse{Limits: rows}), nil
 }
 
 // pauseReasonMost bounds what is said of a pause: it is shown in the status.

@@ -44,8 +44,12 @@ func (m *Manager) loadRules(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	digits, err := readDigits(ctx, m.deps.DB.Read())
+	if err != nil {
+		return err
+	}
 	m.mu.Lock()
-	m.paused = p
+	m.paused, m.digits = p, digits
 	if m.gate.Has(rules) { // thousands of sessions need not be told that nothing has changed
 		m.mu.Unlock()
 		return nil

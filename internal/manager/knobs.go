@@ -120,15 +120,6 @@ func (m *Manager) turnSetting(ctx context.Context, s job.Setting, value any) err
 	return m.setComputers(ctx) // their slots are a setting
 }
 
-// priority is that of a session of a type where nobody set another.
-func (m *Manager) priority(t job.Type, high bool) int {
-	d := job.DigitsOf(t)
-	if high {
-		d = d.High()
-	}
-	return d.Priority(job.Precedence(m.knobs().Text("priority_precedence")))
-}
-
 // attempts is how often a phase of a type is tried where nobody set it.
 func (m *Manager) attempts(t job.Type) int {
 	if t == job.Restore {

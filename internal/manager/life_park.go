@@ -205,6 +205,6 @@ func (t *task) onPriority(x *turn, e evPriority) {
 		return
 	}
 	x.line(t, levelInfo, partServer, "session.priority", fmt.Sprintf("priority %03d instead of %03d, set by %s", e.priority, t.priority, e.actor))
-	t.priority = e.priority
+	t.priority, t.row.Priority = e.priority, e.priority
 	x.order(order{do: doReprioritise, task: t})
 }

@@ -39,7 +39,7 @@ func (m *Manager) load(ctx context.Context, row catalog.Session) (*session, erro
 	s := &session{m: m, row: row, plan: p, mail: newMailbox[letter]()}
 	for _, r := range rows {
 		t := &task{
-			row: r, typ: row.Type, job: row.Job, priority: row.Priority, full: row.Full, files: p.files,
+			row: r, typ: row.Type, job: row.Job, priority: r.Priority, full: row.Full, files: p.files,
 			transport: repository.Transport, limit: p.attempts, loaded: r.Attempts > 0, interval: p.interval.GetRestartInterval().AsDuration(),
 			idle: p.sweep.GetIdle(), after: p.after,
 		}

@@ -43,6 +43,7 @@ type Manager struct {
 	board  *board
 	gate   *gate.Gate
 	paused *pause // nil: it is not
+	digits job.SetDigits
 	live   map[int64]*session
 	byTask map[string]*session
 	open   map[string]*session          // by unsettled attempt

@@ -226,7 +226,8 @@ func TestALimitKeepsTheNextInTheQueueAndNamesWhoRuns(t *testing.T) {
 		if len(waits) != 1 || len(waits[0].GetSessions()) != 1 || waits[0].GetSessions()[0].GetSession() != first {
 			t.Errorf("it waits for %v", waits)
 		}
-		rows := w.m.limitRows()
+		rows, err := w.m.limitRows(t.Context())
+		w.must(err)
 		if len(rows) != 1 || rows[0].GetRunning() != 1 || rows[0].GetWaiting() != 1 {
 			t.Errorf("limits are %v", rows)
 		}

@@ -1,6 +1,7 @@
 package manager
 
 import (
+	"slices"
 	"testing"
 
 	keepwardv1 "keepward/api/keepward/v1"
@@ -53,5 +54,26 @@ func TestTwoBackupsNeverLeaveTheQueueTogether(t *testing.T) {
 	b.begin(old) // its time has come; nothing of it is written yet
 	if got := b.conflict(young); got != 1 {
 		t.Errorf("the younger conflicts with %d while the older begins", got)
+	}
+}
+
+func TestWhatAClosedWindowStoppedAsksForNothing(t *testing.T) {
+	why := job.Because(job.OutsideWindow, "night", "2026-11-02T20:00:00Z")
+	for name, c := range map[string]struct {
+		reason *keepwardv1.Reason
+		status job.Status
+		asks   bool
+	}{
+		"a window":        {&keepwardv1.Reason{Code: string(why.Code), Args: why.Args}, job.Queued, false},
+		"another session": {nil, job.Waiting, true},
+	} {
+		b := backupOf(1, job.InterruptPending, "")
+		b.row.Reason = c.reason
+		x := &turn{}
+		b.letGo(x)
+		asked := slices.ContainsFunc(x.orders, func(o order) bool { return o.do == doRequest })
+		if b.row.Status != c.status || asked != c.asks {
+			t.Errorf("stopped by %s, it is %s and asks for its set: %v", name, b.row.Status, asked)
+		}
 	}
 }

@@ -1,12 +1,12 @@
 package manager
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"database/sql"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -27,7 +27,7 @@ type request struct {
 	by         string
 	computers  []string // one task each; an empty name: none takes part
 	point      string   // restore: what is read
-	priority   int      // 0: that of the type
+	priority   int      // 0: as the digits of its tasks have it
 	high       bool     // the first of its type
 	startAt    time.Time
 	after      string        // a job whose sessions that are there must be over before; empty: none
@@ -85,7 +85,8 @@ func (m *Manager) runJobFrom(ctx context.Context, name string, r request) (int64
 			r.why = fmt.Sprintf("this run reads all files: the job does so every %d runs", every)
 		}
 	}
-	r.typ, r.job, r.repository, r.high = job.Backup, name, j.GetRepository(), j.GetHighPriority()
+	r.typ, r.job, r.repository = job.Backup, name, j.GetRepository()
+	r.priority, r.high = int(j.GetPriority()), j.GetHighPriority()
 	r.jitter, r.definition = j.GetJitter().AsDuration(), behind(j, r.after)
 	if len(r.computers) == 0 {
 		r.computers = j.GetComputers()
@@ -127,11 +128,15 @@ func (m *Manager) submit(ctx context.Context, r request) (int64, error) {
 	if r.computers, err = m.submittable(r, now); err != nil {
 		return 0, err
 	}
+	priorities, err := m.priorities(ctx, r)
+	if err != nil {
+		return 0, err
+	}
 	row := catalog.Session{
-		Job: r.job, Type: r.typ, Status: job.Queued, Priority: cmp.Or(r.priority, m.priority(r.typ, r.high)), Repository: r.repository,
+		Job: r.job, Type: r.typ, Status: job.Queued, Priority: slices.Min(priorities), Repository: r.repository,
 		Full: r.full, StartedBy: r.by, Definition: definition, Created: now,
 	}
-	err = m.deps.DB.Write(ctx, func(tx *sql.Tx) error { return addSession(ctx, tx, &row, r) })
+	err = m.deps.DB.Write(ctx, func(tx *sql.Tx) error { return addSession(ctx, tx, &row, r, priorities) })
 	if err != nil {
 		return 0, err
 	}
@@ -145,7 +150,7 @@ func (m *Manager) submit(ctx context.Context, r request) (int64, error) {
 	return row.ID, nil
 }
 
-func addSession(ctx context.Context, tx *sql.Tx, row *catalog.Session, r request) error {
+func addSession(ctx context.Context, tx *sql.Tx, row *catalog.Session, r request, priorities []int) error {
 	if err := catalog.AddSession(ctx, tx, row); err != nil {
 		return err
 	}
@@ -153,7 +158,7 @@ func addSession(ctx context.Context, tx *sql.Tx, row *catalog.Session, r request
 	for i, computer := range r.computers {
 		t := &task{row: catalog.Task{
 			ID: randomID(), Session: row.ID, Position: i, Computer: computer, Repository: r.repository,
-			Status: job.Queued, Point: r.point, StartAt: r.startsAt(computer),
+			Status: job.Queued, Point: r.point, StartAt: r.startsAt(computer), Priority: priorities[i],
 		}}
 		if err := catalog.PutTask(ctx, tx, &t.row); err != nil {
 			return err

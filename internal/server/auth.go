@@ -95,6 +95,8 @@ var methods = map[string]access{
 	keepwardv1connect.QueueServiceSetActivityProcedure:     admin,
 	keepwardv1connect.QueueServiceListLimitsProcedure:      admin,
 	keepwardv1connect.QueueServiceSetLimitProcedure:        admin,
+	keepwardv1connect.QueueServiceListPrioritiesProcedure:  admin,
+	keepwardv1connect.QueueServiceSetPriorityProcedure:     admin,
 	keepwardv1connect.QueueServicePauseServerProcedure:     admin,
 	keepwardv1connect.QueueServiceResumeServerProcedure:    admin,
 

@@ -12,18 +12,19 @@ import (
 	"keepward/internal/config"
 )
 
-// This file is the rules of the queue as documents: windows, activities, limits.
+// This file is the rules of the queue as documents: windows, activities, limits, priorities.
 
 // ruleSet is the rules as they are, by name or level.
 type ruleSet struct {
 	windows    map[string]*keepwardv1.Window
 	activities map[string]*keepwardv1.ActivityControl
 	limits     map[string]*keepwardv1.SessionLimit
+	priorities map[string]*keepwardv1.PriorityDigit
 }
 
 // readRules reads the rules. What is switched off for a time only is no configuration.
 func readRules(ctx context.Context, q catalog.Queryer) (ruleSet, error) {
-	s := ruleSet{map[string]*keepwardv1.Window{}, map[string]*keepwardv1.ActivityControl{}, map[string]*keepwardv1.SessionLimit{}}
+	s := ruleSet{map[string]*keepwardv1.Window{}, map[string]*keepwardv1.ActivityControl{}, map[string]*keepwardv1.SessionLimit{}, map[string]*keepwardv1.PriorityDigit{}}
 	windows, err := catalog.Windows(ctx, q)
 	if err != nil {
 		return s, err
@@ -48,6 +49,13 @@ func readRules(ctx context.Context, q catalog.Queryer) (ruleSet, error) {
 	for level, n := range limits {
 		s.limits[level] = &keepwardv1.SessionLimit{Level: level, Sessions: n}
 	}
+	if err != nil {
+		return s, err
+	}
+	digits, err := catalog.PriorityDigits(ctx, q)
+	for level, n := range digits {
+		s.priorities[level] = &keepwardv1.PriorityDigit{Level: level, Digit: &n}
+	}
 	return s, err
 }
 
@@ -61,7 +69,8 @@ func sortedValues[V any](m map[string]V) []V {
 
 func exportRules(ctx context.Context, q catalog.Queryer, into *config.Content) error {
 	s, err := readRules(ctx, q)
-	into.Windows, into.Activities, into.Limits = sortedValues(s.windows), sortedValues(s.activities), sortedValues(s.limits)
+	into.Windows, into.Activities = sortedValues(s.windows), sortedValues(s.activities)
+	into.Limits, into.Priorities = sortedValues(s.limits), sortedValues(s.priorities)
 	return err
 }
 
@@ -73,7 +82,7 @@ func (p *applying) planRules(ctx context.Context, docs []*config.Document, site 
 	}
 	touched := false
 	for _, d := range docs {
-		if d.Window == nil && d.Activity == nil && d.Limit == nil {
+		if d.Job != nil || d.Repository != nil {
 			continue
 		}
 		p.fault(d, checkRule(d, site)...)
@@ -98,6 +107,8 @@ func checkRule(d *config.Document, site config.Site) []config.Fault {
 		return config.CheckWindow(d.Window, site)
 	case d.Activity != nil:
 		return config.CheckActivity(d.Activity, site)
+	case d.Priority != nil:
+		return config.CheckPriority(d.Priority, site)
 	}
 	return config.CheckLimit(d.Limit, site)
 }
@@ -118,6 +129,12 @@ func (s ruleSet) change(d *config.Document) (action string, fields []string) {
 			had = &keepwardv1.ActivityControl{}
 		}
 		fields = config.ChangedActivity(had, d.Activity)
+	case d.Priority != nil:
+		had := s.priorities[d.Name]
+		if had == nil {
+			had = &keepwardv1.PriorityDigit{}
+		}
+		fields = config.ChangedPriority(had, d.Priority)
 	default:
 		had := s.limits[d.Name]
 		if had == nil {
@@ -140,6 +157,8 @@ func (p *applying) writeRule(ctx context.Context, tx *sql.Tx, d *config.Document
 		return catalog.PutWindow(ctx, tx, d.Window, time.Now())
 	case d.Limit != nil:
 		return catalog.SetSessionLimit(ctx, tx, d.Limit.Level, d.Limit.Sessions)
+	case d.Priority != nil:
+		return catalog.SetPriorityDigit(ctx, tx, d.Priority.Level, d.Priority.Digit)
 	}
 	return writeActivity(ctx, tx, d.Activity)
 }

@@ -27,6 +27,10 @@ disabled:
 kind: limit
 name: repository/main
 sessions: 3
+---
+kind: priority
+name: computer/web1
+digit: 0
 `
 
 func (s *testServer) queue() keepwardv1connect.QueueServiceClient {
@@ -36,10 +40,10 @@ func (s *testServer) queue() keepwardv1connect.QueueServiceClient {
 func TestRulesOfTheQueueAreAppliedAndExported(t *testing.T) {
 	s, _ := withRepository(t)
 	before := s.export()
-	if res := s.apply(true, rulesYAML); len(res.Changes) != 3 || len(res.Faults) != 0 || s.export() != before {
+	if res := s.apply(true, rulesYAML); len(res.Changes) != 4 || len(res.Faults) != 0 || s.export() != before {
 		t.Fatalf("the dry run: %v", res)
 	}
-	if res := s.apply(false, rulesYAML); len(res.Changes) != 3 || len(res.Faults) != 0 || len(res.Warnings) != 0 {
+	if res := s.apply(false, rulesYAML); len(res.Changes) != 4 || len(res.Faults) != 0 || len(res.Warnings) != 0 {
 		t.Fatalf("got %v", res)
 	}
 	if d := cmp.Diff(before+"---\n"+rulesYAML, s.export()); d != "" {

@@ -1404,6 +1404,246 @@ func (x *SetLimitResponse) GetLimits() []*SessionLimit {
 	return nil
 }
 
+// PriorityDigit is one digit of priorities, 0 (first) to 9 (last): that of type/TYPE, computer/NAME or agent/NAME.
+type PriorityDigit struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Level string                 `protobuf:"bytes,1,opt,name=level,proto3" json:"level,omitempty"`
+	// Missing: nobody has set it.
+	Digit         *int32 `protobuf:"varint,2,opt,name=digit,proto3,oneof" json:"digit,omitempty"`
+	Default       int32  `protobuf:"varint,3,opt,name=default,proto3" json:"default,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PriorityDigit) Reset() {
+	*x = PriorityDigit{}
+	mi := &file_keepward_v1_control_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PriorityDigit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PriorityDigit) ProtoMessage() {}
+
+func (x *PriorityDigit) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_control_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PriorityDigit.ProtoReflect.Descriptor instead.
+func (*PriorityDigit) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_control_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *PriorityDigit) GetLevel() string {
+	if x != nil {
+		return x.Level
+	}
+	return ""
+}
+
+func (x *PriorityDigit) GetDigit() int32 {
+	if x != nil && x.Digit != nil {
+		return *x.Digit
+	}
+	return 0
+}
+
+func (x *PriorityDigit) GetDefault() int32 {
+	if x != nil {
+		return x.Default
+	}
+	return 0
+}
+
+type ListPrioritiesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPrioritiesRequest) Reset() {
+	*x = ListPrioritiesRequest{}
+	mi := &file_keepward_v1_control_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPrioritiesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPrioritiesRequest) ProtoMessage() {}
+
+func (x *ListPrioritiesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_control_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPrioritiesRequest.ProtoReflect.Descriptor instead.
+func (*ListPrioritiesRequest) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_control_proto_rawDescGZIP(), []int{27}
+}
+
+// ListPrioritiesResponse has all types and agents, and the computers whose digit is set.
+type ListPrioritiesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Priorities    []*PriorityDigit       `protobuf:"bytes,1,rep,name=priorities,proto3" json:"priorities,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPrioritiesResponse) Reset() {
+	*x = ListPrioritiesResponse{}
+	mi := &file_keepward_v1_control_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPrioritiesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPrioritiesResponse) ProtoMessage() {}
+
+func (x *ListPrioritiesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_control_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPrioritiesResponse.ProtoReflect.Descriptor instead.
+func (*ListPrioritiesResponse) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_control_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ListPrioritiesResponse) GetPriorities() []*PriorityDigit {
+	if x != nil {
+		return x.Priorities
+	}
+	return nil
+}
+
+// Without a digit it is the default again.
+type SetPriorityRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Level         string                 `protobuf:"bytes,1,opt,name=level,proto3" json:"level,omitempty"`
+	Digit         *int32                 `protobuf:"varint,2,opt,name=digit,proto3,oneof" json:"digit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetPriorityRequest) Reset() {
+	*x = SetPriorityRequest{}
+	mi := &file_keepward_v1_control_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetPriorityRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetPriorityRequest) ProtoMessage() {}
+
+func (x *SetPriorityRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_control_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetPriorityRequest.ProtoReflect.Descriptor instead.
+func (*SetPriorityRequest) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_control_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *SetPriorityRequest) GetLevel() string {
+	if x != nil {
+		return x.Level
+	}
+	return ""
+}
+
+func (x *SetPriorityRequest) GetDigit() int32 {
+	if x != nil && x.Digit != nil {
+		return *x.Digit
+	}
+	return 0
+}
+
+type SetPriorityResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Priority      *PriorityDigit         `protobuf:"bytes,1,opt,name=priority,proto3" json:"priority,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetPriorityResponse) Reset() {
+	*x = SetPriorityResponse{}
+	mi := &file_keepward_v1_control_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetPriorityResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetPriorityResponse) ProtoMessage() {}
+
+func (x *SetPriorityResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_control_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetPriorityResponse.ProtoReflect.Descriptor instead.
+func (*SetPriorityResponse) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_control_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *SetPriorityResponse) GetPriority() *PriorityDigit {
+	if x != nil {
+		return x.Priority
+	}
+	return nil
+}
+
 type PauseServerRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
@@ -1413,7 +1653,7 @@ type PauseServerRequest struct {
 
 func (x *PauseServerRequest) Reset() {
 	*x = PauseServerRequest{}
-	mi := &file_keepward_v1_control_proto_msgTypes[26]
+	mi := &file_keepward_v1_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1425,7 +1665,7 @@ func (x *PauseServerRequest) String() string {
 func (*PauseServerRequest) ProtoMessage() {}
 
 func (x *PauseServerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_control_proto_msgTypes[26]
+	mi := &file_keepward_v1_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1438,7 +1678,7 @@ func (x *PauseServerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseServerRequest.ProtoReflect.Descriptor instead.
 func (*PauseServerRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_control_proto_rawDescGZIP(), []int{26}
+	return file_keepward_v1_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *PauseServerRequest) GetReason() string {
@@ -1460,7 +1700,7 @@ type ServerPause struct {
 
 func (x *ServerPause) Reset() {
 	*x = ServerPause{}
-	mi := &file_keepward_v1_control_proto_msgTypes[27]
+	mi := &file_keepward_v1_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1472,7 +1712,7 @@ func (x *ServerPause) String() string {
 func (*ServerPause) ProtoMessage() {}
 
 func (x *ServerPause) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_control_proto_msgTypes[27]
+	mi := &file_keepward_v1_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1485,7 +1725,7 @@ func (x *ServerPause) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerPause.ProtoReflect.Descriptor instead.
 func (*ServerPause) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_control_proto_rawDescGZIP(), []int{27}
+	return file_keepward_v1_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ServerPause) GetSince() *timestamppb.Timestamp {
@@ -1518,7 +1758,7 @@ type PauseServerResponse struct {
 
 func (x *PauseServerResponse) Reset() {
 	*x = PauseServerResponse{}
-	mi := &file_keepward_v1_control_proto_msgTypes[28]
+	mi := &file_keepward_v1_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1530,7 +1770,7 @@ func (x *PauseServerResponse) String() string {
 func (*PauseServerResponse) ProtoMessage() {}
 
 func (x *PauseServerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_control_proto_msgTypes[28]
+	mi := &file_keepward_v1_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1543,7 +1783,7 @@ func (x *PauseServerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseServerResponse.ProtoReflect.Descriptor instead.
 func (*PauseServerResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_control_proto_rawDescGZIP(), []int{28}
+	return file_keepward_v1_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *PauseServerResponse) GetPause() *ServerPause {
@@ -1561,7 +1801,7 @@ type ResumeServerRequest struct {
 
 func (x *ResumeServerRequest) Reset() {
 	*x = ResumeServerRequest{}
-	mi := &file_keepward_v1_control_proto_msgTypes[29]
+	mi := &file_keepward_v1_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1573,7 +1813,7 @@ func (x *ResumeServerRequest) String() string {
 func (*ResumeServerRequest) ProtoMessage() {}
 
 func (x *ResumeServerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_control_proto_msgTypes[29]
+	mi := &file_keepward_v1_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1586,7 +1826,7 @@ func (x *ResumeServerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeServerRequest.ProtoReflect.Descriptor instead.
 func (*ResumeServerRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_control_proto_rawDescGZIP(), []int{29}
+	return file_keepward_v1_control_proto_rawDescGZIP(), []int{34}
 }
 
 // was: the pause that it ended.
@@ -1599,7 +1839,7 @@ type ResumeServerResponse struct {
 
 func (x *ResumeServerResponse) Reset() {
 	*x = ResumeServerResponse{}
-	mi := &file_keepward_v1_control_proto_msgTypes[30]
+	mi := &file_keepward_v1_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1611,7 +1851,7 @@ func (x *ResumeServerResponse) String() string {
 func (*ResumeServerResponse) ProtoMessage() {}
 
 func (x *ResumeServerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_control_proto_msgTypes[30]
+	mi := &file_keepward_v1_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1624,7 +1864,7 @@ func (x *ResumeServerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeServerResponse.ProtoReflect.Descriptor instead.
 func (*ResumeServerResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_control_proto_rawDescGZIP(), []int{30}
+	return file_keepward_v1_control_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ResumeServerResponse) GetWas() *ServerPause {
@@ -1723,7 +1963,23 @@ const file_keepward_v1_control_proto_rawDesc = "" +
 	"\x05level\x18\x01 \x01(\tR\x05level\x12\x1a\n" +
 	"\bsessions\x18\x02 \x01(\x05R\bsessions\"E\n" +
 	"\x10SetLimitResponse\x121\n" +
-	"\x06limits\x18\x01 \x03(\v2\x19.keepward.v1.SessionLimitR\x06limits\",\n" +
+	"\x06limits\x18\x01 \x03(\v2\x19.keepward.v1.SessionLimitR\x06limits\"d\n" +
+	"\rPriorityDigit\x12\x14\n" +
+	"\x05level\x18\x01 \x01(\tR\x05level\x12\x19\n" +
+	"\x05digit\x18\x02 \x01(\x05H\x00R\x05digit\x88\x01\x01\x12\x18\n" +
+	"\adefault\x18\x03 \x01(\x05R\adefaultB\b\n" +
+	"\x06_digit\"\x17\n" +
+	"\x15ListPrioritiesRequest\"T\n" +
+	"\x16ListPrioritiesResponse\x12:\n" +
+	"\n" +
+	"priorities\x18\x01 \x03(\v2\x1a.keepward.v1.PriorityDigitR\n" +
+	"priorities\"O\n" +
+	"\x12SetPriorityRequest\x12\x14\n" +
+	"\x05level\x18\x01 \x01(\tR\x05level\x12\x19\n" +
+	"\x05digit\x18\x02 \x01(\x05H\x00R\x05digit\x88\x01\x01B\b\n" +
+	"\x06_digit\"M\n" +
+	"\x13SetPriorityResponse\x126\n" +
+	"\bpriority\x18\x01 \x01(\v2\x1a.keepward.v1.PriorityDigitR\bpriority\",\n" +
 	"\x12PauseServerRequest\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\"k\n" +
 	"\vServerPause\x120\n" +
@@ -1739,7 +1995,7 @@ const file_keepward_v1_control_proto_rawDesc = "" +
 	"\fListSettings\x12 .keepward.v1.ListSettingsRequest\x1a!.keepward.v1.ListSettingsResponse\x12M\n" +
 	"\n" +
 	"SetSetting\x12\x1e.keepward.v1.SetSettingRequest\x1a\x1f.keepward.v1.SetSettingResponse\x12S\n" +
-	"\fResetSetting\x12 .keepward.v1.ResetSettingRequest\x1a!.keepward.v1.ResetSettingResponse2\xf0\x05\n" +
+	"\fResetSetting\x12 .keepward.v1.ResetSettingRequest\x1a!.keepward.v1.ResetSettingResponse2\x9d\a\n" +
 	"\fQueueService\x12P\n" +
 	"\vListWindows\x12\x1f.keepward.v1.ListWindowsRequest\x1a .keepward.v1.ListWindowsResponse\x12M\n" +
 	"\n" +
@@ -1749,7 +2005,9 @@ const file_keepward_v1_control_proto_rawDesc = "" +
 	"\vSetActivity\x12\x1f.keepward.v1.SetActivityRequest\x1a .keepward.v1.SetActivityResponse\x12M\n" +
 	"\n" +
 	"ListLimits\x12\x1e.keepward.v1.ListLimitsRequest\x1a\x1f.keepward.v1.ListLimitsResponse\x12G\n" +
-	"\bSetLimit\x12\x1c.keepward.v1.SetLimitRequest\x1a\x1d.keepward.v1.SetLimitResponse\x12P\n" +
+	"\bSetLimit\x12\x1c.keepward.v1.SetLimitRequest\x1a\x1d.keepward.v1.SetLimitResponse\x12Y\n" +
+	"\x0eListPriorities\x12\".keepward.v1.ListPrioritiesRequest\x1a#.keepward.v1.ListPrioritiesResponse\x12P\n" +
+	"\vSetPriority\x12\x1f.keepward.v1.SetPriorityRequest\x1a .keepward.v1.SetPriorityResponse\x12P\n" +
 	"\vPauseServer\x12\x1f.keepward.v1.PauseServerRequest\x1a .keepward.v1.PauseServerResponse\x12S\n" +
 	"\fResumeServer\x12 .keepward.v1.ResumeServerRequest\x1a!.keepward.v1.ResumeServerResponseB%Z#keepward/api/keepward/v1;keepwardv1b\x06proto3"
 
@@ -1765,7 +2023,7 @@ func file_keepward_v1_control_proto_rawDescGZIP() []byte {
 	return file_keepward_v1_control_proto_rawDescData
 }
 
-var file_keepward_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_keepward_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_keepward_v1_control_proto_goTypes = []any{
 	(*Setting)(nil),                // 0: keepward.v1.Setting
 	(*ListSettingsRequest)(nil),    // 1: keepward.v1.ListSettingsRequest
@@ -1793,63 +2051,74 @@ var file_keepward_v1_control_proto_goTypes = []any{
 	(*ListLimitsResponse)(nil),     // 23: keepward.v1.ListLimitsResponse
 	(*SetLimitRequest)(nil),        // 24: keepward.v1.SetLimitRequest
 	(*SetLimitResponse)(nil),       // 25: keepward.v1.SetLimitResponse
-	(*PauseServerRequest)(nil),     // 26: keepward.v1.PauseServerRequest
-	(*ServerPause)(nil),            // 27: keepward.v1.ServerPause
-	(*PauseServerResponse)(nil),    // 28: keepward.v1.PauseServerResponse
-	(*ResumeServerRequest)(nil),    // 29: keepward.v1.ResumeServerRequest
-	(*ResumeServerResponse)(nil),   // 30: keepward.v1.ResumeServerResponse
-	(*timestamppb.Timestamp)(nil),  // 31: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),    // 32: google.protobuf.Duration
+	(*PriorityDigit)(nil),          // 26: keepward.v1.PriorityDigit
+	(*ListPrioritiesRequest)(nil),  // 27: keepward.v1.ListPrioritiesRequest
+	(*ListPrioritiesResponse)(nil), // 28: keepward.v1.ListPrioritiesResponse
+	(*SetPriorityRequest)(nil),     // 29: keepward.v1.SetPriorityRequest
+	(*SetPriorityResponse)(nil),    // 30: keepward.v1.SetPriorityResponse
+	(*PauseServerRequest)(nil),     // 31: keepward.v1.PauseServerRequest
+	(*ServerPause)(nil),            // 32: keepward.v1.ServerPause
+	(*PauseServerResponse)(nil),    // 33: keepward.v1.PauseServerResponse
+	(*ResumeServerRequest)(nil),    // 34: keepward.v1.ResumeServerRequest
+	(*ResumeServerResponse)(nil),   // 35: keepward.v1.ResumeServerResponse
+	(*timestamppb.Timestamp)(nil),  // 36: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),    // 37: google.protobuf.Duration
 }
 var file_keepward_v1_control_proto_depIdxs = []int32{
 	0,  // 0: keepward.v1.ListSettingsResponse.settings:type_name -> keepward.v1.Setting
 	0,  // 1: keepward.v1.SetSettingResponse.setting:type_name -> keepward.v1.Setting
 	0,  // 2: keepward.v1.ResetSettingResponse.setting:type_name -> keepward.v1.Setting
-	31, // 3: keepward.v1.Window.created:type_name -> google.protobuf.Timestamp
-	31, // 4: keepward.v1.Window.change:type_name -> google.protobuf.Timestamp
+	36, // 3: keepward.v1.Window.created:type_name -> google.protobuf.Timestamp
+	36, // 4: keepward.v1.Window.change:type_name -> google.protobuf.Timestamp
 	7,  // 5: keepward.v1.ListWindowsResponse.windows:type_name -> keepward.v1.Window
 	7,  // 6: keepward.v1.SaveWindowRequest.window:type_name -> keepward.v1.Window
 	7,  // 7: keepward.v1.SaveWindowResponse.window:type_name -> keepward.v1.Window
-	31, // 8: keepward.v1.DisabledActivity.until:type_name -> google.protobuf.Timestamp
-	31, // 9: keepward.v1.DisabledActivity.since:type_name -> google.protobuf.Timestamp
+	36, // 8: keepward.v1.DisabledActivity.until:type_name -> google.protobuf.Timestamp
+	36, // 9: keepward.v1.DisabledActivity.since:type_name -> google.protobuf.Timestamp
 	14, // 10: keepward.v1.ListActivitiesResponse.disabled:type_name -> keepward.v1.DisabledActivity
 	15, // 11: keepward.v1.ListActivitiesResponse.activities:type_name -> keepward.v1.Activity
-	32, // 12: keepward.v1.SetActivityRequest.time:type_name -> google.protobuf.Duration
+	37, // 12: keepward.v1.SetActivityRequest.time:type_name -> google.protobuf.Duration
 	14, // 13: keepward.v1.SetActivityResponse.disabled:type_name -> keepward.v1.DisabledActivity
 	21, // 14: keepward.v1.ListLimitsResponse.limits:type_name -> keepward.v1.SessionLimit
 	21, // 15: keepward.v1.SetLimitResponse.limits:type_name -> keepward.v1.SessionLimit
-	31, // 16: keepward.v1.ServerPause.since:type_name -> google.protobuf.Timestamp
-	27, // 17: keepward.v1.PauseServerResponse.pause:type_name -> keepward.v1.ServerPause
-	27, // 18: keepward.v1.ResumeServerResponse.was:type_name -> keepward.v1.ServerPause
-	1,  // 19: keepward.v1.SettingsService.ListSettings:input_type -> keepward.v1.ListSettingsRequest
-	3,  // 20: keepward.v1.SettingsService.SetSetting:input_type -> keepward.v1.SetSettingRequest
-	5,  // 21: keepward.v1.SettingsService.ResetSetting:input_type -> keepward.v1.ResetSettingRequest
-	8,  // 22: keepward.v1.QueueService.ListWindows:input_type -> keepward.v1.ListWindowsRequest
-	10, // 23: keepward.v1.QueueService.SaveWindow:input_type -> keepward.v1.SaveWindowRequest
-	12, // 24: keepward.v1.QueueService.DeleteWindow:input_type -> keepward.v1.DeleteWindowRequest
-	17, // 25: keepward.v1.QueueService.ListActivities:input_type -> keepward.v1.ListActivitiesRequest
-	19, // 26: keepward.v1.QueueService.SetActivity:input_type -> keepward.v1.SetActivityRequest
-	22, // 27: keepward.v1.QueueService.ListLimits:input_type -> keepward.v1.ListLimitsRequest
-	24, // 28: keepward.v1.QueueService.SetLimit:input_type -> keepward.v1.SetLimitRequest
-	26, // 29: keepward.v1.QueueService.PauseServer:input_type -> keepward.v1.PauseServerRequest
-	29, // 30: keepward.v1.QueueService.ResumeServer:input_type -> keepward.v1.ResumeServerRequest
-	2,  // 31: keepward.v1.SettingsService.ListSettings:output_type -> keepward.v1.ListSettingsResponse
-	4,  // 32: keepward.v1.SettingsService.SetSetting:output_type -> keepward.v1.SetSettingResponse
-	6,  // 33: keepward.v1.SettingsService.ResetSetting:output_type -> keepward.v1.ResetSettingResponse
-	9,  // 34: keepward.v1.QueueService.ListWindows:output_type -> keepward.v1.ListWindowsResponse
-	11, // 35: keepward.v1.QueueService.SaveWindow:output_type -> keepward.v1.SaveWindowResponse
-	13, // 36: keepward.v1.QueueService.DeleteWindow:output_type -> keepward.v1.DeleteWindowResponse
-	18, // 37: keepward.v1.QueueService.ListActivities:output_type -> keepward.v1.ListActivitiesResponse
-	20, // 38: keepward.v1.QueueService.SetActivity:output_type -> keepward.v1.SetActivityResponse
-	23, // 39: keepward.v1.QueueService.ListLimits:output_type -> keepward.v1.ListLimitsResponse
-	25, // 40: keepward.v1.QueueService.SetLimit:output_type -> keepward.v1.SetLimitResponse
-	28, // 41: keepward.v1.QueueService.PauseServer:output_type -> keepward.v1.PauseServerResponse
-	30, // 42: keepward.v1.QueueService.ResumeServer:output_type -> keepward.v1.ResumeServerResponse
-	31, // [31:43] is the sub-list for method output_type
-	19, // [19:31] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	26, // 16: keepward.v1.ListPrioritiesResponse.priorities:type_name -> keepward.v1.PriorityDigit
+	26, // 17: keepward.v1.SetPriorityResponse.priority:type_name -> keepward.v1.PriorityDigit
+	36, // 18: keepward.v1.ServerPause.since:type_name -> google.protobuf.Timestamp
+	32, // 19: keepward.v1.PauseServerResponse.pause:type_name -> keepward.v1.ServerPause
+	32, // 20: keepward.v1.ResumeServerResponse.was:type_name -> keepward.v1.ServerPause
+	1,  // 21: keepward.v1.SettingsService.ListSettings:input_type -> keepward.v1.ListSettingsRequest
+	3,  // 22: keepward.v1.SettingsService.SetSetting:input_type -> keepward.v1.SetSettingRequest
+	5,  // 23: keepward.v1.SettingsService.ResetSetting:input_type -> keepward.v1.ResetSettingRequest
+	8,  // 24: keepward.v1.QueueService.ListWindows:input_type -> keepward.v1.ListWindowsRequest
+	10, // 25: keepward.v1.QueueService.SaveWindow:input_type -> keepward.v1.SaveWindowRequest
+	12, // 26: keepward.v1.QueueService.DeleteWindow:input_type -> keepward.v1.DeleteWindowRequest
+	17, // 27: keepward.v1.QueueService.ListActivities:input_type -> keepward.v1.ListActivitiesRequest
+	19, // 28: keepward.v1.QueueService.SetActivity:input_type -> keepward.v1.SetActivityRequest
+	22, // 29: keepward.v1.QueueService.ListLimits:input_type -> keepward.v1.ListLimitsRequest
+	24, // 30: keepward.v1.QueueService.SetLimit:input_type -> keepward.v1.SetLimitRequest
+	27, // 31: keepward.v1.QueueService.ListPriorities:input_type -> keepward.v1.ListPrioritiesRequest
+	29, // 32: keepward.v1.QueueService.SetPriority:input_type -> keepward.v1.SetPriorityRequest
+	31, // 33: keepward.v1.QueueService.PauseServer:input_type -> keepward.v1.PauseServerRequest
+	34, // 34: keepward.v1.QueueService.ResumeServer:input_type -> keepward.v1.ResumeServerRequest
+	2,  // 35: keepward.v1.SettingsService.ListSettings:output_type -> keepward.v1.ListSettingsResponse
+	4,  // 36: keepward.v1.SettingsService.SetSetting:output_type -> keepward.v1.SetSettingResponse
+	6,  // 37: keepward.v1.SettingsService.ResetSetting:output_type -> keepward.v1.ResetSettingResponse
+	9,  // 38: keepward.v1.QueueService.ListWindows:output_type -> keepward.v1.ListWindowsResponse
+	11, // 39: keepward.v1.QueueService.SaveWindow:output_type -> keepward.v1.SaveWindowResponse
+	13, // 40: keepward.v1.QueueService.DeleteWindow:output_type -> keepward.v1.DeleteWindowResponse
+	18, // 41: keepward.v1.QueueService.ListActivities:output_type -> keepward.v1.ListActivitiesResponse
+	20, // 42: keepward.v1.QueueService.SetActivity:output_type -> keepward.v1.SetActivityResponse
+	23, // 43: keepward.v1.QueueService.ListLimits:output_type -> keepward.v1.ListLimitsResponse
+	25, // 44: keepward.v1.QueueService.SetLimit:output_type -> keepward.v1.SetLimitResponse
+	28, // 45: keepward.v1.QueueService.ListPriorities:output_type -> keepward.v1.ListPrioritiesResponse
+	30, // 46: keepward.v1.QueueService.SetPriority:output_type -> keepward.v1.SetPriorityResponse
+	33, // 47: keepward.v1.QueueService.PauseServer:output_type -> keepward.v1.PauseServerResponse
+	35, // 48: keepward.v1.QueueService.ResumeServer:output_type -> keepward.v1.ResumeServerResponse
+	35, // [35:49] is the sub-list for method output_type
+	21, // [21:35] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_control_proto_init() }
@@ -1857,13 +2126,15 @@ func file_keepward_v1_control_proto_init() {
 	if File_keepward_v1_control_proto != nil {
 		return
 	}
+	file_keepward_v1_control_proto_msgTypes[26].OneofWrappers = []any{}
+	file_keepward_v1_control_proto_msgTypes[29].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_keepward_v1_control_proto_rawDesc), len(file_keepward_v1_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   31,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -942,12 +942,14 @@ type Job struct {
 	// Every so many runs all is read, whatever the parent says; 0: never.
 	FullReadEvery int32 `protobuf:"varint,60,opt,name=full_read_every,json=fullReadEvery,proto3" json:"full_read_every,omitempty"`
 	// It goes before other jobs of its kind: the client's digit of its priority is 0.
-	HighPriority bool                   `protobuf:"varint,320,opt,name=high_priority,json=highPriority,proto3" json:"high_priority,omitempty"`
-	Created      *timestamppb.Timestamp `protobuf:"bytes,20,opt,name=created,proto3" json:"created,omitempty"`
-	NextRun      *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=next_run,json=nextRun,proto3" json:"next_run,omitempty"`
-	LastRun      *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=last_run,json=lastRun,proto3" json:"last_run,omitempty"`
-	LastResult   string                 `protobuf:"bytes,23,opt,name=last_result,json=lastResult,proto3" json:"last_result,omitempty"`
-	LastSession  int64                  `protobuf:"varint,24,opt,name=last_session,json=lastSession,proto3" json:"last_session,omitempty"`
+	HighPriority bool `protobuf:"varint,320,opt,name=high_priority,json=highPriority,proto3" json:"high_priority,omitempty"`
+	// That of its sessions, 1 (first) to 999 (last), whatever the digits say; 0: the digits say it.
+	Priority    int32                  `protobuf:"varint,321,opt,name=priority,proto3" json:"priority,omitempty"`
+	Created     *timestamppb.Timestamp `protobuf:"bytes,20,opt,name=created,proto3" json:"created,omitempty"`
+	NextRun     *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=next_run,json=nextRun,proto3" json:"next_run,omitempty"`
+	LastRun     *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=last_run,json=lastRun,proto3" json:"last_run,omitempty"`
+	LastResult  string                 `protobuf:"bytes,23,opt,name=last_result,json=lastResult,proto3" json:"last_result,omitempty"`
+	LastSession int64                  `protobuf:"varint,24,opt,name=last_session,json=lastSession,proto3" json:"last_session,omitempty"`
 	// The computers of a scheduled session start spread over this time, each always at the same
 	// place in it; not set: all at once.
 	Jitter *durationpb.Duration `protobuf:"bytes,380,opt,name=jitter,proto3" json:"jitter,omitempty"`
@@ -1098,6 +1100,13 @@ func (x *Job) GetHighPriority() bool {
 		return x.HighPriority
 	}
 	return false
+}
+
+func (x *Job) GetPriority() int32 {
+	if x != nil {
+		return x.Priority
+	}
+	return 0
 }
 
 func (x *Job) GetCreated() *timestamppb.Timestamp {
@@ -1907,6 +1916,7 @@ type Task struct {
 	Ended         *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=ended,proto3" json:"ended,omitempty"`
 	Repository    string                 `protobuf:"bytes,14,opt,name=repository,proto3" json:"repository,omitempty"`
 	Report        *TaskReport            `protobuf:"bytes,70,opt,name=report,proto3" json:"report,omitempty"`
+	Priority      int32                  `protobuf:"varint,320,opt,name=priority,proto3" json:"priority,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2044,6 +2054,13 @@ func (x *Task) GetReport() *TaskReport {
 		return x.Report
 	}
 	return nil
+}
+
+func (x *Task) GetPriority() int32 {
+	if x != nil {
+		return x.Priority
+	}
+	return 0
 }
 
 // Holder is a task that holds a resource or waits for it.
@@ -4253,7 +4270,7 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\amonthly\x18\x04 \x01(\x05R\amonthly\x12\x16\n" +
 	"\x06yearly\x18\x05 \x01(\x05R\x06yearly\x12\x1d\n" +
 	"\n" +
-	"min_points\x18\x06 \x01(\x05R\tminPoints\"\xe9\x06\n" +
+	"min_points\x18\x06 \x01(\x05R\tminPoints\"\x86\a\n" +
 	"\x03Job\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x1c\n" +
@@ -4273,7 +4290,8 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\x06missed\x18\r \x01(\tR\x06missed\x124\n" +
 	"\tretention\x18\x0e \x01(\v2\x16.keepward.v1.RetentionR\tretention\x12&\n" +
 	"\x0ffull_read_every\x18< \x01(\x05R\rfullReadEvery\x12$\n" +
-	"\rhigh_priority\x18\xc0\x02 \x01(\bR\fhighPriority\x124\n" +
+	"\rhigh_priority\x18\xc0\x02 \x01(\bR\fhighPriority\x12\x1b\n" +
+	"\bpriority\x18\xc1\x02 \x01(\x05R\bpriority\x124\n" +
 	"\acreated\x18\x14 \x01(\v2\x1a.google.protobuf.TimestampR\acreated\x125\n" +
 	"\bnext_run\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\anextRun\x125\n" +
 	"\blast_run\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampR\alastRun\x12\x1f\n" +
@@ -4363,7 +4381,7 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\x06limits\x18Z \x01(\v2\x13.keepward.v1.LimitsR\x06limits\x12'\n" +
 	"\x05waits\x18d \x03(\v2\x11.keepward.v1.WaitR\x05waits\x12:\n" +
 	"\n" +
-	"done_about\x18\xfc\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tdoneAbout\"\x8b\x04\n" +
+	"done_about\x18\xfc\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tdoneAbout\"\xa8\x04\n" +
 	"\x04Task\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\asession\x18\x02 \x01(\x03R\asession\x12\x1a\n" +
@@ -4382,7 +4400,8 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\n" +
 	"repository\x18\x0e \x01(\tR\n" +
 	"repository\x12/\n" +
-	"\x06report\x18F \x01(\v2\x17.keepward.v1.TaskReportR\x06report\"\xaa\x02\n" +
+	"\x06report\x18F \x01(\v2\x17.keepward.v1.TaskReportR\x06report\x12\x1b\n" +
+	"\bpriority\x18\xc0\x02 \x01(\x05R\bpriority\"\xaa\x02\n" +
 	"\x06Holder\x12\x18\n" +
 	"\asession\x18\x01 \x01(\x03R\asession\x12\x12\n" +
 	"\x04task\x18\x02 \x01(\tR\x04task\x12\x10\n" +

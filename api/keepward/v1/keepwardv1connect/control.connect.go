@@ -65,6 +65,12 @@ const (
 	QueueServiceListLimitsProcedure = "/keepward.v1.QueueService/ListLimits"
 	// QueueServiceSetLimitProcedure is the fully-qualified name of the QueueService's SetLimit RPC.
 	QueueServiceSetLimitProcedure = "/keepward.v1.QueueService/SetLimit"
+	// QueueServiceListPrioritiesProcedure is the fully-qualified name of the QueueService's
+	// ListPriorities RPC.
+	QueueServiceListPrioritiesProcedure = "/keepward.v1.QueueService/ListPriorities"
+	// QueueServiceSetPriorityProcedure is the fully-qualified name of the QueueService's SetPriority
+	// RPC.
+	QueueServiceSetPriorityProcedure = "/keepward.v1.QueueService/SetPriority"
 	// QueueServicePauseServerProcedure is the fully-qualified name of the QueueService's PauseServer
 	// RPC.
 	QueueServicePauseServerProcedure = "/keepward.v1.QueueService/PauseServer"
@@ -208,6 +214,9 @@ type QueueServiceClient interface {
 	SetActivity(context.Context, *connect.Request[v1.SetActivityRequest]) (*connect.Response[v1.SetActivityResponse], error)
 	ListLimits(context.Context, *connect.Request[v1.ListLimitsRequest]) (*connect.Response[v1.ListLimitsResponse], error)
 	SetLimit(context.Context, *connect.Request[v1.SetLimitRequest]) (*connect.Response[v1.SetLimitResponse], error)
+	// Digits of the priorities of sessions to come.
+	ListPriorities(context.Context, *connect.Request[v1.ListPrioritiesRequest]) (*connect.Response[v1.ListPrioritiesResponse], error)
+	SetPriority(context.Context, *connect.Request[v1.SetPriorityRequest]) (*connect.Response[v1.SetPriorityResponse], error)
 	// Nothing leaves the queue until ResumeServer; what runs goes on.
 	PauseServer(context.Context, *connect.Request[v1.PauseServerRequest]) (*connect.Response[v1.PauseServerResponse], error)
 	ResumeServer(context.Context, *connect.Request[v1.ResumeServerRequest]) (*connect.Response[v1.ResumeServerResponse], error)
@@ -266,6 +275,18 @@ func NewQueueServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(queueServiceMethods.ByName("SetLimit")),
 			connect.WithClientOptions(opts...),
 		),
+		listPriorities: connect.NewClient[v1.ListPrioritiesRequest, v1.ListPrioritiesResponse](
+			httpClient,
+			baseURL+QueueServiceListPrioritiesProcedure,
+			connect.WithSchema(queueServiceMethods.ByName("ListPriorities")),
+			connect.WithClientOptions(opts...),
+		),
+		setPriority: connect.NewClient[v1.SetPriorityRequest, v1.SetPriorityResponse](
+			httpClient,
+			baseURL+QueueServiceSetPriorityProcedure,
+			connect.WithSchema(queueServiceMethods.ByName("SetPriority")),
+			connect.WithClientOptions(opts...),
+		),
 		pauseServer: connect.NewClient[v1.PauseServerRequest, v1.PauseServerResponse](
 			httpClient,
 			baseURL+QueueServicePauseServerProcedure,
@@ -290,6 +311,8 @@ type queueServiceClient struct {
 	setActivity    *connect.Client[v1.SetActivityRequest, v1.SetActivityResponse]
 	listLimits     *connect.Client[v1.ListLimitsRequest, v1.ListLimitsResponse]
 	setLimit       *connect.Client[v1.SetLimitRequest, v1.SetLimitResponse]
+	listPriorities *connect.Client[v1.ListPrioritiesRequest, v1.ListPrioritiesResponse]
+	setPriority    *connect.Client[v1.SetPriorityRequest, v1.SetPriorityResponse]
 	pauseServer    *connect.Client[v1.PauseServerRequest, v1.PauseServerResponse]
 	resumeServer   *connect.Client[v1.ResumeServerRequest, v1.ResumeServerResponse]
 }
@@ -329,6 +352,16 @@ func (c *queueServiceClient) SetLimit(ctx context.Context, req *connect.Request[
 	return c.setLimit.CallUnary(ctx, req)
 }
 
+// ListPriorities calls keepward.v1.QueueService.ListPriorities.
+func (c *queueServiceClient) ListPriorities(ctx context.Context, req *connect.Request[v1.ListPrioritiesRequest]) (*connect.Response[v1.ListPrioritiesResponse], error) {
+	return c.listPriorities.CallUnary(ctx, req)
+}
+
+// SetPriority calls keepward.v1.QueueService.SetPriority.
+func (c *queueServiceClient) SetPriority(ctx context.Context, req *connect.Request[v1.SetPriorityRequest]) (*connect.Response[v1.SetPriorityResponse], error) {
+	return c.setPriority.CallUnary(ctx, req)
+}
+
 // PauseServer calls keepward.v1.QueueService.PauseServer.
 func (c *queueServiceClient) PauseServer(ctx context.Context, req *connect.Request[v1.PauseServerRequest]) (*connect.Response[v1.PauseServerResponse], error) {
 	return c.pauseServer.CallUnary(ctx, req)
@@ -350,6 +383,9 @@ type QueueServiceHandler interface {
 	SetActivity(context.Context, *connect.Request[v1.SetActivityRequest]) (*connect.Response[v1.SetActivityResponse], error)
 	ListLimits(context.Context, *connect.Request[v1.ListLimitsRequest]) (*connect.Response[v1.ListLimitsResponse], error)
 	SetLimit(context.Context, *connect.Request[v1.SetLimitRequest]) (*connect.Response[v1.SetLimitResponse], error)
+	// Digits of the priorities of sessions to come.
+	ListPriorities(context.Context, *connect.Request[v1.ListPrioritiesRequest]) (*connect.Response[v1.ListPrioritiesResponse], error)
+	SetPriority(context.Context, *connect.Request[v1.SetPriorityRequest]) (*connect.Response[v1.SetPriorityResponse], error)
 	// Nothing leaves the queue until ResumeServer; what runs goes on.
 	PauseServer(context.Context, *connect.Request[v1.PauseServerRequest]) (*connect.Response[v1.PauseServerResponse], error)
 	ResumeServer(context.Context, *connect.Request[v1.ResumeServerRequest]) (*connect.Response[v1.ResumeServerResponse], error)
@@ -404,6 +440,18 @@ func NewQueueServiceHandler(svc QueueServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(queueServiceMethods.ByName("SetLimit")),
 		connect.WithHandlerOptions(opts...),
 	)
+	queueServiceListPrioritiesHandler := connect.NewUnaryHandler(
+		QueueServiceListPrioritiesProcedure,
+		svc.ListPriorities,
+		connect.WithSchema(queueServiceMethods.ByName("ListPriorities")),
+		connect.WithHandlerOptions(opts...),
+	)
+	queueServiceSetPriorityHandler := connect.NewUnaryHandler(
+		QueueServiceSetPriorityProcedure,
+		svc.SetPriority,
+		connect.WithSchema(queueServiceMethods.ByName("SetPriority")),
+		connect.WithHandlerOptions(opts...),
+	)
 	queueServicePauseServerHandler := connect.NewUnaryHandler(
 		QueueServicePauseServerProcedure,
 		svc.PauseServer,
@@ -432,6 +480,10 @@ func NewQueueServiceHandler(svc QueueServiceHandler, opts ...connect.HandlerOpti
 			queueServiceListLimitsHandler.ServeHTTP(w, r)
 		case QueueServiceSetLimitProcedure:
 			queueServiceSetLimitHandler.ServeHTTP(w, r)
+		case QueueServiceListPrioritiesProcedure:
+			queueServiceListPrioritiesHandler.ServeHTTP(w, r)
+		case QueueServiceSetPriorityProcedure:
+			queueServiceSetPriorityHandler.ServeHTTP(w, r)
 		case QueueServicePauseServerProcedure:
 			queueServicePauseServerHandler.ServeHTTP(w, r)
 		case QueueServiceResumeServerProcedure:
@@ -471,6 +523,14 @@ func (UnimplementedQueueServiceHandler) ListLimits(context.Context, *connect.Req
 
 func (UnimplementedQueueServiceHandler) SetLimit(context.Context, *connect.Request[v1.SetLimitRequest]) (*connect.Response[v1.SetLimitResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.QueueService.SetLimit is not implemented"))
+}
+
+func (UnimplementedQueueServiceHandler) ListPriorities(context.Context, *connect.Request[v1.ListPrioritiesRequest]) (*connect.Response[v1.ListPrioritiesResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.QueueService.ListPriorities is not implemented"))
+}
+
+func (UnimplementedQueueServiceHandler) SetPriority(context.Context, *connect.Request[v1.SetPriorityRequest]) (*connect.Response[v1.SetPriorityResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.QueueService.SetPriority is not implemented"))
 }
 
 func (UnimplementedQueueServiceHandler) PauseServer(context.Context, *connect.Request[v1.PauseServerRequest]) (*connect.Response[v1.PauseServerResponse], error) {
