@@ -3,7 +3,8 @@
 //
 // Statements are functions over a Queryer (the readers, or a transaction) or a *sql.Tx
 // (anything that writes), so that a caller composes several into one transaction.
-// A DB is safe for concurrent use: readers see the last commit, writers wait for each other.
+// A DB is safe for concurrent use: readers see the last commit, writers have their turns one after
+// the other and share the commit (group.go).
 package catalog
 
 import (
@@ -19,7 +20,6 @@ import (
 	"time"
 
 	"github.com/pressly/goose/v3"
-	_ "modernc.org/sqlite" // the driver
 
 	"keepward/internal/errs"
 )
@@ -39,6 +39,7 @@ const busyTimeout = 10 * time.Second
 type DB struct {
 	read  *sql.DB
 	write *sql.DB
+	group *group
 }
 
 // Queryer is what a reading statement runs on: DB.Read() or a transaction.
@@ -72,18 +73,12 @@ func Open(ctx context.Context, path string) (*DB, error) {
 }
 
 func connect(path string) (*DB, error) {
-	write, err := sql.Open("sqlite", dsn(path, "_txlock", "immediate"))
-	if err != nil {
-		return nil, fmt.Errorf("open catalog %s: %w", path, err)
-	}
+	write := sql.OpenDB(connector{dsn: dsn(path, "_txlock", "immediate"), through: true})
 	write.SetMaxOpenConns(1) // SQLite has one writer; a queue here beats its busy handler
-	read, err := sql.Open("sqlite", dsn(path, "_pragma", "query_only(1)"))
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open catalog %s: %w", path, err), write.Close())
-	}
+	read := sql.OpenDB(connector{dsn: dsn(path, "_pragma", "query_only(1)")})
 	read.SetMaxOpenConns(readers)
 	read.SetMaxIdleConns(readers)
-	return &DB{read: read, write: write}, nil
+	return &DB{read: read, write: write, group: &group{db: write}}, nil
 }
 
 func dsn(path, key, value string) string {
@@ -132,20 +127,11 @@ func (db *DB) Close() error {
 func (db *DB) Read() Queryer { return db.read }
 
 // Write runs fn in one transaction: committed and durable when Write returns nil, undone
-// when fn answers an error or panics. fn must use only tx, and must not call Write.
+// when fn answers an error or panics. fn must use only tx, and must not call Write. Calls made at
+// once may share a commit; fn sees what those before it have done. In rare cases, when a later one
+// of them had all of it undone, fn is called again: what it leaves outside of tx must not add up.
 func (db *DB) Write(ctx context.Context, fn func(tx *sql.Tx) error) error {
-	tx, err := db.write.BeginTx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("begin transaction: %w", err)
-	}
-	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
-	if err := fn(tx); err != nil {
-		return err
-	}
-	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("commit: %w", err)
-	}
-	return nil
+	return db.group.write(ctx, fn)
 }
 
 // nanos is how times are kept; the zero time is 0.

@@ -13,19 +13,12 @@ import (
 // AddEvents adds lines to the logs of their sessions. Their numbers must be set, and follow
 // the last ones: the manager counts, and keeps the count with the session.
 func AddEvents(ctx context.Context, tx *sql.Tx, events []*keepwardv1.Event) error {
-	if len(events) == 0 {
-		return nil
-	}
-	stmt, err := tx.PrepareContext(ctx, `INSERT INTO events
-		(session, seq, time, task, level, part, code, text, path, from_status, to_status, actor)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
-	if err != nil {
-		return fmt.Errorf("add events: %w", err)
-	}
-	defer func() { _ = stmt.Close() }()
 	for _, e := range events {
-		if _, err := stmt.ExecContext(ctx, e.Session, e.Seq, nanos(e.Time.AsTime()), e.Task, e.Level, e.Part, e.Code, e.Text,
-			e.Path, e.From, e.To, e.Actor); err != nil {
+		_, err := tx.ExecContext(ctx, `INSERT INTO events
+			(session, seq, time, task, level, part, code, text, path, from_status, to_status, actor)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			e.Session, e.Seq, nanos(e.Time.AsTime()), e.Task, e.Level, e.Part, e.Code, e.Text, e.Path, e.From, e.To, e.Actor)
+		if err != nil {
 			return fmt.Errorf("add event %d of session %d: %w", e.Seq, e.Session, err)
 		}
 	}

@@ -89,7 +89,10 @@ func Points(ctx context.Context, q Queryer, f PointFilter) ([]*keepwardv1.Point,
 	if f.Job != "" {
 		and("job = ?", f.Job)
 	}
-	if f.Repository != "" {
+	switch {
+	case f.Repository != "" && f.Computer != "":
+		and("+repository = ?", f.Repository) // by an index of computers: a repository has those of all
+	case f.Repository != "":
 		and("repository = ?", f.Repository)
 	}
 	if f.Prefix != "" {

@@ -61,7 +61,7 @@ var Settings = []Setting{
 	{"leaving_limit", DefaultLeavingLimit, true, "how long a task may take to let go before it is cut off"},
 	{"heartbeat", DefaultHeartbeat, true, "how often a holder renews its lease"},
 	{"heartbeats_lost", DefaultHeartbeatsLost, true, "silent heartbeats until the lease is lost"},
-	{"reservation_cleanup_interval", DefaultReservationCleanup, false, "how often reservations without a living holder are looked for; also at start and at the end of a mover"},
+	{"reservation_cleanup_interval", DefaultReservationCleanup, true, "how often reservations without a living holder are looked for; also at start and at the end of a mover"},
 	{"snapshot_kept", DefaultSnapshotKept, false, "how long the snapshot of an interrupted transfer is kept"},
 	{"snapshot_tries", DefaultSnapshotTries, false, "tries to make a snapshot"},
 	{"claim_after", DefaultClaimAfter, true, "how long a task is passed over before what it lacks is kept for it"},

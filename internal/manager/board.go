@@ -135,7 +135,7 @@ func (b *board) begin(t *task) {
 // stand changes how a backup stands, and answers how it stood.
 func (b *board) stand(t *task, now standing) (was standing) {
 	for _, list := range [][]entry{b.writes[t.row.Repository], b.backups[backupKey{t.job, t.row.Computer}]} {
-		if i := slices.IndexFunc(list, func(e entry) bool { return e.task == t.row.ID }); i >= 0 {
+		if i, found := indexOf(list, t); found {
 			was, list[i].standing = list[i].standing, now
 		}
 	}
@@ -186,7 +186,7 @@ func before(list []entry, session int64) int64 {
 func (b *board) remove(t *task) []int64 {
 	var held []int64
 	drop := func(m map[string][]entry, repository string) {
-		m[repository] = without(m[repository], t.row.ID)
+		m[repository] = without(m[repository], t)
 		if len(m[repository]) == 0 {
 			delete(m, repository)
 		}
@@ -194,7 +194,7 @@ func (b *board) remove(t *task) []int64 {
 	switch t.typ {
 	case job.Backup:
 		k := backupKey{t.job, t.row.Computer}
-		b.backups[k] = without(b.backups[k], t.row.ID)
+		b.backups[k] = without(b.backups[k], t)
 		held = sessionsOf(held, b.backups[k])
 		if len(b.backups[k]) == 0 {
 			delete(b.backups, k)
@@ -216,8 +216,16 @@ func (b *board) remove(t *task) []int64 {
 	return slices.Compact(held)
 }
 
-func without(list []entry, task string) []entry {
-	return slices.DeleteFunc(list, func(e entry) bool { return e.task == task })
+func without(list []entry, t *task) []entry {
+	if i, found := indexOf(list, t); found {
+		return slices.Delete(list, i, i+1)
+	}
+	return list
+}
+
+// indexOf is where a task stands in a list, which may be long.
+func indexOf(list []entry, t *task) (int, bool) {
+	return slices.BinarySearchFunc(list, entry{session: t.row.Session, task: t.row.ID}, compareEntries)
 }
 
 func sessionsOf(held []int64, list []entry) []int64 {

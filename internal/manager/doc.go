@@ -7,8 +7,8 @@
 // board.go, choose.go): events and the time go in, changes and orders come out. A backup manager
 // writes the changes to the catalog first and gives the orders then.
 //
-// Every method of Manager may be called from any goroutine. A task is owned by the goroutine of
-// its session and by nothing else. No lock is taken under another, and no call to the catalog or
+// Every method of Manager may be called from any goroutine. A task is owned by the worker that
+// reads its session's mail (line.go) and by nothing else. No lock is taken under another, and no call to the catalog or
 // to a node is made under one; the tokens late and supply are held over calls to the catalog,
 // and Manager.mu may be taken under them.
 package manager

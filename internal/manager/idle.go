@@ -177,16 +177,39 @@ func (r *rest) see(ctx context.Context, q catalog.Queryer, row catalog.Session) 
 	return nil
 }
 
+// repositoryLive is the sessions of a repository that are not over.
+type repositoryLive struct{ idle, others map[*session]struct{} }
+
 // makeRoom tells sessions of idle time to stop where a session of the same repository is there
 // that is none; s has just come. m.mu must be held.
 func (m *Manager) makeRoom(s *session) {
-	for _, other := range m.live {
-		switch {
-		case other == s || other.row.Repository != s.row.Repository || other.plan.sweep.GetIdle() == s.plan.sweep.GetIdle():
-		case s.plan.sweep.GetIdle():
+	in := m.inRepo[s.row.Repository]
+	if in == nil {
+		in = &repositoryLive{map[*session]struct{}{}, map[*session]struct{}{}}
+		m.inRepo[s.row.Repository] = in
+	}
+	if s.plan.sweep.GetIdle() {
+		in.idle[s] = struct{}{}
+		for other := range in.others {
 			s.post("", evYield{other.row.ID})
-		default:
-			other.post("", evYield{s.row.ID})
+			break // one is enough
 		}
+		return
+	}
+	in.others[s] = struct{}{}
+	for other := range in.idle {
+		other.post("", evYield{s.row.ID})
+	}
+}
+
+// leaveRoom forgets a session of a repository that is over. m.mu must be held.
+func (m *Manager) leaveRoom(s *session) {
+	in := m.inRepo[s.row.Repository]
+	if in == nil {
+		return
+	}
+	delete(in.idle, s)
+	if delete(in.others, s); len(in.idle)+len(in.others) == 0 {
+		delete(m.inRepo, s.row.Repository)
 	}
 }

@@ -42,6 +42,7 @@ func (m *Manager) tellLate(ctx context.Context, sessionID int64, taskID string, 
 	if err != nil {
 		return err
 	}
+	s.close(nil) // nobody reads its mail
 	for _, t := range s.tasks {
 		if t.row.ID == taskID {
 			return s.turn(ctx, t, ev)

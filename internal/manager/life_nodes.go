@@ -141,6 +141,7 @@ func (t *task) onWake(x *turn) {
 	}
 	switch {
 	case t.row.Status == job.Waiting, t.row.Status == job.Pending && t.row.RestartAt.IsZero():
+		t.quiet = t.row.Reason != nil // its nodes come back one after the other: no news for every log
 		t.want(x)
 	case leaving(t.row.Status) && t.row.Status != job.Cleanup && t.att.settled():
 		t.letGo(x)

@@ -73,6 +73,11 @@ func (t *task) onDelayed(x *turn, e evDelayed) {
 	}
 	to := step.StatusFor(e.reason)
 	if to == t.row.Status || to != job.Waiting && to != job.Pending {
+		if t.quiet {
+			t.setReason(e.reason)
+			x.heard = true
+			return
+		}
 		t.delay(x, e.reason)
 		return
 	}

@@ -22,21 +22,22 @@ type plan struct {
 	after       string          // a job of which no older session may be open when it starts
 }
 
-// load makes a session of what the catalog has of it.
-func (m *Manager) load(ctx context.Context, row catalog.Session) (*session, error) {
-	p, err := planOf(row)
+// loadFrom makes a session of what the catalog has of it.
+func (m *Manager) loadFrom(ctx context.Context, row catalog.Session, from *records) (*session, error) {
+	p, err := m.planOf(row)
 	if err != nil {
 		return nil, err
 	}
-	repository, err := catalog.GetRepository(ctx, m.deps.DB.Read(), row.Repository)
+	row.Definition = "" // the plan is made of it
+	repository, err := from.repository(ctx, row.Repository)
 	if err != nil && errs.KindOf(err) != errs.NotFound {
 		return nil, err // a repository that is gone has no transport, and is offline for good
 	}
-	rows, err := catalog.Tasks(ctx, m.deps.DB.Read(), row.ID)
+	rows, err := from.tasksOf(ctx, row.ID)
 	if err != nil {
 		return nil, err
 	}
-	s := &session{m: m, row: row, plan: p, mail: newMailbox[letter]()}
+	s := &session{m: m, row: row, plan: p}
 	for _, r := range rows {
 		t := &task{
 			row: r, typ: row.Type, job: row.Job, priority: r.Priority, full: row.Full, files: p.files,
@@ -49,7 +50,7 @@ func (m *Manager) load(ctx context.Context, row catalog.Session) (*session, erro
 		if t.interval <= 0 {
 			t.interval = m.knobs().Duration("restart_interval")
 		}
-		if err := loadAttempt(ctx, m.deps.DB.Read(), t); err != nil {
+		if err := loadAttempt(ctx, from, t); err != nil {
 			return nil, err
 		}
 		if err := m.loadPlaces(ctx, t); err != nil {
@@ -60,11 +61,11 @@ func (m *Manager) load(ctx context.Context, row catalog.Session) (*session, erro
 	return s, nil
 }
 
-func planOf(row catalog.Session) (plan, error) {
+func (m *Manager) planOf(row catalog.Session) (plan, error) {
 	var p plan
 	switch row.Type {
 	case job.Backup:
-		j, err := catalog.DefinitionOf(row, &keepwardv1.Job{})
+		j, err := m.jobs.of(row)
 		if err != nil {
 			return p, err
 		}
@@ -105,12 +106,11 @@ func planOf(row catalog.Session) (plan, error) {
 }
 
 // loadAttempt gives a task its newest attempt.
-func loadAttempt(ctx context.Context, q catalog.Queryer, t *task) error {
-	list, err := catalog.Attempts(ctx, q, t.row.ID)
-	if err != nil || len(list) == 0 {
+func loadAttempt(ctx context.Context, from *records, t *task) error {
+	a, ok, err := from.newestAttempt(ctx, t.row.ID)
+	if err != nil || !ok {
 		return err
 	}
-	a := list[0]
 	t.att = &attempt{row: a}
 	t.att.mover = side{node: transportOf(a.Transport), ordered: a.MoverOrdered, boot: a.MoverBoot, end: a.MoverEnd}
 	t.att.agent = side{node: agentOf(a.Agent), ordered: a.AgentOrdered, boot: a.AgentBoot, end: a.AgentEnd}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +28,9 @@ type Manager struct {
 	hub      *hub
 	browsers *browsers
 	chores   *mailbox[func(ctx context.Context)] // what Serve shall run in goroutines of its own
+	line     *line                               // sessions that have mail
+	calls    sync.WaitGroup                      // calls to nodes under way
+	jobs     *jobTexts                           // what sessions were made of
 	changed  chan struct{}                       // one signal: schedules must be read anew
 	ready    chan struct{}                       // closed when every session is taken up
 	late     chan struct{}                       // one token: who has it may write sessions that are over
@@ -48,6 +52,7 @@ type Manager struct {
 	byTask map[string]*session
 	open   map[string]*session          // by unsettled attempt
 	atNode map[Node]map[string]struct{} // the same attempts, by node
+	inRepo map[string]*repositoryLive   // by repository
 	nodes  map[Node]*nodeState
 }
 
@@ -61,9 +66,8 @@ type nodeState struct {
 // errClosed says that a session ended before it took a letter.
 var errClosed = errors.New("the session is over")
 
-// leaseTerm is how long a reservation lives without a heartbeat. The tasks watch their nodes
-// themselves, so it only has to outlive every wait of theirs.
-const leaseTerm = time.Hour
+// leaseTerm is how long a reservation lives without a heartbeat of its holder.
+const leaseTerm = job.DefaultHeartbeat * job.DefaultHeartbeatsLost
 
 // New makes a Manager. It does nothing before Serve.
 func New(d Deps) *Manager {
@@ -78,6 +82,8 @@ func New(d Deps) *Manager {
 		broker:  broker.New(time.Now, leaseTerm),
 		hub:     newHub(),
 		chores:  newMailbox[func(context.Context)](),
+		line:    newLine(),
+		jobs:    newJobTexts(),
 		changed: make(chan struct{}, 1),
 		ready:   make(chan struct{}),
 		late:    make(chan struct{}, 1),
@@ -92,6 +98,7 @@ func New(d Deps) *Manager {
 		byTask:  map[string]*session{},
 		open:    map[string]*session{},
 		atNode:  map[Node]map[string]struct{}{},
+		inRepo:  map[string]*repositoryLive{},
 		nodes:   map[Node]*nodeState{},
 	}
 	m.browsers = newBrowsers(m)
@@ -119,6 +126,10 @@ func (m *Manager) Serve(ctx context.Context) error {
 	g.Go(func() error { return m.browsers.serve(ctx) })
 	g.Go(func() error { return m.runBroker(ctx) })
 	g.Go(func() error { return m.runGate(ctx) })
+	g.Go(func() error { return m.runLeases(ctx) })
+	for range workers {
+		g.Go(func() error { return m.work(ctx) })
+	}
 	g.Go(func() error {
 		for {
 			select {
@@ -133,7 +144,9 @@ func (m *Manager) Serve(ctx context.Context) error {
 		}
 	})
 	close(m.ready)
-	return g.Wait()
+	err := g.Wait()
+	m.closeAll(err)
+	return err
 }
 
 // takeUp brings every session that is not over back to life.
@@ -142,11 +155,16 @@ func (m *Manager) takeUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	from, err := readRecords(ctx, m.deps.DB.Read())
+	if err != nil {
+		return err
+	}
 	for i := len(rows) - 1; i >= 0; i-- { // the oldest first: it has the older right
-		s, err := m.load(ctx, rows[i])
+		s, err := m.loadFrom(ctx, rows[i], from)
 		if err != nil {
 			return err
 		}
+		rows[i] = catalog.Session{} // there may be many, and their texts are long
 		for _, t := range s.tasks {
 			if t.row.Status.Class() == job.Active && !t.polls() || t.row.Status.Class() == job.Leaving {
 				t.holds = true
@@ -159,7 +177,6 @@ func (m *Manager) takeUp(ctx context.Context) error {
 			s.post("", evOnline{n})
 		}
 		s.post("", evQueueNote{})
-		m.chores.post(s.run)
 	}
 	return nil
 }
@@ -179,9 +196,8 @@ func (m *Manager) register(s *session) {
 		m.gate.Add(s.subject(t))
 		m.noteGate(t)
 		m.byTask[t.row.ID] = s
-		m.node(transportOf(t.transport)).sessions[s] = struct{}{}
-		if t.row.Computer != "" {
-			m.node(agentOf(t.row.Computer)).sessions[s] = struct{}{}
+		for _, n := range t.nodes() {
+			m.node(n).sessions[s] = struct{}{}
 		}
 		m.track(s, t)
 	}
@@ -193,12 +209,22 @@ func (m *Manager) onlineFor(s *session) []Node {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var out []Node
-	for n, state := range m.nodes {
-		if _, ours := state.sessions[s]; ours && state.online {
-			out = append(out, n)
+	for _, t := range s.tasks {
+		for _, n := range t.nodes() {
+			if state := m.nodes[n]; state != nil && state.online && !slices.Contains(out, n) {
+				out = append(out, n)
+			}
 		}
 	}
 	return out
+}
+
+// nodes are the task's transport and, where it has one, its computer.
+func (t *task) nodes() []Node {
+	if t.row.Computer == "" {
+		return []Node{transportOf(t.transport)}
+	}
+	return []Node{transportOf(t.transport), agentOf(t.row.Computer)}
 }
 
 // node is the state of a node; m.mu must be held.
@@ -267,11 +293,14 @@ func (m *Manager) forget(s *session) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.live, s.row.ID)
+	m.leaveRoom(s)
 	for _, t := range s.tasks {
 		delete(m.byTask, t.row.ID)
-	}
-	for _, n := range m.nodes {
-		delete(n.sessions, s)
+		for _, n := range t.nodes() {
+			if state := m.nodes[n]; state != nil {
+				delete(state.sessions, s)
+			}
+		}
 	}
 }
 

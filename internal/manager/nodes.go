@@ -244,7 +244,11 @@ func (m *Manager) End(ctx context.Context, n Node, attempt string, end *keepward
 			return err
 		}
 	}
-	return m.tell(ctx, sessionID, a.Task, evEnd{attempt: attempt, part: partOfNode(n), end: end})
+	err = m.tell(ctx, sessionID, a.Task, evEnd{attempt: attempt, part: partOfNode(n), end: end})
+	if n.Role == wire.RoleTransport {
+		m.checkLeases([]string{a.Task})
+	}
+	return err
 }
 
 func (m *Manager) completePaths(ctx context.Context, r *keepwardv1.CheckReport) error {

@@ -58,7 +58,7 @@ func (s *session) carryOut(ctx context.Context, o order) {
 	}
 	// Copies: the task belongs to this goroutine, the call does not.
 	c := call{m: s.m, plan: s.plan, typ: o.task.typ, row: o.task.row, session: s.row, attempt: o.attempt.row, order: o}
-	s.calls.Go(func() { s.post(id, c.do(ctx)) })
+	s.beside(ctx, func(ctx context.Context) { s.post(id, c.do(ctx)) })
 }
 
 // grantValues are what an attempt is opened with: randomness and what the catalog knows.
@@ -108,6 +108,9 @@ func (s *session) parents(ctx context.Context, t *task, g *evGranted) error {
 		if len(points) > 0 {
 			g.parent = points[0].GetId()
 		}
+	}
+	if t.att == nil {
+		return nil // this is the first
 	}
 	attempts, err := catalog.Attempts(ctx, q, t.row.ID)
 	if err != nil {

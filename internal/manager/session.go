@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -13,17 +12,20 @@ import (
 	"keepward/internal/job"
 )
 
-// session is the backup manager of one session: the one goroutine that owns its tasks. It
-// takes an event, lets the task decide, writes the outcome in one transaction, shows it, and
-// then carries out what was ordered.
+// session is the backup manager of one session, owned by the one worker that reads its mail
+// (line.go). It takes an event, lets the task decide, writes the outcome in one transaction, shows
+// it, and then carries out what was ordered.
 type session struct {
 	m     *Manager
 	row   catalog.Session
 	plan  plan
 	tasks []*task
-	mail  *mailbox[letter]
+	mail  inbox
 	live  atomic.Pointer[keepwardv1.Session] // what is shown of it
-	calls sync.WaitGroup                     // orders under way
+	timer *time.Timer                        // of the next deadline; nil before the first
+
+	calling context.Context // of calls to nodes; nil before the first
+	hangUp  context.CancelFunc
 }
 
 // letter is something for a session: an event of one task, or of all.
@@ -58,12 +60,12 @@ type (
 const writeAgain = time.Second
 
 // post hands the session an event, and tells whether it still takes any.
-func (s *session) post(taskID string, ev any) bool { return s.mail.post(letter{task: taskID, ev: ev}) }
+func (s *session) post(taskID string, ev any) bool { return s.send(letter{task: taskID, ev: ev}) }
 
 // ask hands the session an event and waits until its outcome is written. false: it is over.
 func (s *session) ask(ctx context.Context, taskID string, ev any) (bool, error) {
 	done := make(chan error, 1) // the session must not wait for who asked
-	if !s.mail.post(letter{task: taskID, ev: ev, done: done}) {
+	if !s.send(letter{task: taskID, ev: ev, done: done}) {
 		return false, nil
 	}
 	select {
@@ -71,57 +73,6 @@ func (s *session) ask(ctx context.Context, taskID string, ev any) (bool, error) 
 		return true, err
 	case <-ctx.Done():
 		return true, ctx.Err()
-	}
-}
-
-// run works until every task is over, or ctx ends.
-func (s *session) run(ctx context.Context) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer s.calls.Wait()
-	defer cancel()
-	timer := time.NewTimer(time.Hour)
-	defer timer.Stop()
-	for !s.row.Status.Final() {
-		s.arm(timer)
-		select {
-		case <-ctx.Done():
-			s.close(ctx.Err())
-			return
-		case <-s.mail.ready:
-			for _, l := range s.mail.take() {
-				s.deliver(ctx, l)
-			}
-		case <-timer.C:
-			s.deliver(ctx, letter{ev: evTick{}})
-		}
-	}
-	s.m.forget(s)
-	s.close(nil)
-	s.m.afterSession(s)
-	s.m.followUp(s)
-}
-
-// close refuses further letters; those that are waiting are told to come again, by the way
-// for sessions that are over.
-func (s *session) close(err error) {
-	if err == nil {
-		err = errClosed
-	}
-	for _, l := range s.mail.close() {
-		if l.done != nil {
-			l.done <- err
-		}
-	}
-}
-
-func (s *session) arm(timer *time.Timer) {
-	var next time.Time
-	for _, t := range s.tasks {
-		next = earliest(next, t.deadline(s.m.settings()))
-	}
-	timer.Stop()
-	if !next.IsZero() {
-		timer.Reset(time.Until(next))
 	}
 }
 
@@ -176,13 +127,19 @@ func (s *session) turn(ctx context.Context, t *task, ev any) error {
 			s.m.broker.Renew(t.row.ID)
 		}
 		t.handle(x, ev)
+	case evLease:
+		s.m.answerLease(t)
 	default:
 		t.handle(x, ev)
 	}
-	if x.dirty || len(x.events) > 0 {
+	switch {
+	case x.dirty || len(x.events) > 0:
 		if err := s.write(ctx, t, x); err != nil {
 			return err
 		}
+		s.m.noteWritten(s, t)
+	case x.heard:
+		s.derive(x.now)
 		s.m.noteWritten(s, t)
 	}
 	if looksAgain(before, t.row.Status) {

@@ -146,7 +146,6 @@ func (m *Manager) submit(ctx context.Context, r request) (int64, error) {
 	}
 	m.register(s)
 	s.post("", evQueueNote{})
-	m.chores.post(s.run)
 	return row.ID, nil
 }
 
@@ -154,6 +153,7 @@ func addSession(ctx context.Context, tx *sql.Tx, row *catalog.Session, r request
 	if err := catalog.AddSession(ctx, tx, row); err != nil {
 		return err
 	}
+	row.LastSeq = 0 // it may be called again
 	x := &turn{now: row.Created}
 	for i, computer := range r.computers {
 		t := &task{row: catalog.Task{

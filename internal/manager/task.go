@@ -37,6 +37,7 @@ type task struct {
 	progress map[part]*keepwardv1.Progress
 	newest   map[part]time.Time // of the lines of the attempt
 	loaded   bool               // it was taken up from the catalog: lines may be there already
+	quiet    bool               // it waits since before the server's start: why it does now is shown, not written
 
 	idle   bool          // it works while nothing else works on its repository
 	yields bool          // it was told to stop, since something does
@@ -152,7 +153,7 @@ func (t *task) move(x *turn, to job.Status, why job.Reason, text, actor string) 
 		x.line(t, levelError, partServer, "internal.move", "a move from "+string(from)+" to "+string(to)+" was refused")
 		return
 	}
-	t.row.Status = to
+	t.row.Status, t.quiet = to, false
 	t.setReason(why)
 	if text == "" {
 		text = job.Cause(from, to)
@@ -205,7 +206,10 @@ func (t *task) setReason(r job.Reason) {
 func (t *task) delay(x *turn, r job.Reason) {
 	old := t.row.Reason
 	t.setReason(r)
-	if t.row.Reason.GetText() != old.GetText() && t.row.Reason != nil {
+	if t.row.Reason.GetText() == old.GetText() {
+		return // a hundred thousand that wait need not be written for what they waited for before
+	}
+	if t.row.Reason != nil {
 		x.line(t, levelInfo, partServer, "delay", t.row.Reason.GetText())
 	}
 	x.dirty = true

@@ -17,6 +17,7 @@ type turn struct {
 	now    time.Time
 	set    *Settings
 	dirty  bool // the task's rows differ from the catalog's
+	heard  bool // the task has a reason that is not worth being written
 	events []*keepwardv1.Event
 	point  *keepwardv1.Point
 	purged []string // points that are gone from the repository
@@ -166,6 +167,8 @@ type (
 	}
 	// evInterrupt: a session needs what the task holds; 0: the wait of this one had closed a circle.
 	evInterrupt struct{ session int64 }
+	// evLease: the task's reservation is looked at: is there somebody behind it?
+	evLease struct{}
 	// evTick: a deadline may be over.
 	evTick struct{}
 	// evWake: the server has started; the task is taken up where it stands.

@@ -58,15 +58,6 @@ func (m *Manager) upkeep(ctx context.Context, repository string) error {
 
 // activeIn is a session of each type that works on a repository and is not over.
 func (m *Manager) activeIn(ctx context.Context, repository string) (map[job.Type]int64, error) {
-	rows, err := catalog.Sessions(ctx, m.deps.DB.Read(), catalog.SessionFilter{Active: true})
-	if err != nil {
-		return nil, err
-	}
-	active := map[job.Type]int64{}
-	for _, s := range rows {
-		if s.Repository == repository {
-			active[s.Type] = s.ID
-		}
-	}
-	return active, nil
+	rest, err := catalog.RestOf(ctx, m.deps.DB.Read(), repository)
+	return rest.Active, err
 }

@@ -3,7 +3,6 @@ package manager
 import (
 	"cmp"
 	"context"
-	"slices"
 	"strconv"
 	"time"
 
@@ -43,21 +42,28 @@ func (m *Manager) ListResources(ctx context.Context, req *connect.Request[keepwa
 	}
 	kind, name := req.Msg.GetKind(), req.Msg.GetName()
 	state := m.broker.Snapshot()
+	grants := make(map[string]broker.Grant, len(state.Grants))
+	for _, g := range state.Grants {
+		grants[g.Task] = g
+	}
+	waiting := map[broker.ID][]broker.Wait{}
+	for _, w := range state.Waiting {
+		for _, id := range w.Blocked {
+			waiting[id] = append(waiting[id], w)
+		}
+	}
 	out := &keepwardv1.ListResourcesResponse{}
 	for _, r := range state.Resources {
 		if kind != "" && kind != string(r.Kind) || name != "" && name != r.Name && name != r.Label {
 			continue
 		}
 		one := resourceRow(r.Resource, r.Used)
-		for _, g := range state.Grants {
-			if slices.Contains(r.Holders, g.Task) {
-				one.Holders = append(one.Holders, m.showHolder(g.Task, g.Session, g.Granted, g.For != ""))
-			}
+		for _, task := range r.Holders {
+			g := grants[task]
+			one.Holders = append(one.Holders, m.showHolder(g.Task, g.Session, g.Granted, g.For != ""))
 		}
-		for _, w := range state.Waiting {
-			if slices.Contains(w.Blocked, r.ID) {
-				one.Waiters = append(one.Waiters, m.showHolder(w.Task, w.Session, w.Since, false))
-			}
+		for _, w := range waiting[r.ID] {
+			one.Waiters = append(one.Waiters, m.showHolder(w.Task, w.Session, w.Since, false))
 		}
 		out.Resources = append(out.Resources, one)
 	}

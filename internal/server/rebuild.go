@@ -104,7 +104,9 @@ func (b *rebuild) page(ctx context.Context, m *keepwardv1.TransportListPointsRes
 		}
 	}
 	b.told.Points += int64(len(points))
+	computers, before := len(b.told.AddedComputers), b.told.AddedPoints
 	return b.db.Write(ctx, func(tx *sql.Tx) error {
+		b.told.AddedComputers, b.told.AddedPoints = b.told.AddedComputers[:computers], before // it may be called again
 		for _, p := range points {
 			added, err := catalog.KnowComputer(ctx, tx, p.Computer)
 			if err != nil {
@@ -176,7 +178,9 @@ func jobOf(i point.Issue) *keepwardv1.Job {
 // addJobs adds the jobs that there are none of, disabled: what they name may have changed, and
 // backups that begin by themselves while somebody is restoring are not what he wants.
 func (b *rebuild) addJobs(ctx context.Context) error {
+	jobs := len(b.told.AddedJobs)
 	return b.db.Write(ctx, func(tx *sql.Tx) error {
+		b.told.AddedJobs = b.told.AddedJobs[:jobs] // it may be called again
 		if err := catalog.SkipSessions(ctx, tx, b.lastSession); err != nil {
 			return err
 		}

@@ -1,0 +1,109 @@
+//go:build unix
+
+package manager
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// BenchmarkSite submits sessions of a tenth as many computers to 500 streams, starts the server
+// anew with all of them, and lets them end. A decision is a session's request or release with all
+// that it brings about, written and carried out; of the time of a machine that others use too, the
+// processor time is what can be compared.
+func BenchmarkSite(b *testing.B) {
+	for _, sessions := range []int{1_000, 10_000, 100_000} {
+		b.Run(strconv.Itoa(sessions), func(b *testing.B) {
+			for b.Loop() {
+				measureSite(b, sessions)
+			}
+		})
+	}
+}
+
+func measureSite(b *testing.B, sessions int) {
+	s := newBigSite(b, sessions/10, 50, 10)
+	s.idle()
+	before := memory()
+	spent := stopwatch()
+	s.submit(sessions)
+	s.idle()
+	wall, cpu := spent()
+	b.ReportMetric(float64(sessions)/wall, "submitted/s")
+	b.ReportMetric(float64(sessions)/cpu, "submitted/cpu-s")
+	b.ReportMetric((memory()-before)/float64(sessions), "B/session")
+	b.ReportMetric(float64(runtime.NumGoroutine()), "goroutines")
+	s.kill()
+
+	spent = stopwatch()
+	s.start()
+	wall, cpu = spent()
+	b.ReportMetric(wall, "restart-s")
+	b.ReportMetric(cpu, "restart-cpu-s")
+	s.idle()
+	b.ReportMetric(memory()/(1<<20), "heap-MiB")
+	b.ReportMetric(resident(b)/(1<<20), "resident-MiB")
+	spent = stopwatch()
+	s.connect()
+	s.idle()
+	wall, _ = spent()
+	b.ReportMetric(wall, "connect-s")
+
+	took := s.latencies(min(1000, sessions/4))
+	b.ReportMetric(took[len(took)*99/100].Seconds()*1000, "p99-ms")
+	b.ReportMetric(took[len(took)/2].Seconds()*1000, "median-ms")
+	left := sessions - len(took)
+	spent = stopwatch()
+	s.endAll()
+	wall, cpu = spent()
+	b.ReportMetric(2*float64(left)/wall, "decisions/s")
+	b.ReportMetric(2*float64(left)/cpu, "decisions/cpu-s")
+	if n := s.unfinished(); n > 0 {
+		b.Errorf("%d sessions are not completed", n)
+	}
+	s.kill()
+}
+
+// stopwatch answers seconds since its start: of the clock, and of all processors for this process.
+func stopwatch() func() (wall, cpu float64) {
+	began, before := time.Now(), processorTime()
+	return func() (wall, cpu float64) {
+		return time.Since(began).Seconds(), (processorTime() - before).Seconds()
+	}
+}
+
+func processorTime() time.Duration {
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		panic(fmt.Sprintf("documented not to fail: %v", err))
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// memory is what Go has in use after a collection, which is all but what SQLite has.
+func memory() float64 {
+	runtime.GC()
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return float64(stats.HeapAlloc)
+}
+
+// resident is all memory of the process; 0 where the system does not tell.
+func resident(b *testing.B) float64 {
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	pages, err := strconv.Atoi(strings.Fields(string(text))[1])
+	if err != nil {
+		b.Fatal(err)
+	}
+	return float64(pages * os.Getpagesize())
+}
