@@ -1,6 +1,7 @@
 // Package test proves from end to end what Keepward promises: real processes, real
 // file systems, real kills. One file for each promise. KEEPWARD_BIN names the binary
-// (`make e2e` builds it); KEEPWARD_KEEP keeps the directories of failed tests.
+// (`make e2e` builds it); KEEPWARD_KEEP keeps the directories of failed tests; KEEPWARD_LONG
+// runs those that take long, too.
 package test
 
 import (
@@ -16,7 +17,9 @@ import (
 
 // maySkip are the tests that CI may skip, with the reason. All others must run there.
 var maySkip = map[string]string{
-	"TestMillionSmallFiles": "a matter of many minutes: part of make bench",
+	"TestMillionSmallFiles":                        "a matter of many minutes: part of make bench",
+	"TestCutOffsAtTheDefaultPace":                  "ten minutes, most of them waiting for leases to end",
+	"TestABackupGoesOnInTheMiddleOfAVeryLargeFile": "13 GB of disk",
 }
 
 // skips counts what was left out, for the line at the end.

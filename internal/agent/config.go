@@ -11,6 +11,7 @@ import (
 	"math"
 	"os"
 	"runtime/debug"
+	"time"
 
 	"keepward/internal/pipeline"
 )
@@ -28,6 +29,8 @@ type Config struct {
 	// Version is what the agent calls itself.
 	Version string
 	Logger  *slog.Logger
+	// CheckpointEvery is how much time of a backup an interruption may cost; zero: the default.
+	CheckpointEvery time.Duration
 	// Ready, where it is set, is called once the agent has joined and begins to keep its link up.
 	Ready func()
 }

@@ -34,6 +34,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	a := &agent{cfg: cfg, log: cfg.Logger, node: n, reports: n.Reporter(), ctx: ctx, running: make(map[string]*attempt)}
+	a.trails = openTrails(filepath.Join(cfg.DataDir, "trails"), cfg.Logger)
 	a.endLost()
 	a.restoreMarks().forgetOld(time.Now()) // else only the next restore would, which may never come
 	if cfg.Ready != nil {
@@ -61,6 +62,8 @@ type agent struct {
 	ctx     context.Context // of Run: attempts end with it
 
 	work sync.WaitGroup
+
+	trails *trails
 
 	mu      sync.Mutex
 	closed  bool

@@ -22,7 +22,7 @@ const (
 )
 
 const (
-	// dialFor bounds how long a mover is dialled at the start: as long as it waits.
+	// dialFor bounds how long a mover is dialled at the start.
 	dialFor = 60 * time.Second
 	// progressEvery is the rate of progress reports.
 	progressEvery = 500 * time.Millisecond
@@ -32,6 +32,9 @@ func (a *agent) backup(ctx context.Context, m *keepwardv1.StartBackupRequest, op
 	id := m.GetOrder().GetAttempt()
 	count := &pipeline.Counters{}
 	opts.Counters = count
+	task := m.GetOrder().GetTask()
+	opts.Trail, opts.CheckpointEvery = a.trails.of(task), a.cfg.CheckpointEvery
+	note := a.trails.keeper(task, opts.Trail, count)
 	opts.Scratch = a.cfg.DataDir // where there is room, and nobody else looks
 	opts.Event = func(e pipeline.Event) {
 		a.event(id, string(e.Level), e.Code, e.Text, rooted(e.Path))
@@ -39,6 +42,7 @@ func (a *agent) backup(ctx context.Context, m *keepwardv1.StartBackupRequest, op
 	var result pipeline.Result
 	err := a.connected(ctx, id, m.GetMover(), func(ctx context.Context, client *wire.DataClient) error {
 		report := func() *keepwardv1.Progress {
+			note()
 			return &keepwardv1.Progress{Phase: "transfer", Counters: count.Proto(), Current: count.Current()}
 		}
 		return a.watched(ctx, id, report, func() error {
@@ -49,10 +53,13 @@ func (a *agent) backup(ctx context.Context, m *keepwardv1.StartBackupRequest, op
 	})
 	end := ended(ctx, err, count.Proto())
 	if err == nil {
+		a.trails.forget(task)
 		end.Committed = true
 		end.Point = &keepwardv1.PointSummary{
 			Id: id, Completeness: result.Body.Completeness.String(), Counters: end.GetCounters(),
 		}
+	} else {
+		a.trails.keep(task, opts.Trail, count)
 	}
 	return end
 }

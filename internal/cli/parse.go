@@ -26,6 +26,14 @@ func (d *duration) Set(s string) error {
 	return err
 }
 
+// within tells whether a flag of this name has a value that makes sense.
+func (d *duration) within(flag string, least, most time.Duration) error {
+	if v := time.Duration(*d); v < least || v > most {
+		return usage("--%s is %s; it must be from %s to %s", flag, v, least, most)
+	}
+	return nil
+}
+
 const day = 24 * time.Hour
 
 // parseDuration reads what Go reads, and days in front of it: 90s, 2h30m, 7d, 1d12h.

@@ -4,12 +4,15 @@ import (
 	"context"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"keepward/internal/agent"
 	"keepward/internal/errs"
+	"keepward/internal/job"
 	"keepward/internal/mover"
+	"keepward/internal/pipeline"
 	"keepward/internal/server"
 	"keepward/internal/transport"
 )
@@ -66,10 +69,15 @@ func (a *app) serverCommand() *cobra.Command {
 		"Runs the backup server. Its first start makes the certificate authority and an administrator, prints the password once and writes D/client.yaml.",
 		"  keepward server --data-dir /var/lib/keepward/server --listen :7480")
 	listen := r.cmd.Flags().String("listen", ":"+defaultPort, "address of the one port")
+	heartbeat := duration(job.DefaultHeartbeat)
+	r.cmd.Flags().Var(&heartbeat, "heartbeat", "how often agents and transports say that they are there; one that is silent for three is looked for")
 	r.cmd.AddCommand(a.serverRebuildCatalog(), a.serverPause(), a.serverResume())
 	return r.serves(func(ctx context.Context, log *slog.Logger) error {
+		if err := heartbeat.within("heartbeat", time.Second, 5*time.Minute); err != nil {
+			return err
+		}
 		return server.Run(ctx, server.Config{
-			DataDir: r.dataDir, Listen: *listen, Version: a.version, Logger: log, Out: a.out,
+			DataDir: r.dataDir, Listen: *listen, Version: a.version, Logger: log, Out: a.out, Heartbeat: time.Duration(heartbeat),
 			Ready: func(string) { a.ready(log) },
 		})
 	})
@@ -138,8 +146,15 @@ func (a *app) agentCommand() *cobra.Command {
 		"Runs the agent that reads and restores the files of this computer. It needs no open port: it dials the server and stays connected.",
 		"  keepward agent --data-dir /var/lib/keepward/agent --server backup:7480 --name web1 --join-file web1.join")
 	n := r.nodeFlags()
+	every := duration(pipeline.DefaultCheckpointEvery)
+	r.cmd.Flags().Var(&every, "checkpoint-every", "how long a backup works between two checkpoints: an interruption costs that much")
 	return r.joins(n, func(ctx context.Context, log *slog.Logger) error {
-		return agent.Run(ctx, a.agentConfig(r.dataDir, n, log, func() { a.ready(log) }))
+		if err := every.within("checkpoint-every", time.Second, time.Hour); err != nil {
+			return err
+		}
+		cfg := a.agentConfig(r.dataDir, n, log, func() { a.ready(log) })
+		cfg.CheckpointEvery = time.Duration(every)
+		return agent.Run(ctx, cfg)
 	})
 }
 

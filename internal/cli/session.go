@@ -131,6 +131,7 @@ func (a *app) showCounters(n *keepwardv1.Counters) {
 		"new", some(n.GetNewFiles()), "changed", some(n.GetChangedFiles()), "deleted", some(n.GetDeletedFiles()), "excluded", some(n.GetExcludedFiles()),
 		"verified", files(n.GetVerifiedFiles(), n.GetVerifiedBytes()), "differ", some(n.GetMismatchedFiles()),
 		"sent", bytes(n.GetSentBytes()), "stored", bytes(n.GetStoredBytes()), "duplicate", bytes(n.GetDuplicateBytes()), "kept in place", bytes(n.GetKeptBytes()),
+		"sent again", bytes(n.GetResentBytes()), "read again", bytes(n.GetRereadBytes()),
 		"errors", some(n.GetErrors()), "warnings", some(n.GetWarnings()))
 }
 

@@ -186,6 +186,7 @@ var meanings = map[string]string{
 	"events.dropped":            "a task had more events than are kept; the counters are complete",
 	"file.changed":              "a file changed while it was read; what was read is kept",
 	"file.damaged":              "a file of a restore point needs what is damaged in the repository",
+	"file.resumed":              "a large file was gone on with where the attempt before had come to",
 	"file.shrank":               "a file became shorter while it was read",
 	"file.stranger":             "a file in the repository's directory is not the repository's; it is left alone",
 	"file.unreadable":           "a file could not be read; it is missing from the point",

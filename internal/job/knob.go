@@ -50,7 +50,8 @@ var elsewhere = map[string]string{
 	"unprotected_after": "repository edit", "maintenance": "repository edit", "recompress": "repository edit", "proof_days": "repository edit",
 	"foreign_proof": "repository edit", "parity": "repository edit",
 	"missed": "job edit", "jitter": "job edit",
-	"heartbeat": "", "heartbeats_lost": "", "proof_budget": "", // the same on every node, or not to be changed yet
+	"heartbeat":       "server --heartbeat",   // its start: what runs goes by the one that it began with
+	"heartbeats_lost": "", "proof_budget": "", // not to be changed yet
 }
 
 // Named finds a setting; the zero row and false where there is none.

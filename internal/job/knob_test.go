@@ -46,7 +46,7 @@ func TestSettingsTakeWhatIsOfTheirKindAndWithinTheirBounds(t *testing.T) {
 }
 
 func TestSettingsOfOtherThingsAreNotTurnedForTheWholeServer(t *testing.T) {
-	for name, where := range map[string]string{"repository_streams": "repository edit", "missed": "job edit", "heartbeat": ""} {
+	for name, where := range map[string]string{"repository_streams": "repository edit", "missed": "job edit", "heartbeat": "server --heartbeat", "heartbeats_lost": ""} {
 		s, _ := job.Named(name)
 		if s.Turned() || s.Where() != where {
 			t.Errorf("%s is turned: %v, and stands at %q", name, s.Turned(), s.Where())

@@ -77,7 +77,8 @@ func TestSettingsThatAreRefused(t *testing.T) {
 			{"restores_preempt_backups", "maybe", "setting.value"},
 			{"priority_precedence", "computer", "setting.value"},
 			{"repository_streams", "4", "setting.elsewhere"},
-			{"heartbeat", "10s", "setting.fixed"},
+			{"heartbeat", "10s", "setting.elsewhere"},
+			{"heartbeats_lost", "4", "setting.fixed"},
 		} {
 			_, err := w.m.SetSetting(t.Context(), connect.NewRequest(&keepwardv1.SetSettingRequest{Name: c.name, Value: c.value}))
 			if errs.CodeOf(err) != c.code || errs.HintOf(err) == "" && c.code != "setting.fixed" {

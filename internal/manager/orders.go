@@ -185,7 +185,7 @@ func (c *call) startMover(ctx context.Context) (*keepwardv1.MoverEndpoint, error
 	}
 	req := &keepwardv1.StartMoverRequest{
 		Order: c.wireOrder(), Mode: modes[c.typ], RepositoryPath: k.repository.Path, Agent: c.attempt.Agent,
-		ReadData: c.plan.check.GetReadData(), AgentWait: durationpb.New(c.m.set.AgentWait),
+		ReadData: c.plan.check.GetReadData(), AgentWait: durationpb.New(c.m.set.AgentWait), Heartbeat: durationpb.New(c.m.set.Heartbeat),
 		Parity: k.repository.Proofs.Parity, Time: timestamppb.New(c.attempt.Time),
 	}
 	switch c.typ {
@@ -219,7 +219,9 @@ func (c *call) startMover(ctx context.Context) (*keepwardv1.MoverEndpoint, error
 	if err != nil {
 		return nil, err
 	}
-	return res.Msg.GetMover(), nil
+	mover := res.Msg.GetMover()
+	mover.Heartbeat = req.Heartbeat
+	return mover, nil
 }
 
 func nonEmpty(names ...string) []string {

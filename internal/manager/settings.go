@@ -8,6 +8,9 @@ import (
 
 // Settings are the manager's limits; a zero field takes its default.
 type Settings struct {
+	// Heartbeat is how often nodes say that they are there. What bounds the patience with one
+	// that does not follows from it.
+	Heartbeat time.Duration
 	// Silence is how long a node may be gone before its tasks cannot be verified: three
 	// heartbeats.
 	Silence time.Duration
@@ -43,16 +46,17 @@ func (s Settings) withDefaults() Settings {
 			*d = v
 		}
 	}
-	def(&s.Silence, job.DefaultHeartbeat*job.DefaultHeartbeatsLost)
-	def(&s.Lost, 5*time.Minute)
-	def(&s.Verify, 2*time.Minute)
+	def(&s.Heartbeat, job.DefaultHeartbeat)
+	def(&s.Silence, s.Heartbeat*job.DefaultHeartbeatsLost)
+	def(&s.Lost, 20*s.Heartbeat)
+	def(&s.Verify, 8*s.Heartbeat)
 	def(&s.Leaving, job.DefaultLeavingLimit)
 	def(&s.Gather, 10*time.Second)
-	def(&s.OtherEnd, time.Minute)
+	def(&s.OtherEnd, 4*s.Heartbeat)
 	def(&s.Again, 2*time.Second)
 	def(&s.Order, 30*time.Second)
 	def(&s.BrowseIdle, 5*time.Minute)
-	def(&s.AgentWait, time.Minute)
+	def(&s.AgentWait, 4*s.Heartbeat)
 	def(&s.Protected, job.DefaultProtectedRunning)
 	def(&s.Quiet, 5*time.Minute)
 	return s

@@ -53,6 +53,7 @@ func (t *task) serve(ctx context.Context, h wire.DataHandler) error {
 		Attempt:     t.order.attempt,
 		TaskKey:     seal.Secret(t.order.GetTaskKey()),
 		Wait:        t.order.wait(),
+		Heartbeat:   t.order.GetStart().GetHeartbeat().AsDuration(),
 		Empty:       len(t.repo.Segments()) == 0,
 		Refused:     t.refused,
 		Arrived:     t.arrived,

@@ -20,8 +20,6 @@ import (
 )
 
 const (
-	// heartbeatEvery holds until the server names another interval.
-	heartbeatEvery = 15 * time.Second
 	// The waits between tries to reach the server. The longest is what a fleet adds to the
 	// restart of its server.
 	backoffFirst = 500 * time.Millisecond
@@ -98,7 +96,7 @@ type session struct {
 
 func (s *session) run(ctx context.Context) error {
 	n := s.node
-	s.greeted, s.interval = false, heartbeatEvery
+	s.greeted, s.interval = false, wire.DefaultHeartbeat
 	link, err := wire.DialLink(ctx, n.cfg.Server, n.Credentials(), s.svc.Handler)
 	if err != nil {
 		return err
@@ -141,7 +139,8 @@ func (s *session) beat(ctx context.Context, server keepwardv1connect.NodeService
 }
 
 func (s *session) heartbeat(ctx context.Context, server keepwardv1connect.NodeServiceClient) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	// A server that misses three has lost this node, and the node its link.
+	ctx, cancel := context.WithTimeout(ctx, min(callTimeout, 3*s.interval))
 	defer cancel()
 	req := &keepwardv1.HeartbeatRequest{
 		Info:     s.svc.Info(),

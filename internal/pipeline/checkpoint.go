@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"github.com/zeebo/blake3"
@@ -16,19 +17,22 @@ import (
 	"keepward/internal/source"
 )
 
-// marker makes checkpoints. It belongs to the goroutine that builds the path tree.
+// marker makes checkpoints. It belongs to the goroutine that builds the trees; only due may be
+// asked by others.
 type marker struct {
 	r     *run
 	every time.Duration
 	bytes int64
-	at    time.Time // of the last one
-	sent  int64     // bytes sent until then
+	at    atomic.Int64 // of the last one, in nanoseconds of the clock
+	sent  atomic.Int64 // bytes sent until then
+	read  atomic.Int64 // bytes read until then
 }
 
-func newMarker(r *run) marker {
-	m := marker{r: r, every: r.opts.CheckpointEvery, bytes: r.opts.CheckpointBytes, at: r.opts.Clock()}
+func newMarker(r *run) *marker {
+	m := &marker{r: r, every: r.opts.CheckpointEvery, bytes: r.opts.CheckpointBytes}
+	m.at.Store(r.opts.Clock().UnixNano())
 	if m.every == 0 {
-		m.every = defaultCheckpointEvery
+		m.every = DefaultCheckpointEvery
 	}
 	if m.bytes == 0 {
 		m.bytes = defaultCheckpointBytes
@@ -36,22 +40,41 @@ func newMarker(r *run) marker {
 	return m
 }
 
-// maybe makes a checkpoint when one is due. Nothing sent since the last means nothing to keep.
-func (m *marker) maybe(ctx context.Context, paths *orderer) error {
+// due tells whether it is time for a checkpoint. Nothing sent and nothing read since the last
+// means nothing to keep.
+func (m *marker) due() bool {
 	sent := m.r.count.sentBytes.Load()
-	if sent == m.sent || sent-m.sent < m.bytes && m.r.opts.Clock().Sub(m.at) < m.every {
+	if sent == m.sent.Load() && m.r.count.readBytes.Load() == m.read.Load() {
+		return false
+	}
+	return sent-m.sent.Load() >= m.bytes || m.r.opts.Clock().UnixNano()-m.at.Load() >= int64(m.every)
+}
+
+// content makes the root and the body of a checkpoint from the tree under way.
+type content func(ctx context.Context) (fileindex.Root, point.Body, error)
+
+// maybe makes a checkpoint when one is due and those who read large files have said how far
+// they have come.
+func (m *marker) maybe(ctx context.Context, u *underway, build content) error {
+	if !m.due() {
 		return nil
 	}
-	// The tree so far is finished on a copy; what both share is stored once.
-	tree, err := paths.builder.Clone().Finish(ctx)
+	if now := m.r.opts.Clock(); !u.ready(now) {
+		u.want(now)
+		if !u.ready(now) {
+			return nil
+		}
+	}
+	defer u.made()
+	// It holds what there was at this moment; what is done while it is made is for the next.
+	at, sent, read := m.r.opts.Clock().UnixNano(), m.r.count.sentBytes.Load(), m.r.count.readBytes.Load()
+	m.r.opts.Trail.settle()
+	root, body, err := build(ctx)
 	if err != nil {
 		return err
 	}
-	root := fileindex.Root{Paths: tree, Include: m.r.opts.Selection.Include, OS: runtime.GOOS, Version: m.r.opts.Version}
-	body := point.Body{
-		Files: tree.Entries, Bytes: paths.bytes, Errors: m.r.count.errors.Load(),
-		Completeness: point.Unfinished, Options: fingerprint(&m.r.opts.Selection), Last: paths.lastKey(),
-	}
+	root.Include, root.OS, root.Version = m.r.opts.Selection.Include, runtime.GOOS, m.r.opts.Version
+	body.Errors, body.Completeness, body.Options = m.r.count.errors.Load(), point.Unfinished, fingerprint(&m.r.opts.Selection)
 	draft, err := m.r.draft(ctx, point.Checkpoint, &root, &body)
 	if err != nil {
 		return err
@@ -59,15 +82,60 @@ func (m *marker) maybe(ctx context.Context, paths *orderer) error {
 	if err := m.r.store.Checkpoint(ctx, draft); err != nil {
 		return fmt.Errorf("record checkpoint of attempt %s: %w", m.r.opts.Attempt, err)
 	}
-	m.at, m.sent = m.r.opts.Clock(), m.r.count.sentBytes.Load()
+	m.r.opts.Trail.settled(read)
+	m.at.Store(at)
+	m.sent.Store(sent)
+	m.read.Store(read)
 	return nil
+}
+
+// between has an orderer make its checkpoints. One that cannot be made ends the backup at once.
+func (r *run) between(o *orderer, build content) func(context.Context) error {
+	return func(ctx context.Context) error {
+		err := r.mark.maybe(ctx, o.underway, build)
+		if err != nil {
+			r.pool.fail(err)
+		}
+		return err
+	}
+}
+
+// pathsSoFar are the contents of a checkpoint while the path tree is built. The tree so far is
+// finished on a copy; what both share is stored once.
+func (r *run) pathsSoFar(paths *orderer) content {
+	return func(ctx context.Context) (root fileindex.Root, body point.Body, err error) {
+		if root.Paths, err = paths.builder.Clone().Finish(ctx); err != nil {
+			return root, body, err
+		}
+		body.Files, body.Bytes, body.Last = root.Paths.Entries, paths.bytes, paths.lastKey()
+		root.Ahead, err = paths.ahead(ctx, r.hasher, r.pool)
+		return root, body, err
+	}
+}
+
+// inodesSoFar are the contents of one while the inode table is built: the path tree is complete.
+func (r *run) inodesSoFar(paths, inodes *orderer) content {
+	return func(ctx context.Context) (root fileindex.Root, body point.Body, err error) {
+		if root.Paths, err = paths.builder.Clone().Finish(ctx); err != nil {
+			return root, body, err
+		}
+		if root.Inodes, err = inodes.builder.Clone().Finish(ctx); err != nil {
+			return root, body, err
+		}
+		body.Files, body.Bytes, body.Last = root.Paths.Entries, paths.bytes+inodes.bytes, paths.lastKey()
+		root.AheadInodes, err = inodes.ahead(ctx, r.hasher, r.pool)
+		return root, body, err
+	}
 }
 
 // bases are what the trees of a backup are compared with.
 type bases struct {
 	paths, inodes base
-	some          bool
-	files, bytes  int64 // of the parent
+	// What a checkpoint has beside its path tree.
+	pathsAhead, inodesAhead []*base
+
+	some         bool
+	files, bytes int64 // of the parent
 }
 
 // bases opens the parent and the checkpoint. A checkpoint that is lost costs time, not the
@@ -75,9 +143,8 @@ type bases struct {
 func (r *run) bases(ctx context.Context) (*bases, error) {
 	b := &bases{paths: base{damaged: r.damaged}, inodes: base{damaged: r.damaged}}
 	if r.opts.Checkpoint != "" {
-		if e, err := openEarlier(ctx, r.store, r.opts.Keys, r.fetch, r.opts.Checkpoint); err == nil && len(e.body.Last) > 0 {
-			b.paths.parts = append(b.paths.parts, part{cursor: fileindex.NewCursor(r.fetch, seal.KindNode, e.root.Paths), last: e.body.Last})
-			b.some = true
+		if e, err := openEarlier(ctx, r.store, r.opts.Keys, r.fetch, r.opts.Checkpoint); err == nil {
+			r.goOnFrom(b, e)
 		} else if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
@@ -92,7 +159,7 @@ func (r *run) bases(ctx context.Context) (*bases, error) {
 		return b, nil
 	}
 	if err != nil {
-		b.paths.close()
+		b.close()
 		return nil, err
 	}
 	r.renewal.parse(e.root.Thin)
@@ -100,6 +167,27 @@ func (r *run) bases(ctx context.Context) (*bases, error) {
 	b.paths.parts = append(b.paths.parts, part{cursor: fileindex.NewCursor(r.fetch, seal.KindNode, e.root.Paths)})
 	b.inodes.parts = append(b.inodes.parts, part{cursor: fileindex.NewCursor(r.fetch, seal.KindInode, e.root.Inodes)})
 	return b, nil
+}
+
+// goOnFrom takes a checkpoint into the bases.
+func (r *run) goOnFrom(b *bases, e *earlier) {
+	alone := func(kind seal.Kind, t fileindex.Tree) *base {
+		return &base{parts: []part{{cursor: fileindex.NewCursor(r.fetch, kind, t)}}, damaged: func(error) {}}
+	}
+	if len(e.body.Last) > 0 {
+		b.paths.parts = append(b.paths.parts, part{cursor: fileindex.NewCursor(r.fetch, seal.KindNode, e.root.Paths), last: e.body.Last})
+		b.some = true
+	}
+	b.pathsAhead = []*base{alone(seal.KindNode, e.root.Ahead)}
+	b.inodesAhead = []*base{alone(seal.KindInode, e.root.Inodes), alone(seal.KindInode, e.root.AheadInodes)}
+}
+
+func (b *bases) close() {
+	b.paths.close()
+	b.inodes.close()
+	for _, ahead := range append(b.pathsAhead, b.inodesAhead...) {
+		ahead.close()
+	}
 }
 
 // damaged reports a parent that cannot be compared with, or not to its end.

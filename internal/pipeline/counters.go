@@ -20,6 +20,10 @@ type Counters struct {
 	chunks, duplicates         atomic.Int64
 	duplicateBytes, keptBytes  atomic.Int64
 	errors, warnings, excluded atomic.Int64
+	// resentBytes counts all attempts of the task; of rereadBefore those before this one, whose
+	// last read unread bytes that no checkpoint kept.
+	resentBytes          atomic.Int64
+	rereadBefore, unread atomic.Int64
 	// What held the backup up, in nanoseconds: see gauge.
 	limitSource, limitCPU, limitTarget, limitSend atomic.Int64
 
@@ -34,12 +38,18 @@ func (c *Counters) Proto() *keepwardv1.Counters {
 		ReadFiles: c.readFiles.Load(), ReadBytes: c.readBytes.Load(),
 		ReusedFiles: c.reusedFiles.Load(), ReusedBytes: c.reusedBytes.Load(),
 		NewFiles: c.newFiles.Load(), ChangedFiles: c.changedFiles.Load(), DeletedFiles: c.deletedFiles.Load(),
-		SentBytes: c.sentBytes.Load(),
-		Chunks:    c.chunks.Load(), DuplicateChunks: c.duplicates.Load(), DuplicateBytes: c.duplicateBytes.Load(), KeptBytes: c.keptBytes.Load(),
+		SentBytes: c.sentBytes.Load(), ResentBytes: c.resentBytes.Load(), RereadBytes: c.reread(),
+		Chunks: c.chunks.Load(), DuplicateChunks: c.duplicates.Load(), DuplicateBytes: c.duplicateBytes.Load(), KeptBytes: c.keptBytes.Load(),
 		LimitSourceMillis: millis(&c.limitSource), LimitCpuMillis: millis(&c.limitCPU),
 		LimitTargetMillis: millis(&c.limitTarget), LimitSendMillis: millis(&c.limitSend),
 		Errors: c.errors.Load(), Warnings: c.warnings.Load(), ExcludedFiles: c.excluded.Load(),
 	}
+}
+
+// reread are the bytes that were read more than once: what an attempt reads first is what the
+// one before had read in vain.
+func (c *Counters) reread() int64 {
+	return c.rereadBefore.Load() + min(c.readBytes.Load(), c.unread.Load())
 }
 
 func millis(nanos *atomic.Int64) int64 { return nanos.Load() / 1e6 }

@@ -12,7 +12,7 @@ import (
 // Event is something worth reporting about one file.
 type Event struct {
 	Level source.Level
-	// Code is stable: file.unreadable, file.changed, file.vanished, file.shrank,
+	// Code is stable: file.unreadable, file.changed, file.vanished, file.shrank, file.resumed,
 	// dir.unreadable, xattr.failed, include.missing, include.resolved.
 	Code string
 	Text string

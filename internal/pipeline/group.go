@@ -11,6 +11,7 @@ import (
 // it, workers complete the entries they were given, and when all is done the index builder
 // takes it.
 type group struct {
+	seq     int64             // from 1 on, in the order of the index
 	entries []fileindex.Entry // one whose Type is 0 was lost on the way
 	paths   []byte            // the entries' paths
 	extents []fileindex.Extent
@@ -93,6 +94,14 @@ type unit struct {
 	// device is where its first file lies.
 	device uint64
 	large  bool
+
+	of *underway // whose lock guards what follows
+	// reading: it is a large file that is being read and answers for checkpoints, up to number
+	// answered; begun is its last answer.
+	reading  bool
+	answered int64
+	begun    *fileindex.Entry
+	finished bool // all its entries are complete
 }
 
 // complete lets those go on who wait for the unit's entries. After a failure of the whole it
@@ -106,10 +115,14 @@ func (u *unit) complete() {
 // work is one entry to complete.
 type work struct {
 	g   *group
+	seq int64 // of g, which is used again once it is in the tree
 	e   *fileindex.Entry
 	dir *source.Dir // where the file lies; a directory: itself
 	// old is the base's entry of a large file that has changed in place; nil: there is none.
 	old *fileindex.Entry
+	// begun is the checkpoint's entry of a large file of which an attempt before has read a
+	// part; nil: there is none.
+	begun *fileindex.Entry
 	// right is the base's entry of a file that did not change and is bundled anew; nil: it
 	// did, or is new.
 	right *fileindex.Entry

@@ -22,6 +22,7 @@ const (
 // that the new signature is of what is stored.
 type inplace struct {
 	w      *worker
+	it     *work
 	path   []byte
 	f      source.File
 	size   int64
@@ -55,15 +56,21 @@ type block struct {
 
 func (b *block) end() int64 { return b.at + int64(b.n) }
 
-// inplace reads a file beside what its parent has of it. It gives first and parent back.
-func (w *worker) inplace(ctx context.Context, it *work, f source.File, st *source.Stat, first *hold, parent *parentFile) (int64, error) {
+// inplace reads a file beside what its parent has of it, from its beginning or from where an
+// attempt before has come to. It gives first and parent back.
+func (w *worker) inplace(ctx context.Context, it *work, f source.File, st *source.Stat, first *hold, parent *parentFile, from *begun) (int64, error) {
 	r := &inplace{
-		w: w, path: it.e.Path, f: f, size: st.Size, parent: parent, ahead: newLayout(f, st), here: newLayout(f, st),
-		sums: signature.NewWriter(w.hasher, w.pool), hasher: w.signatures, hold: first,
+		w: w, it: it, path: it.e.Path, f: f, size: st.Size, parent: parent, ahead: newLayout(f, st), here: newLayout(f, st),
+		sums: signature.NewWriter(w.hasher, w), hasher: w.signatures, hold: first,
 		extents: w.newExtents(),
 	}
 	r.pack = packer{w: w, to: &r.extents}
 	defer r.close()
+	if from != nil {
+		if err := r.goOn(ctx, from); err != nil {
+			return 0, err
+		}
+	}
 	n, err := r.read(ctx)
 	if err != nil || n == 0 {
 		return n, err
@@ -99,6 +106,9 @@ func (w *worker) unusable(path []byte, err error) {
 func (r *inplace) read(ctx context.Context) (int64, error) {
 	for r.at < r.size {
 		if err := ctx.Err(); err != nil {
+			return r.at, err
+		}
+		if err := r.w.stepped(ctx, r.it, r.beginning); err != nil {
 			return r.at, err
 		}
 		took, err := r.step(ctx)

@@ -19,12 +19,19 @@ const minZeros = 64 << 10
 func (w *worker) largeUnit(ctx context.Context, u *unit) {
 	it := &u.items[0]
 	defer it.g.pending.Done()
+	if w.readLarge(ctx, u, it) {
+		u.of.finished(u)
+	}
+}
+
+// readLarge answers false when the whole backup has failed.
+func (w *worker) readLarge(ctx context.Context, u *unit, it *work) bool {
 	first := w.pool.hold(u.need)
 	f, err := it.dir.Open(it.name())
 	if err != nil {
 		w.pool.unhold(first)
 		w.lose(it, err)
-		return
+		return true
 	}
 	defer f.Close()
 	if w.hooks.Opened != nil {
@@ -33,9 +40,13 @@ func (w *worker) largeUnit(ctx context.Context, u *unit) {
 	st, ok := w.look(it, f, w.clock())
 	if !ok {
 		w.pool.unhold(first)
-		return
+		return true
 	}
-	w.largeFrom(ctx, it, f, &st, first)
+	if st.Size >= signature.MinFile { // the others are soon read again
+		w.unit, w.answered = u, u.of.reading(u)
+		defer func() { w.unit = nil }()
+	}
+	return w.largeFrom(ctx, it, f, &st, first)
 }
 
 // large reads a file of any size in content-defined chunks.
@@ -47,8 +58,9 @@ func (w *worker) large(ctx context.Context, it *work, f source.File, st *source.
 	w.largeFrom(ctx, it, f, st, first)
 }
 
-// largeFrom is large with the first buffer, which it gives back.
-func (w *worker) largeFrom(ctx context.Context, it *work, f source.File, st *source.Stat, first *hold) {
+// largeFrom is large with the first buffer, which it gives back. It answers false when the
+// whole backup has failed.
+func (w *worker) largeFrom(ctx context.Context, it *work, f source.File, st *source.Stat, first *hold) bool {
 	w.traces = found(f, st.Size)
 	f.Readahead()
 	n, err := w.content(ctx, it, f, st, first)
@@ -57,37 +69,50 @@ func (w *worker) largeFrom(ctx context.Context, it *work, f source.File, st *sou
 	switch {
 	case errors.As(err, &fatal) || err != nil && ctx.Err() != nil:
 		w.pool.fail(err)
-		return
+		return false
 	case err != nil:
 		w.lose(it, err)
-		return
+		return true
 	}
 	if w.hooks.Read != nil {
 		w.hooks.Read(it.e.Path)
 	}
 	w.settle(it, f, st, n)
+	return true
 }
 
 // content makes the extents of a large file, and its signature, and answers how much of it
 // there was.
 func (w *worker) content(ctx context.Context, it *work, f source.File, st *source.Stat, first *hold) (int64, error) {
+	from, err := w.takeUp(ctx, it, f, st, first.buf)
+	if err != nil {
+		w.pool.unhold(first)
+		return 0, err
+	}
 	if it.old != nil && st.Size >= signature.MinFile {
 		parent, err := openParent(ctx, w.fetch, it.old)
 		switch kind := errs.KindOf(err); {
 		case err == nil:
-			return w.inplace(ctx, it, f, st, first, parent)
+			return w.inplace(ctx, it, f, st, first, parent, from)
 		case kind != errs.Corrupt && kind != errs.NotFound:
 			w.pool.unhold(first)
 			return 0, errStore{err}
 		}
 		w.unusable(it.e.Path, err)
 	}
-	r := &largeReader{w: w, f: f, size: st.Size, hold: first, extents: w.newExtents()}
-	if st.Size >= signature.MinFile {
-		r.sign = newSigner(w.signatures, w.hasher, w.pool)
-	}
+	r := &largeReader{w: w, it: it, f: f, size: st.Size, hold: first, extents: w.newExtents()}
 	defer func() { w.pool.unhold(r.hold) }()
-	n, err := r.read(ctx, sparse(st))
+	if st.Size >= signature.MinFile {
+		r.sign = newSigner(w.signatures, w.hasher, w)
+	}
+	at := int64(0)
+	if from != nil && r.sign != nil {
+		at, r.extents, r.sign.out = from.at, from.extents, from.sums
+		if err := r.sign.bytes(ctx, from.rest); err != nil {
+			return 0, err
+		}
+	}
+	n, err := r.read(ctx, at, sparse(st))
 	if err == nil {
 		err = r.extents.finish(ctx, it.e)
 	}
@@ -97,7 +122,7 @@ func (w *worker) content(ctx context.Context, it *work, f source.File, st *sourc
 	return n, err
 }
 
-func (w *worker) newExtents() extentList { return extentList{saver: w.pool, hasher: w.hasher} }
+func (w *worker) newExtents() extentList { return extentList{saver: w, hasher: w.hasher} }
 
 // offerData hands over a chunk that lies in h and answers its extent.
 func (w *worker) offerData(content []byte, h *hold) fileindex.Extent {
@@ -117,6 +142,7 @@ func (e errStore) Unwrap() error { return e.error }
 // hold and is not yet cut.
 type largeReader struct {
 	w       *worker
+	it      *work
 	f       source.File
 	size    int64
 	hold    *hold
@@ -133,9 +159,9 @@ type largeReader struct {
 	clear, run int64
 }
 
-// read answers how much of the file there was.
-func (r *largeReader) read(ctx context.Context, sparse bool) (int64, error) {
-	for at := int64(0); at < r.size; {
+// read reads from offset from on and answers how much of the file there was.
+func (r *largeReader) read(ctx context.Context, from int64, sparse bool) (int64, error) {
+	for at := from; at < r.size; {
 		start, end := at, r.size
 		if sparse {
 			var err error
@@ -173,6 +199,9 @@ func (r *largeReader) segment(ctx context.Context, start, end int64) (int64, err
 	r.start = r.end
 	for r.at < end {
 		if err := ctx.Err(); err != nil {
+			return r.at, err
+		}
+		if err := r.w.stepped(ctx, r.it, r.beginning); err != nil {
 			return r.at, err
 		}
 		if r.start == r.end {

@@ -3,6 +3,8 @@ package pipeline
 import (
 	"bytes"
 	"context"
+	"sync"
+	"sync/atomic"
 
 	"keepward/internal/repo/fileindex"
 )
@@ -17,27 +19,53 @@ type orderer struct {
 	// bytes are the sizes of the regular files that were added.
 	bytes int64
 	last  []byte // path of the last entry
-	// between is called between groups; nil: nothing is to be done there.
+	// underway are the units of this tree; added is the last group that was added.
+	underway *underway
+	added    atomic.Int64
+	// between is called between groups, and while one is waited for, when underway says so.
 	between func(ctx context.Context) error
 }
 
 // run adds groups until in is closed. After a failure it only takes them away.
 func (o *orderer) run(ctx context.Context, in <-chan *group) error {
+	var waiting sync.WaitGroup
+	defer waiting.Wait()
+	complete := make(chan struct{}, 1) // of the one group that is waited for
 	var err error
-	for g := range in {
-		g.pending.Wait()
+	do := func(fn func(context.Context) error) {
 		if err == nil {
 			err = ctx.Err()
 		}
 		if err == nil {
-			err = o.add(ctx, g)
-		}
-		g.free()
-		if err == nil && o.between != nil {
-			err = o.between(ctx)
+			err = fn(ctx)
 		}
 	}
-	return err
+	for {
+		select {
+		case g, ok := <-in:
+			if !ok {
+				return err
+			}
+			waiting.Go(func() {
+				g.pending.Wait()
+				complete <- struct{}{}
+			})
+			for waits := true; waits; {
+				select {
+				case <-complete:
+					waits = false
+				case <-o.underway.nudge:
+					do(o.between)
+				}
+			}
+			do(func(ctx context.Context) error { return o.add(ctx, g) })
+			o.added.Store(g.seq)
+			g.free()
+			do(o.between)
+		case <-o.underway.nudge:
+			do(o.between)
+		}
+	}
 }
 
 func (o *orderer) add(ctx context.Context, g *group) error {

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 
 	"keepward/internal/repo/fileindex"
 	"keepward/internal/repo/seal"
@@ -53,7 +54,9 @@ type pool struct {
 	// under way.
 	round int
 	open  [2]int
-	known knownSet
+	// pressed counts those who wait until what was offered is sent.
+	pressed atomic.Int32
+	known   knownSet
 	// blind: the repository had nothing, so nothing but this backup's own chunks can be there.
 	blind bool
 	err   error
@@ -169,10 +172,24 @@ func (p *pool) done(j *job) {
 }
 
 // Save takes a node of the index; it is a fileindex.Saver.
-func (p *pool) Save(_ context.Context, c fileindex.Chunk) error {
+func (p *pool) Save(_ context.Context, c fileindex.Chunk) error { return p.save(c, nil) }
+
+// save waits while many nodes are under way. A caller that can seal does so meanwhile: when all
+// who can wait here, nobody is left to make room.
+func (p *pool) save(c fileindex.Chunk, seal func(*job)) error {
 	p.mu.Lock()
 	for p.meta > metaBudget && p.err == nil {
+		if seal != nil {
+			if j := p.nextSealing(); j != nil {
+				p.mu.Unlock()
+				seal(j)
+				p.mu.Lock()
+				continue
+			}
+		}
+		p.pressed.Add(1)
 		p.changed.Wait()
+		p.pressed.Add(-1)
 	}
 	err := p.err
 	p.meta += int64(len(c.Content))
@@ -190,10 +207,26 @@ func (p *pool) flush() error {
 	defer p.mu.Unlock()
 	old := p.round & 1
 	p.round++
+	p.pressed.Add(1)
+	defer p.pressed.Add(-1)
 	for p.open[old] > 0 && p.err == nil {
 		p.changed.Wait()
 	}
 	return p.err
+}
+
+// hurry seals what waits while somebody waits for it to be sent: the workers may all be at large
+// files, which they do not leave for it before memory is short.
+func (p *pool) hurry(seal func(*job)) {
+	for p.pressed.Load() > 0 {
+		p.mu.Lock()
+		j := p.nextSealing()
+		p.mu.Unlock()
+		if j == nil {
+			return
+		}
+		seal(j)
+	}
 }
 
 // ask asks the store for what was offered until the pool ends.

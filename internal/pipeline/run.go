@@ -31,6 +31,8 @@ type Options struct {
 	Compression seal.Compression
 	// Version is the agent's, for the record.
 	Version string
+	// Trail is kept between the attempts of a task; nil: what is done again is not counted.
+	Trail *Trail
 	// Counters are kept up to date while the backup runs; nil: not wanted.
 	Counters *Counters
 	// Event is told what happens to single files, one call at a time; nil: not wanted.
@@ -57,6 +59,8 @@ type Options struct {
 type Hooks struct {
 	Opened func(path []byte) // it is open and has not been looked at
 	Read   func(path []byte) // all was read, and it has not been looked at again
+	// Answered: a checkpoint is made and has been told how far the file was read.
+	Answered func(path []byte)
 }
 
 // Result is a backup that was committed.
@@ -65,8 +69,10 @@ type Result struct {
 	Root fileindex.Root
 }
 
+// DefaultCheckpointEvery and its bytes are what an interruption may cost: half a minute, or what a
+// disk reads in about that.
 const (
-	defaultCheckpointEvery = 30 * time.Second
+	DefaultCheckpointEvery = 30 * time.Second
 	defaultCheckpointBytes = 1 << 30
 )
 
@@ -79,7 +85,7 @@ type run struct {
 	pool    *pool
 	fetch   *fetcher
 	hasher  *seal.Hasher
-	mark    marker
+	mark    *marker
 	gauge   *gauge
 	control *controller
 	renewal renewal
@@ -121,6 +127,7 @@ func Run(ctx context.Context, store Store, opts Options) (Result, error) {
 		extra:   extra,
 	}
 	r.mark = newMarker(r)
+	opts.Trail.begin(r.count)
 	if opts.Idle == nil {
 		opts.Idle = idleProcessors()
 	}
@@ -134,7 +141,11 @@ func Run(ctx context.Context, store Store, opts Options) (Result, error) {
 	}
 	r.own = r.gauge.seat()
 	defer r.fetch.close()
-	return r.do(ctx)
+	result, err := r.do(ctx)
+	if err != nil {
+		opts.Trail.end(r.count)
+	}
+	return result, err
 }
 
 func (r *run) do(ctx context.Context) (Result, error) {
@@ -211,7 +222,7 @@ func (r *run) start(ctx context.Context, g *errgroup.Group) error {
 			pool: r.pool, reports: r.reports, count: r.count, chunker: chunker, keys: r.opts.Keys,
 			fetch: r.fetch, signatures: signature.NewHasher(r.opts.Keys.SignatureKey),
 			hasher: r.opts.Keys.NewHasher(), sealer: s, hooks: r.opts.Hooks, clock: r.opts.Clock,
-			seat: r.gauge.seat(), effort: &r.control.effort,
+			seat: r.gauge.seat(), effort: &r.control.effort, mark: r.mark, trail: r.opts.Trail,
 		}
 		g.Go(func() error {
 			if i < r.opts.Workers {
@@ -234,8 +245,7 @@ func (r *run) backup(ctx context.Context, walker *source.Walker, begun time.Time
 	if err != nil {
 		return Result{}, err
 	}
-	defer bases.paths.close()
-	defer bases.inodes.close()
+	defer bases.close()
 	if bases.some {
 		r.count.totalFiles.Store(bases.files)
 		r.count.totalBytes.Store(bases.bytes)
@@ -243,9 +253,9 @@ func (r *run) backup(ctx context.Context, walker *source.Walker, begun time.Time
 
 	links := newLinkTable(r.opts.Scratch)
 	defer links.close()
-	paths := &orderer{builder: fileindex.NewBuilder(seal.KindNode, r.hasher, r.pool), count: r.count, uses: &r.uses}
-	paths.between = func(ctx context.Context) error { return r.mark.maybe(ctx, paths) }
-	err = r.pass(ctx, paths, &bases.paths, bases.some, begun, func(ctx context.Context, s *sequencer) error {
+	paths := &orderer{builder: fileindex.NewBuilder(seal.KindNode, r.hasher, r.pool), count: r.count, uses: &r.uses, underway: newUnderway()}
+	paths.between = r.between(paths, r.pathsSoFar(paths))
+	err = r.pass(ctx, paths, &bases.paths, bases.pathsAhead, bases.some, begun, func(ctx context.Context, s *sequencer) error {
 		if err := s.walk(ctx, walker, links); err != nil {
 			return err
 		}
@@ -255,8 +265,9 @@ func (r *run) backup(ctx context.Context, walker *source.Walker, begun time.Time
 		return Result{}, err
 	}
 	r.count.deletedFiles.Store(bases.paths.gone)
-	inodes := &orderer{builder: fileindex.NewBuilder(seal.KindInode, r.opts.Keys.NewHasher(), r.pool), count: r.count, uses: &r.uses, inodes: true}
-	err = r.pass(ctx, inodes, &bases.inodes, false, begun, func(ctx context.Context, s *sequencer) error {
+	inodes := &orderer{builder: fileindex.NewBuilder(seal.KindInode, r.opts.Keys.NewHasher(), r.pool), count: r.count, uses: &r.uses, inodes: true, underway: newUnderway()}
+	inodes.between = r.between(inodes, r.inodesSoFar(paths, inodes))
+	err = r.pass(ctx, inodes, &bases.inodes, bases.inodesAhead, false, begun, func(ctx context.Context, s *sequencer) error {
 		if err := s.inodes(ctx, links, walker, r.reports.lost); err != nil {
 			return err
 		}
@@ -269,11 +280,12 @@ func (r *run) backup(ctx context.Context, walker *source.Walker, begun time.Time
 }
 
 // pass runs a sequencer beside the orderer it feeds.
-func (r *run) pass(ctx context.Context, o *orderer, b *base, compared bool, begun time.Time, feed func(context.Context, *sequencer) error) error {
+func (r *run) pass(ctx context.Context, o *orderer, b *base, ahead []*base, compared bool, begun time.Time, feed func(context.Context, *sequencer) error) error {
 	out := make(chan *group, window) // the window of entries under way
 	s := &sequencer{
 		pool: r.pool, count: r.count, hasher: r.opts.Keys.NewHasher(), owners: newOwners(),
-		base: b, renewal: &r.renewal, compared: compared, begun: begun, out: out, seat: r.own,
+		base: b, ahead: ahead, underway: o.underway, added: &o.added,
+		renewal: &r.renewal, compared: compared, begun: begun, out: out, seat: r.own,
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {

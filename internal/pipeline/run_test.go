@@ -192,9 +192,16 @@ func TestCheckpointIsGoneOnFrom(t *testing.T) {
 	if err != nil || p.Type != point.Checkpoint || body.Completeness != point.Unfinished {
 		t.Fatalf("checkpoint %+v, body %+v, error %v", p, body, err)
 	}
+	f := &fetcher{store: s.store, keys: s.store.keys}
+	defer f.close()
+	root, err := fileindex.FetchRoot(t.Context(), f, body.Root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ahead := s.entries(seal.KindNode, root.Ahead)
 	var want []string
 	for _, n := range names {
-		if bytes.Compare(fileindex.PathKey([]byte(s.path(n)[1:])), body.Last) > 0 {
+		if ahead[n] == nil && bytes.Compare(fileindex.PathKey([]byte(s.path(n)[1:])), body.Last) > 0 {
 			want = append(want, n)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"keepward/internal/repo/fileindex"
@@ -25,6 +26,11 @@ type sequencer struct {
 	hasher *seal.Hasher
 	owners *owners
 	base   *base
+	// ahead is what a checkpoint has of files behind its last one.
+	ahead []*base
+	// underway takes the units; added is the last group in the tree.
+	underway *underway
+	added    *atomic.Int64
 	// renewal has files bundled anew that did not change.
 	renewal *renewal
 	// compared: there is something to compare with, so that new and changed are counted.
@@ -35,6 +41,7 @@ type sequencer struct {
 	seat *seat
 
 	group *group
+	seq   int64 // of the last group
 	unit  *unit
 	key   []byte
 }
@@ -46,9 +53,14 @@ func (s *sequencer) add(ctx context.Context, path, key []byte, st *source.Stat, 
 	if err != nil {
 		return err
 	}
-	if s.group == nil {
-		s.group = newGroup()
+	begun, err := s.read(ctx, key)
+	if err != nil {
+		return err
 	}
+	if begun != nil && begun.State&fileindex.Incomplete == 0 {
+		old, begun = begun, nil
+	}
+	s.openGroup()
 	g := s.group
 	e := g.add(path)
 	same := old != nil && unchanged(old, st, state)
@@ -68,7 +80,7 @@ func (s *sequencer) add(ctx context.Context, path, key []byte, st *source.Stat, 
 			s.novel(old)
 			s.renewal.sees(e)
 		}
-		if err := s.schedule(e, old, st, dir, anew); err != nil {
+		if err := s.schedule(e, old, begun, st, dir, anew); err != nil {
 			return err
 		}
 	}
@@ -78,15 +90,31 @@ func (s *sequencer) add(ctx context.Context, path, key []byte, st *source.Stat, 
 	return nil
 }
 
+// read answers what a checkpoint has of a file behind its last one; nil: nothing.
+func (s *sequencer) read(ctx context.Context, key []byte) (*fileindex.Entry, error) {
+	for _, b := range s.ahead {
+		if e, err := b.match(ctx, key); e != nil || err != nil {
+			return e, err
+		}
+	}
+	return nil, nil
+}
+
+func (s *sequencer) openGroup() {
+	if s.group == nil {
+		s.seq++
+		s.group = newGroup()
+		s.group.seq = s.seq
+	}
+}
+
 // link takes one of several names of a file; what it is goes to the inode table.
 func (s *sequencer) link(ctx context.Context, path, key []byte, st *source.Stat) error {
 	old, err := s.base.match(ctx, key)
 	if err != nil {
 		return err
 	}
-	if s.group == nil {
-		s.group = newGroup()
-	}
+	s.openGroup()
 	e := s.group.add(path)
 	e.Type, e.Inode, e.Device = fileindex.Link, st.Inode, st.Device
 	if old == nil || old.Type != fileindex.Link || old.Inode != st.Inode || old.Device != st.Device {
@@ -127,16 +155,19 @@ func (s *sequencer) reuse(e, old *fileindex.Entry) {
 }
 
 // schedule puts an entry into a unit; old is the base's, nil if it has none, and still right if
-// the file is only bundled anew.
-func (s *sequencer) schedule(e, old *fileindex.Entry, st *source.Stat, dir *source.Dir, anew bool) error {
+// the file is only bundled anew. begun is what a checkpoint has of its beginning.
+func (s *sequencer) schedule(e, old, begun *fileindex.Entry, st *source.Stat, dir *source.Dir, anew bool) error {
 	s.group.pending.Add(1)
-	it := work{g: s.group, e: e, dir: dir}
+	it := work{g: s.group, seq: s.group.seq, e: e, dir: dir}
 	if anew {
 		it.right = old.Clone() // the base goes on to the next
 	}
 	if e.Type == fileindex.File && st.Size >= seal.SmallFile {
 		if old != nil && old.Type == fileindex.File && old.Signature != nil {
 			it.old = old.Clone() // the base goes on to the next
+		}
+		if begun != nil {
+			it.begun = begun.Clone()
 		}
 		return s.submit(&unit{items: []work{it}, large: true, need: int(min(st.Size, maxBuffer)), device: st.Device})
 	}
@@ -177,6 +208,7 @@ func (s *sequencer) closeUnit() error {
 
 func (s *sequencer) submit(u *unit) error {
 	defer s.seat.during(atRest)()
+	s.underway.begin(u, s.added.Load())
 	return s.pool.submit(u)
 }
 

@@ -33,6 +33,13 @@ type worker struct {
 	effort *atomic.Int32
 	dice   dice
 
+	mark  *marker
+	trail *Trail
+	// unit is the large file in work, answered the last checkpoint that it has answered; nil:
+	// there is none.
+	unit     *unit
+	answered int64
+
 	traces traces
 	warmth warmth // of the unit in work
 
@@ -101,7 +108,13 @@ func (w *worker) seal(ctx context.Context, j *job) {
 		return
 	}
 	w.count.sentBytes.Add(int64(len(w.record)))
+	w.count.resentBytes.Add(w.trail.put(&j.h, int64(len(w.record))))
 	w.pool.done(j)
+}
+
+// Save takes a node; it is a fileindex.Saver for what the worker itself builds.
+func (w *worker) Save(ctx context.Context, c fileindex.Chunk) error {
+	return w.pool.save(c, func(j *job) { w.seal(ctx, j) })
 }
 
 // bundle is what a worker collects of a unit's small files: their bytes lie in one buffer
@@ -141,6 +154,12 @@ func (w *worker) smallUnit(ctx context.Context, u *unit) {
 	}
 	w.closeBundle(hold)
 	w.pool.unhold(hold)
+	if ctx.Err() == nil {
+		u.of.finished(u)
+		if w.mark.due() {
+			u.of.want(now)
+		}
+	}
 	u.complete()
 }
 

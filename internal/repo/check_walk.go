@@ -327,11 +327,8 @@ func references(content []byte, kind seal.Kind) (refs []reference, err error) {
 	switch kind {
 	case seal.KindRoot:
 		root, err := fileindex.ParseRoot(content)
-		if err == nil && !root.Paths.Empty() {
-			refs = append(refs, reference{seal.KindNode, root.Paths.H})
-		}
-		if err == nil && !root.Inodes.Empty() {
-			refs = append(refs, reference{seal.KindInode, root.Inodes.H})
+		if err == nil {
+			root.Trees(func(kind seal.Kind, t fileindex.Tree) { refs = append(refs, reference{kind, t.H}) })
 		}
 		return refs, err
 	case seal.KindNode, seal.KindInode, seal.KindMap:

@@ -26,7 +26,7 @@ func (w *Writer) Commit(ctx context.Context, d point.Draft, issue []byte) error 
 		return errs.New(errs.Invalid, "point.type", "commit attempt %s: a %s cannot be committed", w.opts.Attempt, d.Type)
 	}
 	if err := w.ready(ctx, d); err != nil {
-		return err
+		return w.whyLost(ctx, err)
 	}
 	err := w.putPoint(ctx, point.Encode(w.r.cfg.ID, w.opts.Attempt, d, issue))
 	if err != nil {
@@ -141,6 +141,15 @@ func (w *Writer) Checkpoint(ctx context.Context, d point.Draft, issue []byte) er
 	d.Type = point.Checkpoint
 	w.points++
 	return w.poison(w.r.b.Put(ctx, checkpointName(w.opts.Attempt, w.points), point.Encode(w.r.cfg.ID, w.opts.Attempt, d, issue)))
+}
+
+// whyLost is why an attempt cannot be made durable: one that was cut off has lost its open packs,
+// and what it finds then is not the reason.
+func (w *Writer) whyLost(ctx context.Context, err error) error {
+	if cut := w.notFenced(ctx); errs.CodeOf(cut) == "attempt.fenced" {
+		return w.poison(cut)
+	}
+	return err
 }
 
 // notFenced saves an attempt that was cut off the rest of its work; w.mu is held. That it

@@ -11,7 +11,6 @@ import (
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/catalog"
-	"keepward/internal/job"
 	"keepward/internal/manager"
 	"keepward/internal/wire"
 )
@@ -51,7 +50,7 @@ func (s *nodeService) Heartbeat(ctx context.Context, req *connect.Request[keepwa
 	}
 	s.nodes.heard(l, now, skew)
 	return connect.NewResponse(&keepwardv1.HeartbeatResponse{
-		Time: timestamppb.Now(), Interval: durationpb.New(job.DefaultHeartbeat), Drop: drop,
+		Time: timestamppb.Now(), Interval: durationpb.New(s.nodes.heartbeat), Drop: drop,
 	}), nil
 }
 

@@ -30,6 +30,8 @@ type nodes struct {
 	log     *slog.Logger
 	handler http.Handler // what nodes may call
 	watcher nodeWatcher
+	// heartbeat is how often nodes are told to say that they are there.
+	heartbeat time.Duration
 
 	events sync.Mutex // held over a change and the telling of it, so that the order is true
 
@@ -58,8 +60,8 @@ type nodeLink struct {
 	saved  time.Time     // when the catalog was last told of seen
 }
 
-func newNodes(db *catalog.DB, log *slog.Logger) *nodes {
-	return &nodes{db: db, log: log, links: map[manager.Node]*nodeLink{}}
+func newNodes(db *catalog.DB, log *slog.Logger, heartbeat time.Duration) *nodes {
+	return &nodes{db: db, log: log, heartbeat: heartbeat, links: map[manager.Node]*nodeLink{}}
 }
 
 // turnAwayTime is how long a node that is refused has to ask why.
@@ -73,7 +75,7 @@ func turnAway(ctx context.Context, conn *tls.Conn, why error) {
 		return
 	}
 	writer := connect.NewErrorWriter()
-	link, err := wire.ServeLink(conn, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	link, err := wire.ServeLink(conn, 0, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_ = writer.Write(w, r, wire.ToConnect(why)) // who does not listen need not know
 	}))
 	if err != nil {
@@ -153,7 +155,7 @@ func (n *nodes) open(ctx context.Context, conn *tls.Conn) (*nodeLink, error) {
 		return nil, err
 	}
 	l := &nodeLink{node: manager.Node{Role: id.Role, Name: id.Name}, ready: make(chan struct{}), calls: make(chan struct{}, callsAtOnce)}
-	l.link, err = wire.ServeLink(conn, n.handlerOf(l))
+	l.link, err = wire.ServeLink(conn, n.heartbeat, n.handlerOf(l))
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"keepward/internal/catalog"
+	"keepward/internal/job"
 	"keepward/internal/manager"
 	"keepward/internal/repo/seal"
 )
@@ -22,7 +23,9 @@ type Config struct {
 	// Listen is host:port of the one port; port 0 takes a free one.
 	Listen  string
 	Version string
-	Logger  *slog.Logger
+	// Heartbeat is how often nodes say that they are there; zero: job.DefaultHeartbeat.
+	Heartbeat time.Duration
+	Logger    *slog.Logger
 	// Out is told the administrator's password, once; nil: standard error.
 	Out io.Writer
 	// Ready, where it is set, is called once the port is open, with the address that clients
@@ -51,6 +54,9 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if cfg.Out == nil {
 		cfg.Out = os.Stderr
 	}
+	if cfg.Heartbeat == 0 {
+		cfg.Heartbeat = job.DefaultHeartbeat
+	}
 	data, err := openDataDir(ctx, cfg.DataDir, cfg.Version, cfg.Logger)
 	if err != nil {
 		return err
@@ -69,7 +75,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 
 func newServer(cfg Config, data *dataDir) *server {
 	s := &server{cfg: cfg, log: cfg.Logger, data: data, db: data.db, started: time.Now()}
-	s.nodes = newNodes(data.db, cfg.Logger)
+	s.nodes = newNodes(data.db, cfg.Logger, cfg.Heartbeat)
 	s.repos = newRepositories(s)
 	m := manager.New(manager.Deps{
 		DB:     data.db,
@@ -79,6 +85,8 @@ func newServer(cfg Config, data *dataDir) *server {
 		Owner:  data.owner(),
 		User:   userOf,
 		Log:    cfg.Logger,
+
+		Settings: manager.Settings{Heartbeat: cfg.Heartbeat},
 	})
 	s.manager, s.nodes.watcher = m, watchers{m, s.repos}
 	s.nodes.handler = s.linkHandler()

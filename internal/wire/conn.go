@@ -18,10 +18,9 @@ import (
 )
 
 const (
-	// Every wait on a data connection has an end: a ping goes out every pingEvery, and a
-	// peer that was silent, or took nothing, for deadAfter is gone.
-	pingEvery = 10 * time.Second
-	deadAfter = 45 * time.Second
+	// DefaultHeartbeat is how often nodes say that they are there, unless the server has it
+	// otherwise. The patience of both ends of a connection follows from it.
+	DefaultHeartbeat = 15 * time.Second
 	// greetTimeout bounds handshake and hello together.
 	greetTimeout = 10 * time.Second
 	// drainTimeout bounds the last words on a connection that ends.
@@ -54,6 +53,24 @@ type frameConn struct {
 }
 
 type timing struct{ ping, dead time.Duration }
+
+// timingOf: every wait on a data connection has an end: a ping goes out in time for a peer to
+// answer before each heartbeat, and one that was silent, or took nothing, for three is gone.
+func timingOf(heartbeat time.Duration) timing {
+	return timing{ping: pingEvery(heartbeat), dead: 3 * orDefault(heartbeat)}
+}
+
+func pingEvery(heartbeat time.Duration) time.Duration { return orDefault(heartbeat) * 2 / 3 }
+
+// reconnectFor is how long a lost mover is dialled again; the mover waits as long.
+func reconnectFor(heartbeat time.Duration) time.Duration { return 4 * orDefault(heartbeat) }
+
+func orDefault(heartbeat time.Duration) time.Duration {
+	if heartbeat <= 0 {
+		return DefaultHeartbeat
+	}
+	return heartbeat
+}
 
 // outFrame is a frame on its way out. own is freed once it is written; body is only read.
 type outFrame struct {

@@ -35,8 +35,6 @@ const (
 	recordWindow = 32 << 20
 	// creditEvery is how many bytes are consumed between two credits.
 	creditEvery = 1 << 20
-	// reconnectFor is how long a lost mover is dialled again; the mover waits as long.
-	reconnectFor = 60 * time.Second
 	// closeTimeout bounds the orderly end.
 	closeTimeout = 30 * time.Second
 )
@@ -112,10 +110,10 @@ func DialData(ctx context.Context, cfg DialConfig) (*DataClient, error) {
 		return nil, errs.New(errs.Invalid, "order.key", "connect to the mover: the order has no task key")
 	}
 	if cfg.timing == (timing{}) {
-		cfg.timing = timing{ping: pingEvery, dead: deadAfter}
+		cfg.timing = timingOf(cfg.Endpoint.GetHeartbeat().AsDuration())
 	}
 	if cfg.reconnect == 0 {
-		cfg.reconnect = reconnectFor
+		cfg.reconnect = reconnectFor(cfg.Endpoint.GetHeartbeat().AsDuration())
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)

@@ -55,6 +55,8 @@ type DataServerConfig struct {
 	TaskKey seal.Secret
 	// Wait bounds how long the agent may be away, at first and after a lost connection.
 	Wait time.Duration
+	// Heartbeat is the site's, as the agent is told; zero: the default.
+	Heartbeat time.Duration
 	// Empty: the repository has no chunk yet.
 	Empty bool
 	// Refused and Arrived are told of connections; they must not block.
@@ -128,7 +130,7 @@ func (e *AbortError) Unwrap() error { return e.Err }
 // NewDataServer makes the server of one session.
 func NewDataServer(cfg DataServerConfig, handler DataHandler) *DataServer {
 	if cfg.timing == (timing{}) {
-		cfg.timing = timing{ping: pingEvery, dead: deadAfter}
+		cfg.timing = timingOf(cfg.Heartbeat)
 	}
 	s := &DataServer{
 		cfg: cfg, handler: handler,

@@ -18,8 +18,6 @@ import (
 )
 
 const (
-	// linkKeepAlive finds a dead peer without waiting for a call.
-	linkKeepAlive = 10 * time.Second
 	// linkWindow lets one listing run at speed over a long way.
 	linkWindow = 1 << 20
 	// linkDialTimeout bounds connecting and handshake together.
@@ -55,14 +53,14 @@ func DialLink(ctx context.Context, addr string, c Credentials, handler http.Hand
 		_ = tc.Close()
 		return nil, errs.New(errs.Invalid, "link.protocol", "connect to the server at %s: it does not speak %s", addr, ALPN)
 	}
-	return newLink(tc, handler, yamux.Client, 0)
+	return newLink(tc, 0, handler, yamux.Client, 0)
 }
 
 // ServeLink takes over a connection that asked for ALPN, checks that a node is at its other
 // end and serves handler to it. It is meant for http.Server.TLSNextProto, which must not
-// return before the link is done: wait for Done.
-func ServeLink(conn *tls.Conn, handler http.Handler) (*Link, error) {
-	l, err := newLink(conn, handler, yamux.Server, maxNodeCalls)
+// return before the link is done: wait for Done. heartbeat is the site's; zero: the default.
+func ServeLink(conn *tls.Conn, heartbeat time.Duration, handler http.Handler) (*Link, error) {
+	l, err := newLink(conn, heartbeat, handler, yamux.Server, maxNodeCalls)
 	if err != nil {
 		return nil, err
 	}
@@ -74,15 +72,16 @@ func ServeLink(conn *tls.Conn, handler http.Handler) (*Link, error) {
 }
 
 // newLink begins a link; calls bounds the streams that the peer may have open, 0: nothing does.
-func newLink(conn *tls.Conn, handler http.Handler, side func(io.ReadWriteCloser, *yamux.Config) (*yamux.Session, error), calls int) (*Link, error) {
+func newLink(conn *tls.Conn, heartbeat time.Duration, handler http.Handler, side func(io.ReadWriteCloser, *yamux.Config) (*yamux.Session, error), calls int) (*Link, error) {
 	peer, err := peerOf(conn)
 	if err != nil {
 		_ = conn.Close()
 		return nil, err
 	}
 	cfg := yamux.DefaultConfig()
-	cfg.KeepAliveInterval = linkKeepAlive
-	cfg.ConnectionWriteTimeout = linkKeepAlive
+	// A dead peer is found without waiting for a call.
+	cfg.KeepAliveInterval = pingEvery(heartbeat)
+	cfg.ConnectionWriteTimeout = pingEvery(heartbeat)
 	cfg.MaxStreamWindowSize = linkWindow
 	cfg.LogOutput = io.Discard // what matters ends the session, and its end is reported
 	session, err := side(conn, cfg)

@@ -24,6 +24,7 @@ type Proc struct {
 	Name    string
 	DataDir string
 
+	via   []string // goes before the command
 	bin   string
 	args  []string
 	once  []string // only for the first start
@@ -81,7 +82,8 @@ func (p *Proc) launch(env ...string) error {
 	if !p.ran {
 		args = append(append([]string{}, args...), p.once...)
 	}
-	cmd := exec.Command(p.bin, args...)
+	line := append(append(append([]string{}, p.via...), p.bin), args...)
+	cmd := exec.Command(line[0], line[1:]...)
 	cmd.Env = append(append(os.Environ(), p.env...), env...)
 	cmd.Stdout, cmd.Stderr = log, log
 	fmt.Fprintf(log, "--- start %s\n", strings.Join(args, " "))

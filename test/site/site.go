@@ -30,28 +30,33 @@ type Site struct {
 	config string
 	// Env is given to every role started after it is set.
 	Env []string
+	// AgentArgs are given to every agent that joins after they are set.
+	AgentArgs []string
+	network   *Network // nil: the loopback
 }
 
 // Start starts a server with its data below dir. bin is the keepward binary.
-func Start(bin, dir string) (*Site, error) { return start(bin, dir, "server") }
+func Start(bin, dir string) (*Site, error) { return start(bin, dir, "server", &Site{}) }
 
 // StartDev starts server, transport and agent in one process.
-func StartDev(bin, dir string) (*Site, error) { return start(bin, dir, "dev") }
+func StartDev(bin, dir string) (*Site, error) { return start(bin, dir, "dev", &Site{}) }
 
-func start(bin, dir, role string) (*Site, error) {
+// start starts a server at the site's address, or at any.
+func start(bin, dir, role string, s *Site, args ...string) (*Site, error) {
 	bin, err := filepath.Abs(bin)
 	if err != nil {
 		return nil, err
 	}
-	addr, err := freeAddr()
-	if err != nil {
-		return nil, err
+	if s.Addr == "" {
+		if s.Addr, err = freeAddr(); err != nil {
+			return nil, err
+		}
 	}
-	s := &Site{Dir: dir, Bin: bin, Addr: addr, config: filepath.Join(dir, "server", "client.yaml")}
+	s.Dir, s.Bin, s.config = dir, bin, filepath.Join(dir, "server", "client.yaml")
 	if err := os.MkdirAll(filepath.Join(dir, "log"), 0o755); err != nil {
 		return nil, err
 	}
-	s.Server = s.proc("server", role, "--listen", addr)
+	s.Server = s.proc("server", role, append([]string{"--listen", s.Addr}, args...)...)
 	if role == "dev" {
 		s.config = filepath.Join(s.Server.DataDir, "server", "client.yaml")
 	}
@@ -65,14 +70,25 @@ func start(bin, dir, role string) (*Site, error) {
 func (s *Site) AddTransport(name string) (*Proc, error) { return s.join("transport", name) }
 
 // AddAgent joins an agent and starts it.
-func (s *Site) AddAgent(name string) (*Proc, error) { return s.join("agent", name) }
+func (s *Site) AddAgent(name string) (*Proc, error) { return s.join("agent", name, s.AgentArgs...) }
 
-func (s *Site) join(role, name string) (*Proc, error) {
+func (s *Site) join(role, name string, args ...string) (*Proc, error) {
+	return s.joinAs(role, name, name, args...)
+}
+
+// joinAs joins a computer under a name.
+func (s *Site) joinAs(role, name, host string, args ...string) (*Proc, error) {
 	token, err := s.Token(role, name)
 	if err != nil {
 		return nil, err
 	}
-	p := s.proc(name, role, "--server", s.Addr, "--name", name)
+	if s.network != nil {
+		if err := s.network.Add(host); err != nil {
+			return nil, err
+		}
+	}
+	p := s.proc(host, role, append([]string{"--server", s.Addr, "--name", name}, args...)...)
+	p.Name = name
 	p.once = []string{"--join", token}
 	if err := p.Start(); err != nil {
 		return p, err
@@ -114,7 +130,7 @@ func (s *Site) Role(name, role string, args ...string) *Proc { return s.proc(nam
 func (s *Site) proc(name, role string, args ...string) *Proc {
 	dir := filepath.Join(s.Dir, name)
 	p := &Proc{
-		Name: name, DataDir: dir, bin: s.Bin, env: s.Env,
+		Name: name, DataDir: dir, via: s.via(name), bin: s.Bin, env: s.Env,
 		args: append([]string{role, "--data-dir", dir}, args...),
 		log:  filepath.Join(s.Dir, "log", name+".log"),
 	}
@@ -130,7 +146,8 @@ func (s *Site) ClientConfig() string { return s.config }
 
 // Command is a keepward command line as the administrator.
 func (s *Site) Command(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, s.Bin, args...)
+	line := append(append(s.via("server"), s.Bin), args...)
+	cmd := exec.CommandContext(ctx, line[0], line[1:]...)
 	cmd.Env = append(os.Environ(), "KEEPWARD_CONFIG="+s.ClientConfig(), "NO_COLOR=1")
 	return cmd
 }

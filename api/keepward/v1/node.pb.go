@@ -1387,7 +1387,9 @@ type MoverEndpoint struct {
 	CertificateSha256 []byte                 `protobuf:"bytes,2,opt,name=certificate_sha256,json=certificateSha256,proto3" json:"certificate_sha256,omitempty"`
 	TaskKey           []byte                 `protobuf:"bytes,3,opt,name=task_key,json=taskKey,proto3" json:"task_key,omitempty"` // 32 random bytes, one use
 	// Unix socket of the mover, usable when the agent is on the same host.
-	Socket        string `protobuf:"bytes,4,opt,name=socket,proto3" json:"socket,omitempty"`
+	Socket string `protobuf:"bytes,4,opt,name=socket,proto3" json:"socket,omitempty"`
+	// As the mover was told.
+	Heartbeat     *durationpb.Duration `protobuf:"bytes,460,opt,name=heartbeat,proto3" json:"heartbeat,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1448,6 +1450,13 @@ func (x *MoverEndpoint) GetSocket() string {
 		return x.Socket
 	}
 	return ""
+}
+
+func (x *MoverEndpoint) GetHeartbeat() *durationpb.Duration {
+	if x != nil {
+		return x.Heartbeat
+	}
+	return nil
 }
 
 type StartBackupRequest struct {
@@ -2880,7 +2889,10 @@ type StartMoverRequest struct {
 	// Modes backup and sweep: percent of parity that packs get; 0: none.
 	Parity int32 `protobuf:"varint,170,opt,name=parity,proto3" json:"parity,omitempty"`
 	// Mode backup: the server's time, for proofs.
-	Time          *timestamppb.Timestamp `protobuf:"bytes,171,opt,name=time,proto3" json:"time,omitempty"`
+	Time *timestamppb.Timestamp `protobuf:"bytes,171,opt,name=time,proto3" json:"time,omitempty"`
+	// The site's: a connection that was silent for three is dead, and is dialled again for four.
+	// Not set: 15 s.
+	Heartbeat     *durationpb.Duration `protobuf:"bytes,460,opt,name=heartbeat,proto3" json:"heartbeat,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3023,6 +3035,13 @@ func (x *StartMoverRequest) GetParity() int32 {
 func (x *StartMoverRequest) GetTime() *timestamppb.Timestamp {
 	if x != nil {
 		return x.Time
+	}
+	return nil
+}
+
+func (x *StartMoverRequest) GetHeartbeat() *durationpb.Duration {
+	if x != nil {
+		return x.Heartbeat
 	}
 	return nil
 }
@@ -4678,12 +4697,13 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\rcomputers_key\x18\v \x01(\fR\fcomputersKey\x1a9\n" +
 	"\vEpochsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\rR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\fR\x05value:\x028\x01\"\x8b\x01\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value:\x028\x01\"\xc5\x01\n" +
 	"\rMoverEndpoint\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12-\n" +
 	"\x12certificate_sha256\x18\x02 \x01(\fR\x11certificateSha256\x12\x19\n" +
 	"\btask_key\x18\x03 \x01(\fR\ataskKey\x12\x16\n" +
-	"\x06socket\x18\x04 \x01(\tR\x06socket\"\x9f\x03\n" +
+	"\x06socket\x18\x04 \x01(\tR\x06socket\x128\n" +
+	"\theartbeat\x18\xcc\x03 \x01(\v2\x19.google.protobuf.DurationR\theartbeat\"\x9f\x03\n" +
 	"\x12StartBackupRequest\x12(\n" +
 	"\x05order\x18\x01 \x01(\v2\x12.keepward.v1.OrderR\x05order\x12/\n" +
 	"\x04keys\x18\x02 \x01(\v2\x1b.keepward.v1.RepositoryKeysR\x04keys\x120\n" +
@@ -4800,7 +4820,7 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\bsegments\x18\x04 \x01(\x03R\bsegments\x12\x16\n" +
 	"\x06points\x18\x05 \x01(\x03R\x06points\x12\x16\n" +
 	"\x06chunks\x18\x06 \x01(\x03R\x06chunks\x12-\n" +
-	"\x05proof\x18P \x01(\v2\x17.keepward.v1.ProofStateR\x05proof\"\xd6\x04\n" +
+	"\x05proof\x18P \x01(\v2\x17.keepward.v1.ProofStateR\x05proof\"\x90\x05\n" +
 	"\x11StartMoverRequest\x12(\n" +
 	"\x05order\x18\x01 \x01(\v2\x12.keepward.v1.OrderR\x05order\x12\x12\n" +
 	"\x04mode\x18\x02 \x01(\tR\x04mode\x12'\n" +
@@ -4819,7 +4839,8 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\x05check\x18P \x01(\v2\x17.keepward.v1.CheckOrderR\x05check\x12#\n" +
 	"\rforeign_proof\x18Q \x01(\tR\fforeignProof\x12\x17\n" +
 	"\x06parity\x18\xaa\x01 \x01(\x05R\x06parity\x12/\n" +
-	"\x04time\x18\xab\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"\xa6\x02\n" +
+	"\x04time\x18\xab\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x128\n" +
+	"\theartbeat\x18\xcc\x03 \x01(\v2\x19.google.protobuf.DurationR\theartbeat\"\xa6\x02\n" +
 	"\n" +
 	"CheckOrder\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x120\n" +
@@ -5086,103 +5107,105 @@ var file_keepward_v1_node_proto_depIdxs = []int32{
 	15, // 14: keepward.v1.CheckReport.findings:type_name -> keepward.v1.CheckFinding
 	16, // 15: keepward.v1.CheckFinding.affected:type_name -> keepward.v1.AffectedFile
 	64, // 16: keepward.v1.RepositoryKeys.epochs:type_name -> keepward.v1.RepositoryKeys.EpochsEntry
-	17, // 17: keepward.v1.StartBackupRequest.order:type_name -> keepward.v1.Order
-	18, // 18: keepward.v1.StartBackupRequest.keys:type_name -> keepward.v1.RepositoryKeys
-	19, // 19: keepward.v1.StartBackupRequest.mover:type_name -> keepward.v1.MoverEndpoint
-	72, // 20: keepward.v1.StartBackupRequest.files:type_name -> keepward.v1.FileSelection
-	65, // 21: keepward.v1.StartBackupRequest.time:type_name -> google.protobuf.Timestamp
-	17, // 22: keepward.v1.StartRestoreRequest.order:type_name -> keepward.v1.Order
-	18, // 23: keepward.v1.StartRestoreRequest.keys:type_name -> keepward.v1.RepositoryKeys
-	19, // 24: keepward.v1.StartRestoreRequest.mover:type_name -> keepward.v1.MoverEndpoint
-	17, // 25: keepward.v1.StopAttemptRequest.order:type_name -> keepward.v1.Order
-	27, // 26: keepward.v1.TransportCreateRepositoryRequest.keys:type_name -> keepward.v1.KeyObject
-	27, // 27: keepward.v1.ReadRepositoryResponse.keys:type_name -> keepward.v1.KeyObject
-	27, // 28: keepward.v1.ChangeKeysRequest.put:type_name -> keepward.v1.KeyObject
-	65, // 29: keepward.v1.MeasureRepositoryRequest.time:type_name -> google.protobuf.Timestamp
-	35, // 30: keepward.v1.MeasureRepositoryResponse.owners:type_name -> keepward.v1.OwnerUse
-	73, // 31: keepward.v1.MeasureRepositoryResponse.ages:type_name -> keepward.v1.ProofAge
-	65, // 32: keepward.v1.InspectRepositoryRequest.time:type_name -> google.protobuf.Timestamp
-	74, // 33: keepward.v1.InspectRepositoryResponse.proof:type_name -> keepward.v1.ProofState
-	17, // 34: keepward.v1.StartMoverRequest.order:type_name -> keepward.v1.Order
-	18, // 35: keepward.v1.StartMoverRequest.keys:type_name -> keepward.v1.RepositoryKeys
-	66, // 36: keepward.v1.StartMoverRequest.agent_wait:type_name -> google.protobuf.Duration
-	42, // 37: keepward.v1.StartMoverRequest.sweep:type_name -> keepward.v1.SweepOrder
-	41, // 38: keepward.v1.StartMoverRequest.check:type_name -> keepward.v1.CheckOrder
-	65, // 39: keepward.v1.StartMoverRequest.time:type_name -> google.protobuf.Timestamp
-	65, // 40: keepward.v1.CheckOrder.time:type_name -> google.protobuf.Timestamp
-	65, // 41: keepward.v1.CheckOrder.since:type_name -> google.protobuf.Timestamp
-	66, // 42: keepward.v1.CheckOrder.budget:type_name -> google.protobuf.Duration
-	66, // 43: keepward.v1.CheckOrder.older_than:type_name -> google.protobuf.Duration
-	19, // 44: keepward.v1.StartMoverResponse.mover:type_name -> keepward.v1.MoverEndpoint
-	17, // 45: keepward.v1.StopMoverRequest.order:type_name -> keepward.v1.Order
-	17, // 46: keepward.v1.FenceAttemptRequest.order:type_name -> keepward.v1.Order
-	65, // 47: keepward.v1.MarkPointsRequest.time:type_name -> google.protobuf.Timestamp
-	53, // 48: keepward.v1.MarkPointsResponse.points:type_name -> keepward.v1.PointMark
-	52, // 49: keepward.v1.ListMarkersResponse.marked:type_name -> keepward.v1.PointMarkers
-	65, // 50: keepward.v1.PointMarkers.deleted_at:type_name -> google.protobuf.Timestamp
-	69, // 51: keepward.v1.PointMark.failure:type_name -> keepward.v1.Failure
-	56, // 52: keepward.v1.TransportListPointsResponse.points:type_name -> keepward.v1.PointObject
-	65, // 53: keepward.v1.PointObject.deleted:type_name -> google.protobuf.Timestamp
-	65, // 54: keepward.v1.PointObject.held:type_name -> google.protobuf.Timestamp
-	75, // 55: keepward.v1.BrowseMoverResponse.self:type_name -> keepward.v1.Entry
-	75, // 56: keepward.v1.BrowseMoverResponse.entries:type_name -> keepward.v1.Entry
-	60, // 57: keepward.v1.FindMoverRequest.points:type_name -> keepward.v1.PointKey
-	75, // 58: keepward.v1.FindMoverResponse.entry:type_name -> keepward.v1.Entry
-	60, // 59: keepward.v1.DiffMoverRequest.a:type_name -> keepward.v1.PointKey
-	60, // 60: keepward.v1.DiffMoverRequest.b:type_name -> keepward.v1.PointKey
-	75, // 61: keepward.v1.DiffMoverResponse.a:type_name -> keepward.v1.Entry
-	75, // 62: keepward.v1.DiffMoverResponse.b:type_name -> keepward.v1.Entry
-	0,  // 63: keepward.v1.EnrolService.Join:input_type -> keepward.v1.JoinRequest
-	3,  // 64: keepward.v1.NodeService.Heartbeat:input_type -> keepward.v1.HeartbeatRequest
-	6,  // 65: keepward.v1.NodeService.ReportProgress:input_type -> keepward.v1.ReportProgressRequest
-	8,  // 66: keepward.v1.NodeService.ReportEvents:input_type -> keepward.v1.ReportEventsRequest
-	10, // 67: keepward.v1.NodeService.ReportEnd:input_type -> keepward.v1.ReportEndRequest
-	20, // 68: keepward.v1.AgentService.StartBackup:input_type -> keepward.v1.StartBackupRequest
-	22, // 69: keepward.v1.AgentService.StartRestore:input_type -> keepward.v1.StartRestoreRequest
-	24, // 70: keepward.v1.AgentService.StopAttempt:input_type -> keepward.v1.StopAttemptRequest
-	26, // 71: keepward.v1.TransportService.CreateRepository:input_type -> keepward.v1.TransportCreateRepositoryRequest
-	38, // 72: keepward.v1.TransportService.InspectRepository:input_type -> keepward.v1.InspectRepositoryRequest
-	29, // 73: keepward.v1.TransportService.ReadRepository:input_type -> keepward.v1.ReadRepositoryRequest
-	36, // 74: keepward.v1.TransportService.ClaimRepository:input_type -> keepward.v1.ClaimRepositoryRequest
-	33, // 75: keepward.v1.TransportService.MeasureRepository:input_type -> keepward.v1.MeasureRepositoryRequest
-	31, // 76: keepward.v1.TransportService.ChangeKeys:input_type -> keepward.v1.ChangeKeysRequest
-	40, // 77: keepward.v1.TransportService.StartMover:input_type -> keepward.v1.StartMoverRequest
-	44, // 78: keepward.v1.TransportService.StopMover:input_type -> keepward.v1.StopMoverRequest
-	46, // 79: keepward.v1.TransportService.FenceAttempt:input_type -> keepward.v1.FenceAttemptRequest
-	48, // 80: keepward.v1.TransportService.MarkPoints:input_type -> keepward.v1.MarkPointsRequest
-	50, // 81: keepward.v1.TransportService.ListMarkers:input_type -> keepward.v1.ListMarkersRequest
-	54, // 82: keepward.v1.TransportService.ListPoints:input_type -> keepward.v1.TransportListPointsRequest
-	57, // 83: keepward.v1.TransportService.BrowseMover:input_type -> keepward.v1.BrowseMoverRequest
-	59, // 84: keepward.v1.TransportService.FindMover:input_type -> keepward.v1.FindMoverRequest
-	62, // 85: keepward.v1.TransportService.DiffMover:input_type -> keepward.v1.DiffMoverRequest
-	1,  // 86: keepward.v1.EnrolService.Join:output_type -> keepward.v1.JoinResponse
-	5,  // 87: keepward.v1.NodeService.Heartbeat:output_type -> keepward.v1.HeartbeatResponse
-	7,  // 88: keepward.v1.NodeService.ReportProgress:output_type -> keepward.v1.ReportProgressResponse
-	9,  // 89: keepward.v1.NodeService.ReportEvents:output_type -> keepward.v1.ReportEventsResponse
-	11, // 90: keepward.v1.NodeService.ReportEnd:output_type -> keepward.v1.ReportEndResponse
-	21, // 91: keepward.v1.AgentService.StartBackup:output_type -> keepward.v1.StartBackupResponse
-	23, // 92: keepward.v1.AgentService.StartRestore:output_type -> keepward.v1.StartRestoreResponse
-	25, // 93: keepward.v1.AgentService.StopAttempt:output_type -> keepward.v1.StopAttemptResponse
-	28, // 94: keepward.v1.TransportService.CreateRepository:output_type -> keepward.v1.TransportCreateRepositoryResponse
-	39, // 95: keepward.v1.TransportService.InspectRepository:output_type -> keepward.v1.InspectRepositoryResponse
-	30, // 96: keepward.v1.TransportService.ReadRepository:output_type -> keepward.v1.ReadRepositoryResponse
-	37, // 97: keepward.v1.TransportService.ClaimRepository:output_type -> keepward.v1.ClaimRepositoryResponse
-	34, // 98: keepward.v1.TransportService.MeasureRepository:output_type -> keepward.v1.MeasureRepositoryResponse
-	32, // 99: keepward.v1.TransportService.ChangeKeys:output_type -> keepward.v1.ChangeKeysResponse
-	43, // 100: keepward.v1.TransportService.StartMover:output_type -> keepward.v1.StartMoverResponse
-	45, // 101: keepward.v1.TransportService.StopMover:output_type -> keepward.v1.StopMoverResponse
-	47, // 102: keepward.v1.TransportService.FenceAttempt:output_type -> keepward.v1.FenceAttemptResponse
-	49, // 103: keepward.v1.TransportService.MarkPoints:output_type -> keepward.v1.MarkPointsResponse
-	51, // 104: keepward.v1.TransportService.ListMarkers:output_type -> keepward.v1.ListMarkersResponse
-	55, // 105: keepward.v1.TransportService.ListPoints:output_type -> keepward.v1.TransportListPointsResponse
-	58, // 106: keepward.v1.TransportService.BrowseMover:output_type -> keepward.v1.BrowseMoverResponse
-	61, // 107: keepward.v1.TransportService.FindMover:output_type -> keepward.v1.FindMoverResponse
-	63, // 108: keepward.v1.TransportService.DiffMover:output_type -> keepward.v1.DiffMoverResponse
-	86, // [86:109] is the sub-list for method output_type
-	63, // [63:86] is the sub-list for method input_type
-	63, // [63:63] is the sub-list for extension type_name
-	63, // [63:63] is the sub-list for extension extendee
-	0,  // [0:63] is the sub-list for field type_name
+	66, // 17: keepward.v1.MoverEndpoint.heartbeat:type_name -> google.protobuf.Duration
+	17, // 18: keepward.v1.StartBackupRequest.order:type_name -> keepward.v1.Order
+	18, // 19: keepward.v1.StartBackupRequest.keys:type_name -> keepward.v1.RepositoryKeys
+	19, // 20: keepward.v1.StartBackupRequest.mover:type_name -> keepward.v1.MoverEndpoint
+	72, // 21: keepward.v1.StartBackupRequest.files:type_name -> keepward.v1.FileSelection
+	65, // 22: keepward.v1.StartBackupRequest.time:type_name -> google.protobuf.Timestamp
+	17, // 23: keepward.v1.StartRestoreRequest.order:type_name -> keepward.v1.Order
+	18, // 24: keepward.v1.StartRestoreRequest.keys:type_name -> keepward.v1.RepositoryKeys
+	19, // 25: keepward.v1.StartRestoreRequest.mover:type_name -> keepward.v1.MoverEndpoint
+	17, // 26: keepward.v1.StopAttemptRequest.order:type_name -> keepward.v1.Order
+	27, // 27: keepward.v1.TransportCreateRepositoryRequest.keys:type_name -> keepward.v1.KeyObject
+	27, // 28: keepward.v1.ReadRepositoryResponse.keys:type_name -> keepward.v1.KeyObject
+	27, // 29: keepward.v1.ChangeKeysRequest.put:type_name -> keepward.v1.KeyObject
+	65, // 30: keepward.v1.MeasureRepositoryRequest.time:type_name -> google.protobuf.Timestamp
+	35, // 31: keepward.v1.MeasureRepositoryResponse.owners:type_name -> keepward.v1.OwnerUse
+	73, // 32: keepward.v1.MeasureRepositoryResponse.ages:type_name -> keepward.v1.ProofAge
+	65, // 33: keepward.v1.InspectRepositoryRequest.time:type_name -> google.protobuf.Timestamp
+	74, // 34: keepward.v1.InspectRepositoryResponse.proof:type_name -> keepward.v1.ProofState
+	17, // 35: keepward.v1.StartMoverRequest.order:type_name -> keepward.v1.Order
+	18, // 36: keepward.v1.StartMoverRequest.keys:type_name -> keepward.v1.RepositoryKeys
+	66, // 37: keepward.v1.StartMoverRequest.agent_wait:type_name -> google.protobuf.Duration
+	42, // 38: keepward.v1.StartMoverRequest.sweep:type_name -> keepward.v1.SweepOrder
+	41, // 39: keepward.v1.StartMoverRequest.check:type_name -> keepward.v1.CheckOrder
+	65, // 40: keepward.v1.StartMoverRequest.time:type_name -> google.protobuf.Timestamp
+	66, // 41: keepward.v1.StartMoverRequest.heartbeat:type_name -> google.protobuf.Duration
+	65, // 42: keepward.v1.CheckOrder.time:type_name -> google.protobuf.Timestamp
+	65, // 43: keepward.v1.CheckOrder.since:type_name -> google.protobuf.Timestamp
+	66, // 44: keepward.v1.CheckOrder.budget:type_name -> google.protobuf.Duration
+	66, // 45: keepward.v1.CheckOrder.older_than:type_name -> google.protobuf.Duration
+	19, // 46: keepward.v1.StartMoverResponse.mover:type_name -> keepward.v1.MoverEndpoint
+	17, // 47: keepward.v1.StopMoverRequest.order:type_name -> keepward.v1.Order
+	17, // 48: keepward.v1.FenceAttemptRequest.order:type_name -> keepward.v1.Order
+	65, // 49: keepward.v1.MarkPointsRequest.time:type_name -> google.protobuf.Timestamp
+	53, // 50: keepward.v1.MarkPointsResponse.points:type_name -> keepward.v1.PointMark
+	52, // 51: keepward.v1.ListMarkersResponse.marked:type_name -> keepward.v1.PointMarkers
+	65, // 52: keepward.v1.PointMarkers.deleted_at:type_name -> google.protobuf.Timestamp
+	69, // 53: keepward.v1.PointMark.failure:type_name -> keepward.v1.Failure
+	56, // 54: keepward.v1.TransportListPointsResponse.points:type_name -> keepward.v1.PointObject
+	65, // 55: keepward.v1.PointObject.deleted:type_name -> google.protobuf.Timestamp
+	65, // 56: keepward.v1.PointObject.held:type_name -> google.protobuf.Timestamp
+	75, // 57: keepward.v1.BrowseMoverResponse.self:type_name -> keepward.v1.Entry
+	75, // 58: keepward.v1.BrowseMoverResponse.entries:type_name -> keepward.v1.Entry
+	60, // 59: keepward.v1.FindMoverRequest.points:type_name -> keepward.v1.PointKey
+	75, // 60: keepward.v1.FindMoverResponse.entry:type_name -> keepward.v1.Entry
+	60, // 61: keepward.v1.DiffMoverRequest.a:type_name -> keepward.v1.PointKey
+	60, // 62: keepward.v1.DiffMoverRequest.b:type_name -> keepward.v1.PointKey
+	75, // 63: keepward.v1.DiffMoverResponse.a:type_name -> keepward.v1.Entry
+	75, // 64: keepward.v1.DiffMoverResponse.b:type_name -> keepward.v1.Entry
+	0,  // 65: keepward.v1.EnrolService.Join:input_type -> keepward.v1.JoinRequest
+	3,  // 66: keepward.v1.NodeService.Heartbeat:input_type -> keepward.v1.HeartbeatRequest
+	6,  // 67: keepward.v1.NodeService.ReportProgress:input_type -> keepward.v1.ReportProgressRequest
+	8,  // 68: keepward.v1.NodeService.ReportEvents:input_type -> keepward.v1.ReportEventsRequest
+	10, // 69: keepward.v1.NodeService.ReportEnd:input_type -> keepward.v1.ReportEndRequest
+	20, // 70: keepward.v1.AgentService.StartBackup:input_type -> keepward.v1.StartBackupRequest
+	22, // 71: keepward.v1.AgentService.StartRestore:input_type -> keepward.v1.StartRestoreRequest
+	24, // 72: keepward.v1.AgentService.StopAttempt:input_type -> keepward.v1.StopAttemptRequest
+	26, // 73: keepward.v1.TransportService.CreateRepository:input_type -> keepward.v1.TransportCreateRepositoryRequest
+	38, // 74: keepward.v1.TransportService.InspectRepository:input_type -> keepward.v1.InspectRepositoryRequest
+	29, // 75: keepward.v1.TransportService.ReadRepository:input_type -> keepward.v1.ReadRepositoryRequest
+	36, // 76: keepward.v1.TransportService.ClaimRepository:input_type -> keepward.v1.ClaimRepositoryRequest
+	33, // 77: keepward.v1.TransportService.MeasureRepository:input_type -> keepward.v1.MeasureRepositoryRequest
+	31, // 78: keepward.v1.TransportService.ChangeKeys:input_type -> keepward.v1.ChangeKeysRequest
+	40, // 79: keepward.v1.TransportService.StartMover:input_type -> keepward.v1.StartMoverRequest
+	44, // 80: keepward.v1.TransportService.StopMover:input_type -> keepward.v1.StopMoverRequest
+	46, // 81: keepward.v1.TransportService.FenceAttempt:input_type -> keepward.v1.FenceAttemptRequest
+	48, // 82: keepward.v1.TransportService.MarkPoints:input_type -> keepward.v1.MarkPointsRequest
+	50, // 83: keepward.v1.TransportService.ListMarkers:input_type -> keepward.v1.ListMarkersRequest
+	54, // 84: keepward.v1.TransportService.ListPoints:input_type -> keepward.v1.TransportListPointsRequest
+	57, // 85: keepward.v1.TransportService.BrowseMover:input_type -> keepward.v1.BrowseMoverRequest
+	59, // 86: keepward.v1.TransportService.FindMover:input_type -> keepward.v1.FindMoverRequest
+	62, // 87: keepward.v1.TransportService.DiffMover:input_type -> keepward.v1.DiffMoverRequest
+	1,  // 88: keepward.v1.EnrolService.Join:output_type -> keepward.v1.JoinResponse
+	5,  // 89: keepward.v1.NodeService.Heartbeat:output_type -> keepward.v1.HeartbeatResponse
+	7,  // 90: keepward.v1.NodeService.ReportProgress:output_type -> keepward.v1.ReportProgressResponse
+	9,  // 91: keepward.v1.NodeService.ReportEvents:output_type -> keepward.v1.ReportEventsResponse
+	11, // 92: keepward.v1.NodeService.ReportEnd:output_type -> keepward.v1.ReportEndResponse
+	21, // 93: keepward.v1.AgentService.StartBackup:output_type -> keepward.v1.StartBackupResponse
+	23, // 94: keepward.v1.AgentService.StartRestore:output_type -> keepward.v1.StartRestoreResponse
+	25, // 95: keepward.v1.AgentService.StopAttempt:output_type -> keepward.v1.StopAttemptResponse
+	28, // 96: keepward.v1.TransportService.CreateRepository:output_type -> keepward.v1.TransportCreateRepositoryResponse
+	39, // 97: keepward.v1.TransportService.InspectRepository:output_type -> keepward.v1.InspectRepositoryResponse
+	30, // 98: keepward.v1.TransportService.ReadRepository:output_type -> keepward.v1.ReadRepositoryResponse
+	37, // 99: keepward.v1.TransportService.ClaimRepository:output_type -> keepward.v1.ClaimRepositoryResponse
+	34, // 100: keepward.v1.TransportService.MeasureRepository:output_type -> keepward.v1.MeasureRepositoryResponse
+	32, // 101: keepward.v1.TransportService.ChangeKeys:output_type -> keepward.v1.ChangeKeysResponse
+	43, // 102: keepward.v1.TransportService.StartMover:output_type -> keepward.v1.StartMoverResponse
+	45, // 103: keepward.v1.TransportService.StopMover:output_type -> keepward.v1.StopMoverResponse
+	47, // 104: keepward.v1.TransportService.FenceAttempt:output_type -> keepward.v1.FenceAttemptResponse
+	49, // 105: keepward.v1.TransportService.MarkPoints:output_type -> keepward.v1.MarkPointsResponse
+	51, // 106: keepward.v1.TransportService.ListMarkers:output_type -> keepward.v1.ListMarkersResponse
+	55, // 107: keepward.v1.TransportService.ListPoints:output_type -> keepward.v1.TransportListPointsResponse
+	58, // 108: keepward.v1.TransportService.BrowseMover:output_type -> keepward.v1.BrowseMoverResponse
+	61, // 109: keepward.v1.TransportService.FindMover:output_type -> keepward.v1.FindMoverResponse
+	63, // 110: keepward.v1.TransportService.DiffMover:output_type -> keepward.v1.DiffMoverResponse
+	88, // [88:111] is the sub-list for method output_type
+	65, // [65:88] is the sub-list for method input_type
+	65, // [65:65] is the sub-list for extension type_name
+	65, // [65:65] is the sub-list for extension extendee
+	0,  // [0:65] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_node_proto_init() }

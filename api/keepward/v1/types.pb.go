@@ -193,6 +193,10 @@ type Counters struct {
 	// Bytes put on the data connection, and bytes that made packs grow.
 	SentBytes   int64 `protobuf:"varint,12,opt,name=sent_bytes,json=sentBytes,proto3" json:"sent_bytes,omitempty"`
 	StoredBytes int64 `protobuf:"varint,13,opt,name=stored_bytes,json=storedBytes,proto3" json:"stored_bytes,omitempty"`
+	// Of all attempts of a task: bytes sent, and bytes read, for another time, since no checkpoint
+	// of the attempt before had kept them. What happened before the agent was started is not known.
+	ResentBytes int64 `protobuf:"varint,460,opt,name=resent_bytes,json=resentBytes,proto3" json:"resent_bytes,omitempty"`
+	RereadBytes int64 `protobuf:"varint,461,opt,name=reread_bytes,json=rereadBytes,proto3" json:"reread_bytes,omitempty"`
 	// Chunks seen, and of these the ones the repository already had.
 	Chunks          int64 `protobuf:"varint,14,opt,name=chunks,proto3" json:"chunks,omitempty"`
 	DuplicateChunks int64 `protobuf:"varint,15,opt,name=duplicate_chunks,json=duplicateChunks,proto3" json:"duplicate_chunks,omitempty"`
@@ -352,6 +356,20 @@ func (x *Counters) GetSentBytes() int64 {
 func (x *Counters) GetStoredBytes() int64 {
 	if x != nil {
 		return x.StoredBytes
+	}
+	return 0
+}
+
+func (x *Counters) GetResentBytes() int64 {
+	if x != nil {
+		return x.ResentBytes
+	}
+	return 0
+}
+
+func (x *Counters) GetRereadBytes() int64 {
+	if x != nil {
+		return x.RereadBytes
 	}
 	return 0
 }
@@ -4182,8 +4200,7 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\x04code\x18\x02 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x03 \x01(\tR\amessage\x12\x12\n" +
 	"\x04hint\x18\x04 \x01(\tR\x04hint\x12\x12\n" +
-	"\x04part\x18\x05 \x01(\tR\x04part\"\xd0\n" +
-	"\n" +
+	"\x04part\x18\x05 \x01(\tR\x04part\"\x98\v\n" +
 	"\bCounters\x12\x1f\n" +
 	"\vtotal_files\x18\x01 \x01(\x03R\n" +
 	"totalFiles\x12\x1f\n" +
@@ -4205,7 +4222,9 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\rdeleted_files\x18\v \x01(\x03R\fdeletedFiles\x12\x1d\n" +
 	"\n" +
 	"sent_bytes\x18\f \x01(\x03R\tsentBytes\x12!\n" +
-	"\fstored_bytes\x18\r \x01(\x03R\vstoredBytes\x12\x16\n" +
+	"\fstored_bytes\x18\r \x01(\x03R\vstoredBytes\x12\"\n" +
+	"\fresent_bytes\x18\xcc\x03 \x01(\x03R\vresentBytes\x12\"\n" +
+	"\freread_bytes\x18\xcd\x03 \x01(\x03R\vrereadBytes\x12\x16\n" +
 	"\x06chunks\x18\x0e \x01(\x03R\x06chunks\x12)\n" +
 	"\x10duplicate_chunks\x18\x0f \x01(\x03R\x0fduplicateChunks\x12'\n" +
 	"\x0fduplicate_bytes\x18\x10 \x01(\x03R\x0eduplicateBytes\x12\x16\n" +

@@ -215,11 +215,8 @@ func (w *hashes) references(kind seal.Kind, content []byte) error {
 	switch kind {
 	case seal.KindRoot:
 		root, err := fileindex.ParseRoot(content)
-		if err == nil && !root.Paths.Empty() {
-			w.meet(seal.KindNode, root.Paths.H)
-		}
-		if err == nil && !root.Inodes.Empty() {
-			w.meet(seal.KindInode, root.Inodes.H)
+		if err == nil {
+			root.Trees(func(kind seal.Kind, t fileindex.Tree) { w.meet(kind, t.H) })
 		}
 		return err
 	case seal.KindNode, seal.KindInode, seal.KindMap:

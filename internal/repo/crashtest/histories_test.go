@@ -51,6 +51,12 @@ var histories = []history{
 	{"a checkpoint, then another attempt goes on", made, []step{
 		begin(1, "web1", web), checkpoint(1, 2), abort(1), fence(1), backup(2, "web1", web),
 	}},
+	{"a checkpoint with files read ahead, beside a sweep", with(backup(1, "web1", web), remove(1)), []step{
+		begin(2, "web1", webTwo), aheadOf(2, 4), purge(1), upkeep{}.waits(2), recorded(2, 4), commit(2, point.Complete), upkeep{}.sweeps(),
+	}},
+	{"a checkpoint with files read ahead is kept by a sweep", with(backup(1, "web1", thin), begin(2, "web1", thinned), aheadOf(2, 4), abort(2), fence(2), remove(1)), []step{
+		upkeep{compact: true, merge: true, keep: 2}.sweeps(1), recorded(2, 4), repair, backup(3, "web1", thinned),
+	}},
 	{"an abort", with(backup(1, "web1", web)), []step{begin(2, "web1", webTwo), storing(2, 4), abort(2), backup(3, "web1", other)}},
 	{"a fence while it writes", made, []step{begin(1, "web1", web), storing(1, 2), fence(1), fencedOut(1), backup(2, "web1", web)}},
 	{"what was flushed is used by the next attempt", made, []step{begin(1, "web1", web), flush(1, 2), abort(1), backup(2, "web1", web)}},

@@ -23,6 +23,7 @@ type upkeep struct {
 	compact, merge bool
 	moves          bool // compaction must find something to move
 	punch          bool // compaction has keys, and must take dead members out of bundles if it moves
+	keep           int  // an attempt whose checkpoints are still wanted; zero: none
 }
 
 // everything is what recovery has done.
@@ -37,6 +38,9 @@ func (u upkeep) sweepOnce(ctx context.Context, w *world, purge []point.Attempt) 
 	a := repotest.Attempt(w.number())
 	err = w.with(ctx, func(r *repo.Repository) error {
 		o := sweep.Options{Attempt: a, Term: term, Purge: purge}
+		if u.keep > 0 {
+			o.KeepCheckpoints = map[point.Attempt]bool{repotest.Attempt(u.keep): true}
+		}
 		switch {
 		case u.punch:
 			w.note(func(e *expectation) { e.punches = true })

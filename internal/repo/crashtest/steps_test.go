@@ -3,8 +3,10 @@ package crashtest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"keepward/internal/repo"
 	"keepward/internal/repo/point"
@@ -95,6 +97,42 @@ func checkpoint(n, count int) step {
 		}
 		return err
 	})
+}
+
+// aheadOf records that the files up to count are stored, the last two of them behind the path tree: of
+// these the second in part.
+func aheadOf(n, count int) step {
+	record := checkpoint(n, count)
+	return on(n, func(ctx context.Context, w *world, l *life) error {
+		l.backup.Ahead = 2
+		defer func() { l.backup.Ahead = 0 }()
+		return record(ctx, w)
+	})
+}
+
+// recorded checks that all that the last checkpoint of an attempt names is there: so many files, the
+// last one in part.
+func recorded(n, count int) step {
+	return func(ctx context.Context, w *world) error {
+		a := repotest.Attempt(n)
+		x := w.found().wants[a]
+		return w.with(ctx, func(r *repo.Repository) error {
+			content, err := r.LatestCheckpoint(ctx, a)
+			if err != nil {
+				return err
+			}
+			files, failed, err := w.site.RestoreFrom(ctx, r, x.computer, content)
+			if err != nil || len(failed) > 0 || len(files) != count {
+				return fmt.Errorf("the checkpoint has %d files, and %v failed: %w", len(files), failed, err)
+			}
+			for path, got := range files {
+				if !strings.HasPrefix(x.files[path], got) {
+					return fmt.Errorf("%s is not what was stored", path)
+				}
+			}
+			return nil
+		})
+	}
 }
 
 // flush stores the first so many files and makes them durable and known.

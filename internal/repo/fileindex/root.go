@@ -20,6 +20,27 @@ type Root struct {
 	Version string // of the agent
 	// Thin is the agent's own note on bundles for the run that has this as its parent.
 	Thin []byte
+	// Ahead and AheadInodes are a checkpoint's: files behind its last entry that were read
+	// already, keyed as in Paths and in Inodes. Of one that is Incomplete the extents are those
+	// of its beginning, and its signature covers at least as much.
+	Ahead, AheadInodes Tree
+}
+
+// Trees calls fn for every tree of the root, with the kind of its nodes.
+func (r *Root) Trees(fn func(kind seal.Kind, t Tree)) {
+	for _, t := range []struct {
+		kind seal.Kind
+		tree Tree
+	}{
+		{seal.KindNode, r.Paths},
+		{seal.KindInode, r.Inodes},
+		{seal.KindNode, r.Ahead},
+		{seal.KindInode, r.AheadInodes},
+	} {
+		if !t.tree.Empty() {
+			fn(t.kind, t.tree)
+		}
+	}
 }
 
 const rootVersion = 1
@@ -28,25 +49,31 @@ const rootVersion = 1
 func (r *Root) Save(ctx context.Context, hasher *seal.Hasher, saver Saver) (seal.H, error) {
 	content := []byte{rootVersion}
 	var refs []seal.H
-	for i, t := range []Tree{r.Paths, r.Inodes} {
-		if t.Empty() {
-			continue
-		}
-		refs = append(refs, t.H)
-		v := append([]byte(nil), t.H[:]...)
-		v = binary.AppendUvarint(v, uint64(t.Level))
-		v = binary.AppendUvarint(v, uint64(t.Entries))
-		v = binary.AppendUvarint(v, uint64(t.Bytes))
-		content = tlv.Bytes(content, i+1, v)
-	}
+	r.Trees(func(_ seal.Kind, t Tree) { refs = append(refs, t.H) })
+	content = appendTree(content, 1, r.Paths)
+	content = appendTree(content, 2, r.Inodes)
 	for _, p := range r.Include {
 		content = tlv.Empty(content, 3, p)
 	}
 	content = tlv.Bytes(content, 4, r.OS)
 	content = tlv.Bytes(content, 5, r.Version)
 	content = tlv.Bytes(content, 6, r.Thin)
+	content = appendTree(content, 7, r.Ahead)
+	content = appendTree(content, 8, r.AheadInodes)
 	h := hasher.Hash(seal.KindRoot, content)
 	return h, saver.Save(ctx, Chunk{Kind: seal.KindRoot, H: h, Refs: refs, Content: content})
+}
+
+// appendTree appends a tree as a field; an empty one is left out.
+func appendTree(content []byte, field int, t Tree) []byte {
+	if t.Empty() {
+		return content
+	}
+	v := append([]byte(nil), t.H[:]...)
+	v = binary.AppendUvarint(v, uint64(t.Level))
+	v = binary.AppendUvarint(v, uint64(t.Entries))
+	v = binary.AppendUvarint(v, uint64(t.Bytes))
+	return tlv.Bytes(content, field, v)
 }
 
 // ParseRoot reads a root chunk's content.
@@ -63,16 +90,12 @@ func ParseRoot(content []byte) (Root, error) {
 		}
 		b, last = rest, f.Number
 		switch f.Number {
-		case 1, 2:
+		case 1, 2, 7, 8:
 			t, err := parseTree(f.Data)
 			if err != nil {
 				return r, err
 			}
-			if f.Number == 1 {
-				r.Paths = t
-			} else {
-				r.Inodes = t
-			}
+			*map[int]*Tree{1: &r.Paths, 2: &r.Inodes, 7: &r.Ahead, 8: &r.AheadInodes}[f.Number] = t
 		case 3:
 			r.Include = append(r.Include, string(f.Data))
 		case 4:

@@ -15,6 +15,7 @@ func TestRootComesBack(t *testing.T) {
 			Paths: Tree{H: seal.H{1}, Level: 2, Entries: 4, Bytes: 5}, Inodes: Tree{H: seal.H{2}, Entries: 1},
 			Include: []string{"/srv", "", "/srv"}, OS: "linux", Version: "1", Thin: []byte{0, 1, 2},
 		},
+		{Ahead: Tree{H: seal.H{3}, Entries: 7, Bytes: 8}, AheadInodes: Tree{H: seal.H{4}, Level: 1, Entries: 9}},
 	} {
 		s := newStore()
 		h, err := r.Save(t.Context(), testHasher(), s)
@@ -27,6 +28,12 @@ func TestRootComesBack(t *testing.T) {
 		}
 		if d := cmp.Diff(r, got); d != "" {
 			t.Errorf("root (-want +got):\n%s", d)
+		}
+		// A sweep goes by what the record lists in clear.
+		var want []seal.H
+		r.Trees(func(_ seal.Kind, t Tree) { want = append(want, t.H) })
+		if d := cmp.Diff(want, s.chunks[h].Refs); d != "" {
+			t.Errorf("references (-want +got):\n%s", d)
 		}
 	}
 }

@@ -31,6 +31,10 @@ type Backup struct {
 	// Level is how chunks are compressed; zero: fast.
 	Level seal.Compression
 
+	// Ahead is how many files, the last ones, a checkpoint has behind its path tree. Of the very
+	// last one it has the beginning.
+	Ahead int
+
 	extents map[string][]fileindex.Extent // of what was stored, by path
 }
 
@@ -78,24 +82,36 @@ func (b *Backup) Store(ctx context.Context, w Writer, files map[string]string) (
 	if err := b.contents(ctx, v, hasher, files); err != nil {
 		return point.Draft{}, err
 	}
-	tree := fileindex.NewBuilder(seal.KindNode, hasher, v)
-	for _, path := range sortedPaths(files) {
-		e := fileindex.Entry{Path: []byte(path), Type: fileindex.File, Mode: 0o644, Size: int64(len(files[path])), Extents: b.extents[path]}
-		if err := tree.Add(ctx, &e); err != nil {
-			return point.Draft{}, err
-		}
-	}
-	top, err := tree.Finish(ctx)
-	if err != nil {
+	paths := sortedPaths(files)
+	ready := max(0, len(paths)-b.Ahead)
+	root := fileindex.Root{Include: []string{"/"}}
+	if root.Paths, err = b.tree(ctx, v, hasher, files, paths[:ready]); err != nil {
 		return point.Draft{}, err
 	}
-	root := fileindex.Root{Paths: top, Include: []string{"/"}}
+	if root.Ahead, err = b.tree(ctx, v, hasher, files, paths[ready:]); err != nil {
+		return point.Draft{}, err
+	}
 	h, err := root.Save(ctx, hasher, v)
 	if err != nil {
 		return point.Draft{}, err
 	}
 	body, err := point.SealBody(keys.ComputerKey, b.Site.ID, b.Attempt, point.Body{Root: h, Files: int64(len(files))})
 	return point.Draft{Type: point.Complete, RootID: h.ID(), Body: body}, err
+}
+
+// tree stores a tree of some of the files.
+func (b *Backup) tree(ctx context.Context, v *Saver, hasher *seal.Hasher, files map[string]string, paths []string) (fileindex.Tree, error) {
+	tree := fileindex.NewBuilder(seal.KindNode, hasher, v)
+	for _, path := range paths {
+		e := fileindex.Entry{Path: []byte(path), Type: fileindex.File, Mode: 0o644, Size: int64(len(files[path])), Extents: b.extents[path]}
+		if all := sortedPaths(files); b.Ahead > 0 && path == all[len(all)-1] {
+			e.State, e.Extents = fileindex.Incomplete, e.Extents[:1]
+		}
+		if err := tree.Add(ctx, &e); err != nil {
+			return fileindex.Tree{}, err
+		}
+	}
+	return tree.Finish(ctx)
 }
 
 // unlessHeld stores a chunk that the repository does not hold.

@@ -64,7 +64,13 @@ func (s *Site) Restore(ctx context.Context, r Reader, computer string, a point.A
 	if err != nil {
 		return nil, nil, err
 	}
-	p, err := point.Parse(content)
+	return s.RestoreFrom(ctx, r, computer, content)
+}
+
+// RestoreFrom reads back what an object, a point or a checkpoint, has: of a file that was being
+// read, its beginning.
+func (s *Site) RestoreFrom(ctx context.Context, r Reader, computer string, object []byte) (files, failed map[string]string, err error) {
+	p, err := point.Parse(object)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -83,20 +89,25 @@ func (s *Site) Restore(ctx context.Context, r Reader, computer string, a point.A
 	if err != nil {
 		return nil, nil, err
 	}
-	return f.files(ctx, &root)
+	files, failed = map[string]string{}, map[string]string{}
+	for _, tree := range []fileindex.Tree{root.Paths, root.Ahead} {
+		if err := f.files(ctx, tree, files, failed); err != nil {
+			return files, failed, err
+		}
+	}
+	return files, failed, nil
 }
 
-func (f *fetcher) files(ctx context.Context, root *fileindex.Root) (files, failed map[string]string, err error) {
-	c := fileindex.NewCursor(f, seal.KindNode, root.Paths)
+func (f *fetcher) files(ctx context.Context, tree fileindex.Tree, files, failed map[string]string) error {
+	c := fileindex.NewCursor(f, seal.KindNode, tree)
 	defer c.Close()
-	files, failed = map[string]string{}, map[string]string{}
 	for {
 		e, err := c.Next(ctx)
 		if errors.Is(err, io.EOF) {
-			return files, failed, nil
+			return nil
 		}
 		if err != nil {
-			return files, failed, err
+			return err
 		}
 		var out bytes.Buffer
 		err = fileindex.ForEachExtent(ctx, f, e, func(_ int64, x fileindex.Extent) error {

@@ -94,7 +94,7 @@ func (s *Server) Start(addr string) {
 }
 
 func (s *Server) serveLink(c *tls.Conn, nodes http.Handler) {
-	link, err := wire.ServeLink(c, nodes)
+	link, err := wire.ServeLink(c, 0, nodes)
 	if err != nil {
 		return
 	}
