@@ -60,6 +60,8 @@ type agent struct {
 	node    term
 	reports reporter
 	ctx     context.Context // of Run: attempts end with it
+	// before, where it is set, makes what is to be backed up, once the mover is reached.
+	before func(ctx context.Context) error
 
 	work sync.WaitGroup
 

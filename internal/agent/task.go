@@ -46,6 +46,11 @@ func (a *agent) backup(ctx context.Context, m *keepwardv1.StartBackupRequest, op
 			return &keepwardv1.Progress{Phase: "transfer", Counters: count.Proto(), Current: count.Current()}
 		}
 		return a.watched(ctx, id, report, func() error {
+			if a.before != nil {
+				if err := a.before(ctx); err != nil {
+					return err
+				}
+			}
 			var err error
 			result, err = pipeline.Run(ctx, client, opts)
 			return err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/job"
 )
 
 // RestorePoint adds a point as its repository tells of it, markers included, unless there is a
@@ -59,9 +60,10 @@ func ForgetRepository(ctx context.Context, tx *sql.Tx, name string) error {
 	return nil
 }
 
-// ActiveSessions are the numbers of sessions of a repository that have not ended.
+// ActiveSessions are the numbers of sessions of a repository that have not ended, but for those
+// that only look into it: they end by themselves, and leave nothing there.
 func ActiveSessions(ctx context.Context, q Queryer, repository string) ([]int64, error) {
-	rows, err := q.QueryContext(ctx, `SELECT id FROM sessions WHERE ended = 0 AND repository = ? ORDER BY id`, repository)
+	rows, err := q.QueryContext(ctx, `SELECT id FROM sessions WHERE ended = 0 AND repository = ? AND type <> ? ORDER BY id`, repository, job.IndexRestore)
 	out, err := collect(rows, err, func(r *sql.Rows) (id int64, err error) { return id, r.Scan(&id) })
 	if err != nil {
 		return nil, fmt.Errorf("list active sessions of repository %s: %w", repository, err)

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"keepward/internal/job"
 )
 
 // Marker is what of a point's markers is known.
@@ -133,17 +135,19 @@ func Unprotected(ctx context.Context, q Queryer) (map[Pair]time.Time, error) {
 }
 
 // NoteUnprotected brings the list of unprotected pairs up to date: those that have points, and no
-// job of that name that names the computer. Those that are known keep their time.
+// job of that name that names the computer; the server's own points, and no such job at all. Those that are known keep their time.
 func NoteUnprotected(ctx context.Context, tx *sql.Tx, now time.Time) error {
 	for _, statement := range []string{
 		`DELETE FROM unprotected WHERE EXISTS (SELECT 1 FROM job_computers c
 			WHERE c.computer = unprotected.computer AND c.job = unprotected.job)
+			OR computer = ?2 AND EXISTS (SELECT 1 FROM jobs j WHERE j.name = unprotected.job)
 			OR NOT EXISTS (SELECT 1 FROM points p WHERE p.computer = unprotected.computer AND p.job = unprotected.job)`,
 		`INSERT INTO unprotected (computer, job, since) SELECT DISTINCT computer, job, ?1 FROM points
 			WHERE NOT EXISTS (SELECT 1 FROM job_computers c WHERE c.computer = points.computer AND c.job = points.job)
+			AND NOT (computer = ?2 AND EXISTS (SELECT 1 FROM jobs j WHERE j.name = points.job))
 			ON CONFLICT DO NOTHING`,
 	} {
-		if _, err := tx.ExecContext(ctx, statement, nanos(now)); err != nil {
+		if _, err := tx.ExecContext(ctx, statement, nanos(now), job.ServerComputer); err != nil {
 			return fmt.Errorf("note unprotected computers: %w", err)
 		}
 	}

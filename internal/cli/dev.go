@@ -58,7 +58,7 @@ func (d *dev) run(ctx context.Context) error {
 	g.Go(func() error {
 		return stopped(ctx, "server", server.Run(ctx, server.Config{
 			DataDir: d.sub("server"), Listen: d.listen, Version: d.a.version, Logger: d.log.With("part", "server"), Out: d.a.out,
-			Ready: func(address string) { ready <- address },
+			Ready: func(address string) { ready <- address }, OwnAgent: ownAgent,
 		}))
 	})
 	g.Go(func() error {

@@ -204,7 +204,7 @@ func (a *app) summary(s *keepwardv1.Session) {
 	switch job.Type(s.GetType()) {
 	case job.Verify:
 		line += ": " + checked(s.GetStatus(), n)
-	case job.Backup, job.Restore, "":
+	case job.Backup, job.ServerBackup, job.Restore, "":
 		line += ": " + entries(n.GetDoneFiles(), n.GetDoneDirs())
 	}
 	for _, part := range []struct {

@@ -30,12 +30,13 @@ type jobFlags struct {
 	interval duration
 	jitter   duration
 	keep     retentionFlags
+	verify   jobCheckFlags
 }
 
 func (a *app) jobFlags(cmd *cobra.Command) *jobFlags {
 	j := &jobFlags{job: &keepwardv1.Job{}, files: &keepwardv1.FileSelection{}}
 	f := cmd.Flags()
-	f.StringVar(&j.job.Type, "type", string(job.Backup), "what it does: backup")
+	f.StringVar(&j.job.Type, "type", string(job.Backup), "what it does: "+savedTypes())
 	f.StringVar(&j.job.Mode, "mode", "server", "who manages it: server")
 	f.StringSliceVar(&j.job.Computers, "computer", nil, "computer to back up; may be repeated")
 	f.StringVar(&j.job.Repository, "repository", "", "where to")
@@ -51,6 +52,8 @@ func (a *app) jobFlags(cmd *cobra.Command) *jobFlags {
 	f.Int32Var(&j.job.Attempts, "attempts", 0, "tries per phase (0: the default)")
 	f.Var(&j.interval, "restart-interval", "time between tries (default 20m)")
 	j.keep.add(f)
+	j.verify.add(f)
+	f.BoolVar(&j.job.Compact, "compact", false, "type sweep: rewrite packs that hold little of use too, whatever the settings say")
 	f.StringVar(&j.job.Description, "description", "", "a remark for people")
 	f.BoolVar(&j.job.HighPriority, "high-priority", false, "it goes before other jobs of its kind")
 	f.Int32Var(&j.job.Priority, "priority", 0, "of its sessions, 1 (first) to 999 (last); 0: as 'keepward priority list' has it")
@@ -97,23 +100,27 @@ func (j *jobFlags) apply(cmd *cobra.Command, to *keepwardv1.Job) {
 		"disabled":         func() { to.Disabled = j.job.Disabled },
 		"high-priority":    func() { to.HighPriority = j.job.HighPriority },
 		"priority":         func() { to.Priority = j.job.Priority },
+		"compact":          func() { to.Compact = j.job.Compact },
 	} {
 		if cmd.Flags().Changed(name) {
 			set()
 		}
 	}
 	to.Retention = j.keep.apply(cmd.Flags(), to.Retention)
+	to.Check = j.verify.apply(cmd.Flags(), to.Check)
 }
 
 func (a *app) jobCreate() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "create NAME --computer C --include P --repository R", Short: "Make a job",
-		Example: `  keepward job create docs --computer web1 --include /srv/docs --exclude '*.tmp' --repository main --schedule "daily 22:00"`,
-		Args:    exactly("NAME"),
+		Example: `  keepward job create docs --computer web1 --include /srv/docs --exclude '*.tmp' --repository main --schedule "daily 22:00"
+  keepward job create proof --type verify --repository main --read-data --sample-percent 25 --schedule "weekly sat 02:00"
+  keepward job create itself --type server-backup --repository main --schedule "daily 12:00" --keep-last 14`,
+		Args: exactly("NAME"),
 	}
 	flags := a.jobFlags(cmd)
 	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) error {
-		if err := required(cmd, "computer", "include", "repository"); err != nil {
+		if err := required(cmd, jobNeeds(flags.job.GetType())...); err != nil {
 			return err
 		}
 		if err := flags.check(); err != nil {
@@ -256,7 +263,7 @@ func (a *app) showJob(j *keepwardv1.Job) {
 		"include", strings.Join(f.GetInclude(), ", "), "exclude", strings.Join(f.GetExclude(), ", "),
 		"one file system", onlyYes(f.GetOneFileSystem()), "tagged caches", onlyYes(f.GetIncludeCaches()),
 		"repository", j.GetRepository(), "compression", j.GetCompression(), "schedule", j.GetSchedule(), "spread over", jitter, "missed runs", j.GetMissed(),
-		"retention", retentionText(j.GetRetention()), "all is read", every,
+		"retention", retentionText(j.GetRetention()), "all is read", every, "checks", checkText(j), "compact", onlyYes(j.GetCompact()),
 		"disabled", onlyYes(j.GetDisabled()), "priority", priority, "high priority", onlyYes(j.GetHighPriority()), "next run", a.stamp(j.GetNextRun()), "attempts", attempts, "restart interval", interval,
 		"last run", a.stamp(j.GetLastRun()), "last result", j.GetLastResult())
 }

@@ -108,7 +108,7 @@ func (a *app) progressLine(s *keepwardv1.Session, perSecond int64) string {
 // counted is what a type of session counts as it goes.
 func counted(typ string) string {
 	switch job.Type(typ) {
-	case job.Backup, job.Restore, "":
+	case job.Backup, job.ServerBackup, job.Restore, "":
 		return "files and directories"
 	}
 	return "objects"

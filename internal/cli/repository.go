@@ -18,7 +18,7 @@ import (
 func (a *app) repositoryCommand() *cobra.Command {
 	cmd := a.noun("repository", "Where backups are kept", "A repository is a directory of a host that runs the transport service.")
 	cmd.AddCommand(a.repositoryCreate(), a.repositoryList(), a.repositoryShow(), a.repositoryEdit(),
-		a.repositoryCheck(), a.repositorySweep(), a.repositoryRebuild(), a.repositoryKey(),
+		a.repositoryCheck(), a.repositorySweep(), a.repositoryReconcile(), a.repositoryRebuild(), a.repositoryKey(),
 		a.repositoryAttach(), a.repositoryDetach(), a.repositoryTakeOver(), a.repositoryKeys(), a.repositoryStats())
 	return cmd
 }

@@ -71,14 +71,14 @@ func (a *app) serverCommand() *cobra.Command {
 	listen := r.cmd.Flags().String("listen", ":"+defaultPort, "address of the one port")
 	heartbeat := duration(job.DefaultHeartbeat)
 	r.cmd.Flags().Var(&heartbeat, "heartbeat", "how often agents and transports say that they are there; one that is silent for three is looked for")
-	r.cmd.AddCommand(a.serverRebuildCatalog(), a.serverPause(), a.serverResume())
+	r.cmd.AddCommand(a.serverRebuildCatalog(), a.serverRestore(), a.serverPause(), a.serverResume())
 	return r.serves(func(ctx context.Context, log *slog.Logger) error {
 		if err := heartbeat.within("heartbeat", time.Second, 5*time.Minute); err != nil {
 			return err
 		}
 		return server.Run(ctx, server.Config{
 			DataDir: r.dataDir, Listen: *listen, Version: a.version, Logger: log, Out: a.out, Heartbeat: time.Duration(heartbeat),
-			Ready: func(string) { a.ready(log) },
+			Ready: func(string) { a.ready(log) }, OwnAgent: ownAgent,
 		})
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	keepwardv1 "keepward/api/keepward/v1"
@@ -199,8 +200,14 @@ func CompleteJob(j *keepwardv1.Job) {
 			*d.field = d.value
 		}
 	}
+	if t := job.Type(j.Type); t.Known() && !t.MakesPoint() && j.Compression == string(seal.CompressAuto) {
+		j.Compression = "" // it stores nothing
+	}
 	if j.Files == nil {
 		j.Files = &keepwardv1.FileSelection{}
+	}
+	if proto.Equal(j.Check, &keepwardv1.CheckSelection{}) {
+		j.Check = nil
 	}
 	if PolicyOf(j.Retention).Zero() {
 		j.Retention = nil
@@ -216,17 +223,21 @@ const (
 func CheckJob(j *keepwardv1.Job, site Site) []Fault {
 	var f faults
 	f.name("job", j.Name)
-	f.choice(j, "type", j.Type, string(job.Backup))
+	f.savedType(j)
 	f.choice(j, "mode", j.Mode, modeServer)
 	f.choice(j, "missed", j.Missed, job.DefaultMissed, missedSkip)
-	f.computers(j, site)
+	if job.Type(j.Type) == job.Backup {
+		f.computers(j, site)
+		f.files(j)
+	}
+	f.only(j)
+	f.check(j)
 	if j.Repository == "" {
 		f.invalid("repository", "job.repository", "check job %q: it needs a repository", j.Name)
 	} else {
 		f.reference("repository", "repository", j.Repository, site.Repositories)
 	}
-	f.files(j)
-	if _, err := seal.ParseCompression(j.Compression); err != nil {
+	if _, err := seal.ParseCompression(j.Compression); err != nil && job.Type(j.Type).MakesPoint() {
 		f.invalid("compression", "job.compression", "check job %q: %w", j.Name, err)
 	}
 	f.schedule(j, site)

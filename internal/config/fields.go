@@ -71,6 +71,10 @@ func jobFields(j *keepwardv1.Job) []field {
 	if keep == nil {
 		keep = &keepwardv1.Retention{} // to write and compare; a reader brings its own
 	}
+	look := j.Check
+	if look == nil {
+		look = &keepwardv1.CheckSelection{} // as above
+	}
 	return []field{
 		{name: "description", value: &j.Description},
 		{name: "type", value: &j.Type, normal: string(job.Backup)},
@@ -96,6 +100,13 @@ func jobFields(j *keepwardv1.Job) []field {
 			{name: "min_points", value: &keep.MinPoints},
 		}},
 		{name: "full_read_every", value: &j.FullReadEvery},
+		{name: "check", value: []field{
+			{name: "read_data", value: &look.ReadData},
+			{name: "sample_percent", value: &look.SamplePercent},
+			{name: "budget", value: &look.Budget},
+			{name: "older_than", value: &look.OlderThan},
+		}},
+		{name: "compact", value: &j.Compact},
 		{name: "compression", value: &j.Compression, normal: string(seal.CompressAuto)},
 		{name: "attempts", value: &j.Attempts},
 		{name: "restart_interval", value: &j.RestartInterval},

@@ -118,6 +118,8 @@ var areas = map[string]string{
 	"proof":         "The record of when packs were proved. What is lost of it is proved again.",
 	"benchmark":     "Measuring what a host can do: its sample, its directory, the names of its stages.",
 	"epoch":         "The epochs of a repository's seal keys.",
+	"reconcile":     "Comparing the index of a repository with its directory.",
+	"server-backup": "The server's backup of itself, and how it is put back; see operator/server-backup.md.",
 	"signature":     "The signature of a large file, which the next backup compares with. Without it the file is read and stored as a new one.",
 	"scratch":       "A file for what a mover's memory does not hold. Look whether the disk of its data directory is full.",
 }
@@ -196,6 +198,9 @@ var meanings = map[string]string{
 	"job.computers":             "the list of computers is wrong",
 	"job.exclude":               "an exclude pattern is wrong",
 	"job.failed":                "the last session of a job failed",
+	"job.check":                 "how far the check of a job goes is out of bounds",
+	"job.field":                 "a job of this type does not have such a field",
+	"reconcile.done":            "how many packs and index segments were compared, and in how much they differ",
 	"job.include":               "the list of include paths is wrong",
 	"job.jitter":                "the time over which the computers of a job are spread is out of bounds",
 	"job.repository":            "the job names no repository",
@@ -249,8 +254,8 @@ var meanings = map[string]string{
 	"xattr.failed":              "extended attributes could not be read",
 }
 
-// notCodes look like codes and are keys of the server's settings.
-var notCodes = map[string]bool{"server.id": true, "clock.seen": true, "secret.check": true}
+// notCodes look like codes and are keys of the server's settings, or fields of a job.
+var notCodes = map[string]bool{"server.id": true, "clock.seen": true, "secret.check": true, "check.budget": true}
 
 // finding is what the source says of one code.
 type finding struct {

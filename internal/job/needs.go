@@ -83,7 +83,7 @@ var NeedRows = []NeedRow{
 	{types(Sweep, Compaction), set(takes(KindStream, Target, AnyStorage), takes(KindWriter, Target, Disk)), nil},
 	{types(RebuildIndex), set(takes(KindStream, Target, AnyStorage), aloneOn(KindWriter, Target, Disk)), nil},
 	{types(MediaExport, MediaErase, MediaInventory), set(there(KindLibrary, Target), takes(KindDrive, Target, Tape), takes(KindMedium, Target, Tape)), nil},
-	{types(ServerBackup), set(takes(KindStream, Target, AnyStorage)), nil},
+	{types(ServerBackup), set(takes(KindStream, Target, AnyStorage), client), nil},
 	{types(UpdateDownload, UpdateInstall), nil, nil},
 }
 

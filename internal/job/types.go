@@ -62,6 +62,10 @@ const (
 	PhaseRebuild  = "rebuild"
 	PhaseAge      = "age"
 	PhaseSweep    = "sweep"
+
+	PhaseBrowse    = "browse"
+	PhaseReconcile = "reconcile"
+	PhaseDump      = "dump"
 )
 
 // Preempts says whether a job type may take resources from others.
@@ -111,7 +115,7 @@ var Types = []TypeRow{
 	{RestoreVM, "restore, virtual machine", phases(restartable(PhasePlan), preemptable(PhaseRestore)), 0, PreemptsYes, false, "through a worker"},
 	{RestoreDB, "restore, database", one(neither, PhaseRestore), 0, PreemptsYes, false, ""},
 	{RestoreSearch, "restore from a search", phases(restartable(PhasePlan), restartable(PhaseRestore)), 0, PreemptsYes, false, ""},
-	{IndexRestore, "index restore (browse)", one(neither, "browse"), 0, PreemptsYes, false, "brings a restore point's file index back to where it can be browsed"},
+	{IndexRestore, "index restore (browse)", one(neither, PhaseBrowse), 0, PreemptsYes, true, "brings a restore point's file index back to where it can be browsed"},
 	{Copy, "copy", copyPhases, 3, PreemptsNo, false, "local: one mover with both repositories, nothing on the network; remote: the reader dials the writer"},
 	{Migrate, "migrate", copyPhases, 3, PreemptsNo, false, "a copy that then lets go of the source"},
 	{AuxiliaryCopy, "auxiliary copy", copyPhases, 3, PreemptsBySwitch, false, "all restore points that a secondary copy still lacks"},
@@ -122,12 +126,12 @@ var Types = []TypeRow{
 	{MediaErase, "media erase", one(neither, "erase"), 4, PreemptsNo, false, ""},
 	{MediaInventory, "media inventory", one(neither, "inventory"), 4, PreemptsNo, false, ""},
 	{ContentIndex, "content index (offline)", one(preemptable, "content index"), 7, PreemptsNo, false, ""},
-	{Reconcile, "mount path reconciliation", one(preemptable, "reconcile"), 8, PreemptsNo, false, "finds packs that no index knows, and index rows with no pack"},
+	{Reconcile, "mount path reconciliation", one(preemptable, PhaseReconcile), 8, PreemptsNo, true, "finds packs that no index knows, and index rows with no pack"},
 	{RebuildIndex, "index reconstruction (deduplication database)", one(preemptable, PhaseRebuild), 2, PreemptsNo, true, ""},
 	{Retention, "retention (data aging)", one(preemptable, PhaseAge), 8, PreemptsNo, true, "marks points as deleted; the space comes back with the sweep"},
 	{Sweep, "sweep", one(preemptable, PhaseSweep), 8, PreemptsNo, true, "backups go on meanwhile"},
 	{Compaction, "compaction", one(preemptable, "compact"), 8, PreemptsNo, false, ""},
-	{ServerBackup, "server backup (configuration database, catalog)", one(restartable, "dump"), 0, PreemptsNo, false, ""},
+	{ServerBackup, "server backup (configuration database, catalog)", one(restartable, PhaseDump), 0, PreemptsNo, true, "a restore point of the server itself, with its keys"},
 	{UpdateDownload, "admin: download updates", one(restartable, "download"), 5, PreemptsNo, false, ""},
 	{UpdateInstall, "admin: install updates on agents, workers", one(restartable, "install"), 5, PreemptsNo, false, ""},
 }

@@ -130,7 +130,7 @@ func (m *Manager) noteUnprotected(ctx context.Context, now time.Time) error {
 
 // afterSession looks for points whose time is over once a backup has added some.
 func (m *Manager) afterSession(s *session) {
-	if s.row.Type != job.Backup {
+	if !s.row.Type.MakesPoint() {
 		return
 	}
 	name := s.row.Job

@@ -25,6 +25,15 @@ type board struct {
 
 type backupKey struct{ job, computer string }
 
+// keyOf names what only one session does at a time. The server makes one copy of itself at a time,
+// whichever job asks for it.
+func keyOf(t *task) backupKey {
+	if t.typ == job.ServerBackup {
+		return backupKey{computer: t.row.Computer}
+	}
+	return backupKey{t.job, t.row.Computer}
+}
+
 type entry struct {
 	session int64
 	task    string
@@ -51,8 +60,8 @@ func newBoard() *board {
 func (b *board) add(t *task) {
 	e := entry{session: t.row.Session, task: t.row.ID}
 	switch t.typ {
-	case job.Backup:
-		k := backupKey{t.job, t.row.Computer}
+	case job.Backup, job.ServerBackup:
+		k := keyOf(t)
 		e.backup, e.standing = k, standingOf(t)
 		b.backups[k] = insert(b.backups[k], e)
 		b.writes[t.row.Repository] = insert(b.writes[t.row.Repository], e)
@@ -95,7 +104,7 @@ func compareEntries(a, b entry) int {
 // same session is never in the way.
 func (b *board) conflict(t *task) int64 {
 	switch t.typ {
-	case job.Backup:
+	case job.Backup, job.ServerBackup:
 		if s := b.rival(t); s != 0 {
 			return s
 		}
@@ -117,7 +126,7 @@ func (b *board) conflict(t *task) int64 {
 // rival is another session's backup of the same computer by the same job that must end first: an
 // older one, unless it is kept in the queue, or one that has left the queue; 0: there is none.
 func (b *board) rival(t *task) int64 {
-	for _, e := range slices.Backward(b.backups[backupKey{t.job, t.row.Computer}]) {
+	for _, e := range slices.Backward(b.backups[keyOf(t)]) {
 		if e.session < t.row.Session && !e.held || e.session > t.row.Session && e.begun {
 			return e.session
 		}
@@ -127,14 +136,14 @@ func (b *board) rival(t *task) int64 {
 
 // begin notes that a task leaves the queue, before that is written: two must not leave it together.
 func (b *board) begin(t *task) {
-	if t.typ == job.Backup {
+	if t.makesPoint() {
 		b.stand(t, standing{begun: true})
 	}
 }
 
 // stand changes how a backup stands, and answers how it stood.
 func (b *board) stand(t *task, now standing) (was standing) {
-	for _, list := range [][]entry{b.writes[t.row.Repository], b.backups[backupKey{t.job, t.row.Computer}]} {
+	for _, list := range [][]entry{b.writes[t.row.Repository], b.backups[keyOf(t)]} {
 		if i, found := indexOf(list, t); found {
 			was, list[i].standing = list[i].standing, now
 		}
@@ -145,14 +154,14 @@ func (b *board) stand(t *task, now standing) (was standing) {
 // note follows a backup that begins or ceases to be away, or to be kept in the queue, and answers
 // the sessions that it may have held up.
 func (b *board) note(t *task) []int64 {
-	if t.typ != job.Backup {
+	if !t.makesPoint() {
 		return nil
 	}
 	now := standingOf(t)
 	was := b.stand(t, now)
 	var held []int64
 	if now.held && !was.held || was.begun && !now.begun {
-		held = sessionsOf(held, b.backups[backupKey{t.job, t.row.Computer}])
+		held = sessionsOf(held, b.backups[keyOf(t)])
 	}
 	if now.away && !was.away {
 		held = sessionsOf(held, b.rebuilds[t.row.Repository])
@@ -192,8 +201,8 @@ func (b *board) remove(t *task) []int64 {
 		}
 	}
 	switch t.typ {
-	case job.Backup:
-		k := backupKey{t.job, t.row.Computer}
+	case job.Backup, job.ServerBackup:
+		k := keyOf(t)
 		b.backups[k] = without(b.backups[k], t)
 		held = sessionsOf(held, b.backups[k])
 		if len(b.backups[k]) == 0 {

@@ -135,6 +135,13 @@ func (t *fakeTransport) running() []string {
 	return out
 }
 
+// drop forgets a mover that has ended.
+func (t *fakeTransport) drop(attempt string) {
+	t.w.mu.Lock()
+	defer t.w.mu.Unlock()
+	delete(t.movers, attempt)
+}
+
 func (t *fakeTransport) reachable() error {
 	if !t.online {
 		return errs.New(errs.Unavailable, "", "call transport: link lost")

@@ -47,6 +47,8 @@ func (t *task) stopReason() string {
 		return "interrupted: its wait had closed a circle"
 	case t.att.row.Failure != nil:
 		return t.att.row.Failure.GetMessage()
+	case t.yields && t.typ == job.IndexRestore:
+		return "nobody asks it anything any more"
 	case t.yields:
 		return "another session wants the repository"
 	}
@@ -59,6 +61,9 @@ func (t *task) onStopped(x *turn, e evStopped) {
 	}
 	if e.gone {
 		t.att.side(e.part).gone = true
+		if t.browseGone(x) {
+			return
+		}
 	}
 	if leaving(t.row.Status) {
 		t.leave(x)

@@ -109,7 +109,7 @@ type inbox struct {
 	closed  bool
 	working bool // somebody reads: he looks for more when he is done
 	urgent  bool // the session stands in this list of the line
-	usual  bool // likewise
+	usual   bool // likewise
 }
 
 // post adds a letter. It tells whether anybody will read it, and where the session must be lined
@@ -211,6 +211,7 @@ func (s *session) work(ctx context.Context, at place) {
 func (s *session) finish() {
 	s.m.forget(s)
 	s.close(nil)
+	s.m.noteOver(s)
 	s.m.afterSession(s)
 	s.m.followUp(s)
 }

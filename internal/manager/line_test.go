@@ -57,7 +57,7 @@ func TestAnInboxIsLinedUpOnceInEachList(t *testing.T) {
 	post(soon, nowhere)
 	begin(urgent, 4)
 	post(slow, nowhere) // who works looks again
-	begin(usual, 0)    // another worker finds it at its first place
+	begin(usual, 0)     // another worker finds it at its first place
 	rest(usual)
 	begin(usual, 1)
 	post(soon, nowhere)

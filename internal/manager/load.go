@@ -17,6 +17,7 @@ type plan struct {
 	check       *keepwardv1.CheckRepositoryRequest
 	sweep       *keepwardv1.SweepRepositoryRequest
 	age         *keepwardv1.RetentionOrder
+	browse      *keepwardv1.BrowseOrder
 	attempts    int
 	interval    *keepwardv1.Job // whose restart interval holds
 	after       string          // a job of which no older session may be open when it starts
@@ -62,15 +63,17 @@ func (m *Manager) loadFrom(ctx context.Context, row catalog.Session, from *recor
 }
 
 func (m *Manager) planOf(row catalog.Session) (plan, error) {
-	var p plan
+	row, after, err := asCommanded(row)
+	if err != nil {
+		return plan{}, err
+	}
+	p := plan{after: after}
 	switch row.Type {
-	case job.Backup:
-		j, err := m.jobs.of(row)
-		if err != nil {
-			return p, err
-		}
-		p.compression, p.files, p.attempts, p.interval = j.GetCompression(), j.GetFiles(), int(j.GetAttempts()), j
-		p.after = j.GetStartAfter()
+	case job.Backup, job.ServerBackup:
+		return m.jobOfPlan(row)
+	case job.IndexRestore:
+		return browseOrder(row)
+	case job.Reconcile: // there is nothing to choose
 	case job.Restore:
 		r, err := catalog.DefinitionOf(row, &keepwardv1.RestoreFilesRequest{})
 		if err != nil {

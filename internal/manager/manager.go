@@ -173,6 +173,7 @@ func (m *Manager) takeUp(ctx context.Context) error {
 		}
 		m.register(s)
 		s.post("", evWake{})
+		s.post("", evEnough{})             // who browsed through the former server has gone with it
 		for _, n := range m.onlineFor(s) { // nodes may have been quicker than the catalog
 			s.post("", evOnline{n})
 		}
@@ -341,6 +342,9 @@ func (m *Manager) dispatch(d broker.Decision) {
 		m.mu.Unlock()
 		if s != nil {
 			s.post(delay.Task, evDelayed{delay.Reason})
+			if delay.Reason.Code == job.StreamsShort && s.row.Type != job.IndexRestore {
+				m.browsers.makeRoom(s.row.Repository)
+			}
 		}
 	}
 }

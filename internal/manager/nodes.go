@@ -3,7 +3,6 @@ package manager
 import (
 	"context"
 	"errors"
-	"slices"
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/broker"
@@ -172,7 +171,6 @@ func (m *Manager) Heartbeat(_ context.Context, n Node, boot string, attempts []*
 		}
 	}
 	m.mu.Unlock()
-	drop = slices.DeleteFunc(drop, m.browsers.owns)
 	for _, note := range notes {
 		note.s.post("", note.ev)
 	}
@@ -228,9 +226,6 @@ func (m *Manager) End(ctx context.Context, n Node, attempt string, end *keepward
 	}
 	if end == nil {
 		return errs.New(errs.Invalid, "attempt.end", "report end of attempt %s: it says nothing", attempt)
-	}
-	if m.browsers.ended(n, attempt) {
-		return nil
 	}
 	a, sessionID, ok, err := catalog.FindAttempt(ctx, m.deps.DB.Read(), attempt)
 	if err != nil || !ok {

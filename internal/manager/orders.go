@@ -25,11 +25,13 @@ const (
 	modeCheck   = "check"
 	modeRebuild = "rebuild"
 	modeSweep   = "sweep"
+
+	modeReconcile = "reconcile"
 )
 
 var modes = map[job.Type]string{
 	job.Backup: modeBackup, job.Restore: modeRestore, job.Verify: modeCheck, job.RebuildIndex: modeRebuild,
-	job.Sweep: modeSweep,
+	job.Sweep: modeSweep, job.Reconcile: modeReconcile, job.IndexRestore: modeBrowse, job.ServerBackup: modeBackup,
 }
 
 // carryOut does what was ordered. Calls to nodes run beside the session, each bounded, and
@@ -79,7 +81,7 @@ func (s *session) grantValues(ctx context.Context, t *task) (any, error) {
 		g.agentBoot, g.agentAway = agent.boot, !agent.online
 	}
 	s.m.mu.Unlock()
-	if t.typ != job.Backup {
+	if !t.makesPoint() {
 		return g, nil
 	}
 	for {
@@ -141,6 +143,7 @@ func (c *call) do(ctx context.Context) any {
 	switch c.order.do {
 	case doStartMover:
 		endpoint, err := c.startMover(ctx)
+		c.noteBrowser(endpoint, err)
 		return evOrdered{attempt: c.attempt.ID, part: partMover, endpoint: endpoint, failure: wire.ToFailure(err, "")}
 	case doStartAgent:
 		err := c.startAgent(ctx)
@@ -189,7 +192,7 @@ func (c *call) startMover(ctx context.Context) (*keepwardv1.MoverEndpoint, error
 		Parity: k.repository.Proofs.Parity, Time: timestamppb.New(c.attempt.Time),
 	}
 	switch c.typ {
-	case job.Backup:
+	case job.Backup, job.ServerBackup:
 		req.Computer, req.Keys = c.row.Computer, k.forComputer(c.row.Computer)
 		req.Owner, req.ForeignProof = k.owner(c.row.Computer), k.repository.Proofs.Foreign
 		req.ReadablePoints = nonEmpty(c.attempt.Parent, c.attempt.Checkpoint)
@@ -200,6 +203,10 @@ func (c *call) startMover(ctx context.Context) (*keepwardv1.MoverEndpoint, error
 		req.Computer, req.Keys = c.plan.restore.GetComputer(), k.forMover()
 		req.Owner = k.owner(req.Computer)
 		req.ReadablePoints = []string{c.row.Point}
+	case job.Reconcile:
+		req.Keys = k.forMover()
+	case job.IndexRestore:
+		req.Keys = k.forAll()
 	case job.Sweep:
 		req.Keys = k.forMover()
 		if req.Sweep, err = c.sweepOrder(ctx, k.repository); err != nil {
@@ -324,7 +331,7 @@ func (c *call) settle(ctx context.Context) (committed, checkpoint bool, err erro
 		return false, false, nil // it is done here, and what it marked is marked
 	}
 	stopErr := c.stop(ctx, partMover)
-	if c.typ != job.Backup {
+	if !c.typ.MakesPoint() {
 		return false, false, unlessGone(stopErr)
 	}
 	return c.m.fence(ctx, c.row.Repository, c.attempt.Transport, c.wireOrder(), c.order.reason)

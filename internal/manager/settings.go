@@ -32,6 +32,9 @@ type Settings struct {
 	Order time.Duration
 	// BrowseIdle is how long a browse mover is kept without a question.
 	BrowseIdle time.Duration
+	// BrowseWait is how long a question waits for the session that answers it: longer than from one
+	// of its tries for a stream to the next.
+	BrowseWait time.Duration
 	// AgentWait is how long a mover waits for its agent.
 	AgentWait time.Duration
 	// Protected is how long a task must have run that its interruptions are no longer in a row.
@@ -57,6 +60,7 @@ func (s Settings) withDefaults() Settings {
 	def(&s.Order, 30*time.Second)
 	def(&s.BrowseIdle, 5*time.Minute)
 	def(&s.AgentWait, 4*s.Heartbeat)
+	def(&s.BrowseWait, 150*time.Second)
 	def(&s.Protected, job.DefaultProtectedRunning)
 	def(&s.Quiet, 5*time.Minute)
 	return s

@@ -73,6 +73,9 @@ func (m *Manager) runJobFrom(ctx context.Context, name string, r request) (int64
 	if err != nil {
 		return 0, err
 	}
+	if t := job.Type(j.GetType()); t != job.Backup && t != "" {
+		return m.startSaved(ctx, j, r)
+	}
 	if len(j.GetComputers()) == 0 {
 		return 0, errs.New(errs.Invalid, "job.no-computers", "run job %s: it names no computer", name)
 	}

@@ -121,7 +121,7 @@ func (a *attempt) sideOf(n Node) *side {
 func (a *attempt) settled() bool { return a == nil || a.row.Settled != catalog.Unsettled }
 
 // makesPoint tells whether the task's attempts commit something, so that they must be fenced.
-func (t *task) makesPoint() bool { return t.typ == job.Backup }
+func (t *task) makesPoint() bool { return t.typ.MakesPoint() }
 
 // away tells whether a task only waits for something that is switched off or out of reach, or for a
 // rule of the queue: it holds nothing, and no attempt of it can still write.

@@ -208,6 +208,8 @@ func (t *task) handle(x *turn, ev any) {
 		t.onHeartbeat(x, e)
 	case evYield:
 		t.onYield(x, e.session)
+	case evEnough:
+		t.onEnough(x)
 	case evKill:
 		t.onKill(x, e.actor)
 	case evSuspend:

@@ -30,6 +30,8 @@ const (
 	ModeCheck   = "check"
 	ModeRebuild = "rebuild"
 	ModeSweep   = "sweep"
+
+	ModeReconcile = "reconcile"
 )
 
 // How an attempt ended.

@@ -32,7 +32,7 @@ func checkOrder(m *keepwardv1.MoverOrder) (*order, error) {
 		return nil, err
 	}
 	switch m.GetStart().GetMode() {
-	case ModeBackup, ModeRestore, ModeBrowse, ModeCheck, ModeRebuild, ModeSweep:
+	case ModeBackup, ModeRestore, ModeBrowse, ModeCheck, ModeRebuild, ModeSweep, ModeReconcile:
 	default:
 		return nil, errs.New(errs.Invalid, "order.mode", "read order: mode %q is unknown", m.GetStart().GetMode())
 	}

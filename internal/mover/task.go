@@ -173,6 +173,8 @@ func (t *task) run(ctx context.Context) *keepwardv1.AttemptEnd {
 		err = t.rebuild(term, end)
 	case ModeSweep:
 		err = t.sweep(term, end)
+	case ModeReconcile:
+		err = t.reconcile(term, end)
 	}
 	t.tellConditions()
 	end = t.outcome(term, end, err)

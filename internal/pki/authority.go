@@ -35,8 +35,9 @@ const (
 	// backdate lets a node whose clock is up to two days behind accept a new certificate.
 	backdate = 48 * time.Hour
 
-	caFile  = "ca.crt"
-	keyFile = "ca.key"
+	// CertificateFile and KeyFile hold an authority.
+	CertificateFile = "ca.crt"
+	KeyFile         = "ca.key"
 )
 
 // Authority signs the certificates of one site.
@@ -56,13 +57,13 @@ func Open(dir string, now time.Time) (*Authority, error) {
 
 func load(dir string) (*Authority, error) {
 	// The certificate is written last, so one without a key is damage, not a first start.
-	certDER, err := readPEM(filepath.Join(dir, caFile), "CERTIFICATE")
+	certDER, err := readPEM(filepath.Join(dir, CertificateFile), "CERTIFICATE")
 	if err != nil {
 		return nil, err
 	}
-	keyDER, err := readPEM(filepath.Join(dir, keyFile), "PRIVATE KEY")
+	keyDER, err := readPEM(filepath.Join(dir, KeyFile), "PRIVATE KEY")
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, errs.New(errs.Corrupt, "ca.key-missing", "open certificate authority: %s has no %s beside it", caFile, keyFile)
+		return nil, errs.New(errs.Corrupt, "ca.key-missing", "open certificate authority: %s has no %s beside it", CertificateFile, KeyFile)
 	}
 	if err != nil {
 		return nil, err
@@ -108,10 +109,10 @@ func create(dir string, now time.Time) (*Authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := WriteFile(filepath.Join(dir, keyFile), keyPEM, 0o600); err != nil {
+	if err := WriteFile(filepath.Join(dir, KeyFile), keyPEM, 0o600); err != nil {
 		return nil, err
 	}
-	if err := WriteFile(filepath.Join(dir, caFile), EncodeCertificate(der), 0o644); err != nil {
+	if err := WriteFile(filepath.Join(dir, CertificateFile), EncodeCertificate(der), 0o644); err != nil {
 		return nil, err
 	}
 	return &Authority{Certificate: cert, key: key}, nil

@@ -31,7 +31,7 @@ func TestAuthorityIsMadeOnceAndFoundAgain(t *testing.T) {
 	if !first.Certificate.Equal(second.Certificate) {
 		t.Error("the second start made another authority")
 	}
-	info, err := os.Stat(filepath.Join(dir, keyFile))
+	info, err := os.Stat(filepath.Join(dir, KeyFile))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func TestAuthorityWithoutItsKeyIsNotReplaced(t *testing.T) {
 			return os.WriteFile(p, text, 0o600)
 		},
 	} {
-		if err := damage(filepath.Join(dir, keyFile)); err != nil {
+		if err := damage(filepath.Join(dir, KeyFile)); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := Open(dir, time.Now()); errs.KindOf(err) != errs.Corrupt {

@@ -18,6 +18,9 @@ import (
 // harmless is said of what is only named: nobody removes it, and nobody misses it.
 const harmless = "nothing is lost by it, and it is left alone"
 
+// codePackGone is the code of an index segment that tells of packs that are not there.
+const codePackGone = "segment.pack-gone"
+
 // reconcile names what index and directory do not agree on, and no point needs: packs that
 // nobody knows, rows without a pack, and files that are not the repository's. What a point needs
 // is found where points are followed.
@@ -89,7 +92,7 @@ func (c *checker) rowsWithoutPack(ctx context.Context) error {
 	for _, k := range slices.SortedFunc(maps.Keys(gone), pack.Key.Compare) {
 		if !swept[k] && !c.gonePacks[k] {
 			c.find(Finding{
-				Object: "segment", Name: gone[k], Code: "segment.pack-gone", Repaired: harmless,
+				Object: "segment", Name: gone[k], Code: codePackGone, Repaired: harmless,
 				Text: fmt.Sprintf("it tells of pack %s, which is not there and which no sweep has taken", nameOf(k)),
 			})
 		}

@@ -52,6 +52,7 @@ var methods = map[string]access{
 	keepwardv1connect.RepositoryServiceCheckRepositoryProcedure:     admin,
 	keepwardv1connect.RepositoryServiceRebuildIndexProcedure:        admin,
 	keepwardv1connect.RepositoryServiceSweepRepositoryProcedure:     admin,
+	keepwardv1connect.RepositoryServiceReconcileRepositoryProcedure: admin,
 	keepwardv1connect.RepositoryServiceExportRecoveryKeyProcedure:   admin,
 	keepwardv1connect.JobServiceCreateJobProcedure:                  admin,
 	keepwardv1connect.JobServiceListJobsProcedure:                   admin,

@@ -27,6 +27,10 @@ const (
 	settingServerID = "server.id"
 )
 
+// keyFiles are, beside the catalog, what makes a data directory this server: its authority, and
+// the key that opens what the catalog keeps of repositories.
+var keyFiles = []string{pki.CertificateFile, pki.KeyFile, secretFile}
+
 // dataDir is all that the server keeps on its disk, open and locked.
 type dataDir struct {
 	path      string

@@ -34,6 +34,8 @@ type jobManager interface {
 	Check(ctx context.Context, req *keepwardv1.CheckRepositoryRequest) (int64, error)
 	KeepProved(ctx context.Context, row catalog.Repository, now time.Time) (session int64, err error)
 	Rebuild(ctx context.Context, repository string) (int64, error)
+	// ReconcileRepository starts a session that compares an index with its directory.
+	ReconcileRepository(ctx context.Context, repository string) (int64, error)
 	// Sweep starts a session that gives back the space of what no point needs.
 	Sweep(ctx context.Context, order *keepwardv1.SweepRepositoryRequest) (int64, error)
 	// PreviewRetention says what retention would do now; by want, if set, in place of the job's own.

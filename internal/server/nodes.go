@@ -13,6 +13,7 @@ import (
 	"keepward/api/keepward/v1/keepwardv1connect"
 	"keepward/internal/catalog"
 	"keepward/internal/errs"
+	"keepward/internal/job"
 	"keepward/internal/manager"
 	"keepward/internal/wire"
 )
@@ -28,7 +29,8 @@ type nodeWatcher interface {
 type nodes struct {
 	db      *catalog.DB
 	log     *slog.Logger
-	handler http.Handler // what nodes may call
+	handler http.Handler                         // what nodes may call
+	own     keepwardv1connect.AgentServiceClient // the server's own agent; nil: there is none
 	watcher nodeWatcher
 	// heartbeat is how often nodes are told to say that they are there.
 	heartbeat time.Duration
@@ -280,6 +282,9 @@ func (n *nodes) find(role wire.Role, name string) *nodeLink {
 
 // Agent answers a client of the agent of that name, if it is online.
 func (n *nodes) Agent(name string) (keepwardv1connect.AgentServiceClient, bool) {
+	if name == job.ServerComputer {
+		return n.own, n.own != nil
+	}
 	l := n.find(wire.RoleAgent, name)
 	if l == nil {
 		return nil, false

@@ -16,6 +16,7 @@ import (
 	"keepward/internal/catalog"
 	"keepward/internal/config"
 	"keepward/internal/errs"
+	"keepward/internal/job"
 	"keepward/internal/repo/point"
 	"keepward/internal/repo/seal"
 )
@@ -108,7 +109,11 @@ func (b *rebuild) page(ctx context.Context, m *keepwardv1.TransportListPointsRes
 	return b.db.Write(ctx, func(tx *sql.Tx) error {
 		b.told.AddedComputers, b.told.AddedPoints = b.told.AddedComputers[:computers], before // it may be called again
 		for _, p := range points {
-			added, err := catalog.KnowComputer(ctx, tx, p.Computer)
+			added := false
+			var err error
+			if p.Computer != job.ServerComputer {
+				added, err = catalog.KnowComputer(ctx, tx, p.Computer)
+			}
 			if err != nil {
 				return err
 			}

@@ -149,6 +149,10 @@ func (s *repositoryService) SweepRepository(ctx context.Context, req *connect.Re
 	return startedSession(s.manager.Sweep(ctx, req.Msg))
 }
 
+func (s *repositoryService) ReconcileRepository(ctx context.Context, req *connect.Request[keepwardv1.ReconcileRepositoryRequest]) (*connect.Response[keepwardv1.StartSessionResponse], error) {
+	return startedSession(s.manager.ReconcileRepository(ctx, req.Msg.GetName()))
+}
+
 func startedSession(id int64, err error) (*connect.Response[keepwardv1.StartSessionResponse], error) {
 	if err != nil {
 		return nil, err

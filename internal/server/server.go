@@ -31,6 +31,8 @@ type Config struct {
 	// Ready, where it is set, is called once the port is open, with the address that clients
 	// on this host dial. DataDir/client.yaml is there by then.
 	Ready func(address string)
+	// OwnAgent makes the agent by which the server backs itself up; nil: it cannot.
+	OwnAgent func(ctx context.Context, cfg OwnAgentConfig) OwnAgent
 }
 
 // server is one running server.
@@ -95,6 +97,13 @@ func newServer(cfg Config, data *dataDir) *server {
 
 func (s *server) serve(ctx context.Context, l *listener) error {
 	g, ctx := errgroup.WithContext(ctx)
+	itself, err := s.newOwn(ctx)
+	if err != nil {
+		return errors.Join(err, l.close())
+	}
+	if itself != nil {
+		g.Go(func() error { return ended(ctx, itself.serve(ctx)) })
+	}
 	g.Go(func() error { return ended(ctx, s.manager.Serve(ctx)) })
 	g.Go(func() error { return ended(ctx, s.repos.serve(ctx)) })
 	g.Go(func() error { return s.serveHTTP(ctx, l) })

@@ -1963,6 +1963,50 @@ func (x *RebuildIndexRequest) GetName() string {
 	return ""
 }
 
+type ReconcileRepositoryRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReconcileRepositoryRequest) Reset() {
+	*x = ReconcileRepositoryRequest{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReconcileRepositoryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReconcileRepositoryRequest) ProtoMessage() {}
+
+func (x *ReconcileRepositoryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReconcileRepositoryRequest.ProtoReflect.Descriptor instead.
+func (*ReconcileRepositoryRequest) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *ReconcileRepositoryRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
 type GetRepositoryStatsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1972,7 +2016,7 @@ type GetRepositoryStatsRequest struct {
 
 func (x *GetRepositoryStatsRequest) Reset() {
 	*x = GetRepositoryStatsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[35]
+	mi := &file_keepward_v1_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1984,7 +2028,7 @@ func (x *GetRepositoryStatsRequest) String() string {
 func (*GetRepositoryStatsRequest) ProtoMessage() {}
 
 func (x *GetRepositoryStatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[35]
+	mi := &file_keepward_v1_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1997,7 +2041,7 @@ func (x *GetRepositoryStatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRepositoryStatsRequest.ProtoReflect.Descriptor instead.
 func (*GetRepositoryStatsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{35}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *GetRepositoryStatsRequest) GetName() string {
@@ -2016,7 +2060,7 @@ type GetRepositoryStatsResponse struct {
 
 func (x *GetRepositoryStatsResponse) Reset() {
 	*x = GetRepositoryStatsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[36]
+	mi := &file_keepward_v1_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2028,7 +2072,7 @@ func (x *GetRepositoryStatsResponse) String() string {
 func (*GetRepositoryStatsResponse) ProtoMessage() {}
 
 func (x *GetRepositoryStatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[36]
+	mi := &file_keepward_v1_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2041,7 +2085,7 @@ func (x *GetRepositoryStatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRepositoryStatsResponse.ProtoReflect.Descriptor instead.
 func (*GetRepositoryStatsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{36}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *GetRepositoryStatsResponse) GetStats() *RepositoryStats {
@@ -2060,7 +2104,7 @@ type ListRepositoryKeysRequest struct {
 
 func (x *ListRepositoryKeysRequest) Reset() {
 	*x = ListRepositoryKeysRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[37]
+	mi := &file_keepward_v1_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2072,7 +2116,7 @@ func (x *ListRepositoryKeysRequest) String() string {
 func (*ListRepositoryKeysRequest) ProtoMessage() {}
 
 func (x *ListRepositoryKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[37]
+	mi := &file_keepward_v1_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2085,7 +2129,7 @@ func (x *ListRepositoryKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRepositoryKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListRepositoryKeysRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListRepositoryKeysRequest) GetName() string {
@@ -2105,7 +2149,7 @@ type ListRepositoryKeysResponse struct {
 
 func (x *ListRepositoryKeysResponse) Reset() {
 	*x = ListRepositoryKeysResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[38]
+	mi := &file_keepward_v1_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2117,7 +2161,7 @@ func (x *ListRepositoryKeysResponse) String() string {
 func (*ListRepositoryKeysResponse) ProtoMessage() {}
 
 func (x *ListRepositoryKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[38]
+	mi := &file_keepward_v1_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2130,7 +2174,7 @@ func (x *ListRepositoryKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRepositoryKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListRepositoryKeysResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListRepositoryKeysResponse) GetKeys() []*RepositoryKey {
@@ -2161,7 +2205,7 @@ type RepositoryKey struct {
 
 func (x *RepositoryKey) Reset() {
 	*x = RepositoryKey{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[39]
+	mi := &file_keepward_v1_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2173,7 +2217,7 @@ func (x *RepositoryKey) String() string {
 func (*RepositoryKey) ProtoMessage() {}
 
 func (x *RepositoryKey) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[39]
+	mi := &file_keepward_v1_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2186,7 +2230,7 @@ func (x *RepositoryKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepositoryKey.ProtoReflect.Descriptor instead.
 func (*RepositoryKey) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *RepositoryKey) GetNumber() string {
@@ -2238,7 +2282,7 @@ type AddRepositoryKeyRequest struct {
 
 func (x *AddRepositoryKeyRequest) Reset() {
 	*x = AddRepositoryKeyRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[40]
+	mi := &file_keepward_v1_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2250,7 +2294,7 @@ func (x *AddRepositoryKeyRequest) String() string {
 func (*AddRepositoryKeyRequest) ProtoMessage() {}
 
 func (x *AddRepositoryKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[40]
+	mi := &file_keepward_v1_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2263,7 +2307,7 @@ func (x *AddRepositoryKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddRepositoryKeyRequest.ProtoReflect.Descriptor instead.
 func (*AddRepositoryKeyRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *AddRepositoryKeyRequest) GetName() string {
@@ -2305,7 +2349,7 @@ type AddRepositoryKeyResponse struct {
 
 func (x *AddRepositoryKeyResponse) Reset() {
 	*x = AddRepositoryKeyResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[41]
+	mi := &file_keepward_v1_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2317,7 +2361,7 @@ func (x *AddRepositoryKeyResponse) String() string {
 func (*AddRepositoryKeyResponse) ProtoMessage() {}
 
 func (x *AddRepositoryKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[41]
+	mi := &file_keepward_v1_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2330,7 +2374,7 @@ func (x *AddRepositoryKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddRepositoryKeyResponse.ProtoReflect.Descriptor instead.
 func (*AddRepositoryKeyResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *AddRepositoryKeyResponse) GetKey() *RepositoryKey {
@@ -2364,7 +2408,7 @@ type RemoveRepositoryKeyRequest struct {
 
 func (x *RemoveRepositoryKeyRequest) Reset() {
 	*x = RemoveRepositoryKeyRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[42]
+	mi := &file_keepward_v1_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2376,7 +2420,7 @@ func (x *RemoveRepositoryKeyRequest) String() string {
 func (*RemoveRepositoryKeyRequest) ProtoMessage() {}
 
 func (x *RemoveRepositoryKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[42]
+	mi := &file_keepward_v1_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2389,7 +2433,7 @@ func (x *RemoveRepositoryKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRepositoryKeyRequest.ProtoReflect.Descriptor instead.
 func (*RemoveRepositoryKeyRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *RemoveRepositoryKeyRequest) GetName() string {
@@ -2414,7 +2458,7 @@ type RemoveRepositoryKeyResponse struct {
 
 func (x *RemoveRepositoryKeyResponse) Reset() {
 	*x = RemoveRepositoryKeyResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[43]
+	mi := &file_keepward_v1_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2426,7 +2470,7 @@ func (x *RemoveRepositoryKeyResponse) String() string {
 func (*RemoveRepositoryKeyResponse) ProtoMessage() {}
 
 func (x *RemoveRepositoryKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[43]
+	mi := &file_keepward_v1_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2439,7 +2483,7 @@ func (x *RemoveRepositoryKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRepositoryKeyResponse.ProtoReflect.Descriptor instead.
 func (*RemoveRepositoryKeyResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{44}
 }
 
 type BeginEpochRequest struct {
@@ -2451,7 +2495,7 @@ type BeginEpochRequest struct {
 
 func (x *BeginEpochRequest) Reset() {
 	*x = BeginEpochRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[44]
+	mi := &file_keepward_v1_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2463,7 +2507,7 @@ func (x *BeginEpochRequest) String() string {
 func (*BeginEpochRequest) ProtoMessage() {}
 
 func (x *BeginEpochRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[44]
+	mi := &file_keepward_v1_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2476,7 +2520,7 @@ func (x *BeginEpochRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginEpochRequest.ProtoReflect.Descriptor instead.
 func (*BeginEpochRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *BeginEpochRequest) GetName() string {
@@ -2495,7 +2539,7 @@ type BeginEpochResponse struct {
 
 func (x *BeginEpochResponse) Reset() {
 	*x = BeginEpochResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[45]
+	mi := &file_keepward_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2507,7 +2551,7 @@ func (x *BeginEpochResponse) String() string {
 func (*BeginEpochResponse) ProtoMessage() {}
 
 func (x *BeginEpochResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[45]
+	mi := &file_keepward_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2520,7 +2564,7 @@ func (x *BeginEpochResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginEpochResponse.ProtoReflect.Descriptor instead.
 func (*BeginEpochResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *BeginEpochResponse) GetEpoch() uint32 {
@@ -2539,7 +2583,7 @@ type ExportRecoveryKeyRequest struct {
 
 func (x *ExportRecoveryKeyRequest) Reset() {
 	*x = ExportRecoveryKeyRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[46]
+	mi := &file_keepward_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2551,7 +2595,7 @@ func (x *ExportRecoveryKeyRequest) String() string {
 func (*ExportRecoveryKeyRequest) ProtoMessage() {}
 
 func (x *ExportRecoveryKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[46]
+	mi := &file_keepward_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2564,7 +2608,7 @@ func (x *ExportRecoveryKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRecoveryKeyRequest.ProtoReflect.Descriptor instead.
 func (*ExportRecoveryKeyRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ExportRecoveryKeyRequest) GetName() string {
@@ -2583,7 +2627,7 @@ type ExportRecoveryKeyResponse struct {
 
 func (x *ExportRecoveryKeyResponse) Reset() {
 	*x = ExportRecoveryKeyResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[47]
+	mi := &file_keepward_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2595,7 +2639,7 @@ func (x *ExportRecoveryKeyResponse) String() string {
 func (*ExportRecoveryKeyResponse) ProtoMessage() {}
 
 func (x *ExportRecoveryKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[47]
+	mi := &file_keepward_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2608,7 +2652,7 @@ func (x *ExportRecoveryKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRecoveryKeyResponse.ProtoReflect.Descriptor instead.
 func (*ExportRecoveryKeyResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ExportRecoveryKeyResponse) GetRecoveryKey() string {
@@ -2627,7 +2671,7 @@ type StartSessionResponse struct {
 
 func (x *StartSessionResponse) Reset() {
 	*x = StartSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[48]
+	mi := &file_keepward_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2639,7 +2683,7 @@ func (x *StartSessionResponse) String() string {
 func (*StartSessionResponse) ProtoMessage() {}
 
 func (x *StartSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[48]
+	mi := &file_keepward_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2652,7 +2696,7 @@ func (x *StartSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartSessionResponse.ProtoReflect.Descriptor instead.
 func (*StartSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *StartSessionResponse) GetSession() int64 {
@@ -2674,7 +2718,7 @@ type GetJobFiguresRequest struct {
 
 func (x *GetJobFiguresRequest) Reset() {
 	*x = GetJobFiguresRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[49]
+	mi := &file_keepward_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2686,7 +2730,7 @@ func (x *GetJobFiguresRequest) String() string {
 func (*GetJobFiguresRequest) ProtoMessage() {}
 
 func (x *GetJobFiguresRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[49]
+	mi := &file_keepward_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2699,7 +2743,7 @@ func (x *GetJobFiguresRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJobFiguresRequest.ProtoReflect.Descriptor instead.
 func (*GetJobFiguresRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *GetJobFiguresRequest) GetName() string {
@@ -2732,7 +2776,7 @@ type GetJobFiguresResponse struct {
 
 func (x *GetJobFiguresResponse) Reset() {
 	*x = GetJobFiguresResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[50]
+	mi := &file_keepward_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2744,7 +2788,7 @@ func (x *GetJobFiguresResponse) String() string {
 func (*GetJobFiguresResponse) ProtoMessage() {}
 
 func (x *GetJobFiguresResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[50]
+	mi := &file_keepward_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2757,7 +2801,7 @@ func (x *GetJobFiguresResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJobFiguresResponse.ProtoReflect.Descriptor instead.
 func (*GetJobFiguresResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *GetJobFiguresResponse) GetFigures() *JobFigures {
@@ -2775,7 +2819,7 @@ type ResumeRetentionRequest struct {
 
 func (x *ResumeRetentionRequest) Reset() {
 	*x = ResumeRetentionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[51]
+	mi := &file_keepward_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2787,7 +2831,7 @@ func (x *ResumeRetentionRequest) String() string {
 func (*ResumeRetentionRequest) ProtoMessage() {}
 
 func (x *ResumeRetentionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[51]
+	mi := &file_keepward_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2800,7 +2844,7 @@ func (x *ResumeRetentionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRetentionRequest.ProtoReflect.Descriptor instead.
 func (*ResumeRetentionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 // jump: how far the clock was off what was expected; not set: retention was not paused.
@@ -2813,7 +2857,7 @@ type ResumeRetentionResponse struct {
 
 func (x *ResumeRetentionResponse) Reset() {
 	*x = ResumeRetentionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[52]
+	mi := &file_keepward_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2825,7 +2869,7 @@ func (x *ResumeRetentionResponse) String() string {
 func (*ResumeRetentionResponse) ProtoMessage() {}
 
 func (x *ResumeRetentionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[52]
+	mi := &file_keepward_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2838,7 +2882,7 @@ func (x *ResumeRetentionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRetentionResponse.ProtoReflect.Descriptor instead.
 func (*ResumeRetentionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ResumeRetentionResponse) GetJump() *durationpb.Duration {
@@ -2859,7 +2903,7 @@ type PreviewRetentionRequest struct {
 
 func (x *PreviewRetentionRequest) Reset() {
 	*x = PreviewRetentionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[53]
+	mi := &file_keepward_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2871,7 +2915,7 @@ func (x *PreviewRetentionRequest) String() string {
 func (*PreviewRetentionRequest) ProtoMessage() {}
 
 func (x *PreviewRetentionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[53]
+	mi := &file_keepward_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2884,7 +2928,7 @@ func (x *PreviewRetentionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewRetentionRequest.ProtoReflect.Descriptor instead.
 func (*PreviewRetentionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{53}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *PreviewRetentionRequest) GetJob() string {
@@ -2912,7 +2956,7 @@ type RetentionOrder struct {
 
 func (x *RetentionOrder) Reset() {
 	*x = RetentionOrder{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[54]
+	mi := &file_keepward_v1_admin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2924,7 +2968,7 @@ func (x *RetentionOrder) String() string {
 func (*RetentionOrder) ProtoMessage() {}
 
 func (x *RetentionOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[54]
+	mi := &file_keepward_v1_admin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2937,7 +2981,7 @@ func (x *RetentionOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetentionOrder.ProtoReflect.Descriptor instead.
 func (*RetentionOrder) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{54}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *RetentionOrder) GetRepository() string {
@@ -2950,6 +2994,60 @@ func (x *RetentionOrder) GetRepository() string {
 func (x *RetentionOrder) GetJob() string {
 	if x != nil {
 		return x.Job
+	}
+	return ""
+}
+
+// What a session of type index-restore is about, as the catalog keeps it.
+// browser: which of the server's browsers asked for it; none of it outlives the server.
+type BrowseOrder struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Repository    string                 `protobuf:"bytes,1,opt,name=repository,proto3" json:"repository,omitempty"`
+	Browser       string                 `protobuf:"bytes,2,opt,name=browser,proto3" json:"browser,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BrowseOrder) Reset() {
+	*x = BrowseOrder{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BrowseOrder) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BrowseOrder) ProtoMessage() {}
+
+func (x *BrowseOrder) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BrowseOrder.ProtoReflect.Descriptor instead.
+func (*BrowseOrder) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *BrowseOrder) GetRepository() string {
+	if x != nil {
+		return x.Repository
+	}
+	return ""
+}
+
+func (x *BrowseOrder) GetBrowser() string {
+	if x != nil {
+		return x.Browser
 	}
 	return ""
 }
@@ -2969,7 +3067,7 @@ type PreviewRetentionResponse struct {
 
 func (x *PreviewRetentionResponse) Reset() {
 	*x = PreviewRetentionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[55]
+	mi := &file_keepward_v1_admin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2981,7 +3079,7 @@ func (x *PreviewRetentionResponse) String() string {
 func (*PreviewRetentionResponse) ProtoMessage() {}
 
 func (x *PreviewRetentionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[55]
+	mi := &file_keepward_v1_admin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2994,7 +3092,7 @@ func (x *PreviewRetentionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewRetentionResponse.ProtoReflect.Descriptor instead.
 func (*PreviewRetentionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{55}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *PreviewRetentionResponse) GetPoints() []*Point {
@@ -3041,7 +3139,7 @@ type CreateJobRequest struct {
 
 func (x *CreateJobRequest) Reset() {
 	*x = CreateJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[56]
+	mi := &file_keepward_v1_admin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3053,7 +3151,7 @@ func (x *CreateJobRequest) String() string {
 func (*CreateJobRequest) ProtoMessage() {}
 
 func (x *CreateJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[56]
+	mi := &file_keepward_v1_admin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3066,7 +3164,7 @@ func (x *CreateJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJobRequest.ProtoReflect.Descriptor instead.
 func (*CreateJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{56}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *CreateJobRequest) GetJob() *Job {
@@ -3087,7 +3185,7 @@ type CreateJobResponse struct {
 
 func (x *CreateJobResponse) Reset() {
 	*x = CreateJobResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[57]
+	mi := &file_keepward_v1_admin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3099,7 +3197,7 @@ func (x *CreateJobResponse) String() string {
 func (*CreateJobResponse) ProtoMessage() {}
 
 func (x *CreateJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[57]
+	mi := &file_keepward_v1_admin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3112,7 +3210,7 @@ func (x *CreateJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJobResponse.ProtoReflect.Descriptor instead.
 func (*CreateJobResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{57}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *CreateJobResponse) GetJob() *Job {
@@ -3137,7 +3235,7 @@ type ListJobsRequest struct {
 
 func (x *ListJobsRequest) Reset() {
 	*x = ListJobsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[58]
+	mi := &file_keepward_v1_admin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3149,7 +3247,7 @@ func (x *ListJobsRequest) String() string {
 func (*ListJobsRequest) ProtoMessage() {}
 
 func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[58]
+	mi := &file_keepward_v1_admin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3162,7 +3260,7 @@ func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsRequest.ProtoReflect.Descriptor instead.
 func (*ListJobsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{58}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{60}
 }
 
 type ListJobsResponse struct {
@@ -3174,7 +3272,7 @@ type ListJobsResponse struct {
 
 func (x *ListJobsResponse) Reset() {
 	*x = ListJobsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[59]
+	mi := &file_keepward_v1_admin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3186,7 +3284,7 @@ func (x *ListJobsResponse) String() string {
 func (*ListJobsResponse) ProtoMessage() {}
 
 func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[59]
+	mi := &file_keepward_v1_admin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3199,7 +3297,7 @@ func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsResponse.ProtoReflect.Descriptor instead.
 func (*ListJobsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{59}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *ListJobsResponse) GetJobs() []*Job {
@@ -3219,7 +3317,7 @@ type GetJobRequest struct {
 
 func (x *GetJobRequest) Reset() {
 	*x = GetJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[60]
+	mi := &file_keepward_v1_admin_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3231,7 +3329,7 @@ func (x *GetJobRequest) String() string {
 func (*GetJobRequest) ProtoMessage() {}
 
 func (x *GetJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[60]
+	mi := &file_keepward_v1_admin_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3244,7 +3342,7 @@ func (x *GetJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJobRequest.ProtoReflect.Descriptor instead.
 func (*GetJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{60}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *GetJobRequest) GetName() string {
@@ -3277,7 +3375,7 @@ type GetJobResponse struct {
 
 func (x *GetJobResponse) Reset() {
 	*x = GetJobResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[61]
+	mi := &file_keepward_v1_admin_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3289,7 +3387,7 @@ func (x *GetJobResponse) String() string {
 func (*GetJobResponse) ProtoMessage() {}
 
 func (x *GetJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[61]
+	mi := &file_keepward_v1_admin_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3302,7 +3400,7 @@ func (x *GetJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJobResponse.ProtoReflect.Descriptor instead.
 func (*GetJobResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{61}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *GetJobResponse) GetJob() *Job {
@@ -3356,7 +3454,7 @@ type UpdateJobRequest struct {
 
 func (x *UpdateJobRequest) Reset() {
 	*x = UpdateJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[62]
+	mi := &file_keepward_v1_admin_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3368,7 +3466,7 @@ func (x *UpdateJobRequest) String() string {
 func (*UpdateJobRequest) ProtoMessage() {}
 
 func (x *UpdateJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[62]
+	mi := &file_keepward_v1_admin_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3381,7 +3479,7 @@ func (x *UpdateJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateJobRequest.ProtoReflect.Descriptor instead.
 func (*UpdateJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{62}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *UpdateJobRequest) GetJob() *Job {
@@ -3401,7 +3499,7 @@ type UpdateJobResponse struct {
 
 func (x *UpdateJobResponse) Reset() {
 	*x = UpdateJobResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[63]
+	mi := &file_keepward_v1_admin_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3413,7 +3511,7 @@ func (x *UpdateJobResponse) String() string {
 func (*UpdateJobResponse) ProtoMessage() {}
 
 func (x *UpdateJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[63]
+	mi := &file_keepward_v1_admin_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3426,7 +3524,7 @@ func (x *UpdateJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateJobResponse.ProtoReflect.Descriptor instead.
 func (*UpdateJobResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{63}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *UpdateJobResponse) GetJob() *Job {
@@ -3452,7 +3550,7 @@ type DeleteJobRequest struct {
 
 func (x *DeleteJobRequest) Reset() {
 	*x = DeleteJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[64]
+	mi := &file_keepward_v1_admin_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3464,7 +3562,7 @@ func (x *DeleteJobRequest) String() string {
 func (*DeleteJobRequest) ProtoMessage() {}
 
 func (x *DeleteJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[64]
+	mi := &file_keepward_v1_admin_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3477,7 +3575,7 @@ func (x *DeleteJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteJobRequest.ProtoReflect.Descriptor instead.
 func (*DeleteJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{64}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *DeleteJobRequest) GetName() string {
@@ -3495,7 +3593,7 @@ type DeleteJobResponse struct {
 
 func (x *DeleteJobResponse) Reset() {
 	*x = DeleteJobResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[65]
+	mi := &file_keepward_v1_admin_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3507,7 +3605,7 @@ func (x *DeleteJobResponse) String() string {
 func (*DeleteJobResponse) ProtoMessage() {}
 
 func (x *DeleteJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[65]
+	mi := &file_keepward_v1_admin_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3520,7 +3618,7 @@ func (x *DeleteJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteJobResponse.ProtoReflect.Descriptor instead.
 func (*DeleteJobResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{65}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{67}
 }
 
 // With start_at it stays in the queue until then, with after until the sessions of that job are over
@@ -3537,7 +3635,7 @@ type RunJobRequest struct {
 
 func (x *RunJobRequest) Reset() {
 	*x = RunJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[66]
+	mi := &file_keepward_v1_admin_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3549,7 +3647,7 @@ func (x *RunJobRequest) String() string {
 func (*RunJobRequest) ProtoMessage() {}
 
 func (x *RunJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[66]
+	mi := &file_keepward_v1_admin_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3562,7 +3660,7 @@ func (x *RunJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunJobRequest.ProtoReflect.Descriptor instead.
 func (*RunJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{66}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *RunJobRequest) GetName() string {
@@ -3603,7 +3701,7 @@ type SuspendSessionRequest struct {
 
 func (x *SuspendSessionRequest) Reset() {
 	*x = SuspendSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[67]
+	mi := &file_keepward_v1_admin_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3615,7 +3713,7 @@ func (x *SuspendSessionRequest) String() string {
 func (*SuspendSessionRequest) ProtoMessage() {}
 
 func (x *SuspendSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[67]
+	mi := &file_keepward_v1_admin_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3628,7 +3726,7 @@ func (x *SuspendSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendSessionRequest.ProtoReflect.Descriptor instead.
 func (*SuspendSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{67}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *SuspendSessionRequest) GetId() int64 {
@@ -3654,7 +3752,7 @@ type SuspendSessionResponse struct {
 
 func (x *SuspendSessionResponse) Reset() {
 	*x = SuspendSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[68]
+	mi := &file_keepward_v1_admin_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3666,7 +3764,7 @@ func (x *SuspendSessionResponse) String() string {
 func (*SuspendSessionResponse) ProtoMessage() {}
 
 func (x *SuspendSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[68]
+	mi := &file_keepward_v1_admin_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3679,7 +3777,7 @@ func (x *SuspendSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendSessionResponse.ProtoReflect.Descriptor instead.
 func (*SuspendSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{68}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *SuspendSessionResponse) GetSession() *Session {
@@ -3699,7 +3797,7 @@ type ResumeSessionRequest struct {
 
 func (x *ResumeSessionRequest) Reset() {
 	*x = ResumeSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[69]
+	mi := &file_keepward_v1_admin_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3711,7 +3809,7 @@ func (x *ResumeSessionRequest) String() string {
 func (*ResumeSessionRequest) ProtoMessage() {}
 
 func (x *ResumeSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[69]
+	mi := &file_keepward_v1_admin_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3724,7 +3822,7 @@ func (x *ResumeSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeSessionRequest.ProtoReflect.Descriptor instead.
 func (*ResumeSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{69}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *ResumeSessionRequest) GetId() int64 {
@@ -3750,7 +3848,7 @@ type ResumeSessionResponse struct {
 
 func (x *ResumeSessionResponse) Reset() {
 	*x = ResumeSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[70]
+	mi := &file_keepward_v1_admin_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3762,7 +3860,7 @@ func (x *ResumeSessionResponse) String() string {
 func (*ResumeSessionResponse) ProtoMessage() {}
 
 func (x *ResumeSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[70]
+	mi := &file_keepward_v1_admin_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3775,7 +3873,7 @@ func (x *ResumeSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeSessionResponse.ProtoReflect.Descriptor instead.
 func (*ResumeSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{70}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *ResumeSessionResponse) GetSession() *Session {
@@ -3808,7 +3906,7 @@ type ListSessionsRequest struct {
 
 func (x *ListSessionsRequest) Reset() {
 	*x = ListSessionsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[71]
+	mi := &file_keepward_v1_admin_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3820,7 +3918,7 @@ func (x *ListSessionsRequest) String() string {
 func (*ListSessionsRequest) ProtoMessage() {}
 
 func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[71]
+	mi := &file_keepward_v1_admin_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3833,7 +3931,7 @@ func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
 func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{71}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ListSessionsRequest) GetActive() bool {
@@ -3915,7 +4013,7 @@ type WatchSessionsRequest struct {
 
 func (x *WatchSessionsRequest) Reset() {
 	*x = WatchSessionsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[72]
+	mi := &file_keepward_v1_admin_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3927,7 +4025,7 @@ func (x *WatchSessionsRequest) String() string {
 func (*WatchSessionsRequest) ProtoMessage() {}
 
 func (x *WatchSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[72]
+	mi := &file_keepward_v1_admin_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3940,7 +4038,7 @@ func (x *WatchSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSessionsRequest.ProtoReflect.Descriptor instead.
 func (*WatchSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{72}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *WatchSessionsRequest) GetFilter() *ListSessionsRequest {
@@ -3963,7 +4061,7 @@ type WatchSessionsResponse struct {
 
 func (x *WatchSessionsResponse) Reset() {
 	*x = WatchSessionsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[73]
+	mi := &file_keepward_v1_admin_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3975,7 +4073,7 @@ func (x *WatchSessionsResponse) String() string {
 func (*WatchSessionsResponse) ProtoMessage() {}
 
 func (x *WatchSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[73]
+	mi := &file_keepward_v1_admin_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3988,7 +4086,7 @@ func (x *WatchSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSessionsResponse.ProtoReflect.Descriptor instead.
 func (*WatchSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{73}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *WatchSessionsResponse) GetWhole() bool {
@@ -4021,7 +4119,7 @@ type ListSessionsResponse struct {
 
 func (x *ListSessionsResponse) Reset() {
 	*x = ListSessionsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[74]
+	mi := &file_keepward_v1_admin_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4033,7 +4131,7 @@ func (x *ListSessionsResponse) String() string {
 func (*ListSessionsResponse) ProtoMessage() {}
 
 func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[74]
+	mi := &file_keepward_v1_admin_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4046,7 +4144,7 @@ func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
 func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{74}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *ListSessionsResponse) GetSessions() []*Session {
@@ -4065,7 +4163,7 @@ type GetSessionRequest struct {
 
 func (x *GetSessionRequest) Reset() {
 	*x = GetSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[75]
+	mi := &file_keepward_v1_admin_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4077,7 +4175,7 @@ func (x *GetSessionRequest) String() string {
 func (*GetSessionRequest) ProtoMessage() {}
 
 func (x *GetSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[75]
+	mi := &file_keepward_v1_admin_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4090,7 +4188,7 @@ func (x *GetSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSessionRequest.ProtoReflect.Descriptor instead.
 func (*GetSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{75}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *GetSessionRequest) GetId() int64 {
@@ -4109,7 +4207,7 @@ type GetSessionResponse struct {
 
 func (x *GetSessionResponse) Reset() {
 	*x = GetSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[76]
+	mi := &file_keepward_v1_admin_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4121,7 +4219,7 @@ func (x *GetSessionResponse) String() string {
 func (*GetSessionResponse) ProtoMessage() {}
 
 func (x *GetSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[76]
+	mi := &file_keepward_v1_admin_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4134,7 +4232,7 @@ func (x *GetSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSessionResponse.ProtoReflect.Descriptor instead.
 func (*GetSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{76}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *GetSessionResponse) GetSession() *Session {
@@ -4154,7 +4252,7 @@ type SetSessionPriorityRequest struct {
 
 func (x *SetSessionPriorityRequest) Reset() {
 	*x = SetSessionPriorityRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[77]
+	mi := &file_keepward_v1_admin_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4166,7 +4264,7 @@ func (x *SetSessionPriorityRequest) String() string {
 func (*SetSessionPriorityRequest) ProtoMessage() {}
 
 func (x *SetSessionPriorityRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[77]
+	mi := &file_keepward_v1_admin_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4179,7 +4277,7 @@ func (x *SetSessionPriorityRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetSessionPriorityRequest.ProtoReflect.Descriptor instead.
 func (*SetSessionPriorityRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{77}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *SetSessionPriorityRequest) GetId() int64 {
@@ -4205,7 +4303,7 @@ type SetSessionPriorityResponse struct {
 
 func (x *SetSessionPriorityResponse) Reset() {
 	*x = SetSessionPriorityResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[78]
+	mi := &file_keepward_v1_admin_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4217,7 +4315,7 @@ func (x *SetSessionPriorityResponse) String() string {
 func (*SetSessionPriorityResponse) ProtoMessage() {}
 
 func (x *SetSessionPriorityResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[78]
+	mi := &file_keepward_v1_admin_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4230,7 +4328,7 @@ func (x *SetSessionPriorityResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetSessionPriorityResponse.ProtoReflect.Descriptor instead.
 func (*SetSessionPriorityResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{78}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *SetSessionPriorityResponse) GetSession() *Session {
@@ -4251,7 +4349,7 @@ type ListResourcesRequest struct {
 
 func (x *ListResourcesRequest) Reset() {
 	*x = ListResourcesRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[79]
+	mi := &file_keepward_v1_admin_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4263,7 +4361,7 @@ func (x *ListResourcesRequest) String() string {
 func (*ListResourcesRequest) ProtoMessage() {}
 
 func (x *ListResourcesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[79]
+	mi := &file_keepward_v1_admin_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4276,7 +4374,7 @@ func (x *ListResourcesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResourcesRequest.ProtoReflect.Descriptor instead.
 func (*ListResourcesRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{79}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *ListResourcesRequest) GetKind() string {
@@ -4302,7 +4400,7 @@ type ListResourcesResponse struct {
 
 func (x *ListResourcesResponse) Reset() {
 	*x = ListResourcesResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[80]
+	mi := &file_keepward_v1_admin_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4314,7 +4412,7 @@ func (x *ListResourcesResponse) String() string {
 func (*ListResourcesResponse) ProtoMessage() {}
 
 func (x *ListResourcesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[80]
+	mi := &file_keepward_v1_admin_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4327,7 +4425,7 @@ func (x *ListResourcesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResourcesResponse.ProtoReflect.Descriptor instead.
 func (*ListResourcesResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{80}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *ListResourcesResponse) GetResources() []*Resource {
@@ -4346,7 +4444,7 @@ type WatchSessionRequest struct {
 
 func (x *WatchSessionRequest) Reset() {
 	*x = WatchSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[81]
+	mi := &file_keepward_v1_admin_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4358,7 +4456,7 @@ func (x *WatchSessionRequest) String() string {
 func (*WatchSessionRequest) ProtoMessage() {}
 
 func (x *WatchSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[81]
+	mi := &file_keepward_v1_admin_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4371,7 +4469,7 @@ func (x *WatchSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSessionRequest.ProtoReflect.Descriptor instead.
 func (*WatchSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{81}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *WatchSessionRequest) GetId() int64 {
@@ -4390,7 +4488,7 @@ type WatchSessionResponse struct {
 
 func (x *WatchSessionResponse) Reset() {
 	*x = WatchSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[82]
+	mi := &file_keepward_v1_admin_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4402,7 +4500,7 @@ func (x *WatchSessionResponse) String() string {
 func (*WatchSessionResponse) ProtoMessage() {}
 
 func (x *WatchSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[82]
+	mi := &file_keepward_v1_admin_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4415,7 +4513,7 @@ func (x *WatchSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSessionResponse.ProtoReflect.Descriptor instead.
 func (*WatchSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{82}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *WatchSessionResponse) GetSession() *Session {
@@ -4436,7 +4534,7 @@ type ReadLogRequest struct {
 
 func (x *ReadLogRequest) Reset() {
 	*x = ReadLogRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[83]
+	mi := &file_keepward_v1_admin_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4448,7 +4546,7 @@ func (x *ReadLogRequest) String() string {
 func (*ReadLogRequest) ProtoMessage() {}
 
 func (x *ReadLogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[83]
+	mi := &file_keepward_v1_admin_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4461,7 +4559,7 @@ func (x *ReadLogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLogRequest.ProtoReflect.Descriptor instead.
 func (*ReadLogRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{83}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *ReadLogRequest) GetId() int64 {
@@ -4494,7 +4592,7 @@ type ReadLogResponse struct {
 
 func (x *ReadLogResponse) Reset() {
 	*x = ReadLogResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[84]
+	mi := &file_keepward_v1_admin_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4506,7 +4604,7 @@ func (x *ReadLogResponse) String() string {
 func (*ReadLogResponse) ProtoMessage() {}
 
 func (x *ReadLogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[84]
+	mi := &file_keepward_v1_admin_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4519,7 +4617,7 @@ func (x *ReadLogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLogResponse.ProtoReflect.Descriptor instead.
 func (*ReadLogResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{84}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *ReadLogResponse) GetEvents() []*Event {
@@ -4539,7 +4637,7 @@ type KillSessionRequest struct {
 
 func (x *KillSessionRequest) Reset() {
 	*x = KillSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[85]
+	mi := &file_keepward_v1_admin_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4551,7 +4649,7 @@ func (x *KillSessionRequest) String() string {
 func (*KillSessionRequest) ProtoMessage() {}
 
 func (x *KillSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[85]
+	mi := &file_keepward_v1_admin_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4564,7 +4662,7 @@ func (x *KillSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillSessionRequest.ProtoReflect.Descriptor instead.
 func (*KillSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{85}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *KillSessionRequest) GetId() int64 {
@@ -4592,7 +4690,7 @@ type KillSessionResponse struct {
 
 func (x *KillSessionResponse) Reset() {
 	*x = KillSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[86]
+	mi := &file_keepward_v1_admin_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4604,7 +4702,7 @@ func (x *KillSessionResponse) String() string {
 func (*KillSessionResponse) ProtoMessage() {}
 
 func (x *KillSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[86]
+	mi := &file_keepward_v1_admin_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4617,7 +4715,7 @@ func (x *KillSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillSessionResponse.ProtoReflect.Descriptor instead.
 func (*KillSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{86}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *KillSessionResponse) GetSession() *Session {
@@ -4645,7 +4743,7 @@ type ChangePointsRequest struct {
 
 func (x *ChangePointsRequest) Reset() {
 	*x = ChangePointsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[87]
+	mi := &file_keepward_v1_admin_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4657,7 +4755,7 @@ func (x *ChangePointsRequest) String() string {
 func (*ChangePointsRequest) ProtoMessage() {}
 
 func (x *ChangePointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[87]
+	mi := &file_keepward_v1_admin_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4670,7 +4768,7 @@ func (x *ChangePointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePointsRequest.ProtoReflect.Descriptor instead.
 func (*ChangePointsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{87}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *ChangePointsRequest) GetNames() []string {
@@ -4698,7 +4796,7 @@ type ChangePointsResponse struct {
 
 func (x *ChangePointsResponse) Reset() {
 	*x = ChangePointsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[88]
+	mi := &file_keepward_v1_admin_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4710,7 +4808,7 @@ func (x *ChangePointsResponse) String() string {
 func (*ChangePointsResponse) ProtoMessage() {}
 
 func (x *ChangePointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[88]
+	mi := &file_keepward_v1_admin_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4723,7 +4821,7 @@ func (x *ChangePointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePointsResponse.ProtoReflect.Descriptor instead.
 func (*ChangePointsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{88}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *ChangePointsResponse) GetPoints() []*Point {
@@ -4753,7 +4851,7 @@ type ListPointsRequest struct {
 
 func (x *ListPointsRequest) Reset() {
 	*x = ListPointsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[89]
+	mi := &file_keepward_v1_admin_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4765,7 +4863,7 @@ func (x *ListPointsRequest) String() string {
 func (*ListPointsRequest) ProtoMessage() {}
 
 func (x *ListPointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[89]
+	mi := &file_keepward_v1_admin_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4778,7 +4876,7 @@ func (x *ListPointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPointsRequest.ProtoReflect.Descriptor instead.
 func (*ListPointsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{89}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *ListPointsRequest) GetComputer() string {
@@ -4825,7 +4923,7 @@ type ListPointsResponse struct {
 
 func (x *ListPointsResponse) Reset() {
 	*x = ListPointsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[90]
+	mi := &file_keepward_v1_admin_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4837,7 +4935,7 @@ func (x *ListPointsResponse) String() string {
 func (*ListPointsResponse) ProtoMessage() {}
 
 func (x *ListPointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[90]
+	mi := &file_keepward_v1_admin_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4850,7 +4948,7 @@ func (x *ListPointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPointsResponse.ProtoReflect.Descriptor instead.
 func (*ListPointsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{90}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *ListPointsResponse) GetPoints() []*Point {
@@ -4871,7 +4969,7 @@ type GetPointRequest struct {
 
 func (x *GetPointRequest) Reset() {
 	*x = GetPointRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[91]
+	mi := &file_keepward_v1_admin_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4883,7 +4981,7 @@ func (x *GetPointRequest) String() string {
 func (*GetPointRequest) ProtoMessage() {}
 
 func (x *GetPointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[91]
+	mi := &file_keepward_v1_admin_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4896,7 +4994,7 @@ func (x *GetPointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPointRequest.ProtoReflect.Descriptor instead.
 func (*GetPointRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{91}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *GetPointRequest) GetName() string {
@@ -4929,7 +5027,7 @@ type GetPointResponse struct {
 
 func (x *GetPointResponse) Reset() {
 	*x = GetPointResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[92]
+	mi := &file_keepward_v1_admin_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4941,7 +5039,7 @@ func (x *GetPointResponse) String() string {
 func (*GetPointResponse) ProtoMessage() {}
 
 func (x *GetPointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[92]
+	mi := &file_keepward_v1_admin_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4954,7 +5052,7 @@ func (x *GetPointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPointResponse.ProtoReflect.Descriptor instead.
 func (*GetPointResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{92}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *GetPointResponse) GetPoint() *Point {
@@ -4978,7 +5076,7 @@ type BrowseRequest struct {
 
 func (x *BrowseRequest) Reset() {
 	*x = BrowseRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[93]
+	mi := &file_keepward_v1_admin_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4990,7 +5088,7 @@ func (x *BrowseRequest) String() string {
 func (*BrowseRequest) ProtoMessage() {}
 
 func (x *BrowseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[93]
+	mi := &file_keepward_v1_admin_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5003,7 +5101,7 @@ func (x *BrowseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrowseRequest.ProtoReflect.Descriptor instead.
 func (*BrowseRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{93}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *BrowseRequest) GetPoint() string {
@@ -5060,7 +5158,7 @@ type BrowseResponse struct {
 
 func (x *BrowseResponse) Reset() {
 	*x = BrowseResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[94]
+	mi := &file_keepward_v1_admin_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5072,7 +5170,7 @@ func (x *BrowseResponse) String() string {
 func (*BrowseResponse) ProtoMessage() {}
 
 func (x *BrowseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[94]
+	mi := &file_keepward_v1_admin_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5085,7 +5183,7 @@ func (x *BrowseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrowseResponse.ProtoReflect.Descriptor instead.
 func (*BrowseResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{94}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *BrowseResponse) GetSelf() *Entry {
@@ -5127,7 +5225,7 @@ type FindRequest struct {
 
 func (x *FindRequest) Reset() {
 	*x = FindRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[95]
+	mi := &file_keepward_v1_admin_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5139,7 +5237,7 @@ func (x *FindRequest) String() string {
 func (*FindRequest) ProtoMessage() {}
 
 func (x *FindRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[95]
+	mi := &file_keepward_v1_admin_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5152,7 +5250,7 @@ func (x *FindRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindRequest.ProtoReflect.Descriptor instead.
 func (*FindRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{95}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *FindRequest) GetGlob() string {
@@ -5188,7 +5286,7 @@ type FindResponse struct {
 
 func (x *FindResponse) Reset() {
 	*x = FindResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[96]
+	mi := &file_keepward_v1_admin_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5200,7 +5298,7 @@ func (x *FindResponse) String() string {
 func (*FindResponse) ProtoMessage() {}
 
 func (x *FindResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[96]
+	mi := &file_keepward_v1_admin_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5213,7 +5311,7 @@ func (x *FindResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindResponse.ProtoReflect.Descriptor instead.
 func (*FindResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{96}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *FindResponse) GetPoint() string {
@@ -5255,7 +5353,7 @@ type DiffRequest struct {
 
 func (x *DiffRequest) Reset() {
 	*x = DiffRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[97]
+	mi := &file_keepward_v1_admin_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5267,7 +5365,7 @@ func (x *DiffRequest) String() string {
 func (*DiffRequest) ProtoMessage() {}
 
 func (x *DiffRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[97]
+	mi := &file_keepward_v1_admin_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5280,7 +5378,7 @@ func (x *DiffRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffRequest.ProtoReflect.Descriptor instead.
 func (*DiffRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{97}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *DiffRequest) GetA() string {
@@ -5316,7 +5414,7 @@ type DiffResponse struct {
 
 func (x *DiffResponse) Reset() {
 	*x = DiffResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[98]
+	mi := &file_keepward_v1_admin_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5328,7 +5426,7 @@ func (x *DiffResponse) String() string {
 func (*DiffResponse) ProtoMessage() {}
 
 func (x *DiffResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[98]
+	mi := &file_keepward_v1_admin_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5341,7 +5439,7 @@ func (x *DiffResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffResponse.ProtoReflect.Descriptor instead.
 func (*DiffResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{98}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *DiffResponse) GetChange() string {
@@ -5391,7 +5489,7 @@ type RestoreFilesRequest struct {
 
 func (x *RestoreFilesRequest) Reset() {
 	*x = RestoreFilesRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[99]
+	mi := &file_keepward_v1_admin_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5403,7 +5501,7 @@ func (x *RestoreFilesRequest) String() string {
 func (*RestoreFilesRequest) ProtoMessage() {}
 
 func (x *RestoreFilesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[99]
+	mi := &file_keepward_v1_admin_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5416,7 +5514,7 @@ func (x *RestoreFilesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreFilesRequest.ProtoReflect.Descriptor instead.
 func (*RestoreFilesRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{99}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *RestoreFilesRequest) GetComputer() string {
@@ -5540,7 +5638,7 @@ type RestoreEstimate struct {
 
 func (x *RestoreEstimate) Reset() {
 	*x = RestoreEstimate{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[100]
+	mi := &file_keepward_v1_admin_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5552,7 +5650,7 @@ func (x *RestoreEstimate) String() string {
 func (*RestoreEstimate) ProtoMessage() {}
 
 func (x *RestoreEstimate) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[100]
+	mi := &file_keepward_v1_admin_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5565,7 +5663,7 @@ func (x *RestoreEstimate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreEstimate.ProtoReflect.Descriptor instead.
 func (*RestoreEstimate) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{100}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *RestoreEstimate) GetPoint() string {
@@ -5697,7 +5795,7 @@ type ApplyRequest struct {
 
 func (x *ApplyRequest) Reset() {
 	*x = ApplyRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[101]
+	mi := &file_keepward_v1_admin_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5709,7 +5807,7 @@ func (x *ApplyRequest) String() string {
 func (*ApplyRequest) ProtoMessage() {}
 
 func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[101]
+	mi := &file_keepward_v1_admin_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5722,7 +5820,7 @@ func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{101}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *ApplyRequest) GetFiles() []*SourceFile {
@@ -5749,7 +5847,7 @@ type SourceFile struct {
 
 func (x *SourceFile) Reset() {
 	*x = SourceFile{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[102]
+	mi := &file_keepward_v1_admin_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5761,7 +5859,7 @@ func (x *SourceFile) String() string {
 func (*SourceFile) ProtoMessage() {}
 
 func (x *SourceFile) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[102]
+	mi := &file_keepward_v1_admin_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5774,7 +5872,7 @@ func (x *SourceFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SourceFile.ProtoReflect.Descriptor instead.
 func (*SourceFile) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{102}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *SourceFile) GetName() string {
@@ -5804,7 +5902,7 @@ type ApplyResponse struct {
 
 func (x *ApplyResponse) Reset() {
 	*x = ApplyResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[103]
+	mi := &file_keepward_v1_admin_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5816,7 +5914,7 @@ func (x *ApplyResponse) String() string {
 func (*ApplyResponse) ProtoMessage() {}
 
 func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[103]
+	mi := &file_keepward_v1_admin_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5829,7 +5927,7 @@ func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{103}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *ApplyResponse) GetChanges() []*ConfigChange {
@@ -5866,7 +5964,7 @@ type ConfigChange struct {
 
 func (x *ConfigChange) Reset() {
 	*x = ConfigChange{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[104]
+	mi := &file_keepward_v1_admin_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5878,7 +5976,7 @@ func (x *ConfigChange) String() string {
 func (*ConfigChange) ProtoMessage() {}
 
 func (x *ConfigChange) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[104]
+	mi := &file_keepward_v1_admin_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5891,7 +5989,7 @@ func (x *ConfigChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigChange.ProtoReflect.Descriptor instead.
 func (*ConfigChange) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{104}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *ConfigChange) GetAction() string {
@@ -5942,7 +6040,7 @@ type ConfigFault struct {
 
 func (x *ConfigFault) Reset() {
 	*x = ConfigFault{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[105]
+	mi := &file_keepward_v1_admin_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5954,7 +6052,7 @@ func (x *ConfigFault) String() string {
 func (*ConfigFault) ProtoMessage() {}
 
 func (x *ConfigFault) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[105]
+	mi := &file_keepward_v1_admin_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5967,7 +6065,7 @@ func (x *ConfigFault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigFault.ProtoReflect.Descriptor instead.
 func (*ConfigFault) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{105}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *ConfigFault) GetFile() string {
@@ -6013,7 +6111,7 @@ type ExportRequest struct {
 
 func (x *ExportRequest) Reset() {
 	*x = ExportRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[106]
+	mi := &file_keepward_v1_admin_proto_msgTypes[108]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6025,7 +6123,7 @@ func (x *ExportRequest) String() string {
 func (*ExportRequest) ProtoMessage() {}
 
 func (x *ExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[106]
+	mi := &file_keepward_v1_admin_proto_msgTypes[108]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6038,7 +6136,7 @@ func (x *ExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
 func (*ExportRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{106}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{108}
 }
 
 type ExportResponse struct {
@@ -6050,7 +6148,7 @@ type ExportResponse struct {
 
 func (x *ExportResponse) Reset() {
 	*x = ExportResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[107]
+	mi := &file_keepward_v1_admin_proto_msgTypes[109]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6062,7 +6160,7 @@ func (x *ExportResponse) String() string {
 func (*ExportResponse) ProtoMessage() {}
 
 func (x *ExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[107]
+	mi := &file_keepward_v1_admin_proto_msgTypes[109]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6075,7 +6173,7 @@ func (x *ExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
 func (*ExportResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{107}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{109}
 }
 
 func (x *ExportResponse) GetYaml() []byte {
@@ -6248,6 +6346,8 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\x04idle\x18\xb4\x01 \x01(\bR\x04idle\x12\x15\n" +
 	"\x05merge\x18\xb5\x01 \x01(\bR\x05merge\")\n" +
 	"\x13RebuildIndexRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"0\n" +
+	"\x1aReconcileRepositoryRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"/\n" +
 	"\x19GetRepositoryStatsRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"P\n" +
@@ -6305,7 +6405,12 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"repository\x18\x01 \x01(\tR\n" +
 	"repository\x12\x10\n" +
-	"\x03job\x18\x02 \x01(\tR\x03job\"\xaf\x01\n" +
+	"\x03job\x18\x02 \x01(\tR\x03job\"G\n" +
+	"\vBrowseOrder\x12\x1e\n" +
+	"\n" +
+	"repository\x18\x01 \x01(\tR\n" +
+	"repository\x12\x18\n" +
+	"\abrowser\x18\x02 \x01(\tR\abrowser\"\xaf\x01\n" +
 	"\x18PreviewRetentionResponse\x12*\n" +
 	"\x06points\x18\x01 \x03(\v2\x12.keepward.v1.PointR\x06points\x12\x12\n" +
 	"\x04kept\x18\x02 \x01(\x03R\x04kept\x12\x18\n" +
@@ -6530,7 +6635,7 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\x0fComputerService\x12V\n" +
 	"\rListComputers\x12!.keepward.v1.ListComputersRequest\x1a\".keepward.v1.ListComputersResponse\x12P\n" +
 	"\vGetComputer\x12\x1f.keepward.v1.GetComputerRequest\x1a .keepward.v1.GetComputerResponse\x12Y\n" +
-	"\x0eRemoveComputer\x12\".keepward.v1.RemoveComputerRequest\x1a#.keepward.v1.RemoveComputerResponse2\xd7\f\n" +
+	"\x0eRemoveComputer\x12\".keepward.v1.RemoveComputerRequest\x1a#.keepward.v1.RemoveComputerResponse2\xba\r\n" +
 	"\x11RepositoryService\x12_\n" +
 	"\x10CreateRepository\x12$.keepward.v1.CreateRepositoryRequest\x1a%.keepward.v1.CreateRepositoryResponse\x12_\n" +
 	"\x10ListRepositories\x12$.keepward.v1.ListRepositoriesRequest\x1a%.keepward.v1.ListRepositoriesResponse\x12V\n" +
@@ -6542,7 +6647,8 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\x10DetachRepository\x12$.keepward.v1.DetachRepositoryRequest\x1a%.keepward.v1.DetachRepositoryResponse\x12Y\n" +
 	"\x0fCheckRepository\x12#.keepward.v1.CheckRepositoryRequest\x1a!.keepward.v1.StartSessionResponse\x12S\n" +
 	"\fRebuildIndex\x12 .keepward.v1.RebuildIndexRequest\x1a!.keepward.v1.StartSessionResponse\x12Y\n" +
-	"\x0fSweepRepository\x12#.keepward.v1.SweepRepositoryRequest\x1a!.keepward.v1.StartSessionResponse\x12e\n" +
+	"\x0fSweepRepository\x12#.keepward.v1.SweepRepositoryRequest\x1a!.keepward.v1.StartSessionResponse\x12a\n" +
+	"\x13ReconcileRepository\x12'.keepward.v1.ReconcileRepositoryRequest\x1a!.keepward.v1.StartSessionResponse\x12e\n" +
 	"\x12GetRepositoryStats\x12&.keepward.v1.GetRepositoryStatsRequest\x1a'.keepward.v1.GetRepositoryStatsResponse\x12e\n" +
 	"\x12ListRepositoryKeys\x12&.keepward.v1.ListRepositoryKeysRequest\x1a'.keepward.v1.ListRepositoryKeysResponse\x12_\n" +
 	"\x10AddRepositoryKey\x12$.keepward.v1.AddRepositoryKeyRequest\x1a%.keepward.v1.AddRepositoryKeyResponse\x12h\n" +
@@ -6603,7 +6709,7 @@ func file_keepward_v1_admin_proto_rawDescGZIP() []byte {
 	return file_keepward_v1_admin_proto_rawDescData
 }
 
-var file_keepward_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 108)
+var file_keepward_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 110)
 var file_keepward_v1_admin_proto_goTypes = []any{
 	(*LoginRequest)(nil),                // 0: keepward.v1.LoginRequest
 	(*LoginResponse)(nil),               // 1: keepward.v1.LoginResponse
@@ -6640,177 +6746,179 @@ var file_keepward_v1_admin_proto_goTypes = []any{
 	(*CheckRepositoryRequest)(nil),      // 32: keepward.v1.CheckRepositoryRequest
 	(*SweepRepositoryRequest)(nil),      // 33: keepward.v1.SweepRepositoryRequest
 	(*RebuildIndexRequest)(nil),         // 34: keepward.v1.RebuildIndexRequest
-	(*GetRepositoryStatsRequest)(nil),   // 35: keepward.v1.GetRepositoryStatsRequest
-	(*GetRepositoryStatsResponse)(nil),  // 36: keepward.v1.GetRepositoryStatsResponse
-	(*ListRepositoryKeysRequest)(nil),   // 37: keepward.v1.ListRepositoryKeysRequest
-	(*ListRepositoryKeysResponse)(nil),  // 38: keepward.v1.ListRepositoryKeysResponse
-	(*RepositoryKey)(nil),               // 39: keepward.v1.RepositoryKey
-	(*AddRepositoryKeyRequest)(nil),     // 40: keepward.v1.AddRepositoryKeyRequest
-	(*AddRepositoryKeyResponse)(nil),    // 41: keepward.v1.AddRepositoryKeyResponse
-	(*RemoveRepositoryKeyRequest)(nil),  // 42: keepward.v1.RemoveRepositoryKeyRequest
-	(*RemoveRepositoryKeyResponse)(nil), // 43: keepward.v1.RemoveRepositoryKeyResponse
-	(*BeginEpochRequest)(nil),           // 44: keepward.v1.BeginEpochRequest
-	(*BeginEpochResponse)(nil),          // 45: keepward.v1.BeginEpochResponse
-	(*ExportRecoveryKeyRequest)(nil),    // 46: keepward.v1.ExportRecoveryKeyRequest
-	(*ExportRecoveryKeyResponse)(nil),   // 47: keepward.v1.ExportRecoveryKeyResponse
-	(*StartSessionResponse)(nil),        // 48: keepward.v1.StartSessionResponse
-	(*GetJobFiguresRequest)(nil),        // 49: keepward.v1.GetJobFiguresRequest
-	(*GetJobFiguresResponse)(nil),       // 50: keepward.v1.GetJobFiguresResponse
-	(*ResumeRetentionRequest)(nil),      // 51: keepward.v1.ResumeRetentionRequest
-	(*ResumeRetentionResponse)(nil),     // 52: keepward.v1.ResumeRetentionResponse
-	(*PreviewRetentionRequest)(nil),     // 53: keepward.v1.PreviewRetentionRequest
-	(*RetentionOrder)(nil),              // 54: keepward.v1.RetentionOrder
-	(*PreviewRetentionResponse)(nil),    // 55: keepward.v1.PreviewRetentionResponse
-	(*CreateJobRequest)(nil),            // 56: keepward.v1.CreateJobRequest
-	(*CreateJobResponse)(nil),           // 57: keepward.v1.CreateJobResponse
-	(*ListJobsRequest)(nil),             // 58: keepward.v1.ListJobsRequest
-	(*ListJobsResponse)(nil),            // 59: keepward.v1.ListJobsResponse
-	(*GetJobRequest)(nil),               // 60: keepward.v1.GetJobRequest
-	(*GetJobResponse)(nil),              // 61: keepward.v1.GetJobResponse
-	(*UpdateJobRequest)(nil),            // 62: keepward.v1.UpdateJobRequest
-	(*UpdateJobResponse)(nil),           // 63: keepward.v1.UpdateJobResponse
-	(*DeleteJobRequest)(nil),            // 64: keepward.v1.DeleteJobRequest
-	(*DeleteJobResponse)(nil),           // 65: keepward.v1.DeleteJobResponse
-	(*RunJobRequest)(nil),               // 66: keepward.v1.RunJobRequest
-	(*SuspendSessionRequest)(nil),       // 67: keepward.v1.SuspendSessionRequest
-	(*SuspendSessionResponse)(nil),      // 68: keepward.v1.SuspendSessionResponse
-	(*ResumeSessionRequest)(nil),        // 69: keepward.v1.ResumeSessionRequest
-	(*ResumeSessionResponse)(nil),       // 70: keepward.v1.ResumeSessionResponse
-	(*ListSessionsRequest)(nil),         // 71: keepward.v1.ListSessionsRequest
-	(*WatchSessionsRequest)(nil),        // 72: keepward.v1.WatchSessionsRequest
-	(*WatchSessionsResponse)(nil),       // 73: keepward.v1.WatchSessionsResponse
-	(*ListSessionsResponse)(nil),        // 74: keepward.v1.ListSessionsResponse
-	(*GetSessionRequest)(nil),           // 75: keepward.v1.GetSessionRequest
-	(*GetSessionResponse)(nil),          // 76: keepward.v1.GetSessionResponse
-	(*SetSessionPriorityRequest)(nil),   // 77: keepward.v1.SetSessionPriorityRequest
-	(*SetSessionPriorityResponse)(nil),  // 78: keepward.v1.SetSessionPriorityResponse
-	(*ListResourcesRequest)(nil),        // 79: keepward.v1.ListResourcesRequest
-	(*ListResourcesResponse)(nil),       // 80: keepward.v1.ListResourcesResponse
-	(*WatchSessionRequest)(nil),         // 81: keepward.v1.WatchSessionRequest
-	(*WatchSessionResponse)(nil),        // 82: keepward.v1.WatchSessionResponse
-	(*ReadLogRequest)(nil),              // 83: keepward.v1.ReadLogRequest
-	(*ReadLogResponse)(nil),             // 84: keepward.v1.ReadLogResponse
-	(*KillSessionRequest)(nil),          // 85: keepward.v1.KillSessionRequest
-	(*KillSessionResponse)(nil),         // 86: keepward.v1.KillSessionResponse
-	(*ChangePointsRequest)(nil),         // 87: keepward.v1.ChangePointsRequest
-	(*ChangePointsResponse)(nil),        // 88: keepward.v1.ChangePointsResponse
-	(*ListPointsRequest)(nil),           // 89: keepward.v1.ListPointsRequest
-	(*ListPointsResponse)(nil),          // 90: keepward.v1.ListPointsResponse
-	(*GetPointRequest)(nil),             // 91: keepward.v1.GetPointRequest
-	(*GetPointResponse)(nil),            // 92: keepward.v1.GetPointResponse
-	(*BrowseRequest)(nil),               // 93: keepward.v1.BrowseRequest
-	(*BrowseResponse)(nil),              // 94: keepward.v1.BrowseResponse
-	(*FindRequest)(nil),                 // 95: keepward.v1.FindRequest
-	(*FindResponse)(nil),                // 96: keepward.v1.FindResponse
-	(*DiffRequest)(nil),                 // 97: keepward.v1.DiffRequest
-	(*DiffResponse)(nil),                // 98: keepward.v1.DiffResponse
-	(*RestoreFilesRequest)(nil),         // 99: keepward.v1.RestoreFilesRequest
-	(*RestoreEstimate)(nil),             // 100: keepward.v1.RestoreEstimate
-	(*ApplyRequest)(nil),                // 101: keepward.v1.ApplyRequest
-	(*SourceFile)(nil),                  // 102: keepward.v1.SourceFile
-	(*ApplyResponse)(nil),               // 103: keepward.v1.ApplyResponse
-	(*ConfigChange)(nil),                // 104: keepward.v1.ConfigChange
-	(*ConfigFault)(nil),                 // 105: keepward.v1.ConfigFault
-	(*ExportRequest)(nil),               // 106: keepward.v1.ExportRequest
-	(*ExportResponse)(nil),              // 107: keepward.v1.ExportResponse
-	(*timestamppb.Timestamp)(nil),       // 108: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),         // 109: google.protobuf.Duration
-	(*Computer)(nil),                    // 110: keepward.v1.Computer
-	(*Transport)(nil),                   // 111: keepward.v1.Transport
-	(*Repository)(nil),                  // 112: keepward.v1.Repository
-	(*Session)(nil),                     // 113: keepward.v1.Session
-	(*Condition)(nil),                   // 114: keepward.v1.Condition
-	(*Point)(nil),                       // 115: keepward.v1.Point
-	(*Job)(nil),                         // 116: keepward.v1.Job
-	(*RepositoryStats)(nil),             // 117: keepward.v1.RepositoryStats
-	(*JobFigures)(nil),                  // 118: keepward.v1.JobFigures
-	(*Retention)(nil),                   // 119: keepward.v1.Retention
-	(*NextRun)(nil),                     // 120: keepward.v1.NextRun
-	(*Resource)(nil),                    // 121: keepward.v1.Resource
-	(*Event)(nil),                       // 122: keepward.v1.Event
-	(*Entry)(nil),                       // 123: keepward.v1.Entry
+	(*ReconcileRepositoryRequest)(nil),  // 35: keepward.v1.ReconcileRepositoryRequest
+	(*GetRepositoryStatsRequest)(nil),   // 36: keepward.v1.GetRepositoryStatsRequest
+	(*GetRepositoryStatsResponse)(nil),  // 37: keepward.v1.GetRepositoryStatsResponse
+	(*ListRepositoryKeysRequest)(nil),   // 38: keepward.v1.ListRepositoryKeysRequest
+	(*ListRepositoryKeysResponse)(nil),  // 39: keepward.v1.ListRepositoryKeysResponse
+	(*RepositoryKey)(nil),               // 40: keepward.v1.RepositoryKey
+	(*AddRepositoryKeyRequest)(nil),     // 41: keepward.v1.AddRepositoryKeyRequest
+	(*AddRepositoryKeyResponse)(nil),    // 42: keepward.v1.AddRepositoryKeyResponse
+	(*RemoveRepositoryKeyRequest)(nil),  // 43: keepward.v1.RemoveRepositoryKeyRequest
+	(*RemoveRepositoryKeyResponse)(nil), // 44: keepward.v1.RemoveRepositoryKeyResponse
+	(*BeginEpochRequest)(nil),           // 45: keepward.v1.BeginEpochRequest
+	(*BeginEpochResponse)(nil),          // 46: keepward.v1.BeginEpochResponse
+	(*ExportRecoveryKeyRequest)(nil),    // 47: keepward.v1.ExportRecoveryKeyRequest
+	(*ExportRecoveryKeyResponse)(nil),   // 48: keepward.v1.ExportRecoveryKeyResponse
+	(*StartSessionResponse)(nil),        // 49: keepward.v1.StartSessionResponse
+	(*GetJobFiguresRequest)(nil),        // 50: keepward.v1.GetJobFiguresRequest
+	(*GetJobFiguresResponse)(nil),       // 51: keepward.v1.GetJobFiguresResponse
+	(*ResumeRetentionRequest)(nil),      // 52: keepward.v1.ResumeRetentionRequest
+	(*ResumeRetentionResponse)(nil),     // 53: keepward.v1.ResumeRetentionResponse
+	(*PreviewRetentionRequest)(nil),     // 54: keepward.v1.PreviewRetentionRequest
+	(*RetentionOrder)(nil),              // 55: keepward.v1.RetentionOrder
+	(*BrowseOrder)(nil),                 // 56: keepward.v1.BrowseOrder
+	(*PreviewRetentionResponse)(nil),    // 57: keepward.v1.PreviewRetentionResponse
+	(*CreateJobRequest)(nil),            // 58: keepward.v1.CreateJobRequest
+	(*CreateJobResponse)(nil),           // 59: keepward.v1.CreateJobResponse
+	(*ListJobsRequest)(nil),             // 60: keepward.v1.ListJobsRequest
+	(*ListJobsResponse)(nil),            // 61: keepward.v1.ListJobsResponse
+	(*GetJobRequest)(nil),               // 62: keepward.v1.GetJobRequest
+	(*GetJobResponse)(nil),              // 63: keepward.v1.GetJobResponse
+	(*UpdateJobRequest)(nil),            // 64: keepward.v1.UpdateJobRequest
+	(*UpdateJobResponse)(nil),           // 65: keepward.v1.UpdateJobResponse
+	(*DeleteJobRequest)(nil),            // 66: keepward.v1.DeleteJobRequest
+	(*DeleteJobResponse)(nil),           // 67: keepward.v1.DeleteJobResponse
+	(*RunJobRequest)(nil),               // 68: keepward.v1.RunJobRequest
+	(*SuspendSessionRequest)(nil),       // 69: keepward.v1.SuspendSessionRequest
+	(*SuspendSessionResponse)(nil),      // 70: keepward.v1.SuspendSessionResponse
+	(*ResumeSessionRequest)(nil),        // 71: keepward.v1.ResumeSessionRequest
+	(*ResumeSessionResponse)(nil),       // 72: keepward.v1.ResumeSessionResponse
+	(*ListSessionsRequest)(nil),         // 73: keepward.v1.ListSessionsRequest
+	(*WatchSessionsRequest)(nil),        // 74: keepward.v1.WatchSessionsRequest
+	(*WatchSessionsResponse)(nil),       // 75: keepward.v1.WatchSessionsResponse
+	(*ListSessionsResponse)(nil),        // 76: keepward.v1.ListSessionsResponse
+	(*GetSessionRequest)(nil),           // 77: keepward.v1.GetSessionRequest
+	(*GetSessionResponse)(nil),          // 78: keepward.v1.GetSessionResponse
+	(*SetSessionPriorityRequest)(nil),   // 79: keepward.v1.SetSessionPriorityRequest
+	(*SetSessionPriorityResponse)(nil),  // 80: keepward.v1.SetSessionPriorityResponse
+	(*ListResourcesRequest)(nil),        // 81: keepward.v1.ListResourcesRequest
+	(*ListResourcesResponse)(nil),       // 82: keepward.v1.ListResourcesResponse
+	(*WatchSessionRequest)(nil),         // 83: keepward.v1.WatchSessionRequest
+	(*WatchSessionResponse)(nil),        // 84: keepward.v1.WatchSessionResponse
+	(*ReadLogRequest)(nil),              // 85: keepward.v1.ReadLogRequest
+	(*ReadLogResponse)(nil),             // 86: keepward.v1.ReadLogResponse
+	(*KillSessionRequest)(nil),          // 87: keepward.v1.KillSessionRequest
+	(*KillSessionResponse)(nil),         // 88: keepward.v1.KillSessionResponse
+	(*ChangePointsRequest)(nil),         // 89: keepward.v1.ChangePointsRequest
+	(*ChangePointsResponse)(nil),        // 90: keepward.v1.ChangePointsResponse
+	(*ListPointsRequest)(nil),           // 91: keepward.v1.ListPointsRequest
+	(*ListPointsResponse)(nil),          // 92: keepward.v1.ListPointsResponse
+	(*GetPointRequest)(nil),             // 93: keepward.v1.GetPointRequest
+	(*GetPointResponse)(nil),            // 94: keepward.v1.GetPointResponse
+	(*BrowseRequest)(nil),               // 95: keepward.v1.BrowseRequest
+	(*BrowseResponse)(nil),              // 96: keepward.v1.BrowseResponse
+	(*FindRequest)(nil),                 // 97: keepward.v1.FindRequest
+	(*FindResponse)(nil),                // 98: keepward.v1.FindResponse
+	(*DiffRequest)(nil),                 // 99: keepward.v1.DiffRequest
+	(*DiffResponse)(nil),                // 100: keepward.v1.DiffResponse
+	(*RestoreFilesRequest)(nil),         // 101: keepward.v1.RestoreFilesRequest
+	(*RestoreEstimate)(nil),             // 102: keepward.v1.RestoreEstimate
+	(*ApplyRequest)(nil),                // 103: keepward.v1.ApplyRequest
+	(*SourceFile)(nil),                  // 104: keepward.v1.SourceFile
+	(*ApplyResponse)(nil),               // 105: keepward.v1.ApplyResponse
+	(*ConfigChange)(nil),                // 106: keepward.v1.ConfigChange
+	(*ConfigFault)(nil),                 // 107: keepward.v1.ConfigFault
+	(*ExportRequest)(nil),               // 108: keepward.v1.ExportRequest
+	(*ExportResponse)(nil),              // 109: keepward.v1.ExportResponse
+	(*timestamppb.Timestamp)(nil),       // 110: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),         // 111: google.protobuf.Duration
+	(*Computer)(nil),                    // 112: keepward.v1.Computer
+	(*Transport)(nil),                   // 113: keepward.v1.Transport
+	(*Repository)(nil),                  // 114: keepward.v1.Repository
+	(*Session)(nil),                     // 115: keepward.v1.Session
+	(*Condition)(nil),                   // 116: keepward.v1.Condition
+	(*Point)(nil),                       // 117: keepward.v1.Point
+	(*Job)(nil),                         // 118: keepward.v1.Job
+	(*RepositoryStats)(nil),             // 119: keepward.v1.RepositoryStats
+	(*JobFigures)(nil),                  // 120: keepward.v1.JobFigures
+	(*Retention)(nil),                   // 121: keepward.v1.Retention
+	(*NextRun)(nil),                     // 122: keepward.v1.NextRun
+	(*Resource)(nil),                    // 123: keepward.v1.Resource
+	(*Event)(nil),                       // 124: keepward.v1.Event
+	(*Entry)(nil),                       // 125: keepward.v1.Entry
 }
 var file_keepward_v1_admin_proto_depIdxs = []int32{
-	108, // 0: keepward.v1.LoginResponse.expires:type_name -> google.protobuf.Timestamp
-	109, // 1: keepward.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
+	110, // 0: keepward.v1.LoginResponse.expires:type_name -> google.protobuf.Timestamp
+	111, // 1: keepward.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
 	4,   // 2: keepward.v1.CreateTokenResponse.info:type_name -> keepward.v1.JoinToken
-	108, // 3: keepward.v1.JoinToken.created:type_name -> google.protobuf.Timestamp
-	108, // 4: keepward.v1.JoinToken.expires:type_name -> google.protobuf.Timestamp
-	108, // 5: keepward.v1.JoinToken.used:type_name -> google.protobuf.Timestamp
+	110, // 3: keepward.v1.JoinToken.created:type_name -> google.protobuf.Timestamp
+	110, // 4: keepward.v1.JoinToken.expires:type_name -> google.protobuf.Timestamp
+	110, // 5: keepward.v1.JoinToken.used:type_name -> google.protobuf.Timestamp
 	4,   // 6: keepward.v1.ListTokensResponse.tokens:type_name -> keepward.v1.JoinToken
-	108, // 7: keepward.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
-	108, // 8: keepward.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
-	110, // 9: keepward.v1.GetStatusResponse.computers:type_name -> keepward.v1.Computer
-	111, // 10: keepward.v1.GetStatusResponse.transports:type_name -> keepward.v1.Transport
-	112, // 11: keepward.v1.GetStatusResponse.repositories:type_name -> keepward.v1.Repository
-	113, // 12: keepward.v1.GetStatusResponse.active:type_name -> keepward.v1.Session
-	113, // 13: keepward.v1.GetStatusResponse.recent:type_name -> keepward.v1.Session
-	114, // 14: keepward.v1.GetStatusResponse.conditions:type_name -> keepward.v1.Condition
-	110, // 15: keepward.v1.ListComputersResponse.computers:type_name -> keepward.v1.Computer
-	110, // 16: keepward.v1.GetComputerResponse.computer:type_name -> keepward.v1.Computer
-	115, // 17: keepward.v1.GetComputerResponse.points:type_name -> keepward.v1.Point
-	116, // 18: keepward.v1.GetComputerResponse.jobs:type_name -> keepward.v1.Job
-	112, // 19: keepward.v1.CreateRepositoryRequest.repository:type_name -> keepward.v1.Repository
-	112, // 20: keepward.v1.CreateRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	112, // 21: keepward.v1.AttachRepositoryRequest.repository:type_name -> keepward.v1.Repository
-	112, // 22: keepward.v1.CatalogProgress.attached:type_name -> keepward.v1.Repository
-	112, // 23: keepward.v1.TakeOverRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	112, // 24: keepward.v1.ListRepositoriesResponse.repositories:type_name -> keepward.v1.Repository
-	111, // 25: keepward.v1.ListRepositoriesResponse.transports:type_name -> keepward.v1.Transport
-	112, // 26: keepward.v1.GetRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	109, // 27: keepward.v1.EditRepositoryRequest.undelete_grace:type_name -> google.protobuf.Duration
-	109, // 28: keepward.v1.EditRepositoryRequest.unprotected_after:type_name -> google.protobuf.Duration
-	112, // 29: keepward.v1.EditRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	109, // 30: keepward.v1.CheckRepositoryRequest.budget:type_name -> google.protobuf.Duration
-	109, // 31: keepward.v1.CheckRepositoryRequest.older_than:type_name -> google.protobuf.Duration
-	117, // 32: keepward.v1.GetRepositoryStatsResponse.stats:type_name -> keepward.v1.RepositoryStats
-	39,  // 33: keepward.v1.ListRepositoryKeysResponse.keys:type_name -> keepward.v1.RepositoryKey
-	108, // 34: keepward.v1.RepositoryKey.created:type_name -> google.protobuf.Timestamp
-	39,  // 35: keepward.v1.AddRepositoryKeyResponse.key:type_name -> keepward.v1.RepositoryKey
-	108, // 36: keepward.v1.GetJobFiguresRequest.since:type_name -> google.protobuf.Timestamp
-	118, // 37: keepward.v1.GetJobFiguresResponse.figures:type_name -> keepward.v1.JobFigures
-	109, // 38: keepward.v1.ResumeRetentionResponse.jump:type_name -> google.protobuf.Duration
-	119, // 39: keepward.v1.PreviewRetentionRequest.retention:type_name -> keepward.v1.Retention
-	115, // 40: keepward.v1.PreviewRetentionResponse.points:type_name -> keepward.v1.Point
-	116, // 41: keepward.v1.CreateJobRequest.job:type_name -> keepward.v1.Job
-	116, // 42: keepward.v1.CreateJobResponse.job:type_name -> keepward.v1.Job
-	116, // 43: keepward.v1.ListJobsResponse.jobs:type_name -> keepward.v1.Job
-	116, // 44: keepward.v1.GetJobResponse.job:type_name -> keepward.v1.Job
-	108, // 45: keepward.v1.GetJobResponse.next_runs:type_name -> google.protobuf.Timestamp
-	113, // 46: keepward.v1.GetJobResponse.recent:type_name -> keepward.v1.Session
-	120, // 47: keepward.v1.GetJobResponse.coming:type_name -> keepward.v1.NextRun
-	116, // 48: keepward.v1.UpdateJobRequest.job:type_name -> keepward.v1.Job
-	116, // 49: keepward.v1.UpdateJobResponse.job:type_name -> keepward.v1.Job
-	108, // 50: keepward.v1.RunJobRequest.start_at:type_name -> google.protobuf.Timestamp
-	113, // 51: keepward.v1.SuspendSessionResponse.session:type_name -> keepward.v1.Session
-	113, // 52: keepward.v1.ResumeSessionResponse.session:type_name -> keepward.v1.Session
-	108, // 53: keepward.v1.ListSessionsRequest.since:type_name -> google.protobuf.Timestamp
-	108, // 54: keepward.v1.ListSessionsRequest.until:type_name -> google.protobuf.Timestamp
-	71,  // 55: keepward.v1.WatchSessionsRequest.filter:type_name -> keepward.v1.ListSessionsRequest
-	113, // 56: keepward.v1.WatchSessionsResponse.sessions:type_name -> keepward.v1.Session
-	113, // 57: keepward.v1.ListSessionsResponse.sessions:type_name -> keepward.v1.Session
-	113, // 58: keepward.v1.GetSessionResponse.session:type_name -> keepward.v1.Session
-	113, // 59: keepward.v1.SetSessionPriorityResponse.session:type_name -> keepward.v1.Session
-	121, // 60: keepward.v1.ListResourcesResponse.resources:type_name -> keepward.v1.Resource
-	113, // 61: keepward.v1.WatchSessionResponse.session:type_name -> keepward.v1.Session
-	122, // 62: keepward.v1.ReadLogResponse.events:type_name -> keepward.v1.Event
-	113, // 63: keepward.v1.KillSessionResponse.session:type_name -> keepward.v1.Session
-	115, // 64: keepward.v1.ChangePointsResponse.points:type_name -> keepward.v1.Point
-	115, // 65: keepward.v1.ListPointsResponse.points:type_name -> keepward.v1.Point
-	115, // 66: keepward.v1.GetPointResponse.point:type_name -> keepward.v1.Point
-	123, // 67: keepward.v1.BrowseResponse.self:type_name -> keepward.v1.Entry
-	123, // 68: keepward.v1.BrowseResponse.entries:type_name -> keepward.v1.Entry
-	115, // 69: keepward.v1.BrowseResponse.point:type_name -> keepward.v1.Point
-	108, // 70: keepward.v1.FindResponse.time:type_name -> google.protobuf.Timestamp
-	123, // 71: keepward.v1.FindResponse.entry:type_name -> keepward.v1.Entry
-	123, // 72: keepward.v1.DiffResponse.a:type_name -> keepward.v1.Entry
-	123, // 73: keepward.v1.DiffResponse.b:type_name -> keepward.v1.Entry
-	109, // 74: keepward.v1.RestoreFilesRequest.restart_interval:type_name -> google.protobuf.Duration
-	108, // 75: keepward.v1.RestoreEstimate.time:type_name -> google.protobuf.Timestamp
-	109, // 76: keepward.v1.RestoreEstimate.expected:type_name -> google.protobuf.Duration
-	102, // 77: keepward.v1.ApplyRequest.files:type_name -> keepward.v1.SourceFile
-	104, // 78: keepward.v1.ApplyResponse.changes:type_name -> keepward.v1.ConfigChange
-	105, // 79: keepward.v1.ApplyResponse.faults:type_name -> keepward.v1.ConfigFault
+	110, // 7: keepward.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	110, // 8: keepward.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
+	112, // 9: keepward.v1.GetStatusResponse.computers:type_name -> keepward.v1.Computer
+	113, // 10: keepward.v1.GetStatusResponse.transports:type_name -> keepward.v1.Transport
+	114, // 11: keepward.v1.GetStatusResponse.repositories:type_name -> keepward.v1.Repository
+	115, // 12: keepward.v1.GetStatusResponse.active:type_name -> keepward.v1.Session
+	115, // 13: keepward.v1.GetStatusResponse.recent:type_name -> keepward.v1.Session
+	116, // 14: keepward.v1.GetStatusResponse.conditions:type_name -> keepward.v1.Condition
+	112, // 15: keepward.v1.ListComputersResponse.computers:type_name -> keepward.v1.Computer
+	112, // 16: keepward.v1.GetComputerResponse.computer:type_name -> keepward.v1.Computer
+	117, // 17: keepward.v1.GetComputerResponse.points:type_name -> keepward.v1.Point
+	118, // 18: keepward.v1.GetComputerResponse.jobs:type_name -> keepward.v1.Job
+	114, // 19: keepward.v1.CreateRepositoryRequest.repository:type_name -> keepward.v1.Repository
+	114, // 20: keepward.v1.CreateRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	114, // 21: keepward.v1.AttachRepositoryRequest.repository:type_name -> keepward.v1.Repository
+	114, // 22: keepward.v1.CatalogProgress.attached:type_name -> keepward.v1.Repository
+	114, // 23: keepward.v1.TakeOverRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	114, // 24: keepward.v1.ListRepositoriesResponse.repositories:type_name -> keepward.v1.Repository
+	113, // 25: keepward.v1.ListRepositoriesResponse.transports:type_name -> keepward.v1.Transport
+	114, // 26: keepward.v1.GetRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	111, // 27: keepward.v1.EditRepositoryRequest.undelete_grace:type_name -> google.protobuf.Duration
+	111, // 28: keepward.v1.EditRepositoryRequest.unprotected_after:type_name -> google.protobuf.Duration
+	114, // 29: keepward.v1.EditRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	111, // 30: keepward.v1.CheckRepositoryRequest.budget:type_name -> google.protobuf.Duration
+	111, // 31: keepward.v1.CheckRepositoryRequest.older_than:type_name -> google.protobuf.Duration
+	119, // 32: keepward.v1.GetRepositoryStatsResponse.stats:type_name -> keepward.v1.RepositoryStats
+	40,  // 33: keepward.v1.ListRepositoryKeysResponse.keys:type_name -> keepward.v1.RepositoryKey
+	110, // 34: keepward.v1.RepositoryKey.created:type_name -> google.protobuf.Timestamp
+	40,  // 35: keepward.v1.AddRepositoryKeyResponse.key:type_name -> keepward.v1.RepositoryKey
+	110, // 36: keepward.v1.GetJobFiguresRequest.since:type_name -> google.protobuf.Timestamp
+	120, // 37: keepward.v1.GetJobFiguresResponse.figures:type_name -> keepward.v1.JobFigures
+	111, // 38: keepward.v1.ResumeRetentionResponse.jump:type_name -> google.protobuf.Duration
+	121, // 39: keepward.v1.PreviewRetentionRequest.retention:type_name -> keepward.v1.Retention
+	117, // 40: keepward.v1.PreviewRetentionResponse.points:type_name -> keepward.v1.Point
+	118, // 41: keepward.v1.CreateJobRequest.job:type_name -> keepward.v1.Job
+	118, // 42: keepward.v1.CreateJobResponse.job:type_name -> keepward.v1.Job
+	118, // 43: keepward.v1.ListJobsResponse.jobs:type_name -> keepward.v1.Job
+	118, // 44: keepward.v1.GetJobResponse.job:type_name -> keepward.v1.Job
+	110, // 45: keepward.v1.GetJobResponse.next_runs:type_name -> google.protobuf.Timestamp
+	115, // 46: keepward.v1.GetJobResponse.recent:type_name -> keepward.v1.Session
+	122, // 47: keepward.v1.GetJobResponse.coming:type_name -> keepward.v1.NextRun
+	118, // 48: keepward.v1.UpdateJobRequest.job:type_name -> keepward.v1.Job
+	118, // 49: keepward.v1.UpdateJobResponse.job:type_name -> keepward.v1.Job
+	110, // 50: keepward.v1.RunJobRequest.start_at:type_name -> google.protobuf.Timestamp
+	115, // 51: keepward.v1.SuspendSessionResponse.session:type_name -> keepward.v1.Session
+	115, // 52: keepward.v1.ResumeSessionResponse.session:type_name -> keepward.v1.Session
+	110, // 53: keepward.v1.ListSessionsRequest.since:type_name -> google.protobuf.Timestamp
+	110, // 54: keepward.v1.ListSessionsRequest.until:type_name -> google.protobuf.Timestamp
+	73,  // 55: keepward.v1.WatchSessionsRequest.filter:type_name -> keepward.v1.ListSessionsRequest
+	115, // 56: keepward.v1.WatchSessionsResponse.sessions:type_name -> keepward.v1.Session
+	115, // 57: keepward.v1.ListSessionsResponse.sessions:type_name -> keepward.v1.Session
+	115, // 58: keepward.v1.GetSessionResponse.session:type_name -> keepward.v1.Session
+	115, // 59: keepward.v1.SetSessionPriorityResponse.session:type_name -> keepward.v1.Session
+	123, // 60: keepward.v1.ListResourcesResponse.resources:type_name -> keepward.v1.Resource
+	115, // 61: keepward.v1.WatchSessionResponse.session:type_name -> keepward.v1.Session
+	124, // 62: keepward.v1.ReadLogResponse.events:type_name -> keepward.v1.Event
+	115, // 63: keepward.v1.KillSessionResponse.session:type_name -> keepward.v1.Session
+	117, // 64: keepward.v1.ChangePointsResponse.points:type_name -> keepward.v1.Point
+	117, // 65: keepward.v1.ListPointsResponse.points:type_name -> keepward.v1.Point
+	117, // 66: keepward.v1.GetPointResponse.point:type_name -> keepward.v1.Point
+	125, // 67: keepward.v1.BrowseResponse.self:type_name -> keepward.v1.Entry
+	125, // 68: keepward.v1.BrowseResponse.entries:type_name -> keepward.v1.Entry
+	117, // 69: keepward.v1.BrowseResponse.point:type_name -> keepward.v1.Point
+	110, // 70: keepward.v1.FindResponse.time:type_name -> google.protobuf.Timestamp
+	125, // 71: keepward.v1.FindResponse.entry:type_name -> keepward.v1.Entry
+	125, // 72: keepward.v1.DiffResponse.a:type_name -> keepward.v1.Entry
+	125, // 73: keepward.v1.DiffResponse.b:type_name -> keepward.v1.Entry
+	111, // 74: keepward.v1.RestoreFilesRequest.restart_interval:type_name -> google.protobuf.Duration
+	110, // 75: keepward.v1.RestoreEstimate.time:type_name -> google.protobuf.Timestamp
+	111, // 76: keepward.v1.RestoreEstimate.expected:type_name -> google.protobuf.Duration
+	104, // 77: keepward.v1.ApplyRequest.files:type_name -> keepward.v1.SourceFile
+	106, // 78: keepward.v1.ApplyResponse.changes:type_name -> keepward.v1.ConfigChange
+	107, // 79: keepward.v1.ApplyResponse.faults:type_name -> keepward.v1.ConfigFault
 	0,   // 80: keepward.v1.AccessService.Login:input_type -> keepward.v1.LoginRequest
 	2,   // 81: keepward.v1.AccessService.CreateToken:input_type -> keepward.v1.CreateTokenRequest
 	5,   // 82: keepward.v1.AccessService.ListTokens:input_type -> keepward.v1.ListTokensRequest
@@ -6830,101 +6938,103 @@ var file_keepward_v1_admin_proto_depIdxs = []int32{
 	32,  // 96: keepward.v1.RepositoryService.CheckRepository:input_type -> keepward.v1.CheckRepositoryRequest
 	34,  // 97: keepward.v1.RepositoryService.RebuildIndex:input_type -> keepward.v1.RebuildIndexRequest
 	33,  // 98: keepward.v1.RepositoryService.SweepRepository:input_type -> keepward.v1.SweepRepositoryRequest
-	35,  // 99: keepward.v1.RepositoryService.GetRepositoryStats:input_type -> keepward.v1.GetRepositoryStatsRequest
-	37,  // 100: keepward.v1.RepositoryService.ListRepositoryKeys:input_type -> keepward.v1.ListRepositoryKeysRequest
-	40,  // 101: keepward.v1.RepositoryService.AddRepositoryKey:input_type -> keepward.v1.AddRepositoryKeyRequest
-	42,  // 102: keepward.v1.RepositoryService.RemoveRepositoryKey:input_type -> keepward.v1.RemoveRepositoryKeyRequest
-	44,  // 103: keepward.v1.RepositoryService.BeginEpoch:input_type -> keepward.v1.BeginEpochRequest
-	46,  // 104: keepward.v1.RepositoryService.ExportRecoveryKey:input_type -> keepward.v1.ExportRecoveryKeyRequest
-	56,  // 105: keepward.v1.JobService.CreateJob:input_type -> keepward.v1.CreateJobRequest
-	58,  // 106: keepward.v1.JobService.ListJobs:input_type -> keepward.v1.ListJobsRequest
-	60,  // 107: keepward.v1.JobService.GetJob:input_type -> keepward.v1.GetJobRequest
-	62,  // 108: keepward.v1.JobService.UpdateJob:input_type -> keepward.v1.UpdateJobRequest
-	64,  // 109: keepward.v1.JobService.DeleteJob:input_type -> keepward.v1.DeleteJobRequest
-	66,  // 110: keepward.v1.JobService.RunJob:input_type -> keepward.v1.RunJobRequest
-	53,  // 111: keepward.v1.JobService.PreviewRetention:input_type -> keepward.v1.PreviewRetentionRequest
-	51,  // 112: keepward.v1.JobService.ResumeRetention:input_type -> keepward.v1.ResumeRetentionRequest
-	49,  // 113: keepward.v1.JobService.GetJobFigures:input_type -> keepward.v1.GetJobFiguresRequest
-	71,  // 114: keepward.v1.SessionService.ListSessions:input_type -> keepward.v1.ListSessionsRequest
-	75,  // 115: keepward.v1.SessionService.GetSession:input_type -> keepward.v1.GetSessionRequest
-	72,  // 116: keepward.v1.SessionService.WatchSessions:input_type -> keepward.v1.WatchSessionsRequest
-	81,  // 117: keepward.v1.SessionService.WatchSession:input_type -> keepward.v1.WatchSessionRequest
-	83,  // 118: keepward.v1.SessionService.ReadLog:input_type -> keepward.v1.ReadLogRequest
-	85,  // 119: keepward.v1.SessionService.KillSession:input_type -> keepward.v1.KillSessionRequest
-	67,  // 120: keepward.v1.SessionService.SuspendSession:input_type -> keepward.v1.SuspendSessionRequest
-	69,  // 121: keepward.v1.SessionService.ResumeSession:input_type -> keepward.v1.ResumeSessionRequest
-	77,  // 122: keepward.v1.SessionService.SetSessionPriority:input_type -> keepward.v1.SetSessionPriorityRequest
-	79,  // 123: keepward.v1.SessionService.ListResources:input_type -> keepward.v1.ListResourcesRequest
-	89,  // 124: keepward.v1.PointService.ListPoints:input_type -> keepward.v1.ListPointsRequest
-	91,  // 125: keepward.v1.PointService.GetPoint:input_type -> keepward.v1.GetPointRequest
-	93,  // 126: keepward.v1.PointService.Browse:input_type -> keepward.v1.BrowseRequest
-	95,  // 127: keepward.v1.PointService.Find:input_type -> keepward.v1.FindRequest
-	97,  // 128: keepward.v1.PointService.Diff:input_type -> keepward.v1.DiffRequest
-	87,  // 129: keepward.v1.PointService.DeletePoints:input_type -> keepward.v1.ChangePointsRequest
-	87,  // 130: keepward.v1.PointService.UndeletePoints:input_type -> keepward.v1.ChangePointsRequest
-	87,  // 131: keepward.v1.PointService.HoldPoints:input_type -> keepward.v1.ChangePointsRequest
-	87,  // 132: keepward.v1.PointService.ReleasePoints:input_type -> keepward.v1.ChangePointsRequest
-	99,  // 133: keepward.v1.RestoreService.RestoreFiles:input_type -> keepward.v1.RestoreFilesRequest
-	101, // 134: keepward.v1.ConfigService.Apply:input_type -> keepward.v1.ApplyRequest
-	106, // 135: keepward.v1.ConfigService.Export:input_type -> keepward.v1.ExportRequest
-	1,   // 136: keepward.v1.AccessService.Login:output_type -> keepward.v1.LoginResponse
-	3,   // 137: keepward.v1.AccessService.CreateToken:output_type -> keepward.v1.CreateTokenResponse
-	6,   // 138: keepward.v1.AccessService.ListTokens:output_type -> keepward.v1.ListTokensResponse
-	8,   // 139: keepward.v1.AccessService.RevokeToken:output_type -> keepward.v1.RevokeTokenResponse
-	10,  // 140: keepward.v1.StatusService.GetStatus:output_type -> keepward.v1.GetStatusResponse
-	12,  // 141: keepward.v1.ComputerService.ListComputers:output_type -> keepward.v1.ListComputersResponse
-	14,  // 142: keepward.v1.ComputerService.GetComputer:output_type -> keepward.v1.GetComputerResponse
-	16,  // 143: keepward.v1.ComputerService.RemoveComputer:output_type -> keepward.v1.RemoveComputerResponse
-	18,  // 144: keepward.v1.RepositoryService.CreateRepository:output_type -> keepward.v1.CreateRepositoryResponse
-	27,  // 145: keepward.v1.RepositoryService.ListRepositories:output_type -> keepward.v1.ListRepositoriesResponse
-	29,  // 146: keepward.v1.RepositoryService.GetRepository:output_type -> keepward.v1.GetRepositoryResponse
-	31,  // 147: keepward.v1.RepositoryService.EditRepository:output_type -> keepward.v1.EditRepositoryResponse
-	21,  // 148: keepward.v1.RepositoryService.AttachRepository:output_type -> keepward.v1.CatalogProgress
-	21,  // 149: keepward.v1.RepositoryService.RebuildCatalog:output_type -> keepward.v1.CatalogProgress
-	23,  // 150: keepward.v1.RepositoryService.TakeOverRepository:output_type -> keepward.v1.TakeOverRepositoryResponse
-	25,  // 151: keepward.v1.RepositoryService.DetachRepository:output_type -> keepward.v1.DetachRepositoryResponse
-	48,  // 152: keepward.v1.RepositoryService.CheckRepository:output_type -> keepward.v1.StartSessionResponse
-	48,  // 153: keepward.v1.RepositoryService.RebuildIndex:output_type -> keepward.v1.StartSessionResponse
-	48,  // 154: keepward.v1.RepositoryService.SweepRepository:output_type -> keepward.v1.StartSessionResponse
-	36,  // 155: keepward.v1.RepositoryService.GetRepositoryStats:output_type -> keepward.v1.GetRepositoryStatsResponse
-	38,  // 156: keepward.v1.RepositoryService.ListRepositoryKeys:output_type -> keepward.v1.ListRepositoryKeysResponse
-	41,  // 157: keepward.v1.RepositoryService.AddRepositoryKey:output_type -> keepward.v1.AddRepositoryKeyResponse
-	43,  // 158: keepward.v1.RepositoryService.RemoveRepositoryKey:output_type -> keepward.v1.RemoveRepositoryKeyResponse
-	45,  // 159: keepward.v1.RepositoryService.BeginEpoch:output_type -> keepward.v1.BeginEpochResponse
-	47,  // 160: keepward.v1.RepositoryService.ExportRecoveryKey:output_type -> keepward.v1.ExportRecoveryKeyResponse
-	57,  // 161: keepward.v1.JobService.CreateJob:output_type -> keepward.v1.CreateJobResponse
-	59,  // 162: keepward.v1.JobService.ListJobs:output_type -> keepward.v1.ListJobsResponse
-	61,  // 163: keepward.v1.JobService.GetJob:output_type -> keepward.v1.GetJobResponse
-	63,  // 164: keepward.v1.JobService.UpdateJob:output_type -> keepward.v1.UpdateJobResponse
-	65,  // 165: keepward.v1.JobService.DeleteJob:output_type -> keepward.v1.DeleteJobResponse
-	48,  // 166: keepward.v1.JobService.RunJob:output_type -> keepward.v1.StartSessionResponse
-	55,  // 167: keepward.v1.JobService.PreviewRetention:output_type -> keepward.v1.PreviewRetentionResponse
-	52,  // 168: keepward.v1.JobService.ResumeRetention:output_type -> keepward.v1.ResumeRetentionResponse
-	50,  // 169: keepward.v1.JobService.GetJobFigures:output_type -> keepward.v1.GetJobFiguresResponse
-	74,  // 170: keepward.v1.SessionService.ListSessions:output_type -> keepward.v1.ListSessionsResponse
-	76,  // 171: keepward.v1.SessionService.GetSession:output_type -> keepward.v1.GetSessionResponse
-	73,  // 172: keepward.v1.SessionService.WatchSessions:output_type -> keepward.v1.WatchSessionsResponse
-	82,  // 173: keepward.v1.SessionService.WatchSession:output_type -> keepward.v1.WatchSessionResponse
-	84,  // 174: keepward.v1.SessionService.ReadLog:output_type -> keepward.v1.ReadLogResponse
-	86,  // 175: keepward.v1.SessionService.KillSession:output_type -> keepward.v1.KillSessionResponse
-	68,  // 176: keepward.v1.SessionService.SuspendSession:output_type -> keepward.v1.SuspendSessionResponse
-	70,  // 177: keepward.v1.SessionService.ResumeSession:output_type -> keepward.v1.ResumeSessionResponse
-	78,  // 178: keepward.v1.SessionService.SetSessionPriority:output_type -> keepward.v1.SetSessionPriorityResponse
-	80,  // 179: keepward.v1.SessionService.ListResources:output_type -> keepward.v1.ListResourcesResponse
-	90,  // 180: keepward.v1.PointService.ListPoints:output_type -> keepward.v1.ListPointsResponse
-	92,  // 181: keepward.v1.PointService.GetPoint:output_type -> keepward.v1.GetPointResponse
-	94,  // 182: keepward.v1.PointService.Browse:output_type -> keepward.v1.BrowseResponse
-	96,  // 183: keepward.v1.PointService.Find:output_type -> keepward.v1.FindResponse
-	98,  // 184: keepward.v1.PointService.Diff:output_type -> keepward.v1.DiffResponse
-	88,  // 185: keepward.v1.PointService.DeletePoints:output_type -> keepward.v1.ChangePointsResponse
-	88,  // 186: keepward.v1.PointService.UndeletePoints:output_type -> keepward.v1.ChangePointsResponse
-	88,  // 187: keepward.v1.PointService.HoldPoints:output_type -> keepward.v1.ChangePointsResponse
-	88,  // 188: keepward.v1.PointService.ReleasePoints:output_type -> keepward.v1.ChangePointsResponse
-	48,  // 189: keepward.v1.RestoreService.RestoreFiles:output_type -> keepward.v1.StartSessionResponse
-	103, // 190: keepward.v1.ConfigService.Apply:output_type -> keepward.v1.ApplyResponse
-	107, // 191: keepward.v1.ConfigService.Export:output_type -> keepward.v1.ExportResponse
-	136, // [136:192] is the sub-list for method output_type
-	80,  // [80:136] is the sub-list for method input_type
+	35,  // 99: keepward.v1.RepositoryService.ReconcileRepository:input_type -> keepward.v1.ReconcileRepositoryRequest
+	36,  // 100: keepward.v1.RepositoryService.GetRepositoryStats:input_type -> keepward.v1.GetRepositoryStatsRequest
+	38,  // 101: keepward.v1.RepositoryService.ListRepositoryKeys:input_type -> keepward.v1.ListRepositoryKeysRequest
+	41,  // 102: keepward.v1.RepositoryService.AddRepositoryKey:input_type -> keepward.v1.AddRepositoryKeyRequest
+	43,  // 103: keepward.v1.RepositoryService.RemoveRepositoryKey:input_type -> keepward.v1.RemoveRepositoryKeyRequest
+	45,  // 104: keepward.v1.RepositoryService.BeginEpoch:input_type -> keepward.v1.BeginEpochRequest
+	47,  // 105: keepward.v1.RepositoryService.ExportRecoveryKey:input_type -> keepward.v1.ExportRecoveryKeyRequest
+	58,  // 106: keepward.v1.JobService.CreateJob:input_type -> keepward.v1.CreateJobRequest
+	60,  // 107: keepward.v1.JobService.ListJobs:input_type -> keepward.v1.ListJobsRequest
+	62,  // 108: keepward.v1.JobService.GetJob:input_type -> keepward.v1.GetJobRequest
+	64,  // 109: keepward.v1.JobService.UpdateJob:input_type -> keepward.v1.UpdateJobRequest
+	66,  // 110: keepward.v1.JobService.DeleteJob:input_type -> keepward.v1.DeleteJobRequest
+	68,  // 111: keepward.v1.JobService.RunJob:input_type -> keepward.v1.RunJobRequest
+	54,  // 112: keepward.v1.JobService.PreviewRetention:input_type -> keepward.v1.PreviewRetentionRequest
+	52,  // 113: keepward.v1.JobService.ResumeRetention:input_type -> keepward.v1.ResumeRetentionRequest
+	50,  // 114: keepward.v1.JobService.GetJobFigures:input_type -> keepward.v1.GetJobFiguresRequest
+	73,  // 115: keepward.v1.SessionService.ListSessions:input_type -> keepward.v1.ListSessionsRequest
+	77,  // 116: keepward.v1.SessionService.GetSession:input_type -> keepward.v1.GetSessionRequest
+	74,  // 117: keepward.v1.SessionService.WatchSessions:input_type -> keepward.v1.WatchSessionsRequest
+	83,  // 118: keepward.v1.SessionService.WatchSession:input_type -> keepward.v1.WatchSessionRequest
+	85,  // 119: keepward.v1.SessionService.ReadLog:input_type -> keepward.v1.ReadLogRequest
+	87,  // 120: keepward.v1.SessionService.KillSession:input_type -> keepward.v1.KillSessionRequest
+	69,  // 121: keepward.v1.SessionService.SuspendSession:input_type -> keepward.v1.SuspendSessionRequest
+	71,  // 122: keepward.v1.SessionService.ResumeSession:input_type -> keepward.v1.ResumeSessionRequest
+	79,  // 123: keepward.v1.SessionService.SetSessionPriority:input_type -> keepward.v1.SetSessionPriorityRequest
+	81,  // 124: keepward.v1.SessionService.ListResources:input_type -> keepward.v1.ListResourcesRequest
+	91,  // 125: keepward.v1.PointService.ListPoints:input_type -> keepward.v1.ListPointsRequest
+	93,  // 126: keepward.v1.PointService.GetPoint:input_type -> keepward.v1.GetPointRequest
+	95,  // 127: keepward.v1.PointService.Browse:input_type -> keepward.v1.BrowseRequest
+	97,  // 128: keepward.v1.PointService.Find:input_type -> keepward.v1.FindRequest
+	99,  // 129: keepward.v1.PointService.Diff:input_type -> keepward.v1.DiffRequest
+	89,  // 130: keepward.v1.PointService.DeletePoints:input_type -> keepward.v1.ChangePointsRequest
+	89,  // 131: keepward.v1.PointService.UndeletePoints:input_type -> keepward.v1.ChangePointsRequest
+	89,  // 132: keepward.v1.PointService.HoldPoints:input_type -> keepward.v1.ChangePointsRequest
+	89,  // 133: keepward.v1.PointService.ReleasePoints:input_type -> keepward.v1.ChangePointsRequest
+	101, // 134: keepward.v1.RestoreService.RestoreFiles:input_type -> keepward.v1.RestoreFilesRequest
+	103, // 135: keepward.v1.ConfigService.Apply:input_type -> keepward.v1.ApplyRequest
+	108, // 136: keepward.v1.ConfigService.Export:input_type -> keepward.v1.ExportRequest
+	1,   // 137: keepward.v1.AccessService.Login:output_type -> keepward.v1.LoginResponse
+	3,   // 138: keepward.v1.AccessService.CreateToken:output_type -> keepward.v1.CreateTokenResponse
+	6,   // 139: keepward.v1.AccessService.ListTokens:output_type -> keepward.v1.ListTokensResponse
+	8,   // 140: keepward.v1.AccessService.RevokeToken:output_type -> keepward.v1.RevokeTokenResponse
+	10,  // 141: keepward.v1.StatusService.GetStatus:output_type -> keepward.v1.GetStatusResponse
+	12,  // 142: keepward.v1.ComputerService.ListComputers:output_type -> keepward.v1.ListComputersResponse
+	14,  // 143: keepward.v1.ComputerService.GetComputer:output_type -> keepward.v1.GetComputerResponse
+	16,  // 144: keepward.v1.ComputerService.RemoveComputer:output_type -> keepward.v1.RemoveComputerResponse
+	18,  // 145: keepward.v1.RepositoryService.CreateRepository:output_type -> keepward.v1.CreateRepositoryResponse
+	27,  // 146: keepward.v1.RepositoryService.ListRepositories:output_type -> keepward.v1.ListRepositoriesResponse
+	29,  // 147: keepward.v1.RepositoryService.GetRepository:output_type -> keepward.v1.GetRepositoryResponse
+	31,  // 148: keepward.v1.RepositoryService.EditRepository:output_type -> keepward.v1.EditRepositoryResponse
+	21,  // 149: keepward.v1.RepositoryService.AttachRepository:output_type -> keepward.v1.CatalogProgress
+	21,  // 150: keepward.v1.RepositoryService.RebuildCatalog:output_type -> keepward.v1.CatalogProgress
+	23,  // 151: keepward.v1.RepositoryService.TakeOverRepository:output_type -> keepward.v1.TakeOverRepositoryResponse
+	25,  // 152: keepward.v1.RepositoryService.DetachRepository:output_type -> keepward.v1.DetachRepositoryResponse
+	49,  // 153: keepward.v1.RepositoryService.CheckRepository:output_type -> keepward.v1.StartSessionResponse
+	49,  // 154: keepward.v1.RepositoryService.RebuildIndex:output_type -> keepward.v1.StartSessionResponse
+	49,  // 155: keepward.v1.RepositoryService.SweepRepository:output_type -> keepward.v1.StartSessionResponse
+	49,  // 156: keepward.v1.RepositoryService.ReconcileRepository:output_type -> keepward.v1.StartSessionResponse
+	37,  // 157: keepward.v1.RepositoryService.GetRepositoryStats:output_type -> keepward.v1.GetRepositoryStatsResponse
+	39,  // 158: keepward.v1.RepositoryService.ListRepositoryKeys:output_type -> keepward.v1.ListRepositoryKeysResponse
+	42,  // 159: keepward.v1.RepositoryService.AddRepositoryKey:output_type -> keepward.v1.AddRepositoryKeyResponse
+	44,  // 160: keepward.v1.RepositoryService.RemoveRepositoryKey:output_type -> keepward.v1.RemoveRepositoryKeyResponse
+	46,  // 161: keepward.v1.RepositoryService.BeginEpoch:output_type -> keepward.v1.BeginEpochResponse
+	48,  // 162: keepward.v1.RepositoryService.ExportRecoveryKey:output_type -> keepward.v1.ExportRecoveryKeyResponse
+	59,  // 163: keepward.v1.JobService.CreateJob:output_type -> keepward.v1.CreateJobResponse
+	61,  // 164: keepward.v1.JobService.ListJobs:output_type -> keepward.v1.ListJobsResponse
+	63,  // 165: keepward.v1.JobService.GetJob:output_type -> keepward.v1.GetJobResponse
+	65,  // 166: keepward.v1.JobService.UpdateJob:output_type -> keepward.v1.UpdateJobResponse
+	67,  // 167: keepward.v1.JobService.DeleteJob:output_type -> keepward.v1.DeleteJobResponse
+	49,  // 168: keepward.v1.JobService.RunJob:output_type -> keepward.v1.StartSessionResponse
+	57,  // 169: keepward.v1.JobService.PreviewRetention:output_type -> keepward.v1.PreviewRetentionResponse
+	53,  // 170: keepward.v1.JobService.ResumeRetention:output_type -> keepward.v1.ResumeRetentionResponse
+	51,  // 171: keepward.v1.JobService.GetJobFigures:output_type -> keepward.v1.GetJobFiguresResponse
+	76,  // 172: keepward.v1.SessionService.ListSessions:output_type -> keepward.v1.ListSessionsResponse
+	78,  // 173: keepward.v1.SessionService.GetSession:output_type -> keepward.v1.GetSessionResponse
+	75,  // 174: keepward.v1.SessionService.WatchSessions:output_type -> keepward.v1.WatchSessionsResponse
+	84,  // 175: keepward.v1.SessionService.WatchSession:output_type -> keepward.v1.WatchSessionResponse
+	86,  // 176: keepward.v1.SessionService.ReadLog:output_type -> keepward.v1.ReadLogResponse
+	88,  // 177: keepward.v1.SessionService.KillSession:output_type -> keepward.v1.KillSessionResponse
+	70,  // 178: keepward.v1.SessionService.SuspendSession:output_type -> keepward.v1.SuspendSessionResponse
+	72,  // 179: keepward.v1.SessionService.ResumeSession:output_type -> keepward.v1.ResumeSessionResponse
+	80,  // 180: keepward.v1.SessionService.SetSessionPriority:output_type -> keepward.v1.SetSessionPriorityResponse
+	82,  // 181: keepward.v1.SessionService.ListResources:output_type -> keepward.v1.ListResourcesResponse
+	92,  // 182: keepward.v1.PointService.ListPoints:output_type -> keepward.v1.ListPointsResponse
+	94,  // 183: keepward.v1.PointService.GetPoint:output_type -> keepward.v1.GetPointResponse
+	96,  // 184: keepward.v1.PointService.Browse:output_type -> keepward.v1.BrowseResponse
+	98,  // 185: keepward.v1.PointService.Find:output_type -> keepward.v1.FindResponse
+	100, // 186: keepward.v1.PointService.Diff:output_type -> keepward.v1.DiffResponse
+	90,  // 187: keepward.v1.PointService.DeletePoints:output_type -> keepward.v1.ChangePointsResponse
+	90,  // 188: keepward.v1.PointService.UndeletePoints:output_type -> keepward.v1.ChangePointsResponse
+	90,  // 189: keepward.v1.PointService.HoldPoints:output_type -> keepward.v1.ChangePointsResponse
+	90,  // 190: keepward.v1.PointService.ReleasePoints:output_type -> keepward.v1.ChangePointsResponse
+	49,  // 191: keepward.v1.RestoreService.RestoreFiles:output_type -> keepward.v1.StartSessionResponse
+	105, // 192: keepward.v1.ConfigService.Apply:output_type -> keepward.v1.ApplyResponse
+	109, // 193: keepward.v1.ConfigService.Export:output_type -> keepward.v1.ExportResponse
+	137, // [137:194] is the sub-list for method output_type
+	80,  // [80:137] is the sub-list for method input_type
 	80,  // [80:80] is the sub-list for extension type_name
 	80,  // [80:80] is the sub-list for extension extendee
 	0,   // [0:80] is the sub-list for field type_name
@@ -6943,7 +7053,7 @@ func file_keepward_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_keepward_v1_admin_proto_rawDesc), len(file_keepward_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   108,
+			NumMessages:   110,
 			NumExtensions: 0,
 			NumServices:   9,
 		},

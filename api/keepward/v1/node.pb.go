@@ -2865,7 +2865,7 @@ func (x *InspectRepositoryResponse) GetProof() *ProofState {
 type StartMoverRequest struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Order          *Order                 `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
-	Mode           string                 `protobuf:"bytes,2,opt,name=mode,proto3" json:"mode,omitempty"` // backup, restore, browse, check, rebuild, sweep
+	Mode           string                 `protobuf:"bytes,2,opt,name=mode,proto3" json:"mode,omitempty"` // backup, restore, browse, check, rebuild, sweep, reconcile
 	RepositoryPath string                 `protobuf:"bytes,3,opt,name=repository_path,json=repositoryPath,proto3" json:"repository_path,omitempty"`
 	Keys           *RepositoryKeys        `protobuf:"bytes,4,opt,name=keys,proto3" json:"keys,omitempty"`
 	// The certificate name of the only agent that may connect.

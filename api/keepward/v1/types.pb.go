@@ -935,10 +935,80 @@ func (x *Retention) GetMinPoints() int32 {
 	return 0
 }
 
+// CheckSelection is how far the check of a saved job of type verify goes.
+type CheckSelection struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	ReadData bool                   `protobuf:"varint,1,opt,name=read_data,json=readData,proto3" json:"read_data,omitempty"`
+	// The share of all bytes that one run reads; 0: all.
+	SamplePercent int32                `protobuf:"varint,2,opt,name=sample_percent,json=samplePercent,proto3" json:"sample_percent,omitempty"`
+	Budget        *durationpb.Duration `protobuf:"bytes,3,opt,name=budget,proto3" json:"budget,omitempty"`
+	OlderThan     *durationpb.Duration `protobuf:"bytes,4,opt,name=older_than,json=olderThan,proto3" json:"older_than,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckSelection) Reset() {
+	*x = CheckSelection{}
+	mi := &file_keepward_v1_types_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckSelection) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckSelection) ProtoMessage() {}
+
+func (x *CheckSelection) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_types_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckSelection.ProtoReflect.Descriptor instead.
+func (*CheckSelection) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *CheckSelection) GetReadData() bool {
+	if x != nil {
+		return x.ReadData
+	}
+	return false
+}
+
+func (x *CheckSelection) GetSamplePercent() int32 {
+	if x != nil {
+		return x.SamplePercent
+	}
+	return 0
+}
+
+func (x *CheckSelection) GetBudget() *durationpb.Duration {
+	if x != nil {
+		return x.Budget
+	}
+	return nil
+}
+
+func (x *CheckSelection) GetOlderThan() *durationpb.Duration {
+	if x != nil {
+		return x.OlderThan
+	}
+	return nil
+}
+
 type Job struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// backup (files). Other types come with their issues.
+	// backup (files), or one of the other types of job.Saved.
 	Type       string         `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
 	Computers  []string       `protobuf:"bytes,3,rep,name=computers,proto3" json:"computers,omitempty"`
 	Files      *FileSelection `protobuf:"bytes,4,opt,name=files,proto3" json:"files,omitempty"`
@@ -962,7 +1032,11 @@ type Job struct {
 	// It goes before other jobs of its kind: the client's digit of its priority is 0.
 	HighPriority bool `protobuf:"varint,320,opt,name=high_priority,json=highPriority,proto3" json:"high_priority,omitempty"`
 	// That of its sessions, 1 (first) to 999 (last), whatever the digits say; 0: the digits say it.
-	Priority    int32                  `protobuf:"varint,321,opt,name=priority,proto3" json:"priority,omitempty"`
+	Priority int32 `protobuf:"varint,321,opt,name=priority,proto3" json:"priority,omitempty"`
+	// Type verify. Not set: the structure only.
+	Check *CheckSelection `protobuf:"bytes,440,opt,name=check,proto3" json:"check,omitempty"`
+	// Type sweep: rewrite thin packs too, whatever the settings say.
+	Compact     bool                   `protobuf:"varint,441,opt,name=compact,proto3" json:"compact,omitempty"`
 	Created     *timestamppb.Timestamp `protobuf:"bytes,20,opt,name=created,proto3" json:"created,omitempty"`
 	NextRun     *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=next_run,json=nextRun,proto3" json:"next_run,omitempty"`
 	LastRun     *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=last_run,json=lastRun,proto3" json:"last_run,omitempty"`
@@ -980,7 +1054,7 @@ type Job struct {
 
 func (x *Job) Reset() {
 	*x = Job{}
-	mi := &file_keepward_v1_types_proto_msgTypes[7]
+	mi := &file_keepward_v1_types_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -992,7 +1066,7 @@ func (x *Job) String() string {
 func (*Job) ProtoMessage() {}
 
 func (x *Job) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[7]
+	mi := &file_keepward_v1_types_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1005,7 +1079,7 @@ func (x *Job) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Job.ProtoReflect.Descriptor instead.
 func (*Job) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{7}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Job) GetName() string {
@@ -1127,6 +1201,20 @@ func (x *Job) GetPriority() int32 {
 	return 0
 }
 
+func (x *Job) GetCheck() *CheckSelection {
+	if x != nil {
+		return x.Check
+	}
+	return nil
+}
+
+func (x *Job) GetCompact() bool {
+	if x != nil {
+		return x.Compact
+	}
+	return false
+}
+
 func (x *Job) GetCreated() *timestamppb.Timestamp {
 	if x != nil {
 		return x.Created
@@ -1194,7 +1282,7 @@ type NextRun struct {
 
 func (x *NextRun) Reset() {
 	*x = NextRun{}
-	mi := &file_keepward_v1_types_proto_msgTypes[8]
+	mi := &file_keepward_v1_types_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1206,7 +1294,7 @@ func (x *NextRun) String() string {
 func (*NextRun) ProtoMessage() {}
 
 func (x *NextRun) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[8]
+	mi := &file_keepward_v1_types_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1219,7 +1307,7 @@ func (x *NextRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NextRun.ProtoReflect.Descriptor instead.
 func (*NextRun) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{8}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *NextRun) GetTime() *timestamppb.Timestamp {
@@ -1280,7 +1368,7 @@ type JobFigures struct {
 
 func (x *JobFigures) Reset() {
 	*x = JobFigures{}
-	mi := &file_keepward_v1_types_proto_msgTypes[9]
+	mi := &file_keepward_v1_types_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1292,7 +1380,7 @@ func (x *JobFigures) String() string {
 func (*JobFigures) ProtoMessage() {}
 
 func (x *JobFigures) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[9]
+	mi := &file_keepward_v1_types_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1305,7 +1393,7 @@ func (x *JobFigures) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobFigures.ProtoReflect.Descriptor instead.
 func (*JobFigures) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{9}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *JobFigures) GetJob() string {
@@ -1395,7 +1483,7 @@ type StatusCount struct {
 
 func (x *StatusCount) Reset() {
 	*x = StatusCount{}
-	mi := &file_keepward_v1_types_proto_msgTypes[10]
+	mi := &file_keepward_v1_types_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1407,7 +1495,7 @@ func (x *StatusCount) String() string {
 func (*StatusCount) ProtoMessage() {}
 
 func (x *StatusCount) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[10]
+	mi := &file_keepward_v1_types_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1420,7 +1508,7 @@ func (x *StatusCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusCount.ProtoReflect.Descriptor instead.
 func (*StatusCount) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{10}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *StatusCount) GetStatus() string {
@@ -1452,7 +1540,7 @@ type Figure struct {
 
 func (x *Figure) Reset() {
 	*x = Figure{}
-	mi := &file_keepward_v1_types_proto_msgTypes[11]
+	mi := &file_keepward_v1_types_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1464,7 +1552,7 @@ func (x *Figure) String() string {
 func (*Figure) ProtoMessage() {}
 
 func (x *Figure) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[11]
+	mi := &file_keepward_v1_types_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1477,7 +1565,7 @@ func (x *Figure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Figure.ProtoReflect.Descriptor instead.
 func (*Figure) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{11}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Figure) GetLast() int64 {
@@ -1534,7 +1622,7 @@ type JobRun struct {
 
 func (x *JobRun) Reset() {
 	*x = JobRun{}
-	mi := &file_keepward_v1_types_proto_msgTypes[12]
+	mi := &file_keepward_v1_types_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1546,7 +1634,7 @@ func (x *JobRun) String() string {
 func (*JobRun) ProtoMessage() {}
 
 func (x *JobRun) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[12]
+	mi := &file_keepward_v1_types_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1559,7 +1647,7 @@ func (x *JobRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobRun.ProtoReflect.Descriptor instead.
 func (*JobRun) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{12}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *JobRun) GetSession() int64 {
@@ -1653,7 +1741,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_keepward_v1_types_proto_msgTypes[13]
+	mi := &file_keepward_v1_types_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1665,7 +1753,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[13]
+	mi := &file_keepward_v1_types_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1678,7 +1766,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{13}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Limits) GetSource() int32 {
@@ -1742,7 +1830,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_keepward_v1_types_proto_msgTypes[14]
+	mi := &file_keepward_v1_types_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1754,7 +1842,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[14]
+	mi := &file_keepward_v1_types_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1767,7 +1855,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{14}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Session) GetId() int64 {
@@ -1941,7 +2029,7 @@ type Task struct {
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_keepward_v1_types_proto_msgTypes[15]
+	mi := &file_keepward_v1_types_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1953,7 +2041,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[15]
+	mi := &file_keepward_v1_types_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1966,7 +2054,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{15}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Task) GetId() string {
@@ -2102,7 +2190,7 @@ type Holder struct {
 
 func (x *Holder) Reset() {
 	*x = Holder{}
-	mi := &file_keepward_v1_types_proto_msgTypes[16]
+	mi := &file_keepward_v1_types_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2114,7 +2202,7 @@ func (x *Holder) String() string {
 func (*Holder) ProtoMessage() {}
 
 func (x *Holder) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[16]
+	mi := &file_keepward_v1_types_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2127,7 +2215,7 @@ func (x *Holder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Holder.ProtoReflect.Descriptor instead.
 func (*Holder) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{16}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Holder) GetSession() int64 {
@@ -2217,7 +2305,7 @@ type Resource struct {
 
 func (x *Resource) Reset() {
 	*x = Resource{}
-	mi := &file_keepward_v1_types_proto_msgTypes[17]
+	mi := &file_keepward_v1_types_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2229,7 +2317,7 @@ func (x *Resource) String() string {
 func (*Resource) ProtoMessage() {}
 
 func (x *Resource) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[17]
+	mi := &file_keepward_v1_types_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2242,7 +2330,7 @@ func (x *Resource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resource.ProtoReflect.Descriptor instead.
 func (*Resource) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{17}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Resource) GetKind() string {
@@ -2321,7 +2409,7 @@ type Wait struct {
 
 func (x *Wait) Reset() {
 	*x = Wait{}
-	mi := &file_keepward_v1_types_proto_msgTypes[18]
+	mi := &file_keepward_v1_types_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2333,7 +2421,7 @@ func (x *Wait) String() string {
 func (*Wait) ProtoMessage() {}
 
 func (x *Wait) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[18]
+	mi := &file_keepward_v1_types_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2346,7 +2434,7 @@ func (x *Wait) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Wait.ProtoReflect.Descriptor instead.
 func (*Wait) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{18}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Wait) GetTask() string {
@@ -2435,7 +2523,7 @@ type SweepReport struct {
 
 func (x *SweepReport) Reset() {
 	*x = SweepReport{}
-	mi := &file_keepward_v1_types_proto_msgTypes[19]
+	mi := &file_keepward_v1_types_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2447,7 +2535,7 @@ func (x *SweepReport) String() string {
 func (*SweepReport) ProtoMessage() {}
 
 func (x *SweepReport) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[19]
+	mi := &file_keepward_v1_types_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2460,7 +2548,7 @@ func (x *SweepReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepReport.ProtoReflect.Descriptor instead.
 func (*SweepReport) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{19}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SweepReport) GetGeneration() uint64 {
@@ -2604,7 +2692,7 @@ type RetentionReport struct {
 
 func (x *RetentionReport) Reset() {
 	*x = RetentionReport{}
-	mi := &file_keepward_v1_types_proto_msgTypes[20]
+	mi := &file_keepward_v1_types_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2616,7 +2704,7 @@ func (x *RetentionReport) String() string {
 func (*RetentionReport) ProtoMessage() {}
 
 func (x *RetentionReport) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[20]
+	mi := &file_keepward_v1_types_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2629,7 +2717,7 @@ func (x *RetentionReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetentionReport.ProtoReflect.Descriptor instead.
 func (*RetentionReport) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{20}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RetentionReport) GetPoints() int64 {
@@ -2678,7 +2766,7 @@ type TaskReport struct {
 
 func (x *TaskReport) Reset() {
 	*x = TaskReport{}
-	mi := &file_keepward_v1_types_proto_msgTypes[21]
+	mi := &file_keepward_v1_types_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2690,7 +2778,7 @@ func (x *TaskReport) String() string {
 func (*TaskReport) ProtoMessage() {}
 
 func (x *TaskReport) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[21]
+	mi := &file_keepward_v1_types_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2703,7 +2791,7 @@ func (x *TaskReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskReport.ProtoReflect.Descriptor instead.
 func (*TaskReport) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{21}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *TaskReport) GetSweep() *SweepReport {
@@ -2745,7 +2833,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_keepward_v1_types_proto_msgTypes[22]
+	mi := &file_keepward_v1_types_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2757,7 +2845,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[22]
+	mi := &file_keepward_v1_types_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2770,7 +2858,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{22}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Event) GetSeq() int64 {
@@ -2886,7 +2974,7 @@ type Computer struct {
 
 func (x *Computer) Reset() {
 	*x = Computer{}
-	mi := &file_keepward_v1_types_proto_msgTypes[23]
+	mi := &file_keepward_v1_types_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2898,7 +2986,7 @@ func (x *Computer) String() string {
 func (*Computer) ProtoMessage() {}
 
 func (x *Computer) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[23]
+	mi := &file_keepward_v1_types_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2911,7 +2999,7 @@ func (x *Computer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Computer.ProtoReflect.Descriptor instead.
 func (*Computer) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{23}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Computer) GetName() string {
@@ -3018,7 +3106,7 @@ type Transport struct {
 
 func (x *Transport) Reset() {
 	*x = Transport{}
-	mi := &file_keepward_v1_types_proto_msgTypes[24]
+	mi := &file_keepward_v1_types_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3030,7 +3118,7 @@ func (x *Transport) String() string {
 func (*Transport) ProtoMessage() {}
 
 func (x *Transport) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[24]
+	mi := &file_keepward_v1_types_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3043,7 +3131,7 @@ func (x *Transport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transport.ProtoReflect.Descriptor instead.
 func (*Transport) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{24}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Transport) GetName() string {
@@ -3121,7 +3209,7 @@ type Repository struct {
 
 func (x *Repository) Reset() {
 	*x = Repository{}
-	mi := &file_keepward_v1_types_proto_msgTypes[25]
+	mi := &file_keepward_v1_types_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3133,7 +3221,7 @@ func (x *Repository) String() string {
 func (*Repository) ProtoMessage() {}
 
 func (x *Repository) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[25]
+	mi := &file_keepward_v1_types_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3146,7 +3234,7 @@ func (x *Repository) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Repository.ProtoReflect.Descriptor instead.
 func (*Repository) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{25}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Repository) GetName() string {
@@ -3324,7 +3412,7 @@ type ProofAge struct {
 
 func (x *ProofAge) Reset() {
 	*x = ProofAge{}
-	mi := &file_keepward_v1_types_proto_msgTypes[26]
+	mi := &file_keepward_v1_types_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3336,7 +3424,7 @@ func (x *ProofAge) String() string {
 func (*ProofAge) ProtoMessage() {}
 
 func (x *ProofAge) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[26]
+	mi := &file_keepward_v1_types_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3349,7 +3437,7 @@ func (x *ProofAge) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProofAge.ProtoReflect.Descriptor instead.
 func (*ProofAge) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{26}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ProofAge) GetWithin() *durationpb.Duration {
@@ -3413,7 +3501,7 @@ type RepositoryStats struct {
 
 func (x *RepositoryStats) Reset() {
 	*x = RepositoryStats{}
-	mi := &file_keepward_v1_types_proto_msgTypes[27]
+	mi := &file_keepward_v1_types_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3425,7 +3513,7 @@ func (x *RepositoryStats) String() string {
 func (*RepositoryStats) ProtoMessage() {}
 
 func (x *RepositoryStats) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[27]
+	mi := &file_keepward_v1_types_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3438,7 +3526,7 @@ func (x *RepositoryStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepositoryStats.ProtoReflect.Descriptor instead.
 func (*RepositoryStats) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{27}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RepositoryStats) GetRepository() *Repository {
@@ -3589,7 +3677,7 @@ type ComputerStats struct {
 
 func (x *ComputerStats) Reset() {
 	*x = ComputerStats{}
-	mi := &file_keepward_v1_types_proto_msgTypes[28]
+	mi := &file_keepward_v1_types_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3601,7 +3689,7 @@ func (x *ComputerStats) String() string {
 func (*ComputerStats) ProtoMessage() {}
 
 func (x *ComputerStats) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[28]
+	mi := &file_keepward_v1_types_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3614,7 +3702,7 @@ func (x *ComputerStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ComputerStats.ProtoReflect.Descriptor instead.
 func (*ComputerStats) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{28}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ComputerStats) GetComputer() string {
@@ -3672,7 +3760,7 @@ type JobStats struct {
 
 func (x *JobStats) Reset() {
 	*x = JobStats{}
-	mi := &file_keepward_v1_types_proto_msgTypes[29]
+	mi := &file_keepward_v1_types_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3684,7 +3772,7 @@ func (x *JobStats) String() string {
 func (*JobStats) ProtoMessage() {}
 
 func (x *JobStats) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[29]
+	mi := &file_keepward_v1_types_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3697,7 +3785,7 @@ func (x *JobStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobStats.ProtoReflect.Descriptor instead.
 func (*JobStats) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{29}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *JobStats) GetJob() string {
@@ -3746,7 +3834,7 @@ type DayStats struct {
 
 func (x *DayStats) Reset() {
 	*x = DayStats{}
-	mi := &file_keepward_v1_types_proto_msgTypes[30]
+	mi := &file_keepward_v1_types_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3758,7 +3846,7 @@ func (x *DayStats) String() string {
 func (*DayStats) ProtoMessage() {}
 
 func (x *DayStats) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[30]
+	mi := &file_keepward_v1_types_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3771,7 +3859,7 @@ func (x *DayStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DayStats.ProtoReflect.Descriptor instead.
 func (*DayStats) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{30}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *DayStats) GetDay() string {
@@ -3818,7 +3906,7 @@ type ProofState struct {
 
 func (x *ProofState) Reset() {
 	*x = ProofState{}
-	mi := &file_keepward_v1_types_proto_msgTypes[31]
+	mi := &file_keepward_v1_types_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3830,7 +3918,7 @@ func (x *ProofState) String() string {
 func (*ProofState) ProtoMessage() {}
 
 func (x *ProofState) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[31]
+	mi := &file_keepward_v1_types_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3843,7 +3931,7 @@ func (x *ProofState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProofState.ProtoReflect.Descriptor instead.
 func (*ProofState) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{31}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ProofState) GetPacks() int64 {
@@ -3940,7 +4028,7 @@ type Point struct {
 
 func (x *Point) Reset() {
 	*x = Point{}
-	mi := &file_keepward_v1_types_proto_msgTypes[32]
+	mi := &file_keepward_v1_types_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3952,7 +4040,7 @@ func (x *Point) String() string {
 func (*Point) ProtoMessage() {}
 
 func (x *Point) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[32]
+	mi := &file_keepward_v1_types_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3965,7 +4053,7 @@ func (x *Point) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Point.ProtoReflect.Descriptor instead.
 func (*Point) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{32}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Point) GetId() string {
@@ -4116,7 +4204,7 @@ type Condition struct {
 
 func (x *Condition) Reset() {
 	*x = Condition{}
-	mi := &file_keepward_v1_types_proto_msgTypes[33]
+	mi := &file_keepward_v1_types_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4128,7 +4216,7 @@ func (x *Condition) String() string {
 func (*Condition) ProtoMessage() {}
 
 func (x *Condition) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[33]
+	mi := &file_keepward_v1_types_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4141,7 +4229,7 @@ func (x *Condition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Condition.ProtoReflect.Descriptor instead.
 func (*Condition) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{33}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Condition) GetCode() string {
@@ -4289,7 +4377,13 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\amonthly\x18\x04 \x01(\x05R\amonthly\x12\x16\n" +
 	"\x06yearly\x18\x05 \x01(\x05R\x06yearly\x12\x1d\n" +
 	"\n" +
-	"min_points\x18\x06 \x01(\x05R\tminPoints\"\x86\a\n" +
+	"min_points\x18\x06 \x01(\x05R\tminPoints\"\xc1\x01\n" +
+	"\x0eCheckSelection\x12\x1b\n" +
+	"\tread_data\x18\x01 \x01(\bR\breadData\x12%\n" +
+	"\x0esample_percent\x18\x02 \x01(\x05R\rsamplePercent\x121\n" +
+	"\x06budget\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x06budget\x128\n" +
+	"\n" +
+	"older_than\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\tolderThan\"\xd5\a\n" +
 	"\x03Job\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x1c\n" +
@@ -4310,7 +4404,9 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\tretention\x18\x0e \x01(\v2\x16.keepward.v1.RetentionR\tretention\x12&\n" +
 	"\x0ffull_read_every\x18< \x01(\x05R\rfullReadEvery\x12$\n" +
 	"\rhigh_priority\x18\xc0\x02 \x01(\bR\fhighPriority\x12\x1b\n" +
-	"\bpriority\x18\xc1\x02 \x01(\x05R\bpriority\x124\n" +
+	"\bpriority\x18\xc1\x02 \x01(\x05R\bpriority\x122\n" +
+	"\x05check\x18\xb8\x03 \x01(\v2\x1b.keepward.v1.CheckSelectionR\x05check\x12\x19\n" +
+	"\acompact\x18\xb9\x03 \x01(\bR\acompact\x124\n" +
 	"\acreated\x18\x14 \x01(\v2\x1a.google.protobuf.TimestampR\acreated\x125\n" +
 	"\bnext_run\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\anextRun\x125\n" +
 	"\blast_run\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampR\alastRun\x12\x1f\n" +
@@ -4666,7 +4762,7 @@ func file_keepward_v1_types_proto_rawDescGZIP() []byte {
 	return file_keepward_v1_types_proto_rawDescData
 }
 
-var file_keepward_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_keepward_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_keepward_v1_types_proto_goTypes = []any{
 	(*Reason)(nil),                // 0: keepward.v1.Reason
 	(*Failure)(nil),               // 1: keepward.v1.Failure
@@ -4675,120 +4771,124 @@ var file_keepward_v1_types_proto_goTypes = []any{
 	(*Entry)(nil),                 // 4: keepward.v1.Entry
 	(*FileSelection)(nil),         // 5: keepward.v1.FileSelection
 	(*Retention)(nil),             // 6: keepward.v1.Retention
-	(*Job)(nil),                   // 7: keepward.v1.Job
-	(*NextRun)(nil),               // 8: keepward.v1.NextRun
-	(*JobFigures)(nil),            // 9: keepward.v1.JobFigures
-	(*StatusCount)(nil),           // 10: keepward.v1.StatusCount
-	(*Figure)(nil),                // 11: keepward.v1.Figure
-	(*JobRun)(nil),                // 12: keepward.v1.JobRun
-	(*Limits)(nil),                // 13: keepward.v1.Limits
-	(*Session)(nil),               // 14: keepward.v1.Session
-	(*Task)(nil),                  // 15: keepward.v1.Task
-	(*Holder)(nil),                // 16: keepward.v1.Holder
-	(*Resource)(nil),              // 17: keepward.v1.Resource
-	(*Wait)(nil),                  // 18: keepward.v1.Wait
-	(*SweepReport)(nil),           // 19: keepward.v1.SweepReport
-	(*RetentionReport)(nil),       // 20: keepward.v1.RetentionReport
-	(*TaskReport)(nil),            // 21: keepward.v1.TaskReport
-	(*Event)(nil),                 // 22: keepward.v1.Event
-	(*Computer)(nil),              // 23: keepward.v1.Computer
-	(*Transport)(nil),             // 24: keepward.v1.Transport
-	(*Repository)(nil),            // 25: keepward.v1.Repository
-	(*ProofAge)(nil),              // 26: keepward.v1.ProofAge
-	(*RepositoryStats)(nil),       // 27: keepward.v1.RepositoryStats
-	(*ComputerStats)(nil),         // 28: keepward.v1.ComputerStats
-	(*JobStats)(nil),              // 29: keepward.v1.JobStats
-	(*DayStats)(nil),              // 30: keepward.v1.DayStats
-	(*ProofState)(nil),            // 31: keepward.v1.ProofState
-	(*Point)(nil),                 // 32: keepward.v1.Point
-	(*Condition)(nil),             // 33: keepward.v1.Condition
-	(*timestamppb.Timestamp)(nil), // 34: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 35: google.protobuf.Duration
+	(*CheckSelection)(nil),        // 7: keepward.v1.CheckSelection
+	(*Job)(nil),                   // 8: keepward.v1.Job
+	(*NextRun)(nil),               // 9: keepward.v1.NextRun
+	(*JobFigures)(nil),            // 10: keepward.v1.JobFigures
+	(*StatusCount)(nil),           // 11: keepward.v1.StatusCount
+	(*Figure)(nil),                // 12: keepward.v1.Figure
+	(*JobRun)(nil),                // 13: keepward.v1.JobRun
+	(*Limits)(nil),                // 14: keepward.v1.Limits
+	(*Session)(nil),               // 15: keepward.v1.Session
+	(*Task)(nil),                  // 16: keepward.v1.Task
+	(*Holder)(nil),                // 17: keepward.v1.Holder
+	(*Resource)(nil),              // 18: keepward.v1.Resource
+	(*Wait)(nil),                  // 19: keepward.v1.Wait
+	(*SweepReport)(nil),           // 20: keepward.v1.SweepReport
+	(*RetentionReport)(nil),       // 21: keepward.v1.RetentionReport
+	(*TaskReport)(nil),            // 22: keepward.v1.TaskReport
+	(*Event)(nil),                 // 23: keepward.v1.Event
+	(*Computer)(nil),              // 24: keepward.v1.Computer
+	(*Transport)(nil),             // 25: keepward.v1.Transport
+	(*Repository)(nil),            // 26: keepward.v1.Repository
+	(*ProofAge)(nil),              // 27: keepward.v1.ProofAge
+	(*RepositoryStats)(nil),       // 28: keepward.v1.RepositoryStats
+	(*ComputerStats)(nil),         // 29: keepward.v1.ComputerStats
+	(*JobStats)(nil),              // 30: keepward.v1.JobStats
+	(*DayStats)(nil),              // 31: keepward.v1.DayStats
+	(*ProofState)(nil),            // 32: keepward.v1.ProofState
+	(*Point)(nil),                 // 33: keepward.v1.Point
+	(*Condition)(nil),             // 34: keepward.v1.Condition
+	(*timestamppb.Timestamp)(nil), // 35: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 36: google.protobuf.Duration
 }
 var file_keepward_v1_types_proto_depIdxs = []int32{
 	2,  // 0: keepward.v1.Progress.counters:type_name -> keepward.v1.Counters
-	34, // 1: keepward.v1.Entry.mtime:type_name -> google.protobuf.Timestamp
-	5,  // 2: keepward.v1.Job.files:type_name -> keepward.v1.FileSelection
-	35, // 3: keepward.v1.Job.restart_interval:type_name -> google.protobuf.Duration
-	6,  // 4: keepward.v1.Job.retention:type_name -> keepward.v1.Retention
-	34, // 5: keepward.v1.Job.created:type_name -> google.protobuf.Timestamp
-	34, // 6: keepward.v1.Job.next_run:type_name -> google.protobuf.Timestamp
-	34, // 7: keepward.v1.Job.last_run:type_name -> google.protobuf.Timestamp
-	35, // 8: keepward.v1.Job.jitter:type_name -> google.protobuf.Duration
-	34, // 9: keepward.v1.NextRun.time:type_name -> google.protobuf.Timestamp
-	34, // 10: keepward.v1.NextRun.until:type_name -> google.protobuf.Timestamp
-	34, // 11: keepward.v1.JobFigures.since:type_name -> google.protobuf.Timestamp
-	10, // 12: keepward.v1.JobFigures.statuses:type_name -> keepward.v1.StatusCount
-	11, // 13: keepward.v1.JobFigures.duration_millis:type_name -> keepward.v1.Figure
-	11, // 14: keepward.v1.JobFigures.read_bytes:type_name -> keepward.v1.Figure
-	11, // 15: keepward.v1.JobFigures.sent_bytes:type_name -> keepward.v1.Figure
-	11, // 16: keepward.v1.JobFigures.stored_bytes:type_name -> keepward.v1.Figure
-	11, // 17: keepward.v1.JobFigures.bytes_per_second:type_name -> keepward.v1.Figure
-	13, // 18: keepward.v1.JobFigures.limits:type_name -> keepward.v1.Limits
-	12, // 19: keepward.v1.JobFigures.runs:type_name -> keepward.v1.JobRun
-	34, // 20: keepward.v1.JobRun.started:type_name -> google.protobuf.Timestamp
-	34, // 21: keepward.v1.JobRun.ended:type_name -> google.protobuf.Timestamp
-	13, // 22: keepward.v1.JobRun.limits:type_name -> keepward.v1.Limits
-	0,  // 23: keepward.v1.Session.reason:type_name -> keepward.v1.Reason
-	34, // 24: keepward.v1.Session.created:type_name -> google.protobuf.Timestamp
-	34, // 25: keepward.v1.Session.started:type_name -> google.protobuf.Timestamp
-	34, // 26: keepward.v1.Session.ended:type_name -> google.protobuf.Timestamp
-	15, // 27: keepward.v1.Session.tasks:type_name -> keepward.v1.Task
-	3,  // 28: keepward.v1.Session.progress:type_name -> keepward.v1.Progress
-	1,  // 29: keepward.v1.Session.failure:type_name -> keepward.v1.Failure
-	21, // 30: keepward.v1.Session.report:type_name -> keepward.v1.TaskReport
-	13, // 31: keepward.v1.Session.limits:type_name -> keepward.v1.Limits
-	18, // 32: keepward.v1.Session.waits:type_name -> keepward.v1.Wait
-	34, // 33: keepward.v1.Session.done_about:type_name -> google.protobuf.Timestamp
-	0,  // 34: keepward.v1.Task.reason:type_name -> keepward.v1.Reason
-	3,  // 35: keepward.v1.Task.progress:type_name -> keepward.v1.Progress
-	1,  // 36: keepward.v1.Task.failure:type_name -> keepward.v1.Failure
-	34, // 37: keepward.v1.Task.started:type_name -> google.protobuf.Timestamp
-	34, // 38: keepward.v1.Task.ended:type_name -> google.protobuf.Timestamp
-	21, // 39: keepward.v1.Task.report:type_name -> keepward.v1.TaskReport
-	34, // 40: keepward.v1.Holder.since:type_name -> google.protobuf.Timestamp
-	34, // 41: keepward.v1.Holder.until:type_name -> google.protobuf.Timestamp
-	0,  // 42: keepward.v1.Resource.down:type_name -> keepward.v1.Reason
-	16, // 43: keepward.v1.Resource.holders:type_name -> keepward.v1.Holder
-	16, // 44: keepward.v1.Resource.waiters:type_name -> keepward.v1.Holder
-	34, // 45: keepward.v1.Wait.since:type_name -> google.protobuf.Timestamp
-	0,  // 46: keepward.v1.Wait.reason:type_name -> keepward.v1.Reason
-	17, // 47: keepward.v1.Wait.resources:type_name -> keepward.v1.Resource
-	16, // 48: keepward.v1.Wait.sessions:type_name -> keepward.v1.Holder
-	19, // 49: keepward.v1.TaskReport.sweep:type_name -> keepward.v1.SweepReport
-	20, // 50: keepward.v1.TaskReport.retention:type_name -> keepward.v1.RetentionReport
-	34, // 51: keepward.v1.Event.time:type_name -> google.protobuf.Timestamp
-	34, // 52: keepward.v1.Computer.joined:type_name -> google.protobuf.Timestamp
-	34, // 53: keepward.v1.Computer.last_seen:type_name -> google.protobuf.Timestamp
-	35, // 54: keepward.v1.Computer.skew:type_name -> google.protobuf.Duration
-	34, // 55: keepward.v1.Computer.last_point:type_name -> google.protobuf.Timestamp
-	33, // 56: keepward.v1.Computer.conditions:type_name -> keepward.v1.Condition
-	34, // 57: keepward.v1.Transport.last_seen:type_name -> google.protobuf.Timestamp
-	34, // 58: keepward.v1.Repository.created:type_name -> google.protobuf.Timestamp
-	33, // 59: keepward.v1.Repository.conditions:type_name -> keepward.v1.Condition
-	35, // 60: keepward.v1.Repository.undelete_grace:type_name -> google.protobuf.Duration
-	35, // 61: keepward.v1.Repository.unprotected_after:type_name -> google.protobuf.Duration
-	31, // 62: keepward.v1.Repository.proof:type_name -> keepward.v1.ProofState
-	35, // 63: keepward.v1.ProofAge.within:type_name -> google.protobuf.Duration
-	25, // 64: keepward.v1.RepositoryStats.repository:type_name -> keepward.v1.Repository
-	28, // 65: keepward.v1.RepositoryStats.computers:type_name -> keepward.v1.ComputerStats
-	29, // 66: keepward.v1.RepositoryStats.jobs:type_name -> keepward.v1.JobStats
-	30, // 67: keepward.v1.RepositoryStats.days:type_name -> keepward.v1.DayStats
-	26, // 68: keepward.v1.RepositoryStats.proofs:type_name -> keepward.v1.ProofAge
-	34, // 69: keepward.v1.RepositoryStats.marked:type_name -> google.protobuf.Timestamp
-	34, // 70: keepward.v1.ProofState.oldest:type_name -> google.protobuf.Timestamp
-	34, // 71: keepward.v1.Point.time:type_name -> google.protobuf.Timestamp
-	2,  // 72: keepward.v1.Point.counters:type_name -> keepward.v1.Counters
-	5,  // 73: keepward.v1.Point.files:type_name -> keepward.v1.FileSelection
-	34, // 74: keepward.v1.Point.kept_until:type_name -> google.protobuf.Timestamp
-	34, // 75: keepward.v1.Point.deleted:type_name -> google.protobuf.Timestamp
-	34, // 76: keepward.v1.Point.purge_after:type_name -> google.protobuf.Timestamp
-	34, // 77: keepward.v1.Condition.since:type_name -> google.protobuf.Timestamp
-	78, // [78:78] is the sub-list for method output_type
-	78, // [78:78] is the sub-list for method input_type
-	78, // [78:78] is the sub-list for extension type_name
-	78, // [78:78] is the sub-list for extension extendee
-	0,  // [0:78] is the sub-list for field type_name
+	35, // 1: keepward.v1.Entry.mtime:type_name -> google.protobuf.Timestamp
+	36, // 2: keepward.v1.CheckSelection.budget:type_name -> google.protobuf.Duration
+	36, // 3: keepward.v1.CheckSelection.older_than:type_name -> google.protobuf.Duration
+	5,  // 4: keepward.v1.Job.files:type_name -> keepward.v1.FileSelection
+	36, // 5: keepward.v1.Job.restart_interval:type_name -> google.protobuf.Duration
+	6,  // 6: keepward.v1.Job.retention:type_name -> keepward.v1.Retention
+	7,  // 7: keepward.v1.Job.check:type_name -> keepward.v1.CheckSelection
+	35, // 8: keepward.v1.Job.created:type_name -> google.protobuf.Timestamp
+	35, // 9: keepward.v1.Job.next_run:type_name -> google.protobuf.Timestamp
+	35, // 10: keepward.v1.Job.last_run:type_name -> google.protobuf.Timestamp
+	36, // 11: keepward.v1.Job.jitter:type_name -> google.protobuf.Duration
+	35, // 12: keepward.v1.NextRun.time:type_name -> google.protobuf.Timestamp
+	35, // 13: keepward.v1.NextRun.until:type_name -> google.protobuf.Timestamp
+	35, // 14: keepward.v1.JobFigures.since:type_name -> google.protobuf.Timestamp
+	11, // 15: keepward.v1.JobFigures.statuses:type_name -> keepward.v1.StatusCount
+	12, // 16: keepward.v1.JobFigures.duration_millis:type_name -> keepward.v1.Figure
+	12, // 17: keepward.v1.JobFigures.read_bytes:type_name -> keepward.v1.Figure
+	12, // 18: keepward.v1.JobFigures.sent_bytes:type_name -> keepward.v1.Figure
+	12, // 19: keepward.v1.JobFigures.stored_bytes:type_name -> keepward.v1.Figure
+	12, // 20: keepward.v1.JobFigures.bytes_per_second:type_name -> keepward.v1.Figure
+	14, // 21: keepward.v1.JobFigures.limits:type_name -> keepward.v1.Limits
+	13, // 22: keepward.v1.JobFigures.runs:type_name -> keepward.v1.JobRun
+	35, // 23: keepward.v1.JobRun.started:type_name -> google.protobuf.Timestamp
+	35, // 24: keepward.v1.JobRun.ended:type_name -> google.protobuf.Timestamp
+	14, // 25: keepward.v1.JobRun.limits:type_name -> keepward.v1.Limits
+	0,  // 26: keepward.v1.Session.reason:type_name -> keepward.v1.Reason
+	35, // 27: keepward.v1.Session.created:type_name -> google.protobuf.Timestamp
+	35, // 28: keepward.v1.Session.started:type_name -> google.protobuf.Timestamp
+	35, // 29: keepward.v1.Session.ended:type_name -> google.protobuf.Timestamp
+	16, // 30: keepward.v1.Session.tasks:type_name -> keepward.v1.Task
+	3,  // 31: keepward.v1.Session.progress:type_name -> keepward.v1.Progress
+	1,  // 32: keepward.v1.Session.failure:type_name -> keepward.v1.Failure
+	22, // 33: keepward.v1.Session.report:type_name -> keepward.v1.TaskReport
+	14, // 34: keepward.v1.Session.limits:type_name -> keepward.v1.Limits
+	19, // 35: keepward.v1.Session.waits:type_name -> keepward.v1.Wait
+	35, // 36: keepward.v1.Session.done_about:type_name -> google.protobuf.Timestamp
+	0,  // 37: keepward.v1.Task.reason:type_name -> keepward.v1.Reason
+	3,  // 38: keepward.v1.Task.progress:type_name -> keepward.v1.Progress
+	1,  // 39: keepward.v1.Task.failure:type_name -> keepward.v1.Failure
+	35, // 40: keepward.v1.Task.started:type_name -> google.protobuf.Timestamp
+	35, // 41: keepward.v1.Task.ended:type_name -> google.protobuf.Timestamp
+	22, // 42: keepward.v1.Task.report:type_name -> keepward.v1.TaskReport
+	35, // 43: keepward.v1.Holder.since:type_name -> google.protobuf.Timestamp
+	35, // 44: keepward.v1.Holder.until:type_name -> google.protobuf.Timestamp
+	0,  // 45: keepward.v1.Resource.down:type_name -> keepward.v1.Reason
+	17, // 46: keepward.v1.Resource.holders:type_name -> keepward.v1.Holder
+	17, // 47: keepward.v1.Resource.waiters:type_name -> keepward.v1.Holder
+	35, // 48: keepward.v1.Wait.since:type_name -> google.protobuf.Timestamp
+	0,  // 49: keepward.v1.Wait.reason:type_name -> keepward.v1.Reason
+	18, // 50: keepward.v1.Wait.resources:type_name -> keepward.v1.Resource
+	17, // 51: keepward.v1.Wait.sessions:type_name -> keepward.v1.Holder
+	20, // 52: keepward.v1.TaskReport.sweep:type_name -> keepward.v1.SweepReport
+	21, // 53: keepward.v1.TaskReport.retention:type_name -> keepward.v1.RetentionReport
+	35, // 54: keepward.v1.Event.time:type_name -> google.protobuf.Timestamp
+	35, // 55: keepward.v1.Computer.joined:type_name -> google.protobuf.Timestamp
+	35, // 56: keepward.v1.Computer.last_seen:type_name -> google.protobuf.Timestamp
+	36, // 57: keepward.v1.Computer.skew:type_name -> google.protobuf.Duration
+	35, // 58: keepward.v1.Computer.last_point:type_name -> google.protobuf.Timestamp
+	34, // 59: keepward.v1.Computer.conditions:type_name -> keepward.v1.Condition
+	35, // 60: keepward.v1.Transport.last_seen:type_name -> google.protobuf.Timestamp
+	35, // 61: keepward.v1.Repository.created:type_name -> google.protobuf.Timestamp
+	34, // 62: keepward.v1.Repository.conditions:type_name -> keepward.v1.Condition
+	36, // 63: keepward.v1.Repository.undelete_grace:type_name -> google.protobuf.Duration
+	36, // 64: keepward.v1.Repository.unprotected_after:type_name -> google.protobuf.Duration
+	32, // 65: keepward.v1.Repository.proof:type_name -> keepward.v1.ProofState
+	36, // 66: keepward.v1.ProofAge.within:type_name -> google.protobuf.Duration
+	26, // 67: keepward.v1.RepositoryStats.repository:type_name -> keepward.v1.Repository
+	29, // 68: keepward.v1.RepositoryStats.computers:type_name -> keepward.v1.ComputerStats
+	30, // 69: keepward.v1.RepositoryStats.jobs:type_name -> keepward.v1.JobStats
+	31, // 70: keepward.v1.RepositoryStats.days:type_name -> keepward.v1.DayStats
+	27, // 71: keepward.v1.RepositoryStats.proofs:type_name -> keepward.v1.ProofAge
+	35, // 72: keepward.v1.RepositoryStats.marked:type_name -> google.protobuf.Timestamp
+	35, // 73: keepward.v1.ProofState.oldest:type_name -> google.protobuf.Timestamp
+	35, // 74: keepward.v1.Point.time:type_name -> google.protobuf.Timestamp
+	2,  // 75: keepward.v1.Point.counters:type_name -> keepward.v1.Counters
+	5,  // 76: keepward.v1.Point.files:type_name -> keepward.v1.FileSelection
+	35, // 77: keepward.v1.Point.kept_until:type_name -> google.protobuf.Timestamp
+	35, // 78: keepward.v1.Point.deleted:type_name -> google.protobuf.Timestamp
+	35, // 79: keepward.v1.Point.purge_after:type_name -> google.protobuf.Timestamp
+	35, // 80: keepward.v1.Condition.since:type_name -> google.protobuf.Timestamp
+	81, // [81:81] is the sub-list for method output_type
+	81, // [81:81] is the sub-list for method input_type
+	81, // [81:81] is the sub-list for extension type_name
+	81, // [81:81] is the sub-list for extension extendee
+	0,  // [0:81] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_types_proto_init() }
@@ -4796,14 +4896,14 @@ func file_keepward_v1_types_proto_init() {
 	if File_keepward_v1_types_proto != nil {
 		return
 	}
-	file_keepward_v1_types_proto_msgTypes[11].OneofWrappers = []any{}
+	file_keepward_v1_types_proto_msgTypes[12].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_keepward_v1_types_proto_rawDesc), len(file_keepward_v1_types_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   34,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

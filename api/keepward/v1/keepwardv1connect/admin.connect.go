@@ -107,6 +107,9 @@ const (
 	// RepositoryServiceSweepRepositoryProcedure is the fully-qualified name of the RepositoryService's
 	// SweepRepository RPC.
 	RepositoryServiceSweepRepositoryProcedure = "/keepward.v1.RepositoryService/SweepRepository"
+	// RepositoryServiceReconcileRepositoryProcedure is the fully-qualified name of the
+	// RepositoryService's ReconcileRepository RPC.
+	RepositoryServiceReconcileRepositoryProcedure = "/keepward.v1.RepositoryService/ReconcileRepository"
 	// RepositoryServiceGetRepositoryStatsProcedure is the fully-qualified name of the
 	// RepositoryService's GetRepositoryStats RPC.
 	RepositoryServiceGetRepositoryStatsProcedure = "/keepward.v1.RepositoryService/GetRepositoryStats"
@@ -569,6 +572,8 @@ type RepositoryServiceClient interface {
 	RebuildIndex(context.Context, *connect.Request[v1.RebuildIndexRequest]) (*connect.Response[v1.StartSessionResponse], error)
 	// A session of type sweep: gives back the space of what no point needs.
 	SweepRepository(context.Context, *connect.Request[v1.SweepRepositoryRequest]) (*connect.Response[v1.StartSessionResponse], error)
+	// A session of type reconcile: names packs that no index knows, and rows that have no pack.
+	ReconcileRepository(context.Context, *connect.Request[v1.ReconcileRepositoryRequest]) (*connect.Response[v1.StartSessionResponse], error)
 	// What is in a repository: by computer, job and day, with ratios and the age of proofs.
 	GetRepositoryStats(context.Context, *connect.Request[v1.GetRepositoryStatsRequest]) (*connect.Response[v1.GetRepositoryStatsResponse], error)
 	// What opens the repository without this server: recovery keys and passphrases.
@@ -658,6 +663,12 @@ func NewRepositoryServiceClient(httpClient connect.HTTPClient, baseURL string, o
 			connect.WithSchema(repositoryServiceMethods.ByName("SweepRepository")),
 			connect.WithClientOptions(opts...),
 		),
+		reconcileRepository: connect.NewClient[v1.ReconcileRepositoryRequest, v1.StartSessionResponse](
+			httpClient,
+			baseURL+RepositoryServiceReconcileRepositoryProcedure,
+			connect.WithSchema(repositoryServiceMethods.ByName("ReconcileRepository")),
+			connect.WithClientOptions(opts...),
+		),
 		getRepositoryStats: connect.NewClient[v1.GetRepositoryStatsRequest, v1.GetRepositoryStatsResponse](
 			httpClient,
 			baseURL+RepositoryServiceGetRepositoryStatsProcedure,
@@ -710,6 +721,7 @@ type repositoryServiceClient struct {
 	checkRepository     *connect.Client[v1.CheckRepositoryRequest, v1.StartSessionResponse]
 	rebuildIndex        *connect.Client[v1.RebuildIndexRequest, v1.StartSessionResponse]
 	sweepRepository     *connect.Client[v1.SweepRepositoryRequest, v1.StartSessionResponse]
+	reconcileRepository *connect.Client[v1.ReconcileRepositoryRequest, v1.StartSessionResponse]
 	getRepositoryStats  *connect.Client[v1.GetRepositoryStatsRequest, v1.GetRepositoryStatsResponse]
 	listRepositoryKeys  *connect.Client[v1.ListRepositoryKeysRequest, v1.ListRepositoryKeysResponse]
 	addRepositoryKey    *connect.Client[v1.AddRepositoryKeyRequest, v1.AddRepositoryKeyResponse]
@@ -773,6 +785,11 @@ func (c *repositoryServiceClient) SweepRepository(ctx context.Context, req *conn
 	return c.sweepRepository.CallUnary(ctx, req)
 }
 
+// ReconcileRepository calls keepward.v1.RepositoryService.ReconcileRepository.
+func (c *repositoryServiceClient) ReconcileRepository(ctx context.Context, req *connect.Request[v1.ReconcileRepositoryRequest]) (*connect.Response[v1.StartSessionResponse], error) {
+	return c.reconcileRepository.CallUnary(ctx, req)
+}
+
 // GetRepositoryStats calls keepward.v1.RepositoryService.GetRepositoryStats.
 func (c *repositoryServiceClient) GetRepositoryStats(ctx context.Context, req *connect.Request[v1.GetRepositoryStatsRequest]) (*connect.Response[v1.GetRepositoryStatsResponse], error) {
 	return c.getRepositoryStats.CallUnary(ctx, req)
@@ -823,6 +840,8 @@ type RepositoryServiceHandler interface {
 	RebuildIndex(context.Context, *connect.Request[v1.RebuildIndexRequest]) (*connect.Response[v1.StartSessionResponse], error)
 	// A session of type sweep: gives back the space of what no point needs.
 	SweepRepository(context.Context, *connect.Request[v1.SweepRepositoryRequest]) (*connect.Response[v1.StartSessionResponse], error)
+	// A session of type reconcile: names packs that no index knows, and rows that have no pack.
+	ReconcileRepository(context.Context, *connect.Request[v1.ReconcileRepositoryRequest]) (*connect.Response[v1.StartSessionResponse], error)
 	// What is in a repository: by computer, job and day, with ratios and the age of proofs.
 	GetRepositoryStats(context.Context, *connect.Request[v1.GetRepositoryStatsRequest]) (*connect.Response[v1.GetRepositoryStatsResponse], error)
 	// What opens the repository without this server: recovery keys and passphrases.
@@ -908,6 +927,12 @@ func NewRepositoryServiceHandler(svc RepositoryServiceHandler, opts ...connect.H
 		connect.WithSchema(repositoryServiceMethods.ByName("SweepRepository")),
 		connect.WithHandlerOptions(opts...),
 	)
+	repositoryServiceReconcileRepositoryHandler := connect.NewUnaryHandler(
+		RepositoryServiceReconcileRepositoryProcedure,
+		svc.ReconcileRepository,
+		connect.WithSchema(repositoryServiceMethods.ByName("ReconcileRepository")),
+		connect.WithHandlerOptions(opts...),
+	)
 	repositoryServiceGetRepositoryStatsHandler := connect.NewUnaryHandler(
 		RepositoryServiceGetRepositoryStatsProcedure,
 		svc.GetRepositoryStats,
@@ -968,6 +993,8 @@ func NewRepositoryServiceHandler(svc RepositoryServiceHandler, opts ...connect.H
 			repositoryServiceRebuildIndexHandler.ServeHTTP(w, r)
 		case RepositoryServiceSweepRepositoryProcedure:
 			repositoryServiceSweepRepositoryHandler.ServeHTTP(w, r)
+		case RepositoryServiceReconcileRepositoryProcedure:
+			repositoryServiceReconcileRepositoryHandler.ServeHTTP(w, r)
 		case RepositoryServiceGetRepositoryStatsProcedure:
 			repositoryServiceGetRepositoryStatsHandler.ServeHTTP(w, r)
 		case RepositoryServiceListRepositoryKeysProcedure:
@@ -1031,6 +1058,10 @@ func (UnimplementedRepositoryServiceHandler) RebuildIndex(context.Context, *conn
 
 func (UnimplementedRepositoryServiceHandler) SweepRepository(context.Context, *connect.Request[v1.SweepRepositoryRequest]) (*connect.Response[v1.StartSessionResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.RepositoryService.SweepRepository is not implemented"))
+}
+
+func (UnimplementedRepositoryServiceHandler) ReconcileRepository(context.Context, *connect.Request[v1.ReconcileRepositoryRequest]) (*connect.Response[v1.StartSessionResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.RepositoryService.ReconcileRepository is not implemented"))
 }
 
 func (UnimplementedRepositoryServiceHandler) GetRepositoryStats(context.Context, *connect.Request[v1.GetRepositoryStatsRequest]) (*connect.Response[v1.GetRepositoryStatsResponse], error) {
