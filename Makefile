@@ -10,6 +10,7 @@
 #   make fuzz      every fuzz target for FUZZTIME each
 #   make crash     every kind of crash at every call of the crash histories, and every fault
 #   make soak      random histories with crashes for SOAKTIME, from SEED or a random one
+#   make sim       invented sites with crashes and preemptions: SEEDS of them, from SEED
 #   make demo      a backup site on this machine, from enrolment to bit for bit restore
 #   make bench     side by side with the peers in PATH; writes docs/performance.md; flags in BENCH
 #   make generate  code from api/**/*.proto (needs protoc)
@@ -29,12 +30,13 @@ GO_FILES = git ls-files '*.go' ':!:*.pb.go' ':!:*.connect.go'
 FUZZTIME ?= 10s
 SOAKTIME ?= 10m
 SEED ?= 0
+SEEDS ?= 10000
 BENCH ?=
 
 # The agent runs on all of these; the whole binary builds for each.
 CROSS := linux/arm64 windows/amd64 darwin/arm64 freebsd/amd64
 
-.PHONY: build cross lint unit race e2e test fuzz crash soak demo bench generate tools deps clean
+.PHONY: build cross lint unit race e2e test fuzz crash soak sim demo bench generate tools deps clean
 
 build:
 	CGO_ENABLED=0 go build $(TRIMPATH) -ldflags '$(LDFLAGS)' -o bin/keepward ./cmd/keepward
@@ -67,13 +69,14 @@ unit:
 
 # All unit tests, with the race detector except where they compute ten times as long under it
 # and have next to no goroutines; of those, what has some is run again.
-NORACE := ./internal/repo/chunk ./internal/repo/crashtest ./internal/repo/fileindex ./internal/repo/segment ./internal/schedule
+NORACE := ./internal/repo/chunk ./internal/repo/crashtest ./internal/repo/fileindex ./internal/repo/segment ./internal/schedule ./internal/sim
 
 race:
 	go test $(filter-out ./internal/repo/crashtest,$(NORACE))
 	cd internal/repo/crashtest && go test -count=1
 	CGO_ENABLED=1 go test -race -run 'SameSeed' ./internal/repo/crashtest
 	CGO_ENABLED=1 go test -race -run 'Diff|Lookup|Children' ./internal/repo/fileindex
+	cd internal/sim && CGO_ENABLED=1 go test -race -run '^TestSites$$' -seeds 5
 	CGO_ENABLED=1 go test -race $(filter-out $(NORACE:./%=keepward/%),$(shell go list ./api/... ./cmd/... ./internal/...))
 
 # Run from within test/, where go test shows what the tests print: the skips and their number.
@@ -104,6 +107,9 @@ crash:
 
 soak:
 	cd internal/repo/crashtest && go test -count=1 -run '^TestSoak$$' -soak $(SOAKTIME) -seed $(SEED) -timeout 0
+
+sim:
+	cd internal/sim && go test -count=1 -run '^TestSites$$' -seeds $(SEEDS) -seed $(SEED) -timeout 0
 
 demo: build
 	go run ./test/demo -keepward bin/keepward

@@ -35,6 +35,9 @@ func (t *task) settle(x *turn) {
 		}
 		return
 	}
+	if t.row.Status == job.Waiting && t.row.Reason.GetText() == offlineReason(arbiter.node).Text() { // it is there again
+		t.delay(x, job.Because(job.RepositoryOffline, t.row.Repository))
+	}
 	if t.settling {
 		return
 	}

@@ -166,7 +166,7 @@ func (m *Manager) takeUp(ctx context.Context) error {
 		}
 		rows[i] = catalog.Session{} // there may be many, and their texts are long
 		for _, t := range s.tasks {
-			if t.row.Status.Class() == job.Active && !t.polls() || t.row.Status.Class() == job.Leaving {
+			if t.adopted() {
 				t.holds = true
 				m.dispatch(m.broker.Adopt(t.grant()))
 			}

@@ -13,8 +13,14 @@ import (
 // check holds after every step.
 func (m *model) check() {
 	held := map[string]bool{}
-	for _, g := range m.b.Snapshot().Grants {
+	state := m.b.Snapshot()
+	for _, g := range state.Grants {
 		held[g.Task] = true
+	}
+	for _, r := range state.Resources {
+		if r.Used > r.Capacity {
+			m.t.Fatalf("%v: %d of %d are held", r.ID, r.Used, r.Capacity)
+		}
 	}
 	for _, t := range m.tasks {
 		s := t.row.Status

@@ -98,6 +98,7 @@ func (m *model) byID(id string) *task {
 }
 
 func (m *model) save(t *task) {
+	t.row.Holds = t.holds
 	s := savedTask{row: t.row}
 	if t.att != nil {
 		a := t.att.row
@@ -324,7 +325,7 @@ func (m *model) crash() {
 			t.att.agent = side{node: agentOf(a.Agent), ordered: a.AgentOrdered, boot: a.AgentBoot, end: a.AgentEnd}
 		}
 		m.tasks[i] = t
-		if c := t.row.Status.Class(); c == job.Active || c == job.Leaving {
+		if t.adopted() {
 			t.holds = true
 			m.b.Adopt(t.grant())
 		}

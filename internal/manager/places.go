@@ -126,6 +126,12 @@ func (t *task) choose(x *turn, holds []broker.Hold) {
 	}
 }
 
+// adopted tells whether a server that starts anew finds that the task holds its set. One that has
+// but its first set begins anew.
+func (t *task) adopted() bool {
+	return t.row.Holds && t.row.Status.Class() != job.Parked && !t.polls()
+}
+
 // grant is what a task that runs holds, for a broker that has forgotten it.
 func (t *task) grant() broker.Grant {
 	g := broker.Grant{Task: t.row.ID, Session: t.row.Session, Type: t.typ, Priority: t.priority, Standing: t.standing()}

@@ -181,6 +181,7 @@ func (s *session) write(ctx context.Context, t *task, x *turn) error {
 }
 
 func (s *session) save(ctx context.Context, tx *sql.Tx, t *task, x *turn) error {
+	t.row.Holds = t.holds
 	if err := catalog.PutTask(ctx, tx, &t.row); err != nil {
 		return err
 	}
