@@ -36,7 +36,10 @@ type mover struct {
 	points  map[string][]byte
 	// gate, if set, is waited for by every Have.
 	gate <-chan struct{}
-	keys *seal.Keys
+	// reached, if set, is closed by the first Have.
+	reached chan struct{}
+	once    sync.Once
+	keys    *seal.Keys
 	// attempt is the one that is served now.
 	attempt point.Attempt
 }
@@ -49,6 +52,9 @@ func newMover() *mover {
 }
 
 func (m *mover) Have(ctx context.Context, hs []seal.H) ([]bool, error) {
+	if m.reached != nil {
+		m.once.Do(func() { close(m.reached) })
+	}
 	if m.gate != nil {
 		select {
 		case <-m.gate:

@@ -91,6 +91,8 @@ type reporter interface {
 type attempt struct {
 	task string
 	stop context.CancelCauseFunc
+	// enough has it end early and keep what it has; nil: it cannot.
+	enough func()
 }
 
 // errStopped is why an attempt ends that the server told to stop.
@@ -131,6 +133,21 @@ func (a *agent) stop(id string, why error) {
 	}
 }
 
+// endEarly has an attempt take in no more and keep what it has.
+func (a *agent) endEarly(id string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	at := a.running[id]
+	switch {
+	case at == nil:
+		return errs.New(errs.NotFound, "attempt.unknown", "end attempt %s early: it does not run here", id)
+	case at.enough == nil:
+		return errs.New(errs.Invalid, "attempt.no-early-end", "end attempt %s early: only a backup leaves something that can be kept", id)
+	}
+	at.enough()
+	return nil
+}
+
 // endLost ends what an earlier process began and took down with it.
 func (a *agent) endLost() {
 	lost := errs.New(errs.Unavailable, "agent.restarted", "the agent's process ended while the attempt ran")
@@ -153,8 +170,9 @@ func (a *agent) wait() {
 	a.work.Wait()
 }
 
-// begin runs an attempt beside the caller. To begin one again that runs is harmless.
-func (a *agent) begin(order *keepwardv1.Order, run func(context.Context) *keepwardv1.AttemptEnd) error {
+// begin runs an attempt beside the caller. To begin one again that runs is harmless. enough has it
+// end early and may be called at any time; nil: it cannot.
+func (a *agent) begin(order *keepwardv1.Order, enough func(), run func(context.Context) *keepwardv1.AttemptEnd) error {
 	if err := a.node.CheckTerm(order.GetTerm()); err != nil {
 		return err
 	}
@@ -171,7 +189,7 @@ func (a *agent) begin(order *keepwardv1.Order, run func(context.Context) *keepwa
 		return err
 	}
 	ctx, stop := context.WithCancelCause(a.ctx)
-	a.running[id] = &attempt{task: order.GetTask(), stop: stop}
+	a.running[id] = &attempt{task: order.GetTask(), stop: stop, enough: enough}
 	a.log.Info("attempt begins", "attempt", id, "task", order.GetTask(), "session", order.GetSession())
 	a.work.Go(func() {
 		defer stop(nil)

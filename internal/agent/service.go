@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"sync"
 
 	"connectrpc.com/connect"
 
@@ -25,7 +26,9 @@ func (s *service) StartBackup(_ context.Context, req *connect.Request[keepwardv1
 		return nil, err
 	}
 	opts.Version = s.a.cfg.Version
-	err = s.a.begin(m.GetOrder(), func(ctx context.Context) *keepwardv1.AttemptEnd {
+	enough := make(chan struct{})
+	opts.Enough = enough
+	err = s.a.begin(m.GetOrder(), sync.OnceFunc(func() { close(enough) }), func(ctx context.Context) *keepwardv1.AttemptEnd {
 		return s.a.backup(ctx, m, opts)
 	})
 	if err != nil {
@@ -77,7 +80,7 @@ func (s *service) StartRestore(_ context.Context, req *connect.Request[keepwardv
 		Overwrite: overwrite, DeleteExtra: m.GetDeleteExtra(), DryRun: m.GetDryRun(),
 		Verify: m.GetVerify(), Estimate: m.GetEstimate(), OwnersByName: !m.GetNumericOwner(),
 	}
-	err = s.a.begin(m.GetOrder(), func(ctx context.Context) *keepwardv1.AttemptEnd {
+	err = s.a.begin(m.GetOrder(), nil, func(ctx context.Context) *keepwardv1.AttemptEnd {
 		return s.a.restore(ctx, m, opts)
 	})
 	if err != nil {
@@ -90,6 +93,12 @@ func (s *service) StopAttempt(_ context.Context, req *connect.Request[keepwardv1
 	m := req.Msg
 	if err := s.a.node.CheckTerm(m.GetOrder().GetTerm()); err != nil {
 		return nil, err
+	}
+	if m.GetCommit() {
+		if err := s.a.endEarly(m.GetOrder().GetAttempt()); err != nil {
+			return nil, err
+		}
+		return connect.NewResponse(&keepwardv1.StopAttemptResponse{}), nil
 	}
 	why := errStopped
 	if m.GetReason() != "" {

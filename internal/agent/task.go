@@ -61,7 +61,7 @@ func (a *agent) backup(ctx context.Context, m *keepwardv1.StartBackupRequest, op
 		a.trails.forget(task)
 		end.Committed = true
 		end.Point = &keepwardv1.PointSummary{
-			Id: id, Completeness: result.Body.Completeness.String(), Counters: end.GetCounters(),
+			Id: id, Completeness: result.Body.Completeness.String(), Partial: result.Partial, Counters: end.GetCounters(),
 		}
 	} else {
 		a.trails.keep(task, opts.Trail, count)

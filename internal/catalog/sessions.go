@@ -33,21 +33,27 @@ type Session struct {
 	Started    time.Time
 	Ended      time.Time // zero: not final
 	LastSeq    int64     // of its events
+	// Origin is the session whose failed tasks this one tries again, Retry the how manieth time
+	// that is done by itself.
+	Origin int64
+	Retry  int
+	// RetryAt is when its own failed tasks are tried again; zero: they are not.
+	RetryAt time.Time
 }
 
 const sessionColumns = `id, job, type, status, phase, reason_json, failure_json, priority, repository, is_full,
-	started_by, definition_json, created, started, ended, last_seq`
+	started_by, definition_json, created, started, ended, last_seq, origin, retry, retry_at`
 
 func scanSession(row interface{ Scan(...any) error }) (Session, error) {
 	var s Session
 	var reason, failure string
-	var created, started, ended int64
+	var created, started, ended, retryAt int64
 	err := row.Scan(&s.ID, &s.Job, &s.Type, &s.Status, &s.Phase, &reason, &failure, &s.Priority, &s.Repository, &s.Full,
-		&s.StartedBy, &s.Definition, &created, &started, &ended, &s.LastSeq)
+		&s.StartedBy, &s.Definition, &created, &started, &ended, &s.LastSeq, &s.Origin, &s.Retry, &retryAt)
 	if err != nil {
 		return s, err
 	}
-	s.Created, s.Started, s.Ended = timeOf(created), timeOf(started), timeOf(ended)
+	s.Created, s.Started, s.Ended, s.RetryAt = timeOf(created), timeOf(started), timeOf(ended), timeOf(retryAt)
 	if s.Reason, err = fromJSON(reason, &keepwardv1.Reason{}); err != nil {
 		return s, err
 	}
@@ -69,16 +75,17 @@ func AddSession(ctx context.Context, tx *sql.Tx, s *Session) error {
 		return j.err
 	}
 	err := tx.QueryRowContext(ctx, `INSERT INTO sessions (job, type, status, phase, reason_json, failure_json, priority,
-		repository, is_full, started_by, definition_json, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
+		repository, is_full, started_by, definition_json, created, origin, retry) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
 		s.Job, s.Type, s.Status, s.Phase, reason, failure, s.Priority,
-		s.Repository, s.Full, s.StartedBy, s.Definition, nanos(s.Created)).Scan(&s.ID)
+		s.Repository, s.Full, s.StartedBy, s.Definition, nanos(s.Created), s.Origin, s.Retry).Scan(&s.ID)
 	if err != nil {
 		return fmt.Errorf("add session: %w", err)
 	}
 	return nil
 }
 
-// PutSession keeps what changes in a session's life, its last event's number included.
+// PutSession keeps what changes in a session's life, its last event's number included. Its retry
+// has calls of its own, since it changes when the session is over.
 func PutSession(ctx context.Context, tx *sql.Tx, s *Session) error {
 	var j jsonOf
 	reason, failure := j.of(s.Reason), j.of(s.Failure)

@@ -29,6 +29,8 @@ type Task struct {
 	Errors     int64  // events of these levels
 	Warnings   int64
 	KilledBy   string
+	// KillCommits: it is being ended, and what is written shall be kept.
+	KillCommits bool
 	// SuspendedBy is who wants it to pause.
 	SuspendedBy string
 	// Interruptions is how many attempts ended by an interruption or a pause: they do not count
@@ -50,7 +52,7 @@ type Task struct {
 
 const taskColumns = `id, session, position, computer, repository, status, phase, attempts, reason_json, failure_json,
 	progress_json, point, restart_at, restart_on, errors, warnings, killed_by, started, ended, report_json,
-	suspended_by, interruptions, preemptions, interrupted_for, start_at, priority, holds`
+	suspended_by, interruptions, preemptions, interrupted_for, start_at, priority, holds, kill_commits`
 
 func scanTask(row interface{ Scan(...any) error }) (Task, error) {
 	var t Task
@@ -58,7 +60,7 @@ func scanTask(row interface{ Scan(...any) error }) (Task, error) {
 	var restart, started, ended, startAt int64
 	err := row.Scan(&t.ID, &t.Session, &t.Position, &t.Computer, &t.Repository, &t.Status, &t.Phase, &t.Attempts, &reason, &failure,
 		&progress, &t.Point, &restart, &t.RestartOn, &t.Errors, &t.Warnings, &t.KilledBy, &started, &ended, &report,
-		&t.SuspendedBy, &t.Interruptions, &t.Preemptions, &t.InterruptedFor, &startAt, &t.Priority, &t.Holds)
+		&t.SuspendedBy, &t.Interruptions, &t.Preemptions, &t.InterruptedFor, &startAt, &t.Priority, &t.Holds, &t.KillCommits)
 	if err != nil {
 		return t, err
 	}
@@ -84,7 +86,7 @@ func PutTask(ctx context.Context, tx *sql.Tx, t *Task) error {
 		return j.err
 	}
 	_, err := tx.ExecContext(ctx, `INSERT INTO tasks (`+taskColumns+`)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (id) DO UPDATE SET status = excluded.status, phase = excluded.phase, attempts = excluded.attempts,
 			reason_json = excluded.reason_json, failure_json = excluded.failure_json, progress_json = excluded.progress_json,
 			point = excluded.point, restart_at = excluded.restart_at, restart_on = excluded.restart_on,
@@ -92,10 +94,10 @@ func PutTask(ctx context.Context, tx *sql.Tx, t *Task) error {
 			started = excluded.started, ended = excluded.ended, report_json = excluded.report_json,
 			suspended_by = excluded.suspended_by, interruptions = excluded.interruptions,
 			preemptions = excluded.preemptions, interrupted_for = excluded.interrupted_for, start_at = excluded.start_at,
-			priority = excluded.priority, holds = excluded.holds`,
+			priority = excluded.priority, holds = excluded.holds, kill_commits = excluded.kill_commits`,
 		t.ID, t.Session, t.Position, t.Computer, t.Repository, t.Status, t.Phase, t.Attempts, reason, failure,
 		progress, t.Point, nanos(t.RestartAt), t.RestartOn, t.Errors, t.Warnings, t.KilledBy, nanos(t.Started), nanos(t.Ended), report,
-		t.SuspendedBy, t.Interruptions, t.Preemptions, t.InterruptedFor, nanos(t.StartAt), t.Priority, t.Holds)
+		t.SuspendedBy, t.Interruptions, t.Preemptions, t.InterruptedFor, nanos(t.StartAt), t.Priority, t.Holds, t.KillCommits)
 	if err != nil {
 		return fmt.Errorf("write task %s: %w", t.ID, err)
 	}

@@ -54,12 +54,14 @@ func (a *app) jobFlags(cmd *cobra.Command) *jobFlags {
 	j.keep.add(f)
 	j.verify.add(f)
 	f.BoolVar(&j.job.Compact, "compact", false, "type sweep: rewrite packs that hold little of use too, whatever the settings say")
+	f.StringVar(&j.job.Duplicates, "duplicates", "", "a second session while one is not over: "+strings.Join(job.DuplicatePolicies, ", ")+" (default: as the setting duplicates says)")
 	f.StringVar(&j.job.Description, "description", "", "a remark for people")
 	f.BoolVar(&j.job.HighPriority, "high-priority", false, "it goes before other jobs of its kind")
 	f.Int32Var(&j.job.Priority, "priority", 0, "of its sessions, 1 (first) to 999 (last); 0: as 'keepward priority list' has it")
 	f.BoolVar(&j.job.Disabled, "disabled", false, "the schedule does not start it")
 	noError(cmd.RegisterFlagCompletionFunc("computer", a.completeFlag(computerNames)))
 	noError(cmd.RegisterFlagCompletionFunc("repository", a.completeFlag(repositoryNames)))
+	noError(cmd.RegisterFlagCompletionFunc("duplicates", cobra.FixedCompletions(job.DuplicatePolicies, cobra.ShellCompDirectiveNoFileComp)))
 	noError(cmd.RegisterFlagCompletionFunc("compression", cobra.FixedCompletions([]string{"auto", "none", "fast", "zstd", "high"}, cobra.ShellCompDirectiveNoFileComp)))
 	return j
 }
@@ -96,6 +98,7 @@ func (j *jobFlags) apply(cmd *cobra.Command, to *keepwardv1.Job) {
 		"full-read-every":  func() { to.FullReadEvery = j.job.FullReadEvery },
 		"attempts":         func() { to.Attempts = j.job.Attempts },
 		"restart-interval": func() { to.RestartInterval = durationpb.New(time.Duration(j.interval)) },
+		"duplicates":       func() { to.Duplicates = j.job.Duplicates },
 		"description":      func() { to.Description = j.job.Description },
 		"disabled":         func() { to.Disabled = j.job.Disabled },
 		"high-priority":    func() { to.HighPriority = j.job.HighPriority },
@@ -262,7 +265,7 @@ func (a *app) showJob(j *keepwardv1.Job) {
 	a.fields("name", j.GetName(), "type", j.GetType(), "description", j.GetDescription(), "computers", strings.Join(j.GetComputers(), ", "),
 		"include", strings.Join(f.GetInclude(), ", "), "exclude", strings.Join(f.GetExclude(), ", "),
 		"one file system", onlyYes(f.GetOneFileSystem()), "tagged caches", onlyYes(f.GetIncludeCaches()),
-		"repository", j.GetRepository(), "compression", j.GetCompression(), "schedule", j.GetSchedule(), "spread over", jitter, "missed runs", j.GetMissed(),
+		"repository", j.GetRepository(), "compression", j.GetCompression(), "schedule", j.GetSchedule(), "spread over", jitter, "missed runs", j.GetMissed(), "duplicates", j.GetDuplicates(),
 		"retention", retentionText(j.GetRetention()), "all is read", every, "checks", checkText(j), "compact", onlyYes(j.GetCompact()),
 		"disabled", onlyYes(j.GetDisabled()), "priority", priority, "high priority", onlyYes(j.GetHighPriority()), "next run", a.stamp(j.GetNextRun()), "attempts", attempts, "restart interval", interval,
 		"last run", a.stamp(j.GetLastRun()), "last result", j.GetLastResult())
@@ -297,12 +300,13 @@ func (a *app) jobDelete() *cobra.Command {
 }
 
 func (a *app) jobRun() *cobra.Command {
-	var wait, full bool
+	var wait, full, suspended bool
 	var at, after string
 	cmd := &cobra.Command{
 		Use: "run NAME", Short: "Start a job now",
 		Long: "Starts a session of the job and prints its number. With --wait it shows the progress and exits with the session's result.\n" +
-			"With --at the session stays in the queue until then, with --after until the sessions of that job are over which are there now.",
+			"With --at the session stays in the queue until then, with --after until the sessions of that job are over which are there now.\n" +
+			"With --suspended it begins with a pause: it queues when 'keepward session resume' ends that.",
 		Example: "  keepward job run docs --wait\n  keepward job run docs --full\n  keepward job run docs --at \"2026-11-23 22:00\"\n  keepward job run docs --after mail",
 		Args:    exactly("NAME"), ValidArgsFunction: a.complete(jobNames),
 	}
@@ -311,8 +315,9 @@ func (a *app) jobRun() *cobra.Command {
 	cmd.Flags().StringVar(&at, "at", "", "when it starts, for instance \"2026-11-23 22:00\" (default: now)")
 	cmd.Flags().StringVar(&after, "after", "", "start when the sessions of this job that are there now are over")
 	noError(cmd.RegisterFlagCompletionFunc("after", a.completeFlag(jobNames)))
+	cmd.Flags().BoolVar(&suspended, "suspended", false, "begin with a pause")
 	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) error {
-		req := &keepwardv1.RunJobRequest{Name: args[0], Full: full, After: after}
+		req := &keepwardv1.RunJobRequest{Name: args[0], Full: full, After: after, Suspended: suspended}
 		if at != "" {
 			start, err := parseTime(at, a.now(), a.local)
 			if err != nil {

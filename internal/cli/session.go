@@ -13,7 +13,7 @@ import (
 
 func (a *app) sessionCommand() *cobra.Command {
 	cmd := a.noun("session", "Runs of jobs: what runs, what ran, and why something waits", "A session is one run of a job, or one restore, check or other work. It has a number.")
-	cmd.AddCommand(a.sessionList(), a.sessionShow(), a.sessionLog(), a.sessionWatch(), a.sessionSuspend(), a.sessionResume(), a.sessionPriority(), a.sessionKill())
+	cmd.AddCommand(a.sessionList(), a.sessionShow(), a.sessionLog(), a.sessionWatch(), a.sessionSuspend(), a.sessionResume(), a.sessionPriority(), a.sessionKill(), a.sessionRetry())
 	return cmd
 }
 
@@ -78,7 +78,7 @@ func (a *app) showSession(s *keepwardv1.Session) {
 	n := s.GetProgress().GetCounters()
 	a.fields("session", sessionNumber(s.GetId()), "job", s.GetJob(), "type", s.GetType(), "status", s.GetStatus(), "phase", s.GetPhase(),
 		"reason", a.why(s.GetReason(), nil), "failure", s.GetFailure().GetMessage(), "hint", s.GetFailure().GetHint(), "result", s.GetResult(),
-		"repository", s.GetRepository(), "full", onlyYes(s.GetFull()), "priority", strconv.Itoa(int(s.GetPriority())), "started by", s.GetUser(),
+		"repository", s.GetRepository(), "full", onlyYes(s.GetFull()), "retry of", sessionNumber(s.GetOrigin()), "tried again", a.stamp(s.GetRetryAt()), "priority", strconv.Itoa(int(s.GetPriority())), "started by", s.GetUser(),
 		"created", a.stamp(s.GetCreated()), "started", a.stamp(s.GetStarted()), "ended", a.stamp(s.GetEnded()), "took", a.took(s.GetStarted(), s.GetEnded()),
 		"limited by", limitedBy(s.GetLimits()))
 	if lines := reportLines(s.GetReport()); len(lines) > 0 {

@@ -84,17 +84,22 @@ func (a *app) sessionPriority() *cobra.Command {
 
 func (a *app) sessionKill() *cobra.Command {
 	var task string
+	var commit bool
 	cmd := &cobra.Command{
-		Use: "kill N", Short: "End a session", Long: "Ends a session, or one of its tasks. What was written is not a restore point; the next run takes it over.",
-		Example: "  keepward session kill 12", Args: exactly("the number of a session"),
+		Use: "kill N", Short: "End a session",
+		Long: "Ends a session, or one of its tasks. What was written is not a restore point; the next run takes it over.\n" +
+			"With --commit a backup takes in no more, and what it has written becomes a partial restore point: it can be restored,\n" +
+			"but is never the latest one, and retention does not count it.",
+		Example: "  keepward session kill 12\n  keepward session kill 12 --commit", Args: exactly("the number of a session"),
 	}
+	cmd.Flags().BoolVar(&commit, "commit", false, "keep what a backup has written as a partial restore point")
 	cmd.Flags().StringVar(&task, "task", "", "only this task; see 'keepward session show N -o wide'")
 	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) error {
 		id, err := parseSession(args[0])
 		if err != nil {
 			return err
 		}
-		m, err := call(ctx, c.sessions.KillSession, &keepwardv1.KillSessionRequest{Id: id, Task: task})
+		m, err := call(ctx, c.sessions.KillSession, &keepwardv1.KillSessionRequest{Id: id, Task: task, Commit: commit})
 		if err != nil {
 			return err
 		}
@@ -109,6 +114,29 @@ func (a *app) sessionKill() *cobra.Command {
 			}
 			a.remark("session %d: %s", id, m.GetSession().GetStatus())
 		})
+	})
+	return cmd
+}
+
+func (a *app) sessionRetry() *cobra.Command {
+	var wait bool
+	cmd := &cobra.Command{
+		Use: "retry N", Short: "Try again what a session left undone",
+		Long: "Starts a session of the tasks of an ended session that failed or were ended early, and prints its number. It names that\n" +
+			"session as its origin. A backup goes by its job as that is now.",
+		Example: "  keepward session retry 12 --wait", Args: exactly("the number of a session"),
+	}
+	cmd.Flags().BoolVar(&wait, "wait", false, "wait for the end")
+	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) error {
+		id, err := parseSession(args[0])
+		if err != nil {
+			return err
+		}
+		m, err := call(ctx, c.sessions.RetrySession, &keepwardv1.RetrySessionRequest{Id: id})
+		if err != nil {
+			return err
+		}
+		return a.started(ctx, c, m, wait)
 	})
 	return cmd
 }

@@ -226,6 +226,9 @@ func CheckJob(j *keepwardv1.Job, site Site) []Fault {
 	f.savedType(j)
 	f.choice(j, "mode", j.Mode, modeServer)
 	f.choice(j, "missed", j.Missed, job.DefaultMissed, missedSkip)
+	if j.Duplicates != "" {
+		f.choice(j, "duplicates", j.Duplicates, job.DuplicatePolicies...)
+	}
 	if job.Type(j.Type) == job.Backup {
 		f.computers(j, site)
 		f.files(j)

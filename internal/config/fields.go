@@ -90,6 +90,7 @@ func jobFields(j *keepwardv1.Job) []field {
 		{name: "schedule", value: &j.Schedule},
 		{name: "jitter", value: &j.Jitter},
 		{name: "missed", value: &j.Missed, normal: job.DefaultMissed},
+		{name: "duplicates", value: &j.Duplicates},
 		{name: "disabled", value: &j.Disabled},
 		{name: "retention", value: []field{
 			{name: "keep_last", value: &keep.KeepLast},

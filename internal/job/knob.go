@@ -35,7 +35,7 @@ var knobBounds = map[string]Bounds{
 	"priority_precedence":          words(string(ClientFirst), string(AgentFirst)),
 	"session_retries":              counts(0, 1000),
 	"session_retry_after":          times(0, month),
-	"duplicates":                   words("allow", "queue", "cancel the new", "cancel the lower level", "cancel the running"),
+	"duplicates":                   words(DuplicatePolicies...),
 }
 
 // The bounds of all others.

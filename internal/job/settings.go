@@ -23,7 +23,7 @@ const (
 	DefaultSessionRetries      = 3
 	DefaultSessionRetryAfter   = 10 * time.Minute
 	DefaultMissed              = "run once"
-	DefaultDuplicates          = "queue"
+	DefaultDuplicates          = DuplicatesQueue
 	DefaultTotalRunningTimeEnd = "kill"
 	DefaultUndeleteGrace       = 72 * time.Hour // long enough to notice on Monday what went on Friday
 	DefaultMaintenance         = "daily 03:00"
@@ -52,9 +52,9 @@ var Settings = []Setting{
 	{"attempts", DefaultAttempts, true, "attempts per phase"},
 	{"attempts_restore", DefaultAttemptsRestore, true, "attempts per phase of a restore of files"},
 	{"restart_interval", DefaultRestartInterval, true, "from a failed attempt to the next"},
-	{"total_running_time_limit", false, false, "end a session that runs too long"},
-	{"total_running_time", DefaultTotalRunningTime, false, "how long is too long"},
-	{"total_running_time_end", DefaultTotalRunningTimeEnd, false, "kill, or commit"},
+	{"total_running_time_limit", false, true, "end a session that runs too long"},
+	{"total_running_time", DefaultTotalRunningTime, true, "how long is too long, from the start of its first task on"},
+	{"total_running_time_end", DefaultTotalRunningTimeEnd, true, "kill, or commit: what is written by then is kept"},
 	{"repository_streams", DefaultStreams, true, "tasks that move data to or from one repository at once"},
 	{"mount_path_writers", DefaultWriters, true, "tasks that write to one mount path at once"},
 	{"client_tasks", DefaultClientTasks, true, "tasks of one computer at once"},
@@ -71,8 +71,8 @@ var Settings = []Setting{
 	{"backups_preempt_backups", false, true, "a backup may interrupt a backup of a higher number"},
 	{"copies_preempt_copies", false, true, "an auxiliary copy may interrupt a copy of a higher number"},
 	{"priority_precedence", string(ClientFirst), true, "which digit comes second: client, or agent"},
-	{"session_retries", DefaultSessionRetries, false, "retries of a failed scheduled session, failed tasks only"},
-	{"session_retry_after", DefaultSessionRetryAfter, false, "from the end of the session to its retry"},
+	{"session_retries", DefaultSessionRetries, true, "retries of a failed scheduled session, failed tasks only"},
+	{"session_retry_after", DefaultSessionRetryAfter, true, "from the end of the session to its retry"},
 	{"missed", DefaultMissed, true, "a schedule missed while the server was down: run once, or skip"},
 	{"jitter", false, true, "spread the computers of a scheduled run over so long; per job"},
 	{"session_history", DefaultSessionHistory, true, "how long sessions are kept that are over; the newest of each job stays; 0: for ever"},
@@ -85,7 +85,7 @@ var Settings = []Setting{
 	{"proof_budget", DefaultProofBudget, true, "how long the day's check for that may read"},
 	{"foreign_proof", DefaultForeignProof, true, "when a chunk of another computer is proved before it is relied on: first-use, at arrival: all that a computer stores is opened before its point counts, or never: then it is stored again; per repository"},
 	{"parity", false, true, "percent of its size that each pack gets as parity, by which a check mends it, up to 25; per repository"},
-	{"duplicates", DefaultDuplicates, false, "a second session of the same job: allow, queue, cancel the new, cancel the lower level, cancel the running"},
+	{"duplicates", DefaultDuplicates, true, "a second session of the same job: allow, queue, cancel new, cancel lower level, cancel running; per job"},
 }
 
 // Attempts is how often a phase of t is tried where nobody set it.

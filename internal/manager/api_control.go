@@ -12,7 +12,8 @@ import (
 )
 
 // KillSession asks a session, or one task of it, to end. It answers when that is on its way;
-// the end itself may take until everything has let go. One that is over is left as it is.
+// the end itself may take until everything has let go. One that is over is left as it is. With
+// commit what a backup has written becomes a partial restore point.
 func (m *Manager) KillSession(ctx context.Context, req *connect.Request[keepwardv1.KillSessionRequest]) (*connect.Response[keepwardv1.KillSessionResponse], error) {
 	id := req.Msg.GetId()
 	s, err := m.currentSession(ctx, id)
@@ -26,8 +27,16 @@ func (m *Manager) KillSession(ctx context.Context, req *connect.Request[keepward
 	if job.Status(s.GetStatus()).Final() || task != nil && job.Status(task.GetStatus()).Final() {
 		return connect.NewResponse(&keepwardv1.KillSessionResponse{Session: s, Over: true}), nil
 	}
+	var ev any = evKill{actor: m.user(ctx)}
+	if req.Msg.GetCommit() {
+		if job.Type(s.GetType()) != job.Backup {
+			return nil, errs.New(errs.Invalid, "session.no-commit", "end session %d and keep what is written: a session of type %s leaves no restore point", id, s.GetType()).
+				WithHint("end it with: keepward session kill %d", id)
+		}
+		ev = evCommit{actor: m.user(ctx)}
+	}
 	if live := m.liveSession(id); live != nil {
-		if _, err := live.ask(ctx, task.GetId(), evKill{actor: m.user(ctx)}); err != nil && err != errClosed {
+		if _, err := live.ask(ctx, task.GetId(), ev); err != nil && err != errClosed {
 			return nil, err
 		}
 	}

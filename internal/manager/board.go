@@ -6,17 +6,18 @@ import (
 	"keepward/internal/job"
 )
 
-// board knows which tasks live and which of them must not run beside each other: two
-// backups of the same computer by the same job; an index reconstruction and any write to its
-// repository; two retentions or two sweeps of one repository, and a sweep while a retention has
-// yet to say what goes. Of two that conflict the one of the older session goes first, so no two
-// wait for each other; but a backup that only waits for something that is switched off keeps no
-// reconstruction waiting, since that may take for ever. Should it wake up meanwhile, the broker
-// lets only one of the two have the repository. And a backup that a rule of the queue keeps there
-// lets a younger one of the same job and computer pass; it waits for that one when its own time
-// comes. It is pure and not safe for concurrent use.
+// board knows which tasks live and which of them must not run beside each other: two backups of the
+// same computer by the same job; two sessions of one job that queues duplicates; an index
+// reconstruction and any write to its repository; two retentions or two sweeps of one repository, and
+// a sweep while a retention has yet to say what goes. Of two that conflict the one of the older
+// session goes first, so no two wait for each other; but a backup that only waits for something that
+// is switched off keeps no reconstruction waiting, and no session of its job, since that may take for
+// ever. Should it wake up meanwhile, the broker lets only one of the two have the repository. And a
+// backup that a rule of the queue keeps there lets younger ones of the same job pass; it waits for
+// that of the same computer when its own time comes. It is pure and not safe for concurrent use.
 type board struct {
 	backups  map[backupKey][]entry // in the order of their sessions
+	jobs     map[string]*jobRuns   // the same backups by their job
 	writes   map[string][]entry    // by repository: what writes to it
 	rebuilds map[string][]entry    // by repository: what wants it alone
 	ages     map[string][]entry    // by repository: retentions
@@ -52,7 +53,7 @@ func standingOf(t *task) standing { return standing{away: t.away(), held: t.held
 
 func newBoard() *board {
 	return &board{
-		backups: map[backupKey][]entry{}, writes: map[string][]entry{}, rebuilds: map[string][]entry{},
+		backups: map[backupKey][]entry{}, jobs: map[string]*jobRuns{}, writes: map[string][]entry{}, rebuilds: map[string][]entry{},
 		ages: map[string][]entry{}, sweeps: map[string][]entry{},
 	}
 }
@@ -64,6 +65,10 @@ func (b *board) add(t *task) {
 		k := keyOf(t)
 		e.backup, e.standing = k, standingOf(t)
 		b.backups[k] = insert(b.backups[k], e)
+		if b.jobs[t.job] == nil {
+			b.jobs[t.job] = &jobRuns{}
+		}
+		b.jobs[t.job].add(t.row.Session, e.away)
 		b.writes[t.row.Repository] = insert(b.writes[t.row.Repository], e)
 	case job.RebuildIndex:
 		b.rebuilds[t.row.Repository] = insert(b.rebuilds[t.row.Repository], e)
@@ -108,6 +113,11 @@ func (b *board) conflict(t *task) int64 {
 		if s := b.rival(t); s != 0 {
 			return s
 		}
+		if t.queues {
+			if s := b.jobs[t.job].before(t.row.Session); s != 0 {
+				return s
+			}
+		}
 		return before(b.rebuilds[t.row.Repository], t.row.Session)
 	case job.RebuildIndex:
 		if s := b.writerBefore(t); s != 0 {
@@ -141,14 +151,19 @@ func (b *board) begin(t *task) {
 	}
 }
 
-// stand changes how a backup stands, and answers how it stood.
-func (b *board) stand(t *task, now standing) (was standing) {
+// stand changes how a backup stands, and answers how it stood, and the sessions of its job that may
+// have waited for it.
+func (b *board) stand(t *task, now standing) (was standing, freed []int64) {
+	was = now // of one that is not there nothing changes
 	for _, list := range [][]entry{b.writes[t.row.Repository], b.backups[keyOf(t)]} {
 		if i, found := indexOf(list, t); found {
 			was, list[i].standing = list[i].standing, now
 		}
 	}
-	return was
+	if runs := b.jobs[t.job]; runs != nil && now.away != was.away {
+		freed = runs.note(t.row.Session, now.away)
+	}
+	return was, freed
 }
 
 // note follows a backup that begins or ceases to be away, or to be kept in the queue, and answers
@@ -158,8 +173,7 @@ func (b *board) note(t *task) []int64 {
 		return nil
 	}
 	now := standingOf(t)
-	was := b.stand(t, now)
-	var held []int64
+	was, held := b.stand(t, now)
 	if now.held && !was.held || was.begun && !now.begun {
 		held = sessionsOf(held, b.backups[keyOf(t)])
 	}
@@ -203,6 +217,7 @@ func (b *board) remove(t *task) []int64 {
 	switch t.typ {
 	case job.Backup, job.ServerBackup:
 		k := keyOf(t)
+		held = b.leaveJob(t, b.backups[k])
 		b.backups[k] = without(b.backups[k], t)
 		held = sessionsOf(held, b.backups[k])
 		if len(b.backups[k]) == 0 {
@@ -223,6 +238,20 @@ func (b *board) remove(t *task) []int64 {
 	}
 	slices.Sort(held)
 	return slices.Compact(held)
+}
+
+// leaveJob takes a task out of the runs of its job.
+func (b *board) leaveJob(t *task, list []entry) []int64 {
+	i, found := indexOf(list, t)
+	runs := b.jobs[t.job]
+	if !found || runs == nil {
+		return nil
+	}
+	held := runs.remove(t.row.Session, list[i].away)
+	if len(runs.list) == 0 {
+		delete(b.jobs, t.job)
+	}
+	return held
 }
 
 func without(list []entry, t *task) []entry {

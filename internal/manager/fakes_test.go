@@ -21,6 +21,7 @@ type fakeAgent struct {
 	refuse   error
 	hang     bool // orders are not answered until their caller gives up
 	stops    []string
+	early    []string // told to end early
 	backups  map[string]*keepwardv1.StartBackupRequest
 	restores map[string]*keepwardv1.StartRestoreRequest
 }
@@ -104,7 +105,11 @@ func (a *fakeAgent) StopAttempt(ctx context.Context, req *connect.Request[keepwa
 	if a.backups[id] == nil && a.restores[id] == nil {
 		return nil, errs.New(errs.NotFound, "attempt.unknown", "stop attempt: unknown")
 	}
-	a.stops = append(a.stops, id)
+	if req.Msg.GetCommit() {
+		a.early = append(a.early, id)
+	} else {
+		a.stops = append(a.stops, id)
+	}
 	return connect.NewResponse(&keepwardv1.StopAttemptResponse{}), nil
 }
 
@@ -119,7 +124,7 @@ type fakeTransport struct {
 	stops           []string
 	started         []*keepwardv1.StartMoverRequest
 	movers          map[string]*keepwardv1.StartMoverRequest
-	names           map[string]string // point or tombstone, by attempt
+	names           map[string]string // point, partial or tombstone, by attempt
 	marks           map[string]*keepwardv1.PointMarkers
 	markFails       error // of MarkPoints, after it has marked
 	browse          func(*keepwardv1.BrowseMoverRequest) (*keepwardv1.BrowseMoverResponse, error)
@@ -181,10 +186,16 @@ func (t *fakeTransport) FenceAttempt(_ context.Context, req *connect.Request[kee
 		return nil, err
 	}
 	id := req.Msg.GetOrder().GetAttempt()
-	if t.names[id] == "" {
+	switch {
+	case t.names[id] != "":
+	case req.Msg.GetCommit() && t.checkpoint:
+		t.names[id] = "partial"
+	default:
 		t.names[id] = "tombstone"
 	}
-	return connect.NewResponse(&keepwardv1.FenceAttemptResponse{Committed: t.names[id] == "point", Checkpoint: t.checkpoint}), nil
+	return connect.NewResponse(&keepwardv1.FenceAttemptResponse{
+		Committed: t.names[id] != "tombstone", Partial: t.names[id] == "partial", Checkpoint: t.checkpoint,
+	}), nil
 }
 
 func (t *fakeTransport) MarkPoints(_ context.Context, req *connect.Request[keepwardv1.MarkPointsRequest]) (*connect.Response[keepwardv1.MarkPointsResponse], error) {

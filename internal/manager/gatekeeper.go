@@ -120,7 +120,7 @@ func readPause(ctx context.Context, q catalog.Queryer) (*pause, error) {
 
 // byItself says whether a session was started by nobody, as the activity "scheduler" has it.
 func byItself(by string) bool {
-	return by == bySchedule || by == byMaintenance || by == byIdle || by == byProofs
+	return by == bySchedule || by == byRetry || by == byMaintenance || by == byIdle || by == byProofs
 }
 
 // subject is a task as the gate sees it.
@@ -281,9 +281,10 @@ func (m *Manager) runGate(ctx context.Context) error {
 const codeNotSubmitted = "window.not-submitted"
 
 // submittable are the computers of a session to be for which it may be put into the queue now: all
-// of them, unless a job's schedule starts it and a window wants nothing of that while it is closed.
+// of them, unless a job's schedule starts it, or a retry of that, and a window wants nothing of that
+// while it is closed.
 func (m *Manager) submittable(r request, now time.Time) ([]string, error) {
-	if r.by != bySchedule {
+	if r.by != bySchedule && r.by != byRetry {
 		return r.computers, nil
 	}
 	var able []string

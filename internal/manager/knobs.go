@@ -117,6 +117,9 @@ func (m *Manager) turnSetting(ctx context.Context, s job.Setting, value any) err
 	if err := m.readKnobs(ctx); err != nil {
 		return err
 	}
+	if strings.HasPrefix(s.Name, runningTime) {
+		m.tickAll() // a session may have run for too long already
+	}
 	return m.setComputers(ctx) // their slots are a setting
 }
 

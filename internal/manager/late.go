@@ -6,7 +6,6 @@ import (
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/catalog"
-	"keepward/internal/wire"
 )
 
 // tell hands an event to a task, whether its session still lives or is over, and answers when
@@ -76,10 +75,25 @@ func (m *Manager) settleOne(ctx context.Context, a catalog.Attempt) error {
 		return err
 	}
 	o := &keepwardv1.Order{Attempt: a.ID, Task: a.Task, Session: sessionID, Term: m.deps.Term(), Owner: m.deps.Owner}
-	committed, checkpoint, err := m.fence(ctx, row.Repository, a.Transport, o, "the task is over")
+	keep, err := m.killCommits(ctx, sessionID, a.Task)
 	if err != nil {
 		return err
 	}
-	ev := evSettled{attempt: a.ID, committed: committed, checkpoint: checkpoint, failure: wire.ToFailure(err, "")}
+	s, err := m.fence(ctx, fencing{row.Repository, a.Transport, o, "the task is over", keep})
+	if err != nil {
+		return err
+	}
+	ev := evSettled{attempt: a.ID, committed: s.committed, partial: s.partial, checkpoint: s.checkpoint}
 	return m.tell(ctx, sessionID, a.Task, ev)
+}
+
+// killCommits tells whether a task was ended so that what it has written is kept.
+func (m *Manager) killCommits(ctx context.Context, sessionID int64, taskID string) (bool, error) {
+	tasks, err := catalog.Tasks(ctx, m.deps.DB.Read(), sessionID)
+	for _, t := range tasks {
+		if t.ID == taskID {
+			return t.KillCommits, err
+		}
+	}
+	return false, err
 }

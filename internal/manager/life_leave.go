@@ -28,8 +28,11 @@ func (t *task) stopBoth(x *turn) { t.stop(x, partAgent); t.stop(x, partMover) }
 
 // stop tells a side to end, where there is something to tell and somebody to hear it.
 func (t *task) stop(x *turn, p part) {
-	if t.att.side(p).expected() {
-		x.order(order{do: doStop, task: t, attempt: t.att, part: p, reason: t.stopReason()})
+	switch {
+	case !t.att.side(p).expected():
+	case t.keeps() && p == partMover: // it commits what its agent brings to an end
+	default:
+		x.order(order{do: doStop, task: t, attempt: t.att, part: p, reason: t.stopReason(), commit: t.keeps()})
 	}
 }
 
@@ -73,6 +76,9 @@ func (t *task) onStopped(x *turn, e evStopped) {
 // leave goes on with a leaving task: when nobody is expected to say more, or the time for it
 // is over, the attempt is settled.
 func (t *task) leave(x *turn) {
+	if t.committed() && t.keeps() && t.att.agent.expected() && x.now.Before(t.leaveBy) {
+		return // it ends by itself, and its report says what was left out
+	}
 	if t.committed() {
 		t.complete(x)
 		return
@@ -84,6 +90,9 @@ func (t *task) leave(x *turn) {
 	open := false
 	for _, s := range t.att.sides() {
 		open = open || s.asked || s.expected()
+	}
+	if t.keeps() {
+		open = t.mayBringPoint()
 	}
 	if open && x.now.Before(until) || t.settling {
 		return
@@ -104,6 +113,7 @@ func (t *task) onSettled(x *turn, e evSettled) {
 	t.settling, x.dirty = false, true
 	switch {
 	case e.committed:
+		t.att.partial = e.partial
 		t.complete(x)
 		return
 	case e.failure == nil:
@@ -218,6 +228,7 @@ func (t *task) cutOff(x *turn) {
 // killed ends a killed task. An attempt that could not be settled is settled later, when its
 // transport is back.
 func (t *task) killed(x *turn) {
+	t.notKept(x)
 	t.move(x, job.Killed, job.Reason{}, "", t.row.KilledBy)
 }
 
@@ -225,16 +236,18 @@ func (t *task) killed(x *turn) {
 // settled has committed. Its status stays; its point is restorable and is kept.
 func (t *task) afterlife(x *turn, ev any) {
 	var id string
-	committed, settled := false, false
+	committed, settled, partial := false, false, false
 	switch e := ev.(type) {
 	case evEnd:
 		id, committed = e.attempt, t.makesPoint() && e.part == partMover && e.end.GetCommitted()
+		partial = e.end.GetPoint().GetPartial()
 	case evSettled:
-		id, committed, settled = e.attempt, e.committed, e.failure == nil
+		id, committed, settled, partial = e.attempt, e.committed, e.failure == nil, e.partial
 	}
 	if !t.current(id) || !committed && !settled {
 		return
 	}
+	t.att.partial = partial
 	x.dirty = true
 	t.att.row.Settled = catalog.SettledFenced
 	if !committed {

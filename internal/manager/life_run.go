@@ -178,7 +178,7 @@ func (t *task) complete(x *turn) {
 	}
 	t.row.Failure = nil
 	errors, warnings := t.faults()
-	if t.makesPoint() && t.att.agent.end == nil {
+	if t.makesPoint() && t.att.agent.end == nil && !t.partial() {
 		// What the agent left out by then is known from its events alone.
 		warnings++
 		x.line(t, levelWarning, partServer, codeEndMissing,
@@ -190,7 +190,7 @@ func (t *task) complete(x *turn) {
 	for _, e := range affectedLines(t.att.mover.end.GetCheck()) {
 		x.add(t, e)
 	}
-	to := job.Ended(errors, warnings)
+	to := t.ended(errors, warnings)
 	if damage := damageOf(t.att.mover.end.GetCheck()); damage != nil {
 		t.row.Failure = damage
 		t.move(x, job.Failed, job.Reason{}, damage.GetMessage(), bySelf)
@@ -226,11 +226,13 @@ func (t *task) pointRow(errors int64) *keepwardv1.Point {
 	if errors > 0 {
 		completeness = point.WithErrors
 	}
+	if t.partial() {
+		completeness = point.Unfinished
+	}
 	p := &keepwardv1.Point{
 		Id: t.att.row.ID, Computer: t.row.Computer, Job: t.job, Session: t.row.Session, Repository: t.row.Repository,
 		Time: timestamppb.New(t.att.row.Time), Parent: t.att.row.Parent, Full: t.full || t.att.row.Parent == "",
-		Completeness: completeness.String(), Files: t.files,
-		Counters: mergeCounters(t.att.agent.end.GetCounters(), t.att.mover.end.GetCounters()),
+		Completeness: completeness.String(), Partial: t.partial(), Files: t.files, Counters: t.lastCounters(),
 	}
 	if c := t.completeness(); c != "" {
 		p.Completeness = c

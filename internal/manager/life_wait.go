@@ -49,7 +49,7 @@ func (t *task) settle(x *turn) {
 			x.order(order{do: doStop, task: t, attempt: t.att, part: p, reason: t.stopReason()})
 		}
 	}
-	x.order(order{do: doSettle, task: t, attempt: t.att, reason: t.stopReason()})
+	x.order(order{do: doSettle, task: t, attempt: t.att, reason: t.stopReason(), commit: t.keeps()})
 }
 
 func offlineReason(n Node) job.Reason {

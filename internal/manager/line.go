@@ -195,6 +195,9 @@ func (s *session) work(ctx context.Context, at place) {
 		return
 	}
 	for _, l := range letters {
+		if _, tick := l.ev.(evTick); tick {
+			s.overdue(ctx)
+		}
 		s.deliver(ctx, l)
 	}
 	if s.row.Status.Final() {
@@ -214,6 +217,9 @@ func (s *session) finish() {
 	s.m.noteOver(s)
 	s.m.afterSession(s)
 	s.m.followUp(s)
+	if !s.row.RetryAt.IsZero() {
+		s.m.noteRetry()
+	}
 }
 
 // close refuses further letters; those that are waiting are told to come again, by the way
@@ -237,7 +243,7 @@ func (s *session) close(err error) {
 
 // arm has the session looked at when the next of its deadlines is over.
 func (s *session) arm() {
-	var next time.Time
+	next := s.overdueAt()
 	for _, t := range s.tasks {
 		next = earliest(next, t.deadline(s.m.settings()))
 	}

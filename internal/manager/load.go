@@ -44,6 +44,7 @@ func (m *Manager) loadFrom(ctx context.Context, row catalog.Session, from *recor
 			row: r, typ: row.Type, job: row.Job, priority: r.Priority, full: row.Full, files: p.files,
 			transport: repository.Transport, limit: p.attempts, loaded: r.Attempts > 0, interval: p.interval.GetRestartInterval().AsDuration(),
 			idle: p.sweep.GetIdle(), after: p.after,
+			queues: row.Type == job.Backup && row.Job != "" && m.duplicatesOf(p.interval) == job.DuplicatesQueue,
 		}
 		if t.limit <= 0 {
 			t.limit = m.attempts(row.Type)

@@ -39,6 +39,9 @@ type Manager struct {
 	gated    chan struct{}                       // one signal: what the gate wants looked at next may come sooner
 	clock    *clockWatch
 	chains   *chains
+	retries  chan struct{} // one signal: a retry was planned
+	// admission is one token: who has it may let in a session whose job cancels duplicates.
+	admission chan struct{}
 
 	knob  atomic.Pointer[Knobs]
 	tuned atomic.Pointer[Settings] // set, as the knobs have it
@@ -79,27 +82,29 @@ func New(d Deps) *Manager {
 	}
 	m := &Manager{
 		deps: d, set: d.Settings.withDefaults(), log: d.Log,
-		broker:  broker.New(time.Now, leaseTerm),
-		hub:     newHub(),
-		chores:  newMailbox[func(context.Context)](),
-		line:    newLine(),
-		jobs:    newJobTexts(),
-		changed: make(chan struct{}, 1),
-		ready:   make(chan struct{}),
-		late:    make(chan struct{}, 1),
-		supply:  make(chan struct{}, 1),
-		marks:   make(chan struct{}, 1),
-		gated:   make(chan struct{}, 1),
-		clock:   &clockWatch{read: d.Clock},
-		chains:  newChains(),
-		board:   newBoard(),
-		gate:    gate.New(),
-		live:    map[int64]*session{},
-		byTask:  map[string]*session{},
-		open:    map[string]*session{},
-		atNode:  map[Node]map[string]struct{}{},
-		inRepo:  map[string]*repositoryLive{},
-		nodes:   map[Node]*nodeState{},
+		broker:    broker.New(time.Now, leaseTerm),
+		hub:       newHub(),
+		chores:    newMailbox[func(context.Context)](),
+		line:      newLine(),
+		jobs:      newJobTexts(),
+		changed:   make(chan struct{}, 1),
+		ready:     make(chan struct{}),
+		late:      make(chan struct{}, 1),
+		supply:    make(chan struct{}, 1),
+		marks:     make(chan struct{}, 1),
+		gated:     make(chan struct{}, 1),
+		retries:   make(chan struct{}, 1),
+		admission: make(chan struct{}, 1),
+		clock:     &clockWatch{read: d.Clock},
+		chains:    newChains(),
+		board:     newBoard(),
+		gate:      gate.New(),
+		live:      map[int64]*session{},
+		byTask:    map[string]*session{},
+		open:      map[string]*session{},
+		atNode:    map[Node]map[string]struct{}{},
+		inRepo:    map[string]*repositoryLive{},
+		nodes:     map[Node]*nodeState{},
 	}
 	m.browsers = newBrowsers(m)
 	m.turned(&Knobs{})
@@ -123,6 +128,7 @@ func (m *Manager) Serve(ctx context.Context) error {
 		return err
 	}
 	g.Go(func() error { return m.runSchedules(ctx) })
+	g.Go(func() error { return m.runRetries(ctx) })
 	g.Go(func() error { return m.browsers.serve(ctx) })
 	g.Go(func() error { return m.runBroker(ctx) })
 	g.Go(func() error { return m.runGate(ctx) })

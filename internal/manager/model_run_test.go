@@ -28,7 +28,11 @@ func (m *model) check() {
 		if held[t.row.ID] != t.holds || held[t.row.ID] && !wants || s.Class() == job.Active && !held[t.row.ID] {
 			m.t.Fatalf("task %s is %s; it holds resources: %v, as it believes: %v", t.row.ID, s, held[t.row.ID], t.holds)
 		}
-		if s.LeftResult() && t.typ == job.Backup && m.names[t.row.Point] != "point" {
+		want := "point"
+		if s == job.Committed {
+			want = "partial"
+		}
+		if s.LeftResult() && t.typ == job.Backup && m.names[t.row.Point] != want {
 			m.t.Fatalf("task %s is %s, but under the name of its point stands %q", t.row.ID, s, m.names[t.row.Point])
 		}
 		if d := t.deadline(&m.set); !s.Final() && wants && d.IsZero() && !m.somebodyMoves(t) {
@@ -121,6 +125,16 @@ func TestNoTaskIsLostAndNoneCompletedWithoutItsPoint(t *testing.T) {
 			"kill": func(rt *rapid.T) {
 				if rapid.Float64().Draw(rt, "really") < 0.1 {
 					m.tell(rapid.SampledFrom(m.tasks).Draw(rt, "task").row.ID, evKill{"ann"})
+				}
+			},
+			"commit": func(rt *rapid.T) {
+				if rapid.Float64().Draw(rt, "really") < 0.1 {
+					m.tell(rapid.SampledFrom(m.tasks).Draw(rt, "task").row.ID, evCommit{"ann"})
+				}
+			},
+			"checkpoint": func(rt *rapid.T) {
+				if t := rapid.SampledFrom(m.tasks).Draw(rt, "task"); t.att != nil && m.names[t.att.row.ID] == "" {
+					m.marked[t.att.row.ID] = true
 				}
 			},
 			"suspend": func(rt *rapid.T) {

@@ -32,7 +32,9 @@ type model struct {
 	boots  map[Node]int
 	has    map[Node]map[string]bool // attempts that a node runs
 	spool  map[Node]map[string]*keepwardv1.AttemptEnd
-	names  map[string]string // by attempt: point or tombstone
+	names  map[string]string // by attempt: point, partial or tombstone
+	early  map[string]bool   // attempts whose agent was told to end early
+	marked map[string]bool   // attempts that have a checkpoint
 	calls  []modelCall
 	opened map[string][]string // attempts by task
 }
@@ -54,6 +56,7 @@ func newModel(t *rapid.T) *model {
 		t: t, now: time.Unix(1_000_000, 0), set: Settings{}.withDefaults(),
 		online: map[Node]bool{}, boots: map[Node]int{}, has: map[Node]map[string]bool{},
 		spool: map[Node]map[string]*keepwardv1.AttemptEnd{}, names: map[string]string{}, opened: map[string][]string{},
+		early: map[string]bool{}, marked: map[string]bool{},
 	}
 	m.saved = make([]savedTask, 2)
 	for i, typ := range []job.Type{job.Backup, rapid.SampledFrom([]job.Type{job.Backup, job.Restore, job.Verify}).Draw(t, "type")} {
@@ -122,8 +125,8 @@ func (m *model) tell(id string, ev any) {
 			m.t.Fatalf("task %s: %s", id, e.GetText())
 		}
 	}
-	if x.point != nil && m.names[x.point.GetId()] != "point" {
-		m.t.Fatalf("the catalog got point %s, under whose name stands %q", x.point.GetId(), m.names[x.point.GetId()])
+	if x.point != nil && m.names[x.point.GetId()] != pointName(x.point) {
+		m.t.Fatalf("the catalog got %s %s, under whose name stands %q", pointName(x.point), x.point.GetId(), m.names[x.point.GetId()])
 	}
 	for _, o := range x.orders {
 		m.carryOut(o)
@@ -135,6 +138,13 @@ func (m *model) tell(id string, ev any) {
 	if t.row.Status == job.Queued {
 		m.tell(id, evQueue{})
 	}
+}
+
+func pointName(p *keepwardv1.Point) string {
+	if p.GetPartial() {
+		return "partial"
+	}
+	return "point"
 }
 
 func (m *model) carryOut(o order) {
@@ -174,14 +184,25 @@ func (m *model) carryOut(o order) {
 	case doStop:
 		n := o.attempt.side(o.part).node
 		var gone bool
-		m.calls = append(m.calls, order(n, func() { gone = !m.stopAt(n, attempt) },
+		stop := m.stopAt
+		if o.commit {
+			stop = m.endEarlyAt
+		}
+		m.calls = append(m.calls, order(n, func() { gone = !stop(n, attempt) },
 			func(*keepwardv1.Failure) any { return evStopped{attempt: attempt, part: o.part, gone: gone} }))
 	case doSettle:
 		typ := o.task.typ
 		n := o.task.arbiter().node
-		m.calls = append(m.calls, order(n, func() { m.stopAt(n, attempt); m.put(typ, attempt, "tombstone") },
+		what := "tombstone"
+		if o.commit && m.marked[attempt] {
+			what = "partial"
+		}
+		m.calls = append(m.calls, order(n, func() { m.stopAt(n, attempt); m.put(typ, attempt, what) },
 			func(f *keepwardv1.Failure) any {
-				return evSettled{attempt: attempt, committed: f == nil && m.names[attempt] == "point", failure: f}
+				name := m.names[attempt]
+				return evSettled{
+					attempt: attempt, committed: f == nil && (name == "point" || name == "partial"), partial: f == nil && name == "partial", failure: f,
+				}
 			}))
 	}
 }
@@ -194,6 +215,12 @@ func (m *model) stopAt(n Node, attempt string) bool {
 	delete(m.has[n], attempt)
 	m.spool[n][attempt] = &keepwardv1.AttemptEnd{Outcome: outcomeAborted}
 	return true
+}
+
+// endEarlyAt has an agent make its point of what it has, and tells whether it had the attempt.
+func (m *model) endEarlyAt(n Node, attempt string) bool {
+	m.early[attempt] = m.early[attempt] || m.has[n][attempt]
+	return m.has[n][attempt] || m.spool[n][attempt] != nil
 }
 
 func (m *model) put(typ job.Type, attempt, what string) bool {
@@ -293,7 +320,11 @@ func (m *model) work(n Node, good bool) {
 	if good {
 		end = done(nil)
 		if n.Role == transportOf("").Role {
-			end.Committed = m.put(m.typeOf(attempt), attempt, "point")
+			what := "point"
+			if m.early[attempt] {
+				what, end.Point = "partial", &keepwardv1.PointSummary{Id: attempt, Partial: true}
+			}
+			end.Committed = m.put(m.typeOf(attempt), attempt, what)
 			if m.typeOf(attempt) == job.Backup && !end.Committed {
 				end.Outcome = outcomeFailed
 			}

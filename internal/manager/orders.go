@@ -155,8 +155,8 @@ func (c *call) do(ctx context.Context) any {
 	case doStop:
 		return evStopped{attempt: c.attempt.ID, part: c.order.part, gone: errs.KindOf(c.stop(ctx, c.order.part)) == errs.NotFound}
 	}
-	committed, checkpoint, err := c.settle(ctx)
-	return evSettled{attempt: c.attempt.ID, committed: committed, checkpoint: checkpoint, failure: wire.ToFailure(err, string(partServer))}
+	s, err := c.settle(ctx)
+	return evSettled{attempt: c.attempt.ID, committed: s.committed, partial: s.partial, checkpoint: s.checkpoint, failure: wire.ToFailure(err, string(partServer))}
 }
 
 func (c *call) wireOrder() *keepwardv1.Order {
@@ -310,7 +310,7 @@ func (c *call) stop(ctx context.Context, p part) error {
 		if err != nil {
 			return err
 		}
-		_, err = a.StopAttempt(ctx, connect.NewRequest(&keepwardv1.StopAttemptRequest{Order: c.wireOrder(), Reason: c.order.reason}))
+		_, err = a.StopAttempt(ctx, connect.NewRequest(&keepwardv1.StopAttemptRequest{Order: c.wireOrder(), Reason: c.order.reason, Commit: c.order.commit}))
 		return err
 	}
 	t, err := c.m.transport(c.attempt.Transport)
@@ -321,20 +321,27 @@ func (c *call) stop(ctx context.Context, p part) error {
 	return err
 }
 
+// settlement is what became of an attempt that makes a point.
+type settlement struct {
+	committed  bool
+	partial    bool // the point that was committed
+	checkpoint bool // there is one to go on from
+}
+
 // settle makes sure what became of the attempt. A stop counts only where nothing can be
 // committed, for elsewhere the tombstone decides; a restore is over when its agent says so.
-func (c *call) settle(ctx context.Context) (committed, checkpoint bool, err error) {
+func (c *call) settle(ctx context.Context) (settlement, error) {
 	if c.typ == job.Restore {
-		return false, false, unlessGone(c.stop(ctx, partAgent))
+		return settlement{}, unlessGone(c.stop(ctx, partAgent))
 	}
 	if c.typ == job.Retention {
-		return false, false, nil // it is done here, and what it marked is marked
+		return settlement{}, nil // it is done here, and what it marked is marked
 	}
 	stopErr := c.stop(ctx, partMover)
 	if !c.typ.MakesPoint() {
-		return false, false, unlessGone(stopErr)
+		return settlement{}, unlessGone(stopErr)
 	}
-	return c.m.fence(ctx, c.row.Repository, c.attempt.Transport, c.wireOrder(), c.order.reason)
+	return c.m.fence(ctx, fencing{c.row.Repository, c.attempt.Transport, c.wireOrder(), c.order.reason, c.order.commit})
 }
 
 // unlessGone takes a node's word that it does not know the attempt for a stop.
@@ -345,22 +352,30 @@ func unlessGone(err error) error {
 	return err
 }
 
-func (m *Manager) fence(ctx context.Context, repository, transport string, o *keepwardv1.Order, reason string) (committed, checkpoint bool, err error) {
+// fencing is an attempt that is to be settled in its repository.
+type fencing struct {
+	repository, transport string
+	order                 *keepwardv1.Order
+	reason                string
+	commit                bool // its last checkpoint becomes its point, where it has none
+}
+
+func (m *Manager) fence(ctx context.Context, f fencing) (settlement, error) {
 	ctx, cancel := context.WithTimeout(ctx, m.set.Order)
 	defer cancel()
-	r, err := catalog.GetRepository(ctx, m.deps.DB.Read(), repository)
+	r, err := catalog.GetRepository(ctx, m.deps.DB.Read(), f.repository)
 	if err != nil {
-		return false, false, err
+		return settlement{}, err
 	}
-	t, err := m.transport(transport)
+	t, err := m.transport(f.transport)
 	if err != nil {
-		return false, false, err
+		return settlement{}, err
 	}
 	res, err := t.FenceAttempt(ctx, connect.NewRequest(&keepwardv1.FenceAttemptRequest{
-		RepositoryPath: r.Path, RepositoryId: r.ID[:], Order: o, Reason: reason,
+		RepositoryPath: r.Path, RepositoryId: r.ID[:], Order: f.order, Reason: f.reason, Commit: f.commit,
 	}))
 	if err != nil {
-		return false, false, err
+		return settlement{}, err
 	}
-	return res.Msg.GetCommitted(), res.Msg.GetCheckpoint(), nil
+	return settlement{res.Msg.GetCommitted(), res.Msg.GetPartial(), res.Msg.GetCheckpoint()}, nil
 }

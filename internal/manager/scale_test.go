@@ -179,7 +179,7 @@ func (s *bigSite) submit(n int) {
 			_, err := s.m.submit(s.tb.Context(), request{
 				typ: job.Backup, job: name, repository: repositoryName(i % s.repositories), computers: []string{computerName(i % s.computers)},
 				definition: &keepwardv1.Job{
-					Name: name, Type: "backup", Repository: repositoryName(i % s.repositories),
+					Name: name, Type: "backup", Repository: repositoryName(i % s.repositories), Duplicates: job.DuplicatesAllow,
 					Files: &keepwardv1.FileSelection{Include: []string{"/srv", "/home"}, Exclude: []string{"*.tmp"}},
 				},
 			})

@@ -158,6 +158,7 @@ func (s *session) turn(ctx context.Context, t *task, ev any) error {
 
 func (s *session) write(ctx context.Context, t *task, x *turn) error {
 	s.derive(x.now)
+	s.planRetry(x, t)
 	if p := mergeProgress(t.progress); p != nil {
 		t.row.Progress = p
 	}
@@ -209,6 +210,11 @@ func (s *session) save(ctx context.Context, tx *sql.Tx, t *task, x *turn) error 
 	}
 	if err := catalog.AddEvents(ctx, tx, x.events); err != nil {
 		return err
+	}
+	if !x.retryAt.IsZero() {
+		if err := catalog.PlanRetry(ctx, tx, s.row.ID, x.retryAt); err != nil {
+			return err
+		}
 	}
 	return catalog.PutSession(ctx, tx, &s.row)
 }

@@ -28,6 +28,7 @@ func describe(s catalog.Session, tasks []catalog.Task) *keepwardv1.Session {
 		Id: s.ID, Job: s.Job, Type: string(s.Type), Status: string(s.Status), Result: string(s.Status.Result()),
 		Phase: s.Phase, Reason: s.Reason, Priority: int32(s.Priority), Created: stamp(s.Created), Started: stamp(s.Started),
 		Ended: stamp(s.Ended), Failure: s.Failure, User: s.StartedBy, Repository: s.Repository, Full: s.Full,
+		Origin: s.Origin, Retry: int32(s.Retry), RetryAt: stamp(s.RetryAt),
 	}
 	for _, t := range tasks {
 		out.Tasks = append(out.Tasks, &keepwardv1.Task{

@@ -34,6 +34,34 @@ type request struct {
 	planned    time.Time     // the moment of a schedule, from which jitter counts; zero: none
 	jitter     time.Duration // over which the computers are spread from there
 	definition proto.Message
+	written    string // the definition as the catalog has it; empty: that of definition
+	suspended  bool   // it begins with a pause
+	// refused is why it does not start; nil: it does.
+	refused *keepwardv1.Failure
+	// origin is the session whose failed tasks it tries again, retry the how manieth time that is
+	// done by itself, remark the line that says so.
+	origin int64
+	retry  int
+	remark string
+}
+
+// first is the status that the session and its tasks begin in.
+func (r *request) first() job.Status {
+	switch {
+	case r.refused != nil:
+		return job.FailedToStart
+	case r.suspended:
+		return job.Suspended
+	}
+	return job.Queued
+}
+
+// text is the definition as the catalog has it.
+func (r *request) text() (string, error) {
+	if r.written != "" {
+		return r.written, nil
+	}
+	return catalog.Definition(r.definition)
 }
 
 // randomID is the name of a task or an attempt: nobody can guess it.
@@ -50,6 +78,8 @@ type RunOptions struct {
 	At time.Time
 	// After is a job whose sessions that are there now must be over before; empty: none.
 	After string
+	// Suspended: it begins with a pause, and queues when it is resumed.
+	Suspended bool
 }
 
 // RunJob starts a session of a job and answers its number.
@@ -64,7 +94,7 @@ func (m *Manager) RunJobWith(ctx context.Context, name string, o RunOptions) (in
 			return 0, err
 		}
 	}
-	return m.runJobFrom(ctx, name, request{full: o.Full, by: m.user(ctx), startAt: o.At, after: o.After})
+	return m.runJobFrom(ctx, name, request{full: o.Full, by: m.user(ctx), startAt: o.At, after: o.After, suspended: o.Suspended})
 }
 
 // runJobFrom starts a session of a job; how it starts and who wants it are in r.
@@ -94,7 +124,7 @@ func (m *Manager) runJobFrom(ctx context.Context, name string, r request) (int64
 	if len(r.computers) == 0 {
 		r.computers = j.GetComputers()
 	}
-	return m.submit(ctx, r)
+	return m.admit(ctx, j, r)
 }
 
 // Rebuild starts a session that makes a repository's index anew from its packs, and answers its
@@ -123,7 +153,7 @@ func (m *Manager) submit(ctx context.Context, r request) (int64, error) {
 	if err := m.waitReady(ctx); err != nil {
 		return 0, err
 	}
-	definition, err := catalog.Definition(r.definition)
+	definition, err := r.text()
 	if err != nil {
 		return 0, err
 	}
@@ -136,12 +166,18 @@ func (m *Manager) submit(ctx context.Context, r request) (int64, error) {
 		return 0, err
 	}
 	row := catalog.Session{
-		Job: r.job, Type: r.typ, Status: job.Queued, Priority: slices.Min(priorities), Repository: r.repository,
-		Full: r.full, StartedBy: r.by, Definition: definition, Created: now,
+		Job: r.job, Type: r.typ, Status: r.first(), Priority: slices.Min(priorities), Repository: r.repository,
+		Full: r.full, StartedBy: r.by, Definition: definition, Created: now, Origin: r.origin, Retry: r.retry,
+	}
+	if row.Status.Final() {
+		row.Failure, row.Ended = r.refused, now
 	}
 	err = m.deps.DB.Write(ctx, func(tx *sql.Tx) error { return addSession(ctx, tx, &row, r, priorities) })
 	if err != nil {
 		return 0, err
+	}
+	if row.Status.Final() {
+		return row.ID, nil
 	}
 	s, err := m.load(ctx, row)
 	if err != nil {
@@ -156,17 +192,31 @@ func addSession(ctx context.Context, tx *sql.Tx, row *catalog.Session, r request
 	if err := catalog.AddSession(ctx, tx, row); err != nil {
 		return err
 	}
-	row.LastSeq = 0 // it may be called again
+	row.LastSeq = 0    // it may be called again
+	if r.origin != 0 { // in one step, so that it is done once
+		if err := catalog.EndRetry(ctx, tx, r.origin); err != nil {
+			return err
+		}
+	}
 	x := &turn{now: row.Created}
 	for i, computer := range r.computers {
 		t := &task{row: catalog.Task{
 			ID: randomID(), Session: row.ID, Position: i, Computer: computer, Repository: r.repository,
-			Status: job.Queued, Point: r.point, StartAt: r.startsAt(computer), Priority: priorities[i],
+			Status: row.Status, Point: r.point, Failure: r.refused, Ended: row.Ended, StartAt: r.startsAt(computer), Priority: priorities[i],
 		}}
+		if r.suspended {
+			t.row.SuspendedBy = r.by
+		}
 		if err := catalog.PutTask(ctx, tx, &t.row); err != nil {
 			return err
 		}
-		x.status(t, job.None, job.Queued, job.Cause(job.None, job.Queued), r.by)
+		x.status(t, job.None, row.Status, job.Cause(job.None, row.Status), r.by)
+		if r.refused != nil {
+			x.line(t, levelError, partServer, r.refused.GetCode(), r.refused.GetMessage())
+		}
+		if r.remark != "" && i == 0 {
+			x.line(t, levelInfo, partServer, "session.retry", r.remark)
+		}
 		if r.why != "" && i == 0 {
 			x.line(t, levelInfo, partServer, "backup.full-read", r.why)
 		}

@@ -118,8 +118,8 @@ func (c *call) clearOne(ctx context.Context, id string) (how string, err error) 
 	}
 	o := c.wireOrder()
 	o.Attempt = id
-	committed, _, err := c.m.fence(ctx, c.row.Repository, c.attempt.Transport, o, "a sweep found it unsettled, and nobody works on it")
-	if committed {
+	s, err := c.m.fence(ctx, fencing{c.row.Repository, c.attempt.Transport, o, "a sweep found it unsettled, and nobody works on it", false})
+	if s.committed {
 		return "it had made its restore point", err
 	}
 	return "cut off", err

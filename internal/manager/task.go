@@ -41,6 +41,7 @@ type task struct {
 
 	idle   bool          // it works while nothing else works on its repository
 	yields bool          // it was told to stop, since something does
+	queues bool          // it waits for the sessions of its job before this one
 	places *Places       // what stands where; nil: in the repository and on the computer of row
 	chosen []broker.Hold // what it holds, where there was a choice
 	steps  steps
@@ -57,6 +58,8 @@ type attempt struct {
 	gather time.Time // until when the ends of a failed attempt are waited for
 	other  time.Time // until when the second end of a good attempt is waited for
 	verify time.Time // after a start of the server: until when its nodes are waited for
+	// partial: its point was found to be one, which its mover's end does not tell.
+	partial bool
 }
 
 // side is one node's part in an attempt.

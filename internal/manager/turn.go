@@ -22,7 +22,9 @@ type turn struct {
 	point  *keepwardv1.Point
 	purged []string // points that are gone from the repository
 	chosen bool     // what the task has chosen to hold differs from the catalog's
-	orders []order
+	// retryAt is when the session's failed tasks are tried again; zero: they are not.
+	retryAt time.Time
+	orders  []order
 }
 
 // The levels of events.
@@ -59,6 +61,7 @@ type order struct {
 	part     part                      // doStop
 	endpoint *keepwardv1.MoverEndpoint // doStartAgent
 	reason   string                    // doStop, doSettle
+	commit   bool                      // doStop, doSettle: what is written is kept
 	// doClear: the attempts that are unsettled.
 	unsettled []string
 }
@@ -135,6 +138,7 @@ type (
 	evSettled struct {
 		attempt    string
 		committed  bool
+		partial    bool // the point that was committed
 		checkpoint bool
 		failure    *keepwardv1.Failure
 	}
@@ -157,6 +161,13 @@ type (
 	evYield struct{ session int64 }
 	// evKill: a user wants an end.
 	evKill struct{ actor string }
+	// evCommit: a user wants an end that keeps what is written.
+	evCommit struct{ actor string }
+	// evOverdue: the session has run for too long; commit: what is written is kept.
+	evOverdue struct {
+		limit  time.Duration
+		commit bool
+	}
 	// evSuspend, evResume: a user wants a pause, or the end of one.
 	evSuspend struct{ actor string }
 	evResume  struct{ actor string }
@@ -212,6 +223,10 @@ func (t *task) handle(x *turn, ev any) {
 		t.onEnough(x)
 	case evKill:
 		t.onKill(x, e.actor)
+	case evCommit:
+		t.onCommit(x, e.actor)
+	case evOverdue:
+		t.onOverdue(x, e)
 	case evSuspend:
 		t.onSuspend(x, e.actor)
 	case evResume:

@@ -61,12 +61,20 @@ func (w *worker) large(ctx context.Context, it *work, f source.File, st *source.
 // largeFrom is large with the first buffer, which it gives back. It answers false when the
 // whole backup has failed.
 func (w *worker) largeFrom(ctx context.Context, it *work, f source.File, st *source.Stat, first *hold) bool {
+	if w.early.wished() { // it could not be read to its end in the time that is left
+		w.pool.unhold(first)
+		w.leaveOut(it)
+		return true
+	}
 	w.traces = found(f, st.Size)
 	f.Readahead()
-	n, err := w.content(ctx, it, f, st, first)
+	n, err := w.content(w.early.reading, it, f, st, first)
 	w.traces.passed(st.Size)
 	var fatal errStore
 	switch {
+	case err != nil && w.early.reading.Err() != nil && ctx.Err() == nil:
+		w.leaveOut(it)
+		return true
 	case errors.As(err, &fatal) || err != nil && ctx.Err() != nil:
 		w.pool.fail(err)
 		return false

@@ -46,6 +46,9 @@ type Options struct {
 	// checkpoint is made; 0: 30 s and 1 GiB.
 	CheckpointEvery time.Duration
 	CheckpointBytes int64
+	// Enough, once it is closed, has the backup end early: what is complete by then becomes a
+	// partial point. nil: it goes on to its end.
+	Enough <-chan struct{}
 	// Clock is what time it is; nil: time.Now.
 	Clock func() time.Time
 	// Idle answers the share of the processors that nobody used since its last call, false if
@@ -67,6 +70,8 @@ type Hooks struct {
 type Result struct {
 	Body point.Body
 	Root fileindex.Root
+	// Partial: it was ended early, and does not hold all that was asked for.
+	Partial bool
 }
 
 // DefaultCheckpointEvery and its bytes are what an interruption may cost: half a minute, or what a
@@ -90,6 +95,7 @@ type run struct {
 	control *controller
 	renewal renewal
 	uses    uses
+	early   *early
 	// extra are goroutines that only read, where the source is faster for it.
 	extra int
 	// own is where those are at that walk, build the index and commit.
@@ -162,6 +168,10 @@ func (r *run) do(ctx context.Context) (Result, error) {
 	stop := context.AfterFunc(ctx, func() { r.pool.fail(context.Cause(ctx)) })
 	defer stop()
 
+	reading, stopReading := context.WithCancel(ctx)
+	defer stopReading()
+	r.early = &early{wish: r.opts.Enough, reading: reading}
+
 	var workers errgroup.Group
 	if err := r.start(ctx, &workers); err != nil {
 		return Result{}, err
@@ -169,6 +179,9 @@ func (r *run) do(ctx context.Context) (Result, error) {
 	counting, enough := context.WithCancel(ctx)
 	defer enough()
 	workers.Go(func() error { r.gauge.run(counting); return nil })
+	if r.opts.Enough != nil {
+		workers.Go(func() error { r.early.watch(counting, stopReading); return nil })
+	}
 	if r.extra > 0 {
 		workers.Go(func() error { r.tune(counting); return nil })
 	}
@@ -222,7 +235,7 @@ func (r *run) start(ctx context.Context, g *errgroup.Group) error {
 			pool: r.pool, reports: r.reports, count: r.count, chunker: chunker, keys: r.opts.Keys,
 			fetch: r.fetch, signatures: signature.NewHasher(r.opts.Keys.SignatureKey),
 			hasher: r.opts.Keys.NewHasher(), sealer: s, hooks: r.opts.Hooks, clock: r.opts.Clock,
-			seat: r.gauge.seat(), effort: &r.control.effort, mark: r.mark, trail: r.opts.Trail,
+			seat: r.gauge.seat(), effort: &r.control.effort, mark: r.mark, trail: r.opts.Trail, early: r.early,
 		}
 		g.Go(func() error {
 			if i < r.opts.Workers {
@@ -256,8 +269,8 @@ func (r *run) backup(ctx context.Context, walker *source.Walker, begun time.Time
 	paths := &orderer{builder: fileindex.NewBuilder(seal.KindNode, r.hasher, r.pool), count: r.count, uses: &r.uses, underway: newUnderway()}
 	paths.between = r.between(paths, r.pathsSoFar(paths))
 	err = r.pass(ctx, paths, &bases.paths, bases.pathsAhead, bases.some, begun, func(ctx context.Context, s *sequencer) error {
-		if err := s.walk(ctx, walker, links); err != nil {
-			return err
+		if err := s.walk(ctx, walker, links); err != nil || r.early.cut.Load() {
+			return err // what was not looked at is not gone
 		}
 		return s.base.rest(ctx)
 	})
@@ -285,7 +298,7 @@ func (r *run) pass(ctx context.Context, o *orderer, b *base, ahead []*base, comp
 	s := &sequencer{
 		pool: r.pool, count: r.count, hasher: r.opts.Keys.NewHasher(), owners: newOwners(),
 		base: b, ahead: ahead, underway: o.underway, added: &o.added,
-		renewal: &r.renewal, compared: compared, begun: begun, out: out, seat: r.own,
+		renewal: &r.renewal, compared: compared, begun: begun, out: out, seat: r.own, early: r.early,
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
@@ -327,7 +340,15 @@ func (r *run) commit(ctx context.Context, paths, inodes *orderer) (Result, error
 	if body.Errors > 0 {
 		body.Completeness = point.WithErrors
 	}
-	draft, err := r.draft(ctx, point.Complete, &root, &body)
+	typ := point.Complete
+	if r.early.cut.Load() {
+		if root.Paths.Entries == 0 {
+			return Result{}, errs.New(errs.Cancelled, "backup.nothing-yet", "end backup %s early: nothing is complete yet", r.opts.Attempt)
+		}
+		typ, body.Completeness = point.Partial, point.Unfinished
+		r.partial()
+	}
+	draft, err := r.draft(ctx, typ, &root, &body)
 	if err != nil {
 		return Result{}, err
 	}
@@ -335,7 +356,7 @@ func (r *run) commit(ctx context.Context, paths, inodes *orderer) (Result, error
 	if err := r.store.Commit(ctx, draft); err != nil {
 		return Result{}, fmt.Errorf("commit restore point %s: %w", r.opts.Attempt, err)
 	}
-	return Result{Body: body, Root: root}, nil
+	return Result{Body: body, Root: root, Partial: typ == point.Partial}, nil
 }
 
 // draft saves the root, waits until all is with the store, and seals the body.

@@ -38,7 +38,8 @@ type sequencer struct {
 	begun    time.Time // before the first file was statted
 	out      chan *group
 
-	seat *seat
+	seat  *seat
+	early *early
 
 	group *group
 	seq   int64 // of the last group
@@ -66,6 +67,9 @@ func (s *sequencer) add(ctx context.Context, path, key []byte, st *source.Stat, 
 	same := old != nil && unchanged(old, st, state)
 	anew := same && s.renewal.wants(old)
 	switch {
+	case !same && st.Type == fileindex.File && s.early.wished():
+		s.early.leaveOut()
+		e.Type = 0
 	case same && !anew:
 		s.reuse(e, old)
 		e.User, e.Group = s.owners.user(e.UID), s.owners.group(e.GID)
@@ -259,6 +263,10 @@ func (s *sequencer) walk(ctx context.Context, w *source.Walker, links *linkTable
 		}
 		if err != nil {
 			return err
+		}
+		if s.early.wished() {
+			s.early.leaveOut()
+			break
 		}
 		s.key = append(s.key[:0], it.Path...)
 		for i, c := range s.key {

@@ -32,6 +32,7 @@ type worker struct {
 	// effort is the controller's; dice are this worker's share of it.
 	effort *atomic.Int32
 	dice   dice
+	early  *early
 
 	mark  *marker
 	trail *Trail

@@ -325,6 +325,11 @@ func (p *planner) link(ctx context.Context, d *dir, name string, e *fileindex.En
 			if p.r.reads.fatal(err) {
 				return err
 			}
+			if p.r.partial && errs.KindOf(err) == errs.NotFound {
+				p.r.report.warn("restore.partial", []byte("/"+d.child(name)), "its backup was ended before the content of files with several names was written")
+				p.r.count(outSkipped, 0)
+				return nil
+			}
 			p.r.failed([]byte("/"+d.child(name)), 0, err)
 			return nil
 		}

@@ -34,6 +34,7 @@ type run struct {
 	nodes   *nodes
 	reads   readers
 	root    fileindex.Root
+	partial bool // the point does not hold all that was asked for
 	workers int
 
 	ctx  context.Context // ends when the restore is stopped
@@ -174,6 +175,7 @@ func (r *run) read(ctx context.Context) error {
 		return fmt.Errorf("read root of restore point %s: %w", r.o.Point, err)
 	}
 	if body.Completeness == point.Unfinished {
+		r.partial = true
 		r.report.warn("restore.partial", nil, "restore point %s is partial: its backup was ended early", r.o.Point)
 	}
 	return nil

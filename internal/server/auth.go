@@ -69,6 +69,7 @@ var methods = map[string]access{
 	keepwardv1connect.SessionServiceWatchSessionProcedure:           admin,
 	keepwardv1connect.SessionServiceReadLogProcedure:                admin,
 	keepwardv1connect.SessionServiceKillSessionProcedure:            admin,
+	keepwardv1connect.SessionServiceRetrySessionProcedure:           admin,
 	keepwardv1connect.SessionServiceSuspendSessionProcedure:         admin,
 	keepwardv1connect.SessionServiceResumeSessionProcedure:          admin,
 	keepwardv1connect.SessionServiceSetSessionPriorityProcedure:     admin,

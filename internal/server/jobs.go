@@ -173,7 +173,7 @@ func (s *jobService) DeleteJob(ctx context.Context, req *connect.Request[keepwar
 }
 
 func (s *jobService) RunJob(ctx context.Context, req *connect.Request[keepwardv1.RunJobRequest]) (*connect.Response[keepwardv1.StartSessionResponse], error) {
-	o := manager.RunOptions{Full: req.Msg.Full, After: req.Msg.After}
+	o := manager.RunOptions{Full: req.Msg.Full, After: req.Msg.After, Suspended: req.Msg.Suspended}
 	if at := req.Msg.StartAt; at != nil {
 		if !at.IsValid() || at.AsTime().After(time.Now().Add(startMost)) {
 			return nil, errs.New(errs.Invalid, "job.start", "run job %s: it must start within a year, not at %s", req.Msg.Name, at.AsTime())

@@ -271,10 +271,14 @@ func TestWhoWaitsForItsSecondSetIsInterruptedWhateverItsFlags(t *testing.T) {
 }
 
 func TestAServerThatStartsAnewTakesASecondSetUpFromTheFirst(t *testing.T) {
-	secondSets(t, func(s *site, _ kind, id, reader int64) {
+	secondSets(t, func(s *site, k kind, id, reader int64) {
 		s.crash()
 		s.connectAll()
 		s.expect(reader, job.Running, "")
+		if k.typ == job.IndexRestore { // who asked has lost the server
+			s.expect(id, job.Killed, "")
+			return
+		}
 		s.expect(id, job.Pending, job.MediaReserved)
 		s.allDone()
 	})

@@ -165,14 +165,22 @@ func (s *Service) FenceAttempt(ctx context.Context, req *connect.Request[keepwar
 	if err := owned(ctx, r, "settle attempt "+attempt.String(), m.GetOrder().GetTerm(), m.GetOrder().GetOwner()); err != nil {
 		return nil, err
 	}
-	committed, err := r.Fence(ctx, attempt, m.GetReason())
+	settle := r.Fence
+	if m.GetCommit() {
+		settle = r.CommitCheckpoint
+	}
+	res := &keepwardv1.FenceAttemptResponse{}
+	committed, err := settle(ctx, attempt, m.GetReason())
+	if res.Committed = committed; err == nil && committed {
+		res.Partial, err = r.IsPartial(ctx, attempt)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if p := s.find(attempt.String()); p != nil && !committed {
+	// A mover that has made the partial point itself ends without being told.
+	if p := s.find(attempt.String()); p != nil && (!committed || m.GetCommit()) {
 		s.stop(p, "the attempt was cut off: "+m.GetReason())
 	}
-	res := &keepwardv1.FenceAttemptResponse{Committed: committed}
 	if !committed {
 		_, err := r.LatestCheckpoint(ctx, attempt)
 		if err != nil && errs.KindOf(err) != errs.NotFound {

@@ -3622,13 +3622,14 @@ func (*DeleteJobResponse) Descriptor() ([]byte, []int) {
 }
 
 // With start_at it stays in the queue until then, with after until the sessions of that job are over
-// which are there now.
+// which are there now. suspended: the session begins with a pause, and queues when it is resumed.
 type RunJobRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Full          bool                   `protobuf:"varint,2,opt,name=full,proto3" json:"full,omitempty"`
 	StartAt       *timestamppb.Timestamp `protobuf:"bytes,320,opt,name=start_at,json=startAt,proto3" json:"start_at,omitempty"`
 	After         string                 `protobuf:"bytes,380,opt,name=after,proto3" json:"after,omitempty"`
+	Suspended     bool                   `protobuf:"varint,340,opt,name=suspended,proto3" json:"suspended,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3689,6 +3690,13 @@ func (x *RunJobRequest) GetAfter() string {
 		return x.After
 	}
 	return ""
+}
+
+func (x *RunJobRequest) GetSuspended() bool {
+	if x != nil {
+		return x.Suspended
+	}
+	return false
 }
 
 type SuspendSessionRequest struct {
@@ -4627,17 +4635,63 @@ func (x *ReadLogResponse) GetEvents() []*Event {
 	return nil
 }
 
+type RetrySessionRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetrySessionRequest) Reset() {
+	*x = RetrySessionRequest{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[87]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetrySessionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetrySessionRequest) ProtoMessage() {}
+
+func (x *RetrySessionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[87]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetrySessionRequest.ProtoReflect.Descriptor instead.
+func (*RetrySessionRequest) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{87}
+}
+
+func (x *RetrySessionRequest) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+// commit: what is written by then is kept as a partial restore point. Only backups leave one.
 type KillSessionRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
 	Task          string                 `protobuf:"bytes,2,opt,name=task,proto3" json:"task,omitempty"`
+	Commit        bool                   `protobuf:"varint,340,opt,name=commit,proto3" json:"commit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *KillSessionRequest) Reset() {
 	*x = KillSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[87]
+	mi := &file_keepward_v1_admin_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4649,7 +4703,7 @@ func (x *KillSessionRequest) String() string {
 func (*KillSessionRequest) ProtoMessage() {}
 
 func (x *KillSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[87]
+	mi := &file_keepward_v1_admin_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4662,7 +4716,7 @@ func (x *KillSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillSessionRequest.ProtoReflect.Descriptor instead.
 func (*KillSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{87}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *KillSessionRequest) GetId() int64 {
@@ -4679,6 +4733,13 @@ func (x *KillSessionRequest) GetTask() string {
 	return ""
 }
 
+func (x *KillSessionRequest) GetCommit() bool {
+	if x != nil {
+		return x.Commit
+	}
+	return false
+}
+
 // over: it had ended already, and nothing was done.
 type KillSessionResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -4690,7 +4751,7 @@ type KillSessionResponse struct {
 
 func (x *KillSessionResponse) Reset() {
 	*x = KillSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[88]
+	mi := &file_keepward_v1_admin_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4702,7 +4763,7 @@ func (x *KillSessionResponse) String() string {
 func (*KillSessionResponse) ProtoMessage() {}
 
 func (x *KillSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[88]
+	mi := &file_keepward_v1_admin_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4715,7 +4776,7 @@ func (x *KillSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillSessionResponse.ProtoReflect.Descriptor instead.
 func (*KillSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{88}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *KillSessionResponse) GetSession() *Session {
@@ -4743,7 +4804,7 @@ type ChangePointsRequest struct {
 
 func (x *ChangePointsRequest) Reset() {
 	*x = ChangePointsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[89]
+	mi := &file_keepward_v1_admin_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4755,7 +4816,7 @@ func (x *ChangePointsRequest) String() string {
 func (*ChangePointsRequest) ProtoMessage() {}
 
 func (x *ChangePointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[89]
+	mi := &file_keepward_v1_admin_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4768,7 +4829,7 @@ func (x *ChangePointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePointsRequest.ProtoReflect.Descriptor instead.
 func (*ChangePointsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{89}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *ChangePointsRequest) GetNames() []string {
@@ -4796,7 +4857,7 @@ type ChangePointsResponse struct {
 
 func (x *ChangePointsResponse) Reset() {
 	*x = ChangePointsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[90]
+	mi := &file_keepward_v1_admin_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4808,7 +4869,7 @@ func (x *ChangePointsResponse) String() string {
 func (*ChangePointsResponse) ProtoMessage() {}
 
 func (x *ChangePointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[90]
+	mi := &file_keepward_v1_admin_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4821,7 +4882,7 @@ func (x *ChangePointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePointsResponse.ProtoReflect.Descriptor instead.
 func (*ChangePointsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{90}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *ChangePointsResponse) GetPoints() []*Point {
@@ -4851,7 +4912,7 @@ type ListPointsRequest struct {
 
 func (x *ListPointsRequest) Reset() {
 	*x = ListPointsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[91]
+	mi := &file_keepward_v1_admin_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4863,7 +4924,7 @@ func (x *ListPointsRequest) String() string {
 func (*ListPointsRequest) ProtoMessage() {}
 
 func (x *ListPointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[91]
+	mi := &file_keepward_v1_admin_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4876,7 +4937,7 @@ func (x *ListPointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPointsRequest.ProtoReflect.Descriptor instead.
 func (*ListPointsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{91}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *ListPointsRequest) GetComputer() string {
@@ -4923,7 +4984,7 @@ type ListPointsResponse struct {
 
 func (x *ListPointsResponse) Reset() {
 	*x = ListPointsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[92]
+	mi := &file_keepward_v1_admin_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4935,7 +4996,7 @@ func (x *ListPointsResponse) String() string {
 func (*ListPointsResponse) ProtoMessage() {}
 
 func (x *ListPointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[92]
+	mi := &file_keepward_v1_admin_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4948,7 +5009,7 @@ func (x *ListPointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPointsResponse.ProtoReflect.Descriptor instead.
 func (*ListPointsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{92}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *ListPointsResponse) GetPoints() []*Point {
@@ -4969,7 +5030,7 @@ type GetPointRequest struct {
 
 func (x *GetPointRequest) Reset() {
 	*x = GetPointRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[93]
+	mi := &file_keepward_v1_admin_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4981,7 +5042,7 @@ func (x *GetPointRequest) String() string {
 func (*GetPointRequest) ProtoMessage() {}
 
 func (x *GetPointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[93]
+	mi := &file_keepward_v1_admin_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4994,7 +5055,7 @@ func (x *GetPointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPointRequest.ProtoReflect.Descriptor instead.
 func (*GetPointRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{93}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *GetPointRequest) GetName() string {
@@ -5027,7 +5088,7 @@ type GetPointResponse struct {
 
 func (x *GetPointResponse) Reset() {
 	*x = GetPointResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[94]
+	mi := &file_keepward_v1_admin_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5039,7 +5100,7 @@ func (x *GetPointResponse) String() string {
 func (*GetPointResponse) ProtoMessage() {}
 
 func (x *GetPointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[94]
+	mi := &file_keepward_v1_admin_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5052,7 +5113,7 @@ func (x *GetPointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPointResponse.ProtoReflect.Descriptor instead.
 func (*GetPointResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{94}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *GetPointResponse) GetPoint() *Point {
@@ -5076,7 +5137,7 @@ type BrowseRequest struct {
 
 func (x *BrowseRequest) Reset() {
 	*x = BrowseRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[95]
+	mi := &file_keepward_v1_admin_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5088,7 +5149,7 @@ func (x *BrowseRequest) String() string {
 func (*BrowseRequest) ProtoMessage() {}
 
 func (x *BrowseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[95]
+	mi := &file_keepward_v1_admin_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5101,7 +5162,7 @@ func (x *BrowseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrowseRequest.ProtoReflect.Descriptor instead.
 func (*BrowseRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{95}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *BrowseRequest) GetPoint() string {
@@ -5158,7 +5219,7 @@ type BrowseResponse struct {
 
 func (x *BrowseResponse) Reset() {
 	*x = BrowseResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[96]
+	mi := &file_keepward_v1_admin_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5170,7 +5231,7 @@ func (x *BrowseResponse) String() string {
 func (*BrowseResponse) ProtoMessage() {}
 
 func (x *BrowseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[96]
+	mi := &file_keepward_v1_admin_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5183,7 +5244,7 @@ func (x *BrowseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrowseResponse.ProtoReflect.Descriptor instead.
 func (*BrowseResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{96}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *BrowseResponse) GetSelf() *Entry {
@@ -5225,7 +5286,7 @@ type FindRequest struct {
 
 func (x *FindRequest) Reset() {
 	*x = FindRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[97]
+	mi := &file_keepward_v1_admin_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5237,7 +5298,7 @@ func (x *FindRequest) String() string {
 func (*FindRequest) ProtoMessage() {}
 
 func (x *FindRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[97]
+	mi := &file_keepward_v1_admin_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5250,7 +5311,7 @@ func (x *FindRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindRequest.ProtoReflect.Descriptor instead.
 func (*FindRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{97}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *FindRequest) GetGlob() string {
@@ -5286,7 +5347,7 @@ type FindResponse struct {
 
 func (x *FindResponse) Reset() {
 	*x = FindResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[98]
+	mi := &file_keepward_v1_admin_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5298,7 +5359,7 @@ func (x *FindResponse) String() string {
 func (*FindResponse) ProtoMessage() {}
 
 func (x *FindResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[98]
+	mi := &file_keepward_v1_admin_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5311,7 +5372,7 @@ func (x *FindResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindResponse.ProtoReflect.Descriptor instead.
 func (*FindResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{98}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *FindResponse) GetPoint() string {
@@ -5353,7 +5414,7 @@ type DiffRequest struct {
 
 func (x *DiffRequest) Reset() {
 	*x = DiffRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[99]
+	mi := &file_keepward_v1_admin_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5365,7 +5426,7 @@ func (x *DiffRequest) String() string {
 func (*DiffRequest) ProtoMessage() {}
 
 func (x *DiffRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[99]
+	mi := &file_keepward_v1_admin_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5378,7 +5439,7 @@ func (x *DiffRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffRequest.ProtoReflect.Descriptor instead.
 func (*DiffRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{99}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *DiffRequest) GetA() string {
@@ -5414,7 +5475,7 @@ type DiffResponse struct {
 
 func (x *DiffResponse) Reset() {
 	*x = DiffResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[100]
+	mi := &file_keepward_v1_admin_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5426,7 +5487,7 @@ func (x *DiffResponse) String() string {
 func (*DiffResponse) ProtoMessage() {}
 
 func (x *DiffResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[100]
+	mi := &file_keepward_v1_admin_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5439,7 +5500,7 @@ func (x *DiffResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffResponse.ProtoReflect.Descriptor instead.
 func (*DiffResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{100}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *DiffResponse) GetChange() string {
@@ -5489,7 +5550,7 @@ type RestoreFilesRequest struct {
 
 func (x *RestoreFilesRequest) Reset() {
 	*x = RestoreFilesRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[101]
+	mi := &file_keepward_v1_admin_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5501,7 +5562,7 @@ func (x *RestoreFilesRequest) String() string {
 func (*RestoreFilesRequest) ProtoMessage() {}
 
 func (x *RestoreFilesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[101]
+	mi := &file_keepward_v1_admin_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5514,7 +5575,7 @@ func (x *RestoreFilesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreFilesRequest.ProtoReflect.Descriptor instead.
 func (*RestoreFilesRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{101}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *RestoreFilesRequest) GetComputer() string {
@@ -5638,7 +5699,7 @@ type RestoreEstimate struct {
 
 func (x *RestoreEstimate) Reset() {
 	*x = RestoreEstimate{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[102]
+	mi := &file_keepward_v1_admin_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5650,7 +5711,7 @@ func (x *RestoreEstimate) String() string {
 func (*RestoreEstimate) ProtoMessage() {}
 
 func (x *RestoreEstimate) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[102]
+	mi := &file_keepward_v1_admin_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5663,7 +5724,7 @@ func (x *RestoreEstimate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreEstimate.ProtoReflect.Descriptor instead.
 func (*RestoreEstimate) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{102}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *RestoreEstimate) GetPoint() string {
@@ -5795,7 +5856,7 @@ type ApplyRequest struct {
 
 func (x *ApplyRequest) Reset() {
 	*x = ApplyRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[103]
+	mi := &file_keepward_v1_admin_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5807,7 +5868,7 @@ func (x *ApplyRequest) String() string {
 func (*ApplyRequest) ProtoMessage() {}
 
 func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[103]
+	mi := &file_keepward_v1_admin_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5820,7 +5881,7 @@ func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{103}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *ApplyRequest) GetFiles() []*SourceFile {
@@ -5847,7 +5908,7 @@ type SourceFile struct {
 
 func (x *SourceFile) Reset() {
 	*x = SourceFile{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[104]
+	mi := &file_keepward_v1_admin_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5859,7 +5920,7 @@ func (x *SourceFile) String() string {
 func (*SourceFile) ProtoMessage() {}
 
 func (x *SourceFile) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[104]
+	mi := &file_keepward_v1_admin_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5872,7 +5933,7 @@ func (x *SourceFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SourceFile.ProtoReflect.Descriptor instead.
 func (*SourceFile) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{104}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *SourceFile) GetName() string {
@@ -5902,7 +5963,7 @@ type ApplyResponse struct {
 
 func (x *ApplyResponse) Reset() {
 	*x = ApplyResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[105]
+	mi := &file_keepward_v1_admin_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5914,7 +5975,7 @@ func (x *ApplyResponse) String() string {
 func (*ApplyResponse) ProtoMessage() {}
 
 func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[105]
+	mi := &file_keepward_v1_admin_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5927,7 +5988,7 @@ func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{105}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *ApplyResponse) GetChanges() []*ConfigChange {
@@ -5964,7 +6025,7 @@ type ConfigChange struct {
 
 func (x *ConfigChange) Reset() {
 	*x = ConfigChange{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[106]
+	mi := &file_keepward_v1_admin_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5976,7 +6037,7 @@ func (x *ConfigChange) String() string {
 func (*ConfigChange) ProtoMessage() {}
 
 func (x *ConfigChange) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[106]
+	mi := &file_keepward_v1_admin_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5989,7 +6050,7 @@ func (x *ConfigChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigChange.ProtoReflect.Descriptor instead.
 func (*ConfigChange) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{106}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *ConfigChange) GetAction() string {
@@ -6040,7 +6101,7 @@ type ConfigFault struct {
 
 func (x *ConfigFault) Reset() {
 	*x = ConfigFault{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[107]
+	mi := &file_keepward_v1_admin_proto_msgTypes[108]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6052,7 +6113,7 @@ func (x *ConfigFault) String() string {
 func (*ConfigFault) ProtoMessage() {}
 
 func (x *ConfigFault) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[107]
+	mi := &file_keepward_v1_admin_proto_msgTypes[108]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6065,7 +6126,7 @@ func (x *ConfigFault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigFault.ProtoReflect.Descriptor instead.
 func (*ConfigFault) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{107}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{108}
 }
 
 func (x *ConfigFault) GetFile() string {
@@ -6111,7 +6172,7 @@ type ExportRequest struct {
 
 func (x *ExportRequest) Reset() {
 	*x = ExportRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[108]
+	mi := &file_keepward_v1_admin_proto_msgTypes[109]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6123,7 +6184,7 @@ func (x *ExportRequest) String() string {
 func (*ExportRequest) ProtoMessage() {}
 
 func (x *ExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[108]
+	mi := &file_keepward_v1_admin_proto_msgTypes[109]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6136,7 +6197,7 @@ func (x *ExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
 func (*ExportRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{108}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{109}
 }
 
 type ExportResponse struct {
@@ -6148,7 +6209,7 @@ type ExportResponse struct {
 
 func (x *ExportResponse) Reset() {
 	*x = ExportResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[109]
+	mi := &file_keepward_v1_admin_proto_msgTypes[110]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6160,7 +6221,7 @@ func (x *ExportResponse) String() string {
 func (*ExportResponse) ProtoMessage() {}
 
 func (x *ExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[109]
+	mi := &file_keepward_v1_admin_proto_msgTypes[110]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6173,7 +6234,7 @@ func (x *ExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
 func (*ExportResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{109}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{110}
 }
 
 func (x *ExportResponse) GetYaml() []byte {
@@ -6443,12 +6504,13 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\bwarnings\x18\xfc\x02 \x03(\tR\bwarnings\"&\n" +
 	"\x10DeleteJobRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"\x13\n" +
-	"\x11DeleteJobResponse\"\x86\x01\n" +
+	"\x11DeleteJobResponse\"\xa5\x01\n" +
 	"\rRunJobRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04full\x18\x02 \x01(\bR\x04full\x126\n" +
 	"\bstart_at\x18\xc0\x02 \x01(\v2\x1a.google.protobuf.TimestampR\astartAt\x12\x15\n" +
-	"\x05after\x18\xfc\x02 \x01(\tR\x05after\";\n" +
+	"\x05after\x18\xfc\x02 \x01(\tR\x05after\x12\x1d\n" +
+	"\tsuspended\x18\xd4\x02 \x01(\bR\tsuspended\";\n" +
 	"\x15SuspendSessionRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x12\n" +
 	"\x04task\x18\x02 \x01(\tR\x04task\"H\n" +
@@ -6501,10 +6563,13 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\tafter_seq\x18\x02 \x01(\x03R\bafterSeq\x12\x16\n" +
 	"\x06follow\x18\x03 \x01(\bR\x06follow\"=\n" +
 	"\x0fReadLogResponse\x12*\n" +
-	"\x06events\x18\x01 \x03(\v2\x12.keepward.v1.EventR\x06events\"8\n" +
+	"\x06events\x18\x01 \x03(\v2\x12.keepward.v1.EventR\x06events\"%\n" +
+	"\x13RetrySessionRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x03R\x02id\"Q\n" +
 	"\x12KillSessionRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x12\n" +
-	"\x04task\x18\x02 \x01(\tR\x04task\"Z\n" +
+	"\x04task\x18\x02 \x01(\tR\x04task\x12\x17\n" +
+	"\x06commit\x18\xd4\x02 \x01(\bR\x06commit\"Z\n" +
 	"\x13KillSessionResponse\x12.\n" +
 	"\asession\x18\x01 \x01(\v2\x14.keepward.v1.SessionR\asession\x12\x13\n" +
 	"\x04over\x18\xc8\x01 \x01(\bR\x04over\"C\n" +
@@ -6666,7 +6731,7 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\x06RunJob\x12\x1a.keepward.v1.RunJobRequest\x1a!.keepward.v1.StartSessionResponse\x12_\n" +
 	"\x10PreviewRetention\x12$.keepward.v1.PreviewRetentionRequest\x1a%.keepward.v1.PreviewRetentionResponse\x12\\\n" +
 	"\x0fResumeRetention\x12#.keepward.v1.ResumeRetentionRequest\x1a$.keepward.v1.ResumeRetentionResponse\x12V\n" +
-	"\rGetJobFigures\x12!.keepward.v1.GetJobFiguresRequest\x1a\".keepward.v1.GetJobFiguresResponse2\xf1\x06\n" +
+	"\rGetJobFigures\x12!.keepward.v1.GetJobFiguresRequest\x1a\".keepward.v1.GetJobFiguresResponse2\xc6\a\n" +
 	"\x0eSessionService\x12S\n" +
 	"\fListSessions\x12 .keepward.v1.ListSessionsRequest\x1a!.keepward.v1.ListSessionsResponse\x12M\n" +
 	"\n" +
@@ -6674,7 +6739,8 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\rWatchSessions\x12!.keepward.v1.WatchSessionsRequest\x1a\".keepward.v1.WatchSessionsResponse0\x01\x12U\n" +
 	"\fWatchSession\x12 .keepward.v1.WatchSessionRequest\x1a!.keepward.v1.WatchSessionResponse0\x01\x12F\n" +
 	"\aReadLog\x12\x1b.keepward.v1.ReadLogRequest\x1a\x1c.keepward.v1.ReadLogResponse0\x01\x12P\n" +
-	"\vKillSession\x12\x1f.keepward.v1.KillSessionRequest\x1a .keepward.v1.KillSessionResponse\x12Y\n" +
+	"\vKillSession\x12\x1f.keepward.v1.KillSessionRequest\x1a .keepward.v1.KillSessionResponse\x12S\n" +
+	"\fRetrySession\x12 .keepward.v1.RetrySessionRequest\x1a!.keepward.v1.StartSessionResponse\x12Y\n" +
 	"\x0eSuspendSession\x12\".keepward.v1.SuspendSessionRequest\x1a#.keepward.v1.SuspendSessionResponse\x12V\n" +
 	"\rResumeSession\x12!.keepward.v1.ResumeSessionRequest\x1a\".keepward.v1.ResumeSessionResponse\x12e\n" +
 	"\x12SetSessionPriority\x12&.keepward.v1.SetSessionPriorityRequest\x1a'.keepward.v1.SetSessionPriorityResponse\x12V\n" +
@@ -6709,7 +6775,7 @@ func file_keepward_v1_admin_proto_rawDescGZIP() []byte {
 	return file_keepward_v1_admin_proto_rawDescData
 }
 
-var file_keepward_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 110)
+var file_keepward_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 111)
 var file_keepward_v1_admin_proto_goTypes = []any{
 	(*LoginRequest)(nil),                // 0: keepward.v1.LoginRequest
 	(*LoginResponse)(nil),               // 1: keepward.v1.LoginResponse
@@ -6798,127 +6864,128 @@ var file_keepward_v1_admin_proto_goTypes = []any{
 	(*WatchSessionResponse)(nil),        // 84: keepward.v1.WatchSessionResponse
 	(*ReadLogRequest)(nil),              // 85: keepward.v1.ReadLogRequest
 	(*ReadLogResponse)(nil),             // 86: keepward.v1.ReadLogResponse
-	(*KillSessionRequest)(nil),          // 87: keepward.v1.KillSessionRequest
-	(*KillSessionResponse)(nil),         // 88: keepward.v1.KillSessionResponse
-	(*ChangePointsRequest)(nil),         // 89: keepward.v1.ChangePointsRequest
-	(*ChangePointsResponse)(nil),        // 90: keepward.v1.ChangePointsResponse
-	(*ListPointsRequest)(nil),           // 91: keepward.v1.ListPointsRequest
-	(*ListPointsResponse)(nil),          // 92: keepward.v1.ListPointsResponse
-	(*GetPointRequest)(nil),             // 93: keepward.v1.GetPointRequest
-	(*GetPointResponse)(nil),            // 94: keepward.v1.GetPointResponse
-	(*BrowseRequest)(nil),               // 95: keepward.v1.BrowseRequest
-	(*BrowseResponse)(nil),              // 96: keepward.v1.BrowseResponse
-	(*FindRequest)(nil),                 // 97: keepward.v1.FindRequest
-	(*FindResponse)(nil),                // 98: keepward.v1.FindResponse
-	(*DiffRequest)(nil),                 // 99: keepward.v1.DiffRequest
-	(*DiffResponse)(nil),                // 100: keepward.v1.DiffResponse
-	(*RestoreFilesRequest)(nil),         // 101: keepward.v1.RestoreFilesRequest
-	(*RestoreEstimate)(nil),             // 102: keepward.v1.RestoreEstimate
-	(*ApplyRequest)(nil),                // 103: keepward.v1.ApplyRequest
-	(*SourceFile)(nil),                  // 104: keepward.v1.SourceFile
-	(*ApplyResponse)(nil),               // 105: keepward.v1.ApplyResponse
-	(*ConfigChange)(nil),                // 106: keepward.v1.ConfigChange
-	(*ConfigFault)(nil),                 // 107: keepward.v1.ConfigFault
-	(*ExportRequest)(nil),               // 108: keepward.v1.ExportRequest
-	(*ExportResponse)(nil),              // 109: keepward.v1.ExportResponse
-	(*timestamppb.Timestamp)(nil),       // 110: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),         // 111: google.protobuf.Duration
-	(*Computer)(nil),                    // 112: keepward.v1.Computer
-	(*Transport)(nil),                   // 113: keepward.v1.Transport
-	(*Repository)(nil),                  // 114: keepward.v1.Repository
-	(*Session)(nil),                     // 115: keepward.v1.Session
-	(*Condition)(nil),                   // 116: keepward.v1.Condition
-	(*Point)(nil),                       // 117: keepward.v1.Point
-	(*Job)(nil),                         // 118: keepward.v1.Job
-	(*RepositoryStats)(nil),             // 119: keepward.v1.RepositoryStats
-	(*JobFigures)(nil),                  // 120: keepward.v1.JobFigures
-	(*Retention)(nil),                   // 121: keepward.v1.Retention
-	(*NextRun)(nil),                     // 122: keepward.v1.NextRun
-	(*Resource)(nil),                    // 123: keepward.v1.Resource
-	(*Event)(nil),                       // 124: keepward.v1.Event
-	(*Entry)(nil),                       // 125: keepward.v1.Entry
+	(*RetrySessionRequest)(nil),         // 87: keepward.v1.RetrySessionRequest
+	(*KillSessionRequest)(nil),          // 88: keepward.v1.KillSessionRequest
+	(*KillSessionResponse)(nil),         // 89: keepward.v1.KillSessionResponse
+	(*ChangePointsRequest)(nil),         // 90: keepward.v1.ChangePointsRequest
+	(*ChangePointsResponse)(nil),        // 91: keepward.v1.ChangePointsResponse
+	(*ListPointsRequest)(nil),           // 92: keepward.v1.ListPointsRequest
+	(*ListPointsResponse)(nil),          // 93: keepward.v1.ListPointsResponse
+	(*GetPointRequest)(nil),             // 94: keepward.v1.GetPointRequest
+	(*GetPointResponse)(nil),            // 95: keepward.v1.GetPointResponse
+	(*BrowseRequest)(nil),               // 96: keepward.v1.BrowseRequest
+	(*BrowseResponse)(nil),              // 97: keepward.v1.BrowseResponse
+	(*FindRequest)(nil),                 // 98: keepward.v1.FindRequest
+	(*FindResponse)(nil),                // 99: keepward.v1.FindResponse
+	(*DiffRequest)(nil),                 // 100: keepward.v1.DiffRequest
+	(*DiffResponse)(nil),                // 101: keepward.v1.DiffResponse
+	(*RestoreFilesRequest)(nil),         // 102: keepward.v1.RestoreFilesRequest
+	(*RestoreEstimate)(nil),             // 103: keepward.v1.RestoreEstimate
+	(*ApplyRequest)(nil),                // 104: keepward.v1.ApplyRequest
+	(*SourceFile)(nil),                  // 105: keepward.v1.SourceFile
+	(*ApplyResponse)(nil),               // 106: keepward.v1.ApplyResponse
+	(*ConfigChange)(nil),                // 107: keepward.v1.ConfigChange
+	(*ConfigFault)(nil),                 // 108: keepward.v1.ConfigFault
+	(*ExportRequest)(nil),               // 109: keepward.v1.ExportRequest
+	(*ExportResponse)(nil),              // 110: keepward.v1.ExportResponse
+	(*timestamppb.Timestamp)(nil),       // 111: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),         // 112: google.protobuf.Duration
+	(*Computer)(nil),                    // 113: keepward.v1.Computer
+	(*Transport)(nil),                   // 114: keepward.v1.Transport
+	(*Repository)(nil),                  // 115: keepward.v1.Repository
+	(*Session)(nil),                     // 116: keepward.v1.Session
+	(*Condition)(nil),                   // 117: keepward.v1.Condition
+	(*Point)(nil),                       // 118: keepward.v1.Point
+	(*Job)(nil),                         // 119: keepward.v1.Job
+	(*RepositoryStats)(nil),             // 120: keepward.v1.RepositoryStats
+	(*JobFigures)(nil),                  // 121: keepward.v1.JobFigures
+	(*Retention)(nil),                   // 122: keepward.v1.Retention
+	(*NextRun)(nil),                     // 123: keepward.v1.NextRun
+	(*Resource)(nil),                    // 124: keepward.v1.Resource
+	(*Event)(nil),                       // 125: keepward.v1.Event
+	(*Entry)(nil),                       // 126: keepward.v1.Entry
 }
 var file_keepward_v1_admin_proto_depIdxs = []int32{
-	110, // 0: keepward.v1.LoginResponse.expires:type_name -> google.protobuf.Timestamp
-	111, // 1: keepward.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
+	111, // 0: keepward.v1.LoginResponse.expires:type_name -> google.protobuf.Timestamp
+	112, // 1: keepward.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
 	4,   // 2: keepward.v1.CreateTokenResponse.info:type_name -> keepward.v1.JoinToken
-	110, // 3: keepward.v1.JoinToken.created:type_name -> google.protobuf.Timestamp
-	110, // 4: keepward.v1.JoinToken.expires:type_name -> google.protobuf.Timestamp
-	110, // 5: keepward.v1.JoinToken.used:type_name -> google.protobuf.Timestamp
+	111, // 3: keepward.v1.JoinToken.created:type_name -> google.protobuf.Timestamp
+	111, // 4: keepward.v1.JoinToken.expires:type_name -> google.protobuf.Timestamp
+	111, // 5: keepward.v1.JoinToken.used:type_name -> google.protobuf.Timestamp
 	4,   // 6: keepward.v1.ListTokensResponse.tokens:type_name -> keepward.v1.JoinToken
-	110, // 7: keepward.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
-	110, // 8: keepward.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
-	112, // 9: keepward.v1.GetStatusResponse.computers:type_name -> keepward.v1.Computer
-	113, // 10: keepward.v1.GetStatusResponse.transports:type_name -> keepward.v1.Transport
-	114, // 11: keepward.v1.GetStatusResponse.repositories:type_name -> keepward.v1.Repository
-	115, // 12: keepward.v1.GetStatusResponse.active:type_name -> keepward.v1.Session
-	115, // 13: keepward.v1.GetStatusResponse.recent:type_name -> keepward.v1.Session
-	116, // 14: keepward.v1.GetStatusResponse.conditions:type_name -> keepward.v1.Condition
-	112, // 15: keepward.v1.ListComputersResponse.computers:type_name -> keepward.v1.Computer
-	112, // 16: keepward.v1.GetComputerResponse.computer:type_name -> keepward.v1.Computer
-	117, // 17: keepward.v1.GetComputerResponse.points:type_name -> keepward.v1.Point
-	118, // 18: keepward.v1.GetComputerResponse.jobs:type_name -> keepward.v1.Job
-	114, // 19: keepward.v1.CreateRepositoryRequest.repository:type_name -> keepward.v1.Repository
-	114, // 20: keepward.v1.CreateRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	114, // 21: keepward.v1.AttachRepositoryRequest.repository:type_name -> keepward.v1.Repository
-	114, // 22: keepward.v1.CatalogProgress.attached:type_name -> keepward.v1.Repository
-	114, // 23: keepward.v1.TakeOverRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	114, // 24: keepward.v1.ListRepositoriesResponse.repositories:type_name -> keepward.v1.Repository
-	113, // 25: keepward.v1.ListRepositoriesResponse.transports:type_name -> keepward.v1.Transport
-	114, // 26: keepward.v1.GetRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	111, // 27: keepward.v1.EditRepositoryRequest.undelete_grace:type_name -> google.protobuf.Duration
-	111, // 28: keepward.v1.EditRepositoryRequest.unprotected_after:type_name -> google.protobuf.Duration
-	114, // 29: keepward.v1.EditRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	111, // 30: keepward.v1.CheckRepositoryRequest.budget:type_name -> google.protobuf.Duration
-	111, // 31: keepward.v1.CheckRepositoryRequest.older_than:type_name -> google.protobuf.Duration
-	119, // 32: keepward.v1.GetRepositoryStatsResponse.stats:type_name -> keepward.v1.RepositoryStats
+	111, // 7: keepward.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	111, // 8: keepward.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
+	113, // 9: keepward.v1.GetStatusResponse.computers:type_name -> keepward.v1.Computer
+	114, // 10: keepward.v1.GetStatusResponse.transports:type_name -> keepward.v1.Transport
+	115, // 11: keepward.v1.GetStatusResponse.repositories:type_name -> keepward.v1.Repository
+	116, // 12: keepward.v1.GetStatusResponse.active:type_name -> keepward.v1.Session
+	116, // 13: keepward.v1.GetStatusResponse.recent:type_name -> keepward.v1.Session
+	117, // 14: keepward.v1.GetStatusResponse.conditions:type_name -> keepward.v1.Condition
+	113, // 15: keepward.v1.ListComputersResponse.computers:type_name -> keepward.v1.Computer
+	113, // 16: keepward.v1.GetComputerResponse.computer:type_name -> keepward.v1.Computer
+	118, // 17: keepward.v1.GetComputerResponse.points:type_name -> keepward.v1.Point
+	119, // 18: keepward.v1.GetComputerResponse.jobs:type_name -> keepward.v1.Job
+	115, // 19: keepward.v1.CreateRepositoryRequest.repository:type_name -> keepward.v1.Repository
+	115, // 20: keepward.v1.CreateRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	115, // 21: keepward.v1.AttachRepositoryRequest.repository:type_name -> keepward.v1.Repository
+	115, // 22: keepward.v1.CatalogProgress.attached:type_name -> keepward.v1.Repository
+	115, // 23: keepward.v1.TakeOverRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	115, // 24: keepward.v1.ListRepositoriesResponse.repositories:type_name -> keepward.v1.Repository
+	114, // 25: keepward.v1.ListRepositoriesResponse.transports:type_name -> keepward.v1.Transport
+	115, // 26: keepward.v1.GetRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	112, // 27: keepward.v1.EditRepositoryRequest.undelete_grace:type_name -> google.protobuf.Duration
+	112, // 28: keepward.v1.EditRepositoryRequest.unprotected_after:type_name -> google.protobuf.Duration
+	115, // 29: keepward.v1.EditRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	112, // 30: keepward.v1.CheckRepositoryRequest.budget:type_name -> google.protobuf.Duration
+	112, // 31: keepward.v1.CheckRepositoryRequest.older_than:type_name -> google.protobuf.Duration
+	120, // 32: keepward.v1.GetRepositoryStatsResponse.stats:type_name -> keepward.v1.RepositoryStats
 	40,  // 33: keepward.v1.ListRepositoryKeysResponse.keys:type_name -> keepward.v1.RepositoryKey
-	110, // 34: keepward.v1.RepositoryKey.created:type_name -> google.protobuf.Timestamp
+	111, // 34: keepward.v1.RepositoryKey.created:type_name -> google.protobuf.Timestamp
 	40,  // 35: keepward.v1.AddRepositoryKeyResponse.key:type_name -> keepward.v1.RepositoryKey
-	110, // 36: keepward.v1.GetJobFiguresRequest.since:type_name -> google.protobuf.Timestamp
-	120, // 37: keepward.v1.GetJobFiguresResponse.figures:type_name -> keepward.v1.JobFigures
-	111, // 38: keepward.v1.ResumeRetentionResponse.jump:type_name -> google.protobuf.Duration
-	121, // 39: keepward.v1.PreviewRetentionRequest.retention:type_name -> keepward.v1.Retention
-	117, // 40: keepward.v1.PreviewRetentionResponse.points:type_name -> keepward.v1.Point
-	118, // 41: keepward.v1.CreateJobRequest.job:type_name -> keepward.v1.Job
-	118, // 42: keepward.v1.CreateJobResponse.job:type_name -> keepward.v1.Job
-	118, // 43: keepward.v1.ListJobsResponse.jobs:type_name -> keepward.v1.Job
-	118, // 44: keepward.v1.GetJobResponse.job:type_name -> keepward.v1.Job
-	110, // 45: keepward.v1.GetJobResponse.next_runs:type_name -> google.protobuf.Timestamp
-	115, // 46: keepward.v1.GetJobResponse.recent:type_name -> keepward.v1.Session
-	122, // 47: keepward.v1.GetJobResponse.coming:type_name -> keepward.v1.NextRun
-	118, // 48: keepward.v1.UpdateJobRequest.job:type_name -> keepward.v1.Job
-	118, // 49: keepward.v1.UpdateJobResponse.job:type_name -> keepward.v1.Job
-	110, // 50: keepward.v1.RunJobRequest.start_at:type_name -> google.protobuf.Timestamp
-	115, // 51: keepward.v1.SuspendSessionResponse.session:type_name -> keepward.v1.Session
-	115, // 52: keepward.v1.ResumeSessionResponse.session:type_name -> keepward.v1.Session
-	110, // 53: keepward.v1.ListSessionsRequest.since:type_name -> google.protobuf.Timestamp
-	110, // 54: keepward.v1.ListSessionsRequest.until:type_name -> google.protobuf.Timestamp
+	111, // 36: keepward.v1.GetJobFiguresRequest.since:type_name -> google.protobuf.Timestamp
+	121, // 37: keepward.v1.GetJobFiguresResponse.figures:type_name -> keepward.v1.JobFigures
+	112, // 38: keepward.v1.ResumeRetentionResponse.jump:type_name -> google.protobuf.Duration
+	122, // 39: keepward.v1.PreviewRetentionRequest.retention:type_name -> keepward.v1.Retention
+	118, // 40: keepward.v1.PreviewRetentionResponse.points:type_name -> keepward.v1.Point
+	119, // 41: keepward.v1.CreateJobRequest.job:type_name -> keepward.v1.Job
+	119, // 42: keepward.v1.CreateJobResponse.job:type_name -> keepward.v1.Job
+	119, // 43: keepward.v1.ListJobsResponse.jobs:type_name -> keepward.v1.Job
+	119, // 44: keepward.v1.GetJobResponse.job:type_name -> keepward.v1.Job
+	111, // 45: keepward.v1.GetJobResponse.next_runs:type_name -> google.protobuf.Timestamp
+	116, // 46: keepward.v1.GetJobResponse.recent:type_name -> keepward.v1.Session
+	123, // 47: keepward.v1.GetJobResponse.coming:type_name -> keepward.v1.NextRun
+	119, // 48: keepward.v1.UpdateJobRequest.job:type_name -> keepward.v1.Job
+	119, // 49: keepward.v1.UpdateJobResponse.job:type_name -> keepward.v1.Job
+	111, // 50: keepward.v1.RunJobRequest.start_at:type_name -> google.protobuf.Timestamp
+	116, // 51: keepward.v1.SuspendSessionResponse.session:type_name -> keepward.v1.Session
+	116, // 52: keepward.v1.ResumeSessionResponse.session:type_name -> keepward.v1.Session
+	111, // 53: keepward.v1.ListSessionsRequest.since:type_name -> google.protobuf.Timestamp
+	111, // 54: keepward.v1.ListSessionsRequest.until:type_name -> google.protobuf.Timestamp
 	73,  // 55: keepward.v1.WatchSessionsRequest.filter:type_name -> keepward.v1.ListSessionsRequest
-	115, // 56: keepward.v1.WatchSessionsResponse.sessions:type_name -> keepward.v1.Session
-	115, // 57: keepward.v1.ListSessionsResponse.sessions:type_name -> keepward.v1.Session
-	115, // 58: keepward.v1.GetSessionResponse.session:type_name -> keepward.v1.Session
-	115, // 59: keepward.v1.SetSessionPriorityResponse.session:type_name -> keepward.v1.Session
-	123, // 60: keepward.v1.ListResourcesResponse.resources:type_name -> keepward.v1.Resource
-	115, // 61: keepward.v1.WatchSessionResponse.session:type_name -> keepward.v1.Session
-	124, // 62: keepward.v1.ReadLogResponse.events:type_name -> keepward.v1.Event
-	115, // 63: keepward.v1.KillSessionResponse.session:type_name -> keepward.v1.Session
-	117, // 64: keepward.v1.ChangePointsResponse.points:type_name -> keepward.v1.Point
-	117, // 65: keepward.v1.ListPointsResponse.points:type_name -> keepward.v1.Point
-	117, // 66: keepward.v1.GetPointResponse.point:type_name -> keepward.v1.Point
-	125, // 67: keepward.v1.BrowseResponse.self:type_name -> keepward.v1.Entry
-	125, // 68: keepward.v1.BrowseResponse.entries:type_name -> keepward.v1.Entry
-	117, // 69: keepward.v1.BrowseResponse.point:type_name -> keepward.v1.Point
-	110, // 70: keepward.v1.FindResponse.time:type_name -> google.protobuf.Timestamp
-	125, // 71: keepward.v1.FindResponse.entry:type_name -> keepward.v1.Entry
-	125, // 72: keepward.v1.DiffResponse.a:type_name -> keepward.v1.Entry
-	125, // 73: keepward.v1.DiffResponse.b:type_name -> keepward.v1.Entry
-	111, // 74: keepward.v1.RestoreFilesRequest.restart_interval:type_name -> google.protobuf.Duration
-	110, // 75: keepward.v1.RestoreEstimate.time:type_name -> google.protobuf.Timestamp
-	111, // 76: keepward.v1.RestoreEstimate.expected:type_name -> google.protobuf.Duration
-	104, // 77: keepward.v1.ApplyRequest.files:type_name -> keepward.v1.SourceFile
-	106, // 78: keepward.v1.ApplyResponse.changes:type_name -> keepward.v1.ConfigChange
-	107, // 79: keepward.v1.ApplyResponse.faults:type_name -> keepward.v1.ConfigFault
+	116, // 56: keepward.v1.WatchSessionsResponse.sessions:type_name -> keepward.v1.Session
+	116, // 57: keepward.v1.ListSessionsResponse.sessions:type_name -> keepward.v1.Session
+	116, // 58: keepward.v1.GetSessionResponse.session:type_name -> keepward.v1.Session
+	116, // 59: keepward.v1.SetSessionPriorityResponse.session:type_name -> keepward.v1.Session
+	124, // 60: keepward.v1.ListResourcesResponse.resources:type_name -> keepward.v1.Resource
+	116, // 61: keepward.v1.WatchSessionResponse.session:type_name -> keepward.v1.Session
+	125, // 62: keepward.v1.ReadLogResponse.events:type_name -> keepward.v1.Event
+	116, // 63: keepward.v1.KillSessionResponse.session:type_name -> keepward.v1.Session
+	118, // 64: keepward.v1.ChangePointsResponse.points:type_name -> keepward.v1.Point
+	118, // 65: keepward.v1.ListPointsResponse.points:type_name -> keepward.v1.Point
+	118, // 66: keepward.v1.GetPointResponse.point:type_name -> keepward.v1.Point
+	126, // 67: keepward.v1.BrowseResponse.self:type_name -> keepward.v1.Entry
+	126, // 68: keepward.v1.BrowseResponse.entries:type_name -> keepward.v1.Entry
+	118, // 69: keepward.v1.BrowseResponse.point:type_name -> keepward.v1.Point
+	111, // 70: keepward.v1.FindResponse.time:type_name -> google.protobuf.Timestamp
+	126, // 71: keepward.v1.FindResponse.entry:type_name -> keepward.v1.Entry
+	126, // 72: keepward.v1.DiffResponse.a:type_name -> keepward.v1.Entry
+	126, // 73: keepward.v1.DiffResponse.b:type_name -> keepward.v1.Entry
+	112, // 74: keepward.v1.RestoreFilesRequest.restart_interval:type_name -> google.protobuf.Duration
+	111, // 75: keepward.v1.RestoreEstimate.time:type_name -> google.protobuf.Timestamp
+	112, // 76: keepward.v1.RestoreEstimate.expected:type_name -> google.protobuf.Duration
+	105, // 77: keepward.v1.ApplyRequest.files:type_name -> keepward.v1.SourceFile
+	107, // 78: keepward.v1.ApplyResponse.changes:type_name -> keepward.v1.ConfigChange
+	108, // 79: keepward.v1.ApplyResponse.faults:type_name -> keepward.v1.ConfigFault
 	0,   // 80: keepward.v1.AccessService.Login:input_type -> keepward.v1.LoginRequest
 	2,   // 81: keepward.v1.AccessService.CreateToken:input_type -> keepward.v1.CreateTokenRequest
 	5,   // 82: keepward.v1.AccessService.ListTokens:input_type -> keepward.v1.ListTokensRequest
@@ -6959,82 +7026,84 @@ var file_keepward_v1_admin_proto_depIdxs = []int32{
 	74,  // 117: keepward.v1.SessionService.WatchSessions:input_type -> keepward.v1.WatchSessionsRequest
 	83,  // 118: keepward.v1.SessionService.WatchSession:input_type -> keepward.v1.WatchSessionRequest
 	85,  // 119: keepward.v1.SessionService.ReadLog:input_type -> keepward.v1.ReadLogRequest
-	87,  // 120: keepward.v1.SessionService.KillSession:input_type -> keepward.v1.KillSessionRequest
-	69,  // 121: keepward.v1.SessionService.SuspendSession:input_type -> keepward.v1.SuspendSessionRequest
-	71,  // 122: keepward.v1.SessionService.ResumeSession:input_type -> keepward.v1.ResumeSessionRequest
-	79,  // 123: keepward.v1.SessionService.SetSessionPriority:input_type -> keepward.v1.SetSessionPriorityRequest
-	81,  // 124: keepward.v1.SessionService.ListResources:input_type -> keepward.v1.ListResourcesRequest
-	91,  // 125: keepward.v1.PointService.ListPoints:input_type -> keepward.v1.ListPointsRequest
-	93,  // 126: keepward.v1.PointService.GetPoint:input_type -> keepward.v1.GetPointRequest
-	95,  // 127: keepward.v1.PointService.Browse:input_type -> keepward.v1.BrowseRequest
-	97,  // 128: keepward.v1.PointService.Find:input_type -> keepward.v1.FindRequest
-	99,  // 129: keepward.v1.PointService.Diff:input_type -> keepward.v1.DiffRequest
-	89,  // 130: keepward.v1.PointService.DeletePoints:input_type -> keepward.v1.ChangePointsRequest
-	89,  // 131: keepward.v1.PointService.UndeletePoints:input_type -> keepward.v1.ChangePointsRequest
-	89,  // 132: keepward.v1.PointService.HoldPoints:input_type -> keepward.v1.ChangePointsRequest
-	89,  // 133: keepward.v1.PointService.ReleasePoints:input_type -> keepward.v1.ChangePointsRequest
-	101, // 134: keepward.v1.RestoreService.RestoreFiles:input_type -> keepward.v1.RestoreFilesRequest
-	103, // 135: keepward.v1.ConfigService.Apply:input_type -> keepward.v1.ApplyRequest
-	108, // 136: keepward.v1.ConfigService.Export:input_type -> keepward.v1.ExportRequest
-	1,   // 137: keepward.v1.AccessService.Login:output_type -> keepward.v1.LoginResponse
-	3,   // 138: keepward.v1.AccessService.CreateToken:output_type -> keepward.v1.CreateTokenResponse
-	6,   // 139: keepward.v1.AccessService.ListTokens:output_type -> keepward.v1.ListTokensResponse
-	8,   // 140: keepward.v1.AccessService.RevokeToken:output_type -> keepward.v1.RevokeTokenResponse
-	10,  // 141: keepward.v1.StatusService.GetStatus:output_type -> keepward.v1.GetStatusResponse
-	12,  // 142: keepward.v1.ComputerService.ListComputers:output_type -> keepward.v1.ListComputersResponse
-	14,  // 143: keepward.v1.ComputerService.GetComputer:output_type -> keepward.v1.GetComputerResponse
-	16,  // 144: keepward.v1.ComputerService.RemoveComputer:output_type -> keepward.v1.RemoveComputerResponse
-	18,  // 145: keepward.v1.RepositoryService.CreateRepository:output_type -> keepward.v1.CreateRepositoryResponse
-	27,  // 146: keepward.v1.RepositoryService.ListRepositories:output_type -> keepward.v1.ListRepositoriesResponse
-	29,  // 147: keepward.v1.RepositoryService.GetRepository:output_type -> keepward.v1.GetRepositoryResponse
-	31,  // 148: keepward.v1.RepositoryService.EditRepository:output_type -> keepward.v1.EditRepositoryResponse
-	21,  // 149: keepward.v1.RepositoryService.AttachRepository:output_type -> keepward.v1.CatalogProgress
-	21,  // 150: keepward.v1.RepositoryService.RebuildCatalog:output_type -> keepward.v1.CatalogProgress
-	23,  // 151: keepward.v1.RepositoryService.TakeOverRepository:output_type -> keepward.v1.TakeOverRepositoryResponse
-	25,  // 152: keepward.v1.RepositoryService.DetachRepository:output_type -> keepward.v1.DetachRepositoryResponse
-	49,  // 153: keepward.v1.RepositoryService.CheckRepository:output_type -> keepward.v1.StartSessionResponse
-	49,  // 154: keepward.v1.RepositoryService.RebuildIndex:output_type -> keepward.v1.StartSessionResponse
-	49,  // 155: keepward.v1.RepositoryService.SweepRepository:output_type -> keepward.v1.StartSessionResponse
-	49,  // 156: keepward.v1.RepositoryService.ReconcileRepository:output_type -> keepward.v1.StartSessionResponse
-	37,  // 157: keepward.v1.RepositoryService.GetRepositoryStats:output_type -> keepward.v1.GetRepositoryStatsResponse
-	39,  // 158: keepward.v1.RepositoryService.ListRepositoryKeys:output_type -> keepward.v1.ListRepositoryKeysResponse
-	42,  // 159: keepward.v1.RepositoryService.AddRepositoryKey:output_type -> keepward.v1.AddRepositoryKeyResponse
-	44,  // 160: keepward.v1.RepositoryService.RemoveRepositoryKey:output_type -> keepward.v1.RemoveRepositoryKeyResponse
-	46,  // 161: keepward.v1.RepositoryService.BeginEpoch:output_type -> keepward.v1.BeginEpochResponse
-	48,  // 162: keepward.v1.RepositoryService.ExportRecoveryKey:output_type -> keepward.v1.ExportRecoveryKeyResponse
-	59,  // 163: keepward.v1.JobService.CreateJob:output_type -> keepward.v1.CreateJobResponse
-	61,  // 164: keepward.v1.JobService.ListJobs:output_type -> keepward.v1.ListJobsResponse
-	63,  // 165: keepward.v1.JobService.GetJob:output_type -> keepward.v1.GetJobResponse
-	65,  // 166: keepward.v1.JobService.UpdateJob:output_type -> keepward.v1.UpdateJobResponse
-	67,  // 167: keepward.v1.JobService.DeleteJob:output_type -> keepward.v1.DeleteJobResponse
-	49,  // 168: keepward.v1.JobService.RunJob:output_type -> keepward.v1.StartSessionResponse
-	57,  // 169: keepward.v1.JobService.PreviewRetention:output_type -> keepward.v1.PreviewRetentionResponse
-	53,  // 170: keepward.v1.JobService.ResumeRetention:output_type -> keepward.v1.ResumeRetentionResponse
-	51,  // 171: keepward.v1.JobService.GetJobFigures:output_type -> keepward.v1.GetJobFiguresResponse
-	76,  // 172: keepward.v1.SessionService.ListSessions:output_type -> keepward.v1.ListSessionsResponse
-	78,  // 173: keepward.v1.SessionService.GetSession:output_type -> keepward.v1.GetSessionResponse
-	75,  // 174: keepward.v1.SessionService.WatchSessions:output_type -> keepward.v1.WatchSessionsResponse
-	84,  // 175: keepward.v1.SessionService.WatchSession:output_type -> keepward.v1.WatchSessionResponse
-	86,  // 176: keepward.v1.SessionService.ReadLog:output_type -> keepward.v1.ReadLogResponse
-	88,  // 177: keepward.v1.SessionService.KillSession:output_type -> keepward.v1.KillSessionResponse
-	70,  // 178: keepward.v1.SessionService.SuspendSession:output_type -> keepward.v1.SuspendSessionResponse
-	72,  // 179: keepward.v1.SessionService.ResumeSession:output_type -> keepward.v1.ResumeSessionResponse
-	80,  // 180: keepward.v1.SessionService.SetSessionPriority:output_type -> keepward.v1.SetSessionPriorityResponse
-	82,  // 181: keepward.v1.SessionService.ListResources:output_type -> keepward.v1.ListResourcesResponse
-	92,  // 182: keepward.v1.PointService.ListPoints:output_type -> keepward.v1.ListPointsResponse
-	94,  // 183: keepward.v1.PointService.GetPoint:output_type -> keepward.v1.GetPointResponse
-	96,  // 184: keepward.v1.PointService.Browse:output_type -> keepward.v1.BrowseResponse
-	98,  // 185: keepward.v1.PointService.Find:output_type -> keepward.v1.FindResponse
-	100, // 186: keepward.v1.PointService.Diff:output_type -> keepward.v1.DiffResponse
-	90,  // 187: keepward.v1.PointService.DeletePoints:output_type -> keepward.v1.ChangePointsResponse
-	90,  // 188: keepward.v1.PointService.UndeletePoints:output_type -> keepward.v1.ChangePointsResponse
-	90,  // 189: keepward.v1.PointService.HoldPoints:output_type -> keepward.v1.ChangePointsResponse
-	90,  // 190: keepward.v1.PointService.ReleasePoints:output_type -> keepward.v1.ChangePointsResponse
-	49,  // 191: keepward.v1.RestoreService.RestoreFiles:output_type -> keepward.v1.StartSessionResponse
-	105, // 192: keepward.v1.ConfigService.Apply:output_type -> keepward.v1.ApplyResponse
-	109, // 193: keepward.v1.ConfigService.Export:output_type -> keepward.v1.ExportResponse
-	137, // [137:194] is the sub-list for method output_type
-	80,  // [80:137] is the sub-list for method input_type
+	88,  // 120: keepward.v1.SessionService.KillSession:input_type -> keepward.v1.KillSessionRequest
+	87,  // 121: keepward.v1.SessionService.RetrySession:input_type -> keepward.v1.RetrySessionRequest
+	69,  // 122: keepward.v1.SessionService.SuspendSession:input_type -> keepward.v1.SuspendSessionRequest
+	71,  // 123: keepward.v1.SessionService.ResumeSession:input_type -> keepward.v1.ResumeSessionRequest
+	79,  // 124: keepward.v1.SessionService.SetSessionPriority:input_type -> keepward.v1.SetSessionPriorityRequest
+	81,  // 125: keepward.v1.SessionService.ListResources:input_type -> keepward.v1.ListResourcesRequest
+	92,  // 126: keepward.v1.PointService.ListPoints:input_type -> keepward.v1.ListPointsRequest
+	94,  // 127: keepward.v1.PointService.GetPoint:input_type -> keepward.v1.GetPointRequest
+	96,  // 128: keepward.v1.PointService.Browse:input_type -> keepward.v1.BrowseRequest
+	98,  // 129: keepward.v1.PointService.Find:input_type -> keepward.v1.FindRequest
+	100, // 130: keepward.v1.PointService.Diff:input_type -> keepward.v1.DiffRequest
+	90,  // 131: keepward.v1.PointService.DeletePoints:input_type -> keepward.v1.ChangePointsRequest
+	90,  // 132: keepward.v1.PointService.UndeletePoints:input_type -> keepward.v1.ChangePointsRequest
+	90,  // 133: keepward.v1.PointService.HoldPoints:input_type -> keepward.v1.ChangePointsRequest
+	90,  // 134: keepward.v1.PointService.ReleasePoints:input_type -> keepward.v1.ChangePointsRequest
+	102, // 135: keepward.v1.RestoreService.RestoreFiles:input_type -> keepward.v1.RestoreFilesRequest
+	104, // 136: keepward.v1.ConfigService.Apply:input_type -> keepward.v1.ApplyRequest
+	109, // 137: keepward.v1.ConfigService.Export:input_type -> keepward.v1.ExportRequest
+	1,   // 138: keepward.v1.AccessService.Login:output_type -> keepward.v1.LoginResponse
+	3,   // 139: keepward.v1.AccessService.CreateToken:output_type -> keepward.v1.CreateTokenResponse
+	6,   // 140: keepward.v1.AccessService.ListTokens:output_type -> keepward.v1.ListTokensResponse
+	8,   // 141: keepward.v1.AccessService.RevokeToken:output_type -> keepward.v1.RevokeTokenResponse
+	10,  // 142: keepward.v1.StatusService.GetStatus:output_type -> keepward.v1.GetStatusResponse
+	12,  // 143: keepward.v1.ComputerService.ListComputers:output_type -> keepward.v1.ListComputersResponse
+	14,  // 144: keepward.v1.ComputerService.GetComputer:output_type -> keepward.v1.GetComputerResponse
+	16,  // 145: keepward.v1.ComputerService.RemoveComputer:output_type -> keepward.v1.RemoveComputerResponse
+	18,  // 146: keepward.v1.RepositoryService.CreateRepository:output_type -> keepward.v1.CreateRepositoryResponse
+	27,  // 147: keepward.v1.RepositoryService.ListRepositories:output_type -> keepward.v1.ListRepositoriesResponse
+	29,  // 148: keepward.v1.RepositoryService.GetRepository:output_type -> keepward.v1.GetRepositoryResponse
+	31,  // 149: keepward.v1.RepositoryService.EditRepository:output_type -> keepward.v1.EditRepositoryResponse
+	21,  // 150: keepward.v1.RepositoryService.AttachRepository:output_type -> keepward.v1.CatalogProgress
+	21,  // 151: keepward.v1.RepositoryService.RebuildCatalog:output_type -> keepward.v1.CatalogProgress
+	23,  // 152: keepward.v1.RepositoryService.TakeOverRepository:output_type -> keepward.v1.TakeOverRepositoryResponse
+	25,  // 153: keepward.v1.RepositoryService.DetachRepository:output_type -> keepward.v1.DetachRepositoryResponse
+	49,  // 154: keepward.v1.RepositoryService.CheckRepository:output_type -> keepward.v1.StartSessionResponse
+	49,  // 155: keepward.v1.RepositoryService.RebuildIndex:output_type -> keepward.v1.StartSessionResponse
+	49,  // 156: keepward.v1.RepositoryService.SweepRepository:output_type -> keepward.v1.StartSessionResponse
+	49,  // 157: keepward.v1.RepositoryService.ReconcileRepository:output_type -> keepward.v1.StartSessionResponse
+	37,  // 158: keepward.v1.RepositoryService.GetRepositoryStats:output_type -> keepward.v1.GetRepositoryStatsResponse
+	39,  // 159: keepward.v1.RepositoryService.ListRepositoryKeys:output_type -> keepward.v1.ListRepositoryKeysResponse
+	42,  // 160: keepward.v1.RepositoryService.AddRepositoryKey:output_type -> keepward.v1.AddRepositoryKeyResponse
+	44,  // 161: keepward.v1.RepositoryService.RemoveRepositoryKey:output_type -> keepward.v1.RemoveRepositoryKeyResponse
+	46,  // 162: keepward.v1.RepositoryService.BeginEpoch:output_type -> keepward.v1.BeginEpochResponse
+	48,  // 163: keepward.v1.RepositoryService.ExportRecoveryKey:output_type -> keepward.v1.ExportRecoveryKeyResponse
+	59,  // 164: keepward.v1.JobService.CreateJob:output_type -> keepward.v1.CreateJobResponse
+	61,  // 165: keepward.v1.JobService.ListJobs:output_type -> keepward.v1.ListJobsResponse
+	63,  // 166: keepward.v1.JobService.GetJob:output_type -> keepward.v1.GetJobResponse
+	65,  // 167: keepward.v1.JobService.UpdateJob:output_type -> keepward.v1.UpdateJobResponse
+	67,  // 168: keepward.v1.JobService.DeleteJob:output_type -> keepward.v1.DeleteJobResponse
+	49,  // 169: keepward.v1.JobService.RunJob:output_type -> keepward.v1.StartSessionResponse
+	57,  // 170: keepward.v1.JobService.PreviewRetention:output_type -> keepward.v1.PreviewRetentionResponse
+	53,  // 171: keepward.v1.JobService.ResumeRetention:output_type -> keepward.v1.ResumeRetentionResponse
+	51,  // 172: keepward.v1.JobService.GetJobFigures:output_type -> keepward.v1.GetJobFiguresResponse
+	76,  // 173: keepward.v1.SessionService.ListSessions:output_type -> keepward.v1.ListSessionsResponse
+	78,  // 174: keepward.v1.SessionService.GetSession:output_type -> keepward.v1.GetSessionResponse
+	75,  // 175: keepward.v1.SessionService.WatchSessions:output_type -> keepward.v1.WatchSessionsResponse
+	84,  // 176: keepward.v1.SessionService.WatchSession:output_type -> keepward.v1.WatchSessionResponse
+	86,  // 177: keepward.v1.SessionService.ReadLog:output_type -> keepward.v1.ReadLogResponse
+	89,  // 178: keepward.v1.SessionService.KillSession:output_type -> keepward.v1.KillSessionResponse
+	49,  // 179: keepward.v1.SessionService.RetrySession:output_type -> keepward.v1.StartSessionResponse
+	70,  // 180: keepward.v1.SessionService.SuspendSession:output_type -> keepward.v1.SuspendSessionResponse
+	72,  // 181: keepward.v1.SessionService.ResumeSession:output_type -> keepward.v1.ResumeSessionResponse
+	80,  // 182: keepward.v1.SessionService.SetSessionPriority:output_type -> keepward.v1.SetSessionPriorityResponse
+	82,  // 183: keepward.v1.SessionService.ListResources:output_type -> keepward.v1.ListResourcesResponse
+	93,  // 184: keepward.v1.PointService.ListPoints:output_type -> keepward.v1.ListPointsResponse
+	95,  // 185: keepward.v1.PointService.GetPoint:output_type -> keepward.v1.GetPointResponse
+	97,  // 186: keepward.v1.PointService.Browse:output_type -> keepward.v1.BrowseResponse
+	99,  // 187: keepward.v1.PointService.Find:output_type -> keepward.v1.FindResponse
+	101, // 188: keepward.v1.PointService.Diff:output_type -> keepward.v1.DiffResponse
+	91,  // 189: keepward.v1.PointService.DeletePoints:output_type -> keepward.v1.ChangePointsResponse
+	91,  // 190: keepward.v1.PointService.UndeletePoints:output_type -> keepward.v1.ChangePointsResponse
+	91,  // 191: keepward.v1.PointService.HoldPoints:output_type -> keepward.v1.ChangePointsResponse
+	91,  // 192: keepward.v1.PointService.ReleasePoints:output_type -> keepward.v1.ChangePointsResponse
+	49,  // 193: keepward.v1.RestoreService.RestoreFiles:output_type -> keepward.v1.StartSessionResponse
+	106, // 194: keepward.v1.ConfigService.Apply:output_type -> keepward.v1.ApplyResponse
+	110, // 195: keepward.v1.ConfigService.Export:output_type -> keepward.v1.ExportResponse
+	138, // [138:196] is the sub-list for method output_type
+	80,  // [80:138] is the sub-list for method input_type
 	80,  // [80:80] is the sub-list for extension type_name
 	80,  // [80:80] is the sub-list for extension extendee
 	0,   // [0:80] is the sub-list for field type_name
@@ -7053,7 +7122,7 @@ func file_keepward_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_keepward_v1_admin_proto_rawDesc), len(file_keepward_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   110,
+			NumMessages:   111,
 			NumExtensions: 0,
 			NumServices:   9,
 		},

@@ -1795,6 +1795,7 @@ func (*StartRestoreResponse) Descriptor() ([]byte, []int) {
 	return file_keepward_v1_node_proto_rawDescGZIP(), []int{23}
 }
 
+// commit: a backup takes in no more, and makes a partial point of what is complete.
 type StopAttemptRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Order         *Order                 `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
@@ -3409,12 +3410,15 @@ func (*StopMoverResponse) Descriptor() ([]byte, []int) {
 	return file_keepward_v1_node_proto_rawDescGZIP(), []int{45}
 }
 
+// commit: an attempt without a point gets a partial one of its last checkpoint, if it has one, and a
+// tombstone only otherwise.
 type FenceAttemptRequest struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	RepositoryPath string                 `protobuf:"bytes,1,opt,name=repository_path,json=repositoryPath,proto3" json:"repository_path,omitempty"`
 	RepositoryId   []byte                 `protobuf:"bytes,2,opt,name=repository_id,json=repositoryId,proto3" json:"repository_id,omitempty"`
 	Order          *Order                 `protobuf:"bytes,3,opt,name=order,proto3" json:"order,omitempty"`
 	Reason         string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	Commit         bool                   `protobuf:"varint,340,opt,name=commit,proto3" json:"commit,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -3477,11 +3481,20 @@ func (x *FenceAttemptRequest) GetReason() string {
 	return ""
 }
 
+func (x *FenceAttemptRequest) GetCommit() bool {
+	if x != nil {
+		return x.Commit
+	}
+	return false
+}
+
 // checkpoint: the attempt recorded one, from which the next attempt may go on.
+// partial: the point that stands there is a partial one.
 type FenceAttemptResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Committed     bool                   `protobuf:"varint,1,opt,name=committed,proto3" json:"committed,omitempty"`
 	Checkpoint    bool                   `protobuf:"varint,2,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	Partial       bool                   `protobuf:"varint,340,opt,name=partial,proto3" json:"partial,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3526,6 +3539,13 @@ func (x *FenceAttemptResponse) GetCommitted() bool {
 func (x *FenceAttemptResponse) GetCheckpoint() bool {
 	if x != nil {
 		return x.Checkpoint
+	}
+	return false
+}
+
+func (x *FenceAttemptResponse) GetPartial() bool {
+	if x != nil {
+		return x.Partial
 	}
 	return false
 }
@@ -4873,17 +4893,19 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\x10StopMoverRequest\x12(\n" +
 	"\x05order\x18\x01 \x01(\v2\x12.keepward.v1.OrderR\x05order\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x13\n" +
-	"\x11StopMoverResponse\"\xa5\x01\n" +
+	"\x11StopMoverResponse\"\xbe\x01\n" +
 	"\x13FenceAttemptRequest\x12'\n" +
 	"\x0frepository_path\x18\x01 \x01(\tR\x0erepositoryPath\x12#\n" +
 	"\rrepository_id\x18\x02 \x01(\fR\frepositoryId\x12(\n" +
 	"\x05order\x18\x03 \x01(\v2\x12.keepward.v1.OrderR\x05order\x12\x16\n" +
-	"\x06reason\x18\x04 \x01(\tR\x06reason\"T\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x17\n" +
+	"\x06commit\x18\xd4\x02 \x01(\bR\x06commit\"o\n" +
 	"\x14FenceAttemptResponse\x12\x1c\n" +
 	"\tcommitted\x18\x01 \x01(\bR\tcommitted\x12\x1e\n" +
 	"\n" +
 	"checkpoint\x18\x02 \x01(\bR\n" +
-	"checkpoint\"\x83\x02\n" +
+	"checkpoint\x12\x19\n" +
+	"\apartial\x18\xd4\x02 \x01(\bR\apartial\"\x83\x02\n" +
 	"\x11MarkPointsRequest\x12'\n" +
 	"\x0frepository_path\x18\x01 \x01(\tR\x0erepositoryPath\x12#\n" +
 	"\rrepository_id\x18\x02 \x01(\fR\frepositoryId\x12\x12\n" +

@@ -1036,7 +1036,10 @@ type Job struct {
 	// Type verify. Not set: the structure only.
 	Check *CheckSelection `protobuf:"bytes,440,opt,name=check,proto3" json:"check,omitempty"`
 	// Type sweep: rewrite thin packs too, whatever the settings say.
-	Compact     bool                   `protobuf:"varint,441,opt,name=compact,proto3" json:"compact,omitempty"`
+	Compact bool `protobuf:"varint,441,opt,name=compact,proto3" json:"compact,omitempty"`
+	// What happens to a session of a job that already has one: allow, queue, cancel new, cancel lower
+	// level, cancel running. Empty: as the setting duplicates says.
+	Duplicates  string                 `protobuf:"bytes,340,opt,name=duplicates,proto3" json:"duplicates,omitempty"`
 	Created     *timestamppb.Timestamp `protobuf:"bytes,20,opt,name=created,proto3" json:"created,omitempty"`
 	NextRun     *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=next_run,json=nextRun,proto3" json:"next_run,omitempty"`
 	LastRun     *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=last_run,json=lastRun,proto3" json:"last_run,omitempty"`
@@ -1213,6 +1216,13 @@ func (x *Job) GetCompact() bool {
 		return x.Compact
 	}
 	return false
+}
+
+func (x *Job) GetDuplicates() string {
+	if x != nil {
+		return x.Duplicates
+	}
+	return ""
 }
 
 func (x *Job) GetCreated() *timestamppb.Timestamp {
@@ -1823,7 +1833,13 @@ type Session struct {
 	// asked for.
 	Waits []*Wait `protobuf:"bytes,100,rep,name=waits,proto3" json:"waits,omitempty"`
 	// When it will be done if it goes on as it did; missing where that cannot be told.
-	DoneAbout     *timestamppb.Timestamp `protobuf:"bytes,380,opt,name=done_about,json=doneAbout,proto3" json:"done_about,omitempty"`
+	DoneAbout *timestamppb.Timestamp `protobuf:"bytes,380,opt,name=done_about,json=doneAbout,proto3" json:"done_about,omitempty"`
+	// The session whose failed tasks this one tries again; 0: none.
+	Origin int64 `protobuf:"varint,340,opt,name=origin,proto3" json:"origin,omitempty"`
+	// The how manieth retry it is of the first one, where the server retries by itself.
+	Retry int32 `protobuf:"varint,341,opt,name=retry,proto3" json:"retry,omitempty"`
+	// When its failed tasks are tried again by a session of their own; missing: they are not.
+	RetryAt       *timestamppb.Timestamp `protobuf:"bytes,342,opt,name=retry_at,json=retryAt,proto3" json:"retry_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2001,6 +2017,27 @@ func (x *Session) GetWaits() []*Wait {
 func (x *Session) GetDoneAbout() *timestamppb.Timestamp {
 	if x != nil {
 		return x.DoneAbout
+	}
+	return nil
+}
+
+func (x *Session) GetOrigin() int64 {
+	if x != nil {
+		return x.Origin
+	}
+	return 0
+}
+
+func (x *Session) GetRetry() int32 {
+	if x != nil {
+		return x.Retry
+	}
+	return 0
+}
+
+func (x *Session) GetRetryAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RetryAt
 	}
 	return nil
 }
@@ -4383,7 +4420,7 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\x0esample_percent\x18\x02 \x01(\x05R\rsamplePercent\x121\n" +
 	"\x06budget\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x06budget\x128\n" +
 	"\n" +
-	"older_than\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\tolderThan\"\xd5\a\n" +
+	"older_than\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\tolderThan\"\xf6\a\n" +
 	"\x03Job\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x1c\n" +
@@ -4406,7 +4443,10 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\rhigh_priority\x18\xc0\x02 \x01(\bR\fhighPriority\x12\x1b\n" +
 	"\bpriority\x18\xc1\x02 \x01(\x05R\bpriority\x122\n" +
 	"\x05check\x18\xb8\x03 \x01(\v2\x1b.keepward.v1.CheckSelectionR\x05check\x12\x19\n" +
-	"\acompact\x18\xb9\x03 \x01(\bR\acompact\x124\n" +
+	"\acompact\x18\xb9\x03 \x01(\bR\acompact\x12\x1f\n" +
+	"\n" +
+	"duplicates\x18\xd4\x02 \x01(\tR\n" +
+	"duplicates\x124\n" +
 	"\acreated\x18\x14 \x01(\v2\x1a.google.protobuf.TimestampR\acreated\x125\n" +
 	"\bnext_run\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\anextRun\x125\n" +
 	"\blast_run\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampR\alastRun\x12\x1f\n" +
@@ -4470,7 +4510,7 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\x06source\x18\x01 \x01(\x05R\x06source\x12\x10\n" +
 	"\x03cpu\x18\x02 \x01(\x05R\x03cpu\x12\x18\n" +
 	"\anetwork\x18\x03 \x01(\x05R\anetwork\x12\x16\n" +
-	"\x06target\x18\x04 \x01(\x05R\x06target\"\x83\x06\n" +
+	"\x06target\x18\x04 \x01(\x05R\x06target\"\xeb\x06\n" +
 	"\aSession\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x10\n" +
 	"\x03job\x18\x02 \x01(\tR\x03job\x12\x12\n" +
@@ -4496,7 +4536,10 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\x06limits\x18Z \x01(\v2\x13.keepward.v1.LimitsR\x06limits\x12'\n" +
 	"\x05waits\x18d \x03(\v2\x11.keepward.v1.WaitR\x05waits\x12:\n" +
 	"\n" +
-	"done_about\x18\xfc\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tdoneAbout\"\xa8\x04\n" +
+	"done_about\x18\xfc\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tdoneAbout\x12\x17\n" +
+	"\x06origin\x18\xd4\x02 \x01(\x03R\x06origin\x12\x15\n" +
+	"\x05retry\x18\xd5\x02 \x01(\x05R\x05retry\x126\n" +
+	"\bretry_at\x18\xd6\x02 \x01(\v2\x1a.google.protobuf.TimestampR\aretryAt\"\xa8\x04\n" +
 	"\x04Task\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\asession\x18\x02 \x01(\x03R\asession\x12\x1a\n" +
@@ -4840,55 +4883,56 @@ var file_keepward_v1_types_proto_depIdxs = []int32{
 	14, // 34: keepward.v1.Session.limits:type_name -> keepward.v1.Limits
 	19, // 35: keepward.v1.Session.waits:type_name -> keepward.v1.Wait
 	35, // 36: keepward.v1.Session.done_about:type_name -> google.protobuf.Timestamp
-	0,  // 37: keepward.v1.Task.reason:type_name -> keepward.v1.Reason
-	3,  // 38: keepward.v1.Task.progress:type_name -> keepward.v1.Progress
-	1,  // 39: keepward.v1.Task.failure:type_name -> keepward.v1.Failure
-	35, // 40: keepward.v1.Task.started:type_name -> google.protobuf.Timestamp
-	35, // 41: keepward.v1.Task.ended:type_name -> google.protobuf.Timestamp
-	22, // 42: keepward.v1.Task.report:type_name -> keepward.v1.TaskReport
-	35, // 43: keepward.v1.Holder.since:type_name -> google.protobuf.Timestamp
-	35, // 44: keepward.v1.Holder.until:type_name -> google.protobuf.Timestamp
-	0,  // 45: keepward.v1.Resource.down:type_name -> keepward.v1.Reason
-	17, // 46: keepward.v1.Resource.holders:type_name -> keepward.v1.Holder
-	17, // 47: keepward.v1.Resource.waiters:type_name -> keepward.v1.Holder
-	35, // 48: keepward.v1.Wait.since:type_name -> google.protobuf.Timestamp
-	0,  // 49: keepward.v1.Wait.reason:type_name -> keepward.v1.Reason
-	18, // 50: keepward.v1.Wait.resources:type_name -> keepward.v1.Resource
-	17, // 51: keepward.v1.Wait.sessions:type_name -> keepward.v1.Holder
-	20, // 52: keepward.v1.TaskReport.sweep:type_name -> keepward.v1.SweepReport
-	21, // 53: keepward.v1.TaskReport.retention:type_name -> keepward.v1.RetentionReport
-	35, // 54: keepward.v1.Event.time:type_name -> google.protobuf.Timestamp
-	35, // 55: keepward.v1.Computer.joined:type_name -> google.protobuf.Timestamp
-	35, // 56: keepward.v1.Computer.last_seen:type_name -> google.protobuf.Timestamp
-	36, // 57: keepward.v1.Computer.skew:type_name -> google.protobuf.Duration
-	35, // 58: keepward.v1.Computer.last_point:type_name -> google.protobuf.Timestamp
-	34, // 59: keepward.v1.Computer.conditions:type_name -> keepward.v1.Condition
-	35, // 60: keepward.v1.Transport.last_seen:type_name -> google.protobuf.Timestamp
-	35, // 61: keepward.v1.Repository.created:type_name -> google.protobuf.Timestamp
-	34, // 62: keepward.v1.Repository.conditions:type_name -> keepward.v1.Condition
-	36, // 63: keepward.v1.Repository.undelete_grace:type_name -> google.protobuf.Duration
-	36, // 64: keepward.v1.Repository.unprotected_after:type_name -> google.protobuf.Duration
-	32, // 65: keepward.v1.Repository.proof:type_name -> keepward.v1.ProofState
-	36, // 66: keepward.v1.ProofAge.within:type_name -> google.protobuf.Duration
-	26, // 67: keepward.v1.RepositoryStats.repository:type_name -> keepward.v1.Repository
-	29, // 68: keepward.v1.RepositoryStats.computers:type_name -> keepward.v1.ComputerStats
-	30, // 69: keepward.v1.RepositoryStats.jobs:type_name -> keepward.v1.JobStats
-	31, // 70: keepward.v1.RepositoryStats.days:type_name -> keepward.v1.DayStats
-	27, // 71: keepward.v1.RepositoryStats.proofs:type_name -> keepward.v1.ProofAge
-	35, // 72: keepward.v1.RepositoryStats.marked:type_name -> google.protobuf.Timestamp
-	35, // 73: keepward.v1.ProofState.oldest:type_name -> google.protobuf.Timestamp
-	35, // 74: keepward.v1.Point.time:type_name -> google.protobuf.Timestamp
-	2,  // 75: keepward.v1.Point.counters:type_name -> keepward.v1.Counters
-	5,  // 76: keepward.v1.Point.files:type_name -> keepward.v1.FileSelection
-	35, // 77: keepward.v1.Point.kept_until:type_name -> google.protobuf.Timestamp
-	35, // 78: keepward.v1.Point.deleted:type_name -> google.protobuf.Timestamp
-	35, // 79: keepward.v1.Point.purge_after:type_name -> google.protobuf.Timestamp
-	35, // 80: keepward.v1.Condition.since:type_name -> google.protobuf.Timestamp
-	81, // [81:81] is the sub-list for method output_type
-	81, // [81:81] is the sub-list for method input_type
-	81, // [81:81] is the sub-list for extension type_name
-	81, // [81:81] is the sub-list for extension extendee
-	0,  // [0:81] is the sub-list for field type_name
+	35, // 37: keepward.v1.Session.retry_at:type_name -> google.protobuf.Timestamp
+	0,  // 38: keepward.v1.Task.reason:type_name -> keepward.v1.Reason
+	3,  // 39: keepward.v1.Task.progress:type_name -> keepward.v1.Progress
+	1,  // 40: keepward.v1.Task.failure:type_name -> keepward.v1.Failure
+	35, // 41: keepward.v1.Task.started:type_name -> google.protobuf.Timestamp
+	35, // 42: keepward.v1.Task.ended:type_name -> google.protobuf.Timestamp
+	22, // 43: keepward.v1.Task.report:type_name -> keepward.v1.TaskReport
+	35, // 44: keepward.v1.Holder.since:type_name -> google.protobuf.Timestamp
+	35, // 45: keepward.v1.Holder.until:type_name -> google.protobuf.Timestamp
+	0,  // 46: keepward.v1.Resource.down:type_name -> keepward.v1.Reason
+	17, // 47: keepward.v1.Resource.holders:type_name -> keepward.v1.Holder
+	17, // 48: keepward.v1.Resource.waiters:type_name -> keepward.v1.Holder
+	35, // 49: keepward.v1.Wait.since:type_name -> google.protobuf.Timestamp
+	0,  // 50: keepward.v1.Wait.reason:type_name -> keepward.v1.Reason
+	18, // 51: keepward.v1.Wait.resources:type_name -> keepward.v1.Resource
+	17, // 52: keepward.v1.Wait.sessions:type_name -> keepward.v1.Holder
+	20, // 53: keepward.v1.TaskReport.sweep:type_name -> keepward.v1.SweepReport
+	21, // 54: keepward.v1.TaskReport.retention:type_name -> keepward.v1.RetentionReport
+	35, // 55: keepward.v1.Event.time:type_name -> google.protobuf.Timestamp
+	35, // 56: keepward.v1.Computer.joined:type_name -> google.protobuf.Timestamp
+	35, // 57: keepward.v1.Computer.last_seen:type_name -> google.protobuf.Timestamp
+	36, // 58: keepward.v1.Computer.skew:type_name -> google.protobuf.Duration
+	35, // 59: keepward.v1.Computer.last_point:type_name -> google.protobuf.Timestamp
+	34, // 60: keepward.v1.Computer.conditions:type_name -> keepward.v1.Condition
+	35, // 61: keepward.v1.Transport.last_seen:type_name -> google.protobuf.Timestamp
+	35, // 62: keepward.v1.Repository.created:type_name -> google.protobuf.Timestamp
+	34, // 63: keepward.v1.Repository.conditions:type_name -> keepward.v1.Condition
+	36, // 64: keepward.v1.Repository.undelete_grace:type_name -> google.protobuf.Duration
+	36, // 65: keepward.v1.Repository.unprotected_after:type_name -> google.protobuf.Duration
+	32, // 66: keepward.v1.Repository.proof:type_name -> keepward.v1.ProofState
+	36, // 67: keepward.v1.ProofAge.within:type_name -> google.protobuf.Duration
+	26, // 68: keepward.v1.RepositoryStats.repository:type_name -> keepward.v1.Repository
+	29, // 69: keepward.v1.RepositoryStats.computers:type_name -> keepward.v1.ComputerStats
+	30, // 70: keepward.v1.RepositoryStats.jobs:type_name -> keepward.v1.JobStats
+	31, // 71: keepward.v1.RepositoryStats.days:type_name -> keepward.v1.DayStats
+	27, // 72: keepward.v1.RepositoryStats.proofs:type_name -> keepward.v1.ProofAge
+	35, // 73: keepward.v1.RepositoryStats.marked:type_name -> google.protobuf.Timestamp
+	35, // 74: keepward.v1.ProofState.oldest:type_name -> google.protobuf.Timestamp
+	35, // 75: keepward.v1.Point.time:type_name -> google.protobuf.Timestamp
+	2,  // 76: keepward.v1.Point.counters:type_name -> keepward.v1.Counters
+	5,  // 77: keepward.v1.Point.files:type_name -> keepward.v1.FileSelection
+	35, // 78: keepward.v1.Point.kept_until:type_name -> google.protobuf.Timestamp
+	35, // 79: keepward.v1.Point.deleted:type_name -> google.protobuf.Timestamp
+	35, // 80: keepward.v1.Point.purge_after:type_name -> google.protobuf.Timestamp
+	35, // 81: keepward.v1.Condition.since:type_name -> google.protobuf.Timestamp
+	82, // [82:82] is the sub-list for method output_type
+	82, // [82:82] is the sub-list for method input_type
+	82, // [82:82] is the sub-list for extension type_name
+	82, // [82:82] is the sub-list for extension extendee
+	0,  // [0:82] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_types_proto_init() }

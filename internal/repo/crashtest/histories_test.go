@@ -57,6 +57,9 @@ var histories = []history{
 	{"a checkpoint with files read ahead is kept by a sweep", with(backup(1, "web1", thin), begin(2, "web1", thinned), aheadOf(2, 4), abort(2), fence(2), remove(1)), []step{
 		upkeep{compact: true, merge: true, keep: 2}.sweeps(1), recorded(2, 4), repair, backup(3, "web1", thinned),
 	}},
+	{"a checkpoint becomes a partial point", made, []step{
+		begin(1, "web1", web), checkpointed(1), endEarly(1), fencedOut(1), everything.sweeps(), backup(2, "web1", webTwo),
+	}},
 	{"an abort", with(backup(1, "web1", web)), []step{begin(2, "web1", webTwo), storing(2, 4), abort(2), backup(3, "web1", other)}},
 	{"a fence while it writes", made, []step{begin(1, "web1", web), storing(1, 2), fence(1), fencedOut(1), backup(2, "web1", web)}},
 	{"what was flushed is used by the next attempt", made, []step{begin(1, "web1", web), flush(1, 2), abort(1), backup(2, "web1", web)}},

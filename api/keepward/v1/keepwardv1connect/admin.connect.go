@@ -166,6 +166,9 @@ const (
 	// SessionServiceKillSessionProcedure is the fully-qualified name of the SessionService's
 	// KillSession RPC.
 	SessionServiceKillSessionProcedure = "/keepward.v1.SessionService/KillSession"
+	// SessionServiceRetrySessionProcedure is the fully-qualified name of the SessionService's
+	// RetrySession RPC.
+	SessionServiceRetrySessionProcedure = "/keepward.v1.SessionService/RetrySession"
 	// SessionServiceSuspendSessionProcedure is the fully-qualified name of the SessionService's
 	// SuspendSession RPC.
 	SessionServiceSuspendSessionProcedure = "/keepward.v1.SessionService/SuspendSession"
@@ -1387,6 +1390,8 @@ type SessionServiceClient interface {
 	// Sends what is in the log from after_seq on; with follow goes on until the session is final.
 	ReadLog(context.Context, *connect.Request[v1.ReadLogRequest]) (*connect.ServerStreamForClient[v1.ReadLogResponse], error)
 	KillSession(context.Context, *connect.Request[v1.KillSessionRequest]) (*connect.Response[v1.KillSessionResponse], error)
+	// Starts a session of what a session that is over has left undone; it names that one as its origin.
+	RetrySession(context.Context, *connect.Request[v1.RetrySessionRequest]) (*connect.Response[v1.StartSessionResponse], error)
 	// A pause: what it holds is given back, and it goes on from its checkpoint when it is resumed.
 	// Refused in a phase that cannot be interrupted. Suspending twice, or resuming what is not
 	// suspended, changes nothing.
@@ -1445,6 +1450,12 @@ func NewSessionServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithSchema(sessionServiceMethods.ByName("KillSession")),
 			connect.WithClientOptions(opts...),
 		),
+		retrySession: connect.NewClient[v1.RetrySessionRequest, v1.StartSessionResponse](
+			httpClient,
+			baseURL+SessionServiceRetrySessionProcedure,
+			connect.WithSchema(sessionServiceMethods.ByName("RetrySession")),
+			connect.WithClientOptions(opts...),
+		),
 		suspendSession: connect.NewClient[v1.SuspendSessionRequest, v1.SuspendSessionResponse](
 			httpClient,
 			baseURL+SessionServiceSuspendSessionProcedure,
@@ -1480,6 +1491,7 @@ type sessionServiceClient struct {
 	watchSession       *connect.Client[v1.WatchSessionRequest, v1.WatchSessionResponse]
 	readLog            *connect.Client[v1.ReadLogRequest, v1.ReadLogResponse]
 	killSession        *connect.Client[v1.KillSessionRequest, v1.KillSessionResponse]
+	retrySession       *connect.Client[v1.RetrySessionRequest, v1.StartSessionResponse]
 	suspendSession     *connect.Client[v1.SuspendSessionRequest, v1.SuspendSessionResponse]
 	resumeSession      *connect.Client[v1.ResumeSessionRequest, v1.ResumeSessionResponse]
 	setSessionPriority *connect.Client[v1.SetSessionPriorityRequest, v1.SetSessionPriorityResponse]
@@ -1516,6 +1528,11 @@ func (c *sessionServiceClient) KillSession(ctx context.Context, req *connect.Req
 	return c.killSession.CallUnary(ctx, req)
 }
 
+// RetrySession calls keepward.v1.SessionService.RetrySession.
+func (c *sessionServiceClient) RetrySession(ctx context.Context, req *connect.Request[v1.RetrySessionRequest]) (*connect.Response[v1.StartSessionResponse], error) {
+	return c.retrySession.CallUnary(ctx, req)
+}
+
 // SuspendSession calls keepward.v1.SessionService.SuspendSession.
 func (c *sessionServiceClient) SuspendSession(ctx context.Context, req *connect.Request[v1.SuspendSessionRequest]) (*connect.Response[v1.SuspendSessionResponse], error) {
 	return c.suspendSession.CallUnary(ctx, req)
@@ -1549,6 +1566,8 @@ type SessionServiceHandler interface {
 	// Sends what is in the log from after_seq on; with follow goes on until the session is final.
 	ReadLog(context.Context, *connect.Request[v1.ReadLogRequest], *connect.ServerStream[v1.ReadLogResponse]) error
 	KillSession(context.Context, *connect.Request[v1.KillSessionRequest]) (*connect.Response[v1.KillSessionResponse], error)
+	// Starts a session of what a session that is over has left undone; it names that one as its origin.
+	RetrySession(context.Context, *connect.Request[v1.RetrySessionRequest]) (*connect.Response[v1.StartSessionResponse], error)
 	// A pause: what it holds is given back, and it goes on from its checkpoint when it is resumed.
 	// Refused in a phase that cannot be interrupted. Suspending twice, or resuming what is not
 	// suspended, changes nothing.
@@ -1603,6 +1622,12 @@ func NewSessionServiceHandler(svc SessionServiceHandler, opts ...connect.Handler
 		connect.WithSchema(sessionServiceMethods.ByName("KillSession")),
 		connect.WithHandlerOptions(opts...),
 	)
+	sessionServiceRetrySessionHandler := connect.NewUnaryHandler(
+		SessionServiceRetrySessionProcedure,
+		svc.RetrySession,
+		connect.WithSchema(sessionServiceMethods.ByName("RetrySession")),
+		connect.WithHandlerOptions(opts...),
+	)
 	sessionServiceSuspendSessionHandler := connect.NewUnaryHandler(
 		SessionServiceSuspendSessionProcedure,
 		svc.SuspendSession,
@@ -1641,6 +1666,8 @@ func NewSessionServiceHandler(svc SessionServiceHandler, opts ...connect.Handler
 			sessionServiceReadLogHandler.ServeHTTP(w, r)
 		case SessionServiceKillSessionProcedure:
 			sessionServiceKillSessionHandler.ServeHTTP(w, r)
+		case SessionServiceRetrySessionProcedure:
+			sessionServiceRetrySessionHandler.ServeHTTP(w, r)
 		case SessionServiceSuspendSessionProcedure:
 			sessionServiceSuspendSessionHandler.ServeHTTP(w, r)
 		case SessionServiceResumeSessionProcedure:
@@ -1680,6 +1707,10 @@ func (UnimplementedSessionServiceHandler) ReadLog(context.Context, *connect.Requ
 
 func (UnimplementedSessionServiceHandler) KillSession(context.Context, *connect.Request[v1.KillSessionRequest]) (*connect.Response[v1.KillSessionResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.SessionService.KillSession is not implemented"))
+}
+
+func (UnimplementedSessionServiceHandler) RetrySession(context.Context, *connect.Request[v1.RetrySessionRequest]) (*connect.Response[v1.StartSessionResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.SessionService.RetrySession is not implemented"))
 }
 
 func (UnimplementedSessionServiceHandler) SuspendSession(context.Context, *connect.Request[v1.SuspendSessionRequest]) (*connect.Response[v1.SuspendSessionResponse], error) {
