@@ -1,11 +1,14 @@
 package test
 
 import (
+	"bufio"
+	"context"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
+
+	"google.golang.org/protobuf/encoding/protojson"
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/test/site"
@@ -69,10 +72,50 @@ func TestJobsFollowEachOtherAndComputersThatComeOnline(t *testing.T) {
 	}
 }
 
+// A list that goes on shows a session from its beginning to its end, also one of a restarted server.
+func TestAListOfSessionsIsLive(t *testing.T) {
+	f := newFleet(t, "web1")
+	src := filepath.Join(tempDir(t), "src")
+	f.must(site.RandomTree(src, 10, 1<<20, 1))
+	f.createJob("docs", "web1", []string{src})
+	f.run("docs")
+	ctx, cancel := context.WithTimeout(t.Context(), sessionWithin)
+	defer cancel()
+	cmd := f.Command(ctx, "session", "list", "--watch", "--job", "docs", "-o", "json")
+	out, err := cmd.StdoutPipe()
+	f.must(err)
+	var said strings.Builder
+	cmd.Stderr = &said
+	f.must(cmd.Start())
+	defer func() { cancel(); _ = cmd.Wait() }() // killed: nothing else ends it
+	lines := bufio.NewScanner(out)
+	lines.Buffer(nil, 1<<20)
+	upTo := func(session int64, status string) {
+		t.Helper()
+		for lines.Scan() {
+			var s keepwardv1.Session
+			f.must(protojson.Unmarshal(lines.Bytes(), &s))
+			if s.GetId() == session && s.GetStatus() == status {
+				return
+			}
+		}
+		cancel()
+		t.Fatalf("session %d was not seen as %s: %v, %v: %s", session, status, lines.Err(), cmd.Wait(), said.String())
+	}
+	upTo(1, "Completed")
+	f.start("docs")
+	upTo(2, "Completed")
+	f.Server.Kill()
+	f.must(f.Server.Start())
+	f.must(f.WaitOnline(f.agent["web1"]))
+	f.start("docs")
+	upTo(3, "Completed")
+}
+
 // sessionOf waits for the newest of so many sessions of a job.
 func (f *fleet) sessionOf(job string, n int) (s *keepwardv1.Session) {
 	f.t.Helper()
-	f.must(site.Until(time.Minute, "session of "+job, func() (bool, error) {
+	f.must(site.Until(sessionWithin, "session of "+job, func() (bool, error) {
 		all, err := f.Sessions("--job", job)
 		if err != nil || len(all) < n {
 			return false, err

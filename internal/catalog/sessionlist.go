@@ -69,6 +69,8 @@ func Sessions(ctx context.Context, q Queryer, f SessionFilter) ([]Session, error
 	switch {
 	case f.Active:
 		where = `ended = 0 AND ` + where
+	case !f.EndedAfter.IsZero(): // asked every minute, of jobs with a long history
+		where = `ended >= ?3 AND ` + where
 	case f.Job != "":
 		where = `job = ?2 AND ` + where
 	}

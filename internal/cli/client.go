@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"time"
@@ -166,10 +167,11 @@ func (c *caller) failure(err error) error {
 	if errors.As(ce.Unwrap(), &ours) { // the certificate was refused
 		return ours
 	}
-	switch ce.Code() {
-	case connect.CodeCanceled:
+	cut := errors.Is(err, io.ErrUnexpectedEOF) // a server that dies in the middle of a stream
+	switch {
+	case ce.Code() == connect.CodeCanceled:
 		return errs.New(errs.Cancelled, "", "call %s: interrupted", c.address)
-	case connect.CodeInternal:
+	case ce.Code() == connect.CodeInternal && !cut:
 		return wire.FromConnect(err)
 	}
 	return errs.New(errs.Unavailable, codeUnreachable, "reach the server at %s: %s", c.address, ce.Message()).

@@ -81,7 +81,7 @@ const shownPoints = 10
 
 func (a *app) showComputer(m *keepwardv1.GetComputerResponse) {
 	c := m.GetComputer()
-	a.fields("name", c.GetName(), "status", c.GetStatus(), "system", system(c), "host", c.GetHostname(), "address", c.GetAddress(),
+	a.fields("name", c.GetName(), "status", c.GetStatus(), "system", system(c), "host", c.GetHostname(), "time zone", c.GetZone(), "address", c.GetAddress(),
 		"agent", c.GetAgentVersion(), "joined", a.stamp(c.GetJoined()), "last seen", a.stamp(c.GetLastSeen()), "clock", skew(c.GetSkew()))
 	if len(c.GetConditions()) > 0 {
 		a.section("Problems")

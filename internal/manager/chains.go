@@ -129,7 +129,7 @@ func (m *Manager) chained(ctx context.Context, jobs []*keepwardv1.Job, seen, sta
 }
 
 // endOf is the newest end of a session of a job in (from, to] that others follow; zero: none. Who
-// kills a session ends its chain.
+// kills a session ends its chain, and one that was refused at its start has not been.
 func (m *Manager) endOf(ctx context.Context, jobName string, completed bool, from, to time.Time) (time.Time, error) {
 	rows, err := catalog.Sessions(ctx, m.deps.DB.Read(), catalog.SessionFilter{Job: jobName, EndedAfter: from.Add(1)})
 	if err != nil {
@@ -137,10 +137,8 @@ func (m *Manager) endOf(ctx context.Context, jobName string, completed bool, fro
 	}
 	var newest time.Time
 	for _, row := range rows {
-		if row.Status == job.Killed || completed && !row.Status.LeftResult() || row.Ended.After(to) || !row.Status.Final() {
-			continue
-		}
-		if row.Ended.After(newest) {
+		follows := row.Status != job.Killed && row.Status != job.FailedToStart && (!completed || row.Status.LeftResult())
+		if follows && !row.Ended.After(to) && row.Ended.After(newest) {
 			newest = row.Ended
 		}
 	}

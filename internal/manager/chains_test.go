@@ -73,6 +73,14 @@ func TestWhatAChainGoesOnAfter(t *testing.T) {
 			w.end(agentOf("web1"), attempt, failed(errs.Invalid, "no such path"))
 			w.pass(time.Minute)
 		},
+		"refused": func(w *world, id int64) {
+			attempt := w.agents["web1"].only(w.t)
+			w.killSession(id, "")
+			w.obeyStop(attempt)
+			w.ended(job.FailedToStart)
+			w.m.ConfigChanged()
+			w.pass(time.Minute)
+		},
 	}
 	for _, tt := range []struct {
 		schedule, end string
@@ -81,6 +89,7 @@ func TestWhatAChainGoesOnAfter(t *testing.T) {
 		{"after docs", "completed", 1},
 		{"after docs", "failed", 1},
 		{"after docs", "killed", 0},
+		{"after docs", "refused", 0},
 		{"after docs if completed", "completed", 1},
 		{"after docs if completed", "failed", 0},
 		{"after docs if completed", "killed", 0},
@@ -102,6 +111,19 @@ func TestWhatAChainGoesOnAfter(t *testing.T) {
 	}
 }
 
+// ended writes a session of the job that is over.
+func (w *world) ended(status job.Status) {
+	w.t.Helper()
+	w.write(func(ctx context.Context, tx *sql.Tx) error {
+		s := catalog.Session{Job: theJob, Type: job.Backup, Status: status, Repository: theRepo, Created: time.Now(), Definition: "{}"}
+		if err := catalog.AddSession(ctx, tx, &s); err != nil {
+			return err
+		}
+		s.Ended = time.Now()
+		return catalog.PutSession(ctx, tx, &s)
+	})
+}
+
 func TestAChainGoesOnAfterACrash(t *testing.T) {
 	for missed, want := range map[string]int{"": 1, missedSkip: 0} {
 		t.Run("missed "+missed, func(t *testing.T) {
@@ -112,14 +134,7 @@ func TestAChainGoesOnAfterACrash(t *testing.T) {
 				w.pass(2 * endsLate)
 				w.kill()
 				time.Sleep(time.Second)
-				w.write(func(ctx context.Context, tx *sql.Tx) error { // the last word of the server that died
-					s := catalog.Session{Job: theJob, Type: job.Backup, Status: job.Completed, Repository: theRepo, Created: time.Now(), Definition: "{}"}
-					if err := catalog.AddSession(ctx, tx, &s); err != nil {
-						return err
-					}
-					s.Ended = time.Now()
-					return catalog.PutSession(ctx, tx, &s)
-				})
+				w.ended(job.Completed) // the last word of the server that died
 				time.Sleep(time.Hour)
 				w.start()
 				w.connect()

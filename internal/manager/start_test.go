@@ -48,7 +48,8 @@ func TestScheduledComputersStartAtTheirOwnMoments(t *testing.T) {
 		j.Jitter = durationpb.New(over)
 		w.setJob(j)
 		w.connect()
-		base := time.Now().Truncate(time.Hour).Add(time.Hour)
+		rule, _ := scheduleOf(j)
+		base, _ := rule.Next(time.Now())
 		w.pass(time.Until(base))
 		list := w.of(theJob)
 		if len(list) != 1 || len(list[0].GetTasks()) != 2 {
@@ -181,6 +182,12 @@ func TestHoursOfEachComputerMakeRunsOfTheirOwn(t *testing.T) {
 		t.Errorf("in a day: %v", runs)
 	}
 	rule, _ := scheduleOf(j)
+	for _, part := range partsOf(jobOf("docs", "daily 22:00 in computer", "paris", "unknown"), rule, zones) {
+		at, _ := part.schedule.Next(seen)
+		if slices.Contains(part.computers, "unknown") && (at.Hour() != 22 || at.Location() != time.Local) {
+			t.Errorf("a computer whose zone nobody knows runs at %s", at)
+		}
+	}
 	coming := calendarRuns(j, rule, zones, 3, seen)
 	if len(coming) != 3 || coming[0].GetZone() != "+09:00" || coming[1].GetZone() != "+01:00" || len(coming[1].GetComputers()) != 1 {
 		t.Errorf("coming are %v", coming)
