@@ -2,6 +2,7 @@ package manager
 
 import (
 	"context"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -195,6 +196,7 @@ type Trial struct {
 	Computers  []string // one task each; an empty name: none takes part
 	Point      string
 	Priority   int // 0: that of the type
+	StartAt    time.Time
 	Definition proto.Message
 }
 
@@ -207,6 +209,6 @@ func (m *Manager) Try(ctx context.Context, t Trial) (int64, error) {
 	}
 	return m.submit(ctx, request{
 		typ: t.Type, job: t.Job, repository: t.Repository, by: bySelf, computers: t.Computers, point: t.Point,
-		priority: t.Priority, definition: t.Definition,
+		priority: t.Priority, startAt: t.StartAt, definition: t.Definition,
 	})
 }

@@ -39,6 +39,7 @@ func (s *site) check() {
 		}
 	}
 	s.checkFences()
+	s.checkLimits(p)
 }
 
 func (s *site) look() *picture {
@@ -79,13 +80,15 @@ func (s *site) checkCounts(p *picture) {
 		}
 	}
 	for _, r := range p.state.Resources {
-		if used[r.ID] != r.Used || used[r.ID] > r.Capacity {
+		over := used[r.ID] > r.Capacity && used[r.ID] > s.used[r.ID] // what is held when there comes to be less is not taken away
+		if used[r.ID] != r.Used || over {
 			s.fail("%v: %d of %d are held, %d are counted, by %v", r.ID, used[r.ID], r.Capacity, r.Used, p.state.Grants)
 		}
 		if alone[r.ID] && len(holders[r.ID]) > 1 {
 			s.fail("%v: somebody is beside one who has it alone", r.ID)
 		}
 	}
+	s.used = used
 }
 
 // checkSessions: none is lost, none comes back, and nobody holds for a task that is gone.
@@ -222,7 +225,9 @@ func (s *site) checkReason(p *picture, id int64, t *keepwardv1.Task) {
 		s.checkWait(p, id, row.Group, w)
 		return
 	}
-	if s.known[id].typ.Reservation().A.Every > 0 {
+	if status == job.Queued {
+		s.checkRule(id, t.GetReason())
+	} else if s.known[id].typ.Reservation().A.Every > 0 {
 		return // it has left the queue until its next try, and says what it lacked at the last
 	}
 	switch args := t.GetReason().GetArgs(); code {

@@ -19,12 +19,13 @@ import (
 // node is an agent or a transport service. It takes orders, and does what the seed says.
 type node struct {
 	manager.Node
-	online bool
-	boots  int
-	work   map[string]*work   // by attempt
-	spool  map[string]*ending // ends that were not answered yet, by attempt
-	names  map[string]string  // transport: point or tombstone, by attempt
-	tasks  map[string]string  // of every attempt that it took
+	online  bool
+	boots   int
+	work    map[string]*work   // by attempt
+	spool   map[string]*ending // ends that were not answered yet, by attempt
+	names   map[string]string  // transport: point or tombstone, by attempt
+	tasks   map[string]string  // of every attempt that it took
+	partial map[string]bool    // transport: the points that were made of a checkpoint
 }
 
 // work is an attempt at a node.
@@ -34,6 +35,7 @@ type work struct {
 	task    string
 	backup  bool
 	stopped bool
+	early   bool // it ends before it has read all
 }
 
 type ending struct {
@@ -84,11 +86,16 @@ func (s *site) finish(n *node, attempt string, failure *keepwardv1.Failure) {
 		end.Outcome = "aborted"
 	case failure != nil:
 		end.Outcome, end.Failure = "failed", failure
-	case w.backup && n.Role == wire.RoleTransport && n.names[attempt] == "tombstone":
+	case w.backup && n.Role == wire.RoleTransport && (n.names[attempt] == "tombstone" || n.partial[attempt]):
 		end.Outcome = "failed"
 		end.Failure = &keepwardv1.Failure{Kind: string(errs.Cancelled), Message: "the attempt was cut off"}
 	case w.backup && n.Role == wire.RoleTransport:
 		n.names[attempt], end.Committed = "point", true
+		if s.early[attempt] {
+			end.Point = &keepwardv1.PointSummary{Id: attempt, Partial: true}
+		}
+	case w.early:
+		end.Committed, s.early[attempt] = true, true
 	}
 	s.seq++
 	n.spool[attempt] = &ending{seq: s.seq, end: end}
@@ -198,9 +205,17 @@ func (c *agentClient) StartRestore(ctx context.Context, req *connect.Request[kee
 	return connect.NewResponse(&keepwardv1.StartRestoreResponse{}), err
 }
 
+// StopAttempt with commit has the agent end its walk early: that end is one like any other.
+
 func (c *agentClient) StopAttempt(ctx context.Context, req *connect.Request[keepwardv1.StopAttemptRequest]) (*connect.Response[keepwardv1.StopAttemptResponse], error) {
 	o := req.Msg.GetOrder()
-	err := c.s.net.call(ctx, c.n.Node, o.GetSession(), "stop", func() error { return c.n.halt(o.GetAttempt()) })
+	err := c.s.net.call(ctx, c.n.Node, o.GetSession(), "stop", func() error {
+		if w := c.n.work[o.GetAttempt()]; req.Msg.GetCommit() && w != nil {
+			w.early = true
+			return nil
+		}
+		return c.n.halt(o.GetAttempt())
+	})
 	return connect.NewResponse(&keepwardv1.StopAttemptResponse{}), err
 }
 
@@ -230,10 +245,14 @@ func (c *transportClient) FenceAttempt(ctx context.Context, req *connect.Request
 	res := make(chan *keepwardv1.FenceAttemptResponse, 2) // a call may be delivered twice
 	err := c.s.net.call(ctx, c.n.Node, o.GetSession(), "fence", func() error {
 		id := o.GetAttempt()
-		if c.n.names[id] == "" {
+		switch {
+		case c.n.names[id] != "":
+		case req.Msg.GetCommit() && c.n.tasks[id] != "": // it wrote, and has a checkpoint
+			c.n.names[id], c.n.partial[id] = "point", true
+		default:
 			c.n.names[id] = "tombstone"
 		}
-		res <- &keepwardv1.FenceAttemptResponse{Committed: c.n.names[id] == "point", Checkpoint: true}
+		res <- &keepwardv1.FenceAttemptResponse{Committed: c.n.names[id] == "point", Checkpoint: true, Partial: c.n.partial[id]}
 		return nil
 	})
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/broker"
 	"keepward/internal/errs"
+	"keepward/internal/gate"
 	"keepward/internal/job"
 	"keepward/internal/manager"
 )
@@ -115,6 +116,29 @@ var reached = []struct {
 		s.pass(20 * time.Second)
 		return id
 	}},
+	{job.KeptForSession, func(s *site) int64 {
+		s.onMain(job.RestoreDB, computers[0], computers[1])
+		first := s.onSecond(job.Compaction)
+		aux := find(job.AuxiliaryCopy, false)
+		s.submit(aux, placesOfKind(aux, none)) // it lacks a stream of the one and a writer of the other
+		s.pass(job.DefaultClaimAfter + time.Minute)
+		s.workOf(first)
+		return s.onSecond(job.Compaction)
+	}},
+	{job.ServerPaused, func(s *site) int64 { s.pause(); return s.onMain(job.Verify) }},
+	{job.ActivityDisabled, func(s *site) int64 {
+		s.activity("server", true, gate.Verification)
+		return s.onMain(job.Verify)
+	}},
+	{job.Throttle, func(s *site) int64 {
+		s.limit("server", 1)
+		s.onMain(job.Verify)
+		return s.onMain(job.Verify)
+	}},
+	{job.OutsideWindow, func(s *site) int64 { s.window(false, "daily 12:00-13:00"); return s.onMain(job.Verify) }},
+	{job.StartTime, func(s *site) int64 {
+		return s.submitAt(time.Now().Add(time.Hour), find(job.Verify, false), onDisk(mainRepo, mainRepo))
+	}},
 	{job.HeartbeatLost, func(s *site) int64 { id := s.onMain(job.Verify); s.crash(); return id }},
 }
 
@@ -136,12 +160,6 @@ var elsewhere = map[job.Code]string{
 	job.MediaUserInterrupted: "said by the transport of a library: the issue of tape",
 	job.MediaGroupReserved:   "a group that is written to as a whole: the issue of tape",
 	job.ServerLimit:          "internal/broker",
-	job.KeptForSession:       "internal/broker: TestAClaim",
-	job.ActivityDisabled:     "the queue's causes: internal/manager",
-	job.OutsideWindow:        "the queue's causes: internal/manager",
-	job.Throttle:             "the queue's causes: internal/manager",
-	job.ServerPaused:         "the queue's causes: internal/manager",
-	job.StartTime:            "schedules: internal/manager",
 	job.AfterJob:             "schedules: internal/manager",
 	job.SnapshotRetry:        "the issue of snapshots",
 }

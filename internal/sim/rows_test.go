@@ -82,6 +82,25 @@ func (s *site) allDone() {
 	}
 }
 
+func TestABackupThatIsEndedEarlyKeepsWhatItHas(t *testing.T) {
+	for name, how := range map[string]func(s *site, id int64){
+		"its agent ends":       func(s *site, id int64) { s.workOf(id) },
+		"its agent is away":    func(s *site, _ int64) { s.down(s.nodes[agentNode(computers[0])]); s.pass(10 * time.Minute) },
+		"the server is killed": func(s *site, id int64) { s.crash(); s.connectAll(); s.workOf(id) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inSite(t, 1, func(s *site) {
+				id := s.onMain(job.Backup, computers[0])
+				s.commitSession(id)
+				s.expect(id, job.KillPending, "")
+				how(s, id)
+				s.expect(id, job.Committed, "")
+				s.allDone()
+			})
+		})
+	}
+}
+
 func TestARowThatLacksNothingRuns(t *testing.T) {
 	eachKind(t, func(s *site, k kind) {
 		id := s.try(k)

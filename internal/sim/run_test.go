@@ -39,8 +39,8 @@ func TestSites(t *testing.T) {
 			})
 		}
 	})
-	fmt.Printf("%d sites from seed %d: %d sessions, %d checks, %d crashes, %d messages lost, %d interruptions, %d kills\n",
-		*seeds, *first, sum.sessions, sum.steps, sum.crashes, sum.lost, sum.interruptions, sum.kills)
+	fmt.Printf("%d sites from seed %d: %d sessions, %d checks, %d crashes, %d messages lost, %d interruptions, %d kills, %d partial\n",
+		*seeds, *first, sum.sessions, sum.steps, sum.crashes, sum.lost, sum.interruptions, sum.kills, sum.partial)
 }
 
 // move is something that may happen, and how often against the others.
@@ -61,6 +61,7 @@ var moves = []move{
 	{2, (*site).serverDies},
 	{4, (*site).someUser},
 	{3, (*site).someOutage},
+	{4, (*site).someRule},
 	{1, (*site).clockJumps},
 }
 
@@ -83,6 +84,12 @@ func (s *site) live(steps int) {
 	}
 }
 
+// busy are kinds that come more often: they want the two streams of one repository, and some may
+// interrupt others.
+var busy = slices.DeleteFunc(kinds(), func(k kind) bool {
+	return k.tape || !slices.Contains([]job.Type{job.Backup, job.Restore, job.RestoreSearch, job.Verify, job.Sweep, job.Reconcile, job.Copy}, k.typ)
+})
+
 // most is how many sessions there are at once.
 const most = 10
 
@@ -91,6 +98,9 @@ func (s *site) someSession() {
 		return
 	}
 	all := kinds()
+	if s.rnd.IntN(2) == 0 {
+		all = busy
+	}
 	k := all[s.rnd.IntN(len(all))]
 	p := placesOfKind(k, s.rnd.IntN)
 	on := []string{""}
@@ -104,7 +114,11 @@ func (s *site) someSession() {
 			on = on[:1]
 		}
 	}
-	s.submit(k, p, on...)
+	var at time.Time
+	if s.rnd.IntN(12) == 0 {
+		at = time.Now().Add(time.Duration(s.rnd.IntN(60)) * time.Minute)
+	}
+	s.submitAt(at, k, p, on...)
 }
 
 func (s *site) activeIDs() []int64 {
@@ -232,11 +246,17 @@ func (s *site) someUser() {
 		return
 	}
 	id := list[s.rnd.IntN(len(list))]
-	switch s.rnd.IntN(5) {
+	switch s.rnd.IntN(6) {
 	case 0:
 		s.suspend(id)
-	case 1:
+	case 3:
 		s.killSession(id)
+	case 1:
+		if s.known[id].typ == job.Backup {
+			s.commitSession(id)
+		} else {
+			s.killSession(id)
+		}
 	case 2:
 		s.prioritise(id, s.rnd.IntN(1000))
 	default:
@@ -273,6 +293,7 @@ func (s *site) mendAll() {
 	s.jump = 0
 	s.mu.Unlock()
 	s.changed()
+	s.noRules()
 	s.net.setDirect(true)
 	s.connectAll()
 	synctest.Wait()
@@ -330,8 +351,11 @@ func (s *site) checkEnds() {
 		}
 		phase, _ := k.typ.Phase(k.typ.MainPhase())
 		status := s.status(id)
+		if status == job.Committed {
+			s.count.partial++
+		}
 		switch {
-		case k.spoiled || !phase.Restartable && !interrupted:
+		case k.spoiled || s.timed || !phase.Restartable && !interrupted:
 		case !status.LeftResult():
 			s.fail("session %d (%s), which nobody spoiled, is %s: %s\n%s", id, k.typ, status, s.session(id).GetFailure().GetMessage(), s.log(id))
 		}

@@ -61,7 +61,11 @@ type site struct {
 	places map[string]manager.Places // by job
 	jump   time.Duration             // of the server's clock
 
-	known   map[int64]*known // every session that was submitted
+	known   map[int64]*known  // every session that was submitted
+	used    map[broker.ID]int // what was held at the last look
+	running map[string]int    // sessions at the levels that have a limit, at the last look
+	early   map[string]bool   // attempts whose agents ended before they had read all
+	timed   bool              // sessions that took too long were ended
 	history []string
 	count   counts
 }
@@ -76,7 +80,7 @@ type known struct {
 
 // counts is what happened in a run.
 type counts struct {
-	sessions, steps, crashes, lost, interruptions, kills int
+	sessions, steps, crashes, lost, interruptions, kills, partial int
 }
 
 func (c *counts) add(o counts) {
@@ -86,6 +90,7 @@ func (c *counts) add(o counts) {
 	c.lost += o.lost
 	c.interruptions += o.interruptions
 	c.kills += o.kills
+	c.partial += o.partial
 }
 
 // emptyCatalog is a catalog with its schema: to make it anew for every seed takes longer than the
@@ -134,6 +139,7 @@ func inSite(t *testing.T, seed uint64, fn func(s *site)) {
 		s := &site{
 			t: t, rnd: rand.New(rand.NewPCG(seed, 0)), path: path, master: seal.Master{Secret: seal.NewSecret()},
 			nodes: map[manager.Node]*node{}, places: map[string]manager.Places{}, known: map[int64]*known{},
+			used: map[broker.ID]int{}, running: map[string]int{}, early: map[string]bool{},
 		}
 		s.net, s.tape = newNetwork(s), newLibrary()
 		for _, host := range []string{diskHost, tapeHost} {
@@ -154,7 +160,7 @@ func inSite(t *testing.T, seed uint64, fn func(s *site)) {
 func agentNode(name string) manager.Node { return manager.Node{Role: wire.RoleAgent, Name: name} }
 
 func (s *site) addNode(n manager.Node) {
-	s.nodes[n] = &node{Node: n, work: map[string]*work{}, spool: map[string]*ending{}, names: map[string]string{}, tasks: map[string]string{}}
+	s.nodes[n] = &node{Node: n, work: map[string]*work{}, spool: map[string]*ending{}, names: map[string]string{}, tasks: map[string]string{}, partial: map[string]bool{}}
 }
 
 func (s *site) must(err error) {
@@ -249,6 +255,10 @@ func (s *site) crash() {
 	s.t.Helper()
 	s.count.crashes++
 	s.kill()
+	clear(s.running)
+	for _, k := range s.known {
+		k.spoiled = k.spoiled || k.typ == job.IndexRestore // who asked has lost the server
+	}
 	s.open()
 	s.start()
 }

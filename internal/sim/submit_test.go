@@ -21,6 +21,12 @@ const sharedJob = "docs"
 // submit starts a session of a kind, with its tasks on these computers.
 func (s *site) submit(k kind, p manager.Places, on ...string) int64 {
 	s.t.Helper()
+	return s.submitAt(time.Time{}, k, p, on...)
+}
+
+// submitAt starts a session that stays in the queue until a time; zero: until nothing holds it.
+func (s *site) submitAt(at time.Time, k kind, p manager.Places, on ...string) int64 {
+	s.t.Helper()
 	name := fmt.Sprintf("j%d", len(s.known)+1)
 	if k.typ == job.Backup {
 		name = sharedJob
@@ -32,12 +38,12 @@ func (s *site) submit(k kind, p manager.Places, on ...string) int64 {
 	s.places[name] = p
 	s.mu.Unlock()
 	id, err := s.m.Try(context.Background(), manager.Trial{
-		Type: k.typ, Job: name, Repository: p.Target.Repository, Computers: on, Point: "p", Definition: definition(k.typ, p.Target.Repository, on[0]),
+		Type: k.typ, Job: name, Repository: p.Target.Repository, Computers: on, Point: "p", StartAt: at, Definition: definition(k.typ, p.Target.Repository, on[0]),
 	})
 	s.must(err)
 	s.known[id] = &known{typ: k.typ, job: name}
 	s.count.sessions++
-	s.note("session %d is submitted: %s of %v", id, k, on)
+	s.note("session %d is submitted: %s of %v, at %s", id, k, on, at.Format(time.TimeOnly))
 	synctest.Wait()
 	return id
 }
@@ -100,6 +106,15 @@ func (s *site) killSession(id int64) {
 	s.known[id].spoiled = true
 	_, err := s.m.KillSession(context.Background(), connect.NewRequest(&keepwardv1.KillSessionRequest{Id: id}))
 	s.note("session %d: kill: %v", id, err)
+	synctest.Wait()
+}
+
+// commitSession ends a backup early and keeps what it has written.
+func (s *site) commitSession(id int64) {
+	s.count.kills++
+	s.known[id].spoiled = true
+	_, err := s.m.KillSession(context.Background(), connect.NewRequest(&keepwardv1.KillSessionRequest{Id: id, Commit: true}))
+	s.note("session %d: kill with commit: %v", id, err)
 	synctest.Wait()
 }
 
