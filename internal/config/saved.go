@@ -25,6 +25,7 @@ var ofTypes = []struct {
 		s, err := schedule.Parse(j.Schedule, time.UTC)
 		return err == nil && s.Kind() == schedule.WhenOnline
 	}},
+	{"duplicates", []job.Type{job.Backup}, func(j *keepwardv1.Job) bool { return j.Duplicates != "" }},
 	{"full_read_every", []job.Type{job.Backup}, func(j *keepwardv1.Job) bool { return j.FullReadEvery != 0 }},
 	{"retention", []job.Type{job.Backup, job.ServerBackup}, func(j *keepwardv1.Job) bool { return j.Retention != nil }},
 	{"compression", []job.Type{job.Backup, job.ServerBackup}, func(j *keepwardv1.Job) bool { return j.Compression != "" }},

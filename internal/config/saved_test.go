@@ -44,6 +44,7 @@ func TestEachSavedTypeHasItsOwnFields(t *testing.T) {
 		{job.Reconcile, func(j *keepwardv1.Job) { j.Schedule = "daily 12:00" }, ""},
 		{job.Reconcile, func(j *keepwardv1.Job) { j.Schedule = "when online" }, "schedule"},
 		{job.Reconcile, func(j *keepwardv1.Job) { j.Files = files }, "files"},
+		{job.Reconcile, func(j *keepwardv1.Job) { j.Duplicates = job.DuplicatesCancelNew }, "duplicates"},
 		{job.Reconcile, func(j *keepwardv1.Job) { j.FullReadEvery = 3 }, "full_read_every"},
 		{job.Reconcile, func(j *keepwardv1.Job) { j.RestartInterval = durationpb.New(time.Hour) }, "restart_interval"},
 		{job.ServerBackup, func(j *keepwardv1.Job) {

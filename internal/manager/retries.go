@@ -116,7 +116,7 @@ func (m *Manager) retryBySelf(ctx context.Context, row catalog.Session) error {
 	}
 	id, err := m.submit(ctx, request{
 		typ: job.Backup, job: row.Job, repository: j.GetRepository(), full: row.Full, by: byRetry, computers: computers,
-		priority: row.Priority, definition: j, origin: row.ID, retry: row.Retry + 1,
+		priority: int(j.GetPriority()), high: j.GetHighPriority(), definition: j, origin: row.ID, retry: row.Retry + 1,
 		remark: fmt.Sprintf("retry %d of what failed in session %d", row.Retry+1, row.ID),
 	})
 	if errs.CodeOf(err) == codeNotSubmitted { // its next run will come in the window
@@ -205,6 +205,7 @@ func (m *Manager) RetrySession(ctx context.Context, req *connect.Request[keepwar
 		switch j, err := catalog.GetJob(ctx, m.deps.DB.Read(), row.Job); {
 		case err == nil: // as the job is now: it may have been put right
 			r.repository, r.definition, r.written = j.GetRepository(), j, ""
+			r.priority, r.high = int(j.GetPriority()), j.GetHighPriority()
 		case errs.KindOf(err) != errs.NotFound:
 			return nil, err
 		}

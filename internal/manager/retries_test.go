@@ -111,6 +111,22 @@ func TestARetryOutlivesTheServerAndIsDoneOnce(t *testing.T) {
 	})
 }
 
+// A retry goes by its job as that is now.
+func TestARetryHasThePriorityOfItsJob(t *testing.T) {
+	site(t, func(t *testing.T, w *world) {
+		w.connect()
+		w.scheduled()
+		w.fail("web1")
+		j := theJobOf("web1")
+		j.HighPriority = true
+		w.setJob(j)
+		w.pass(11 * time.Minute)
+		if s := w.newest(); s.GetRetry() != 1 || s.GetPriority() != 106 {
+			t.Errorf("retry %d has the priority %d", s.GetRetry(), s.GetPriority())
+		}
+	})
+}
+
 func TestWhatIsNotRetriedBySelf(t *testing.T) {
 	for name, c := range map[string]func(t *testing.T, w *world){
 		"a session that somebody started": func(_ *testing.T, w *world) { w.run(); w.fail("web1") },
