@@ -141,9 +141,15 @@ func (s *site) start() (stop func()) {
 	var once sync.Once
 	stop = func() { once.Do(func() { cancel(); own.Wait() }) }
 	s.t.Cleanup(stop)
+	s.call()
+	return stop
+}
+
+// call takes the agent's link. Right after another start of the agent that may be the old one.
+func (s *site) call() {
+	s.t.Helper()
 	link := s.server.Link(wire.RoleAgent, "web1")
 	s.client = keepwardv1connect.NewAgentServiceClient(link.Client(), wire.LinkURL, connect.WithInterceptors(wire.Errors()))
-	return stop
 }
 
 // order makes a new attempt with a mover that waits for its agent.

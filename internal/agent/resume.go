@@ -97,24 +97,7 @@ func (m *restoreMarks) write(path string, b []byte) error {
 	if err := os.MkdirAll(m.dir, 0o700); err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(m.dir, ".mark-")
-	if err != nil {
-		return err
-	}
-	_, err = tmp.Write(b)
-	err = errors.Join(err, tmp.Sync(), tmp.Close())
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(tmp.Name()))
-	}
-	d, err := os.Open(m.dir)
-	if err != nil {
-		return err
-	}
-	_ = d.Sync() // not every system can
-	return d.Close()
+	return writeDurable(path, b)
 }
 
 // forgetOld removes marks that nobody came back to. It does what it can.

@@ -35,7 +35,9 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	a := &agent{cfg: cfg, log: cfg.Logger, node: n, reports: n.Reporter(), ctx: ctx, running: make(map[string]*attempt)}
 	a.trails = openTrails(filepath.Join(cfg.DataDir, "trails"), cfg.Logger)
+	a.scripts = newScripts(a)
 	a.endLost()
+	a.scripts.takeUp()
 	a.restoreMarks().forgetOld(time.Now()) // else only the next restore would, which may never come
 	if cfg.Ready != nil {
 		cfg.Ready()
@@ -64,6 +66,8 @@ type agent struct {
 	before func(ctx context.Context) error
 
 	work sync.WaitGroup
+	// scripts are those that run here. Its lock may be held when mu is taken, never the other way.
+	scripts *scripts
 
 	trails *trails
 

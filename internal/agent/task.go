@@ -51,6 +51,9 @@ func (a *agent) backup(ctx context.Context, m *keepwardv1.StartBackupRequest, op
 					return err
 				}
 			}
+			if err := a.freeze(ctx, m); err != nil {
+				return err
+			}
 			var err error
 			result, err = pipeline.Run(ctx, client, opts)
 			return err

@@ -31,6 +31,7 @@ type jobFlags struct {
 	jitter   duration
 	keep     retentionFlags
 	verify   jobCheckFlags
+	scripts  scriptFlags
 }
 
 func (a *app) jobFlags(cmd *cobra.Command) *jobFlags {
@@ -55,6 +56,7 @@ func (a *app) jobFlags(cmd *cobra.Command) *jobFlags {
 	j.verify.add(f)
 	f.BoolVar(&j.job.Compact, "compact", false, "type sweep: rewrite packs that hold little of use too, whatever the settings say")
 	f.StringVar(&j.job.Duplicates, "duplicates", "", "a second session while one is not over: "+strings.Join(job.DuplicatePolicies, ", ")+" (default: as the setting duplicates says)")
+	j.scripts.add(f)
 	f.StringVar(&j.job.Description, "description", "", "a remark for people")
 	f.BoolVar(&j.job.HighPriority, "high-priority", false, "it goes before other jobs of its kind")
 	f.Int32Var(&j.job.Priority, "priority", 0, "of its sessions, 1 (first) to 999 (last); 0: as 'keepward priority list' has it")
@@ -68,6 +70,9 @@ func (a *app) jobFlags(cmd *cobra.Command) *jobFlags {
 
 // check finds what is wrong without asking the server.
 func (j *jobFlags) check() error {
+	if err := j.scripts.check(); err != nil {
+		return err
+	}
 	if j.job.GetSchedule() == "" {
 		return nil
 	}
@@ -111,6 +116,7 @@ func (j *jobFlags) apply(cmd *cobra.Command, to *keepwardv1.Job) {
 	}
 	to.Retention = j.keep.apply(cmd.Flags(), to.Retention)
 	to.Check = j.verify.apply(cmd.Flags(), to.Check)
+	to.Scripts = j.scripts.apply(cmd.Flags(), to.Scripts)
 }
 
 func (a *app) jobCreate() *cobra.Command {
@@ -266,7 +272,7 @@ func (a *app) showJob(j *keepwardv1.Job) {
 		"include", strings.Join(f.GetInclude(), ", "), "exclude", strings.Join(f.GetExclude(), ", "),
 		"one file system", onlyYes(f.GetOneFileSystem()), "tagged caches", onlyYes(f.GetIncludeCaches()),
 		"repository", j.GetRepository(), "compression", j.GetCompression(), "schedule", j.GetSchedule(), "spread over", jitter, "missed runs", j.GetMissed(), "duplicates", j.GetDuplicates(),
-		"retention", retentionText(j.GetRetention()), "all is read", every, "checks", checkText(j), "compact", onlyYes(j.GetCompact()),
+		"retention", retentionText(j.GetRetention()), "scripts", scriptsText(j.GetScripts()), "all is read", every, "checks", checkText(j), "compact", onlyYes(j.GetCompact()),
 		"disabled", onlyYes(j.GetDisabled()), "priority", priority, "high priority", onlyYes(j.GetHighPriority()), "next run", a.stamp(j.GetNextRun()), "attempts", attempts, "restart interval", interval,
 		"last run", a.stamp(j.GetLastRun()), "last result", j.GetLastResult())
 }

@@ -69,6 +69,8 @@ func (a *app) serverCommand() *cobra.Command {
 		"Runs the backup server. Its first start makes the certificate authority and an administrator, prints the password once and writes D/client.yaml.",
 		"  keepward server --data-dir /var/lib/keepward/server --listen :7480")
 	listen := r.cmd.Flags().String("listen", ":"+defaultPort, "address of the one port")
+	scripts := r.cmd.Flags().String("script-dir", "", "the only folder whose scripts jobs may run on the server (default: scripts in the data directory)")
+	noError(r.cmd.MarkFlagDirname("script-dir"))
 	heartbeat := duration(job.DefaultHeartbeat)
 	r.cmd.Flags().Var(&heartbeat, "heartbeat", "how often agents and transports say that they are there; one that is silent for three is looked for")
 	r.cmd.AddCommand(a.serverRebuildCatalog(), a.serverRestore(), a.serverPause(), a.serverResume())
@@ -77,7 +79,7 @@ func (a *app) serverCommand() *cobra.Command {
 			return err
 		}
 		return server.Run(ctx, server.Config{
-			DataDir: r.dataDir, Listen: *listen, Version: a.version, Logger: log, Out: a.out, Heartbeat: time.Duration(heartbeat),
+			DataDir: r.dataDir, Listen: *listen, ScriptDir: *scripts, Version: a.version, Logger: log, Out: a.out, Heartbeat: time.Duration(heartbeat),
 			Ready: func(string) { a.ready(log) }, OwnAgent: ownAgent,
 		})
 	})

@@ -212,6 +212,7 @@ func CompleteJob(j *keepwardv1.Job) {
 	if PolicyOf(j.Retention).Zero() {
 		j.Retention = nil
 	}
+	completeScripts(j)
 }
 
 const (
@@ -262,6 +263,7 @@ func CheckJob(j *keepwardv1.Job, site Site) []Fault {
 	if d := j.RestartInterval.AsDuration(); d < 0 || d > intervalMost {
 		f.invalid("restart_interval", "job.restart-interval", "check job %q: the restart interval must be 0 (default) to 30 days, not %s", j.Name, d)
 	}
+	f.scripts(j)
 	return f
 }
 

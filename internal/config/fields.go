@@ -108,6 +108,7 @@ func jobFields(j *keepwardv1.Job) []field {
 			{name: "older_than", value: &look.OlderThan},
 		}},
 		{name: "compact", value: &j.Compact},
+		{name: "scripts", value: scriptFields(j.Scripts)},
 		{name: "compression", value: &j.Compression, normal: string(seal.CompressAuto)},
 		{name: "attempts", value: &j.Attempts},
 		{name: "restart_interval", value: &j.RestartInterval},

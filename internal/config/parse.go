@@ -158,7 +158,7 @@ func (d *Document) open(r *reader) []field {
 		d.Repository = &keepwardv1.Repository{}
 		return append([]field{{name: "name", value: &d.Name}}, repositoryFields(d.Repository)...)
 	case KindJob:
-		d.Job = &keepwardv1.Job{Retention: &keepwardv1.Retention{}, Check: &keepwardv1.CheckSelection{}}
+		d.Job = &keepwardv1.Job{Retention: &keepwardv1.Retention{}, Check: &keepwardv1.CheckSelection{}, Scripts: allScripts()}
 		return append([]field{{name: "name", value: &d.Name}}, jobFields(d.Job)...)
 	case KindWindow:
 		d.Window = &keepwardv1.Window{}

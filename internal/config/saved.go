@@ -31,6 +31,7 @@ var ofTypes = []struct {
 	{"compression", []job.Type{job.Backup, job.ServerBackup}, func(j *keepwardv1.Job) bool { return j.Compression != "" }},
 	{"attempts", []job.Type{job.Backup, job.ServerBackup}, func(j *keepwardv1.Job) bool { return j.Attempts != 0 }},
 	{"restart_interval", []job.Type{job.Backup, job.ServerBackup}, func(j *keepwardv1.Job) bool { return j.RestartInterval.AsDuration() != 0 }},
+	{"scripts", []job.Type{job.Backup}, func(j *keepwardv1.Job) bool { return j.Scripts != nil }},
 	{"check", []job.Type{job.Verify}, func(j *keepwardv1.Job) bool { return j.Check != nil }},
 	{"compact", []job.Type{job.Sweep}, func(j *keepwardv1.Job) bool { return j.Compact }},
 }

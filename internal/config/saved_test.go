@@ -52,6 +52,9 @@ func TestEachSavedTypeHasItsOwnFields(t *testing.T) {
 		}, ""},
 		{job.ServerBackup, func(j *keepwardv1.Job) { j.Files = files }, "files"},
 		{job.ServerBackup, func(j *keepwardv1.Job) { j.Repository = "" }, "repository"},
+		{job.ServerBackup, func(j *keepwardv1.Job) {
+			j.Scripts = &keepwardv1.Scripts{ServerBefore: &keepwardv1.Script{Path: "x"}}
+		}, "scripts"},
 		{job.RebuildIndex, func(*keepwardv1.Job) {}, "type"},
 		{job.Restore, func(*keepwardv1.Job) {}, "type"},
 		{job.Backup, func(j *keepwardv1.Job) {

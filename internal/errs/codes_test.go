@@ -121,6 +121,7 @@ var areas = map[string]string{
 	"reconcile":     "Comparing the index of a repository with its directory.",
 	"server-backup": "The server's backup of itself, and how it is put back; see operator/server-backup.md.",
 	"signature":     "The signature of a large file, which the next backup compares with. Without it the file is read and stored as a new one.",
+	"script":        "A script of a job; see user/scripts.md. The session's log has what it printed.",
 	"scratch":       "A file for what a mover's memory does not hold. Look whether the disk of its data directory is full.",
 }
 
@@ -158,6 +159,10 @@ var meanings = map[string]string{
 	"retention.kept":            "how many restore points of a computer retention has kept",
 	"retention.policy":          "rules of retention that are negative, too high, contradict each other, or would delete everything",
 	"server.restarted":          "the server was started anew while it did the work of a task; it is tried again at once",
+	"job.scripts":               "a script of the job has no path, one that is not allowed, or a time limit out of bounds",
+	"script.started":            "a script of the job is about to start",
+	"script.output":             "a line that a script printed",
+	"script.done":               "a script ended well",
 	"sweep.done":                "what a run of a sweep's mover did",
 	"sweep.list-damaged":        "a list of condemned packs cannot be read and was given up; what it condemned stays until the next sweep",
 	"sweep.nothing":             "no pack was compressed fast: idle time has nothing to gain",

@@ -49,6 +49,7 @@ func reference() []byte {
 	sets(&b)
 	reasons(&b)
 	settings(&b)
+	scripts(&b)
 	agents(&b)
 	return b.Bytes()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 
+	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/api/keepward/v1/keepwardv1connect"
 	"keepward/internal/broker"
 	"keepward/internal/catalog"
@@ -33,6 +34,8 @@ type Deps struct {
 	// User is who makes the call that ctx belongs to.
 	User func(ctx context.Context) string
 	Log  *slog.Logger
+	// RunScript runs a script of the server, from the folder that it allows; nil: there is none.
+	RunScript func(ctx context.Context, s *keepwardv1.Script, variables map[string]string) *keepwardv1.ScriptEnd
 	// Clock reads the host's clocks; nil: those of the system.
 	Clock func() retention.Reading
 	// Places says what stands where for a task of a job; false: its repository and its computer, as

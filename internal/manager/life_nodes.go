@@ -269,6 +269,9 @@ func (t *task) silence() (time.Time, Node) {
 
 // deadline is the next moment at which the task wants a tick; zero: none.
 func (t *task) deadline(set *Settings) time.Time {
+	if at, ours := t.scriptDeadline(); ours {
+		return at
+	}
 	return earliest(t.steps.at, t.statusDeadline(set))
 }
 

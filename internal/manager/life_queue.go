@@ -37,7 +37,7 @@ func (t *task) keep(x *turn, why job.Reason) {
 
 // queueAgain puts a task back into the queue that waits for its set, or was given it too late.
 func (t *task) queueAgain(x *turn, why job.Reason) {
-	if !t.lacking {
+	if !t.lacking && !t.awaitsAgent() {
 		return // it does not want it now: it was given back already, or its former attempt is not settled
 	}
 	if t.row.Status == job.Pending {

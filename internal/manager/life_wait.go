@@ -22,6 +22,9 @@ func (t *task) want(x *turn) {
 		t.settle(x)
 		return
 	}
+	if t.prepare(x) {
+		return
+	}
 	t.lacking = true
 	x.order(order{do: doRequest, task: t})
 }

@@ -60,7 +60,7 @@ func (m *Manager) loadFrom(ctx context.Context, row catalog.Session, from *recor
 		}
 		s.tasks = append(s.tasks, t)
 	}
-	return s, nil
+	return s, m.loadScripts(ctx, s)
 }
 
 func (m *Manager) planOf(row catalog.Session) (plan, error) {

@@ -25,7 +25,7 @@ func (m *model) check() {
 	for _, t := range m.tasks {
 		s := t.row.Status
 		wants := s.Class() == job.Active || s.Class() == job.Leaving
-		if held[t.row.ID] != t.holds || held[t.row.ID] && !wants || s.Class() == job.Active && !held[t.row.ID] {
+		if held[t.row.ID] != t.holds || held[t.row.ID] && (!wants || t.bare()) || s.Class() == job.Active && !held[t.row.ID] && !t.bare() {
 			m.t.Fatalf("task %s is %s; it holds resources: %v, as it believes: %v", t.row.ID, s, held[t.row.ID], t.holds)
 		}
 		want := "point"
@@ -39,6 +39,7 @@ func (m *model) check() {
 			m.t.Fatalf("task %s is %s, and nothing will ever wake it", t.row.ID, s)
 		}
 	}
+	m.script.check(m)
 }
 
 // somebodyMoves tells whether a node or a call will still bring an event for the task.
@@ -47,6 +48,9 @@ func (m *model) somebodyMoves(t *task) bool {
 		if c.task == t.row.ID {
 			return true
 		}
+	}
+	if t.bare() {
+		return m.script.moves(m, t)
 	}
 	return t.att != nil && !t.att.settled() // its nodes are online, and their heartbeats tell
 }
@@ -85,7 +89,13 @@ func (m *model) settleDown() {
 func (m *model) call(i int, lost bool) {
 	c := m.calls[i]
 	m.calls = slices.Delete(m.calls, i, i+1)
-	m.tell(c.task, c.make(lost))
+	switch ev := c.make(lost); {
+	case ev == nil:
+	case c.task == "":
+		m.tellAll(ev)
+	default:
+		m.tell(c.task, ev)
+	}
 }
 
 func TestNoTaskIsLostAndNoneCompletedWithoutItsPoint(t *testing.T) {

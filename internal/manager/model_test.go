@@ -37,6 +37,7 @@ type model struct {
 	marked map[string]bool   // attempts that have a checkpoint
 	calls  []modelCall
 	opened map[string][]string // attempts by task
+	script modelScripts
 }
 
 // savedTask is a task as the catalog would give it back.
@@ -67,6 +68,7 @@ func newModel(t *rapid.T) *model {
 		m.tasks = append(m.tasks, task)
 		m.save(task)
 	}
+	m.script.draw(t, m)
 	m.startBroker()
 	for _, n := range m.nodes() {
 		m.online[n], m.has[n], m.spool[n] = true, map[string]bool{}, map[string]*keepwardv1.AttemptEnd{}
@@ -120,6 +122,9 @@ func (m *model) tell(id string, ev any) {
 	x := &turn{now: m.now, set: &m.set}
 	t.handle(x, ev)
 	m.save(t)
+	if x.dirty || len(x.events) > 0 {
+		m.script.save(t)
+	}
 	for _, e := range x.events {
 		if e.GetCode() == "internal.move" {
 			m.t.Fatalf("task %s: %s", id, e.GetText())
@@ -157,6 +162,11 @@ func (m *model) carryOut(o order) {
 		return
 	case doRelease:
 		m.dispatch(m.b.Release(id))
+		return
+	case doScript, doStopScript:
+		m.script.carryOut(m, o)
+		return
+	case doReprioritise:
 		return
 	}
 	attempt := o.attempt.row.ID
@@ -356,6 +366,10 @@ func (m *model) crash() {
 			t.att.agent = side{node: agentOf(a.Agent), ordered: a.AgentOrdered, boot: a.AgentBoot, end: a.AgentEnd}
 		}
 		m.tasks[i] = t
+	}
+	m.script.forget()
+	m.script.give(m)
+	for _, t := range m.tasks {
 		if t.adopted() {
 			t.holds = true
 			m.b.Adopt(t.grant())

@@ -57,6 +57,9 @@ func (s *session) carryOut(ctx context.Context, o order) {
 	case doReprioritise:
 		s.m.dispatch(s.m.broker.Reprioritise(id, o.task.priority))
 		return
+	case doScript, doStopScript:
+		s.carryOutScript(ctx, o)
+		return
 	}
 	// Copies: the task belongs to this goroutine, the call does not.
 	c := call{m: s.m, plan: s.plan, typ: o.task.typ, row: o.task.row, session: s.row, attempt: o.attempt.row, order: o}
@@ -298,6 +301,7 @@ func (c *call) startAgent(ctx context.Context) error {
 		Order: c.wireOrder(), Keys: k.forComputer(c.row.Computer), Mover: c.order.endpoint, Files: c.plan.files,
 		Parent: c.attempt.Parent, Checkpoint: c.attempt.Checkpoint, Compression: c.plan.compression,
 		Time: timestamppb.New(c.attempt.Time), Computer: c.row.Computer, Job: c.session.Job, Full: c.session.Full,
+		Scripts: freezeScripts(c.plan.interval.GetScripts()), ScriptVariables: taskVariables(c.session, c.row, job.PreFreeze),
 	}))
 	return err
 }

@@ -23,7 +23,7 @@ func (s *session) overdueAt() time.Time {
 		return time.Time{}
 	}
 	for _, t := range s.tasks {
-		if !t.row.Status.Final() && t.row.Status != job.KillPending {
+		if !t.row.Status.Final() && t.row.Status != job.KillPending && !t.concluding() {
 			return s.row.Started.Add(knobs.Duration("total_running_time"))
 		}
 	}

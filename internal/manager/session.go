@@ -198,6 +198,9 @@ func (s *session) save(ctx context.Context, tx *sql.Tx, t *task, x *turn) error 
 			return err
 		}
 	}
+	if err := saveScripts(ctx, tx, t); err != nil {
+		return err
+	}
 	if x.point != nil {
 		if err := catalog.AddPoint(ctx, tx, x.point); err != nil {
 			return err

@@ -48,6 +48,8 @@ type task struct {
 
 	unsettled []string // sweep: the attempts that must be settled before it goes on
 	clearing  bool     // a call that settles them is under way
+
+	scripts *taskScripts // nil: its job has none
 }
 
 // attempt is one try, with both nodes that take part.
@@ -155,6 +157,12 @@ func (t *task) move(x *turn, to job.Status, why job.Reason, text, actor string) 
 	if !job.CanMove(from, to) {
 		x.line(t, levelError, partServer, "internal.move", "a move from "+string(from)+" to "+string(to)+" was refused")
 		return
+	}
+	if to.Final() {
+		var kept bool
+		if to, kept = t.holdBack(x, to, text, actor); kept {
+			return
+		}
 	}
 	t.row.Status, t.quiet = to, false
 	t.setReason(why)

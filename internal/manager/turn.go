@@ -51,6 +51,8 @@ const (
 	doSettle                   // find out, or decide, what became of the attempt
 	doAge                      // mark the points whose time is over
 	doClear                    // settle the attempts that a sweep waits for and that nobody works on
+	doScript                   // run a script, or ask what became of it
+	doStopScript               // have a script ended
 )
 
 // order is something to do once the state that demands it is written.
@@ -64,6 +66,7 @@ type order struct {
 	commit   bool                      // doStop, doSettle: what is written is kept
 	// doClear: the attempts that are unsettled.
 	unsettled []string
+	place     job.Place // doScript, doStopScript
 }
 
 func (x *turn) order(o order) { x.orders = append(x.orders, o) }
@@ -190,6 +193,9 @@ type (
 func (t *task) handle(x *turn, ev any) {
 	if t.row.Status.Final() {
 		t.afterlife(x, ev)
+		return
+	}
+	if t.scriptTurn(x, ev) {
 		return
 	}
 	switch e := ev.(type) {

@@ -1,11 +1,13 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -21,8 +23,10 @@ type Config struct {
 	// DataDir holds everything the server remembers.
 	DataDir string
 	// Listen is host:port of the one port; port 0 takes a free one.
-	Listen  string
-	Version string
+	Listen string
+	// ScriptDir is the only folder whose files run as scripts on the server; empty: DataDir/scripts.
+	ScriptDir string
+	Version   string
 	// Heartbeat is how often nodes say that they are there; zero: job.DefaultHeartbeat.
 	Heartbeat time.Duration
 	Logger    *slog.Logger
@@ -88,7 +92,8 @@ func newServer(cfg Config, data *dataDir) *server {
 		User:   userOf,
 		Log:    cfg.Logger,
 
-		Settings: manager.Settings{Heartbeat: cfg.Heartbeat},
+		Settings:  manager.Settings{Heartbeat: cfg.Heartbeat},
+		RunScript: scriptFolder(cmp.Or(cfg.ScriptDir, filepath.Join(cfg.DataDir, "scripts"))).run,
 	})
 	s.manager, s.nodes.watcher = m, watchers{m, s.repos}
 	s.nodes.handler = s.linkHandler()

@@ -1459,26 +1459,341 @@ func (x *MoverEndpoint) GetHeartbeat() *durationpb.Duration {
 	return nil
 }
 
-type StartBackupRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Order         *Order                 `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
-	Keys          *RepositoryKeys        `protobuf:"bytes,2,opt,name=keys,proto3" json:"keys,omitempty"`
-	Mover         *MoverEndpoint         `protobuf:"bytes,3,opt,name=mover,proto3" json:"mover,omitempty"`
-	Files         *FileSelection         `protobuf:"bytes,4,opt,name=files,proto3" json:"files,omitempty"`
-	Parent        string                 `protobuf:"bytes,5,opt,name=parent,proto3" json:"parent,omitempty"`         // point id, empty: full
-	Checkpoint    string                 `protobuf:"bytes,6,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"` // attempt id of an unfinished attempt to go on from
-	Compression   string                 `protobuf:"bytes,7,opt,name=compression,proto3" json:"compression,omitempty"`
-	Time          *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=time,proto3" json:"time,omitempty"` // the point's time, the server's
-	Computer      string                 `protobuf:"bytes,9,opt,name=computer,proto3" json:"computer,omitempty"`
-	Job           string                 `protobuf:"bytes,10,opt,name=job,proto3" json:"job,omitempty"`
-	Full          bool                   `protobuf:"varint,11,opt,name=full,proto3" json:"full,omitempty"` // read everything, whatever the parent says
+// place: see internal/job.Scripts. order.attempt is empty: a script belongs to the task.
+type RunScriptRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Order  *Order                 `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	Place  string                 `protobuf:"bytes,2,opt,name=place,proto3" json:"place,omitempty"`
+	Script *Script                `protobuf:"bytes,3,opt,name=script,proto3" json:"script,omitempty"`
+	// Environment variables; their names begin with KEEPWARD_.
+	Variables     map[string]string    `protobuf:"bytes,4,rep,name=variables,proto3" json:"variables,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Wait          *durationpb.Duration `protobuf:"bytes,5,opt,name=wait,proto3" json:"wait,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
+func (x *RunScriptRequest) Reset() {
+	*x = RunScriptRequest{}
+	mi := &file_keepward_v1_node_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunScriptRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunScriptRequest) ProtoMessage() {}
+
+func (x *RunScriptRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_node_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunScriptRequest.ProtoReflect.Descriptor instead.
+func (*RunScriptRequest) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *RunScriptRequest) GetOrder() *Order {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
+func (x *RunScriptRequest) GetPlace() string {
+	if x != nil {
+		return x.Place
+	}
+	return ""
+}
+
+func (x *RunScriptRequest) GetScript() *Script {
+	if x != nil {
+		return x.Script
+	}
+	return nil
+}
+
+func (x *RunScriptRequest) GetVariables() map[string]string {
+	if x != nil {
+		return x.Variables
+	}
+	return nil
+}
+
+func (x *RunScriptRequest) GetWait() *durationpb.Duration {
+	if x != nil {
+		return x.Wait
+	}
+	return nil
+}
+
+// end: not set while it runs.
+type RunScriptResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	End           *ScriptEnd             `protobuf:"bytes,1,opt,name=end,proto3" json:"end,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunScriptResponse) Reset() {
+	*x = RunScriptResponse{}
+	mi := &file_keepward_v1_node_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunScriptResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunScriptResponse) ProtoMessage() {}
+
+func (x *RunScriptResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_node_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunScriptResponse.ProtoReflect.Descriptor instead.
+func (*RunScriptResponse) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *RunScriptResponse) GetEnd() *ScriptEnd {
+	if x != nil {
+		return x.End
+	}
+	return nil
+}
+
+type StopScriptRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Order         *Order                 `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	Place         string                 `protobuf:"bytes,2,opt,name=place,proto3" json:"place,omitempty"`
+	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StopScriptRequest) Reset() {
+	*x = StopScriptRequest{}
+	mi := &file_keepward_v1_node_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StopScriptRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StopScriptRequest) ProtoMessage() {}
+
+func (x *StopScriptRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_node_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StopScriptRequest.ProtoReflect.Descriptor instead.
+func (*StopScriptRequest) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *StopScriptRequest) GetOrder() *Order {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
+func (x *StopScriptRequest) GetPlace() string {
+	if x != nil {
+		return x.Place
+	}
+	return ""
+}
+
+func (x *StopScriptRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type StopScriptResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StopScriptResponse) Reset() {
+	*x = StopScriptResponse{}
+	mi := &file_keepward_v1_node_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StopScriptResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StopScriptResponse) ProtoMessage() {}
+
+func (x *StopScriptResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_node_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StopScriptResponse.ProtoReflect.Descriptor instead.
+func (*StopScriptResponse) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{23}
+}
+
+// What an agent keeps of a script that it has started. end: not set before it is known.
+// thaw: of a pre-freeze the post-thaw, which runs whatever becomes of it.
+type ScriptEntry struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Task          string                 `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
+	Place         string                 `protobuf:"bytes,2,opt,name=place,proto3" json:"place,omitempty"`
+	Script        *Script                `protobuf:"bytes,3,opt,name=script,proto3" json:"script,omitempty"`
+	Variables     map[string]string      `protobuf:"bytes,4,rep,name=variables,proto3" json:"variables,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Started       *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=started,proto3" json:"started,omitempty"`
+	End           *ScriptEnd             `protobuf:"bytes,6,opt,name=end,proto3" json:"end,omitempty"`
+	Thaw          *Script                `protobuf:"bytes,7,opt,name=thaw,proto3" json:"thaw,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScriptEntry) Reset() {
+	*x = ScriptEntry{}
+	mi := &file_keepward_v1_node_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScriptEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScriptEntry) ProtoMessage() {}
+
+func (x *ScriptEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_node_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScriptEntry.ProtoReflect.Descriptor instead.
+func (*ScriptEntry) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ScriptEntry) GetTask() string {
+	if x != nil {
+		return x.Task
+	}
+	return ""
+}
+
+func (x *ScriptEntry) GetPlace() string {
+	if x != nil {
+		return x.Place
+	}
+	return ""
+}
+
+func (x *ScriptEntry) GetScript() *Script {
+	if x != nil {
+		return x.Script
+	}
+	return nil
+}
+
+func (x *ScriptEntry) GetVariables() map[string]string {
+	if x != nil {
+		return x.Variables
+	}
+	return nil
+}
+
+func (x *ScriptEntry) GetStarted() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Started
+	}
+	return nil
+}
+
+func (x *ScriptEntry) GetEnd() *ScriptEnd {
+	if x != nil {
+		return x.End
+	}
+	return nil
+}
+
+func (x *ScriptEntry) GetThaw() *Script {
+	if x != nil {
+		return x.Thaw
+	}
+	return nil
+}
+
+type StartBackupRequest struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Order           *Order                 `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	Keys            *RepositoryKeys        `protobuf:"bytes,2,opt,name=keys,proto3" json:"keys,omitempty"`
+	Mover           *MoverEndpoint         `protobuf:"bytes,3,opt,name=mover,proto3" json:"mover,omitempty"`
+	Files           *FileSelection         `protobuf:"bytes,4,opt,name=files,proto3" json:"files,omitempty"`
+	Parent          string                 `protobuf:"bytes,5,opt,name=parent,proto3" json:"parent,omitempty"`         // point id, empty: full
+	Checkpoint      string                 `protobuf:"bytes,6,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"` // attempt id of an unfinished attempt to go on from
+	Compression     string                 `protobuf:"bytes,7,opt,name=compression,proto3" json:"compression,omitempty"`
+	Time            *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=time,proto3" json:"time,omitempty"` // the point's time, the server's
+	Computer        string                 `protobuf:"bytes,9,opt,name=computer,proto3" json:"computer,omitempty"`
+	Job             string                 `protobuf:"bytes,10,opt,name=job,proto3" json:"job,omitempty"`
+	Full            bool                   `protobuf:"varint,11,opt,name=full,proto3" json:"full,omitempty"`       // read everything, whatever the parent says
+	Scripts         *Scripts               `protobuf:"bytes,360,opt,name=scripts,proto3" json:"scripts,omitempty"` // of these pre_freeze and post_thaw
+	ScriptVariables map[string]string      `protobuf:"bytes,361,rep,name=script_variables,json=scriptVariables,proto3" json:"script_variables,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
 func (x *StartBackupRequest) Reset() {
 	*x = StartBackupRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[20]
+	mi := &file_keepward_v1_node_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1490,7 +1805,7 @@ func (x *StartBackupRequest) String() string {
 func (*StartBackupRequest) ProtoMessage() {}
 
 func (x *StartBackupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[20]
+	mi := &file_keepward_v1_node_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1503,7 +1818,7 @@ func (x *StartBackupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartBackupRequest.ProtoReflect.Descriptor instead.
 func (*StartBackupRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{20}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *StartBackupRequest) GetOrder() *Order {
@@ -1583,6 +1898,20 @@ func (x *StartBackupRequest) GetFull() bool {
 	return false
 }
 
+func (x *StartBackupRequest) GetScripts() *Scripts {
+	if x != nil {
+		return x.Scripts
+	}
+	return nil
+}
+
+func (x *StartBackupRequest) GetScriptVariables() map[string]string {
+	if x != nil {
+		return x.ScriptVariables
+	}
+	return nil
+}
+
 type StartBackupResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1591,7 +1920,7 @@ type StartBackupResponse struct {
 
 func (x *StartBackupResponse) Reset() {
 	*x = StartBackupResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[21]
+	mi := &file_keepward_v1_node_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1603,7 +1932,7 @@ func (x *StartBackupResponse) String() string {
 func (*StartBackupResponse) ProtoMessage() {}
 
 func (x *StartBackupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[21]
+	mi := &file_keepward_v1_node_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1616,7 +1945,7 @@ func (x *StartBackupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartBackupResponse.ProtoReflect.Descriptor instead.
 func (*StartBackupResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{21}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{26}
 }
 
 type StartRestoreRequest struct {
@@ -1640,7 +1969,7 @@ type StartRestoreRequest struct {
 
 func (x *StartRestoreRequest) Reset() {
 	*x = StartRestoreRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[22]
+	mi := &file_keepward_v1_node_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1652,7 +1981,7 @@ func (x *StartRestoreRequest) String() string {
 func (*StartRestoreRequest) ProtoMessage() {}
 
 func (x *StartRestoreRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[22]
+	mi := &file_keepward_v1_node_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1665,7 +1994,7 @@ func (x *StartRestoreRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartRestoreRequest.ProtoReflect.Descriptor instead.
 func (*StartRestoreRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{22}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *StartRestoreRequest) GetOrder() *Order {
@@ -1767,7 +2096,7 @@ type StartRestoreResponse struct {
 
 func (x *StartRestoreResponse) Reset() {
 	*x = StartRestoreResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[23]
+	mi := &file_keepward_v1_node_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1779,7 +2108,7 @@ func (x *StartRestoreResponse) String() string {
 func (*StartRestoreResponse) ProtoMessage() {}
 
 func (x *StartRestoreResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[23]
+	mi := &file_keepward_v1_node_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1792,7 +2121,7 @@ func (x *StartRestoreResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartRestoreResponse.ProtoReflect.Descriptor instead.
 func (*StartRestoreResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{23}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{28}
 }
 
 // commit: a backup takes in no more, and makes a partial point of what is complete.
@@ -1807,7 +2136,7 @@ type StopAttemptRequest struct {
 
 func (x *StopAttemptRequest) Reset() {
 	*x = StopAttemptRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[24]
+	mi := &file_keepward_v1_node_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1819,7 +2148,7 @@ func (x *StopAttemptRequest) String() string {
 func (*StopAttemptRequest) ProtoMessage() {}
 
 func (x *StopAttemptRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[24]
+	mi := &file_keepward_v1_node_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1832,7 +2161,7 @@ func (x *StopAttemptRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopAttemptRequest.ProtoReflect.Descriptor instead.
 func (*StopAttemptRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{24}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *StopAttemptRequest) GetOrder() *Order {
@@ -1864,7 +2193,7 @@ type StopAttemptResponse struct {
 
 func (x *StopAttemptResponse) Reset() {
 	*x = StopAttemptResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[25]
+	mi := &file_keepward_v1_node_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1876,7 +2205,7 @@ func (x *StopAttemptResponse) String() string {
 func (*StopAttemptResponse) ProtoMessage() {}
 
 func (x *StopAttemptResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[25]
+	mi := &file_keepward_v1_node_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1889,7 +2218,7 @@ func (x *StopAttemptResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopAttemptResponse.ProtoReflect.Descriptor instead.
 func (*StopAttemptResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{25}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{30}
 }
 
 type TransportCreateRepositoryRequest struct {
@@ -1906,7 +2235,7 @@ type TransportCreateRepositoryRequest struct {
 
 func (x *TransportCreateRepositoryRequest) Reset() {
 	*x = TransportCreateRepositoryRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[26]
+	mi := &file_keepward_v1_node_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1918,7 +2247,7 @@ func (x *TransportCreateRepositoryRequest) String() string {
 func (*TransportCreateRepositoryRequest) ProtoMessage() {}
 
 func (x *TransportCreateRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[26]
+	mi := &file_keepward_v1_node_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1931,7 +2260,7 @@ func (x *TransportCreateRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransportCreateRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*TransportCreateRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{26}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *TransportCreateRepositoryRequest) GetPath() string {
@@ -1986,7 +2315,7 @@ type KeyObject struct {
 
 func (x *KeyObject) Reset() {
 	*x = KeyObject{}
-	mi := &file_keepward_v1_node_proto_msgTypes[27]
+	mi := &file_keepward_v1_node_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1998,7 +2327,7 @@ func (x *KeyObject) String() string {
 func (*KeyObject) ProtoMessage() {}
 
 func (x *KeyObject) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[27]
+	mi := &file_keepward_v1_node_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2011,7 +2340,7 @@ func (x *KeyObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyObject.ProtoReflect.Descriptor instead.
 func (*KeyObject) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{27}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *KeyObject) GetName() string {
@@ -2038,7 +2367,7 @@ type TransportCreateRepositoryResponse struct {
 
 func (x *TransportCreateRepositoryResponse) Reset() {
 	*x = TransportCreateRepositoryResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[28]
+	mi := &file_keepward_v1_node_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2050,7 +2379,7 @@ func (x *TransportCreateRepositoryResponse) String() string {
 func (*TransportCreateRepositoryResponse) ProtoMessage() {}
 
 func (x *TransportCreateRepositoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[28]
+	mi := &file_keepward_v1_node_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2063,7 +2392,7 @@ func (x *TransportCreateRepositoryResponse) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use TransportCreateRepositoryResponse.ProtoReflect.Descriptor instead.
 func (*TransportCreateRepositoryResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{28}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *TransportCreateRepositoryResponse) GetCanonicalPath() string {
@@ -2089,7 +2418,7 @@ type ReadRepositoryRequest struct {
 
 func (x *ReadRepositoryRequest) Reset() {
 	*x = ReadRepositoryRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[29]
+	mi := &file_keepward_v1_node_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2101,7 +2430,7 @@ func (x *ReadRepositoryRequest) String() string {
 func (*ReadRepositoryRequest) ProtoMessage() {}
 
 func (x *ReadRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[29]
+	mi := &file_keepward_v1_node_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2114,7 +2443,7 @@ func (x *ReadRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*ReadRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{29}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ReadRepositoryRequest) GetPath() string {
@@ -2140,7 +2469,7 @@ type ReadRepositoryResponse struct {
 
 func (x *ReadRepositoryResponse) Reset() {
 	*x = ReadRepositoryResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[30]
+	mi := &file_keepward_v1_node_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2152,7 +2481,7 @@ func (x *ReadRepositoryResponse) String() string {
 func (*ReadRepositoryResponse) ProtoMessage() {}
 
 func (x *ReadRepositoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[30]
+	mi := &file_keepward_v1_node_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2165,7 +2494,7 @@ func (x *ReadRepositoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRepositoryResponse.ProtoReflect.Descriptor instead.
 func (*ReadRepositoryResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{30}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ReadRepositoryResponse) GetCanonicalPath() string {
@@ -2232,7 +2561,7 @@ type ChangeKeysRequest struct {
 
 func (x *ChangeKeysRequest) Reset() {
 	*x = ChangeKeysRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[31]
+	mi := &file_keepward_v1_node_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2244,7 +2573,7 @@ func (x *ChangeKeysRequest) String() string {
 func (*ChangeKeysRequest) ProtoMessage() {}
 
 func (x *ChangeKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[31]
+	mi := &file_keepward_v1_node_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2257,7 +2586,7 @@ func (x *ChangeKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeKeysRequest.ProtoReflect.Descriptor instead.
 func (*ChangeKeysRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{31}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ChangeKeysRequest) GetRepositoryPath() string {
@@ -2310,7 +2639,7 @@ type ChangeKeysResponse struct {
 
 func (x *ChangeKeysResponse) Reset() {
 	*x = ChangeKeysResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[32]
+	mi := &file_keepward_v1_node_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2322,7 +2651,7 @@ func (x *ChangeKeysResponse) String() string {
 func (*ChangeKeysResponse) ProtoMessage() {}
 
 func (x *ChangeKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[32]
+	mi := &file_keepward_v1_node_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2335,7 +2664,7 @@ func (x *ChangeKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeKeysResponse.ProtoReflect.Descriptor instead.
 func (*ChangeKeysResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{32}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{37}
 }
 
 type MeasureRepositoryRequest struct {
@@ -2350,7 +2679,7 @@ type MeasureRepositoryRequest struct {
 
 func (x *MeasureRepositoryRequest) Reset() {
 	*x = MeasureRepositoryRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[33]
+	mi := &file_keepward_v1_node_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2362,7 +2691,7 @@ func (x *MeasureRepositoryRequest) String() string {
 func (*MeasureRepositoryRequest) ProtoMessage() {}
 
 func (x *MeasureRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[33]
+	mi := &file_keepward_v1_node_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2375,7 +2704,7 @@ func (x *MeasureRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MeasureRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*MeasureRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{33}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *MeasureRepositoryRequest) GetRepositoryPath() string {
@@ -2422,7 +2751,7 @@ type MeasureRepositoryResponse struct {
 
 func (x *MeasureRepositoryResponse) Reset() {
 	*x = MeasureRepositoryResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[34]
+	mi := &file_keepward_v1_node_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2434,7 +2763,7 @@ func (x *MeasureRepositoryResponse) String() string {
 func (*MeasureRepositoryResponse) ProtoMessage() {}
 
 func (x *MeasureRepositoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[34]
+	mi := &file_keepward_v1_node_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2447,7 +2776,7 @@ func (x *MeasureRepositoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MeasureRepositoryResponse.ProtoReflect.Descriptor instead.
 func (*MeasureRepositoryResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{34}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *MeasureRepositoryResponse) GetOwners() []*OwnerUse {
@@ -2519,7 +2848,7 @@ type OwnerUse struct {
 
 func (x *OwnerUse) Reset() {
 	*x = OwnerUse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[35]
+	mi := &file_keepward_v1_node_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2531,7 +2860,7 @@ func (x *OwnerUse) String() string {
 func (*OwnerUse) ProtoMessage() {}
 
 func (x *OwnerUse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[35]
+	mi := &file_keepward_v1_node_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2544,7 +2873,7 @@ func (x *OwnerUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OwnerUse.ProtoReflect.Descriptor instead.
 func (*OwnerUse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{35}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *OwnerUse) GetOwner() []byte {
@@ -2587,7 +2916,7 @@ type ClaimRepositoryRequest struct {
 
 func (x *ClaimRepositoryRequest) Reset() {
 	*x = ClaimRepositoryRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[36]
+	mi := &file_keepward_v1_node_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2599,7 +2928,7 @@ func (x *ClaimRepositoryRequest) String() string {
 func (*ClaimRepositoryRequest) ProtoMessage() {}
 
 func (x *ClaimRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[36]
+	mi := &file_keepward_v1_node_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2612,7 +2941,7 @@ func (x *ClaimRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*ClaimRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{36}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ClaimRepositoryRequest) GetRepositoryPath() string {
@@ -2653,7 +2982,7 @@ type ClaimRepositoryResponse struct {
 
 func (x *ClaimRepositoryResponse) Reset() {
 	*x = ClaimRepositoryResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[37]
+	mi := &file_keepward_v1_node_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2665,7 +2994,7 @@ func (x *ClaimRepositoryResponse) String() string {
 func (*ClaimRepositoryResponse) ProtoMessage() {}
 
 func (x *ClaimRepositoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[37]
+	mi := &file_keepward_v1_node_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2678,7 +3007,7 @@ func (x *ClaimRepositoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimRepositoryResponse.ProtoReflect.Descriptor instead.
 func (*ClaimRepositoryResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{37}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ClaimRepositoryResponse) GetTerm() uint64 {
@@ -2708,7 +3037,7 @@ type InspectRepositoryRequest struct {
 
 func (x *InspectRepositoryRequest) Reset() {
 	*x = InspectRepositoryRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[38]
+	mi := &file_keepward_v1_node_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2720,7 +3049,7 @@ func (x *InspectRepositoryRequest) String() string {
 func (*InspectRepositoryRequest) ProtoMessage() {}
 
 func (x *InspectRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[38]
+	mi := &file_keepward_v1_node_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2733,7 +3062,7 @@ func (x *InspectRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InspectRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*InspectRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{38}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *InspectRepositoryRequest) GetPath() string {
@@ -2786,7 +3115,7 @@ type InspectRepositoryResponse struct {
 
 func (x *InspectRepositoryResponse) Reset() {
 	*x = InspectRepositoryResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[39]
+	mi := &file_keepward_v1_node_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2798,7 +3127,7 @@ func (x *InspectRepositoryResponse) String() string {
 func (*InspectRepositoryResponse) ProtoMessage() {}
 
 func (x *InspectRepositoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[39]
+	mi := &file_keepward_v1_node_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2811,7 +3140,7 @@ func (x *InspectRepositoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InspectRepositoryResponse.ProtoReflect.Descriptor instead.
 func (*InspectRepositoryResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{39}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *InspectRepositoryResponse) GetSizeBytes() int64 {
@@ -2900,7 +3229,7 @@ type StartMoverRequest struct {
 
 func (x *StartMoverRequest) Reset() {
 	*x = StartMoverRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[40]
+	mi := &file_keepward_v1_node_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2912,7 +3241,7 @@ func (x *StartMoverRequest) String() string {
 func (*StartMoverRequest) ProtoMessage() {}
 
 func (x *StartMoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[40]
+	mi := &file_keepward_v1_node_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2925,7 +3254,7 @@ func (x *StartMoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartMoverRequest.ProtoReflect.Descriptor instead.
 func (*StartMoverRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{40}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *StartMoverRequest) GetOrder() *Order {
@@ -3064,7 +3393,7 @@ type CheckOrder struct {
 
 func (x *CheckOrder) Reset() {
 	*x = CheckOrder{}
-	mi := &file_keepward_v1_node_proto_msgTypes[41]
+	mi := &file_keepward_v1_node_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3076,7 +3405,7 @@ func (x *CheckOrder) String() string {
 func (*CheckOrder) ProtoMessage() {}
 
 func (x *CheckOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[41]
+	mi := &file_keepward_v1_node_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3089,7 +3418,7 @@ func (x *CheckOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckOrder.ProtoReflect.Descriptor instead.
 func (*CheckOrder) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{41}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *CheckOrder) GetTime() *timestamppb.Timestamp {
@@ -3173,7 +3502,7 @@ type SweepOrder struct {
 
 func (x *SweepOrder) Reset() {
 	*x = SweepOrder{}
-	mi := &file_keepward_v1_node_proto_msgTypes[42]
+	mi := &file_keepward_v1_node_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3185,7 +3514,7 @@ func (x *SweepOrder) String() string {
 func (*SweepOrder) ProtoMessage() {}
 
 func (x *SweepOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[42]
+	mi := &file_keepward_v1_node_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3198,7 +3527,7 @@ func (x *SweepOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepOrder.ProtoReflect.Descriptor instead.
 func (*SweepOrder) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{42}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *SweepOrder) GetPurgePoints() []string {
@@ -3287,7 +3616,7 @@ type StartMoverResponse struct {
 
 func (x *StartMoverResponse) Reset() {
 	*x = StartMoverResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[43]
+	mi := &file_keepward_v1_node_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3299,7 +3628,7 @@ func (x *StartMoverResponse) String() string {
 func (*StartMoverResponse) ProtoMessage() {}
 
 func (x *StartMoverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[43]
+	mi := &file_keepward_v1_node_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3312,7 +3641,7 @@ func (x *StartMoverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartMoverResponse.ProtoReflect.Descriptor instead.
 func (*StartMoverResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{43}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *StartMoverResponse) GetMover() *MoverEndpoint {
@@ -3332,7 +3661,7 @@ type StopMoverRequest struct {
 
 func (x *StopMoverRequest) Reset() {
 	*x = StopMoverRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[44]
+	mi := &file_keepward_v1_node_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3344,7 +3673,7 @@ func (x *StopMoverRequest) String() string {
 func (*StopMoverRequest) ProtoMessage() {}
 
 func (x *StopMoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[44]
+	mi := &file_keepward_v1_node_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3357,7 +3686,7 @@ func (x *StopMoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopMoverRequest.ProtoReflect.Descriptor instead.
 func (*StopMoverRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{44}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *StopMoverRequest) GetOrder() *Order {
@@ -3382,7 +3711,7 @@ type StopMoverResponse struct {
 
 func (x *StopMoverResponse) Reset() {
 	*x = StopMoverResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[45]
+	mi := &file_keepward_v1_node_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3394,7 +3723,7 @@ func (x *StopMoverResponse) String() string {
 func (*StopMoverResponse) ProtoMessage() {}
 
 func (x *StopMoverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[45]
+	mi := &file_keepward_v1_node_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3407,7 +3736,7 @@ func (x *StopMoverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopMoverResponse.ProtoReflect.Descriptor instead.
 func (*StopMoverResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{45}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{50}
 }
 
 // commit: an attempt without a point gets a partial one of its last checkpoint, if it has one, and a
@@ -3425,7 +3754,7 @@ type FenceAttemptRequest struct {
 
 func (x *FenceAttemptRequest) Reset() {
 	*x = FenceAttemptRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[46]
+	mi := &file_keepward_v1_node_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3437,7 +3766,7 @@ func (x *FenceAttemptRequest) String() string {
 func (*FenceAttemptRequest) ProtoMessage() {}
 
 func (x *FenceAttemptRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[46]
+	mi := &file_keepward_v1_node_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3450,7 +3779,7 @@ func (x *FenceAttemptRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FenceAttemptRequest.ProtoReflect.Descriptor instead.
 func (*FenceAttemptRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{46}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *FenceAttemptRequest) GetRepositoryPath() string {
@@ -3501,7 +3830,7 @@ type FenceAttemptResponse struct {
 
 func (x *FenceAttemptResponse) Reset() {
 	*x = FenceAttemptResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[47]
+	mi := &file_keepward_v1_node_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3513,7 +3842,7 @@ func (x *FenceAttemptResponse) String() string {
 func (*FenceAttemptResponse) ProtoMessage() {}
 
 func (x *FenceAttemptResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[47]
+	mi := &file_keepward_v1_node_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3526,7 +3855,7 @@ func (x *FenceAttemptResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FenceAttemptResponse.ProtoReflect.Descriptor instead.
 func (*FenceAttemptResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{47}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *FenceAttemptResponse) GetCommitted() bool {
@@ -3566,7 +3895,7 @@ type MarkPointsRequest struct {
 
 func (x *MarkPointsRequest) Reset() {
 	*x = MarkPointsRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[48]
+	mi := &file_keepward_v1_node_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3578,7 +3907,7 @@ func (x *MarkPointsRequest) String() string {
 func (*MarkPointsRequest) ProtoMessage() {}
 
 func (x *MarkPointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[48]
+	mi := &file_keepward_v1_node_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3591,7 +3920,7 @@ func (x *MarkPointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkPointsRequest.ProtoReflect.Descriptor instead.
 func (*MarkPointsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{48}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *MarkPointsRequest) GetRepositoryPath() string {
@@ -3659,7 +3988,7 @@ type MarkPointsResponse struct {
 
 func (x *MarkPointsResponse) Reset() {
 	*x = MarkPointsResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[49]
+	mi := &file_keepward_v1_node_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3671,7 +4000,7 @@ func (x *MarkPointsResponse) String() string {
 func (*MarkPointsResponse) ProtoMessage() {}
 
 func (x *MarkPointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[49]
+	mi := &file_keepward_v1_node_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3684,7 +4013,7 @@ func (x *MarkPointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkPointsResponse.ProtoReflect.Descriptor instead.
 func (*MarkPointsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{49}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *MarkPointsResponse) GetPoints() []*PointMark {
@@ -3705,7 +4034,7 @@ type ListMarkersRequest struct {
 
 func (x *ListMarkersRequest) Reset() {
 	*x = ListMarkersRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[50]
+	mi := &file_keepward_v1_node_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3717,7 +4046,7 @@ func (x *ListMarkersRequest) String() string {
 func (*ListMarkersRequest) ProtoMessage() {}
 
 func (x *ListMarkersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[50]
+	mi := &file_keepward_v1_node_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3730,7 +4059,7 @@ func (x *ListMarkersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMarkersRequest.ProtoReflect.Descriptor instead.
 func (*ListMarkersRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{50}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ListMarkersRequest) GetRepositoryPath() string {
@@ -3766,7 +4095,7 @@ type ListMarkersResponse struct {
 
 func (x *ListMarkersResponse) Reset() {
 	*x = ListMarkersResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[51]
+	mi := &file_keepward_v1_node_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3778,7 +4107,7 @@ func (x *ListMarkersResponse) String() string {
 func (*ListMarkersResponse) ProtoMessage() {}
 
 func (x *ListMarkersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[51]
+	mi := &file_keepward_v1_node_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3791,7 +4120,7 @@ func (x *ListMarkersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMarkersResponse.ProtoReflect.Descriptor instead.
 func (*ListMarkersResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{51}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ListMarkersResponse) GetNames() []string {
@@ -3822,7 +4151,7 @@ type PointMarkers struct {
 
 func (x *PointMarkers) Reset() {
 	*x = PointMarkers{}
-	mi := &file_keepward_v1_node_proto_msgTypes[52]
+	mi := &file_keepward_v1_node_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3834,7 +4163,7 @@ func (x *PointMarkers) String() string {
 func (*PointMarkers) ProtoMessage() {}
 
 func (x *PointMarkers) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[52]
+	mi := &file_keepward_v1_node_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3847,7 +4176,7 @@ func (x *PointMarkers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PointMarkers.ProtoReflect.Descriptor instead.
 func (*PointMarkers) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{52}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *PointMarkers) GetPoint() string {
@@ -3902,7 +4231,7 @@ type PointMark struct {
 
 func (x *PointMark) Reset() {
 	*x = PointMark{}
-	mi := &file_keepward_v1_node_proto_msgTypes[53]
+	mi := &file_keepward_v1_node_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3914,7 +4243,7 @@ func (x *PointMark) String() string {
 func (*PointMark) ProtoMessage() {}
 
 func (x *PointMark) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[53]
+	mi := &file_keepward_v1_node_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3927,7 +4256,7 @@ func (x *PointMark) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PointMark.ProtoReflect.Descriptor instead.
 func (*PointMark) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{53}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *PointMark) GetPoint() string {
@@ -3958,7 +4287,7 @@ type TransportListPointsRequest struct {
 
 func (x *TransportListPointsRequest) Reset() {
 	*x = TransportListPointsRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[54]
+	mi := &file_keepward_v1_node_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3970,7 +4299,7 @@ func (x *TransportListPointsRequest) String() string {
 func (*TransportListPointsRequest) ProtoMessage() {}
 
 func (x *TransportListPointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[54]
+	mi := &file_keepward_v1_node_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3983,7 +4312,7 @@ func (x *TransportListPointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransportListPointsRequest.ProtoReflect.Descriptor instead.
 func (*TransportListPointsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{54}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *TransportListPointsRequest) GetRepositoryPath() string {
@@ -4033,7 +4362,7 @@ type TransportListPointsResponse struct {
 
 func (x *TransportListPointsResponse) Reset() {
 	*x = TransportListPointsResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[55]
+	mi := &file_keepward_v1_node_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4045,7 +4374,7 @@ func (x *TransportListPointsResponse) String() string {
 func (*TransportListPointsResponse) ProtoMessage() {}
 
 func (x *TransportListPointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[55]
+	mi := &file_keepward_v1_node_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4058,7 +4387,7 @@ func (x *TransportListPointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransportListPointsResponse.ProtoReflect.Descriptor instead.
 func (*TransportListPointsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{55}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *TransportListPointsResponse) GetPoints() []*PointObject {
@@ -4097,7 +4426,7 @@ type PointObject struct {
 
 func (x *PointObject) Reset() {
 	*x = PointObject{}
-	mi := &file_keepward_v1_node_proto_msgTypes[56]
+	mi := &file_keepward_v1_node_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4109,7 +4438,7 @@ func (x *PointObject) String() string {
 func (*PointObject) ProtoMessage() {}
 
 func (x *PointObject) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[56]
+	mi := &file_keepward_v1_node_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4122,7 +4451,7 @@ func (x *PointObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PointObject.ProtoReflect.Descriptor instead.
 func (*PointObject) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{56}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *PointObject) GetId() string {
@@ -4182,7 +4511,7 @@ type BrowseMoverRequest struct {
 
 func (x *BrowseMoverRequest) Reset() {
 	*x = BrowseMoverRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[57]
+	mi := &file_keepward_v1_node_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4194,7 +4523,7 @@ func (x *BrowseMoverRequest) String() string {
 func (*BrowseMoverRequest) ProtoMessage() {}
 
 func (x *BrowseMoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[57]
+	mi := &file_keepward_v1_node_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4207,7 +4536,7 @@ func (x *BrowseMoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrowseMoverRequest.ProtoReflect.Descriptor instead.
 func (*BrowseMoverRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{57}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *BrowseMoverRequest) GetAttempt() string {
@@ -4270,7 +4599,7 @@ type BrowseMoverResponse struct {
 
 func (x *BrowseMoverResponse) Reset() {
 	*x = BrowseMoverResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[58]
+	mi := &file_keepward_v1_node_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4282,7 +4611,7 @@ func (x *BrowseMoverResponse) String() string {
 func (*BrowseMoverResponse) ProtoMessage() {}
 
 func (x *BrowseMoverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[58]
+	mi := &file_keepward_v1_node_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4295,7 +4624,7 @@ func (x *BrowseMoverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrowseMoverResponse.ProtoReflect.Descriptor instead.
 func (*BrowseMoverResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{58}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *BrowseMoverResponse) GetSelf() *Entry {
@@ -4330,7 +4659,7 @@ type FindMoverRequest struct {
 
 func (x *FindMoverRequest) Reset() {
 	*x = FindMoverRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[59]
+	mi := &file_keepward_v1_node_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4342,7 +4671,7 @@ func (x *FindMoverRequest) String() string {
 func (*FindMoverRequest) ProtoMessage() {}
 
 func (x *FindMoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[59]
+	mi := &file_keepward_v1_node_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4355,7 +4684,7 @@ func (x *FindMoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindMoverRequest.ProtoReflect.Descriptor instead.
 func (*FindMoverRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{59}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *FindMoverRequest) GetAttempt() string {
@@ -4389,7 +4718,7 @@ type PointKey struct {
 
 func (x *PointKey) Reset() {
 	*x = PointKey{}
-	mi := &file_keepward_v1_node_proto_msgTypes[60]
+	mi := &file_keepward_v1_node_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4401,7 +4730,7 @@ func (x *PointKey) String() string {
 func (*PointKey) ProtoMessage() {}
 
 func (x *PointKey) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[60]
+	mi := &file_keepward_v1_node_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4414,7 +4743,7 @@ func (x *PointKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PointKey.ProtoReflect.Descriptor instead.
 func (*PointKey) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{60}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *PointKey) GetPoint() string {
@@ -4441,7 +4770,7 @@ type FindMoverResponse struct {
 
 func (x *FindMoverResponse) Reset() {
 	*x = FindMoverResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[61]
+	mi := &file_keepward_v1_node_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4453,7 +4782,7 @@ func (x *FindMoverResponse) String() string {
 func (*FindMoverResponse) ProtoMessage() {}
 
 func (x *FindMoverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[61]
+	mi := &file_keepward_v1_node_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4466,7 +4795,7 @@ func (x *FindMoverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindMoverResponse.ProtoReflect.Descriptor instead.
 func (*FindMoverResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{61}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *FindMoverResponse) GetPoint() string {
@@ -4494,7 +4823,7 @@ type DiffMoverRequest struct {
 
 func (x *DiffMoverRequest) Reset() {
 	*x = DiffMoverRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[62]
+	mi := &file_keepward_v1_node_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4506,7 +4835,7 @@ func (x *DiffMoverRequest) String() string {
 func (*DiffMoverRequest) ProtoMessage() {}
 
 func (x *DiffMoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[62]
+	mi := &file_keepward_v1_node_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4519,7 +4848,7 @@ func (x *DiffMoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffMoverRequest.ProtoReflect.Descriptor instead.
 func (*DiffMoverRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{62}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *DiffMoverRequest) GetAttempt() string {
@@ -4554,7 +4883,7 @@ type DiffMoverResponse struct {
 
 func (x *DiffMoverResponse) Reset() {
 	*x = DiffMoverResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[63]
+	mi := &file_keepward_v1_node_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4566,7 +4895,7 @@ func (x *DiffMoverResponse) String() string {
 func (*DiffMoverResponse) ProtoMessage() {}
 
 func (x *DiffMoverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[63]
+	mi := &file_keepward_v1_node_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4579,7 +4908,7 @@ func (x *DiffMoverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffMoverResponse.ProtoReflect.Descriptor instead.
 func (*DiffMoverResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{63}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *DiffMoverResponse) GetChange() string {
@@ -4723,7 +5052,34 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\x12certificate_sha256\x18\x02 \x01(\fR\x11certificateSha256\x12\x19\n" +
 	"\btask_key\x18\x03 \x01(\fR\ataskKey\x12\x16\n" +
 	"\x06socket\x18\x04 \x01(\tR\x06socket\x128\n" +
-	"\theartbeat\x18\xcc\x03 \x01(\v2\x19.google.protobuf.DurationR\theartbeat\"\x9f\x03\n" +
+	"\theartbeat\x18\xcc\x03 \x01(\v2\x19.google.protobuf.DurationR\theartbeat\"\xb8\x02\n" +
+	"\x10RunScriptRequest\x12(\n" +
+	"\x05order\x18\x01 \x01(\v2\x12.keepward.v1.OrderR\x05order\x12\x14\n" +
+	"\x05place\x18\x02 \x01(\tR\x05place\x12+\n" +
+	"\x06script\x18\x03 \x01(\v2\x13.keepward.v1.ScriptR\x06script\x12J\n" +
+	"\tvariables\x18\x04 \x03(\v2,.keepward.v1.RunScriptRequest.VariablesEntryR\tvariables\x12-\n" +
+	"\x04wait\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x04wait\x1a<\n" +
+	"\x0eVariablesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"=\n" +
+	"\x11RunScriptResponse\x12(\n" +
+	"\x03end\x18\x01 \x01(\v2\x16.keepward.v1.ScriptEndR\x03end\"k\n" +
+	"\x11StopScriptRequest\x12(\n" +
+	"\x05order\x18\x01 \x01(\v2\x12.keepward.v1.OrderR\x05order\x12\x14\n" +
+	"\x05place\x18\x02 \x01(\tR\x05place\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x14\n" +
+	"\x12StopScriptResponse\"\xf2\x02\n" +
+	"\vScriptEntry\x12\x12\n" +
+	"\x04task\x18\x01 \x01(\tR\x04task\x12\x14\n" +
+	"\x05place\x18\x02 \x01(\tR\x05place\x12+\n" +
+	"\x06script\x18\x03 \x01(\v2\x13.keepward.v1.ScriptR\x06script\x12E\n" +
+	"\tvariables\x18\x04 \x03(\v2'.keepward.v1.ScriptEntry.VariablesEntryR\tvariables\x124\n" +
+	"\astarted\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x12(\n" +
+	"\x03end\x18\x06 \x01(\v2\x16.keepward.v1.ScriptEndR\x03end\x12'\n" +
+	"\x04thaw\x18\a \x01(\v2\x13.keepward.v1.ScriptR\x04thaw\x1a<\n" +
+	"\x0eVariablesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xf6\x04\n" +
 	"\x12StartBackupRequest\x12(\n" +
 	"\x05order\x18\x01 \x01(\v2\x12.keepward.v1.OrderR\x05order\x12/\n" +
 	"\x04keys\x18\x02 \x01(\v2\x1b.keepward.v1.RepositoryKeysR\x04keys\x120\n" +
@@ -4738,7 +5094,12 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\bcomputer\x18\t \x01(\tR\bcomputer\x12\x10\n" +
 	"\x03job\x18\n" +
 	" \x01(\tR\x03job\x12\x12\n" +
-	"\x04full\x18\v \x01(\bR\x04full\"\x15\n" +
+	"\x04full\x18\v \x01(\bR\x04full\x12/\n" +
+	"\ascripts\x18\xe8\x02 \x01(\v2\x14.keepward.v1.ScriptsR\ascripts\x12`\n" +
+	"\x10script_variables\x18\xe9\x02 \x03(\v24.keepward.v1.StartBackupRequest.ScriptVariablesEntryR\x0fscriptVariables\x1aB\n" +
+	"\x14ScriptVariablesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x15\n" +
 	"\x13StartBackupResponse\"\xa7\x03\n" +
 	"\x13StartRestoreRequest\x12(\n" +
 	"\x05order\x18\x01 \x01(\v2\x12.keepward.v1.OrderR\x05order\x12/\n" +
@@ -4993,11 +5354,14 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\tHeartbeat\x12\x1d.keepward.v1.HeartbeatRequest\x1a\x1e.keepward.v1.HeartbeatResponse\x12Y\n" +
 	"\x0eReportProgress\x12\".keepward.v1.ReportProgressRequest\x1a#.keepward.v1.ReportProgressResponse\x12S\n" +
 	"\fReportEvents\x12 .keepward.v1.ReportEventsRequest\x1a!.keepward.v1.ReportEventsResponse\x12J\n" +
-	"\tReportEnd\x12\x1d.keepward.v1.ReportEndRequest\x1a\x1e.keepward.v1.ReportEndResponse2\x87\x02\n" +
+	"\tReportEnd\x12\x1d.keepward.v1.ReportEndRequest\x1a\x1e.keepward.v1.ReportEndResponse2\xa2\x03\n" +
 	"\fAgentService\x12P\n" +
 	"\vStartBackup\x12\x1f.keepward.v1.StartBackupRequest\x1a .keepward.v1.StartBackupResponse\x12S\n" +
 	"\fStartRestore\x12 .keepward.v1.StartRestoreRequest\x1a!.keepward.v1.StartRestoreResponse\x12P\n" +
-	"\vStopAttempt\x12\x1f.keepward.v1.StopAttemptRequest\x1a .keepward.v1.StopAttemptResponse2\xb5\n" +
+	"\vStopAttempt\x12\x1f.keepward.v1.StopAttemptRequest\x1a .keepward.v1.StopAttemptResponse\x12J\n" +
+	"\tRunScript\x12\x1d.keepward.v1.RunScriptRequest\x1a\x1e.keepward.v1.RunScriptResponse\x12M\n" +
+	"\n" +
+	"StopScript\x12\x1e.keepward.v1.StopScriptRequest\x1a\x1f.keepward.v1.StopScriptResponse2\xb5\n" +
 	"\n" +
 	"\x10TransportService\x12q\n" +
 	"\x10CreateRepository\x12-.keepward.v1.TransportCreateRepositoryRequest\x1a..keepward.v1.TransportCreateRepositoryResponse\x12b\n" +
@@ -5032,7 +5396,7 @@ func file_keepward_v1_node_proto_rawDescGZIP() []byte {
 	return file_keepward_v1_node_proto_rawDescData
 }
 
-var file_keepward_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 65)
+var file_keepward_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 73)
 var file_keepward_v1_node_proto_goTypes = []any{
 	(*JoinRequest)(nil),                       // 0: keepward.v1.JoinRequest
 	(*JoinResponse)(nil),                      // 1: keepward.v1.JoinResponse
@@ -5054,180 +5418,208 @@ var file_keepward_v1_node_proto_goTypes = []any{
 	(*Order)(nil),                             // 17: keepward.v1.Order
 	(*RepositoryKeys)(nil),                    // 18: keepward.v1.RepositoryKeys
 	(*MoverEndpoint)(nil),                     // 19: keepward.v1.MoverEndpoint
-	(*StartBackupRequest)(nil),                // 20: keepward.v1.StartBackupRequest
-	(*StartBackupResponse)(nil),               // 21: keepward.v1.StartBackupResponse
-	(*StartRestoreRequest)(nil),               // 22: keepward.v1.StartRestoreRequest
-	(*StartRestoreResponse)(nil),              // 23: keepward.v1.StartRestoreResponse
-	(*StopAttemptRequest)(nil),                // 24: keepward.v1.StopAttemptRequest
-	(*StopAttemptResponse)(nil),               // 25: keepward.v1.StopAttemptResponse
-	(*TransportCreateRepositoryRequest)(nil),  // 26: keepward.v1.TransportCreateRepositoryRequest
-	(*KeyObject)(nil),                         // 27: keepward.v1.KeyObject
-	(*TransportCreateRepositoryResponse)(nil), // 28: keepward.v1.TransportCreateRepositoryResponse
-	(*ReadRepositoryRequest)(nil),             // 29: keepward.v1.ReadRepositoryRequest
-	(*ReadRepositoryResponse)(nil),            // 30: keepward.v1.ReadRepositoryResponse
-	(*ChangeKeysRequest)(nil),                 // 31: keepward.v1.ChangeKeysRequest
-	(*ChangeKeysResponse)(nil),                // 32: keepward.v1.ChangeKeysResponse
-	(*MeasureRepositoryRequest)(nil),          // 33: keepward.v1.MeasureRepositoryRequest
-	(*MeasureRepositoryResponse)(nil),         // 34: keepward.v1.MeasureRepositoryResponse
-	(*OwnerUse)(nil),                          // 35: keepward.v1.OwnerUse
-	(*ClaimRepositoryRequest)(nil),            // 36: keepward.v1.ClaimRepositoryRequest
-	(*ClaimRepositoryResponse)(nil),           // 37: keepward.v1.ClaimRepositoryResponse
-	(*InspectRepositoryRequest)(nil),          // 38: keepward.v1.InspectRepositoryRequest
-	(*InspectRepositoryResponse)(nil),         // 39: keepward.v1.InspectRepositoryResponse
-	(*StartMoverRequest)(nil),                 // 40: keepward.v1.StartMoverRequest
-	(*CheckOrder)(nil),                        // 41: keepward.v1.CheckOrder
-	(*SweepOrder)(nil),                        // 42: keepward.v1.SweepOrder
-	(*StartMoverResponse)(nil),                // 43: keepward.v1.StartMoverResponse
-	(*StopMoverRequest)(nil),                  // 44: keepward.v1.StopMoverRequest
-	(*StopMoverResponse)(nil),                 // 45: keepward.v1.StopMoverResponse
-	(*FenceAttemptRequest)(nil),               // 46: keepward.v1.FenceAttemptRequest
-	(*FenceAttemptResponse)(nil),              // 47: keepward.v1.FenceAttemptResponse
-	(*MarkPointsRequest)(nil),                 // 48: keepward.v1.MarkPointsRequest
-	(*MarkPointsResponse)(nil),                // 49: keepward.v1.MarkPointsResponse
-	(*ListMarkersRequest)(nil),                // 50: keepward.v1.ListMarkersRequest
-	(*ListMarkersResponse)(nil),               // 51: keepward.v1.ListMarkersResponse
-	(*PointMarkers)(nil),                      // 52: keepward.v1.PointMarkers
-	(*PointMark)(nil),                         // 53: keepward.v1.PointMark
-	(*TransportListPointsRequest)(nil),        // 54: keepward.v1.TransportListPointsRequest
-	(*TransportListPointsResponse)(nil),       // 55: keepward.v1.TransportListPointsResponse
-	(*PointObject)(nil),                       // 56: keepward.v1.PointObject
-	(*BrowseMoverRequest)(nil),                // 57: keepward.v1.BrowseMoverRequest
-	(*BrowseMoverResponse)(nil),               // 58: keepward.v1.BrowseMoverResponse
-	(*FindMoverRequest)(nil),                  // 59: keepward.v1.FindMoverRequest
-	(*PointKey)(nil),                          // 60: keepward.v1.PointKey
-	(*FindMoverResponse)(nil),                 // 61: keepward.v1.FindMoverResponse
-	(*DiffMoverRequest)(nil),                  // 62: keepward.v1.DiffMoverRequest
-	(*DiffMoverResponse)(nil),                 // 63: keepward.v1.DiffMoverResponse
-	nil,                                       // 64: keepward.v1.RepositoryKeys.EpochsEntry
-	(*timestamppb.Timestamp)(nil),             // 65: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),               // 66: google.protobuf.Duration
-	(*Progress)(nil),                          // 67: keepward.v1.Progress
-	(*Event)(nil),                             // 68: keepward.v1.Event
-	(*Failure)(nil),                           // 69: keepward.v1.Failure
-	(*Counters)(nil),                          // 70: keepward.v1.Counters
-	(*SweepReport)(nil),                       // 71: keepward.v1.SweepReport
-	(*FileSelection)(nil),                     // 72: keepward.v1.FileSelection
-	(*ProofAge)(nil),                          // 73: keepward.v1.ProofAge
-	(*ProofState)(nil),                        // 74: keepward.v1.ProofState
-	(*Entry)(nil),                             // 75: keepward.v1.Entry
+	(*RunScriptRequest)(nil),                  // 20: keepward.v1.RunScriptRequest
+	(*RunScriptResponse)(nil),                 // 21: keepward.v1.RunScriptResponse
+	(*StopScriptRequest)(nil),                 // 22: keepward.v1.StopScriptRequest
+	(*StopScriptResponse)(nil),                // 23: keepward.v1.StopScriptResponse
+	(*ScriptEntry)(nil),                       // 24: keepward.v1.ScriptEntry
+	(*StartBackupRequest)(nil),                // 25: keepward.v1.StartBackupRequest
+	(*StartBackupResponse)(nil),               // 26: keepward.v1.StartBackupResponse
+	(*StartRestoreRequest)(nil),               // 27: keepward.v1.StartRestoreRequest
+	(*StartRestoreResponse)(nil),              // 28: keepward.v1.StartRestoreResponse
+	(*StopAttemptRequest)(nil),                // 29: keepward.v1.StopAttemptRequest
+	(*StopAttemptResponse)(nil),               // 30: keepward.v1.StopAttemptResponse
+	(*TransportCreateRepositoryRequest)(nil),  // 31: keepward.v1.TransportCreateRepositoryRequest
+	(*KeyObject)(nil),                         // 32: keepward.v1.KeyObject
+	(*TransportCreateRepositoryResponse)(nil), // 33: keepward.v1.TransportCreateRepositoryResponse
+	(*ReadRepositoryRequest)(nil),             // 34: keepward.v1.ReadRepositoryRequest
+	(*ReadRepositoryResponse)(nil),            // 35: keepward.v1.ReadRepositoryResponse
+	(*ChangeKeysRequest)(nil),                 // 36: keepward.v1.ChangeKeysRequest
+	(*ChangeKeysResponse)(nil),                // 37: keepward.v1.ChangeKeysResponse
+	(*MeasureRepositoryRequest)(nil),          // 38: keepward.v1.MeasureRepositoryRequest
+	(*MeasureRepositoryResponse)(nil),         // 39: keepward.v1.MeasureRepositoryResponse
+	(*OwnerUse)(nil),                          // 40: keepward.v1.OwnerUse
+	(*ClaimRepositoryRequest)(nil),            // 41: keepward.v1.ClaimRepositoryRequest
+	(*ClaimRepositoryResponse)(nil),           // 42: keepward.v1.ClaimRepositoryResponse
+	(*InspectRepositoryRequest)(nil),          // 43: keepward.v1.InspectRepositoryRequest
+	(*InspectRepositoryResponse)(nil),         // 44: keepward.v1.InspectRepositoryResponse
+	(*StartMoverRequest)(nil),                 // 45: keepward.v1.StartMoverRequest
+	(*CheckOrder)(nil),                        // 46: keepward.v1.CheckOrder
+	(*SweepOrder)(nil),                        // 47: keepward.v1.SweepOrder
+	(*StartMoverResponse)(nil),                // 48: keepward.v1.StartMoverResponse
+	(*StopMoverRequest)(nil),                  // 49: keepward.v1.StopMoverRequest
+	(*StopMoverResponse)(nil),                 // 50: keepward.v1.StopMoverResponse
+	(*FenceAttemptRequest)(nil),               // 51: keepward.v1.FenceAttemptRequest
+	(*FenceAttemptResponse)(nil),              // 52: keepward.v1.FenceAttemptResponse
+	(*MarkPointsRequest)(nil),                 // 53: keepward.v1.MarkPointsRequest
+	(*MarkPointsResponse)(nil),                // 54: keepward.v1.MarkPointsResponse
+	(*ListMarkersRequest)(nil),                // 55: keepward.v1.ListMarkersRequest
+	(*ListMarkersResponse)(nil),               // 56: keepward.v1.ListMarkersResponse
+	(*PointMarkers)(nil),                      // 57: keepward.v1.PointMarkers
+	(*PointMark)(nil),                         // 58: keepward.v1.PointMark
+	(*TransportListPointsRequest)(nil),        // 59: keepward.v1.TransportListPointsRequest
+	(*TransportListPointsResponse)(nil),       // 60: keepward.v1.TransportListPointsResponse
+	(*PointObject)(nil),                       // 61: keepward.v1.PointObject
+	(*BrowseMoverRequest)(nil),                // 62: keepward.v1.BrowseMoverRequest
+	(*BrowseMoverResponse)(nil),               // 63: keepward.v1.BrowseMoverResponse
+	(*FindMoverRequest)(nil),                  // 64: keepward.v1.FindMoverRequest
+	(*PointKey)(nil),                          // 65: keepward.v1.PointKey
+	(*FindMoverResponse)(nil),                 // 66: keepward.v1.FindMoverResponse
+	(*DiffMoverRequest)(nil),                  // 67: keepward.v1.DiffMoverRequest
+	(*DiffMoverResponse)(nil),                 // 68: keepward.v1.DiffMoverResponse
+	nil,                                       // 69: keepward.v1.RepositoryKeys.EpochsEntry
+	nil,                                       // 70: keepward.v1.RunScriptRequest.VariablesEntry
+	nil,                                       // 71: keepward.v1.ScriptEntry.VariablesEntry
+	nil,                                       // 72: keepward.v1.StartBackupRequest.ScriptVariablesEntry
+	(*timestamppb.Timestamp)(nil),             // 73: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),               // 74: google.protobuf.Duration
+	(*Progress)(nil),                          // 75: keepward.v1.Progress
+	(*Event)(nil),                             // 76: keepward.v1.Event
+	(*Failure)(nil),                           // 77: keepward.v1.Failure
+	(*Counters)(nil),                          // 78: keepward.v1.Counters
+	(*SweepReport)(nil),                       // 79: keepward.v1.SweepReport
+	(*Script)(nil),                            // 80: keepward.v1.Script
+	(*ScriptEnd)(nil),                         // 81: keepward.v1.ScriptEnd
+	(*FileSelection)(nil),                     // 82: keepward.v1.FileSelection
+	(*Scripts)(nil),                           // 83: keepward.v1.Scripts
+	(*ProofAge)(nil),                          // 84: keepward.v1.ProofAge
+	(*ProofState)(nil),                        // 85: keepward.v1.ProofState
+	(*Entry)(nil),                             // 86: keepward.v1.Entry
 }
 var file_keepward_v1_node_proto_depIdxs = []int32{
-	2,  // 0: keepward.v1.HeartbeatRequest.info:type_name -> keepward.v1.NodeInfo
-	65, // 1: keepward.v1.HeartbeatRequest.clock:type_name -> google.protobuf.Timestamp
-	4,  // 2: keepward.v1.HeartbeatRequest.attempts:type_name -> keepward.v1.AttemptState
-	65, // 3: keepward.v1.HeartbeatResponse.time:type_name -> google.protobuf.Timestamp
-	66, // 4: keepward.v1.HeartbeatResponse.interval:type_name -> google.protobuf.Duration
-	67, // 5: keepward.v1.ReportProgressRequest.progress:type_name -> keepward.v1.Progress
-	68, // 6: keepward.v1.ReportEventsRequest.events:type_name -> keepward.v1.Event
-	12, // 7: keepward.v1.ReportEndRequest.end:type_name -> keepward.v1.AttemptEnd
-	69, // 8: keepward.v1.AttemptEnd.failure:type_name -> keepward.v1.Failure
-	70, // 9: keepward.v1.AttemptEnd.counters:type_name -> keepward.v1.Counters
-	13, // 10: keepward.v1.AttemptEnd.point:type_name -> keepward.v1.PointSummary
-	14, // 11: keepward.v1.AttemptEnd.check:type_name -> keepward.v1.CheckReport
-	71, // 12: keepward.v1.AttemptEnd.sweep:type_name -> keepward.v1.SweepReport
-	70, // 13: keepward.v1.PointSummary.counters:type_name -> keepward.v1.Counters
-	15, // 14: keepward.v1.CheckReport.findings:type_name -> keepward.v1.CheckFinding
-	16, // 15: keepward.v1.CheckFinding.affected:type_name -> keepward.v1.AffectedFile
-	64, // 16: keepward.v1.RepositoryKeys.epochs:type_name -> keepward.v1.RepositoryKeys.EpochsEntry
-	66, // 17: keepward.v1.MoverEndpoint.heartbeat:type_name -> google.protobuf.Duration
-	17, // 18: keepward.v1.StartBackupRequest.order:type_name -> keepward.v1.Order
-	18, // 19: keepward.v1.StartBackupRequest.keys:type_name -> keepward.v1.RepositoryKeys
-	19, // 20: keepward.v1.StartBackupRequest.mover:type_name -> keepward.v1.MoverEndpoint
-	72, // 21: keepward.v1.StartBackupRequest.files:type_name -> keepward.v1.FileSelection
-	65, // 22: keepward.v1.StartBackupRequest.time:type_name -> google.protobuf.Timestamp
-	17, // 23: keepward.v1.StartRestoreRequest.order:type_name -> keepward.v1.Order
-	18, // 24: keepward.v1.StartRestoreRequest.keys:type_name -> keepward.v1.RepositoryKeys
-	19, // 25: keepward.v1.StartRestoreRequest.mover:type_name -> keepward.v1.MoverEndpoint
-	17, // 26: keepward.v1.StopAttemptRequest.order:type_name -> keepward.v1.Order
-	27, // 27: keepward.v1.TransportCreateRepositoryRequest.keys:type_name -> keepward.v1.KeyObject
-	27, // 28: keepward.v1.ReadRepositoryResponse.keys:type_name -> keepward.v1.KeyObject
-	27, // 29: keepward.v1.ChangeKeysRequest.put:type_name -> keepward.v1.KeyObject
-	65, // 30: keepward.v1.MeasureRepositoryRequest.time:type_name -> google.protobuf.Timestamp
-	35, // 31: keepward.v1.MeasureRepositoryResponse.owners:type_name -> keepward.v1.OwnerUse
-	73, // 32: keepward.v1.MeasureRepositoryResponse.ages:type_name -> keepward.v1.ProofAge
-	65, // 33: keepward.v1.InspectRepositoryRequest.time:type_name -> google.protobuf.Timestamp
-	74, // 34: keepward.v1.InspectRepositoryResponse.proof:type_name -> keepward.v1.ProofState
-	17, // 35: keepward.v1.StartMoverRequest.order:type_name -> keepward.v1.Order
-	18, // 36: keepward.v1.StartMoverRequest.keys:type_name -> keepward.v1.RepositoryKeys
-	66, // 37: keepward.v1.StartMoverRequest.agent_wait:type_name -> google.protobuf.Duration
-	42, // 38: keepward.v1.StartMoverRequest.sweep:type_name -> keepward.v1.SweepOrder
-	41, // 39: keepward.v1.StartMoverRequest.check:type_name -> keepward.v1.CheckOrder
-	65, // 40: keepward.v1.StartMoverRequest.time:type_name -> google.protobuf.Timestamp
-	66, // 41: keepward.v1.StartMoverRequest.heartbeat:type_name -> google.protobuf.Duration
-	65, // 42: keepward.v1.CheckOrder.time:type_name -> google.protobuf.Timestamp
-	65, // 43: keepward.v1.CheckOrder.since:type_name -> google.protobuf.Timestamp
-	66, // 44: keepward.v1.CheckOrder.budget:type_name -> google.protobuf.Duration
-	66, // 45: keepward.v1.CheckOrder.older_than:type_name -> google.protobuf.Duration
-	19, // 46: keepward.v1.StartMoverResponse.mover:type_name -> keepward.v1.MoverEndpoint
-	17, // 47: keepward.v1.StopMoverRequest.order:type_name -> keepward.v1.Order
-	17, // 48: keepward.v1.FenceAttemptRequest.order:type_name -> keepward.v1.Order
-	65, // 49: keepward.v1.MarkPointsRequest.time:type_name -> google.protobuf.Timestamp
-	53, // 50: keepward.v1.MarkPointsResponse.points:type_name -> keepward.v1.PointMark
-	52, // 51: keepward.v1.ListMarkersResponse.marked:type_name -> keepward.v1.PointMarkers
-	65, // 52: keepward.v1.PointMarkers.deleted_at:type_name -> google.protobuf.Timestamp
-	69, // 53: keepward.v1.PointMark.failure:type_name -> keepward.v1.Failure
-	56, // 54: keepward.v1.TransportListPointsResponse.points:type_name -> keepward.v1.PointObject
-	65, // 55: keepward.v1.PointObject.deleted:type_name -> google.protobuf.Timestamp
-	65, // 56: keepward.v1.PointObject.held:type_name -> google.protobuf.Timestamp
-	75, // 57: keepward.v1.BrowseMoverResponse.self:type_name -> keepward.v1.Entry
-	75, // 58: keepward.v1.BrowseMoverResponse.entries:type_name -> keepward.v1.Entry
-	60, // 59: keepward.v1.FindMoverRequest.points:type_name -> keepward.v1.PointKey
-	75, // 60: keepward.v1.FindMoverResponse.entry:type_name -> keepward.v1.Entry
-	60, // 61: keepward.v1.DiffMoverRequest.a:type_name -> keepward.v1.PointKey
-	60, // 62: keepward.v1.DiffMoverRequest.b:type_name -> keepward.v1.PointKey
-	75, // 63: keepward.v1.DiffMoverResponse.a:type_name -> keepward.v1.Entry
-	75, // 64: keepward.v1.DiffMoverResponse.b:type_name -> keepward.v1.Entry
-	0,  // 65: keepward.v1.EnrolService.Join:input_type -> keepward.v1.JoinRequest
-	3,  // 66: keepward.v1.NodeService.Heartbeat:input_type -> keepward.v1.HeartbeatRequest
-	6,  // 67: keepward.v1.NodeService.ReportProgress:input_type -> keepward.v1.ReportProgressRequest
-	8,  // 68: keepward.v1.NodeService.ReportEvents:input_type -> keepward.v1.ReportEventsRequest
-	10, // 69: keepward.v1.NodeService.ReportEnd:input_type -> keepward.v1.ReportEndRequest
-	20, // 70: keepward.v1.AgentService.StartBackup:input_type -> keepward.v1.StartBackupRequest
-	22, // 71: keepward.v1.AgentService.StartRestore:input_type -> keepward.v1.StartRestoreRequest
-	24, // 72: keepward.v1.AgentService.StopAttempt:input_type -> keepward.v1.StopAttemptRequest
-	26, // 73: keepward.v1.TransportService.CreateRepository:input_type -> keepward.v1.TransportCreateRepositoryRequest
-	38, // 74: keepward.v1.TransportService.InspectRepository:input_type -> keepward.v1.InspectRepositoryRequest
-	29, // 75: keepward.v1.TransportService.ReadRepository:input_type -> keepward.v1.ReadRepositoryRequest
-	36, // 76: keepward.v1.TransportService.ClaimRepository:input_type -> keepward.v1.ClaimRepositoryRequest
-	33, // 77: keepward.v1.TransportService.MeasureRepository:input_type -> keepward.v1.MeasureRepositoryRequest
-	31, // 78: keepward.v1.TransportService.ChangeKeys:input_type -> keepward.v1.ChangeKeysRequest
-	40, // 79: keepward.v1.TransportService.StartMover:input_type -> keepward.v1.StartMoverRequest
-	44, // 80: keepward.v1.TransportService.StopMover:input_type -> keepward.v1.StopMoverRequest
-	46, // 81: keepward.v1.TransportService.FenceAttempt:input_type -> keepward.v1.FenceAttemptRequest
-	48, // 82: keepward.v1.TransportService.MarkPoints:input_type -> keepward.v1.MarkPointsRequest
-	50, // 83: keepward.v1.TransportService.ListMarkers:input_type -> keepward.v1.ListMarkersRequest
-	54, // 84: keepward.v1.TransportService.ListPoints:input_type -> keepward.v1.TransportListPointsRequest
-	57, // 85: keepward.v1.TransportService.BrowseMover:input_type -> keepward.v1.BrowseMoverRequest
-	59, // 86: keepward.v1.TransportService.FindMover:input_type -> keepward.v1.FindMoverRequest
-	62, // 87: keepward.v1.TransportService.DiffMover:input_type -> keepward.v1.DiffMoverRequest
-	1,  // 88: keepward.v1.EnrolService.Join:output_type -> keepward.v1.JoinResponse
-	5,  // 89: keepward.v1.NodeService.Heartbeat:output_type -> keepward.v1.HeartbeatResponse
-	7,  // 90: keepward.v1.NodeService.ReportProgress:output_type -> keepward.v1.ReportProgressResponse
-	9,  // 91: keepward.v1.NodeService.ReportEvents:output_type -> keepward.v1.ReportEventsResponse
-	11, // 92: keepward.v1.NodeService.ReportEnd:output_type -> keepward.v1.ReportEndResponse
-	21, // 93: keepward.v1.AgentService.StartBackup:output_type -> keepward.v1.StartBackupResponse
-	23, // 94: keepward.v1.AgentService.StartRestore:output_type -> keepward.v1.StartRestoreResponse
-	25, // 95: keepward.v1.AgentService.StopAttempt:output_type -> keepward.v1.StopAttemptResponse
-	28, // 96: keepward.v1.TransportService.CreateRepository:output_type -> keepward.v1.TransportCreateRepositoryResponse
-	39, // 97: keepward.v1.TransportService.InspectRepository:output_type -> keepward.v1.InspectRepositoryResponse
-	30, // 98: keepward.v1.TransportService.ReadRepository:output_type -> keepward.v1.ReadRepositoryResponse
-	37, // 99: keepward.v1.TransportService.ClaimRepository:output_type -> keepward.v1.ClaimRepositoryResponse
-	34, // 100: keepward.v1.TransportService.MeasureRepository:output_type -> keepward.v1.MeasureRepositoryResponse
-	32, // 101: keepward.v1.TransportService.ChangeKeys:output_type -> keepward.v1.ChangeKeysResponse
-	43, // 102: keepward.v1.TransportService.StartMover:output_type -> keepward.v1.StartMoverResponse
-	45, // 103: keepward.v1.TransportService.StopMover:output_type -> keepward.v1.StopMoverResponse
-	47, // 104: keepward.v1.TransportService.FenceAttempt:output_type -> keepward.v1.FenceAttemptResponse
-	49, // 105: keepward.v1.TransportService.MarkPoints:output_type -> keepward.v1.MarkPointsResponse
-	51, // 106: keepward.v1.TransportService.ListMarkers:output_type -> keepward.v1.ListMarkersResponse
-	55, // 107: keepward.v1.TransportService.ListPoints:output_type -> keepward.v1.TransportListPointsResponse
-	58, // 108: keepward.v1.TransportService.BrowseMover:output_type -> keepward.v1.BrowseMoverResponse
-	61, // 109: keepward.v1.TransportService.FindMover:output_type -> keepward.v1.FindMoverResponse
-	63, // 110: keepward.v1.TransportService.DiffMover:output_type -> keepward.v1.DiffMoverResponse
-	88, // [88:111] is the sub-list for method output_type
-	65, // [65:88] is the sub-list for method input_type
-	65, // [65:65] is the sub-list for extension type_name
-	65, // [65:65] is the sub-list for extension extendee
-	0,  // [0:65] is the sub-list for field type_name
+	2,   // 0: keepward.v1.HeartbeatRequest.info:type_name -> keepward.v1.NodeInfo
+	73,  // 1: keepward.v1.HeartbeatRequest.clock:type_name -> google.protobuf.Timestamp
+	4,   // 2: keepward.v1.HeartbeatRequest.attempts:type_name -> keepward.v1.AttemptState
+	73,  // 3: keepward.v1.HeartbeatResponse.time:type_name -> google.protobuf.Timestamp
+	74,  // 4: keepward.v1.HeartbeatResponse.interval:type_name -> google.protobuf.Duration
+	75,  // 5: keepward.v1.ReportProgressRequest.progress:type_name -> keepward.v1.Progress
+	76,  // 6: keepward.v1.ReportEventsRequest.events:type_name -> keepward.v1.Event
+	12,  // 7: keepward.v1.ReportEndRequest.end:type_name -> keepward.v1.AttemptEnd
+	77,  // 8: keepward.v1.AttemptEnd.failure:type_name -> keepward.v1.Failure
+	78,  // 9: keepward.v1.AttemptEnd.counters:type_name -> keepward.v1.Counters
+	13,  // 10: keepward.v1.AttemptEnd.point:type_name -> keepward.v1.PointSummary
+	14,  // 11: keepward.v1.AttemptEnd.check:type_name -> keepward.v1.CheckReport
+	79,  // 12: keepward.v1.AttemptEnd.sweep:type_name -> keepward.v1.SweepReport
+	78,  // 13: keepward.v1.PointSummary.counters:type_name -> keepward.v1.Counters
+	15,  // 14: keepward.v1.CheckReport.findings:type_name -> keepward.v1.CheckFinding
+	16,  // 15: keepward.v1.CheckFinding.affected:type_name -> keepward.v1.AffectedFile
+	69,  // 16: keepward.v1.RepositoryKeys.epochs:type_name -> keepward.v1.RepositoryKeys.EpochsEntry
+	74,  // 17: keepward.v1.MoverEndpoint.heartbeat:type_name -> google.protobuf.Duration
+	17,  // 18: keepward.v1.RunScriptRequest.order:type_name -> keepward.v1.Order
+	80,  // 19: keepward.v1.RunScriptRequest.script:type_name -> keepward.v1.Script
+	70,  // 20: keepward.v1.RunScriptRequest.variables:type_name -> keepward.v1.RunScriptRequest.VariablesEntry
+	74,  // 21: keepward.v1.RunScriptRequest.wait:type_name -> google.protobuf.Duration
+	81,  // 22: keepward.v1.RunScriptResponse.end:type_name -> keepward.v1.ScriptEnd
+	17,  // 23: keepward.v1.StopScriptRequest.order:type_name -> keepward.v1.Order
+	80,  // 24: keepward.v1.ScriptEntry.script:type_name -> keepward.v1.Script
+	71,  // 25: keepward.v1.ScriptEntry.variables:type_name -> keepward.v1.ScriptEntry.VariablesEntry
+	73,  // 26: keepward.v1.ScriptEntry.started:type_name -> google.protobuf.Timestamp
+	81,  // 27: keepward.v1.ScriptEntry.end:type_name -> keepward.v1.ScriptEnd
+	80,  // 28: keepward.v1.ScriptEntry.thaw:type_name -> keepward.v1.Script
+	17,  // 29: keepward.v1.StartBackupRequest.order:type_name -> keepward.v1.Order
+	18,  // 30: keepward.v1.StartBackupRequest.keys:type_name -> keepward.v1.RepositoryKeys
+	19,  // 31: keepward.v1.StartBackupRequest.mover:type_name -> keepward.v1.MoverEndpoint
+	82,  // 32: keepward.v1.StartBackupRequest.files:type_name -> keepward.v1.FileSelection
+	73,  // 33: keepward.v1.StartBackupRequest.time:type_name -> google.protobuf.Timestamp
+	83,  // 34: keepward.v1.StartBackupRequest.scripts:type_name -> keepward.v1.Scripts
+	72,  // 35: keepward.v1.StartBackupRequest.script_variables:type_name -> keepward.v1.StartBackupRequest.ScriptVariablesEntry
+	17,  // 36: keepward.v1.StartRestoreRequest.order:type_name -> keepward.v1.Order
+	18,  // 37: keepward.v1.StartRestoreRequest.keys:type_name -> keepward.v1.RepositoryKeys
+	19,  // 38: keepward.v1.StartRestoreRequest.mover:type_name -> keepward.v1.MoverEndpoint
+	17,  // 39: keepward.v1.StopAttemptRequest.order:type_name -> keepward.v1.Order
+	32,  // 40: keepward.v1.TransportCreateRepositoryRequest.keys:type_name -> keepward.v1.KeyObject
+	32,  // 41: keepward.v1.ReadRepositoryResponse.keys:type_name -> keepward.v1.KeyObject
+	32,  // 42: keepward.v1.ChangeKeysRequest.put:type_name -> keepward.v1.KeyObject
+	73,  // 43: keepward.v1.MeasureRepositoryRequest.time:type_name -> google.protobuf.Timestamp
+	40,  // 44: keepward.v1.MeasureRepositoryResponse.owners:type_name -> keepward.v1.OwnerUse
+	84,  // 45: keepward.v1.MeasureRepositoryResponse.ages:type_name -> keepward.v1.ProofAge
+	73,  // 46: keepward.v1.InspectRepositoryRequest.time:type_name -> google.protobuf.Timestamp
+	85,  // 47: keepward.v1.InspectRepositoryResponse.proof:type_name -> keepward.v1.ProofState
+	17,  // 48: keepward.v1.StartMoverRequest.order:type_name -> keepward.v1.Order
+	18,  // 49: keepward.v1.StartMoverRequest.keys:type_name -> keepward.v1.RepositoryKeys
+	74,  // 50: keepward.v1.StartMoverRequest.agent_wait:type_name -> google.protobuf.Duration
+	47,  // 51: keepward.v1.StartMoverRequest.sweep:type_name -> keepward.v1.SweepOrder
+	46,  // 52: keepward.v1.StartMoverRequest.check:type_name -> keepward.v1.CheckOrder
+	73,  // 53: keepward.v1.StartMoverRequest.time:type_name -> google.protobuf.Timestamp
+	74,  // 54: keepward.v1.StartMoverRequest.heartbeat:type_name -> google.protobuf.Duration
+	73,  // 55: keepward.v1.CheckOrder.time:type_name -> google.protobuf.Timestamp
+	73,  // 56: keepward.v1.CheckOrder.since:type_name -> google.protobuf.Timestamp
+	74,  // 57: keepward.v1.CheckOrder.budget:type_name -> google.protobuf.Duration
+	74,  // 58: keepward.v1.CheckOrder.older_than:type_name -> google.protobuf.Duration
+	19,  // 59: keepward.v1.StartMoverResponse.mover:type_name -> keepward.v1.MoverEndpoint
+	17,  // 60: keepward.v1.StopMoverRequest.order:type_name -> keepward.v1.Order
+	17,  // 61: keepward.v1.FenceAttemptRequest.order:type_name -> keepward.v1.Order
+	73,  // 62: keepward.v1.MarkPointsRequest.time:type_name -> google.protobuf.Timestamp
+	58,  // 63: keepward.v1.MarkPointsResponse.points:type_name -> keepward.v1.PointMark
+	57,  // 64: keepward.v1.ListMarkersResponse.marked:type_name -> keepward.v1.PointMarkers
+	73,  // 65: keepward.v1.PointMarkers.deleted_at:type_name -> google.protobuf.Timestamp
+	77,  // 66: keepward.v1.PointMark.failure:type_name -> keepward.v1.Failure
+	61,  // 67: keepward.v1.TransportListPointsResponse.points:type_name -> keepward.v1.PointObject
+	73,  // 68: keepward.v1.PointObject.deleted:type_name -> google.protobuf.Timestamp
+	73,  // 69: keepward.v1.PointObject.held:type_name -> google.protobuf.Timestamp
+	86,  // 70: keepward.v1.BrowseMoverResponse.self:type_name -> keepward.v1.Entry
+	86,  // 71: keepward.v1.BrowseMoverResponse.entries:type_name -> keepward.v1.Entry
+	65,  // 72: keepward.v1.FindMoverRequest.points:type_name -> keepward.v1.PointKey
+	86,  // 73: keepward.v1.FindMoverResponse.entry:type_name -> keepward.v1.Entry
+	65,  // 74: keepward.v1.DiffMoverRequest.a:type_name -> keepward.v1.PointKey
+	65,  // 75: keepward.v1.DiffMoverRequest.b:type_name -> keepward.v1.PointKey
+	86,  // 76: keepward.v1.DiffMoverResponse.a:type_name -> keepward.v1.Entry
+	86,  // 77: keepward.v1.DiffMoverResponse.b:type_name -> keepward.v1.Entry
+	0,   // 78: keepward.v1.EnrolService.Join:input_type -> keepward.v1.JoinRequest
+	3,   // 79: keepward.v1.NodeService.Heartbeat:input_type -> keepward.v1.HeartbeatRequest
+	6,   // 80: keepward.v1.NodeService.ReportProgress:input_type -> keepward.v1.ReportProgressRequest
+	8,   // 81: keepward.v1.NodeService.ReportEvents:input_type -> keepward.v1.ReportEventsRequest
+	10,  // 82: keepward.v1.NodeService.ReportEnd:input_type -> keepward.v1.ReportEndRequest
+	25,  // 83: keepward.v1.AgentService.StartBackup:input_type -> keepward.v1.StartBackupRequest
+	27,  // 84: keepward.v1.AgentService.StartRestore:input_type -> keepward.v1.StartRestoreRequest
+	29,  // 85: keepward.v1.AgentService.StopAttempt:input_type -> keepward.v1.StopAttemptRequest
+	20,  // 86: keepward.v1.AgentService.RunScript:input_type -> keepward.v1.RunScriptRequest
+	22,  // 87: keepward.v1.AgentService.StopScript:input_type -> keepward.v1.StopScriptRequest
+	31,  // 88: keepward.v1.TransportService.CreateRepository:input_type -> keepward.v1.TransportCreateRepositoryRequest
+	43,  // 89: keepward.v1.TransportService.InspectRepository:input_type -> keepward.v1.InspectRepositoryRequest
+	34,  // 90: keepward.v1.TransportService.ReadRepository:input_type -> keepward.v1.ReadRepositoryRequest
+	41,  // 91: keepward.v1.TransportService.ClaimRepository:input_type -> keepward.v1.ClaimRepositoryRequest
+	38,  // 92: keepward.v1.TransportService.MeasureRepository:input_type -> keepward.v1.MeasureRepositoryRequest
+	36,  // 93: keepward.v1.TransportService.ChangeKeys:input_type -> keepward.v1.ChangeKeysRequest
+	45,  // 94: keepward.v1.TransportService.StartMover:input_type -> keepward.v1.StartMoverRequest
+	49,  // 95: keepward.v1.TransportService.StopMover:input_type -> keepward.v1.StopMoverRequest
+	51,  // 96: keepward.v1.TransportService.FenceAttempt:input_type -> keepward.v1.FenceAttemptRequest
+	53,  // 97: keepward.v1.TransportService.MarkPoints:input_type -> keepward.v1.MarkPointsRequest
+	55,  // 98: keepward.v1.TransportService.ListMarkers:input_type -> keepward.v1.ListMarkersRequest
+	59,  // 99: keepward.v1.TransportService.ListPoints:input_type -> keepward.v1.TransportListPointsRequest
+	62,  // 100: keepward.v1.TransportService.BrowseMover:input_type -> keepward.v1.BrowseMoverRequest
+	64,  // 101: keepward.v1.TransportService.FindMover:input_type -> keepward.v1.FindMoverRequest
+	67,  // 102: keepward.v1.TransportService.DiffMover:input_type -> keepward.v1.DiffMoverRequest
+	1,   // 103: keepward.v1.EnrolService.Join:output_type -> keepward.v1.JoinResponse
+	5,   // 104: keepward.v1.NodeService.Heartbeat:output_type -> keepward.v1.HeartbeatResponse
+	7,   // 105: keepward.v1.NodeService.ReportProgress:output_type -> keepward.v1.ReportProgressResponse
+	9,   // 106: keepward.v1.NodeService.ReportEvents:output_type -> keepward.v1.ReportEventsResponse
+	11,  // 107: keepward.v1.NodeService.ReportEnd:output_type -> keepward.v1.ReportEndResponse
+	26,  // 108: keepward.v1.AgentService.StartBackup:output_type -> keepward.v1.StartBackupResponse
+	28,  // 109: keepward.v1.AgentService.StartRestore:output_type -> keepward.v1.StartRestoreResponse
+	30,  // 110: keepward.v1.AgentService.StopAttempt:output_type -> keepward.v1.StopAttemptResponse
+	21,  // 111: keepward.v1.AgentService.RunScript:output_type -> keepward.v1.RunScriptResponse
+	23,  // 112: keepward.v1.AgentService.StopScript:output_type -> keepward.v1.StopScriptResponse
+	33,  // 113: keepward.v1.TransportService.CreateRepository:output_type -> keepward.v1.TransportCreateRepositoryResponse
+	44,  // 114: keepward.v1.TransportService.InspectRepository:output_type -> keepward.v1.InspectRepositoryResponse
+	35,  // 115: keepward.v1.TransportService.ReadRepository:output_type -> keepward.v1.ReadRepositoryResponse
+	42,  // 116: keepward.v1.TransportService.ClaimRepository:output_type -> keepward.v1.ClaimRepositoryResponse
+	39,  // 117: keepward.v1.TransportService.MeasureRepository:output_type -> keepward.v1.MeasureRepositoryResponse
+	37,  // 118: keepward.v1.TransportService.ChangeKeys:output_type -> keepward.v1.ChangeKeysResponse
+	48,  // 119: keepward.v1.TransportService.StartMover:output_type -> keepward.v1.StartMoverResponse
+	50,  // 120: keepward.v1.TransportService.StopMover:output_type -> keepward.v1.StopMoverResponse
+	52,  // 121: keepward.v1.TransportService.FenceAttempt:output_type -> keepward.v1.FenceAttemptResponse
+	54,  // 122: keepward.v1.TransportService.MarkPoints:output_type -> keepward.v1.MarkPointsResponse
+	56,  // 123: keepward.v1.TransportService.ListMarkers:output_type -> keepward.v1.ListMarkersResponse
+	60,  // 124: keepward.v1.TransportService.ListPoints:output_type -> keepward.v1.TransportListPointsResponse
+	63,  // 125: keepward.v1.TransportService.BrowseMover:output_type -> keepward.v1.BrowseMoverResponse
+	66,  // 126: keepward.v1.TransportService.FindMover:output_type -> keepward.v1.FindMoverResponse
+	68,  // 127: keepward.v1.TransportService.DiffMover:output_type -> keepward.v1.DiffMoverResponse
+	103, // [103:128] is the sub-list for method output_type
+	78,  // [78:103] is the sub-list for method input_type
+	78,  // [78:78] is the sub-list for extension type_name
+	78,  // [78:78] is the sub-list for extension extendee
+	0,   // [0:78] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_node_proto_init() }
@@ -5242,7 +5634,7 @@ func file_keepward_v1_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_keepward_v1_node_proto_rawDesc), len(file_keepward_v1_node_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   65,
+			NumMessages:   73,
 			NumExtensions: 0,
 			NumServices:   4,
 		},

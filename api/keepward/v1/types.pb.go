@@ -1045,6 +1045,8 @@ type Job struct {
 	LastRun     *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=last_run,json=lastRun,proto3" json:"last_run,omitempty"`
 	LastResult  string                 `protobuf:"bytes,23,opt,name=last_result,json=lastResult,proto3" json:"last_result,omitempty"`
 	LastSession int64                  `protobuf:"varint,24,opt,name=last_session,json=lastSession,proto3" json:"last_session,omitempty"`
+	// Programs that run around each run of the job; not set: none.
+	Scripts *Scripts `protobuf:"bytes,360,opt,name=scripts,proto3" json:"scripts,omitempty"`
 	// The computers of a scheduled session start spread over this time, each always at the same
 	// place in it; not set: all at once.
 	Jitter *durationpb.Duration `protobuf:"bytes,380,opt,name=jitter,proto3" json:"jitter,omitempty"`
@@ -1258,6 +1260,13 @@ func (x *Job) GetLastSession() int64 {
 		return x.LastSession
 	}
 	return 0
+}
+
+func (x *Job) GetScripts() *Scripts {
+	if x != nil {
+		return x.Scripts
+	}
+	return nil
 }
 
 func (x *Job) GetJitter() *durationpb.Duration {
@@ -1737,6 +1746,259 @@ func (x *JobRun) GetFull() bool {
 	return false
 }
 
+// Scripts are the programs of a job by their place; see internal/job.Scripts. One that is not set,
+// or has no path, does not run.
+type Scripts struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ServerBefore  *Script                `protobuf:"bytes,1,opt,name=server_before,json=serverBefore,proto3" json:"server_before,omitempty"`
+	AgentBefore   *Script                `protobuf:"bytes,2,opt,name=agent_before,json=agentBefore,proto3" json:"agent_before,omitempty"`
+	PreFreeze     *Script                `protobuf:"bytes,3,opt,name=pre_freeze,json=preFreeze,proto3" json:"pre_freeze,omitempty"`
+	PostThaw      *Script                `protobuf:"bytes,4,opt,name=post_thaw,json=postThaw,proto3" json:"post_thaw,omitempty"`
+	AgentAfter    *Script                `protobuf:"bytes,5,opt,name=agent_after,json=agentAfter,proto3" json:"agent_after,omitempty"`
+	ServerAfter   *Script                `protobuf:"bytes,6,opt,name=server_after,json=serverAfter,proto3" json:"server_after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Scripts) Reset() {
+	*x = Scripts{}
+	mi := &file_keepward_v1_types_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Scripts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Scripts) ProtoMessage() {}
+
+func (x *Scripts) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_types_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Scripts.ProtoReflect.Descriptor instead.
+func (*Scripts) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Scripts) GetServerBefore() *Script {
+	if x != nil {
+		return x.ServerBefore
+	}
+	return nil
+}
+
+func (x *Scripts) GetAgentBefore() *Script {
+	if x != nil {
+		return x.AgentBefore
+	}
+	return nil
+}
+
+func (x *Scripts) GetPreFreeze() *Script {
+	if x != nil {
+		return x.PreFreeze
+	}
+	return nil
+}
+
+func (x *Scripts) GetPostThaw() *Script {
+	if x != nil {
+		return x.PostThaw
+	}
+	return nil
+}
+
+func (x *Scripts) GetAgentAfter() *Script {
+	if x != nil {
+		return x.AgentAfter
+	}
+	return nil
+}
+
+func (x *Scripts) GetServerAfter() *Script {
+	if x != nil {
+		return x.ServerAfter
+	}
+	return nil
+}
+
+type Script struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Absolute; of a script of the server the name below the folder that it allows.
+	Path      string   `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	Arguments []string `protobuf:"bytes,2,rep,name=arguments,proto3" json:"arguments,omitempty"`
+	// 0: the default of internal/job.
+	TimeLimit *durationpb.Duration `protobuf:"bytes,3,opt,name=time_limit,json=timeLimit,proto3" json:"time_limit,omitempty"`
+	// A failure is a warning, and does not end the task.
+	GoOn          bool `protobuf:"varint,4,opt,name=go_on,json=goOn,proto3" json:"go_on,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Script) Reset() {
+	*x = Script{}
+	mi := &file_keepward_v1_types_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Script) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Script) ProtoMessage() {}
+
+func (x *Script) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_types_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Script.ProtoReflect.Descriptor instead.
+func (*Script) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Script) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Script) GetArguments() []string {
+	if x != nil {
+		return x.Arguments
+	}
+	return nil
+}
+
+func (x *Script) GetTimeLimit() *durationpb.Duration {
+	if x != nil {
+		return x.TimeLimit
+	}
+	return nil
+}
+
+func (x *Script) GetGoOn() bool {
+	if x != nil {
+		return x.GoOn
+	}
+	return false
+}
+
+// ScriptEnd is how a script ended.
+type ScriptEnd struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Started *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=started,proto3" json:"started,omitempty"`
+	Ended   *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=ended,proto3" json:"ended,omitempty"`
+	Exit    int32                  `protobuf:"varint,3,opt,name=exit,proto3" json:"exit,omitempty"`
+	// Not set: it ended with exit status 0.
+	Failure *Failure `protobuf:"bytes,4,opt,name=failure,proto3" json:"failure,omitempty"`
+	// What it printed: the beginning, and of much the end as well.
+	Output       []string `protobuf:"bytes,5,rep,name=output,proto3" json:"output,omitempty"`
+	LeftOutBytes int64    `protobuf:"varint,6,opt,name=left_out_bytes,json=leftOutBytes,proto3" json:"left_out_bytes,omitempty"`
+	// It was started, and nobody saw how it ended.
+	Lost          bool `protobuf:"varint,7,opt,name=lost,proto3" json:"lost,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScriptEnd) Reset() {
+	*x = ScriptEnd{}
+	mi := &file_keepward_v1_types_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScriptEnd) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScriptEnd) ProtoMessage() {}
+
+func (x *ScriptEnd) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_types_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScriptEnd.ProtoReflect.Descriptor instead.
+func (*ScriptEnd) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ScriptEnd) GetStarted() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Started
+	}
+	return nil
+}
+
+func (x *ScriptEnd) GetEnded() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Ended
+	}
+	return nil
+}
+
+func (x *ScriptEnd) GetExit() int32 {
+	if x != nil {
+		return x.Exit
+	}
+	return 0
+}
+
+func (x *ScriptEnd) GetFailure() *Failure {
+	if x != nil {
+		return x.Failure
+	}
+	return nil
+}
+
+func (x *ScriptEnd) GetOutput() []string {
+	if x != nil {
+		return x.Output
+	}
+	return nil
+}
+
+func (x *ScriptEnd) GetLeftOutBytes() int64 {
+	if x != nil {
+		return x.LeftOutBytes
+	}
+	return 0
+}
+
+func (x *ScriptEnd) GetLost() bool {
+	if x != nil {
+		return x.Lost
+	}
+	return false
+}
+
 // Limits are the shares of a backup's time that each part held it up, in percent;
 // together 100.
 type Limits struct {
@@ -1751,7 +2013,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_keepward_v1_types_proto_msgTypes[14]
+	mi := &file_keepward_v1_types_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1763,7 +2025,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[14]
+	mi := &file_keepward_v1_types_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1776,7 +2038,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{14}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Limits) GetSource() int32 {
@@ -1846,7 +2108,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_keepward_v1_types_proto_msgTypes[15]
+	mi := &file_keepward_v1_types_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1858,7 +2120,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[15]
+	mi := &file_keepward_v1_types_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1871,7 +2133,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{15}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Session) GetId() int64 {
@@ -2066,7 +2328,7 @@ type Task struct {
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_keepward_v1_types_proto_msgTypes[16]
+	mi := &file_keepward_v1_types_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2078,7 +2340,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[16]
+	mi := &file_keepward_v1_types_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2091,7 +2353,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{16}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Task) GetId() string {
@@ -2227,7 +2489,7 @@ type Holder struct {
 
 func (x *Holder) Reset() {
 	*x = Holder{}
-	mi := &file_keepward_v1_types_proto_msgTypes[17]
+	mi := &file_keepward_v1_types_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2239,7 +2501,7 @@ func (x *Holder) String() string {
 func (*Holder) ProtoMessage() {}
 
 func (x *Holder) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[17]
+	mi := &file_keepward_v1_types_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2252,7 +2514,7 @@ func (x *Holder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Holder.ProtoReflect.Descriptor instead.
 func (*Holder) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{17}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Holder) GetSession() int64 {
@@ -2342,7 +2604,7 @@ type Resource struct {
 
 func (x *Resource) Reset() {
 	*x = Resource{}
-	mi := &file_keepward_v1_types_proto_msgTypes[18]
+	mi := &file_keepward_v1_types_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2354,7 +2616,7 @@ func (x *Resource) String() string {
 func (*Resource) ProtoMessage() {}
 
 func (x *Resource) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[18]
+	mi := &file_keepward_v1_types_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2367,7 +2629,7 @@ func (x *Resource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resource.ProtoReflect.Descriptor instead.
 func (*Resource) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{18}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Resource) GetKind() string {
@@ -2446,7 +2708,7 @@ type Wait struct {
 
 func (x *Wait) Reset() {
 	*x = Wait{}
-	mi := &file_keepward_v1_types_proto_msgTypes[19]
+	mi := &file_keepward_v1_types_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2458,7 +2720,7 @@ func (x *Wait) String() string {
 func (*Wait) ProtoMessage() {}
 
 func (x *Wait) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[19]
+	mi := &file_keepward_v1_types_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2471,7 +2733,7 @@ func (x *Wait) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Wait.ProtoReflect.Descriptor instead.
 func (*Wait) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{19}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Wait) GetTask() string {
@@ -2560,7 +2822,7 @@ type SweepReport struct {
 
 func (x *SweepReport) Reset() {
 	*x = SweepReport{}
-	mi := &file_keepward_v1_types_proto_msgTypes[20]
+	mi := &file_keepward_v1_types_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2572,7 +2834,7 @@ func (x *SweepReport) String() string {
 func (*SweepReport) ProtoMessage() {}
 
 func (x *SweepReport) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[20]
+	mi := &file_keepward_v1_types_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2585,7 +2847,7 @@ func (x *SweepReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepReport.ProtoReflect.Descriptor instead.
 func (*SweepReport) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{20}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *SweepReport) GetGeneration() uint64 {
@@ -2729,7 +2991,7 @@ type RetentionReport struct {
 
 func (x *RetentionReport) Reset() {
 	*x = RetentionReport{}
-	mi := &file_keepward_v1_types_proto_msgTypes[21]
+	mi := &file_keepward_v1_types_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2741,7 +3003,7 @@ func (x *RetentionReport) String() string {
 func (*RetentionReport) ProtoMessage() {}
 
 func (x *RetentionReport) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[21]
+	mi := &file_keepward_v1_types_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2754,7 +3016,7 @@ func (x *RetentionReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetentionReport.ProtoReflect.Descriptor instead.
 func (*RetentionReport) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{21}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *RetentionReport) GetPoints() int64 {
@@ -2803,7 +3065,7 @@ type TaskReport struct {
 
 func (x *TaskReport) Reset() {
 	*x = TaskReport{}
-	mi := &file_keepward_v1_types_proto_msgTypes[22]
+	mi := &file_keepward_v1_types_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2815,7 +3077,7 @@ func (x *TaskReport) String() string {
 func (*TaskReport) ProtoMessage() {}
 
 func (x *TaskReport) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[22]
+	mi := &file_keepward_v1_types_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2828,7 +3090,7 @@ func (x *TaskReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskReport.ProtoReflect.Descriptor instead.
 func (*TaskReport) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{22}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *TaskReport) GetSweep() *SweepReport {
@@ -2870,7 +3132,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_keepward_v1_types_proto_msgTypes[23]
+	mi := &file_keepward_v1_types_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2882,7 +3144,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[23]
+	mi := &file_keepward_v1_types_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2895,7 +3157,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{23}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Event) GetSeq() int64 {
@@ -3011,7 +3273,7 @@ type Computer struct {
 
 func (x *Computer) Reset() {
 	*x = Computer{}
-	mi := &file_keepward_v1_types_proto_msgTypes[24]
+	mi := &file_keepward_v1_types_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3023,7 +3285,7 @@ func (x *Computer) String() string {
 func (*Computer) ProtoMessage() {}
 
 func (x *Computer) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[24]
+	mi := &file_keepward_v1_types_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3036,7 +3298,7 @@ func (x *Computer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Computer.ProtoReflect.Descriptor instead.
 func (*Computer) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{24}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Computer) GetName() string {
@@ -3143,7 +3405,7 @@ type Transport struct {
 
 func (x *Transport) Reset() {
 	*x = Transport{}
-	mi := &file_keepward_v1_types_proto_msgTypes[25]
+	mi := &file_keepward_v1_types_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3155,7 +3417,7 @@ func (x *Transport) String() string {
 func (*Transport) ProtoMessage() {}
 
 func (x *Transport) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[25]
+	mi := &file_keepward_v1_types_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3168,7 +3430,7 @@ func (x *Transport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transport.ProtoReflect.Descriptor instead.
 func (*Transport) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{25}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Transport) GetName() string {
@@ -3246,7 +3508,7 @@ type Repository struct {
 
 func (x *Repository) Reset() {
 	*x = Repository{}
-	mi := &file_keepward_v1_types_proto_msgTypes[26]
+	mi := &file_keepward_v1_types_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3258,7 +3520,7 @@ func (x *Repository) String() string {
 func (*Repository) ProtoMessage() {}
 
 func (x *Repository) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[26]
+	mi := &file_keepward_v1_types_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3271,7 +3533,7 @@ func (x *Repository) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Repository.ProtoReflect.Descriptor instead.
 func (*Repository) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{26}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Repository) GetName() string {
@@ -3449,7 +3711,7 @@ type ProofAge struct {
 
 func (x *ProofAge) Reset() {
 	*x = ProofAge{}
-	mi := &file_keepward_v1_types_proto_msgTypes[27]
+	mi := &file_keepward_v1_types_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3461,7 +3723,7 @@ func (x *ProofAge) String() string {
 func (*ProofAge) ProtoMessage() {}
 
 func (x *ProofAge) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[27]
+	mi := &file_keepward_v1_types_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3474,7 +3736,7 @@ func (x *ProofAge) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProofAge.ProtoReflect.Descriptor instead.
 func (*ProofAge) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{27}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ProofAge) GetWithin() *durationpb.Duration {
@@ -3538,7 +3800,7 @@ type RepositoryStats struct {
 
 func (x *RepositoryStats) Reset() {
 	*x = RepositoryStats{}
-	mi := &file_keepward_v1_types_proto_msgTypes[28]
+	mi := &file_keepward_v1_types_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3550,7 +3812,7 @@ func (x *RepositoryStats) String() string {
 func (*RepositoryStats) ProtoMessage() {}
 
 func (x *RepositoryStats) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[28]
+	mi := &file_keepward_v1_types_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3563,7 +3825,7 @@ func (x *RepositoryStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepositoryStats.ProtoReflect.Descriptor instead.
 func (*RepositoryStats) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{28}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *RepositoryStats) GetRepository() *Repository {
@@ -3714,7 +3976,7 @@ type ComputerStats struct {
 
 func (x *ComputerStats) Reset() {
 	*x = ComputerStats{}
-	mi := &file_keepward_v1_types_proto_msgTypes[29]
+	mi := &file_keepward_v1_types_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3726,7 +3988,7 @@ func (x *ComputerStats) String() string {
 func (*ComputerStats) ProtoMessage() {}
 
 func (x *ComputerStats) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[29]
+	mi := &file_keepward_v1_types_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3739,7 +4001,7 @@ func (x *ComputerStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ComputerStats.ProtoReflect.Descriptor instead.
 func (*ComputerStats) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{29}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ComputerStats) GetComputer() string {
@@ -3797,7 +4059,7 @@ type JobStats struct {
 
 func (x *JobStats) Reset() {
 	*x = JobStats{}
-	mi := &file_keepward_v1_types_proto_msgTypes[30]
+	mi := &file_keepward_v1_types_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3809,7 +4071,7 @@ func (x *JobStats) String() string {
 func (*JobStats) ProtoMessage() {}
 
 func (x *JobStats) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[30]
+	mi := &file_keepward_v1_types_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3822,7 +4084,7 @@ func (x *JobStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobStats.ProtoReflect.Descriptor instead.
 func (*JobStats) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{30}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *JobStats) GetJob() string {
@@ -3871,7 +4133,7 @@ type DayStats struct {
 
 func (x *DayStats) Reset() {
 	*x = DayStats{}
-	mi := &file_keepward_v1_types_proto_msgTypes[31]
+	mi := &file_keepward_v1_types_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3883,7 +4145,7 @@ func (x *DayStats) String() string {
 func (*DayStats) ProtoMessage() {}
 
 func (x *DayStats) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[31]
+	mi := &file_keepward_v1_types_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3896,7 +4158,7 @@ func (x *DayStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DayStats.ProtoReflect.Descriptor instead.
 func (*DayStats) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{31}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *DayStats) GetDay() string {
@@ -3943,7 +4205,7 @@ type ProofState struct {
 
 func (x *ProofState) Reset() {
 	*x = ProofState{}
-	mi := &file_keepward_v1_types_proto_msgTypes[32]
+	mi := &file_keepward_v1_types_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3955,7 +4217,7 @@ func (x *ProofState) String() string {
 func (*ProofState) ProtoMessage() {}
 
 func (x *ProofState) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[32]
+	mi := &file_keepward_v1_types_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3968,7 +4230,7 @@ func (x *ProofState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProofState.ProtoReflect.Descriptor instead.
 func (*ProofState) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{32}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ProofState) GetPacks() int64 {
@@ -4065,7 +4327,7 @@ type Point struct {
 
 func (x *Point) Reset() {
 	*x = Point{}
-	mi := &file_keepward_v1_types_proto_msgTypes[33]
+	mi := &file_keepward_v1_types_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4077,7 +4339,7 @@ func (x *Point) String() string {
 func (*Point) ProtoMessage() {}
 
 func (x *Point) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[33]
+	mi := &file_keepward_v1_types_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4090,7 +4352,7 @@ func (x *Point) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Point.ProtoReflect.Descriptor instead.
 func (*Point) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{33}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Point) GetId() string {
@@ -4241,7 +4503,7 @@ type Condition struct {
 
 func (x *Condition) Reset() {
 	*x = Condition{}
-	mi := &file_keepward_v1_types_proto_msgTypes[34]
+	mi := &file_keepward_v1_types_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4253,7 +4515,7 @@ func (x *Condition) String() string {
 func (*Condition) ProtoMessage() {}
 
 func (x *Condition) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[34]
+	mi := &file_keepward_v1_types_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4266,7 +4528,7 @@ func (x *Condition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Condition.ProtoReflect.Descriptor instead.
 func (*Condition) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{34}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Condition) GetCode() string {
@@ -4420,7 +4682,7 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\x0esample_percent\x18\x02 \x01(\x05R\rsamplePercent\x121\n" +
 	"\x06budget\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x06budget\x128\n" +
 	"\n" +
-	"older_than\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\tolderThan\"\xf6\a\n" +
+	"older_than\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\tolderThan\"\xa7\b\n" +
 	"\x03Job\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x1c\n" +
@@ -4452,7 +4714,8 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\blast_run\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampR\alastRun\x12\x1f\n" +
 	"\vlast_result\x18\x17 \x01(\tR\n" +
 	"lastResult\x12!\n" +
-	"\flast_session\x18\x18 \x01(\x03R\vlastSession\x122\n" +
+	"\flast_session\x18\x18 \x01(\x03R\vlastSession\x12/\n" +
+	"\ascripts\x18\xe8\x02 \x01(\v2\x14.keepward.v1.ScriptsR\ascripts\x122\n" +
 	"\x06jitter\x18\xfc\x02 \x01(\v2\x19.google.protobuf.DurationR\x06jitter\x12 \n" +
 	"\vstart_after\x18\xfe\x02 \x01(\tR\n" +
 	"startAfter\"\xb3\x01\n" +
@@ -4505,7 +4768,30 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\x05files\x18\t \x01(\x03R\x05files\x12+\n" +
 	"\x06limits\x18\n" +
 	" \x01(\v2\x13.keepward.v1.LimitsR\x06limits\x12\x12\n" +
-	"\x04full\x18\v \x01(\bR\x04full\"d\n" +
+	"\x04full\x18\v \x01(\bR\x04full\"\xcf\x02\n" +
+	"\aScripts\x128\n" +
+	"\rserver_before\x18\x01 \x01(\v2\x13.keepward.v1.ScriptR\fserverBefore\x126\n" +
+	"\fagent_before\x18\x02 \x01(\v2\x13.keepward.v1.ScriptR\vagentBefore\x122\n" +
+	"\n" +
+	"pre_freeze\x18\x03 \x01(\v2\x13.keepward.v1.ScriptR\tpreFreeze\x120\n" +
+	"\tpost_thaw\x18\x04 \x01(\v2\x13.keepward.v1.ScriptR\bpostThaw\x124\n" +
+	"\vagent_after\x18\x05 \x01(\v2\x13.keepward.v1.ScriptR\n" +
+	"agentAfter\x126\n" +
+	"\fserver_after\x18\x06 \x01(\v2\x13.keepward.v1.ScriptR\vserverAfter\"\x89\x01\n" +
+	"\x06Script\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1c\n" +
+	"\targuments\x18\x02 \x03(\tR\targuments\x128\n" +
+	"\n" +
+	"time_limit\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\ttimeLimit\x12\x13\n" +
+	"\x05go_on\x18\x04 \x01(\bR\x04goOn\"\x89\x02\n" +
+	"\tScriptEnd\x124\n" +
+	"\astarted\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x120\n" +
+	"\x05ended\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05ended\x12\x12\n" +
+	"\x04exit\x18\x03 \x01(\x05R\x04exit\x12.\n" +
+	"\afailure\x18\x04 \x01(\v2\x14.keepward.v1.FailureR\afailure\x12\x16\n" +
+	"\x06output\x18\x05 \x03(\tR\x06output\x12$\n" +
+	"\x0eleft_out_bytes\x18\x06 \x01(\x03R\fleftOutBytes\x12\x12\n" +
+	"\x04lost\x18\a \x01(\bR\x04lost\"d\n" +
 	"\x06Limits\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\x05R\x06source\x12\x10\n" +
 	"\x03cpu\x18\x02 \x01(\x05R\x03cpu\x12\x18\n" +
@@ -4805,7 +5091,7 @@ func file_keepward_v1_types_proto_rawDescGZIP() []byte {
 	return file_keepward_v1_types_proto_rawDescData
 }
 
-var file_keepward_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_keepward_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_keepward_v1_types_proto_goTypes = []any{
 	(*Reason)(nil),                // 0: keepward.v1.Reason
 	(*Failure)(nil),               // 1: keepward.v1.Failure
@@ -4821,118 +5107,132 @@ var file_keepward_v1_types_proto_goTypes = []any{
 	(*StatusCount)(nil),           // 11: keepward.v1.StatusCount
 	(*Figure)(nil),                // 12: keepward.v1.Figure
 	(*JobRun)(nil),                // 13: keepward.v1.JobRun
-	(*Limits)(nil),                // 14: keepward.v1.Limits
-	(*Session)(nil),               // 15: keepward.v1.Session
-	(*Task)(nil),                  // 16: keepward.v1.Task
-	(*Holder)(nil),                // 17: keepward.v1.Holder
-	(*Resource)(nil),              // 18: keepward.v1.Resource
-	(*Wait)(nil),                  // 19: keepward.v1.Wait
-	(*SweepReport)(nil),           // 20: keepward.v1.SweepReport
-	(*RetentionReport)(nil),       // 21: keepward.v1.RetentionReport
-	(*TaskReport)(nil),            // 22: keepward.v1.TaskReport
-	(*Event)(nil),                 // 23: keepward.v1.Event
-	(*Computer)(nil),              // 24: keepward.v1.Computer
-	(*Transport)(nil),             // 25: keepward.v1.Transport
-	(*Repository)(nil),            // 26: keepward.v1.Repository
-	(*ProofAge)(nil),              // 27: keepward.v1.ProofAge
-	(*RepositoryStats)(nil),       // 28: keepward.v1.RepositoryStats
-	(*ComputerStats)(nil),         // 29: keepward.v1.ComputerStats
-	(*JobStats)(nil),              // 30: keepward.v1.JobStats
-	(*DayStats)(nil),              // 31: keepward.v1.DayStats
-	(*ProofState)(nil),            // 32: keepward.v1.ProofState
-	(*Point)(nil),                 // 33: keepward.v1.Point
-	(*Condition)(nil),             // 34: keepward.v1.Condition
-	(*timestamppb.Timestamp)(nil), // 35: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 36: google.protobuf.Duration
+	(*Scripts)(nil),               // 14: keepward.v1.Scripts
+	(*Script)(nil),                // 15: keepward.v1.Script
+	(*ScriptEnd)(nil),             // 16: keepward.v1.ScriptEnd
+	(*Limits)(nil),                // 17: keepward.v1.Limits
+	(*Session)(nil),               // 18: keepward.v1.Session
+	(*Task)(nil),                  // 19: keepward.v1.Task
+	(*Holder)(nil),                // 20: keepward.v1.Holder
+	(*Resource)(nil),              // 21: keepward.v1.Resource
+	(*Wait)(nil),                  // 22: keepward.v1.Wait
+	(*SweepReport)(nil),           // 23: keepward.v1.SweepReport
+	(*RetentionReport)(nil),       // 24: keepward.v1.RetentionReport
+	(*TaskReport)(nil),            // 25: keepward.v1.TaskReport
+	(*Event)(nil),                 // 26: keepward.v1.Event
+	(*Computer)(nil),              // 27: keepward.v1.Computer
+	(*Transport)(nil),             // 28: keepward.v1.Transport
+	(*Repository)(nil),            // 29: keepward.v1.Repository
+	(*ProofAge)(nil),              // 30: keepward.v1.ProofAge
+	(*RepositoryStats)(nil),       // 31: keepward.v1.RepositoryStats
+	(*ComputerStats)(nil),         // 32: keepward.v1.ComputerStats
+	(*JobStats)(nil),              // 33: keepward.v1.JobStats
+	(*DayStats)(nil),              // 34: keepward.v1.DayStats
+	(*ProofState)(nil),            // 35: keepward.v1.ProofState
+	(*Point)(nil),                 // 36: keepward.v1.Point
+	(*Condition)(nil),             // 37: keepward.v1.Condition
+	(*timestamppb.Timestamp)(nil), // 38: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 39: google.protobuf.Duration
 }
 var file_keepward_v1_types_proto_depIdxs = []int32{
 	2,  // 0: keepward.v1.Progress.counters:type_name -> keepward.v1.Counters
-	35, // 1: keepward.v1.Entry.mtime:type_name -> google.protobuf.Timestamp
-	36, // 2: keepward.v1.CheckSelection.budget:type_name -> google.protobuf.Duration
-	36, // 3: keepward.v1.CheckSelection.older_than:type_name -> google.protobuf.Duration
+	38, // 1: keepward.v1.Entry.mtime:type_name -> google.protobuf.Timestamp
+	39, // 2: keepward.v1.CheckSelection.budget:type_name -> google.protobuf.Duration
+	39, // 3: keepward.v1.CheckSelection.older_than:type_name -> google.protobuf.Duration
 	5,  // 4: keepward.v1.Job.files:type_name -> keepward.v1.FileSelection
-	36, // 5: keepward.v1.Job.restart_interval:type_name -> google.protobuf.Duration
+	39, // 5: keepward.v1.Job.restart_interval:type_name -> google.protobuf.Duration
 	6,  // 6: keepward.v1.Job.retention:type_name -> keepward.v1.Retention
 	7,  // 7: keepward.v1.Job.check:type_name -> keepward.v1.CheckSelection
-	35, // 8: keepward.v1.Job.created:type_name -> google.protobuf.Timestamp
-	35, // 9: keepward.v1.Job.next_run:type_name -> google.protobuf.Timestamp
-	35, // 10: keepward.v1.Job.last_run:type_name -> google.protobuf.Timestamp
-	36, // 11: keepward.v1.Job.jitter:type_name -> google.protobuf.Duration
-	35, // 12: keepward.v1.NextRun.time:type_name -> google.protobuf.Timestamp
-	35, // 13: keepward.v1.NextRun.until:type_name -> google.protobuf.Timestamp
-	35, // 14: keepward.v1.JobFigures.since:type_name -> google.protobuf.Timestamp
-	11, // 15: keepward.v1.JobFigures.statuses:type_name -> keepward.v1.StatusCount
-	12, // 16: keepward.v1.JobFigures.duration_millis:type_name -> keepward.v1.Figure
-	12, // 17: keepward.v1.JobFigures.read_bytes:type_name -> keepward.v1.Figure
-	12, // 18: keepward.v1.JobFigures.sent_bytes:type_name -> keepward.v1.Figure
-	12, // 19: keepward.v1.JobFigures.stored_bytes:type_name -> keepward.v1.Figure
-	12, // 20: keepward.v1.JobFigures.bytes_per_second:type_name -> keepward.v1.Figure
-	14, // 21: keepward.v1.JobFigures.limits:type_name -> keepward.v1.Limits
-	13, // 22: keepward.v1.JobFigures.runs:type_name -> keepward.v1.JobRun
-	35, // 23: keepward.v1.JobRun.started:type_name -> google.protobuf.Timestamp
-	35, // 24: keepward.v1.JobRun.ended:type_name -> google.protobuf.Timestamp
-	14, // 25: keepward.v1.JobRun.limits:type_name -> keepward.v1.Limits
-	0,  // 26: keepward.v1.Session.reason:type_name -> keepward.v1.Reason
-	35, // 27: keepward.v1.Session.created:type_name -> google.protobuf.Timestamp
-	35, // 28: keepward.v1.Session.started:type_name -> google.protobuf.Timestamp
-	35, // 29: keepward.v1.Session.ended:type_name -> google.protobuf.Timestamp
-	16, // 30: keepward.v1.Session.tasks:type_name -> keepward.v1.Task
-	3,  // 31: keepward.v1.Session.progress:type_name -> keepward.v1.Progress
-	1,  // 32: keepward.v1.Session.failure:type_name -> keepward.v1.Failure
-	22, // 33: keepward.v1.Session.report:type_name -> keepward.v1.TaskReport
-	14, // 34: keepward.v1.Session.limits:type_name -> keepward.v1.Limits
-	19, // 35: keepward.v1.Session.waits:type_name -> keepward.v1.Wait
-	35, // 36: keepward.v1.Session.done_about:type_name -> google.protobuf.Timestamp
-	35, // 37: keepward.v1.Session.retry_at:type_name -> google.protobuf.Timestamp
-	0,  // 38: keepward.v1.Task.reason:type_name -> keepward.v1.Reason
-	3,  // 39: keepward.v1.Task.progress:type_name -> keepward.v1.Progress
-	1,  // 40: keepward.v1.Task.failure:type_name -> keepward.v1.Failure
-	35, // 41: keepward.v1.Task.started:type_name -> google.protobuf.Timestamp
-	35, // 42: keepward.v1.Task.ended:type_name -> google.protobuf.Timestamp
-	22, // 43: keepward.v1.Task.report:type_name -> keepward.v1.TaskReport
-	35, // 44: keepward.v1.Holder.since:type_name -> google.protobuf.Timestamp
-	35, // 45: keepward.v1.Holder.until:type_name -> google.protobuf.Timestamp
-	0,  // 46: keepward.v1.Resource.down:type_name -> keepward.v1.Reason
-	17, // 47: keepward.v1.Resource.holders:type_name -> keepward.v1.Holder
-	17, // 48: keepward.v1.Resource.waiters:type_name -> keepward.v1.Holder
-	35, // 49: keepward.v1.Wait.since:type_name -> google.protobuf.Timestamp
-	0,  // 50: keepward.v1.Wait.reason:type_name -> keepward.v1.Reason
-	18, // 51: keepward.v1.Wait.resources:type_name -> keepward.v1.Resource
-	17, // 52: keepward.v1.Wait.sessions:type_name -> keepward.v1.Holder
-	20, // 53: keepward.v1.TaskReport.sweep:type_name -> keepward.v1.SweepReport
-	21, // 54: keepward.v1.TaskReport.retention:type_name -> keepward.v1.RetentionReport
-	35, // 55: keepward.v1.Event.time:type_name -> google.protobuf.Timestamp
-	35, // 56: keepward.v1.Computer.joined:type_name -> google.protobuf.Timestamp
-	35, // 57: keepward.v1.Computer.last_seen:type_name -> google.protobuf.Timestamp
-	36, // 58: keepward.v1.Computer.skew:type_name -> google.protobuf.Duration
-	35, // 59: keepward.v1.Computer.last_point:type_name -> google.protobuf.Timestamp
-	34, // 60: keepward.v1.Computer.conditions:type_name -> keepward.v1.Condition
-	35, // 61: keepward.v1.Transport.last_seen:type_name -> google.protobuf.Timestamp
-	35, // 62: keepward.v1.Repository.created:type_name -> google.protobuf.Timestamp
-	34, // 63: keepward.v1.Repository.conditions:type_name -> keepward.v1.Condition
-	36, // 64: keepward.v1.Repository.undelete_grace:type_name -> google.protobuf.Duration
-	36, // 65: keepward.v1.Repository.unprotected_after:type_name -> google.protobuf.Duration
-	32, // 66: keepward.v1.Repository.proof:type_name -> keepward.v1.ProofState
-	36, // 67: keepward.v1.ProofAge.within:type_name -> google.protobuf.Duration
-	26, // 68: keepward.v1.RepositoryStats.repository:type_name -> keepward.v1.Repository
-	29, // 69: keepward.v1.RepositoryStats.computers:type_name -> keepward.v1.ComputerStats
-	30, // 70: keepward.v1.RepositoryStats.jobs:type_name -> keepward.v1.JobStats
-	31, // 71: keepward.v1.RepositoryStats.days:type_name -> keepward.v1.DayStats
-	27, // 72: keepward.v1.RepositoryStats.proofs:type_name -> keepward.v1.ProofAge
-	35, // 73: keepward.v1.RepositoryStats.marked:type_name -> google.protobuf.Timestamp
-	35, // 74: keepward.v1.ProofState.oldest:type_name -> google.protobuf.Timestamp
-	35, // 75: keepward.v1.Point.time:type_name -> google.protobuf.Timestamp
-	2,  // 76: keepward.v1.Point.counters:type_name -> keepward.v1.Counters
-	5,  // 77: keepward.v1.Point.files:type_name -> keepward.v1.FileSelection
-	35, // 78: keepward.v1.Point.kept_until:type_name -> google.protobuf.Timestamp
-	35, // 79: keepward.v1.Point.deleted:type_name -> google.protobuf.Timestamp
-	35, // 80: keepward.v1.Point.purge_after:type_name -> google.protobuf.Timestamp
-	35, // 81: keepward.v1.Condition.since:type_name -> google.protobuf.Timestamp
-	82, // [82:82] is the sub-list for method output_type
-	82, // [82:82] is the sub-list for method input_type
-	82, // [82:82] is the sub-list for extension type_name
-	82, // [82:82] is the sub-list for extension extendee
-	0,  // [0:82] is the sub-list for field type_name
+	38, // 8: keepward.v1.Job.created:type_name -> google.protobuf.Timestamp
+	38, // 9: keepward.v1.Job.next_run:type_name -> google.protobuf.Timestamp
+	38, // 10: keepward.v1.Job.last_run:type_name -> google.protobuf.Timestamp
+	14, // 11: keepward.v1.Job.scripts:type_name -> keepward.v1.Scripts
+	39, // 12: keepward.v1.Job.jitter:type_name -> google.protobuf.Duration
+	38, // 13: keepward.v1.NextRun.time:type_name -> google.protobuf.Timestamp
+	38, // 14: keepward.v1.NextRun.until:type_name -> google.protobuf.Timestamp
+	38, // 15: keepward.v1.JobFigures.since:type_name -> google.protobuf.Timestamp
+	11, // 16: keepward.v1.JobFigures.statuses:type_name -> keepward.v1.StatusCount
+	12, // 17: keepward.v1.JobFigures.duration_millis:type_name -> keepward.v1.Figure
+	12, // 18: keepward.v1.JobFigures.read_bytes:type_name -> keepward.v1.Figure
+	12, // 19: keepward.v1.JobFigures.sent_bytes:type_name -> keepward.v1.Figure
+	12, // 20: keepward.v1.JobFigures.stored_bytes:type_name -> keepward.v1.Figure
+	12, // 21: keepward.v1.JobFigures.bytes_per_second:type_name -> keepward.v1.Figure
+	17, // 22: keepward.v1.JobFigures.limits:type_name -> keepward.v1.Limits
+	13, // 23: keepward.v1.JobFigures.runs:type_name -> keepward.v1.JobRun
+	38, // 24: keepward.v1.JobRun.started:type_name -> google.protobuf.Timestamp
+	38, // 25: keepward.v1.JobRun.ended:type_name -> google.protobuf.Timestamp
+	17, // 26: keepward.v1.JobRun.limits:type_name -> keepward.v1.Limits
+	15, // 27: keepward.v1.Scripts.server_before:type_name -> keepward.v1.Script
+	15, // 28: keepward.v1.Scripts.agent_before:type_name -> keepward.v1.Script
+	15, // 29: keepward.v1.Scripts.pre_freeze:type_name -> keepward.v1.Script
+	15, // 30: keepward.v1.Scripts.post_thaw:type_name -> keepward.v1.Script
+	15, // 31: keepward.v1.Scripts.agent_after:type_name -> keepward.v1.Script
+	15, // 32: keepward.v1.Scripts.server_after:type_name -> keepward.v1.Script
+	39, // 33: keepward.v1.Script.time_limit:type_name -> google.protobuf.Duration
+	38, // 34: keepward.v1.ScriptEnd.started:type_name -> google.protobuf.Timestamp
+	38, // 35: keepward.v1.ScriptEnd.ended:type_name -> google.protobuf.Timestamp
+	1,  // 36: keepward.v1.ScriptEnd.failure:type_name -> keepward.v1.Failure
+	0,  // 37: keepward.v1.Session.reason:type_name -> keepward.v1.Reason
+	38, // 38: keepward.v1.Session.created:type_name -> google.protobuf.Timestamp
+	38, // 39: keepward.v1.Session.started:type_name -> google.protobuf.Timestamp
+	38, // 40: keepward.v1.Session.ended:type_name -> google.protobuf.Timestamp
+	19, // 41: keepward.v1.Session.tasks:type_name -> keepward.v1.Task
+	3,  // 42: keepward.v1.Session.progress:type_name -> keepward.v1.Progress
+	1,  // 43: keepward.v1.Session.failure:type_name -> keepward.v1.Failure
+	25, // 44: keepward.v1.Session.report:type_name -> keepward.v1.TaskReport
+	17, // 45: keepward.v1.Session.limits:type_name -> keepward.v1.Limits
+	22, // 46: keepward.v1.Session.waits:type_name -> keepward.v1.Wait
+	38, // 47: keepward.v1.Session.done_about:type_name -> google.protobuf.Timestamp
+	38, // 48: keepward.v1.Session.retry_at:type_name -> google.protobuf.Timestamp
+	0,  // 49: keepward.v1.Task.reason:type_name -> keepward.v1.Reason
+	3,  // 50: keepward.v1.Task.progress:type_name -> keepward.v1.Progress
+	1,  // 51: keepward.v1.Task.failure:type_name -> keepward.v1.Failure
+	38, // 52: keepward.v1.Task.started:type_name -> google.protobuf.Timestamp
+	38, // 53: keepward.v1.Task.ended:type_name -> google.protobuf.Timestamp
+	25, // 54: keepward.v1.Task.report:type_name -> keepward.v1.TaskReport
+	38, // 55: keepward.v1.Holder.since:type_name -> google.protobuf.Timestamp
+	38, // 56: keepward.v1.Holder.until:type_name -> google.protobuf.Timestamp
+	0,  // 57: keepward.v1.Resource.down:type_name -> keepward.v1.Reason
+	20, // 58: keepward.v1.Resource.holders:type_name -> keepward.v1.Holder
+	20, // 59: keepward.v1.Resource.waiters:type_name -> keepward.v1.Holder
+	38, // 60: keepward.v1.Wait.since:type_name -> google.protobuf.Timestamp
+	0,  // 61: keepward.v1.Wait.reason:type_name -> keepward.v1.Reason
+	21, // 62: keepward.v1.Wait.resources:type_name -> keepward.v1.Resource
+	20, // 63: keepward.v1.Wait.sessions:type_name -> keepward.v1.Holder
+	23, // 64: keepward.v1.TaskReport.sweep:type_name -> keepward.v1.SweepReport
+	24, // 65: keepward.v1.TaskReport.retention:type_name -> keepward.v1.RetentionReport
+	38, // 66: keepward.v1.Event.time:type_name -> google.protobuf.Timestamp
+	38, // 67: keepward.v1.Computer.joined:type_name -> google.protobuf.Timestamp
+	38, // 68: keepward.v1.Computer.last_seen:type_name -> google.protobuf.Timestamp
+	39, // 69: keepward.v1.Computer.skew:type_name -> google.protobuf.Duration
+	38, // 70: keepward.v1.Computer.last_point:type_name -> google.protobuf.Timestamp
+	37, // 71: keepward.v1.Computer.conditions:type_name -> keepward.v1.Condition
+	38, // 72: keepward.v1.Transport.last_seen:type_name -> google.protobuf.Timestamp
+	38, // 73: keepward.v1.Repository.created:type_name -> google.protobuf.Timestamp
+	37, // 74: keepward.v1.Repository.conditions:type_name -> keepward.v1.Condition
+	39, // 75: keepward.v1.Repository.undelete_grace:type_name -> google.protobuf.Duration
+	39, // 76: keepward.v1.Repository.unprotected_after:type_name -> google.protobuf.Duration
+	35, // 77: keepward.v1.Repository.proof:type_name -> keepward.v1.ProofState
+	39, // 78: keepward.v1.ProofAge.within:type_name -> google.protobuf.Duration
+	29, // 79: keepward.v1.RepositoryStats.repository:type_name -> keepward.v1.Repository
+	32, // 80: keepward.v1.RepositoryStats.computers:type_name -> keepward.v1.ComputerStats
+	33, // 81: keepward.v1.RepositoryStats.jobs:type_name -> keepward.v1.JobStats
+	34, // 82: keepward.v1.RepositoryStats.days:type_name -> keepward.v1.DayStats
+	30, // 83: keepward.v1.RepositoryStats.proofs:type_name -> keepward.v1.ProofAge
+	38, // 84: keepward.v1.RepositoryStats.marked:type_name -> google.protobuf.Timestamp
+	38, // 85: keepward.v1.ProofState.oldest:type_name -> google.protobuf.Timestamp
+	38, // 86: keepward.v1.Point.time:type_name -> google.protobuf.Timestamp
+	2,  // 87: keepward.v1.Point.counters:type_name -> keepward.v1.Counters
+	5,  // 88: keepward.v1.Point.files:type_name -> keepward.v1.FileSelection
+	38, // 89: keepward.v1.Point.kept_until:type_name -> google.protobuf.Timestamp
+	38, // 90: keepward.v1.Point.deleted:type_name -> google.protobuf.Timestamp
+	38, // 91: keepward.v1.Point.purge_after:type_name -> google.protobuf.Timestamp
+	38, // 92: keepward.v1.Condition.since:type_name -> google.protobuf.Timestamp
+	93, // [93:93] is the sub-list for method output_type
+	93, // [93:93] is the sub-list for method input_type
+	93, // [93:93] is the sub-list for extension type_name
+	93, // [93:93] is the sub-list for extension extendee
+	0,  // [0:93] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_types_proto_init() }
@@ -4947,7 +5247,7 @@ func file_keepward_v1_types_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_keepward_v1_types_proto_rawDesc), len(file_keepward_v1_types_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   35,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

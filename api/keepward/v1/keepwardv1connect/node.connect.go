@@ -64,6 +64,10 @@ const (
 	// AgentServiceStopAttemptProcedure is the fully-qualified name of the AgentService's StopAttempt
 	// RPC.
 	AgentServiceStopAttemptProcedure = "/keepward.v1.AgentService/StopAttempt"
+	// AgentServiceRunScriptProcedure is the fully-qualified name of the AgentService's RunScript RPC.
+	AgentServiceRunScriptProcedure = "/keepward.v1.AgentService/RunScript"
+	// AgentServiceStopScriptProcedure is the fully-qualified name of the AgentService's StopScript RPC.
+	AgentServiceStopScriptProcedure = "/keepward.v1.AgentService/StopScript"
 	// TransportServiceCreateRepositoryProcedure is the fully-qualified name of the TransportService's
 	// CreateRepository RPC.
 	TransportServiceCreateRepositoryProcedure = "/keepward.v1.TransportService/CreateRepository"
@@ -341,6 +345,11 @@ type AgentServiceClient interface {
 	StartRestore(context.Context, *connect.Request[v1.StartRestoreRequest]) (*connect.Response[v1.StartRestoreResponse], error)
 	// Idempotent; answers at once, the end comes by ReportEnd.
 	StopAttempt(context.Context, *connect.Request[v1.StopAttemptRequest]) (*connect.Response[v1.StopAttemptResponse], error)
+	// Runs a script of a task, once: asked again it answers what became of it. It waits for the end
+	// as long as the request says, and answers then that it still runs.
+	RunScript(context.Context, *connect.Request[v1.RunScriptRequest]) (*connect.Response[v1.RunScriptResponse], error)
+	// Idempotent; answers at once, the end comes by RunScript.
+	StopScript(context.Context, *connect.Request[v1.StopScriptRequest]) (*connect.Response[v1.StopScriptResponse], error)
 }
 
 // NewAgentServiceClient constructs a client for the keepward.v1.AgentService service. By default,
@@ -372,6 +381,18 @@ func NewAgentServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(agentServiceMethods.ByName("StopAttempt")),
 			connect.WithClientOptions(opts...),
 		),
+		runScript: connect.NewClient[v1.RunScriptRequest, v1.RunScriptResponse](
+			httpClient,
+			baseURL+AgentServiceRunScriptProcedure,
+			connect.WithSchema(agentServiceMethods.ByName("RunScript")),
+			connect.WithClientOptions(opts...),
+		),
+		stopScript: connect.NewClient[v1.StopScriptRequest, v1.StopScriptResponse](
+			httpClient,
+			baseURL+AgentServiceStopScriptProcedure,
+			connect.WithSchema(agentServiceMethods.ByName("StopScript")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -380,6 +401,8 @@ type agentServiceClient struct {
 	startBackup  *connect.Client[v1.StartBackupRequest, v1.StartBackupResponse]
 	startRestore *connect.Client[v1.StartRestoreRequest, v1.StartRestoreResponse]
 	stopAttempt  *connect.Client[v1.StopAttemptRequest, v1.StopAttemptResponse]
+	runScript    *connect.Client[v1.RunScriptRequest, v1.RunScriptResponse]
+	stopScript   *connect.Client[v1.StopScriptRequest, v1.StopScriptResponse]
 }
 
 // StartBackup calls keepward.v1.AgentService.StartBackup.
@@ -397,12 +420,27 @@ func (c *agentServiceClient) StopAttempt(ctx context.Context, req *connect.Reque
 	return c.stopAttempt.CallUnary(ctx, req)
 }
 
+// RunScript calls keepward.v1.AgentService.RunScript.
+func (c *agentServiceClient) RunScript(ctx context.Context, req *connect.Request[v1.RunScriptRequest]) (*connect.Response[v1.RunScriptResponse], error) {
+	return c.runScript.CallUnary(ctx, req)
+}
+
+// StopScript calls keepward.v1.AgentService.StopScript.
+func (c *agentServiceClient) StopScript(ctx context.Context, req *connect.Request[v1.StopScriptRequest]) (*connect.Response[v1.StopScriptResponse], error) {
+	return c.stopScript.CallUnary(ctx, req)
+}
+
 // AgentServiceHandler is an implementation of the keepward.v1.AgentService service.
 type AgentServiceHandler interface {
 	StartBackup(context.Context, *connect.Request[v1.StartBackupRequest]) (*connect.Response[v1.StartBackupResponse], error)
 	StartRestore(context.Context, *connect.Request[v1.StartRestoreRequest]) (*connect.Response[v1.StartRestoreResponse], error)
 	// Idempotent; answers at once, the end comes by ReportEnd.
 	StopAttempt(context.Context, *connect.Request[v1.StopAttemptRequest]) (*connect.Response[v1.StopAttemptResponse], error)
+	// Runs a script of a task, once: asked again it answers what became of it. It waits for the end
+	// as long as the request says, and answers then that it still runs.
+	RunScript(context.Context, *connect.Request[v1.RunScriptRequest]) (*connect.Response[v1.RunScriptResponse], error)
+	// Idempotent; answers at once, the end comes by RunScript.
+	StopScript(context.Context, *connect.Request[v1.StopScriptRequest]) (*connect.Response[v1.StopScriptResponse], error)
 }
 
 // NewAgentServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -430,6 +468,18 @@ func NewAgentServiceHandler(svc AgentServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(agentServiceMethods.ByName("StopAttempt")),
 		connect.WithHandlerOptions(opts...),
 	)
+	agentServiceRunScriptHandler := connect.NewUnaryHandler(
+		AgentServiceRunScriptProcedure,
+		svc.RunScript,
+		connect.WithSchema(agentServiceMethods.ByName("RunScript")),
+		connect.WithHandlerOptions(opts...),
+	)
+	agentServiceStopScriptHandler := connect.NewUnaryHandler(
+		AgentServiceStopScriptProcedure,
+		svc.StopScript,
+		connect.WithSchema(agentServiceMethods.ByName("StopScript")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/keepward.v1.AgentService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case AgentServiceStartBackupProcedure:
@@ -438,6 +488,10 @@ func NewAgentServiceHandler(svc AgentServiceHandler, opts ...connect.HandlerOpti
 			agentServiceStartRestoreHandler.ServeHTTP(w, r)
 		case AgentServiceStopAttemptProcedure:
 			agentServiceStopAttemptHandler.ServeHTTP(w, r)
+		case AgentServiceRunScriptProcedure:
+			agentServiceRunScriptHandler.ServeHTTP(w, r)
+		case AgentServiceStopScriptProcedure:
+			agentServiceStopScriptHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -457,6 +511,14 @@ func (UnimplementedAgentServiceHandler) StartRestore(context.Context, *connect.R
 
 func (UnimplementedAgentServiceHandler) StopAttempt(context.Context, *connect.Request[v1.StopAttemptRequest]) (*connect.Response[v1.StopAttemptResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.AgentService.StopAttempt is not implemented"))
+}
+
+func (UnimplementedAgentServiceHandler) RunScript(context.Context, *connect.Request[v1.RunScriptRequest]) (*connect.Response[v1.RunScriptResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.AgentService.RunScript is not implemented"))
+}
+
+func (UnimplementedAgentServiceHandler) StopScript(context.Context, *connect.Request[v1.StopScriptRequest]) (*connect.Response[v1.StopScriptResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.AgentService.StopScript is not implemented"))
 }
 
 // TransportServiceClient is a client for the keepward.v1.TransportService service.

@@ -1,0 +1,132 @@
+package agent
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/errs"
+	"keepward/internal/job"
+)
+
+// journal keeps which scripts were started here, one file each, so that none is started twice:
+// the file is durable before the script begins, and takes its end.
+type journal struct{ dir string }
+
+// journalKeep is how long a script is remembered: far longer than any task asks for it.
+const journalKeep = 60 * 24 * time.Hour
+
+// scriptKey names a script of a task.
+type scriptKey struct {
+	task  string
+	place job.Place
+}
+
+var taskName = regexp.MustCompile(`^[0-9a-zA-Z-]{1,64}$`)
+
+// check refuses a key that would lead out of the journal's directory.
+func (k scriptKey) check() error {
+	if !taskName.MatchString(k.task) || !k.place.Known() || k.place.Row().OnServer {
+		return errs.New(errs.Invalid, "script.place", "run script: %q is no script of a task %q", k.place, k.task)
+	}
+	return nil
+}
+
+func (j journal) path(k scriptKey) string {
+	return filepath.Join(j.dir, k.task+"-"+string(k.place)+".json")
+}
+
+// read is the entry of a script; nil: it was never started here.
+func (j journal) read(k scriptKey) (*keepwardv1.ScriptEntry, error) {
+	b, err := os.ReadFile(j.path(k))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, errs.New(errs.KindOf(err), "script.journal", "read journal of script %s: %w", k.place, err)
+	}
+	e := &keepwardv1.ScriptEntry{}
+	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(b, e); err != nil {
+		// The file was made, so the script may have been started.
+		return &keepwardv1.ScriptEntry{Task: k.task, Place: string(k.place)}, nil
+	}
+	return e, nil
+}
+
+// write makes an entry durable.
+func (j journal) write(k scriptKey, e *keepwardv1.ScriptEntry) error {
+	b, err := protojson.Marshal(e)
+	if err == nil {
+		err = os.MkdirAll(j.dir, 0o700)
+	}
+	if err == nil {
+		err = writeDurable(j.path(k), b)
+	}
+	if err != nil {
+		return errs.New(errs.KindOf(err), "script.journal", "write journal of script %s: %w", k.place, err)
+	}
+	return nil
+}
+
+// entries are all scripts that are remembered. What cannot be read is left out.
+func (j journal) entries() []*keepwardv1.ScriptEntry {
+	files, err := filepath.Glob(filepath.Join(j.dir, "*.json"))
+	if err != nil {
+		return nil
+	}
+	var out []*keepwardv1.ScriptEntry
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			continue
+		}
+		e := &keepwardv1.ScriptEntry{}
+		if (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(b, e) == nil {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// forgetOld removes what nobody asks for any more. It does what it can.
+func (j journal) forgetOld(now time.Time) {
+	for _, e := range j.entries() {
+		if now.Sub(e.GetStarted().AsTime()) > journalKeep {
+			_ = os.Remove(j.path(scriptKey{e.GetTask(), job.Place(e.GetPlace())}))
+		}
+	}
+}
+
+func newEntry(k scriptKey, s *keepwardv1.Script, variables map[string]string) *keepwardv1.ScriptEntry {
+	return &keepwardv1.ScriptEntry{Task: k.task, Place: string(k.place), Script: s, Variables: variables, Started: timestamppb.Now()}
+}
+
+// writeDurable replaces a file so that whoever reads it sees all of it or what was there before,
+// also after a power loss.
+func writeDurable(path string, b []byte) error {
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".new-")
+	if err != nil {
+		return err
+	}
+	_, err = tmp.Write(b)
+	err = errors.Join(err, tmp.Sync(), tmp.Close())
+	if err == nil {
+		err = os.Rename(tmp.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(tmp.Name()))
+	}
+	d, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	_ = d.Sync() // not every system can
+	return d.Close()
+}
