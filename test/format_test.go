@@ -90,6 +90,37 @@ func TestThePagesOfTheFormatAreEnoughToReadIt(t *testing.T) {
 	}
 }
 
+// The same of a checkpoint that was made in the middle of a file.
+func TestThePagesOfTheFormatTellTheGoldenCheckpoint(t *testing.T) {
+	testdata := filepath.Join("..", "internal", "repo", "testdata")
+	key, err := os.ReadFile(filepath.Join(testdata, "recovery-key.txt"))
+	must(t, err)
+	reader, err := formatreader.Open(filepath.Join(testdata, "golden-v1-ahead"), string(key))
+	must(t, err)
+	all, err := reader.Checkpoints()
+	if err != nil || len(all) != 1 {
+		t.Fatalf("checkpoints %+v, %v", all, err)
+	}
+	to := t.TempDir()
+	begun, err := reader.RestoreAhead(all[0], to)
+	must(t, err)
+	if len(begun) != 1 {
+		t.Fatalf("the beginnings of %v", begun)
+	}
+	files, err := site.Files(to)
+	must(t, err)
+	if len(files) != 3 { // a whole one, the beginning, and the same under its inode
+		t.Errorf("files %v", files)
+	}
+	part, err := os.ReadFile(filepath.Join(to, begun[0]))
+	must(t, err)
+	whole, err := os.ReadFile(filepath.Join(to, "5-7"))
+	must(t, err)
+	if len(part) == 0 || len(part) >= len(whole) || !bytes.HasPrefix(whole, part) {
+		t.Errorf("%d bytes are no beginning of %d", len(part), len(whole))
+	}
+}
+
 // The format of the golden repository is that of the pages.
 func TestThePagesOfTheFormatTellTheGoldenRepository(t *testing.T) {
 	testdata := filepath.Join("..", "internal", "repo", "testdata")

@@ -215,19 +215,34 @@ func (r *Reader) Points() (points []Point, err error) {
 		if b[5] > 2 {
 			continue // a tombstone
 		}
-		f := parseFields(b[6 : len(b)-8])
-		attempt := f[2]
-		demand(bytes.Equal(f[1], r.id), "%s is another repository's", name)
-		open := func(what string, key, sealed []byte) fields {
-			return parseFields(must(unseal(key, sealed, bytes.Join([][]byte{[]byte("keepward " + what), r.id, attempt}, nil))))
-		}
-		issue := open("issue", r.issueKey, f[5])
-		computer := derive("computer key from computers key and name", r.computersKey, issue[1])
-		body := open("body", derive("point body key from computer key", computer), f[6])
-		points = append(points, Point{
-			Attempt: hex.EncodeToString(attempt), Computer: string(issue[1]), Job: string(issue[2]),
-			Time: time.Unix(0, issue.signed(4)), root: hash(body[1]),
-		})
+		points = append(points, r.point(name, b))
 	}
 	return points, nil
+}
+
+// Checkpoints lists the checkpoints by name.
+func (r *Reader) Checkpoints() (points []Point, err error) {
+	defer caught("list checkpoints", &err)
+	for _, name := range r.files("checkpoints/*") {
+		b := must(os.ReadFile(name))
+		demand(summed("KWPT", b) && b[4] == 1 && b[5] == 4, "%s is no checkpoint", name)
+		points = append(points, r.point(name, b))
+	}
+	return points, nil
+}
+
+func (r *Reader) point(name string, b []byte) Point {
+	f := parseFields(b[6 : len(b)-8])
+	attempt := f[2]
+	demand(bytes.Equal(f[1], r.id), "%s is another repository's", name)
+	open := func(what string, key, sealed []byte) fields {
+		return parseFields(must(unseal(key, sealed, bytes.Join([][]byte{[]byte("keepward " + what), r.id, attempt}, nil))))
+	}
+	issue := open("issue", r.issueKey, f[5])
+	computer := derive("computer key from computers key and name", r.computersKey, issue[1])
+	body := open("body", derive("point body key from computer key", computer), f[6])
+	return Point{
+		Attempt: hex.EncodeToString(attempt), Computer: string(issue[1]), Job: string(issue[2]),
+		Time: time.Unix(0, issue.signed(4)), root: hash(body[1]),
+	}
 }

@@ -1,6 +1,7 @@
 package formatreader
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,7 @@ import (
 const (
 	typeDirectory, typeFile = 1, 2
 	typeSymlink, typeLink   = 3, 8
+	stateIncomplete         = 4
 )
 
 // walk calls fn for the items in the leaves of a tree, in order. A value names hashes of its
@@ -58,6 +60,7 @@ func (r *Reader) Restore(p Point, dir string) (err error) {
 	content := r.chunk(kindRoot, p.root)
 	demand(content[0] == 1, "a root of version %d", content[0])
 	root := parseFields(content[1:])
+	demand(len(root[7]) == 0 && len(root[8]) == 0, "a point has the fields of a checkpoint")
 	inodes, first := map[[2]uint64]entry{}, map[[2]uint64]string{}
 	r.entries(kindInode, root[2], func(key string, e entry) {
 		inodes[[2]uint64{be64([]byte(key)), be64([]byte(key[8:]))}] = e
@@ -91,6 +94,30 @@ func (r *Reader) Restore(p Point, dir string) (err error) {
 	return nil
 }
 
+// RestoreAhead writes the files that a checkpoint has behind its path tree, and its inode table: each
+// under its path, or under the two numbers of its inode. It answers those of which there is a beginning
+// only.
+func (r *Reader) RestoreAhead(p Point, dir string) (begun []string, err error) {
+	defer caught("restore what was read ahead in "+p.Attempt, &err)
+	root := parseFields(r.chunk(kindRoot, p.root)[1:])
+	write := func(name string, e entry) {
+		if e.uint(24)&stateIncomplete != 0 {
+			begun = append(begun, name)
+		}
+		name = filepath.Join(dir, name)
+		err := os.MkdirAll(filepath.Dir(name), 0o700)
+		demand(err == nil && e.uint(1) == typeFile, "%s of type %d: %v", name, e.uint(1), err)
+		r.file(e, name)
+	}
+	r.entries(kindNode, root[7], func(key string, e entry) {
+		write(filepath.FromSlash(strings.ReplaceAll(key, "\x00", "/")), e)
+	})
+	r.entries(kindInode, root[8], func(key string, e entry) {
+		write(fmt.Sprintf("%d-%d", be64([]byte(key)), be64([]byte(key[8:]))), e)
+	})
+	return begun, nil
+}
+
 // file writes a file. Holes and zeros both come back as holes.
 func (r *Reader) file(e entry, name string) {
 	f := must(os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600))
@@ -122,10 +149,11 @@ func (r *Reader) file(e entry, name string) {
 			extents(value, hashes)
 		})
 	}
-	demand(int64(at) == e.signed(7), "%s: %d bytes, but its size is %d", name, at, e.signed(7))
+	incomplete := e.uint(24)&stateIncomplete != 0
+	demand(int64(at) == e.signed(7) || incomplete && int64(at) < e.signed(7), "%s: %d bytes, but its size is %d", name, at, e.signed(7))
 	err := f.Truncate(int64(at))
 	demand(err == nil, "%v", err)
-	if position := e.uint(23); position > 0 && at > 0 {
+	if position := e.uint(23); position > 0 && at > 0 && !incomplete {
 		r.signed(f, e.hashes[position-1], at)
 	}
 }

@@ -111,7 +111,7 @@ func aheadOf(n, count int) step {
 }
 
 // recorded checks that all that the last checkpoint of an attempt names is there: so many files, the
-// last one in part.
+// last one in part, and whole under an inode.
 func recorded(n, count int) step {
 	return func(ctx context.Context, w *world) error {
 		a := repotest.Attempt(n)
@@ -122,7 +122,9 @@ func recorded(n, count int) step {
 				return err
 			}
 			files, failed, err := w.site.RestoreFrom(ctx, r, x.computer, content)
-			if err != nil || len(failed) > 0 || len(files) != count {
+			whole := files[repotest.InodeAhead]
+			delete(files, repotest.InodeAhead)
+			if err != nil || len(failed) > 0 || len(files) != count || whole == "" {
 				return fmt.Errorf("the checkpoint has %d files, and %v failed: %w", len(files), failed, err)
 			}
 			for path, got := range files {

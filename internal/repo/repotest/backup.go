@@ -32,7 +32,7 @@ type Backup struct {
 	Level seal.Compression
 
 	// Ahead is how many files, the last ones, a checkpoint has behind its path tree. Of the very
-	// last one it has the beginning.
+	// last one it has the beginning, and all of it under an inode (InodeAhead).
 	Ahead int
 
 	extents map[string][]fileindex.Extent // of what was stored, by path
@@ -91,6 +91,11 @@ func (b *Backup) Store(ctx context.Context, w Writer, files map[string]string) (
 	if root.Ahead, err = b.tree(ctx, v, hasher, files, paths[ready:]); err != nil {
 		return point.Draft{}, err
 	}
+	if b.Ahead > 0 {
+		if root.AheadInodes, err = b.inode(ctx, v, hasher, files, paths[len(paths)-1]); err != nil {
+			return point.Draft{}, err
+		}
+	}
 	h, err := root.Save(ctx, hasher, v)
 	if err != nil {
 		return point.Draft{}, err
@@ -103,13 +108,31 @@ func (b *Backup) Store(ctx context.Context, w Writer, files map[string]string) (
 func (b *Backup) tree(ctx context.Context, v *Saver, hasher *seal.Hasher, files map[string]string, paths []string) (fileindex.Tree, error) {
 	tree := fileindex.NewBuilder(seal.KindNode, hasher, v)
 	for _, path := range paths {
-		e := fileindex.Entry{Path: []byte(path), Type: fileindex.File, Mode: 0o644, Size: int64(len(files[path])), Extents: b.extents[path]}
+		e := b.entry(files, path)
 		if all := sortedPaths(files); b.Ahead > 0 && path == all[len(all)-1] {
 			e.State, e.Extents = fileindex.Incomplete, e.Extents[:1]
 		}
 		if err := tree.Add(ctx, &e); err != nil {
 			return fileindex.Tree{}, err
 		}
+	}
+	return tree.Finish(ctx)
+}
+
+func (b *Backup) entry(files map[string]string, path string) fileindex.Entry {
+	return fileindex.Entry{Path: []byte(path), Type: fileindex.File, Mode: 0o644, Size: int64(len(files[path])), Extents: b.extents[path]}
+}
+
+// InodeAhead is the name that RestoreFrom gives to what a checkpoint has under an inode.
+const InodeAhead = "inode 7 of device 5"
+
+// inode stores a tree of one file.
+func (b *Backup) inode(ctx context.Context, v *Saver, hasher *seal.Hasher, files map[string]string, path string) (fileindex.Tree, error) {
+	tree := fileindex.NewBuilder(seal.KindInode, hasher, v)
+	e := b.entry(files, path)
+	e.Path, e.Inode, e.Device = nil, 7, 5
+	if err := tree.AddKeyed(ctx, fileindex.InodeKey(e.Device, e.Inode), &e); err != nil {
+		return fileindex.Tree{}, err
 	}
 	return tree.Finish(ctx)
 }

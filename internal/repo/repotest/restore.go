@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 
@@ -90,16 +91,16 @@ func (s *Site) RestoreFrom(ctx context.Context, r Reader, computer string, objec
 		return nil, nil, err
 	}
 	files, failed = map[string]string{}, map[string]string{}
-	for _, tree := range []fileindex.Tree{root.Paths, root.Ahead} {
-		if err := f.files(ctx, tree, files, failed); err != nil {
-			return files, failed, err
+	root.Trees(func(kind seal.Kind, tree fileindex.Tree) {
+		if err == nil {
+			err = f.files(ctx, kind, tree, files, failed)
 		}
-	}
-	return files, failed, nil
+	})
+	return files, failed, err
 }
 
-func (f *fetcher) files(ctx context.Context, tree fileindex.Tree, files, failed map[string]string) error {
-	c := fileindex.NewCursor(f, seal.KindNode, tree)
+func (f *fetcher) files(ctx context.Context, kind seal.Kind, tree fileindex.Tree, files, failed map[string]string) error {
+	c := fileindex.NewCursor(f, kind, tree)
 	defer c.Close()
 	for {
 		e, err := c.Next(ctx)
@@ -109,6 +110,10 @@ func (f *fetcher) files(ctx context.Context, tree fileindex.Tree, files, failed 
 		if err != nil {
 			return err
 		}
+		name := string(e.Path)
+		if kind == seal.KindInode {
+			name = fmt.Sprintf("inode %d of device %d", e.Inode, e.Device)
+		}
 		var out bytes.Buffer
 		err = fileindex.ForEachExtent(ctx, f, e, func(_ int64, x fileindex.Extent) error {
 			got, err := f.content(ctx, x)
@@ -116,9 +121,9 @@ func (f *fetcher) files(ctx context.Context, tree fileindex.Tree, files, failed 
 			return err
 		})
 		if err != nil {
-			failed[string(e.Path)] = err.Error()
+			failed[name] = err.Error()
 			continue
 		}
-		files[string(e.Path)] = out.String()
+		files[name] = out.String()
 	}
 }
