@@ -96,6 +96,7 @@ func fencedMover(f *spread) {
 	id := f.startSlowly()
 	f.must(f.net.Part("server", "web1"))
 	f.must(f.net.Part("server", "store"))
+	f.must(f.net.Slow("web1", 1)) // it must not end before it is cut off
 	f.was(id, unverified)
 	lost := f.store
 	p, err := f.Replace(lost)

@@ -20,7 +20,7 @@ func (w *Writer) Commit(ctx context.Context, d point.Draft, issue []byte) error 
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err := w.usable(); err != nil {
-		return err
+		return w.whyLost(ctx, err)
 	}
 	if d.Type != point.Complete && d.Type != point.Partial {
 		return errs.New(errs.Invalid, "point.type", "commit attempt %s: a %s cannot be committed", w.opts.Attempt, d.Type)
@@ -144,12 +144,14 @@ func (w *Writer) Checkpoint(ctx context.Context, d point.Draft, issue []byte) er
 }
 
 // whyLost is why an attempt cannot be made durable: one that was cut off has lost its open packs,
-// and what it finds then is not the reason.
+// and what it finds then is not the reason; w.mu is held.
 func (w *Writer) whyLost(ctx context.Context, err error) error {
-	if cut := w.notFenced(ctx); errs.CodeOf(cut) == "attempt.fenced" {
-		return w.poison(cut)
+	cut := w.notFenced(ctx)
+	if errs.CodeOf(cut) != "attempt.fenced" {
+		return err
 	}
-	return err
+	w.err = cut
+	return cut
 }
 
 // notFenced saves an attempt that was cut off the rest of its work; w.mu is held. That it

@@ -81,7 +81,7 @@ func (n *Network) Slow(host string, mbit int) error {
 	if mbit == 0 {
 		return ip(append(tc, "del", "dev", "eth0", "root")...)
 	}
-	return ip(append(tc, "add", "dev", "eth0", "root", "tbf", "rate", fmt.Sprintf("%dmbit", mbit), "burst", "256k", "latency", "400ms")...)
+	return ip(append(tc, "replace", "dev", "eth0", "root", "tbf", "rate", fmt.Sprintf("%dmbit", mbit), "burst", "256k", "latency", "400ms")...)
 }
 
 // CutOff loses all that a computer sends, and all that is sent to it, without a word to either
