@@ -168,13 +168,16 @@ func TestWhatIsDoneAgainIsCounted(t *testing.T) {
 // A process that is killed cannot end its attempts: what it wrote down before is what counts.
 func TestATrailThatWasWrittenDownIsThatOfTheEnd(t *testing.T) {
 	trail := &Trail{}
-	for range 2 {
+	for i := range int64(2) {
 		c := &Counters{}
 		trail.begin(c)
 		c.readBytes.Add(100)
 		c.resentBytes.Add(trail.put(&seal.H{1}, 50))
 		trail.settle() // a checkpoint that is not made
 		c.resentBytes.Add(trail.put(&seal.H{2}, 50))
+		if again := c.resentBytes.Load(); again != i*100 {
+			t.Errorf("%d bytes were sent again in attempt %d", again, i)
+		}
 		written := trail.Marshal(c)
 		trail.end(c)
 		back, err := ParseTrail(written)
