@@ -66,6 +66,7 @@ func (m *marker) maybe(ctx context.Context, u *underway, build content) error {
 		}
 	}
 	defer u.made()
+	defer m.r.pool.letGo()
 	// It holds what there was at this moment; what is done while it is made is for the next.
 	at, sent, read := m.r.opts.Clock().UnixNano(), m.r.count.sentBytes.Load(), m.r.count.readBytes.Load()
 	m.r.opts.Trail.settle()

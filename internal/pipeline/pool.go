@@ -54,6 +54,10 @@ type pool struct {
 	// under way.
 	round int
 	open  [2]int
+	// Chunks that refer to others wait in held while a checkpoint is made, unless it is theirs: the
+	// store takes it only if all that is referred to is there, and those may not have been sent.
+	holding bool
+	held    []*job
 	// pressed counts those who wait until what was offered is sent.
 	pressed atomic.Int32
 	known   knownSet
@@ -119,12 +123,30 @@ func (p *pool) offer(j *job) {
 	j.round = p.round
 	p.open[j.round&1]++
 	if p.blind && p.known.all() {
-		p.sealing = append(p.sealing, j)
+		p.send(j)
 	} else {
 		p.asking = append(p.asking, j)
 	}
 	p.changed.Broadcast()
 	p.mu.Unlock()
+}
+
+// send has a chunk sealed and sent, as soon as it may be; p.mu is held.
+func (p *pool) send(j *job) {
+	if p.holding && len(j.refs) > 0 && j.round == p.round {
+		p.held = append(p.held, j)
+		return
+	}
+	p.sealing = append(p.sealing, j)
+}
+
+// letGo ends what flush has begun, once the checkpoint is made.
+func (p *pool) letGo() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.sealing = append(p.sealing, p.held...)
+	p.holding, p.held = false, nil
+	p.changed.Broadcast()
 }
 
 func (p *pool) duplicate(j *job) {
@@ -201,12 +223,14 @@ func (p *pool) save(c fileindex.Chunk, seal func(*job)) error {
 	return nil
 }
 
-// flush returns when all that was offered before is with the store. One goroutine flushes.
+// flush returns when all that was offered before is with the store. What refers to others and is
+// offered later waits until letGo. One goroutine flushes.
 func (p *pool) flush() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	old := p.round & 1
 	p.round++
+	p.holding = true
 	p.pressed.Add(1)
 	defer p.pressed.Add(-1)
 	for p.open[old] > 0 && p.err == nil {
@@ -275,7 +299,7 @@ func (p *pool) answered(jobs []*job, have []bool) {
 			continue
 		}
 		p.mu.Lock()
-		p.sealing = append(p.sealing, j)
+		p.send(j)
 		p.changed.Broadcast()
 		p.mu.Unlock()
 	}
