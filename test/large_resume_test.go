@@ -61,7 +61,7 @@ func goesOnInTheMiddle(f *spread) {
 		first.GetReadBytes()>>20, second.GetReadBytes()>>20, third.GetReadBytes()>>20, third.GetRereadBytes()>>20,
 		first.GetSentBytes()>>20, second.GetSentBytes()>>20, third.GetSentBytes()>>20, third.GetResentBytes()>>20)
 
-	if third.GetReadBytes() >= f.size*2/3 {
+	if third.GetReadBytes() >= f.size { // how much less depends on when a checkpoint was due
 		f.t.Errorf("the third attempt read %d of %d bytes", third.GetReadBytes(), f.size)
 	}
 	// Beside the GiB of each, what is in memory and on its way when a checkpoint begins.
