@@ -174,7 +174,7 @@ func (b *board) note(t *task) []int64 {
 	}
 	now := standingOf(t)
 	was, held := b.stand(t, now)
-	if now.held && !was.held || was.begun && !now.begun {
+	if now.held != was.held || was.begun && !now.begun { // held no more: the younger wait for it, and must say so
 		held = sessionsOf(held, b.backups[keyOf(t)])
 	}
 	if now.away && !was.away {

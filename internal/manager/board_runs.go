@@ -48,7 +48,7 @@ func (r *jobRuns) remove(session int64, away bool) []int64 {
 }
 
 // note follows a task that begins or ceases to be away, and answers the sessions that may have
-// waited for it.
+// waited for it, or wait for it from now on and must say so.
 func (r *jobRuns) note(session int64, away bool) []int64 {
 	i, found := r.find(session)
 	switch {
@@ -57,16 +57,23 @@ func (r *jobRuns) note(session int64, away bool) []int64 {
 	case away:
 		return r.less(i)
 	}
-	r.list[i].busy++
-	return nil
+	if r.list[i].busy++; r.list[i].busy > 1 {
+		return nil
+	}
+	return r.behind(i)
 }
 
-// less is one busy task less. Who waits for the session are those behind it, up to the first that
-// is busy itself: the rest wait for that.
+// less is one busy task less.
 func (r *jobRuns) less(i int) []int64 {
 	if r.list[i].busy--; r.list[i].busy > 0 {
 		return nil
 	}
+	return r.behind(i)
+}
+
+// behind are those who wait for a session: up to the first that is busy itself, for the rest wait
+// for that.
+func (r *jobRuns) behind(i int) []int64 {
 	var freed []int64
 	for _, run := range r.list[i+1:] {
 		freed = append(freed, run.session)
