@@ -3,6 +3,7 @@ package manager
 import (
 	"context"
 	"database/sql"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -159,6 +160,9 @@ func TestBrowsingTakesTheStreamOfACheck(t *testing.T) {
 		// The check lacks the stream that nobody uses now, and gets it back before its time.
 		w.pass(45 * time.Second)
 		mover = w.transports[theNode].running()[0]
+		if !slices.Contains(w.transports[theNode].stops, mover) {
+			t.Error("the mover that nobody asks was not told to make room")
+		}
 		w.end(transportOf(theNode), mover, done(nil))
 		w.transports[theNode].drop(mover)
 		w.expect(3, job.Completed, "")

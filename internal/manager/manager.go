@@ -348,7 +348,8 @@ func (m *Manager) dispatch(d broker.Decision) {
 		m.mu.Unlock()
 		if s != nil {
 			s.post(delay.Task, evDelayed{delay.Reason})
-			if delay.Reason.Code == job.StreamsShort && s.row.Type != job.IndexRestore {
+			// A session that browsing has interrupted is only told that there are no resources.
+			if c := delay.Reason.Code; (c == job.StreamsShort || c == job.NoResources) && s.row.Type != job.IndexRestore {
 				m.browsers.makeRoom(s.row.Repository)
 			}
 		}

@@ -16,7 +16,8 @@ import (
 
 // startSaved starts a session of a saved job that is no backup of computers.
 func (m *Manager) startSaved(ctx context.Context, j *keepwardv1.Job, r request) (int64, error) {
-	r.typ, r.job, r.repository, r.high = job.Type(j.GetType()), j.GetName(), j.GetRepository(), j.GetHighPriority()
+	r.typ, r.job, r.repository = job.Type(j.GetType()), j.GetName(), j.GetRepository()
+	r.priority, r.high = int(j.GetPriority()), j.GetHighPriority()
 	if r.full && !r.typ.MakesPoint() {
 		return 0, errs.New(errs.Invalid, "job.not-full", "run job %s in full: a job of type %s makes no restore point", r.job, r.typ)
 	}

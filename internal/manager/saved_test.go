@@ -97,11 +97,11 @@ func TestASavedJobOfRetentionMarksWhatIsToGo(t *testing.T) {
 func TestAJobOfMaintenanceStartsByItsSchedule(t *testing.T) {
 	site(t, func(t *testing.T, w *world) {
 		w.connect()
-		w.setJob(&keepwardv1.Job{Name: "lists", Type: "reconcile", Repository: theRepo, Schedule: "daily 12:00"})
+		w.setJob(&keepwardv1.Job{Name: "lists", Type: "reconcile", Repository: theRepo, Schedule: "daily 12:00", Priority: 321})
 		time.Sleep(13 * time.Hour)
 		synctest.Wait()
 		last, ok, err := catalog.LastSession(t.Context(), w.db.Read(), "lists")
-		if err != nil || !ok || last.Type != job.Reconcile || last.StartedBy != bySchedule {
+		if err != nil || !ok || last.Type != job.Reconcile || last.StartedBy != bySchedule || last.Priority != 321 {
 			t.Errorf("the last session is %+v (%v, %v)", last, ok, err)
 		}
 	})
@@ -216,6 +216,44 @@ func TestAServerBackupIsFencedAndTriedAgain(t *testing.T) {
 		w.expect(id, job.Running, "")
 		w.finish(job.ServerComputer)
 		w.expect(id, job.Completed, "")
+	})
+}
+
+func TestTheServerCopiesItselfOnceAtATime(t *testing.T) {
+	site(t, func(t *testing.T, w *world) {
+		w.connect()
+		w.itself()
+		first := w.saved(&keepwardv1.Job{Name: "itself", Type: "server-backup"})
+		second := w.saved(&keepwardv1.Job{Name: "elsewhere", Type: "server-backup"})
+		w.expect(first, job.Running, "")
+		w.expect(second, job.Queued, job.Conflict)
+		w.finish(job.ServerComputer)
+		w.expect(second, job.Running, "")
+	})
+}
+
+// A session of maintenance that was told to wait for another job does so after a start of the server too.
+func TestMaintenanceWaitsForAJob(t *testing.T) {
+	site(t, func(t *testing.T, w *world) {
+		w.connect()
+		backup := w.run()
+		w.setJob(&keepwardv1.Job{Name: "lists", Type: "reconcile", Repository: theRepo})
+		id, err := w.m.RunJobWith(t.Context(), "lists", RunOptions{After: theJob})
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		w.expect(id, job.Queued, job.AfterJob)
+		w.reopen()
+		w.connect()
+		w.pass(15 * time.Second)
+		w.expect(id, job.Queued, job.AfterJob)
+		w.finish("web1")
+		w.expect(backup, job.Completed, "")
+		w.expect(id, job.Running, "")
+		if got := w.transports[theNode].movers[w.transports[theNode].running()[0]].GetMode(); got != modeReconcile {
+			t.Errorf("the mover's mode is %q", got)
+		}
 	})
 }
 
