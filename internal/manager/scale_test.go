@@ -38,7 +38,7 @@ type bigSite struct {
 	mu      sync.Mutex
 	more    sync.Cond // running has grown, or nothing is left
 	running []bigAttempt
-	left    int            // sessions that have not ended
+	left    int            // sessions that are to end yet
 	started chan time.Time // when an agent was told to start; has room for all that run at once
 }
 
@@ -166,30 +166,61 @@ func (s *bigSite) connect() {
 	}
 }
 
-// submit starts n sessions of one computer each, from 16 sides at once.
-func (s *bigSite) submit(n int) {
-	s.mu.Lock()
-	s.left += n
-	s.mu.Unlock()
+// submit starts n sessions of one computer each, from 16 sides at once. before are there already.
+func (s *bigSite) submit(before, n int) {
 	var g errgroup.Group
 	g.SetLimit(16)
 	for i := range n {
 		g.Go(func() error {
-			name := fmt.Sprintf("job%d", i/s.computers) // a computer's second session of a job would be Queued
-			_, err := s.m.submit(s.tb.Context(), request{
-				typ: job.Backup, job: name, repository: repositoryName(i % s.repositories), computers: []string{computerName(i % s.computers)},
-				definition: &keepwardv1.Job{
-					Name: name, Type: "backup", Repository: repositoryName(i % s.repositories), Duplicates: job.DuplicatesAllow,
-					Files: &keepwardv1.FileSelection{Include: []string{"/srv", "/home"}, Exclude: []string{"*.tmp"}},
-				},
-			})
+			_, err := s.m.submit(s.tb.Context(), s.request(before+i))
 			return err
 		})
 	}
 	s.must(g.Wait())
 }
 
-// next takes one of the attempts that run, as soon as one does; false: all have ended.
+func (s *bigSite) request(i int) request {
+	name := fmt.Sprintf("job%d", i/s.computers) // a computer's second session of a job would be Queued
+	return request{
+		typ: job.Backup, job: name, repository: repositoryName(i % s.repositories), computers: []string{computerName(i % s.computers)},
+		definition: &keepwardv1.Job{
+			Name: name, Type: "backup", Repository: repositoryName(i % s.repositories), Duplicates: job.DuplicatesAllow,
+			Files: &keepwardv1.FileSelection{Include: []string{"/srv", "/home"}, Exclude: []string{"*.tmp"}},
+		},
+	}
+}
+
+// fill puts n sessions into the catalog while no server runs.
+func (s *bigSite) fill(n int) {
+	db, err := catalog.Open(s.tb.Context(), s.path)
+	s.must(err)
+	s.must(db.Write(s.tb.Context(), func(tx *sql.Tx) error {
+		for i := range n {
+			r := s.request(i)
+			text, err := r.text()
+			if err != nil {
+				return err
+			}
+			row := catalog.Session{
+				Job: r.job, Type: r.typ, Status: job.Queued, Priority: 166, Repository: r.repository, Definition: text, Created: time.Now(),
+			}
+			if err := addSession(s.tb.Context(), tx, &row, r, []int{166}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	s.must(db.Close())
+}
+
+// toEnd sets how many are to end.
+func (s *bigSite) toEnd(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.left = n
+}
+
+// next takes one of the attempts that run, as soon as one does; false: enough have ended.
 func (s *bigSite) next() (bigAttempt, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -233,6 +264,7 @@ func (s *bigSite) end(a bigAttempt) error {
 // latencies are how long it takes from the report of an attempt's end to the order for the next,
 // sorted, while everything else waits.
 func (s *bigSite) latencies(samples int) []time.Duration {
+	s.toEnd(samples)
 	s.forgetStarts()
 	var took []time.Duration
 	for range samples {
@@ -254,7 +286,7 @@ func (s *bigSite) forgetStarts() {
 	}
 }
 
-// endAll lets everything end that runs and comes to run, from 16 sides at once.
+// endAll lets as many end as are to, of those that run and come to run, from 16 sides at once.
 func (s *bigSite) endAll() {
 	var g errgroup.Group
 	for range 16 {
@@ -312,7 +344,7 @@ func (bigTransport) ListMarkers(context.Context, *connect.Request[keepwardv1.Lis
 func TestManySessionsOutliveTheServerAndEnd(t *testing.T) {
 	s := newBigSite(t, 100, 4, 5)
 	const sessions = 600
-	s.submit(sessions)
+	s.submit(0, sessions)
 	if n := s.unfinished(); n != sessions {
 		t.Fatalf("%d sessions are there", n)
 	}
@@ -320,6 +352,7 @@ func TestManySessionsOutliveTheServerAndEnd(t *testing.T) {
 	s.kill()
 	s.start()
 	s.connect()
+	s.toEnd(sessions)
 	s.endAll()
 	if n := s.unfinished(); n != 0 {
 		t.Errorf("%d sessions are not completed", n)
