@@ -189,8 +189,9 @@ func (s *site) die(n *node) {
 
 // agentClient and transportClient are the nodes as the server calls them.
 type agentClient struct {
-	s *site
-	n *node
+	keepwardv1connect.AgentServiceClient // no invented job has scripts: what is not foreseen is a nil call
+	s                                    *site
+	n                                    *node
 }
 
 func (c *agentClient) StartBackup(ctx context.Context, req *connect.Request[keepwardv1.StartBackupRequest]) (*connect.Response[keepwardv1.StartBackupResponse], error) {
@@ -206,7 +207,6 @@ func (c *agentClient) StartRestore(ctx context.Context, req *connect.Request[kee
 }
 
 // StopAttempt with commit has the agent end its walk early: that end is one like any other.
-
 func (c *agentClient) StopAttempt(ctx context.Context, req *connect.Request[keepwardv1.StopAttemptRequest]) (*connect.Response[keepwardv1.StopAttemptResponse], error) {
 	o := req.Msg.GetOrder()
 	err := c.s.net.call(ctx, c.n.Node, o.GetSession(), "stop", func() error {
