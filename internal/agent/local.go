@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"log/slog"
+	"path/filepath"
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/api/keepward/v1/keepwardv1connect"
@@ -42,6 +43,7 @@ func NewLocal(ctx context.Context, cfg LocalConfig) *Local {
 	a := &agent{
 		cfg: Config{DataDir: cfg.DataDir, Version: cfg.Version, Logger: cfg.Logger}, log: cfg.Logger,
 		node: localTerm{cfg.Credentials}, reports: localReports{cfg}, ctx: ctx, before: cfg.Before, running: make(map[string]*attempt),
+		trails: openTrails(filepath.Join(cfg.DataDir, "trails"), cfg.Logger),
 	}
 	return &Local{AgentServiceClient: &service{a}, a: a}
 }
