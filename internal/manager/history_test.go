@@ -229,7 +229,7 @@ func TestARunningSessionSaysWhenItIsDone(t *testing.T) {
 		attempt := w.agents["web1"].only(t)
 		time.Sleep(time.Minute)
 		w.progress("web1", attempt, &keepwardv1.Counters{DoneBytes: 25, TotalBytes: 100})
-		if left := w.session(id).GetDoneAbout().AsTime().Sub(time.Now()); left != 3*time.Minute {
+		if left := time.Until(w.session(id).GetDoneAbout().AsTime()); left != 3*time.Minute {
 			t.Errorf("it has %s left, want three minutes", left)
 		}
 		w.finish("web1")
