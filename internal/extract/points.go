@@ -87,6 +87,9 @@ func choose(list []Point, name string) (Point, error) {
 		}
 	}
 	if at, err := time.Parse(time.RFC3339Nano, name); err == nil {
+		if at.Nanosecond() == 0 { // lists show no fractions: the whole second is meant
+			at = at.Add(time.Second - time.Nanosecond)
+		}
 		return newest(list, at)
 	}
 	return Point{}, errs.New(errs.NotFound, "point.unknown", "there is no restore point %q in the repository", name).

@@ -54,11 +54,20 @@ func (m *Manager) findAnyPoint(ctx context.Context, name, computer string) (*kee
 	}
 	if at, ok := parseTime(name); ok {
 		filter.Prefix, filter.Deleted = "", false // four digits may be a year
-		filter.Until, filter.Whole, filter.Limit = at, true, 1
+		filter.Until, filter.Whole, filter.Limit = wholeSecond(at), true, 1
 		return m.newest(ctx, filter, computer, "there is none at or before "+at.UTC().Format(time.RFC3339))
 	}
 	return nil, errs.New(errs.NotFound, "point.unknown", "there is no restore point %q", name).
 		WithHint("name it by its id, at least %d digits of it, \"latest\", or a time; keepward point list shows them", shortestPrefix)
+}
+
+// wholeSecond is the end of the second that a time without a fraction names: lists show none, and
+// what was made within the second that somebody reads there, or within this one, is meant too.
+func wholeSecond(at time.Time) time.Time {
+	if at.Nanosecond() == 0 {
+		return at.Add(time.Second - time.Nanosecond)
+	}
+	return at
 }
 
 func (m *Manager) newest(ctx context.Context, f catalog.PointFilter, computer, none string) (*keepwardv1.Point, error) {

@@ -168,9 +168,9 @@ func TestASlowReaderHoldsNothingElseUp(t *testing.T) {
 	id := seal.ID{1}
 	m := &memory{records: map[seal.ID][]byte{id: randomBytes(1 << 20)}}
 	s := newSite(t, m, func(c *DataServerConfig) {
-		c.timing = timing{ping: 20 * time.Millisecond, dead: 300 * time.Millisecond}
+		c.timing = timing{ping: 20 * time.Millisecond, dead: time.Second}
 	})
-	c := s.dial(func(c *DialConfig) { c.timing = timing{ping: 20 * time.Millisecond, dead: 300 * time.Millisecond} })
+	c := s.dial(func(c *DialConfig) { c.timing = timing{ping: 20 * time.Millisecond, dead: time.Second} })
 	ids := make([]seal.ID, 100) // 100 MiB: three windows
 	for i := range ids {
 		ids[i] = id
@@ -185,7 +185,7 @@ func TestASlowReaderHoldsNothingElseUp(t *testing.T) {
 				}
 				select {
 				case <-t.Context().Done():
-				case <-time.After(120 * time.Millisecond):
+				case <-time.After(350 * time.Millisecond):
 				}
 			}
 		}
