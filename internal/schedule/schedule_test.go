@@ -173,11 +173,12 @@ func TestNormalForm(t *testing.T) {
 		"CONTINUOUSLY":                                  "continuously",
 		"continuously pause 1m hours 22-5":              "continuously hours 0-5,22-23",
 		"continuously pause 90m on sat in Europe/Paris": "continuously pause 90m on sat in Europe/Paris",
-		"AFTER Docs":                                    "after Docs",
-		"after Docs IF Completed":                       "after Docs if completed",
-		"When Online":                                   "when online",
-		"when online at most every 60m":                 "when online",
-		"when online at most every 240m":                "when online at most every 4h",
+
+		"AFTER Docs":                     "after Docs",
+		"after Docs IF Completed":        "after Docs if completed",
+		"When Online":                    "when online",
+		"when online at most every 60m":  "when online",
+		"when online at most every 240m": "when online at most every 4h",
 	} {
 		s, err := schedule.Parse(text, time.UTC)
 		if err != nil {
