@@ -54,6 +54,15 @@ func (w *world) moverReports(attempt string) {
 	w.end(transportOf(theNode), attempt, &keepwardv1.AttemptEnd{Outcome: outcomeDone, Committed: true, Counters: &keepwardv1.Counters{StoredBytes: 7}})
 }
 
+// moverEnds reports the end of a mover that commits nothing.
+func (w *world) moverEnds(attempt string, e *keepwardv1.AttemptEnd) {
+	w.t.Helper()
+	w.mu.Lock()
+	delete(w.transports[theNode].movers, attempt)
+	w.mu.Unlock()
+	w.end(transportOf(theNode), attempt, e)
+}
+
 func (w *world) agentDone(name, attempt string, c *keepwardv1.Counters) {
 	w.t.Helper()
 	w.mu.Lock()

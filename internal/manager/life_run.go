@@ -122,15 +122,25 @@ func (t *task) judge(x *turn) {
 		t.awaitOther(x)
 	case agent != nil && agent.GetOutcome() != outcomeDone:
 		t.fail(x, failureOf(agent, partAgent))
-	case mover != nil && mover.GetOutcome() != outcomeDone:
+	case mover != nil && mover.GetOutcome() != outcomeDone && !t.restored():
 		t.fail(x, failureOf(mover, partMover))
 	case t.makesPoint() && mover != nil:
 		t.fail(x, failure(errs.Internal, codeNotCommitted, partMover, "the mover ended without making the restore point durable"))
 	case t.makesPoint(), agent == nil && t.att.agent.takesPart():
 		t.awaitOther(x)
+	case mover == nil && t.att.mover.expected():
+		// All is restored. What the mover found amiss as it read is said before its end, which
+		// comes as soon as the agent has left.
+		t.awaitOther(x)
 	default:
 		t.complete(x)
 	}
+}
+
+// restored tells whether the agent has written all that it was to restore: nothing that happens
+// to the mover afterwards takes that back.
+func (t *task) restored() bool {
+	return !t.makesPoint() && t.att.agent.takesPart() && t.att.agent.end.GetOutcome() == outcomeDone
 }
 
 func (t *task) awaitOther(x *turn) {
@@ -141,7 +151,7 @@ func (t *task) awaitOther(x *turn) {
 
 // otherMissing decides an attempt whose second end has not come.
 func (t *task) otherMissing(x *turn) {
-	if t.committed() {
+	if t.committed() || t.restored() {
 		t.complete(x)
 		return
 	}
@@ -184,6 +194,14 @@ func (t *task) complete(x *turn) {
 		x.line(t, levelWarning, partServer, codeEndMissing,
 			"the restore point is complete, but the agent's final report did not arrive: its counts may be low")
 	}
+	if f := failureOf(t.att.mover.end, partMover); t.restored() && f != nil {
+		warnings++
+		x.line(t, levelWarning, partMover, f.GetCode(), "all was restored; then the mover failed: "+f.GetMessage())
+	} else if t.restored() && t.att.mover.end == nil {
+		warnings++
+		x.line(t, levelWarning, partServer, codeEndMissing,
+			"all was restored, but the mover's final report did not arrive: what it found amiss as it read may be missing here")
+	}
 	if t.makesPoint() {
 		x.point = t.pointRow(errors)
 	}
@@ -197,7 +215,7 @@ func (t *task) complete(x *turn) {
 	} else {
 		t.move(x, to, job.Reason{}, "", bySelf)
 	}
-	if t.att.mover.expected() { // a restore's mover may still wait for more questions
+	if t.att.mover.expected() { // a mover that did not notice that the agent has left
 		t.stop(x, partMover)
 	}
 }

@@ -48,11 +48,53 @@ func TestRestoreToAnotherComputer(t *testing.T) {
 			t.Error("the target was not given the key of the point's computer")
 		}
 		w.agentDone("web2", attempt, &keepwardv1.Counters{DoneFiles: 1})
+		w.expect(session, job.Running, "")
+		w.moverEnds(attempt, done(nil))
 		w.expect(session, job.Completed, "")
-		if len(w.transports[theNode].stops) == 0 {
-			t.Error("the mover of a restore that is done was left running")
-		}
 	})
+}
+
+// The agent has restored all and says so first. What the mover found amiss as it read, what went
+// wrong with it then, and that it never said how it ended is in the log and in the status.
+func TestARestoreWaitsForWhatItsMoverHasToSay(t *testing.T) {
+	for name, c := range map[string]struct {
+		then func(w *world, attempt string)
+		want job.Status
+		says string
+	}{
+		"nothing": {func(w *world, attempt string) { w.moverEnds(attempt, done(nil)) }, job.Completed, ""},
+		"a warning": {func(w *world, attempt string) {
+			w.must(w.m.Events(w.t.Context(), transportOf(theNode), attempt, []*keepwardv1.Event{{Level: levelWarning, Code: "chunk.mended", Text: "parity made good what was read"}}))
+			w.moverEnds(attempt, done(nil))
+		}, job.CompletedWithWarnings, "parity made good what was read"},
+		"a failure": {func(w *world, attempt string) {
+			w.moverEnds(attempt, failed(errs.Internal, "the mover tripped"))
+		}, job.CompletedWithWarnings, "all was restored; then the mover failed: the mover tripped"},
+		"no end": {func(w *world, _ string) {
+			w.pass(w.m.set.OtherEnd + time.Second)
+		}, job.CompletedWithWarnings, "the mover's final report did not arrive"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			site(t, func(t *testing.T, w *world) {
+				w.connect()
+				w.run()
+				w.finish("web1")
+				id := w.restore(&keepwardv1.RestoreFilesRequest{Computer: "web1", Point: "latest"})
+				w.expect(id, job.Running, "")
+				attempt := w.agents["web1"].only(t)
+				w.agentDone("web1", attempt, nil)
+				w.expect(id, job.Running, "")
+				c.then(w, attempt)
+				w.expect(id, c.want, "")
+				if log := w.log(id); !strings.Contains(log, c.says) {
+					t.Errorf("the log does not say %q:\n%s", c.says, log)
+				}
+				if told := len(w.transports[theNode].stops) > 0; told != (name == "no end") {
+					t.Errorf("the mover was told to stop: %t", told)
+				}
+			})
+		})
+	}
 }
 
 func TestRestoreWaitsAsPending(t *testing.T) {
@@ -81,7 +123,9 @@ func TestRestoreGoesOnWhenItsAgentIsBack(t *testing.T) {
 		w.agentUp("web1")
 		w.pass(15 * time.Second)
 		w.expect(id, job.Running, "")
-		w.agentDone("web1", w.agents["web1"].only(t), nil)
+		attempt := w.agents["web1"].only(t)
+		w.agentDone("web1", attempt, nil)
+		w.moverEnds(attempt, done(nil))
 		w.expect(id, job.Completed, "")
 	})
 }

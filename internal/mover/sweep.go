@@ -110,7 +110,7 @@ type rewriter struct {
 func (w *rewriter) Rewrite(ctx context.Context, m sweep.Movable) (sweep.Rewritten, error) {
 	packs := make([]compact.Pack, len(m.Packs))
 	for i, u := range m.Packs {
-		packs[i] = compact.Pack{Key: u.Pack, Size: u.Size, Live: u.LiveBytes, Dead: u.Bytes - u.LiveBytes}
+		packs[i] = compact.Pack{Key: u.Pack, Size: u.Size, Live: u.LiveBytes, Dead: u.Bytes - u.LiveBytes, Marked: u.Marked > 0}
 	}
 	dense, err := w.t.recompression(w.o)
 	if err != nil {

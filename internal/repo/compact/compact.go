@@ -29,6 +29,8 @@ type Pack struct {
 	Size int64 // of the object
 	Live int64 // bytes of records that points need here
 	Dead int64 // bytes of all others
+	// Marked: a record in it is marked as damaged, and nothing needs that one.
+	Marked bool
 }
 
 // Options say what a run may do.

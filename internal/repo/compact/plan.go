@@ -26,7 +26,7 @@ type candidate struct {
 	hollow int64
 }
 
-// candidates are the packs that are thin or small. One whose header is not good stays.
+// candidates are the packs that are thin, small or damaged. One whose header is not good stays.
 func (c *run) candidates(ctx context.Context, packs []Pack) ([]candidate, error) {
 	var out []candidate
 	for _, p := range packs {
@@ -39,7 +39,7 @@ func (c *run) candidates(ctx context.Context, packs []Pack) ([]candidate, error)
 		}
 		hollow := c.hollow[p.Key]
 		isLoose := c.o.Recompress != nil && p.Class == pack.Data && loose(ctx, c.r, p.Key)
-		if !isLoose && !c.o.thin(p, hollow) && !c.o.small(p) {
+		if !isLoose && !p.Marked && !c.o.thin(p, hollow) && !c.o.small(p) {
 			continue
 		}
 		h, err := header(ctx, c.r, p.Key)
@@ -112,17 +112,19 @@ func choose(packs []candidate, o Options) []candidate {
 	if len(packs) >= joinLeast && fewer(packs, o) {
 		return packs
 	}
-	var worse []candidate // thin or loose
-	anyLoose := false
+	// What is good leaves a damaged pack however little is gained: as long as the pack is there,
+	// each check warns of it.
+	var worse []candidate
+	must := false
 	for _, p := range packs {
-		if p.loose || o.thin(p.Pack, p.hollow) {
+		if p.loose || p.Marked || o.thin(p.Pack, p.hollow) {
 			worse = append(worse, p)
-			anyLoose = anyLoose || p.loose
+			must = must || p.loose || p.Marked
 		}
 	}
 	// A single pack that is a little smaller afterwards is not worth the work, nor is one more
 	// small pack.
-	if _, dead := sum(worse); dead < o.PackSize/worth && !o.Thorough && !anyLoose && !fewer(worse, o) {
+	if _, dead := sum(worse); dead < o.PackSize/worth && !o.Thorough && !must && !fewer(worse, o) {
 		return nil
 	}
 	return worse

@@ -8,6 +8,11 @@ import (
 	"keepward/internal/repo/pack"
 )
 
+func marked(p candidate) candidate {
+	p.Marked = true
+	return p
+}
+
 func TestWhatIsWorthIt(t *testing.T) {
 	const m = 1 << 20
 	a, b := [16]byte{1}, [16]byte{2}
@@ -30,6 +35,7 @@ func TestWhatIsWorthIt(t *testing.T) {
 		"small ones of two computers": {[]candidate{packOf(a, pack.Data, m, 0), packOf(a, pack.Data, m, 0), packOf(b, pack.Data, m, 0), packOf(b, pack.Data, m, 0)}, nil},
 		"small ones along with thin":  {[]candidate{packOf(a, pack.Data, 20*m, 40*m), packOf(a, pack.Data, m, 0), packOf(a, pack.Data, m, 0), packOf(a, pack.Data, m, 0)}, [][]int{{0, 1, 2, 3}}},
 		"thin without the small":      {[]candidate{packOf(a, pack.Data, 20*m, 40*m), packOf(a, pack.Data, m, 0)}, [][]int{{0}}},
+		"a damaged one":               {[]candidate{packOf(a, pack.Data, 60*m, 4*m), marked(packOf(a, pack.Data, 60*m, m/8))}, [][]int{{1}}},
 	} {
 		var o Options
 		o.defaults()

@@ -24,6 +24,9 @@ func (m *marker) count(ctx context.Context, p *packSet) error {
 			u := &p.uses[x.pack]
 			u.Records++
 			u.Bytes += int64(x.length)
+			if x.is(segment.Damaged) {
+				u.Marked++
+			}
 			if live {
 				p.any[x.pack] += int64(x.length)
 			}

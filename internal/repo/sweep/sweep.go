@@ -73,6 +73,8 @@ type PackUse struct {
 	// Damaged counts live records at places that are marked as damaged and lie nowhere else:
 	// such a pack is neither moved nor condemned.
 	Damaged int64
+	// Marked counts all records at places that are marked as damaged.
+	Marked int64
 }
 
 // Rewriter moves live chunks to new packs.
