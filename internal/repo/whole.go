@@ -33,7 +33,7 @@ func (q *wholePacks) has(ctx context.Context, r *Repository, l *Location) bool {
 func wholeOf(known proof.Set) []pack.Key {
 	var keys []pack.Key
 	for k, e := range known {
-		if e.Level >= proof.Content && e.Has(proof.Whole) && !e.Has(proof.Damaged) {
+		if e.IsWhole() {
 			keys = append(keys, k)
 		}
 	}

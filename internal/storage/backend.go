@@ -40,7 +40,8 @@ type Backend interface {
 	// List calls fn for every object below the folder dir, at any depth, sorted by name. A
 	// folder that does not exist is empty. An error of fn ends the listing.
 	List(ctx context.Context, dir string, fn func(Info) error) error
-	// Sync makes durable what a listing or a Get of names in the folder dir has shown.
+	// Sync makes durable what a listing or a Get of names in the folder dir has shown, also that
+	// a name was not there. A folder that is gone will stay so.
 	Sync(ctx context.Context, dir string) error
 }
 

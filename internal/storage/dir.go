@@ -313,7 +313,7 @@ func (d *Dir) sync(dir string) error {
 	d.mu.Lock()
 	known := d.made[dir]
 	d.mu.Unlock()
-	if dir == "" || known {
+	if dir == "" || known && there {
 		return nil
 	}
 	if err := d.sync(folderOf(dir)); err != nil {

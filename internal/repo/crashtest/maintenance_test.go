@@ -86,7 +86,7 @@ func (w *world) allKeys() *compact.Recompression {
 func (x rewriter) Rewrite(ctx context.Context, m sweep.Movable) (sweep.Rewritten, error) {
 	packs := make([]compact.Pack, len(m.Packs))
 	for i, u := range m.Packs {
-		packs[i] = compact.Pack{Key: u.Pack, Size: u.Size, Live: u.LiveBytes, Dead: u.Bytes - u.LiveBytes}
+		packs[i] = compact.Pack{Key: u.Pack, Size: u.Size, Live: u.LiveBytes, Dead: u.Bytes - u.LiveBytes, Marked: u.Marked > 0}
 	}
 	done, err := compact.Run(ctx, x.r, packs, compact.Options{
 		Attempt: x.a, Recompress: x.keys, Live: m.Live, Doomed: m.Doomed, PackSize: 2 * packSize, JoinBelow: packSize / 2,

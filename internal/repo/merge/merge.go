@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"path"
 	"slices"
 
 	"keepward/internal/errs"
@@ -146,7 +147,16 @@ func (m *merger) findGone(ctx context.Context, parts []repo.IndexSegment) error 
 	if err != nil {
 		return err
 	}
+	// Whoever removed a pack may have died before that was durable. Were its rows forgotten, and
+	// the power lost, it would come back as a pack that nobody knows, without its marks of damage.
+	var synced string
 	for _, k := range slices.SortedFunc(maps.Keys(m.gone), pack.Key.Compare) {
+		if dir := path.Dir(repo.PackName(k.Attempt, k.Class, k.Number)); dir != synced {
+			if err := m.r.Backend().Sync(ctx, dir); err != nil {
+				return err
+			}
+			synced = dir
+		}
 		there, err := storage.Exists(ctx, m.r.Backend(), repo.PackName(k.Attempt, k.Class, k.Number))
 		if err != nil {
 			return err

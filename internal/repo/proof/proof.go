@@ -57,6 +57,9 @@ type Entry struct {
 // Has tells whether f is set.
 func (e Entry) Has(f Flags) bool { return e.Flags&f != 0 }
 
+// IsWhole tells whether strangers may rely on all that is in the pack.
+func (e Entry) IsWhole() bool { return e.Level >= Content && e.Has(Whole) && !e.Has(Damaged) }
+
 // Join is what two entries of one pack say together: the newer one counts. That a pack is whole
 // stays, for packs are never changed, unless it was seen damaged since.
 func Join(a, b Entry) Entry {

@@ -83,8 +83,10 @@ func (p *packSet) needed(all []place) []place {
 func (p *place) rank() int {
 	switch {
 	case p.is(segment.Damaged):
-		return 3
+		return 4
 	case p.is(segment.Punched):
+		return 3
+	case p.suspect:
 		return 2
 	case p.is(segment.Proved):
 		return 0

@@ -21,7 +21,7 @@ type rewriter struct {
 func (w rewriter) Rewrite(ctx context.Context, m Movable) (Rewritten, error) {
 	packs := make([]compact.Pack, len(m.Packs))
 	for i, u := range m.Packs {
-		packs[i] = compact.Pack{Key: u.Pack, Size: u.Size, Live: u.LiveBytes, Dead: u.Bytes - u.LiveBytes}
+		packs[i] = compact.Pack{Key: u.Pack, Size: u.Size, Live: u.LiveBytes, Dead: u.Bytes - u.LiveBytes, Marked: u.Marked > 0}
 	}
 	done, err := compact.Run(ctx, w.r, packs, compact.Options{
 		Attempt: w.attempt, Live: m.Live, Doomed: m.Doomed, Below: w.below, JoinBelow: -1, PackSize: 20_000,

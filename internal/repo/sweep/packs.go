@@ -7,6 +7,7 @@ import (
 	"keepward/internal/repo"
 	"keepward/internal/repo/pack"
 	"keepward/internal/repo/point"
+	"keepward/internal/repo/proof"
 	"keepward/internal/repo/seal"
 	"keepward/internal/repo/segment"
 	"keepward/internal/storage"
@@ -20,6 +21,8 @@ type packSet struct {
 	named []bool // a segment tells of it
 	open  []bool // of an attempt that may still write, or of this run
 	whole []bool // strangers rely on all that is in it
+	// suspect packs were seen damaged by a check. The marks of what is damaged in them may be lost.
+	suspect []bool
 }
 
 func listPacks(ctx context.Context, r *repo.Repository) (*packSet, error) {
@@ -32,7 +35,8 @@ func listPacks(ctx context.Context, r *repo.Repository) (*packSet, error) {
 	})
 	slices.SortFunc(p.uses, func(a, b PackUse) int { return a.Pack.Compare(b.Pack) })
 	n := len(p.uses)
-	p.any, p.named, p.open, p.whole = make([]int64, n), make([]bool, n), make([]bool, n), make([]bool, n)
+	p.any, p.named, p.open = make([]int64, n), make([]bool, n), make([]bool, n)
+	p.whole, p.suspect = make([]bool, n), make([]bool, n)
 	return p, err
 }
 
@@ -65,12 +69,11 @@ func keyOf(p *segment.Pack) pack.Key {
 	return pack.Key{Attempt: p.Attempt, Class: p.Class, Number: p.Number}
 }
 
-// setWhole notes which packs are proved as a whole.
-func (p *packSet) setWhole(keys []pack.Key) {
-	for _, k := range keys {
-		if i := p.index(k); i >= 0 {
-			p.whole[i] = true
-		}
+// setProofs notes which packs are proved as a whole, and which were seen damaged.
+func (p *packSet) setProofs(known proof.Set) {
+	for i := range p.uses {
+		e := known[p.uses[i].Pack]
+		p.whole[i], p.suspect[i] = e.IsWhole(), e.Has(proof.Damaged)
 	}
 }
 
@@ -86,6 +89,7 @@ type place struct {
 	pack           int32
 	offset, length uint32
 	flags          segment.Flags
+	suspect        bool // as its pack is
 	owners         [][16]byte
 	// head is the record's header, of punched bundles of which there are several: equal ones hold
 	// the same members. Zero: not read.
@@ -98,7 +102,7 @@ func (p *place) is(f segment.Flags) bool { return p.flags&f != 0 }
 // members may lack one that o has, unless somebody has looked that it will do.
 func (p *place) covers(o *place, willDo bool) bool {
 	switch {
-	case p.is(segment.Damaged), p.is(segment.Punched) && !willDo && !p.sameRecord(o):
+	case p.is(segment.Damaged), p.suspect && !o.suspect, p.is(segment.Punched) && !willDo && !p.sameRecord(o):
 		return false
 	case p.is(segment.Proved):
 		return true
@@ -126,9 +130,9 @@ func (p *packSet) places(dst []place, segs []repo.IndexSegment, packs [][]int32,
 			j = len(dst)
 			if j < cap(dst) {
 				dst = dst[:j+1]
-				dst[j] = place{pack: at, offset: f.Offset, length: f.Length, owners: dst[j].owners[:0]}
+				dst[j] = place{pack: at, suspect: p.suspect[at], offset: f.Offset, length: f.Length, owners: dst[j].owners[:0]}
 			} else {
-				dst = append(dst, place{pack: at, offset: f.Offset, length: f.Length})
+				dst = append(dst, place{pack: at, suspect: p.suspect[at], offset: f.Offset, length: f.Length})
 			}
 		}
 		x := &dst[j]

@@ -253,8 +253,8 @@ func (s *run) packs(ctx context.Context) (*packSet, error) {
 		return nil, err
 	}
 	packs.setOpen(func(a point.Attempt) bool { return open[a] || a == s.o.Attempt })
-	whole, err := s.r.WholePacks(ctx)
-	packs.setWhole(whole)
+	known, err := s.r.Proofs(ctx)
+	packs.setProofs(known)
 	return packs, err
 }
 
