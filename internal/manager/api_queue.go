@@ -36,6 +36,15 @@ func (m *Manager) changeRules(ctx context.Context, what string, fn func(tx *sql.
 	return m.loadRules(ctx)
 }
 
+// RulesChanged is called after rules of the queue were changed in the catalog by somebody else. They
+// hold when it returns.
+func (m *Manager) RulesChanged(ctx context.Context) error {
+	if err := m.waitReady(ctx); err != nil {
+		return err
+	}
+	return m.loadRules(ctx)
+}
+
 func ruleSite(ctx context.Context, q catalog.Queryer) (site config.Site, err error) {
 	if site.Computers, err = catalog.ComputerNames(ctx, q); err != nil {
 		return site, err

@@ -7,6 +7,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"keepward/internal/gate"
 	"keepward/internal/job"
 )
 
@@ -27,6 +28,9 @@ func (m *model) check() {
 		wants := s.Class() == job.Active || s.Class() == job.Leaving
 		if held[t.row.ID] != t.holds || held[t.row.ID] && (!wants || t.bare()) || s.Class() == job.Active && !held[t.row.ID] && !t.bare() {
 			m.t.Fatalf("task %s is %s; it holds resources: %v, as it believes: %v", t.row.ID, s, held[t.row.ID], t.holds)
+		}
+		if heldBy(t.row.Reason) && s == job.Queued && held[t.row.ID] {
+			m.t.Fatalf("task %s is kept in the queue (%s) and holds resources", t.row.ID, t.row.Reason.GetText())
 		}
 		want := "point"
 		if s == job.Committed {
@@ -55,8 +59,11 @@ func (m *model) somebodyMoves(t *task) bool {
 	return t.att != nil && !t.att.settled() // its nodes are online, and their heartbeats tell
 }
 
-// settleDown lets everything work as it should until every task is over.
+// settleDown lets everything work as it should until every task is over. A limit may stay: one
+// after the other they end all the same.
 func (m *model) settleDown() {
+	last := []gate.Rules{{}, {Limits: map[gate.Level]int{gate.Whole: 1}}}
+	m.setRules(rapid.SampledFrom(last).Draw(m.t, "rules that stay"))
 	for range 400 {
 		over := true
 		for _, t := range m.tasks {
@@ -95,6 +102,39 @@ func (m *model) call(i int, lost bool) {
 		m.tellAll(ev)
 	default:
 		m.tell(c.task, ev)
+	}
+}
+
+// crash starts the server anew: what is in memory is lost, what is saved is taken up.
+func (m *model) crash() {
+	m.calls = nil
+	m.startBroker()
+	for i, s := range m.saved {
+		old := m.tasks[i]
+		t := &task{row: s.row, typ: old.typ, priority: old.priority, transport: old.transport, limit: old.limit, interval: old.interval}
+		if s.att != nil {
+			a := *s.att
+			t.att = &attempt{row: a}
+			t.att.mover = side{node: transportOf(a.Transport), ordered: a.MoverOrdered, boot: a.MoverBoot, end: a.MoverEnd}
+			t.att.agent = side{node: agentOf(a.Agent), ordered: a.AgentOrdered, boot: a.AgentBoot, end: a.AgentEnd}
+		}
+		m.tasks[i] = t
+	}
+	m.script.forget()
+	m.script.give(m)
+	for _, t := range m.tasks {
+		if t.adopted() {
+			t.holds = true
+			m.b.Adopt(t.grant())
+		}
+	}
+	m.startGate()
+	for _, n := range m.nodes() {
+		m.online[n] = false
+	}
+	m.tellAll(evWake{})
+	for _, t := range m.tasks {
+		m.tell(t.row.ID, evQueue{})
 	}
 }
 
@@ -153,9 +193,13 @@ func TestNoTaskIsLostAndNoneCompletedWithoutItsPoint(t *testing.T) {
 			"resume": func(rt *rapid.T) {
 				m.tell(rapid.SampledFrom(m.tasks).Draw(rt, "task").row.ID, evResume{"ann"})
 			},
+			"rules": func(rt *rapid.T) { m.setRules(rapid.SampledFrom(m.someRules()).Draw(rt, "rules")) },
 			"time": func(rt *rapid.T) {
 				m.now = m.now.Add(time.Duration(rapid.IntRange(1, 400).Draw(rt, "seconds")) * time.Second)
 				m.tellAll(evTick{})
+				for _, id := range m.gate.Due(m.now) {
+					m.tell(id, evQueue{})
+				}
 			},
 		})
 		m.settleDown()

@@ -13,6 +13,7 @@ import (
 	"keepward/internal/broker"
 	"keepward/internal/catalog"
 	"keepward/internal/errs"
+	"keepward/internal/gate"
 	"keepward/internal/job"
 )
 
@@ -26,6 +27,8 @@ type model struct {
 	tasks []*task
 	saved []savedTask // what the catalog would hold
 	b     *broker.Broker
+	gate  *gate.Gate
+	rules gate.Rules
 	seq   int
 
 	online map[Node]bool
@@ -62,7 +65,7 @@ func newModel(t *rapid.T) *model {
 	m.saved = make([]savedTask, 2)
 	for i, typ := range []job.Type{job.Backup, rapid.SampledFrom([]job.Type{job.Backup, job.Restore, job.Verify}).Draw(t, "type")} {
 		task := &task{
-			row: catalog.Task{ID: fmt.Sprintf("t%d", i), Session: 1, Computer: fmt.Sprintf("c%d", i), Repository: theRepo, Status: job.Queued},
+			row: catalog.Task{ID: fmt.Sprintf("t%d", i), Session: int64(i + 1), Computer: fmt.Sprintf("c%d", i), Repository: theRepo, Status: job.Queued},
 			typ: typ, priority: job.DefaultPriority(typ), transport: theNode, limit: 4, interval: 10 * time.Minute,
 		}
 		m.tasks = append(m.tasks, task)
@@ -70,6 +73,7 @@ func newModel(t *rapid.T) *model {
 	}
 	m.script.draw(t, m)
 	m.startBroker()
+	m.startGate()
 	for _, n := range m.nodes() {
 		m.online[n], m.has[n], m.spool[n] = true, map[string]bool{}, map[string]*keepwardv1.AttemptEnd{}
 	}
@@ -119,12 +123,22 @@ func (m *model) tell(id string, ev any) {
 	if t.row.Status.Final() && t.att.settled() {
 		return
 	}
+	if _, ok := ev.(evQueue); ok {
+		ev = evQueue{held: m.gate.Ask(id, m.now, t.row.Status == job.Queued)}
+	}
+	m.turn(t, func(x *turn) { t.handle(x, ev) })
+}
+
+// turn is what one event of one task leads to.
+func (m *model) turn(t *task, fn func(x *turn)) {
+	id, before := t.row.ID, t.row.Status
 	x := &turn{now: m.now, set: &m.set}
-	t.handle(x, ev)
+	fn(x)
 	m.save(t)
 	if x.dirty || len(x.events) > 0 {
 		m.script.save(t)
 	}
+	m.noteGate(t)
 	for _, e := range x.events {
 		if e.GetCode() == "internal.move" {
 			m.t.Fatalf("task %s: %s", id, e.GetText())
@@ -140,8 +154,11 @@ func (m *model) tell(id string, ev any) {
 		t.stood = now
 		m.dispatch(m.b.Update(id, now))
 	}
-	if t.row.Status == job.Queued {
+	if looksAgain(before, t.row.Status) {
 		m.tell(id, evQueue{})
+	}
+	for _, other := range m.gate.Wakes() {
+		m.tell(other, evQueue{})
 	}
 }
 
@@ -157,7 +174,7 @@ func (m *model) carryOut(o order) {
 	switch o.do {
 	case doRequest:
 		m.dispatch(m.b.Request(broker.Request{
-			Task: id, Session: 1, Type: o.task.typ, Priority: o.task.priority, Set: o.task.needs(), Preemptions: o.task.row.Preemptions,
+			Task: id, Session: o.task.row.Session, Type: o.task.typ, Priority: o.task.priority, Set: o.task.needs(), Preemptions: o.task.row.Preemptions,
 		}))
 		return
 	case doRelease:
@@ -246,6 +263,9 @@ func (m *model) dispatch(d broker.Decision) {
 		t := m.byID(g.Task)
 		if !t.lacking {
 			m.b.Release(g.Task)
+			continue
+		}
+		if m.tooLate(t) {
 			continue
 		}
 		for _, old := range m.opened[g.Task] {
@@ -350,36 +370,4 @@ func (m *model) typeOf(attempt string) job.Type {
 		}
 	}
 	return ""
-}
-
-// crash starts the server anew: what is in memory is lost, what is saved is taken up.
-func (m *model) crash() {
-	m.calls = nil
-	m.startBroker()
-	for i, s := range m.saved {
-		old := m.tasks[i]
-		t := &task{row: s.row, typ: old.typ, priority: old.priority, transport: old.transport, limit: old.limit, interval: old.interval}
-		if s.att != nil {
-			a := *s.att
-			t.att = &attempt{row: a}
-			t.att.mover = side{node: transportOf(a.Transport), ordered: a.MoverOrdered, boot: a.MoverBoot, end: a.MoverEnd}
-			t.att.agent = side{node: agentOf(a.Agent), ordered: a.AgentOrdered, boot: a.AgentBoot, end: a.AgentEnd}
-		}
-		m.tasks[i] = t
-	}
-	m.script.forget()
-	m.script.give(m)
-	for _, t := range m.tasks {
-		if t.adopted() {
-			t.holds = true
-			m.b.Adopt(t.grant())
-		}
-	}
-	for _, n := range m.nodes() {
-		m.online[n] = false
-	}
-	m.tellAll(evWake{})
-	for _, t := range m.tasks {
-		m.tell(t.row.ID, evQueue{})
-	}
 }

@@ -1,6 +1,7 @@
 package manager
 
 import (
+	"database/sql"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -10,6 +11,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/catalog"
 	"keepward/internal/errs"
 	"keepward/internal/job"
 )
@@ -337,6 +339,20 @@ func TestAScheduleThatIsSwitchedOffQueuesOneSession(t *testing.T) {
 		w.expect(list[0].GetId(), job.Queued, job.ActivityDisabled)
 		w.switchOn("server", "scheduler")
 		w.expect(list[0].GetId(), job.Running, "")
+	})
+}
+
+func TestRulesThatWereWrittenHoldWhenTheManagerHasBeenTold(t *testing.T) {
+	site(t, func(t *testing.T, w *world) {
+		w.connect()
+		w.must(w.db.Write(t.Context(), func(tx *sql.Tx) error {
+			return catalog.DisableActivity(t.Context(), tx, catalog.Disabled{Level: "server", Activity: "data-protection", By: "ann"})
+		}))
+		w.must(w.m.RulesChanged(t.Context()))
+		if got := w.conditions(); !slices.Contains(got, "activity.disabled") {
+			t.Errorf("conditions are %v", got)
+		}
+		w.expect(w.run(), job.Queued, job.ActivityDisabled)
 	})
 }
 

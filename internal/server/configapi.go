@@ -301,6 +301,9 @@ func (p *applying) apply(ctx context.Context) error {
 		return after(made, err)
 	}
 	p.manager.ConfigChanged()
+	if err := p.manager.RulesChanged(ctx); err != nil {
+		p.log.Warn("rules of the queue do not hold yet", "error", err) // what ConfigChanged began makes them hold
+	}
 	for _, st := range p.steps {
 		p.audit(ctx, "configuration applied", "action", st.change.Action, "kind", st.change.Kind, "name", st.change.Name, "fields", st.change.Fields)
 	}

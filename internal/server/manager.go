@@ -28,6 +28,8 @@ type jobManager interface {
 	End(ctx context.Context, n manager.Node, attempt string, end *keepwardv1.AttemptEnd) error
 
 	ConfigChanged()
+	// RulesChanged returns when rules of the queue hold that were written.
+	RulesChanged(ctx context.Context) error
 	RunJob(ctx context.Context, name string, full bool) (int64, error)
 	// RunJobWith starts a session of a job when and how its options say.
 	RunJobWith(ctx context.Context, name string, o manager.RunOptions) (int64, error)
