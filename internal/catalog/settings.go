@@ -73,6 +73,15 @@ func NextTerm(ctx context.Context, tx *sql.Tx, started time.Time, version string
 	return uint64(term), nil
 }
 
+// Term is the highest term that was begun; 0: none.
+func Term(ctx context.Context, q Queryer) (uint64, error) {
+	var term int64
+	if err := q.QueryRowContext(ctx, `SELECT coalesce(max(term), 0) FROM terms`).Scan(&term); err != nil {
+		return 0, fmt.Errorf("read term: %w", err)
+	}
+	return uint64(term), nil
+}
+
 // RaiseTerm makes term the current one; it must be higher than all before.
 func RaiseTerm(ctx context.Context, tx *sql.Tx, term uint64, now time.Time, version string) error {
 	if _, err := tx.ExecContext(ctx, `INSERT INTO terms (term, started, version) VALUES (?, ?, ?)`, int64(term), nanos(now), version); err != nil {

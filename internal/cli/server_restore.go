@@ -25,7 +25,7 @@ func ownAgent(ctx context.Context, c server.OwnAgentConfig) server.OwnAgent {
 type serverRestoreFlags struct {
 	secret                     secretFlags
 	repository, point, dataDir string
-	list                       bool
+	list, takeOver             bool
 }
 
 func (a *app) serverRestore() *cobra.Command {
@@ -33,8 +33,9 @@ func (a *app) serverRestore() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "restore --repository DIR --recovery-key FILE --data-dir D", Short: "Put the server back from its backup in a repository",
 		Long: `Makes the data directory of a server anew from a restore point of a job of type server-backup: configuration, catalog
-and keys. It reads the directory of the repository and needs no server. The data directory must not hold a server.`,
-		Example: "  keepward server restore --repository /srv/keepward/main --recovery-key main.key --data-dir /var/lib/keepward/server",
+and keys. It reads the directory of the repository and needs no server. The data directory must not hold a server. Once it
+is started the server reads by itself what its repositories have got since.`,
+		Example: "  keepward server restore --repository /srv/keepward/main --recovery-key main.key --data-dir /var/lib/keepward/server --take-over",
 		Args:    exactly(),
 	}
 	f := cmd.Flags()
@@ -43,6 +44,7 @@ and keys. It reads the directory of the repository and needs no server. The data
 	f.StringVar(&x.dataDir, "data-dir", "", "the server's data directory")
 	f.StringVar(&x.point, "point", "latest", "id, latest, or a time")
 	f.BoolVar(&x.list, "list", false, "only list the restore points of servers")
+	f.BoolVar(&x.takeOver, "take-over", false, "the former server is gone for good: the repositories are this one's again, however often the former was started since its backup")
 	noError(cmd.MarkFlagDirname("repository"))
 	noError(cmd.MarkFlagDirname("data-dir"))
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -74,7 +76,13 @@ func (a *app) restoreServer(ctx context.Context, x serverRestoreFlags) error {
 	if err := server.CheckVacant(x.dataDir); err != nil {
 		return err
 	}
-	p, err := a.putServerBack(ctx, o, x.dataDir)
+	back := server.Return{Version: a.version}
+	if x.takeOver {
+		if back.Above, err = extract.Term(ctx, o); err != nil {
+			return wrongKey(err)
+		}
+	}
+	p, err := a.putServerBack(ctx, o, x.dataDir, back)
 	if err != nil {
 		return err
 	}
@@ -83,15 +91,16 @@ func (a *app) restoreServer(ctx context.Context, x serverRestoreFlags) error {
 	}
 	at := p.Time.In(a.local).Format("2006-01-02 15:04:05")
 	_, err = fmt.Fprintf(a.out, "the server is back in %s as it was at %s\n", safe(x.dataDir), at)
-	a.remark(`start it with: keepward server --data-dir %s
-its repositories have seen a later server. For each: keepward repository take-over NAME
-then, for the restore points made since: keepward server rebuild-catalog`, safe(x.dataDir))
+	a.remark("start it with: keepward server --data-dir %s", safe(x.dataDir))
+	if !x.takeOver {
+		a.remark("a repository that has seen a later start of the former server is not used before: keepward repository take-over NAME")
+	}
 	return err
 }
 
 // putServerBack restores beside what is to be made, so that it only has to be moved, and leaves
 // nothing of that behind.
-func (a *app) putServerBack(ctx context.Context, o extract.Options, dir string) (p extract.Point, err error) {
+func (a *app) putServerBack(ctx context.Context, o extract.Options, dir string, back server.Return) (p extract.Point, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return p, errs.New(errs.KindOf(err), "server-backup.data-dir", "make the data directory: %w", err)
 	}
@@ -113,5 +122,5 @@ func (a *app) putServerBack(ctx context.Context, o extract.Options, dir string) 
 		return p, errs.New(errs.Corrupt, "server-backup.damaged", "restore point %s: %s: the server is not put back", p.ID, plural(n, "error")).
 			WithHint("take an older one: keepward server restore --list shows them")
 	}
-	return p, server.PutBack(ctx, tmp, dir)
+	return p, server.PutBack(ctx, tmp, dir, back)
 }

@@ -31,7 +31,7 @@ func CheckVacant(dir string) error {
 // PutBack makes a data directory of what a restore point of a server holds: from is where it was
 // restored to, with whatever directories stand above it. The catalog comes last: a directory
 // without one is no server, and is refused the next time.
-func PutBack(ctx context.Context, from, dir string) error {
+func PutBack(ctx context.Context, from, dir string, back Return) error {
 	if err := CheckVacant(dir); err != nil {
 		return err
 	}
@@ -40,6 +40,9 @@ func PutBack(ctx context.Context, from, dir string) error {
 		return err
 	}
 	if err := catalog.Proven(ctx, filepath.Join(site, catalogFile)); err != nil {
+		return err
+	}
+	if err := back.prepare(ctx, filepath.Join(site, catalogFile)); err != nil {
 		return err
 	}
 	for _, name := range keyFiles {

@@ -83,6 +83,11 @@ func (r *repositories) lookAtAll(ctx context.Context) {
 	for _, row := range rows {
 		r.keepProved(ctx, r.look(ctx, row))
 	}
+	for _, row := range rows { // after all were looked at: it takes longer
+		if err := r.comeBack(ctx, row); err != nil && ctx.Err() == nil {
+			r.log.Warn("restore points made since the backup of the server not read yet", "repository", row.Name, "error", err)
+		}
+	}
 }
 
 // lookSoon asks for a round of looking.
