@@ -45,12 +45,14 @@ type Attempt struct {
 const attemptColumns = `attempts.id, task, number, transport, agent, time, parent, checkpoint, mover_boot, agent_boot,
 	mover_ordered, agent_ordered, mover_end_json, agent_end_json, attempts.failure_json, settled, checkpointed`
 
-func scanAttempt(row interface{ Scan(...any) error }) (Attempt, error) {
+func scanAttempt(row interface{ Scan(...any) error }, more ...any) (Attempt, error) {
 	var a Attempt
 	var at int64
 	var mover, agent, failure string
-	err := row.Scan(&a.ID, &a.Task, &a.Number, &a.Transport, &a.Agent, &at, &a.Parent, &a.Checkpoint, &a.MoverBoot, &a.AgentBoot,
-		&a.MoverOrdered, &a.AgentOrdered, &mover, &agent, &failure, &a.Settled, &a.Checkpointed)
+	err := row.Scan(append([]any{
+		&a.ID, &a.Task, &a.Number, &a.Transport, &a.Agent, &at, &a.Parent, &a.Checkpoint, &a.MoverBoot, &a.AgentBoot,
+		&a.MoverOrdered, &a.AgentOrdered, &mover, &agent, &failure, &a.Settled, &a.Checkpointed,
+	}, more...)...)
 	if err != nil {
 		return a, err
 	}
@@ -72,13 +74,17 @@ func PutAttempt(ctx context.Context, tx *sql.Tx, a *Attempt) error {
 	if j.err != nil {
 		return j.err
 	}
+	settled := ""
+	if a.Settled != "" { // the index of what is not settled would be written anew with each change
+		settled = ", settled = excluded.settled"
+	}
 	_, err := tx.ExecContext(ctx, `INSERT INTO attempts (id, task, number, transport, agent, time, parent, checkpoint,
 		mover_boot, agent_boot, mover_ordered, agent_ordered, mover_end_json, agent_end_json, failure_json, settled, checkpointed)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (id) DO UPDATE SET mover_boot = excluded.mover_boot, agent_boot = excluded.agent_boot,
 			mover_ordered = excluded.mover_ordered, agent_ordered = excluded.agent_ordered,
 			mover_end_json = excluded.mover_end_json, agent_end_json = excluded.agent_end_json,
-			failure_json = excluded.failure_json, settled = excluded.settled, checkpointed = excluded.checkpointed`,
+			failure_json = excluded.failure_json, checkpointed = excluded.checkpointed`+settled,
 		a.ID, a.Task, a.Number, a.Transport, a.Agent, nanos(a.Time), a.Parent, a.Checkpoint,
 		a.MoverBoot, a.AgentBoot, a.MoverOrdered, a.AgentOrdered, mover, agent, failure, a.Settled, a.Checkpointed)
 	if err != nil {
@@ -89,16 +95,11 @@ func PutAttempt(ctx context.Context, tx *sql.Tx, a *Attempt) error {
 
 // FindAttempt finds an attempt and the session it belongs to, and says whether there is one.
 func FindAttempt(ctx context.Context, q Queryer, id string) (Attempt, int64, bool, error) {
-	a, err := scanAttempt(q.QueryRowContext(ctx, `SELECT `+attemptColumns+` FROM attempts WHERE id = ?`, id))
-	a, ok, err := found(a, err, "read attempt")
-	if err != nil || !ok {
-		return a, 0, false, err
-	}
 	var session int64
-	if err := q.QueryRowContext(ctx, `SELECT session FROM tasks WHERE id = ?`, a.Task).Scan(&session); err != nil {
-		return a, 0, false, fmt.Errorf("read task of attempt %s: %w", id, err)
-	}
-	return a, session, true, nil
+	a, err := scanAttempt(q.QueryRowContext(ctx, `SELECT `+attemptColumns+`, session FROM attempts JOIN tasks ON tasks.id = task
+		WHERE attempts.id = ?`, id), &session)
+	a, ok, err := found(a, err, "read attempt")
+	return a, session, ok, err
 }
 
 // Attempts lists the attempts of a task, the newest first.

@@ -27,9 +27,20 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// readers bounds the reading connections. A reader is busy for a few milliseconds, and each
-// connection keeps up to 2 MiB of cache.
+// readers bounds the reading connections. A reader is busy for a few milliseconds.
 const readers = 8
+
+// The caches of a connection in KiB, as far as they are used: what a hundred thousand sessions
+// change is spread over some hundred MiB, and the writer changes it again and again. A reader's is
+// empty again after each commit.
+const (
+	readerCache = 2 << 10
+	writerCache = 64 << 10
+)
+
+// walPages is after how many pages (4 KiB) the log is copied into the file: each time the disk
+// syncs twice more.
+const walPages = 4000
 
 // busyTimeout is how long a connection waits for a lock of another process, such as a
 // copying tool: ours never lock each other out, for there is one writer.
@@ -73,21 +84,23 @@ func Open(ctx context.Context, path string) (*DB, error) {
 }
 
 func connect(path string) (*DB, error) {
-	write := sql.OpenDB(connector{dsn: dsn(path, "_txlock", "immediate"), through: true})
+	write := sql.OpenDB(connector{dsn: dsn(path, writerCache, "_txlock", "immediate"), through: true})
 	write.SetMaxOpenConns(1) // SQLite has one writer; a queue here beats its busy handler
-	read := sql.OpenDB(connector{dsn: dsn(path, "_pragma", "query_only(1)")})
+	read := sql.OpenDB(connector{dsn: dsn(path, readerCache, "_pragma", "query_only(1)")})
 	read.SetMaxOpenConns(readers)
 	read.SetMaxIdleConns(readers)
 	return &DB{read: read, write: write, group: &group{db: write}}, nil
 }
 
-func dsn(path, key, value string) string {
+func dsn(path string, cache int, key, value string) string {
 	q := url.Values{key: {value}}
 	for _, p := range []string{
 		fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()),
 		"journal_mode(WAL)",
 		"synchronous(FULL)", // a commit that was acknowledged survives a power loss
 		"foreign_keys(1)",
+		fmt.Sprintf("cache_size(-%d)", cache), // negative: in KiB
+		fmt.Sprintf("wal_autocheckpoint(%d)", walPages),
 	} {
 		q.Add("_pragma", p)
 	}

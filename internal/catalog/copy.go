@@ -19,7 +19,7 @@ func Copy(ctx context.Context, from, to string) error {
 	if err != nil {
 		return fmt.Errorf("copy catalog: %w", err)
 	}
-	db, err := sql.Open("sqlite", dsn(from, "_txlock", "deferred"))
+	db, err := sql.Open("sqlite", dsn(from, readerCache, "_txlock", "deferred"))
 	if err != nil {
 		return fmt.Errorf("copy catalog %s: %w", from, err)
 	}

@@ -248,7 +248,7 @@ func TestNoStatementOfTheWriterIsInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	path := filepath.Join(t.TempDir(), "c.db")
-	made, err := connector{dsn: dsn(path, "_txlock", "immediate"), through: true}.Connect(ctx)
+	made, err := connector{dsn: dsn(path, writerCache, "_txlock", "immediate"), through: true}.Connect(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}

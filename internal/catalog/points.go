@@ -77,8 +77,17 @@ type PointFilter struct {
 
 // Points lists restore points, newest first.
 func Points(ctx context.Context, q Queryer, f PointFilter) ([]*keepwardv1.Point, error) {
+	query, args := f.query()
+	rows, err := q.QueryContext(ctx, query, args...)
+	out, err := collect(rows, err, func(r *sql.Rows) (*keepwardv1.Point, error) { return scanPoint(r, f.Bare) })
+	if err != nil {
+		return nil, fmt.Errorf("list restore points: %w", err)
+	}
+	return out, nil
+}
+
+func (f PointFilter) query() (text string, args []any) {
 	var where strings.Builder
-	var args []any
 	and := func(cond string, arg ...any) {
 		where.WriteString(" AND " + cond)
 		args = append(args, arg...)
@@ -112,11 +121,6 @@ func Points(ctx context.Context, q Queryer, f PointFilter) ([]*keepwardv1.Point,
 	if limit == 0 {
 		limit = -1
 	}
-	rows, err := q.QueryContext(ctx, `SELECT `+pointColumns+` FROM points WHERE 1`+where.String()+
-		` ORDER BY time DESC, session DESC, id LIMIT ?`, append(args, limit)...)
-	out, err := collect(rows, err, func(r *sql.Rows) (*keepwardv1.Point, error) { return scanPoint(r, f.Bare) })
-	if err != nil {
-		return nil, fmt.Errorf("list restore points: %w", err)
-	}
-	return out, nil
+	return `SELECT ` + pointColumns + ` FROM points WHERE 1` + where.String() +
+		` ORDER BY time DESC, session DESC, id LIMIT ?`, append(args, limit)
 }

@@ -92,9 +92,14 @@ func PutSession(ctx context.Context, tx *sql.Tx, s *Session) error {
 	if j.err != nil {
 		return j.err
 	}
+	args := []any{s.Status, s.Phase, reason, failure, s.Priority, nanos(s.Started), s.LastSeq}
+	end := ""
+	if !s.Ended.IsZero() { // two indexes would be written anew with each change for an end that is not there
+		end = ", ended = ?"
+		args = append(args, nanos(s.Ended))
+	}
 	_, err := tx.ExecContext(ctx, `UPDATE sessions SET status = ?, phase = ?, reason_json = ?, failure_json = ?,
-		priority = ?, started = ?, ended = ?, last_seq = ? WHERE id = ?`,
-		s.Status, s.Phase, reason, failure, s.Priority, nanos(s.Started), nanos(s.Ended), s.LastSeq, s.ID)
+		priority = ?, started = ?, last_seq = ?`+end+` WHERE id = ?`, append(args, s.ID)...)
 	if err != nil {
 		return fmt.Errorf("write session %d: %w", s.ID, err)
 	}

@@ -44,7 +44,9 @@ func (m *Manager) tellLate(ctx context.Context, sessionID int64, taskID string, 
 	s.close(nil) // nobody reads its mail
 	for _, t := range s.tasks {
 		if t.row.ID == taskID {
-			return s.turn(ctx, t, ev)
+			err := s.turn(ctx, t, ev)
+			s.show()
+			return err
 		}
 	}
 	return nil

@@ -200,6 +200,7 @@ func (s *session) work(ctx context.Context, at place) {
 		}
 		s.deliver(ctx, l)
 	}
+	s.show()
 	if s.row.Status.Final() {
 		s.finish()
 		return

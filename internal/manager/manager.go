@@ -53,7 +53,7 @@ type Manager struct {
 	digits job.SetDigits
 	live   map[int64]*session
 	byTask map[string]*session
-	open   map[string]*session          // by unsettled attempt
+	open   map[string]openAttempt       // by unsettled attempt
 	atNode map[Node]map[string]struct{} // the same attempts, by node
 	inRepo map[string]*repositoryLive   // by repository
 	nodes  map[Node]*nodeState
@@ -101,7 +101,7 @@ func New(d Deps) *Manager {
 		gate:      gate.New(),
 		live:      map[int64]*session{},
 		byTask:    map[string]*session{},
-		open:      map[string]*session{},
+		open:      map[string]openAttempt{},
 		atNode:    map[Node]map[string]struct{}{},
 		inRepo:    map[string]*repositoryLive{},
 		nodes:     map[Node]*nodeState{},
@@ -242,6 +242,12 @@ func (m *Manager) node(n Node) *nodeState {
 	return m.nodes[n]
 }
 
+// openAttempt is whose an unsettled attempt is.
+type openAttempt struct {
+	session *session
+	task    string
+}
+
 // track keeps the register of unsettled attempts; m.mu must be held.
 func (m *Manager) track(s *session, t *task) {
 	if t.att == nil {
@@ -261,7 +267,7 @@ func (m *Manager) track(s *session, t *task) {
 			m.atNode[side.node] = map[string]struct{}{}
 		}
 		m.atNode[side.node][id] = struct{}{}
-		m.open[id] = s
+		m.open[id] = openAttempt{s, t.row.ID}
 	}
 }
 
@@ -317,7 +323,7 @@ func (m *Manager) openSession(attempts []string) int64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, id := range attempts {
-		if s := m.open[id]; s != nil {
+		if s := m.open[id].session; s != nil {
 			return s.row.ID
 		}
 	}

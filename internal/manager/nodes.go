@@ -155,7 +155,7 @@ func (m *Manager) Heartbeat(_ context.Context, n Node, boot string, attempts []*
 		named[a.GetAttempt()] = true
 	}
 	type note struct {
-		s  *session
+		openAttempt
 		ev evHeartbeat
 	}
 	var notes []note
@@ -172,15 +172,15 @@ func (m *Manager) Heartbeat(_ context.Context, n Node, boot string, attempts []*
 	}
 	m.mu.Unlock()
 	for _, note := range notes {
-		note.s.post("", note.ev)
+		note.session.post(note.task, note.ev)
 	}
 	return drop, nil
 }
 
 // Progress shows what a node has done so far.
 func (m *Manager) Progress(_ context.Context, n Node, attempt string, p *keepwardv1.Progress) error {
-	if s := m.holder(n, attempt); s != nil && p != nil {
-		s.post("", evProgress{attempt: attempt, part: partOfNode(n), progress: p})
+	if of, ok := m.holder(n, attempt); ok && p != nil {
+		of.session.post(of.task, evProgress{attempt: attempt, part: partOfNode(n), progress: p})
 	}
 	return nil
 }
@@ -190,25 +190,26 @@ func (m *Manager) Events(ctx context.Context, n Node, attempt string, events []*
 	if err := m.waitReady(ctx); err != nil {
 		return err
 	}
-	s := m.holder(n, attempt)
-	if s == nil {
+	of, ok := m.holder(n, attempt)
+	if !ok {
 		return nil // of an attempt that is settled: nobody waits for its lines
 	}
-	_, err := s.ask(ctx, "", evLines{attempt: attempt, part: partOfNode(n), lines: events})
+	_, err := of.session.ask(ctx, of.task, evLines{attempt: attempt, part: partOfNode(n), lines: events})
 	if errors.Is(err, errClosed) {
 		return nil
 	}
 	return err
 }
 
-// holder is the session whose unsettled attempt runs at a node; nil: none.
-func (m *Manager) holder(n Node, attempt string) *session {
+// holder is whose unsettled attempt runs at a node; false: none does.
+func (m *Manager) holder(n Node, attempt string) (openAttempt, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if _, ok := m.atNode[n][attempt]; !ok {
-		return nil
+		return openAttempt{}, false
 	}
-	return m.open[attempt]
+	of, ok := m.open[attempt]
+	return of, ok
 }
 
 func partOfNode(n Node) part {
@@ -227,23 +228,35 @@ func (m *Manager) End(ctx context.Context, n Node, attempt string, end *keepward
 	if end == nil {
 		return errs.New(errs.Invalid, "attempt.end", "report end of attempt %s: it says nothing", attempt)
 	}
-	a, sessionID, ok, err := catalog.FindAttempt(ctx, m.deps.DB.Read(), attempt)
-	if err != nil || !ok {
+	sessionID, task, err := m.whose(ctx, n, attempt)
+	if err != nil || task == "" {
 		return err // an unknown attempt is answered, so that the node forgets it
-	}
-	if n != agentOf(a.Agent) && n != transportOf(a.Transport) {
-		return errs.New(errs.Denied, "attempt.stranger", "report end of attempt %s: %s has no part in it", attempt, n)
 	}
 	if len(end.GetCheck().GetFindings()) > 0 {
 		if err := m.completePaths(ctx, end.GetCheck()); err != nil {
 			return err
 		}
 	}
-	err = m.tell(ctx, sessionID, a.Task, evEnd{attempt: attempt, part: partOfNode(n), end: end})
+	err = m.tell(ctx, sessionID, task, evEnd{attempt: attempt, part: partOfNode(n), end: end})
 	if n.Role == wire.RoleTransport {
-		m.checkLeases([]string{a.Task})
+		m.checkLeases([]string{task})
 	}
 	return err
+}
+
+// whose is the session and the task of an attempt that a node reports; no task: there is none.
+func (m *Manager) whose(ctx context.Context, n Node, attempt string) (session int64, task string, err error) {
+	if of, ok := m.holder(n, attempt); ok {
+		return of.session.row.ID, of.task, nil
+	}
+	a, session, ok, err := catalog.FindAttempt(ctx, m.deps.DB.Read(), attempt)
+	if err != nil || !ok {
+		return 0, "", err
+	}
+	if n != agentOf(a.Agent) && n != transportOf(a.Transport) {
+		return 0, "", errs.New(errs.Denied, "attempt.stranger", "report end of attempt %s: %s has no part in it", attempt, n)
+	}
+	return session, a.Task, nil
 }
 
 func (m *Manager) completePaths(ctx context.Context, r *keepwardv1.CheckReport) error {

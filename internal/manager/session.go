@@ -76,6 +76,8 @@ func (s *session) ask(ctx context.Context, taskID string, ev any) (bool, error) 
 	}
 }
 
+// deliver gives a letter to the tasks it is for. Who waits for its outcome sees it; that of others
+// is shown when the worker is done.
 func (s *session) deliver(ctx context.Context, l letter) {
 	var err error
 	for _, t := range s.tasks {
@@ -84,6 +86,7 @@ func (s *session) deliver(ctx context.Context, l letter) {
 		}
 	}
 	if l.done != nil {
+		s.show()
 		l.done <- err
 	}
 }
@@ -145,7 +148,6 @@ func (s *session) turn(ctx context.Context, t *task, ev any) error {
 	if looksAgain(before, t.row.Status) {
 		s.post(t.row.ID, evQueueNote{})
 	}
-	s.show()
 	for _, o := range x.orders {
 		s.carryOut(ctx, o)
 	}
