@@ -176,6 +176,9 @@ func (b *busy) allOnce() (interrupted int) {
 		}
 	}
 	b.t.Logf("they ended %v; %d interruptions", statuses, interrupted)
+	if statuses["restore Completed w/ warnings"] > 0 {
+		b.t.Error("a restore lost what its mover had to say")
+	}
 	if statuses["backup Completed"] == 0 {
 		b.t.Error("no backup was completed: the site was not busy")
 	}

@@ -92,7 +92,7 @@ func (t *task) onHeartbeat(x *turn, e evHeartbeat) {
 	}
 	s.gone, s.away = true, s.away || restarted || !s.ordered
 	switch {
-	case active(t.row.Status) && t.committed():
+	case active(t.row.Status) && (t.committed() || t.restored()):
 		t.judge(x)
 	case active(t.row.Status):
 		t.fail(x, failure(errs.Unavailable, codeNodeLostTask, t.partOf(s), s.node.String()+" does not have the task (any more): it was started anew, or the task's process is gone, or the order never came"))
@@ -241,14 +241,15 @@ func (t *task) tickRunning(x *turn, due func(time.Time) bool) {
 		return
 	}
 	since, node := t.silence()
+	isLost := !since.IsZero() && t.att.verify.IsZero() && due(since.Add(x.set.Lost))
 	switch {
-	case due(t.att.other):
+	case due(t.att.other), t.restored() && (isLost || due(t.att.verify)):
 		t.otherMissing(x)
 	case due(t.att.verify):
 		t.fail(x, failure(errs.Unavailable, codeHeartbeatLost, partServer,
 			"the heartbeat of "+t.lostHost()+" did not come back in time"))
 	case since.IsZero() || !t.att.verify.IsZero():
-	case due(since.Add(x.set.Lost)):
+	case isLost:
 		t.fail(x, failure(errs.Unavailable, codeNodeSilent, t.partOf(t.att.sideOf(node)), node.String()+" has been silent for too long"))
 	case t.row.Status == job.Running && due(since.Add(x.set.Silence)):
 		t.move(x, job.RunningUnverified, offlineReason(node), "", bySelf)

@@ -128,9 +128,9 @@ func (t *task) judge(x *turn) {
 		t.fail(x, failure(errs.Internal, codeNotCommitted, partMover, "the mover ended without making the restore point durable"))
 	case t.makesPoint(), agent == nil && t.att.agent.takesPart():
 		t.awaitOther(x)
-	case mover == nil && t.att.mover.expected():
+	case mover == nil && t.att.mover.takesPart() && !t.att.mover.gone:
 		// All is restored. What the mover found amiss as it read is said before its end, which
-		// comes as soon as the agent has left.
+		// comes as soon as the agent has left, or when its transport is back.
 		t.awaitOther(x)
 	default:
 		t.complete(x)

@@ -70,6 +70,20 @@ func TestARestoreWaitsForWhatItsMoverHasToSay(t *testing.T) {
 		"a failure": {func(w *world, attempt string) {
 			w.moverEnds(attempt, failed(errs.Internal, "the mover tripped"))
 		}, job.CompletedWithWarnings, "all was restored; then the mover failed: the mover tripped"},
+		"its end, after the server was started anew": {func(w *world, attempt string) {
+			w.reopen()
+			w.agentUp("web1")
+			w.expect(1, job.Completed, "")
+			w.expect(2, job.RunningUnverified, job.HeartbeatLost)
+			w.transportUp()
+			w.moverEnds(attempt, done(nil))
+		}, job.Completed, ""},
+		"that it is gone": {func(w *world, attempt string) {
+			w.mu.Lock()
+			delete(w.transports[theNode].movers, attempt)
+			w.mu.Unlock()
+			w.pass(time.Minute)
+		}, job.CompletedWithWarnings, "the mover's final report did not arrive"},
 		"no end": {func(w *world, _ string) {
 			w.pass(w.m.set.OtherEnd + time.Second)
 		}, job.CompletedWithWarnings, "the mover's final report did not arrive"},
