@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/durable"
 	"keepward/internal/errs"
 	"keepward/internal/job"
 )
@@ -67,7 +68,7 @@ func (j journal) write(k scriptKey, e *keepwardv1.ScriptEntry) error {
 		err = os.MkdirAll(j.dir, 0o700)
 	}
 	if err == nil {
-		err = writeDurable(j.path(k), b)
+		err = durable.WriteFile(j.path(k), b, 0o600)
 	}
 	if err != nil {
 		return errs.New(errs.KindOf(err), "script.journal", "write journal of script %s: %w", k.place, err)
@@ -106,27 +107,4 @@ func (j journal) forgetOld(now time.Time) {
 
 func newEntry(k scriptKey, s *keepwardv1.Script, variables map[string]string) *keepwardv1.ScriptEntry {
 	return &keepwardv1.ScriptEntry{Task: k.task, Place: string(k.place), Script: s, Variables: variables, Started: timestamppb.Now()}
-}
-
-// writeDurable replaces a file so that whoever reads it sees all of it or what was there before,
-// also after a power loss.
-func writeDurable(path string, b []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".new-")
-	if err != nil {
-		return err
-	}
-	_, err = tmp.Write(b)
-	err = errors.Join(err, tmp.Sync(), tmp.Close())
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(tmp.Name()))
-	}
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	_ = d.Sync() // not every system can
-	return d.Close()
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"keepward/internal/durable"
 	"keepward/internal/restore"
 )
 
@@ -97,7 +98,7 @@ func (m *restoreMarks) write(path string, b []byte) error {
 	if err := os.MkdirAll(m.dir, 0o700); err != nil {
 		return err
 	}
-	return writeDurable(path, b)
+	return durable.WriteFile(path, b, 0o600)
 }
 
 // forgetOld removes marks that nobody came back to. It does what it can.

@@ -8,6 +8,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"keepward/internal/durable"
 	"keepward/internal/errs"
 )
 
@@ -80,8 +81,7 @@ func readConfig(path string) (clientConfig, error) {
 	return c, nil
 }
 
-// writeConfig keeps c where only the user can read it. It is written beside its place
-// and moved there, so that a crash leaves the old one.
+// writeConfig keeps c where only the user can read it.
 func writeConfig(path string, c clientConfig) error {
 	text, err := yaml.Marshal(c)
 	if err != nil {
@@ -90,17 +90,5 @@ func writeConfig(path string, c clientConfig) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".client-*") // made with mode 0600
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
+	return durable.WriteFile(path, text, 0o600)
 }

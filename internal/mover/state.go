@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/durable"
 	"keepward/internal/errs"
 )
 
@@ -65,46 +66,10 @@ func ReadEnd(directory string) (*keepwardv1.AttemptEnd, error) {
 func (t *task) writeState() error {
 	b, err := json.MarshalIndent(t.state, "", "  ")
 	if err == nil {
-		err = t.writeFile(FileState, append(b, '\n'))
+		err = durable.WriteFile(filepath.Join(t.order.GetDirectory(), FileState), append(b, '\n'), 0o600)
 	}
 	if err != nil {
 		return errs.New(errs.KindOf(err), "mover.state", "write mover's state: %w", err)
 	}
 	return nil
-}
-
-// writeFile is atomic and durable.
-func (t *task) writeFile(name string, content []byte) error {
-	path := filepath.Join(t.order.GetDirectory(), name)
-	tmp := path + ".tmp"
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(tmp, path)
-	}
-	if err == nil {
-		err = syncDir(t.order.GetDirectory())
-	}
-	return err
-}
-
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	err = d.Sync()
-	if cerr := d.Close(); err == nil {
-		err = cerr
-	}
-	return err
 }

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/durable"
 	"keepward/internal/errs"
 	"keepward/internal/repo"
 	"keepward/internal/repo/seal"
@@ -218,7 +219,7 @@ func (t *task) conclude(end *keepwardv1.AttemptEnd) error {
 	}
 	const tries = 10
 	for i := range tries {
-		if err = t.writeFile(FileEnd, b); err == nil {
+		if err = durable.WriteFile(filepath.Join(t.order.GetDirectory(), FileEnd), b, 0o600); err == nil {
 			return nil
 		}
 		if i < tries-1 {

@@ -22,6 +22,7 @@ import (
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/api/keepward/v1/keepwardv1connect"
+	"keepward/internal/durable"
 	"keepward/internal/errs"
 	"keepward/internal/wire"
 )
@@ -236,7 +237,7 @@ func (n *Node) keepIdentity(res *keepwardv1.JoinResponse) error {
 }
 
 func (n *Node) writeIdentity(name string, content []byte) error {
-	if err := writeFile(n.identityPath(name), content, 0o600); err != nil {
+	if err := durable.WriteFile(n.identityPath(name), content, 0o600); err != nil {
 		return errs.New(errs.KindOf(err), "identity.write", "write identity: %w", err)
 	}
 	return nil

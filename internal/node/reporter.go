@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/durable"
 	"keepward/internal/errs"
 )
 
@@ -110,7 +111,7 @@ func (r *Reporter) Begin(id, task string) error {
 		err = os.MkdirAll(a.dir, 0o700)
 	}
 	if err == nil {
-		err = writeFile(filepath.Join(a.dir, fileAttempt), b, 0o600)
+		err = durable.WriteFile(filepath.Join(a.dir, fileAttempt), b, 0o600)
 	}
 	if err == nil {
 		a.events, err = openSpool(filepath.Join(a.dir, fileEvents))
@@ -206,7 +207,7 @@ func (r *Reporter) End(id string, end *keepwardv1.AttemptEnd) error {
 		err = a.events.seal()
 	}
 	if err == nil {
-		err = writeFile(filepath.Join(a.dir, fileEnd), b, 0o600)
+		err = durable.WriteFile(filepath.Join(a.dir, fileEnd), b, 0o600)
 	}
 	// Unwritable or not, the server is told as long as this process lives.
 	a.end, a.state.Ended = proto.CloneOf(end), true

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"keepward/internal/durable"
 	"keepward/internal/errs"
 )
 
@@ -55,7 +56,7 @@ func (n *Node) CheckTerm(term uint64) error {
 	case term == n.term:
 		return nil
 	}
-	if err := writeFile(n.termPath(), []byte(strconv.FormatUint(term, 10)+"\n"), 0o600); err != nil {
+	if err := durable.WriteFile(n.termPath(), []byte(strconv.FormatUint(term, 10)+"\n"), 0o600); err != nil {
 		return errs.New(errs.KindOf(err), "datadir.term", "keep the server's term: %w", err)
 	}
 	n.term = term

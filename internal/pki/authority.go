@@ -25,6 +25,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"keepward/internal/durable"
 	"keepward/internal/errs"
 	"keepward/internal/wire"
 )
@@ -109,10 +110,10 @@ func create(dir string, now time.Time) (*Authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := WriteFile(filepath.Join(dir, KeyFile), keyPEM, 0o600); err != nil {
+	if err := durable.WriteFile(filepath.Join(dir, KeyFile), keyPEM, 0o600); err != nil {
 		return nil, err
 	}
-	if err := WriteFile(filepath.Join(dir, CertificateFile), EncodeCertificate(der), 0o644); err != nil {
+	if err := durable.WriteFile(filepath.Join(dir, CertificateFile), EncodeCertificate(der), 0o644); err != nil {
 		return nil, err
 	}
 	return &Authority{Certificate: cert, key: key}, nil

@@ -14,6 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"keepward/internal/catalog"
+	"keepward/internal/durable"
 	"keepward/internal/errs"
 	"keepward/internal/pki"
 )
@@ -95,7 +96,7 @@ func (d *dataDir) writeClient(ctx context.Context, tx *sql.Tx, address string, n
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	return pki.WriteFile(path, text, 0o600)
+	return durable.WriteFile(path, text, 0o600)
 }
 
 // readClient reads an earlier client file. One that is gone or unreadable is made anew: who

@@ -13,8 +13,8 @@ import (
 	"path/filepath"
 
 	"keepward/internal/catalog"
+	"keepward/internal/durable"
 	"keepward/internal/errs"
-	"keepward/internal/pki"
 	"keepward/internal/repo/seal"
 )
 
@@ -37,7 +37,7 @@ func openKeyring(dir string) (*keyring, error) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		k := &keyring{key: seal.NewSecret()}
-		return k, pki.WriteFile(path, []byte(hex.EncodeToString(k.key[:])+"\n"), 0o600)
+		return k, durable.WriteFile(path, []byte(hex.EncodeToString(k.key[:])+"\n"), 0o600)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the server's key: %w", err)

@@ -18,6 +18,7 @@ import (
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/api/keepward/v1/keepwardv1connect"
 	"keepward/internal/catalog"
+	"keepward/internal/durable"
 	"keepward/internal/job"
 	"keepward/internal/manager"
 	"keepward/internal/pki"
@@ -172,7 +173,7 @@ func (o *own) dump(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("back up the server: %w", err)
 		}
-		if err := pki.WriteFile(filepath.Join(o.site, name), content, 0o600); err != nil {
+		if err := durable.WriteFile(filepath.Join(o.site, name), content, 0o600); err != nil {
 			return err
 		}
 	}

@@ -9,8 +9,8 @@ import (
 	"path/filepath"
 
 	"keepward/internal/catalog"
+	"keepward/internal/durable"
 	"keepward/internal/errs"
-	"keepward/internal/pki"
 )
 
 // CheckVacant refuses a data directory in which a server is, or a part of one.
@@ -50,7 +50,7 @@ func PutBack(ctx context.Context, from, dir string, back Return) error {
 		if err != nil {
 			return errs.New(errs.Corrupt, "server-backup.incomplete", "put the server back: the restore point has no %s: %w", name, err)
 		}
-		if err := pki.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+		if err := durable.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
 			return err
 		}
 	}
@@ -89,10 +89,5 @@ func moveDurably(from, to string) error {
 	if err := os.Rename(from, to); err != nil {
 		return fmt.Errorf("put the server back: %w", err)
 	}
-	d, err := os.Open(filepath.Dir(to))
-	if err != nil {
-		return fmt.Errorf("put the server back: %w", err)
-	}
-	_ = d.Sync() // not every system can
-	return d.Close()
+	return durable.SyncDir(filepath.Dir(to))
 }

@@ -1,4 +1,7 @@
-package pki
+// Package durable writes small files of a data directory so that a crash or a loss of power
+// leaves the old one or the new one, whole. It keeps nothing and may be used by any number of
+// goroutines; of two that write one file the later one stays.
+package durable
 
 import (
 	"errors"
@@ -7,8 +10,8 @@ import (
 	"path/filepath"
 )
 
-// WriteFile puts a file in place whole and durable: after a crash there is the old one or
-// the new one. The directory must exist.
+// WriteFile puts a file in place. The directory must exist. What a crash leaves beside the file
+// begins with a dot and its name.
 func WriteFile(path string, content []byte, mode os.FileMode) (err error) {
 	defer func() {
 		if err != nil {
@@ -28,5 +31,5 @@ func WriteFile(path string, content []byte, mode os.FileMode) (err error) {
 	if err := os.Rename(f.Name(), path); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return SyncDir(filepath.Dir(path))
 }
