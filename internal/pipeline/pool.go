@@ -344,9 +344,15 @@ func (p *pool) nextSealing() *job {
 // block gets another buffer for a file in work. While there is no room the caller seals what
 // waits, because it may be what holds the room.
 func (p *pool) block(n int, seal func(*job)) (*hold, error) {
+	return p.roomFor(n, seal, func() bool { return true })
+}
+
+// roomFor gets a buffer as soon as there is room for it, or, without room, as soon as waits says
+// that it is not to be waited for.
+func (p *pool) roomFor(n int, seal func(*job), waits func() bool) (*hold, error) {
 	need := int64(bufferSize(n))
 	p.mu.Lock()
-	for p.err == nil && p.free < need {
+	for p.err == nil && p.free < need && waits() {
 		if j := p.nextSealing(); j != nil {
 			p.mu.Unlock()
 			seal(j)

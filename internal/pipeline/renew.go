@@ -41,24 +41,5 @@ func (w *worker) renew(ctx context.Context, own *hold, n int) (*hold, error) {
 // budget by it: once the one it got before was given back, it waits no longer, since every
 // worker may hold what the others wait for.
 func (p *pool) spare(before *hold, n int, seal func(*job)) (*hold, error) {
-	need := int64(bufferSize(n))
-	p.mu.Lock()
-	for p.err == nil && p.free < need && before != nil && before.users.Load() > 0 {
-		if j := p.nextSealing(); j != nil {
-			p.mu.Unlock()
-			seal(j)
-			p.mu.Lock()
-			continue
-		}
-		p.changed.Wait()
-	}
-	err := p.err
-	if err == nil {
-		p.free -= need
-	}
-	p.mu.Unlock()
-	if err != nil {
-		return nil, err
-	}
-	return p.hold(n), nil
+	return p.roomFor(n, seal, func() bool { return before != nil && before.users.Load() > 0 })
 }

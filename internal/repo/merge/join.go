@@ -3,7 +3,6 @@ package merge
 import (
 	"bufio"
 	"context"
-	"fmt"
 
 	"keepward/internal/errs"
 	"keepward/internal/repo"
@@ -12,15 +11,6 @@ import (
 
 // outBuffer joins pages into one write.
 const outBuffer = 1 << 20
-
-// unreadable is a part that turned out damaged.
-type unreadable struct {
-	part int
-	err  error
-}
-
-func (u *unreadable) Error() string { return fmt.Sprintf("read part %d: %v", u.part, u.err) }
-func (u *unreadable) Unwrap() error { return u.err }
 
 // write makes the joined segment durable and answers its name; empty if no row is left.
 func (m *merger) write(ctx context.Context, group []repo.IndexSegment) (string, error) {
@@ -89,7 +79,7 @@ const beat = 1 << 14
 // pass hands the rows that stay to emit, in the order of their ids. Both passes over a group
 // hand over the same.
 func (m *merger) pass(ctx context.Context, group []repo.IndexSegment, t *table, emit func(*segment.Row) error) error {
-	h, err := newHeap(group, t)
+	side, err := segment.ReadTogether(plain(group))
 	if err != nil {
 		return err
 	}
@@ -101,10 +91,15 @@ func (m *merger) pass(ctx context.Context, group []repo.IndexSegment, t *table, 
 			}
 			m.report()
 		}
-		if same, err = h.group(same[:0]); err != nil {
+		same = same[:0]
+		_, ok, err := side.Next(func(part int, _ uint32, row *segment.Row) {
+			row.Pack = t.of[part][row.Pack]
+			same = append(same, *row)
+		})
+		if err != nil {
 			return err
 		}
-		if len(same) == 0 {
+		if !ok {
 			m.report()
 			return nil
 		}
@@ -115,4 +110,12 @@ func (m *merger) pass(ctx context.Context, group []repo.IndexSegment, t *table, 
 			}
 		}
 	}
+}
+
+func plain(group []repo.IndexSegment) []*segment.Segment {
+	out := make([]*segment.Segment, len(group))
+	for i := range group {
+		out[i] = group[i].Segment
+	}
+	return out
 }

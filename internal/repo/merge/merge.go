@@ -20,6 +20,7 @@ import (
 	"keepward/internal/repo"
 	"keepward/internal/repo/pack"
 	"keepward/internal/repo/point"
+	"keepward/internal/repo/segment"
 	"keepward/internal/storage"
 )
 
@@ -172,10 +173,10 @@ func (m *merger) findGone(ctx context.Context, parts []repo.IndexSegment) error 
 func (m *merger) join(ctx context.Context, group []repo.IndexSegment) error {
 	for {
 		name, err := m.write(ctx, group)
-		var bad *unreadable
+		var bad *segment.PartError
 		if errors.As(err, &bad) { // the others go on without it
-			m.result.Damaged = append(m.result.Damaged, group[bad.part].Name)
-			group = append(group[:bad.part:bad.part], group[bad.part+1:]...)
+			m.result.Damaged = append(m.result.Damaged, group[bad.Part].Name)
+			group = append(group[:bad.Part:bad.Part], group[bad.Part+1:]...)
 			if len(group) < 2 {
 				return nil
 			}
