@@ -62,14 +62,6 @@ type run struct {
 	late []lateFlag
 }
 
-// lateFlag is an immutable or append-only flag to be set when all else is done.
-type lateFlag struct {
-	dir   []string // names from the base
-	name  string   // empty: the base itself
-	path  []byte
-	flags uint32
-}
-
 // Run restores. An error means that the restore as a whole could not be carried out (the
 // point cannot be read, the target is full, the store is gone, ctx ended); a file that
 // failed is an event and a count, and the rest goes on.
@@ -347,40 +339,6 @@ func (r *run) settle() error {
 		return nil
 	}
 	return r.sync()
-}
-
-func (r *run) setLate(l *lateFlag) error {
-	fd, err := walkDir(r.baseFD, l.dir)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = closeFD(fd) }()
-	if l.name != "" {
-		dir := fd
-		file, err := openAt(dir, l.name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = closeFD(file) }()
-		fd = file
-	}
-	err = setLateFlags(fd, l.flags)
-	if errors.Is(err, unix.EPERM) && !r.isRoot || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOTTY) {
-		r.report.lose("restore.flags", "file flags", l.path, err)
-		return nil
-	}
-	return err
-}
-
-// deferFlags remembers the immutable and append-only flags that s is to set.
-func (r *run) deferFlags(s *setter, flags uint32) {
-	l := lateFlag{path: s.path(), flags: flags}
-	if s.in != nil {
-		l.dir, l.name = s.in.names(), s.final
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.late = append(r.late, l)
 }
 
 // sync makes what was restored durable.
