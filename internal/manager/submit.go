@@ -179,13 +179,33 @@ func (m *Manager) submit(ctx context.Context, r request) (int64, error) {
 	if row.Status.Final() {
 		return row.ID, nil
 	}
+	// It is in the catalog: from here on it runs, whether its caller still listens or not.
+	if err := m.setOut(context.WithoutCancel(ctx), row); err != nil {
+		m.log.Error("session not read after it was submitted, will try again", "session", row.ID, "error", err)
+		m.chores.post(func(ctx context.Context) { m.setOutLate(ctx, row) })
+	}
+	return row.ID, nil
+}
+
+// setOut lets a session run that was written just now.
+func (m *Manager) setOut(ctx context.Context, row catalog.Session) error {
 	s, err := m.load(ctx, row)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	m.register(s)
 	s.post("", evQueueNote{})
-	return row.ID, nil
+	return nil
+}
+
+// setOutLate tries that again until it is done: only the next start of the server would find the
+// session, and nobody could even end it.
+func (m *Manager) setOutLate(ctx context.Context, row catalog.Session) {
+	for sleep(ctx, writeAgain) == nil {
+		if m.setOut(ctx, row) == nil {
+			return
+		}
+	}
 }
 
 func addSession(ctx context.Context, tx *sql.Tx, row *catalog.Session, r request, priorities []int) error {
