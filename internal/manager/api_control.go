@@ -16,6 +16,9 @@ import (
 // commit what a backup has written becomes a partial restore point.
 func (m *Manager) KillSession(ctx context.Context, req *connect.Request[keepwardv1.KillSessionRequest]) (*connect.Response[keepwardv1.KillSessionResponse], error) {
 	id := req.Msg.GetId()
+	if err := m.waitReady(ctx); err != nil { // else it would be told to nobody
+		return nil, err
+	}
 	s, err := m.currentSession(ctx, id)
 	if err != nil {
 		return nil, err
@@ -83,6 +86,9 @@ func whyTaskNotResumed(s *keepwardv1.Session, t *keepwardv1.Task) error {
 // tellTasks hands an event to the tasks of a session for which nothing speaks against it. It is
 // refused when there is none.
 func (m *Manager) tellTasks(ctx context.Context, id int64, name string, against func(*keepwardv1.Session, *keepwardv1.Task) error, ev any) (*keepwardv1.Session, error) {
+	if err := m.waitReady(ctx); err != nil { // else it would be told to nobody
+		return nil, err
+	}
 	s, err := m.currentSession(ctx, id)
 	if err != nil {
 		return nil, err

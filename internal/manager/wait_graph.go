@@ -3,6 +3,7 @@ package manager
 import (
 	"cmp"
 	"context"
+	"errors"
 	"strconv"
 	"time"
 
@@ -199,15 +200,21 @@ func (m *Manager) SetSessionPriority(ctx context.Context, req *connect.Request[k
 	if priority < 0 || priority > job.LowestPriority {
 		return nil, errs.New(errs.Invalid, "session.priority", "set priority of session %d: %d is not a number from 0 (first) to %d (last)", id, priority, job.LowestPriority)
 	}
+	if err := m.waitReady(ctx); err != nil {
+		return nil, err
+	}
 	s, err := m.currentSession(ctx, id)
 	if err != nil {
 		return nil, err
 	}
+	over := errs.New(errs.Busy, "session.over", "set priority of session %d: it is over", id)
 	live := m.liveSession(id)
 	if live == nil || job.Status(s.GetStatus()).Final() {
-		return nil, errs.New(errs.Busy, "session.over", "set priority of session %d: it is over", id)
+		return nil, over
 	}
-	if _, err := live.ask(ctx, "", evPriority{actor: m.user(ctx), priority: priority}); err != nil {
+	if took, err := live.ask(ctx, "", evPriority{actor: m.user(ctx), priority: priority}); !took || errors.Is(err, errClosed) {
+		return nil, over
+	} else if err != nil {
 		return nil, err
 	}
 	if s, err = m.currentSession(ctx, id); err != nil {
