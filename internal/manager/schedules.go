@@ -35,6 +35,9 @@ type due struct {
 	computers []string // nil: all of the job
 }
 
+// dues are runs of jobs, and of the maintenance of repositories.
+type dues struct{ jobs, upkeep []due }
+
 // dueRuns lists the runs in (seen, now] of jobs that go by a calendar, one for each job and zone
 // however many there were, and the moment of the next one after now. started is when this server
 // began to look; zones are those of computers.
@@ -76,6 +79,7 @@ func (m *Manager) runSchedules(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	forget := started
+	var left dues
 	for {
 		changed := false
 		select {
@@ -91,10 +95,11 @@ func (m *Manager) runSchedules(ctx context.Context) error {
 			forget = now.Add(forgetEvery)
 			m.chores.post(m.forgetOld)
 		}
-		if ran, at, err := m.runDue(ctx, seen, started, now); err != nil {
+		if ran, at, err := m.runDue(ctx, seen, started, now, &left); err != nil {
 			m.log.Error("schedules not read, will try again", "error", err)
 		} else {
-			if seen = now; changed || ran {
+			// While something due is not started yet, a server that ends finds it missed.
+			if seen = now; (changed || ran) && len(left.jobs)+len(left.upkeep) == 0 {
 				m.keepSeen(ctx, seen)
 			}
 			if !at.IsZero() {
@@ -105,9 +110,9 @@ func (m *Manager) runSchedules(ctx context.Context) error {
 	}
 }
 
-// runDue starts what is due in (seen, now], and answers whether there was anything and when the
-// next is.
-func (m *Manager) runDue(ctx context.Context, seen, started, now time.Time) (ran bool, next time.Time, err error) {
+// runDue starts what is due in (seen, now], and what is left of the looks before, and answers
+// whether there was anything and when the next is.
+func (m *Manager) runDue(ctx context.Context, seen, started, now time.Time, left *dues) (ran bool, next time.Time, err error) {
 	if _, err := m.checkClock(ctx); err != nil {
 		return false, next, err
 	}
@@ -128,19 +133,50 @@ func (m *Manager) runDue(ctx context.Context, seen, started, now time.Time) (ran
 	if err != nil {
 		return false, next, err
 	}
-	runs = append(runs, more...)
-	m.startDue(ctx, jobs, runs)
-	upkeep, atUpkeep := dueRuns(upkeepSchedules(repositories), nil, seen, started, now)
-	m.startUpkeep(ctx, upkeep)
+	runs = slices.Concat(stillWanted(left.jobs, jobs), runs, more)
+	left.jobs = m.startDue(ctx, jobs, runs)
+	rules := upkeepSchedules(repositories)
+	upkeep, atUpkeep := dueRuns(rules, nil, seen, started, now)
+	for _, r := range stillWanted(left.upkeep, rules) {
+		upkeep = join(upkeep, r)
+	}
+	left.upkeep = m.startUpkeep(ctx, upkeep)
 	m.startIdle(ctx, repositories, now)
 	return len(runs)+len(upkeep) > 0, earliest(at, atMore, atUpkeep), nil
 }
 
-func (m *Manager) startDue(ctx context.Context, jobs []*keepwardv1.Job, runs []due) {
+// stillWanted leaves out the runs of jobs that are gone by now, or disabled.
+func stillWanted(runs []due, jobs []*keepwardv1.Job) []due {
+	return slices.DeleteFunc(runs, func(r due) bool {
+		return !slices.ContainsFunc(jobs, func(j *keepwardv1.Job) bool {
+			_, scheduled := scheduleOf(j)
+			return scheduled && j.GetName() == r.job
+		})
+	})
+}
+
+// mayPass tells whether what a session could not be started for may be over in a moment, as a full
+// disk of the server. All else is the same until somebody changes something.
+func mayPass(err error) bool {
+	switch errs.KindOf(err) {
+	case errs.Internal, errs.NoSpace, errs.Unavailable, errs.Cancelled:
+		return true
+	}
+	return false
+}
+
+// startDue starts sessions, and answers the runs to try again.
+func (m *Manager) startDue(ctx context.Context, jobs []*keepwardv1.Job, runs []due) (left []due) {
 	for _, r := range m.unstarted(ctx, jobs, runs) {
 		id, err := m.runJobFrom(ctx, r.job, r.request(time.Now()))
 		if errs.CodeOf(err) == codeNotSubmitted {
 			m.log.Info("scheduled session not submitted", "job", r.job, "at", r.at, "reason", err)
+			continue
+		}
+		if err != nil && mayPass(err) {
+			m.log.Error("scheduled session not started, will try again", "job", r.job, "at", r.at, "error", err)
+			r.missed = true // its computers are spread from when it starts
+			left = append(left, r)
 			continue
 		}
 		if err != nil {
@@ -149,6 +185,7 @@ func (m *Manager) startDue(ctx context.Context, jobs []*keepwardv1.Job, runs []d
 		}
 		m.log.Info("scheduled session started", "job", r.job, "at", r.at, "session", id, "missed", r.missed)
 	}
+	return left
 }
 
 // unstarted leaves out what is skipped, and what was started already: a server that died between

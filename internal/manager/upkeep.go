@@ -23,13 +23,19 @@ func upkeepSchedules(repositories []catalog.Repository) []*keepwardv1.Job {
 }
 
 // startUpkeep starts what is due for repositories: retention of all points, and then the sweep,
-// which waits for it.
-func (m *Manager) startUpkeep(ctx context.Context, runs []due) {
+// which waits for it. It answers the runs to try again.
+func (m *Manager) startUpkeep(ctx context.Context, runs []due) (left []due) {
 	for _, r := range runs {
-		if err := m.upkeep(ctx, r.job); err != nil && ctx.Err() == nil {
-			m.log.Error("maintenance not started", "repository", r.job, "at", r.at, "error", err)
+		err := m.upkeep(ctx, r.job)
+		if err == nil || ctx.Err() != nil {
+			continue
+		}
+		m.log.Error("maintenance not started", "repository", r.job, "at", r.at, "error", err, "again", mayPass(err))
+		if mayPass(err) {
+			left = append(left, r)
 		}
 	}
+	return left
 }
 
 func (m *Manager) upkeep(ctx context.Context, repository string) error {
