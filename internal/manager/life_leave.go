@@ -17,6 +17,7 @@ import (
 // waited for a moment, since a failure often shows first as its echo.
 func (t *task) fail(x *turn, f *keepwardv1.Failure) {
 	t.att.row.Failure = f
+	t.row.InterruptedFor = 0 // it was to let go of this attempt: the next is none of that session's business
 	x.line(t, levelError, part(f.GetPart()), "attempt.failed", f.GetMessage())
 	t.move(x, job.Cleanup, job.Reason{}, "", bySelf)
 	t.att.gather, t.leaveBy = x.now.Add(x.set.Gather), x.now.Add(x.set.Leaving)
