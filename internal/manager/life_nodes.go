@@ -50,7 +50,7 @@ func (t *task) onOnline(x *turn, n Node) {
 		if t.att != nil && t.nobodyAway() && (t.row.RestartOn != "" || t.att.sideOf(n) != nil && lostTouch(t.att.row.Failure)) {
 			t.again(x)
 		}
-	case t.row.Status == job.RunningUnverified && t.att.verify.IsZero():
+	case t.row.Status == job.RunningUnverified && t.att.verify.IsZero() && t.nobodyAway(): // else the time of the other runs on
 		t.att.verify = x.now.Add(x.set.Verify) // its heartbeat has yet to name the attempt
 	}
 }
