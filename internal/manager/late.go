@@ -44,9 +44,8 @@ func (m *Manager) tellLate(ctx context.Context, sessionID int64, taskID string, 
 	s.close(nil) // nobody reads its mail
 	for _, t := range s.tasks {
 		if t.row.ID == taskID {
-			err := s.turn(ctx, t, ev)
-			s.show()
-			return err
+			defer s.publish(true)
+			return s.turn(ctx, t, ev)
 		}
 	}
 	return nil

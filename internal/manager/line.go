@@ -195,16 +195,21 @@ func (s *session) work(ctx context.Context, at place) {
 		return
 	}
 	for _, l := range letters {
-		if _, tick := l.ev.(evTick); tick {
+		switch l.ev.(type) {
+		case evShow:
+			s.seen.timer = nil
+			continue
+		case evTick:
 			s.overdue(ctx)
 		}
 		s.deliver(ctx, l)
 	}
-	s.show()
 	if s.row.Status.Final() {
+		s.publish(true)
 		s.finish()
 		return
 	}
+	s.publish(false)
 	s.arm()
 	if at := s.mail.rest(); at != nowhere {
 		s.m.line.add(s, at)
@@ -236,6 +241,9 @@ func (s *session) close(err error) {
 	}
 	if s.timer != nil {
 		s.timer.Stop()
+	}
+	if s.seen.timer != nil {
+		s.seen.timer.Stop()
 	}
 	if s.hangUp != nil {
 		s.hangUp()

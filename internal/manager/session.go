@@ -22,7 +22,8 @@ type session struct {
 	tasks []*task
 	mail  inbox
 	live  atomic.Pointer[keepwardv1.Session] // what is shown of it
-	timer *time.Timer                        // of the next deadline; nil before the first
+	seen  showing
+	timer *time.Timer // of the next deadline; nil before the first
 
 	calling context.Context // of calls to nodes; nil before the first
 	hangUp  context.CancelFunc
@@ -86,7 +87,7 @@ func (s *session) deliver(ctx context.Context, l letter) {
 		}
 	}
 	if l.done != nil {
-		s.show()
+		s.publish(true) // who is answered looks at it now
 		l.done <- err
 	}
 }
@@ -148,6 +149,7 @@ func (s *session) turn(ctx context.Context, t *task, ev any) error {
 	if looksAgain(before, t.row.Status) {
 		s.post(t.row.ID, evQueueNote{})
 	}
+	s.noteNews(x, ev)
 	for _, o := range x.orders {
 		s.carryOut(ctx, o)
 	}
@@ -226,9 +228,11 @@ func (s *session) save(ctx context.Context, tx *sql.Tx, t *task, x *turn) error 
 
 // derive sums the session up from its tasks.
 func (s *session) derive(now time.Time) {
-	statuses := make([]job.Status, len(s.tasks))
-	for i, t := range s.tasks {
-		statuses[i] = t.row.Status
+	var statuses []job.Status // each once: there may be thousands of tasks
+	for _, t := range s.tasks {
+		if !slices.Contains(statuses, t.row.Status) {
+			statuses = append(statuses, t.row.Status)
+		}
 		s.row.Started = earliest(s.row.Started, t.row.Started)
 	}
 	s.row.Status = job.SessionStatus(statuses)

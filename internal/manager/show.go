@@ -9,8 +9,52 @@ import (
 	"keepward/internal/catalog"
 )
 
+// fewTasks is up to how many tasks a session is shown whenever one of them has had its turn. It is made
+// anew each time, so what has thousands is shown now and then, or showing it would be all that the
+// server does.
+const fewTasks = 64
+
+// showing is how far what is shown of a session is behind it. It is for its worker.
+type showing struct {
+	stale bool // it differs in something
+	news  bool // that is more than progress
+	at    time.Time
+	timer *time.Timer // has it shown that was put off; nil: nothing was
+}
+
+// evShow: a session is to be shown as it is now.
+type evShow struct{}
+
+// noteNews notes what a turn has changed for those who look.
+func (s *session) noteNews(x *turn, ev any) {
+	switch ev.(type) {
+	case evProgress:
+		s.seen.stale = true
+	case evHeartbeat, evLease, evTick:
+		if !x.dirty && !x.heard && len(x.events) == 0 {
+			return // they come all the time, and mostly nothing is new
+		}
+	}
+	if _, progress := ev.(evProgress); !progress || x.dirty {
+		s.seen.stale, s.seen.news = true, true
+	}
+}
+
+// publish shows what is new, unless that can wait. now: somebody is about to look.
+func (s *session) publish(now bool) {
+	wait := watchEvery - time.Since(s.seen.at)
+	switch {
+	case !s.seen.stale:
+	case now && s.seen.news, wait <= 0, len(s.tasks) <= fewTasks:
+		s.show()
+	case s.seen.timer == nil:
+		s.seen.timer = time.AfterFunc(wait, func() { s.post("", evShow{}) })
+	}
+}
+
 // show publishes the session as it is now.
 func (s *session) show() {
+	s.seen.stale, s.seen.news, s.seen.at = false, false, time.Now()
 	tasks := make([]catalog.Task, len(s.tasks))
 	for i, t := range s.tasks {
 		tasks[i] = t.row
