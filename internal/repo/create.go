@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -104,8 +105,9 @@ func create(ctx context.Context, b storage.Backend, cfg Config, keys []KeyObject
 		if err == nil || !ok {
 			return
 		}
+		// Backwards: while the configuration is there, so is all that it needs.
 		ctx := context.WithoutCancel(ctx)
-		for _, name := range made {
+		for _, name := range slices.Backward(made) {
 			_ = d.Delete(ctx, name) // best effort: the error above is what counts
 		}
 		if p, ok := b.(storage.Preparer); ok {
@@ -113,11 +115,12 @@ func create(ctx context.Context, b storage.Backend, cfg Config, keys []KeyObject
 		}
 	}()
 	put := func(name string, content []byte) error {
-		if err := b.Put(ctx, name, content); err != nil {
-			return err
+		err := b.Put(ctx, name, content)
+		// What failed may be there all the same; it is ours once the owner is.
+		if err == nil || len(made) > 0 {
+			made = append(made, name)
 		}
-		made = append(made, name)
-		return nil
+		return err
 	}
 	if err := put(ownerName(owner.Term), owner.encode()); err != nil {
 		return err

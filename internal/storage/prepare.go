@@ -23,6 +23,9 @@ func (d *Dir) Prepare(ctx context.Context, marker string, dry bool) error {
 		return err
 	}
 	if there == d.root {
+		if err := d.here(); err != nil { // what is prepared is what is used
+			return d.fail("look at", ".", err)
+		}
 		if err := d.empty(); err != nil {
 			return err
 		}
@@ -128,6 +131,9 @@ func (d *Dir) makeRoot(there string) error {
 	}
 	for i := len(missing) - 1; i >= 0; i-- {
 		err := d.fs.Mkdir(missing[i])
+		if err == nil && missing[i] == d.root {
+			err = d.here()
+		}
 		if err == nil {
 			err = d.fs.SyncDir(filepath.Dir(missing[i]))
 		}
