@@ -74,7 +74,11 @@ func (t *task) notKept(x *turn) {
 	switch {
 	case !t.row.KillCommits:
 	case t.att.settled():
-		x.line(t, levelWarning, partServer, codeNothingKept, "nothing is kept: the agent made no point, and there was no checkpoint yet")
+		text := "nothing is kept: the agent made no point, and there was no checkpoint yet"
+		if f := failureOf(t.att.agent.end, partAgent); f != nil {
+			text += "; the agent said: " + f.GetMessage()
+		}
+		x.line(t, levelWarning, partServer, codeNothingKept, text)
 	default:
 		x.line(t, levelWarning, partServer, codeNothingKept, "whether anything is kept shows when "+t.arbiter().node.String()+" is back")
 	}

@@ -1,12 +1,15 @@
 package pipeline
 
 import (
+	"context"
+	"fmt"
 	"maps"
 	"os"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -69,6 +72,50 @@ func TestABackupThatIsEndedEarlyKeepsWhatIsComplete(t *testing.T) {
 	}
 	if s.count.Proto().GetErrors() != 0 {
 		t.Errorf("what was left out counts as %d errors", s.count.Proto().GetErrors())
+	}
+}
+
+// impatientStore gives up on a record whose context ends, as one over a network does. It has the
+// backup end early in the middle.
+type impatientStore struct {
+	*memStore
+	once   sync.Once
+	enough chan struct{}
+}
+
+func (m *impatientStore) Put(ctx context.Context, record []byte) error {
+	m.mu.Lock()
+	puts := m.puts
+	m.mu.Unlock()
+	if puts >= 20 {
+		m.once.Do(func() { close(m.enough) })
+		select { // it is slow, and all wait for it
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	return m.memStore.Put(ctx, record)
+}
+
+// A worker that waits for memory in the middle of a large file seals what others have read. That
+// the file is let go of is no reason to lose theirs.
+func TestABackupThatIsEndedEarlyWhileItsStoreIsSlowKeepsWhatIsComplete(t *testing.T) {
+	s := newSite(t)
+	for _, name := range []string{"a", "b", "c"} {
+		s.write(name, noise(1, 100))
+	}
+	for i := range 3 {
+		s.write(fmt.Sprintf("large%d", i), noise(byte(2+i), 64<<20))
+	}
+	store := &impatientStore{memStore: s.store, enough: make(chan struct{})}
+	s.opts.Enough, s.opts.Workers = store.enough, 2
+	name, res, err := s.runOn(store, "")
+	if err != nil {
+		t.Fatalf("it left nothing: %v", err)
+	}
+	if typ, _ := s.kind(name); typ != point.Partial || !res.Partial {
+		t.Errorf("it made a %s", typ)
 	}
 }
 

@@ -75,7 +75,10 @@ func (s *site) write(name string, content []byte) {
 func (s *site) age() { s.opts.Clock = func() time.Time { return time.Now().Add(time.Hour) } }
 
 // run makes a backup against parent and answers its name.
-func (s *site) run(parent string) (string, Result, error) {
+func (s *site) run(parent string) (string, Result, error) { return s.runOn(s.store, parent) }
+
+// runOn is run with something before the store.
+func (s *site) runOn(store Store, parent string) (string, Result, error) {
 	s.runs++
 	s.opts.Attempt = point.Attempt{s.runs}
 	s.store.attempt = s.opts.Attempt
@@ -83,7 +86,7 @@ func (s *site) run(parent string) (string, Result, error) {
 	s.events = nil
 	s.count = &Counters{}
 	s.opts.Counters = s.count
-	res, err := Run(context.Background(), s.store, s.opts)
+	res, err := Run(context.Background(), store, s.opts)
 	return s.opts.Attempt.String(), res, err
 }
 

@@ -160,7 +160,7 @@ func (r *inplace) room(ctx context.Context) error {
 	if len(r.hold.buf)-r.end >= signature.Block {
 		return nil
 	}
-	next, err := r.w.renew(ctx, r.hold, maxBuffer)
+	next, err := r.w.renew(r.hold, maxBuffer)
 	if err != nil {
 		return errStore{err}
 	}

@@ -51,7 +51,7 @@ func (w *worker) readLarge(ctx context.Context, u *unit, it *work) bool {
 
 // large reads a file of any size in content-defined chunks.
 func (w *worker) large(ctx context.Context, it *work, f source.File, st *source.Stat) {
-	first, err := w.pool.block(int(min(st.Size, maxBuffer)), func(j *job) { w.seal(ctx, j) })
+	first, err := w.pool.block(int(min(st.Size, maxBuffer)), w.seal)
 	if err != nil {
 		return // the whole backup has failed
 	}
@@ -320,7 +320,7 @@ func (r *largeReader) refill(ctx context.Context, end int64) error {
 	// What was just read is hashed from the processor's cache.
 	step := int(min(rest, readStep))
 	if len(r.hold.buf)-r.end < step {
-		next, err := r.w.renew(ctx, r.hold, int(min(int64(window)+rest, maxBuffer)))
+		next, err := r.w.renew(r.hold, int(min(int64(window)+rest, maxBuffer)))
 		if err != nil {
 			return errStore{err}
 		}

@@ -51,7 +51,7 @@ func (p *packer) block(ctx context.Context, content []byte) error {
 	b := &p.w.bundle
 	if p.hold == nil {
 		need := seal.BundleHeaderLen(packBlocks) + packBlocks*signature.Block
-		h, err := p.w.pool.spare(p.before, need, func(j *job) { p.w.seal(ctx, j) })
+		h, err := p.w.pool.spare(p.before, need, p.w.seal)
 		if err != nil {
 			return errStore{err}
 		}

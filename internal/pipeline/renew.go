@@ -1,7 +1,5 @@
 package pipeline
 
-import "context"
-
 // renew gets room for a file in work that has to read on: its own buffer again, once no chunk
 // lies in it any more, or another one. Waiting for another one alone would not do: when every
 // worker holds a buffer and wants a second, there is none left to give. While there is no
@@ -32,9 +30,9 @@ func (p *pool) renew(own *hold, n int, seal func(*job)) (*hold, error) {
 	return nil, p.err
 }
 
-func (w *worker) renew(ctx context.Context, own *hold, n int) (*hold, error) {
+func (w *worker) renew(own *hold, n int) (*hold, error) {
 	defer w.seat.during(atRest)()
-	return w.pool.renew(own, n, func(j *job) { w.seal(ctx, j) })
+	return w.pool.renew(own, n, w.seal)
 }
 
 // spare gets a buffer of n bytes for a reader that keeps its other one, and may pass the

@@ -76,7 +76,7 @@ func (w *worker) stepped(ctx context.Context, it *work, beginning func(context.C
 		return nil
 	}
 	u := w.unit.of
-	w.pool.hurry(func(j *job) { w.seal(ctx, j) })
+	w.pool.hurry(w.seal)
 	if w.mark.due() {
 		u.want(w.clock())
 	}

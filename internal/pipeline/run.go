@@ -232,7 +232,7 @@ func (r *run) start(ctx context.Context, g *errgroup.Group) error {
 	chunker := chunk.New(r.opts.Keys.ChunkerKey)
 	for i, s := range sealers {
 		w := &worker{
-			pool: r.pool, reports: r.reports, count: r.count, chunker: chunker, keys: r.opts.Keys,
+			life: ctx, pool: r.pool, reports: r.reports, count: r.count, chunker: chunker, keys: r.opts.Keys,
 			fetch: r.fetch, signatures: signature.NewHasher(r.opts.Keys.SignatureKey),
 			hasher: r.opts.Keys.NewHasher(), sealer: s, hooks: r.opts.Hooks, clock: r.opts.Clock,
 			seat: r.gauge.seat(), effort: &r.control.effort, mark: r.mark, trail: r.opts.Trail, early: r.early,

@@ -15,6 +15,9 @@ import (
 
 // worker completes entries and seals chunks. Its state is its goroutine's own.
 type worker struct {
+	// life is the context of the whole backup. What a worker seals and sends may be of any file,
+	// also while it waits in the middle of a large one, which may be let go of.
+	life    context.Context
 	pool    *pool
 	reports *reports
 	count   *Counters
@@ -57,7 +60,7 @@ func (w *worker) run(ctx context.Context) {
 		w.seat.be(atCPU)
 		switch {
 		case j != nil:
-			w.seal(ctx, j)
+			w.seal(j)
 		case u == nil:
 			return
 		default:
@@ -90,7 +93,7 @@ func (w *worker) read(ctx context.Context, u *unit) {
 }
 
 // seal compresses, seals and sends a chunk.
-func (w *worker) seal(ctx context.Context, j *job) {
+func (w *worker) seal(j *job) {
 	w.refs = w.refs[:0]
 	for i := range j.refs {
 		w.refs = append(w.refs, j.refs[i].ID())
@@ -101,7 +104,7 @@ func (w *worker) seal(ctx context.Context, j *job) {
 	var err error
 	if w.record, err = w.sealer.Seal(w.record[:0], j.kind, j.h, w.refs, j.content); err == nil {
 		w.seat.be(atStore)
-		err = w.pool.store.Put(ctx, w.record)
+		err = w.pool.store.Put(w.life, w.record)
 		w.seat.be(atCPU)
 	}
 	if err != nil {
@@ -114,8 +117,8 @@ func (w *worker) seal(ctx context.Context, j *job) {
 }
 
 // Save takes a node; it is a fileindex.Saver for what the worker itself builds.
-func (w *worker) Save(ctx context.Context, c fileindex.Chunk) error {
-	return w.pool.save(c, func(j *job) { w.seal(ctx, j) })
+func (w *worker) Save(_ context.Context, c fileindex.Chunk) error {
+	return w.pool.save(c, w.seal)
 }
 
 // bundle is what a worker collects of a unit's small files: their bytes lie in one buffer
