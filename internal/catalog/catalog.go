@@ -144,7 +144,7 @@ func (db *DB) Read() Queryer { return db.read }
 // once may share a commit; fn sees what those before it have done. In rare cases, when a later one
 // of them had all of it undone, fn is called again: what it leaves outside of tx must not add up.
 func (db *DB) Write(ctx context.Context, fn func(tx *sql.Tx) error) error {
-	return db.group.write(ctx, fn)
+	return blamed(db.group.write(ctx, fn))
 }
 
 // nanos is how times are kept; the zero time is 0.

@@ -153,6 +153,7 @@ var meanings = map[string]string{
 	"chunk.unreadable":          "the disk does not give the bytes of a chunk; it is not marked as damaged, since they may come back",
 	"chunk.refs":                "the ids that a metadata chunk lists in clear are not those of its content: whoever stored it may be bad, and a sweep goes by them",
 	"attempt.cleared":           "an attempt on which nobody works held up a sweep and was settled",
+	"catalog.not-written":       "sessions stand still, since the server cannot write its catalog; they go on by themselves when it can",
 	"clock.jumped":              "the server's clock is more than a day off what was expected; retention and purge are paused",
 	"retention.deleted":         "a restore point was deleted by retention; the line says why and until when it can be undeleted",
 	"retention.failed":          "a restore point that should go could not be marked",

@@ -3,6 +3,7 @@ package manager
 import (
 	"context"
 	"errors"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -39,7 +40,7 @@ func (m *Manager) KillSession(ctx context.Context, req *connect.Request[keepward
 		ev = evCommit{actor: m.user(ctx)}
 	}
 	if live := m.liveSession(id); live != nil {
-		if _, err := live.ask(ctx, task.GetId(), ev); err != nil && err != errClosed {
+		if err := m.demand(ctx, live, task.GetId(), ev); err != nil {
 			return nil, err
 		}
 	}
@@ -117,11 +118,30 @@ func (m *Manager) tellTasks(ctx context.Context, id int64, name string, against 
 		if live == nil {
 			break
 		}
-		if _, err := live.ask(ctx, t, ev); err != nil && !errors.Is(err, errClosed) {
+		if err := m.demand(ctx, live, t, ev); err != nil {
 			return nil, err
 		}
 	}
 	return m.currentSession(ctx, id)
+}
+
+// demandMost is how long somebody at a screen waits until what he wants of a session is written.
+const demandMost = 10 * time.Second
+
+// demand hands a session what a user wants of it. A session that stands still since nothing can be
+// written does it later: he is told so, and need not ask again.
+func (m *Manager) demand(ctx context.Context, live *session, task string, ev any) error {
+	patient, cancel := context.WithTimeout(ctx, demandMost)
+	defer cancel()
+	_, err := live.ask(patient, task, ev)
+	switch at := m.failing.now.Load(); {
+	case errors.Is(err, errClosed):
+		return nil
+	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && at != nil:
+		return errs.New(errs.Unavailable, "session.stands-still", "session %d does so as soon as the server can write again: %w", live.row.ID, at.err).
+			WithHint("%s", errs.HintOf(at.err))
+	}
+	return err
 }
 
 // taskNamed finds a task by its id, a prefix of it, or its computer; nil: none was asked for.

@@ -42,6 +42,7 @@ type Manager struct {
 	retries  chan struct{} // one signal: a retry was planned
 	// admission is one token: who has it may let in a session whose job cancels duplicates.
 	admission chan struct{}
+	failing   failing // how writes of sessions fail
 
 	knob  atomic.Pointer[Knobs]
 	tuned atomic.Pointer[Settings] // set, as the knobs have it

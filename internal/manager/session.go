@@ -60,6 +60,9 @@ type (
 // before it is written.
 const writeAgain = time.Second
 
+// writesToldAgain is after how many tries the log tells of it again.
+const writesToldAgain = 60
+
 // post hands the session an event, and tells whether it still takes any.
 func (s *session) post(taskID string, ev any) bool { return s.send(letter{task: taskID, ev: ev}) }
 
@@ -170,15 +173,19 @@ func (s *session) write(ctx context.Context, t *task, x *turn) error {
 		s.row.LastSeq++
 		e.Seq = s.row.LastSeq
 	}
-	for {
+	for try := 0; ; try++ {
 		err := s.m.deps.DB.Write(ctx, func(tx *sql.Tx) error { return s.save(ctx, tx, t, x) })
 		if err == nil {
+			s.m.failing.over()
 			return nil
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		s.m.log.Error("session not written, will try again", "session", s.row.ID, "task", t.row.ID, "error", err)
+		s.m.failing.note(err, x.now)
+		if try%writesToldAgain == 0 { // the log may lie on the disk that is full
+			s.m.log.Error("session not written, will try again until it is", "session", s.row.ID, "task", t.row.ID, "error", err)
+		}
 		if err := sleep(ctx, writeAgain); err != nil {
 			return err
 		}

@@ -42,7 +42,12 @@ func (s *nodeService) Heartbeat(ctx context.Context, req *connect.Request[keepwa
 		skew = req.Msg.Clock.AsTime().Sub(now)
 	}
 	if err := s.nodes.save(ctx, l, req.Msg.Info, now, skew); err != nil {
-		return nil, err
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		// What stands in the catalog of a node is for people to read. To turn it away for that would
+		// end what it does, and show a full disk here as a host that is down there.
+		s.nodes.log.Warn("what a node says of itself is not kept", "node", l.peer.String(), "error", err)
 	}
 	drop, err := s.manager.Heartbeat(ctx, l.node, req.Msg.Boot, req.Msg.Attempts)
 	if err != nil {

@@ -2,7 +2,9 @@ package server
 
 import (
 	"crypto/tls"
+	"database/sql"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +13,7 @@ import (
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/api/keepward/v1/keepwardv1connect"
+	"keepward/internal/catalog"
 	"keepward/internal/errs"
 	"keepward/internal/pki"
 	"keepward/internal/wire"
@@ -203,6 +206,37 @@ func TestNewerLinkReplacesTheOlder(t *testing.T) {
 		t.Fatal(err)
 	}
 	first.gone()
+	if got := s.computer("web1").Status; got != statusOnline {
+		t.Errorf("it is %s", got)
+	}
+}
+
+// A full disk of the server must not look like hosts that are down, nor make them so.
+func TestANodeIsOnlineThoughNothingCanBeWrittenOfIt(t *testing.T) {
+	s := start(t, t.TempDir())
+	creds, err := s.enrol(s.joinToken(wire.RoleAgent, "web1"), wire.RoleAgent, "web1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := catalog.Open(t.Context(), filepath.Join(s.dir, catalogFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	err = db.Write(t.Context(), func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(t.Context(), `CREATE TRIGGER full BEFORE UPDATE ON computers BEGIN SELECT RAISE(ABORT, 'the disk is full'); END`)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := s.connect(creds, http.NotFoundHandler())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.heartbeat(time.Now()); err != nil {
+		t.Errorf("its heartbeat is answered with %v", err)
+	}
 	if got := s.computer("web1").Status; got != statusOnline {
 		t.Errorf("it is %s", got)
 	}
