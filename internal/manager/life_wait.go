@@ -190,7 +190,7 @@ func lostTouch(f *keepwardv1.Failure) bool {
 
 func (t *task) restartReason() job.Reason {
 	return job.Because(job.RestartAt, t.row.RestartAt.UTC().Format(time.RFC3339),
-		strconv.Itoa(t.row.Attempts+1), strconv.Itoa(t.limit))
+		strconv.Itoa(t.row.Attempts-t.row.Interruptions+1), strconv.Itoa(t.limit))
 }
 
 // again ends the wait for the next attempt, or shortens it.
