@@ -97,6 +97,7 @@ type attempt struct {
 	stop context.CancelCauseFunc
 	// enough has it end early and keep what it has; nil: it cannot.
 	enough func()
+	over   chan struct{} // closed when it runs no more
 }
 
 // errStopped is why an attempt ends that the server told to stop.
@@ -174,10 +175,52 @@ func (a *agent) wait() {
 	a.work.Wait()
 }
 
+// earlierMost is how long an attempt waits for one before it of the same task: shorter than the
+// server waits for the answer to its order.
+const earlierMost = 20 * time.Second
+
+// replaced ends attempts of a task that an order is not about, and returns when none of them runs
+// any more. The server has cut them off, but one that is held up by a disk may not have noticed, and
+// two would write to the same files.
+func (a *agent) replaced(ctx context.Context, order *keepwardv1.Order) error {
+	late := time.NewTimer(earlierMost)
+	defer late.Stop()
+	for {
+		id, at := a.earlier(order)
+		if at == nil {
+			return nil
+		}
+		at.stop(errs.New(errs.Cancelled, "attempt.stopped", "stopped: another attempt of the task begins"))
+		select {
+		case <-at.over:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-late.C:
+			return errs.New(errs.Busy, "attempt.earlier", "begin attempt %s: attempt %s of the same task was told to end and has not yet", order.GetAttempt(), id).
+				WithHint("it waits for a disk or a file system of this computer that does not answer")
+		}
+	}
+}
+
+// earlier is an attempt that runs of the task of an order, and is not its own; nil: there is none.
+func (a *agent) earlier(order *keepwardv1.Order) (string, *attempt) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for id, at := range a.running {
+		if at.task == order.GetTask() && id != order.GetAttempt() {
+			return id, at
+		}
+	}
+	return "", nil
+}
+
 // begin runs an attempt beside the caller. To begin one again that runs is harmless. enough has it
 // end early and may be called at any time; nil: it cannot.
-func (a *agent) begin(order *keepwardv1.Order, enough func(), run func(context.Context) *keepwardv1.AttemptEnd) error {
+func (a *agent) begin(ctx context.Context, order *keepwardv1.Order, enough func(), run func(context.Context) *keepwardv1.AttemptEnd) error {
 	if err := a.node.CheckTerm(order.GetTerm()); err != nil {
+		return err
+	}
+	if err := a.replaced(ctx, order); err != nil {
 		return err
 	}
 	id := order.GetAttempt()
@@ -192,12 +235,14 @@ func (a *agent) begin(order *keepwardv1.Order, enough func(), run func(context.C
 	if err := a.reports.Begin(id, order.GetTask()); err != nil {
 		return err
 	}
-	ctx, stop := context.WithCancelCause(a.ctx)
-	a.running[id] = &attempt{task: order.GetTask(), stop: stop, enough: enough}
+	own, stop := context.WithCancelCause(a.ctx)
+	over := make(chan struct{})
+	a.running[id] = &attempt{task: order.GetTask(), stop: stop, enough: enough, over: over}
 	a.log.Info("attempt begins", "attempt", id, "task", order.GetTask(), "session", order.GetSession())
 	a.work.Go(func() {
+		defer close(over)
 		defer stop(nil)
-		end := run(ctx)
+		end := run(own)
 		// The end is durable before the attempt is no longer among the running ones, so that
 		// no heartbeat finds it in neither place.
 		a.end(id, end)

@@ -19,7 +19,7 @@ import (
 // service is what the server calls. The link has proved that it is the server.
 type service struct{ a *agent }
 
-func (s *service) StartBackup(_ context.Context, req *connect.Request[keepwardv1.StartBackupRequest]) (*connect.Response[keepwardv1.StartBackupResponse], error) {
+func (s *service) StartBackup(ctx context.Context, req *connect.Request[keepwardv1.StartBackupRequest]) (*connect.Response[keepwardv1.StartBackupResponse], error) {
 	m := req.Msg
 	opts, err := backupOptions(m)
 	if err != nil {
@@ -28,7 +28,7 @@ func (s *service) StartBackup(_ context.Context, req *connect.Request[keepwardv1
 	opts.Version = s.a.cfg.Version
 	enough := make(chan struct{})
 	opts.Enough = enough
-	err = s.a.begin(m.GetOrder(), sync.OnceFunc(func() { close(enough) }), func(ctx context.Context) *keepwardv1.AttemptEnd {
+	err = s.a.begin(ctx, m.GetOrder(), sync.OnceFunc(func() { close(enough) }), func(ctx context.Context) *keepwardv1.AttemptEnd {
 		return s.a.backup(ctx, m, opts)
 	})
 	if err != nil {
@@ -62,7 +62,7 @@ func backupOptions(m *keepwardv1.StartBackupRequest) (pipeline.Options, error) {
 	return o, nil
 }
 
-func (s *service) StartRestore(_ context.Context, req *connect.Request[keepwardv1.StartRestoreRequest]) (*connect.Response[keepwardv1.StartRestoreResponse], error) {
+func (s *service) StartRestore(ctx context.Context, req *connect.Request[keepwardv1.StartRestoreRequest]) (*connect.Response[keepwardv1.StartRestoreResponse], error) {
 	m := req.Msg
 	if _, err := point.ParseAttempt(m.GetOrder().GetAttempt()); err != nil {
 		return nil, err // it names a directory
@@ -80,7 +80,7 @@ func (s *service) StartRestore(_ context.Context, req *connect.Request[keepwardv
 		Overwrite: overwrite, DeleteExtra: m.GetDeleteExtra(), DryRun: m.GetDryRun(),
 		Verify: m.GetVerify(), Estimate: m.GetEstimate(), OwnersByName: !m.GetNumericOwner(),
 	}
-	err = s.a.begin(m.GetOrder(), nil, func(ctx context.Context) *keepwardv1.AttemptEnd {
+	err = s.a.begin(ctx, m.GetOrder(), nil, func(ctx context.Context) *keepwardv1.AttemptEnd {
 		return s.a.restore(ctx, m, opts)
 	})
 	if err != nil {
