@@ -200,12 +200,30 @@ type Trial struct {
 	Definition proto.Message
 }
 
+// errNoSimulation refuses what only a simulation may do.
+func (m *Manager) errNoSimulation(what string) error {
+	if m.deps.Places != nil {
+		return nil
+	}
+	return errs.New(errs.Denied, "session.trial", "%s: this server is no simulation", what)
+}
+
+// Strand gives a task a reservation without its knowledge, as no path of the program should: a
+// simulation sees whether it is given back. Elsewhere it is refused.
+func (m *Manager) Strand(g broker.Grant) error {
+	if err := m.errNoSimulation("leave a reservation to nobody"); err != nil {
+		return err
+	}
+	m.dispatch(m.broker.Adopt(g))
+	return nil
+}
+
 // Try submits a trial: the rows, resources and rules of its type hold for it; what its movers and
 // agents do is the affair of the nodes. It is for simulations: where nobody says what stands
 // where, it is refused.
 func (m *Manager) Try(ctx context.Context, t Trial) (int64, error) {
-	if m.deps.Places == nil {
-		return 0, errs.New(errs.Denied, "session.trial", "start a trial session: this server is no simulation")
+	if err := m.errNoSimulation("start a trial session"); err != nil {
+		return 0, err
 	}
 	return m.submit(ctx, request{
 		typ: t.Type, job: t.Job, repository: t.Repository, by: bySelf, computers: t.Computers, point: t.Point,

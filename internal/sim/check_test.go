@@ -31,6 +31,7 @@ func (s *site) check() {
 	}
 	s.count.steps++
 	p := s.look()
+	rows := s.adopt()
 	s.checkCounts(p)
 	s.checkSessions(p)
 	for id, session := range p.active {
@@ -40,6 +41,9 @@ func (s *site) check() {
 	}
 	s.checkFences()
 	s.checkLimits(p)
+	s.checkChains(rows)
+	s.checkRetries(rows)
+	s.checkLeases(p)
 }
 
 func (s *site) look() *picture {
@@ -117,10 +121,11 @@ func (s *site) checkSessions(p *picture) {
 			if k.over = s.status(id).Final(); !k.over {
 				s.fail("session %d is lost: it is %s and nobody works on it", id, s.status(id))
 			}
+			s.checkDone(id)
 		}
 	}
 	for task, g := range p.grants {
-		if !tasks[task] {
+		if !tasks[task] && !s.stray(task) {
 			s.fail("session %d holds for a task that is over", g.Session)
 		}
 	}
@@ -152,6 +157,8 @@ func (s *site) checkTask(p *picture, id int64, typ job.Type, t *keepwardv1.Task)
 	if status.Class() == job.Parked || status == job.Running && !holds {
 		s.checkReason(p, id, t)
 	}
+	s.checkBehind(p, id, t)
+	s.checkAdmin(id, t)
 }
 
 func (s *site) placesOfTask(id int64, t *keepwardv1.Task) manager.Places {
@@ -375,38 +382,4 @@ func numbers(list string) []int64 {
 		}
 	}
 	return out
-}
-
-// checkFences: no two attempts of one backup can still commit.
-func (s *site) checkFences() {
-	s.t.Helper()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	able := map[string]int{}
-	points := map[string]int{}
-	for _, n := range s.nodes {
-		if n.Role != wire.RoleTransport {
-			continue
-		}
-		for id, w := range n.work {
-			if w.backup && n.names[id] == "" {
-				able[w.task]++
-			}
-		}
-		for id, task := range n.tasks {
-			if n.names[id] == "point" {
-				points[task]++
-			}
-		}
-	}
-	for task, count := range able {
-		if count > 1 {
-			s.fail("%d attempts of task %s can still commit", count, task)
-		}
-	}
-	for task, count := range points {
-		if count > 1 {
-			s.fail("task %s has made %d restore points", task, count)
-		}
-	}
 }

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"testing/synctest"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -26,6 +27,10 @@ type node struct {
 	names   map[string]string  // transport: point or tombstone, by attempt
 	tasks   map[string]string  // of every attempt that it took
 	partial map[string]bool    // transport: the points that were made of a checkpoint
+	since   time.Time          // when it was cut off, while it is
+	mute    time.Time          // until when its heartbeats are lost
+	admin   map[int64]bool     // sessions of administration that it has done the work of
+	anew    bool               // agent: it is to start again by what it has installed
 }
 
 // work is an attempt at a node.
@@ -79,6 +84,9 @@ func (s *site) finish(n *node, attempt string, failure *keepwardv1.Failure) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w := n.work[attempt]
+	if w == nil {
+		return // the node was started anew meanwhile
+	}
 	delete(n.work, attempt)
 	end := &keepwardv1.AttemptEnd{Outcome: "done"}
 	switch {
@@ -100,6 +108,9 @@ func (s *site) finish(n *node, attempt string, failure *keepwardv1.Failure) {
 	s.seq++
 	n.spool[attempt] = &ending{seq: s.seq, end: end}
 	s.note("%s: attempt %d of session %d ends: %s", n, w.seq, w.session, end.GetOutcome())
+	if end.GetOutcome() == "done" {
+		s.administer(n, w)
+	}
 }
 
 // report brings the ends that a node has to the server; keep reports them again later.
@@ -126,7 +137,7 @@ func (s *site) report(n *node, keep bool) {
 
 // beat sends a node's heartbeat, and has it drop what the server does not want.
 func (s *site) beat(n *node) {
-	if s.m == nil {
+	if s.m == nil || time.Now().Before(n.mute) {
 		return
 	}
 	var states []*keepwardv1.AttemptState
@@ -152,6 +163,7 @@ func (s *site) up(n *node) {
 	if s.m == nil || n.online {
 		return
 	}
+	n.mute = time.Time{}
 	s.beat(n)
 	s.mu.Lock()
 	n.online = true
@@ -165,7 +177,7 @@ func (s *site) down(n *node) {
 		return
 	}
 	s.mu.Lock()
-	n.online = false
+	n.online, n.since = false, time.Now()
 	s.mu.Unlock()
 	s.m.NodeOffline(n.Node)
 	synctest.Wait()

@@ -146,6 +146,12 @@ func (s *site) checkRule(id int64, r *keepwardv1.Reason) {
 	case job.StartTime:
 		at, err := time.Parse(time.RFC3339, r.GetArgs()[0])
 		there = err == nil && at.Add(time.Second).After(now) // it is written in whole seconds
+	case job.AfterJob:
+		other := r.GetArgs()[0]
+		for older, k := range s.known {
+			there = there || older < id && k.job == other && !k.over
+		}
+		there = there && other == s.known[id].after
 	default:
 		return
 	}

@@ -125,6 +125,11 @@ var reached = []struct {
 		s.workOf(first)
 		return s.onSecond(job.Compaction)
 	}},
+	{job.AfterJob, func(s *site) int64 {
+		s.startJobs()
+		s.runChained("nightly", "")
+		return s.runChained("books", "nightly")
+	}},
 	{job.ServerPaused, func(s *site) int64 { s.pause(); return s.onMain(job.Verify) }},
 	{job.ActivityDisabled, func(s *site) int64 {
 		s.activity("server", true, gate.Verification)
@@ -160,7 +165,6 @@ var elsewhere = map[job.Code]string{
 	job.MediaUserInterrupted: "said by the transport of a library: the issue of tape",
 	job.MediaGroupReserved:   "a group that is written to as a whole: the issue of tape",
 	job.ServerLimit:          "internal/broker",
-	job.AfterJob:             "schedules: internal/manager",
 	job.SnapshotRetry:        "the issue of snapshots",
 }
 

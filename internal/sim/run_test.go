@@ -39,8 +39,8 @@ func TestSites(t *testing.T) {
 			})
 		}
 	})
-	fmt.Printf("%d sites from seed %d: %d sessions, %d checks, %d crashes, %d messages lost, %d interruptions, %d kills, %d partial\n",
-		*seeds, *first, sum.sessions, sum.steps, sum.crashes, sum.lost, sum.interruptions, sum.kills, sum.partial)
+	fmt.Printf("%d sites from seed %d: %d sessions, %d checks, %d crashes, %d messages lost, %d interruptions, %d kills, %d partial, %d followed another, %d retries, %d stray reservations, %d installations\n",
+		*seeds, *first, sum.sessions, sum.steps, sum.crashes, sum.lost, sum.interruptions, sum.kills, sum.partial, sum.chained, sum.retries, sum.strays, sum.installs)
 }
 
 // move is something that may happen, and how often against the others.
@@ -63,11 +63,19 @@ var moves = []move{
 	{3, (*site).someOutage},
 	{4, (*site).someRule},
 	{1, (*site).clockJumps},
+	{3, (*site).someChained},
+	{2, (*site).someUpdate},
+	{3, (*site).someRefusal},
+	{2, (*site).someStray},
+	{2, (*site).someSilence},
+	{2, (*site).someCut},
 }
 
 // live lets a site live for some steps. What is broken is mended by chance, if at all.
 func (s *site) live(steps int) {
 	s.net.setDirect(false)
+	s.startJobs()
+	s.unquiet = true
 	total := 0
 	for _, m := range moves {
 		total += m.weight
@@ -105,11 +113,7 @@ func (s *site) someSession() {
 	p := placesOfKind(k, s.rnd.IntN)
 	on := []string{""}
 	if k.agents {
-		n := 1 + s.rnd.IntN(2)
-		on = []string{}
-		for _, i := range s.rnd.Perm(len(computers))[:n] {
-			on = append(on, computers[i])
-		}
+		on = s.someComputers()
 		if k.typ == job.Restore {
 			on = on[:1]
 		}
@@ -119,6 +123,14 @@ func (s *site) someSession() {
 		at = time.Now().Add(time.Duration(s.rnd.IntN(60)) * time.Minute)
 	}
 	s.submitAt(at, k, p, on...)
+}
+
+func (s *site) someComputers() (list []string) {
+	n := 1 + s.rnd.IntN(2)
+	for _, i := range s.rnd.Perm(len(computers))[:n] {
+		list = append(list, computers[i])
+	}
+	return list
 }
 
 func (s *site) activeIDs() []int64 {
@@ -175,6 +187,7 @@ func (s *site) someAttempt() (*node, string, bool) {
 func (s *site) someEnd() {
 	if n, id, ok := s.someAttempt(); ok {
 		s.finish(n, id, nil)
+		s.startAnew(n)
 	}
 }
 
@@ -231,8 +244,12 @@ func (s *site) someDeath() {
 }
 
 func (s *site) serverDies() {
-	s.note("the server dies")
-	s.crash()
+	away := time.Duration(0)
+	if s.rnd.IntN(4) == 0 {
+		away = time.Duration(s.rnd.IntN(150)) * time.Minute
+	}
+	s.note("the server dies, and is away for %v", away)
+	s.crashFor(away)
 	for _, n := range s.sorted() {
 		if s.rnd.IntN(4) > 0 {
 			s.up(n)
@@ -292,8 +309,10 @@ func (s *site) mendAll() {
 	s.tape.mend()
 	s.jump = 0
 	s.mu.Unlock()
+	s.unquiet = false
 	s.changed()
 	s.noRules()
+	s.stopJobs()
 	s.net.setDirect(true)
 	s.connectAll()
 	synctest.Wait()
@@ -316,7 +335,7 @@ func (s *site) settle() {
 		}
 		did := s.workAll()
 		s.check()
-		if len(s.activeIDs()) == 0 {
+		if len(s.activeIDs()) == 0 && !s.retriesAhead() {
 			break
 		}
 		if did {

@@ -61,11 +61,15 @@ type site struct {
 	places map[string]manager.Places // by job
 	jump   time.Duration             // of the server's clock
 
-	known   map[int64]*known  // every session that was submitted
-	used    map[broker.ID]int // what was held at the last look
-	running map[string]int    // sessions at the levels that have a limit, at the last look
-	early   map[string]bool   // attempts whose agents ended before they had read all
-	timed   bool              // sessions that took too long were ended
+	known   map[int64]*known     // every session that was submitted
+	used    map[broker.ID]int    // what was held at the last look
+	running map[string]int       // sessions at the levels that have a limit, at the last look
+	early   map[string]bool      // attempts whose agents ended before they had read all
+	timed   bool                 // sessions that took too long were ended
+	strays  map[string]time.Time // reservations that nobody stands behind, and when they must be gone
+	began   time.Time            // since when jobs start by themselves; zero: none does
+	ended   time.Time            // until when the calendar counts; zero: it still does
+	unquiet bool                 // an agent may start anew when it has installed an update
 	history []string
 	count   counts
 }
@@ -75,12 +79,15 @@ type known struct {
 	typ     job.Type
 	job     string
 	over    bool
-	spoiled bool // it was killed, or made to fail for good
+	spoiled bool   // it was killed, or made to fail for good
+	after   string // the job whose older sessions it waits for; empty: none
+	itself  bool   // nobody asked for it: a schedule, or a retry
 }
 
 // counts is what happened in a run.
 type counts struct {
 	sessions, steps, crashes, lost, interruptions, kills, partial int
+	chained, retries, strays, installs                            int
 }
 
 func (c *counts) add(o counts) {
@@ -91,6 +98,10 @@ func (c *counts) add(o counts) {
 	c.interruptions += o.interruptions
 	c.kills += o.kills
 	c.partial += o.partial
+	c.chained += o.chained
+	c.retries += o.retries
+	c.strays += o.strays
+	c.installs += o.installs
 }
 
 // emptyCatalog is a catalog with its schema: to make it anew for every seed takes longer than the
@@ -140,6 +151,7 @@ func inSite(t *testing.T, seed uint64, fn func(s *site)) {
 			t: t, rnd: rand.New(rand.NewPCG(seed, 0)), path: path, master: seal.Master{Secret: seal.NewSecret()},
 			nodes: map[manager.Node]*node{}, places: map[string]manager.Places{}, known: map[int64]*known{},
 			used: map[broker.ID]int{}, running: map[string]int{}, early: map[string]bool{},
+			strays: map[string]time.Time{},
 		}
 		s.net, s.tape = newNetwork(s), newLibrary()
 		for _, host := range []string{diskHost, tapeHost} {
@@ -160,7 +172,7 @@ func inSite(t *testing.T, seed uint64, fn func(s *site)) {
 func agentNode(name string) manager.Node { return manager.Node{Role: wire.RoleAgent, Name: name} }
 
 func (s *site) addNode(n manager.Node) {
-	s.nodes[n] = &node{Node: n, work: map[string]*work{}, spool: map[string]*ending{}, names: map[string]string{}, tasks: map[string]string{}, partial: map[string]bool{}}
+	s.nodes[n] = &node{Node: n, work: map[string]*work{}, spool: map[string]*ending{}, names: map[string]string{}, tasks: map[string]string{}, partial: map[string]bool{}, admin: map[int64]bool{}}
 }
 
 func (s *site) must(err error) {
@@ -253,9 +265,17 @@ func (s *site) end() {
 // crash starts another server on the same catalog.
 func (s *site) crash() {
 	s.t.Helper()
+	s.crashFor(0)
+}
+
+// crashFor does so when some time has gone by.
+func (s *site) crashFor(d time.Duration) {
+	s.t.Helper()
 	s.count.crashes++
 	s.kill()
+	time.Sleep(d)
 	clear(s.running)
+	clear(s.strays) // reservations live in the server's memory
 	for _, k := range s.known {
 		k.spoiled = k.spoiled || k.typ == job.IndexRestore // who asked has lost the server
 	}

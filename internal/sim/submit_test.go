@@ -149,7 +149,9 @@ func (s *site) workAll() bool {
 	did := false
 	for _, n := range s.sorted() {
 		for _, id := range n.attempts() {
-			s.finish(n, id, nil)
+			if !s.refuses(n, id) {
+				s.finish(n, id, nil)
+			}
 			did = true
 		}
 		s.report(n, false)
