@@ -32,6 +32,10 @@ type Site struct {
 	Transports   []string
 	// Schedules is that of each job; empty where it does not run by itself.
 	Schedules map[string]string
+	// Windows are those that there are.
+	Windows []*keepwardv1.Window
+	// Zones are those of computers, as far as a schedule goes by them and they are known.
+	Zones map[string]*time.Location
 }
 
 // Fault is one thing wrong with one field, named as in the schema: "files.include[1]".

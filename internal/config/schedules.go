@@ -106,7 +106,7 @@ func WarnJob(j *keepwardv1.Job, site Site, now time.Time) []string {
 	case schedule.AfterJob:
 		return warnChain(j, site)
 	case schedule.Calendar:
-		return warnCalendar(j, s, now)
+		return append(warnCalendar(j, s, now), ShutOut(j, site, now)...)
 	}
 	return nil
 }

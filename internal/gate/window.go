@@ -70,6 +70,15 @@ func (w Window) Concerns(l Level, a Activity) bool {
 	return (len(w.Levels) == 0 || slices.Contains(w.Levels, l)) && (len(w.Activities) == 0 || slices.Contains(w.Activities, a))
 }
 
+// Minds says whether the window concerns a task.
+func (w Window) Minds(s Subject) bool { return w.concerns(&s) }
+
+// Refuses says whether the window keeps a task from being put into the queue that a schedule would
+// start at a moment.
+func (w Window) Refuses(s Subject, at time.Time) bool {
+	return w.DoNotSubmit && s.Scheduled && w.concerns(&s) && !w.IsOpen(at)
+}
+
 // window is a Window with what was found out about it last, since thousands of tasks ask for the
 // same moment.
 type window struct {
@@ -80,7 +89,7 @@ type window struct {
 }
 
 // concerns says whether the window is one of those that a task has to mind.
-func (w *window) concerns(s *Subject) bool {
+func (w *Window) concerns(s *Subject) bool {
 	if len(w.Levels) > 0 && !slices.ContainsFunc(s.levels(), func(l Level) bool { return slices.Contains(w.Levels, l) }) {
 		return false
 	}

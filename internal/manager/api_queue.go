@@ -98,11 +98,35 @@ func (m *Manager) SaveWindow(ctx context.Context, req *connect.Request[keepwardv
 		return nil, err
 	}
 	out := &keepwardv1.SaveWindowResponse{Warnings: config.WarnWindows(list, time.Now())}
+	shut, err := m.shutOut(ctx, list)
+	if err != nil {
+		return nil, err
+	}
+	out.Warnings = append(out.Warnings, shut...)
 	if i := slices.IndexFunc(list, func(one *keepwardv1.Window) bool { return one.GetName() == w.GetName() }); i >= 0 {
 		out.Window = list[i]
 		showWindow(out.Window, time.Now())
 	}
 	return connect.NewResponse(out), nil
+}
+
+// shutOut warns of jobs of which the windows refuse every run.
+func (m *Manager) shutOut(ctx context.Context, windows []*keepwardv1.Window) (warnings []string, err error) {
+	if !slices.ContainsFunc(windows, (*keepwardv1.Window).GetDoNotSubmit) {
+		return nil, nil
+	}
+	jobs, err := catalog.Jobs(ctx, m.deps.DB.Read())
+	if err != nil {
+		return nil, err
+	}
+	zones, err := m.zonesFor(ctx, jobs)
+	if err != nil {
+		return nil, err
+	}
+	for _, j := range jobs {
+		warnings = append(warnings, config.ShutOut(j, config.Site{Windows: windows, Zones: zones}, time.Now())...)
+	}
+	return warnings, nil
 }
 
 // DeleteWindow removes a window.

@@ -49,8 +49,12 @@ func partsOf(j *keepwardv1.Job, s schedule.Schedule, zones map[string]*time.Loca
 	return out
 }
 
-// zonesFor are the zones of all computers, if the hours of one of the jobs are theirs.
 func (m *Manager) zonesFor(ctx context.Context, jobs []*keepwardv1.Job) (map[string]*time.Location, error) {
+	return ZonesFor(ctx, m.deps.DB.Read(), jobs)
+}
+
+// ZonesFor are the zones of all computers, if the hours of one of the jobs are theirs.
+func ZonesFor(ctx context.Context, q catalog.Queryer, jobs []*keepwardv1.Job) (map[string]*time.Location, error) {
 	wanted := slices.ContainsFunc(jobs, func(j *keepwardv1.Job) bool {
 		s, ok := scheduleOf(j)
 		return ok && s.PerComputer()
@@ -58,7 +62,7 @@ func (m *Manager) zonesFor(ctx context.Context, jobs []*keepwardv1.Job) (map[str
 	if !wanted {
 		return nil, nil
 	}
-	computers, err := catalog.Computers(ctx, m.deps.DB.Read())
+	computers, err := catalog.Computers(ctx, q)
 	if err != nil {
 		return nil, err
 	}

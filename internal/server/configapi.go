@@ -14,6 +14,7 @@ import (
 	"keepward/internal/catalog"
 	"keepward/internal/config"
 	"keepward/internal/errs"
+	"keepward/internal/manager"
 )
 
 type configService struct{ *server }
@@ -120,6 +121,7 @@ func (p *applying) plan(ctx context.Context, docs []*config.Document) error {
 	if err != nil {
 		return err
 	}
+	site.Windows = windowsWith(site.Windows, docs)
 	rows, err := catalog.Repositories(ctx, p.db.Read())
 	if err != nil {
 		return err
@@ -233,6 +235,9 @@ func (p *applying) planJobs(ctx context.Context, docs []*config.Document, site c
 		}
 	}
 	site = site.With(wanted...)
+	if site.Zones, err = manager.ZonesFor(ctx, p.db.Read(), wanted); err != nil {
+		return err
+	}
 	for _, d := range docs {
 		if d.Job == nil {
 			continue

@@ -10,6 +10,7 @@ import (
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/catalog"
 	"keepward/internal/config"
+	"keepward/internal/manager"
 )
 
 // This file is the rules of the queue as documents: windows, activities, limits, priorities.
@@ -97,8 +98,40 @@ func (p *applying) planRules(ctx context.Context, docs []*config.Document, site 
 	}
 	if touched {
 		p.warnings = append(p.warnings, config.WarnWindows(sortedValues(rules.windows), time.Now())...)
+		return p.warnShutOut(ctx, docs, site)
 	}
 	return nil
+}
+
+// warnShutOut warns of jobs that the files do not name, and whose runs windows of the files refuse.
+func (p *applying) warnShutOut(ctx context.Context, docs []*config.Document, site config.Site) error {
+	jobs, err := catalog.Jobs(ctx, p.db.Read())
+	if err != nil {
+		return err
+	}
+	if site.Zones, err = manager.ZonesFor(ctx, p.db.Read(), jobs); err != nil {
+		return err
+	}
+	for _, j := range jobs {
+		if !slices.ContainsFunc(docs, func(d *config.Document) bool { return d.Job.GetName() == j.GetName() }) {
+			p.warnings = append(p.warnings, config.ShutOut(j, site, time.Now())...)
+		}
+	}
+	return nil
+}
+
+// windowsWith are the windows that there are, with those of the files in their places.
+func windowsWith(list []*keepwardv1.Window, docs []*config.Document) []*keepwardv1.Window {
+	byName := map[string]*keepwardv1.Window{}
+	for _, w := range list {
+		byName[w.GetName()] = w
+	}
+	for _, d := range docs {
+		if d.Window != nil {
+			byName[d.Name] = d.Window
+		}
+	}
+	return sortedValues(byName)
 }
 
 func checkRule(d *config.Document, site config.Site) []config.Fault {

@@ -89,3 +89,36 @@ func TestWhatIsRemovedTakesItsRulesAlong(t *testing.T) {
 		}
 	}
 }
+
+// What a job's times and a window's hours make of each other is told wherever one of them is saved.
+func TestAWindowThatRefusesAllRunsOfAJobIsWarnedOf(t *testing.T) {
+	s, _ := withRepository(t)
+	ctx := t.Context()
+	const warning = "never runs by its schedule"
+	warned := func(what string, list []string, want bool) {
+		t.Helper()
+		if got := len(list) == 1 && strings.Contains(list[0], warning); got != want || !want && len(list) > 0 {
+			t.Errorf("%s: the warnings are %q", what, list)
+		}
+	}
+	j := docs()
+	j.Schedule = "daily 12:00 in UTC"
+	warned("a job without windows", must(s.jobs().CreateJob(ctx, connect.NewRequest(&keepwardv1.CreateJobRequest{Job: j})))(t).Warnings, false)
+	save := func(open string) []string {
+		w := &keepwardv1.Window{Name: "night", Open: []string{open}, Zone: "UTC", DoNotSubmit: true}
+		return must(s.queue().SaveWindow(ctx, connect.NewRequest(&keepwardv1.SaveWindowRequest{Window: w})))(t).Warnings
+	}
+	warned("a window that lets it in", save("daily 11:00-13:00"), false)
+	warned("one that does not", save("daily 20:00-06:00"), true)
+	next := func() []string {
+		return must(s.jobs().GetJob(ctx, connect.NewRequest(&keepwardv1.GetJobRequest{Name: j.Name, NextRuns: 3})))(t).Warnings
+	}
+	warned("its next runs", next(), true)
+	warned("the job again", must(s.jobs().UpdateJob(ctx, connect.NewRequest(&keepwardv1.UpdateJobRequest{Job: j})))(t).Warnings, true)
+	const night = "kind: window\nname: night\nopen: ['%']\nzone: UTC\ndo_not_submit: true\n"
+	warned("a file that lets it in", s.apply(true, strings.ReplaceAll(night, "%", "11:00-13:00")).Warnings, false)
+	warned("a file that does not", s.apply(true, strings.ReplaceAll(night, "%", "21:00-06:00")).Warnings, true)
+	j.Schedule = "daily 12:00,23:00 in UTC"
+	warned("the job at another time", must(s.jobs().UpdateJob(ctx, connect.NewRequest(&keepwardv1.UpdateJobRequest{Job: j})))(t).Warnings, false)
+	warned("its next runs then", next(), false)
+}

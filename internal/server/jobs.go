@@ -75,6 +75,9 @@ func (s *jobService) save(ctx context.Context, j *keepwardv1.Job, allowed func(t
 		if err := config.Error(config.CheckJob(j, site)); err != nil {
 			return err
 		}
+		if site.Zones, err = manager.ZonesFor(ctx, tx, []*keepwardv1.Job{j}); err != nil {
+			return err
+		}
 		warnings = config.WarnJob(j, site, time.Now())
 		return catalog.PutJob(ctx, tx, j, time.Now())
 	})
@@ -134,6 +137,9 @@ func (s *jobService) GetJob(ctx context.Context, req *connect.Request[keepwardv1
 	}
 	site, err := siteOf(ctx, s.db.Read())
 	if err != nil {
+		return nil, err
+	}
+	if site.Zones, err = manager.ZonesFor(ctx, s.db.Read(), []*keepwardv1.Job{j}); err != nil {
 		return nil, err
 	}
 	res.Warnings = config.WarnJob(j, site, time.Now())

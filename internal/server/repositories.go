@@ -277,6 +277,9 @@ func siteOf(ctx context.Context, q catalog.Queryer) (site config.Site, err error
 	if site.Transports, err = catalog.TransportNames(ctx, q); err != nil {
 		return site, err
 	}
-	site.Schedules, err = catalog.JobSchedules(ctx, q)
+	if site.Schedules, err = catalog.JobSchedules(ctx, q); err != nil {
+		return site, err
+	}
+	site.Windows, err = catalog.Windows(ctx, q)
 	return site, err
 }
