@@ -3,6 +3,7 @@ package manager
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"connectrpc.com/connect"
@@ -39,15 +40,20 @@ func (m *Manager) KillSession(ctx context.Context, req *connect.Request[keepward
 		}
 		ev = evCommit{actor: m.user(ctx)}
 	}
+	told := false
 	if live := m.liveSession(id); live != nil {
-		if err := m.demand(ctx, live, task.GetId(), ev); err != nil {
+		if told, err = m.demand(ctx, live, task.GetId(), ev); err != nil {
 			return nil, err
 		}
 	}
 	if s, err = m.currentSession(ctx, id); err != nil {
 		return nil, err
 	}
-	return connect.NewResponse(&keepwardv1.KillSessionResponse{Session: s}), nil
+	over := !told && job.Status(s.GetStatus()).Final() // it has ended before it was told
+	if !told && !over {
+		return nil, notTold(id)
+	}
+	return connect.NewResponse(&keepwardv1.KillSessionResponse{Session: s, Over: over}), nil
 }
 
 // SuspendSession asks a session, or one task of it, to pause. It answers when that is on its way.
@@ -74,18 +80,26 @@ func whyTaskNotSuspended(s *keepwardv1.Session, t *keepwardv1.Task) error {
 	if why == "" {
 		return nil
 	}
-	return errs.New(errs.Busy, "session.not-suspended", "suspend session %d: %s", s.GetId(), why)
+	return notSuspended(s.GetId(), why)
+}
+
+func notSuspended(id int64, why string) error {
+	return errs.New(errs.Busy, "session.not-suspended", "suspend session %d: %s", id, why)
 }
 
 func whyTaskNotResumed(s *keepwardv1.Session, t *keepwardv1.Task) error {
 	if !job.Status(t.GetStatus()).Final() {
 		return nil
 	}
-	return errs.New(errs.Busy, "session.not-resumed", "resume session %d: it is over", s.GetId()).WithHint("start the job again: keepward job run")
+	return notResumed(s.GetId())
+}
+
+func notResumed(id int64) error {
+	return errs.New(errs.Busy, "session.not-resumed", "resume session %d: it is over", id).WithHint("start the job again: keepward job run")
 }
 
 // tellTasks hands an event to the tasks of a session for which nothing speaks against it. It is
-// refused when there is none.
+// refused when there is none, or when none of them took it: somebody else may have been quicker.
 func (m *Manager) tellTasks(ctx context.Context, id int64, name string, against func(*keepwardv1.Session, *keepwardv1.Task) error, ev any) (*keepwardv1.Session, error) {
 	if err := m.waitReady(ctx); err != nil { // else it would be told to nobody
 		return nil, err
@@ -114,34 +128,56 @@ func (m *Manager) tellTasks(ctx context.Context, id int64, name string, against 
 		return nil, why
 	}
 	live := m.liveSession(id)
+	taken := 0
 	for _, t := range able {
 		if live == nil {
 			break
 		}
-		if err := m.demand(ctx, live, t, ev); err != nil {
+		switch took, err := m.demand(ctx, live, t, ev); {
+		case errs.KindOf(err) == errs.Busy:
+			why = err
+		case took && err == nil:
+			taken++
+		case err != nil:
 			return nil, err
 		}
 	}
-	return m.currentSession(ctx, id)
+	if s, err = m.currentSession(ctx, id); err != nil || taken > 0 {
+		return s, err
+	}
+	for _, t := range s.GetTasks() { // it has ended before it was told
+		if err := against(s, t); err != nil && slices.Contains(able, t.GetId()) {
+			why = err
+		}
+	}
+	if why == nil {
+		why = notTold(id)
+	}
+	return nil, why
+}
+
+// notTold is the answer where a session lives that takes no more letters: the server ends.
+func notTold(id int64) error {
+	return errs.New(errs.Unavailable, "session.not-told", "tell session %d: the server is going down", id).WithHint("try again when it is back")
 }
 
 // demandMost is how long somebody at a screen waits until what he wants of a session is written.
 const demandMost = 10 * time.Second
 
-// demand hands a session what a user wants of it. A session that stands still since nothing can be
+// demand hands a session what a user wants of it, and tells whether it took it. A session that stands still since nothing can be
 // written does it later: he is told so, and need not ask again.
-func (m *Manager) demand(ctx context.Context, live *session, task string, ev any) error {
+func (m *Manager) demand(ctx context.Context, live *session, task string, ev any) (told bool, err error) {
 	patient, cancel := context.WithTimeout(ctx, demandMost)
 	defer cancel()
-	_, err := live.ask(patient, task, ev)
+	told, err = live.ask(patient, task, ev)
 	switch at := m.failing.now.Load(); {
 	case errors.Is(err, errClosed):
-		return nil
+		return false, nil
 	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && at != nil:
-		return errs.New(errs.Unavailable, "session.stands-still", "session %d does so as soon as the server can write again: %w", live.row.ID, at.err).
+		return false, errs.New(errs.Unavailable, "session.stands-still", "session %d does so as soon as the server can write again: %w", live.row.ID, at.err).
 			WithHint("%s", errs.HintOf(at.err))
 	}
-	return err
+	return told, err
 }
 
 // taskNamed finds a task by its id, a prefix of it, or its computer; nil: none was asked for.

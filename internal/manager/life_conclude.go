@@ -143,6 +143,7 @@ func (t *task) concludingTurn(x *turn, ev any) {
 		t.stopAfter(x, e.actor)
 	case evSuspend:
 		x.line(t, levelWarning, partServer, "session.not-suspended", "suspending was refused: only its scripts are left to run")
+		x.refused = notSuspended(t.row.Session, "only its scripts are left to run")
 	case evPriority:
 		t.onPriority(x, e)
 	case evEnd, evSettled:

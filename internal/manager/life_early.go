@@ -21,7 +21,8 @@ const codeNothingKept = "session.nothing-kept"
 // either its point, or was cut off and can have none any more.
 func (t *task) onCommit(x *turn, actor string) {
 	if t.row.Status == job.KillPending {
-		return // how it ends was said before
+		t.onKill(x, actor) // how it ends was said before
+		return
 	}
 	if t.row.KillCommits = t.makesPoint() && !t.att.settled(); !t.row.KillCommits {
 		x.line(t, levelWarning, partServer, codeNothingKept, "nothing of it can be kept: no attempt of it was at work")

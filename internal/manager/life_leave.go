@@ -202,6 +202,9 @@ func transient(f *keepwardv1.Failure) bool {
 
 func (t *task) onKill(x *turn, actor string) {
 	if t.row.Status == job.KillPending {
+		if actor != t.row.KilledBy {
+			x.line(t, levelInfo, partServer, "session.kill", fmt.Sprintf("%s wants it to end too: it ends as %s has asked for", actor, t.row.KilledBy))
+		}
 		return
 	}
 	t.row.KilledBy, t.cutting = actor, false

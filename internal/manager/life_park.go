@@ -78,12 +78,15 @@ func (t *task) onSuspend(x *turn, actor string) {
 	case s == job.Suspended, s == job.SuspendPending && t.row.SuspendedBy != "":
 		return
 	case s == job.SuspendPending, s == job.InterruptPending: // it does so once it has let go
-		t.row.SuspendedBy, x.dirty = actor, true
+		t.row.SuspendedBy = actor
+		x.line(t, levelInfo, partServer, "session.suspend", fmt.Sprintf("%s wants a pause: it begins when the task has let go", actor))
 	case job.CanMove(s, job.SuspendPending) && (s.Class() == job.Parked || t.preemptable()):
 		t.row.SuspendedBy = actor
 		t.part(x, job.SuspendPending, "", actor)
 	default:
-		x.line(t, levelWarning, partServer, "session.not-suspended", fmt.Sprintf("suspending was refused: %s", t.whyNotSuspended()))
+		why := t.whyNotSuspended()
+		x.line(t, levelWarning, partServer, "session.not-suspended", fmt.Sprintf("suspending was refused: %s", why))
+		x.refused = notSuspended(t.row.Session, why)
 	}
 }
 
@@ -107,7 +110,10 @@ func whyNotSuspended(typ job.Type, s job.Status, phase string) string {
 func (t *task) onResume(x *turn, actor string) {
 	switch t.row.Status {
 	case job.SuspendPending, job.InterruptPending:
-		t.row.SuspendedBy, x.dirty = "", true // it goes on once it has let go
+		if t.row.SuspendedBy != "" { // it goes on once it has let go
+			t.row.SuspendedBy = ""
+			x.line(t, levelInfo, partServer, "session.resume", fmt.Sprintf("%s wants it to go on: it does when the task has let go", actor))
+		}
 	case job.Suspended:
 		t.resume(x, actor)
 	}

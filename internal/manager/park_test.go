@@ -3,6 +3,7 @@ package manager
 import (
 	"context"
 	"database/sql"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -242,5 +243,50 @@ func TestAVictimThatWasDoneIsCompleted(t *testing.T) {
 		w.end(transportOf(theNode), attempt, done(nil))
 		w.expect(victim, job.Completed, "")
 		w.expect(by, job.Running, "")
+	})
+}
+
+// Between the look at a session and the order to it somebody else may have been quicker: the task
+// itself has the last word, and who asked is told.
+func TestWhoComesTooLateIsTold(t *testing.T) {
+	site(t, func(t *testing.T, w *world) {
+		w.connect()
+		id := w.run()
+		task := w.session(id).GetTasks()[0].GetId()
+		attempt := w.agents["web1"].only(t)
+		live := w.m.liveSession(id)
+		ask := func(ev any) string {
+			took, err := live.ask(t.Context(), task, ev)
+			if !took {
+				return "over"
+			}
+			return errs.CodeOf(err)
+		}
+		for _, step := range []struct {
+			ev         any
+			code, line string
+		}{
+			{evSuspend{"ann"}, "", "Running > Suspend Pending"},
+			{evResume{"bob"}, "", "bob wants it to go on"},
+			{evResume{"ann"}, "", ""},
+			{evSuspend{"bob"}, "", "bob wants a pause"},
+			{evKill{"ann"}, "", "Suspend Pending > Kill Pending"},
+			{evKill{"bob"}, "", "bob wants it to end too: it ends as ann has asked for"},
+			{evCommit{"bob"}, "", "bob wants it to end too"},
+			{evSuspend{"bob"}, "session.not-suspended", "suspending was refused: it is Kill Pending"},
+		} {
+			before := w.log(id)
+			if got := ask(step.ev); got != step.code {
+				t.Errorf("%T is answered %q, want %q", step.ev, got, step.code)
+			}
+			if told := strings.TrimPrefix(w.log(id), before); !strings.Contains(told, step.line) {
+				t.Errorf("%T: the log says %q, want %q", step.ev, told, step.line)
+			}
+		}
+		w.obeyStop(attempt)
+		w.expect(id, job.Killed, "")
+		if got := ask(evSuspend{"bob"}); got != "over" {
+			t.Errorf("suspending what is over: %q", got)
+		}
 	})
 }

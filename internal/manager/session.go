@@ -95,8 +95,9 @@ func (s *session) deliver(ctx context.Context, l letter) {
 	}
 }
 
-// turn is one event of one task, from the decision to the orders. Its error is that of ctx:
-// a write that fails is tried again, since nothing may happen that is not written.
+// turn is one event of one task, from the decision to the orders. Its error is that of ctx, for a
+// write that fails is tried again, since nothing may happen that is not written; or it is why what a
+// user asked for is not done.
 func (s *session) turn(ctx context.Context, t *task, ev any) error {
 	x := &turn{now: time.Now(), set: s.m.settings()}
 	before := t.row.Status
@@ -160,7 +161,7 @@ func (s *session) turn(ctx context.Context, t *task, ev any) error {
 		t.stood = now
 		s.m.dispatch(s.m.broker.Update(t.row.ID, now))
 	}
-	return nil
+	return x.refused
 }
 
 func (s *session) write(ctx context.Context, t *task, x *turn) error {

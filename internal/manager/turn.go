@@ -25,6 +25,9 @@ type turn struct {
 	// retryAt is when the session's failed tasks are tried again; zero: they are not.
 	retryAt time.Time
 	orders  []order
+	// refused is why what a user asked for is not done, if the task has come to where it cannot be
+	// since the user's call was looked at.
+	refused error
 }
 
 // The levels of events.
@@ -192,7 +195,14 @@ type (
 // handle is the whole of a task's behaviour: one event, one turn.
 func (t *task) handle(x *turn, ev any) {
 	if t.row.Status.Final() {
-		t.afterlife(x, ev)
+		switch ev.(type) {
+		case evSuspend:
+			x.refused = notSuspended(t.row.Session, t.whyNotSuspended())
+		case evResume:
+			x.refused = notResumed(t.row.Session)
+		default:
+			t.afterlife(x, ev)
+		}
 		return
 	}
 	if t.scriptTurn(x, ev) {

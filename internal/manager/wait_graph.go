@@ -207,14 +207,15 @@ func (m *Manager) SetSessionPriority(ctx context.Context, req *connect.Request[k
 	if err != nil {
 		return nil, err
 	}
-	over := errs.New(errs.Busy, "session.over", "set priority of session %d: it is over", id)
 	live := m.liveSession(id)
+	over := errs.New(errs.Busy, "session.over", "set priority of session %d: it is over", id)
 	if live == nil || job.Status(s.GetStatus()).Final() {
 		return nil, over
 	}
-	if took, err := live.ask(ctx, "", evPriority{actor: m.user(ctx), priority: priority}); !took || errors.Is(err, errClosed) {
+	switch took, err := live.ask(ctx, "", evPriority{actor: m.user(ctx), priority: priority}); {
+	case !took || errors.Is(err, errClosed): // it has ended meanwhile
 		return nil, over
-	} else if err != nil {
+	case err != nil:
 		return nil, err
 	}
 	if s, err = m.currentSession(ctx, id); err != nil {
