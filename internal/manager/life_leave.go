@@ -136,11 +136,17 @@ func (t *task) onSettled(x *turn, e evSettled) {
 		}
 	case job.Waiting:
 		t.settledWaiting(x, e.failure)
-	case job.Pending:
+	case job.Pending, job.Suspended, job.Queued:
 		if e.failure != nil {
 			t.retryAt = x.now.Add(x.set.Silence)
 		}
 	}
+}
+
+// restsUnsettled tells whether the task was cut off and wants nothing now, but its attempt may still
+// write. It is settled all the same: others may wait for that.
+func (t *task) restsUnsettled() bool {
+	return (t.row.Status == job.Suspended || t.row.Status == job.Queued) && !t.att.settled()
 }
 
 // settledWaiting goes on with a task that could not ask for its set before.

@@ -41,7 +41,7 @@ func (t *task) onOnline(x *turn, n Node) {
 		t.clear(x)
 	case t.row.Status == job.Waiting && !t.lacking:
 		t.want(x)
-	case t.row.Status == job.Suspended && !t.att.settled():
+	case t.restsUnsettled():
 		t.settle(x) // others may wait for that
 	case t.row.Status == job.Pending && !t.lacking:
 		if !t.att.settled() {
@@ -212,6 +212,11 @@ func (t *task) onTick(x *turn) {
 			t.move(x, job.Waiting, job.Reason{}, "", bySelf)
 			t.want(x)
 		}
+	case job.Suspended, job.Queued:
+		if t.restsUnsettled() && due(t.retryAt) {
+			t.retryAt = time.Time{}
+			t.settle(x)
+		}
 	case job.Running, job.RunningUnverified:
 		t.tickRunning(x, due)
 	case job.Cleanup:
@@ -280,7 +285,7 @@ func (t *task) statusDeadline(set *Settings) time.Time {
 	switch {
 	case t.row.Status == job.Pending:
 		return earliest(t.row.RestartAt, t.retryAt)
-	case t.row.Status == job.Waiting:
+	case t.row.Status == job.Waiting, t.restsUnsettled():
 		return t.retryAt
 	case leaving(t.row.Status):
 		return earliest(t.lateDeadline(), t.retryAt)

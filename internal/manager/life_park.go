@@ -126,6 +126,13 @@ func (t *task) resume(x *turn, actor string) {
 
 // letGo goes on with a leaving task that has let go, or was cut off.
 func (t *task) letGo(x *turn) {
+	t.letGoOn(x)
+	if t.restsUnsettled() {
+		t.retryAt = x.now.Add(x.set.Silence)
+	}
+}
+
+func (t *task) letGoOn(x *turn) {
 	if t.row.Status == job.KillPending {
 		t.killed(x)
 		return
