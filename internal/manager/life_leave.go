@@ -25,7 +25,13 @@ func (t *task) fail(x *turn, f *keepwardv1.Failure) {
 	t.leave(x)
 }
 
-func (t *task) stopBoth(x *turn) { t.stop(x, partAgent); t.stop(x, partMover) }
+func (t *task) stopBoth(x *turn) {
+	if t.byServer() && t.att.mover.asked {
+		x.order(order{do: doStopAge, task: t})
+	}
+	t.stop(x, partAgent)
+	t.stop(x, partMover)
+}
 
 // stop tells a side to end, where there is something to tell and somebody to hear it.
 func (t *task) stop(x *turn, p part) {

@@ -27,8 +27,10 @@ func (t *task) onAged(x *turn, e evAged) {
 		x.add(t, line)
 	}
 	x.dirty = true
+	t.att.mover.asked = false
 	switch {
-	case !active(t.row.Status): // it is being ended, and its settling is under way
+	case leaving(t.row.Status):
+		t.leave(x)
 	case e.failure != nil:
 		t.fail(x, withPart(e.failure, partServer))
 	default:

@@ -114,7 +114,7 @@ func (t *task) onGranted(x *turn, e evGranted) {
 	t.att.mover = side{node: transportOf(t.transport), boot: e.moverBoot, asked: true, heard: true}
 	t.att.agent = side{node: agentOf(e.agent), boot: e.agentBoot, heard: true}
 	if t.byServer() {
-		t.att.row.Transport, t.att.mover = "", side{}
+		t.att.row.Transport, t.att.mover = "", side{asked: true} // until it says what it has done
 		t.enter(x)
 		x.order(order{do: doAge, task: t, attempt: t.att})
 		return

@@ -269,11 +269,16 @@ func (s *session) arm() {
 
 // beside makes a call beside the session. Its context ends with the session, if not before.
 func (s *session) beside(ctx context.Context, call func(ctx context.Context)) {
+	ctx = s.callsIn(ctx)
+	s.m.calls.Go(func() { call(ctx) })
+}
+
+// callsIn is the context of the session's calls.
+func (s *session) callsIn(ctx context.Context) context.Context {
 	if s.calling == nil {
 		s.calling, s.hangUp = context.WithCancel(ctx)
 	}
-	ctx = s.calling
-	s.m.calls.Go(func() { call(ctx) })
+	return s.calling
 }
 
 // closeAll ends what is left when the manager's work is over: the catalog has it.

@@ -60,9 +60,18 @@ func (s *session) carryOut(ctx context.Context, o order) {
 	case doScript, doStopScript:
 		s.carryOutScript(ctx, o)
 		return
+	case doStopAge:
+		s.stopAge()
+		return
 	}
 	// Copies: the task belongs to this goroutine, the call does not.
 	c := call{m: s.m, plan: s.plan, typ: o.task.typ, row: o.task.row, session: s.row, attempt: o.attempt.row, order: o}
+	if o.do == doAge { // a session of retention has one task
+		var aging context.Context
+		aging, s.stopAge = context.WithCancel(s.callsIn(ctx))
+		s.beside(ctx, func(context.Context) { s.post(id, c.do(aging)) })
+		return
+	}
 	s.beside(ctx, func(ctx context.Context) { s.post(id, c.do(ctx)) })
 }
 

@@ -53,6 +53,7 @@ const (
 	doStop                     // tell a side to stop
 	doSettle                   // find out, or decide, what became of the attempt
 	doAge                      // mark the points whose time is over
+	doStopAge                  // no more of them
 	doClear                    // settle the attempts that a sweep waits for and that nobody works on
 	doScript                   // run a script, or ask what became of it
 	doStopScript               // have a script ended
