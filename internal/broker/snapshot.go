@@ -27,8 +27,9 @@ type Wait struct {
 	Request
 	// Reason holds now; the one that was told may name holders of before.
 	Reason job.Reason
-	// Blocked is the resources of the need that it waits for before all.
-	Blocked []ID
+	// Lacking is the resources of all that it lacks. It may be looked at again when some of them
+	// are released, and not for others: that is the broker's business.
+	Lacking []ID
 	// Claim says that what it lacks is kept for it.
 	Claim bool
 	// Ahead is how many are served before it where it waits.
@@ -80,7 +81,24 @@ func (b *Broker) wait(w *waiter) Wait {
 			ahead = max(ahead, i)
 		}
 	}
-	return Wait{Request: q, Reason: v.why, Blocked: slices.Clone(w.blocked), Claim: w.claims, Ahead: ahead}
+	return Wait{Request: q, Reason: v.why, Lacking: lackingOf(w, v), Claim: w.claims, Ahead: ahead}
+}
+
+// lackingOf is the resources of all needs that a waiter lacks; of one that nothing can be judged of,
+// since something is switched off, those that it is blocked on.
+func lackingOf(w *waiter, v verdict) []ID {
+	if len(v.lacking) == 0 {
+		return slices.Clone(w.blocked)
+	}
+	var all []ID
+	for _, i := range v.lacking {
+		for _, name := range w.Set[i].AnyOf {
+			if id := (ID{w.Set[i].Kind, name}); !slices.Contains(all, id) {
+				all = append(all, id)
+			}
+		}
+	}
+	return all
 }
 
 // Resource is one resource and its grants, and whether there is such a one.

@@ -49,7 +49,7 @@ func (m *Manager) ListResources(ctx context.Context, req *connect.Request[keepwa
 	}
 	waiting := map[broker.ID][]broker.Wait{}
 	for _, w := range state.Waiting {
-		for _, id := range w.Blocked {
+		for _, id := range w.Lacking {
 			waiting[id] = append(waiting[id], w)
 		}
 	}
@@ -179,7 +179,7 @@ func (m *Manager) brokerWait(t *keepwardv1.Task, w broker.Wait) *keepwardv1.Wait
 		Task: t.GetId(), Computer: t.GetComputer(), Since: stamp(w.Since), Claim: w.Claim, Ahead: int32(w.Ahead),
 		Reason: &keepwardv1.Reason{Code: string(w.Reason.Code), Args: w.Reason.Args, Text: w.Reason.Text()},
 	}
-	for _, id := range w.Blocked {
+	for _, id := range w.Lacking {
 		r, grants, ok := m.broker.Resource(id)
 		if !ok {
 			continue

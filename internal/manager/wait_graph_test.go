@@ -116,3 +116,36 @@ func TestAPriorityThatIsChangedMovesTheSession(t *testing.T) {
 		}
 	})
 }
+
+// What a task lacks besides what the broker looks at first is drawn too: the sentence may be about it.
+func TestAWaitShowsAllThatIsLacking(t *testing.T) {
+	site(t, func(t *testing.T, w *world) {
+		w.oneStream()
+		w.connect()
+		first := w.run()
+		other := theJobOf("web1")
+		other.Name = "other"
+		w.setJob(other)
+		id, err := w.m.RunJob(t.Context(), "other", false)
+		w.must(err)
+		w.expect(id, job.Waiting, job.StreamsShort)
+		kinds := map[string]int64{}
+		for _, r := range w.show(id).GetWaits()[0].GetResources() {
+			for _, h := range r.GetHolders() {
+				kinds[r.GetKind()] = h.GetSession()
+			}
+		}
+		if kinds["stream"] != first || kinds["client"] != first || len(kinds) != 2 {
+			t.Errorf("it lacks a stream and the slot of its computer, and is shown to lack %v", kinds)
+		}
+		for _, kind := range []string{"stream", "client"} {
+			waiting := 0
+			for _, r := range w.resources(kind, "") {
+				waiting += len(r.GetWaiters())
+			}
+			if waiting != 1 {
+				t.Errorf("%d wait for a %s, want 1", waiting, kind)
+			}
+		}
+	})
+}
