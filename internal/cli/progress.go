@@ -48,7 +48,7 @@ func (p *progress) show(ctx context.Context, s *keepwardv1.Session) {
 	}
 	now := p.a.now()
 	n := s.GetProgress().GetCounters()
-	p.rate.add(now, n.GetDoneBytes())
+	p.rate.add(now, through(n))
 	line := safe(p.a.progressLine(s, p.rate.perSecond()))
 	if p.width > 0 {
 		if r := []rune(line); len(r) >= p.width {
@@ -89,13 +89,14 @@ func (a *app) progressLine(s *keepwardv1.Session, perSecond int64) string {
 	if n.GetDoneBytes() > bytes || n.GetDoneFiles() > files {
 		files, bytes = 0, 0 // the totals are those of the point before, and there is more now
 	}
+	done := through(n)
 	if bytes > 0 {
-		parts = append(parts, fmt.Sprintf("%d %%", n.GetDoneBytes()*100/bytes))
+		parts = append(parts, fmt.Sprintf("%d %%", done*100/bytes))
 	}
-	parts = append(parts, doneOf(count(n.GetDoneFiles()), files, count)+" "+counted(s.GetType()), doneOf(size(n.GetDoneBytes()), bytes, size))
+	parts = append(parts, doneOf(count(n.GetDoneFiles()), files, count)+" "+counted(s.GetType()), doneOf(size(done), bytes, size))
 	if perSecond > 0 {
 		parts = append(parts, size(perSecond)+"/s")
-		if left := bytes - n.GetDoneBytes(); left > 0 {
+		if left := bytes - done; left > 0 {
 			parts = append(parts, span(time.Duration(left/perSecond)*time.Second)+" left")
 		}
 	}
@@ -103,6 +104,12 @@ func (a *app) progressLine(s *keepwardv1.Session, perSecond int64) string {
 		parts = append(parts, count(n.GetErrors())+" with errors")
 	}
 	return strings.Join(parts, " · ")
+}
+
+// through is how many bytes have been gone through: those of files that are done, or, where files
+// are large and none is for a while, what was read or found unchanged.
+func through(n *keepwardv1.Counters) int64 {
+	return max(n.GetDoneBytes(), min(n.GetReadBytes()+n.GetReusedBytes(), n.GetTotalBytes()))
 }
 
 // counted is what a type of session counts as it goes.

@@ -106,7 +106,7 @@ func donePercent(s *keepwardv1.Session) string {
 	if s.GetEnded() != nil || n.GetTotalBytes() <= 0 || n.GetDoneBytes() > n.GetTotalBytes() {
 		return ""
 	}
-	return strconv.FormatInt(int64(float64(n.GetDoneBytes())/float64(n.GetTotalBytes())*100), 10) + " %"
+	return strconv.FormatInt(int64(float64(through(n))/float64(n.GetTotalBytes())*100), 10) + " %"
 }
 
 // timeLeft is how long a session will take yet; empty where nobody can tell.

@@ -294,3 +294,20 @@ func TestEveryCommandHasHelp(t *testing.T) {
 		t.Errorf("only %d commands: %s", len(commands), commands)
 	}
 }
+
+// A backup of a few large files has none of them done for hours.
+func TestLargeFilesCountWhileTheyAreRead(t *testing.T) {
+	s := &keepwardv1.Session{Id: 7, Type: "backup", Status: "Running", Progress: &keepwardv1.Progress{
+		Counters: &keepwardv1.Counters{TotalFiles: 3, TotalBytes: 1000, ReadBytes: 400, ReusedBytes: 100},
+	}}
+	if got := donePercent(s); got != "50 %" {
+		t.Errorf("in the list it is done to %q", got)
+	}
+	if line := testApp(nil, formatTable).progressLine(s, 100); !strings.Contains(line, " 50 % ") || !strings.Contains(line, "5.0 s left") {
+		t.Errorf("while it is followed: %s", line)
+	}
+	n := s.GetProgress().GetCounters()
+	if n.ReadBytes = 5000; donePercent(s) != "100 %" {
+		t.Errorf("what was read twice makes it %s", donePercent(s))
+	}
+}

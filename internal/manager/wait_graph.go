@@ -110,10 +110,16 @@ func (m *Manager) showHolder(task string, session int64, since time.Time, leavin
 	return h
 }
 
+// through is how many bytes have been gone through: those of files that are done, or, where files
+// are large and none is for a while, what was read or found unchanged.
+func through(n *keepwardv1.Counters) int64 {
+	return max(n.GetDoneBytes(), min(n.GetReadBytes()+n.GetReusedBytes(), n.GetTotalBytes()))
+}
+
 // doneAt is when a running task will be done if it goes on as it did so far; zero: nobody knows.
 func doneAt(t *keepwardv1.Task, now time.Time) time.Time {
 	n := t.GetProgress().GetCounters()
-	done, total := n.GetDoneBytes(), n.GetTotalBytes()
+	done, total := through(n), n.GetTotalBytes()
 	if job.Status(t.GetStatus()) != job.Running || t.GetStarted() == nil || done <= 0 || total <= done {
 		return time.Time{}
 	}
