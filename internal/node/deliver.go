@@ -145,14 +145,18 @@ func (r *Reporter) gone(a *attempt) bool {
 	return a.dropped || r.attempts[a.state.GetAttempt()] != a
 }
 
-// call makes one call. A server that answers "not found" or "invalid" will not think
-// otherwise next time: that is an answer too.
+// codeStranger is a server's answer about an attempt in which this node has no part, as by the
+// catalog that it goes by now.
+const codeStranger = "attempt.stranger"
+
+// call makes one call. A server that answers "not found" or "invalid", or that this node has no part
+// in it, will not think otherwise next time: that is an answer too.
 func (r *Reporter) call(ctx context.Context, do func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	err := do(ctx)
-	switch errs.KindOf(err) {
-	case errs.NotFound, errs.Invalid:
+	switch kind := errs.KindOf(err); {
+	case kind == errs.NotFound, kind == errs.Invalid, errs.CodeOf(err) == codeStranger:
 		r.log.Warn("the server does not take a report", "error", err)
 		return nil
 	}
