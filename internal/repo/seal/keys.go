@@ -71,56 +71,43 @@ type Keys struct {
 	ComputerKey  Secret // seals the bodies of one computer's restore points
 }
 
-// derive is BLAKE3 in key derivation mode over all of material.
-func derive(context string, material ...[]byte) Secret {
-	return deriveWith(blake3.NewDeriveKey(context), material...)
-}
-
-func deriveWith(d *blake3.Hasher, material ...[]byte) Secret {
-	for _, m := range material {
-		_, _ = d.Write(m) // never fails
-	}
-	var s Secret
-	d.Sum(s[:0])
-	return s
-}
-
-// deriver keeps hashers of one context: one is 11 KB, and every chunk needs two.
+// deriver is BLAKE3 in key derivation mode, for one context. It keeps its hashers: one is 11 KB,
+// every chunk needs two, and the keys of a task a dozen.
 type deriver struct{ pool sync.Pool }
 
 func newDeriver(context string) *deriver {
 	return &deriver{sync.Pool{New: func() any { return blake3.NewDeriveKey(context) }}}
 }
 
+// derive derives from all of material.
 func (v *deriver) derive(material ...[]byte) Secret {
 	d := v.pool.Get().(*blake3.Hasher)
 	d.Reset()
-	s := deriveWith(d, material...)
+	for _, m := range material {
+		_, _ = d.Write(m) // never fails
+	}
+	var s Secret
+	d.Sum(s[:0])
 	v.pool.Put(d)
 	return s
 }
 
-var (
-	ids       = newDeriver(ctxID)
-	chunkKeys = newDeriver(ctxChunk)
-)
-
 // The derivation contexts are format: docs/formats/repository.md lists them.
-const (
-	ctxID        = "keepward 2026-11 chunk id from h"
-	ctxChunk     = "keepward 2026-11 chunk key from epoch secret and h"
-	ctxHash      = "keepward 2026-11 id key from master"
-	ctxChunker   = "keepward 2026-11 chunker key from master"
-	ctxBorder    = "keepward 2026-11 border key from master"
-	ctxSignature = "keepward 2026-11 signature key from master"
-	ctxEpoch     = "keepward 2026-11 epoch secret from master and number"
-	ctxComputers = "keepward 2026-11 computers key from master"
-	ctxComputer  = "keepward 2026-11 computer key from computers key and name"
-	ctxOwner     = "keepward 2026-11 owner pseudonym from computers key and name"
-	ctxIssue     = "keepward 2026-11 issue key from master"
-	ctxBody      = "keepward 2026-11 point body key from computer key"
-	ctxWrap      = "keepward 2026-11 wrapping key from recovery secret"
-	ctxConfig    = "keepward 2026-11 configuration check from master"
+var (
+	ids           = newDeriver("keepward 2026-11 chunk id from h")
+	chunkKeys     = newDeriver("keepward 2026-11 chunk key from epoch secret and h")
+	idKeys        = newDeriver("keepward 2026-11 id key from master")
+	chunkerKeys   = newDeriver("keepward 2026-11 chunker key from master")
+	borderKeys    = newDeriver("keepward 2026-11 border key from master")
+	signatureKeys = newDeriver("keepward 2026-11 signature key from master")
+	epochs        = newDeriver("keepward 2026-11 epoch secret from master and number")
+	computersKeys = newDeriver("keepward 2026-11 computers key from master")
+	computerKeys  = newDeriver("keepward 2026-11 computer key from computers key and name")
+	owners        = newDeriver("keepward 2026-11 owner pseudonym from computers key and name")
+	issueKeys     = newDeriver("keepward 2026-11 issue key from master")
+	bodyKeys      = newDeriver("keepward 2026-11 point body key from computer key")
+	wrapKeys      = newDeriver("keepward 2026-11 wrapping key from recovery secret")
+	checks        = newDeriver("keepward 2026-11 configuration check from master")
 )
 
 // TaskKeys derives what a task for one computer may know.
@@ -130,14 +117,14 @@ func (m Master) TaskKeys(repositoryID [16]byte, computer string) *Keys {
 		Domain:       m.Domain,
 		Epoch:        m.Epoch,
 		Epochs:       make(map[uint16]Secret, m.Epoch+1),
-		IDKey:        derive(ctxHash, m.Secret[:]),
-		ChunkerKey:   derive(ctxChunker, m.Secret[:]),
-		BorderKey:    derive(ctxBorder, m.Secret[:]),
-		SignatureKey: derive(ctxSignature, m.Secret[:]),
+		IDKey:        idKeys.derive(m.Secret[:]),
+		ChunkerKey:   chunkerKeys.derive(m.Secret[:]),
+		BorderKey:    borderKeys.derive(m.Secret[:]),
+		SignatureKey: signatureKeys.derive(m.Secret[:]),
 		ComputerKey:  m.ComputersKey().Computer(computer),
 	}
 	for e := uint16(0); ; e++ {
-		k.Epochs[e] = derive(ctxEpoch, m.Secret[:], binary.BigEndian.AppendUint16(nil, e))
+		k.Epochs[e] = epochs.derive(m.Secret[:], binary.BigEndian.AppendUint16(nil, e))
 		if e == m.Epoch {
 			return k
 		}
@@ -148,34 +135,34 @@ func (m Master) TaskKeys(repositoryID [16]byte, computer string) *Keys {
 type ComputersKey Secret
 
 // ComputersKey derives the key that all computers' keys come from.
-func (m Master) ComputersKey() ComputersKey { return ComputersKey(derive(ctxComputers, m.Secret[:])) }
+func (m Master) ComputersKey() ComputersKey { return ComputersKey(computersKeys.derive(m.Secret[:])) }
 
 // Computer is the key that seals the restore points of the computer called name.
-func (c ComputersKey) Computer(name string) Secret { return derive(ctxComputer, c[:], []byte(name)) }
+func (c ComputersKey) Computer(name string) Secret { return computerKeys.derive(c[:], []byte(name)) }
 
 // Owner is the pseudonym under which a computer's index rows are written: it links the rows
 // of one computer without naming it.
 func (c ComputersKey) Owner(name string) [16]byte {
-	s := derive(ctxOwner, c[:], []byte(name))
+	s := owners.derive(c[:], []byte(name))
 	return [16]byte(s[:16])
 }
 
 func (ComputersKey) String() string { return "(secret)" }
 
 // IssueKey seals the part of a restore point that the server alone may write.
-func (m Master) IssueKey() Secret { return derive(ctxIssue, m.Secret[:]) }
+func (m Master) IssueKey() Secret { return issueKeys.derive(m.Secret[:]) }
 
 // Check is a public value that tells whether a master belongs to a configuration.
 func (m Master) Check(repositoryID [16]byte) [16]byte {
-	s := derive(ctxConfig, m.Secret[:], repositoryID[:])
+	s := checks.derive(m.Secret[:], repositoryID[:])
 	return [16]byte(s[:16])
 }
 
 // WrapKey is the key under which a recovery secret seals a master.
-func WrapKey(recovery Secret) Secret { return derive(ctxWrap, recovery[:]) }
+func WrapKey(recovery Secret) Secret { return wrapKeys.derive(recovery[:]) }
 
 // BodyKey is the key that seals the bodies of restore points made with a computer's key.
-func BodyKey(computer Secret) Secret { return derive(ctxBody, computer[:]) }
+func BodyKey(computer Secret) Secret { return bodyKeys.derive(computer[:]) }
 
 // ID derives the public id of h.
 func (h H) ID() ID { return ID(ids.derive(h[:])) }
