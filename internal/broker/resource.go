@@ -154,8 +154,19 @@ func (q *queue) add(w *waiter) {
 
 func (q *queue) drop(w *waiter) {
 	if i, found := slices.BinarySearchFunc(*q, w, order); found {
-		*q = slices.Delete(*q, i, i+1)
+		*q = q.without(i)
 	}
+}
+
+// without leaves out the waiter at i, and moves those on the shorter side: who is served stands
+// before thousands.
+func (q queue) without(i int) queue {
+	if i < len(q)/2 {
+		copy(q[1:], q[:i])
+		q[0] = nil
+		return q[1:]
+	}
+	return slices.Delete(q, i, i+1)
 }
 
 // after is the first waiter behind w; of all, when w is nil.
