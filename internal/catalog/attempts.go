@@ -67,30 +67,40 @@ func scanAttempt(row interface{ Scan(...any) error }, more ...any) (Attempt, err
 	return a, err
 }
 
-// PutAttempt adds an attempt or replaces the one of the same id.
+// PutAttempt keeps what changes in an attempt's life, and adds one that is not there yet.
 func PutAttempt(ctx context.Context, tx *sql.Tx, a *Attempt) error {
+	if err := a.put(ctx, tx); err != nil {
+		return fmt.Errorf("write attempt %s: %w", a.ID, err)
+	}
+	return nil
+}
+
+func (a *Attempt) put(ctx context.Context, tx *sql.Tx) error {
 	var j jsonOf
 	mover, agent, failure := j.of(a.MoverEnd), j.of(a.AgentEnd), j.of(a.Failure)
 	if j.err != nil {
 		return j.err
 	}
+	args := []any{a.MoverBoot, a.AgentBoot, a.MoverOrdered, a.AgentOrdered, mover, agent, failure, a.Checkpointed}
 	settled := ""
-	if a.Settled != "" { // the index of what is not settled would be written anew with each change
-		settled = ", settled = excluded.settled"
+	if a.Settled != Unsettled { // the index of what is not settled would be written anew with each change
+		settled = ", settled = ?"
+		args = append(args, a.Settled)
 	}
-	_, err := tx.ExecContext(ctx, `INSERT INTO attempts (id, task, number, transport, agent, time, parent, checkpoint,
-		mover_boot, agent_boot, mover_ordered, agent_ordered, mover_end_json, agent_end_json, failure_json, settled, checkpointed)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-		ON CONFLICT (id) DO UPDATE SET mover_boot = excluded.mover_boot, agent_boot = excluded.agent_boot,
-			mover_ordered = excluded.mover_ordered, agent_ordered = excluded.agent_ordered,
-			mover_end_json = excluded.mover_end_json, agent_end_json = excluded.agent_end_json,
-			failure_json = excluded.failure_json, checkpointed = excluded.checkpointed`+settled,
-		a.ID, a.Task, a.Number, a.Transport, a.Agent, nanos(a.Time), a.Parent, a.Checkpoint,
-		a.MoverBoot, a.AgentBoot, a.MoverOrdered, a.AgentOrdered, mover, agent, failure, a.Settled, a.Checkpointed)
+	done, err := tx.ExecContext(ctx, `UPDATE attempts SET mover_boot = ?, agent_boot = ?, mover_ordered = ?, agent_ordered = ?,
+		mover_end_json = ?, agent_end_json = ?, failure_json = ?, checkpointed = ?`+settled+` WHERE id = ?`, append(args, a.ID)...)
 	if err != nil {
-		return fmt.Errorf("write attempt %s: %w", a.ID, err)
+		return err
 	}
-	return nil
+	if n, err := done.RowsAffected(); err != nil || n > 0 {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `INSERT INTO attempts (id, task, number, transport, agent, time, parent, checkpoint,
+		mover_boot, agent_boot, mover_ordered, agent_ordered, mover_end_json, agent_end_json, failure_json, checkpointed, settled)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		a.ID, a.Task, a.Number, a.Transport, a.Agent, nanos(a.Time), a.Parent, a.Checkpoint,
+		a.MoverBoot, a.AgentBoot, a.MoverOrdered, a.AgentOrdered, mover, agent, failure, a.Checkpointed, a.Settled)
+	return err
 }
 
 // FindAttempt finds an attempt and the session it belongs to, and says whether there is one.

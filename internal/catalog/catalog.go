@@ -30,17 +30,13 @@ var migrations embed.FS
 // readers bounds the reading connections. A reader is busy for a few milliseconds.
 const readers = 8
 
-// The caches of a connection in KiB, as far as they are used: what a hundred thousand sessions
-// change is spread over some hundred MiB, and the writer changes it again and again. A reader's is
-// empty again after each commit.
+// The caches of a connection in KiB, as far as they are used. A reader's is empty again after each
+// commit. The writer's has room for the upper levels of all trees and for what was changed last; most
+// commits look through all of it, and what a hundred thousand sessions change is not in it anyway.
 const (
 	readerCache = 2 << 10
-	writerCache = 64 << 10
+	writerCache = 16 << 10
 )
-
-// walPages is after how many pages (4 KiB) the log is copied into the file: each time the disk
-// syncs twice more.
-const walPages = 4000
 
 // busyTimeout is how long a connection waits for a lock of another process, such as a
 // copying tool: ours never lock each other out, for there is one writer.
@@ -48,9 +44,11 @@ const busyTimeout = 10 * time.Second
 
 // DB is an open database.
 type DB struct {
-	read  *sql.DB
-	write *sql.DB
-	group *group
+	read   *sql.DB
+	write  *sql.DB
+	copies *sql.DB
+	group  *group
+	copier *copier
 }
 
 // Queryer is what a reading statement runs on: DB.Read() or a transaction.
@@ -89,7 +87,10 @@ func connect(path string) (*DB, error) {
 	read := sql.OpenDB(connector{dsn: dsn(path, readerCache, "_pragma", "query_only(1)")})
 	read.SetMaxOpenConns(readers)
 	read.SetMaxIdleConns(readers)
-	return &DB{read: read, write: write, group: &group{db: write}}, nil
+	copies := sql.OpenDB(connector{dsn: dsn(path, readerCache, "_txlock", "deferred")})
+	copies.SetMaxOpenConns(1)
+	g := newGroup(write)
+	return &DB{read: read, write: write, copies: copies, group: g, copier: newCopier(copies, g)}, nil
 }
 
 func dsn(path string, cache int, key, value string) string {
@@ -100,7 +101,7 @@ func dsn(path string, cache int, key, value string) string {
 		"synchronous(FULL)", // a commit that was acknowledged survives a power loss
 		"foreign_keys(1)",
 		fmt.Sprintf("cache_size(-%d)", cache), // negative: in KiB
-		fmt.Sprintf("wal_autocheckpoint(%d)", walPages),
+		fmt.Sprintf("wal_autocheckpoint(%d)", logMost),
 	} {
 		q.Add("_pragma", p)
 	}
@@ -133,7 +134,8 @@ func (db *DB) migrate(ctx context.Context, path string) error {
 
 // Close closes all connections; a transaction in work is rolled back.
 func (db *DB) Close() error {
-	return errors.Join(db.read.Close(), db.write.Close())
+	db.copier.close()
+	return errors.Join(db.copies.Close(), db.read.Close(), db.write.Close())
 }
 
 // Read is for statements that only read. Each sees the last commit at its start.

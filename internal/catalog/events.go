@@ -25,12 +25,12 @@ func AddEvents(ctx context.Context, tx *sql.Tx, events []*keepwardv1.Event) erro
 	return nil
 }
 
-// HasEvent tells whether a line is in the log already: nodes report again what was not
-// answered.
+// HasEvent tells whether a node's line is in the log already: nodes report again what was not
+// answered. The index it goes by has no lines of the server's own.
 func HasEvent(ctx context.Context, q Queryer, e *keepwardv1.Event) (bool, error) {
 	var found bool
 	err := q.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM events
-		WHERE session = ? AND time = ? AND task = ? AND part = ? AND code = ? AND text = ? AND path IS ?)`,
+		WHERE session = ? AND time = ? AND task = ? AND part = ? AND code = ? AND text = ? AND path IS ? AND part <> 'server')`,
 		e.Session, nanos(e.Time.AsTime()), e.Task, e.Part, e.Code, e.Text, e.Path).Scan(&found)
 	if err != nil {
 		return false, fmt.Errorf("look for a line in the log of session %d: %w", e.Session, err)
@@ -41,7 +41,7 @@ func HasEvent(ctx context.Context, q Queryer, e *keepwardv1.Event) (bool, error)
 // Events reads a session's log behind afterSeq, up to limit lines.
 func Events(ctx context.Context, q Queryer, session, afterSeq int64, limit int) ([]*keepwardv1.Event, error) {
 	rows, err := q.QueryContext(ctx, `SELECT seq, time, task, level, part, code, text, path, from_status, to_status, actor
-		FROM events WHERE session = ? AND seq > ? ORDER BY seq LIMIT ?`, session, afterSeq, limit)
+		FROM events WHERE session = ? AND seq > ? ORDER BY seq LIMIT +?`, session, afterSeq, limit)
 	out, err := collect(rows, err, func(r *sql.Rows) (*keepwardv1.Event, error) {
 		e := &keepwardv1.Event{Session: session}
 		var at int64

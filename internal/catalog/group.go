@@ -17,23 +17,27 @@ const groupMost = 64
 var errLost = errors.New("the transaction was undone by another")
 
 // group lets many write, one after the other, with one commit and so one sync for all whose turn
-// comes before nobody waits any more. Each has a savepoint of its own, so what one undoes leaves
-// the others as they are; none is answered before the commit.
+// comes before nobody waits any more. Each but the first has a savepoint of its own, so what one
+// undoes leaves the others as they are; none is answered before the commit.
 //
 // The members are served in the order in which they came, each in its own goroutine: who has the
 // turn hands it, with the open transaction, to the next, and the last one commits. A lone writer
-// pays for a savepoint what it would not pay without a group, and waits for nobody.
+// waits for nobody.
 type group struct {
-	db *sql.DB
+	db    *sql.DB
+	grown chan struct{} // a signal: many changes were committed since the last
 
 	mu    sync.Mutex
 	queue []*member // who waits for the turn
 	taken bool      // somebody has it
 
 	// For who has the turn.
-	tx     *sql.Tx
-	joined []*member // whose changes are in tx
+	tx      *sql.Tx
+	joined  []*member // whose changes are in tx
+	changes int       // committed since the last signal
 }
+
+func newGroup(db *sql.DB) *group { return &group{db: db, grown: make(chan struct{}, 1)} }
 
 // member is one call of Write.
 type member struct {
@@ -58,6 +62,18 @@ func (g *group) write(ctx context.Context, fn func(tx *sql.Tx) error) error {
 			return err
 		}
 	}
+}
+
+// between calls fn while nothing is open, and nobody writes.
+func (g *group) between(ctx context.Context, fn func() error) error {
+	m := newMember()
+	g.enter(m)
+	if err := g.await(ctx, m); err != nil {
+		return err
+	}
+	defer g.pass()
+	g.commit()
+	return fn()
 }
 
 // enter lines m up, and gives it the turn where nobody has it.
@@ -120,8 +136,10 @@ func (g *group) take(m *member, fn func(tx *sql.Tx) error) (err error) {
 	if err := fn(g.tx); err != nil {
 		return err
 	}
-	if err := g.exec(releaseMember); err != nil {
-		return fmt.Errorf("commit: %w", err)
+	if len(g.joined) > 0 {
+		if err := g.exec(releaseMember); err != nil {
+			return fmt.Errorf("commit: %w", err)
+		}
 	}
 	kept = true
 	g.joined = append(g.joined, m)
@@ -140,8 +158,9 @@ func (g *group) exec(statement string) error {
 	return err
 }
 
-// begin opens the transaction, where none is open, and the member's savepoint. Neither is bound
-// to the member's context: the end of that would undo what others did.
+// begin opens the transaction, where none is open, and the member's savepoint, where others have
+// changed something before. Neither is bound to the member's context: the end of that would undo
+// what others did.
 func (g *group) begin() error {
 	if g.tx == nil {
 		tx, err := g.db.BeginTx(context.Background(), nil)
@@ -149,6 +168,9 @@ func (g *group) begin() error {
 			return fmt.Errorf("begin transaction: %w", err)
 		}
 		g.tx = tx
+	}
+	if len(g.joined) == 0 {
+		return nil
 	}
 	if err := g.exec(beginMember); err != nil {
 		g.lose()
@@ -159,15 +181,15 @@ func (g *group) begin() error {
 
 // undo takes back what the member did whose turn it is.
 func (g *group) undo() {
-	if g.exec(undoMember) != nil || g.exec(releaseMember) != nil {
+	if len(g.joined) == 0 || g.exec(undoMember) != nil || g.exec(releaseMember) != nil {
 		g.lose()
 	}
 }
 
-// lose gives the whole transaction up: SQLite undoes all of it by itself when the disk is full or
-// fails. The others come again, in their order and before all who wait.
+// lose gives the whole transaction up: nobody else is in it, or SQLite has undone all of it by itself,
+// as it does when the disk is full or fails. The others come again, in their order and before all who wait.
 func (g *group) lose() {
-	_ = g.tx.Rollback() // that it fails is what brought us here
+	_ = g.tx.Rollback() // SQLite may have done so before
 	lost := g.joined
 	g.tx, g.joined = nil, nil
 	g.mu.Lock()
@@ -198,12 +220,8 @@ func (g *group) pass() {
 func (g *group) commit() {
 	tx, joined := g.tx, g.joined
 	g.tx, g.joined = nil, nil
-	switch {
-	case tx == nil:
-		return
-	case len(joined) == 0: // nothing is left of what was tried
-		_ = tx.Rollback()
-		return
+	if tx == nil {
+		return // nothing is left of what was tried
 	}
 	err := tx.Commit()
 	if err != nil {
@@ -211,5 +229,13 @@ func (g *group) commit() {
 	}
 	for _, m := range joined {
 		m.outcome <- err
+	}
+	if g.changes += len(joined); g.changes < copyAfter {
+		return
+	}
+	g.changes = 0
+	select {
+	case g.grown <- struct{}{}:
+	default:
 	}
 }

@@ -340,11 +340,15 @@ func BenchmarkWrite(b *testing.B) {
 			for w := range writers {
 				all.Go(func() {
 					s := &Session{Job: "docs", Definition: "{}", Created: time.Now()}
-					if err := db.Write(b.Context(), func(tx *sql.Tx) error { return AddSession(b.Context(), tx, s) }); err != nil {
+					task := &Task{ID: strconv.Itoa(w), Computer: "web1", Repository: "main"}
+					if err := db.Write(b.Context(), func(tx *sql.Tx) error {
+						err := AddSession(b.Context(), tx, s)
+						task.Session = s.ID
+						return errors.Join(err, AddTask(b.Context(), tx, task))
+					}); err != nil {
 						b.Error(err)
 						return
 					}
-					task := &Task{ID: strconv.Itoa(w), Session: s.ID, Computer: "web1", Repository: "main"}
 					for {
 						next.Lock()
 						left--

@@ -23,7 +23,7 @@ const oldSession = `ended > 0 AND ended < ?1
 // their tasks and logs, and answers how many. counted are the jobs, as a JSON list, that read
 // everything again after so many runs.
 func ForgetSessions(ctx context.Context, tx *sql.Tx, before time.Time, counted string, limit int) (int64, error) {
-	res, err := tx.ExecContext(ctx, `DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE `+oldSession+` ORDER BY ended LIMIT ?3)`,
+	res, err := tx.ExecContext(ctx, `DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE `+oldSession+` ORDER BY ended LIMIT +?3)`,
 		nanos(before), counted, limit)
 	if err != nil {
 		return 0, fmt.Errorf("forget old sessions: %w", err)
@@ -39,7 +39,7 @@ func ForgetSessions(ctx context.Context, tx *sql.Tx, before time.Time, counted s
 // many sessions lost theirs.
 func ForgetLogs(ctx context.Context, tx *sql.Tx, before time.Time, limit int) (int, error) {
 	rows, err := tx.QueryContext(ctx, `SELECT id FROM sessions WHERE ended > 0 AND ended < ?
-		AND EXISTS (SELECT 1 FROM events WHERE session = sessions.id) ORDER BY ended LIMIT ?`, nanos(before), limit)
+		AND EXISTS (SELECT 1 FROM events WHERE session = sessions.id) ORDER BY ended LIMIT +?`, nanos(before), limit)
 	ids, err := collect(rows, err, func(r *sql.Rows) (id int64, err error) { return id, r.Scan(&id) })
 	if err != nil {
 		return 0, fmt.Errorf("find old logs: %w", err)

@@ -25,7 +25,7 @@ func TestWhatATaskHoldsIsReplaced(t *testing.T) {
 		if err := AddSession(ctx, tx, &s); err != nil {
 			return err
 		}
-		return PutTask(ctx, tx, &Task{ID: "t", Session: s.ID, Status: job.Queued})
+		return AddTask(ctx, tx, &Task{ID: "t", Session: s.ID, Status: job.Queued})
 	})
 	for _, want := range [][]Hold{
 		{{Kind: "drive", Name: "d2", Count: 1}, {Kind: "drive", Name: "d1", Count: 1}, {Kind: "copy", Name: "c", Count: 1, Alone: true}},

@@ -67,7 +67,7 @@ func TestUsesAndCheckpointsAreThoseOfTasksThatAreNotOver(t *testing.T) {
 			if over {
 				task.Ended = noon
 			}
-			return errors.Join(PutTask(ctx, tx, &task), PutAttempt(ctx, tx, &Attempt{ID: "a" + id, Task: id, Number: 1, Time: noon, Parent: parent, Checkpointed: checkpointed}))
+			return errors.Join(AddTask(ctx, tx, &task), PutAttempt(ctx, tx, &Attempt{ID: "a" + id, Task: id, Number: 1, Time: noon, Parent: parent, Checkpointed: checkpointed}))
 		})
 	}
 	add("1", "", "parent", true, false)

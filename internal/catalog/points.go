@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -86,6 +87,20 @@ func Points(ctx context.Context, q Queryer, f PointFilter) ([]*keepwardv1.Point,
 	return out, nil
 }
 
+// parentPoint is answered from the index of computers: a repository has the points of all.
+const parentPoint = `SELECT id FROM points WHERE computer = ? AND job = ? AND +repository = ? AND partial = 0 AND deleted = 0
+	ORDER BY time DESC, session DESC, id LIMIT 1`
+
+// ParentPoint is the newest point that a job has made of a computer in a repository, which the next
+// one may take over from; empty: there is none.
+func ParentPoint(ctx context.Context, q Queryer, computer, jobName, repository string) (id string, err error) {
+	err = q.QueryRowContext(ctx, parentPoint, computer, jobName, repository).Scan(&id)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return "", fmt.Errorf("find parent of a restore point of %s: %w", computer, err)
+	}
+	return id, nil
+}
+
 func (f PointFilter) query() (text string, args []any) {
 	var where strings.Builder
 	and := func(cond string, arg ...any) {
@@ -122,5 +137,5 @@ func (f PointFilter) query() (text string, args []any) {
 		limit = -1
 	}
 	return `SELECT ` + pointColumns + ` FROM points WHERE 1` + where.String() +
-		` ORDER BY time DESC, session DESC, id LIMIT ?`, append(args, limit)
+		` ORDER BY time DESC, session DESC, id LIMIT +?`, append(args, limit)
 }

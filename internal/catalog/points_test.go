@@ -10,12 +10,17 @@ import (
 // among them.
 func TestThePointsOfAComputerAreFoundByTheComputer(t *testing.T) {
 	db := openTest(t)
-	for index, f := range map[string]PointFilter{
-		"points_by_computer":   {Computer: "web1", Job: "docs", Repository: "main", Whole: true, Limit: 1},
-		"points_by_repository": {Repository: "main"},
+	of, ofArgs := PointFilter{Computer: "web1", Job: "docs", Repository: "main"}.query()
+	all, allArgs := PointFilter{Repository: "main"}.query()
+	for _, c := range []struct {
+		index, query string
+		args         []any
+	}{
+		{"points_by_computer", of, ofArgs},
+		{"points_by_computer", parentPoint, []any{"web1", "docs", "main"}},
+		{"points_by_repository", all, allArgs},
 	} {
-		query, args := f.query()
-		rows, err := db.Read().QueryContext(t.Context(), `EXPLAIN QUERY PLAN `+query, args...)
+		rows, err := db.Read().QueryContext(t.Context(), `EXPLAIN QUERY PLAN `+c.query, c.args...)
 		steps, err := collect(rows, err, func(r *sql.Rows) (detail string, err error) {
 			var id, parent, unused int
 			return detail, r.Scan(&id, &parent, &unused, &detail)
@@ -23,8 +28,8 @@ func TestThePointsOfAComputerAreFoundByTheComputer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if plan := strings.Join(steps, "; "); !strings.Contains(plan, index) {
-			t.Errorf("%+v is found by %s", f, plan)
+		if plan := strings.Join(steps, "; "); !strings.Contains(plan, c.index) {
+			t.Errorf("%s is found by %s", c.query, plan)
 		}
 	}
 }

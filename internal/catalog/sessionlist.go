@@ -74,7 +74,7 @@ func Sessions(ctx context.Context, q Queryer, f SessionFilter) ([]Session, error
 	case f.Job != "":
 		where = `job = ?2 AND ` + where
 	}
-	rows, err := q.QueryContext(ctx, `SELECT `+sessionColumns+` FROM sessions WHERE `+where+` ORDER BY id DESC LIMIT ?11`, append(args, limit)...)
+	rows, err := q.QueryContext(ctx, `SELECT `+sessionColumns+` FROM sessions WHERE `+where+` ORDER BY id DESC LIMIT +?11`, append(args, limit)...)
 	out, err := collect(rows, err, func(r *sql.Rows) (Session, error) { return scanSession(r) })
 	if err != nil {
 		return nil, fmt.Errorf("list sessions: %w", err)

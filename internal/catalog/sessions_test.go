@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -25,7 +26,7 @@ func addSession(t *testing.T, db *DB, s Session, computer string) Session {
 		if err := AddSession(ctx, tx, &s); err != nil {
 			return err
 		}
-		return PutTask(ctx, tx, &Task{ID: fmt.Sprintf("task-%d", s.ID), Session: s.ID, Computer: computer, Repository: "main", Status: s.Status})
+		return AddTask(ctx, tx, &Task{ID: fmt.Sprintf("task-%d", s.ID), Session: s.ID, Computer: computer, Repository: "main", Status: s.Status})
 	})
 	return s
 }
@@ -47,34 +48,38 @@ func TestSessionTaskAndAttemptComeBackAsTheyWerePut(t *testing.T) {
 		ID: fmt.Sprintf("task-%d", s.ID), Session: s.ID, Computer: "web1", Repository: "main", Status: job.Pending, Phase: "transfer",
 		Attempts: 2, Reason: s.Reason, Failure: s.Failure, Progress: &keepwardv1.Progress{Counters: &keepwardv1.Counters{DoneBytes: 1 << 60}},
 		Point: "p", RestartAt: moment, RestartOn: "agent transport", Errors: 3, Warnings: 4, KilledBy: "bob", Started: moment, Ended: moment,
+		KillCommits: true, SuspendedBy: "eve", Interruptions: 5, Preemptions: 6, InterruptedFor: 7, Priority: 8, Holds: true, StartAt: moment,
+		Report: &keepwardv1.TaskReport{},
 	}
 	attempt := Attempt{
 		ID: "aa", Task: task.ID, Number: 2, Transport: "host1", Agent: "web1", Time: moment, Parent: "p0", Checkpoint: "c0",
 		MoverBoot: "m", AgentBoot: "a", MoverOrdered: true, AgentOrdered: true, MoverEnd: &keepwardv1.AttemptEnd{Outcome: "done", Committed: true},
 		AgentEnd: &keepwardv1.AttemptEnd{Outcome: "failed", Failure: s.Failure}, Failure: s.Failure, Settled: SettledFenced, Checkpointed: true,
 	}
-	for range 2 { // to put is to replace
-		write(t, db, func(ctx context.Context, tx *sql.Tx) error {
-			if err := PutSession(ctx, tx, &s); err != nil {
-				return err
-			}
-			if err := PutTask(ctx, tx, &task); err != nil {
-				return err
-			}
-			return PutAttempt(ctx, tx, &attempt)
-		})
+	bare := Attempt{
+		ID: attempt.ID, Task: task.ID, Number: 2, Transport: "host1", Agent: "web1", Time: moment, Parent: "p0", Checkpoint: "c0",
 	}
+	whole, wholeAttempt := task, attempt // are there with all of it from the first
+	whole.ID, whole.Position, wholeAttempt.ID, wholeAttempt.Task = "whole", 1, "bb", "whole"
+	write(t, db, func(ctx context.Context, tx *sql.Tx) error {
+		return errors.Join(PutAttempt(ctx, tx, &bare), AddTask(ctx, tx, &whole), PutAttempt(ctx, tx, &wholeAttempt))
+	})
+	write(t, db, func(ctx context.Context, tx *sql.Tx) error {
+		return errors.Join(PutSession(ctx, tx, &s), PutTask(ctx, tx, &task), PutAttempt(ctx, tx, &attempt))
+	})
 	gotSession, err := GetSession(t.Context(), db.Read(), s.ID)
 	if diff := cmp.Diff(s, gotSession, protocmp.Transform()); err != nil || diff != "" {
 		t.Errorf("session (%v) (-want +got):\n%s", err, diff)
 	}
 	tasks, err := Tasks(t.Context(), db.Read(), s.ID)
-	if diff := cmp.Diff([]Task{task}, tasks, protocmp.Transform()); err != nil || diff != "" {
+	if diff := cmp.Diff([]Task{task, whole}, tasks, protocmp.Transform()); err != nil || diff != "" {
 		t.Errorf("tasks (%v) (-want +got):\n%s", err, diff)
 	}
-	got, session, ok, err := FindAttempt(t.Context(), db.Read(), "aa")
-	if diff := cmp.Diff(attempt, got, protocmp.Transform()); err != nil || !ok || session != s.ID || diff != "" {
-		t.Errorf("attempt of session %d, %v (%v) (-want +got):\n%s", session, ok, err, diff)
+	for _, want := range []Attempt{attempt, wholeAttempt} {
+		got, session, ok, err := FindAttempt(t.Context(), db.Read(), want.ID)
+		if diff := cmp.Diff(want, got, protocmp.Transform()); err != nil || !ok || session != s.ID || diff != "" {
+			t.Errorf("attempt of session %d, %v (%v) (-want +got):\n%s", session, ok, err, diff)
+		}
 	}
 	back, err := DefinitionOf(gotSession, &keepwardv1.Job{})
 	if err != nil || back.GetComputers()[0] != "web1" {

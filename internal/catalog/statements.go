@@ -14,7 +14,8 @@ import (
 const keptMost = 256
 
 // connector makes connections that keep the statements they have run. To compile one takes longer
-// than to run it, and the same few are run all day.
+// than to run it, and the same few are run all day. Where a limit is a mere parameter SQLite goes by
+// its value as it compiles, and compiles again for each: so we write LIMIT +?.
 type connector struct {
 	dsn string
 	// through lets no statement be interrupted that has begun. SQLite would undo the whole

@@ -12,7 +12,7 @@ import (
 // LastSweeps are the newest sweeps of a repository that are over, the newest first.
 func LastSweeps(ctx context.Context, q Queryer, repository string, limit int) ([]Session, error) {
 	rows, err := q.QueryContext(ctx, `SELECT `+sessionColumns+` FROM sessions
-		WHERE repository = ? AND type = ? AND ended != 0 ORDER BY id DESC LIMIT ?`, repository, job.Sweep, limit)
+		WHERE repository = ? AND type = ? AND ended != 0 ORDER BY id DESC LIMIT +?`, repository, job.Sweep, limit)
 	out, err := collect(rows, err, func(r *sql.Rows) (Session, error) { return scanSession(r) })
 	if err != nil {
 		return nil, fmt.Errorf("list sweeps of repository %s: %w", repository, err)
@@ -35,7 +35,7 @@ func RestOf(ctx context.Context, q Queryer, repository string) (Rest, error) {
 	r := Rest{Active: map[job.Type]int64{}}
 	var ended int64
 	err := q.QueryRowContext(ctx, `SELECT
-		(SELECT coalesce(max(ended), 0) FROM (SELECT ended FROM sessions WHERE repository = ?1 ORDER BY id DESC LIMIT ?2)),
+		(SELECT coalesce(max(ended), 0) FROM (SELECT ended FROM sessions WHERE repository = ?1 ORDER BY id DESC LIMIT +?2)),
 		coalesce((SELECT id FROM sessions WHERE repository = ?1 AND type = ?3 AND status IN (?4, ?5, ?6) ORDER BY id DESC LIMIT 1), 0)`,
 		repository, lastEnds, job.Backup, job.Completed, job.CompletedWithWarnings, job.CompletedWithErrors).Scan(&ended, &r.Stored)
 	r.Ended = timeOf(ended)

@@ -78,30 +78,42 @@ func scanTask(row interface{ Scan(...any) error }) (Task, error) {
 	return t, err
 }
 
-// PutTask adds a task or replaces the one of the same id.
+// AddTask adds a task to a session.
+func AddTask(ctx context.Context, tx *sql.Tx, t *Task) error {
+	if err := t.write(ctx, tx, `INSERT INTO tasks (session, position, computer, repository,
+		status, phase, attempts, reason_json, failure_json, progress_json, point, restart_at, restart_on,
+		errors, warnings, killed_by, started, ended, report_json, suspended_by, interruptions,
+		preemptions, interrupted_for, start_at, priority, holds, kill_commits, id)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		t.Session, t.Position, t.Computer, t.Repository); err != nil {
+		return fmt.Errorf("add task %s: %w", t.ID, err)
+	}
+	return nil
+}
+
+// PutTask keeps what changes in a task's life.
 func PutTask(ctx context.Context, tx *sql.Tx, t *Task) error {
+	if err := t.write(ctx, tx, `UPDATE tasks SET
+		status = ?, phase = ?, attempts = ?, reason_json = ?, failure_json = ?, progress_json = ?, point = ?, restart_at = ?, restart_on = ?,
+		errors = ?, warnings = ?, killed_by = ?, started = ?, ended = ?, report_json = ?, suspended_by = ?, interruptions = ?,
+		preemptions = ?, interrupted_for = ?, start_at = ?, priority = ?, holds = ?, kill_commits = ? WHERE id = ?`); err != nil {
+		return fmt.Errorf("write task %s: %w", t.ID, err)
+	}
+	return nil
+}
+
+// write runs a statement with what it begins with, then what changes in a task, then its id.
+func (t *Task) write(ctx context.Context, tx *sql.Tx, statement string, first ...any) error {
 	var j jsonOf
 	reason, failure, progress, report := j.of(t.Reason), j.of(t.Failure), j.of(t.Progress), j.of(t.Report)
 	if j.err != nil {
 		return j.err
 	}
-	_, err := tx.ExecContext(ctx, `INSERT INTO tasks (`+taskColumns+`)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-		ON CONFLICT (id) DO UPDATE SET status = excluded.status, phase = excluded.phase, attempts = excluded.attempts,
-			reason_json = excluded.reason_json, failure_json = excluded.failure_json, progress_json = excluded.progress_json,
-			point = excluded.point, restart_at = excluded.restart_at, restart_on = excluded.restart_on,
-			errors = excluded.errors, warnings = excluded.warnings, killed_by = excluded.killed_by,
-			started = excluded.started, ended = excluded.ended, report_json = excluded.report_json,
-			suspended_by = excluded.suspended_by, interruptions = excluded.interruptions,
-			preemptions = excluded.preemptions, interrupted_for = excluded.interrupted_for, start_at = excluded.start_at,
-			priority = excluded.priority, holds = excluded.holds, kill_commits = excluded.kill_commits`,
-		t.ID, t.Session, t.Position, t.Computer, t.Repository, t.Status, t.Phase, t.Attempts, reason, failure,
-		progress, t.Point, nanos(t.RestartAt), t.RestartOn, t.Errors, t.Warnings, t.KilledBy, nanos(t.Started), nanos(t.Ended), report,
-		t.SuspendedBy, t.Interruptions, t.Preemptions, t.InterruptedFor, nanos(t.StartAt), t.Priority, t.Holds, t.KillCommits)
-	if err != nil {
-		return fmt.Errorf("write task %s: %w", t.ID, err)
-	}
-	return nil
+	_, err := tx.ExecContext(ctx, statement, append(first,
+		t.Status, t.Phase, t.Attempts, reason, failure, progress, t.Point, nanos(t.RestartAt), t.RestartOn,
+		t.Errors, t.Warnings, t.KilledBy, nanos(t.Started), nanos(t.Ended), report, t.SuspendedBy, t.Interruptions,
+		t.Preemptions, t.InterruptedFor, nanos(t.StartAt), t.Priority, t.Holds, t.KillCommits, t.ID)...)
+	return err
 }
 
 // Tasks lists the tasks of a session in their order.

@@ -133,12 +133,26 @@ func (m *Manager) afterSession(s *session) {
 	if !s.row.Type.MakesPoint() {
 		return
 	}
-	name := s.row.Job
-	m.chores.post(func(ctx context.Context) {
-		if err := m.retainJob(ctx, name); err != nil && ctx.Err() == nil {
-			m.log.Warn("retention of a job not started", "job", name, "error", err)
+	m.grown.post(s.row.Job)
+}
+
+// runAging looks at one job after the other, and once at one of which many sessions have ended
+// meanwhile: the points of all its computers are read for it.
+func (m *Manager) runAging(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-m.grown.ready:
 		}
-	})
+		names := m.grown.take()
+		slices.Sort(names)
+		for _, name := range slices.Compact(names) {
+			if err := m.retainJob(ctx, name); err != nil && ctx.Err() == nil {
+				m.log.Warn("retention of a job not started", "job", name, "error", err)
+			}
+		}
+	}
 }
 
 // retainJob starts retention sessions for a job where points of it are to go.

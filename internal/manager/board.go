@@ -256,9 +256,19 @@ func (b *board) leaveJob(t *task, list []entry) []int64 {
 
 func without(list []entry, t *task) []entry {
 	if i, found := indexOf(list, t); found {
-		return slices.Delete(list, i, i+1)
+		return leaveOut(list, i)
 	}
 	return list
+}
+
+// leaveOut moves those on the shorter side: who ends is older than the thousands that wait.
+func leaveOut[T any](list []T, i int) []T {
+	if i < len(list)/2 {
+		copy(list[1:], list[:i])
+		clear(list[:1])
+		return list[1:]
+	}
+	return slices.Delete(list, i, i+1)
 }
 
 // indexOf is where a task stands in a list, which may be long.

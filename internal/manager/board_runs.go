@@ -42,7 +42,7 @@ func (r *jobRuns) remove(session int64, away bool) []int64 {
 		freed = r.less(i)
 	}
 	if r.list[i].tasks--; r.list[i].tasks == 0 {
-		r.list = slices.Delete(r.list, i, i+1)
+		r.list = leaveOut(r.list, i)
 	}
 	return freed
 }

@@ -2,6 +2,7 @@ package manager
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -142,5 +143,22 @@ func TestBoardNamesWhomAnEndMayFree(t *testing.T) {
 	}
 	if got := b.conflict(rebuild); got != 2 {
 		t.Errorf("the rebuild waits for session %d, want 2", got)
+	}
+}
+
+func TestLeavingOutKeepsTheOrderOfTheOthers(t *testing.T) {
+	for n := range 7 {
+		for i := range n {
+			var list, want []int
+			for k := range n {
+				list = append(list, k)
+				if k != i {
+					want = append(want, k)
+				}
+			}
+			if got := leaveOut(list, i); !slices.Equal(got, want) {
+				t.Errorf("of %d without the one at %d: %v", n, i, got)
+			}
+		}
 	}
 }

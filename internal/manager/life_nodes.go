@@ -111,9 +111,7 @@ func (t *task) partOf(s *side) part {
 // heard notes that a node has the attempt. A transport that was started anew may have it too.
 func (t *task) heard(x *turn, s *side, boot string) {
 	s.heard, s.misses, s.offline = true, 0, time.Time{}
-	if !s.ordered && !s.asked {
-		s.ordered, x.dirty = true, true
-	}
+	s.ordered = s.ordered || !s.asked
 	if s.boot != boot {
 		s.boot, s.away, x.dirty = boot, true, true
 		t.att.row.MoverBoot, t.att.row.AgentBoot = t.att.mover.boot, t.att.agent.boot

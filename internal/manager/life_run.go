@@ -47,7 +47,6 @@ func (t *task) onOrdered(x *turn, e evOrdered) {
 	}
 	s := t.att.side(e.part)
 	s.asked = false
-	x.dirty = true
 	if e.failure != nil {
 		if active(t.row.Status) {
 			t.fail(x, withPart(e.failure, e.part))
@@ -56,7 +55,7 @@ func (t *task) onOrdered(x *turn, e evOrdered) {
 		}
 		return
 	}
-	s.ordered = true
+	s.ordered = true // not worth a write of its own: the node's heartbeat says so again
 	switch {
 	case leaving(t.row.Status): // the stop came while the order was on its way
 		t.stop(x, e.part)
@@ -65,7 +64,7 @@ func (t *task) onOrdered(x *turn, e evOrdered) {
 		t.stop(x, e.part)
 	case active(t.row.Status) && e.part == partMover && t.att.agent.takesPart():
 		t.att.agent.asked = true
-		x.order(order{do: doStartAgent, task: t, attempt: t.att, endpoint: e.endpoint})
+		x.order(order{do: doStartAgent, task: t, attempt: t.att, endpoint: e.endpoint, keys: e.keys})
 	}
 }
 

@@ -113,15 +113,11 @@ func (s *session) grantValues(ctx context.Context, t *task) (any, error) {
 func (s *session) parents(ctx context.Context, t *task, g *evGranted) error {
 	q := s.m.deps.DB.Read()
 	if !t.full {
-		points, err := catalog.Points(ctx, q, catalog.PointFilter{
-			Computer: t.row.Computer, Job: t.job, Repository: t.row.Repository, Whole: true, Limit: 1,
-		})
+		parent, err := catalog.ParentPoint(ctx, q, t.row.Computer, t.job, t.row.Repository)
 		if err != nil {
 			return err
 		}
-		if len(points) > 0 {
-			g.parent = points[0].GetId()
-		}
+		g.parent = parent
 	}
 	if t.att == nil {
 		return nil // this is the first
@@ -154,9 +150,9 @@ type call struct {
 func (c *call) do(ctx context.Context) any {
 	switch c.order.do {
 	case doStartMover:
-		endpoint, err := c.startMover(ctx)
+		endpoint, keys, err := c.startMover(ctx)
 		c.noteBrowser(endpoint, err)
-		return evOrdered{attempt: c.attempt.ID, part: partMover, endpoint: endpoint, failure: wire.ToFailure(err, "")}
+		return evOrdered{attempt: c.attempt.ID, part: partMover, endpoint: endpoint, keys: keys, failure: wire.ToFailure(err, "")}
 	case doStartAgent:
 		err := c.startAgent(ctx)
 		return evOrdered{attempt: c.attempt.ID, part: partAgent, failure: wire.ToFailure(err, "")}
@@ -191,14 +187,32 @@ func (m *Manager) agent(name string) (agentClient, error) {
 	return a, nil
 }
 
-func (c *call) startMover(ctx context.Context) (*keepwardv1.MoverEndpoint, error) {
+func (c *call) startMover(ctx context.Context) (*keepwardv1.MoverEndpoint, *repositoryKeys, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.m.set.Order)
 	defer cancel()
 	k, err := c.m.keysOf(ctx, c.row.Repository)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	req := &keepwardv1.StartMoverRequest{
+	req, err := c.moverRequest(ctx, k)
+	if err != nil {
+		return nil, nil, err
+	}
+	t, err := c.m.transport(c.attempt.Transport)
+	if err != nil {
+		return nil, nil, err
+	}
+	res, err := t.StartMover(ctx, connect.NewRequest(req))
+	if err != nil {
+		return nil, nil, err
+	}
+	mover := res.Msg.GetMover()
+	mover.Heartbeat = req.Heartbeat
+	return mover, k, nil
+}
+
+func (c *call) moverRequest(ctx context.Context, k *repositoryKeys) (req *keepwardv1.StartMoverRequest, err error) {
+	req = &keepwardv1.StartMoverRequest{
 		Order: c.wireOrder(), Mode: modes[c.typ], RepositoryPath: k.repository.Path, Agent: c.attempt.Agent,
 		ReadData: c.plan.check.GetReadData(), AgentWait: durationpb.New(c.m.set.AgentWait), Heartbeat: durationpb.New(c.m.set.Heartbeat),
 		Parity: k.repository.Proofs.Parity, Time: timestamppb.New(c.attempt.Time),
@@ -230,17 +244,7 @@ func (c *call) startMover(ctx context.Context) (*keepwardv1.MoverEndpoint, error
 	default:
 		req.Keys, req.Check = k.forAll(), c.checkOrder()
 	}
-	t, err := c.m.transport(c.attempt.Transport)
-	if err != nil {
-		return nil, err
-	}
-	res, err := t.StartMover(ctx, connect.NewRequest(req))
-	if err != nil {
-		return nil, err
-	}
-	mover := res.Msg.GetMover()
-	mover.Heartbeat = req.Heartbeat
-	return mover, nil
+	return req, nil
 }
 
 func nonEmpty(names ...string) []string {
@@ -287,10 +291,7 @@ func definition(j *keepwardv1.Job) []byte {
 func (c *call) startAgent(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, c.m.set.Order)
 	defer cancel()
-	k, err := c.m.keysOf(ctx, c.row.Repository)
-	if err != nil {
-		return err
-	}
+	k := c.order.keys
 	a, err := c.m.agent(c.attempt.Agent)
 	if err != nil {
 		return err

@@ -53,6 +53,11 @@ func readRecords(ctx context.Context, q catalog.Queryer) (*records, error) {
 	return r, nil
 }
 
+// recordsOf are those of a session that has just been written.
+func recordsOf(q catalog.Queryer, session int64, tasks []catalog.Task) *records {
+	return &records{q: q, all: true, tasks: map[int64][]catalog.Task{session: tasks}}
+}
+
 func (r *records) repository(ctx context.Context, name string) (catalog.Repository, error) {
 	if p, ok := r.places[name]; ok {
 		return p, nil

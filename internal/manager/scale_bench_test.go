@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"testing"
@@ -29,11 +30,13 @@ func BenchmarkSite(b *testing.B) {
 }
 
 func measureSite(b *testing.B, sessions int) {
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(MemoryLimit)) // as the server does
 	s := newBigSite(b, sessions/10, 50, 10)
 	s.kill()
 	runtime.GC()
 	empty := memory()
 	s.fill(sessions)
+	forgetPeak(b)
 
 	spent := stopwatch()
 	s.start()
@@ -49,9 +52,11 @@ func measureSite(b *testing.B, sessions int) {
 	b.ReportMetric(wall, "connect-s")
 	s.idle()
 
-	took := s.latencies(min(500, sessions/4))
-	b.ReportMetric(took[len(took)*99/100].Seconds()*1000, "p99-ms")
-	b.ReportMetric(took[len(took)/2].Seconds()*1000, "median-ms")
+	granted, started := s.latencies(min(1000, sessions/4))
+	for name, took := range map[string][]time.Duration{"granted": granted, "started": started} {
+		b.ReportMetric(took[len(took)*99/100].Seconds()*1000, name+"-p99-ms")
+		b.ReportMetric(took[len(took)/2].Seconds()*1000, name+"-median-ms")
+	}
 
 	more := min(2_000, sessions)
 	spent = stopwatch()
@@ -61,7 +66,7 @@ func measureSite(b *testing.B, sessions int) {
 	b.ReportMetric(float64(more)/wall, "submitted/s")
 	b.ReportMetric(float64(more)/cpu, "submitted/cpu-s")
 
-	ends := min(4_000, sessions/4)
+	ends := min(10_000, sessions/4)
 	s.toEnd(ends)
 	spent = stopwatch()
 	s.endAll()
@@ -70,7 +75,8 @@ func measureSite(b *testing.B, sessions int) {
 	b.ReportMetric(2*float64(ends)/cpu, "decisions/cpu-s")
 	b.ReportMetric(float64(runtime.NumGoroutine()), "goroutines")
 	b.ReportMetric(memory()/(1<<20), "heap-MiB")
-	b.ReportMetric(resident(b)/(1<<20), "resident-MiB")
+	b.ReportMetric(resident(b, "VmRSS")/(1<<10), "resident-MiB")
+	b.ReportMetric(resident(b, "VmHWM")/(1<<10), "peak-MiB")
 	s.kill()
 }
 
@@ -98,15 +104,28 @@ func memory() float64 {
 	return float64(stats.HeapAlloc)
 }
 
-// resident is all memory of the process; 0 where the system does not tell.
-func resident(b *testing.B) float64 {
-	text, err := os.ReadFile("/proc/self/statm")
+// forgetPeak gives back what is not in use and begins a new peak, where the system can.
+func forgetPeak(b *testing.B) {
+	debug.FreeOSMemory()
+	if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil {
+		b.Log("the peak of memory is that of the whole benchmark:", err)
+	}
+}
+
+// resident is the memory of the process in KiB, as the system counts it; 0 where it does not tell.
+func resident(b *testing.B, field string) float64 {
+	text, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		return 0
 	}
-	pages, err := strconv.Atoi(strings.Fields(string(text))[1])
-	if err != nil {
-		b.Fatal(err)
+	for line := range strings.Lines(string(text)) {
+		if name, value, _ := strings.Cut(line, ":"); name == field {
+			n, err := strconv.ParseFloat(strings.Fields(value)[0], 64)
+			if err != nil {
+				b.Fatal(err)
+			}
+			return n
+		}
 	}
-	return float64(pages * os.Getpagesize())
+	return 0
 }

@@ -37,20 +37,35 @@ type bigSite struct {
 
 	mu      sync.Mutex
 	more    sync.Cond // running has grown, or nothing is left
+	movers  map[string]bigMover
 	running []bigAttempt
-	left    int            // sessions that are to end yet
-	started chan time.Time // when an agent was told to start; has room for all that run at once
+	left    int             // sessions that are to end yet
+	started chan bigAttempt // has room for all that run at once
 }
 
-type bigAttempt struct{ id, agent string }
+// bigMover is the mover of an attempt.
+type bigMover struct {
+	transport string
+	began     time.Time // when the transport was told to start it
+}
 
-const bigTransports = 5
+type bigAttempt struct {
+	bigMover
+	id, agent string
+	told      time.Time // when the agent was told to start
+}
+
+const (
+	bigTransports = 5
+	bigJobs       = 20
+)
 
 func newBigSite(tb testing.TB, computers, repositories, streams int) *bigSite {
 	tb.Helper()
 	s := &bigSite{
 		tb: tb, path: filepath.Join(tb.TempDir(), "catalog.db"), master: seal.Master{Secret: seal.NewSecret()},
-		computers: computers, repositories: repositories, streams: streams, started: make(chan time.Time, 2*repositories*streams),
+		computers: computers, repositories: repositories, streams: streams, started: make(chan bigAttempt, 2*repositories*streams),
+		movers: map[string]bigMover{},
 	}
 	s.more.L = &s.mu
 	if err := os.WriteFile(s.path, emptyCatalog(), 0o600); err != nil {
@@ -88,6 +103,11 @@ func (s *bigSite) configure(tx *sql.Tx) error {
 			Streams: int32(s.streams), Writers: int32(s.streams), Master: []byte("m"), Recovery: []byte("r"), Created: now,
 			Upkeep: catalog.Upkeep{Recompress: job.RecompressNever, Maintenance: config.MaintenanceNever},
 		}); err != nil {
+			return err
+		}
+	}
+	for i := range bigJobs {
+		if err := catalog.PutJob(ctx, tx, s.job(i), now); err != nil {
 			return err
 		}
 	}
@@ -180,13 +200,15 @@ func (s *bigSite) submit(before, n int) {
 }
 
 func (s *bigSite) request(i int) request {
-	name := fmt.Sprintf("job%d", i/s.computers) // a computer's second session of a job would be Queued
-	return request{
-		typ: job.Backup, job: name, repository: repositoryName(i % s.repositories), computers: []string{computerName(i % s.computers)},
-		definition: &keepwardv1.Job{
-			Name: name, Type: "backup", Repository: repositoryName(i % s.repositories), Duplicates: job.DuplicatesAllow,
-			Files: &keepwardv1.FileSelection{Include: []string{"/srv", "/home"}, Exclude: []string{"*.tmp"}},
-		},
+	j := s.job(i / s.computers) // a computer's second session of a job would be Queued
+	j.Repository = repositoryName(i % s.repositories)
+	return request{typ: job.Backup, job: j.Name, repository: j.Repository, computers: []string{computerName(i % s.computers)}, definition: j}
+}
+
+func (s *bigSite) job(i int) *keepwardv1.Job {
+	return &keepwardv1.Job{
+		Name: fmt.Sprintf("job%d", i), Type: "backup", Repository: repositoryName(0), Duplicates: job.DuplicatesAllow,
+		Files: &keepwardv1.FileSelection{Include: []string{"/srv", "/home"}, Exclude: []string{"*.tmp"}},
 	}
 }
 
@@ -204,7 +226,7 @@ func (s *bigSite) fill(n int) {
 			row := catalog.Session{
 				Job: r.job, Type: r.typ, Status: job.Queued, Priority: 166, Repository: r.repository, Definition: text, Created: time.Now(),
 			}
-			if err := addSession(s.tb.Context(), tx, &row, r, []int{166}); err != nil {
+			if _, err := addSession(s.tb.Context(), tx, &row, r, []int{166}); err != nil {
 				return err
 			}
 		}
@@ -249,35 +271,39 @@ func (s *bigSite) untilRunning(n int) {
 
 // end lets an attempt end well.
 func (s *bigSite) end(a bigAttempt) error {
-	ctx := s.tb.Context()
-	row, _, _, err := catalog.FindAttempt(ctx, s.db.Read(), a.id)
-	if err != nil {
-		return err
-	}
-	mover := &keepwardv1.AttemptEnd{Outcome: outcomeDone, Committed: true}
-	return errors.Join(
-		s.m.End(ctx, transportOf(row.Transport), a.id, mover),
-		s.m.End(ctx, agentOf(a.agent), a.id, done(&keepwardv1.Counters{DoneFiles: 1})),
-	)
+	return errors.Join(s.endMover(a), s.endAgent(a))
 }
 
-// latencies are how long it takes from the report of an attempt's end to the order for the next,
-// sorted, while everything else waits.
-func (s *bigSite) latencies(samples int) []time.Duration {
+func (s *bigSite) endMover(a bigAttempt) error {
+	return s.m.End(s.tb.Context(), transportOf(a.transport), a.id, &keepwardv1.AttemptEnd{Outcome: outcomeDone, Committed: true})
+}
+
+// endAgent ends a session, and frees its stream.
+func (s *bigSite) endAgent(a bigAttempt) error {
+	return s.m.End(s.tb.Context(), agentOf(a.agent), a.id, done(&keepwardv1.Counters{DoneFiles: 1}))
+}
+
+// latencies are how long it takes while everything else waits, sorted: granted from the report that
+// frees a stream until the transport is told to start the mover of who has got it, started from the
+// first report of an end until the next agent is told to start.
+func (s *bigSite) latencies(samples int) (granted, started []time.Duration) {
 	s.toEnd(samples)
 	s.forgetStarts()
-	var took []time.Duration
 	for range samples {
 		a, ok := s.next()
 		if !ok {
 			break
 		}
 		began := time.Now()
-		s.must(s.end(a))
-		took = append(took, (<-s.started).Sub(began))
+		s.must(s.endMover(a))
+		freed := time.Now()
+		s.must(s.endAgent(a))
+		b := <-s.started
+		granted, started = append(granted, b.began.Sub(freed)), append(started, b.told.Sub(began))
 	}
-	slices.Sort(took)
-	return took
+	slices.Sort(granted)
+	slices.Sort(started)
+	return granted, started
 }
 
 func (s *bigSite) forgetStarts() {
@@ -286,10 +312,10 @@ func (s *bigSite) forgetStarts() {
 	}
 }
 
-// endAll lets as many end as are to, of those that run and come to run, from 16 sides at once.
+// endAll lets as many end as are to, of those that run and come to run, from 64 sides at once.
 func (s *bigSite) endAll() {
 	var g errgroup.Group
-	for range 16 {
+	for range 64 {
 		g.Go(func() error {
 			for a, ok := s.next(); ok; a, ok = s.next() {
 				s.forgetStarts()
@@ -311,7 +337,9 @@ func (s *bigSite) unfinished() (n int) {
 
 func (s *bigSite) Agent(name string) (agentClient, bool) { return bigAgent{s: s, name: name}, true }
 
-func (s *bigSite) Transport(string) (transportClient, bool) { return bigTransport{}, true }
+func (s *bigSite) Transport(name string) (transportClient, bool) {
+	return bigTransport{s: s, name: name}, true
+}
 
 type bigAgent struct {
 	agentClient
@@ -320,20 +348,30 @@ type bigAgent struct {
 }
 
 func (a bigAgent) StartBackup(_ context.Context, req *connect.Request[keepwardv1.StartBackupRequest]) (*connect.Response[keepwardv1.StartBackupResponse], error) {
+	id := req.Msg.GetOrder().GetAttempt()
 	a.s.mu.Lock()
-	a.s.running = append(a.s.running, bigAttempt{req.Msg.GetOrder().GetAttempt(), a.name})
+	attempt := bigAttempt{a.s.movers[id], id, a.name, time.Now()}
+	delete(a.s.movers, id)
+	a.s.running = append(a.s.running, attempt)
 	a.s.more.Broadcast()
 	a.s.mu.Unlock()
 	select {
-	case a.s.started <- time.Now():
+	case a.s.started <- attempt:
 	default: // nobody measures now
 	}
 	return connect.NewResponse(&keepwardv1.StartBackupResponse{}), nil
 }
 
-type bigTransport struct{ transportClient }
+type bigTransport struct {
+	transportClient
+	s    *bigSite
+	name string
+}
 
-func (bigTransport) StartMover(context.Context, *connect.Request[keepwardv1.StartMoverRequest]) (*connect.Response[keepwardv1.StartMoverResponse], error) {
+func (t bigTransport) StartMover(_ context.Context, req *connect.Request[keepwardv1.StartMoverRequest]) (*connect.Response[keepwardv1.StartMoverResponse], error) {
+	t.s.mu.Lock()
+	t.s.movers[req.Msg.GetOrder().GetAttempt()] = bigMover{t.name, time.Now()}
+	t.s.mu.Unlock()
 	return connect.NewResponse(&keepwardv1.StartMoverResponse{Mover: &keepwardv1.MoverEndpoint{Address: "host1:7481", TaskKey: []byte("k")}}), nil
 }
 

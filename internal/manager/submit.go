@@ -172,7 +172,11 @@ func (m *Manager) submit(ctx context.Context, r request) (int64, error) {
 	if row.Status.Final() {
 		row.Failure, row.Ended = r.refused, now
 	}
-	err = m.deps.DB.Write(ctx, func(tx *sql.Tx) error { return addSession(ctx, tx, &row, r, priorities) })
+	var tasks []catalog.Task
+	err = m.deps.DB.Write(ctx, func(tx *sql.Tx) (err error) {
+		tasks, err = addSession(ctx, tx, &row, r, priorities)
+		return err
+	})
 	if err != nil {
 		return 0, err
 	}
@@ -180,16 +184,16 @@ func (m *Manager) submit(ctx context.Context, r request) (int64, error) {
 		return row.ID, nil
 	}
 	// It is in the catalog: from here on it runs, whether its caller still listens or not.
-	if err := m.setOut(context.WithoutCancel(ctx), row); err != nil {
+	if err := m.setOut(context.WithoutCancel(ctx), row, tasks); err != nil {
 		m.log.Error("session not read after it was submitted, will try again", "session", row.ID, "error", err)
-		m.chores.post(func(ctx context.Context) { m.setOutLate(ctx, row) })
+		m.chores.post(func(ctx context.Context) { m.setOutLate(ctx, row, tasks) })
 	}
 	return row.ID, nil
 }
 
 // setOut lets a session run that was written just now.
-func (m *Manager) setOut(ctx context.Context, row catalog.Session) error {
-	s, err := m.load(ctx, row)
+func (m *Manager) setOut(ctx context.Context, row catalog.Session, tasks []catalog.Task) error {
+	s, err := m.loadFrom(ctx, row, recordsOf(m.deps.DB.Read(), row.ID, tasks))
 	if err != nil {
 		return err
 	}
@@ -200,36 +204,39 @@ func (m *Manager) setOut(ctx context.Context, row catalog.Session) error {
 
 // setOutLate tries that again until it is done: only the next start of the server would find the
 // session, and nobody could even end it.
-func (m *Manager) setOutLate(ctx context.Context, row catalog.Session) {
+func (m *Manager) setOutLate(ctx context.Context, row catalog.Session, tasks []catalog.Task) {
 	for sleep(ctx, writeAgain) == nil {
-		if m.setOut(ctx, row) == nil {
+		if m.setOut(ctx, row, tasks) == nil {
 			return
 		}
 	}
 }
 
-func addSession(ctx context.Context, tx *sql.Tx, row *catalog.Session, r request, priorities []int) error {
+// addSession adds a session and answers its tasks.
+func addSession(ctx context.Context, tx *sql.Tx, row *catalog.Session, r request, priorities []int) ([]catalog.Task, error) {
 	if err := catalog.AddSession(ctx, tx, row); err != nil {
-		return err
+		return nil, err
 	}
 	row.LastSeq = 0    // it may be called again
 	if r.origin != 0 { // in one step, so that it is done once
 		if err := catalog.EndRetry(ctx, tx, r.origin); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	x := &turn{now: row.Created}
+	tasks := make([]catalog.Task, 0, len(r.computers))
 	for i, computer := range r.computers {
 		t := &task{row: catalog.Task{
 			ID: randomID(), Session: row.ID, Position: i, Computer: computer, Repository: r.repository,
-			Status: row.Status, Point: r.point, Failure: r.refused, Ended: row.Ended, StartAt: r.startsAt(computer), Priority: priorities[i],
+			Status: row.Status, Point: r.point, Failure: r.refused, Ended: row.Ended, StartAt: r.startsAt(computer).UTC().Round(0), Priority: priorities[i],
 		}}
 		if r.suspended {
 			t.row.SuspendedBy = r.by
 		}
-		if err := catalog.PutTask(ctx, tx, &t.row); err != nil {
-			return err
+		if err := catalog.AddTask(ctx, tx, &t.row); err != nil {
+			return nil, err
 		}
+		tasks = append(tasks, t.row)
 		x.status(t, job.None, row.Status, job.Cause(job.None, row.Status), r.by)
 		if r.refused != nil {
 			x.line(t, levelError, partServer, r.refused.GetCode(), r.refused.GetMessage())
@@ -246,7 +253,7 @@ func addSession(ctx context.Context, tx *sql.Tx, row *catalog.Session, r request
 		e.Seq = row.LastSeq
 	}
 	if err := catalog.AddEvents(ctx, tx, x.events); err != nil {
-		return err
+		return nil, err
 	}
-	return catalog.PutSession(ctx, tx, row)
+	return tasks, catalog.PutSession(ctx, tx, row)
 }

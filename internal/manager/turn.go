@@ -66,6 +66,7 @@ type order struct {
 	attempt  *attempt
 	part     part                      // doStop
 	endpoint *keepwardv1.MoverEndpoint // doStartAgent
+	keys     *repositoryKeys           // likewise: those that its mover was given
 	reason   string                    // doStop, doSettle
 	commit   bool                      // doStop, doSettle: what is written is kept
 	// doClear: the attempts that are unsettled.
@@ -133,6 +134,7 @@ type (
 		attempt  string
 		part     part
 		endpoint *keepwardv1.MoverEndpoint
+		keys     *repositoryKeys
 		failure  *keepwardv1.Failure
 	}
 	// evStopped: a node has answered the order to stop; gone: it does not know the attempt.
