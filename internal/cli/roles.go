@@ -78,6 +78,7 @@ func (a *app) serverCommand() *cobra.Command {
 		if err := heartbeat.within("heartbeat", time.Second, 5*time.Minute); err != nil {
 			return err
 		}
+		server.LimitMemory()
 		return server.Run(ctx, server.Config{
 			DataDir: r.dataDir, Listen: *listen, ScriptDir: *scripts, Version: a.version, Logger: log, Out: a.out, Heartbeat: time.Duration(heartbeat),
 			Ready: func(string) { a.ready(log) }, OwnAgent: ownAgent,
