@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/proto"
 
 	keepwardv1 "keepward/api/keepward/v1"
 )
@@ -86,8 +87,10 @@ func (a *app) showSession(s *keepwardv1.Session) {
 		a.fields(lines...)
 	}
 	a.showWaits(s.GetWaits())
-	a.section("Counters")
-	a.showCounters(n)
+	if proto.Size(n) > 0 {
+		a.section("Counters")
+		a.showCounters(n)
+	}
 	a.section("Tasks")
 	t := a.newTable("COMPUTER", "STATUS", "PHASE", ">ATTEMPT", ">FILES", ">READ", ">STORED", "REASON", "|", "POINT", "PRIORITY", "TASK")
 	for _, k := range s.GetTasks() {

@@ -311,3 +311,17 @@ func TestLargeFilesCountWhileTheyAreRead(t *testing.T) {
 		t.Errorf("what was read twice makes it %s", donePercent(s))
 	}
 }
+
+func TestASessionWithoutCountersHasNoHeadingForThem(t *testing.T) {
+	var out bytes.Buffer
+	s := &keepwardv1.Session{Id: 7, Type: "backup", Status: "Queued"}
+	testApp(&out, formatTable).showSession(s)
+	if strings.Contains(out.String(), "Counters") {
+		t.Errorf("it shows\n%s", out.String())
+	}
+	out.Reset()
+	s.Progress = &keepwardv1.Progress{Counters: &keepwardv1.Counters{ReadBytes: 1}}
+	if testApp(&out, formatTable).showSession(s); !strings.Contains(out.String(), "Counters") {
+		t.Errorf("it shows\n%s", out.String())
+	}
+}
