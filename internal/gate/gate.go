@@ -164,8 +164,18 @@ func (g *Gate) Ask(task string, now time.Time, enter bool) Verdict {
 	return v
 }
 
-// Note follows a task: queued says that it is in the queue, counts that limits count it.
-func (g *Gate) Note(task string, queued, counts bool) {
+// Counting is how a task stands to the limits, as somebody knows who did not ask the gate.
+type Counting int
+
+// The ways to count.
+const (
+	Idle    Counting = iota // it does not run: no limit counts it
+	AsAsked                 // it may run in a moment: it counts if the gate has let it
+	Runs                    // it runs, and counts whatever the limits are
+)
+
+// Note follows a task: queued says that it is in the queue.
+func (g *Gate) Note(task string, queued bool, counts Counting) {
 	e := g.tasks[task]
 	if e == nil {
 		return
@@ -173,10 +183,11 @@ func (g *Gate) Note(task string, queued, counts bool) {
 	if !queued {
 		g.unstick(e)
 	}
-	if counts {
-		g.count(e)
-	} else {
+	switch counts {
+	case Idle:
 		g.uncount(e)
+	case Runs:
+		g.count(e)
 	}
 }
 

@@ -63,7 +63,7 @@ func TestALimitCountsSessionsAndWakesTheFirstOfThoseThatWait(t *testing.T) {
 	if !enters(g, "d") {
 		t.Error("there is room for d")
 	}
-	g.Note("b", false, false) // it waits for resources now
+	g.Note("b", false, gate.Idle) // it waits for resources now
 	if wakes := g.Wakes(); !slices.Equal(wakes, []string{"c"}) {
 		t.Errorf("woken are %v", wakes)
 	}
@@ -77,11 +77,11 @@ func TestWhoLeavesTheQueueOtherwiseMakesRoomForTheNext(t *testing.T) {
 	if !enters(g, "0") || enters(g, "1") || enters(g, "2") {
 		t.Fatal("not the first alone")
 	}
-	g.Note("0", false, false)
+	g.Note("0", false, gate.Idle)
 	if wakes := g.Wakes(); !slices.Equal(wakes, []string{"1"}) {
 		t.Fatalf("woken are %v", wakes)
 	}
-	g.Note("1", false, false) // suspended
+	g.Note("1", false, gate.Idle) // suspended
 	if wakes := g.Wakes(); !slices.Equal(wakes, []string{"2"}) {
 		t.Fatalf("woken are %v", wakes)
 	}
@@ -203,7 +203,7 @@ func TestLimitsHoldAndNobodyIsForgotten(t *testing.T) {
 				id := rapid.SampledFrom(sorted(tasks)).Draw(rt, "task")
 				if tasks[id].runs {
 					tasks[id].runs = false
-					g.Note(id, true, false)
+					g.Note(id, true, gate.Idle)
 					settle()
 					ask(id)
 				}
@@ -219,4 +219,32 @@ func sorted[V any](m map[string]V) []string {
 	}
 	slices.Sort(list)
 	return list
+}
+
+// A task that has failed and waits for its next attempt has lost its place: another may have it by
+// then, and nobody has asked whether there is room.
+func TestANextAttemptAsksAgain(t *testing.T) {
+	g := limits(map[gate.Level]int{{Kind: gate.Computer, Name: "web1"}: 1})
+	add(g, "a", 1, 166, "web1")
+	add(g, "b", 2, 166, "web1")
+	if !enters(g, "a") {
+		t.Fatal("there is room for a")
+	}
+	g.Note("a", false, gate.Runs)
+	g.Note("a", false, gate.Idle) // it has failed
+	if !enters(g, "b") {
+		t.Fatal("there is room for b")
+	}
+	g.Note("a", false, gate.AsAsked) // its interval is over
+	if enters(g, "a") {
+		t.Error("two run where one may")
+	}
+	g.Note("b", false, gate.AsAsked)
+	if enters(g, "a") {
+		t.Error("what was let out of the queue lost its place while it waited for its set")
+	}
+	g.Note("b", false, gate.Idle)
+	if !enters(g, "a") {
+		t.Error("b has ended, and there is no room for a")
+	}
 }

@@ -185,18 +185,22 @@ func (m *Manager) noteGate(t *task) {
 		m.gate.Remove(t.row.ID)
 		return
 	}
-	m.gate.Note(t.row.ID, t.row.Status == job.Queued, t.underWay())
+	m.gate.Note(t.row.ID, t.row.Status == job.Queued, t.counting())
 }
 
-// underWay tells whether the limits on how many sessions run count the task: it holds its set, or
-// has left the queue a moment ago and may get it at once. One that waits for something is not
-// counted, or what is switched off would keep others from running.
-func (t *task) underWay() bool {
+// counting is whether the limits on how many sessions run count the task: it holds its set, or has
+// left the queue a moment ago and may get it at once. One that waits for something is not counted,
+// or what is switched off would keep others from running; when it gets its set it asks again, and so
+// does one that has waited for its next attempt.
+func (t *task) counting() gate.Counting {
 	switch t.row.Status.Class() {
 	case job.Active, job.Leaving:
-		return true
+		return gate.Runs
 	}
-	return t.row.Status == job.Waiting && t.lacking && t.row.Reason == nil
+	if t.row.Status == job.Waiting && t.lacking && t.row.Reason == nil {
+		return gate.AsAsked
+	}
+	return gate.Idle
 }
 
 // reconsider tells the gate of a task that did not take the set it was counted for.

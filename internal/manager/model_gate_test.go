@@ -51,7 +51,7 @@ func (m *model) noteGate(t *task) {
 		m.gate.Remove(t.row.ID)
 		return
 	}
-	m.gate.Note(t.row.ID, t.row.Status == job.Queued, t.underWay())
+	m.gate.Note(t.row.ID, t.row.Status == job.Queued, t.counting())
 }
 
 // tooLate gives a set back that a task must not take any more.
