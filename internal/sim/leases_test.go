@@ -107,8 +107,12 @@ func (s *site) checkLeases(p *picture) {
 	}
 }
 
-// latest is the later of a moment and that in which a task came to its status.
+// latest is the latest of a moment, that in which a task came to its status, and the last start of
+// the server: while that was away nobody counted.
 func (s *site) latest(at time.Time, id int64, t *keepwardv1.Task, status job.Status) time.Time {
+	if s.back.After(at) {
+		at = s.back
+	}
 	for _, e := range s.events(id) {
 		if e.GetTask() == t.GetId() && job.Status(e.GetTo()) == status && e.GetTime().AsTime().After(at) {
 			at = e.GetTime().AsTime()

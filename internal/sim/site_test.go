@@ -68,6 +68,7 @@ type site struct {
 	timed   bool                 // sessions that took too long were ended
 	strays  map[string]time.Time // reservations that nobody stands behind, and when they must be gone
 	began   time.Time            // since when jobs start by themselves; zero: none does
+	back    time.Time            // when the server was started last after a crash
 	ended   time.Time            // until when the calendar counts; zero: it still does
 	unquiet bool                 // an agent may start anew when it has installed an update
 	history []string
@@ -281,6 +282,7 @@ func (s *site) crashFor(d time.Duration) {
 	}
 	s.open()
 	s.start()
+	s.back = time.Now()
 }
 
 func (s *site) clock() retention.Reading {
