@@ -16,7 +16,7 @@ const (
 )
 
 // racy answers fileindex.Racy for a file that changed so near to seen, the moment before it
-// was statted, that another change could leave its times as they are. Every change moves the
+// was statted or its snapshot was taken, that another change could leave its times as they are. Every change moves the
 // ctime; the mtime, which anybody may set, counts only where there is no ctime.
 func racy(st *source.Stat, seen time.Time) fileindex.State {
 	changed := st.CTime

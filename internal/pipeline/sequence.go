@@ -78,7 +78,7 @@ func (s *sequencer) add(ctx context.Context, path, key []byte, st *source.Stat, 
 		e.User, e.Group = s.owners.user(e.UID), s.owners.group(e.GID)
 		e.State = state
 		if e.Type != fileindex.File {
-			e.State |= racy(st, s.begun)
+			e.State |= racy(st, dir.Seen(s.begun))
 		}
 		if !anew {
 			s.novel(old)

@@ -318,7 +318,7 @@ func (w *worker) look(it *work, f source.File, now time.Time) (source.Stat, bool
 	w.count.readFiles.Add(1)
 	uid, gid := it.e.UID, it.e.GID
 	fill(it.e, &st)
-	it.e.State = it.e.State&^fileindex.Racy | racy(&st, now)
+	it.e.State = it.e.State&^fileindex.Racy | racy(&st, it.dir.Seen(now))
 	if it.e.UID != uid || it.e.GID != gid {
 		// It was given away since the walk. The names are the sequencer's to look up, so
 		// they wait for the next backup.

@@ -18,14 +18,15 @@ type Dir struct {
 	cache  *dirCache
 	parent *Dir // nil: the root
 	name   string
+	spot   *spot // what of the view lies at or below it; nil: nothing
 
 	// Guarded by cache.mu.
-	fd            int // -1: closed
-	pins          int // uses of fd; it may be closed when there is none
-	device, inode uint64
-	known         bool // device and inode are those of the first opening
-	newer, older  *Dir // places in the list of open directories without uses
-	listed        bool
+	fd           int // -1: closed
+	pins         int // uses of fd; it may be closed when there is none
+	inode        uint64
+	place        *place // the file system of the first opening; nil: it was never open
+	newer, older *Dir   // places in the list of open directories without uses
+	listed       bool
 }
 
 // dirCache bounds the open directories. Its lock is taken alone.
@@ -35,6 +36,8 @@ type dirCache struct {
 	limit          int
 	newest, oldest *Dir // open and unused
 	closed         bool
+	view           *spot // nil: all is read at its own place
+	numbers        numbers
 }
 
 // maxOpenDirs keeps well under the usual limit of 1024 descriptors; the worst that a small
@@ -43,11 +46,11 @@ const maxOpenDirs = 256
 
 func newDirCache() *dirCache { return &dirCache{limit: maxOpenDirs} }
 
-func (c *dirCache) root() *Dir { return &Dir{cache: c, fd: -1} }
+func (c *dirCache) root() *Dir { return &Dir{cache: c, fd: -1, spot: c.view} }
 
 // child is the directory called name in d; nothing is opened yet.
 func (d *Dir) child(name []byte) *Dir {
-	return &Dir{cache: d.cache, parent: d, name: string(name), fd: -1}
+	return &Dir{cache: d.cache, parent: d, name: string(name), fd: -1, spot: d.spot.child(name)}
 }
 
 // acquire answers a descriptor of the directory that stays open until release.
@@ -61,7 +64,7 @@ func (d *Dir) acquire() (int, error) {
 		return fd, nil
 	}
 	c.mu.Unlock()
-	fd, st, err := d.openAgain()
+	fd, st, p, err := d.openAgain()
 	if err != nil {
 		return -1, err
 	}
@@ -76,40 +79,50 @@ func (d *Dir) acquire() (int, error) {
 		d.pin()
 		return d.fd, nil
 	}
-	if d.known && (st.Device != d.device || st.Inode != d.inode) {
+	if d.place != nil && (st.Device != d.place.raw || st.Inode != d.inode) {
 		_ = unix.Close(fd)
 		return -1, errs.New(errs.NotFound, "file.vanished", "open directory again: another one has taken its place")
 	}
-	d.fd, d.device, d.inode, d.known = fd, st.Device, st.Inode, true
+	if d.place == nil {
+		d.inode, d.place = st.Inode, p
+	}
+	d.fd = fd
 	d.pins++
 	c.open++
 	c.evict()
 	return fd, nil
 }
 
-func (d *Dir) openAgain() (int, Stat, error) {
-	var st Stat
-	if d.parent == nil {
-		fd, err := unix.Open("/", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-		if err == nil {
-			err = statFD(fd, &st)
-		}
-		return fd, st, err
-	}
-	up, err := d.parent.acquire()
-	if err != nil {
-		return -1, st, err
-	}
-	defer d.parent.release()
-	fd, err := openAt(up, d.name, unix.O_DIRECTORY)
-	if err != nil {
-		return -1, st, err
+// openAgain opens the directory; st has the device as the system says it.
+func (d *Dir) openAgain() (fd int, st Stat, p *place, err error) {
+	var above *place
+	if fd, above, err = d.open(); err != nil {
+		return -1, st, nil, err
 	}
 	if err := statFD(fd, &st); err != nil {
 		_ = unix.Close(fd)
-		return -1, st, err
+		return -1, st, nil, err
 	}
-	return fd, st, nil
+	return fd, st, d.cache.placeOf(d, fd, st.Device, above), nil
+}
+
+// open answers a new descriptor, and the place of the directory above.
+func (d *Dir) open() (fd int, above *place, err error) {
+	if g := d.spot.graft(); g != nil {
+		fd, err = d.cache.openGraft(g)
+		return fd, nil, err
+	}
+	if d.parent == nil {
+		fd, err = unix.Open("/", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		return fd, nil, err
+	}
+	up, err := d.parent.acquire()
+	if err != nil {
+		return -1, nil, err
+	}
+	defer d.parent.release()
+	fd, err = openAt(up, d.name, unix.O_DIRECTORY)
+	return fd, d.parent.place, err
 }
 
 // pin takes the directory out of the unused ones.
@@ -188,17 +201,28 @@ func (d *Dir) Open(name []byte) (File, error) {
 	}
 	defer d.release()
 	f, err := openFileAt(fd, name)
-	return File{fd: f}, err
+	return File{fd: f, dir: d}, err
 }
 
 // Stat looks at name in d.
 func (d *Dir) Stat(name []byte, st *Stat) error {
+	if below := d.spot.child(name); below.graft() != nil {
+		g := d.child(name)
+		fd, err := g.acquire()
+		if err != nil {
+			return err
+		}
+		defer g.release()
+		return g.statOpen(fd, st)
+	}
 	fd, err := d.acquire()
 	if err != nil {
 		return err
 	}
 	defer d.release()
-	return statAt(fd, name, st)
+	err = statAt(fd, name, st)
+	d.translate(st)
+	return err
 }
 
 // Readlink answers the target of the symlink called name in d.

@@ -10,13 +10,20 @@ import (
 )
 
 // File is an open regular file.
-type File struct{ fd int }
+type File struct {
+	fd  int
+	dir *Dir // it lies in
+}
 
 // Close closes the file. It was only read from, so nothing can be lost.
 func (f File) Close() { _ = unix.Close(f.fd) }
 
 // Stat looks at the open file.
-func (f File) Stat(st *Stat) error { return statFD(f.fd, st) }
+func (f File) Stat(st *Stat) error {
+	err := statFD(f.fd, st)
+	f.dir.translate(st)
+	return err
+}
 
 // ReadAt reads into p from offset on; it answers fewer bytes only at the file's end, and then
 // no error.

@@ -121,6 +121,9 @@ func (w *Walker) listActive(n *node, fd int) error {
 
 // sift drops the names in memory that are not taken.
 func (w *Walker) sift(n *node) {
+	if n.dir.spot != nil {
+		w.excluded.Add(int64(n.l.keep(func(name []byte, r *nameRef) bool { return !n.dir.spot.hides(name) })))
+	}
 	if n.flags&fileindex.CacheTagged != 0 {
 		w.excluded.Add(int64(n.l.keep(func(name []byte, r *nameRef) bool {
 			return string(name) == cacheTag || n.branch.child(name) != nil

@@ -18,9 +18,11 @@ import (
 type Dir struct {
 	parent *Dir
 	name   string
+	spot   *spot
 }
 
-type dirCache struct{}
+// dirCache has no view here: there are no snapshots yet.
+type dirCache struct{ view *spot }
 
 func newDirCache() *dirCache { return &dirCache{} }
 
@@ -29,6 +31,9 @@ func (c *dirCache) root() *Dir { return &Dir{} }
 func (c *dirCache) closeAll() {}
 
 func (d *Dir) child(name []byte) *Dir { return &Dir{parent: d, name: string(name)} }
+
+// Seen is the moment whose state is read.
+func (d *Dir) Seen(now time.Time) time.Time { return now }
 
 func (d *Dir) acquire() (int, error) { return 0, nil }
 

@@ -16,4 +16,8 @@ func toPath(native string) []byte { return []byte(strings.TrimPrefix(native, "/"
 // fromNative turns the separators of a pattern into slashes.
 func fromNative(pattern string) string { return pattern }
 
-func (d *Dir) statOpen(fd int, st *Stat) error { return statFD(fd, st) }
+func (d *Dir) statOpen(fd int, st *Stat) error {
+	err := statFD(fd, st)
+	d.translate(st)
+	return err
+}

@@ -81,6 +81,9 @@ type Selection struct {
 	Exclude []string
 	// OneFileSystem keeps to the file system of each include path.
 	OneFileSystem bool
+	// View is where it is read, where that is not its own place; nil: all at its own place. It
+	// changes neither what is taken nor what it is called.
+	View *View
 	// IncludeCaches takes the content of directories tagged by CACHEDIR.TAG too.
 	IncludeCaches bool
 }

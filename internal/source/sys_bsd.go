@@ -69,7 +69,9 @@ func statAt(dirfd int, name []byte, st *Stat) error {
 }
 
 func (d *Dir) statListed(fd int, l *nameList, i int, st *Stat) error {
-	return statAt(fd, l.name(i), st)
+	err := statAt(fd, l.name(i), st)
+	d.translate(st)
+	return err
 }
 
 func openAt(dirfd int, name string, flags int) (int, error) {

@@ -117,7 +117,9 @@ func modeType(mode uint32) fileindex.Type {
 }
 
 func (d *Dir) statListed(fd int, l *nameList, i int, st *Stat) error {
-	return statListed(fd, &l.names[l.refs[i].offset], st)
+	err := statListed(fd, &l.names[l.refs[i].offset], st)
+	d.translate(st)
+	return err
 }
 
 // list appends the names in the directory, open as fd, to l.

@@ -53,6 +53,7 @@ func NewWalker(sel Selection, report func(Problem)) (*Walker, error) {
 		return nil, err
 	}
 	w := &Walker{sel: sel, match: match, report: report, dirs: newDirCache(), ahead: newAhead(), most: hugeNames}
+	w.dirs.view = sel.View.spots()
 	// 32 KiB holds a thousand names: most directories take one call.
 	w.direntBufs.New = func() any { b := make([]byte, 32<<10); return &b }
 	if err := w.plan(); err != nil {
