@@ -51,6 +51,11 @@ var rules = []rule{
 		why: "a repository outlives every server: it does not know what a job is",
 	},
 	{
+		from: []string{"internal/snapshot/...", "internal/fsid"},
+		not:  []string{"..."}, except: []string{"internal/errs", "internal/fsid", "internal/snapshot/..."},
+		why: "what keeps a state of a volume knows neither what reads it nor for whom",
+	},
+	{
 		from: []string{"internal/agent/...", "internal/mover/...", "internal/transport/...", "internal/pipeline/...", "internal/source/...", "internal/restore/..."},
 		not:  []string{"internal/catalog/...", "internal/manager/...", "internal/server/...", "internal/cli/...", "internal/broker", "internal/schedule"},
 		why:  "agents and movers take orders; they never see the catalog nor decide when",
