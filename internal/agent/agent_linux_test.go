@@ -20,6 +20,7 @@ import (
 	"keepward/internal/errs"
 	"keepward/internal/repo/point"
 	"keepward/internal/repo/seal"
+	"keepward/internal/snapshot"
 	"keepward/internal/wire"
 	"keepward/internal/wire/wiretest"
 )
@@ -118,6 +119,7 @@ type site struct {
 	dir    string
 	mover  *mover
 	client keepwardv1connect.AgentServiceClient
+	shots  *snapshot.Taker // nil: what there is
 }
 
 func newSite(t *testing.T) *site {
@@ -133,7 +135,7 @@ func (s *site) start() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var own sync.WaitGroup
 	own.Go(func() {
-		err := Run(ctx, Config{DataDir: s.dir, Server: s.server.Addr, JoinToken: s.server.Token, Name: "web1", Version: "test"})
+		err := Run(ctx, Config{DataDir: s.dir, Server: s.server.Addr, JoinToken: s.server.Token, Name: "web1", Version: "test", Snapshots: s.shots})
 		if err != nil {
 			s.t.Errorf("agent: %v", err)
 		}

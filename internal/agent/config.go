@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"keepward/internal/pipeline"
+	"keepward/internal/snapshot"
 )
 
 // Config is what an agent is started with.
@@ -31,6 +32,8 @@ type Config struct {
 	Logger  *slog.Logger
 	// CheckpointEvery is how much time of a backup an interruption may cost; zero: the default.
 	CheckpointEvery time.Duration
+	// Snapshots takes those that backups are read from; nil: with what there is on this system.
+	Snapshots *snapshot.Taker
 	// Ready, where it is set, is called once the agent has joined and begins to keep its link up.
 	Ready func()
 }

@@ -5,18 +5,23 @@ import (
 	"time"
 
 	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/errs"
 	"keepward/internal/job"
 	"keepward/internal/script"
 	"keepward/internal/wire"
 )
 
-// freeze runs the scripts at the moment at which the state of the computer is taken: pre-freeze,
-// then post-thaw. Nothing is frozen while files are read: it is the snapshot, taken between the
-// two, that keeps a state, and without one they mark where the reading begins.
-func (a *agent) freeze(ctx context.Context, m *keepwardv1.StartBackupRequest) error {
+// holdLimit is how long an application is held for the sake of a snapshot: longer than any takes,
+// and shorter than those who wait for the application do.
+const holdLimit = 10 * time.Second
+
+// freeze takes the state of the computer between its scripts: pre-freeze, take, post-thaw. Nothing
+// is frozen while files are read: it is the snapshot that keeps a state, and without one the
+// scripts mark where the reading begins.
+func (a *agent) freeze(ctx context.Context, m *keepwardv1.StartBackupRequest, take func(context.Context) error) error {
 	pre, thaw := m.GetScripts().GetPreFreeze(), m.GetScripts().GetPostThaw()
 	if pre.GetPath() == "" && thaw.GetPath() == "" {
-		return nil
+		return take(ctx)
 	}
 	k := scriptKey{m.GetOrder().GetTask(), job.PreFreeze}
 	if err := k.check(); err != nil {
@@ -28,6 +33,10 @@ func (a *agent) freeze(ctx context.Context, m *keepwardv1.StartBackupRequest) er
 		e.Thaw = thaw
 	}
 	failure := a.preFreeze(ctx, id, e)
+	var err error
+	if failure == nil {
+		err = held(ctx, take)
+	}
 	if e.GetThaw() != nil {
 		// Whatever became of it, and of the attempt: nothing stays frozen.
 		if end := a.scripts.thaw(context.WithoutCancel(ctx), e); end != nil {
@@ -37,7 +46,15 @@ func (a *agent) freeze(ctx context.Context, m *keepwardv1.StartBackupRequest) er
 	if failure != nil {
 		return wire.FromFailure(failure)
 	}
-	return nil
+	return err
+}
+
+// held calls take while an application waits, which it does not for long.
+func held(ctx context.Context, take func(context.Context) error) error {
+	long := errs.New(errs.Unavailable, "snapshot.held", "take the state of the computer: it took more than %s while the application was held; that goes on, and the attempt ends", holdLimit)
+	ctx, cancel := context.WithTimeoutCause(ctx, holdLimit, long)
+	defer cancel()
+	return take(ctx)
 }
 
 // preFreeze runs the script, unless an earlier attempt has, and answers why the attempt must not

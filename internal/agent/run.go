@@ -36,8 +36,12 @@ func Run(ctx context.Context, cfg Config) error {
 	a := &agent{cfg: cfg, log: cfg.Logger, node: n, reports: n.Reporter(), ctx: ctx, running: make(map[string]*attempt)}
 	a.trails = openTrails(filepath.Join(cfg.DataDir, "trails"), cfg.Logger)
 	a.scripts = newScripts(a)
+	if a.shots, err = openShots(a, filepath.Join(cfg.DataDir, "snapshots"), cfg.Snapshots); err != nil {
+		return err
+	}
 	a.endLost()
 	a.scripts.takeUp()
+	a.shots.sweep(ctx)
 	a.restoreMarks().forgetOld(time.Now()) // else only the next restore would, which may never come
 	if cfg.Ready != nil {
 		cfg.Ready()
@@ -70,6 +74,8 @@ type agent struct {
 	scripts *scripts
 
 	trails *trails
+	// shots are the snapshots that backups are read from; nil: there are none.
+	shots *shots
 
 	mu      sync.Mutex
 	closed  bool

@@ -40,10 +40,12 @@ func (a *agent) backup(ctx context.Context, m *keepwardv1.StartBackupRequest, op
 		a.event(id, string(e.Level), e.Code, e.Text, rooted(e.Path))
 	}
 	var result pipeline.Result
+	var waits waiting
+	var shot *shot
 	err := a.connected(ctx, id, m.GetMover(), func(ctx context.Context, client *wire.DataClient) error {
 		report := func() *keepwardv1.Progress {
 			note()
-			return &keepwardv1.Progress{Phase: "transfer", Counters: count.Proto(), Current: count.Current()}
+			return &keepwardv1.Progress{Phase: "transfer", Counters: count.Proto(), Current: count.Current(), Reason: waits.reason()}
 		}
 		return a.watched(ctx, id, report, func() error {
 			if a.before != nil {
@@ -51,14 +53,22 @@ func (a *agent) backup(ctx context.Context, m *keepwardv1.StartBackupRequest, op
 					return err
 				}
 			}
-			if err := a.freeze(ctx, m); err != nil {
+			err := a.freeze(ctx, m, func(ctx context.Context) (err error) {
+				shot, err = a.shots.take(ctx, m, &opts.Selection, &waits)
+				return err
+			})
+			if err != nil {
 				return err
 			}
-			var err error
+			if opts.Selection.View, err = shot.open(ctx); err != nil {
+				return err
+			}
+			defer shot.close()
 			result, err = pipeline.Run(ctx, client, opts)
 			return err
 		})
 	})
+	shot.release(ctx, err == nil, m.GetSnapshotKept().AsDuration())
 	end := ended(ctx, err, count.Proto())
 	if err == nil {
 		a.trails.forget(task)

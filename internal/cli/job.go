@@ -45,6 +45,7 @@ func (a *app) jobFlags(cmd *cobra.Command) *jobFlags {
 	f.StringArrayVar(&j.files.Exclude, "exclude", nil, "pattern of what to leave out, as in .gitignore; may be repeated")
 	f.BoolVar(&j.files.OneFileSystem, "one-file-system", false, "do not cross into other file systems")
 	f.BoolVar(&j.files.IncludeCaches, "include-caches", false, "take directories that CACHEDIR.TAG marks, too")
+	f.BoolVar(&j.files.Live, "live", false, "read the files as they are at their turn: take no snapshot")
 	f.StringVar(&j.job.Schedule, "schedule", "", "when it runs by itself, for instance "+strconv.Quote(schedule.Examples[0]))
 	f.Var(&j.jitter, "jitter", "spread the computers of a scheduled run over so long, for instance 1h")
 	f.StringVar(&j.job.Missed, "missed", "", "a run missed while the server was down: \"run once\" (default) or skip")
@@ -96,6 +97,7 @@ func (j *jobFlags) apply(cmd *cobra.Command, to *keepwardv1.Job) {
 		"exclude":          func() { to.Files.Exclude = j.files.Exclude },
 		"one-file-system":  func() { to.Files.OneFileSystem = j.files.OneFileSystem },
 		"include-caches":   func() { to.Files.IncludeCaches = j.files.IncludeCaches },
+		"live":             func() { to.Files.Live = j.files.Live },
 		"schedule":         func() { to.Schedule = j.job.Schedule },
 		"jitter":           func() { to.Jitter = durationpb.New(time.Duration(j.jitter)) },
 		"missed":           func() { to.Missed = j.job.Missed },
@@ -270,7 +272,7 @@ func (a *app) showJob(j *keepwardv1.Job) {
 	}
 	a.fields("name", j.GetName(), "type", j.GetType(), "description", j.GetDescription(), "computers", strings.Join(j.GetComputers(), ", "),
 		"include", strings.Join(f.GetInclude(), ", "), "exclude", strings.Join(f.GetExclude(), ", "),
-		"one file system", onlyYes(f.GetOneFileSystem()), "tagged caches", onlyYes(f.GetIncludeCaches()),
+		"one file system", onlyYes(f.GetOneFileSystem()), "tagged caches", onlyYes(f.GetIncludeCaches()), "live file system", onlyYes(f.GetLive()),
 		"repository", j.GetRepository(), "compression", j.GetCompression(), "schedule", j.GetSchedule(), "spread over", jitter, "missed runs", j.GetMissed(), "duplicates", j.GetDuplicates(),
 		"retention", retentionText(j.GetRetention()), "scripts", scriptsText(j.GetScripts()), "all is read", every, "checks", checkText(j), "compact", onlyYes(j.GetCompact()),
 		"disabled", onlyYes(j.GetDisabled()), "priority", priority, "high priority", onlyYes(j.GetHighPriority()), "next run", a.stamp(j.GetNextRun()), "attempts", attempts, "restart interval", interval,

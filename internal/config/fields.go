@@ -85,6 +85,7 @@ func jobFields(j *keepwardv1.Job) []field {
 			{name: "exclude", value: &j.Files.Exclude},
 			{name: "one_file_system", value: &j.Files.OneFileSystem},
 			{name: "include_caches", value: &j.Files.IncludeCaches},
+			{name: "live", value: &j.Files.Live},
 		}},
 		{name: "repository", value: &j.Repository},
 		{name: "schedule", value: &j.Schedule},

@@ -122,6 +122,7 @@ var areas = map[string]string{
 	"server-backup": "The server's backup of itself, and how it is put back; see operator/server-backup.md.",
 	"signature":     "The signature of a large file, which the next backup compares with. Without it the file is read and stored as a new one.",
 	"script":        "A script of a job; see user/scripts.md. The session's log has what it printed.",
+	"snapshot":      "The snapshots that files are read from; see user/snapshots.md.",
 	"scratch":       "A file for what a mover's memory does not hold. Look whether the disk of its data directory is full.",
 }
 
@@ -164,6 +165,11 @@ var meanings = map[string]string{
 	"script.started":            "a script of the job is about to start",
 	"script.output":             "a line that a script printed",
 	"script.done":               "a script ended well",
+	"snapshot.taken":            "a volume is read from a snapshot; which, and why not a better one",
+	"snapshot.none":             "a volume is read as it is, and why there is no snapshot",
+	"snapshot.live":             "the job takes no snapshots",
+	"snapshot.kept":             "the attempt goes on with the snapshot that the one before has left",
+	"snapshot.retry":            "a snapshot failed and is tried again",
 	"sweep.done":                "what a run of a sweep's mover did",
 	"sweep.list-damaged":        "a list of condemned packs cannot be read and was given up; what it condemned stays until the next sweep",
 	"sweep.nothing":             "no pack was compressed fast: idle time has nothing to gain",

@@ -28,7 +28,8 @@ var knobBounds = map[string]Bounds{
 	"client_tasks":                 counts(1, 1000),
 	"leaving_limit":                times(10*time.Second, 24*time.Hour),
 	"reservation_cleanup_interval": times(time.Minute, 365*24*time.Hour),
-	"snapshot_tries":               counts(1, 100),
+	"snapshot_retries":             counts(0, 100),
+	"snapshot_kept":                times(0, month),
 	"claim_after":                  times(0, month), // 0: never
 	"preemptions_in_row":           counts(0, 1000), // 0: nobody is protected
 	"protected_running":            times(0, 24*time.Hour),

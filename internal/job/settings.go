@@ -16,7 +16,7 @@ const (
 	DefaultHeartbeatsLost      = 3
 	DefaultReservationCleanup  = 1440 * time.Minute
 	DefaultSnapshotKept        = 2 * time.Hour
-	DefaultSnapshotTries       = 3
+	DefaultSnapshotRetries     = 3
 	DefaultClaimAfter          = time.Hour
 	DefaultPreemptionsInRow    = 5
 	DefaultProtectedRunning    = 10 * time.Minute
@@ -62,8 +62,8 @@ var Settings = []Setting{
 	{"heartbeat", DefaultHeartbeat, true, "how often a holder renews its lease"},
 	{"heartbeats_lost", DefaultHeartbeatsLost, true, "silent heartbeats until the lease is lost"},
 	{"reservation_cleanup_interval", DefaultReservationCleanup, true, "how often reservations without a living holder are looked for; also at start and at the end of a mover"},
-	{"snapshot_kept", DefaultSnapshotKept, false, "how long the snapshot of an interrupted transfer is kept"},
-	{"snapshot_tries", DefaultSnapshotTries, false, "tries to make a snapshot"},
+	{"snapshot_kept", DefaultSnapshotKept, true, "how long the snapshot of an interrupted transfer is kept; 0: not at all"},
+	{"snapshot_retries", DefaultSnapshotRetries, true, "how often a snapshot that failed is tried again"},
 	{"claim_after", DefaultClaimAfter, true, "how long a task is passed over before what it lacks is kept for it"},
 	{"preemptions_in_row", DefaultPreemptionsInRow, true, "interruptions after which a task is protected for a while"},
 	{"protected_running", DefaultProtectedRunning, true, "that while"},

@@ -82,7 +82,7 @@ func (t *task) onEnd(x *turn, e evEnd) {
 		t.att.row.AgentEnd = e.end
 	}
 	if e.end.GetCounters() != nil {
-		t.onProgress(evProgress{attempt: e.attempt, part: e.part, progress: &keepwardv1.Progress{
+		t.onProgress(x, evProgress{attempt: e.attempt, part: e.part, progress: &keepwardv1.Progress{
 			Phase: t.progress[e.part].GetPhase(), Counters: e.end.GetCounters(),
 		}})
 	}

@@ -312,6 +312,7 @@ func (c *call) startAgent(ctx context.Context) error {
 		Parent: c.attempt.Parent, Checkpoint: c.attempt.Checkpoint, Compression: c.plan.compression,
 		Time: timestamppb.New(c.attempt.Time), Computer: c.row.Computer, Job: c.session.Job, Full: c.session.Full,
 		Scripts: freezeScripts(c.plan.interval.GetScripts()), ScriptVariables: taskVariables(c.session, c.row, job.PreFreeze),
+		SnapshotRetries: int32(c.m.knobs().Int("snapshot_retries")), SnapshotKept: durationpb.New(c.m.knobs().Duration("snapshot_kept")),
 	}))
 	return err
 }

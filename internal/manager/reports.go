@@ -11,6 +11,7 @@ import (
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/catalog"
+	"keepward/internal/job"
 )
 
 // maxLines bounds one session's log: a disk full of unreadable files must not fill the
@@ -25,7 +26,7 @@ const (
 )
 
 // onProgress keeps a node's newest progress for show.
-func (t *task) onProgress(e evProgress) {
+func (t *task) onProgress(x *turn, e evProgress) {
 	if !t.current(e.attempt) {
 		return
 	}
@@ -35,6 +36,19 @@ func (t *task) onProgress(e evProgress) {
 	t.progress[e.part] = e.progress
 	if _, known := t.typ.Phase(e.progress.GetPhase()); known && e.part == partAgent {
 		t.row.Phase = e.progress.GetPhase()
+	}
+	if e.part == partAgent && t.row.Status == job.Running {
+		t.retries(x, e.progress.GetReason())
+	}
+}
+
+// retries shows that the agent tries a snapshot again, as long as it does.
+func (t *task) retries(x *turn, r *keepwardv1.Reason) {
+	switch shown := job.Code(t.row.Reason.GetCode()); {
+	case job.Code(r.GetCode()) == job.SnapshotRetry && len(r.GetArgs()) == 2:
+		t.delay(x, job.Because(job.SnapshotRetry, r.GetArgs()...))
+	case shown == job.SnapshotRetry:
+		t.delay(x, job.Reason{})
 	}
 }
 

@@ -126,7 +126,7 @@ func (s *session) turn(ctx context.Context, t *task, ev any) error {
 		t.handle(x, e)
 		s.m.reprioritise(t)
 	case evProgress:
-		t.onProgress(e)
+		t.onProgress(x, e)
 	case evLines:
 		if err := s.onLines(ctx, x, t, e); err != nil {
 			return err

@@ -165,7 +165,7 @@ var elsewhere = map[job.Code]string{
 	job.MediaUserInterrupted: "said by the transport of a library: the issue of tape",
 	job.MediaGroupReserved:   "a group that is written to as a whole: the issue of tape",
 	job.ServerLimit:          "internal/broker",
-	job.SnapshotRetry:        "the issue of snapshots",
+	job.SnapshotRetry:        "said by an agent: internal/manager",
 }
 
 func TestEveryReasonIsReached(t *testing.T) {

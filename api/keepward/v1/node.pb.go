@@ -1787,8 +1787,12 @@ type StartBackupRequest struct {
 	Full            bool                   `protobuf:"varint,11,opt,name=full,proto3" json:"full,omitempty"`       // read everything, whatever the parent says
 	Scripts         *Scripts               `protobuf:"bytes,360,opt,name=scripts,proto3" json:"scripts,omitempty"` // of these pre_freeze and post_thaw
 	ScriptVariables map[string]string      `protobuf:"bytes,361,rep,name=script_variables,json=scriptVariables,proto3" json:"script_variables,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// How often a snapshot that failed is tried again.
+	SnapshotRetries int32 `protobuf:"varint,520,opt,name=snapshot_retries,json=snapshotRetries,proto3" json:"snapshot_retries,omitempty"`
+	// How long the snapshot of an attempt that made no point is kept for the next; not set: not at all.
+	SnapshotKept  *durationpb.Duration `protobuf:"bytes,521,opt,name=snapshot_kept,json=snapshotKept,proto3" json:"snapshot_kept,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StartBackupRequest) Reset() {
@@ -1908,6 +1912,20 @@ func (x *StartBackupRequest) GetScripts() *Scripts {
 func (x *StartBackupRequest) GetScriptVariables() map[string]string {
 	if x != nil {
 		return x.ScriptVariables
+	}
+	return nil
+}
+
+func (x *StartBackupRequest) GetSnapshotRetries() int32 {
+	if x != nil {
+		return x.SnapshotRetries
+	}
+	return 0
+}
+
+func (x *StartBackupRequest) GetSnapshotKept() *durationpb.Duration {
+	if x != nil {
+		return x.SnapshotKept
 	}
 	return nil
 }
@@ -5079,7 +5097,7 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\x04thaw\x18\a \x01(\v2\x13.keepward.v1.ScriptR\x04thaw\x1a<\n" +
 	"\x0eVariablesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xf6\x04\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe3\x05\n" +
 	"\x12StartBackupRequest\x12(\n" +
 	"\x05order\x18\x01 \x01(\v2\x12.keepward.v1.OrderR\x05order\x12/\n" +
 	"\x04keys\x18\x02 \x01(\v2\x1b.keepward.v1.RepositoryKeysR\x04keys\x120\n" +
@@ -5096,7 +5114,9 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	" \x01(\tR\x03job\x12\x12\n" +
 	"\x04full\x18\v \x01(\bR\x04full\x12/\n" +
 	"\ascripts\x18\xe8\x02 \x01(\v2\x14.keepward.v1.ScriptsR\ascripts\x12`\n" +
-	"\x10script_variables\x18\xe9\x02 \x03(\v24.keepward.v1.StartBackupRequest.ScriptVariablesEntryR\x0fscriptVariables\x1aB\n" +
+	"\x10script_variables\x18\xe9\x02 \x03(\v24.keepward.v1.StartBackupRequest.ScriptVariablesEntryR\x0fscriptVariables\x12*\n" +
+	"\x10snapshot_retries\x18\x88\x04 \x01(\x05R\x0fsnapshotRetries\x12?\n" +
+	"\rsnapshot_kept\x18\x89\x04 \x01(\v2\x19.google.protobuf.DurationR\fsnapshotKept\x1aB\n" +
 	"\x14ScriptVariablesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x15\n" +
@@ -5523,103 +5543,104 @@ var file_keepward_v1_node_proto_depIdxs = []int32{
 	73,  // 33: keepward.v1.StartBackupRequest.time:type_name -> google.protobuf.Timestamp
 	83,  // 34: keepward.v1.StartBackupRequest.scripts:type_name -> keepward.v1.Scripts
 	72,  // 35: keepward.v1.StartBackupRequest.script_variables:type_name -> keepward.v1.StartBackupRequest.ScriptVariablesEntry
-	17,  // 36: keepward.v1.StartRestoreRequest.order:type_name -> keepward.v1.Order
-	18,  // 37: keepward.v1.StartRestoreRequest.keys:type_name -> keepward.v1.RepositoryKeys
-	19,  // 38: keepward.v1.StartRestoreRequest.mover:type_name -> keepward.v1.MoverEndpoint
-	17,  // 39: keepward.v1.StopAttemptRequest.order:type_name -> keepward.v1.Order
-	32,  // 40: keepward.v1.TransportCreateRepositoryRequest.keys:type_name -> keepward.v1.KeyObject
-	32,  // 41: keepward.v1.ReadRepositoryResponse.keys:type_name -> keepward.v1.KeyObject
-	32,  // 42: keepward.v1.ChangeKeysRequest.put:type_name -> keepward.v1.KeyObject
-	73,  // 43: keepward.v1.MeasureRepositoryRequest.time:type_name -> google.protobuf.Timestamp
-	40,  // 44: keepward.v1.MeasureRepositoryResponse.owners:type_name -> keepward.v1.OwnerUse
-	84,  // 45: keepward.v1.MeasureRepositoryResponse.ages:type_name -> keepward.v1.ProofAge
-	73,  // 46: keepward.v1.InspectRepositoryRequest.time:type_name -> google.protobuf.Timestamp
-	85,  // 47: keepward.v1.InspectRepositoryResponse.proof:type_name -> keepward.v1.ProofState
-	17,  // 48: keepward.v1.StartMoverRequest.order:type_name -> keepward.v1.Order
-	18,  // 49: keepward.v1.StartMoverRequest.keys:type_name -> keepward.v1.RepositoryKeys
-	74,  // 50: keepward.v1.StartMoverRequest.agent_wait:type_name -> google.protobuf.Duration
-	47,  // 51: keepward.v1.StartMoverRequest.sweep:type_name -> keepward.v1.SweepOrder
-	46,  // 52: keepward.v1.StartMoverRequest.check:type_name -> keepward.v1.CheckOrder
-	73,  // 53: keepward.v1.StartMoverRequest.time:type_name -> google.protobuf.Timestamp
-	74,  // 54: keepward.v1.StartMoverRequest.heartbeat:type_name -> google.protobuf.Duration
-	73,  // 55: keepward.v1.CheckOrder.time:type_name -> google.protobuf.Timestamp
-	73,  // 56: keepward.v1.CheckOrder.since:type_name -> google.protobuf.Timestamp
-	74,  // 57: keepward.v1.CheckOrder.budget:type_name -> google.protobuf.Duration
-	74,  // 58: keepward.v1.CheckOrder.older_than:type_name -> google.protobuf.Duration
-	19,  // 59: keepward.v1.StartMoverResponse.mover:type_name -> keepward.v1.MoverEndpoint
-	17,  // 60: keepward.v1.StopMoverRequest.order:type_name -> keepward.v1.Order
-	17,  // 61: keepward.v1.FenceAttemptRequest.order:type_name -> keepward.v1.Order
-	73,  // 62: keepward.v1.MarkPointsRequest.time:type_name -> google.protobuf.Timestamp
-	58,  // 63: keepward.v1.MarkPointsResponse.points:type_name -> keepward.v1.PointMark
-	57,  // 64: keepward.v1.ListMarkersResponse.marked:type_name -> keepward.v1.PointMarkers
-	73,  // 65: keepward.v1.PointMarkers.deleted_at:type_name -> google.protobuf.Timestamp
-	77,  // 66: keepward.v1.PointMark.failure:type_name -> keepward.v1.Failure
-	61,  // 67: keepward.v1.TransportListPointsResponse.points:type_name -> keepward.v1.PointObject
-	73,  // 68: keepward.v1.PointObject.deleted:type_name -> google.protobuf.Timestamp
-	73,  // 69: keepward.v1.PointObject.held:type_name -> google.protobuf.Timestamp
-	86,  // 70: keepward.v1.BrowseMoverResponse.self:type_name -> keepward.v1.Entry
-	86,  // 71: keepward.v1.BrowseMoverResponse.entries:type_name -> keepward.v1.Entry
-	65,  // 72: keepward.v1.FindMoverRequest.points:type_name -> keepward.v1.PointKey
-	86,  // 73: keepward.v1.FindMoverResponse.entry:type_name -> keepward.v1.Entry
-	65,  // 74: keepward.v1.DiffMoverRequest.a:type_name -> keepward.v1.PointKey
-	65,  // 75: keepward.v1.DiffMoverRequest.b:type_name -> keepward.v1.PointKey
-	86,  // 76: keepward.v1.DiffMoverResponse.a:type_name -> keepward.v1.Entry
-	86,  // 77: keepward.v1.DiffMoverResponse.b:type_name -> keepward.v1.Entry
-	0,   // 78: keepward.v1.EnrolService.Join:input_type -> keepward.v1.JoinRequest
-	3,   // 79: keepward.v1.NodeService.Heartbeat:input_type -> keepward.v1.HeartbeatRequest
-	6,   // 80: keepward.v1.NodeService.ReportProgress:input_type -> keepward.v1.ReportProgressRequest
-	8,   // 81: keepward.v1.NodeService.ReportEvents:input_type -> keepward.v1.ReportEventsRequest
-	10,  // 82: keepward.v1.NodeService.ReportEnd:input_type -> keepward.v1.ReportEndRequest
-	25,  // 83: keepward.v1.AgentService.StartBackup:input_type -> keepward.v1.StartBackupRequest
-	27,  // 84: keepward.v1.AgentService.StartRestore:input_type -> keepward.v1.StartRestoreRequest
-	29,  // 85: keepward.v1.AgentService.StopAttempt:input_type -> keepward.v1.StopAttemptRequest
-	20,  // 86: keepward.v1.AgentService.RunScript:input_type -> keepward.v1.RunScriptRequest
-	22,  // 87: keepward.v1.AgentService.StopScript:input_type -> keepward.v1.StopScriptRequest
-	31,  // 88: keepward.v1.TransportService.CreateRepository:input_type -> keepward.v1.TransportCreateRepositoryRequest
-	43,  // 89: keepward.v1.TransportService.InspectRepository:input_type -> keepward.v1.InspectRepositoryRequest
-	34,  // 90: keepward.v1.TransportService.ReadRepository:input_type -> keepward.v1.ReadRepositoryRequest
-	41,  // 91: keepward.v1.TransportService.ClaimRepository:input_type -> keepward.v1.ClaimRepositoryRequest
-	38,  // 92: keepward.v1.TransportService.MeasureRepository:input_type -> keepward.v1.MeasureRepositoryRequest
-	36,  // 93: keepward.v1.TransportService.ChangeKeys:input_type -> keepward.v1.ChangeKeysRequest
-	45,  // 94: keepward.v1.TransportService.StartMover:input_type -> keepward.v1.StartMoverRequest
-	49,  // 95: keepward.v1.TransportService.StopMover:input_type -> keepward.v1.StopMoverRequest
-	51,  // 96: keepward.v1.TransportService.FenceAttempt:input_type -> keepward.v1.FenceAttemptRequest
-	53,  // 97: keepward.v1.TransportService.MarkPoints:input_type -> keepward.v1.MarkPointsRequest
-	55,  // 98: keepward.v1.TransportService.ListMarkers:input_type -> keepward.v1.ListMarkersRequest
-	59,  // 99: keepward.v1.TransportService.ListPoints:input_type -> keepward.v1.TransportListPointsRequest
-	62,  // 100: keepward.v1.TransportService.BrowseMover:input_type -> keepward.v1.BrowseMoverRequest
-	64,  // 101: keepward.v1.TransportService.FindMover:input_type -> keepward.v1.FindMoverRequest
-	67,  // 102: keepward.v1.TransportService.DiffMover:input_type -> keepward.v1.DiffMoverRequest
-	1,   // 103: keepward.v1.EnrolService.Join:output_type -> keepward.v1.JoinResponse
-	5,   // 104: keepward.v1.NodeService.Heartbeat:output_type -> keepward.v1.HeartbeatResponse
-	7,   // 105: keepward.v1.NodeService.ReportProgress:output_type -> keepward.v1.ReportProgressResponse
-	9,   // 106: keepward.v1.NodeService.ReportEvents:output_type -> keepward.v1.ReportEventsResponse
-	11,  // 107: keepward.v1.NodeService.ReportEnd:output_type -> keepward.v1.ReportEndResponse
-	26,  // 108: keepward.v1.AgentService.StartBackup:output_type -> keepward.v1.StartBackupResponse
-	28,  // 109: keepward.v1.AgentService.StartRestore:output_type -> keepward.v1.StartRestoreResponse
-	30,  // 110: keepward.v1.AgentService.StopAttempt:output_type -> keepward.v1.StopAttemptResponse
-	21,  // 111: keepward.v1.AgentService.RunScript:output_type -> keepward.v1.RunScriptResponse
-	23,  // 112: keepward.v1.AgentService.StopScript:output_type -> keepward.v1.StopScriptResponse
-	33,  // 113: keepward.v1.TransportService.CreateRepository:output_type -> keepward.v1.TransportCreateRepositoryResponse
-	44,  // 114: keepward.v1.TransportService.InspectRepository:output_type -> keepward.v1.InspectRepositoryResponse
-	35,  // 115: keepward.v1.TransportService.ReadRepository:output_type -> keepward.v1.ReadRepositoryResponse
-	42,  // 116: keepward.v1.TransportService.ClaimRepository:output_type -> keepward.v1.ClaimRepositoryResponse
-	39,  // 117: keepward.v1.TransportService.MeasureRepository:output_type -> keepward.v1.MeasureRepositoryResponse
-	37,  // 118: keepward.v1.TransportService.ChangeKeys:output_type -> keepward.v1.ChangeKeysResponse
-	48,  // 119: keepward.v1.TransportService.StartMover:output_type -> keepward.v1.StartMoverResponse
-	50,  // 120: keepward.v1.TransportService.StopMover:output_type -> keepward.v1.StopMoverResponse
-	52,  // 121: keepward.v1.TransportService.FenceAttempt:output_type -> keepward.v1.FenceAttemptResponse
-	54,  // 122: keepward.v1.TransportService.MarkPoints:output_type -> keepward.v1.MarkPointsResponse
-	56,  // 123: keepward.v1.TransportService.ListMarkers:output_type -> keepward.v1.ListMarkersResponse
-	60,  // 124: keepward.v1.TransportService.ListPoints:output_type -> keepward.v1.TransportListPointsResponse
-	63,  // 125: keepward.v1.TransportService.BrowseMover:output_type -> keepward.v1.BrowseMoverResponse
-	66,  // 126: keepward.v1.TransportService.FindMover:output_type -> keepward.v1.FindMoverResponse
-	68,  // 127: keepward.v1.TransportService.DiffMover:output_type -> keepward.v1.DiffMoverResponse
-	103, // [103:128] is the sub-list for method output_type
-	78,  // [78:103] is the sub-list for method input_type
-	78,  // [78:78] is the sub-list for extension type_name
-	78,  // [78:78] is the sub-list for extension extendee
-	0,   // [0:78] is the sub-list for field type_name
+	74,  // 36: keepward.v1.StartBackupRequest.snapshot_kept:type_name -> google.protobuf.Duration
+	17,  // 37: keepward.v1.StartRestoreRequest.order:type_name -> keepward.v1.Order
+	18,  // 38: keepward.v1.StartRestoreRequest.keys:type_name -> keepward.v1.RepositoryKeys
+	19,  // 39: keepward.v1.StartRestoreRequest.mover:type_name -> keepward.v1.MoverEndpoint
+	17,  // 40: keepward.v1.StopAttemptRequest.order:type_name -> keepward.v1.Order
+	32,  // 41: keepward.v1.TransportCreateRepositoryRequest.keys:type_name -> keepward.v1.KeyObject
+	32,  // 42: keepward.v1.ReadRepositoryResponse.keys:type_name -> keepward.v1.KeyObject
+	32,  // 43: keepward.v1.ChangeKeysRequest.put:type_name -> keepward.v1.KeyObject
+	73,  // 44: keepward.v1.MeasureRepositoryRequest.time:type_name -> google.protobuf.Timestamp
+	40,  // 45: keepward.v1.MeasureRepositoryResponse.owners:type_name -> keepward.v1.OwnerUse
+	84,  // 46: keepward.v1.MeasureRepositoryResponse.ages:type_name -> keepward.v1.ProofAge
+	73,  // 47: keepward.v1.InspectRepositoryRequest.time:type_name -> google.protobuf.Timestamp
+	85,  // 48: keepward.v1.InspectRepositoryResponse.proof:type_name -> keepward.v1.ProofState
+	17,  // 49: keepward.v1.StartMoverRequest.order:type_name -> keepward.v1.Order
+	18,  // 50: keepward.v1.StartMoverRequest.keys:type_name -> keepward.v1.RepositoryKeys
+	74,  // 51: keepward.v1.StartMoverRequest.agent_wait:type_name -> google.protobuf.Duration
+	47,  // 52: keepward.v1.StartMoverRequest.sweep:type_name -> keepward.v1.SweepOrder
+	46,  // 53: keepward.v1.StartMoverRequest.check:type_name -> keepward.v1.CheckOrder
+	73,  // 54: keepward.v1.StartMoverRequest.time:type_name -> google.protobuf.Timestamp
+	74,  // 55: keepward.v1.StartMoverRequest.heartbeat:type_name -> google.protobuf.Duration
+	73,  // 56: keepward.v1.CheckOrder.time:type_name -> google.protobuf.Timestamp
+	73,  // 57: keepward.v1.CheckOrder.since:type_name -> google.protobuf.Timestamp
+	74,  // 58: keepward.v1.CheckOrder.budget:type_name -> google.protobuf.Duration
+	74,  // 59: keepward.v1.CheckOrder.older_than:type_name -> google.protobuf.Duration
+	19,  // 60: keepward.v1.StartMoverResponse.mover:type_name -> keepward.v1.MoverEndpoint
+	17,  // 61: keepward.v1.StopMoverRequest.order:type_name -> keepward.v1.Order
+	17,  // 62: keepward.v1.FenceAttemptRequest.order:type_name -> keepward.v1.Order
+	73,  // 63: keepward.v1.MarkPointsRequest.time:type_name -> google.protobuf.Timestamp
+	58,  // 64: keepward.v1.MarkPointsResponse.points:type_name -> keepward.v1.PointMark
+	57,  // 65: keepward.v1.ListMarkersResponse.marked:type_name -> keepward.v1.PointMarkers
+	73,  // 66: keepward.v1.PointMarkers.deleted_at:type_name -> google.protobuf.Timestamp
+	77,  // 67: keepward.v1.PointMark.failure:type_name -> keepward.v1.Failure
+	61,  // 68: keepward.v1.TransportListPointsResponse.points:type_name -> keepward.v1.PointObject
+	73,  // 69: keepward.v1.PointObject.deleted:type_name -> google.protobuf.Timestamp
+	73,  // 70: keepward.v1.PointObject.held:type_name -> google.protobuf.Timestamp
+	86,  // 71: keepward.v1.BrowseMoverResponse.self:type_name -> keepward.v1.Entry
+	86,  // 72: keepward.v1.BrowseMoverResponse.entries:type_name -> keepward.v1.Entry
+	65,  // 73: keepward.v1.FindMoverRequest.points:type_name -> keepward.v1.PointKey
+	86,  // 74: keepward.v1.FindMoverResponse.entry:type_name -> keepward.v1.Entry
+	65,  // 75: keepward.v1.DiffMoverRequest.a:type_name -> keepward.v1.PointKey
+	65,  // 76: keepward.v1.DiffMoverRequest.b:type_name -> keepward.v1.PointKey
+	86,  // 77: keepward.v1.DiffMoverResponse.a:type_name -> keepward.v1.Entry
+	86,  // 78: keepward.v1.DiffMoverResponse.b:type_name -> keepward.v1.Entry
+	0,   // 79: keepward.v1.EnrolService.Join:input_type -> keepward.v1.JoinRequest
+	3,   // 80: keepward.v1.NodeService.Heartbeat:input_type -> keepward.v1.HeartbeatRequest
+	6,   // 81: keepward.v1.NodeService.ReportProgress:input_type -> keepward.v1.ReportProgressRequest
+	8,   // 82: keepward.v1.NodeService.ReportEvents:input_type -> keepward.v1.ReportEventsRequest
+	10,  // 83: keepward.v1.NodeService.ReportEnd:input_type -> keepward.v1.ReportEndRequest
+	25,  // 84: keepward.v1.AgentService.StartBackup:input_type -> keepward.v1.StartBackupRequest
+	27,  // 85: keepward.v1.AgentService.StartRestore:input_type -> keepward.v1.StartRestoreRequest
+	29,  // 86: keepward.v1.AgentService.StopAttempt:input_type -> keepward.v1.StopAttemptRequest
+	20,  // 87: keepward.v1.AgentService.RunScript:input_type -> keepward.v1.RunScriptRequest
+	22,  // 88: keepward.v1.AgentService.StopScript:input_type -> keepward.v1.StopScriptRequest
+	31,  // 89: keepward.v1.TransportService.CreateRepository:input_type -> keepward.v1.TransportCreateRepositoryRequest
+	43,  // 90: keepward.v1.TransportService.InspectRepository:input_type -> keepward.v1.InspectRepositoryRequest
+	34,  // 91: keepward.v1.TransportService.ReadRepository:input_type -> keepward.v1.ReadRepositoryRequest
+	41,  // 92: keepward.v1.TransportService.ClaimRepository:input_type -> keepward.v1.ClaimRepositoryRequest
+	38,  // 93: keepward.v1.TransportService.MeasureRepository:input_type -> keepward.v1.MeasureRepositoryRequest
+	36,  // 94: keepward.v1.TransportService.ChangeKeys:input_type -> keepward.v1.ChangeKeysRequest
+	45,  // 95: keepward.v1.TransportService.StartMover:input_type -> keepward.v1.StartMoverRequest
+	49,  // 96: keepward.v1.TransportService.StopMover:input_type -> keepward.v1.StopMoverRequest
+	51,  // 97: keepward.v1.TransportService.FenceAttempt:input_type -> keepward.v1.FenceAttemptRequest
+	53,  // 98: keepward.v1.TransportService.MarkPoints:input_type -> keepward.v1.MarkPointsRequest
+	55,  // 99: keepward.v1.TransportService.ListMarkers:input_type -> keepward.v1.ListMarkersRequest
+	59,  // 100: keepward.v1.TransportService.ListPoints:input_type -> keepward.v1.TransportListPointsRequest
+	62,  // 101: keepward.v1.TransportService.BrowseMover:input_type -> keepward.v1.BrowseMoverRequest
+	64,  // 102: keepward.v1.TransportService.FindMover:input_type -> keepward.v1.FindMoverRequest
+	67,  // 103: keepward.v1.TransportService.DiffMover:input_type -> keepward.v1.DiffMoverRequest
+	1,   // 104: keepward.v1.EnrolService.Join:output_type -> keepward.v1.JoinResponse
+	5,   // 105: keepward.v1.NodeService.Heartbeat:output_type -> keepward.v1.HeartbeatResponse
+	7,   // 106: keepward.v1.NodeService.ReportProgress:output_type -> keepward.v1.ReportProgressResponse
+	9,   // 107: keepward.v1.NodeService.ReportEvents:output_type -> keepward.v1.ReportEventsResponse
+	11,  // 108: keepward.v1.NodeService.ReportEnd:output_type -> keepward.v1.ReportEndResponse
+	26,  // 109: keepward.v1.AgentService.StartBackup:output_type -> keepward.v1.StartBackupResponse
+	28,  // 110: keepward.v1.AgentService.StartRestore:output_type -> keepward.v1.StartRestoreResponse
+	30,  // 111: keepward.v1.AgentService.StopAttempt:output_type -> keepward.v1.StopAttemptResponse
+	21,  // 112: keepward.v1.AgentService.RunScript:output_type -> keepward.v1.RunScriptResponse
+	23,  // 113: keepward.v1.AgentService.StopScript:output_type -> keepward.v1.StopScriptResponse
+	33,  // 114: keepward.v1.TransportService.CreateRepository:output_type -> keepward.v1.TransportCreateRepositoryResponse
+	44,  // 115: keepward.v1.TransportService.InspectRepository:output_type -> keepward.v1.InspectRepositoryResponse
+	35,  // 116: keepward.v1.TransportService.ReadRepository:output_type -> keepward.v1.ReadRepositoryResponse
+	42,  // 117: keepward.v1.TransportService.ClaimRepository:output_type -> keepward.v1.ClaimRepositoryResponse
+	39,  // 118: keepward.v1.TransportService.MeasureRepository:output_type -> keepward.v1.MeasureRepositoryResponse
+	37,  // 119: keepward.v1.TransportService.ChangeKeys:output_type -> keepward.v1.ChangeKeysResponse
+	48,  // 120: keepward.v1.TransportService.StartMover:output_type -> keepward.v1.StartMoverResponse
+	50,  // 121: keepward.v1.TransportService.StopMover:output_type -> keepward.v1.StopMoverResponse
+	52,  // 122: keepward.v1.TransportService.FenceAttempt:output_type -> keepward.v1.FenceAttemptResponse
+	54,  // 123: keepward.v1.TransportService.MarkPoints:output_type -> keepward.v1.MarkPointsResponse
+	56,  // 124: keepward.v1.TransportService.ListMarkers:output_type -> keepward.v1.ListMarkersResponse
+	60,  // 125: keepward.v1.TransportService.ListPoints:output_type -> keepward.v1.TransportListPointsResponse
+	63,  // 126: keepward.v1.TransportService.BrowseMover:output_type -> keepward.v1.BrowseMoverResponse
+	66,  // 127: keepward.v1.TransportService.FindMover:output_type -> keepward.v1.FindMoverResponse
+	68,  // 128: keepward.v1.TransportService.DiffMover:output_type -> keepward.v1.DiffMoverResponse
+	104, // [104:129] is the sub-list for method output_type
+	79,  // [79:104] is the sub-list for method input_type
+	79,  // [79:79] is the sub-list for extension type_name
+	79,  // [79:79] is the sub-list for extension extendee
+	0,   // [0:79] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_node_proto_init() }

@@ -554,7 +554,9 @@ type Progress struct {
 	Phase    string                 `protobuf:"bytes,1,opt,name=phase,proto3" json:"phase,omitempty"`
 	Counters *Counters              `protobuf:"bytes,2,opt,name=counters,proto3" json:"counters,omitempty"`
 	// The path in work, for people; not exact, escaped for display.
-	Current       string `protobuf:"bytes,3,opt,name=current,proto3" json:"current,omitempty"`
+	Current string `protobuf:"bytes,3,opt,name=current,proto3" json:"current,omitempty"`
+	// What the part that reports waits for itself; of the codes only those that are its to say.
+	Reason        *Reason `protobuf:"bytes,520,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -608,6 +610,13 @@ func (x *Progress) GetCurrent() string {
 		return x.Current
 	}
 	return ""
+}
+
+func (x *Progress) GetReason() *Reason {
+	if x != nil {
+		return x.Reason
+	}
+	return nil
 }
 
 // Path of a file as raw bytes: names need not be UTF-8.
@@ -787,6 +796,8 @@ type FileSelection struct {
 	OneFileSystem bool                   `protobuf:"varint,3,opt,name=one_file_system,json=oneFileSystem,proto3" json:"one_file_system,omitempty"`
 	// Take the content of directories tagged by CACHEDIR.TAG too (default: only the directory and its tag).
 	IncludeCaches bool `protobuf:"varint,4,opt,name=include_caches,json=includeCaches,proto3" json:"include_caches,omitempty"`
+	// Read the files as they are at their turn: no snapshot is taken.
+	Live          bool `protobuf:"varint,520,opt,name=live,proto3" json:"live,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -845,6 +856,13 @@ func (x *FileSelection) GetOneFileSystem() bool {
 func (x *FileSelection) GetIncludeCaches() bool {
 	if x != nil {
 		return x.IncludeCaches
+	}
+	return false
+}
+
+func (x *FileSelection) GetLive() bool {
+	if x != nil {
+		return x.Live
 	}
 	return false
 }
@@ -4640,11 +4658,12 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\vfetch_bytes\x18h \x01(\x03R\n" +
 	"fetchBytes\x12\x1f\n" +
 	"\vfetch_packs\x18i \x01(\x03R\n" +
-	"fetchPacks\"m\n" +
+	"fetchPacks\"\x9b\x01\n" +
 	"\bProgress\x12\x14\n" +
 	"\x05phase\x18\x01 \x01(\tR\x05phase\x121\n" +
 	"\bcounters\x18\x02 \x01(\v2\x15.keepward.v1.CountersR\bcounters\x12\x18\n" +
-	"\acurrent\x18\x03 \x01(\tR\acurrent\"\x97\x03\n" +
+	"\acurrent\x18\x03 \x01(\tR\acurrent\x12,\n" +
+	"\x06reason\x18\x88\x04 \x01(\v2\x13.keepward.v1.ReasonR\x06reason\"\x97\x03\n" +
 	"\x05Entry\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\fR\x04path\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x12\n" +
@@ -4663,12 +4682,13 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\x05inode\x18\r \x01(\x04R\x05inode\x12\x12\n" +
 	"\x04rdev\x18\x0e \x01(\x04R\x04rdev\x12\x1b\n" +
 	"\tpath_text\x18\x0f \x01(\tR\bpathText\x12(\n" +
-	"\x10link_target_text\x18\x10 \x01(\tR\x0elinkTargetText\"\x92\x01\n" +
+	"\x10link_target_text\x18\x10 \x01(\tR\x0elinkTargetText\"\xa7\x01\n" +
 	"\rFileSelection\x12\x18\n" +
 	"\ainclude\x18\x01 \x03(\tR\ainclude\x12\x18\n" +
 	"\aexclude\x18\x02 \x03(\tR\aexclude\x12&\n" +
 	"\x0fone_file_system\x18\x03 \x01(\bR\roneFileSystem\x12%\n" +
-	"\x0einclude_caches\x18\x04 \x01(\bR\rincludeCaches\"\xae\x01\n" +
+	"\x0einclude_caches\x18\x04 \x01(\bR\rincludeCaches\x12\x13\n" +
+	"\x04live\x18\x88\x04 \x01(\bR\x04live\"\xae\x01\n" +
 	"\tRetention\x12\x1b\n" +
 	"\tkeep_last\x18\x01 \x01(\x05R\bkeepLast\x12\x1b\n" +
 	"\tkeep_days\x18\x02 \x01(\x05R\bkeepDays\x12\x16\n" +
@@ -5136,103 +5156,104 @@ var file_keepward_v1_types_proto_goTypes = []any{
 }
 var file_keepward_v1_types_proto_depIdxs = []int32{
 	2,  // 0: keepward.v1.Progress.counters:type_name -> keepward.v1.Counters
-	38, // 1: keepward.v1.Entry.mtime:type_name -> google.protobuf.Timestamp
-	39, // 2: keepward.v1.CheckSelection.budget:type_name -> google.protobuf.Duration
-	39, // 3: keepward.v1.CheckSelection.older_than:type_name -> google.protobuf.Duration
-	5,  // 4: keepward.v1.Job.files:type_name -> keepward.v1.FileSelection
-	39, // 5: keepward.v1.Job.restart_interval:type_name -> google.protobuf.Duration
-	6,  // 6: keepward.v1.Job.retention:type_name -> keepward.v1.Retention
-	7,  // 7: keepward.v1.Job.check:type_name -> keepward.v1.CheckSelection
-	38, // 8: keepward.v1.Job.created:type_name -> google.protobuf.Timestamp
-	38, // 9: keepward.v1.Job.next_run:type_name -> google.protobuf.Timestamp
-	38, // 10: keepward.v1.Job.last_run:type_name -> google.protobuf.Timestamp
-	14, // 11: keepward.v1.Job.scripts:type_name -> keepward.v1.Scripts
-	39, // 12: keepward.v1.Job.jitter:type_name -> google.protobuf.Duration
-	38, // 13: keepward.v1.NextRun.time:type_name -> google.protobuf.Timestamp
-	38, // 14: keepward.v1.NextRun.until:type_name -> google.protobuf.Timestamp
-	38, // 15: keepward.v1.JobFigures.since:type_name -> google.protobuf.Timestamp
-	11, // 16: keepward.v1.JobFigures.statuses:type_name -> keepward.v1.StatusCount
-	12, // 17: keepward.v1.JobFigures.duration_millis:type_name -> keepward.v1.Figure
-	12, // 18: keepward.v1.JobFigures.read_bytes:type_name -> keepward.v1.Figure
-	12, // 19: keepward.v1.JobFigures.sent_bytes:type_name -> keepward.v1.Figure
-	12, // 20: keepward.v1.JobFigures.stored_bytes:type_name -> keepward.v1.Figure
-	12, // 21: keepward.v1.JobFigures.bytes_per_second:type_name -> keepward.v1.Figure
-	17, // 22: keepward.v1.JobFigures.limits:type_name -> keepward.v1.Limits
-	13, // 23: keepward.v1.JobFigures.runs:type_name -> keepward.v1.JobRun
-	38, // 24: keepward.v1.JobRun.started:type_name -> google.protobuf.Timestamp
-	38, // 25: keepward.v1.JobRun.ended:type_name -> google.protobuf.Timestamp
-	17, // 26: keepward.v1.JobRun.limits:type_name -> keepward.v1.Limits
-	15, // 27: keepward.v1.Scripts.server_before:type_name -> keepward.v1.Script
-	15, // 28: keepward.v1.Scripts.agent_before:type_name -> keepward.v1.Script
-	15, // 29: keepward.v1.Scripts.pre_freeze:type_name -> keepward.v1.Script
-	15, // 30: keepward.v1.Scripts.post_thaw:type_name -> keepward.v1.Script
-	15, // 31: keepward.v1.Scripts.agent_after:type_name -> keepward.v1.Script
-	15, // 32: keepward.v1.Scripts.server_after:type_name -> keepward.v1.Script
-	39, // 33: keepward.v1.Script.time_limit:type_name -> google.protobuf.Duration
-	38, // 34: keepward.v1.ScriptEnd.started:type_name -> google.protobuf.Timestamp
-	38, // 35: keepward.v1.ScriptEnd.ended:type_name -> google.protobuf.Timestamp
-	1,  // 36: keepward.v1.ScriptEnd.failure:type_name -> keepward.v1.Failure
-	0,  // 37: keepward.v1.Session.reason:type_name -> keepward.v1.Reason
-	38, // 38: keepward.v1.Session.created:type_name -> google.protobuf.Timestamp
-	38, // 39: keepward.v1.Session.started:type_name -> google.protobuf.Timestamp
-	38, // 40: keepward.v1.Session.ended:type_name -> google.protobuf.Timestamp
-	19, // 41: keepward.v1.Session.tasks:type_name -> keepward.v1.Task
-	3,  // 42: keepward.v1.Session.progress:type_name -> keepward.v1.Progress
-	1,  // 43: keepward.v1.Session.failure:type_name -> keepward.v1.Failure
-	25, // 44: keepward.v1.Session.report:type_name -> keepward.v1.TaskReport
-	17, // 45: keepward.v1.Session.limits:type_name -> keepward.v1.Limits
-	22, // 46: keepward.v1.Session.waits:type_name -> keepward.v1.Wait
-	38, // 47: keepward.v1.Session.done_about:type_name -> google.protobuf.Timestamp
-	38, // 48: keepward.v1.Session.retry_at:type_name -> google.protobuf.Timestamp
-	0,  // 49: keepward.v1.Task.reason:type_name -> keepward.v1.Reason
-	3,  // 50: keepward.v1.Task.progress:type_name -> keepward.v1.Progress
-	1,  // 51: keepward.v1.Task.failure:type_name -> keepward.v1.Failure
-	38, // 52: keepward.v1.Task.started:type_name -> google.protobuf.Timestamp
-	38, // 53: keepward.v1.Task.ended:type_name -> google.protobuf.Timestamp
-	25, // 54: keepward.v1.Task.report:type_name -> keepward.v1.TaskReport
-	38, // 55: keepward.v1.Holder.since:type_name -> google.protobuf.Timestamp
-	38, // 56: keepward.v1.Holder.until:type_name -> google.protobuf.Timestamp
-	0,  // 57: keepward.v1.Resource.down:type_name -> keepward.v1.Reason
-	20, // 58: keepward.v1.Resource.holders:type_name -> keepward.v1.Holder
-	20, // 59: keepward.v1.Resource.waiters:type_name -> keepward.v1.Holder
-	38, // 60: keepward.v1.Wait.since:type_name -> google.protobuf.Timestamp
-	0,  // 61: keepward.v1.Wait.reason:type_name -> keepward.v1.Reason
-	21, // 62: keepward.v1.Wait.resources:type_name -> keepward.v1.Resource
-	20, // 63: keepward.v1.Wait.sessions:type_name -> keepward.v1.Holder
-	23, // 64: keepward.v1.TaskReport.sweep:type_name -> keepward.v1.SweepReport
-	24, // 65: keepward.v1.TaskReport.retention:type_name -> keepward.v1.RetentionReport
-	38, // 66: keepward.v1.Event.time:type_name -> google.protobuf.Timestamp
-	38, // 67: keepward.v1.Computer.joined:type_name -> google.protobuf.Timestamp
-	38, // 68: keepward.v1.Computer.last_seen:type_name -> google.protobuf.Timestamp
-	39, // 69: keepward.v1.Computer.skew:type_name -> google.protobuf.Duration
-	38, // 70: keepward.v1.Computer.last_point:type_name -> google.protobuf.Timestamp
-	37, // 71: keepward.v1.Computer.conditions:type_name -> keepward.v1.Condition
-	38, // 72: keepward.v1.Transport.last_seen:type_name -> google.protobuf.Timestamp
-	38, // 73: keepward.v1.Repository.created:type_name -> google.protobuf.Timestamp
-	37, // 74: keepward.v1.Repository.conditions:type_name -> keepward.v1.Condition
-	39, // 75: keepward.v1.Repository.undelete_grace:type_name -> google.protobuf.Duration
-	39, // 76: keepward.v1.Repository.unprotected_after:type_name -> google.protobuf.Duration
-	35, // 77: keepward.v1.Repository.proof:type_name -> keepward.v1.ProofState
-	39, // 78: keepward.v1.ProofAge.within:type_name -> google.protobuf.Duration
-	29, // 79: keepward.v1.RepositoryStats.repository:type_name -> keepward.v1.Repository
-	32, // 80: keepward.v1.RepositoryStats.computers:type_name -> keepward.v1.ComputerStats
-	33, // 81: keepward.v1.RepositoryStats.jobs:type_name -> keepward.v1.JobStats
-	34, // 82: keepward.v1.RepositoryStats.days:type_name -> keepward.v1.DayStats
-	30, // 83: keepward.v1.RepositoryStats.proofs:type_name -> keepward.v1.ProofAge
-	38, // 84: keepward.v1.RepositoryStats.marked:type_name -> google.protobuf.Timestamp
-	38, // 85: keepward.v1.ProofState.oldest:type_name -> google.protobuf.Timestamp
-	38, // 86: keepward.v1.Point.time:type_name -> google.protobuf.Timestamp
-	2,  // 87: keepward.v1.Point.counters:type_name -> keepward.v1.Counters
-	5,  // 88: keepward.v1.Point.files:type_name -> keepward.v1.FileSelection
-	38, // 89: keepward.v1.Point.kept_until:type_name -> google.protobuf.Timestamp
-	38, // 90: keepward.v1.Point.deleted:type_name -> google.protobuf.Timestamp
-	38, // 91: keepward.v1.Point.purge_after:type_name -> google.protobuf.Timestamp
-	38, // 92: keepward.v1.Condition.since:type_name -> google.protobuf.Timestamp
-	93, // [93:93] is the sub-list for method output_type
-	93, // [93:93] is the sub-list for method input_type
-	93, // [93:93] is the sub-list for extension type_name
-	93, // [93:93] is the sub-list for extension extendee
-	0,  // [0:93] is the sub-list for field type_name
+	0,  // 1: keepward.v1.Progress.reason:type_name -> keepward.v1.Reason
+	38, // 2: keepward.v1.Entry.mtime:type_name -> google.protobuf.Timestamp
+	39, // 3: keepward.v1.CheckSelection.budget:type_name -> google.protobuf.Duration
+	39, // 4: keepward.v1.CheckSelection.older_than:type_name -> google.protobuf.Duration
+	5,  // 5: keepward.v1.Job.files:type_name -> keepward.v1.FileSelection
+	39, // 6: keepward.v1.Job.restart_interval:type_name -> google.protobuf.Duration
+	6,  // 7: keepward.v1.Job.retention:type_name -> keepward.v1.Retention
+	7,  // 8: keepward.v1.Job.check:type_name -> keepward.v1.CheckSelection
+	38, // 9: keepward.v1.Job.created:type_name -> google.protobuf.Timestamp
+	38, // 10: keepward.v1.Job.next_run:type_name -> google.protobuf.Timestamp
+	38, // 11: keepward.v1.Job.last_run:type_name -> google.protobuf.Timestamp
+	14, // 12: keepward.v1.Job.scripts:type_name -> keepward.v1.Scripts
+	39, // 13: keepward.v1.Job.jitter:type_name -> google.protobuf.Duration
+	38, // 14: keepward.v1.NextRun.time:type_name -> google.protobuf.Timestamp
+	38, // 15: keepward.v1.NextRun.until:type_name -> google.protobuf.Timestamp
+	38, // 16: keepward.v1.JobFigures.since:type_name -> google.protobuf.Timestamp
+	11, // 17: keepward.v1.JobFigures.statuses:type_name -> keepward.v1.StatusCount
+	12, // 18: keepward.v1.JobFigures.duration_millis:type_name -> keepward.v1.Figure
+	12, // 19: keepward.v1.JobFigures.read_bytes:type_name -> keepward.v1.Figure
+	12, // 20: keepward.v1.JobFigures.sent_bytes:type_name -> keepward.v1.Figure
+	12, // 21: keepward.v1.JobFigures.stored_bytes:type_name -> keepward.v1.Figure
+	12, // 22: keepward.v1.JobFigures.bytes_per_second:type_name -> keepward.v1.Figure
+	17, // 23: keepward.v1.JobFigures.limits:type_name -> keepward.v1.Limits
+	13, // 24: keepward.v1.JobFigures.runs:type_name -> keepward.v1.JobRun
+	38, // 25: keepward.v1.JobRun.started:type_name -> google.protobuf.Timestamp
+	38, // 26: keepward.v1.JobRun.ended:type_name -> google.protobuf.Timestamp
+	17, // 27: keepward.v1.JobRun.limits:type_name -> keepward.v1.Limits
+	15, // 28: keepward.v1.Scripts.server_before:type_name -> keepward.v1.Script
+	15, // 29: keepward.v1.Scripts.agent_before:type_name -> keepward.v1.Script
+	15, // 30: keepward.v1.Scripts.pre_freeze:type_name -> keepward.v1.Script
+	15, // 31: keepward.v1.Scripts.post_thaw:type_name -> keepward.v1.Script
+	15, // 32: keepward.v1.Scripts.agent_after:type_name -> keepward.v1.Script
+	15, // 33: keepward.v1.Scripts.server_after:type_name -> keepward.v1.Script
+	39, // 34: keepward.v1.Script.time_limit:type_name -> google.protobuf.Duration
+	38, // 35: keepward.v1.ScriptEnd.started:type_name -> google.protobuf.Timestamp
+	38, // 36: keepward.v1.ScriptEnd.ended:type_name -> google.protobuf.Timestamp
+	1,  // 37: keepward.v1.ScriptEnd.failure:type_name -> keepward.v1.Failure
+	0,  // 38: keepward.v1.Session.reason:type_name -> keepward.v1.Reason
+	38, // 39: keepward.v1.Session.created:type_name -> google.protobuf.Timestamp
+	38, // 40: keepward.v1.Session.started:type_name -> google.protobuf.Timestamp
+	38, // 41: keepward.v1.Session.ended:type_name -> google.protobuf.Timestamp
+	19, // 42: keepward.v1.Session.tasks:type_name -> keepward.v1.Task
+	3,  // 43: keepward.v1.Session.progress:type_name -> keepward.v1.Progress
+	1,  // 44: keepward.v1.Session.failure:type_name -> keepward.v1.Failure
+	25, // 45: keepward.v1.Session.report:type_name -> keepward.v1.TaskReport
+	17, // 46: keepward.v1.Session.limits:type_name -> keepward.v1.Limits
+	22, // 47: keepward.v1.Session.waits:type_name -> keepward.v1.Wait
+	38, // 48: keepward.v1.Session.done_about:type_name -> google.protobuf.Timestamp
+	38, // 49: keepward.v1.Session.retry_at:type_name -> google.protobuf.Timestamp
+	0,  // 50: keepward.v1.Task.reason:type_name -> keepward.v1.Reason
+	3,  // 51: keepward.v1.Task.progress:type_name -> keepward.v1.Progress
+	1,  // 52: keepward.v1.Task.failure:type_name -> keepward.v1.Failure
+	38, // 53: keepward.v1.Task.started:type_name -> google.protobuf.Timestamp
+	38, // 54: keepward.v1.Task.ended:type_name -> google.protobuf.Timestamp
+	25, // 55: keepward.v1.Task.report:type_name -> keepward.v1.TaskReport
+	38, // 56: keepward.v1.Holder.since:type_name -> google.protobuf.Timestamp
+	38, // 57: keepward.v1.Holder.until:type_name -> google.protobuf.Timestamp
+	0,  // 58: keepward.v1.Resource.down:type_name -> keepward.v1.Reason
+	20, // 59: keepward.v1.Resource.holders:type_name -> keepward.v1.Holder
+	20, // 60: keepward.v1.Resource.waiters:type_name -> keepward.v1.Holder
+	38, // 61: keepward.v1.Wait.since:type_name -> google.protobuf.Timestamp
+	0,  // 62: keepward.v1.Wait.reason:type_name -> keepward.v1.Reason
+	21, // 63: keepward.v1.Wait.resources:type_name -> keepward.v1.Resource
+	20, // 64: keepward.v1.Wait.sessions:type_name -> keepward.v1.Holder
+	23, // 65: keepward.v1.TaskReport.sweep:type_name -> keepward.v1.SweepReport
+	24, // 66: keepward.v1.TaskReport.retention:type_name -> keepward.v1.RetentionReport
+	38, // 67: keepward.v1.Event.time:type_name -> google.protobuf.Timestamp
+	38, // 68: keepward.v1.Computer.joined:type_name -> google.protobuf.Timestamp
+	38, // 69: keepward.v1.Computer.last_seen:type_name -> google.protobuf.Timestamp
+	39, // 70: keepward.v1.Computer.skew:type_name -> google.protobuf.Duration
+	38, // 71: keepward.v1.Computer.last_point:type_name -> google.protobuf.Timestamp
+	37, // 72: keepward.v1.Computer.conditions:type_name -> keepward.v1.Condition
+	38, // 73: keepward.v1.Transport.last_seen:type_name -> google.protobuf.Timestamp
+	38, // 74: keepward.v1.Repository.created:type_name -> google.protobuf.Timestamp
+	37, // 75: keepward.v1.Repository.conditions:type_name -> keepward.v1.Condition
+	39, // 76: keepward.v1.Repository.undelete_grace:type_name -> google.protobuf.Duration
+	39, // 77: keepward.v1.Repository.unprotected_after:type_name -> google.protobuf.Duration
+	35, // 78: keepward.v1.Repository.proof:type_name -> keepward.v1.ProofState
+	39, // 79: keepward.v1.ProofAge.within:type_name -> google.protobuf.Duration
+	29, // 80: keepward.v1.RepositoryStats.repository:type_name -> keepward.v1.Repository
+	32, // 81: keepward.v1.RepositoryStats.computers:type_name -> keepward.v1.ComputerStats
+	33, // 82: keepward.v1.RepositoryStats.jobs:type_name -> keepward.v1.JobStats
+	34, // 83: keepward.v1.RepositoryStats.days:type_name -> keepward.v1.DayStats
+	30, // 84: keepward.v1.RepositoryStats.proofs:type_name -> keepward.v1.ProofAge
+	38, // 85: keepward.v1.RepositoryStats.marked:type_name -> google.protobuf.Timestamp
+	38, // 86: keepward.v1.ProofState.oldest:type_name -> google.protobuf.Timestamp
+	38, // 87: keepward.v1.Point.time:type_name -> google.protobuf.Timestamp
+	2,  // 88: keepward.v1.Point.counters:type_name -> keepward.v1.Counters
+	5,  // 89: keepward.v1.Point.files:type_name -> keepward.v1.FileSelection
+	38, // 90: keepward.v1.Point.kept_until:type_name -> google.protobuf.Timestamp
+	38, // 91: keepward.v1.Point.deleted:type_name -> google.protobuf.Timestamp
+	38, // 92: keepward.v1.Point.purge_after:type_name -> google.protobuf.Timestamp
+	38, // 93: keepward.v1.Condition.since:type_name -> google.protobuf.Timestamp
+	94, // [94:94] is the sub-list for method output_type
+	94, // [94:94] is the sub-list for method input_type
+	94, // [94:94] is the sub-list for extension type_name
+	94, // [94:94] is the sub-list for extension extendee
+	0,  // [0:94] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_types_proto_init() }

@@ -1,0 +1,308 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/durable"
+	"keepward/internal/errs"
+	"keepward/internal/job"
+	"keepward/internal/snapshot"
+	"keepward/internal/source"
+)
+
+// shots are the snapshots that backups of this agent are read from. What a process knows of them
+// ends with it: the next one removes all that it finds, but for those that are kept under a name
+// of their own.
+type shots struct {
+	a     *agent
+	taker *snapshot.Taker
+	owner string
+	dir   string
+
+	mu sync.Mutex
+	// live are those of this process, in use or kept for the next attempt.
+	live map[snapshot.Name]bool
+	// kept are those that wait for the next attempt of their task.
+	kept map[string]*shot
+}
+
+// shot is the snapshots of one task.
+type shot struct {
+	of   *shots
+	task string
+	set  *snapshot.Set
+	name snapshot.Name
+	// hidden are directories that a walk leaves out.
+	hidden []string
+
+	opened *snapshot.Opened
+	// wanted, where it is closed, has who waits to remove it leave it: the next attempt has it.
+	wanted chan struct{}
+}
+
+// sweepLimit bounds how long an agent that starts looks for what the one before has left.
+const sweepLimit = time.Minute
+
+// openShots finds out who this agent is to its snapshots.
+func openShots(a *agent, dir string, taker *snapshot.Taker) (*shots, error) {
+	if taker == nil {
+		taker = snapshot.NewTaker(filepath.Join(dir, "mounts"))
+	}
+	s := &shots{a: a, taker: taker, dir: dir, live: map[snapshot.Name]bool{}, kept: map[string]*shot{}}
+	file := filepath.Join(dir, "owner")
+	b, err := os.ReadFile(file)
+	if s.owner = strings.TrimSpace(string(b)); err == nil && len(s.owner) == 16 {
+		return s, nil
+	}
+	// It is durable before anything bears it: what nobody knows any more would stay for good.
+	s.owner = snapshot.NewID()
+	if err = os.MkdirAll(dir, 0o700); err == nil {
+		err = durable.WriteFile(file, []byte(s.owner+"\n"), 0o600)
+	}
+	if err != nil {
+		return nil, errs.New(errs.KindOf(err), "snapshot.owner", "note whose the snapshots of this agent are: %w", err)
+	}
+	return s, nil
+}
+
+// sweep removes what earlier processes have left. What cannot be removed is tried again before the
+// next snapshot.
+func (s *shots) sweep(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, sweepLimit)
+	defer cancel()
+	known := func(n snapshot.Name) bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.live[n]
+	}
+	for _, what := range s.taker.Sweep(ctx, s.owner, known, s.failed) {
+		s.a.log.Info("a snapshot that was left over is removed", "snapshot", what)
+	}
+}
+
+func (s *shots) failed(err error) { s.a.log.Warn("snapshot", "error", err) }
+
+// take answers the snapshots that a task is read from: those that an attempt before has left, or
+// new ones.
+func (s *shots) take(ctx context.Context, m *keepwardv1.StartBackupRequest, sel *source.Selection, waits *waiting) (*shot, error) {
+	if s == nil {
+		return nil, nil
+	}
+	id, task := m.GetOrder().GetAttempt(), m.GetOrder().GetTask()
+	if old := s.takeUp(ctx, task); old != nil {
+		for _, c := range old.set.Snapshots {
+			s.a.event(id, "info", "snapshot.kept", fmt.Sprintf("%s is read from the %s snapshot of %s, which was kept for this attempt",
+				volumeText(c.Volume), c.Kind, c.Taken.Format(time.TimeOnly)), nil)
+		}
+		return old, nil
+	}
+	s.sweep(ctx)
+	hidden, err := s.hidden()
+	if err != nil {
+		return nil, err
+	}
+	out := &shot{of: s, task: task, name: snapshot.Name{Owner: s.owner, ID: snapshot.NewID()}, set: &snapshot.Set{}, hidden: hidden}
+	if m.GetFiles().GetLive() {
+		s.a.event(id, "info", "snapshot.live", "the files are read as they are at their turn: the job takes no snapshot", nil)
+		return out, nil
+	}
+	reach, err := sel.Reach()
+	if err != nil {
+		return nil, err
+	}
+	wanted := reach.Comes
+	if sel.OneFileSystem {
+		wanted = reach.Above
+	}
+	retries := int(m.GetSnapshotRetries())
+	s.know(out.name, true)
+	out.set, err = s.taker.Take(ctx, snapshot.Request{
+		Name: out.name, Include: reach.Include, Wanted: wanted, Retries: retries,
+		Retry: func(v snapshot.Volume, n int, err error) {
+			waits.set(job.SnapshotRetry, strconv.Itoa(n), strconv.Itoa(retries))
+			s.a.event(id, "warning", "snapshot.retry", fmt.Sprintf("the snapshot of %s is tried again, %d of %d: %v", volumeText(v), n, retries, err), nil)
+		},
+	})
+	waits.clear()
+	if err != nil {
+		s.know(out.name, false)
+		return nil, err
+	}
+	for _, c := range out.set.Choices {
+		code, text := choiceText(c)
+		s.a.event(id, "info", code, text, nil)
+	}
+	return out, nil
+}
+
+// volumeText names a volume.
+func volumeText(v snapshot.Volume) string {
+	return fmt.Sprintf("%s (%s, %s)", v.Mount, v.Type, v.Source)
+}
+
+// choiceText says how a volume is read, and why not better.
+func choiceText(c snapshot.Choice) (code, text string) {
+	why := ""
+	if len(c.Why) > 0 {
+		why = ": " + strings.Join(c.Why, "; ")
+	}
+	if c.Kind == snapshot.None {
+		return "snapshot.none", volumeText(c.Volume) + " is read as it is, without a snapshot" + why
+	}
+	parts := ""
+	if c.Parts > 1 {
+		parts = fmt.Sprintf(" of %d parts", c.Parts)
+	}
+	return "snapshot.taken", fmt.Sprintf("%s is read from a %s snapshot%s, taken in %s%s", volumeText(c.Volume), c.Kind, parts, c.Duration.Round(time.Millisecond), why)
+}
+
+func (s *shots) know(n snapshot.Name, known bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if known {
+		s.live[n] = true
+	} else {
+		delete(s.live, n)
+	}
+}
+
+// hidden are the directories with our own snapshots.
+func (s *shots) hidden() ([]string, error) {
+	dirs, err := s.taker.Own()
+	if err != nil {
+		return nil, errs.New(errs.KindOf(err), "snapshot.volumes", "find the mounted volumes: %w", err)
+	}
+	real, err := filepath.Abs(s.dir)
+	if err == nil {
+		real, err = filepath.EvalSymlinks(real)
+	}
+	if err != nil {
+		return nil, errs.New(errs.KindOf(err), "snapshot.owner", "find the agent's own directory: %w", err)
+	}
+	return append(dirs, filepath.Join(real, "mounts")), nil
+}
+
+// takeUp answers what an attempt before has left and can still be read.
+func (s *shots) takeUp(ctx context.Context, task string) *shot {
+	s.mu.Lock()
+	old := s.kept[task]
+	delete(s.kept, task)
+	s.mu.Unlock()
+	if old == nil {
+		return nil
+	}
+	close(old.wanted)
+	if _, err := old.open(ctx); err != nil {
+		s.a.log.Warn("a snapshot that was kept is gone", "task", task, "error", err)
+		old.remove(ctx)
+		return nil
+	}
+	return old
+}
+
+// open makes the snapshots readable and answers how a walk finds them.
+func (o *shot) open(ctx context.Context) (*source.View, error) {
+	if o == nil {
+		return nil, nil
+	}
+	if o.opened == nil {
+		var err error
+		if o.opened, err = o.of.taker.Open(ctx, o.set); err != nil {
+			return nil, err
+		}
+	}
+	v := &source.View{Hidden: o.hidden}
+	o.opened.Each(func(s *snapshot.Snapshot, p snapshot.Part, from string) {
+		g := source.Graft{At: p.At}
+		if from != "" {
+			g = source.Graft{At: p.At, From: from, Device: p.Device, Taken: s.Taken}
+		}
+		v.Grafts = append(v.Grafts, g)
+	})
+	for _, b := range o.set.Beside {
+		// A file that is mounted over another is read below it.
+		if info, err := os.Lstat(b.Mount); err == nil && info.IsDir() {
+			v.Grafts = append(v.Grafts, source.Graft{At: b.Mount})
+		}
+	}
+	return v, nil
+}
+
+// close ends the reading: what is kept does not hold the volume.
+func (o *shot) close() {
+	if o != nil && o.opened != nil {
+		o.opened.Close()
+		o.opened = nil
+	}
+}
+
+// release ends the use of the snapshots. Those of an attempt that made no point are kept for the
+// next one, for a time.
+func (o *shot) release(ctx context.Context, done bool, keep time.Duration) {
+	if o == nil {
+		return
+	}
+	o.close()
+	if len(o.set.Snapshots) == 0 {
+		o.of.know(o.name, false)
+		return
+	}
+	if done || keep <= 0 || o.of.a.ctx.Err() != nil {
+		o.remove(ctx)
+		return
+	}
+	o.wanted = make(chan struct{})
+	o.of.mu.Lock()
+	o.of.kept[o.task] = o
+	o.of.mu.Unlock()
+	o.of.a.work.Go(func() { o.wait(keep) })
+}
+
+// wait removes the snapshots when nobody wanted them for a time, or when the agent ends.
+func (o *shot) wait(keep time.Duration) {
+	timer := time.NewTimer(keep)
+	defer timer.Stop()
+	select {
+	case <-o.wanted:
+		return
+	case <-timer.C:
+	case <-o.of.a.ctx.Done():
+	}
+	o.of.mu.Lock()
+	mine := o.of.kept[o.task] == o
+	if mine {
+		delete(o.of.kept, o.task)
+	}
+	o.of.mu.Unlock()
+	if mine {
+		o.remove(context.Background())
+	}
+}
+
+func (o *shot) remove(ctx context.Context) {
+	o.close()
+	o.of.taker.Remove(ctx, o.set, o.of.failed)
+	o.of.know(o.name, false)
+}
+
+// waiting is what a backup waits for at this computer, for those who watch it.
+type waiting struct {
+	now atomic.Pointer[keepwardv1.Reason]
+}
+
+func (w *waiting) set(code job.Code, args ...string) {
+	w.now.Store(&keepwardv1.Reason{Code: string(code), Args: args})
+}
+
+func (w *waiting) clear() { w.now.Store(nil) }
+
+func (w *waiting) reason() *keepwardv1.Reason { return w.now.Load() }

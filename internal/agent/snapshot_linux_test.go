@@ -1,0 +1,261 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/snapshot"
+	"keepward/internal/snapshot/snapshottest"
+	"keepward/internal/wire"
+	"keepward/internal/wire/wiretest"
+)
+
+// snapshotted starts a backup of a directory with snapshots where they can be had.
+func (s *site) snapshotted(src string, change func(*keepwardv1.StartBackupRequest)) string {
+	s.t.Helper()
+	order, endpoint := s.order()
+	m := &keepwardv1.StartBackupRequest{
+		Order: order, Mover: endpoint, Keys: wire.KeysToProto(s.mover.keys), Compression: "zstd",
+		Files: &keepwardv1.FileSelection{Include: []string{src}}, SnapshotRetries: 3, SnapshotKept: durationpb.New(time.Hour),
+	}
+	if change != nil {
+		change(m)
+	}
+	if _, err := s.client.StartBackup(s.t.Context(), connect.NewRequest(m)); err != nil {
+		s.t.Fatal(err)
+	}
+	return order.GetAttempt()
+}
+
+// said are the texts of an attempt's events of a code.
+func (s *site) said(id, code string) (out []string) {
+	s.server.Set(func() {
+		for _, e := range s.server.Events[id] {
+			if e.GetCode() == code {
+				out = append(out, e.GetText())
+			}
+		}
+	})
+	return out
+}
+
+func (s *site) stop(id string) {
+	s.t.Helper()
+	_, err := s.client.StopAttempt(s.t.Context(), connect.NewRequest(&keepwardv1.StopAttemptRequest{
+		Order: &keepwardv1.Order{Attempt: id, Term: 5}, Reason: "interrupted",
+	}))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.server.End(id)
+}
+
+// restored is the content of a file of a point.
+func (s *site) restored(id, path string) string {
+	s.t.Helper()
+	to := s.t.TempDir()
+	order, endpoint := s.order()
+	_, err := s.client.StartRestore(s.t.Context(), connect.NewRequest(&keepwardv1.StartRestoreRequest{
+		Order: order, Mover: endpoint, Keys: wire.KeysToProto(s.mover.keys), Point: id, Paths: [][]byte{[]byte(filepath.Dir(path))}, To: []byte(to),
+	}))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if end := s.server.End(order.GetAttempt()); end.GetOutcome() != "done" {
+		s.t.Fatalf("restore ended with %v", end)
+	}
+	b, err := os.ReadFile(filepath.Join(to, path))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return string(b)
+}
+
+func put(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ours are the snapshots on a btrfs.
+func ours(t *testing.T, device string) []string {
+	t.Helper()
+	top := t.TempDir()
+	snapshottest.Mount(t, device, top, "-o", "subvolid=5")
+	list, err := filepath.Glob(filepath.Join(top, snapshot.BtrfsDir, "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+func TestABackupIsReadFromItsSnapshot(t *testing.T) {
+	mount, device := snapshottest.Btrfs(t)
+	s := newSite(t)
+	gate := make(chan struct{})
+	s.mover.gate, s.mover.reached = gate, make(chan struct{})
+	file := filepath.Join(mount, "f")
+	put(t, file, "before")
+	if err := os.Mkdir(filepath.Join(mount, "old"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 10 {
+		put(t, filepath.Join(mount, "old", fmt.Sprint(i)), "x")
+	}
+	time.Sleep(100 * time.Millisecond) // what is younger than the grain of the clock is read again
+	id := s.snapshotted(mount, nil)
+	<-s.mover.reached
+	put(t, file, "after that")
+	// An attempt that is interrupted leaves its snapshot to the next, which reads what stood then.
+	s.stop(id)
+	if got := ours(t, device); len(got) != 1 {
+		t.Fatalf("kept: %v", got)
+	}
+	id = s.snapshotted(mount, nil)
+	close(gate)
+	if end := s.server.End(id); end.GetOutcome() != "done" {
+		t.Fatalf("ended with %v", end)
+	}
+	if got := s.restored(id, file); got != "before" {
+		t.Errorf("the point holds %q", got)
+	}
+	if len(s.said(id, "snapshot.kept")) != 1 || len(s.said(id, "snapshot.taken")) != 0 {
+		t.Errorf("the second attempt took a snapshot of its own")
+	}
+	if got := ours(t, device); len(got) != 0 {
+		t.Errorf("left over: %v", got)
+	}
+	first := id
+	// With a new snapshot and without one, the same files are unchanged.
+	put(t, file, "third")
+	id = s.snapshotted(mount, func(m *keepwardv1.StartBackupRequest) { m.Parent = first })
+	if end := s.server.End(id); end.GetCounters().GetReadFiles() != 1 || s.restored(id, file) != "third" {
+		t.Errorf("the next one: %v", end)
+	}
+	if said := s.said(id, "snapshot.taken"); len(said) != 1 || !strings.Contains(said[0], "btrfs snapshot") {
+		t.Errorf("said: %q", said)
+	}
+	second := id
+	id = s.snapshotted(mount, func(m *keepwardv1.StartBackupRequest) { m.Parent, m.Files.Live = second, true })
+	if end := s.server.End(id); end.GetOutcome() != "done" || len(s.said(id, "snapshot.live")) != 1 || len(s.said(id, "snapshot.taken")) != 0 {
+		t.Errorf("of the live file system: %v", end)
+	}
+	if c := s.server.End(id).GetCounters(); c.GetNewFiles() != 0 || c.GetReadFiles() > 1 {
+		t.Errorf("of the live file system %d files are new and %d were read", c.GetNewFiles(), c.GetReadFiles())
+	}
+	if got := ours(t, device); len(got) != 0 {
+		t.Errorf("left over: %v", got)
+	}
+}
+
+func TestSnapshotsOfAnAgentThatEndsAreRemoved(t *testing.T) {
+	mount, device := snapshottest.Btrfs(t)
+	s := &site{t: t, server: wiretest.NewServer(t), dir: t.TempDir(), mover: newMover()}
+	stop := s.start()
+	gate := make(chan struct{})
+	defer close(gate)
+	s.mover.gate, s.mover.reached = gate, make(chan struct{})
+	put(t, filepath.Join(mount, "f"), "x")
+	id := s.snapshotted(mount, nil)
+	<-s.mover.reached
+	s.stop(id)
+	stop()
+	if got := ours(t, device); len(got) != 0 {
+		t.Errorf("left over: %v", got)
+	}
+	// What a killed one left, the next start removes, but not what is kept, and nothing of others.
+	owner, err := os.ReadFile(filepath.Join(s.dir, "snapshots", "owner"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	us := strings.TrimSpace(string(owner))
+	p, v := snapshot.NewBtrfs(), snapshottest.VolumeAt(t, mount)
+	for _, n := range []snapshot.Name{{Owner: us, ID: "1"}, {Owner: us, Kept: "2"}, {Owner: "00000000000000bb", ID: "3"}} {
+		if _, err := p.Create(t.Context(), v, n, func(string) bool { return true }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.start()
+	got := ours(t, device)
+	if len(got) != 2 || slices.ContainsFunc(got, func(n string) bool { return strings.HasSuffix(n, us+"-run-1") }) {
+		t.Errorf("left over: %v", got)
+	}
+}
+
+// unlucky fails as often as it is told; then nothing is changed while it is read, so that the
+// files themselves do for a snapshot.
+type unlucky struct {
+	snapshot.Provider
+	fails int
+}
+
+func (*unlucky) Kind() snapshot.Kind { return "unlucky" }
+
+func (u *unlucky) Create(ctx context.Context, v snapshot.Volume, n snapshot.Name, wanted func(string) bool) (*snapshot.Snapshot, error) {
+	if u.fails--; u.fails >= 0 {
+		return nil, errors.New("no luck")
+	}
+	s, err := u.Provider.Create(ctx, v, n, wanted)
+	s.Kind = u.Kind()
+	return s, err
+}
+
+func TestASnapshotThatFailsIsTriedAgain(t *testing.T) {
+	for _, fails := range []int{3, 4} {
+		t.Run(fmt.Sprint(fails), func(t *testing.T) {
+			src := t.TempDir()
+			put(t, filepath.Join(src, "f"), "x")
+			taker := snapshot.NewTaker(t.TempDir())
+			taker.Providers = []snapshot.Provider{&unlucky{snapshot.NewNone(), fails}}
+			taker.Volumes = func() ([]snapshot.Volume, error) {
+				return []snapshot.Volume{{ID: 1, Mount: "/", Type: "x", Source: "disk"}}, nil
+			}
+			s := &site{t: t, server: wiretest.NewServer(t), dir: t.TempDir(), mover: newMover(), shots: taker}
+			var id string
+			next := make(chan struct{})
+			taker.Wait = func(ctx context.Context, _ time.Duration) error {
+				select {
+				case <-next:
+					return nil
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}
+			s.start()
+			id = s.snapshotted(src, nil)
+			for n := range 3 {
+				want := fmt.Sprint(n+1, " of 3")
+				s.server.Await("try "+want, func() bool {
+					r := s.server.Last[id].GetReason()
+					return r.GetCode() == "SNAPSHOT_RETRY" && strings.Join(r.GetArgs(), " of ") == want
+				})
+				next <- struct{}{}
+			}
+			end := s.server.End(id)
+			if said := s.said(id, "snapshot.retry"); len(said) != 3 || !strings.Contains(said[2], "/ (x, disk) is tried again, 3 of 3: no luck") {
+				t.Errorf("said: %q", said)
+			}
+			if fails == 3 && end.GetOutcome() != "done" {
+				t.Errorf("ended with %v", end)
+			}
+			if fails == 4 && (end.GetFailure().GetCode() != "snapshot.failed" || !strings.Contains(end.GetFailure().GetMessage(), "no luck")) {
+				t.Errorf("ended with %v", end)
+			}
+			if r := s.server.Last[id].GetReason(); r != nil {
+				t.Errorf("at the end it waits for %v", r)
+			}
+		})
+	}
+}
