@@ -104,8 +104,8 @@ type Part struct {
 //   - A Create that fails leaves nothing that List does not find, and mostly nothing at all.
 //   - Every call ends soon after its context does, and a process that is killed in the middle of
 //     one leaves nothing but what List finds and Remove removes.
-//   - Remove is done when it returns; what is not there (any more) is removed. It works while
-//     parts are open.
+//   - Remove is done when it returns; what is not there (any more) is removed. It is called when
+//     nobody reads, and undoes what the Open of a process has left that was killed.
 //   - Nothing of another owner, and nothing that has no name of ours, is listed or touched.
 type Provider interface {
 	Kind() Kind

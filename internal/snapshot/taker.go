@@ -16,6 +16,8 @@ import (
 type Taker struct {
 	// Providers are tried in this order; the last fits everything.
 	Providers []Provider
+	// Mounts is where snapshots are mounted that must be to be read.
+	Mounts string
 	// Volumes answers what is mounted.
 	Volumes func() ([]Volume, error)
 	// Wait waits for a time, or for the end of its context.
@@ -25,7 +27,7 @@ type Taker struct {
 // NewTaker makes one with all kinds that there are. mounts is a directory for what must be mounted
 // to be read; nobody else looks into it.
 func NewTaker(mounts string) *Taker {
-	return &Taker{Providers: []Provider{NewBtrfs(), NewNone()}, Volumes: Volumes, Wait: wait}
+	return &Taker{Providers: []Provider{NewBtrfs(), NewZFS(RunCommand), NewLVM(RunCommand, mounts, "/sys"), NewNone()}, Mounts: mounts, Volumes: Volumes, Wait: wait}
 }
 
 func wait(ctx context.Context, d time.Duration) error {
@@ -98,7 +100,8 @@ func (t *Taker) Take(ctx context.Context, r Request) (*Set, error) {
 	if err != nil {
 		return nil, errs.New(errs.KindOf(err), "snapshot.volumes", "find the volumes to snapshot: %w", err)
 	}
-	mounts = visible(mounts)
+	// What another backup reads now is no volume.
+	mounts = slices.DeleteFunc(visible(mounts), func(v Volume) bool { return t.Mounts != "" && within(v.Mount, t.Mounts) })
 	set := &Set{}
 	for _, v := range t.needed(mounts, r) {
 		s, c, err := t.one(ctx, v, r)

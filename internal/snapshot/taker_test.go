@@ -64,7 +64,7 @@ func vol(id, parent int, mount, typ string) Volume {
 }
 
 func taker(p Provider, mounts ...Volume) *Taker {
-	t := NewTaker("")
+	t := NewTaker("/own")
 	t.Providers = []Provider{p, NewNone()}
 	t.Volumes = func() ([]Volume, error) { return mounts, nil }
 	return t
@@ -146,9 +146,10 @@ func TestEachVolumeGetsWhatFits(t *testing.T) {
 	mounts := []Volume{
 		vol(1, 0, "/", "ext4"), vol(2, 1, "/srv", "good"), vol(3, 2, "/srv/in", "full"), vol(4, 2, "/srv/proc", "proc"),
 		vol(5, 1, "/home", "good"), vol(6, 2, "/srv/no", "good"), vol(7, 1, "/elsewhere", "good"),
+		vol(8, 1, "/own/keepward-x", "good"),
 	}
 	var retried []string
-	r := request(&retried, "/srv/x", "/srv", "/home/u/docs", "/etc")
+	r := request(&retried, "/srv/x", "/srv", "/home/u/docs", "/etc", "/own")
 	r.Wanted = func(p string) bool { return p != "/srv/no" }
 	set, err := taker(f, mounts...).Take(t.Context(), r)
 	if err != nil {
