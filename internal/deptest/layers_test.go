@@ -66,6 +66,15 @@ var rules = []rule{
 		why:  "a computer reaches a repository over the wire only, in dev too",
 	},
 	{
+		from: []string{"internal/changes/..."},
+		not: []string{
+			"api/...", "internal/job", "internal/schedule", "internal/broker", "internal/manager/...", "internal/catalog/...", "internal/server/...",
+			"internal/agent/...", "internal/mover/...", "internal/transport/...", "internal/wire/...", "internal/cli/...", "internal/storage/...",
+			"internal/pipeline/...", "internal/source/...",
+		},
+		why: "what has changed on a volume has nothing to do with jobs, nor with who reads it",
+	},
+	{
 		from: []string{"internal/mover/...", "internal/transport/..."},
 		not:  []string{"internal/agent/...", "internal/pipeline/...", "internal/source/..."},
 		why:  "a repository host reaches a computer over the wire only, in dev too",
