@@ -103,15 +103,19 @@ func TestBtrfsNamesEveryDifference(t *testing.T) {
 		run(t, "btrfs", "-q", "subvolume", "create", name)
 		h := newHistory(t, name, s)
 		drop := []string{name}
+		var before state
 		for round, ops := range rounds {
 			h.run(ops)
-			drop = append(drop, snaps.take(name))
+			parent, cur := drop[round], snaps.take(name)
+			drop = append(drop, cur)
+			after := readState(t, cur)
 			if round == 0 {
+				before = after
 				continue
 			}
-			parent, cur := drop[round], drop[round+1]
 			set := snaps.since(snaps.token(parent), cur)
-			j := judge(t, set, readState(t, parent), readState(t, cur))
+			j := judge(t, set, before, after)
+			before = after
 			for _, m := range j.missed {
 				t.Errorf("seed %d, round %d: missed: %s", s, round, m)
 			}

@@ -131,6 +131,8 @@ func (h *history) name() string {
 	case 0:
 		return fmt.Sprintf("o%d-%d-0", 256+h.rng.IntN(300), h.rng.IntN(20)) // as the kernel calls orphans
 	case 1:
+		return fmt.Sprintf("%0255d", h.next)
+	case 2:
 		return fmt.Sprintf("n\n\xff ä%d", h.next)
 	}
 	return fmt.Sprintf("n%d", h.next)
@@ -176,7 +178,7 @@ func (h *history) run(n int) {
 			h.done[op.name]++
 			done++
 		case errors.Is(err, errNothing), errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EINVAL), errors.Is(err, unix.EMLINK),
-			errors.Is(err, unix.ENOTEMPTY), errors.Is(err, unix.EEXIST), errors.Is(err, unix.ENOSPC), errors.Is(err, unix.ENOTTY):
+			errors.Is(err, unix.ENOTEMPTY), errors.Is(err, unix.ENAMETOOLONG), errors.Is(err, unix.EEXIST), errors.Is(err, unix.ENOSPC), errors.Is(err, unix.ENOTTY):
 		default:
 			h.t.Fatalf("%s: %v", op.name, err)
 		}

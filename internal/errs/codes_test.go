@@ -106,6 +106,7 @@ var areas = map[string]string{
 	"term":          "The term of a server: a newer server has taken over.",
 	"tlv":           "An object of a repository is damaged: the fields within it do not fit.",
 	"token":         "A token that cannot be read.",
+	"tracker":       "Following what changes on a volume. Without it a backup looks at every file; see docs/decisions/trackers.md.",
 	"transport":     "The transport service of a repository host. Look whether it runs and reaches the server.",
 	"tree":          "A file index is damaged.",
 	"user":          "Users of the server.",
@@ -130,6 +131,11 @@ var areas = map[string]string{
 // single files, conditions, and codes that are put together elsewhere.
 var meanings = map[string]string{
 	"owner.damaged":             "an owner object is damaged; its name still tells the term",
+	"tracker.busy":              "the file system refuses to tell what has changed, for now",
+	"tracker.failed":            "a system call failed while changes were looked for",
+	"tracker.other":             "the parent was made with another tracker",
+	"token.missing":             "the parent was made without a tracker",
+	"token.unreadable":          "the parent's token is damaged or of a later version",
 	"check.options":             "what a check was asked for contradicts itself, or is out of bounds",
 	"restore.mismatch":          "what was read back after a restore is not what the point holds",
 	"arrival.proved":            "all that a computer stored was opened before its point counted",
