@@ -41,7 +41,8 @@ type JournalOptions struct {
 // Journal is the tracker of a running file system: it is told by fanotify of everything that
 // happens and writes down, once between two backups, which name or file it was about. Nothing
 // is missing from the moment it is opened, while Serve runs or not; Serve only keeps the
-// kernel's queue short.
+// kernel's queue short. File flags (chattr) are the exception: no kernel up to 6.18 tells of
+// a change of these alone. Only Inode, never Extents, is known of its changes.
 type Journal struct {
 	options JournalOptions
 	boot    id
