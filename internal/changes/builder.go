@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"keepward/internal/extsort"
 	"keepward/internal/repo/fileindex"
@@ -33,8 +34,8 @@ func (b *builder) close() { b.sorter.Close() }
 const maxNotes = 16
 
 func (b *builder) note(format string, args ...any) {
-	if len(b.notes) < maxNotes {
-		b.notes = append(b.notes, fmt.Sprintf(format, args...))
+	if n := fmt.Sprintf(format, args...); len(b.notes) < maxNotes && !slices.Contains(b.notes, n) {
+		b.notes = append(b.notes, n)
 	}
 }
 

@@ -20,6 +20,9 @@ func (s *scan) overlays(dir string) error {
 		return err
 	}
 	f, err := os.Open(dir + "/mountinfo")
+	if errors.Is(err, unix.EINVAL) {
+		return nil // it is ending, and has no mounts any more
+	}
 	if err != nil {
 		return err
 	}
@@ -48,27 +51,33 @@ func (s *scan) overlays(dir string) error {
 }
 
 // uppers takes an upper directory as mountinfo has it. Kernels differ in whether the escapes
-// that overlay wants in its options are still in there.
+// that overlay wants in its options are still in there; and a container shows the path as it
+// was where its root was mounted, which is seldom its own. So whatever it may be counts.
 func (s *scan) uppers(dir, upper string) error {
-	plain := unescape(upper)
-	err := s.upper(dir, plain)
-	if bare := dropEscapes(plain); bare != plain {
-		if other := s.upper(dir, bare); err != nil || errors.Is(other, errSorter) {
-			err = other
-		}
-	}
-	return err
-}
-
-func (s *scan) upper(dir, upper string) error {
+	upper = unescape(upper)
 	if !filepath.IsAbs(upper) {
 		return fmt.Errorf("an overlay has the upper directory %q, wherever that is", upper)
 	}
-	path := dir + "/root" + upper
-	var st unix.Stat_t
-	if err := unix.Stat(path, &st); err != nil {
-		return fmt.Errorf("upper directory of an overlay: %w", unseen(err))
+	found := false
+	for _, root := range []string{"", dir + "/root"} {
+		for _, path := range []string{upper, dropEscapes(upper)} {
+			var st unix.Stat_t
+			if unix.Stat(root+path, &st) != nil {
+				continue
+			}
+			found = true
+			if err := s.upper(root+path, &st); err != nil {
+				return err
+			}
+		}
 	}
+	if !found {
+		return fmt.Errorf("an overlay has the upper directory %q, which cannot be found", upper)
+	}
+	return nil
+}
+
+func (s *scan) upper(path string, st *unix.Stat_t) error {
 	if st.Dev != s.mount.dev {
 		return nil
 	}
@@ -82,7 +91,7 @@ func (s *scan) upper(dir, upper string) error {
 	if err != nil {
 		return err
 	}
-	s.set.note("%s is the upper directory of an overlay and counts as changed", upper)
+	s.set.note("/%s on the volume is the upper directory of an overlay and counts as changed", rel)
 	if err := s.set.add(&Change{Path: rel, What: Subtree}); err != nil {
 		return fmt.Errorf("%w: %w", errSorter, err)
 	}
