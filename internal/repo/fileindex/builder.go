@@ -40,9 +40,13 @@ type Builder struct {
 	levels  []*level
 	last    []byte // key of the last item
 	started bool
-	key     []byte // scratch
-	border  []byte // scratch
-	value   []byte // scratch
+	// floor is what the next key must not be below, once a range was taken over; sealed: there
+	// is no next.
+	floor  []byte
+	sealed bool
+	key    []byte // scratch
+	border []byte // scratch
+	value  []byte // scratch
 }
 
 // level is the open node of one level.
@@ -95,6 +99,9 @@ func (b *Builder) AddExtent(ctx context.Context, offset int64, x Extent) error {
 func (b *Builder) add(ctx context.Context, key []byte, size int64, encode func([]byte, *table) []byte) error {
 	if b.started && bytes.Compare(key, b.last) <= 0 {
 		return errs.New(errs.Internal, "", "build %s tree: key %q does not follow %q", b.kind, key, b.last)
+	}
+	if b.sealed || bytes.Compare(key, b.floor) < 0 {
+		return errs.New(errs.Internal, "", "build %s tree: key %q lies in what was taken over up to %q", b.kind, key, b.floor)
 	}
 	b.started, b.last = true, append(b.last[:0], key...)
 	l := b.level(0)
@@ -157,23 +164,28 @@ func (b *Builder) close(ctx context.Context, n int) error {
 	if err := b.saver.Save(ctx, c); err != nil {
 		return err
 	}
-	first, entries, size := slices.Clone(l.first), l.entries, l.bytes
-	l.closed++
+	below := child{first: slices.Clone(l.first), h: c.H, entries: l.entries, bytes: l.bytes}
 	l.table.reset()
 	l.items, l.count, l.entries, l.bytes = l.items[:0], 0, 0, 0
+	return b.closed(ctx, n, &below)
+}
+
+// closed tells the level above of a node of level n that is with the saver.
+func (b *Builder) closed(ctx context.Context, n int, c *child) error {
+	b.levels[n].closed++
 	up := b.level(n + 1)
-	if err := b.closeIfFull(ctx, n+1, len(first)+64); err != nil {
+	if err := b.closeIfFull(ctx, n+1, len(c.first)+64); err != nil {
 		return err
 	}
 	// A child stands at the position of its hash: no hash can come twice, since no two
 	// children begin with the same key.
-	up.table.hs = append(up.table.hs, c.H)
-	up.open(first)
-	up.items = binary.AppendUvarint(up.items, uint64(entries))
-	up.items = binary.AppendUvarint(up.items, uint64(size))
-	up.entries += entries
-	up.bytes += size
-	return b.closeAtBorder(ctx, n+1, first)
+	up.table.hs = append(up.table.hs, c.h)
+	up.open(c.first)
+	up.items = binary.AppendUvarint(up.items, uint64(c.entries))
+	up.items = binary.AppendUvarint(up.items, uint64(c.bytes))
+	up.entries += c.entries
+	up.bytes += c.bytes
+	return b.closeAtBorder(ctx, n+1, c.first)
 }
 
 func (b *Builder) chunk(n int) Chunk {
@@ -192,7 +204,7 @@ func (b *Builder) chunk(n int) Chunk {
 // Finish saves what is open and answers the tree. The Builder is then empty and may be used
 // again.
 func (b *Builder) Finish(ctx context.Context) (Tree, error) {
-	defer func() { b.levels, b.started = nil, false }()
+	defer func() { b.levels, b.started, b.floor, b.sealed = nil, false, nil, false }()
 	for n := 0; n < len(b.levels); n++ {
 		l := b.levels[n]
 		top := n == len(b.levels)-1
@@ -214,12 +226,5 @@ func (b *Builder) Finish(ctx context.Context) (Tree, error) {
 // Snapshot saves a tree of all entries so far, for a checkpoint, and leaves the Builder as
 // it was: nodes closed so far are shared with the tree that Finish will make.
 func (b *Builder) Snapshot(ctx context.Context) (Tree, error) {
-	c := &Builder{kind: b.kind, hasher: b.hasher, saver: b.saver, started: b.started, last: slices.Clone(b.last)}
-	for _, l := range b.levels {
-		d := *l
-		d.table = table{hs: slices.Clone(l.table.hs)}
-		d.items, d.first, d.lastKey = slices.Clone(l.items), slices.Clone(l.first), slices.Clone(l.lastKey)
-		c.levels = append(c.levels, &d)
-	}
-	return c.Finish(ctx)
+	return b.Clone().Finish(ctx)
 }
