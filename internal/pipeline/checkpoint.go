@@ -108,7 +108,10 @@ func (r *run) pathsSoFar(paths *orderer) content {
 		if root.Paths, err = paths.builder.Clone().Finish(ctx); err != nil {
 			return root, body, err
 		}
-		body.Files, body.Bytes, body.Last = root.Paths.Entries, paths.bytes, paths.lastKey()
+		if body.Last, err = paths.lastKey(ctx); err != nil {
+			return root, body, err
+		}
+		body.Files, body.Bytes = root.Paths.Entries, paths.bytes
 		root.Ahead, err = paths.ahead(ctx, r.hasher, r.pool)
 		return root, body, err
 	}
@@ -123,7 +126,10 @@ func (r *run) inodesSoFar(paths, inodes *orderer) content {
 		if root.Inodes, err = inodes.builder.Clone().Finish(ctx); err != nil {
 			return root, body, err
 		}
-		body.Files, body.Bytes, body.Last = root.Paths.Entries, paths.bytes+inodes.bytes, paths.lastKey()
+		if body.Last, err = paths.lastKey(ctx); err != nil {
+			return root, body, err
+		}
+		body.Files, body.Bytes = root.Paths.Entries, paths.bytes+inodes.bytes
 		root.AheadInodes, err = inodes.ahead(ctx, r.hasher, r.pool)
 		return root, body, err
 	}
@@ -139,48 +145,77 @@ type bases struct {
 	files, bytes int64 // of the parent
 }
 
-// bases opens the parent and the checkpoint. A checkpoint that is lost costs time, not the
-// backup.
+// bases opens the parent and the checkpoint.
 func (r *run) bases(ctx context.Context) (*bases, error) {
-	b := &bases{paths: base{damaged: r.damaged}, inodes: base{damaged: r.damaged}}
-	if r.opts.Checkpoint != "" {
-		if e, err := openEarlier(ctx, r.store, r.opts.Keys, r.fetch, r.opts.Checkpoint); err == nil {
-			r.goOnFrom(b, e)
-		} else if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
+	b := &bases{paths: base{damaged: r.reports.damaged}, inodes: base{damaged: r.reports.damaged}}
+	checkpoint, err := r.openCheckpoint(ctx)
+	if err != nil {
+		return nil, err
 	}
+	parent, err := r.openParent(ctx)
+	if err == nil && parent != nil {
+		r.narrow, err = r.narrowDown(ctx, parent)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if checkpoint != nil {
+		r.goOnFrom(b, checkpoint)
+	}
+	if parent != nil {
+		r.renewal.parse(parent.root.Thin)
+		b.some, b.files, b.bytes = true, parent.body.Files, parent.body.Bytes
+		b.paths.parts = append(b.paths.parts, part{cursor: fileindex.NewCursor(r.fetch, seal.KindNode, parent.root.Paths)})
+		b.inodes.parts = append(b.inodes.parts, part{cursor: fileindex.NewCursor(r.fetch, seal.KindInode, parent.root.Inodes)})
+	}
+	b.paths.strict, b.inodes.strict = r.narrow != nil, r.narrow != nil
+	return b, nil
+}
+
+// openCheckpoint answers nil if there is none. One that is lost costs time, not the backup.
+func (r *run) openCheckpoint(ctx context.Context) (*earlier, error) {
+	if r.opts.Checkpoint == "" {
+		return nil, nil
+	}
+	e, err := openEarlier(ctx, r.store, r.opts.Keys, r.fetch, r.opts.Checkpoint)
+	if err != nil {
+		return nil, ctx.Err()
+	}
+	return e, nil
+}
+
+// openParent answers nil if there is none.
+func (r *run) openParent(ctx context.Context) (*earlier, error) {
 	if r.opts.Parent == "" || r.opts.Full {
-		return b, nil
+		return nil, nil
 	}
 	e, err := openEarlier(ctx, r.store, r.opts.Keys, r.fetch, r.opts.Parent)
 	if errs.CodeOf(err) == "point.needs-damaged" {
 		// Compared with nothing, every chunk is asked for and what is damaged is stored again.
-		r.damaged(err)
-		return b, nil
+		r.reports.damaged(err)
+		return nil, nil
 	}
-	if err != nil {
-		b.close()
-		return nil, err
-	}
-	r.renewal.parse(e.root.Thin)
-	b.some, b.files, b.bytes = true, e.body.Files, e.body.Bytes
-	b.paths.parts = append(b.paths.parts, part{cursor: fileindex.NewCursor(r.fetch, seal.KindNode, e.root.Paths)})
-	b.inodes.parts = append(b.inodes.parts, part{cursor: fileindex.NewCursor(r.fetch, seal.KindInode, e.root.Inodes)})
-	return b, nil
+	return e, err
 }
 
 // goOnFrom takes a checkpoint into the bases.
 func (r *run) goOnFrom(b *bases, e *earlier) {
 	alone := func(kind seal.Kind, t fileindex.Tree) *base {
-		return &base{parts: []part{{cursor: fileindex.NewCursor(r.fetch, kind, t)}}, damaged: func(error) {}}
-	}
-	if len(e.body.Last) > 0 {
-		b.paths.parts = append(b.paths.parts, part{cursor: fileindex.NewCursor(r.fetch, seal.KindNode, e.root.Paths), last: e.body.Last})
-		b.some = true
+		return &base{parts: []part{{cursor: fileindex.NewCursor(r.fetch, kind, t)}}, damaged: func(error) {}, hops: r.narrow != nil}
 	}
 	b.pathsAhead = []*base{alone(seal.KindNode, e.root.Ahead)}
 	b.inodesAhead = []*base{alone(seal.KindInode, e.root.Inodes), alone(seal.KindInode, e.root.AheadInodes)}
+	if len(e.body.Last) == 0 {
+		return
+	}
+	if r.narrow != nil {
+		// What did not change since the parent is the parent's, whatever the attempt before took for
+		// it; of what did, that attempt may have read some.
+		b.pathsAhead = append(b.pathsAhead, alone(seal.KindNode, e.root.Paths))
+		return
+	}
+	b.paths.parts = append(b.paths.parts, part{cursor: fileindex.NewCursor(r.fetch, seal.KindNode, e.root.Paths), last: e.body.Last})
+	b.some = true
 }
 
 func (b *bases) close() {
@@ -192,8 +227,8 @@ func (b *bases) close() {
 }
 
 // damaged reports a parent that cannot be compared with, or not to its end.
-func (r *run) damaged(err error) {
-	r.reports.event(Event{Level: source.Warning, Code: "parent.damaged", Text: err.Error() + "; every file is read instead"})
+func (r *reports) damaged(err error) {
+	r.event(Event{Level: source.Warning, Code: "parent.damaged", Text: err.Error() + "; every file is read instead"})
 }
 
 // fingerprint tells selections apart.

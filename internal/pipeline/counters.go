@@ -46,6 +46,19 @@ func (c *Counters) Proto() *keepwardv1.Counters {
 	}
 }
 
+// again forgets what a try counted that is begun anew, but not what it did.
+func (c *Counters) again() {
+	if c == nil {
+		return
+	}
+	for _, n := range []*atomic.Int64{
+		&c.doneFiles, &c.doneBytes, &c.doneDirs, &c.reusedFiles, &c.reusedBytes, &c.newFiles, &c.changedFiles, &c.deletedFiles,
+		&c.errors, &c.warnings, &c.excluded,
+	} {
+		n.Store(0)
+	}
+}
+
 // reread are the bytes that were read more than once: what an attempt reads first is what the
 // one before had read in vain.
 func (c *Counters) reread() int64 {

@@ -17,8 +17,16 @@ type group struct {
 	extents []fileindex.Extent
 	// pending are the entries that workers have still to complete.
 	pending sync.WaitGroup
+	// kept are ranges of the parent's tree between the entries.
+	kept []kept
 	// reused are entries taken over, with the bytes of their files.
 	reused, reusedBytes int64
+}
+
+// kept is a range of the parent's tree that stands before entry number at of a group.
+type kept struct {
+	at     int
+	within fileindex.Range
 }
 
 // groupSize is small enough that a window of many groups is finely grained, and large enough
@@ -38,11 +46,12 @@ func newGroup() *group { return groupPool.Get().(*group) }
 func (g *group) free() {
 	clear(g.entries)
 	g.entries, g.paths, g.extents = g.entries[:0], g.paths[:0], g.extents[:0]
-	g.reused, g.reusedBytes = 0, 0
+	clear(g.kept)
+	g.kept, g.reused, g.reusedBytes = g.kept[:0], 0, 0
 	groupPool.Put(g)
 }
 
-func (g *group) full() bool { return len(g.entries) == cap(g.entries) }
+func (g *group) full() bool { return len(g.entries) == cap(g.entries) || len(g.kept) >= groupSize }
 
 // add appends an entry with a copy of path.
 func (g *group) add(path []byte) *fileindex.Entry {

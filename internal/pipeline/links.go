@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 
 	"keepward/internal/extsort"
+	"keepward/internal/repo/fileindex"
 	"keepward/internal/source"
 )
 
@@ -19,9 +20,16 @@ type linkTable struct {
 	rec   []byte
 }
 
-// A record of the sorter: device, inode, number of the name, each 8 bytes, then the path. So
+// A record of the sorter: device, inode, number of the name, each 8 bytes, flags, then the path. So
 // inodes come in the order of their table, and the names of one in that of the walk.
-const linkHead = 24
+const linkHead = 25
+
+const (
+	// linkUnsure: the times of the file prove nothing.
+	linkUnsure = 1 << iota
+	// linkLost: the parent has a name of the inode that is no more one; there is no path.
+	linkLost
+)
 
 func newLinkTable(scratch string) *linkTable {
 	return &linkTable{names: extsort.New(scratch, linkMemory)}
@@ -29,10 +37,23 @@ func newLinkTable(scratch string) *linkTable {
 
 func (t *linkTable) close() { t.names.Close() }
 
-func (t *linkTable) add(st *source.Stat, path []byte) error {
-	t.rec = binary.BigEndian.AppendUint64(t.rec[:0], st.Device)
-	t.rec = binary.BigEndian.AppendUint64(t.rec, st.Inode)
-	t.rec = append(binary.BigEndian.AppendUint64(t.rec, t.count), path...)
+func (t *linkTable) add(st *source.Stat, path []byte, unsure bool) error {
+	flags := byte(0)
+	if unsure {
+		flags = linkUnsure
+	}
+	return t.record(st.Device, st.Inode, flags, path)
+}
+
+// lose notes that the parent's name of an inode is no more one of it.
+func (t *linkTable) lose(e *fileindex.Entry) error {
+	return t.record(e.Device, e.Inode, linkLost, nil)
+}
+
+func (t *linkTable) record(device, inode uint64, flags byte, path []byte) error {
+	t.rec = binary.BigEndian.AppendUint64(t.rec[:0], device)
+	t.rec = binary.BigEndian.AppendUint64(t.rec, inode)
+	t.rec = append(append(binary.BigEndian.AppendUint64(t.rec, t.count), flags), path...)
 	t.count++
 	return t.names.Add(t.rec)
 }
@@ -41,12 +62,16 @@ func (t *linkTable) add(st *source.Stat, path []byte) error {
 type inode struct {
 	device, number uint64
 	paths          [][]byte
+	lost           uint64 // names that the parent has and that are none any more
+	unsure         bool
 	room           []byte
 }
 
 func (i *inode) reset(device, number uint64) {
 	*i = inode{device: device, number: number, paths: i.paths[:0], room: i.room[:0]}
 }
+
+func (i *inode) some() bool { return len(i.paths) > 0 || i.lost > 0 }
 
 func (i *inode) add(path []byte) {
 	start := len(i.room)
@@ -60,17 +85,23 @@ func (t *linkTable) each(fn func(*inode) error) error {
 	var cur inode
 	err := t.names.Each(func(rec []byte) error {
 		device, number := binary.BigEndian.Uint64(rec), binary.BigEndian.Uint64(rec[8:])
-		if len(cur.paths) > 0 && (device != cur.device || number != cur.number) {
+		if cur.some() && (device != cur.device || number != cur.number) {
 			if err := fn(&cur); err != nil {
 				return err
 			}
 			cur.reset(device, number)
 		}
 		cur.device, cur.number = device, number
-		cur.add(rec[linkHead:])
+		flags := rec[linkHead-1]
+		cur.unsure = cur.unsure || flags&linkUnsure != 0
+		if flags&linkLost != 0 {
+			cur.lost++
+		} else {
+			cur.add(rec[linkHead:])
+		}
 		return nil
 	})
-	if err == nil && len(cur.paths) > 0 {
+	if err == nil && cur.some() {
 		err = fn(&cur)
 	}
 	return err

@@ -19,7 +19,7 @@ func TestLinkTableGivesInodesInOrderWithAllNames(t *testing.T) {
 			defer links.close()
 			for i := range 60 {
 				st := source.Stat{Device: uint64(1 + i%2), Inode: uint64(1<<40 - i%20/2)}
-				if err := links.add(&st, fmt.Appendf(nil, "dir%d/%d", i%3, i)); err != nil {
+				if err := links.add(&st, fmt.Appendf(nil, "dir%d/%d", i%3, i), false); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -56,7 +56,7 @@ func TestLinkTableGivesInodesInOrderWithAllNames(t *testing.T) {
 func TestLinkTableEndsWithItsCallersError(t *testing.T) {
 	links := newLinkTable(t.TempDir())
 	defer links.close()
-	if err := links.add(&source.Stat{Device: 1, Inode: 2}, []byte("a")); err != nil {
+	if err := links.add(&source.Stat{Device: 1, Inode: 2}, []byte("a"), false); err != nil {
 		t.Fatal(err)
 	}
 	enough := errors.New("enough")

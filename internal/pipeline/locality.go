@@ -3,6 +3,7 @@ package pipeline
 import (
 	"cmp"
 	"encoding/binary"
+	"maps"
 	"slices"
 
 	"keepward/internal/repo/fileindex"
@@ -87,6 +88,22 @@ func (r *renewal) sees(e *fileindex.Entry) {
 // left is the credit of the next run.
 func (r *renewal) left() int64 {
 	return min(maxCredit, min(keptCredit, r.credit-r.anew)+r.changed/changedPerAnew)
+}
+
+// carried is the note of a run that has not seen all its point uses: what the parent noted, and
+// the credit without the bound that is for runs which had a use for it.
+func (r *renewal) carried() []byte {
+	names := slices.Sorted(maps.Keys(r.dissolve))
+	return note(min(maxCredit, r.credit-r.anew+r.changed/changedPerAnew), names)
+}
+
+// note is what the next run is told of bundles.
+func (r *run) note() []byte {
+	if r.narrow != nil {
+		return r.renewal.carried()
+	}
+	credit := r.renewal.left()
+	return note(credit, r.uses.choose(credit))
 }
 
 // parse reads the parent's note; one that cannot be read is as if there was none.

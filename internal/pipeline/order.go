@@ -18,6 +18,11 @@ type orderer struct {
 	inodes bool
 	// bytes are the sizes of the regular files that were added.
 	bytes int64
+	dirs  int64 // directories that were added
+	// donor is the parent's tree, of which groups name ranges; nil: they do not. tail is the
+	// range that was taken over last, if no entry was added behind it.
+	donor *fileindex.Donor
+	tail  *fileindex.Range
 	last  []byte // path of the last entry
 	// underway are the units of this tree; added is the last group that was added.
 	underway *underway
@@ -70,11 +75,18 @@ func (o *orderer) run(ctx context.Context, in <-chan *group) error {
 
 func (o *orderer) add(ctx context.Context, g *group) error {
 	files, dirs, size := int64(0), int64(0), int64(0)
+	ranges := g.kept
 	for i := range g.entries {
+		for ; len(ranges) > 0 && ranges[0].at == i; ranges = ranges[1:] {
+			if err := o.take(ctx, ranges[0].within); err != nil {
+				return err
+			}
+		}
 		e := &g.entries[i]
 		if e.Type == 0 {
 			continue
 		}
+		o.tail = nil
 		var err error
 		if o.inodes {
 			err = o.builder.AddKeyed(ctx, fileindex.InodeKey(e.Device, e.Inode), e)
@@ -94,6 +106,7 @@ func (o *orderer) add(ctx context.Context, g *group) error {
 		}
 	}
 	o.bytes += size
+	o.dirs += dirs
 	o.count.doneFiles.Add(files)
 	o.count.doneDirs.Add(dirs)
 	o.count.doneBytes.Add(size)
@@ -107,8 +120,39 @@ func (o *orderer) add(ctx context.Context, g *group) error {
 			break
 		}
 	}
+	for _, k := range ranges {
+		if err := o.take(ctx, k.within); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
-// lastKey is the key of the last entry that was added.
-func (o *orderer) lastKey() []byte { return bytes.ReplaceAll(o.last, []byte{'/'}, []byte{0}) }
+// take takes a range of the parent over.
+func (o *orderer) take(ctx context.Context, r fileindex.Range) error {
+	part, err := o.builder.Take(ctx, o.donor, r)
+	if err != nil {
+		return donorLost(err)
+	}
+	if part.Entries == 0 {
+		return nil
+	}
+	o.tail = &r
+	o.bytes += part.Bytes
+	o.count.doneBytes.Add(part.Bytes)
+	o.count.reusedBytes.Add(part.Bytes)
+	if !o.inodes {
+		o.count.doneFiles.Add(part.Entries)
+		o.count.reusedFiles.Add(part.Entries)
+	}
+	return nil
+}
+
+// lastKey is the key of the last entry in the tree.
+func (o *orderer) lastKey(ctx context.Context) ([]byte, error) {
+	if o.tail != nil {
+		key, err := o.donor.Last(ctx, *o.tail)
+		return key, donorLost(err)
+	}
+	return bytes.ReplaceAll(o.last, []byte{'/'}, []byte{0}), nil
+}

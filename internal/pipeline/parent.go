@@ -3,9 +3,7 @@ package pipeline
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 
 	"keepward/internal/errs"
 	"keepward/internal/repo/fileindex"
@@ -20,6 +18,18 @@ type base struct {
 	parts []part
 	// gone is how many entries of the base were passed that are no more there.
 	gone int64
+	// strict: the base is not given up, since others take parts of it over unseen. dirs counts
+	// its directories that were looked at, and lost, if it is set, is told of each that is gone.
+	strict bool
+	dirs   int64
+	// passed counts the entries that were matched or are gone, without those that are taken over.
+	passed int64
+	lost   func(*fileindex.Entry) error
+	// behind is where to go on before anything is matched, if jump is set.
+	behind []byte
+	jump   bool
+	// hops: what is asked for lies far apart, and what is passed does not matter.
+	hops bool
 	// damaged is told once why the base cannot be read on; the rest is compared with nothing.
 	damaged func(error)
 }
@@ -46,6 +56,9 @@ func (b *base) match(ctx context.Context, key []byte) (*fileindex.Entry, error) 
 func (b *base) endure(err error) error {
 	switch errs.KindOf(err) {
 	case errs.Corrupt, errs.NotFound:
+		if b.strict {
+			return errParent{err}
+		}
 		b.close()
 		b.parts = nil
 		b.damaged(err)
@@ -55,6 +68,9 @@ func (b *base) endure(err error) error {
 }
 
 func (b *base) find(ctx context.Context, key []byte) (*fileindex.Entry, error) {
+	if err := b.arrive(ctx); err != nil {
+		return nil, err
+	}
 	for len(b.parts) > 0 {
 		p := &b.parts[0]
 		if p.last != nil && bytes.Compare(key, p.last) > 0 {
@@ -63,7 +79,12 @@ func (b *base) find(ctx context.Context, key []byte) (*fileindex.Entry, error) {
 			}
 			continue
 		}
-		for {
+		for passed := 0; ; passed++ {
+			if b.hops && passed == hop {
+				if err := p.cursor.Seek(ctx, key); err != nil {
+					return nil, err
+				}
+			}
 			k, err := p.cursor.PeekKey(ctx)
 			if err != nil {
 				return nil, err
@@ -79,13 +100,94 @@ func (b *base) find(ctx context.Context, key []byte) (*fileindex.Entry, error) {
 			if err != nil {
 				return nil, err
 			}
+			b.pass(e)
 			if order == 0 {
 				return e, nil
 			}
-			b.gone++
+			if err := b.leave(e); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return nil, nil
+}
+
+// hop is how many entries it costs to go to a key from above.
+const hop = 64
+
+// pass counts an entry that was looked at.
+func (b *base) pass(e *fileindex.Entry) {
+	b.passed++
+	if e.Type == fileindex.Dir {
+		b.dirs++
+	}
+}
+
+// unpass counts an entry that was matched as one that was not: it is taken over.
+func (b *base) unpass(typ fileindex.Type) {
+	b.passed--
+	if typ == fileindex.Dir {
+		b.dirs--
+	}
+}
+
+// leave counts an entry as gone.
+func (b *base) leave(e *fileindex.Entry) error {
+	b.gone++
+	if b.lost == nil {
+		return nil
+	}
+	return b.lost(e)
+}
+
+// arrive goes to where the base goes on.
+func (b *base) arrive(ctx context.Context) error {
+	if !b.jump || len(b.parts) == 0 {
+		return nil
+	}
+	b.jump = false
+	return b.parts[0].cursor.Seek(ctx, b.behind)
+}
+
+// keep passes a range that is taken over. What is before it and was not matched is gone.
+func (b *base) keep(ctx context.Context, r fileindex.Range) error { return b.endure(b.passTo(ctx, r)) }
+
+func (b *base) passTo(ctx context.Context, r fileindex.Range) error {
+	if len(b.parts) == 0 {
+		return nil
+	}
+	if !b.jump || bytes.Compare(b.behind, r.From) < 0 {
+		if err := b.arrive(ctx); err != nil {
+			return err
+		}
+		if err := b.leaveUpTo(ctx, r.From); err != nil {
+			return err
+		}
+	}
+	if r.To == nil {
+		b.close()
+		b.parts = nil
+	}
+	b.jump, b.behind = true, append(b.behind[:0], r.To...)
+	return nil
+}
+
+// leaveUpTo counts what is before key as gone; nil: all.
+func (b *base) leaveUpTo(ctx context.Context, key []byte) error {
+	for {
+		k, err := b.parts[0].cursor.PeekKey(ctx)
+		if err != nil || k == nil || key != nil && bytes.Compare(k, key) >= 0 {
+			return err
+		}
+		e, err := b.parts[0].cursor.Next(ctx)
+		if err != nil {
+			return err
+		}
+		b.pass(e)
+		if err := b.leave(e); err != nil {
+			return err
+		}
+	}
 }
 
 // nextPart goes on with the next tree, behind what the first one covered.
@@ -103,16 +205,12 @@ func (b *base) nextPart(ctx context.Context) error {
 func (b *base) rest(ctx context.Context) error { return b.endure(b.passRest(ctx)) }
 
 func (b *base) passRest(ctx context.Context) error {
+	if err := b.arrive(ctx); err != nil {
+		return err
+	}
 	for len(b.parts) > 0 {
-		for {
-			_, err := b.parts[0].cursor.Next(ctx)
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			if err != nil {
-				return err
-			}
-			b.gone++
+		if err := b.leaveUpTo(ctx, nil); err != nil {
+			return err
 		}
 		if b.parts[0].last == nil {
 			return nil

@@ -3,7 +3,6 @@ package pipeline
 import (
 	"context"
 	"errors"
-	"fmt"
 	"runtime"
 	"time"
 
@@ -27,7 +26,13 @@ type Options struct {
 	// from; empty: none.
 	Parent, Checkpoint string
 	// Full reads everything, whatever the parent says.
-	Full        bool
+	Full bool
+	// Changed answers what may have changed since the parent was made, nil: everything. It is
+	// asked only if that lets something be left out. nil: nobody knows.
+	Changed func(ctx context.Context, parent *Before) (source.Changed, error)
+	// Tracker answers, at the end, the token by which Changed can be asked about this point;
+	// nil: there is none.
+	Tracker     func(context.Context) ([]byte, error)
 	Compression seal.Compression
 	// Version is the agent's, for the record.
 	Version string
@@ -72,6 +77,8 @@ type Result struct {
 	Root fileindex.Root
 	// Partial: it was ended early, and does not hold all that was asked for.
 	Partial bool
+	// Narrowed: only what may have changed was looked at.
+	Narrowed bool
 }
 
 // DefaultCheckpointEvery and its bytes are what an interruption may cost: half a minute, or what a
@@ -100,6 +107,8 @@ type run struct {
 	extra int
 	// own is where those are at that walk, build the index and commit.
 	own *seat
+	// narrow: only what may have changed is looked at, and the rest taken over unseen.
+	narrow *narrow
 }
 
 // maxWorkers bounds the memory on computers with many processors; so many fill any network.
@@ -116,6 +125,19 @@ func Run(ctx context.Context, store Store, opts Options) (Result, error) {
 	if opts.Counters == nil {
 		opts.Counters = &Counters{}
 	}
+	result, err := run1(ctx, store, opts)
+	if lost, ok := errors.AsType[errParent](err); ok && ctx.Err() == nil {
+		// What it takes over cannot be read. All is looked at instead.
+		opts.Changed = nil
+		opts.Counters.again()
+		(&reports{to: opts.Event, count: opts.Counters}).damaged(lost.error)
+		result, err = run1(ctx, store, opts)
+	}
+	return result, err
+}
+
+// run1 is one try of Run.
+func run1(ctx context.Context, store Store, opts Options) (Result, error) {
 	if opts.Clock == nil {
 		opts.Clock = time.Now
 	}
@@ -259,6 +281,11 @@ func (r *run) backup(ctx context.Context, walker *source.Walker, begun time.Time
 		return Result{}, err
 	}
 	defer bases.close()
+	var pathDonor, inodeDonor *fileindex.Donor
+	if r.narrow != nil {
+		walker.Follow(r.narrow.changed)
+		pathDonor, inodeDonor = r.donor(seal.KindNode, r.narrow.root.Paths), r.donor(seal.KindInode, r.narrow.root.Inodes)
+	}
 	if bases.some {
 		r.count.totalFiles.Store(bases.files)
 		r.count.totalBytes.Store(bases.bytes)
@@ -266,7 +293,10 @@ func (r *run) backup(ctx context.Context, walker *source.Walker, begun time.Time
 
 	links := newLinkTable(r.opts.Scratch)
 	defer links.close()
-	paths := &orderer{builder: fileindex.NewBuilder(seal.KindNode, r.hasher, r.pool), count: r.count, uses: &r.uses, underway: newUnderway()}
+	paths := &orderer{builder: fileindex.NewBuilder(seal.KindNode, r.hasher, r.pool), count: r.count, uses: &r.uses, underway: newUnderway(), donor: pathDonor}
+	if r.narrow != nil {
+		bases.paths.lost = links.lose
+	}
 	paths.between = r.between(paths, r.pathsSoFar(paths))
 	err = r.pass(ctx, paths, &bases.paths, bases.pathsAhead, bases.some, begun, func(ctx context.Context, s *sequencer) error {
 		if err := s.walk(ctx, walker, links); err != nil || r.early.cut.Load() {
@@ -278,10 +308,20 @@ func (r *run) backup(ctx context.Context, walker *source.Walker, begun time.Time
 		return Result{}, err
 	}
 	r.count.deletedFiles.Store(bases.paths.gone)
-	inodes := &orderer{builder: fileindex.NewBuilder(seal.KindInode, r.opts.Keys.NewHasher(), r.pool), count: r.count, uses: &r.uses, inodes: true, underway: newUnderway()}
+	var names map[[16]byte]uint64
+	if r.narrow != nil {
+		if !r.early.cut.Load() {
+			paths.dirs += r.narrow.root.Dirs - bases.paths.dirs
+			r.count.doneDirs.Store(paths.dirs)
+		}
+		if names, err = r.countNames(ctx, links); err != nil {
+			return Result{}, err
+		}
+	}
+	inodes := &orderer{builder: fileindex.NewBuilder(seal.KindInode, r.opts.Keys.NewHasher(), r.pool), count: r.count, uses: &r.uses, inodes: true, underway: newUnderway(), donor: inodeDonor}
 	inodes.between = r.between(inodes, r.inodesSoFar(paths, inodes))
 	err = r.pass(ctx, inodes, &bases.inodes, bases.inodesAhead, false, begun, func(ctx context.Context, s *sequencer) error {
-		if err := s.inodes(ctx, links, walker, r.reports.lost); err != nil {
+		if err := s.inodes(ctx, links, walker, r.narrow != nil, names, r.reports.lost); err != nil {
 			return err
 		}
 		return s.finish(ctx)
@@ -320,57 +360,4 @@ func (r *run) pass(ctx context.Context, o *orderer, b *base, ahead []*base, comp
 		err = oerr
 	}
 	return err
-}
-
-func (r *run) commit(ctx context.Context, paths, inodes *orderer) (Result, error) {
-	root := fileindex.Root{Include: r.opts.Selection.Include, OS: runtime.GOOS, Version: r.opts.Version}
-	credit := r.renewal.left()
-	root.Thin = note(credit, r.uses.choose(credit))
-	var err error
-	if root.Paths, err = paths.builder.Finish(ctx); err != nil {
-		return Result{}, err
-	}
-	if root.Inodes, err = inodes.builder.Finish(ctx); err != nil {
-		return Result{}, err
-	}
-	body := point.Body{
-		Files: root.Paths.Entries, Bytes: paths.bytes + inodes.bytes, Errors: r.count.errors.Load(),
-		Options: fingerprint(&r.opts.Selection),
-	}
-	if body.Errors > 0 {
-		body.Completeness = point.WithErrors
-	}
-	typ := point.Complete
-	if r.early.cut.Load() {
-		if root.Paths.Entries == 0 {
-			return Result{}, errs.New(errs.Cancelled, "backup.nothing-yet", "end backup %s early: nothing is complete yet", r.opts.Attempt)
-		}
-		typ, body.Completeness = point.Partial, point.Unfinished
-		r.partial()
-	}
-	draft, err := r.draft(ctx, typ, &root, &body)
-	if err != nil {
-		return Result{}, err
-	}
-	r.own.be(atStore)
-	if err := r.store.Commit(ctx, draft); err != nil {
-		return Result{}, fmt.Errorf("commit restore point %s: %w", r.opts.Attempt, err)
-	}
-	return Result{Body: body, Root: root, Partial: typ == point.Partial}, nil
-}
-
-// draft saves the root, waits until all is with the store, and seals the body.
-func (r *run) draft(ctx context.Context, typ point.Type, root *fileindex.Root, body *point.Body) (point.Draft, error) {
-	var err error
-	if body.Root, err = root.Save(ctx, r.hasher, r.pool); err != nil {
-		return point.Draft{}, err
-	}
-	if err := r.pool.flush(); err != nil {
-		return point.Draft{}, err
-	}
-	sealed, err := point.SealBody(r.opts.Keys.ComputerKey, r.opts.Keys.RepositoryID, r.opts.Attempt, *body)
-	if err != nil {
-		return point.Draft{}, err
-	}
-	return point.Draft{Type: typ, RootID: body.Root.ID(), Body: sealed}, nil
 }

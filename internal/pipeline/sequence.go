@@ -1,10 +1,7 @@
 package pipeline
 
 import (
-	"bytes"
 	"context"
-	"errors"
-	"io"
 	"sync/atomic"
 	"time"
 
@@ -42,29 +39,53 @@ type sequencer struct {
 	early *early
 
 	group *group
-	seq   int64 // of the last group
-	unit  *unit
-	key   []byte
+	// kept is a range of the base that is taken over behind the group; nil: none. passedAt is how
+	// many entries of the base had been passed then.
+	kept     *fileindex.Range
+	passedAt int64
+	seq      int64 // of the last group
+	unit     *unit
+	key      []byte
+	// doubted is an entry of the base that was matched with a file that is met again.
+	doubted    *fileindex.Entry
+	doubtedKey []byte
 }
 
-// add takes one file; st and state are what was seen, dir is where it lies (a directory:
-// itself).
-func (s *sequencer) add(ctx context.Context, path, key []byte, st *source.Stat, state fileindex.State, dir *source.Dir) error {
-	old, err := s.base.match(ctx, key)
+// seen is a file as it was met: where, and what the file system says of it.
+type seen struct {
+	path, key []byte
+	st        *source.Stat
+	state     fileindex.State
+	dir       *source.Dir // where it lies; a directory: itself
+	unsure    bool        // its times prove nothing
+}
+
+// add takes one file; old is the base's entry, nil if it has none.
+func (s *sequencer) add(ctx context.Context, f *seen, old *fileindex.Entry) error {
+	begun, err := s.read(ctx, f.key)
 	if err != nil {
 		return err
 	}
-	begun, err := s.read(ctx, key)
-	if err != nil {
-		return err
+	if old != nil && old.Type == fileindex.Link && s.base.lost != nil {
+		if err := s.base.lost(old); err != nil {
+			return err
+		}
 	}
+	st, state := f.st, f.state
+	fromBase := true
 	if begun != nil && begun.State&fileindex.Incomplete == 0 {
-		old, begun = begun, nil
+		old, begun, fromBase = begun, nil, false
 	}
-	s.openGroup()
+	same := old != nil && !f.unsure && unchanged(old, st, state)
+	if same && fromBase && st.Type == fileindex.Dir && s.base.strict {
+		// It is on the way to what changed.
+		return s.keepAlone(ctx, f.key)
+	}
+	if err := s.open(ctx); err != nil {
+		return err
+	}
 	g := s.group
-	e := g.add(path)
-	same := old != nil && unchanged(old, st, state)
+	e := g.add(f.path)
 	anew := same && s.renewal.wants(old)
 	switch {
 	case !same && st.Type == fileindex.File && s.early.wished():
@@ -84,7 +105,7 @@ func (s *sequencer) add(ctx context.Context, path, key []byte, st *source.Stat, 
 			s.novel(old)
 			s.renewal.sees(e)
 		}
-		if err := s.schedule(e, old, begun, st, dir, anew); err != nil {
+		if err := s.schedule(e, old, begun, st, f.dir, anew); err != nil {
 			return err
 		}
 	}
@@ -104,6 +125,17 @@ func (s *sequencer) read(ctx context.Context, key []byte) (*fileindex.Entry, err
 	return nil, nil
 }
 
+// open makes room for an entry, behind what is kept.
+func (s *sequencer) open(ctx context.Context) error {
+	if s.kept != nil {
+		if err := s.closeKept(ctx); err != nil {
+			return err
+		}
+	}
+	s.openGroup()
+	return nil
+}
+
 func (s *sequencer) openGroup() {
 	if s.group == nil {
 		s.seq++
@@ -113,15 +145,20 @@ func (s *sequencer) openGroup() {
 }
 
 // link takes one of several names of a file; what it is goes to the inode table.
-func (s *sequencer) link(ctx context.Context, path, key []byte, st *source.Stat) error {
-	old, err := s.base.match(ctx, key)
-	if err != nil {
+func (s *sequencer) link(ctx context.Context, f *seen, old *fileindex.Entry) error {
+	st := f.st
+	stays := old != nil && old.Type == fileindex.Link && old.Inode == st.Inode && old.Device == st.Device
+	if old != nil && old.Type == fileindex.Link && !stays && s.base.lost != nil {
+		if err := s.base.lost(old); err != nil {
+			return err
+		}
+	}
+	if err := s.open(ctx); err != nil {
 		return err
 	}
-	s.openGroup()
-	e := s.group.add(path)
+	e := s.group.add(f.path)
 	e.Type, e.Inode, e.Device = fileindex.Link, st.Inode, st.Device
-	if old == nil || old.Type != fileindex.Link || old.Inode != st.Inode || old.Device != st.Device {
+	if !stays {
 		s.novel(old)
 	} else {
 		s.group.reused++
@@ -224,7 +261,12 @@ func (s *sequencer) closeGroup(ctx context.Context) error {
 	if g == nil {
 		return nil
 	}
-	last := string(g.entries[len(g.entries)-1].Path)
+	last := ""
+	if n := len(g.entries); n > 0 {
+		last = string(g.entries[n-1].Path)
+	} else {
+		last = string(fileindex.KeyPath(g.kept[len(g.kept)-1].within.From))
+	}
 	s.count.current.Store(&last)
 	select {
 	case s.out <- g:
@@ -249,71 +291,10 @@ func (s *sequencer) finish(ctx context.Context) error {
 	if err := s.closeUnit(); err != nil {
 		return err
 	}
-	return s.closeGroup(ctx)
-}
-
-// walk takes all files of a walk.
-func (s *sequencer) walk(ctx context.Context, w *source.Walker, links *linkTable) error {
-	for {
-		s.seat.be(atSource)
-		it, err := w.Next(ctx)
-		s.seat.be(atCPU)
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return err
-		}
-		if s.early.wished() {
-			s.early.leaveOut()
-			break
-		}
-		s.key = append(s.key[:0], it.Path...)
-		for i, c := range s.key {
-			if c == '/' {
-				s.key[i] = 0
-			}
-		}
-		dir := it.Dir
-		if it.Self != nil {
-			dir = it.Self
-		}
-		if it.Stat.Links > 1 && it.Stat.Type != fileindex.Dir {
-			if err = links.add(&it.Stat, it.Path); err == nil {
-				err = s.link(ctx, it.Path, s.key, &it.Stat)
-			}
-		} else {
-			err = s.add(ctx, it.Path, s.key, &it.Stat, it.State, dir)
-		}
-		if err != nil {
+	if s.kept != nil {
+		if err := s.closeKept(ctx); err != nil {
 			return err
 		}
 	}
-	s.count.excluded.Store(w.Excluded())
-	return s.finish(ctx)
-}
-
-// inodes takes all files that have several names.
-func (s *sequencer) inodes(ctx context.Context, links *linkTable, w *source.Walker, lost func(path []byte, err error)) error {
-	at := dirs{walker: w}
-	return links.each(func(i *inode) error {
-		var st source.Stat
-		var err error
-		for _, path := range i.paths {
-			dir, name := at.of(path)
-			s.seat.be(atSource)
-			err = dir.Stat(name, &st)
-			s.seat.be(atCPU)
-			if err != nil {
-				continue
-			}
-			if st.Inode != i.number || st.Device != i.device {
-				err = errReplaced
-				continue
-			}
-			return s.add(ctx, path, fileindex.InodeKey(i.device, i.number), &st, 0, dir)
-		}
-		lost(bytes.Clone(i.paths[0]), err)
-		return nil
-	})
+	return s.closeGroup(ctx)
 }

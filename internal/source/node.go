@@ -28,14 +28,32 @@ type node struct {
 
 // load lists the node and stats its files if they are few.
 func (w *Walker) load(n *node) (files int) {
-	fd, err := n.dir.acquire()
-	if err != nil {
-		n.unopened(err)
+	fd, ok := w.open(n)
+	if !ok {
 		return 1
 	}
 	defer n.dir.release()
+	w.list(n, fd)
+	if len(n.l.batches) == 1 {
+		b := n.l.batches[0]
+		w.statBatch(n, b, fd)
+		b.state = done
+		files = b.to
+	}
+	return files + 1
+}
+
+// open opens the node and finds out whether it is a border. If it answers true, the directory is
+// to be released.
+func (w *Walker) open(n *node) (fd int, ok bool) {
+	fd, err := n.dir.acquire()
+	if err != nil {
+		n.unopened(err)
+		return -1, false
+	}
 	if n.statErr = n.dir.statOpen(fd, &n.stat); n.statErr != nil {
-		return 1
+		n.dir.release()
+		return -1, false
 	}
 	if n.branch != nil && n.branch.include {
 		n.device = n.stat.Device
@@ -45,14 +63,19 @@ func (w *Walker) load(n *node) (files int) {
 		n.active = false
 		w.excluded.Add(1)
 	}
+	if !n.active && n.branch != nil && n.flags&fileindex.Mountpoint == 0 {
+		n.flags |= fileindex.Ancestor
+	}
+	return fd, true
+}
+
+// list lists an open node.
+func (w *Walker) list(n *node, fd int) {
 	n.l = newListing()
 	switch {
 	case n.active:
 		n.listErr = w.listActive(n, fd)
 	case n.branch != nil:
-		if n.flags&fileindex.Mountpoint == 0 {
-			n.flags |= fileindex.Ancestor
-		}
 		for _, c := range n.branch.children {
 			n.l.addName(c.name, 0)
 		}
@@ -60,13 +83,6 @@ func (w *Walker) load(n *node) (files int) {
 	if n.l.huge == nil {
 		n.l.cut()
 	}
-	if len(n.l.batches) == 1 {
-		b := n.l.batches[0]
-		w.statBatch(n, b, fd)
-		b.state = done
-		files = b.to
-	}
-	return files + 1
 }
 
 // isBorder tells whether the content of a directory is left out because it is another file

@@ -40,6 +40,18 @@ type Item struct {
 	Self *Dir
 	// State may have Ancestor, CacheTagged and Mountpoint.
 	State fileindex.State
+
+	// What follows is of a walk that goes by changes: see Walker.Follow.
+
+	// Kept are the keys in the parent of what did not change. Then there is nothing else.
+	Kept *fileindex.Range
+	// Clean: the file is there, and neither it nor anything below it changed. Of Stat only the
+	// type is known, or nothing; of a directory all.
+	Clean bool
+	// Partly: the item is a directory of whose content only what changed follows.
+	Partly bool
+	// Unsure: somebody may write to the file unseen, so that its times prove nothing.
+	Unsure bool
 }
 
 // Name is the last component of the item's path.

@@ -30,6 +30,7 @@ type Walker struct {
 	direntBufs sync.Pool
 	workers    sync.WaitGroup
 
+	follow  *follow // nil: the walk looks at everything
 	started bool
 	frames  []frame
 	path    []byte
@@ -43,6 +44,8 @@ type frame struct {
 	i     int // next file of the listing
 	sub   int // next directory of the batch
 	path  int // length of the directory's path
+	// guided is what a walk that goes by changes has beside; nil: all of the directory is yielded.
+	guided *guided
 }
 
 // NewWalker prepares a walk. report is told what could not be done, from the goroutine that
@@ -185,41 +188,15 @@ func (w *Walker) do(t task, place *run) {
 
 // Next answers the next file, io.EOF behind the last.
 func (w *Walker) Next(ctx context.Context) (*Item, error) {
+	if w.follow != nil {
+		return w.nextChanged(ctx)
+	}
 	if !w.started {
 		w.started = true
-		root := &node{dir: w.dirs.root(), branch: &w.top, active: w.top.include}
-		w.ahead.mu.Lock()
-		w.ahead.insert(&run{subs: []*node{root}}, &w.ahead.first)
-		w.ahead.mu.Unlock()
-		if err := w.ahead.await(ctx, task{node: root}, w.do); err != nil {
-			return nil, err
-		}
-		if root.statErr != nil {
-			return nil, errs.New(errs.KindOf(root.statErr), "root.unreadable", "open the root directory: %w", root.statErr)
-		}
-		return w.yieldDir(root, nil), nil
+		return w.whole(ctx, w.rootNode(), nil)
 	}
 	for len(w.frames) > 0 {
-		f := &w.frames[len(w.frames)-1]
-		if f.batch == len(f.n.l.batches) {
-			f.n.l.free()
-			f.n.l = nil
-			w.frames = w.frames[:len(w.frames)-1]
-			continue
-		}
-		b := f.n.l.batches[f.batch]
-		if f.i == b.from {
-			if err := w.ahead.await(ctx, task{node: f.n, batch: b}, w.do); err != nil {
-				return nil, err
-			}
-		}
-		if f.i == b.to {
-			f.n.l.batches[f.batch] = nil // its memory is free from here on
-			f.batch, f.sub = f.batch+1, 0
-			w.ahead.passed(b.to - b.from)
-			continue
-		}
-		item, err := w.one(ctx, f, b)
+		item, err := w.step(ctx, &w.frames[len(w.frames)-1])
 		if err != nil || item != nil {
 			return item, err
 		}
@@ -227,15 +204,57 @@ func (w *Walker) Next(ctx context.Context) (*Item, error) {
 	return nil, io.EOF
 }
 
+func (w *Walker) rootNode() *node {
+	return &node{dir: w.dirs.root(), branch: &w.top, active: w.top.include}
+}
+
+// whole begins a directory of which everything is yielded; nil: it is none any more.
+func (w *Walker) whole(ctx context.Context, n *node, parent *Dir) (*Item, error) {
+	w.ahead.mu.Lock()
+	w.ahead.insert(&run{subs: []*node{n}}, &w.ahead.first)
+	w.ahead.mu.Unlock()
+	if err := w.ahead.await(ctx, task{node: n}, w.do); err != nil {
+		return nil, err
+	}
+	if n.statErr == nil {
+		return w.yieldDir(n, parent), nil
+	}
+	if parent == nil {
+		return nil, errs.New(errs.KindOf(n.statErr), "root.unreadable", "open the root directory: %w", n.statErr)
+	}
+	w.ahead.passed(1)
+	w.lost(n.statErr)
+	return nil, nil
+}
+
+// step goes on in a directory; nil: look at the topmost again.
+func (w *Walker) step(ctx context.Context, f *frame) (*Item, error) {
+	if f.batch == len(f.n.l.batches) {
+		f.n.l.free()
+		f.n.l = nil
+		w.frames = w.frames[:len(w.frames)-1]
+		return nil, nil
+	}
+	b := f.n.l.batches[f.batch]
+	if f.i == b.from {
+		if err := w.ahead.await(ctx, task{node: f.n, batch: b}, w.do); err != nil {
+			return nil, err
+		}
+	}
+	if f.i == b.to {
+		f.n.l.batches[f.batch] = nil // its memory is free from here on
+		f.batch, f.sub = f.batch+1, 0
+		w.ahead.passed(b.to - b.from)
+		return nil, nil
+	}
+	return w.one(ctx, f, b)
+}
+
 // one yields the next file of a batch, nil if it is none any more.
 func (w *Walker) one(ctx context.Context, f *frame, b *statBatch) (*Item, error) {
 	i := f.i
 	f.i++
-	w.path = w.path[:f.path]
-	if f.path > 0 {
-		w.path = append(w.path, '/')
-	}
-	w.path = append(w.path, b.name(i)...)
+	w.goTo(f, b.name(i))
 	if b.errs != nil && b.errs[i-b.from] != nil {
 		w.lost(b.errs[i-b.from])
 		return nil, nil
@@ -257,6 +276,15 @@ func (w *Walker) one(ctx context.Context, f *frame, b *statBatch) (*Item, error)
 		return nil, nil
 	}
 	return w.yieldDir(s, f.n.dir), nil
+}
+
+// goTo sets the path to that of a name in a directory.
+func (w *Walker) goTo(f *frame, name []byte) {
+	w.path = w.path[:f.path]
+	if f.path > 0 {
+		w.path = append(w.path, '/')
+	}
+	w.path = append(w.path, name...)
 }
 
 // lost reports a file that was listed and cannot be looked at.

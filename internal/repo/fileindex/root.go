@@ -24,6 +24,8 @@ type Root struct {
 	// already, keyed as in Paths and in Inodes. Of one that is Incomplete the extents are those
 	// of its beginning, and its signature covers at least as much.
 	Ahead, AheadInodes Tree
+	// Dirs is how many directories there are among the entries of Paths; 0: not known.
+	Dirs int64
 }
 
 // Trees calls fn for every tree of the root, with the kind of its nodes.
@@ -60,6 +62,7 @@ func (r *Root) Save(ctx context.Context, hasher *seal.Hasher, saver Saver) (seal
 	content = tlv.Bytes(content, 6, r.Thin)
 	content = appendTree(content, 7, r.Ahead)
 	content = appendTree(content, 8, r.AheadInodes)
+	content = tlv.Int(content, 9, r.Dirs)
 	h := hasher.Hash(seal.KindRoot, content)
 	return h, saver.Save(ctx, Chunk{Kind: seal.KindRoot, H: h, Refs: refs, Content: content})
 }
@@ -104,6 +107,8 @@ func ParseRoot(content []byte) (Root, error) {
 			r.Version = string(f.Data)
 		case 6:
 			r.Thin = bytes.Clone(f.Data)
+		case 9:
+			r.Dirs = f.Int()
 		}
 	}
 	return r, nil

@@ -13,7 +13,7 @@ func TestRootComesBack(t *testing.T) {
 		{},
 		{
 			Paths: Tree{H: seal.H{1}, Level: 2, Entries: 4, Bytes: 5}, Inodes: Tree{H: seal.H{2}, Entries: 1},
-			Include: []string{"/srv", "", "/srv"}, OS: "linux", Version: "1", Thin: []byte{0, 1, 2},
+			Include: []string{"/srv", "", "/srv"}, OS: "linux", Version: "1", Thin: []byte{0, 1, 2}, Dirs: 3,
 		},
 		{Ahead: Tree{H: seal.H{3}, Entries: 7, Bytes: 8}, AheadInodes: Tree{H: seal.H{4}, Level: 1, Entries: 9}},
 	} {

@@ -14,6 +14,9 @@ import (
 // it reads the nodes around these, and no others. Ranges must ascend, or nodes are fetched more
 // than once. It belongs to one goroutine.
 type Donor struct {
+	// Taken, if it is set, is told of each node that a Builder takes over unread.
+	Taken func(ctx context.Context, h seal.H) error
+
 	f    Fetcher
 	kind seal.Kind
 	tree Tree
@@ -261,6 +264,11 @@ func (t *taking) adopt(ctx context.Context, c *child, level int) error {
 	t.part.Bytes += c.bytes
 	if t.b == nil {
 		return nil
+	}
+	if t.d.Taken != nil {
+		if err := t.d.Taken(ctx, c.h); err != nil {
+			return err
+		}
 	}
 	t.b.level(level)
 	t.b.started, t.b.last = true, append(t.b.last[:0], c.first...)
