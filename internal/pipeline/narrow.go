@@ -32,16 +32,9 @@ import (
 // narrow is what a narrowed backup goes by.
 type narrow struct {
 	changed source.Changed
+	before  *Before
 	root    fileindex.Root // the parent's
 	taken   takenOver
-}
-
-// Before is the parent of a backup, as far as a change tracker wants to know it.
-type Before struct {
-	// Token is what Options.Tracker answered when it was made.
-	Token []byte
-	// Links: it has files with several names.
-	Links bool
 }
 
 // errParent is the failure to read what is compared with, in a backup that takes parts of it over.
@@ -70,11 +63,13 @@ func (r *run) narrowDown(ctx context.Context, e *earlier) (*narrow, error) {
 	if r.opts.Changed == nil || !whole(e) || !bytes.Equal(e.body.Options, fingerprint(&r.opts.Selection)) {
 		return nil, nil
 	}
-	changed, err := r.opts.Changed(ctx, &Before{Token: e.body.Tracker, Links: !e.root.Inodes.Empty()})
+	before := &Before{Token: e.body.Tracker, Links: !e.root.Inodes.Empty(), ctx: ctx, fetch: r.fetch, root: &e.root}
+	changed, err := r.opts.Changed(ctx, before)
 	if err != nil || changed == nil {
+		before.close()
 		return nil, err
 	}
-	return &narrow{changed: changed, root: e.root, taken: takenOver{store: r.store}}, nil
+	return &narrow{changed: changed, before: before, root: e.root, taken: takenOver{store: r.store}}, nil
 }
 
 // whole tells whether a parent has all that was asked for: what it lacks nobody would look at

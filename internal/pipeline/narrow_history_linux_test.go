@@ -130,6 +130,7 @@ func (h *history) begin() (string, Result) {
 func TestNarrowedPointsAreTheSameOverRandomHistories(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		h := &history{newTracked(t), rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 3))}
+		h.blind = rapid.Bool().Draw(rt, "blind")
 		name, res := h.begin()
 		for range 4 {
 			for range h.r.IntN(25) {

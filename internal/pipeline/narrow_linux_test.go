@@ -84,6 +84,15 @@ func differences(before, after state) *exact {
 	return sorted(slices.Collect(maps.Values(found)))
 }
 
+// withoutLinks leaves the changes of files out that had several names and still have the same one.
+func withoutLinks(x *exact, before, after state) *exact {
+	return sorted(slices.DeleteFunc(x.list, func(c source.Change) bool {
+		a, was := before[string(c.Path)]
+		b, is := after[string(c.Path)]
+		return was && is && a.Ino == b.Ino && a.Nlink > 1 && a.Mode&syscall.S_IFMT != syscall.S_IFDIR
+	}))
+}
+
 func sorted(list []source.Change) *exact {
 	slices.SortFunc(list, func(a, b source.Change) int { return fileindex.ComparePaths(a.Path, b.Path) })
 	return &exact{list: list}
@@ -93,6 +102,8 @@ func sorted(list []source.Change) *exact {
 type tracked struct {
 	*site
 	states map[string]state // of each backup
+	// blind: the tracker cannot tell which files with several names changed.
+	blind bool
 	// loose: bundles may differ, though nothing was dissolved.
 	loose bool
 	thin  []byte // the parent's
@@ -113,6 +124,9 @@ func (s *tracked) take(parent string, narrow bool) (string, Result, error) {
 		s.opts.Changed = func(_ context.Context, b *Before) (source.Changed, error) {
 			if string(b.Token) != parent {
 				s.t.Errorf("the parent's token is %q, want %q", b.Token, parent)
+			}
+			if s.blind {
+				return b.LinksToo(withoutLinks(differences(s.states[parent], now), s.states[parent], now)), nil
 			}
 			return differences(s.states[parent], now), nil
 		}
@@ -229,6 +243,65 @@ func TestNothingChangedTakesNothing(t *testing.T) {
 	s.write("d07/e/f007", []byte("other"))
 	s.write("d09/e/new/deep/one", []byte("new"))
 	s.both(second)
+}
+
+func TestAFileIsReadWhoseTimesProveNothing(t *testing.T) {
+	s := newTracked(t)
+	s.write("a/b", []byte("one"))
+	s.write("a/c", []byte("one"))
+	s.write("a/d", []byte("one"))
+	if err := os.Link(s.path("a/d"), s.path("a/e")); err != nil {
+		t.Fatal(err)
+	}
+	first, _, err := s.take("", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.opts.Changed = func(context.Context, *Before) (source.Changed, error) {
+		var list []source.Change
+		for _, name := range []string{"a/b", "a/d", "a/e"} {
+			list = append(list, source.Change{Path: []byte(s.path(name)[1:]), Unsure: name != "a/d"})
+		}
+		return sorted(list), nil
+	}
+	_, res, err := s.run(first)
+	if err != nil || !res.Narrowed || s.count.readFiles.Load() != 2 {
+		t.Errorf("narrowed %t, read %d files, want the file and the inode: %v", res.Narrowed, s.count.readFiles.Load(), err)
+	}
+}
+
+func TestTheParentTellsTheNamesOfInodes(t *testing.T) {
+	s := newTracked(t)
+	s.write("a/b", []byte("one"))
+	s.write("x", []byte("two"))
+	for _, to := range []string{"a/c", "a/z/c", "z"} {
+		if err := os.MkdirAll(filepath.Dir(s.path(to)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Link(s.path("a/b"), s.path(to)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first, _, err := s.take("", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := look(t, s.dir)
+	linked, alone := st[s.path("a/b")[1:]].Ino, st[s.path("x")[1:]].Ino
+	var got []string
+	s.opts.Changed = func(ctx context.Context, b *Before) (source.Changed, error) {
+		err := b.Find(ctx, []uint64{alone, linked}, func(_ uint64, path []byte) error {
+			got = append(got, strings.TrimPrefix("/"+string(path), s.dir+"/"))
+			return nil
+		})
+		return nil, err
+	}
+	if _, _, err := s.run(first); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]string{"a/b", "a/c", "a/z/c", "x", "z"}, got); d != "" {
+		t.Errorf("names (-want +got):\n%s", d)
+	}
 }
 
 func TestWhatCannotBeGoneByIsNot(t *testing.T) {

@@ -283,6 +283,7 @@ func (r *run) backup(ctx context.Context, walker *source.Walker, begun time.Time
 	defer bases.close()
 	var pathDonor, inodeDonor *fileindex.Donor
 	if r.narrow != nil {
+		defer r.narrow.before.close()
 		walker.Follow(r.narrow.changed)
 		pathDonor, inodeDonor = r.donor(seal.KindNode, r.narrow.root.Paths), r.donor(seal.KindInode, r.narrow.root.Inodes)
 	}
