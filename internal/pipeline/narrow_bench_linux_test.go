@@ -10,6 +10,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"keepward/internal/repo/point"
 	"keepward/internal/repo/seal"
@@ -35,6 +38,15 @@ func (h *hastyStore) Get(ctx context.Context, ids []seal.ID, fn func(int, []byte
 func (h *hastyStore) Commit(_ context.Context, d point.Draft) error {
 	h.points[h.attempt.String()] = point.Encode(h.keys.RepositoryID, h.attempt, d, nil)
 	return nil
+}
+
+// processorTime is what this process has used so far.
+func processorTime(b *testing.B) time.Duration {
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // BenchmarkNarrowed is an incremental backup of which a tracker tells that k files have changed
@@ -94,12 +106,14 @@ func benchNarrowed(b *testing.B, n int) {
 		opts.Changed = func(context.Context, *Before) (source.Changed, error) { return sorted(slices.Clone(list)), nil }
 		b.Run(fmt.Sprintf("n=%d/k=%d", n, k), func(b *testing.B) {
 			m.asked, m.got = 0, 0
+			before := processorTime(b)
 			for b.Loop() {
 				res, err := Run(context.Background(), m, opts)
 				if err != nil || !res.Narrowed {
 					b.Fatal(res.Narrowed, err)
 				}
 			}
+			b.ReportMetric(float64((processorTime(b)-before).Milliseconds())/float64(b.N), "cpu-ms/op")
 			b.ReportMetric(float64(m.asked)/float64(b.N), "asked/op")
 			b.ReportMetric(float64(m.got)/float64(b.N), "fetched/op")
 		})

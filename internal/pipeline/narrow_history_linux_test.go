@@ -160,9 +160,9 @@ func TestNarrowedBackupsGoOn(t *testing.T) {
 			h.opts.CheckpointBytes, h.opts.Checkpoint = 1, ""
 			for range 3 {
 				h.store.puts, h.store.putErr = 0, errs.New(errs.Unavailable, "", "the store is gone")
-				h.store.failAt = 2 + h.r.IntN(60)
+				h.store.failAt, h.broken = 2+h.r.IntN(60), h.r.IntN(2) == 0
 				name, _, err := h.take(parent, true)
-				h.store.putErr = nil
+				h.store.putErr, h.broken = nil, false
 				if err == nil {
 					break
 				}

@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"keepward/internal/errs"
 	"keepward/internal/repo/fileindex"
 	"keepward/internal/repo/seal"
 	"keepward/internal/source"
@@ -102,6 +103,8 @@ func sorted(list []source.Change) *exact {
 type tracked struct {
 	*site
 	states map[string]state // of each backup
+	// broken has a backup fail at its end, when all else is done.
+	broken bool
 	// blind: the tracker cannot tell which files with several names changed.
 	blind bool
 	// loose: bundles may differ, though nothing was dissolved.
@@ -131,7 +134,12 @@ func (s *tracked) take(parent string, narrow bool) (string, Result, error) {
 			return differences(s.states[parent], now), nil
 		}
 	}
-	s.opts.Tracker = func(context.Context) ([]byte, error) { return []byte(s.opts.Attempt.String()), nil }
+	s.opts.Tracker = func(context.Context) ([]byte, error) {
+		if s.broken {
+			return nil, errs.New(errs.Unavailable, "", "the tracker is gone")
+		}
+		return []byte(s.opts.Attempt.String()), nil
+	}
 	name, res, err := s.run(parent)
 	s.states[name] = now
 	return name, res, err
