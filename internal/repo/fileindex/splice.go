@@ -73,8 +73,8 @@ func Behind(key []byte) []byte {
 // those between an edit and the next border, are read and built anew.
 //
 // Nothing below a node that is taken over is looked at, so whoever takes over must know that the
-// tree of d is whole: docs/formats/repository-layout.md, "Commit", has why that holds of a
-// parent. What went wrong in reading d is a DonorError; the Builder is of no use then.
+// tree of d is whole and stays: docs/formats/repository-layout.md, "Why nothing is lost", has why
+// that holds of a parent. What went wrong in reading d is a DonorError; the Builder is of no use then.
 func (b *Builder) Take(ctx context.Context, d *Donor, r Range) (Part, error) {
 	if d.kind != b.kind {
 		return Part{}, errs.New(errs.Internal, "", "build %s tree: take over from a %s tree", b.kind, d.kind)
