@@ -37,10 +37,10 @@ func snapshotDisk(t *testing.T, args ...string) (f *fleet, disk, src string) {
 	return f, disk, src
 }
 
-// snapshots are those on a disk.
+// snapshots are those on a disk that belong to a transfer.
 func snapshots(t *testing.T, disk string) []string {
 	t.Helper()
-	list, err := filepath.Glob(filepath.Join(disk, snapshot.BtrfsDir, "*"))
+	list, err := filepath.Glob(filepath.Join(disk, snapshot.BtrfsDir, "*-run-*"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,6 +34,9 @@ type Config struct {
 	CheckpointEvery time.Duration
 	// Snapshots takes those that backups are read from; nil: with what there is on this system.
 	Snapshots *snapshot.Taker
+	// TrustHidden has processes that the agent must not look into count as such that write to no
+	// file without being seen.
+	TrustHidden bool
 	// Ready, where it is set, is called once the agent has joined and begins to keep its link up.
 	Ready func()
 }

@@ -16,6 +16,7 @@ import (
 	"keepward/api/keepward/v1/keepwardv1connect"
 	"keepward/internal/errs"
 	"keepward/internal/node"
+	"keepward/internal/track"
 	"keepward/internal/wire"
 )
 
@@ -41,7 +42,10 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	a.endLost()
 	a.scripts.takeUp()
+	a.shots.trackers = track.Open(track.Config{Dir: filepath.Join(cfg.DataDir, "trackers"), Log: cfg.Logger, TrustHidden: cfg.TrustHidden})
+	defer a.shots.trackers.Close()
 	a.shots.sweep(ctx)
+	a.work.Go(func() { a.shots.tend(ctx) })
 	a.restoreMarks().forgetOld(time.Now()) // else only the next restore would, which may never come
 	if cfg.Ready != nil {
 		cfg.Ready()

@@ -17,11 +17,12 @@ import (
 	"keepward/internal/job"
 	"keepward/internal/snapshot"
 	"keepward/internal/source"
+	"keepward/internal/track"
 )
 
 // shots are the snapshots that backups of this agent are read from. What a process knows of them
-// ends with it: the next one removes all that it finds, but for those that are kept under a name
-// of their own.
+// ends with it: the next one removes all that it finds, but for those that are kept for the next
+// backup of their job.
 type shots struct {
 	a     *agent
 	taker *snapshot.Taker
@@ -33,6 +34,9 @@ type shots struct {
 	live map[snapshot.Name]bool
 	// kept are those that wait for the next attempt of their task.
 	kept map[string]*shot
+
+	formers  *formers
+	trackers *track.Trackers
 }
 
 // shot is the snapshots of one task.
@@ -43,8 +47,21 @@ type shot struct {
 	name snapshot.Name
 	// hidden are directories that a walk leaves out.
 	hidden []string
+	// job is whose it is, and kept how long its next backup finds what it needs to know what has
+	// changed; 0: that is not wanted, and moment is nil.
+	job    string
+	kept   time.Duration
+	moment *track.Moment
+	token  []byte
+	// every is after how many runs every file is compared, compared that this one did, and missed
+	// that there were changes of which nobody had told.
+	every            int
+	compared, missed bool
 
 	opened *snapshot.Opened
+	// roots are where kept snapshots of the backup before are open; ends is what close calls.
+	roots map[snapshot.Name]string
+	ends  []func()
 	// wanted, where it is closed, has who waits to remove it leave it: the next attempt has it.
 	wanted chan struct{}
 }
@@ -58,6 +75,10 @@ func openShots(a *agent, dir string, taker *snapshot.Taker) (*shots, error) {
 		taker = snapshot.NewTaker(filepath.Join(dir, "mounts"))
 	}
 	s := &shots{a: a, taker: taker, dir: dir, live: map[snapshot.Name]bool{}, kept: map[string]*shot{}}
+	var err error
+	if s.formers, err = openFormers(filepath.Join(dir, "kept.json")); err != nil {
+		s.failed(err)
+	}
 	file := filepath.Join(dir, "owner")
 	b, err := os.ReadFile(file)
 	if s.owner = strings.TrimSpace(string(b)); err == nil && len(s.owner) == 16 {
@@ -80,9 +101,17 @@ func (s *shots) sweep(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, sweepLimit)
 	defer cancel()
 	known := func(n snapshot.Name) bool {
+		if n.Kept != "" {
+			return s.formers.known(n)
+		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		return s.live[n]
+		for set := range s.live {
+			if n.Of(set) {
+				return true
+			}
+		}
+		return false
 	}
 	for _, what := range s.taker.Sweep(ctx, s.owner, known, s.failed) {
 		s.a.log.Info("a snapshot that was left over is removed", "snapshot", what)
@@ -105,15 +134,19 @@ func (s *shots) take(ctx context.Context, m *keepwardv1.StartBackupRequest, sel 
 		}
 		return old, nil
 	}
-	s.sweep(ctx)
-	hidden, err := s.hidden()
-	if err != nil {
-		return nil, err
+	out := &shot{of: s, task: task, name: snapshot.Name{Owner: s.owner, ID: snapshot.NewID()}, set: &snapshot.Set{}, job: m.GetJob()}
+	if s.trackers != nil && !m.GetFiles().GetNoTracking() {
+		out.kept, out.every = m.GetTrackingKept().AsDuration(), int(m.GetCompareEvery())
 	}
-	out := &shot{of: s, task: task, name: snapshot.Name{Owner: s.owner, ID: snapshot.NewID()}, set: &snapshot.Set{}, hidden: hidden}
-	if m.GetFiles().GetLive() {
-		s.a.event(id, "info", "snapshot.live", "the files are read as they are at their turn: the job takes no snapshot", nil)
-		return out, nil
+	if out.kept <= 0 {
+		if err := s.formers.drop(func(f former) bool { return f.Job == out.job }); err != nil {
+			s.failed(err)
+		}
+	}
+	s.sweep(ctx)
+	var err error
+	if out.hidden, err = s.hidden(); err != nil {
+		return nil, err
 	}
 	reach, err := sel.Reach()
 	if err != nil {
@@ -124,18 +157,29 @@ func (s *shots) take(ctx context.Context, m *keepwardv1.StartBackupRequest, sel 
 		wanted = reach.Above
 	}
 	retries := int(m.GetSnapshotRetries())
-	s.know(out.name, true)
-	out.set, err = s.taker.Take(ctx, snapshot.Request{
-		Name: out.name, Include: reach.Include, Wanted: wanted, Retries: retries,
+	plan, err := s.taker.Plan(snapshot.Request{
+		Name: out.name, Include: reach.Include, Wanted: wanted, Retries: retries, Live: m.GetFiles().GetLive(),
 		Retry: func(v snapshot.Volume, n int, err error) {
 			waits.set(job.SnapshotRetry, strconv.Itoa(n), strconv.Itoa(retries))
 			s.a.event(id, "warning", "snapshot.retry", fmt.Sprintf("the snapshot of %s is tried again, %d of %d: %v", volumeText(v), n, retries, err), nil)
 		},
 	})
+	if err != nil {
+		return nil, err
+	}
+	if out.kept > 0 {
+		out.moment = s.trackers.Begin(ctx, track.Request{Key: jobKey(out.job), Include: reach.Include, Mounts: plan.Mounts, Needed: plan.Needed, Kept: out.kept})
+	}
+	s.know(out.name, true)
+	out.set, err = s.taker.Take(ctx, plan)
 	waits.clear()
 	if err != nil {
 		s.know(out.name, false)
 		return nil, err
+	}
+	if plan.Live {
+		s.a.event(id, "info", "snapshot.live", "the files are read as they are at their turn: the job takes no snapshot", nil)
+		return out, nil
 	}
 	for _, c := range out.set.Choices {
 		code, text := choiceText(c)
@@ -220,6 +264,9 @@ func (o *shot) open(ctx context.Context) (*source.View, error) {
 			return nil, err
 		}
 	}
+	if o.moment != nil {
+		o.moment.Read(ctx, o.units(ctx))
+	}
 	v := &source.View{Hidden: o.hidden}
 	o.opened.Each(func(s *snapshot.Snapshot, p snapshot.Part, from string) {
 		g := source.Graft{At: p.At}
@@ -239,7 +286,14 @@ func (o *shot) open(ctx context.Context) (*source.View, error) {
 
 // close ends the reading: what is kept does not hold the volume.
 func (o *shot) close() {
-	if o != nil && o.opened != nil {
+	if o == nil {
+		return
+	}
+	for _, end := range o.ends {
+		end()
+	}
+	o.ends, o.roots = nil, nil
+	if o.opened != nil {
 		o.opened.Close()
 		o.opened = nil
 	}
@@ -247,11 +301,15 @@ func (o *shot) close() {
 
 // release ends the use of the snapshots. Those of an attempt that made no point are kept for the
 // next one, for a time.
-func (o *shot) release(ctx context.Context, done bool, keep time.Duration) {
+func (o *shot) release(ctx context.Context, attempt string, done bool, keep time.Duration) {
 	if o == nil {
 		return
 	}
 	o.close()
+	if done && o.token != nil {
+		o.keep(context.WithoutCancel(ctx), attempt)
+		o.moment.Done(o.token, o.compared)
+	}
 	if len(o.set.Snapshots) == 0 {
 		o.of.know(o.name, false)
 		return

@@ -64,11 +64,12 @@ func (a *agent) backup(ctx context.Context, m *keepwardv1.StartBackupRequest, op
 				return err
 			}
 			defer shot.close()
+			shot.follow(id, &opts)
 			result, err = pipeline.Run(ctx, client, opts)
 			return err
 		})
 	})
-	shot.release(ctx, err == nil, m.GetSnapshotKept().AsDuration())
+	shot.release(ctx, id, err == nil, m.GetSnapshotKept().AsDuration())
 	end := ended(ctx, err, count.Proto())
 	if err == nil {
 		a.trails.forget(task)

@@ -142,8 +142,10 @@ const (
 	OtherTracker    Reason = "tracker.other"       // it was made with another tracker
 	OtherVolume     Reason = "volume.other"        // another file system or subvolume is there now
 	OptionsChanged  Reason = "options.changed"     // for callers: what a job takes is not the same
-	Paranoid        Reason = "options.paranoid"    // for callers: a full comparison is due
 	Unsupported     Reason = "tracker.unsupported" // kernel or rights do not allow it
+	Unproved        Reason = "tracker.unproved"    // for callers: no tracker is known to miss nothing on this file system
+	NoSnapshot      Reason = "tracker.no-snapshot" // for callers: it is told by snapshots, and the volume is read without one
+	NotWhole        Reason = "tracker.not-whole"   // for callers: the snapshot is not kept, or only a directory of the volume is mounted
 	TrackerBusy     Reason = "tracker.busy"        // the file system refuses for now (balance, deduplication)
 	TrackerFailed   Reason = "tracker.failed"      // a system call failed; Set.Err says which
 	TooMany         Reason = "changes.too-many"    // more than fits into the memory allowed

@@ -356,5 +356,18 @@ func (j *Journal) alive() bool {
 	return found == 1
 }
 
+// Watching tells whether the volume that is mounted there is the one that the journal was opened
+// for, and is watched still.
+func (j *Journal) Watching() bool {
+	m, err := openMount(j.options.Mount)
+	if err != nil {
+		return false
+	}
+	defer m.close()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return !j.closed && m.fsid == j.fsid && j.alive()
+}
+
 // files answers the spool as it is now, for reading without the lock.
 func (j *Journal) files() []spoolFile { return slices.Clone(j.spool.files) }

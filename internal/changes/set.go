@@ -31,6 +31,18 @@ type Set struct {
 	size   int64
 }
 
+// NewSet makes a Set of changes whose paths are relative to the view's root, in any order.
+func NewSet(view View, list []Change) (*Set, error) {
+	b := newBuilder(&view)
+	defer b.close()
+	for i := range list {
+		if err := b.add(&list[i]); err != nil {
+			return nil, err
+		}
+	}
+	return b.finish()
+}
+
 // doubt is a Set that knows nothing.
 func doubt(why Reason, err error) *Set { return &Set{Reason: why, Err: err} }
 

@@ -46,6 +46,7 @@ func (a *app) jobFlags(cmd *cobra.Command) *jobFlags {
 	f.BoolVar(&j.files.OneFileSystem, "one-file-system", false, "do not cross into other file systems")
 	f.BoolVar(&j.files.IncludeCaches, "include-caches", false, "take directories that CACHEDIR.TAG marks, too")
 	f.BoolVar(&j.files.Live, "live", false, "read the files as they are at their turn: take no snapshot")
+	f.BoolVar(&j.files.NoTracking, "no-tracking", false, "keep nothing on the computer to tell the next backup what has changed: compare every file")
 	f.StringVar(&j.job.Schedule, "schedule", "", "when it runs by itself, for instance "+strconv.Quote(schedule.Examples[0]))
 	f.Var(&j.jitter, "jitter", "spread the computers of a scheduled run over so long, for instance 1h")
 	f.StringVar(&j.job.Missed, "missed", "", "a run missed while the server was down: \"run once\" (default) or skip")
@@ -98,6 +99,7 @@ func (j *jobFlags) apply(cmd *cobra.Command, to *keepwardv1.Job) {
 		"one-file-system":  func() { to.Files.OneFileSystem = j.files.OneFileSystem },
 		"include-caches":   func() { to.Files.IncludeCaches = j.files.IncludeCaches },
 		"live":             func() { to.Files.Live = j.files.Live },
+		"no-tracking":      func() { to.Files.NoTracking = j.files.NoTracking },
 		"schedule":         func() { to.Schedule = j.job.Schedule },
 		"jitter":           func() { to.Jitter = durationpb.New(time.Duration(j.jitter)) },
 		"missed":           func() { to.Missed = j.job.Missed },
@@ -272,7 +274,7 @@ func (a *app) showJob(j *keepwardv1.Job) {
 	}
 	a.fields("name", j.GetName(), "type", j.GetType(), "description", j.GetDescription(), "computers", strings.Join(j.GetComputers(), ", "),
 		"include", strings.Join(f.GetInclude(), ", "), "exclude", strings.Join(f.GetExclude(), ", "),
-		"one file system", onlyYes(f.GetOneFileSystem()), "tagged caches", onlyYes(f.GetIncludeCaches()), "live file system", onlyYes(f.GetLive()),
+		"one file system", onlyYes(f.GetOneFileSystem()), "tagged caches", onlyYes(f.GetIncludeCaches()), "live file system", onlyYes(f.GetLive()), "no change tracking", onlyYes(f.GetNoTracking()),
 		"repository", j.GetRepository(), "compression", j.GetCompression(), "schedule", j.GetSchedule(), "spread over", jitter, "missed runs", j.GetMissed(), "duplicates", j.GetDuplicates(),
 		"retention", retentionText(j.GetRetention()), "scripts", scriptsText(j.GetScripts()), "all is read", every, "checks", checkText(j), "compact", onlyYes(j.GetCompact()),
 		"disabled", onlyYes(j.GetDisabled()), "priority", priority, "high priority", onlyYes(j.GetHighPriority()), "next run", a.stamp(j.GetNextRun()), "attempts", attempts, "restart interval", interval,

@@ -150,13 +150,14 @@ func (a *app) agentCommand() *cobra.Command {
 		"  keepward agent --data-dir /var/lib/keepward/agent --server backup:7480 --name web1 --join-file web1.join")
 	n := r.nodeFlags()
 	every := duration(pipeline.DefaultCheckpointEvery)
+	hidden := r.cmd.Flags().Bool("trust-hidden", false, "take processes that the agent may not look into for such as write to no file unseen; see the page about change tracking")
 	r.cmd.Flags().Var(&every, "checkpoint-every", "how long a backup works between two checkpoints: an interruption costs that much")
 	return r.joins(n, func(ctx context.Context, log *slog.Logger) error {
 		if err := every.within("checkpoint-every", time.Second, time.Hour); err != nil {
 			return err
 		}
 		cfg := a.agentConfig(r.dataDir, n, log, func() { a.ready(log) })
-		cfg.CheckpointEvery = time.Duration(every)
+		cfg.CheckpointEvery, cfg.TrustHidden = time.Duration(every), *hidden
 		return agent.Run(ctx, cfg)
 	})
 }

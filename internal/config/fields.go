@@ -86,6 +86,7 @@ func jobFields(j *keepwardv1.Job) []field {
 			{name: "one_file_system", value: &j.Files.OneFileSystem},
 			{name: "include_caches", value: &j.Files.IncludeCaches},
 			{name: "live", value: &j.Files.Live},
+			{name: "no_tracking", value: &j.Files.NoTracking},
 		}},
 		{name: "repository", value: &j.Repository},
 		{name: "schedule", value: &j.Schedule},

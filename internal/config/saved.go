@@ -19,7 +19,7 @@ var ofTypes = []struct {
 	{"computers", []job.Type{job.Backup}, func(j *keepwardv1.Job) bool { return len(j.Computers) > 0 }},
 	{"files", []job.Type{job.Backup}, func(j *keepwardv1.Job) bool {
 		f := j.Files
-		return len(f.GetInclude())+len(f.GetExclude()) > 0 || f.GetOneFileSystem() || f.GetIncludeCaches() || f.GetLive()
+		return len(f.GetInclude())+len(f.GetExclude()) > 0 || f.GetOneFileSystem() || f.GetIncludeCaches() || f.GetLive() || f.GetNoTracking()
 	}},
 	{"schedule", []job.Type{job.Backup}, func(j *keepwardv1.Job) bool {
 		s, err := schedule.Parse(j.Schedule, time.UTC)

@@ -30,6 +30,8 @@ var knobBounds = map[string]Bounds{
 	"reservation_cleanup_interval": times(time.Minute, 365*24*time.Hour),
 	"snapshot_retries":             counts(0, 100),
 	"snapshot_kept":                times(0, month),
+	"compare_every":                counts(0, 10_000),
+	"tracking_kept":                times(0, 12*month),
 	"claim_after":                  times(0, month), // 0: never
 	"preemptions_in_row":           counts(0, 1000), // 0: nobody is protected
 	"protected_running":            times(0, 24*time.Hour),

@@ -16,6 +16,8 @@ const (
 	DefaultHeartbeatsLost      = 3
 	DefaultReservationCleanup  = 1440 * time.Minute
 	DefaultSnapshotKept        = 2 * time.Hour
+	DefaultCompareEvery        = 30
+	DefaultTrackingKept        = 8 * 24 * time.Hour
 	DefaultSnapshotRetries     = 3
 	DefaultClaimAfter          = time.Hour
 	DefaultPreemptionsInRow    = 5
@@ -63,6 +65,8 @@ var Settings = []Setting{
 	{"heartbeats_lost", DefaultHeartbeatsLost, true, "silent heartbeats until the lease is lost"},
 	{"reservation_cleanup_interval", DefaultReservationCleanup, true, "how often reservations without a living holder are looked for; also at start and at the end of a mover"},
 	{"snapshot_kept", DefaultSnapshotKept, true, "how long the snapshot of an interrupted transfer is kept; 0: not at all"},
+	{"tracking_kept", DefaultTrackingKept, true, "how long a computer keeps what tells the next backup of a job what has changed (a snapshot, a journal); 0: not at all"},
+	{"compare_every", DefaultCompareEvery, true, "after how many runs of a job every file is compared, although it is known what has changed; 0: never"},
 	{"snapshot_retries", DefaultSnapshotRetries, true, "how often a snapshot that failed is tried again"},
 	{"claim_after", DefaultClaimAfter, true, "how long a task is passed over before what it lacks is kept for it"},
 	{"preemptions_in_row", DefaultPreemptionsInRow, true, "interruptions after which a task is protected for a while"},

@@ -154,6 +154,7 @@ func (r *run) bases(ctx context.Context) (*bases, error) {
 	}
 	parent, err := r.openParent(ctx)
 	if err == nil && parent != nil {
+		r.compared = r.compareWith(ctx, parent)
 		r.narrow, err = r.narrowDown(ctx, parent)
 	}
 	if err != nil {

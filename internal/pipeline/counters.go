@@ -20,6 +20,7 @@ type Counters struct {
 	chunks, duplicates         atomic.Int64
 	duplicateBytes, keptBytes  atomic.Int64
 	errors, warnings, excluded atomic.Int64
+	missed                     atomic.Int64 // of changes, by what Options.Check says
 	// resentBytes counts all attempts of the task; of rereadBefore those before this one, whose
 	// last read unread bytes that no checkpoint kept.
 	resentBytes          atomic.Int64
@@ -43,6 +44,7 @@ func (c *Counters) Proto() *keepwardv1.Counters {
 		LimitSourceMillis: millis(&c.limitSource), LimitCpuMillis: millis(&c.limitCPU),
 		LimitTargetMillis: millis(&c.limitTarget), LimitSendMillis: millis(&c.limitSend),
 		Errors: c.errors.Load(), Warnings: c.warnings.Load(), ExcludedFiles: c.excluded.Load(),
+		MissedChanges: c.missed.Load(),
 	}
 }
 

@@ -260,6 +260,10 @@ func unchanged(e *fileindex.Entry, st *source.Stat, state fileindex.State) bool 
 	if st.Type == fileindex.File && e.Size != st.Size {
 		return false
 	}
+	return sameStat(e, st)
+}
+
+func sameStat(e *fileindex.Entry, st *source.Stat) bool {
 	return e.MTime == st.MTime && e.CTime == st.CTime && e.Inode == st.Inode && e.Device == st.Device &&
 		e.Mode == st.Mode && e.UID == uint64(st.UID) && e.GID == uint64(st.GID) && e.Links == st.Links && e.RDev == st.RDev
 }

@@ -30,6 +30,10 @@ type Options struct {
 	// Changed answers what may have changed since the parent was made, nil: everything. It is
 	// asked only if that lets something be left out. nil: nobody knows.
 	Changed func(ctx context.Context, parent *Before) (source.Changed, error)
+	// Check, where it is set, has everything looked at, and is told at the end what differs from the
+	// parent, if that is known in full. It is for checking what Changed would have told, and answers
+	// how much of that would have been missed.
+	Check func(ctx context.Context, parent *Before, differing Differing) (missed int64, err error)
 	// Tracker answers, at the end, the token by which Changed can be asked about this point;
 	// nil: there is none.
 	Tracker     func(context.Context) ([]byte, error)
@@ -107,6 +111,8 @@ type run struct {
 	extra int
 	// own is where those are at that walk, build the index and commit.
 	own *seat
+	// compared: what differs from the parent is noted.
+	compared *comparison
 	// narrow: only what may have changed is looked at, and the rest taken over unseen.
 	narrow *narrow
 }
@@ -281,6 +287,10 @@ func (r *run) backup(ctx context.Context, walker *source.Walker, begun time.Time
 		return Result{}, err
 	}
 	defer bases.close()
+	defer func() { r.compared.close() }()
+	if r.compared != nil {
+		bases.paths.lost = func(e *fileindex.Entry) error { r.compared.left(e); return nil }
+	}
 	var pathDonor, inodeDonor *fileindex.Donor
 	if r.narrow != nil {
 		defer r.narrow.before.close()
@@ -330,6 +340,9 @@ func (r *run) backup(ctx context.Context, walker *source.Walker, begun time.Time
 	if err != nil {
 		return Result{}, err
 	}
+	if err := r.check(ctx); err != nil {
+		return Result{}, err
+	}
 	return r.commit(ctx, paths, inodes)
 }
 
@@ -339,7 +352,7 @@ func (r *run) pass(ctx context.Context, o *orderer, b *base, ahead []*base, comp
 	s := &sequencer{
 		pool: r.pool, count: r.count, hasher: r.opts.Keys.NewHasher(), owners: newOwners(),
 		base: b, ahead: ahead, underway: o.underway, added: &o.added,
-		renewal: &r.renewal, compared: compared, begun: begun, out: out, seat: r.own, early: r.early,
+		renewal: &r.renewal, compared: compared, comparison: r.compared, begun: begun, out: out, seat: r.own, early: r.early,
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {

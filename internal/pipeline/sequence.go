@@ -32,8 +32,10 @@ type sequencer struct {
 	renewal *renewal
 	// compared: there is something to compare with, so that new and changed are counted.
 	compared bool
-	begun    time.Time // before the first file was statted
-	out      chan *group
+	// comparison notes what differs; nil: nobody wants to know.
+	comparison *comparison
+	begun      time.Time // before the first file was statted
+	out        chan *group
 
 	seat  *seat
 	early *early
@@ -58,6 +60,7 @@ type seen struct {
 	state     fileindex.State
 	dir       *source.Dir // where it lies; a directory: itself
 	unsure    bool        // its times prove nothing
+	inode     bool        // it has several names; key is that of its inode
 }
 
 // add takes one file; old is the base's entry, nil if it has none.
@@ -81,6 +84,9 @@ func (s *sequencer) add(ctx context.Context, f *seen, old *fileindex.Entry) erro
 		// It is on the way to what changed.
 		return s.keepAlone(ctx, f.key)
 	}
+	if !f.inode {
+		s.comparison.met(f, old)
+	}
 	if err := s.open(ctx); err != nil {
 		return err
 	}
@@ -99,7 +105,7 @@ func (s *sequencer) add(ctx context.Context, f *seen, old *fileindex.Entry) erro
 		e.User, e.Group = s.owners.user(e.UID), s.owners.group(e.GID)
 		e.State = state
 		if e.Type != fileindex.File {
-			e.State |= racy(st, dir.Seen(s.begun))
+			e.State |= racy(st, f.dir.Seen(s.begun))
 		}
 		if !anew {
 			s.novel(old)
@@ -153,6 +159,7 @@ func (s *sequencer) link(ctx context.Context, f *seen, old *fileindex.Entry) err
 			return err
 		}
 	}
+	s.comparison.link(f, stays)
 	if err := s.open(ctx); err != nil {
 		return err
 	}

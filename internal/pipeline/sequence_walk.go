@@ -112,7 +112,8 @@ func (s *sequencer) inodes(ctx context.Context, links *linkTable, w *source.Walk
 				err = errReplaced
 				continue
 			}
-			return s.add(ctx, &seen{path: path, key: key, st: &st, dir: dir, unsure: i.unsure}, old)
+			s.comparison.inode(i, &st, old)
+			return s.add(ctx, &seen{path: path, key: key, st: &st, dir: dir, unsure: i.unsure, inode: true}, old)
 		}
 		lost(bytes.Clone(i.paths[0]), err)
 		return nil

@@ -90,7 +90,8 @@ func (s *server) repositoryConditions(row catalog.Repository) []*keepwardv1.Cond
 	return append(out, proofConditions(row)...)
 }
 
-// jobConditions are the jobs whose newest session failed.
+// jobConditions are the jobs whose newest session failed, and those of which one of the newest has
+// found that a tracker missed changes.
 func (s *server) jobConditions(ctx context.Context) ([]*keepwardv1.Condition, error) {
 	names, err := catalog.JobNames(ctx, s.db.Read())
 	if err != nil {
@@ -101,6 +102,9 @@ func (s *server) jobConditions(ctx context.Context) ([]*keepwardv1.Condition, er
 		recent, err := s.manager.RecentSessions(ctx, name, 5)
 		if err != nil {
 			return nil, err
+		}
+		if c := missedChanges(name, recent); c != nil {
+			out = append(out, c)
 		}
 		for _, session := range recent {
 			if session.Ended == nil {
@@ -113,6 +117,22 @@ func (s *server) jobConditions(ctx context.Context) ([]*keepwardv1.Condition, er
 		}
 	}
 	return out, nil
+}
+
+// missedChanges tells of the newest session that found some.
+func missedChanges(name string, recent []*keepwardv1.Session) *keepwardv1.Condition {
+	for _, session := range recent {
+		n := session.GetProgress().GetCounters().GetMissedChanges()
+		if n == 0 || session.Ended == nil {
+			continue
+		}
+		return &keepwardv1.Condition{
+			Code: "changes.missed", Severity: severityError, Subject: name,
+			Text: fmt.Sprintf("session %d of job %s compared every file and found %d changes that nothing had told of: backups before it may lack them", session.Id, name, n),
+			Hint: fmt.Sprintf("see which: keepward session log %d; compare every file at each run: keepward job edit %s --no-tracking", session.Id, name), Since: session.Ended,
+		}
+	}
+	return nil
 }
 
 func failedJob(name string, session *keepwardv1.Session) *keepwardv1.Condition {

@@ -142,3 +142,66 @@ func TestBtrfsSaysWhyNot(t *testing.T) {
 		t.Errorf("with a swap file: %v", err)
 	}
 }
+
+// Two subvolumes of one file system that are mounted beside each other are two volumes, which do
+// not stand in each other's way.
+func TestSubvolumesBesideEachOther(t *testing.T) {
+	mount, dev := snapshottest.Btrfs(t)
+	base := t.TempDir()
+	snapshottest.Mount(t, dev, base, "-o", "subvolid=5")
+	do(t, "btrfs", "subvolume", "create", filepath.Join(base, "@home"))
+	home := filepath.Join(t.TempDir(), "home")
+	if err := os.Mkdir(home, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	snapshottest.Mount(t, dev, home, "-o", "subvol=@home")
+	for _, dir := range []string{mount, home} {
+		if err := os.WriteFile(filepath.Join(dir, "file"), []byte(dir), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tk := snapshot.NewTaker(t.TempDir())
+	p, err := tk.Plan(snapshot.Request{
+		Name: snapshot.Name{Owner: "00000000000000aa", ID: "1"}, Include: []string{mount, home}, Wanted: func(string) bool { return true },
+		Retry: func(_ snapshot.Volume, _ int, err error) { t.Error(err) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := tk.Take(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := tk.Open(t.Context(), set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	o.Each(func(_ *snapshot.Snapshot, p snapshot.Part, from string) {
+		n++
+		if b, err := os.ReadFile(filepath.Join(from, "file")); err != nil || string(b) != p.At {
+			t.Errorf("%s has %q, %v", p.At, b, err)
+		}
+	})
+	o.Close()
+	if n != 2 {
+		t.Errorf("%d parts", n)
+	}
+	// One is kept beyond, and both are gone in the end.
+	kept := snapshot.Name{Owner: "00000000000000aa", Kept: "2"}
+	if err := tk.Keep(t.Context(), set.Snapshots[0], kept); err != nil {
+		t.Fatal(err)
+	}
+	root, done, err := tk.Former(t.Context(), set.Snapshots[0], kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(filepath.Join(root, set.Snapshots[0].Parts[0].ID, "file")); err != nil || string(b) != mount {
+		t.Errorf("the one that is kept has %q, %v", b, err)
+	}
+	done()
+	tk.Remove(t.Context(), set, func(err error) { t.Error(err) })
+	if left, err := filepath.Glob(filepath.Join(base, snapshot.BtrfsDir, "*")); err != nil || len(left) != 0 {
+		t.Errorf("left over: %v, %v", left, err)
+	}
+}

@@ -11,7 +11,9 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"fmt"
 	"regexp"
+	"strings"
 	"time"
 
 	"keepward/internal/errs"
@@ -38,6 +40,17 @@ type Name struct {
 	Kept string
 	// ID tells those of one transfer from others: up to 32 hexadecimal digits; with Kept empty.
 	ID string
+}
+
+// of is the name for volume number i of a set: several may lie in one file system or group.
+func (n Name) of(i int) Name {
+	n.ID += fmt.Sprintf("%04x", i)
+	return n
+}
+
+// Of tells whether a name is one of the set that was taken under another.
+func (n Name) Of(set Name) bool {
+	return n.Kept == "" && n.Owner == set.Owner && strings.HasPrefix(n.ID, set.ID)
 }
 
 var names = regexp.MustCompile(`^keepward-([0-9a-f]{16})-(run|keep)-([0-9a-f]{1,32})$`)

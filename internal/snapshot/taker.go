@@ -64,6 +64,15 @@ type Request struct {
 	Retries int
 	// Retry is told before each of these, and waits Backoff.
 	Retry func(v Volume, n int, err error)
+	// Live has every volume read as it is.
+	Live bool
+}
+
+// Plan is what a Request comes to.
+type Plan struct {
+	Request
+	// Mounts is what is mounted and can be seen, Needed that of it which is read.
+	Mounts, Needed []Volume
 }
 
 // Choice is what became of a volume.
@@ -94,16 +103,23 @@ const (
 // ago is asked again soon, what holds it longer a little later.
 func backoff(n int) time.Duration { return time.Second << min(n-1, 5) }
 
-// Take takes a set. If one volume fails in the end, there is none.
-func (t *Taker) Take(ctx context.Context, r Request) (*Set, error) {
+// Plan finds the volumes that a set is taken of.
+func (t *Taker) Plan(r Request) (*Plan, error) {
 	mounts, err := t.Volumes()
 	if err != nil {
 		return nil, errs.New(errs.KindOf(err), "snapshot.volumes", "find the volumes to snapshot: %w", err)
 	}
 	// What another backup reads now is no volume.
 	mounts = slices.DeleteFunc(visible(mounts), func(v Volume) bool { return t.Mounts != "" && within(v.Mount, t.Mounts) })
+	return &Plan{Request: r, Mounts: mounts, Needed: t.needed(mounts, r)}, nil
+}
+
+// Take takes a set. If one volume fails in the end, there is none.
+func (t *Taker) Take(ctx context.Context, p *Plan) (*Set, error) {
 	set := &Set{}
-	for _, v := range t.needed(mounts, r) {
+	for i, v := range p.Needed {
+		r := p.Request
+		r.Name = r.Name.of(i)
 		s, c, err := t.one(ctx, v, r)
 		if err != nil {
 			t.Remove(ctx, set, func(error) {}) // what is left the next start finds
@@ -114,7 +130,7 @@ func (t *Taker) Take(ctx context.Context, r Request) (*Set, error) {
 			set.Snapshots = append(set.Snapshots, s)
 		}
 	}
-	set.Beside = beside(mounts, set)
+	set.Beside = beside(p.Mounts, set)
 	return set, nil
 }
 
@@ -157,6 +173,9 @@ var shows = map[string]bool{
 func (t *Taker) one(ctx context.Context, v Volume, r Request) (*Snapshot, Choice, error) {
 	c := Choice{Volume: v}
 	for _, p := range t.Providers {
+		if r.Live && p.Kind() != None {
+			continue
+		}
 		start := time.Now()
 		s, err := t.tried(ctx, p, v, r)
 		var no *Unfit
@@ -169,7 +188,7 @@ func (t *Taker) one(ctx context.Context, v Volume, r Request) (*Snapshot, Choice
 		if err != nil {
 			return nil, c, err
 		}
-		if p.Kind() == None && v.Type != "btrfs" && v.Type != "zfs" {
+		if p.Kind() == None && !r.Live && v.Type != "btrfs" && v.Type != "zfs" {
 			c.Why = append([]string{v.Type + " has no snapshots of its own"}, c.Why...)
 		}
 		c.Kind, c.Parts, c.Duration = p.Kind(), len(s.Parts), time.Since(start)
@@ -247,8 +266,28 @@ func (t *Taker) Remove(ctx context.Context, set *Set, failed func(error)) {
 	}
 }
 
-// Sweep removes the snapshots of an owner that nobody knows: of transfers that were cut. Kept ones
-// stay. It answers what it removed, such as "btrfs of /srv", and tells failed what it could not.
+// Keep gives a snapshot the name under which it is kept. One that has it is removed.
+func (t *Taker) Keep(ctx context.Context, s *Snapshot, as Name) error {
+	k, can := t.provider(s.Kind).(Keeper)
+	if !can {
+		return errs.New(errs.Internal, "", "keep the snapshot of %s: not one of %s", s.Volume.Mount, s.Kind)
+	}
+	if err := k.Keep(ctx, s.Volume, s.Name, as); err != nil {
+		return errs.New(errs.KindOf(err), "snapshot.keep", "keep the snapshot of %s for the next backup: %w", s.Volume.Mount, err)
+	}
+	s.Name = as
+	return nil
+}
+
+// Former makes the snapshot readable that is kept of a volume under a name: its parts lie below
+// root, by their IDs, until done is called.
+func (t *Taker) Former(ctx context.Context, s *Snapshot, as Name) (root string, done func(), err error) {
+	return t.provider(s.Kind).Open(ctx, &Snapshot{Kind: s.Kind, Volume: s.Volume, Name: as})
+}
+
+// Sweep removes the snapshots of an owner that nobody knows: of transfers that were cut, and kept
+// ones of which the time is over. It answers what it removed, such as "btrfs of /srv", and tells
+// failed what it could not.
 func (t *Taker) Sweep(ctx context.Context, owner string, known func(Name) bool, failed func(error)) []string {
 	mounts, err := t.Volumes()
 	if err != nil {
@@ -270,7 +309,7 @@ func (t *Taker) Sweep(ctx context.Context, owner string, known func(Name) bool, 
 				failed(err)
 			}
 			for _, n := range names {
-				if n.Kept != "" || known(n) {
+				if known(n) {
 					continue
 				}
 				if err := p.Remove(ctx, v, n); err != nil {

@@ -70,6 +70,15 @@ func taker(p Provider, mounts ...Volume) *Taker {
 	return t
 }
 
+// take plans and takes.
+func (t *Taker) take(ctx context.Context, r Request) (*Set, error) {
+	p, err := t.Plan(r)
+	if err != nil {
+		return nil, err
+	}
+	return t.Take(ctx, p)
+}
+
 const us = "00000000000000aa"
 
 func request(retried *[]string, include ...string) Request {
@@ -86,7 +95,7 @@ func TestSnapshotsAreTriedAgain(t *testing.T) {
 			f := &fake{fails: fails, err: errs.New(errs.Busy, "", "no luck")}
 			var retried []string
 			begin := time.Now()
-			set, err := taker(f, vol(1, 0, "/", "x")).Take(t.Context(), request(&retried, "/srv"))
+			set, err := taker(f, vol(1, 0, "/", "x")).take(t.Context(), request(&retried, "/srv"))
 			after := []time.Duration{0, 1, 3, 7}
 			for i, at := range f.tries {
 				if at.Sub(begin) != after[i]*time.Second {
@@ -120,14 +129,14 @@ func TestAllOrNothing(t *testing.T) {
 			return nil
 		}
 		var retried []string
-		_, err := taker(f, vol(1, 0, "/", "x"), vol(2, 1, "/srv", "x")).Take(t.Context(), request(&retried, "/"))
+		_, err := taker(f, vol(1, 0, "/", "x"), vol(2, 1, "/srv", "x")).take(t.Context(), request(&retried, "/"))
 		if err == nil || len(f.tries) != 1 || len(f.have) != 0 {
 			t.Errorf("error %v, there is %v", err, f.have)
 		}
 		ctx, cancel := context.WithTimeoutCause(t.Context(), 2*time.Second, errors.New("too long"))
 		defer cancel()
 		begin := time.Now()
-		if _, err = taker(f, vol(2, 0, "/srv", "x")).Take(ctx, request(&retried, "/srv")); err == nil || err.Error() != "too long" || time.Since(begin) != 2*time.Second {
+		if _, err = taker(f, vol(2, 0, "/srv", "x")).take(ctx, request(&retried, "/srv")); err == nil || err.Error() != "too long" || time.Since(begin) != 2*time.Second {
 			t.Errorf("its time ended: %v after %s", err, time.Since(begin))
 		}
 	})
@@ -151,7 +160,7 @@ func TestEachVolumeGetsWhatFits(t *testing.T) {
 	var retried []string
 	r := request(&retried, "/srv/x", "/srv", "/home/u/docs", "/etc", "/own")
 	r.Wanted = func(p string) bool { return p != "/srv/no" }
-	set, err := taker(f, mounts...).Take(t.Context(), r)
+	set, err := taker(f, mounts...).take(t.Context(), r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,10 +187,10 @@ func TestEachVolumeGetsWhatFits(t *testing.T) {
 func TestSweep(t *testing.T) {
 	f := &fake{}
 	name := func(owner, kept, id string) string { return "/ " + Name{Owner: owner, Kept: kept, ID: id}.String() }
-	f.have = []string{name(us, "", "1"), name(us, "", "2"), name(us, "3", ""), name("00000000000000bb", "", "4"), "/ theirs"}
+	f.have = []string{name(us, "", "1"), name(us, "", "2"), name(us, "3", ""), name(us, "5", ""), name("00000000000000bb", "", "4"), "/ theirs"}
 	tk := taker(f, vol(1, 0, "/", "x"))
-	got := tk.Sweep(t.Context(), us, func(n Name) bool { return n.ID == "2" }, func(err error) { t.Error(err) })
-	if d := cmp.Diff([]string{"fake of /"}, got); d != "" {
+	got := tk.Sweep(t.Context(), us, func(n Name) bool { return n.ID == "2" || n.Kept == "3" }, func(err error) { t.Error(err) })
+	if d := cmp.Diff([]string{"fake of /", "fake of /"}, got); d != "" {
 		t.Errorf("removed (-want +got):\n%s", d)
 	}
 	want := []string{name(us, "", "2"), name(us, "3", ""), name("00000000000000bb", "", "4"), "/ theirs"}

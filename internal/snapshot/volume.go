@@ -35,6 +35,13 @@ func Volumes() ([]Volume, error) {
 	return parseMounts(b), nil
 }
 
+// Visible are what is mounted here and not hidden by another mount, those above before those within
+// them.
+func Visible() ([]Volume, error) {
+	list, err := Volumes()
+	return visible(list), err
+}
+
 // parseMounts reads proc_pid_mountinfo(5): lines such as
 // "36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue".
 func parseMounts(b []byte) []Volume {

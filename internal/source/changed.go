@@ -346,6 +346,9 @@ func (w *Walker) look(ctx context.Context, f *frame, name []byte, doubted bool) 
 
 // takes tells whether a name of a directory that was not listed is taken.
 func (w *Walker) takes(n *node, name []byte, typ fileindex.Type) bool {
+	if n.dir.spot.hides(name) {
+		return false
+	}
 	if n.branch.child(name) != nil {
 		return true
 	}

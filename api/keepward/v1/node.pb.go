@@ -1790,7 +1790,11 @@ type StartBackupRequest struct {
 	// How often a snapshot that failed is tried again.
 	SnapshotRetries int32 `protobuf:"varint,520,opt,name=snapshot_retries,json=snapshotRetries,proto3" json:"snapshot_retries,omitempty"`
 	// How long the snapshot of an attempt that made no point is kept for the next; not set: not at all.
-	SnapshotKept  *durationpb.Duration `protobuf:"bytes,521,opt,name=snapshot_kept,json=snapshotKept,proto3" json:"snapshot_kept,omitempty"`
+	SnapshotKept *durationpb.Duration `protobuf:"bytes,521,opt,name=snapshot_kept,json=snapshotKept,proto3" json:"snapshot_kept,omitempty"`
+	// How long what tells the next backup what has changed is kept for it; not set: nothing is.
+	TrackingKept *durationpb.Duration `protobuf:"bytes,530,opt,name=tracking_kept,json=trackingKept,proto3" json:"tracking_kept,omitempty"`
+	// After how many runs every file is compared although it is known what has changed; 0: never.
+	CompareEvery  int32 `protobuf:"varint,531,opt,name=compare_every,json=compareEvery,proto3" json:"compare_every,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1928,6 +1932,20 @@ func (x *StartBackupRequest) GetSnapshotKept() *durationpb.Duration {
 		return x.SnapshotKept
 	}
 	return nil
+}
+
+func (x *StartBackupRequest) GetTrackingKept() *durationpb.Duration {
+	if x != nil {
+		return x.TrackingKept
+	}
+	return nil
+}
+
+func (x *StartBackupRequest) GetCompareEvery() int32 {
+	if x != nil {
+		return x.CompareEvery
+	}
+	return 0
 }
 
 type StartBackupResponse struct {
@@ -5097,7 +5115,7 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\x04thaw\x18\a \x01(\v2\x13.keepward.v1.ScriptR\x04thaw\x1a<\n" +
 	"\x0eVariablesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe3\x05\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xca\x06\n" +
 	"\x12StartBackupRequest\x12(\n" +
 	"\x05order\x18\x01 \x01(\v2\x12.keepward.v1.OrderR\x05order\x12/\n" +
 	"\x04keys\x18\x02 \x01(\v2\x1b.keepward.v1.RepositoryKeysR\x04keys\x120\n" +
@@ -5116,7 +5134,9 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\ascripts\x18\xe8\x02 \x01(\v2\x14.keepward.v1.ScriptsR\ascripts\x12`\n" +
 	"\x10script_variables\x18\xe9\x02 \x03(\v24.keepward.v1.StartBackupRequest.ScriptVariablesEntryR\x0fscriptVariables\x12*\n" +
 	"\x10snapshot_retries\x18\x88\x04 \x01(\x05R\x0fsnapshotRetries\x12?\n" +
-	"\rsnapshot_kept\x18\x89\x04 \x01(\v2\x19.google.protobuf.DurationR\fsnapshotKept\x1aB\n" +
+	"\rsnapshot_kept\x18\x89\x04 \x01(\v2\x19.google.protobuf.DurationR\fsnapshotKept\x12?\n" +
+	"\rtracking_kept\x18\x92\x04 \x01(\v2\x19.google.protobuf.DurationR\ftrackingKept\x12$\n" +
+	"\rcompare_every\x18\x93\x04 \x01(\x05R\fcompareEvery\x1aB\n" +
 	"\x14ScriptVariablesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x15\n" +
@@ -5544,103 +5564,104 @@ var file_keepward_v1_node_proto_depIdxs = []int32{
 	83,  // 34: keepward.v1.StartBackupRequest.scripts:type_name -> keepward.v1.Scripts
 	72,  // 35: keepward.v1.StartBackupRequest.script_variables:type_name -> keepward.v1.StartBackupRequest.ScriptVariablesEntry
 	74,  // 36: keepward.v1.StartBackupRequest.snapshot_kept:type_name -> google.protobuf.Duration
-	17,  // 37: keepward.v1.StartRestoreRequest.order:type_name -> keepward.v1.Order
-	18,  // 38: keepward.v1.StartRestoreRequest.keys:type_name -> keepward.v1.RepositoryKeys
-	19,  // 39: keepward.v1.StartRestoreRequest.mover:type_name -> keepward.v1.MoverEndpoint
-	17,  // 40: keepward.v1.StopAttemptRequest.order:type_name -> keepward.v1.Order
-	32,  // 41: keepward.v1.TransportCreateRepositoryRequest.keys:type_name -> keepward.v1.KeyObject
-	32,  // 42: keepward.v1.ReadRepositoryResponse.keys:type_name -> keepward.v1.KeyObject
-	32,  // 43: keepward.v1.ChangeKeysRequest.put:type_name -> keepward.v1.KeyObject
-	73,  // 44: keepward.v1.MeasureRepositoryRequest.time:type_name -> google.protobuf.Timestamp
-	40,  // 45: keepward.v1.MeasureRepositoryResponse.owners:type_name -> keepward.v1.OwnerUse
-	84,  // 46: keepward.v1.MeasureRepositoryResponse.ages:type_name -> keepward.v1.ProofAge
-	73,  // 47: keepward.v1.InspectRepositoryRequest.time:type_name -> google.protobuf.Timestamp
-	85,  // 48: keepward.v1.InspectRepositoryResponse.proof:type_name -> keepward.v1.ProofState
-	17,  // 49: keepward.v1.StartMoverRequest.order:type_name -> keepward.v1.Order
-	18,  // 50: keepward.v1.StartMoverRequest.keys:type_name -> keepward.v1.RepositoryKeys
-	74,  // 51: keepward.v1.StartMoverRequest.agent_wait:type_name -> google.protobuf.Duration
-	47,  // 52: keepward.v1.StartMoverRequest.sweep:type_name -> keepward.v1.SweepOrder
-	46,  // 53: keepward.v1.StartMoverRequest.check:type_name -> keepward.v1.CheckOrder
-	73,  // 54: keepward.v1.StartMoverRequest.time:type_name -> google.protobuf.Timestamp
-	74,  // 55: keepward.v1.StartMoverRequest.heartbeat:type_name -> google.protobuf.Duration
-	73,  // 56: keepward.v1.CheckOrder.time:type_name -> google.protobuf.Timestamp
-	73,  // 57: keepward.v1.CheckOrder.since:type_name -> google.protobuf.Timestamp
-	74,  // 58: keepward.v1.CheckOrder.budget:type_name -> google.protobuf.Duration
-	74,  // 59: keepward.v1.CheckOrder.older_than:type_name -> google.protobuf.Duration
-	19,  // 60: keepward.v1.StartMoverResponse.mover:type_name -> keepward.v1.MoverEndpoint
-	17,  // 61: keepward.v1.StopMoverRequest.order:type_name -> keepward.v1.Order
-	17,  // 62: keepward.v1.FenceAttemptRequest.order:type_name -> keepward.v1.Order
-	73,  // 63: keepward.v1.MarkPointsRequest.time:type_name -> google.protobuf.Timestamp
-	58,  // 64: keepward.v1.MarkPointsResponse.points:type_name -> keepward.v1.PointMark
-	57,  // 65: keepward.v1.ListMarkersResponse.marked:type_name -> keepward.v1.PointMarkers
-	73,  // 66: keepward.v1.PointMarkers.deleted_at:type_name -> google.protobuf.Timestamp
-	77,  // 67: keepward.v1.PointMark.failure:type_name -> keepward.v1.Failure
-	61,  // 68: keepward.v1.TransportListPointsResponse.points:type_name -> keepward.v1.PointObject
-	73,  // 69: keepward.v1.PointObject.deleted:type_name -> google.protobuf.Timestamp
-	73,  // 70: keepward.v1.PointObject.held:type_name -> google.protobuf.Timestamp
-	86,  // 71: keepward.v1.BrowseMoverResponse.self:type_name -> keepward.v1.Entry
-	86,  // 72: keepward.v1.BrowseMoverResponse.entries:type_name -> keepward.v1.Entry
-	65,  // 73: keepward.v1.FindMoverRequest.points:type_name -> keepward.v1.PointKey
-	86,  // 74: keepward.v1.FindMoverResponse.entry:type_name -> keepward.v1.Entry
-	65,  // 75: keepward.v1.DiffMoverRequest.a:type_name -> keepward.v1.PointKey
-	65,  // 76: keepward.v1.DiffMoverRequest.b:type_name -> keepward.v1.PointKey
-	86,  // 77: keepward.v1.DiffMoverResponse.a:type_name -> keepward.v1.Entry
-	86,  // 78: keepward.v1.DiffMoverResponse.b:type_name -> keepward.v1.Entry
-	0,   // 79: keepward.v1.EnrolService.Join:input_type -> keepward.v1.JoinRequest
-	3,   // 80: keepward.v1.NodeService.Heartbeat:input_type -> keepward.v1.HeartbeatRequest
-	6,   // 81: keepward.v1.NodeService.ReportProgress:input_type -> keepward.v1.ReportProgressRequest
-	8,   // 82: keepward.v1.NodeService.ReportEvents:input_type -> keepward.v1.ReportEventsRequest
-	10,  // 83: keepward.v1.NodeService.ReportEnd:input_type -> keepward.v1.ReportEndRequest
-	25,  // 84: keepward.v1.AgentService.StartBackup:input_type -> keepward.v1.StartBackupRequest
-	27,  // 85: keepward.v1.AgentService.StartRestore:input_type -> keepward.v1.StartRestoreRequest
-	29,  // 86: keepward.v1.AgentService.StopAttempt:input_type -> keepward.v1.StopAttemptRequest
-	20,  // 87: keepward.v1.AgentService.RunScript:input_type -> keepward.v1.RunScriptRequest
-	22,  // 88: keepward.v1.AgentService.StopScript:input_type -> keepward.v1.StopScriptRequest
-	31,  // 89: keepward.v1.TransportService.CreateRepository:input_type -> keepward.v1.TransportCreateRepositoryRequest
-	43,  // 90: keepward.v1.TransportService.InspectRepository:input_type -> keepward.v1.InspectRepositoryRequest
-	34,  // 91: keepward.v1.TransportService.ReadRepository:input_type -> keepward.v1.ReadRepositoryRequest
-	41,  // 92: keepward.v1.TransportService.ClaimRepository:input_type -> keepward.v1.ClaimRepositoryRequest
-	38,  // 93: keepward.v1.TransportService.MeasureRepository:input_type -> keepward.v1.MeasureRepositoryRequest
-	36,  // 94: keepward.v1.TransportService.ChangeKeys:input_type -> keepward.v1.ChangeKeysRequest
-	45,  // 95: keepward.v1.TransportService.StartMover:input_type -> keepward.v1.StartMoverRequest
-	49,  // 96: keepward.v1.TransportService.StopMover:input_type -> keepward.v1.StopMoverRequest
-	51,  // 97: keepward.v1.TransportService.FenceAttempt:input_type -> keepward.v1.FenceAttemptRequest
-	53,  // 98: keepward.v1.TransportService.MarkPoints:input_type -> keepward.v1.MarkPointsRequest
-	55,  // 99: keepward.v1.TransportService.ListMarkers:input_type -> keepward.v1.ListMarkersRequest
-	59,  // 100: keepward.v1.TransportService.ListPoints:input_type -> keepward.v1.TransportListPointsRequest
-	62,  // 101: keepward.v1.TransportService.BrowseMover:input_type -> keepward.v1.BrowseMoverRequest
-	64,  // 102: keepward.v1.TransportService.FindMover:input_type -> keepward.v1.FindMoverRequest
-	67,  // 103: keepward.v1.TransportService.DiffMover:input_type -> keepward.v1.DiffMoverRequest
-	1,   // 104: keepward.v1.EnrolService.Join:output_type -> keepward.v1.JoinResponse
-	5,   // 105: keepward.v1.NodeService.Heartbeat:output_type -> keepward.v1.HeartbeatResponse
-	7,   // 106: keepward.v1.NodeService.ReportProgress:output_type -> keepward.v1.ReportProgressResponse
-	9,   // 107: keepward.v1.NodeService.ReportEvents:output_type -> keepward.v1.ReportEventsResponse
-	11,  // 108: keepward.v1.NodeService.ReportEnd:output_type -> keepward.v1.ReportEndResponse
-	26,  // 109: keepward.v1.AgentService.StartBackup:output_type -> keepward.v1.StartBackupResponse
-	28,  // 110: keepward.v1.AgentService.StartRestore:output_type -> keepward.v1.StartRestoreResponse
-	30,  // 111: keepward.v1.AgentService.StopAttempt:output_type -> keepward.v1.StopAttemptResponse
-	21,  // 112: keepward.v1.AgentService.RunScript:output_type -> keepward.v1.RunScriptResponse
-	23,  // 113: keepward.v1.AgentService.StopScript:output_type -> keepward.v1.StopScriptResponse
-	33,  // 114: keepward.v1.TransportService.CreateRepository:output_type -> keepward.v1.TransportCreateRepositoryResponse
-	44,  // 115: keepward.v1.TransportService.InspectRepository:output_type -> keepward.v1.InspectRepositoryResponse
-	35,  // 116: keepward.v1.TransportService.ReadRepository:output_type -> keepward.v1.ReadRepositoryResponse
-	42,  // 117: keepward.v1.TransportService.ClaimRepository:output_type -> keepward.v1.ClaimRepositoryResponse
-	39,  // 118: keepward.v1.TransportService.MeasureRepository:output_type -> keepward.v1.MeasureRepositoryResponse
-	37,  // 119: keepward.v1.TransportService.ChangeKeys:output_type -> keepward.v1.ChangeKeysResponse
-	48,  // 120: keepward.v1.TransportService.StartMover:output_type -> keepward.v1.StartMoverResponse
-	50,  // 121: keepward.v1.TransportService.StopMover:output_type -> keepward.v1.StopMoverResponse
-	52,  // 122: keepward.v1.TransportService.FenceAttempt:output_type -> keepward.v1.FenceAttemptResponse
-	54,  // 123: keepward.v1.TransportService.MarkPoints:output_type -> keepward.v1.MarkPointsResponse
-	56,  // 124: keepward.v1.TransportService.ListMarkers:output_type -> keepward.v1.ListMarkersResponse
-	60,  // 125: keepward.v1.TransportService.ListPoints:output_type -> keepward.v1.TransportListPointsResponse
-	63,  // 126: keepward.v1.TransportService.BrowseMover:output_type -> keepward.v1.BrowseMoverResponse
-	66,  // 127: keepward.v1.TransportService.FindMover:output_type -> keepward.v1.FindMoverResponse
-	68,  // 128: keepward.v1.TransportService.DiffMover:output_type -> keepward.v1.DiffMoverResponse
-	104, // [104:129] is the sub-list for method output_type
-	79,  // [79:104] is the sub-list for method input_type
-	79,  // [79:79] is the sub-list for extension type_name
-	79,  // [79:79] is the sub-list for extension extendee
-	0,   // [0:79] is the sub-list for field type_name
+	74,  // 37: keepward.v1.StartBackupRequest.tracking_kept:type_name -> google.protobuf.Duration
+	17,  // 38: keepward.v1.StartRestoreRequest.order:type_name -> keepward.v1.Order
+	18,  // 39: keepward.v1.StartRestoreRequest.keys:type_name -> keepward.v1.RepositoryKeys
+	19,  // 40: keepward.v1.StartRestoreRequest.mover:type_name -> keepward.v1.MoverEndpoint
+	17,  // 41: keepward.v1.StopAttemptRequest.order:type_name -> keepward.v1.Order
+	32,  // 42: keepward.v1.TransportCreateRepositoryRequest.keys:type_name -> keepward.v1.KeyObject
+	32,  // 43: keepward.v1.ReadRepositoryResponse.keys:type_name -> keepward.v1.KeyObject
+	32,  // 44: keepward.v1.ChangeKeysRequest.put:type_name -> keepward.v1.KeyObject
+	73,  // 45: keepward.v1.MeasureRepositoryRequest.time:type_name -> google.protobuf.Timestamp
+	40,  // 46: keepward.v1.MeasureRepositoryResponse.owners:type_name -> keepward.v1.OwnerUse
+	84,  // 47: keepward.v1.MeasureRepositoryResponse.ages:type_name -> keepward.v1.ProofAge
+	73,  // 48: keepward.v1.InspectRepositoryRequest.time:type_name -> google.protobuf.Timestamp
+	85,  // 49: keepward.v1.InspectRepositoryResponse.proof:type_name -> keepward.v1.ProofState
+	17,  // 50: keepward.v1.StartMoverRequest.order:type_name -> keepward.v1.Order
+	18,  // 51: keepward.v1.StartMoverRequest.keys:type_name -> keepward.v1.RepositoryKeys
+	74,  // 52: keepward.v1.StartMoverRequest.agent_wait:type_name -> google.protobuf.Duration
+	47,  // 53: keepward.v1.StartMoverRequest.sweep:type_name -> keepward.v1.SweepOrder
+	46,  // 54: keepward.v1.StartMoverRequest.check:type_name -> keepward.v1.CheckOrder
+	73,  // 55: keepward.v1.StartMoverRequest.time:type_name -> google.protobuf.Timestamp
+	74,  // 56: keepward.v1.StartMoverRequest.heartbeat:type_name -> google.protobuf.Duration
+	73,  // 57: keepward.v1.CheckOrder.time:type_name -> google.protobuf.Timestamp
+	73,  // 58: keepward.v1.CheckOrder.since:type_name -> google.protobuf.Timestamp
+	74,  // 59: keepward.v1.CheckOrder.budget:type_name -> google.protobuf.Duration
+	74,  // 60: keepward.v1.CheckOrder.older_than:type_name -> google.protobuf.Duration
+	19,  // 61: keepward.v1.StartMoverResponse.mover:type_name -> keepward.v1.MoverEndpoint
+	17,  // 62: keepward.v1.StopMoverRequest.order:type_name -> keepward.v1.Order
+	17,  // 63: keepward.v1.FenceAttemptRequest.order:type_name -> keepward.v1.Order
+	73,  // 64: keepward.v1.MarkPointsRequest.time:type_name -> google.protobuf.Timestamp
+	58,  // 65: keepward.v1.MarkPointsResponse.points:type_name -> keepward.v1.PointMark
+	57,  // 66: keepward.v1.ListMarkersResponse.marked:type_name -> keepward.v1.PointMarkers
+	73,  // 67: keepward.v1.PointMarkers.deleted_at:type_name -> google.protobuf.Timestamp
+	77,  // 68: keepward.v1.PointMark.failure:type_name -> keepward.v1.Failure
+	61,  // 69: keepward.v1.TransportListPointsResponse.points:type_name -> keepward.v1.PointObject
+	73,  // 70: keepward.v1.PointObject.deleted:type_name -> google.protobuf.Timestamp
+	73,  // 71: keepward.v1.PointObject.held:type_name -> google.protobuf.Timestamp
+	86,  // 72: keepward.v1.BrowseMoverResponse.self:type_name -> keepward.v1.Entry
+	86,  // 73: keepward.v1.BrowseMoverResponse.entries:type_name -> keepward.v1.Entry
+	65,  // 74: keepward.v1.FindMoverRequest.points:type_name -> keepward.v1.PointKey
+	86,  // 75: keepward.v1.FindMoverResponse.entry:type_name -> keepward.v1.Entry
+	65,  // 76: keepward.v1.DiffMoverRequest.a:type_name -> keepward.v1.PointKey
+	65,  // 77: keepward.v1.DiffMoverRequest.b:type_name -> keepward.v1.PointKey
+	86,  // 78: keepward.v1.DiffMoverResponse.a:type_name -> keepward.v1.Entry
+	86,  // 79: keepward.v1.DiffMoverResponse.b:type_name -> keepward.v1.Entry
+	0,   // 80: keepward.v1.EnrolService.Join:input_type -> keepward.v1.JoinRequest
+	3,   // 81: keepward.v1.NodeService.Heartbeat:input_type -> keepward.v1.HeartbeatRequest
+	6,   // 82: keepward.v1.NodeService.ReportProgress:input_type -> keepward.v1.ReportProgressRequest
+	8,   // 83: keepward.v1.NodeService.ReportEvents:input_type -> keepward.v1.ReportEventsRequest
+	10,  // 84: keepward.v1.NodeService.ReportEnd:input_type -> keepward.v1.ReportEndRequest
+	25,  // 85: keepward.v1.AgentService.StartBackup:input_type -> keepward.v1.StartBackupRequest
+	27,  // 86: keepward.v1.AgentService.StartRestore:input_type -> keepward.v1.StartRestoreRequest
+	29,  // 87: keepward.v1.AgentService.StopAttempt:input_type -> keepward.v1.StopAttemptRequest
+	20,  // 88: keepward.v1.AgentService.RunScript:input_type -> keepward.v1.RunScriptRequest
+	22,  // 89: keepward.v1.AgentService.StopScript:input_type -> keepward.v1.StopScriptRequest
+	31,  // 90: keepward.v1.TransportService.CreateRepository:input_type -> keepward.v1.TransportCreateRepositoryRequest
+	43,  // 91: keepward.v1.TransportService.InspectRepository:input_type -> keepward.v1.InspectRepositoryRequest
+	34,  // 92: keepward.v1.TransportService.ReadRepository:input_type -> keepward.v1.ReadRepositoryRequest
+	41,  // 93: keepward.v1.TransportService.ClaimRepository:input_type -> keepward.v1.ClaimRepositoryRequest
+	38,  // 94: keepward.v1.TransportService.MeasureRepository:input_type -> keepward.v1.MeasureRepositoryRequest
+	36,  // 95: keepward.v1.TransportService.ChangeKeys:input_type -> keepward.v1.ChangeKeysRequest
+	45,  // 96: keepward.v1.TransportService.StartMover:input_type -> keepward.v1.StartMoverRequest
+	49,  // 97: keepward.v1.TransportService.StopMover:input_type -> keepward.v1.StopMoverRequest
+	51,  // 98: keepward.v1.TransportService.FenceAttempt:input_type -> keepward.v1.FenceAttemptRequest
+	53,  // 99: keepward.v1.TransportService.MarkPoints:input_type -> keepward.v1.MarkPointsRequest
+	55,  // 100: keepward.v1.TransportService.ListMarkers:input_type -> keepward.v1.ListMarkersRequest
+	59,  // 101: keepward.v1.TransportService.ListPoints:input_type -> keepward.v1.TransportListPointsRequest
+	62,  // 102: keepward.v1.TransportService.BrowseMover:input_type -> keepward.v1.BrowseMoverRequest
+	64,  // 103: keepward.v1.TransportService.FindMover:input_type -> keepward.v1.FindMoverRequest
+	67,  // 104: keepward.v1.TransportService.DiffMover:input_type -> keepward.v1.DiffMoverRequest
+	1,   // 105: keepward.v1.EnrolService.Join:output_type -> keepward.v1.JoinResponse
+	5,   // 106: keepward.v1.NodeService.Heartbeat:output_type -> keepward.v1.HeartbeatResponse
+	7,   // 107: keepward.v1.NodeService.ReportProgress:output_type -> keepward.v1.ReportProgressResponse
+	9,   // 108: keepward.v1.NodeService.ReportEvents:output_type -> keepward.v1.ReportEventsResponse
+	11,  // 109: keepward.v1.NodeService.ReportEnd:output_type -> keepward.v1.ReportEndResponse
+	26,  // 110: keepward.v1.AgentService.StartBackup:output_type -> keepward.v1.StartBackupResponse
+	28,  // 111: keepward.v1.AgentService.StartRestore:output_type -> keepward.v1.StartRestoreResponse
+	30,  // 112: keepward.v1.AgentService.StopAttempt:output_type -> keepward.v1.StopAttemptResponse
+	21,  // 113: keepward.v1.AgentService.RunScript:output_type -> keepward.v1.RunScriptResponse
+	23,  // 114: keepward.v1.AgentService.StopScript:output_type -> keepward.v1.StopScriptResponse
+	33,  // 115: keepward.v1.TransportService.CreateRepository:output_type -> keepward.v1.TransportCreateRepositoryResponse
+	44,  // 116: keepward.v1.TransportService.InspectRepository:output_type -> keepward.v1.InspectRepositoryResponse
+	35,  // 117: keepward.v1.TransportService.ReadRepository:output_type -> keepward.v1.ReadRepositoryResponse
+	42,  // 118: keepward.v1.TransportService.ClaimRepository:output_type -> keepward.v1.ClaimRepositoryResponse
+	39,  // 119: keepward.v1.TransportService.MeasureRepository:output_type -> keepward.v1.MeasureRepositoryResponse
+	37,  // 120: keepward.v1.TransportService.ChangeKeys:output_type -> keepward.v1.ChangeKeysResponse
+	48,  // 121: keepward.v1.TransportService.StartMover:output_type -> keepward.v1.StartMoverResponse
+	50,  // 122: keepward.v1.TransportService.StopMover:output_type -> keepward.v1.StopMoverResponse
+	52,  // 123: keepward.v1.TransportService.FenceAttempt:output_type -> keepward.v1.FenceAttemptResponse
+	54,  // 124: keepward.v1.TransportService.MarkPoints:output_type -> keepward.v1.MarkPointsResponse
+	56,  // 125: keepward.v1.TransportService.ListMarkers:output_type -> keepward.v1.ListMarkersResponse
+	60,  // 126: keepward.v1.TransportService.ListPoints:output_type -> keepward.v1.TransportListPointsResponse
+	63,  // 127: keepward.v1.TransportService.BrowseMover:output_type -> keepward.v1.BrowseMoverResponse
+	66,  // 128: keepward.v1.TransportService.FindMover:output_type -> keepward.v1.FindMoverResponse
+	68,  // 129: keepward.v1.TransportService.DiffMover:output_type -> keepward.v1.DiffMoverResponse
+	105, // [105:130] is the sub-list for method output_type
+	80,  // [80:105] is the sub-list for method input_type
+	80,  // [80:80] is the sub-list for extension type_name
+	80,  // [80:80] is the sub-list for extension extendee
+	0,   // [0:80] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_node_proto_init() }

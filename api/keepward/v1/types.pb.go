@@ -209,8 +209,10 @@ type Counters struct {
 	SkippedFiles int64 `protobuf:"varint,20,opt,name=skipped_files,json=skippedFiles,proto3" json:"skipped_files,omitempty"`
 	SkippedBytes int64 `protobuf:"varint,21,opt,name=skipped_bytes,json=skippedBytes,proto3" json:"skipped_bytes,omitempty"`
 	// Of done_files and of skipped_files, the directories. 0 in points whose sessions are not known.
-	DoneDirs    int64 `protobuf:"varint,200,opt,name=done_dirs,json=doneDirs,proto3" json:"done_dirs,omitempty"`
-	SkippedDirs int64 `protobuf:"varint,201,opt,name=skipped_dirs,json=skippedDirs,proto3" json:"skipped_dirs,omitempty"`
+	DoneDirs int64 `protobuf:"varint,200,opt,name=done_dirs,json=doneDirs,proto3" json:"done_dirs,omitempty"`
+	// Backup: what differed from the parent and had not been told by what tracks changes.
+	MissedChanges int64 `protobuf:"varint,530,opt,name=missed_changes,json=missedChanges,proto3" json:"missed_changes,omitempty"`
+	SkippedDirs   int64 `protobuf:"varint,201,opt,name=skipped_dirs,json=skippedDirs,proto3" json:"skipped_dirs,omitempty"`
 	// Bytes of changed files that were read, found equal to the parent block by block, and taken
 	// over from there.
 	KeptBytes int64 `protobuf:"varint,60,opt,name=kept_bytes,json=keptBytes,proto3" json:"kept_bytes,omitempty"`
@@ -433,6 +435,13 @@ func (x *Counters) GetSkippedBytes() int64 {
 func (x *Counters) GetDoneDirs() int64 {
 	if x != nil {
 		return x.DoneDirs
+	}
+	return 0
+}
+
+func (x *Counters) GetMissedChanges() int64 {
+	if x != nil {
+		return x.MissedChanges
 	}
 	return 0
 }
@@ -797,7 +806,9 @@ type FileSelection struct {
 	// Take the content of directories tagged by CACHEDIR.TAG too (default: only the directory and its tag).
 	IncludeCaches bool `protobuf:"varint,4,opt,name=include_caches,json=includeCaches,proto3" json:"include_caches,omitempty"`
 	// Read the files as they are at their turn: no snapshot is taken.
-	Live          bool `protobuf:"varint,520,opt,name=live,proto3" json:"live,omitempty"`
+	Live bool `protobuf:"varint,520,opt,name=live,proto3" json:"live,omitempty"`
+	// Nothing is kept on the computer to tell the next backup what has changed.
+	NoTracking    bool `protobuf:"varint,530,opt,name=no_tracking,json=noTracking,proto3" json:"no_tracking,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -863,6 +874,13 @@ func (x *FileSelection) GetIncludeCaches() bool {
 func (x *FileSelection) GetLive() bool {
 	if x != nil {
 		return x.Live
+	}
+	return false
+}
+
+func (x *FileSelection) GetNoTracking() bool {
+	if x != nil {
+		return x.NoTracking
 	}
 	return false
 }
@@ -4605,7 +4623,7 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\x04code\x18\x02 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x03 \x01(\tR\amessage\x12\x12\n" +
 	"\x04hint\x18\x04 \x01(\tR\x04hint\x12\x12\n" +
-	"\x04part\x18\x05 \x01(\tR\x04part\"\x98\v\n" +
+	"\x04part\x18\x05 \x01(\tR\x04part\"\xc0\v\n" +
 	"\bCounters\x12\x1f\n" +
 	"\vtotal_files\x18\x01 \x01(\x03R\n" +
 	"totalFiles\x12\x1f\n" +
@@ -4638,7 +4656,8 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\x0eexcluded_files\x18\x13 \x01(\x03R\rexcludedFiles\x12#\n" +
 	"\rskipped_files\x18\x14 \x01(\x03R\fskippedFiles\x12#\n" +
 	"\rskipped_bytes\x18\x15 \x01(\x03R\fskippedBytes\x12\x1c\n" +
-	"\tdone_dirs\x18\xc8\x01 \x01(\x03R\bdoneDirs\x12\"\n" +
+	"\tdone_dirs\x18\xc8\x01 \x01(\x03R\bdoneDirs\x12&\n" +
+	"\x0emissed_changes\x18\x92\x04 \x01(\x03R\rmissedChanges\x12\"\n" +
 	"\fskipped_dirs\x18\xc9\x01 \x01(\x03R\vskippedDirs\x12\x1d\n" +
 	"\n" +
 	"kept_bytes\x18< \x01(\x03R\tkeptBytes\x12$\n" +
@@ -4682,13 +4701,15 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\x05inode\x18\r \x01(\x04R\x05inode\x12\x12\n" +
 	"\x04rdev\x18\x0e \x01(\x04R\x04rdev\x12\x1b\n" +
 	"\tpath_text\x18\x0f \x01(\tR\bpathText\x12(\n" +
-	"\x10link_target_text\x18\x10 \x01(\tR\x0elinkTargetText\"\xa7\x01\n" +
+	"\x10link_target_text\x18\x10 \x01(\tR\x0elinkTargetText\"\xc9\x01\n" +
 	"\rFileSelection\x12\x18\n" +
 	"\ainclude\x18\x01 \x03(\tR\ainclude\x12\x18\n" +
 	"\aexclude\x18\x02 \x03(\tR\aexclude\x12&\n" +
 	"\x0fone_file_system\x18\x03 \x01(\bR\roneFileSystem\x12%\n" +
 	"\x0einclude_caches\x18\x04 \x01(\bR\rincludeCaches\x12\x13\n" +
-	"\x04live\x18\x88\x04 \x01(\bR\x04live\"\xae\x01\n" +
+	"\x04live\x18\x88\x04 \x01(\bR\x04live\x12 \n" +
+	"\vno_tracking\x18\x92\x04 \x01(\bR\n" +
+	"noTracking\"\xae\x01\n" +
 	"\tRetention\x12\x1b\n" +
 	"\tkeep_last\x18\x01 \x01(\x05R\bkeepLast\x12\x1b\n" +
 	"\tkeep_days\x18\x02 \x01(\x05R\bkeepDays\x12\x16\n" +
