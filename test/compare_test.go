@@ -13,7 +13,7 @@ import (
 // same fails unless rsync and our own comparer find no difference between a tree
 // and its restored copy, apart from files of the excluded globs. rsync is a second
 // opinion; our own reaches further: paths beyond PATH_MAX, file flags, holes, sockets.
-func same(t *testing.T, want, got string, excludes ...string) {
+func same(t testing.TB, want, got string, excludes ...string) {
 	t.Helper()
 	treeSame(t, want, got, excludes...)
 	diff, err := site.RsyncDiff(want, got, excludes...)
@@ -26,7 +26,7 @@ func same(t *testing.T, want, got string, excludes ...string) {
 }
 
 // treeSame asks our own comparer alone: for trees that rsync cannot walk.
-func treeSame(t *testing.T, want, got string, excludes ...string) {
+func treeSame(t testing.TB, want, got string, excludes ...string) {
 	t.Helper()
 	o := treecmp.Options{Ignore: excludes, IgnoreOwner: os.Geteuid() != 0}
 	var lines []string

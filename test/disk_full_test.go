@@ -45,7 +45,7 @@ func TestDiskFull(t *testing.T) {
 }
 
 // smallDisk is an ext4 of this size on a loop device, mounted.
-func smallDisk(t *testing.T, size int64) string {
+func smallDisk(t testing.TB, size int64) string {
 	t.Helper()
 	dir := tempDir(t)
 	image, mount := filepath.Join(dir, "disk.img"), filepath.Join(dir, "disk")
@@ -69,7 +69,7 @@ func smallDisk(t *testing.T, size int64) string {
 }
 
 // command runs a program that must succeed.
-func command(t *testing.T, name string, args ...string) string {
+func command(t testing.TB, name string, args ...string) string {
 	t.Helper()
 	out, err := exec.Command(name, args...).CombinedOutput()
 	if err != nil {

@@ -121,7 +121,7 @@ func (a *fakeAgent) order(t *testing.T) *keepwardv1.StartBackupRequest {
 
 // connect opens a data session as the order allows, or as it was changed; over TLS, as
 // a stranger on another host would.
-func (a *fakeAgent) connect(t *testing.T, o *keepwardv1.StartBackupRequest, change func(*wire.DialConfig)) (*wire.DataClient, error) {
+func (a *fakeAgent) connect(t testing.TB, o *keepwardv1.StartBackupRequest, change func(*wire.DialConfig)) (*wire.DataClient, error) {
 	t.Helper()
 	cfg := wire.DialConfig{
 		Credentials: a.creds,

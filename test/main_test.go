@@ -75,7 +75,7 @@ func findBinary(dir string) (string, error) {
 }
 
 // leaveOut skips a test and counts it.
-func leaveOut(t *testing.T, why string) {
+func leaveOut(t testing.TB, why string) {
 	t.Helper()
 	skips.Lock()
 	skips.list = append(skips.list, t.Name()+": "+why)
@@ -84,7 +84,7 @@ func leaveOut(t *testing.T, why string) {
 }
 
 // needRoot: device nodes, mounts and other people's files take it.
-func needRoot(t *testing.T) {
+func needRoot(t testing.TB) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		leaveOut(t, "needs root")
@@ -92,7 +92,7 @@ func needRoot(t *testing.T) {
 }
 
 // needPrograms are those that the test calls.
-func needPrograms(t *testing.T, names ...string) {
+func needPrograms(t testing.TB, names ...string) {
 	t.Helper()
 	missing := slices.DeleteFunc(names, func(n string) bool { _, err := exec.LookPath(n); return err == nil })
 	if len(missing) > 0 {

@@ -127,7 +127,7 @@ func fencedMover(f *spread) {
 }
 
 // hasTombstone tells whether a repository has cut an attempt off.
-func hasTombstone(t *testing.T, repo, attempt string) bool {
+func hasTombstone(t testing.TB, repo, attempt string) bool {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(repo, "points", "*", attempt+"*"))
 	must(t, err)

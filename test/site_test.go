@@ -20,7 +20,7 @@ const sessionWithin = 5 * time.Minute
 // repository "main", and agents. Its methods fail the test instead of returning errors.
 type fleet struct {
 	*site.Site
-	t     *testing.T
+	t     testing.TB
 	store *site.Proc
 	agent map[string]*site.Proc
 	repo  string // the directory of repository main
@@ -28,7 +28,7 @@ type fleet struct {
 }
 
 // newFleet starts a site with these agents.
-func newFleet(t *testing.T, agents ...string) *fleet {
+func newFleet(t testing.TB, agents ...string) *fleet {
 	t.Helper()
 	f := newServer(t)
 	f.addTransport("store")
@@ -40,7 +40,7 @@ func newFleet(t *testing.T, agents ...string) *fleet {
 }
 
 // newServer starts a server alone.
-func newServer(t *testing.T) *fleet {
+func newServer(t testing.TB) *fleet {
 	t.Helper()
 	dir := tempDir(t)
 	s, err := site.Start(binary, filepath.Join(dir, "site"))
@@ -67,7 +67,7 @@ func (f *fleet) end() {
 }
 
 // tempDir is a directory with a short name: it holds unix sockets.
-func tempDir(t *testing.T) string {
+func tempDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "kw")
 	if err != nil {

@@ -119,7 +119,7 @@ func another(t *testing.T, home string) *site.Site {
 	return s
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
