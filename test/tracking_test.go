@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"keepward/internal/snapshot"
+	"keepward/internal/treegen"
 )
 
 // trackedTree makes some hundred files, some of them with several names.
@@ -62,9 +63,14 @@ func TestABackupLooksWhereSomethingChanged(t *testing.T) {
 			f.AgentArgs = []string{"--trust-hidden"}
 			f.addAgent("web1")
 			f.must(os.Mkdir(src, 0o755))
-			trackedTree(t, src)
+			tree, zoo := filepath.Join(src, "tree"), filepath.Join(src, "zoo")
+			f.must(os.Mkdir(zoo, 0o755))
+			t.Cleanup(func() { f.must(treegen.Remove(zoo)) })
+			_, err := treegen.Zoo(zoo)
+			f.must(err)
+			f.must(treegen.Remove(filepath.Join(zoo, "deep"))) // rsync, which compares below, stops there
+			trackedTree(t, tree)
 			f.createJob("docs", "web1", []string{src})
-			f.do("setting", "set", "compare_every", "4")
 			logs := func(want string) {
 				t.Helper()
 				if log := f.sessionLog(f.last("docs", "Completed").Id); !strings.Contains(log, want) {
@@ -74,10 +80,19 @@ func TestABackupLooksWhereSomethingChanged(t *testing.T) {
 			f.run("docs")
 			logs("what changes on " + disk)
 
-			command(t, "sh", "-c", trackedChange, "sh", src)
+			command(t, "sh", "-c", trackedChange, "sh", tree)
 			f.run("docs")
 			logs(c.told)
 			same(t, src, below(f.restore("web1", "latest"), src))
+
+			f.do("setting", "set", "compare_every", "0")
+			for seed := range uint64(3) {
+				_, err := treegen.Mutate(tree, 0.2, seed)
+				f.must(err)
+				f.run("docs")
+				logs(c.told)
+				same(t, src, below(f.restore("web1", "latest"), src))
+			}
 
 			s := f.run("docs")
 			logs(c.told)
@@ -86,6 +101,7 @@ func TestABackupLooksWhereSomethingChanged(t *testing.T) {
 			}
 			same(t, src, below(f.restore("web1", "latest"), src))
 
+			f.do("setting", "set", "compare_every", "4")
 			f.must(os.WriteFile(filepath.Join(src, "last"), []byte("x"), 0o600))
 			f.run("docs")
 			logs("every file was compared, as is done every 4 runs: all ")
