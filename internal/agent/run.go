@@ -15,6 +15,7 @@ import (
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/api/keepward/v1/keepwardv1connect"
 	"keepward/internal/errs"
+	"keepward/internal/gentle"
 	"keepward/internal/node"
 	"keepward/internal/track"
 	"keepward/internal/wire"
@@ -36,6 +37,7 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	a := &agent{cfg: cfg, log: cfg.Logger, node: n, reports: n.Reporter(), ctx: ctx, running: make(map[string]*attempt)}
 	a.trails = openTrails(filepath.Join(cfg.DataDir, "trails"), cfg.Logger)
+	a.pace.Failed = func(err error) { a.log.Warn("backups have another priority than they should", "error", err) }
 	a.scripts = newScripts(a)
 	if a.shots, err = openShots(a, filepath.Join(cfg.DataDir, "snapshots"), cfg.Snapshots); err != nil {
 		return err
@@ -80,6 +82,9 @@ type agent struct {
 	trails *trails
 	// shots are the snapshots that backups are read from; nil: there are none.
 	shots *shots
+
+	// pace lets others on this computer go first while there are only backups to do.
+	pace gentle.Pace
 
 	mu      sync.Mutex
 	closed  bool
@@ -226,7 +231,7 @@ func (a *agent) earlier(order *keepwardv1.Order) (string, *attempt) {
 
 // begin runs an attempt beside the caller. To begin one again that runs is harmless. enough has it
 // end early and may be called at any time; nil: it cannot.
-func (a *agent) begin(ctx context.Context, order *keepwardv1.Order, enough func(), run func(context.Context) *keepwardv1.AttemptEnd) error {
+func (a *agent) begin(ctx context.Context, order *keepwardv1.Order, enough func(), waits bool, run func(context.Context) *keepwardv1.AttemptEnd) error {
 	if err := a.node.CheckTerm(order.GetTerm()); err != nil {
 		return err
 	}
@@ -249,10 +254,12 @@ func (a *agent) begin(ctx context.Context, order *keepwardv1.Order, enough func(
 	over := make(chan struct{})
 	a.running[id] = &attempt{task: order.GetTask(), stop: stop, enough: enough, over: over}
 	a.log.Info("attempt begins", "attempt", id, "task", order.GetTask(), "session", order.GetSession())
+	yields := a.pace.Begin(waits)
 	a.work.Go(func() {
 		defer close(over)
 		defer stop(nil)
 		end := run(own)
+		yields()
 		// The end is durable before the attempt is no longer among the running ones, so that
 		// no heartbeat finds it in neither place.
 		a.end(id, end)

@@ -28,7 +28,7 @@ func (s *service) StartBackup(ctx context.Context, req *connect.Request[keepward
 	opts.Version = s.a.cfg.Version
 	enough := make(chan struct{})
 	opts.Enough = enough
-	err = s.a.begin(ctx, m.GetOrder(), sync.OnceFunc(func() { close(enough) }), func(ctx context.Context) *keepwardv1.AttemptEnd {
+	err = s.a.begin(ctx, m.GetOrder(), sync.OnceFunc(func() { close(enough) }), !m.GetFullSpeed(), func(ctx context.Context) *keepwardv1.AttemptEnd {
 		return s.a.backup(ctx, m, opts)
 	})
 	if err != nil {
@@ -80,7 +80,7 @@ func (s *service) StartRestore(ctx context.Context, req *connect.Request[keepwar
 		Overwrite: overwrite, DeleteExtra: m.GetDeleteExtra(), DryRun: m.GetDryRun(),
 		Verify: m.GetVerify(), Estimate: m.GetEstimate(), OwnersByName: !m.GetNumericOwner(),
 	}
-	err = s.a.begin(ctx, m.GetOrder(), nil, func(ctx context.Context) *keepwardv1.AttemptEnd {
+	err = s.a.begin(ctx, m.GetOrder(), nil, false, func(ctx context.Context) *keepwardv1.AttemptEnd {
 		return s.a.restore(ctx, m, opts)
 	})
 	if err != nil {

@@ -51,6 +51,7 @@ func (a *app) jobFlags(cmd *cobra.Command) *jobFlags {
 	f.Var(&j.jitter, "jitter", "spread the computers of a scheduled run over so long, for instance 1h")
 	f.StringVar(&j.job.Missed, "missed", "", "a run missed while the server was down: \"run once\" (default) or skip")
 	f.StringVar(&j.job.Compression, "compression", "", "auto (default), none, fast, zstd or high")
+	f.BoolVar(&j.job.FullSpeed, "full-speed", false, "do not let other work of the computer go first")
 	f.Int32Var(&j.job.FullReadEvery, "full-read-every", 0, "read all files again every so many runs (0: never)")
 	f.Int32Var(&j.job.Attempts, "attempts", 0, "tries per phase (0: the default)")
 	f.Var(&j.interval, "restart-interval", "time between tries (default 20m)")
@@ -104,6 +105,7 @@ func (j *jobFlags) apply(cmd *cobra.Command, to *keepwardv1.Job) {
 		"jitter":           func() { to.Jitter = durationpb.New(time.Duration(j.jitter)) },
 		"missed":           func() { to.Missed = j.job.Missed },
 		"compression":      func() { to.Compression = j.job.Compression },
+		"full-speed":       func() { to.FullSpeed = j.job.FullSpeed },
 		"full-read-every":  func() { to.FullReadEvery = j.job.FullReadEvery },
 		"attempts":         func() { to.Attempts = j.job.Attempts },
 		"restart-interval": func() { to.RestartInterval = durationpb.New(time.Duration(j.interval)) },
@@ -277,7 +279,7 @@ func (a *app) showJob(j *keepwardv1.Job) {
 		"one file system", onlyYes(f.GetOneFileSystem()), "tagged caches", onlyYes(f.GetIncludeCaches()), "live file system", onlyYes(f.GetLive()), "no change tracking", onlyYes(f.GetNoTracking()),
 		"repository", j.GetRepository(), "compression", j.GetCompression(), "schedule", j.GetSchedule(), "spread over", jitter, "missed runs", j.GetMissed(), "duplicates", j.GetDuplicates(),
 		"retention", retentionText(j.GetRetention()), "scripts", scriptsText(j.GetScripts()), "all is read", every, "checks", checkText(j), "compact", onlyYes(j.GetCompact()),
-		"disabled", onlyYes(j.GetDisabled()), "priority", priority, "high priority", onlyYes(j.GetHighPriority()), "next run", a.stamp(j.GetNextRun()), "attempts", attempts, "restart interval", interval,
+		"disabled", onlyYes(j.GetDisabled()), "priority", priority, "full speed", onlyYes(j.GetFullSpeed()), "high priority", onlyYes(j.GetHighPriority()), "next run", a.stamp(j.GetNextRun()), "attempts", attempts, "restart interval", interval,
 		"last run", a.stamp(j.GetLastRun()), "last result", j.GetLastResult())
 }
 

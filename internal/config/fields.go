@@ -103,6 +103,7 @@ func jobFields(j *keepwardv1.Job) []field {
 			{name: "min_points", value: &keep.MinPoints},
 		}},
 		{name: "full_read_every", value: &j.FullReadEvery},
+		{name: "full_speed", value: &j.FullSpeed},
 		{name: "check", value: []field{
 			{name: "read_data", value: &look.ReadData},
 			{name: "sample_percent", value: &look.SamplePercent},

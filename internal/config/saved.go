@@ -27,6 +27,7 @@ var ofTypes = []struct {
 	}},
 	{"duplicates", []job.Type{job.Backup}, func(j *keepwardv1.Job) bool { return j.Duplicates != "" }},
 	{"full_read_every", []job.Type{job.Backup}, func(j *keepwardv1.Job) bool { return j.FullReadEvery != 0 }},
+	{"full_speed", []job.Type{job.Backup}, func(j *keepwardv1.Job) bool { return j.FullSpeed }},
 	{"retention", []job.Type{job.Backup, job.ServerBackup}, func(j *keepwardv1.Job) bool { return j.Retention != nil }},
 	{"compression", []job.Type{job.Backup, job.ServerBackup}, func(j *keepwardv1.Job) bool { return j.Compression != "" }},
 	{"attempts", []job.Type{job.Backup, job.ServerBackup}, func(j *keepwardv1.Job) bool { return j.Attempts != 0 }},

@@ -313,6 +313,7 @@ func (c *call) startAgent(ctx context.Context) error {
 		Time: timestamppb.New(c.attempt.Time), Computer: c.row.Computer, Job: c.session.Job, Full: c.session.Full,
 		Scripts: freezeScripts(c.plan.interval.GetScripts()), ScriptVariables: taskVariables(c.session, c.row, job.PreFreeze),
 		SnapshotRetries: int32(c.m.knobs().Int("snapshot_retries")), SnapshotKept: durationpb.New(c.m.knobs().Duration("snapshot_kept")),
+		FullSpeed:    c.plan.interval.GetFullSpeed(),
 		CompareEvery: int32(c.m.knobs().Int("compare_every")),
 		TrackingKept: durationpb.New(c.m.knobs().Duration("tracking_kept")),
 	}))

@@ -18,6 +18,7 @@ import (
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/errs"
+	"keepward/internal/gentle"
 	"keepward/internal/repo/point"
 	"keepward/internal/wire"
 )
@@ -59,7 +60,7 @@ func Main(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 		return refuse(err, ready)
 	}
 	if o.background() {
-		if err := stepBack(); err != nil {
+		if err := gentle.Always(); err != nil {
 			slog.Warn("this mover runs at the priority of a backup", "mode", o.GetStart().GetMode(), "error", err)
 		}
 	}

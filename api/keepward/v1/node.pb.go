@@ -1794,7 +1794,9 @@ type StartBackupRequest struct {
 	// How long what tells the next backup what has changed is kept for it; not set: nothing is.
 	TrackingKept *durationpb.Duration `protobuf:"bytes,530,opt,name=tracking_kept,json=trackingKept,proto3" json:"tracking_kept,omitempty"`
 	// After how many runs every file is compared although it is known what has changed; 0: never.
-	CompareEvery  int32 `protobuf:"varint,531,opt,name=compare_every,json=compareEvery,proto3" json:"compare_every,omitempty"`
+	CompareEvery int32 `protobuf:"varint,531,opt,name=compare_every,json=compareEvery,proto3" json:"compare_every,omitempty"`
+	// Other work of the computer does not go first.
+	FullSpeed     bool `protobuf:"varint,532,opt,name=full_speed,json=fullSpeed,proto3" json:"full_speed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1946,6 +1948,13 @@ func (x *StartBackupRequest) GetCompareEvery() int32 {
 		return x.CompareEvery
 	}
 	return 0
+}
+
+func (x *StartBackupRequest) GetFullSpeed() bool {
+	if x != nil {
+		return x.FullSpeed
+	}
+	return false
 }
 
 type StartBackupResponse struct {
@@ -5115,7 +5124,7 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\x04thaw\x18\a \x01(\v2\x13.keepward.v1.ScriptR\x04thaw\x1a<\n" +
 	"\x0eVariablesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xca\x06\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xea\x06\n" +
 	"\x12StartBackupRequest\x12(\n" +
 	"\x05order\x18\x01 \x01(\v2\x12.keepward.v1.OrderR\x05order\x12/\n" +
 	"\x04keys\x18\x02 \x01(\v2\x1b.keepward.v1.RepositoryKeysR\x04keys\x120\n" +
@@ -5136,7 +5145,9 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\x10snapshot_retries\x18\x88\x04 \x01(\x05R\x0fsnapshotRetries\x12?\n" +
 	"\rsnapshot_kept\x18\x89\x04 \x01(\v2\x19.google.protobuf.DurationR\fsnapshotKept\x12?\n" +
 	"\rtracking_kept\x18\x92\x04 \x01(\v2\x19.google.protobuf.DurationR\ftrackingKept\x12$\n" +
-	"\rcompare_every\x18\x93\x04 \x01(\x05R\fcompareEvery\x1aB\n" +
+	"\rcompare_every\x18\x93\x04 \x01(\x05R\fcompareEvery\x12\x1e\n" +
+	"\n" +
+	"full_speed\x18\x94\x04 \x01(\bR\tfullSpeed\x1aB\n" +
 	"\x14ScriptVariablesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x15\n" +

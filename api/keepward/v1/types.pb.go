@@ -1065,6 +1065,8 @@ type Job struct {
 	Retention *Retention `protobuf:"bytes,14,opt,name=retention,proto3" json:"retention,omitempty"`
 	// Every so many runs all is read, whatever the parent says; 0: never.
 	FullReadEvery int32 `protobuf:"varint,60,opt,name=full_read_every,json=fullReadEvery,proto3" json:"full_read_every,omitempty"`
+	// Other work of the computers does not go first.
+	FullSpeed bool `protobuf:"varint,531,opt,name=full_speed,json=fullSpeed,proto3" json:"full_speed,omitempty"`
 	// It goes before other jobs of its kind: the client's digit of its priority is 0.
 	HighPriority bool `protobuf:"varint,320,opt,name=high_priority,json=highPriority,proto3" json:"high_priority,omitempty"`
 	// That of its sessions, 1 (first) to 999 (last), whatever the digits say; 0: the digits say it.
@@ -1226,6 +1228,13 @@ func (x *Job) GetFullReadEvery() int32 {
 		return x.FullReadEvery
 	}
 	return 0
+}
+
+func (x *Job) GetFullSpeed() bool {
+	if x != nil {
+		return x.FullSpeed
+	}
+	return false
 }
 
 func (x *Job) GetHighPriority() bool {
@@ -4723,7 +4732,7 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\x0esample_percent\x18\x02 \x01(\x05R\rsamplePercent\x121\n" +
 	"\x06budget\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x06budget\x128\n" +
 	"\n" +
-	"older_than\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\tolderThan\"\xa7\b\n" +
+	"older_than\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\tolderThan\"\xc7\b\n" +
 	"\x03Job\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x1c\n" +
@@ -4742,7 +4751,9 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\vdescription\x18\f \x01(\tR\vdescription\x12\x16\n" +
 	"\x06missed\x18\r \x01(\tR\x06missed\x124\n" +
 	"\tretention\x18\x0e \x01(\v2\x16.keepward.v1.RetentionR\tretention\x12&\n" +
-	"\x0ffull_read_every\x18< \x01(\x05R\rfullReadEvery\x12$\n" +
+	"\x0ffull_read_every\x18< \x01(\x05R\rfullReadEvery\x12\x1e\n" +
+	"\n" +
+	"full_speed\x18\x93\x04 \x01(\bR\tfullSpeed\x12$\n" +
 	"\rhigh_priority\x18\xc0\x02 \x01(\bR\fhighPriority\x12\x1b\n" +
 	"\bpriority\x18\xc1\x02 \x01(\x05R\bpriority\x122\n" +
 	"\x05check\x18\xb8\x03 \x01(\v2\x1b.keepward.v1.CheckSelectionR\x05check\x12\x19\n" +

@@ -1,0 +1,88 @@
+package gentle
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+const stepBackChild = "KEEPWARD_TEST_STEP_BACK"
+
+// What steps back is a process of its own: the tests behind this one shall not run at its priority.
+func TestItReachesEveryThread(t *testing.T) {
+	if os.Getenv(stepBackChild) != "" {
+		printNiceness()
+		return
+	}
+	cmd := exec.Command(os.Args[0], "-test.run", "^TestItReachesEveryThread$", "-test.v")
+	cmd.Env = append(os.Environ(), stepBackChild+"=1")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	base, err := now()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]int{"nice": max(Nice, base.nice), "front": base.nice}
+	seen := map[string]int{}
+	for line := range strings.Lines(string(out)) {
+		what, nice, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if at, ok := want[what]; ok {
+			if seen[what]++; nice != strconv.Itoa(at) {
+				t.Errorf("%s: a thread has niceness %s, want %d", what, nice, at)
+			}
+		}
+	}
+	if seen["nice"] < 8 || seen["front"] < 8 {
+		t.Errorf("%v threads were looked at:\n%s", seen, out)
+	}
+}
+
+// printNiceness steps back, starts some more threads, and says what all of them have, and what they
+// have when something else begins beside what waits.
+func printNiceness() {
+	p := Pace{Failed: func(err error) { fmt.Println(err); os.Exit(1) }}
+	end, again := p.Begin(true), p.Begin(true)
+	end()
+	var started sync.WaitGroup
+	for range 8 {
+		started.Add(1)
+		go func() {
+			started.Done()
+			var fds [2]int
+			_ = unix.Pipe(fds[:])
+			_, _ = unix.Read(fds[0], make([]byte, 1)) // a thread of its own
+		}()
+	}
+	started.Wait()
+	printAll("nice")
+	front := p.Begin(false)
+	printAll("front")
+	front()
+	front()
+	printAll("nice")
+	again()
+	printAll("front")
+}
+
+func printAll(what string) {
+	threads, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	for _, th := range threads {
+		id, _ := strconv.Atoi(th.Name())
+		raw, err := unix.Getpriority(unix.PRIO_PROCESS, id)
+		if err == nil {
+			fmt.Println(what, 20-raw)
+		}
+	}
+}
