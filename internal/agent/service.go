@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"path/filepath"
 	"sync"
 
 	"connectrpc.com/connect"
@@ -21,7 +22,7 @@ type service struct{ a *agent }
 
 func (s *service) StartBackup(ctx context.Context, req *connect.Request[keepwardv1.StartBackupRequest]) (*connect.Response[keepwardv1.StartBackupResponse], error) {
 	m := req.Msg
-	opts, err := backupOptions(m)
+	opts, err := backupOptions(m, s.a.cfg.DataDir)
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +39,7 @@ func (s *service) StartBackup(ctx context.Context, req *connect.Request[keepward
 }
 
 // backupOptions checks an order before anything begins.
-func backupOptions(m *keepwardv1.StartBackupRequest) (pipeline.Options, error) {
+func backupOptions(m *keepwardv1.StartBackupRequest, own string) (pipeline.Options, error) {
 	var o pipeline.Options
 	var err error
 	if o.Attempt, err = point.ParseAttempt(m.GetOrder().GetAttempt()); err != nil {
@@ -50,16 +51,28 @@ func backupOptions(m *keepwardv1.StartBackupRequest) (pipeline.Options, error) {
 	if o.Compression, err = seal.ParseCompression(m.GetCompression()); err != nil {
 		return o, err
 	}
-	f := m.GetFiles()
-	o.Selection = source.Selection{
-		Include: f.GetInclude(), Exclude: f.GetExclude(),
-		OneFileSystem: f.GetOneFileSystem(), IncludeCaches: f.GetIncludeCaches(),
-	}
-	if _, err := source.NewMatcher(o.Selection.Exclude); err != nil {
+	if o.Selection, err = selectionOf(m.GetFiles(), own); err != nil {
 		return o, err
 	}
 	o.Parent, o.Checkpoint, o.Full = m.GetParent(), m.GetCheckpoint(), m.GetFull()
 	return o, nil
+}
+
+// selectionOf is what an order wants to have walked; own is the agent's data directory.
+func selectionOf(f *keepwardv1.FileSelection, own string) (source.Selection, error) {
+	s := source.Selection{
+		Include: f.GetInclude(), Exclude: f.GetExclude(), Only: f.GetOnly(),
+		OneFileSystem: f.GetOneFileSystem(), IncludeCaches: f.GetIncludeCaches(), IncludeTemporary: f.GetIncludeTemporary(),
+	}
+	dir, err := filepath.Abs(own)
+	if err == nil {
+		if real, err := filepath.EvalSymlinks(dir); err == nil {
+			dir = real
+		}
+		s.Own = []string{dir}
+	}
+	_, err = s.Filter()
+	return s, err
 }
 
 func (s *service) StartRestore(ctx context.Context, req *connect.Request[keepwardv1.StartRestoreRequest]) (*connect.Response[keepwardv1.StartRestoreResponse], error) {

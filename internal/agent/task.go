@@ -37,6 +37,9 @@ func (a *agent) backup(ctx context.Context, m *keepwardv1.StartBackupRequest, op
 	note := a.trails.keeper(task, opts.Trail, count)
 	opts.Scratch = a.cfg.DataDir // where there is room, and nobody else looks
 	opts.Event = func(e pipeline.Event) {
+		if e.Code == "include.missing" { // a job may be for many computers
+			e.Text = "this include path is not on " + m.GetComputer() + ": " + e.Text
+		}
 		a.event(id, string(e.Level), e.Code, e.Text, rooted(e.Path))
 	}
 	var result pipeline.Result

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/config"
 	"keepward/internal/job"
 	"keepward/internal/schedule"
 )
@@ -26,7 +27,7 @@ func (a *app) jobCommand() *cobra.Command {
 // jobFlags are the settings of a job that create and edit share.
 type jobFlags struct {
 	job      *keepwardv1.Job
-	files    *keepwardv1.FileSelection
+	files    fileFlags
 	interval duration
 	jitter   duration
 	keep     retentionFlags
@@ -35,18 +36,13 @@ type jobFlags struct {
 }
 
 func (a *app) jobFlags(cmd *cobra.Command) *jobFlags {
-	j := &jobFlags{job: &keepwardv1.Job{}, files: &keepwardv1.FileSelection{}}
+	j := &jobFlags{job: &keepwardv1.Job{}}
 	f := cmd.Flags()
 	f.StringVar(&j.job.Type, "type", string(job.Backup), "what it does: "+savedTypes())
 	f.StringVar(&j.job.Mode, "mode", "server", "who manages it: server")
 	f.StringSliceVar(&j.job.Computers, "computer", nil, "computer to back up; may be repeated")
 	f.StringVar(&j.job.Repository, "repository", "", "where to")
-	f.StringArrayVar(&j.files.Include, "include", nil, "directory or file to take, absolute; may be repeated")
-	f.StringArrayVar(&j.files.Exclude, "exclude", nil, "pattern of what to leave out, as in .gitignore; may be repeated")
-	f.BoolVar(&j.files.OneFileSystem, "one-file-system", false, "do not cross into other file systems")
-	f.BoolVar(&j.files.IncludeCaches, "include-caches", false, "take directories that CACHEDIR.TAG marks, too")
-	f.BoolVar(&j.files.Live, "live", false, "read the files as they are at their turn: take no snapshot")
-	f.BoolVar(&j.files.NoTracking, "no-tracking", false, "keep nothing on the computer to tell the next backup what has changed: compare every file")
+	j.files.add(f)
 	f.StringVar(&j.job.Schedule, "schedule", "", "when it runs by itself, for instance "+strconv.Quote(schedule.Examples[0]))
 	f.Var(&j.jitter, "jitter", "spread the computers of a scheduled run over so long, for instance 1h")
 	f.StringVar(&j.job.Missed, "missed", "", "a run missed while the server was down: \"run once\" (default) or skip")
@@ -72,8 +68,11 @@ func (a *app) jobFlags(cmd *cobra.Command) *jobFlags {
 }
 
 // check finds what is wrong without asking the server.
-func (j *jobFlags) check() error {
+func (j *jobFlags) check(cmd *cobra.Command) error {
 	if err := j.scripts.check(); err != nil {
+		return err
+	}
+	if err := j.files.check(cmd.Flags()); err != nil {
 		return err
 	}
 	if j.job.GetSchedule() == "" {
@@ -87,20 +86,19 @@ func (j *jobFlags) check() error {
 
 // apply puts the flags that were written into an existing job.
 func (j *jobFlags) apply(cmd *cobra.Command, to *keepwardv1.Job) {
+	if len(j.files.computers) > 0 {
+		j.files.applyFor(cmd.Flags(), to)
+		return
+	}
 	if to.Files == nil {
 		to.Files = &keepwardv1.FileSelection{}
 	}
+	j.files.apply(cmd.Flags(), to.Files)
 	for name, set := range map[string]func(){
 		"type":             func() { to.Type = j.job.Type },
 		"mode":             func() { to.Mode = j.job.Mode },
-		"computer":         func() { to.Computers = j.job.Computers },
+		"computer":         func() { to.Computers = j.job.Computers; config.WithoutOverrides(to) },
 		"repository":       func() { to.Repository = j.job.Repository },
-		"include":          func() { to.Files.Include = j.files.Include },
-		"exclude":          func() { to.Files.Exclude = j.files.Exclude },
-		"one-file-system":  func() { to.Files.OneFileSystem = j.files.OneFileSystem },
-		"include-caches":   func() { to.Files.IncludeCaches = j.files.IncludeCaches },
-		"live":             func() { to.Files.Live = j.files.Live },
-		"no-tracking":      func() { to.Files.NoTracking = j.files.NoTracking },
 		"schedule":         func() { to.Schedule = j.job.Schedule },
 		"jitter":           func() { to.Jitter = durationpb.New(time.Duration(j.jitter)) },
 		"missed":           func() { to.Missed = j.job.Missed },
@@ -138,7 +136,7 @@ func (a *app) jobCreate() *cobra.Command {
 		if err := required(cmd, jobNeeds(flags.job.GetType())...); err != nil {
 			return err
 		}
-		if err := flags.check(); err != nil {
+		if err := flags.check(cmd); err != nil {
 			return err
 		}
 		j := &keepwardv1.Job{Name: args[0], Type: flags.job.Type, Mode: flags.job.Mode}
@@ -156,13 +154,15 @@ func (a *app) jobCreate() *cobra.Command {
 func (a *app) jobEdit() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "edit NAME", Short: "Change settings of a job; the others stay",
-		Long:    "Changes what is named and leaves the rest. --computer, --include and --exclude replace the whole list.",
-		Example: `  keepward job edit docs --schedule "weekly mon-fri 20:00"`,
+		Long: "Changes what is named and leaves the rest. --computer, --include, --exclude and --only replace the whole list; an empty text empties it.\n" +
+			"With --for, what is taken is changed for that computer alone: what is not named stays as it is for the others.",
+		Example: "  keepward job edit docs --schedule \"weekly mon-fri 20:00\"\n  keepward job edit docs --for web2 --include /srv/web2 --exclude '*.log'\n  keepward job edit docs --for web2 --as-others",
 		Args:    exactly("NAME"), ValidArgsFunction: a.complete(jobNames),
 	}
 	flags := a.jobFlags(cmd)
+	flags.files.addFor(a, cmd)
 	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) error {
-		if err := flags.check(); err != nil {
+		if err := flags.check(cmd); err != nil {
 			return err
 		}
 		return a.updateJob(ctx, c, args[0], func(j *keepwardv1.Job) { flags.apply(cmd, j) })
@@ -274,13 +274,16 @@ func (a *app) showJob(j *keepwardv1.Job) {
 	if n := j.GetFullReadEvery(); n > 0 {
 		every = "every " + strconv.Itoa(int(n)) + " runs"
 	}
-	a.fields("name", j.GetName(), "type", j.GetType(), "description", j.GetDescription(), "computers", strings.Join(j.GetComputers(), ", "),
+	a.fields(append([]string{
+		"name", j.GetName(), "type", j.GetType(), "description", j.GetDescription(), "computers", strings.Join(j.GetComputers(), ", "),
 		"include", strings.Join(f.GetInclude(), ", "), "exclude", strings.Join(f.GetExclude(), ", "),
-		"one file system", onlyYes(f.GetOneFileSystem()), "tagged caches", onlyYes(f.GetIncludeCaches()), "live file system", onlyYes(f.GetLive()), "no change tracking", onlyYes(f.GetNoTracking()),
+		"only", strings.Join(f.GetOnly(), ", "), "one file system", onlyYes(f.GetOneFileSystem()), "tagged caches", onlyYes(f.GetIncludeCaches()),
+		"temporary files", onlyYes(f.GetIncludeTemporary()), "live file system", onlyYes(f.GetLive()), "no change tracking", onlyYes(f.GetNoTracking()),
 		"repository", j.GetRepository(), "compression", j.GetCompression(), "schedule", j.GetSchedule(), "spread over", jitter, "missed runs", j.GetMissed(), "duplicates", j.GetDuplicates(),
 		"retention", retentionText(j.GetRetention()), "scripts", scriptsText(j.GetScripts()), "all is read", every, "checks", checkText(j), "compact", onlyYes(j.GetCompact()),
 		"disabled", onlyYes(j.GetDisabled()), "priority", priority, "full speed", onlyYes(j.GetFullSpeed()), "high priority", onlyYes(j.GetHighPriority()), "next run", a.stamp(j.GetNextRun()), "attempts", attempts, "restart interval", interval,
-		"last run", a.stamp(j.GetLastRun()), "last result", j.GetLastResult())
+		"last run", a.stamp(j.GetLastRun()), "last result", j.GetLastResult(),
+	}, overrideFields(j)...)...)
 }
 
 // onlyYes leaves out what is not so.

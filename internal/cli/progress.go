@@ -49,7 +49,12 @@ func (p *progress) show(ctx context.Context, s *keepwardv1.Session) {
 	now := p.a.now()
 	n := s.GetProgress().GetCounters()
 	p.rate.add(now, through(n))
-	line := safe(p.a.progressLine(s, p.rate.perSecond()))
+	p.draw(now, p.a.progressLine(s, p.rate.perSecond()))
+}
+
+// draw shows a line: at once on a terminal, else now and then.
+func (p *progress) draw(now time.Time, line string) {
+	line = safe(line)
 	if p.width > 0 {
 		if r := []rune(line); len(r) >= p.width {
 			line = string(r[:p.width-1])

@@ -22,7 +22,6 @@ import (
 	"keepward/internal/repo/seal"
 	"keepward/internal/retention"
 	"keepward/internal/schedule"
-	"keepward/internal/source"
 )
 
 // Site is what there is to refer to, by name.
@@ -217,6 +216,7 @@ func CompleteJob(j *keepwardv1.Job) {
 		j.Retention = nil
 	}
 	completeScripts(j)
+	completeOverrides(j)
 }
 
 const (
@@ -298,21 +298,5 @@ func (f *faults) computers(j *keepwardv1.Job, site Site) {
 			continue
 		}
 		f.reference(field, "computer", c, site.Computers)
-	}
-}
-
-func (f *faults) files(j *keepwardv1.Job) {
-	if len(j.Files.GetInclude()) == 0 {
-		f.invalid("files.include", "job.include", "check job %q: it needs a path to include", j.Name)
-	}
-	for i, p := range j.Files.GetInclude() {
-		if !job.Absolute(p) {
-			f.invalid(fmt.Sprintf("files.include[%d]", i), "job.include", "check job %q: the included path %q is not absolute", j.Name, p)
-		}
-	}
-	for i, g := range j.Files.GetExclude() {
-		if _, err := source.NewMatcher([]string{g}); err != nil {
-			f.invalid(fmt.Sprintf("files.exclude[%d]", i), "job.exclude", "check job %q: %w", j.Name, err)
-		}
 	}
 }

@@ -48,6 +48,14 @@ func TestJobMustKeepTheRules(t *testing.T) {
 		{func(j *keepwardv1.Job) { j.Files.Include = []string{"/a", "share"} }, "files.include[1]", errs.Invalid, ""},
 		{func(j *keepwardv1.Job) { j.Files.Include = []string{"/a\x00"} }, "files.include[0]", errs.Invalid, ""},
 		{func(j *keepwardv1.Job) { j.Files.Exclude = []string{"*.o", "[a"} }, "files.exclude[1]", errs.Invalid, ""},
+		{func(j *keepwardv1.Job) { j.Files.Only = []string{"*.o", "docs/"} }, "files.only[1]", errs.Invalid, ""},
+		{func(j *keepwardv1.Job) { j.Files.Only = []string{"!*.o"} }, "files.only", errs.Invalid, ""},
+		{func(j *keepwardv1.Job) { j.Overrides = override("web2", nil) }, "overrides.web2", errs.Invalid, ""},
+		{func(j *keepwardv1.Job) {
+			j.Overrides = append(override("web1", []string{"/a"}), override("web1", nil)...)
+		}, "overrides.web1", errs.Invalid, ""},
+		{func(j *keepwardv1.Job) { j.Overrides = override("web1", []string{}) }, "overrides.web1.include", errs.Invalid, ""},
+		{func(j *keepwardv1.Job) { j.Overrides = override("web1", []string{"/a", "b"}) }, "overrides.web1.include[1]", errs.Invalid, ""},
 		{func(j *keepwardv1.Job) { j.Compression = "max" }, "compression", errs.Invalid, ""},
 		{func(j *keepwardv1.Job) { j.Schedule = "sometimes" }, "schedule", errs.Invalid, "for example: daily 22:00, daily 06:00,18:00, weekly mon,fri 03:30"},
 		{func(j *keepwardv1.Job) { j.FullReadEvery = -1 }, "full_read_every", errs.Invalid, ""},
@@ -259,7 +267,9 @@ func TestEveryFieldIsDocumented(t *testing.T) {
 	var walk func(fields []field, prefix string)
 	walk = func(fields []field, prefix string) {
 		for _, f := range fields {
-			if group, ok := f.value.([]field); ok {
+			if _, ok := f.value.(fileOverrides); ok {
+				walk(overrideFields(&keepwardv1.FileOverride{}), prefix+f.name+".COMPUTER.")
+			} else if group, ok := f.value.([]field); ok {
 				name := f.name
 				if prefix == "scripts." {
 					name = "PLACE" // the same at each

@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"fmt"
+	"strconv"
 
 	"go.yaml.in/yaml/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -100,8 +101,16 @@ func valueNode(f field) *yaml.Node {
 		}
 	case *bool:
 		if *v {
-			return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!bool", Value: "true"}
+			return boolNode(true)
 		}
+	case **bool:
+		if *v != nil {
+			return boolNode(**v)
+		}
+	case **keepwardv1.TextList:
+		return textListNode(*v)
+	case fileOverrides:
+		return overridesNode(*v.at)
 	case *int32:
 		if *v != 0 {
 			return intNode(*v)
@@ -139,6 +148,10 @@ func listNode(items []string) *yaml.Node {
 		n.Content = append(n.Content, textNode(item))
 	}
 	return n
+}
+
+func boolNode(v bool) *yaml.Node {
+	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!bool", Value: strconv.FormatBool(v)}
 }
 
 func intNode(n int32) *yaml.Node {

@@ -28,7 +28,8 @@ const kinds = "repository, job, window, activity, limit or priority"
 // writing and comparing use the same rows, so none can forget one.
 type field struct {
 	name string
-	// value is *string, *bool, *int32, **int32, *[]string, **durationpb.Duration, durationOr, or []field.
+	// value is *string, *bool, **bool, *int32, **int32, *[]string, **keepwardv1.TextList,
+	// **durationpb.Duration, durationOr, fileOverrides, or []field.
 	value any
 	// normal is the text that a field of type string takes when it is left out.
 	normal string
@@ -87,7 +88,10 @@ func jobFields(j *keepwardv1.Job) []field {
 			{name: "include_caches", value: &j.Files.IncludeCaches},
 			{name: "live", value: &j.Files.Live},
 			{name: "no_tracking", value: &j.Files.NoTracking},
+			{name: "only", value: &j.Files.Only},
+			{name: "include_temporary", value: &j.Files.IncludeTemporary},
 		}},
+		{name: "overrides", value: fileOverrides{&j.Overrides}},
 		{name: "repository", value: &j.Repository},
 		{name: "schedule", value: &j.Schedule},
 		{name: "jitter", value: &j.Jitter},
@@ -127,6 +131,8 @@ func changed(a, b []field, prefix string) []string {
 		name := prefix + a[i].name
 		if group, ok := a[i].value.([]field); ok {
 			out = append(out, changed(group, b[i].value.([]field), name+".")...)
+		} else if list, ok := a[i].value.(fileOverrides); ok {
+			out = append(out, changedOverrides(*list.at, *b[i].value.(fileOverrides).at, name)...)
 		} else if !equal(a[i].value, b[i].value) {
 			out = append(out, name)
 		}
@@ -140,6 +146,9 @@ func equal(a, b any) bool {
 		return *a == *b.(*string)
 	case *bool:
 		return *a == *b.(*bool)
+	case **bool:
+		b := b.(**bool)
+		return *a == *b || *a != nil && *b != nil && **a == **b
 	case *int32:
 		return *a == *b.(*int32)
 	case **int32:
@@ -147,6 +156,9 @@ func equal(a, b any) bool {
 		return *a == *b || *a != nil && *b != nil && **a == **b
 	case *[]string:
 		return slices.Equal(*a, *b.(*[]string))
+	case **keepwardv1.TextList:
+		b := b.(**keepwardv1.TextList)
+		return (*a == nil) == (*b == nil) && slices.Equal((*a).GetItems(), (*b).GetItems())
 	case **durationpb.Duration:
 		return (*a).AsDuration() == (*b.(**durationpb.Duration)).AsDuration()
 	case durationOr:

@@ -65,10 +65,18 @@ func (r *reader) read(n *yaml.Node, path string, value any) {
 		r.mapping(n, v, path+".", nil)
 	case *[]string:
 		r.list(n, path, v)
+	case **keepwardv1.TextList:
+		*v = &keepwardv1.TextList{}
+		r.list(n, path, &(*v).Items)
+	case fileOverrides:
+		r.overrides(n, path, v)
 	case *string:
 		r.scalar(n, path, v)
 	case *bool:
 		r.typed(n, path, "!!bool", "true or false", v)
+	case **bool:
+		*v = new(bool)
+		r.typed(n, path, "!!bool", "true or false", *v)
 	case *int32:
 		r.typed(n, path, "!!int", "a whole number", v)
 	case **int32:

@@ -19,8 +19,9 @@ var ofTypes = []struct {
 	{"computers", []job.Type{job.Backup}, func(j *keepwardv1.Job) bool { return len(j.Computers) > 0 }},
 	{"files", []job.Type{job.Backup}, func(j *keepwardv1.Job) bool {
 		f := j.Files
-		return len(f.GetInclude())+len(f.GetExclude()) > 0 || f.GetOneFileSystem() || f.GetIncludeCaches() || f.GetLive() || f.GetNoTracking()
+		return len(f.GetInclude())+len(f.GetExclude())+len(f.GetOnly()) > 0 || f.GetOneFileSystem() || f.GetIncludeCaches() || f.GetIncludeTemporary() || f.GetLive() || f.GetNoTracking()
 	}},
+	{"overrides", []job.Type{job.Backup}, func(j *keepwardv1.Job) bool { return len(j.Overrides) > 0 }},
 	{"schedule", []job.Type{job.Backup}, func(j *keepwardv1.Job) bool {
 		s, err := schedule.Parse(j.Schedule, time.UTC)
 		return err == nil && s.Kind() == schedule.WhenOnline

@@ -5,6 +5,7 @@ import (
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/catalog"
+	"keepward/internal/config"
 	"keepward/internal/errs"
 	"keepward/internal/job"
 )
@@ -12,7 +13,6 @@ import (
 // plan is what a session does, as it was at submission.
 type plan struct {
 	compression string
-	files       *keepwardv1.FileSelection
 	restore     *keepwardv1.RestoreFilesRequest
 	check       *keepwardv1.CheckRepositoryRequest
 	sweep       *keepwardv1.SweepRepositoryRequest
@@ -41,7 +41,7 @@ func (m *Manager) loadFrom(ctx context.Context, row catalog.Session, from *recor
 	s := &session{m: m, row: row, plan: p}
 	for _, r := range rows {
 		t := &task{
-			row: r, typ: row.Type, job: row.Job, priority: r.Priority, full: row.Full, files: p.files,
+			row: r, typ: row.Type, job: row.Job, priority: r.Priority, full: row.Full, files: config.FilesOf(p.interval, r.Computer),
 			transport: repository.Transport, limit: p.attempts, loaded: r.Attempts > 0, interval: p.interval.GetRestartInterval().AsDuration(),
 			idle: p.sweep.GetIdle(), after: p.after,
 			queues: row.Type == job.Backup && row.Job != "" && m.duplicatesOf(p.interval) == job.DuplicatesQueue,

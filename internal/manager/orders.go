@@ -11,6 +11,7 @@ import (
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/broker"
 	"keepward/internal/catalog"
+	"keepward/internal/config"
 	"keepward/internal/errs"
 	"keepward/internal/job"
 	"keepward/internal/repo/point"
@@ -308,7 +309,7 @@ func (c *call) startAgent(ctx context.Context) error {
 		return err
 	}
 	_, err = a.StartBackup(ctx, connect.NewRequest(&keepwardv1.StartBackupRequest{
-		Order: c.wireOrder(), Keys: k.forComputer(c.row.Computer), Mover: c.order.endpoint, Files: c.plan.files,
+		Order: c.wireOrder(), Keys: k.forComputer(c.row.Computer), Mover: c.order.endpoint, Files: config.FilesOf(c.plan.interval, c.row.Computer),
 		Parent: c.attempt.Parent, Checkpoint: c.attempt.Checkpoint, Compression: c.plan.compression,
 		Time: timestamppb.New(c.attempt.Time), Computer: c.row.Computer, Job: c.session.Job, Full: c.session.Full,
 		Scripts: freezeScripts(c.plan.interval.GetScripts()), ScriptVariables: taskVariables(c.session, c.row, job.PreFreeze),

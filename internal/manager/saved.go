@@ -83,5 +83,5 @@ func (m *Manager) jobOfPlan(row catalog.Session) (plan, error) {
 	if err != nil {
 		return plan{}, err
 	}
-	return plan{compression: j.GetCompression(), files: j.GetFiles(), attempts: int(j.GetAttempts()), interval: j, after: j.GetStartAfter()}, nil
+	return plan{compression: j.GetCompression(), attempts: int(j.GetAttempts()), interval: j, after: j.GetStartAfter()}, nil
 }

@@ -75,7 +75,7 @@ func (m *marker) maybe(ctx context.Context, u *underway, build content) error {
 		return err
 	}
 	root.Include, root.OS, root.Version = m.r.opts.Selection.Include, runtime.GOOS, m.r.opts.Version
-	body.Errors, body.Completeness, body.Options = m.r.count.errors.Load(), point.Unfinished, fingerprint(&m.r.opts.Selection)
+	body.Errors, body.Completeness, body.Options = m.r.count.errors.Load(), point.Unfinished, m.r.options
 	draft, err := m.r.draft(ctx, point.Checkpoint, &root, &body)
 	if err != nil {
 		return err
@@ -232,10 +232,19 @@ func (r *reports) damaged(err error) {
 	r.event(Event{Level: source.Warning, Code: "parent.damaged", Text: err.Error() + "; every file is read instead"})
 }
 
-// fingerprint tells selections apart.
-func fingerprint(s *source.Selection) []byte {
+// fingerprint tells selections apart by what they take.
+func fingerprint(s *source.Selection, f *source.Filter) []byte {
 	h := blake3.New()
-	for _, list := range [][]string{s.Include, s.Exclude} {
+	lists := [][]string{s.Include, s.Exclude}
+	if len(s.Only) > 0 {
+		lists = append(lists, s.Only)
+	}
+	// What is left out by itself may change with the version of the agent, and on the computer.
+	var itself []string
+	for _, r := range f.Automatic() {
+		itself = append(itself, r.Text)
+	}
+	for _, list := range append(lists, itself) {
 		_, _ = h.Write(binary.LittleEndian.AppendUint32(nil, uint32(len(list)))) // never fails
 		for _, p := range list {
 			_, _ = h.Write(binary.LittleEndian.AppendUint32(nil, uint32(len(p))))
@@ -243,11 +252,10 @@ func fingerprint(s *source.Selection) []byte {
 		}
 	}
 	flags := byte(0)
-	if s.OneFileSystem {
-		flags |= 1
-	}
-	if s.IncludeCaches {
-		flags |= 2
+	for i, set := range []bool{s.OneFileSystem, s.IncludeCaches, len(s.Only) > 0} {
+		if set {
+			flags |= 1 << i
+		}
 	}
 	_, _ = h.Write([]byte{flags})
 	return h.Sum(nil)[:16]

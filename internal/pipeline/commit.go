@@ -23,7 +23,7 @@ func (r *run) commit(ctx context.Context, paths, inodes *orderer) (Result, error
 	}
 	body := point.Body{
 		Files: root.Paths.Entries, Bytes: paths.bytes + inodes.bytes, Errors: r.count.errors.Load(),
-		Options: fingerprint(&r.opts.Selection),
+		Options: r.options,
 	}
 	if r.opts.Tracker != nil {
 		if body.Tracker, err = r.opts.Tracker(ctx); err != nil {

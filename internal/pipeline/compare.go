@@ -23,7 +23,7 @@ const comparisonMemory = 4 << 20
 
 // compareWith is what a parent is compared by, nil if that is not wanted or would prove nothing.
 func (r *run) compareWith(ctx context.Context, e *earlier) *comparison {
-	if r.opts.Check == nil || r.opts.Checkpoint != "" || !whole(e) || !bytes.Equal(e.body.Options, fingerprint(&r.opts.Selection)) {
+	if r.opts.Check == nil || r.opts.Checkpoint != "" || !whole(e) || !bytes.Equal(e.body.Options, r.options) {
 		return nil
 	}
 	return &comparison{

@@ -13,7 +13,8 @@ import (
 type Event struct {
 	Level source.Level
 	// Code is stable: file.unreadable, file.changed, file.vanished, file.shrank, file.resumed,
-	// dir.unreadable, xattr.failed, include.missing, include.resolved.
+	// dir.unreadable, xattr.failed, include.missing, include.platform, include.resolved,
+	// selection.left-out, selection.empty.
 	Code string
 	Text string
 	// Path is as fileindex.Entry has it.

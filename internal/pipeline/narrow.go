@@ -60,7 +60,7 @@ func donorLost(err error) error {
 
 // narrowDown asks what has changed since a parent, if that can be gone by; nil: look at everything.
 func (r *run) narrowDown(ctx context.Context, e *earlier) (*narrow, error) {
-	if r.opts.Changed == nil || r.opts.Check != nil || !whole(e) || !bytes.Equal(e.body.Options, fingerprint(&r.opts.Selection)) {
+	if r.opts.Changed == nil || r.opts.Check != nil || !whole(e) || !bytes.Equal(e.body.Options, r.options) {
 		return nil, nil
 	}
 	before := &Before{Token: e.body.Tracker, Links: !e.root.Inodes.Empty(), ctx: ctx, fetch: r.fetch, root: &e.root}

@@ -113,6 +113,8 @@ type run struct {
 	own *seat
 	// compared: what differs from the parent is noted.
 	compared *comparison
+	// options tells what is taken from what another selection would take.
+	options []byte
 	// narrow: only what may have changed is looked at, and the rest taken over unseen.
 	narrow *narrow
 }
@@ -191,6 +193,7 @@ func (r *run) do(ctx context.Context) (Result, error) {
 	}
 	defer walker.Close()
 	walker.SpillTo(r.opts.Scratch)
+	r.options = fingerprint(&r.opts.Selection, walker.Filter())
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { r.pool.fail(context.Cause(ctx)) })
@@ -340,6 +343,7 @@ func (r *run) backup(ctx context.Context, walker *source.Walker, begun time.Time
 	if err != nil {
 		return Result{}, err
 	}
+	r.leftOut(walker)
 	if err := r.check(ctx); err != nil {
 		return Result{}, err
 	}

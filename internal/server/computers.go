@@ -11,6 +11,7 @@ import (
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/catalog"
+	"keepward/internal/config"
 	"keepward/internal/manager"
 	"keepward/internal/wire"
 )
@@ -88,6 +89,7 @@ func takeFromJobs(ctx context.Context, tx *sql.Tx, computer string, now time.Tim
 	}
 	for _, j := range jobs {
 		j.Computers = slices.DeleteFunc(j.Computers, func(c string) bool { return c == computer })
+		config.WithoutOverrides(j)
 		j.Disabled = j.Disabled || len(j.Computers) == 0
 		if err := catalog.PutJob(ctx, tx, j, now); err != nil {
 			return err

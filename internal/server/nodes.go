@@ -163,7 +163,7 @@ func (n *nodes) open(ctx context.Context, conn *tls.Conn) (*nodeLink, error) {
 	}
 	l.peer = l.link.Peer()
 	client, opts := l.link.Client(), connect.WithInterceptors(wire.Errors())
-	l.agent = keepwardv1connect.NewAgentServiceClient(client, wire.LinkURL, opts)
+	l.agent = keepwardv1connect.NewAgentServiceClient(client, wire.LinkURL, opts, connect.WithReadMaxBytes(agentMessageMost))
 	l.transport = keepwardv1connect.NewTransportServiceClient(client, wire.LinkURL, opts)
 	n.add(l)
 	close(l.ready)

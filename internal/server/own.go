@@ -155,7 +155,7 @@ func (o *own) beat(ctx context.Context) error {
 // StartBackup backs up what dump makes, whatever the order says.
 func (o *own) StartBackup(ctx context.Context, req *connect.Request[keepwardv1.StartBackupRequest]) (*connect.Response[keepwardv1.StartBackupResponse], error) {
 	m := proto.CloneOf(req.Msg)
-	m.Files = &keepwardv1.FileSelection{Include: []string{o.site}}
+	m.Files = &keepwardv1.FileSelection{Include: []string{o.site}, IncludeTemporary: true}
 	return o.OwnAgent.StartBackup(ctx, connect.NewRequest(m))
 }
 

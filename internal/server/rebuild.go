@@ -160,7 +160,7 @@ func (b *rebuild) open(o *keepwardv1.PointObject) (*keepwardv1.Point, error) {
 		row.Parent = i.Parent.String()
 	}
 	if j := jobOf(i); j != nil {
-		row.Files = j.GetFiles()
+		row.Files = config.FilesOf(j, i.Computer)
 	}
 	return row, nil
 }
@@ -206,6 +206,7 @@ func (b *rebuild) addJobs(ctx context.Context) error {
 			}
 			j.Disabled, j.Repository = true, b.row.Name
 			j.Computers = slices.DeleteFunc(j.Computers, func(c string) bool { return !slices.Contains(site.Computers, c) })
+			config.WithoutOverrides(j)
 			config.CompleteJob(j)
 			if err := config.Error(config.CheckJob(j, site)); err != nil {
 				b.log.Warn("a job is not taken into the catalog", "job", name, "error", err)

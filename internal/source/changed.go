@@ -328,7 +328,6 @@ func (w *Walker) look(ctx context.Context, f *frame, name []byte, doubted bool) 
 		return nil, w.follow.passAll(w.path)
 	}
 	if !f.guided.listed && !w.takes(f.n, name, st.Type) {
-		w.excluded.Add(1)
 		return nil, w.follow.passAll(w.path)
 	}
 	if st.Type != fileindex.Dir {
@@ -352,10 +351,11 @@ func (w *Walker) takes(n *node, name []byte, typ fileindex.Type) bool {
 	if n.branch.child(name) != nil {
 		return true
 	}
-	if n.flags&fileindex.CacheTagged != 0 {
-		return string(name) == cacheTag
+	if n.flags&fileindex.CacheTagged != 0 && string(name) != cacheTag {
+		return w.leave(n, name, typ, leftTagged)
 	}
-	return len(w.match.rules) == 0 || !w.excludes(n, n.dir.Path(), name, typ)
+	id := w.filter.Leaves(&n.place, name, typ == fileindex.Dir)
+	return id == 0 || w.leave(n, name, typ, id)
 }
 
 // partly begins a directory of which only what changed is yielded.

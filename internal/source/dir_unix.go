@@ -225,6 +225,29 @@ func (d *Dir) Stat(name []byte, st *Stat) error {
 	return err
 }
 
+// crosses tells whether another file system begins at a directory called name in d, or whether that
+// cannot be told.
+func (d *Dir) crosses(name []byte) bool {
+	fd, err := d.acquire()
+	if err != nil {
+		return true
+	}
+	defer d.release()
+	device, err := deviceAt(fd, name)
+	return err != nil || device != d.place.raw
+}
+
+// Readable answers why the file called name in d could not be opened for reading; nil: it could, as
+// far as its mode tells.
+func (d *Dir) Readable(name []byte) error {
+	fd, err := d.acquire()
+	if err != nil {
+		return err
+	}
+	defer d.release()
+	return unix.Faccessat(fd, string(name), unix.R_OK, unix.AT_EACCESS)
+}
+
 // Readlink answers the target of the symlink called name in d.
 func (d *Dir) Readlink(name []byte) ([]byte, error) {
 	fd, err := d.acquire()

@@ -1,7 +1,6 @@
 package source
 
 import (
-	"bytes"
 	"errors"
 	"io/fs"
 	"syscall"
@@ -18,6 +17,8 @@ type node struct {
 	device uint64  // of the file system to keep to
 	above  uint64  // device of the directory above
 	state  taskState
+	left   RuleID // why it is not active, where it would be; 0: it lies in nothing that is included
+	place  Place  // of an active one that is open: what the filter says of its names
 
 	stat    Stat
 	flags   fileindex.State
@@ -58,10 +59,15 @@ func (w *Walker) open(n *node) (fd int, ok bool) {
 	if n.branch != nil && n.branch.include {
 		n.device = n.stat.Device
 	}
-	if n.active && w.isBorder(n, fd) {
-		n.flags |= fileindex.Mountpoint
-		n.active = false
-		w.excluded.Add(1)
+	if n.active {
+		if n.left = w.border(n, fd); n.left != 0 {
+			n.flags |= fileindex.Mountpoint
+			n.active = false
+			w.leave(nil, nil, 0, n.left)
+		}
+	}
+	if n.active {
+		n.place = w.filter.In([]byte(n.dir.name), n.dir.Path, n.branch != nil && n.branch.include)
 	}
 	if !n.active && n.branch != nil && n.flags&fileindex.Mountpoint == 0 {
 		n.flags |= fileindex.Ancestor
@@ -79,19 +85,25 @@ func (w *Walker) list(n *node, fd int) {
 		for _, c := range n.branch.children {
 			n.l.addName(c.name, 0)
 		}
+		w.leaveRest(n)
 	}
 	if n.l.huge == nil {
 		n.l.cut()
 	}
 }
 
-// isBorder tells whether the content of a directory is left out because it is another file
+// border tells whether the content of a directory is left out because it is another file
 // system's: one that is not asked for, or one that only shows the state of the system.
-func (w *Walker) isBorder(n *node, fd int) bool {
-	if n.branch != nil && n.branch.include || n.stat.Device == n.above {
-		return false
+func (w *Walker) border(n *node, fd int) RuleID {
+	switch {
+	case n.branch != nil && n.branch.include || n.stat.Device == n.above:
+		return 0
+	case isPseudo(fd):
+		return leftSystem
+	case w.sel.OneFileSystem && n.stat.Device != n.device:
+		return leftBorder
 	}
-	return w.sel.OneFileSystem && n.stat.Device != n.device || isPseudo(fd)
+	return 0
 }
 
 // unopened notes a directory that could not be opened: it may be gone, another kind of file
@@ -138,38 +150,34 @@ func (w *Walker) listActive(n *node, fd int) error {
 // sift drops the names in memory that are not taken.
 func (w *Walker) sift(n *node) {
 	if n.dir.spot != nil {
-		w.excluded.Add(int64(n.l.keep(func(name []byte, r *nameRef) bool { return !n.dir.spot.hides(name) })))
+		n.l.keep(func(name []byte, r *nameRef) bool {
+			return !n.dir.spot.hides(name) || w.leave(n, name, r.typ, leftHidden)
+		})
 	}
 	if n.flags&fileindex.CacheTagged != 0 {
-		w.excluded.Add(int64(n.l.keep(func(name []byte, r *nameRef) bool {
-			return string(name) == cacheTag || n.branch.child(name) != nil
-		})))
+		n.l.keep(func(name []byte, r *nameRef) bool {
+			return string(name) == cacheTag || n.branch.child(name) != nil || w.leave(n, name, r.typ, leftTagged)
+		})
 	}
-	if len(w.match.rules) > 0 {
-		var path []byte
-		if w.match.needPath {
-			path = n.dir.Path()
+	if !w.filter.asks(&n.place) {
+		return
+	}
+	n.l.keep(func(name []byte, r *nameRef) bool {
+		if n.branch.child(name) != nil {
+			return true
 		}
-		w.excluded.Add(int64(n.l.keep(func(name []byte, r *nameRef) bool {
-			return n.branch.child(name) != nil || !w.excludes(n, path, name, r.typ)
-		})))
-	}
+		id := w.filter.Leaves(&n.place, name, n.isDir(name, r.typ))
+		return id == 0 || w.leave(n, name, r.typ, id)
+	})
 }
 
-func (w *Walker) excludes(n *node, dir, name []byte, typ fileindex.Type) bool {
-	if !w.match.needPath {
-		dir = nil
+// isDir tells whether a name that was listed is that of a directory.
+func (n *node) isDir(name []byte, typ fileindex.Type) bool {
+	if typ != 0 {
+		return typ == fileindex.Dir
 	}
-	path := name
-	if len(dir) > 0 {
-		path = append(append(bytes.Clone(dir), '/'), name...)
-	}
-	isDir := typ == fileindex.Dir
-	if typ == 0 {
-		var st Stat
-		isDir = n.dir.Stat(name, &st) == nil && st.Type == fileindex.Dir
-	}
-	return w.match.Excluded(path, isDir)
+	var st Stat
+	return n.dir.Stat(name, &st) == nil && st.Type == fileindex.Dir
 }
 
 const (
@@ -263,13 +271,19 @@ func (w *Walker) statAll(n *node, b *statBatch, fd int) {
 
 // sub is the node of the directory called name in n.
 func (w *Walker) sub(n *node, name []byte) *node {
-	s := &node{dir: n.dir.child(name), branch: n.branch.child(name), active: n.active, device: n.device, above: n.stat.Device}
-	if s.branch != nil {
-		if s.active {
-			s.active = n.flags&fileindex.CacheTagged == 0 && !w.excludes(n, n.dir.Path(), name, fileindex.Dir)
-		}
-		s.active = s.active || s.branch.include
+	s := &node{dir: n.dir.child(name), branch: n.branch.child(name), active: n.active, device: n.device, above: n.stat.Device, left: n.left}
+	if s.branch == nil {
+		return s
 	}
+	if s.active {
+		if s.left = leftTagged; n.flags&fileindex.CacheTagged == 0 {
+			s.left = w.filter.Leaves(&n.place, name, true)
+		}
+	}
+	if s.branch.include {
+		s.left = 0
+	}
+	s.active = s.left == 0 && (s.active || s.branch.include)
 	return s
 }
 

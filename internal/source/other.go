@@ -126,6 +126,12 @@ func (d *Dir) Open(name []byte) (File, error) {
 	return File{f: f}, err
 }
 
+// crosses: there are no borders of file systems here.
+func (d *Dir) crosses([]byte) bool { return false }
+
+// Readable answers nothing: only an attempt tells.
+func (d *Dir) Readable([]byte) error { return nil }
+
 // Readlink answers the target of the symlink called name in d.
 func (d *Dir) Readlink(name []byte) ([]byte, error) {
 	t, err := os.Readlink(d.native(string(name)))

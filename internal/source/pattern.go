@@ -2,13 +2,14 @@ package source
 
 import (
 	"bytes"
+	"errors"
 	"strings"
 
 	"keepward/internal/errs"
 )
 
-// Matcher decides by exclude patterns what a walk leaves out. The rules are
-// docs/user/filters.md. It is immutable and may be shared.
+// Matcher tells which files patterns mean. How they are read is in docs/user/filters.md. It is
+// immutable and may be shared.
 type Matcher struct {
 	rules []rule
 	// needPath: some rule looks at more than the last component.
@@ -21,6 +22,7 @@ type rule struct {
 	kind    ruleKind
 	text    []byte   // literal, suffix: what to compare with
 	parts   [][]byte // path: the components, "**" among them
+	source  string   // as it was written
 }
 
 type ruleKind uint8
@@ -38,17 +40,25 @@ func NewMatcher(patterns []string) (*Matcher, error) {
 	for _, p := range patterns {
 		r, ok, err := parseRule(p)
 		if err != nil {
-			return nil, err
+			return nil, errs.New(errs.Invalid, "exclude.pattern", "read exclude pattern %q: %w", p, err)
 		}
 		if ok {
-			m.rules = append(m.rules, r)
-			m.needPath = m.needPath || r.kind == rulePath
+			m.add(r)
 		}
 	}
 	return m, nil
 }
 
+func (m *Matcher) add(r rule) {
+	m.rules = append(m.rules, r)
+	m.needPath = m.needPath || r.kind == rulePath
+}
+
+var errNamesNothing = errors.New("it names nothing")
+
+// parseRule reads a pattern; ok: it means something.
 func parseRule(p string) (r rule, ok bool, err error) {
+	r.source = p
 	text := trimSpaces(p)
 	if text == "" || text[0] == '#' {
 		return r, false, nil
@@ -62,10 +72,10 @@ func parseRule(p string) (r rule, ok bool, err error) {
 		text = strings.TrimRight(text, "/")
 	}
 	if text == "" {
-		return r, false, errs.New(errs.Invalid, "exclude.pattern", "read exclude pattern %q: it names nothing", p)
+		return r, false, errNamesNothing
 	}
 	if err := checkGlob(text); err != nil {
-		return r, false, errs.New(errs.Invalid, "exclude.pattern", "read exclude pattern %q: %w", p, err)
+		return r, false, err
 	}
 	if strings.Contains(text, "/") {
 		r.kind, r.parts = rulePath, pathParts(text)
@@ -107,17 +117,21 @@ func pathParts(text string) [][]byte {
 	return parts
 }
 
-// Excluded tells whether the file path (as Item.Path) is left out; dir: it is a directory.
-// What lies below an excluded directory is not asked for.
-func (m *Matcher) Excluded(path []byte, dir bool) bool {
+// Matches tells whether the patterns mean the file path (as Item.Path); dir: it is a directory.
+func (m *Matcher) Matches(path []byte, dir bool) bool {
+	i := m.last(path, dir)
+	return i >= 0 && !m.rules[i].negate
+}
+
+// last is the last rule that matches, which decides; -1: there is none.
+func (m *Matcher) last(path []byte, dir bool) int {
 	name := path[nameStart(path):]
 	for i := len(m.rules) - 1; i >= 0; i-- {
-		r := &m.rules[i]
-		if (!r.dirOnly || dir) && r.match(path, name) {
-			return !r.negate
+		if r := &m.rules[i]; (!r.dirOnly || dir) && r.match(path, name) {
+			return i
 		}
 	}
-	return false
+	return -1
 }
 
 func (r *rule) match(path, name []byte) bool {

@@ -65,7 +65,7 @@ func TestPatterns(t *testing.T) {
 			t.Errorf("%q: %v", tc.patterns, err)
 			continue
 		}
-		if got := m.Excluded([]byte(tc.path), tc.dir); got != tc.want {
+		if got := m.Matches([]byte(tc.path), tc.dir); got != tc.want {
 			t.Errorf("patterns %q, path %q (dir %v): excluded is %v, want %v", tc.patterns, tc.path, tc.dir, got, tc.want)
 		}
 	}
@@ -84,7 +84,7 @@ func TestTrailingBlanks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !m.Excluded([]byte("plain"), false) || !m.Excluded([]byte("kept "), false) || m.Excluded([]byte("kept"), false) {
+	if !m.Matches([]byte("plain"), false) || !m.Matches([]byte("kept "), false) || m.Matches([]byte("kept"), false) {
 		t.Error("trailing blanks are not read as documented")
 	}
 }
@@ -126,7 +126,7 @@ func FuzzPatterns(f *testing.F) {
 	f.Add(`!\[/`, "[", false)
 	f.Fuzz(func(t *testing.T, pattern, path string, dir bool) {
 		if m, err := NewMatcher([]string{pattern}); err == nil {
-			m.Excluded([]byte(path), dir)
+			m.Matches([]byte(path), dir)
 		}
 	})
 }

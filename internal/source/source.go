@@ -79,7 +79,8 @@ const (
 // Problem is something that a walk met and went on.
 type Problem struct {
 	Level Level
-	// Code is file.unreadable, file.vanished, dir.unreadable, include.missing or include.resolved.
+	// Code is file.unreadable, file.vanished, dir.unreadable, include.missing, include.platform or
+	// include.resolved.
 	Code string
 	Path []byte
 	Err  error
@@ -91,6 +92,12 @@ type Selection struct {
 	Include []string
 	// Exclude are patterns; see docs/user/filters.md.
 	Exclude []string
+	// Only are masks: a file that matches none is left out; none: all files are taken.
+	Only []string
+	// IncludeTemporary takes what is left out by itself too; see Automatic.
+	IncludeTemporary bool
+	// Own are directories of the program that reads, which it leaves out by itself.
+	Own []string
 	// OneFileSystem keeps to the file system of each include path.
 	OneFileSystem bool
 	// View is where it is read, where that is not its own place; nil: all at its own place. It
@@ -98,4 +105,6 @@ type Selection struct {
 	View *View
 	// IncludeCaches takes the content of directories tagged by CACHEDIR.TAG too.
 	IncludeCaches bool
+	// Alone has the reader of the walk do all of it: it is slower, and takes one processor at most.
+	Alone bool
 }

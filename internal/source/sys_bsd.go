@@ -68,6 +68,13 @@ func statAt(dirfd int, name []byte, st *Stat) error {
 	return nil
 }
 
+// deviceAt is the device number of a name.
+func deviceAt(dirfd int, name []byte) (uint64, error) {
+	var x unix.Stat_t
+	err := unix.Fstatat(dirfd, string(name), &x, unix.AT_SYMLINK_NOFOLLOW)
+	return uint64(x.Dev), err
+}
+
 func (d *Dir) statListed(fd int, l *nameList, i int, st *Stat) error {
 	err := statAt(fd, l.name(i), st)
 	d.translate(st)

@@ -3,13 +3,15 @@ package source
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
-	"sync/atomic"
 
 	"keepward/internal/errs"
+	"keepward/internal/job"
 	"keepward/internal/repo/fileindex"
 )
 
@@ -18,15 +20,16 @@ import (
 // parallel.
 type Walker struct {
 	sel    Selection
-	match  *Matcher
+	filter *Filter
 	top    branch
 	report func(Problem)
 	dirs   *dirCache
 	ahead  *ahead
 
-	most       int    // names of a directory that are kept in memory
-	scratch    string // where what is more goes
-	excluded   atomic.Int64
+	most       int         // names of a directory that are kept in memory
+	scratch    string      // where what is more goes
+	left       []leftCount // by RuleID
+	measure    *measure    // nil: nobody wants to know how much is left out
 	direntBufs sync.Pool
 	workers    sync.WaitGroup
 
@@ -51,11 +54,11 @@ type frame struct {
 // NewWalker prepares a walk. report is told what could not be done, from the goroutine that
 // calls NewWalker or Next. Close the Walker.
 func NewWalker(sel Selection, report func(Problem)) (*Walker, error) {
-	match, err := NewMatcher(sel.Exclude)
+	filter, err := sel.Filter()
 	if err != nil {
 		return nil, err
 	}
-	w := &Walker{sel: sel, match: match, report: report, dirs: newDirCache(), ahead: newAhead(), most: hugeNames}
+	w := &Walker{sel: sel, filter: filter, left: make([]leftCount, len(filter.rules)), report: report, dirs: newDirCache(), ahead: newAhead(), most: hugeNames}
 	w.dirs.view = sel.View.spots()
 	// 32 KiB holds a thousand names: most directories take one call.
 	w.direntBufs.New = func() any { b := make([]byte, 32<<10); return &b }
@@ -63,11 +66,22 @@ func NewWalker(sel Selection, report func(Problem)) (*Walker, error) {
 		w.dirs.closeAll()
 		return nil, err
 	}
-	for range max(2, runtime.GOMAXPROCS(0)) {
+	for range workersOf(&sel) {
 		w.workers.Go(func() { w.ahead.serve(w.do) })
 	}
 	return w, nil
 }
+
+// workersOf is how many goroutines run ahead of the reader, who needs none.
+func workersOf(sel *Selection) int {
+	if sel.Alone {
+		return 0
+	}
+	return max(2, runtime.GOMAXPROCS(0))
+}
+
+// Filter is what the walk asks.
+func (w *Walker) Filter() *Filter { return w.filter }
 
 // SpillTo names the directory for what is too much for memory; without it it is the
 // system's for temporary files. It must be called before Next.
@@ -92,17 +106,20 @@ func (w *Walker) Close() {
 	w.dirs.closeAll()
 }
 
-// Excluded is how many files and directories were left out so far: by excludes, cache tags
-// and file system borders. What lies in a directory left out is not counted.
-func (w *Walker) Excluded() int64 { return w.excluded.Load() }
-
 // plan makes the tree of the include paths that exist.
 func (w *Walker) plan() error {
 	found := 0
 	for _, inc := range w.sel.Include {
 		path := filepath.Clean(inc)
 		if !filepath.IsAbs(path) {
-			return errs.New(errs.Invalid, "include.relative", "include %q: the path is not absolute", inc)
+			if !job.Absolute(inc) {
+				return errs.New(errs.Invalid, "include.relative", "include %q: the path is not absolute", inc)
+			}
+			w.report(Problem{
+				Level: Info, Code: "include.platform", Path: []byte(inc),
+				Err: errs.New(errs.Invalid, "include.platform", "it is left out: it is no path of this computer's system (%s)", runtime.GOOS),
+			})
+			continue
 		}
 		real, err := resolveParents(path)
 		if err == nil {
@@ -126,10 +143,19 @@ func (w *Walker) plan() error {
 		found++
 	}
 	if found == 0 {
-		return errs.New(errs.NotFound, "include.none", "none of the %d include paths exists on this computer", len(w.sel.Include)).
-			WithHint("see the job's include paths")
+		return errs.New(errs.NotFound, "include.none", "none of the include paths exists on this computer: %s", someOf(w.sel.Include)).
+			WithHint("see the job's include paths; they can be others for one of its computers: keepward job edit NAME --for COMPUTER --include PATH")
 	}
 	return nil
+}
+
+// someOf names the first of paths, and how many more there are.
+func someOf(paths []string) string {
+	const most = 5
+	if len(paths) <= most {
+		return strings.Join(paths, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(paths[:most], ", "), len(paths)-most)
 }
 
 func (w *Walker) exists(path []byte) error {

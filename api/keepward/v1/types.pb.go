@@ -808,9 +808,14 @@ type FileSelection struct {
 	// Read the files as they are at their turn: no snapshot is taken.
 	Live bool `protobuf:"varint,520,opt,name=live,proto3" json:"live,omitempty"`
 	// Nothing is kept on the computer to tell the next backup what has changed.
-	NoTracking    bool `protobuf:"varint,530,opt,name=no_tracking,json=noTracking,proto3" json:"no_tracking,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	NoTracking bool `protobuf:"varint,530,opt,name=no_tracking,json=noTracking,proto3" json:"no_tracking,omitempty"`
+	// Masks: of all that is no directory, only what matches is taken; none: all.
+	Only []string `protobuf:"bytes,540,rep,name=only,proto3" json:"only,omitempty"`
+	// Take what is left out by itself too: temporary folders, caches, swap files; see
+	// internal/source.Automatic.
+	IncludeTemporary bool `protobuf:"varint,541,opt,name=include_temporary,json=includeTemporary,proto3" json:"include_temporary,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *FileSelection) Reset() {
@@ -885,6 +890,175 @@ func (x *FileSelection) GetNoTracking() bool {
 	return false
 }
 
+func (x *FileSelection) GetOnly() []string {
+	if x != nil {
+		return x.Only
+	}
+	return nil
+}
+
+func (x *FileSelection) GetIncludeTemporary() bool {
+	if x != nil {
+		return x.IncludeTemporary
+	}
+	return false
+}
+
+// FileOverride is what a job takes of one of its computers, where that is not what it takes of the
+// others. What is not set is as for them.
+type FileOverride struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Computer         string                 `protobuf:"bytes,1,opt,name=computer,proto3" json:"computer,omitempty"`
+	Include          *TextList              `protobuf:"bytes,2,opt,name=include,proto3" json:"include,omitempty"`
+	Exclude          *TextList              `protobuf:"bytes,3,opt,name=exclude,proto3" json:"exclude,omitempty"`
+	Only             *TextList              `protobuf:"bytes,4,opt,name=only,proto3" json:"only,omitempty"`
+	OneFileSystem    *bool                  `protobuf:"varint,5,opt,name=one_file_system,json=oneFileSystem,proto3,oneof" json:"one_file_system,omitempty"`
+	IncludeCaches    *bool                  `protobuf:"varint,6,opt,name=include_caches,json=includeCaches,proto3,oneof" json:"include_caches,omitempty"`
+	IncludeTemporary *bool                  `protobuf:"varint,7,opt,name=include_temporary,json=includeTemporary,proto3,oneof" json:"include_temporary,omitempty"`
+	Live             *bool                  `protobuf:"varint,8,opt,name=live,proto3,oneof" json:"live,omitempty"`
+	NoTracking       *bool                  `protobuf:"varint,9,opt,name=no_tracking,json=noTracking,proto3,oneof" json:"no_tracking,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *FileOverride) Reset() {
+	*x = FileOverride{}
+	mi := &file_keepward_v1_types_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FileOverride) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FileOverride) ProtoMessage() {}
+
+func (x *FileOverride) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_types_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FileOverride.ProtoReflect.Descriptor instead.
+func (*FileOverride) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *FileOverride) GetComputer() string {
+	if x != nil {
+		return x.Computer
+	}
+	return ""
+}
+
+func (x *FileOverride) GetInclude() *TextList {
+	if x != nil {
+		return x.Include
+	}
+	return nil
+}
+
+func (x *FileOverride) GetExclude() *TextList {
+	if x != nil {
+		return x.Exclude
+	}
+	return nil
+}
+
+func (x *FileOverride) GetOnly() *TextList {
+	if x != nil {
+		return x.Only
+	}
+	return nil
+}
+
+func (x *FileOverride) GetOneFileSystem() bool {
+	if x != nil && x.OneFileSystem != nil {
+		return *x.OneFileSystem
+	}
+	return false
+}
+
+func (x *FileOverride) GetIncludeCaches() bool {
+	if x != nil && x.IncludeCaches != nil {
+		return *x.IncludeCaches
+	}
+	return false
+}
+
+func (x *FileOverride) GetIncludeTemporary() bool {
+	if x != nil && x.IncludeTemporary != nil {
+		return *x.IncludeTemporary
+	}
+	return false
+}
+
+func (x *FileOverride) GetLive() bool {
+	if x != nil && x.Live != nil {
+		return *x.Live
+	}
+	return false
+}
+
+func (x *FileOverride) GetNoTracking() bool {
+	if x != nil && x.NoTracking != nil {
+		return *x.NoTracking
+	}
+	return false
+}
+
+// TextList is a list that may be set and empty.
+type TextList struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Items         []string               `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TextList) Reset() {
+	*x = TextList{}
+	mi := &file_keepward_v1_types_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TextList) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TextList) ProtoMessage() {}
+
+func (x *TextList) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_types_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TextList.ProtoReflect.Descriptor instead.
+func (*TextList) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *TextList) GetItems() []string {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
 // Retention says which restore points of a job are kept, per computer; a point is kept if any
 // rule keeps it. All zero: everything is kept. See docs/user/retention.md.
 type Retention struct {
@@ -901,7 +1075,7 @@ type Retention struct {
 
 func (x *Retention) Reset() {
 	*x = Retention{}
-	mi := &file_keepward_v1_types_proto_msgTypes[6]
+	mi := &file_keepward_v1_types_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -913,7 +1087,7 @@ func (x *Retention) String() string {
 func (*Retention) ProtoMessage() {}
 
 func (x *Retention) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[6]
+	mi := &file_keepward_v1_types_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -926,7 +1100,7 @@ func (x *Retention) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retention.ProtoReflect.Descriptor instead.
 func (*Retention) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{6}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Retention) GetKeepLast() int32 {
@@ -985,7 +1159,7 @@ type CheckSelection struct {
 
 func (x *CheckSelection) Reset() {
 	*x = CheckSelection{}
-	mi := &file_keepward_v1_types_proto_msgTypes[7]
+	mi := &file_keepward_v1_types_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -997,7 +1171,7 @@ func (x *CheckSelection) String() string {
 func (*CheckSelection) ProtoMessage() {}
 
 func (x *CheckSelection) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[7]
+	mi := &file_keepward_v1_types_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1010,7 +1184,7 @@ func (x *CheckSelection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckSelection.ProtoReflect.Descriptor instead.
 func (*CheckSelection) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{7}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CheckSelection) GetReadData() bool {
@@ -1090,14 +1264,16 @@ type Job struct {
 	Jitter *durationpb.Duration `protobuf:"bytes,380,opt,name=jitter,proto3" json:"jitter,omitempty"`
 	// Only in what a session keeps of its job: the job of which no older session may be open when it
 	// starts.
-	StartAfter    string `protobuf:"bytes,382,opt,name=start_after,json=startAfter,proto3" json:"start_after,omitempty"`
+	StartAfter string `protobuf:"bytes,382,opt,name=start_after,json=startAfter,proto3" json:"start_after,omitempty"`
+	// What is taken of single computers in place of files; each names another one of computers.
+	Overrides     []*FileOverride `protobuf:"bytes,540,rep,name=overrides,proto3" json:"overrides,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Job) Reset() {
 	*x = Job{}
-	mi := &file_keepward_v1_types_proto_msgTypes[8]
+	mi := &file_keepward_v1_types_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1109,7 +1285,7 @@ func (x *Job) String() string {
 func (*Job) ProtoMessage() {}
 
 func (x *Job) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[8]
+	mi := &file_keepward_v1_types_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1122,7 +1298,7 @@ func (x *Job) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Job.ProtoReflect.Descriptor instead.
 func (*Job) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{8}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Job) GetName() string {
@@ -1328,6 +1504,13 @@ func (x *Job) GetStartAfter() string {
 	return ""
 }
 
+func (x *Job) GetOverrides() []*FileOverride {
+	if x != nil {
+		return x.Overrides
+	}
+	return nil
+}
+
 // NextRun is a coming run of a job by its schedule.
 type NextRun struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1346,7 +1529,7 @@ type NextRun struct {
 
 func (x *NextRun) Reset() {
 	*x = NextRun{}
-	mi := &file_keepward_v1_types_proto_msgTypes[9]
+	mi := &file_keepward_v1_types_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1358,7 +1541,7 @@ func (x *NextRun) String() string {
 func (*NextRun) ProtoMessage() {}
 
 func (x *NextRun) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[9]
+	mi := &file_keepward_v1_types_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1371,7 +1554,7 @@ func (x *NextRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NextRun.ProtoReflect.Descriptor instead.
 func (*NextRun) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{9}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *NextRun) GetTime() *timestamppb.Timestamp {
@@ -1432,7 +1615,7 @@ type JobFigures struct {
 
 func (x *JobFigures) Reset() {
 	*x = JobFigures{}
-	mi := &file_keepward_v1_types_proto_msgTypes[10]
+	mi := &file_keepward_v1_types_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1444,7 +1627,7 @@ func (x *JobFigures) String() string {
 func (*JobFigures) ProtoMessage() {}
 
 func (x *JobFigures) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[10]
+	mi := &file_keepward_v1_types_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1457,7 +1640,7 @@ func (x *JobFigures) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobFigures.ProtoReflect.Descriptor instead.
 func (*JobFigures) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{10}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *JobFigures) GetJob() string {
@@ -1547,7 +1730,7 @@ type StatusCount struct {
 
 func (x *StatusCount) Reset() {
 	*x = StatusCount{}
-	mi := &file_keepward_v1_types_proto_msgTypes[11]
+	mi := &file_keepward_v1_types_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1559,7 +1742,7 @@ func (x *StatusCount) String() string {
 func (*StatusCount) ProtoMessage() {}
 
 func (x *StatusCount) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[11]
+	mi := &file_keepward_v1_types_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1572,7 +1755,7 @@ func (x *StatusCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusCount.ProtoReflect.Descriptor instead.
 func (*StatusCount) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{11}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *StatusCount) GetStatus() string {
@@ -1604,7 +1787,7 @@ type Figure struct {
 
 func (x *Figure) Reset() {
 	*x = Figure{}
-	mi := &file_keepward_v1_types_proto_msgTypes[12]
+	mi := &file_keepward_v1_types_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1616,7 +1799,7 @@ func (x *Figure) String() string {
 func (*Figure) ProtoMessage() {}
 
 func (x *Figure) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[12]
+	mi := &file_keepward_v1_types_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1629,7 +1812,7 @@ func (x *Figure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Figure.ProtoReflect.Descriptor instead.
 func (*Figure) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{12}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Figure) GetLast() int64 {
@@ -1686,7 +1869,7 @@ type JobRun struct {
 
 func (x *JobRun) Reset() {
 	*x = JobRun{}
-	mi := &file_keepward_v1_types_proto_msgTypes[13]
+	mi := &file_keepward_v1_types_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1698,7 +1881,7 @@ func (x *JobRun) String() string {
 func (*JobRun) ProtoMessage() {}
 
 func (x *JobRun) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[13]
+	mi := &file_keepward_v1_types_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1711,7 +1894,7 @@ func (x *JobRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobRun.ProtoReflect.Descriptor instead.
 func (*JobRun) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{13}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *JobRun) GetSession() int64 {
@@ -1807,7 +1990,7 @@ type Scripts struct {
 
 func (x *Scripts) Reset() {
 	*x = Scripts{}
-	mi := &file_keepward_v1_types_proto_msgTypes[14]
+	mi := &file_keepward_v1_types_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1819,7 +2002,7 @@ func (x *Scripts) String() string {
 func (*Scripts) ProtoMessage() {}
 
 func (x *Scripts) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[14]
+	mi := &file_keepward_v1_types_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1832,7 +2015,7 @@ func (x *Scripts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Scripts.ProtoReflect.Descriptor instead.
 func (*Scripts) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{14}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Scripts) GetServerBefore() *Script {
@@ -1892,7 +2075,7 @@ type Script struct {
 
 func (x *Script) Reset() {
 	*x = Script{}
-	mi := &file_keepward_v1_types_proto_msgTypes[15]
+	mi := &file_keepward_v1_types_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1904,7 +2087,7 @@ func (x *Script) String() string {
 func (*Script) ProtoMessage() {}
 
 func (x *Script) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[15]
+	mi := &file_keepward_v1_types_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1917,7 +2100,7 @@ func (x *Script) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Script.ProtoReflect.Descriptor instead.
 func (*Script) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{15}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Script) GetPath() string {
@@ -1967,7 +2150,7 @@ type ScriptEnd struct {
 
 func (x *ScriptEnd) Reset() {
 	*x = ScriptEnd{}
-	mi := &file_keepward_v1_types_proto_msgTypes[16]
+	mi := &file_keepward_v1_types_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1979,7 +2162,7 @@ func (x *ScriptEnd) String() string {
 func (*ScriptEnd) ProtoMessage() {}
 
 func (x *ScriptEnd) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[16]
+	mi := &file_keepward_v1_types_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1992,7 +2175,7 @@ func (x *ScriptEnd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScriptEnd.ProtoReflect.Descriptor instead.
 func (*ScriptEnd) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{16}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ScriptEnd) GetStarted() *timestamppb.Timestamp {
@@ -2058,7 +2241,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_keepward_v1_types_proto_msgTypes[17]
+	mi := &file_keepward_v1_types_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2070,7 +2253,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[17]
+	mi := &file_keepward_v1_types_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2083,7 +2266,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{17}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Limits) GetSource() int32 {
@@ -2153,7 +2336,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_keepward_v1_types_proto_msgTypes[18]
+	mi := &file_keepward_v1_types_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2165,7 +2348,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[18]
+	mi := &file_keepward_v1_types_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2178,7 +2361,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{18}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Session) GetId() int64 {
@@ -2373,7 +2556,7 @@ type Task struct {
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_keepward_v1_types_proto_msgTypes[19]
+	mi := &file_keepward_v1_types_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2385,7 +2568,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[19]
+	mi := &file_keepward_v1_types_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2398,7 +2581,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{19}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Task) GetId() string {
@@ -2534,7 +2717,7 @@ type Holder struct {
 
 func (x *Holder) Reset() {
 	*x = Holder{}
-	mi := &file_keepward_v1_types_proto_msgTypes[20]
+	mi := &file_keepward_v1_types_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2546,7 +2729,7 @@ func (x *Holder) String() string {
 func (*Holder) ProtoMessage() {}
 
 func (x *Holder) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[20]
+	mi := &file_keepward_v1_types_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2559,7 +2742,7 @@ func (x *Holder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Holder.ProtoReflect.Descriptor instead.
 func (*Holder) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{20}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Holder) GetSession() int64 {
@@ -2649,7 +2832,7 @@ type Resource struct {
 
 func (x *Resource) Reset() {
 	*x = Resource{}
-	mi := &file_keepward_v1_types_proto_msgTypes[21]
+	mi := &file_keepward_v1_types_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2661,7 +2844,7 @@ func (x *Resource) String() string {
 func (*Resource) ProtoMessage() {}
 
 func (x *Resource) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[21]
+	mi := &file_keepward_v1_types_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2674,7 +2857,7 @@ func (x *Resource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resource.ProtoReflect.Descriptor instead.
 func (*Resource) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{21}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Resource) GetKind() string {
@@ -2753,7 +2936,7 @@ type Wait struct {
 
 func (x *Wait) Reset() {
 	*x = Wait{}
-	mi := &file_keepward_v1_types_proto_msgTypes[22]
+	mi := &file_keepward_v1_types_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2765,7 +2948,7 @@ func (x *Wait) String() string {
 func (*Wait) ProtoMessage() {}
 
 func (x *Wait) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[22]
+	mi := &file_keepward_v1_types_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2778,7 +2961,7 @@ func (x *Wait) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Wait.ProtoReflect.Descriptor instead.
 func (*Wait) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{22}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Wait) GetTask() string {
@@ -2867,7 +3050,7 @@ type SweepReport struct {
 
 func (x *SweepReport) Reset() {
 	*x = SweepReport{}
-	mi := &file_keepward_v1_types_proto_msgTypes[23]
+	mi := &file_keepward_v1_types_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2879,7 +3062,7 @@ func (x *SweepReport) String() string {
 func (*SweepReport) ProtoMessage() {}
 
 func (x *SweepReport) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[23]
+	mi := &file_keepward_v1_types_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2892,7 +3075,7 @@ func (x *SweepReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepReport.ProtoReflect.Descriptor instead.
 func (*SweepReport) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{23}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *SweepReport) GetGeneration() uint64 {
@@ -3036,7 +3219,7 @@ type RetentionReport struct {
 
 func (x *RetentionReport) Reset() {
 	*x = RetentionReport{}
-	mi := &file_keepward_v1_types_proto_msgTypes[24]
+	mi := &file_keepward_v1_types_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3048,7 +3231,7 @@ func (x *RetentionReport) String() string {
 func (*RetentionReport) ProtoMessage() {}
 
 func (x *RetentionReport) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[24]
+	mi := &file_keepward_v1_types_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3061,7 +3244,7 @@ func (x *RetentionReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetentionReport.ProtoReflect.Descriptor instead.
 func (*RetentionReport) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{24}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RetentionReport) GetPoints() int64 {
@@ -3110,7 +3293,7 @@ type TaskReport struct {
 
 func (x *TaskReport) Reset() {
 	*x = TaskReport{}
-	mi := &file_keepward_v1_types_proto_msgTypes[25]
+	mi := &file_keepward_v1_types_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3122,7 +3305,7 @@ func (x *TaskReport) String() string {
 func (*TaskReport) ProtoMessage() {}
 
 func (x *TaskReport) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[25]
+	mi := &file_keepward_v1_types_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3135,7 +3318,7 @@ func (x *TaskReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskReport.ProtoReflect.Descriptor instead.
 func (*TaskReport) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{25}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *TaskReport) GetSweep() *SweepReport {
@@ -3177,7 +3360,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_keepward_v1_types_proto_msgTypes[26]
+	mi := &file_keepward_v1_types_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3189,7 +3372,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[26]
+	mi := &file_keepward_v1_types_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3202,7 +3385,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{26}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Event) GetSeq() int64 {
@@ -3318,7 +3501,7 @@ type Computer struct {
 
 func (x *Computer) Reset() {
 	*x = Computer{}
-	mi := &file_keepward_v1_types_proto_msgTypes[27]
+	mi := &file_keepward_v1_types_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3330,7 +3513,7 @@ func (x *Computer) String() string {
 func (*Computer) ProtoMessage() {}
 
 func (x *Computer) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[27]
+	mi := &file_keepward_v1_types_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3343,7 +3526,7 @@ func (x *Computer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Computer.ProtoReflect.Descriptor instead.
 func (*Computer) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{27}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Computer) GetName() string {
@@ -3450,7 +3633,7 @@ type Transport struct {
 
 func (x *Transport) Reset() {
 	*x = Transport{}
-	mi := &file_keepward_v1_types_proto_msgTypes[28]
+	mi := &file_keepward_v1_types_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3462,7 +3645,7 @@ func (x *Transport) String() string {
 func (*Transport) ProtoMessage() {}
 
 func (x *Transport) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[28]
+	mi := &file_keepward_v1_types_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3475,7 +3658,7 @@ func (x *Transport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transport.ProtoReflect.Descriptor instead.
 func (*Transport) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{28}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Transport) GetName() string {
@@ -3553,7 +3736,7 @@ type Repository struct {
 
 func (x *Repository) Reset() {
 	*x = Repository{}
-	mi := &file_keepward_v1_types_proto_msgTypes[29]
+	mi := &file_keepward_v1_types_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3565,7 +3748,7 @@ func (x *Repository) String() string {
 func (*Repository) ProtoMessage() {}
 
 func (x *Repository) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[29]
+	mi := &file_keepward_v1_types_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3578,7 +3761,7 @@ func (x *Repository) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Repository.ProtoReflect.Descriptor instead.
 func (*Repository) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{29}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Repository) GetName() string {
@@ -3756,7 +3939,7 @@ type ProofAge struct {
 
 func (x *ProofAge) Reset() {
 	*x = ProofAge{}
-	mi := &file_keepward_v1_types_proto_msgTypes[30]
+	mi := &file_keepward_v1_types_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3768,7 +3951,7 @@ func (x *ProofAge) String() string {
 func (*ProofAge) ProtoMessage() {}
 
 func (x *ProofAge) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[30]
+	mi := &file_keepward_v1_types_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3781,7 +3964,7 @@ func (x *ProofAge) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProofAge.ProtoReflect.Descriptor instead.
 func (*ProofAge) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{30}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ProofAge) GetWithin() *durationpb.Duration {
@@ -3845,7 +4028,7 @@ type RepositoryStats struct {
 
 func (x *RepositoryStats) Reset() {
 	*x = RepositoryStats{}
-	mi := &file_keepward_v1_types_proto_msgTypes[31]
+	mi := &file_keepward_v1_types_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3857,7 +4040,7 @@ func (x *RepositoryStats) String() string {
 func (*RepositoryStats) ProtoMessage() {}
 
 func (x *RepositoryStats) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[31]
+	mi := &file_keepward_v1_types_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3870,7 +4053,7 @@ func (x *RepositoryStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepositoryStats.ProtoReflect.Descriptor instead.
 func (*RepositoryStats) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{31}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *RepositoryStats) GetRepository() *Repository {
@@ -4021,7 +4204,7 @@ type ComputerStats struct {
 
 func (x *ComputerStats) Reset() {
 	*x = ComputerStats{}
-	mi := &file_keepward_v1_types_proto_msgTypes[32]
+	mi := &file_keepward_v1_types_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4033,7 +4216,7 @@ func (x *ComputerStats) String() string {
 func (*ComputerStats) ProtoMessage() {}
 
 func (x *ComputerStats) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[32]
+	mi := &file_keepward_v1_types_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4046,7 +4229,7 @@ func (x *ComputerStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ComputerStats.ProtoReflect.Descriptor instead.
 func (*ComputerStats) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{32}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ComputerStats) GetComputer() string {
@@ -4104,7 +4287,7 @@ type JobStats struct {
 
 func (x *JobStats) Reset() {
 	*x = JobStats{}
-	mi := &file_keepward_v1_types_proto_msgTypes[33]
+	mi := &file_keepward_v1_types_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4116,7 +4299,7 @@ func (x *JobStats) String() string {
 func (*JobStats) ProtoMessage() {}
 
 func (x *JobStats) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[33]
+	mi := &file_keepward_v1_types_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4129,7 +4312,7 @@ func (x *JobStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobStats.ProtoReflect.Descriptor instead.
 func (*JobStats) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{33}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *JobStats) GetJob() string {
@@ -4178,7 +4361,7 @@ type DayStats struct {
 
 func (x *DayStats) Reset() {
 	*x = DayStats{}
-	mi := &file_keepward_v1_types_proto_msgTypes[34]
+	mi := &file_keepward_v1_types_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4190,7 +4373,7 @@ func (x *DayStats) String() string {
 func (*DayStats) ProtoMessage() {}
 
 func (x *DayStats) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[34]
+	mi := &file_keepward_v1_types_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4203,7 +4386,7 @@ func (x *DayStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DayStats.ProtoReflect.Descriptor instead.
 func (*DayStats) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{34}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *DayStats) GetDay() string {
@@ -4250,7 +4433,7 @@ type ProofState struct {
 
 func (x *ProofState) Reset() {
 	*x = ProofState{}
-	mi := &file_keepward_v1_types_proto_msgTypes[35]
+	mi := &file_keepward_v1_types_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4262,7 +4445,7 @@ func (x *ProofState) String() string {
 func (*ProofState) ProtoMessage() {}
 
 func (x *ProofState) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[35]
+	mi := &file_keepward_v1_types_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4275,7 +4458,7 @@ func (x *ProofState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProofState.ProtoReflect.Descriptor instead.
 func (*ProofState) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{35}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ProofState) GetPacks() int64 {
@@ -4372,7 +4555,7 @@ type Point struct {
 
 func (x *Point) Reset() {
 	*x = Point{}
-	mi := &file_keepward_v1_types_proto_msgTypes[36]
+	mi := &file_keepward_v1_types_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4384,7 +4567,7 @@ func (x *Point) String() string {
 func (*Point) ProtoMessage() {}
 
 func (x *Point) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[36]
+	mi := &file_keepward_v1_types_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4397,7 +4580,7 @@ func (x *Point) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Point.ProtoReflect.Descriptor instead.
 func (*Point) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{36}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Point) GetId() string {
@@ -4548,7 +4731,7 @@ type Condition struct {
 
 func (x *Condition) Reset() {
 	*x = Condition{}
-	mi := &file_keepward_v1_types_proto_msgTypes[37]
+	mi := &file_keepward_v1_types_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4560,7 +4743,7 @@ func (x *Condition) String() string {
 func (*Condition) ProtoMessage() {}
 
 func (x *Condition) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[37]
+	mi := &file_keepward_v1_types_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4573,7 +4756,7 @@ func (x *Condition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Condition.ProtoReflect.Descriptor instead.
 func (*Condition) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{37}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Condition) GetCode() string {
@@ -4710,7 +4893,7 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\x05inode\x18\r \x01(\x04R\x05inode\x12\x12\n" +
 	"\x04rdev\x18\x0e \x01(\x04R\x04rdev\x12\x1b\n" +
 	"\tpath_text\x18\x0f \x01(\tR\bpathText\x12(\n" +
-	"\x10link_target_text\x18\x10 \x01(\tR\x0elinkTargetText\"\xc9\x01\n" +
+	"\x10link_target_text\x18\x10 \x01(\tR\x0elinkTargetText\"\x8c\x02\n" +
 	"\rFileSelection\x12\x18\n" +
 	"\ainclude\x18\x01 \x03(\tR\ainclude\x12\x18\n" +
 	"\aexclude\x18\x02 \x03(\tR\aexclude\x12&\n" +
@@ -4718,7 +4901,27 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\x0einclude_caches\x18\x04 \x01(\bR\rincludeCaches\x12\x13\n" +
 	"\x04live\x18\x88\x04 \x01(\bR\x04live\x12 \n" +
 	"\vno_tracking\x18\x92\x04 \x01(\bR\n" +
-	"noTracking\"\xae\x01\n" +
+	"noTracking\x12\x13\n" +
+	"\x04only\x18\x9c\x04 \x03(\tR\x04only\x12,\n" +
+	"\x11include_temporary\x18\x9d\x04 \x01(\bR\x10includeTemporary\"\xd7\x03\n" +
+	"\fFileOverride\x12\x1a\n" +
+	"\bcomputer\x18\x01 \x01(\tR\bcomputer\x12/\n" +
+	"\ainclude\x18\x02 \x01(\v2\x15.keepward.v1.TextListR\ainclude\x12/\n" +
+	"\aexclude\x18\x03 \x01(\v2\x15.keepward.v1.TextListR\aexclude\x12)\n" +
+	"\x04only\x18\x04 \x01(\v2\x15.keepward.v1.TextListR\x04only\x12+\n" +
+	"\x0fone_file_system\x18\x05 \x01(\bH\x00R\roneFileSystem\x88\x01\x01\x12*\n" +
+	"\x0einclude_caches\x18\x06 \x01(\bH\x01R\rincludeCaches\x88\x01\x01\x120\n" +
+	"\x11include_temporary\x18\a \x01(\bH\x02R\x10includeTemporary\x88\x01\x01\x12\x17\n" +
+	"\x04live\x18\b \x01(\bH\x03R\x04live\x88\x01\x01\x12$\n" +
+	"\vno_tracking\x18\t \x01(\bH\x04R\n" +
+	"noTracking\x88\x01\x01B\x12\n" +
+	"\x10_one_file_systemB\x11\n" +
+	"\x0f_include_cachesB\x14\n" +
+	"\x12_include_temporaryB\a\n" +
+	"\x05_liveB\x0e\n" +
+	"\f_no_tracking\" \n" +
+	"\bTextList\x12\x14\n" +
+	"\x05items\x18\x01 \x03(\tR\x05items\"\xae\x01\n" +
 	"\tRetention\x12\x1b\n" +
 	"\tkeep_last\x18\x01 \x01(\x05R\bkeepLast\x12\x1b\n" +
 	"\tkeep_days\x18\x02 \x01(\x05R\bkeepDays\x12\x16\n" +
@@ -4732,7 +4935,7 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\x0esample_percent\x18\x02 \x01(\x05R\rsamplePercent\x121\n" +
 	"\x06budget\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x06budget\x128\n" +
 	"\n" +
-	"older_than\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\tolderThan\"\xc7\b\n" +
+	"older_than\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\tolderThan\"\x81\t\n" +
 	"\x03Job\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x1c\n" +
@@ -4770,7 +4973,8 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\ascripts\x18\xe8\x02 \x01(\v2\x14.keepward.v1.ScriptsR\ascripts\x122\n" +
 	"\x06jitter\x18\xfc\x02 \x01(\v2\x19.google.protobuf.DurationR\x06jitter\x12 \n" +
 	"\vstart_after\x18\xfe\x02 \x01(\tR\n" +
-	"startAfter\"\xb3\x01\n" +
+	"startAfter\x128\n" +
+	"\toverrides\x18\x9c\x04 \x03(\v2\x19.keepward.v1.FileOverrideR\toverrides\"\xb3\x01\n" +
 	"\aNextRun\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x120\n" +
 	"\x05until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x1c\n" +
@@ -5143,7 +5347,7 @@ func file_keepward_v1_types_proto_rawDescGZIP() []byte {
 	return file_keepward_v1_types_proto_rawDescData
 }
 
-var file_keepward_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_keepward_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_keepward_v1_types_proto_goTypes = []any{
 	(*Reason)(nil),                // 0: keepward.v1.Reason
 	(*Failure)(nil),               // 1: keepward.v1.Failure
@@ -5151,141 +5355,147 @@ var file_keepward_v1_types_proto_goTypes = []any{
 	(*Progress)(nil),              // 3: keepward.v1.Progress
 	(*Entry)(nil),                 // 4: keepward.v1.Entry
 	(*FileSelection)(nil),         // 5: keepward.v1.FileSelection
-	(*Retention)(nil),             // 6: keepward.v1.Retention
-	(*CheckSelection)(nil),        // 7: keepward.v1.CheckSelection
-	(*Job)(nil),                   // 8: keepward.v1.Job
-	(*NextRun)(nil),               // 9: keepward.v1.NextRun
-	(*JobFigures)(nil),            // 10: keepward.v1.JobFigures
-	(*StatusCount)(nil),           // 11: keepward.v1.StatusCount
-	(*Figure)(nil),                // 12: keepward.v1.Figure
-	(*JobRun)(nil),                // 13: keepward.v1.JobRun
-	(*Scripts)(nil),               // 14: keepward.v1.Scripts
-	(*Script)(nil),                // 15: keepward.v1.Script
-	(*ScriptEnd)(nil),             // 16: keepward.v1.ScriptEnd
-	(*Limits)(nil),                // 17: keepward.v1.Limits
-	(*Session)(nil),               // 18: keepward.v1.Session
-	(*Task)(nil),                  // 19: keepward.v1.Task
-	(*Holder)(nil),                // 20: keepward.v1.Holder
-	(*Resource)(nil),              // 21: keepward.v1.Resource
-	(*Wait)(nil),                  // 22: keepward.v1.Wait
-	(*SweepReport)(nil),           // 23: keepward.v1.SweepReport
-	(*RetentionReport)(nil),       // 24: keepward.v1.RetentionReport
-	(*TaskReport)(nil),            // 25: keepward.v1.TaskReport
-	(*Event)(nil),                 // 26: keepward.v1.Event
-	(*Computer)(nil),              // 27: keepward.v1.Computer
-	(*Transport)(nil),             // 28: keepward.v1.Transport
-	(*Repository)(nil),            // 29: keepward.v1.Repository
-	(*ProofAge)(nil),              // 30: keepward.v1.ProofAge
-	(*RepositoryStats)(nil),       // 31: keepward.v1.RepositoryStats
-	(*ComputerStats)(nil),         // 32: keepward.v1.ComputerStats
-	(*JobStats)(nil),              // 33: keepward.v1.JobStats
-	(*DayStats)(nil),              // 34: keepward.v1.DayStats
-	(*ProofState)(nil),            // 35: keepward.v1.ProofState
-	(*Point)(nil),                 // 36: keepward.v1.Point
-	(*Condition)(nil),             // 37: keepward.v1.Condition
-	(*timestamppb.Timestamp)(nil), // 38: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 39: google.protobuf.Duration
+	(*FileOverride)(nil),          // 6: keepward.v1.FileOverride
+	(*TextList)(nil),              // 7: keepward.v1.TextList
+	(*Retention)(nil),             // 8: keepward.v1.Retention
+	(*CheckSelection)(nil),        // 9: keepward.v1.CheckSelection
+	(*Job)(nil),                   // 10: keepward.v1.Job
+	(*NextRun)(nil),               // 11: keepward.v1.NextRun
+	(*JobFigures)(nil),            // 12: keepward.v1.JobFigures
+	(*StatusCount)(nil),           // 13: keepward.v1.StatusCount
+	(*Figure)(nil),                // 14: keepward.v1.Figure
+	(*JobRun)(nil),                // 15: keepward.v1.JobRun
+	(*Scripts)(nil),               // 16: keepward.v1.Scripts
+	(*Script)(nil),                // 17: keepward.v1.Script
+	(*ScriptEnd)(nil),             // 18: keepward.v1.ScriptEnd
+	(*Limits)(nil),                // 19: keepward.v1.Limits
+	(*Session)(nil),               // 20: keepward.v1.Session
+	(*Task)(nil),                  // 21: keepward.v1.Task
+	(*Holder)(nil),                // 22: keepward.v1.Holder
+	(*Resource)(nil),              // 23: keepward.v1.Resource
+	(*Wait)(nil),                  // 24: keepward.v1.Wait
+	(*SweepReport)(nil),           // 25: keepward.v1.SweepReport
+	(*RetentionReport)(nil),       // 26: keepward.v1.RetentionReport
+	(*TaskReport)(nil),            // 27: keepward.v1.TaskReport
+	(*Event)(nil),                 // 28: keepward.v1.Event
+	(*Computer)(nil),              // 29: keepward.v1.Computer
+	(*Transport)(nil),             // 30: keepward.v1.Transport
+	(*Repository)(nil),            // 31: keepward.v1.Repository
+	(*ProofAge)(nil),              // 32: keepward.v1.ProofAge
+	(*RepositoryStats)(nil),       // 33: keepward.v1.RepositoryStats
+	(*ComputerStats)(nil),         // 34: keepward.v1.ComputerStats
+	(*JobStats)(nil),              // 35: keepward.v1.JobStats
+	(*DayStats)(nil),              // 36: keepward.v1.DayStats
+	(*ProofState)(nil),            // 37: keepward.v1.ProofState
+	(*Point)(nil),                 // 38: keepward.v1.Point
+	(*Condition)(nil),             // 39: keepward.v1.Condition
+	(*timestamppb.Timestamp)(nil), // 40: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 41: google.protobuf.Duration
 }
 var file_keepward_v1_types_proto_depIdxs = []int32{
 	2,  // 0: keepward.v1.Progress.counters:type_name -> keepward.v1.Counters
 	0,  // 1: keepward.v1.Progress.reason:type_name -> keepward.v1.Reason
-	38, // 2: keepward.v1.Entry.mtime:type_name -> google.protobuf.Timestamp
-	39, // 3: keepward.v1.CheckSelection.budget:type_name -> google.protobuf.Duration
-	39, // 4: keepward.v1.CheckSelection.older_than:type_name -> google.protobuf.Duration
-	5,  // 5: keepward.v1.Job.files:type_name -> keepward.v1.FileSelection
-	39, // 6: keepward.v1.Job.restart_interval:type_name -> google.protobuf.Duration
-	6,  // 7: keepward.v1.Job.retention:type_name -> keepward.v1.Retention
-	7,  // 8: keepward.v1.Job.check:type_name -> keepward.v1.CheckSelection
-	38, // 9: keepward.v1.Job.created:type_name -> google.protobuf.Timestamp
-	38, // 10: keepward.v1.Job.next_run:type_name -> google.protobuf.Timestamp
-	38, // 11: keepward.v1.Job.last_run:type_name -> google.protobuf.Timestamp
-	14, // 12: keepward.v1.Job.scripts:type_name -> keepward.v1.Scripts
-	39, // 13: keepward.v1.Job.jitter:type_name -> google.protobuf.Duration
-	38, // 14: keepward.v1.NextRun.time:type_name -> google.protobuf.Timestamp
-	38, // 15: keepward.v1.NextRun.until:type_name -> google.protobuf.Timestamp
-	38, // 16: keepward.v1.JobFigures.since:type_name -> google.protobuf.Timestamp
-	11, // 17: keepward.v1.JobFigures.statuses:type_name -> keepward.v1.StatusCount
-	12, // 18: keepward.v1.JobFigures.duration_millis:type_name -> keepward.v1.Figure
-	12, // 19: keepward.v1.JobFigures.read_bytes:type_name -> keepward.v1.Figure
-	12, // 20: keepward.v1.JobFigures.sent_bytes:type_name -> keepward.v1.Figure
-	12, // 21: keepward.v1.JobFigures.stored_bytes:type_name -> keepward.v1.Figure
-	12, // 22: keepward.v1.JobFigures.bytes_per_second:type_name -> keepward.v1.Figure
-	17, // 23: keepward.v1.JobFigures.limits:type_name -> keepward.v1.Limits
-	13, // 24: keepward.v1.JobFigures.runs:type_name -> keepward.v1.JobRun
-	38, // 25: keepward.v1.JobRun.started:type_name -> google.protobuf.Timestamp
-	38, // 26: keepward.v1.JobRun.ended:type_name -> google.protobuf.Timestamp
-	17, // 27: keepward.v1.JobRun.limits:type_name -> keepward.v1.Limits
-	15, // 28: keepward.v1.Scripts.server_before:type_name -> keepward.v1.Script
-	15, // 29: keepward.v1.Scripts.agent_before:type_name -> keepward.v1.Script
-	15, // 30: keepward.v1.Scripts.pre_freeze:type_name -> keepward.v1.Script
-	15, // 31: keepward.v1.Scripts.post_thaw:type_name -> keepward.v1.Script
-	15, // 32: keepward.v1.Scripts.agent_after:type_name -> keepward.v1.Script
-	15, // 33: keepward.v1.Scripts.server_after:type_name -> keepward.v1.Script
-	39, // 34: keepward.v1.Script.time_limit:type_name -> google.protobuf.Duration
-	38, // 35: keepward.v1.ScriptEnd.started:type_name -> google.protobuf.Timestamp
-	38, // 36: keepward.v1.ScriptEnd.ended:type_name -> google.protobuf.Timestamp
-	1,  // 37: keepward.v1.ScriptEnd.failure:type_name -> keepward.v1.Failure
-	0,  // 38: keepward.v1.Session.reason:type_name -> keepward.v1.Reason
-	38, // 39: keepward.v1.Session.created:type_name -> google.protobuf.Timestamp
-	38, // 40: keepward.v1.Session.started:type_name -> google.protobuf.Timestamp
-	38, // 41: keepward.v1.Session.ended:type_name -> google.protobuf.Timestamp
-	19, // 42: keepward.v1.Session.tasks:type_name -> keepward.v1.Task
-	3,  // 43: keepward.v1.Session.progress:type_name -> keepward.v1.Progress
-	1,  // 44: keepward.v1.Session.failure:type_name -> keepward.v1.Failure
-	25, // 45: keepward.v1.Session.report:type_name -> keepward.v1.TaskReport
-	17, // 46: keepward.v1.Session.limits:type_name -> keepward.v1.Limits
-	22, // 47: keepward.v1.Session.waits:type_name -> keepward.v1.Wait
-	38, // 48: keepward.v1.Session.done_about:type_name -> google.protobuf.Timestamp
-	38, // 49: keepward.v1.Session.retry_at:type_name -> google.protobuf.Timestamp
-	0,  // 50: keepward.v1.Task.reason:type_name -> keepward.v1.Reason
-	3,  // 51: keepward.v1.Task.progress:type_name -> keepward.v1.Progress
-	1,  // 52: keepward.v1.Task.failure:type_name -> keepward.v1.Failure
-	38, // 53: keepward.v1.Task.started:type_name -> google.protobuf.Timestamp
-	38, // 54: keepward.v1.Task.ended:type_name -> google.protobuf.Timestamp
-	25, // 55: keepward.v1.Task.report:type_name -> keepward.v1.TaskReport
-	38, // 56: keepward.v1.Holder.since:type_name -> google.protobuf.Timestamp
-	38, // 57: keepward.v1.Holder.until:type_name -> google.protobuf.Timestamp
-	0,  // 58: keepward.v1.Resource.down:type_name -> keepward.v1.Reason
-	20, // 59: keepward.v1.Resource.holders:type_name -> keepward.v1.Holder
-	20, // 60: keepward.v1.Resource.waiters:type_name -> keepward.v1.Holder
-	38, // 61: keepward.v1.Wait.since:type_name -> google.protobuf.Timestamp
-	0,  // 62: keepward.v1.Wait.reason:type_name -> keepward.v1.Reason
-	21, // 63: keepward.v1.Wait.resources:type_name -> keepward.v1.Resource
-	20, // 64: keepward.v1.Wait.sessions:type_name -> keepward.v1.Holder
-	23, // 65: keepward.v1.TaskReport.sweep:type_name -> keepward.v1.SweepReport
-	24, // 66: keepward.v1.TaskReport.retention:type_name -> keepward.v1.RetentionReport
-	38, // 67: keepward.v1.Event.time:type_name -> google.protobuf.Timestamp
-	38, // 68: keepward.v1.Computer.joined:type_name -> google.protobuf.Timestamp
-	38, // 69: keepward.v1.Computer.last_seen:type_name -> google.protobuf.Timestamp
-	39, // 70: keepward.v1.Computer.skew:type_name -> google.protobuf.Duration
-	38, // 71: keepward.v1.Computer.last_point:type_name -> google.protobuf.Timestamp
-	37, // 72: keepward.v1.Computer.conditions:type_name -> keepward.v1.Condition
-	38, // 73: keepward.v1.Transport.last_seen:type_name -> google.protobuf.Timestamp
-	38, // 74: keepward.v1.Repository.created:type_name -> google.protobuf.Timestamp
-	37, // 75: keepward.v1.Repository.conditions:type_name -> keepward.v1.Condition
-	39, // 76: keepward.v1.Repository.undelete_grace:type_name -> google.protobuf.Duration
-	39, // 77: keepward.v1.Repository.unprotected_after:type_name -> google.protobuf.Duration
-	35, // 78: keepward.v1.Repository.proof:type_name -> keepward.v1.ProofState
-	39, // 79: keepward.v1.ProofAge.within:type_name -> google.protobuf.Duration
-	29, // 80: keepward.v1.RepositoryStats.repository:type_name -> keepward.v1.Repository
-	32, // 81: keepward.v1.RepositoryStats.computers:type_name -> keepward.v1.ComputerStats
-	33, // 82: keepward.v1.RepositoryStats.jobs:type_name -> keepward.v1.JobStats
-	34, // 83: keepward.v1.RepositoryStats.days:type_name -> keepward.v1.DayStats
-	30, // 84: keepward.v1.RepositoryStats.proofs:type_name -> keepward.v1.ProofAge
-	38, // 85: keepward.v1.RepositoryStats.marked:type_name -> google.protobuf.Timestamp
-	38, // 86: keepward.v1.ProofState.oldest:type_name -> google.protobuf.Timestamp
-	38, // 87: keepward.v1.Point.time:type_name -> google.protobuf.Timestamp
-	2,  // 88: keepward.v1.Point.counters:type_name -> keepward.v1.Counters
-	5,  // 89: keepward.v1.Point.files:type_name -> keepward.v1.FileSelection
-	38, // 90: keepward.v1.Point.kept_until:type_name -> google.protobuf.Timestamp
-	38, // 91: keepward.v1.Point.deleted:type_name -> google.protobuf.Timestamp
-	38, // 92: keepward.v1.Point.purge_after:type_name -> google.protobuf.Timestamp
-	38, // 93: keepward.v1.Condition.since:type_name -> google.protobuf.Timestamp
-	94, // [94:94] is the sub-list for method output_type
-	94, // [94:94] is the sub-list for method input_type
-	94, // [94:94] is the sub-list for extension type_name
-	94, // [94:94] is the sub-list for extension extendee
-	0,  // [0:94] is the sub-list for field type_name
+	40, // 2: keepward.v1.Entry.mtime:type_name -> google.protobuf.Timestamp
+	7,  // 3: keepward.v1.FileOverride.include:type_name -> keepward.v1.TextList
+	7,  // 4: keepward.v1.FileOverride.exclude:type_name -> keepward.v1.TextList
+	7,  // 5: keepward.v1.FileOverride.only:type_name -> keepward.v1.TextList
+	41, // 6: keepward.v1.CheckSelection.budget:type_name -> google.protobuf.Duration
+	41, // 7: keepward.v1.CheckSelection.older_than:type_name -> google.protobuf.Duration
+	5,  // 8: keepward.v1.Job.files:type_name -> keepward.v1.FileSelection
+	41, // 9: keepward.v1.Job.restart_interval:type_name -> google.protobuf.Duration
+	8,  // 10: keepward.v1.Job.retention:type_name -> keepward.v1.Retention
+	9,  // 11: keepward.v1.Job.check:type_name -> keepward.v1.CheckSelection
+	40, // 12: keepward.v1.Job.created:type_name -> google.protobuf.Timestamp
+	40, // 13: keepward.v1.Job.next_run:type_name -> google.protobuf.Timestamp
+	40, // 14: keepward.v1.Job.last_run:type_name -> google.protobuf.Timestamp
+	16, // 15: keepward.v1.Job.scripts:type_name -> keepward.v1.Scripts
+	41, // 16: keepward.v1.Job.jitter:type_name -> google.protobuf.Duration
+	6,  // 17: keepward.v1.Job.overrides:type_name -> keepward.v1.FileOverride
+	40, // 18: keepward.v1.NextRun.time:type_name -> google.protobuf.Timestamp
+	40, // 19: keepward.v1.NextRun.until:type_name -> google.protobuf.Timestamp
+	40, // 20: keepward.v1.JobFigures.since:type_name -> google.protobuf.Timestamp
+	13, // 21: keepward.v1.JobFigures.statuses:type_name -> keepward.v1.StatusCount
+	14, // 22: keepward.v1.JobFigures.duration_millis:type_name -> keepward.v1.Figure
+	14, // 23: keepward.v1.JobFigures.read_bytes:type_name -> keepward.v1.Figure
+	14, // 24: keepward.v1.JobFigures.sent_bytes:type_name -> keepward.v1.Figure
+	14, // 25: keepward.v1.JobFigures.stored_bytes:type_name -> keepward.v1.Figure
+	14, // 26: keepward.v1.JobFigures.bytes_per_second:type_name -> keepward.v1.Figure
+	19, // 27: keepward.v1.JobFigures.limits:type_name -> keepward.v1.Limits
+	15, // 28: keepward.v1.JobFigures.runs:type_name -> keepward.v1.JobRun
+	40, // 29: keepward.v1.JobRun.started:type_name -> google.protobuf.Timestamp
+	40, // 30: keepward.v1.JobRun.ended:type_name -> google.protobuf.Timestamp
+	19, // 31: keepward.v1.JobRun.limits:type_name -> keepward.v1.Limits
+	17, // 32: keepward.v1.Scripts.server_before:type_name -> keepward.v1.Script
+	17, // 33: keepward.v1.Scripts.agent_before:type_name -> keepward.v1.Script
+	17, // 34: keepward.v1.Scripts.pre_freeze:type_name -> keepward.v1.Script
+	17, // 35: keepward.v1.Scripts.post_thaw:type_name -> keepward.v1.Script
+	17, // 36: keepward.v1.Scripts.agent_after:type_name -> keepward.v1.Script
+	17, // 37: keepward.v1.Scripts.server_after:type_name -> keepward.v1.Script
+	41, // 38: keepward.v1.Script.time_limit:type_name -> google.protobuf.Duration
+	40, // 39: keepward.v1.ScriptEnd.started:type_name -> google.protobuf.Timestamp
+	40, // 40: keepward.v1.ScriptEnd.ended:type_name -> google.protobuf.Timestamp
+	1,  // 41: keepward.v1.ScriptEnd.failure:type_name -> keepward.v1.Failure
+	0,  // 42: keepward.v1.Session.reason:type_name -> keepward.v1.Reason
+	40, // 43: keepward.v1.Session.created:type_name -> google.protobuf.Timestamp
+	40, // 44: keepward.v1.Session.started:type_name -> google.protobuf.Timestamp
+	40, // 45: keepward.v1.Session.ended:type_name -> google.protobuf.Timestamp
+	21, // 46: keepward.v1.Session.tasks:type_name -> keepward.v1.Task
+	3,  // 47: keepward.v1.Session.progress:type_name -> keepward.v1.Progress
+	1,  // 48: keepward.v1.Session.failure:type_name -> keepward.v1.Failure
+	27, // 49: keepward.v1.Session.report:type_name -> keepward.v1.TaskReport
+	19, // 50: keepward.v1.Session.limits:type_name -> keepward.v1.Limits
+	24, // 51: keepward.v1.Session.waits:type_name -> keepward.v1.Wait
+	40, // 52: keepward.v1.Session.done_about:type_name -> google.protobuf.Timestamp
+	40, // 53: keepward.v1.Session.retry_at:type_name -> google.protobuf.Timestamp
+	0,  // 54: keepward.v1.Task.reason:type_name -> keepward.v1.Reason
+	3,  // 55: keepward.v1.Task.progress:type_name -> keepward.v1.Progress
+	1,  // 56: keepward.v1.Task.failure:type_name -> keepward.v1.Failure
+	40, // 57: keepward.v1.Task.started:type_name -> google.protobuf.Timestamp
+	40, // 58: keepward.v1.Task.ended:type_name -> google.protobuf.Timestamp
+	27, // 59: keepward.v1.Task.report:type_name -> keepward.v1.TaskReport
+	40, // 60: keepward.v1.Holder.since:type_name -> google.protobuf.Timestamp
+	40, // 61: keepward.v1.Holder.until:type_name -> google.protobuf.Timestamp
+	0,  // 62: keepward.v1.Resource.down:type_name -> keepward.v1.Reason
+	22, // 63: keepward.v1.Resource.holders:type_name -> keepward.v1.Holder
+	22, // 64: keepward.v1.Resource.waiters:type_name -> keepward.v1.Holder
+	40, // 65: keepward.v1.Wait.since:type_name -> google.protobuf.Timestamp
+	0,  // 66: keepward.v1.Wait.reason:type_name -> keepward.v1.Reason
+	23, // 67: keepward.v1.Wait.resources:type_name -> keepward.v1.Resource
+	22, // 68: keepward.v1.Wait.sessions:type_name -> keepward.v1.Holder
+	25, // 69: keepward.v1.TaskReport.sweep:type_name -> keepward.v1.SweepReport
+	26, // 70: keepward.v1.TaskReport.retention:type_name -> keepward.v1.RetentionReport
+	40, // 71: keepward.v1.Event.time:type_name -> google.protobuf.Timestamp
+	40, // 72: keepward.v1.Computer.joined:type_name -> google.protobuf.Timestamp
+	40, // 73: keepward.v1.Computer.last_seen:type_name -> google.protobuf.Timestamp
+	41, // 74: keepward.v1.Computer.skew:type_name -> google.protobuf.Duration
+	40, // 75: keepward.v1.Computer.last_point:type_name -> google.protobuf.Timestamp
+	39, // 76: keepward.v1.Computer.conditions:type_name -> keepward.v1.Condition
+	40, // 77: keepward.v1.Transport.last_seen:type_name -> google.protobuf.Timestamp
+	40, // 78: keepward.v1.Repository.created:type_name -> google.protobuf.Timestamp
+	39, // 79: keepward.v1.Repository.conditions:type_name -> keepward.v1.Condition
+	41, // 80: keepward.v1.Repository.undelete_grace:type_name -> google.protobuf.Duration
+	41, // 81: keepward.v1.Repository.unprotected_after:type_name -> google.protobuf.Duration
+	37, // 82: keepward.v1.Repository.proof:type_name -> keepward.v1.ProofState
+	41, // 83: keepward.v1.ProofAge.within:type_name -> google.protobuf.Duration
+	31, // 84: keepward.v1.RepositoryStats.repository:type_name -> keepward.v1.Repository
+	34, // 85: keepward.v1.RepositoryStats.computers:type_name -> keepward.v1.ComputerStats
+	35, // 86: keepward.v1.RepositoryStats.jobs:type_name -> keepward.v1.JobStats
+	36, // 87: keepward.v1.RepositoryStats.days:type_name -> keepward.v1.DayStats
+	32, // 88: keepward.v1.RepositoryStats.proofs:type_name -> keepward.v1.ProofAge
+	40, // 89: keepward.v1.RepositoryStats.marked:type_name -> google.protobuf.Timestamp
+	40, // 90: keepward.v1.ProofState.oldest:type_name -> google.protobuf.Timestamp
+	40, // 91: keepward.v1.Point.time:type_name -> google.protobuf.Timestamp
+	2,  // 92: keepward.v1.Point.counters:type_name -> keepward.v1.Counters
+	5,  // 93: keepward.v1.Point.files:type_name -> keepward.v1.FileSelection
+	40, // 94: keepward.v1.Point.kept_until:type_name -> google.protobuf.Timestamp
+	40, // 95: keepward.v1.Point.deleted:type_name -> google.protobuf.Timestamp
+	40, // 96: keepward.v1.Point.purge_after:type_name -> google.protobuf.Timestamp
+	40, // 97: keepward.v1.Condition.since:type_name -> google.protobuf.Timestamp
+	98, // [98:98] is the sub-list for method output_type
+	98, // [98:98] is the sub-list for method input_type
+	98, // [98:98] is the sub-list for extension type_name
+	98, // [98:98] is the sub-list for extension extendee
+	0,  // [0:98] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_types_proto_init() }
@@ -5293,14 +5503,15 @@ func file_keepward_v1_types_proto_init() {
 	if File_keepward_v1_types_proto != nil {
 		return
 	}
-	file_keepward_v1_types_proto_msgTypes[12].OneofWrappers = []any{}
+	file_keepward_v1_types_proto_msgTypes[6].OneofWrappers = []any{}
+	file_keepward_v1_types_proto_msgTypes[14].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_keepward_v1_types_proto_rawDesc), len(file_keepward_v1_types_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   38,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
