@@ -5,8 +5,11 @@ import (
 	"log/slog"
 	"path/filepath"
 
+	"connectrpc.com/connect"
+
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/api/keepward/v1/keepwardv1connect"
+	"keepward/internal/errs"
 	"keepward/internal/wire"
 )
 
@@ -43,9 +46,17 @@ func NewLocal(ctx context.Context, cfg LocalConfig) *Local {
 	a := &agent{
 		cfg: Config{DataDir: cfg.DataDir, Version: cfg.Version, Logger: cfg.Logger}, log: cfg.Logger,
 		node: localTerm{cfg.Credentials}, reports: localReports{cfg}, ctx: ctx, before: cfg.Before, running: make(map[string]*attempt),
-		trails: openTrails(filepath.Join(cfg.DataDir, "trails"), cfg.Logger),
+		dryRuns: make(chan struct{}, 1), trails: openTrails(filepath.Join(cfg.DataDir, "trails"), cfg.Logger),
 	}
-	return &Local{AgentServiceClient: &service{a}, a: a}
+	return &Local{AgentServiceClient: localService{&service{a}}, a: a}
+}
+
+// localService is what the server may call of its own agent.
+type localService struct{ *service }
+
+// DryRun is refused: what the server backs up of itself is made for the backup.
+func (localService) DryRun(context.Context, *connect.Request[keepwardv1.AgentDryRunRequest]) (*connect.ServerStreamForClient[keepwardv1.AgentDryRunResponse], error) {
+	return nil, errs.New(errs.Invalid, "dry-run.type", "a backup of the server has nothing that a dry run could look at")
 }
 
 // Attempts are those that run.

@@ -35,7 +35,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	a := &agent{cfg: cfg, log: cfg.Logger, node: n, reports: n.Reporter(), ctx: ctx, running: make(map[string]*attempt)}
+	a := &agent{cfg: cfg, log: cfg.Logger, node: n, reports: n.Reporter(), ctx: ctx, running: make(map[string]*attempt), dryRuns: make(chan struct{}, 1)}
 	a.trails = openTrails(filepath.Join(cfg.DataDir, "trails"), cfg.Logger)
 	a.pace.Failed = func(err error) { a.log.Warn("backups have another priority than they should", "error", err) }
 	a.scripts = newScripts(a)
@@ -85,6 +85,8 @@ type agent struct {
 
 	// pace lets others on this computer go first while there are only backups to do.
 	pace gentle.Pace
+	// dryRuns has the one that goes on: a second one would only slow it down.
+	dryRuns chan struct{}
 
 	mu      sync.Mutex
 	closed  bool

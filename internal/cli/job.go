@@ -20,7 +20,7 @@ import (
 func (a *app) jobCommand() *cobra.Command {
 	cmd := a.noun("job", "What is backed up, to where, and when", "A job is a saved definition. Each run of it is a session; see 'keepward session'.")
 	cmd.AddCommand(a.jobCreate(), a.jobList(), a.jobShow(), a.jobEdit(), a.jobDelete(), a.jobRun(),
-		a.jobSwitch("enable", "Let the schedule start a job again", false), a.jobSwitch("disable", "Keep the schedule from starting a job", true), a.jobNext(), a.jobStats(), a.jobRetention())
+		a.jobSwitch("enable", "Let the schedule start a job again", false), a.jobSwitch("disable", "Keep the schedule from starting a job", true), a.jobNext(), a.jobStats(), a.jobRetention(), a.jobDryRun())
 	return cmd
 }
 

@@ -59,6 +59,7 @@ type fake struct {
 	restore  *keepwardv1.RestoreFilesRequest
 	upkeep   upkeep
 	live     live
+	tried    *keepwardv1.DryRunRequest // the last dry run
 }
 
 func newFake(t *testing.T) *fake {

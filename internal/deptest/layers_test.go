@@ -56,12 +56,12 @@ var rules = []rule{
 		why: "what keeps a state of a volume knows neither what reads it nor for whom",
 	},
 	{
-		from: []string{"internal/agent/...", "internal/mover/...", "internal/transport/...", "internal/pipeline/...", "internal/source/...", "internal/restore/..."},
+		from: []string{"internal/agent/...", "internal/mover/...", "internal/transport/...", "internal/pipeline/...", "internal/source/...", "internal/survey/...", "internal/restore/..."},
 		not:  []string{"internal/catalog/...", "internal/manager/...", "internal/server/...", "internal/cli/...", "internal/broker", "internal/schedule"},
 		why:  "agents and movers take orders; they never see the catalog nor decide when",
 	},
 	{
-		from: []string{"internal/agent/...", "internal/pipeline/...", "internal/source/...", "internal/restore/..."},
+		from: []string{"internal/agent/...", "internal/pipeline/...", "internal/source/...", "internal/survey/...", "internal/restore/..."},
 		not:  []string{"internal/mover/...", "internal/transport/...", "internal/storage/..."},
 		why:  "a computer reaches a repository over the wire only, in dev too",
 	},

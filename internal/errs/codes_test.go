@@ -55,6 +55,7 @@ var areas = map[string]string{
 	"exclude":       "A pattern of what to leave out; see user/filters.md.",
 	"file":          "A file that a backup could not take as it was. The rest went on.",
 	"find":          "The pattern of `keepward point find`.",
+	"dry-run":       "Looking at what a backup would take; see `keepward job dry-run`.",
 	"identity":      "The certificate and key in a node's data directory. Start it with its own directory, or join again with an empty one.",
 	"include":       "The paths that a job takes; see user/filters.md.",
 	"inode":         "An entry of a file index is missing.",

@@ -194,3 +194,7 @@ func (w *world) is(id int64, status job.Status, phase string) {
 	}
 	w.holdsOnlyWhatItMay()
 }
+
+func (a *fakeAgent) DryRun(context.Context, *connect.Request[keepwardv1.AgentDryRunRequest]) (*connect.ServerStreamForClient[keepwardv1.AgentDryRunResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, nil) // as an agent of an earlier version
+}

@@ -63,6 +63,7 @@ var methods = map[string]access{
 	keepwardv1connect.JobServicePreviewRetentionProcedure:           admin,
 	keepwardv1connect.JobServiceResumeRetentionProcedure:            admin,
 	keepwardv1connect.JobServiceGetJobFiguresProcedure:              admin,
+	keepwardv1connect.JobServiceDryRunProcedure:                     admin,
 	keepwardv1connect.SessionServiceListSessionsProcedure:           admin,
 	keepwardv1connect.SessionServiceWatchSessionsProcedure:          admin,
 	keepwardv1connect.SessionServiceGetSessionProcedure:             admin,

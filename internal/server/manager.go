@@ -40,6 +40,8 @@ type jobManager interface {
 	ReconcileRepository(ctx context.Context, repository string) (int64, error)
 	// Sweep starts a session that gives back the space of what no point needs.
 	Sweep(ctx context.Context, order *keepwardv1.SweepRepositoryRequest) (int64, error)
+	// DryRun asks agents what a backup with a job would take now.
+	DryRun(ctx context.Context, j *keepwardv1.Job, computers []string, send func(*keepwardv1.DryRunResponse) error) error
 	// PreviewRetention says what retention would do now; by want, if set, in place of the job's own.
 	PreviewRetention(ctx context.Context, jobName string, want *keepwardv1.Retention) (*keepwardv1.PreviewRetentionResponse, error)
 

@@ -2706,6 +2706,182 @@ func (x *StartSessionResponse) GetSession() int64 {
 	return 0
 }
 
+// name: a job that there is. job: in its place, or without one, with computers, files and overrides
+// at least. computers: only these; none: all of the job.
+type DryRunRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Job           *Job                   `protobuf:"bytes,2,opt,name=job,proto3" json:"job,omitempty"`
+	Computers     []string               `protobuf:"bytes,3,rep,name=computers,proto3" json:"computers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DryRunRequest) Reset() {
+	*x = DryRunRequest{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DryRunRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DryRunRequest) ProtoMessage() {}
+
+func (x *DryRunRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DryRunRequest.ProtoReflect.Descriptor instead.
+func (*DryRunRequest) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *DryRunRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *DryRunRequest) GetJob() *Job {
+	if x != nil {
+		return x.Job
+	}
+	return nil
+}
+
+func (x *DryRunRequest) GetComputers() []string {
+	if x != nil {
+		return x.Computers
+	}
+	return nil
+}
+
+// Of one computer, how far it is; at the end either result or failure.
+type DryRunResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Computer      string                 `protobuf:"bytes,1,opt,name=computer,proto3" json:"computer,omitempty"`
+	Progress      *Progress              `protobuf:"bytes,2,opt,name=progress,proto3" json:"progress,omitempty"`
+	Result        *DryRun                `protobuf:"bytes,3,opt,name=result,proto3" json:"result,omitempty"`
+	Failure       *Failure               `protobuf:"bytes,4,opt,name=failure,proto3" json:"failure,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DryRunResponse) Reset() {
+	*x = DryRunResponse{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DryRunResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DryRunResponse) ProtoMessage() {}
+
+func (x *DryRunResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DryRunResponse.ProtoReflect.Descriptor instead.
+func (*DryRunResponse) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *DryRunResponse) GetComputer() string {
+	if x != nil {
+		return x.Computer
+	}
+	return ""
+}
+
+func (x *DryRunResponse) GetProgress() *Progress {
+	if x != nil {
+		return x.Progress
+	}
+	return nil
+}
+
+func (x *DryRunResponse) GetResult() *DryRun {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *DryRunResponse) GetFailure() *Failure {
+	if x != nil {
+		return x.Failure
+	}
+	return nil
+}
+
+// DryRuns is what the command line makes of it: the end of each computer, by name.
+type DryRuns struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Computers     []*DryRunResponse      `protobuf:"bytes,1,rep,name=computers,proto3" json:"computers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DryRuns) Reset() {
+	*x = DryRuns{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DryRuns) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DryRuns) ProtoMessage() {}
+
+func (x *DryRuns) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DryRuns.ProtoReflect.Descriptor instead.
+func (*DryRuns) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *DryRuns) GetComputers() []*DryRunResponse {
+	if x != nil {
+		return x.Computers
+	}
+	return nil
+}
+
 // runs: how many sessions are looked at and listed; 0: a default. since not set: as far as kept.
 type GetJobFiguresRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2718,7 +2894,7 @@ type GetJobFiguresRequest struct {
 
 func (x *GetJobFiguresRequest) Reset() {
 	*x = GetJobFiguresRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[50]
+	mi := &file_keepward_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2730,7 +2906,7 @@ func (x *GetJobFiguresRequest) String() string {
 func (*GetJobFiguresRequest) ProtoMessage() {}
 
 func (x *GetJobFiguresRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[50]
+	mi := &file_keepward_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2743,7 +2919,7 @@ func (x *GetJobFiguresRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJobFiguresRequest.ProtoReflect.Descriptor instead.
 func (*GetJobFiguresRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *GetJobFiguresRequest) GetName() string {
@@ -2776,7 +2952,7 @@ type GetJobFiguresResponse struct {
 
 func (x *GetJobFiguresResponse) Reset() {
 	*x = GetJobFiguresResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[51]
+	mi := &file_keepward_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2788,7 +2964,7 @@ func (x *GetJobFiguresResponse) String() string {
 func (*GetJobFiguresResponse) ProtoMessage() {}
 
 func (x *GetJobFiguresResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[51]
+	mi := &file_keepward_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2801,7 +2977,7 @@ func (x *GetJobFiguresResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJobFiguresResponse.ProtoReflect.Descriptor instead.
 func (*GetJobFiguresResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *GetJobFiguresResponse) GetFigures() *JobFigures {
@@ -2819,7 +2995,7 @@ type ResumeRetentionRequest struct {
 
 func (x *ResumeRetentionRequest) Reset() {
 	*x = ResumeRetentionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[52]
+	mi := &file_keepward_v1_admin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2831,7 +3007,7 @@ func (x *ResumeRetentionRequest) String() string {
 func (*ResumeRetentionRequest) ProtoMessage() {}
 
 func (x *ResumeRetentionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[52]
+	mi := &file_keepward_v1_admin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2844,7 +3020,7 @@ func (x *ResumeRetentionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRetentionRequest.ProtoReflect.Descriptor instead.
 func (*ResumeRetentionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{55}
 }
 
 // jump: how far the clock was off what was expected; not set: retention was not paused.
@@ -2857,7 +3033,7 @@ type ResumeRetentionResponse struct {
 
 func (x *ResumeRetentionResponse) Reset() {
 	*x = ResumeRetentionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[53]
+	mi := &file_keepward_v1_admin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2869,7 +3045,7 @@ func (x *ResumeRetentionResponse) String() string {
 func (*ResumeRetentionResponse) ProtoMessage() {}
 
 func (x *ResumeRetentionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[53]
+	mi := &file_keepward_v1_admin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2882,7 +3058,7 @@ func (x *ResumeRetentionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRetentionResponse.ProtoReflect.Descriptor instead.
 func (*ResumeRetentionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{53}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ResumeRetentionResponse) GetJump() *durationpb.Duration {
@@ -2903,7 +3079,7 @@ type PreviewRetentionRequest struct {
 
 func (x *PreviewRetentionRequest) Reset() {
 	*x = PreviewRetentionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[54]
+	mi := &file_keepward_v1_admin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2915,7 +3091,7 @@ func (x *PreviewRetentionRequest) String() string {
 func (*PreviewRetentionRequest) ProtoMessage() {}
 
 func (x *PreviewRetentionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[54]
+	mi := &file_keepward_v1_admin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2928,7 +3104,7 @@ func (x *PreviewRetentionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewRetentionRequest.ProtoReflect.Descriptor instead.
 func (*PreviewRetentionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{54}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *PreviewRetentionRequest) GetJob() string {
@@ -2956,7 +3132,7 @@ type RetentionOrder struct {
 
 func (x *RetentionOrder) Reset() {
 	*x = RetentionOrder{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[55]
+	mi := &file_keepward_v1_admin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2968,7 +3144,7 @@ func (x *RetentionOrder) String() string {
 func (*RetentionOrder) ProtoMessage() {}
 
 func (x *RetentionOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[55]
+	mi := &file_keepward_v1_admin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2981,7 +3157,7 @@ func (x *RetentionOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetentionOrder.ProtoReflect.Descriptor instead.
 func (*RetentionOrder) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{55}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *RetentionOrder) GetRepository() string {
@@ -3010,7 +3186,7 @@ type BrowseOrder struct {
 
 func (x *BrowseOrder) Reset() {
 	*x = BrowseOrder{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[56]
+	mi := &file_keepward_v1_admin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3022,7 +3198,7 @@ func (x *BrowseOrder) String() string {
 func (*BrowseOrder) ProtoMessage() {}
 
 func (x *BrowseOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[56]
+	mi := &file_keepward_v1_admin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3035,7 +3211,7 @@ func (x *BrowseOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrowseOrder.ProtoReflect.Descriptor instead.
 func (*BrowseOrder) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{56}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *BrowseOrder) GetRepository() string {
@@ -3067,7 +3243,7 @@ type PreviewRetentionResponse struct {
 
 func (x *PreviewRetentionResponse) Reset() {
 	*x = PreviewRetentionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[57]
+	mi := &file_keepward_v1_admin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3079,7 +3255,7 @@ func (x *PreviewRetentionResponse) String() string {
 func (*PreviewRetentionResponse) ProtoMessage() {}
 
 func (x *PreviewRetentionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[57]
+	mi := &file_keepward_v1_admin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3092,7 +3268,7 @@ func (x *PreviewRetentionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewRetentionResponse.ProtoReflect.Descriptor instead.
 func (*PreviewRetentionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{57}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *PreviewRetentionResponse) GetPoints() []*Point {
@@ -3139,7 +3315,7 @@ type CreateJobRequest struct {
 
 func (x *CreateJobRequest) Reset() {
 	*x = CreateJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[58]
+	mi := &file_keepward_v1_admin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3151,7 +3327,7 @@ func (x *CreateJobRequest) String() string {
 func (*CreateJobRequest) ProtoMessage() {}
 
 func (x *CreateJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[58]
+	mi := &file_keepward_v1_admin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3164,7 +3340,7 @@ func (x *CreateJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJobRequest.ProtoReflect.Descriptor instead.
 func (*CreateJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{58}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *CreateJobRequest) GetJob() *Job {
@@ -3185,7 +3361,7 @@ type CreateJobResponse struct {
 
 func (x *CreateJobResponse) Reset() {
 	*x = CreateJobResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[59]
+	mi := &file_keepward_v1_admin_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3197,7 +3373,7 @@ func (x *CreateJobResponse) String() string {
 func (*CreateJobResponse) ProtoMessage() {}
 
 func (x *CreateJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[59]
+	mi := &file_keepward_v1_admin_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3210,7 +3386,7 @@ func (x *CreateJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJobResponse.ProtoReflect.Descriptor instead.
 func (*CreateJobResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{59}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *CreateJobResponse) GetJob() *Job {
@@ -3235,7 +3411,7 @@ type ListJobsRequest struct {
 
 func (x *ListJobsRequest) Reset() {
 	*x = ListJobsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[60]
+	mi := &file_keepward_v1_admin_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3247,7 +3423,7 @@ func (x *ListJobsRequest) String() string {
 func (*ListJobsRequest) ProtoMessage() {}
 
 func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[60]
+	mi := &file_keepward_v1_admin_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3260,7 +3436,7 @@ func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsRequest.ProtoReflect.Descriptor instead.
 func (*ListJobsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{60}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{63}
 }
 
 type ListJobsResponse struct {
@@ -3272,7 +3448,7 @@ type ListJobsResponse struct {
 
 func (x *ListJobsResponse) Reset() {
 	*x = ListJobsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[61]
+	mi := &file_keepward_v1_admin_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3284,7 +3460,7 @@ func (x *ListJobsResponse) String() string {
 func (*ListJobsResponse) ProtoMessage() {}
 
 func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[61]
+	mi := &file_keepward_v1_admin_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3297,7 +3473,7 @@ func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsResponse.ProtoReflect.Descriptor instead.
 func (*ListJobsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{61}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *ListJobsResponse) GetJobs() []*Job {
@@ -3317,7 +3493,7 @@ type GetJobRequest struct {
 
 func (x *GetJobRequest) Reset() {
 	*x = GetJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[62]
+	mi := &file_keepward_v1_admin_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3329,7 +3505,7 @@ func (x *GetJobRequest) String() string {
 func (*GetJobRequest) ProtoMessage() {}
 
 func (x *GetJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[62]
+	mi := &file_keepward_v1_admin_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3342,7 +3518,7 @@ func (x *GetJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJobRequest.ProtoReflect.Descriptor instead.
 func (*GetJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{62}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *GetJobRequest) GetName() string {
@@ -3375,7 +3551,7 @@ type GetJobResponse struct {
 
 func (x *GetJobResponse) Reset() {
 	*x = GetJobResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[63]
+	mi := &file_keepward_v1_admin_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3387,7 +3563,7 @@ func (x *GetJobResponse) String() string {
 func (*GetJobResponse) ProtoMessage() {}
 
 func (x *GetJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[63]
+	mi := &file_keepward_v1_admin_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3400,7 +3576,7 @@ func (x *GetJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJobResponse.ProtoReflect.Descriptor instead.
 func (*GetJobResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{63}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *GetJobResponse) GetJob() *Job {
@@ -3454,7 +3630,7 @@ type UpdateJobRequest struct {
 
 func (x *UpdateJobRequest) Reset() {
 	*x = UpdateJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[64]
+	mi := &file_keepward_v1_admin_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3466,7 +3642,7 @@ func (x *UpdateJobRequest) String() string {
 func (*UpdateJobRequest) ProtoMessage() {}
 
 func (x *UpdateJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[64]
+	mi := &file_keepward_v1_admin_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3479,7 +3655,7 @@ func (x *UpdateJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateJobRequest.ProtoReflect.Descriptor instead.
 func (*UpdateJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{64}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *UpdateJobRequest) GetJob() *Job {
@@ -3499,7 +3675,7 @@ type UpdateJobResponse struct {
 
 func (x *UpdateJobResponse) Reset() {
 	*x = UpdateJobResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[65]
+	mi := &file_keepward_v1_admin_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3511,7 +3687,7 @@ func (x *UpdateJobResponse) String() string {
 func (*UpdateJobResponse) ProtoMessage() {}
 
 func (x *UpdateJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[65]
+	mi := &file_keepward_v1_admin_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3524,7 +3700,7 @@ func (x *UpdateJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateJobResponse.ProtoReflect.Descriptor instead.
 func (*UpdateJobResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{65}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *UpdateJobResponse) GetJob() *Job {
@@ -3550,7 +3726,7 @@ type DeleteJobRequest struct {
 
 func (x *DeleteJobRequest) Reset() {
 	*x = DeleteJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[66]
+	mi := &file_keepward_v1_admin_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3562,7 +3738,7 @@ func (x *DeleteJobRequest) String() string {
 func (*DeleteJobRequest) ProtoMessage() {}
 
 func (x *DeleteJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[66]
+	mi := &file_keepward_v1_admin_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3575,7 +3751,7 @@ func (x *DeleteJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteJobRequest.ProtoReflect.Descriptor instead.
 func (*DeleteJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{66}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *DeleteJobRequest) GetName() string {
@@ -3593,7 +3769,7 @@ type DeleteJobResponse struct {
 
 func (x *DeleteJobResponse) Reset() {
 	*x = DeleteJobResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[67]
+	mi := &file_keepward_v1_admin_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3605,7 +3781,7 @@ func (x *DeleteJobResponse) String() string {
 func (*DeleteJobResponse) ProtoMessage() {}
 
 func (x *DeleteJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[67]
+	mi := &file_keepward_v1_admin_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3618,7 +3794,7 @@ func (x *DeleteJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteJobResponse.ProtoReflect.Descriptor instead.
 func (*DeleteJobResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{67}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{70}
 }
 
 // With start_at it stays in the queue until then, with after until the sessions of that job are over
@@ -3636,7 +3812,7 @@ type RunJobRequest struct {
 
 func (x *RunJobRequest) Reset() {
 	*x = RunJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[68]
+	mi := &file_keepward_v1_admin_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3648,7 +3824,7 @@ func (x *RunJobRequest) String() string {
 func (*RunJobRequest) ProtoMessage() {}
 
 func (x *RunJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[68]
+	mi := &file_keepward_v1_admin_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3661,7 +3837,7 @@ func (x *RunJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunJobRequest.ProtoReflect.Descriptor instead.
 func (*RunJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{68}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *RunJobRequest) GetName() string {
@@ -3709,7 +3885,7 @@ type SuspendSessionRequest struct {
 
 func (x *SuspendSessionRequest) Reset() {
 	*x = SuspendSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[69]
+	mi := &file_keepward_v1_admin_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3721,7 +3897,7 @@ func (x *SuspendSessionRequest) String() string {
 func (*SuspendSessionRequest) ProtoMessage() {}
 
 func (x *SuspendSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[69]
+	mi := &file_keepward_v1_admin_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3734,7 +3910,7 @@ func (x *SuspendSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendSessionRequest.ProtoReflect.Descriptor instead.
 func (*SuspendSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{69}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *SuspendSessionRequest) GetId() int64 {
@@ -3760,7 +3936,7 @@ type SuspendSessionResponse struct {
 
 func (x *SuspendSessionResponse) Reset() {
 	*x = SuspendSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[70]
+	mi := &file_keepward_v1_admin_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3772,7 +3948,7 @@ func (x *SuspendSessionResponse) String() string {
 func (*SuspendSessionResponse) ProtoMessage() {}
 
 func (x *SuspendSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[70]
+	mi := &file_keepward_v1_admin_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3785,7 +3961,7 @@ func (x *SuspendSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendSessionResponse.ProtoReflect.Descriptor instead.
 func (*SuspendSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{70}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *SuspendSessionResponse) GetSession() *Session {
@@ -3805,7 +3981,7 @@ type ResumeSessionRequest struct {
 
 func (x *ResumeSessionRequest) Reset() {
 	*x = ResumeSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[71]
+	mi := &file_keepward_v1_admin_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3817,7 +3993,7 @@ func (x *ResumeSessionRequest) String() string {
 func (*ResumeSessionRequest) ProtoMessage() {}
 
 func (x *ResumeSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[71]
+	mi := &file_keepward_v1_admin_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3830,7 +4006,7 @@ func (x *ResumeSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeSessionRequest.ProtoReflect.Descriptor instead.
 func (*ResumeSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{71}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ResumeSessionRequest) GetId() int64 {
@@ -3856,7 +4032,7 @@ type ResumeSessionResponse struct {
 
 func (x *ResumeSessionResponse) Reset() {
 	*x = ResumeSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[72]
+	mi := &file_keepward_v1_admin_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3868,7 +4044,7 @@ func (x *ResumeSessionResponse) String() string {
 func (*ResumeSessionResponse) ProtoMessage() {}
 
 func (x *ResumeSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[72]
+	mi := &file_keepward_v1_admin_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3881,7 +4057,7 @@ func (x *ResumeSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeSessionResponse.ProtoReflect.Descriptor instead.
 func (*ResumeSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{72}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *ResumeSessionResponse) GetSession() *Session {
@@ -3914,7 +4090,7 @@ type ListSessionsRequest struct {
 
 func (x *ListSessionsRequest) Reset() {
 	*x = ListSessionsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[73]
+	mi := &file_keepward_v1_admin_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3926,7 +4102,7 @@ func (x *ListSessionsRequest) String() string {
 func (*ListSessionsRequest) ProtoMessage() {}
 
 func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[73]
+	mi := &file_keepward_v1_admin_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3939,7 +4115,7 @@ func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
 func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{73}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *ListSessionsRequest) GetActive() bool {
@@ -4021,7 +4197,7 @@ type WatchSessionsRequest struct {
 
 func (x *WatchSessionsRequest) Reset() {
 	*x = WatchSessionsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[74]
+	mi := &file_keepward_v1_admin_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4033,7 +4209,7 @@ func (x *WatchSessionsRequest) String() string {
 func (*WatchSessionsRequest) ProtoMessage() {}
 
 func (x *WatchSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[74]
+	mi := &file_keepward_v1_admin_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4046,7 +4222,7 @@ func (x *WatchSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSessionsRequest.ProtoReflect.Descriptor instead.
 func (*WatchSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{74}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *WatchSessionsRequest) GetFilter() *ListSessionsRequest {
@@ -4069,7 +4245,7 @@ type WatchSessionsResponse struct {
 
 func (x *WatchSessionsResponse) Reset() {
 	*x = WatchSessionsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[75]
+	mi := &file_keepward_v1_admin_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4081,7 +4257,7 @@ func (x *WatchSessionsResponse) String() string {
 func (*WatchSessionsResponse) ProtoMessage() {}
 
 func (x *WatchSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[75]
+	mi := &file_keepward_v1_admin_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4094,7 +4270,7 @@ func (x *WatchSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSessionsResponse.ProtoReflect.Descriptor instead.
 func (*WatchSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{75}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *WatchSessionsResponse) GetWhole() bool {
@@ -4127,7 +4303,7 @@ type ListSessionsResponse struct {
 
 func (x *ListSessionsResponse) Reset() {
 	*x = ListSessionsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[76]
+	mi := &file_keepward_v1_admin_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4139,7 +4315,7 @@ func (x *ListSessionsResponse) String() string {
 func (*ListSessionsResponse) ProtoMessage() {}
 
 func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[76]
+	mi := &file_keepward_v1_admin_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4152,7 +4328,7 @@ func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
 func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{76}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *ListSessionsResponse) GetSessions() []*Session {
@@ -4171,7 +4347,7 @@ type GetSessionRequest struct {
 
 func (x *GetSessionRequest) Reset() {
 	*x = GetSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[77]
+	mi := &file_keepward_v1_admin_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4183,7 +4359,7 @@ func (x *GetSessionRequest) String() string {
 func (*GetSessionRequest) ProtoMessage() {}
 
 func (x *GetSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[77]
+	mi := &file_keepward_v1_admin_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4196,7 +4372,7 @@ func (x *GetSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSessionRequest.ProtoReflect.Descriptor instead.
 func (*GetSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{77}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *GetSessionRequest) GetId() int64 {
@@ -4215,7 +4391,7 @@ type GetSessionResponse struct {
 
 func (x *GetSessionResponse) Reset() {
 	*x = GetSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[78]
+	mi := &file_keepward_v1_admin_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4227,7 +4403,7 @@ func (x *GetSessionResponse) String() string {
 func (*GetSessionResponse) ProtoMessage() {}
 
 func (x *GetSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[78]
+	mi := &file_keepward_v1_admin_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4240,7 +4416,7 @@ func (x *GetSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSessionResponse.ProtoReflect.Descriptor instead.
 func (*GetSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{78}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *GetSessionResponse) GetSession() *Session {
@@ -4260,7 +4436,7 @@ type SetSessionPriorityRequest struct {
 
 func (x *SetSessionPriorityRequest) Reset() {
 	*x = SetSessionPriorityRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[79]
+	mi := &file_keepward_v1_admin_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4272,7 +4448,7 @@ func (x *SetSessionPriorityRequest) String() string {
 func (*SetSessionPriorityRequest) ProtoMessage() {}
 
 func (x *SetSessionPriorityRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[79]
+	mi := &file_keepward_v1_admin_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4285,7 +4461,7 @@ func (x *SetSessionPriorityRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetSessionPriorityRequest.ProtoReflect.Descriptor instead.
 func (*SetSessionPriorityRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{79}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *SetSessionPriorityRequest) GetId() int64 {
@@ -4311,7 +4487,7 @@ type SetSessionPriorityResponse struct {
 
 func (x *SetSessionPriorityResponse) Reset() {
 	*x = SetSessionPriorityResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[80]
+	mi := &file_keepward_v1_admin_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4323,7 +4499,7 @@ func (x *SetSessionPriorityResponse) String() string {
 func (*SetSessionPriorityResponse) ProtoMessage() {}
 
 func (x *SetSessionPriorityResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[80]
+	mi := &file_keepward_v1_admin_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4336,7 +4512,7 @@ func (x *SetSessionPriorityResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetSessionPriorityResponse.ProtoReflect.Descriptor instead.
 func (*SetSessionPriorityResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{80}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *SetSessionPriorityResponse) GetSession() *Session {
@@ -4357,7 +4533,7 @@ type ListResourcesRequest struct {
 
 func (x *ListResourcesRequest) Reset() {
 	*x = ListResourcesRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[81]
+	mi := &file_keepward_v1_admin_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4369,7 +4545,7 @@ func (x *ListResourcesRequest) String() string {
 func (*ListResourcesRequest) ProtoMessage() {}
 
 func (x *ListResourcesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[81]
+	mi := &file_keepward_v1_admin_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4382,7 +4558,7 @@ func (x *ListResourcesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResourcesRequest.ProtoReflect.Descriptor instead.
 func (*ListResourcesRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{81}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *ListResourcesRequest) GetKind() string {
@@ -4408,7 +4584,7 @@ type ListResourcesResponse struct {
 
 func (x *ListResourcesResponse) Reset() {
 	*x = ListResourcesResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[82]
+	mi := &file_keepward_v1_admin_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4420,7 +4596,7 @@ func (x *ListResourcesResponse) String() string {
 func (*ListResourcesResponse) ProtoMessage() {}
 
 func (x *ListResourcesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[82]
+	mi := &file_keepward_v1_admin_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4433,7 +4609,7 @@ func (x *ListResourcesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResourcesResponse.ProtoReflect.Descriptor instead.
 func (*ListResourcesResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{82}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *ListResourcesResponse) GetResources() []*Resource {
@@ -4452,7 +4628,7 @@ type WatchSessionRequest struct {
 
 func (x *WatchSessionRequest) Reset() {
 	*x = WatchSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[83]
+	mi := &file_keepward_v1_admin_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4464,7 +4640,7 @@ func (x *WatchSessionRequest) String() string {
 func (*WatchSessionRequest) ProtoMessage() {}
 
 func (x *WatchSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[83]
+	mi := &file_keepward_v1_admin_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4477,7 +4653,7 @@ func (x *WatchSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSessionRequest.ProtoReflect.Descriptor instead.
 func (*WatchSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{83}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *WatchSessionRequest) GetId() int64 {
@@ -4496,7 +4672,7 @@ type WatchSessionResponse struct {
 
 func (x *WatchSessionResponse) Reset() {
 	*x = WatchSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[84]
+	mi := &file_keepward_v1_admin_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4508,7 +4684,7 @@ func (x *WatchSessionResponse) String() string {
 func (*WatchSessionResponse) ProtoMessage() {}
 
 func (x *WatchSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[84]
+	mi := &file_keepward_v1_admin_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4521,7 +4697,7 @@ func (x *WatchSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSessionResponse.ProtoReflect.Descriptor instead.
 func (*WatchSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{84}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *WatchSessionResponse) GetSession() *Session {
@@ -4542,7 +4718,7 @@ type ReadLogRequest struct {
 
 func (x *ReadLogRequest) Reset() {
 	*x = ReadLogRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[85]
+	mi := &file_keepward_v1_admin_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4554,7 +4730,7 @@ func (x *ReadLogRequest) String() string {
 func (*ReadLogRequest) ProtoMessage() {}
 
 func (x *ReadLogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[85]
+	mi := &file_keepward_v1_admin_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4567,7 +4743,7 @@ func (x *ReadLogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLogRequest.ProtoReflect.Descriptor instead.
 func (*ReadLogRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{85}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *ReadLogRequest) GetId() int64 {
@@ -4600,7 +4776,7 @@ type ReadLogResponse struct {
 
 func (x *ReadLogResponse) Reset() {
 	*x = ReadLogResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[86]
+	mi := &file_keepward_v1_admin_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4612,7 +4788,7 @@ func (x *ReadLogResponse) String() string {
 func (*ReadLogResponse) ProtoMessage() {}
 
 func (x *ReadLogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[86]
+	mi := &file_keepward_v1_admin_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4625,7 +4801,7 @@ func (x *ReadLogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLogResponse.ProtoReflect.Descriptor instead.
 func (*ReadLogResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{86}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *ReadLogResponse) GetEvents() []*Event {
@@ -4644,7 +4820,7 @@ type RetrySessionRequest struct {
 
 func (x *RetrySessionRequest) Reset() {
 	*x = RetrySessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[87]
+	mi := &file_keepward_v1_admin_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4656,7 +4832,7 @@ func (x *RetrySessionRequest) String() string {
 func (*RetrySessionRequest) ProtoMessage() {}
 
 func (x *RetrySessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[87]
+	mi := &file_keepward_v1_admin_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4669,7 +4845,7 @@ func (x *RetrySessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetrySessionRequest.ProtoReflect.Descriptor instead.
 func (*RetrySessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{87}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *RetrySessionRequest) GetId() int64 {
@@ -4691,7 +4867,7 @@ type KillSessionRequest struct {
 
 func (x *KillSessionRequest) Reset() {
 	*x = KillSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[88]
+	mi := &file_keepward_v1_admin_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4703,7 +4879,7 @@ func (x *KillSessionRequest) String() string {
 func (*KillSessionRequest) ProtoMessage() {}
 
 func (x *KillSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[88]
+	mi := &file_keepward_v1_admin_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4716,7 +4892,7 @@ func (x *KillSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillSessionRequest.ProtoReflect.Descriptor instead.
 func (*KillSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{88}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *KillSessionRequest) GetId() int64 {
@@ -4751,7 +4927,7 @@ type KillSessionResponse struct {
 
 func (x *KillSessionResponse) Reset() {
 	*x = KillSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[89]
+	mi := &file_keepward_v1_admin_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4763,7 +4939,7 @@ func (x *KillSessionResponse) String() string {
 func (*KillSessionResponse) ProtoMessage() {}
 
 func (x *KillSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[89]
+	mi := &file_keepward_v1_admin_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4776,7 +4952,7 @@ func (x *KillSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillSessionResponse.ProtoReflect.Descriptor instead.
 func (*KillSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{89}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *KillSessionResponse) GetSession() *Session {
@@ -4804,7 +4980,7 @@ type ChangePointsRequest struct {
 
 func (x *ChangePointsRequest) Reset() {
 	*x = ChangePointsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[90]
+	mi := &file_keepward_v1_admin_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4816,7 +4992,7 @@ func (x *ChangePointsRequest) String() string {
 func (*ChangePointsRequest) ProtoMessage() {}
 
 func (x *ChangePointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[90]
+	mi := &file_keepward_v1_admin_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4829,7 +5005,7 @@ func (x *ChangePointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePointsRequest.ProtoReflect.Descriptor instead.
 func (*ChangePointsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{90}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *ChangePointsRequest) GetNames() []string {
@@ -4857,7 +5033,7 @@ type ChangePointsResponse struct {
 
 func (x *ChangePointsResponse) Reset() {
 	*x = ChangePointsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[91]
+	mi := &file_keepward_v1_admin_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4869,7 +5045,7 @@ func (x *ChangePointsResponse) String() string {
 func (*ChangePointsResponse) ProtoMessage() {}
 
 func (x *ChangePointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[91]
+	mi := &file_keepward_v1_admin_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4882,7 +5058,7 @@ func (x *ChangePointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePointsResponse.ProtoReflect.Descriptor instead.
 func (*ChangePointsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{91}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *ChangePointsResponse) GetPoints() []*Point {
@@ -4912,7 +5088,7 @@ type ListPointsRequest struct {
 
 func (x *ListPointsRequest) Reset() {
 	*x = ListPointsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[92]
+	mi := &file_keepward_v1_admin_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4924,7 +5100,7 @@ func (x *ListPointsRequest) String() string {
 func (*ListPointsRequest) ProtoMessage() {}
 
 func (x *ListPointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[92]
+	mi := &file_keepward_v1_admin_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4937,7 +5113,7 @@ func (x *ListPointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPointsRequest.ProtoReflect.Descriptor instead.
 func (*ListPointsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{92}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *ListPointsRequest) GetComputer() string {
@@ -4984,7 +5160,7 @@ type ListPointsResponse struct {
 
 func (x *ListPointsResponse) Reset() {
 	*x = ListPointsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[93]
+	mi := &file_keepward_v1_admin_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4996,7 +5172,7 @@ func (x *ListPointsResponse) String() string {
 func (*ListPointsResponse) ProtoMessage() {}
 
 func (x *ListPointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[93]
+	mi := &file_keepward_v1_admin_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5009,7 +5185,7 @@ func (x *ListPointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPointsResponse.ProtoReflect.Descriptor instead.
 func (*ListPointsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{93}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *ListPointsResponse) GetPoints() []*Point {
@@ -5030,7 +5206,7 @@ type GetPointRequest struct {
 
 func (x *GetPointRequest) Reset() {
 	*x = GetPointRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[94]
+	mi := &file_keepward_v1_admin_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5042,7 +5218,7 @@ func (x *GetPointRequest) String() string {
 func (*GetPointRequest) ProtoMessage() {}
 
 func (x *GetPointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[94]
+	mi := &file_keepward_v1_admin_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5055,7 +5231,7 @@ func (x *GetPointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPointRequest.ProtoReflect.Descriptor instead.
 func (*GetPointRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{94}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *GetPointRequest) GetName() string {
@@ -5088,7 +5264,7 @@ type GetPointResponse struct {
 
 func (x *GetPointResponse) Reset() {
 	*x = GetPointResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[95]
+	mi := &file_keepward_v1_admin_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5100,7 +5276,7 @@ func (x *GetPointResponse) String() string {
 func (*GetPointResponse) ProtoMessage() {}
 
 func (x *GetPointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[95]
+	mi := &file_keepward_v1_admin_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5113,7 +5289,7 @@ func (x *GetPointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPointResponse.ProtoReflect.Descriptor instead.
 func (*GetPointResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{95}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *GetPointResponse) GetPoint() *Point {
@@ -5137,7 +5313,7 @@ type BrowseRequest struct {
 
 func (x *BrowseRequest) Reset() {
 	*x = BrowseRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[96]
+	mi := &file_keepward_v1_admin_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5149,7 +5325,7 @@ func (x *BrowseRequest) String() string {
 func (*BrowseRequest) ProtoMessage() {}
 
 func (x *BrowseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[96]
+	mi := &file_keepward_v1_admin_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5162,7 +5338,7 @@ func (x *BrowseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrowseRequest.ProtoReflect.Descriptor instead.
 func (*BrowseRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{96}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *BrowseRequest) GetPoint() string {
@@ -5219,7 +5395,7 @@ type BrowseResponse struct {
 
 func (x *BrowseResponse) Reset() {
 	*x = BrowseResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[97]
+	mi := &file_keepward_v1_admin_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5231,7 +5407,7 @@ func (x *BrowseResponse) String() string {
 func (*BrowseResponse) ProtoMessage() {}
 
 func (x *BrowseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[97]
+	mi := &file_keepward_v1_admin_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5244,7 +5420,7 @@ func (x *BrowseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrowseResponse.ProtoReflect.Descriptor instead.
 func (*BrowseResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{97}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *BrowseResponse) GetSelf() *Entry {
@@ -5286,7 +5462,7 @@ type FindRequest struct {
 
 func (x *FindRequest) Reset() {
 	*x = FindRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[98]
+	mi := &file_keepward_v1_admin_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5298,7 +5474,7 @@ func (x *FindRequest) String() string {
 func (*FindRequest) ProtoMessage() {}
 
 func (x *FindRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[98]
+	mi := &file_keepward_v1_admin_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5311,7 +5487,7 @@ func (x *FindRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindRequest.ProtoReflect.Descriptor instead.
 func (*FindRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{98}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *FindRequest) GetGlob() string {
@@ -5347,7 +5523,7 @@ type FindResponse struct {
 
 func (x *FindResponse) Reset() {
 	*x = FindResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[99]
+	mi := &file_keepward_v1_admin_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5359,7 +5535,7 @@ func (x *FindResponse) String() string {
 func (*FindResponse) ProtoMessage() {}
 
 func (x *FindResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[99]
+	mi := &file_keepward_v1_admin_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5372,7 +5548,7 @@ func (x *FindResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindResponse.ProtoReflect.Descriptor instead.
 func (*FindResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{99}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *FindResponse) GetPoint() string {
@@ -5414,7 +5590,7 @@ type DiffRequest struct {
 
 func (x *DiffRequest) Reset() {
 	*x = DiffRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[100]
+	mi := &file_keepward_v1_admin_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5426,7 +5602,7 @@ func (x *DiffRequest) String() string {
 func (*DiffRequest) ProtoMessage() {}
 
 func (x *DiffRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[100]
+	mi := &file_keepward_v1_admin_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5439,7 +5615,7 @@ func (x *DiffRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffRequest.ProtoReflect.Descriptor instead.
 func (*DiffRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{100}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *DiffRequest) GetA() string {
@@ -5475,7 +5651,7 @@ type DiffResponse struct {
 
 func (x *DiffResponse) Reset() {
 	*x = DiffResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[101]
+	mi := &file_keepward_v1_admin_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5487,7 +5663,7 @@ func (x *DiffResponse) String() string {
 func (*DiffResponse) ProtoMessage() {}
 
 func (x *DiffResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[101]
+	mi := &file_keepward_v1_admin_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5500,7 +5676,7 @@ func (x *DiffResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffResponse.ProtoReflect.Descriptor instead.
 func (*DiffResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{101}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *DiffResponse) GetChange() string {
@@ -5550,7 +5726,7 @@ type RestoreFilesRequest struct {
 
 func (x *RestoreFilesRequest) Reset() {
 	*x = RestoreFilesRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[102]
+	mi := &file_keepward_v1_admin_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5562,7 +5738,7 @@ func (x *RestoreFilesRequest) String() string {
 func (*RestoreFilesRequest) ProtoMessage() {}
 
 func (x *RestoreFilesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[102]
+	mi := &file_keepward_v1_admin_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5575,7 +5751,7 @@ func (x *RestoreFilesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreFilesRequest.ProtoReflect.Descriptor instead.
 func (*RestoreFilesRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{102}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *RestoreFilesRequest) GetComputer() string {
@@ -5699,7 +5875,7 @@ type RestoreEstimate struct {
 
 func (x *RestoreEstimate) Reset() {
 	*x = RestoreEstimate{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[103]
+	mi := &file_keepward_v1_admin_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5711,7 +5887,7 @@ func (x *RestoreEstimate) String() string {
 func (*RestoreEstimate) ProtoMessage() {}
 
 func (x *RestoreEstimate) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[103]
+	mi := &file_keepward_v1_admin_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5724,7 +5900,7 @@ func (x *RestoreEstimate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreEstimate.ProtoReflect.Descriptor instead.
 func (*RestoreEstimate) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{103}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *RestoreEstimate) GetPoint() string {
@@ -5856,7 +6032,7 @@ type ApplyRequest struct {
 
 func (x *ApplyRequest) Reset() {
 	*x = ApplyRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[104]
+	mi := &file_keepward_v1_admin_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5868,7 +6044,7 @@ func (x *ApplyRequest) String() string {
 func (*ApplyRequest) ProtoMessage() {}
 
 func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[104]
+	mi := &file_keepward_v1_admin_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5881,7 +6057,7 @@ func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{104}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *ApplyRequest) GetFiles() []*SourceFile {
@@ -5908,7 +6084,7 @@ type SourceFile struct {
 
 func (x *SourceFile) Reset() {
 	*x = SourceFile{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[105]
+	mi := &file_keepward_v1_admin_proto_msgTypes[108]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5920,7 +6096,7 @@ func (x *SourceFile) String() string {
 func (*SourceFile) ProtoMessage() {}
 
 func (x *SourceFile) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[105]
+	mi := &file_keepward_v1_admin_proto_msgTypes[108]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5933,7 +6109,7 @@ func (x *SourceFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SourceFile.ProtoReflect.Descriptor instead.
 func (*SourceFile) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{105}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{108}
 }
 
 func (x *SourceFile) GetName() string {
@@ -5963,7 +6139,7 @@ type ApplyResponse struct {
 
 func (x *ApplyResponse) Reset() {
 	*x = ApplyResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[106]
+	mi := &file_keepward_v1_admin_proto_msgTypes[109]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5975,7 +6151,7 @@ func (x *ApplyResponse) String() string {
 func (*ApplyResponse) ProtoMessage() {}
 
 func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[106]
+	mi := &file_keepward_v1_admin_proto_msgTypes[109]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5988,7 +6164,7 @@ func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{106}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{109}
 }
 
 func (x *ApplyResponse) GetChanges() []*ConfigChange {
@@ -6025,7 +6201,7 @@ type ConfigChange struct {
 
 func (x *ConfigChange) Reset() {
 	*x = ConfigChange{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[107]
+	mi := &file_keepward_v1_admin_proto_msgTypes[110]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6037,7 +6213,7 @@ func (x *ConfigChange) String() string {
 func (*ConfigChange) ProtoMessage() {}
 
 func (x *ConfigChange) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[107]
+	mi := &file_keepward_v1_admin_proto_msgTypes[110]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6050,7 +6226,7 @@ func (x *ConfigChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigChange.ProtoReflect.Descriptor instead.
 func (*ConfigChange) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{107}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{110}
 }
 
 func (x *ConfigChange) GetAction() string {
@@ -6101,7 +6277,7 @@ type ConfigFault struct {
 
 func (x *ConfigFault) Reset() {
 	*x = ConfigFault{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[108]
+	mi := &file_keepward_v1_admin_proto_msgTypes[111]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6113,7 +6289,7 @@ func (x *ConfigFault) String() string {
 func (*ConfigFault) ProtoMessage() {}
 
 func (x *ConfigFault) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[108]
+	mi := &file_keepward_v1_admin_proto_msgTypes[111]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6126,7 +6302,7 @@ func (x *ConfigFault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigFault.ProtoReflect.Descriptor instead.
 func (*ConfigFault) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{108}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{111}
 }
 
 func (x *ConfigFault) GetFile() string {
@@ -6172,7 +6348,7 @@ type ExportRequest struct {
 
 func (x *ExportRequest) Reset() {
 	*x = ExportRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[109]
+	mi := &file_keepward_v1_admin_proto_msgTypes[112]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6184,7 +6360,7 @@ func (x *ExportRequest) String() string {
 func (*ExportRequest) ProtoMessage() {}
 
 func (x *ExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[109]
+	mi := &file_keepward_v1_admin_proto_msgTypes[112]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6197,7 +6373,7 @@ func (x *ExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
 func (*ExportRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{109}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{112}
 }
 
 type ExportResponse struct {
@@ -6209,7 +6385,7 @@ type ExportResponse struct {
 
 func (x *ExportResponse) Reset() {
 	*x = ExportResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[110]
+	mi := &file_keepward_v1_admin_proto_msgTypes[113]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6221,7 +6397,7 @@ func (x *ExportResponse) String() string {
 func (*ExportResponse) ProtoMessage() {}
 
 func (x *ExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[110]
+	mi := &file_keepward_v1_admin_proto_msgTypes[113]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6234,7 +6410,7 @@ func (x *ExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
 func (*ExportResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{110}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{113}
 }
 
 func (x *ExportResponse) GetYaml() []byte {
@@ -6449,7 +6625,18 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\x19ExportRecoveryKeyResponse\x12!\n" +
 	"\frecovery_key\x18\x01 \x01(\tR\vrecoveryKey\"0\n" +
 	"\x14StartSessionResponse\x12\x18\n" +
-	"\asession\x18\x01 \x01(\x03R\asession\"p\n" +
+	"\asession\x18\x01 \x01(\x03R\asession\"e\n" +
+	"\rDryRunRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\"\n" +
+	"\x03job\x18\x02 \x01(\v2\x10.keepward.v1.JobR\x03job\x12\x1c\n" +
+	"\tcomputers\x18\x03 \x03(\tR\tcomputers\"\xbc\x01\n" +
+	"\x0eDryRunResponse\x12\x1a\n" +
+	"\bcomputer\x18\x01 \x01(\tR\bcomputer\x121\n" +
+	"\bprogress\x18\x02 \x01(\v2\x15.keepward.v1.ProgressR\bprogress\x12+\n" +
+	"\x06result\x18\x03 \x01(\v2\x13.keepward.v1.DryRunR\x06result\x12.\n" +
+	"\afailure\x18\x04 \x01(\v2\x14.keepward.v1.FailureR\afailure\"D\n" +
+	"\aDryRuns\x129\n" +
+	"\tcomputers\x18\x01 \x03(\v2\x1b.keepward.v1.DryRunResponseR\tcomputers\"p\n" +
 	"\x14GetJobFiguresRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04runs\x18\x02 \x01(\x05R\x04runs\x120\n" +
@@ -6720,7 +6907,7 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\x13RemoveRepositoryKey\x12'.keepward.v1.RemoveRepositoryKeyRequest\x1a(.keepward.v1.RemoveRepositoryKeyResponse\x12M\n" +
 	"\n" +
 	"BeginEpoch\x12\x1e.keepward.v1.BeginEpochRequest\x1a\x1f.keepward.v1.BeginEpochResponse\x12b\n" +
-	"\x11ExportRecoveryKey\x12%.keepward.v1.ExportRecoveryKeyRequest\x1a&.keepward.v1.ExportRecoveryKeyResponse2\xdc\x05\n" +
+	"\x11ExportRecoveryKey\x12%.keepward.v1.ExportRecoveryKeyRequest\x1a&.keepward.v1.ExportRecoveryKeyResponse2\xa1\x06\n" +
 	"\n" +
 	"JobService\x12J\n" +
 	"\tCreateJob\x12\x1d.keepward.v1.CreateJobRequest\x1a\x1e.keepward.v1.CreateJobResponse\x12G\n" +
@@ -6731,7 +6918,8 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\x06RunJob\x12\x1a.keepward.v1.RunJobRequest\x1a!.keepward.v1.StartSessionResponse\x12_\n" +
 	"\x10PreviewRetention\x12$.keepward.v1.PreviewRetentionRequest\x1a%.keepward.v1.PreviewRetentionResponse\x12\\\n" +
 	"\x0fResumeRetention\x12#.keepward.v1.ResumeRetentionRequest\x1a$.keepward.v1.ResumeRetentionResponse\x12V\n" +
-	"\rGetJobFigures\x12!.keepward.v1.GetJobFiguresRequest\x1a\".keepward.v1.GetJobFiguresResponse2\xc6\a\n" +
+	"\rGetJobFigures\x12!.keepward.v1.GetJobFiguresRequest\x1a\".keepward.v1.GetJobFiguresResponse\x12C\n" +
+	"\x06DryRun\x12\x1a.keepward.v1.DryRunRequest\x1a\x1b.keepward.v1.DryRunResponse0\x012\xc6\a\n" +
 	"\x0eSessionService\x12S\n" +
 	"\fListSessions\x12 .keepward.v1.ListSessionsRequest\x1a!.keepward.v1.ListSessionsResponse\x12M\n" +
 	"\n" +
@@ -6775,7 +6963,7 @@ func file_keepward_v1_admin_proto_rawDescGZIP() []byte {
 	return file_keepward_v1_admin_proto_rawDescData
 }
 
-var file_keepward_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 111)
+var file_keepward_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 114)
 var file_keepward_v1_admin_proto_goTypes = []any{
 	(*LoginRequest)(nil),                // 0: keepward.v1.LoginRequest
 	(*LoginResponse)(nil),               // 1: keepward.v1.LoginResponse
@@ -6827,286 +7015,299 @@ var file_keepward_v1_admin_proto_goTypes = []any{
 	(*ExportRecoveryKeyRequest)(nil),    // 47: keepward.v1.ExportRecoveryKeyRequest
 	(*ExportRecoveryKeyResponse)(nil),   // 48: keepward.v1.ExportRecoveryKeyResponse
 	(*StartSessionResponse)(nil),        // 49: keepward.v1.StartSessionResponse
-	(*GetJobFiguresRequest)(nil),        // 50: keepward.v1.GetJobFiguresRequest
-	(*GetJobFiguresResponse)(nil),       // 51: keepward.v1.GetJobFiguresResponse
-	(*ResumeRetentionRequest)(nil),      // 52: keepward.v1.ResumeRetentionRequest
-	(*ResumeRetentionResponse)(nil),     // 53: keepward.v1.ResumeRetentionResponse
-	(*PreviewRetentionRequest)(nil),     // 54: keepward.v1.PreviewRetentionRequest
-	(*RetentionOrder)(nil),              // 55: keepward.v1.RetentionOrder
-	(*BrowseOrder)(nil),                 // 56: keepward.v1.BrowseOrder
-	(*PreviewRetentionResponse)(nil),    // 57: keepward.v1.PreviewRetentionResponse
-	(*CreateJobRequest)(nil),            // 58: keepward.v1.CreateJobRequest
-	(*CreateJobResponse)(nil),           // 59: keepward.v1.CreateJobResponse
-	(*ListJobsRequest)(nil),             // 60: keepward.v1.ListJobsRequest
-	(*ListJobsResponse)(nil),            // 61: keepward.v1.ListJobsResponse
-	(*GetJobRequest)(nil),               // 62: keepward.v1.GetJobRequest
-	(*GetJobResponse)(nil),              // 63: keepward.v1.GetJobResponse
-	(*UpdateJobRequest)(nil),            // 64: keepward.v1.UpdateJobRequest
-	(*UpdateJobResponse)(nil),           // 65: keepward.v1.UpdateJobResponse
-	(*DeleteJobRequest)(nil),            // 66: keepward.v1.DeleteJobRequest
-	(*DeleteJobResponse)(nil),           // 67: keepward.v1.DeleteJobResponse
-	(*RunJobRequest)(nil),               // 68: keepward.v1.RunJobRequest
-	(*SuspendSessionRequest)(nil),       // 69: keepward.v1.SuspendSessionRequest
-	(*SuspendSessionResponse)(nil),      // 70: keepward.v1.SuspendSessionResponse
-	(*ResumeSessionRequest)(nil),        // 71: keepward.v1.ResumeSessionRequest
-	(*ResumeSessionResponse)(nil),       // 72: keepward.v1.ResumeSessionResponse
-	(*ListSessionsRequest)(nil),         // 73: keepward.v1.ListSessionsRequest
-	(*WatchSessionsRequest)(nil),        // 74: keepward.v1.WatchSessionsRequest
-	(*WatchSessionsResponse)(nil),       // 75: keepward.v1.WatchSessionsResponse
-	(*ListSessionsResponse)(nil),        // 76: keepward.v1.ListSessionsResponse
-	(*GetSessionRequest)(nil),           // 77: keepward.v1.GetSessionRequest
-	(*GetSessionResponse)(nil),          // 78: keepward.v1.GetSessionResponse
-	(*SetSessionPriorityRequest)(nil),   // 79: keepward.v1.SetSessionPriorityRequest
-	(*SetSessionPriorityResponse)(nil),  // 80: keepward.v1.SetSessionPriorityResponse
-	(*ListResourcesRequest)(nil),        // 81: keepward.v1.ListResourcesRequest
-	(*ListResourcesResponse)(nil),       // 82: keepward.v1.ListResourcesResponse
-	(*WatchSessionRequest)(nil),         // 83: keepward.v1.WatchSessionRequest
-	(*WatchSessionResponse)(nil),        // 84: keepward.v1.WatchSessionResponse
-	(*ReadLogRequest)(nil),              // 85: keepward.v1.ReadLogRequest
-	(*ReadLogResponse)(nil),             // 86: keepward.v1.ReadLogResponse
-	(*RetrySessionRequest)(nil),         // 87: keepward.v1.RetrySessionRequest
-	(*KillSessionRequest)(nil),          // 88: keepward.v1.KillSessionRequest
-	(*KillSessionResponse)(nil),         // 89: keepward.v1.KillSessionResponse
-	(*ChangePointsRequest)(nil),         // 90: keepward.v1.ChangePointsRequest
-	(*ChangePointsResponse)(nil),        // 91: keepward.v1.ChangePointsResponse
-	(*ListPointsRequest)(nil),           // 92: keepward.v1.ListPointsRequest
-	(*ListPointsResponse)(nil),          // 93: keepward.v1.ListPointsResponse
-	(*GetPointRequest)(nil),             // 94: keepward.v1.GetPointRequest
-	(*GetPointResponse)(nil),            // 95: keepward.v1.GetPointResponse
-	(*BrowseRequest)(nil),               // 96: keepward.v1.BrowseRequest
-	(*BrowseResponse)(nil),              // 97: keepward.v1.BrowseResponse
-	(*FindRequest)(nil),                 // 98: keepward.v1.FindRequest
-	(*FindResponse)(nil),                // 99: keepward.v1.FindResponse
-	(*DiffRequest)(nil),                 // 100: keepward.v1.DiffRequest
-	(*DiffResponse)(nil),                // 101: keepward.v1.DiffResponse
-	(*RestoreFilesRequest)(nil),         // 102: keepward.v1.RestoreFilesRequest
-	(*RestoreEstimate)(nil),             // 103: keepward.v1.RestoreEstimate
-	(*ApplyRequest)(nil),                // 104: keepward.v1.ApplyRequest
-	(*SourceFile)(nil),                  // 105: keepward.v1.SourceFile
-	(*ApplyResponse)(nil),               // 106: keepward.v1.ApplyResponse
-	(*ConfigChange)(nil),                // 107: keepward.v1.ConfigChange
-	(*ConfigFault)(nil),                 // 108: keepward.v1.ConfigFault
-	(*ExportRequest)(nil),               // 109: keepward.v1.ExportRequest
-	(*ExportResponse)(nil),              // 110: keepward.v1.ExportResponse
-	(*timestamppb.Timestamp)(nil),       // 111: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),         // 112: google.protobuf.Duration
-	(*Computer)(nil),                    // 113: keepward.v1.Computer
-	(*Transport)(nil),                   // 114: keepward.v1.Transport
-	(*Repository)(nil),                  // 115: keepward.v1.Repository
-	(*Session)(nil),                     // 116: keepward.v1.Session
-	(*Condition)(nil),                   // 117: keepward.v1.Condition
-	(*Point)(nil),                       // 118: keepward.v1.Point
-	(*Job)(nil),                         // 119: keepward.v1.Job
-	(*RepositoryStats)(nil),             // 120: keepward.v1.RepositoryStats
-	(*JobFigures)(nil),                  // 121: keepward.v1.JobFigures
-	(*Retention)(nil),                   // 122: keepward.v1.Retention
-	(*NextRun)(nil),                     // 123: keepward.v1.NextRun
-	(*Resource)(nil),                    // 124: keepward.v1.Resource
-	(*Event)(nil),                       // 125: keepward.v1.Event
-	(*Entry)(nil),                       // 126: keepward.v1.Entry
+	(*DryRunRequest)(nil),               // 50: keepward.v1.DryRunRequest
+	(*DryRunResponse)(nil),              // 51: keepward.v1.DryRunResponse
+	(*DryRuns)(nil),                     // 52: keepward.v1.DryRuns
+	(*GetJobFiguresRequest)(nil),        // 53: keepward.v1.GetJobFiguresRequest
+	(*GetJobFiguresResponse)(nil),       // 54: keepward.v1.GetJobFiguresResponse
+	(*ResumeRetentionRequest)(nil),      // 55: keepward.v1.ResumeRetentionRequest
+	(*ResumeRetentionResponse)(nil),     // 56: keepward.v1.ResumeRetentionResponse
+	(*PreviewRetentionRequest)(nil),     // 57: keepward.v1.PreviewRetentionRequest
+	(*RetentionOrder)(nil),              // 58: keepward.v1.RetentionOrder
+	(*BrowseOrder)(nil),                 // 59: keepward.v1.BrowseOrder
+	(*PreviewRetentionResponse)(nil),    // 60: keepward.v1.PreviewRetentionResponse
+	(*CreateJobRequest)(nil),            // 61: keepward.v1.CreateJobRequest
+	(*CreateJobResponse)(nil),           // 62: keepward.v1.CreateJobResponse
+	(*ListJobsRequest)(nil),             // 63: keepward.v1.ListJobsRequest
+	(*ListJobsResponse)(nil),            // 64: keepward.v1.ListJobsResponse
+	(*GetJobRequest)(nil),               // 65: keepward.v1.GetJobRequest
+	(*GetJobResponse)(nil),              // 66: keepward.v1.GetJobResponse
+	(*UpdateJobRequest)(nil),            // 67: keepward.v1.UpdateJobRequest
+	(*UpdateJobResponse)(nil),           // 68: keepward.v1.UpdateJobResponse
+	(*DeleteJobRequest)(nil),            // 69: keepward.v1.DeleteJobRequest
+	(*DeleteJobResponse)(nil),           // 70: keepward.v1.DeleteJobResponse
+	(*RunJobRequest)(nil),               // 71: keepward.v1.RunJobRequest
+	(*SuspendSessionRequest)(nil),       // 72: keepward.v1.SuspendSessionRequest
+	(*SuspendSessionResponse)(nil),      // 73: keepward.v1.SuspendSessionResponse
+	(*ResumeSessionRequest)(nil),        // 74: keepward.v1.ResumeSessionRequest
+	(*ResumeSessionResponse)(nil),       // 75: keepward.v1.ResumeSessionResponse
+	(*ListSessionsRequest)(nil),         // 76: keepward.v1.ListSessionsRequest
+	(*WatchSessionsRequest)(nil),        // 77: keepward.v1.WatchSessionsRequest
+	(*WatchSessionsResponse)(nil),       // 78: keepward.v1.WatchSessionsResponse
+	(*ListSessionsResponse)(nil),        // 79: keepward.v1.ListSessionsResponse
+	(*GetSessionRequest)(nil),           // 80: keepward.v1.GetSessionRequest
+	(*GetSessionResponse)(nil),          // 81: keepward.v1.GetSessionResponse
+	(*SetSessionPriorityRequest)(nil),   // 82: keepward.v1.SetSessionPriorityRequest
+	(*SetSessionPriorityResponse)(nil),  // 83: keepward.v1.SetSessionPriorityResponse
+	(*ListResourcesRequest)(nil),        // 84: keepward.v1.ListResourcesRequest
+	(*ListResourcesResponse)(nil),       // 85: keepward.v1.ListResourcesResponse
+	(*WatchSessionRequest)(nil),         // 86: keepward.v1.WatchSessionRequest
+	(*WatchSessionResponse)(nil),        // 87: keepward.v1.WatchSessionResponse
+	(*ReadLogRequest)(nil),              // 88: keepward.v1.ReadLogRequest
+	(*ReadLogResponse)(nil),             // 89: keepward.v1.ReadLogResponse
+	(*RetrySessionRequest)(nil),         // 90: keepward.v1.RetrySessionRequest
+	(*KillSessionRequest)(nil),          // 91: keepward.v1.KillSessionRequest
+	(*KillSessionResponse)(nil),         // 92: keepward.v1.KillSessionResponse
+	(*ChangePointsRequest)(nil),         // 93: keepward.v1.ChangePointsRequest
+	(*ChangePointsResponse)(nil),        // 94: keepward.v1.ChangePointsResponse
+	(*ListPointsRequest)(nil),           // 95: keepward.v1.ListPointsRequest
+	(*ListPointsResponse)(nil),          // 96: keepward.v1.ListPointsResponse
+	(*GetPointRequest)(nil),             // 97: keepward.v1.GetPointRequest
+	(*GetPointResponse)(nil),            // 98: keepward.v1.GetPointResponse
+	(*BrowseRequest)(nil),               // 99: keepward.v1.BrowseRequest
+	(*BrowseResponse)(nil),              // 100: keepward.v1.BrowseResponse
+	(*FindRequest)(nil),                 // 101: keepward.v1.FindRequest
+	(*FindResponse)(nil),                // 102: keepward.v1.FindResponse
+	(*DiffRequest)(nil),                 // 103: keepward.v1.DiffRequest
+	(*DiffResponse)(nil),                // 104: keepward.v1.DiffResponse
+	(*RestoreFilesRequest)(nil),         // 105: keepward.v1.RestoreFilesRequest
+	(*RestoreEstimate)(nil),             // 106: keepward.v1.RestoreEstimate
+	(*ApplyRequest)(nil),                // 107: keepward.v1.ApplyRequest
+	(*SourceFile)(nil),                  // 108: keepward.v1.SourceFile
+	(*ApplyResponse)(nil),               // 109: keepward.v1.ApplyResponse
+	(*ConfigChange)(nil),                // 110: keepward.v1.ConfigChange
+	(*ConfigFault)(nil),                 // 111: keepward.v1.ConfigFault
+	(*ExportRequest)(nil),               // 112: keepward.v1.ExportRequest
+	(*ExportResponse)(nil),              // 113: keepward.v1.ExportResponse
+	(*timestamppb.Timestamp)(nil),       // 114: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),         // 115: google.protobuf.Duration
+	(*Computer)(nil),                    // 116: keepward.v1.Computer
+	(*Transport)(nil),                   // 117: keepward.v1.Transport
+	(*Repository)(nil),                  // 118: keepward.v1.Repository
+	(*Session)(nil),                     // 119: keepward.v1.Session
+	(*Condition)(nil),                   // 120: keepward.v1.Condition
+	(*Point)(nil),                       // 121: keepward.v1.Point
+	(*Job)(nil),                         // 122: keepward.v1.Job
+	(*RepositoryStats)(nil),             // 123: keepward.v1.RepositoryStats
+	(*Progress)(nil),                    // 124: keepward.v1.Progress
+	(*DryRun)(nil),                      // 125: keepward.v1.DryRun
+	(*Failure)(nil),                     // 126: keepward.v1.Failure
+	(*JobFigures)(nil),                  // 127: keepward.v1.JobFigures
+	(*Retention)(nil),                   // 128: keepward.v1.Retention
+	(*NextRun)(nil),                     // 129: keepward.v1.NextRun
+	(*Resource)(nil),                    // 130: keepward.v1.Resource
+	(*Event)(nil),                       // 131: keepward.v1.Event
+	(*Entry)(nil),                       // 132: keepward.v1.Entry
 }
 var file_keepward_v1_admin_proto_depIdxs = []int32{
-	111, // 0: keepward.v1.LoginResponse.expires:type_name -> google.protobuf.Timestamp
-	112, // 1: keepward.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
+	114, // 0: keepward.v1.LoginResponse.expires:type_name -> google.protobuf.Timestamp
+	115, // 1: keepward.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
 	4,   // 2: keepward.v1.CreateTokenResponse.info:type_name -> keepward.v1.JoinToken
-	111, // 3: keepward.v1.JoinToken.created:type_name -> google.protobuf.Timestamp
-	111, // 4: keepward.v1.JoinToken.expires:type_name -> google.protobuf.Timestamp
-	111, // 5: keepward.v1.JoinToken.used:type_name -> google.protobuf.Timestamp
+	114, // 3: keepward.v1.JoinToken.created:type_name -> google.protobuf.Timestamp
+	114, // 4: keepward.v1.JoinToken.expires:type_name -> google.protobuf.Timestamp
+	114, // 5: keepward.v1.JoinToken.used:type_name -> google.protobuf.Timestamp
 	4,   // 6: keepward.v1.ListTokensResponse.tokens:type_name -> keepward.v1.JoinToken
-	111, // 7: keepward.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
-	111, // 8: keepward.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
-	113, // 9: keepward.v1.GetStatusResponse.computers:type_name -> keepward.v1.Computer
-	114, // 10: keepward.v1.GetStatusResponse.transports:type_name -> keepward.v1.Transport
-	115, // 11: keepward.v1.GetStatusResponse.repositories:type_name -> keepward.v1.Repository
-	116, // 12: keepward.v1.GetStatusResponse.active:type_name -> keepward.v1.Session
-	116, // 13: keepward.v1.GetStatusResponse.recent:type_name -> keepward.v1.Session
-	117, // 14: keepward.v1.GetStatusResponse.conditions:type_name -> keepward.v1.Condition
-	113, // 15: keepward.v1.ListComputersResponse.computers:type_name -> keepward.v1.Computer
-	113, // 16: keepward.v1.GetComputerResponse.computer:type_name -> keepward.v1.Computer
-	118, // 17: keepward.v1.GetComputerResponse.points:type_name -> keepward.v1.Point
-	119, // 18: keepward.v1.GetComputerResponse.jobs:type_name -> keepward.v1.Job
-	115, // 19: keepward.v1.CreateRepositoryRequest.repository:type_name -> keepward.v1.Repository
-	115, // 20: keepward.v1.CreateRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	115, // 21: keepward.v1.AttachRepositoryRequest.repository:type_name -> keepward.v1.Repository
-	115, // 22: keepward.v1.CatalogProgress.attached:type_name -> keepward.v1.Repository
-	115, // 23: keepward.v1.TakeOverRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	115, // 24: keepward.v1.ListRepositoriesResponse.repositories:type_name -> keepward.v1.Repository
-	114, // 25: keepward.v1.ListRepositoriesResponse.transports:type_name -> keepward.v1.Transport
-	115, // 26: keepward.v1.GetRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	112, // 27: keepward.v1.EditRepositoryRequest.undelete_grace:type_name -> google.protobuf.Duration
-	112, // 28: keepward.v1.EditRepositoryRequest.unprotected_after:type_name -> google.protobuf.Duration
-	115, // 29: keepward.v1.EditRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	112, // 30: keepward.v1.CheckRepositoryRequest.budget:type_name -> google.protobuf.Duration
-	112, // 31: keepward.v1.CheckRepositoryRequest.older_than:type_name -> google.protobuf.Duration
-	120, // 32: keepward.v1.GetRepositoryStatsResponse.stats:type_name -> keepward.v1.RepositoryStats
+	114, // 7: keepward.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	114, // 8: keepward.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
+	116, // 9: keepward.v1.GetStatusResponse.computers:type_name -> keepward.v1.Computer
+	117, // 10: keepward.v1.GetStatusResponse.transports:type_name -> keepward.v1.Transport
+	118, // 11: keepward.v1.GetStatusResponse.repositories:type_name -> keepward.v1.Repository
+	119, // 12: keepward.v1.GetStatusResponse.active:type_name -> keepward.v1.Session
+	119, // 13: keepward.v1.GetStatusResponse.recent:type_name -> keepward.v1.Session
+	120, // 14: keepward.v1.GetStatusResponse.conditions:type_name -> keepward.v1.Condition
+	116, // 15: keepward.v1.ListComputersResponse.computers:type_name -> keepward.v1.Computer
+	116, // 16: keepward.v1.GetComputerResponse.computer:type_name -> keepward.v1.Computer
+	121, // 17: keepward.v1.GetComputerResponse.points:type_name -> keepward.v1.Point
+	122, // 18: keepward.v1.GetComputerResponse.jobs:type_name -> keepward.v1.Job
+	118, // 19: keepward.v1.CreateRepositoryRequest.repository:type_name -> keepward.v1.Repository
+	118, // 20: keepward.v1.CreateRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	118, // 21: keepward.v1.AttachRepositoryRequest.repository:type_name -> keepward.v1.Repository
+	118, // 22: keepward.v1.CatalogProgress.attached:type_name -> keepward.v1.Repository
+	118, // 23: keepward.v1.TakeOverRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	118, // 24: keepward.v1.ListRepositoriesResponse.repositories:type_name -> keepward.v1.Repository
+	117, // 25: keepward.v1.ListRepositoriesResponse.transports:type_name -> keepward.v1.Transport
+	118, // 26: keepward.v1.GetRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	115, // 27: keepward.v1.EditRepositoryRequest.undelete_grace:type_name -> google.protobuf.Duration
+	115, // 28: keepward.v1.EditRepositoryRequest.unprotected_after:type_name -> google.protobuf.Duration
+	118, // 29: keepward.v1.EditRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	115, // 30: keepward.v1.CheckRepositoryRequest.budget:type_name -> google.protobuf.Duration
+	115, // 31: keepward.v1.CheckRepositoryRequest.older_than:type_name -> google.protobuf.Duration
+	123, // 32: keepward.v1.GetRepositoryStatsResponse.stats:type_name -> keepward.v1.RepositoryStats
 	40,  // 33: keepward.v1.ListRepositoryKeysResponse.keys:type_name -> keepward.v1.RepositoryKey
-	111, // 34: keepward.v1.RepositoryKey.created:type_name -> google.protobuf.Timestamp
+	114, // 34: keepward.v1.RepositoryKey.created:type_name -> google.protobuf.Timestamp
 	40,  // 35: keepward.v1.AddRepositoryKeyResponse.key:type_name -> keepward.v1.RepositoryKey
-	111, // 36: keepward.v1.GetJobFiguresRequest.since:type_name -> google.protobuf.Timestamp
-	121, // 37: keepward.v1.GetJobFiguresResponse.figures:type_name -> keepward.v1.JobFigures
-	112, // 38: keepward.v1.ResumeRetentionResponse.jump:type_name -> google.protobuf.Duration
-	122, // 39: keepward.v1.PreviewRetentionRequest.retention:type_name -> keepward.v1.Retention
-	118, // 40: keepward.v1.PreviewRetentionResponse.points:type_name -> keepward.v1.Point
-	119, // 41: keepward.v1.CreateJobRequest.job:type_name -> keepward.v1.Job
-	119, // 42: keepward.v1.CreateJobResponse.job:type_name -> keepward.v1.Job
-	119, // 43: keepward.v1.ListJobsResponse.jobs:type_name -> keepward.v1.Job
-	119, // 44: keepward.v1.GetJobResponse.job:type_name -> keepward.v1.Job
-	111, // 45: keepward.v1.GetJobResponse.next_runs:type_name -> google.protobuf.Timestamp
-	116, // 46: keepward.v1.GetJobResponse.recent:type_name -> keepward.v1.Session
-	123, // 47: keepward.v1.GetJobResponse.coming:type_name -> keepward.v1.NextRun
-	119, // 48: keepward.v1.UpdateJobRequest.job:type_name -> keepward.v1.Job
-	119, // 49: keepward.v1.UpdateJobResponse.job:type_name -> keepward.v1.Job
-	111, // 50: keepward.v1.RunJobRequest.start_at:type_name -> google.protobuf.Timestamp
-	116, // 51: keepward.v1.SuspendSessionResponse.session:type_name -> keepward.v1.Session
-	116, // 52: keepward.v1.ResumeSessionResponse.session:type_name -> keepward.v1.Session
-	111, // 53: keepward.v1.ListSessionsRequest.since:type_name -> google.protobuf.Timestamp
-	111, // 54: keepward.v1.ListSessionsRequest.until:type_name -> google.protobuf.Timestamp
-	73,  // 55: keepward.v1.WatchSessionsRequest.filter:type_name -> keepward.v1.ListSessionsRequest
-	116, // 56: keepward.v1.WatchSessionsResponse.sessions:type_name -> keepward.v1.Session
-	116, // 57: keepward.v1.ListSessionsResponse.sessions:type_name -> keepward.v1.Session
-	116, // 58: keepward.v1.GetSessionResponse.session:type_name -> keepward.v1.Session
-	116, // 59: keepward.v1.SetSessionPriorityResponse.session:type_name -> keepward.v1.Session
-	124, // 60: keepward.v1.ListResourcesResponse.resources:type_name -> keepward.v1.Resource
-	116, // 61: keepward.v1.WatchSessionResponse.session:type_name -> keepward.v1.Session
-	125, // 62: keepward.v1.ReadLogResponse.events:type_name -> keepward.v1.Event
-	116, // 63: keepward.v1.KillSessionResponse.session:type_name -> keepward.v1.Session
-	118, // 64: keepward.v1.ChangePointsResponse.points:type_name -> keepward.v1.Point
-	118, // 65: keepward.v1.ListPointsResponse.points:type_name -> keepward.v1.Point
-	118, // 66: keepward.v1.GetPointResponse.point:type_name -> keepward.v1.Point
-	126, // 67: keepward.v1.BrowseResponse.self:type_name -> keepward.v1.Entry
-	126, // 68: keepward.v1.BrowseResponse.entries:type_name -> keepward.v1.Entry
-	118, // 69: keepward.v1.BrowseResponse.point:type_name -> keepward.v1.Point
-	111, // 70: keepward.v1.FindResponse.time:type_name -> google.protobuf.Timestamp
-	126, // 71: keepward.v1.FindResponse.entry:type_name -> keepward.v1.Entry
-	126, // 72: keepward.v1.DiffResponse.a:type_name -> keepward.v1.Entry
-	126, // 73: keepward.v1.DiffResponse.b:type_name -> keepward.v1.Entry
-	112, // 74: keepward.v1.RestoreFilesRequest.restart_interval:type_name -> google.protobuf.Duration
-	111, // 75: keepward.v1.RestoreEstimate.time:type_name -> google.protobuf.Timestamp
-	112, // 76: keepward.v1.RestoreEstimate.expected:type_name -> google.protobuf.Duration
-	105, // 77: keepward.v1.ApplyRequest.files:type_name -> keepward.v1.SourceFile
-	107, // 78: keepward.v1.ApplyResponse.changes:type_name -> keepward.v1.ConfigChange
-	108, // 79: keepward.v1.ApplyResponse.faults:type_name -> keepward.v1.ConfigFault
-	0,   // 80: keepward.v1.AccessService.Login:input_type -> keepward.v1.LoginRequest
-	2,   // 81: keepward.v1.AccessService.CreateToken:input_type -> keepward.v1.CreateTokenRequest
-	5,   // 82: keepward.v1.AccessService.ListTokens:input_type -> keepward.v1.ListTokensRequest
-	7,   // 83: keepward.v1.AccessService.RevokeToken:input_type -> keepward.v1.RevokeTokenRequest
-	9,   // 84: keepward.v1.StatusService.GetStatus:input_type -> keepward.v1.GetStatusRequest
-	11,  // 85: keepward.v1.ComputerService.ListComputers:input_type -> keepward.v1.ListComputersRequest
-	13,  // 86: keepward.v1.ComputerService.GetComputer:input_type -> keepward.v1.GetComputerRequest
-	15,  // 87: keepward.v1.ComputerService.RemoveComputer:input_type -> keepward.v1.RemoveComputerRequest
-	17,  // 88: keepward.v1.RepositoryService.CreateRepository:input_type -> keepward.v1.CreateRepositoryRequest
-	26,  // 89: keepward.v1.RepositoryService.ListRepositories:input_type -> keepward.v1.ListRepositoriesRequest
-	28,  // 90: keepward.v1.RepositoryService.GetRepository:input_type -> keepward.v1.GetRepositoryRequest
-	30,  // 91: keepward.v1.RepositoryService.EditRepository:input_type -> keepward.v1.EditRepositoryRequest
-	19,  // 92: keepward.v1.RepositoryService.AttachRepository:input_type -> keepward.v1.AttachRepositoryRequest
-	20,  // 93: keepward.v1.RepositoryService.RebuildCatalog:input_type -> keepward.v1.RebuildCatalogRequest
-	22,  // 94: keepward.v1.RepositoryService.TakeOverRepository:input_type -> keepward.v1.TakeOverRepositoryRequest
-	24,  // 95: keepward.v1.RepositoryService.DetachRepository:input_type -> keepward.v1.DetachRepositoryRequest
-	32,  // 96: keepward.v1.RepositoryService.CheckRepository:input_type -> keepward.v1.CheckRepositoryRequest
-	34,  // 97: keepward.v1.RepositoryService.RebuildIndex:input_type -> keepward.v1.RebuildIndexRequest
-	33,  // 98: keepward.v1.RepositoryService.SweepRepository:input_type -> keepward.v1.SweepRepositoryRequest
-	35,  // 99: keepward.v1.RepositoryService.ReconcileRepository:input_type -> keepward.v1.ReconcileRepositoryRequest
-	36,  // 100: keepward.v1.RepositoryService.GetRepositoryStats:input_type -> keepward.v1.GetRepositoryStatsRequest
-	38,  // 101: keepward.v1.RepositoryService.ListRepositoryKeys:input_type -> keepward.v1.ListRepositoryKeysRequest
-	41,  // 102: keepward.v1.RepositoryService.AddRepositoryKey:input_type -> keepward.v1.AddRepositoryKeyRequest
-	43,  // 103: keepward.v1.RepositoryService.RemoveRepositoryKey:input_type -> keepward.v1.RemoveRepositoryKeyRequest
-	45,  // 104: keepward.v1.RepositoryService.BeginEpoch:input_type -> keepward.v1.BeginEpochRequest
-	47,  // 105: keepward.v1.RepositoryService.ExportRecoveryKey:input_type -> keepward.v1.ExportRecoveryKeyRequest
-	58,  // 106: keepward.v1.JobService.CreateJob:input_type -> keepward.v1.CreateJobRequest
-	60,  // 107: keepward.v1.JobService.ListJobs:input_type -> keepward.v1.ListJobsRequest
-	62,  // 108: keepward.v1.JobService.GetJob:input_type -> keepward.v1.GetJobRequest
-	64,  // 109: keepward.v1.JobService.UpdateJob:input_type -> keepward.v1.UpdateJobRequest
-	66,  // 110: keepward.v1.JobService.DeleteJob:input_type -> keepward.v1.DeleteJobRequest
-	68,  // 111: keepward.v1.JobService.RunJob:input_type -> keepward.v1.RunJobRequest
-	54,  // 112: keepward.v1.JobService.PreviewRetention:input_type -> keepward.v1.PreviewRetentionRequest
-	52,  // 113: keepward.v1.JobService.ResumeRetention:input_type -> keepward.v1.ResumeRetentionRequest
-	50,  // 114: keepward.v1.JobService.GetJobFigures:input_type -> keepward.v1.GetJobFiguresRequest
-	73,  // 115: keepward.v1.SessionService.ListSessions:input_type -> keepward.v1.ListSessionsRequest
-	77,  // 116: keepward.v1.SessionService.GetSession:input_type -> keepward.v1.GetSessionRequest
-	74,  // 117: keepward.v1.SessionService.WatchSessions:input_type -> keepward.v1.WatchSessionsRequest
-	83,  // 118: keepward.v1.SessionService.WatchSession:input_type -> keepward.v1.WatchSessionRequest
-	85,  // 119: keepward.v1.SessionService.ReadLog:input_type -> keepward.v1.ReadLogRequest
-	88,  // 120: keepward.v1.SessionService.KillSession:input_type -> keepward.v1.KillSessionRequest
-	87,  // 121: keepward.v1.SessionService.RetrySession:input_type -> keepward.v1.RetrySessionRequest
-	69,  // 122: keepward.v1.SessionService.SuspendSession:input_type -> keepward.v1.SuspendSessionRequest
-	71,  // 123: keepward.v1.SessionService.ResumeSession:input_type -> keepward.v1.ResumeSessionRequest
-	79,  // 124: keepward.v1.SessionService.SetSessionPriority:input_type -> keepward.v1.SetSessionPriorityRequest
-	81,  // 125: keepward.v1.SessionService.ListResources:input_type -> keepward.v1.ListResourcesRequest
-	92,  // 126: keepward.v1.PointService.ListPoints:input_type -> keepward.v1.ListPointsRequest
-	94,  // 127: keepward.v1.PointService.GetPoint:input_type -> keepward.v1.GetPointRequest
-	96,  // 128: keepward.v1.PointService.Browse:input_type -> keepward.v1.BrowseRequest
-	98,  // 129: keepward.v1.PointService.Find:input_type -> keepward.v1.FindRequest
-	100, // 130: keepward.v1.PointService.Diff:input_type -> keepward.v1.DiffRequest
-	90,  // 131: keepward.v1.PointService.DeletePoints:input_type -> keepward.v1.ChangePointsRequest
-	90,  // 132: keepward.v1.PointService.UndeletePoints:input_type -> keepward.v1.ChangePointsRequest
-	90,  // 133: keepward.v1.PointService.HoldPoints:input_type -> keepward.v1.ChangePointsRequest
-	90,  // 134: keepward.v1.PointService.ReleasePoints:input_type -> keepward.v1.ChangePointsRequest
-	102, // 135: keepward.v1.RestoreService.RestoreFiles:input_type -> keepward.v1.RestoreFilesRequest
-	104, // 136: keepward.v1.ConfigService.Apply:input_type -> keepward.v1.ApplyRequest
-	109, // 137: keepward.v1.ConfigService.Export:input_type -> keepward.v1.ExportRequest
-	1,   // 138: keepward.v1.AccessService.Login:output_type -> keepward.v1.LoginResponse
-	3,   // 139: keepward.v1.AccessService.CreateToken:output_type -> keepward.v1.CreateTokenResponse
-	6,   // 140: keepward.v1.AccessService.ListTokens:output_type -> keepward.v1.ListTokensResponse
-	8,   // 141: keepward.v1.AccessService.RevokeToken:output_type -> keepward.v1.RevokeTokenResponse
-	10,  // 142: keepward.v1.StatusService.GetStatus:output_type -> keepward.v1.GetStatusResponse
-	12,  // 143: keepward.v1.ComputerService.ListComputers:output_type -> keepward.v1.ListComputersResponse
-	14,  // 144: keepward.v1.ComputerService.GetComputer:output_type -> keepward.v1.GetComputerResponse
-	16,  // 145: keepward.v1.ComputerService.RemoveComputer:output_type -> keepward.v1.RemoveComputerResponse
-	18,  // 146: keepward.v1.RepositoryService.CreateRepository:output_type -> keepward.v1.CreateRepositoryResponse
-	27,  // 147: keepward.v1.RepositoryService.ListRepositories:output_type -> keepward.v1.ListRepositoriesResponse
-	29,  // 148: keepward.v1.RepositoryService.GetRepository:output_type -> keepward.v1.GetRepositoryResponse
-	31,  // 149: keepward.v1.RepositoryService.EditRepository:output_type -> keepward.v1.EditRepositoryResponse
-	21,  // 150: keepward.v1.RepositoryService.AttachRepository:output_type -> keepward.v1.CatalogProgress
-	21,  // 151: keepward.v1.RepositoryService.RebuildCatalog:output_type -> keepward.v1.CatalogProgress
-	23,  // 152: keepward.v1.RepositoryService.TakeOverRepository:output_type -> keepward.v1.TakeOverRepositoryResponse
-	25,  // 153: keepward.v1.RepositoryService.DetachRepository:output_type -> keepward.v1.DetachRepositoryResponse
-	49,  // 154: keepward.v1.RepositoryService.CheckRepository:output_type -> keepward.v1.StartSessionResponse
-	49,  // 155: keepward.v1.RepositoryService.RebuildIndex:output_type -> keepward.v1.StartSessionResponse
-	49,  // 156: keepward.v1.RepositoryService.SweepRepository:output_type -> keepward.v1.StartSessionResponse
-	49,  // 157: keepward.v1.RepositoryService.ReconcileRepository:output_type -> keepward.v1.StartSessionResponse
-	37,  // 158: keepward.v1.RepositoryService.GetRepositoryStats:output_type -> keepward.v1.GetRepositoryStatsResponse
-	39,  // 159: keepward.v1.RepositoryService.ListRepositoryKeys:output_type -> keepward.v1.ListRepositoryKeysResponse
-	42,  // 160: keepward.v1.RepositoryService.AddRepositoryKey:output_type -> keepward.v1.AddRepositoryKeyResponse
-	44,  // 161: keepward.v1.RepositoryService.RemoveRepositoryKey:output_type -> keepward.v1.RemoveRepositoryKeyResponse
-	46,  // 162: keepward.v1.RepositoryService.BeginEpoch:output_type -> keepward.v1.BeginEpochResponse
-	48,  // 163: keepward.v1.RepositoryService.ExportRecoveryKey:output_type -> keepward.v1.ExportRecoveryKeyResponse
-	59,  // 164: keepward.v1.JobService.CreateJob:output_type -> keepward.v1.CreateJobResponse
-	61,  // 165: keepward.v1.JobService.ListJobs:output_type -> keepward.v1.ListJobsResponse
-	63,  // 166: keepward.v1.JobService.GetJob:output_type -> keepward.v1.GetJobResponse
-	65,  // 167: keepward.v1.JobService.UpdateJob:output_type -> keepward.v1.UpdateJobResponse
-	67,  // 168: keepward.v1.JobService.DeleteJob:output_type -> keepward.v1.DeleteJobResponse
-	49,  // 169: keepward.v1.JobService.RunJob:output_type -> keepward.v1.StartSessionResponse
-	57,  // 170: keepward.v1.JobService.PreviewRetention:output_type -> keepward.v1.PreviewRetentionResponse
-	53,  // 171: keepward.v1.JobService.ResumeRetention:output_type -> keepward.v1.ResumeRetentionResponse
-	51,  // 172: keepward.v1.JobService.GetJobFigures:output_type -> keepward.v1.GetJobFiguresResponse
-	76,  // 173: keepward.v1.SessionService.ListSessions:output_type -> keepward.v1.ListSessionsResponse
-	78,  // 174: keepward.v1.SessionService.GetSession:output_type -> keepward.v1.GetSessionResponse
-	75,  // 175: keepward.v1.SessionService.WatchSessions:output_type -> keepward.v1.WatchSessionsResponse
-	84,  // 176: keepward.v1.SessionService.WatchSession:output_type -> keepward.v1.WatchSessionResponse
-	86,  // 177: keepward.v1.SessionService.ReadLog:output_type -> keepward.v1.ReadLogResponse
-	89,  // 178: keepward.v1.SessionService.KillSession:output_type -> keepward.v1.KillSessionResponse
-	49,  // 179: keepward.v1.SessionService.RetrySession:output_type -> keepward.v1.StartSessionResponse
-	70,  // 180: keepward.v1.SessionService.SuspendSession:output_type -> keepward.v1.SuspendSessionResponse
-	72,  // 181: keepward.v1.SessionService.ResumeSession:output_type -> keepward.v1.ResumeSessionResponse
-	80,  // 182: keepward.v1.SessionService.SetSessionPriority:output_type -> keepward.v1.SetSessionPriorityResponse
-	82,  // 183: keepward.v1.SessionService.ListResources:output_type -> keepward.v1.ListResourcesResponse
-	93,  // 184: keepward.v1.PointService.ListPoints:output_type -> keepward.v1.ListPointsResponse
-	95,  // 185: keepward.v1.PointService.GetPoint:output_type -> keepward.v1.GetPointResponse
-	97,  // 186: keepward.v1.PointService.Browse:output_type -> keepward.v1.BrowseResponse
-	99,  // 187: keepward.v1.PointService.Find:output_type -> keepward.v1.FindResponse
-	101, // 188: keepward.v1.PointService.Diff:output_type -> keepward.v1.DiffResponse
-	91,  // 189: keepward.v1.PointService.DeletePoints:output_type -> keepward.v1.ChangePointsResponse
-	91,  // 190: keepward.v1.PointService.UndeletePoints:output_type -> keepward.v1.ChangePointsResponse
-	91,  // 191: keepward.v1.PointService.HoldPoints:output_type -> keepward.v1.ChangePointsResponse
-	91,  // 192: keepward.v1.PointService.ReleasePoints:output_type -> keepward.v1.ChangePointsResponse
-	49,  // 193: keepward.v1.RestoreService.RestoreFiles:output_type -> keepward.v1.StartSessionResponse
-	106, // 194: keepward.v1.ConfigService.Apply:output_type -> keepward.v1.ApplyResponse
-	110, // 195: keepward.v1.ConfigService.Export:output_type -> keepward.v1.ExportResponse
-	138, // [138:196] is the sub-list for method output_type
-	80,  // [80:138] is the sub-list for method input_type
-	80,  // [80:80] is the sub-list for extension type_name
-	80,  // [80:80] is the sub-list for extension extendee
-	0,   // [0:80] is the sub-list for field type_name
+	122, // 36: keepward.v1.DryRunRequest.job:type_name -> keepward.v1.Job
+	124, // 37: keepward.v1.DryRunResponse.progress:type_name -> keepward.v1.Progress
+	125, // 38: keepward.v1.DryRunResponse.result:type_name -> keepward.v1.DryRun
+	126, // 39: keepward.v1.DryRunResponse.failure:type_name -> keepward.v1.Failure
+	51,  // 40: keepward.v1.DryRuns.computers:type_name -> keepward.v1.DryRunResponse
+	114, // 41: keepward.v1.GetJobFiguresRequest.since:type_name -> google.protobuf.Timestamp
+	127, // 42: keepward.v1.GetJobFiguresResponse.figures:type_name -> keepward.v1.JobFigures
+	115, // 43: keepward.v1.ResumeRetentionResponse.jump:type_name -> google.protobuf.Duration
+	128, // 44: keepward.v1.PreviewRetentionRequest.retention:type_name -> keepward.v1.Retention
+	121, // 45: keepward.v1.PreviewRetentionResponse.points:type_name -> keepward.v1.Point
+	122, // 46: keepward.v1.CreateJobRequest.job:type_name -> keepward.v1.Job
+	122, // 47: keepward.v1.CreateJobResponse.job:type_name -> keepward.v1.Job
+	122, // 48: keepward.v1.ListJobsResponse.jobs:type_name -> keepward.v1.Job
+	122, // 49: keepward.v1.GetJobResponse.job:type_name -> keepward.v1.Job
+	114, // 50: keepward.v1.GetJobResponse.next_runs:type_name -> google.protobuf.Timestamp
+	119, // 51: keepward.v1.GetJobResponse.recent:type_name -> keepward.v1.Session
+	129, // 52: keepward.v1.GetJobResponse.coming:type_name -> keepward.v1.NextRun
+	122, // 53: keepward.v1.UpdateJobRequest.job:type_name -> keepward.v1.Job
+	122, // 54: keepward.v1.UpdateJobResponse.job:type_name -> keepward.v1.Job
+	114, // 55: keepward.v1.RunJobRequest.start_at:type_name -> google.protobuf.Timestamp
+	119, // 56: keepward.v1.SuspendSessionResponse.session:type_name -> keepward.v1.Session
+	119, // 57: keepward.v1.ResumeSessionResponse.session:type_name -> keepward.v1.Session
+	114, // 58: keepward.v1.ListSessionsRequest.since:type_name -> google.protobuf.Timestamp
+	114, // 59: keepward.v1.ListSessionsRequest.until:type_name -> google.protobuf.Timestamp
+	76,  // 60: keepward.v1.WatchSessionsRequest.filter:type_name -> keepward.v1.ListSessionsRequest
+	119, // 61: keepward.v1.WatchSessionsResponse.sessions:type_name -> keepward.v1.Session
+	119, // 62: keepward.v1.ListSessionsResponse.sessions:type_name -> keepward.v1.Session
+	119, // 63: keepward.v1.GetSessionResponse.session:type_name -> keepward.v1.Session
+	119, // 64: keepward.v1.SetSessionPriorityResponse.session:type_name -> keepward.v1.Session
+	130, // 65: keepward.v1.ListResourcesResponse.resources:type_name -> keepward.v1.Resource
+	119, // 66: keepward.v1.WatchSessionResponse.session:type_name -> keepward.v1.Session
+	131, // 67: keepward.v1.ReadLogResponse.events:type_name -> keepward.v1.Event
+	119, // 68: keepward.v1.KillSessionResponse.session:type_name -> keepward.v1.Session
+	121, // 69: keepward.v1.ChangePointsResponse.points:type_name -> keepward.v1.Point
+	121, // 70: keepward.v1.ListPointsResponse.points:type_name -> keepward.v1.Point
+	121, // 71: keepward.v1.GetPointResponse.point:type_name -> keepward.v1.Point
+	132, // 72: keepward.v1.BrowseResponse.self:type_name -> keepward.v1.Entry
+	132, // 73: keepward.v1.BrowseResponse.entries:type_name -> keepward.v1.Entry
+	121, // 74: keepward.v1.BrowseResponse.point:type_name -> keepward.v1.Point
+	114, // 75: keepward.v1.FindResponse.time:type_name -> google.protobuf.Timestamp
+	132, // 76: keepward.v1.FindResponse.entry:type_name -> keepward.v1.Entry
+	132, // 77: keepward.v1.DiffResponse.a:type_name -> keepward.v1.Entry
+	132, // 78: keepward.v1.DiffResponse.b:type_name -> keepward.v1.Entry
+	115, // 79: keepward.v1.RestoreFilesRequest.restart_interval:type_name -> google.protobuf.Duration
+	114, // 80: keepward.v1.RestoreEstimate.time:type_name -> google.protobuf.Timestamp
+	115, // 81: keepward.v1.RestoreEstimate.expected:type_name -> google.protobuf.Duration
+	108, // 82: keepward.v1.ApplyRequest.files:type_name -> keepward.v1.SourceFile
+	110, // 83: keepward.v1.ApplyResponse.changes:type_name -> keepward.v1.ConfigChange
+	111, // 84: keepward.v1.ApplyResponse.faults:type_name -> keepward.v1.ConfigFault
+	0,   // 85: keepward.v1.AccessService.Login:input_type -> keepward.v1.LoginRequest
+	2,   // 86: keepward.v1.AccessService.CreateToken:input_type -> keepward.v1.CreateTokenRequest
+	5,   // 87: keepward.v1.AccessService.ListTokens:input_type -> keepward.v1.ListTokensRequest
+	7,   // 88: keepward.v1.AccessService.RevokeToken:input_type -> keepward.v1.RevokeTokenRequest
+	9,   // 89: keepward.v1.StatusService.GetStatus:input_type -> keepward.v1.GetStatusRequest
+	11,  // 90: keepward.v1.ComputerService.ListComputers:input_type -> keepward.v1.ListComputersRequest
+	13,  // 91: keepward.v1.ComputerService.GetComputer:input_type -> keepward.v1.GetComputerRequest
+	15,  // 92: keepward.v1.ComputerService.RemoveComputer:input_type -> keepward.v1.RemoveComputerRequest
+	17,  // 93: keepward.v1.RepositoryService.CreateRepository:input_type -> keepward.v1.CreateRepositoryRequest
+	26,  // 94: keepward.v1.RepositoryService.ListRepositories:input_type -> keepward.v1.ListRepositoriesRequest
+	28,  // 95: keepward.v1.RepositoryService.GetRepository:input_type -> keepward.v1.GetRepositoryRequest
+	30,  // 96: keepward.v1.RepositoryService.EditRepository:input_type -> keepward.v1.EditRepositoryRequest
+	19,  // 97: keepward.v1.RepositoryService.AttachRepository:input_type -> keepward.v1.AttachRepositoryRequest
+	20,  // 98: keepward.v1.RepositoryService.RebuildCatalog:input_type -> keepward.v1.RebuildCatalogRequest
+	22,  // 99: keepward.v1.RepositoryService.TakeOverRepository:input_type -> keepward.v1.TakeOverRepositoryRequest
+	24,  // 100: keepward.v1.RepositoryService.DetachRepository:input_type -> keepward.v1.DetachRepositoryRequest
+	32,  // 101: keepward.v1.RepositoryService.CheckRepository:input_type -> keepward.v1.CheckRepositoryRequest
+	34,  // 102: keepward.v1.RepositoryService.RebuildIndex:input_type -> keepward.v1.RebuildIndexRequest
+	33,  // 103: keepward.v1.RepositoryService.SweepRepository:input_type -> keepward.v1.SweepRepositoryRequest
+	35,  // 104: keepward.v1.RepositoryService.ReconcileRepository:input_type -> keepward.v1.ReconcileRepositoryRequest
+	36,  // 105: keepward.v1.RepositoryService.GetRepositoryStats:input_type -> keepward.v1.GetRepositoryStatsRequest
+	38,  // 106: keepward.v1.RepositoryService.ListRepositoryKeys:input_type -> keepward.v1.ListRepositoryKeysRequest
+	41,  // 107: keepward.v1.RepositoryService.AddRepositoryKey:input_type -> keepward.v1.AddRepositoryKeyRequest
+	43,  // 108: keepward.v1.RepositoryService.RemoveRepositoryKey:input_type -> keepward.v1.RemoveRepositoryKeyRequest
+	45,  // 109: keepward.v1.RepositoryService.BeginEpoch:input_type -> keepward.v1.BeginEpochRequest
+	47,  // 110: keepward.v1.RepositoryService.ExportRecoveryKey:input_type -> keepward.v1.ExportRecoveryKeyRequest
+	61,  // 111: keepward.v1.JobService.CreateJob:input_type -> keepward.v1.CreateJobRequest
+	63,  // 112: keepward.v1.JobService.ListJobs:input_type -> keepward.v1.ListJobsRequest
+	65,  // 113: keepward.v1.JobService.GetJob:input_type -> keepward.v1.GetJobRequest
+	67,  // 114: keepward.v1.JobService.UpdateJob:input_type -> keepward.v1.UpdateJobRequest
+	69,  // 115: keepward.v1.JobService.DeleteJob:input_type -> keepward.v1.DeleteJobRequest
+	71,  // 116: keepward.v1.JobService.RunJob:input_type -> keepward.v1.RunJobRequest
+	57,  // 117: keepward.v1.JobService.PreviewRetention:input_type -> keepward.v1.PreviewRetentionRequest
+	55,  // 118: keepward.v1.JobService.ResumeRetention:input_type -> keepward.v1.ResumeRetentionRequest
+	53,  // 119: keepward.v1.JobService.GetJobFigures:input_type -> keepward.v1.GetJobFiguresRequest
+	50,  // 120: keepward.v1.JobService.DryRun:input_type -> keepward.v1.DryRunRequest
+	76,  // 121: keepward.v1.SessionService.ListSessions:input_type -> keepward.v1.ListSessionsRequest
+	80,  // 122: keepward.v1.SessionService.GetSession:input_type -> keepward.v1.GetSessionRequest
+	77,  // 123: keepward.v1.SessionService.WatchSessions:input_type -> keepward.v1.WatchSessionsRequest
+	86,  // 124: keepward.v1.SessionService.WatchSession:input_type -> keepward.v1.WatchSessionRequest
+	88,  // 125: keepward.v1.SessionService.ReadLog:input_type -> keepward.v1.ReadLogRequest
+	91,  // 126: keepward.v1.SessionService.KillSession:input_type -> keepward.v1.KillSessionRequest
+	90,  // 127: keepward.v1.SessionService.RetrySession:input_type -> keepward.v1.RetrySessionRequest
+	72,  // 128: keepward.v1.SessionService.SuspendSession:input_type -> keepward.v1.SuspendSessionRequest
+	74,  // 129: keepward.v1.SessionService.ResumeSession:input_type -> keepward.v1.ResumeSessionRequest
+	82,  // 130: keepward.v1.SessionService.SetSessionPriority:input_type -> keepward.v1.SetSessionPriorityRequest
+	84,  // 131: keepward.v1.SessionService.ListResources:input_type -> keepward.v1.ListResourcesRequest
+	95,  // 132: keepward.v1.PointService.ListPoints:input_type -> keepward.v1.ListPointsRequest
+	97,  // 133: keepward.v1.PointService.GetPoint:input_type -> keepward.v1.GetPointRequest
+	99,  // 134: keepward.v1.PointService.Browse:input_type -> keepward.v1.BrowseRequest
+	101, // 135: keepward.v1.PointService.Find:input_type -> keepward.v1.FindRequest
+	103, // 136: keepward.v1.PointService.Diff:input_type -> keepward.v1.DiffRequest
+	93,  // 137: keepward.v1.PointService.DeletePoints:input_type -> keepward.v1.ChangePointsRequest
+	93,  // 138: keepward.v1.PointService.UndeletePoints:input_type -> keepward.v1.ChangePointsRequest
+	93,  // 139: keepward.v1.PointService.HoldPoints:input_type -> keepward.v1.ChangePointsRequest
+	93,  // 140: keepward.v1.PointService.ReleasePoints:input_type -> keepward.v1.ChangePointsRequest
+	105, // 141: keepward.v1.RestoreService.RestoreFiles:input_type -> keepward.v1.RestoreFilesRequest
+	107, // 142: keepward.v1.ConfigService.Apply:input_type -> keepward.v1.ApplyRequest
+	112, // 143: keepward.v1.ConfigService.Export:input_type -> keepward.v1.ExportRequest
+	1,   // 144: keepward.v1.AccessService.Login:output_type -> keepward.v1.LoginResponse
+	3,   // 145: keepward.v1.AccessService.CreateToken:output_type -> keepward.v1.CreateTokenResponse
+	6,   // 146: keepward.v1.AccessService.ListTokens:output_type -> keepward.v1.ListTokensResponse
+	8,   // 147: keepward.v1.AccessService.RevokeToken:output_type -> keepward.v1.RevokeTokenResponse
+	10,  // 148: keepward.v1.StatusService.GetStatus:output_type -> keepward.v1.GetStatusResponse
+	12,  // 149: keepward.v1.ComputerService.ListComputers:output_type -> keepward.v1.ListComputersResponse
+	14,  // 150: keepward.v1.ComputerService.GetComputer:output_type -> keepward.v1.GetComputerResponse
+	16,  // 151: keepward.v1.ComputerService.RemoveComputer:output_type -> keepward.v1.RemoveComputerResponse
+	18,  // 152: keepward.v1.RepositoryService.CreateRepository:output_type -> keepward.v1.CreateRepositoryResponse
+	27,  // 153: keepward.v1.RepositoryService.ListRepositories:output_type -> keepward.v1.ListRepositoriesResponse
+	29,  // 154: keepward.v1.RepositoryService.GetRepository:output_type -> keepward.v1.GetRepositoryResponse
+	31,  // 155: keepward.v1.RepositoryService.EditRepository:output_type -> keepward.v1.EditRepositoryResponse
+	21,  // 156: keepward.v1.RepositoryService.AttachRepository:output_type -> keepward.v1.CatalogProgress
+	21,  // 157: keepward.v1.RepositoryService.RebuildCatalog:output_type -> keepward.v1.CatalogProgress
+	23,  // 158: keepward.v1.RepositoryService.TakeOverRepository:output_type -> keepward.v1.TakeOverRepositoryResponse
+	25,  // 159: keepward.v1.RepositoryService.DetachRepository:output_type -> keepward.v1.DetachRepositoryResponse
+	49,  // 160: keepward.v1.RepositoryService.CheckRepository:output_type -> keepward.v1.StartSessionResponse
+	49,  // 161: keepward.v1.RepositoryService.RebuildIndex:output_type -> keepward.v1.StartSessionResponse
+	49,  // 162: keepward.v1.RepositoryService.SweepRepository:output_type -> keepward.v1.StartSessionResponse
+	49,  // 163: keepward.v1.RepositoryService.ReconcileRepository:output_type -> keepward.v1.StartSessionResponse
+	37,  // 164: keepward.v1.RepositoryService.GetRepositoryStats:output_type -> keepward.v1.GetRepositoryStatsResponse
+	39,  // 165: keepward.v1.RepositoryService.ListRepositoryKeys:output_type -> keepward.v1.ListRepositoryKeysResponse
+	42,  // 166: keepward.v1.RepositoryService.AddRepositoryKey:output_type -> keepward.v1.AddRepositoryKeyResponse
+	44,  // 167: keepward.v1.RepositoryService.RemoveRepositoryKey:output_type -> keepward.v1.RemoveRepositoryKeyResponse
+	46,  // 168: keepward.v1.RepositoryService.BeginEpoch:output_type -> keepward.v1.BeginEpochResponse
+	48,  // 169: keepward.v1.RepositoryService.ExportRecoveryKey:output_type -> keepward.v1.ExportRecoveryKeyResponse
+	62,  // 170: keepward.v1.JobService.CreateJob:output_type -> keepward.v1.CreateJobResponse
+	64,  // 171: keepward.v1.JobService.ListJobs:output_type -> keepward.v1.ListJobsResponse
+	66,  // 172: keepward.v1.JobService.GetJob:output_type -> keepward.v1.GetJobResponse
+	68,  // 173: keepward.v1.JobService.UpdateJob:output_type -> keepward.v1.UpdateJobResponse
+	70,  // 174: keepward.v1.JobService.DeleteJob:output_type -> keepward.v1.DeleteJobResponse
+	49,  // 175: keepward.v1.JobService.RunJob:output_type -> keepward.v1.StartSessionResponse
+	60,  // 176: keepward.v1.JobService.PreviewRetention:output_type -> keepward.v1.PreviewRetentionResponse
+	56,  // 177: keepward.v1.JobService.ResumeRetention:output_type -> keepward.v1.ResumeRetentionResponse
+	54,  // 178: keepward.v1.JobService.GetJobFigures:output_type -> keepward.v1.GetJobFiguresResponse
+	51,  // 179: keepward.v1.JobService.DryRun:output_type -> keepward.v1.DryRunResponse
+	79,  // 180: keepward.v1.SessionService.ListSessions:output_type -> keepward.v1.ListSessionsResponse
+	81,  // 181: keepward.v1.SessionService.GetSession:output_type -> keepward.v1.GetSessionResponse
+	78,  // 182: keepward.v1.SessionService.WatchSessions:output_type -> keepward.v1.WatchSessionsResponse
+	87,  // 183: keepward.v1.SessionService.WatchSession:output_type -> keepward.v1.WatchSessionResponse
+	89,  // 184: keepward.v1.SessionService.ReadLog:output_type -> keepward.v1.ReadLogResponse
+	92,  // 185: keepward.v1.SessionService.KillSession:output_type -> keepward.v1.KillSessionResponse
+	49,  // 186: keepward.v1.SessionService.RetrySession:output_type -> keepward.v1.StartSessionResponse
+	73,  // 187: keepward.v1.SessionService.SuspendSession:output_type -> keepward.v1.SuspendSessionResponse
+	75,  // 188: keepward.v1.SessionService.ResumeSession:output_type -> keepward.v1.ResumeSessionResponse
+	83,  // 189: keepward.v1.SessionService.SetSessionPriority:output_type -> keepward.v1.SetSessionPriorityResponse
+	85,  // 190: keepward.v1.SessionService.ListResources:output_type -> keepward.v1.ListResourcesResponse
+	96,  // 191: keepward.v1.PointService.ListPoints:output_type -> keepward.v1.ListPointsResponse
+	98,  // 192: keepward.v1.PointService.GetPoint:output_type -> keepward.v1.GetPointResponse
+	100, // 193: keepward.v1.PointService.Browse:output_type -> keepward.v1.BrowseResponse
+	102, // 194: keepward.v1.PointService.Find:output_type -> keepward.v1.FindResponse
+	104, // 195: keepward.v1.PointService.Diff:output_type -> keepward.v1.DiffResponse
+	94,  // 196: keepward.v1.PointService.DeletePoints:output_type -> keepward.v1.ChangePointsResponse
+	94,  // 197: keepward.v1.PointService.UndeletePoints:output_type -> keepward.v1.ChangePointsResponse
+	94,  // 198: keepward.v1.PointService.HoldPoints:output_type -> keepward.v1.ChangePointsResponse
+	94,  // 199: keepward.v1.PointService.ReleasePoints:output_type -> keepward.v1.ChangePointsResponse
+	49,  // 200: keepward.v1.RestoreService.RestoreFiles:output_type -> keepward.v1.StartSessionResponse
+	109, // 201: keepward.v1.ConfigService.Apply:output_type -> keepward.v1.ApplyResponse
+	113, // 202: keepward.v1.ConfigService.Export:output_type -> keepward.v1.ExportResponse
+	144, // [144:203] is the sub-list for method output_type
+	85,  // [85:144] is the sub-list for method input_type
+	85,  // [85:85] is the sub-list for extension type_name
+	85,  // [85:85] is the sub-list for extension extendee
+	0,   // [0:85] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_admin_proto_init() }
@@ -7122,7 +7323,7 @@ func file_keepward_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_keepward_v1_admin_proto_rawDesc), len(file_keepward_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   111,
+			NumMessages:   114,
 			NumExtensions: 0,
 			NumServices:   9,
 		},

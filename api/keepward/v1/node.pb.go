@@ -1459,6 +1459,111 @@ func (x *MoverEndpoint) GetHeartbeat() *durationpb.Duration {
 	return nil
 }
 
+// order: only the term counts.
+type AgentDryRunRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Order         *Order                 `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	Files         *FileSelection         `protobuf:"bytes,2,opt,name=files,proto3" json:"files,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AgentDryRunRequest) Reset() {
+	*x = AgentDryRunRequest{}
+	mi := &file_keepward_v1_node_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AgentDryRunRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AgentDryRunRequest) ProtoMessage() {}
+
+func (x *AgentDryRunRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_node_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AgentDryRunRequest.ProtoReflect.Descriptor instead.
+func (*AgentDryRunRequest) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *AgentDryRunRequest) GetOrder() *Order {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
+func (x *AgentDryRunRequest) GetFiles() *FileSelection {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+type AgentDryRunResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Progress      *Progress              `protobuf:"bytes,1,opt,name=progress,proto3" json:"progress,omitempty"`
+	Result        *DryRun                `protobuf:"bytes,2,opt,name=result,proto3" json:"result,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AgentDryRunResponse) Reset() {
+	*x = AgentDryRunResponse{}
+	mi := &file_keepward_v1_node_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AgentDryRunResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AgentDryRunResponse) ProtoMessage() {}
+
+func (x *AgentDryRunResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_node_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AgentDryRunResponse.ProtoReflect.Descriptor instead.
+func (*AgentDryRunResponse) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *AgentDryRunResponse) GetProgress() *Progress {
+	if x != nil {
+		return x.Progress
+	}
+	return nil
+}
+
+func (x *AgentDryRunResponse) GetResult() *DryRun {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
 // place: see internal/job.Scripts. order.attempt is empty: a script belongs to the task.
 type RunScriptRequest struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -1474,7 +1579,7 @@ type RunScriptRequest struct {
 
 func (x *RunScriptRequest) Reset() {
 	*x = RunScriptRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[20]
+	mi := &file_keepward_v1_node_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1486,7 +1591,7 @@ func (x *RunScriptRequest) String() string {
 func (*RunScriptRequest) ProtoMessage() {}
 
 func (x *RunScriptRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[20]
+	mi := &file_keepward_v1_node_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1499,7 +1604,7 @@ func (x *RunScriptRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunScriptRequest.ProtoReflect.Descriptor instead.
 func (*RunScriptRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{20}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *RunScriptRequest) GetOrder() *Order {
@@ -1547,7 +1652,7 @@ type RunScriptResponse struct {
 
 func (x *RunScriptResponse) Reset() {
 	*x = RunScriptResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[21]
+	mi := &file_keepward_v1_node_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1559,7 +1664,7 @@ func (x *RunScriptResponse) String() string {
 func (*RunScriptResponse) ProtoMessage() {}
 
 func (x *RunScriptResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[21]
+	mi := &file_keepward_v1_node_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1572,7 +1677,7 @@ func (x *RunScriptResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunScriptResponse.ProtoReflect.Descriptor instead.
 func (*RunScriptResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{21}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *RunScriptResponse) GetEnd() *ScriptEnd {
@@ -1593,7 +1698,7 @@ type StopScriptRequest struct {
 
 func (x *StopScriptRequest) Reset() {
 	*x = StopScriptRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[22]
+	mi := &file_keepward_v1_node_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1605,7 +1710,7 @@ func (x *StopScriptRequest) String() string {
 func (*StopScriptRequest) ProtoMessage() {}
 
 func (x *StopScriptRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[22]
+	mi := &file_keepward_v1_node_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1618,7 +1723,7 @@ func (x *StopScriptRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopScriptRequest.ProtoReflect.Descriptor instead.
 func (*StopScriptRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{22}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *StopScriptRequest) GetOrder() *Order {
@@ -1650,7 +1755,7 @@ type StopScriptResponse struct {
 
 func (x *StopScriptResponse) Reset() {
 	*x = StopScriptResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[23]
+	mi := &file_keepward_v1_node_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1662,7 +1767,7 @@ func (x *StopScriptResponse) String() string {
 func (*StopScriptResponse) ProtoMessage() {}
 
 func (x *StopScriptResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[23]
+	mi := &file_keepward_v1_node_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1675,7 +1780,7 @@ func (x *StopScriptResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopScriptResponse.ProtoReflect.Descriptor instead.
 func (*StopScriptResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{23}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{25}
 }
 
 // What an agent keeps of a script that it has started. end: not set before it is known.
@@ -1695,7 +1800,7 @@ type ScriptEntry struct {
 
 func (x *ScriptEntry) Reset() {
 	*x = ScriptEntry{}
-	mi := &file_keepward_v1_node_proto_msgTypes[24]
+	mi := &file_keepward_v1_node_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1707,7 +1812,7 @@ func (x *ScriptEntry) String() string {
 func (*ScriptEntry) ProtoMessage() {}
 
 func (x *ScriptEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[24]
+	mi := &file_keepward_v1_node_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1720,7 +1825,7 @@ func (x *ScriptEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScriptEntry.ProtoReflect.Descriptor instead.
 func (*ScriptEntry) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{24}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ScriptEntry) GetTask() string {
@@ -1803,7 +1908,7 @@ type StartBackupRequest struct {
 
 func (x *StartBackupRequest) Reset() {
 	*x = StartBackupRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[25]
+	mi := &file_keepward_v1_node_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1815,7 +1920,7 @@ func (x *StartBackupRequest) String() string {
 func (*StartBackupRequest) ProtoMessage() {}
 
 func (x *StartBackupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[25]
+	mi := &file_keepward_v1_node_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1828,7 +1933,7 @@ func (x *StartBackupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartBackupRequest.ProtoReflect.Descriptor instead.
 func (*StartBackupRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{25}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *StartBackupRequest) GetOrder() *Order {
@@ -1965,7 +2070,7 @@ type StartBackupResponse struct {
 
 func (x *StartBackupResponse) Reset() {
 	*x = StartBackupResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[26]
+	mi := &file_keepward_v1_node_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1977,7 +2082,7 @@ func (x *StartBackupResponse) String() string {
 func (*StartBackupResponse) ProtoMessage() {}
 
 func (x *StartBackupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[26]
+	mi := &file_keepward_v1_node_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1990,7 +2095,7 @@ func (x *StartBackupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartBackupResponse.ProtoReflect.Descriptor instead.
 func (*StartBackupResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{26}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{28}
 }
 
 type StartRestoreRequest struct {
@@ -2014,7 +2119,7 @@ type StartRestoreRequest struct {
 
 func (x *StartRestoreRequest) Reset() {
 	*x = StartRestoreRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[27]
+	mi := &file_keepward_v1_node_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2026,7 +2131,7 @@ func (x *StartRestoreRequest) String() string {
 func (*StartRestoreRequest) ProtoMessage() {}
 
 func (x *StartRestoreRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[27]
+	mi := &file_keepward_v1_node_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2039,7 +2144,7 @@ func (x *StartRestoreRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartRestoreRequest.ProtoReflect.Descriptor instead.
 func (*StartRestoreRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{27}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *StartRestoreRequest) GetOrder() *Order {
@@ -2141,7 +2246,7 @@ type StartRestoreResponse struct {
 
 func (x *StartRestoreResponse) Reset() {
 	*x = StartRestoreResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[28]
+	mi := &file_keepward_v1_node_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2153,7 +2258,7 @@ func (x *StartRestoreResponse) String() string {
 func (*StartRestoreResponse) ProtoMessage() {}
 
 func (x *StartRestoreResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[28]
+	mi := &file_keepward_v1_node_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2166,7 +2271,7 @@ func (x *StartRestoreResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartRestoreResponse.ProtoReflect.Descriptor instead.
 func (*StartRestoreResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{28}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{30}
 }
 
 // commit: a backup takes in no more, and makes a partial point of what is complete.
@@ -2181,7 +2286,7 @@ type StopAttemptRequest struct {
 
 func (x *StopAttemptRequest) Reset() {
 	*x = StopAttemptRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[29]
+	mi := &file_keepward_v1_node_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2193,7 +2298,7 @@ func (x *StopAttemptRequest) String() string {
 func (*StopAttemptRequest) ProtoMessage() {}
 
 func (x *StopAttemptRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[29]
+	mi := &file_keepward_v1_node_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2206,7 +2311,7 @@ func (x *StopAttemptRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopAttemptRequest.ProtoReflect.Descriptor instead.
 func (*StopAttemptRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{29}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *StopAttemptRequest) GetOrder() *Order {
@@ -2238,7 +2343,7 @@ type StopAttemptResponse struct {
 
 func (x *StopAttemptResponse) Reset() {
 	*x = StopAttemptResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[30]
+	mi := &file_keepward_v1_node_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2250,7 +2355,7 @@ func (x *StopAttemptResponse) String() string {
 func (*StopAttemptResponse) ProtoMessage() {}
 
 func (x *StopAttemptResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[30]
+	mi := &file_keepward_v1_node_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2263,7 +2368,7 @@ func (x *StopAttemptResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopAttemptResponse.ProtoReflect.Descriptor instead.
 func (*StopAttemptResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{30}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{32}
 }
 
 type TransportCreateRepositoryRequest struct {
@@ -2280,7 +2385,7 @@ type TransportCreateRepositoryRequest struct {
 
 func (x *TransportCreateRepositoryRequest) Reset() {
 	*x = TransportCreateRepositoryRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[31]
+	mi := &file_keepward_v1_node_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2292,7 +2397,7 @@ func (x *TransportCreateRepositoryRequest) String() string {
 func (*TransportCreateRepositoryRequest) ProtoMessage() {}
 
 func (x *TransportCreateRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[31]
+	mi := &file_keepward_v1_node_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2305,7 +2410,7 @@ func (x *TransportCreateRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransportCreateRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*TransportCreateRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{31}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *TransportCreateRepositoryRequest) GetPath() string {
@@ -2360,7 +2465,7 @@ type KeyObject struct {
 
 func (x *KeyObject) Reset() {
 	*x = KeyObject{}
-	mi := &file_keepward_v1_node_proto_msgTypes[32]
+	mi := &file_keepward_v1_node_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2372,7 +2477,7 @@ func (x *KeyObject) String() string {
 func (*KeyObject) ProtoMessage() {}
 
 func (x *KeyObject) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[32]
+	mi := &file_keepward_v1_node_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2385,7 +2490,7 @@ func (x *KeyObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyObject.ProtoReflect.Descriptor instead.
 func (*KeyObject) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{32}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *KeyObject) GetName() string {
@@ -2412,7 +2517,7 @@ type TransportCreateRepositoryResponse struct {
 
 func (x *TransportCreateRepositoryResponse) Reset() {
 	*x = TransportCreateRepositoryResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[33]
+	mi := &file_keepward_v1_node_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2424,7 +2529,7 @@ func (x *TransportCreateRepositoryResponse) String() string {
 func (*TransportCreateRepositoryResponse) ProtoMessage() {}
 
 func (x *TransportCreateRepositoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[33]
+	mi := &file_keepward_v1_node_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2437,7 +2542,7 @@ func (x *TransportCreateRepositoryResponse) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use TransportCreateRepositoryResponse.ProtoReflect.Descriptor instead.
 func (*TransportCreateRepositoryResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{33}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *TransportCreateRepositoryResponse) GetCanonicalPath() string {
@@ -2463,7 +2568,7 @@ type ReadRepositoryRequest struct {
 
 func (x *ReadRepositoryRequest) Reset() {
 	*x = ReadRepositoryRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[34]
+	mi := &file_keepward_v1_node_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2475,7 +2580,7 @@ func (x *ReadRepositoryRequest) String() string {
 func (*ReadRepositoryRequest) ProtoMessage() {}
 
 func (x *ReadRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[34]
+	mi := &file_keepward_v1_node_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2488,7 +2593,7 @@ func (x *ReadRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*ReadRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{34}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ReadRepositoryRequest) GetPath() string {
@@ -2514,7 +2619,7 @@ type ReadRepositoryResponse struct {
 
 func (x *ReadRepositoryResponse) Reset() {
 	*x = ReadRepositoryResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[35]
+	mi := &file_keepward_v1_node_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2526,7 +2631,7 @@ func (x *ReadRepositoryResponse) String() string {
 func (*ReadRepositoryResponse) ProtoMessage() {}
 
 func (x *ReadRepositoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[35]
+	mi := &file_keepward_v1_node_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2539,7 +2644,7 @@ func (x *ReadRepositoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRepositoryResponse.ProtoReflect.Descriptor instead.
 func (*ReadRepositoryResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{35}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ReadRepositoryResponse) GetCanonicalPath() string {
@@ -2606,7 +2711,7 @@ type ChangeKeysRequest struct {
 
 func (x *ChangeKeysRequest) Reset() {
 	*x = ChangeKeysRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[36]
+	mi := &file_keepward_v1_node_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2618,7 +2723,7 @@ func (x *ChangeKeysRequest) String() string {
 func (*ChangeKeysRequest) ProtoMessage() {}
 
 func (x *ChangeKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[36]
+	mi := &file_keepward_v1_node_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2631,7 +2736,7 @@ func (x *ChangeKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeKeysRequest.ProtoReflect.Descriptor instead.
 func (*ChangeKeysRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{36}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ChangeKeysRequest) GetRepositoryPath() string {
@@ -2684,7 +2789,7 @@ type ChangeKeysResponse struct {
 
 func (x *ChangeKeysResponse) Reset() {
 	*x = ChangeKeysResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[37]
+	mi := &file_keepward_v1_node_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2696,7 +2801,7 @@ func (x *ChangeKeysResponse) String() string {
 func (*ChangeKeysResponse) ProtoMessage() {}
 
 func (x *ChangeKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[37]
+	mi := &file_keepward_v1_node_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2709,7 +2814,7 @@ func (x *ChangeKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeKeysResponse.ProtoReflect.Descriptor instead.
 func (*ChangeKeysResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{37}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{39}
 }
 
 type MeasureRepositoryRequest struct {
@@ -2724,7 +2829,7 @@ type MeasureRepositoryRequest struct {
 
 func (x *MeasureRepositoryRequest) Reset() {
 	*x = MeasureRepositoryRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[38]
+	mi := &file_keepward_v1_node_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2736,7 +2841,7 @@ func (x *MeasureRepositoryRequest) String() string {
 func (*MeasureRepositoryRequest) ProtoMessage() {}
 
 func (x *MeasureRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[38]
+	mi := &file_keepward_v1_node_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2749,7 +2854,7 @@ func (x *MeasureRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MeasureRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*MeasureRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{38}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *MeasureRepositoryRequest) GetRepositoryPath() string {
@@ -2796,7 +2901,7 @@ type MeasureRepositoryResponse struct {
 
 func (x *MeasureRepositoryResponse) Reset() {
 	*x = MeasureRepositoryResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[39]
+	mi := &file_keepward_v1_node_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2808,7 +2913,7 @@ func (x *MeasureRepositoryResponse) String() string {
 func (*MeasureRepositoryResponse) ProtoMessage() {}
 
 func (x *MeasureRepositoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[39]
+	mi := &file_keepward_v1_node_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2821,7 +2926,7 @@ func (x *MeasureRepositoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MeasureRepositoryResponse.ProtoReflect.Descriptor instead.
 func (*MeasureRepositoryResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{39}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *MeasureRepositoryResponse) GetOwners() []*OwnerUse {
@@ -2893,7 +2998,7 @@ type OwnerUse struct {
 
 func (x *OwnerUse) Reset() {
 	*x = OwnerUse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[40]
+	mi := &file_keepward_v1_node_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2905,7 +3010,7 @@ func (x *OwnerUse) String() string {
 func (*OwnerUse) ProtoMessage() {}
 
 func (x *OwnerUse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[40]
+	mi := &file_keepward_v1_node_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2918,7 +3023,7 @@ func (x *OwnerUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OwnerUse.ProtoReflect.Descriptor instead.
 func (*OwnerUse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{40}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *OwnerUse) GetOwner() []byte {
@@ -2961,7 +3066,7 @@ type ClaimRepositoryRequest struct {
 
 func (x *ClaimRepositoryRequest) Reset() {
 	*x = ClaimRepositoryRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[41]
+	mi := &file_keepward_v1_node_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2973,7 +3078,7 @@ func (x *ClaimRepositoryRequest) String() string {
 func (*ClaimRepositoryRequest) ProtoMessage() {}
 
 func (x *ClaimRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[41]
+	mi := &file_keepward_v1_node_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2986,7 +3091,7 @@ func (x *ClaimRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*ClaimRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{41}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ClaimRepositoryRequest) GetRepositoryPath() string {
@@ -3027,7 +3132,7 @@ type ClaimRepositoryResponse struct {
 
 func (x *ClaimRepositoryResponse) Reset() {
 	*x = ClaimRepositoryResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[42]
+	mi := &file_keepward_v1_node_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3039,7 +3144,7 @@ func (x *ClaimRepositoryResponse) String() string {
 func (*ClaimRepositoryResponse) ProtoMessage() {}
 
 func (x *ClaimRepositoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[42]
+	mi := &file_keepward_v1_node_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3052,7 +3157,7 @@ func (x *ClaimRepositoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimRepositoryResponse.ProtoReflect.Descriptor instead.
 func (*ClaimRepositoryResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{42}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ClaimRepositoryResponse) GetTerm() uint64 {
@@ -3082,7 +3187,7 @@ type InspectRepositoryRequest struct {
 
 func (x *InspectRepositoryRequest) Reset() {
 	*x = InspectRepositoryRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[43]
+	mi := &file_keepward_v1_node_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3094,7 +3199,7 @@ func (x *InspectRepositoryRequest) String() string {
 func (*InspectRepositoryRequest) ProtoMessage() {}
 
 func (x *InspectRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[43]
+	mi := &file_keepward_v1_node_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3107,7 +3212,7 @@ func (x *InspectRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InspectRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*InspectRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{43}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *InspectRepositoryRequest) GetPath() string {
@@ -3160,7 +3265,7 @@ type InspectRepositoryResponse struct {
 
 func (x *InspectRepositoryResponse) Reset() {
 	*x = InspectRepositoryResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[44]
+	mi := &file_keepward_v1_node_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3172,7 +3277,7 @@ func (x *InspectRepositoryResponse) String() string {
 func (*InspectRepositoryResponse) ProtoMessage() {}
 
 func (x *InspectRepositoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[44]
+	mi := &file_keepward_v1_node_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3185,7 +3290,7 @@ func (x *InspectRepositoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InspectRepositoryResponse.ProtoReflect.Descriptor instead.
 func (*InspectRepositoryResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{44}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *InspectRepositoryResponse) GetSizeBytes() int64 {
@@ -3274,7 +3379,7 @@ type StartMoverRequest struct {
 
 func (x *StartMoverRequest) Reset() {
 	*x = StartMoverRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[45]
+	mi := &file_keepward_v1_node_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3286,7 +3391,7 @@ func (x *StartMoverRequest) String() string {
 func (*StartMoverRequest) ProtoMessage() {}
 
 func (x *StartMoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[45]
+	mi := &file_keepward_v1_node_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3299,7 +3404,7 @@ func (x *StartMoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartMoverRequest.ProtoReflect.Descriptor instead.
 func (*StartMoverRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{45}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *StartMoverRequest) GetOrder() *Order {
@@ -3438,7 +3543,7 @@ type CheckOrder struct {
 
 func (x *CheckOrder) Reset() {
 	*x = CheckOrder{}
-	mi := &file_keepward_v1_node_proto_msgTypes[46]
+	mi := &file_keepward_v1_node_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3450,7 +3555,7 @@ func (x *CheckOrder) String() string {
 func (*CheckOrder) ProtoMessage() {}
 
 func (x *CheckOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[46]
+	mi := &file_keepward_v1_node_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3463,7 +3568,7 @@ func (x *CheckOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckOrder.ProtoReflect.Descriptor instead.
 func (*CheckOrder) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{46}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *CheckOrder) GetTime() *timestamppb.Timestamp {
@@ -3547,7 +3652,7 @@ type SweepOrder struct {
 
 func (x *SweepOrder) Reset() {
 	*x = SweepOrder{}
-	mi := &file_keepward_v1_node_proto_msgTypes[47]
+	mi := &file_keepward_v1_node_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3559,7 +3664,7 @@ func (x *SweepOrder) String() string {
 func (*SweepOrder) ProtoMessage() {}
 
 func (x *SweepOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[47]
+	mi := &file_keepward_v1_node_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3572,7 +3677,7 @@ func (x *SweepOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepOrder.ProtoReflect.Descriptor instead.
 func (*SweepOrder) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{47}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *SweepOrder) GetPurgePoints() []string {
@@ -3661,7 +3766,7 @@ type StartMoverResponse struct {
 
 func (x *StartMoverResponse) Reset() {
 	*x = StartMoverResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[48]
+	mi := &file_keepward_v1_node_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3673,7 +3778,7 @@ func (x *StartMoverResponse) String() string {
 func (*StartMoverResponse) ProtoMessage() {}
 
 func (x *StartMoverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[48]
+	mi := &file_keepward_v1_node_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3686,7 +3791,7 @@ func (x *StartMoverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartMoverResponse.ProtoReflect.Descriptor instead.
 func (*StartMoverResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{48}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *StartMoverResponse) GetMover() *MoverEndpoint {
@@ -3706,7 +3811,7 @@ type StopMoverRequest struct {
 
 func (x *StopMoverRequest) Reset() {
 	*x = StopMoverRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[49]
+	mi := &file_keepward_v1_node_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3718,7 +3823,7 @@ func (x *StopMoverRequest) String() string {
 func (*StopMoverRequest) ProtoMessage() {}
 
 func (x *StopMoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[49]
+	mi := &file_keepward_v1_node_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3731,7 +3836,7 @@ func (x *StopMoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopMoverRequest.ProtoReflect.Descriptor instead.
 func (*StopMoverRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{49}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *StopMoverRequest) GetOrder() *Order {
@@ -3756,7 +3861,7 @@ type StopMoverResponse struct {
 
 func (x *StopMoverResponse) Reset() {
 	*x = StopMoverResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[50]
+	mi := &file_keepward_v1_node_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3768,7 +3873,7 @@ func (x *StopMoverResponse) String() string {
 func (*StopMoverResponse) ProtoMessage() {}
 
 func (x *StopMoverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[50]
+	mi := &file_keepward_v1_node_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3781,7 +3886,7 @@ func (x *StopMoverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopMoverResponse.ProtoReflect.Descriptor instead.
 func (*StopMoverResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{50}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{52}
 }
 
 // commit: an attempt without a point gets a partial one of its last checkpoint, if it has one, and a
@@ -3799,7 +3904,7 @@ type FenceAttemptRequest struct {
 
 func (x *FenceAttemptRequest) Reset() {
 	*x = FenceAttemptRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[51]
+	mi := &file_keepward_v1_node_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3811,7 +3916,7 @@ func (x *FenceAttemptRequest) String() string {
 func (*FenceAttemptRequest) ProtoMessage() {}
 
 func (x *FenceAttemptRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[51]
+	mi := &file_keepward_v1_node_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3824,7 +3929,7 @@ func (x *FenceAttemptRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FenceAttemptRequest.ProtoReflect.Descriptor instead.
 func (*FenceAttemptRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{51}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *FenceAttemptRequest) GetRepositoryPath() string {
@@ -3875,7 +3980,7 @@ type FenceAttemptResponse struct {
 
 func (x *FenceAttemptResponse) Reset() {
 	*x = FenceAttemptResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[52]
+	mi := &file_keepward_v1_node_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3887,7 +3992,7 @@ func (x *FenceAttemptResponse) String() string {
 func (*FenceAttemptResponse) ProtoMessage() {}
 
 func (x *FenceAttemptResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[52]
+	mi := &file_keepward_v1_node_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3900,7 +4005,7 @@ func (x *FenceAttemptResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FenceAttemptResponse.ProtoReflect.Descriptor instead.
 func (*FenceAttemptResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{52}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *FenceAttemptResponse) GetCommitted() bool {
@@ -3940,7 +4045,7 @@ type MarkPointsRequest struct {
 
 func (x *MarkPointsRequest) Reset() {
 	*x = MarkPointsRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[53]
+	mi := &file_keepward_v1_node_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3952,7 +4057,7 @@ func (x *MarkPointsRequest) String() string {
 func (*MarkPointsRequest) ProtoMessage() {}
 
 func (x *MarkPointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[53]
+	mi := &file_keepward_v1_node_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3965,7 +4070,7 @@ func (x *MarkPointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkPointsRequest.ProtoReflect.Descriptor instead.
 func (*MarkPointsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{53}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *MarkPointsRequest) GetRepositoryPath() string {
@@ -4033,7 +4138,7 @@ type MarkPointsResponse struct {
 
 func (x *MarkPointsResponse) Reset() {
 	*x = MarkPointsResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[54]
+	mi := &file_keepward_v1_node_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4045,7 +4150,7 @@ func (x *MarkPointsResponse) String() string {
 func (*MarkPointsResponse) ProtoMessage() {}
 
 func (x *MarkPointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[54]
+	mi := &file_keepward_v1_node_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4058,7 +4163,7 @@ func (x *MarkPointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkPointsResponse.ProtoReflect.Descriptor instead.
 func (*MarkPointsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{54}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *MarkPointsResponse) GetPoints() []*PointMark {
@@ -4079,7 +4184,7 @@ type ListMarkersRequest struct {
 
 func (x *ListMarkersRequest) Reset() {
 	*x = ListMarkersRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[55]
+	mi := &file_keepward_v1_node_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4091,7 +4196,7 @@ func (x *ListMarkersRequest) String() string {
 func (*ListMarkersRequest) ProtoMessage() {}
 
 func (x *ListMarkersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[55]
+	mi := &file_keepward_v1_node_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4104,7 +4209,7 @@ func (x *ListMarkersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMarkersRequest.ProtoReflect.Descriptor instead.
 func (*ListMarkersRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{55}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ListMarkersRequest) GetRepositoryPath() string {
@@ -4140,7 +4245,7 @@ type ListMarkersResponse struct {
 
 func (x *ListMarkersResponse) Reset() {
 	*x = ListMarkersResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[56]
+	mi := &file_keepward_v1_node_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4152,7 +4257,7 @@ func (x *ListMarkersResponse) String() string {
 func (*ListMarkersResponse) ProtoMessage() {}
 
 func (x *ListMarkersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[56]
+	mi := &file_keepward_v1_node_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4165,7 +4270,7 @@ func (x *ListMarkersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMarkersResponse.ProtoReflect.Descriptor instead.
 func (*ListMarkersResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{56}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ListMarkersResponse) GetNames() []string {
@@ -4196,7 +4301,7 @@ type PointMarkers struct {
 
 func (x *PointMarkers) Reset() {
 	*x = PointMarkers{}
-	mi := &file_keepward_v1_node_proto_msgTypes[57]
+	mi := &file_keepward_v1_node_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4208,7 +4313,7 @@ func (x *PointMarkers) String() string {
 func (*PointMarkers) ProtoMessage() {}
 
 func (x *PointMarkers) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[57]
+	mi := &file_keepward_v1_node_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4221,7 +4326,7 @@ func (x *PointMarkers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PointMarkers.ProtoReflect.Descriptor instead.
 func (*PointMarkers) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{57}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *PointMarkers) GetPoint() string {
@@ -4276,7 +4381,7 @@ type PointMark struct {
 
 func (x *PointMark) Reset() {
 	*x = PointMark{}
-	mi := &file_keepward_v1_node_proto_msgTypes[58]
+	mi := &file_keepward_v1_node_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4288,7 +4393,7 @@ func (x *PointMark) String() string {
 func (*PointMark) ProtoMessage() {}
 
 func (x *PointMark) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[58]
+	mi := &file_keepward_v1_node_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4301,7 +4406,7 @@ func (x *PointMark) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PointMark.ProtoReflect.Descriptor instead.
 func (*PointMark) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{58}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *PointMark) GetPoint() string {
@@ -4332,7 +4437,7 @@ type TransportListPointsRequest struct {
 
 func (x *TransportListPointsRequest) Reset() {
 	*x = TransportListPointsRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[59]
+	mi := &file_keepward_v1_node_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4344,7 +4449,7 @@ func (x *TransportListPointsRequest) String() string {
 func (*TransportListPointsRequest) ProtoMessage() {}
 
 func (x *TransportListPointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[59]
+	mi := &file_keepward_v1_node_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4357,7 +4462,7 @@ func (x *TransportListPointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransportListPointsRequest.ProtoReflect.Descriptor instead.
 func (*TransportListPointsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{59}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *TransportListPointsRequest) GetRepositoryPath() string {
@@ -4407,7 +4512,7 @@ type TransportListPointsResponse struct {
 
 func (x *TransportListPointsResponse) Reset() {
 	*x = TransportListPointsResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[60]
+	mi := &file_keepward_v1_node_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4419,7 +4524,7 @@ func (x *TransportListPointsResponse) String() string {
 func (*TransportListPointsResponse) ProtoMessage() {}
 
 func (x *TransportListPointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[60]
+	mi := &file_keepward_v1_node_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4432,7 +4537,7 @@ func (x *TransportListPointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransportListPointsResponse.ProtoReflect.Descriptor instead.
 func (*TransportListPointsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{60}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *TransportListPointsResponse) GetPoints() []*PointObject {
@@ -4471,7 +4576,7 @@ type PointObject struct {
 
 func (x *PointObject) Reset() {
 	*x = PointObject{}
-	mi := &file_keepward_v1_node_proto_msgTypes[61]
+	mi := &file_keepward_v1_node_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4483,7 +4588,7 @@ func (x *PointObject) String() string {
 func (*PointObject) ProtoMessage() {}
 
 func (x *PointObject) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[61]
+	mi := &file_keepward_v1_node_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4496,7 +4601,7 @@ func (x *PointObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PointObject.ProtoReflect.Descriptor instead.
 func (*PointObject) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{61}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *PointObject) GetId() string {
@@ -4556,7 +4661,7 @@ type BrowseMoverRequest struct {
 
 func (x *BrowseMoverRequest) Reset() {
 	*x = BrowseMoverRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[62]
+	mi := &file_keepward_v1_node_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4568,7 +4673,7 @@ func (x *BrowseMoverRequest) String() string {
 func (*BrowseMoverRequest) ProtoMessage() {}
 
 func (x *BrowseMoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[62]
+	mi := &file_keepward_v1_node_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4581,7 +4686,7 @@ func (x *BrowseMoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrowseMoverRequest.ProtoReflect.Descriptor instead.
 func (*BrowseMoverRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{62}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *BrowseMoverRequest) GetAttempt() string {
@@ -4644,7 +4749,7 @@ type BrowseMoverResponse struct {
 
 func (x *BrowseMoverResponse) Reset() {
 	*x = BrowseMoverResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[63]
+	mi := &file_keepward_v1_node_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4656,7 +4761,7 @@ func (x *BrowseMoverResponse) String() string {
 func (*BrowseMoverResponse) ProtoMessage() {}
 
 func (x *BrowseMoverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[63]
+	mi := &file_keepward_v1_node_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4669,7 +4774,7 @@ func (x *BrowseMoverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrowseMoverResponse.ProtoReflect.Descriptor instead.
 func (*BrowseMoverResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{63}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *BrowseMoverResponse) GetSelf() *Entry {
@@ -4704,7 +4809,7 @@ type FindMoverRequest struct {
 
 func (x *FindMoverRequest) Reset() {
 	*x = FindMoverRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[64]
+	mi := &file_keepward_v1_node_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4716,7 +4821,7 @@ func (x *FindMoverRequest) String() string {
 func (*FindMoverRequest) ProtoMessage() {}
 
 func (x *FindMoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[64]
+	mi := &file_keepward_v1_node_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4729,7 +4834,7 @@ func (x *FindMoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindMoverRequest.ProtoReflect.Descriptor instead.
 func (*FindMoverRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{64}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *FindMoverRequest) GetAttempt() string {
@@ -4763,7 +4868,7 @@ type PointKey struct {
 
 func (x *PointKey) Reset() {
 	*x = PointKey{}
-	mi := &file_keepward_v1_node_proto_msgTypes[65]
+	mi := &file_keepward_v1_node_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4775,7 +4880,7 @@ func (x *PointKey) String() string {
 func (*PointKey) ProtoMessage() {}
 
 func (x *PointKey) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[65]
+	mi := &file_keepward_v1_node_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4788,7 +4893,7 @@ func (x *PointKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PointKey.ProtoReflect.Descriptor instead.
 func (*PointKey) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{65}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *PointKey) GetPoint() string {
@@ -4815,7 +4920,7 @@ type FindMoverResponse struct {
 
 func (x *FindMoverResponse) Reset() {
 	*x = FindMoverResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[66]
+	mi := &file_keepward_v1_node_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4827,7 +4932,7 @@ func (x *FindMoverResponse) String() string {
 func (*FindMoverResponse) ProtoMessage() {}
 
 func (x *FindMoverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[66]
+	mi := &file_keepward_v1_node_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4840,7 +4945,7 @@ func (x *FindMoverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindMoverResponse.ProtoReflect.Descriptor instead.
 func (*FindMoverResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{66}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *FindMoverResponse) GetPoint() string {
@@ -4868,7 +4973,7 @@ type DiffMoverRequest struct {
 
 func (x *DiffMoverRequest) Reset() {
 	*x = DiffMoverRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[67]
+	mi := &file_keepward_v1_node_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4880,7 +4985,7 @@ func (x *DiffMoverRequest) String() string {
 func (*DiffMoverRequest) ProtoMessage() {}
 
 func (x *DiffMoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[67]
+	mi := &file_keepward_v1_node_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4893,7 +4998,7 @@ func (x *DiffMoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffMoverRequest.ProtoReflect.Descriptor instead.
 func (*DiffMoverRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{67}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *DiffMoverRequest) GetAttempt() string {
@@ -4928,7 +5033,7 @@ type DiffMoverResponse struct {
 
 func (x *DiffMoverResponse) Reset() {
 	*x = DiffMoverResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[68]
+	mi := &file_keepward_v1_node_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4940,7 +5045,7 @@ func (x *DiffMoverResponse) String() string {
 func (*DiffMoverResponse) ProtoMessage() {}
 
 func (x *DiffMoverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[68]
+	mi := &file_keepward_v1_node_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4953,7 +5058,7 @@ func (x *DiffMoverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffMoverResponse.ProtoReflect.Descriptor instead.
 func (*DiffMoverResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{68}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *DiffMoverResponse) GetChange() string {
@@ -5097,7 +5202,13 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\x12certificate_sha256\x18\x02 \x01(\fR\x11certificateSha256\x12\x19\n" +
 	"\btask_key\x18\x03 \x01(\fR\ataskKey\x12\x16\n" +
 	"\x06socket\x18\x04 \x01(\tR\x06socket\x128\n" +
-	"\theartbeat\x18\xcc\x03 \x01(\v2\x19.google.protobuf.DurationR\theartbeat\"\xb8\x02\n" +
+	"\theartbeat\x18\xcc\x03 \x01(\v2\x19.google.protobuf.DurationR\theartbeat\"p\n" +
+	"\x12AgentDryRunRequest\x12(\n" +
+	"\x05order\x18\x01 \x01(\v2\x12.keepward.v1.OrderR\x05order\x120\n" +
+	"\x05files\x18\x02 \x01(\v2\x1a.keepward.v1.FileSelectionR\x05files\"u\n" +
+	"\x13AgentDryRunResponse\x121\n" +
+	"\bprogress\x18\x01 \x01(\v2\x15.keepward.v1.ProgressR\bprogress\x12+\n" +
+	"\x06result\x18\x02 \x01(\v2\x13.keepward.v1.DryRunR\x06result\"\xb8\x02\n" +
 	"\x10RunScriptRequest\x12(\n" +
 	"\x05order\x18\x01 \x01(\v2\x12.keepward.v1.OrderR\x05order\x12\x14\n" +
 	"\x05place\x18\x02 \x01(\tR\x05place\x12+\n" +
@@ -5405,14 +5516,15 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\tHeartbeat\x12\x1d.keepward.v1.HeartbeatRequest\x1a\x1e.keepward.v1.HeartbeatResponse\x12Y\n" +
 	"\x0eReportProgress\x12\".keepward.v1.ReportProgressRequest\x1a#.keepward.v1.ReportProgressResponse\x12S\n" +
 	"\fReportEvents\x12 .keepward.v1.ReportEventsRequest\x1a!.keepward.v1.ReportEventsResponse\x12J\n" +
-	"\tReportEnd\x12\x1d.keepward.v1.ReportEndRequest\x1a\x1e.keepward.v1.ReportEndResponse2\xa2\x03\n" +
+	"\tReportEnd\x12\x1d.keepward.v1.ReportEndRequest\x1a\x1e.keepward.v1.ReportEndResponse2\xf1\x03\n" +
 	"\fAgentService\x12P\n" +
 	"\vStartBackup\x12\x1f.keepward.v1.StartBackupRequest\x1a .keepward.v1.StartBackupResponse\x12S\n" +
 	"\fStartRestore\x12 .keepward.v1.StartRestoreRequest\x1a!.keepward.v1.StartRestoreResponse\x12P\n" +
 	"\vStopAttempt\x12\x1f.keepward.v1.StopAttemptRequest\x1a .keepward.v1.StopAttemptResponse\x12J\n" +
 	"\tRunScript\x12\x1d.keepward.v1.RunScriptRequest\x1a\x1e.keepward.v1.RunScriptResponse\x12M\n" +
 	"\n" +
-	"StopScript\x12\x1e.keepward.v1.StopScriptRequest\x1a\x1f.keepward.v1.StopScriptResponse2\xb5\n" +
+	"StopScript\x12\x1e.keepward.v1.StopScriptRequest\x1a\x1f.keepward.v1.StopScriptResponse\x12M\n" +
+	"\x06DryRun\x12\x1f.keepward.v1.AgentDryRunRequest\x1a .keepward.v1.AgentDryRunResponse0\x012\xb5\n" +
 	"\n" +
 	"\x10TransportService\x12q\n" +
 	"\x10CreateRepository\x12-.keepward.v1.TransportCreateRepositoryRequest\x1a..keepward.v1.TransportCreateRepositoryResponse\x12b\n" +
@@ -5447,7 +5559,7 @@ func file_keepward_v1_node_proto_rawDescGZIP() []byte {
 	return file_keepward_v1_node_proto_rawDescData
 }
 
-var file_keepward_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 73)
+var file_keepward_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 75)
 var file_keepward_v1_node_proto_goTypes = []any{
 	(*JoinRequest)(nil),                       // 0: keepward.v1.JoinRequest
 	(*JoinResponse)(nil),                      // 1: keepward.v1.JoinResponse
@@ -5469,210 +5581,219 @@ var file_keepward_v1_node_proto_goTypes = []any{
 	(*Order)(nil),                             // 17: keepward.v1.Order
 	(*RepositoryKeys)(nil),                    // 18: keepward.v1.RepositoryKeys
 	(*MoverEndpoint)(nil),                     // 19: keepward.v1.MoverEndpoint
-	(*RunScriptRequest)(nil),                  // 20: keepward.v1.RunScriptRequest
-	(*RunScriptResponse)(nil),                 // 21: keepward.v1.RunScriptResponse
-	(*StopScriptRequest)(nil),                 // 22: keepward.v1.StopScriptRequest
-	(*StopScriptResponse)(nil),                // 23: keepward.v1.StopScriptResponse
-	(*ScriptEntry)(nil),                       // 24: keepward.v1.ScriptEntry
-	(*StartBackupRequest)(nil),                // 25: keepward.v1.StartBackupRequest
-	(*StartBackupResponse)(nil),               // 26: keepward.v1.StartBackupResponse
-	(*StartRestoreRequest)(nil),               // 27: keepward.v1.StartRestoreRequest
-	(*StartRestoreResponse)(nil),              // 28: keepward.v1.StartRestoreResponse
-	(*StopAttemptRequest)(nil),                // 29: keepward.v1.StopAttemptRequest
-	(*StopAttemptResponse)(nil),               // 30: keepward.v1.StopAttemptResponse
-	(*TransportCreateRepositoryRequest)(nil),  // 31: keepward.v1.TransportCreateRepositoryRequest
-	(*KeyObject)(nil),                         // 32: keepward.v1.KeyObject
-	(*TransportCreateRepositoryResponse)(nil), // 33: keepward.v1.TransportCreateRepositoryResponse
-	(*ReadRepositoryRequest)(nil),             // 34: keepward.v1.ReadRepositoryRequest
-	(*ReadRepositoryResponse)(nil),            // 35: keepward.v1.ReadRepositoryResponse
-	(*ChangeKeysRequest)(nil),                 // 36: keepward.v1.ChangeKeysRequest
-	(*ChangeKeysResponse)(nil),                // 37: keepward.v1.ChangeKeysResponse
-	(*MeasureRepositoryRequest)(nil),          // 38: keepward.v1.MeasureRepositoryRequest
-	(*MeasureRepositoryResponse)(nil),         // 39: keepward.v1.MeasureRepositoryResponse
-	(*OwnerUse)(nil),                          // 40: keepward.v1.OwnerUse
-	(*ClaimRepositoryRequest)(nil),            // 41: keepward.v1.ClaimRepositoryRequest
-	(*ClaimRepositoryResponse)(nil),           // 42: keepward.v1.ClaimRepositoryResponse
-	(*InspectRepositoryRequest)(nil),          // 43: keepward.v1.InspectRepositoryRequest
-	(*InspectRepositoryResponse)(nil),         // 44: keepward.v1.InspectRepositoryResponse
-	(*StartMoverRequest)(nil),                 // 45: keepward.v1.StartMoverRequest
-	(*CheckOrder)(nil),                        // 46: keepward.v1.CheckOrder
-	(*SweepOrder)(nil),                        // 47: keepward.v1.SweepOrder
-	(*StartMoverResponse)(nil),                // 48: keepward.v1.StartMoverResponse
-	(*StopMoverRequest)(nil),                  // 49: keepward.v1.StopMoverRequest
-	(*StopMoverResponse)(nil),                 // 50: keepward.v1.StopMoverResponse
-	(*FenceAttemptRequest)(nil),               // 51: keepward.v1.FenceAttemptRequest
-	(*FenceAttemptResponse)(nil),              // 52: keepward.v1.FenceAttemptResponse
-	(*MarkPointsRequest)(nil),                 // 53: keepward.v1.MarkPointsRequest
-	(*MarkPointsResponse)(nil),                // 54: keepward.v1.MarkPointsResponse
-	(*ListMarkersRequest)(nil),                // 55: keepward.v1.ListMarkersRequest
-	(*ListMarkersResponse)(nil),               // 56: keepward.v1.ListMarkersResponse
-	(*PointMarkers)(nil),                      // 57: keepward.v1.PointMarkers
-	(*PointMark)(nil),                         // 58: keepward.v1.PointMark
-	(*TransportListPointsRequest)(nil),        // 59: keepward.v1.TransportListPointsRequest
-	(*TransportListPointsResponse)(nil),       // 60: keepward.v1.TransportListPointsResponse
-	(*PointObject)(nil),                       // 61: keepward.v1.PointObject
-	(*BrowseMoverRequest)(nil),                // 62: keepward.v1.BrowseMoverRequest
-	(*BrowseMoverResponse)(nil),               // 63: keepward.v1.BrowseMoverResponse
-	(*FindMoverRequest)(nil),                  // 64: keepward.v1.FindMoverRequest
-	(*PointKey)(nil),                          // 65: keepward.v1.PointKey
-	(*FindMoverResponse)(nil),                 // 66: keepward.v1.FindMoverResponse
-	(*DiffMoverRequest)(nil),                  // 67: keepward.v1.DiffMoverRequest
-	(*DiffMoverResponse)(nil),                 // 68: keepward.v1.DiffMoverResponse
-	nil,                                       // 69: keepward.v1.RepositoryKeys.EpochsEntry
-	nil,                                       // 70: keepward.v1.RunScriptRequest.VariablesEntry
-	nil,                                       // 71: keepward.v1.ScriptEntry.VariablesEntry
-	nil,                                       // 72: keepward.v1.StartBackupRequest.ScriptVariablesEntry
-	(*timestamppb.Timestamp)(nil),             // 73: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),               // 74: google.protobuf.Duration
-	(*Progress)(nil),                          // 75: keepward.v1.Progress
-	(*Event)(nil),                             // 76: keepward.v1.Event
-	(*Failure)(nil),                           // 77: keepward.v1.Failure
-	(*Counters)(nil),                          // 78: keepward.v1.Counters
-	(*SweepReport)(nil),                       // 79: keepward.v1.SweepReport
-	(*Script)(nil),                            // 80: keepward.v1.Script
-	(*ScriptEnd)(nil),                         // 81: keepward.v1.ScriptEnd
+	(*AgentDryRunRequest)(nil),                // 20: keepward.v1.AgentDryRunRequest
+	(*AgentDryRunResponse)(nil),               // 21: keepward.v1.AgentDryRunResponse
+	(*RunScriptRequest)(nil),                  // 22: keepward.v1.RunScriptRequest
+	(*RunScriptResponse)(nil),                 // 23: keepward.v1.RunScriptResponse
+	(*StopScriptRequest)(nil),                 // 24: keepward.v1.StopScriptRequest
+	(*StopScriptResponse)(nil),                // 25: keepward.v1.StopScriptResponse
+	(*ScriptEntry)(nil),                       // 26: keepward.v1.ScriptEntry
+	(*StartBackupRequest)(nil),                // 27: keepward.v1.StartBackupRequest
+	(*StartBackupResponse)(nil),               // 28: keepward.v1.StartBackupResponse
+	(*StartRestoreRequest)(nil),               // 29: keepward.v1.StartRestoreRequest
+	(*StartRestoreResponse)(nil),              // 30: keepward.v1.StartRestoreResponse
+	(*StopAttemptRequest)(nil),                // 31: keepward.v1.StopAttemptRequest
+	(*StopAttemptResponse)(nil),               // 32: keepward.v1.StopAttemptResponse
+	(*TransportCreateRepositoryRequest)(nil),  // 33: keepward.v1.TransportCreateRepositoryRequest
+	(*KeyObject)(nil),                         // 34: keepward.v1.KeyObject
+	(*TransportCreateRepositoryResponse)(nil), // 35: keepward.v1.TransportCreateRepositoryResponse
+	(*ReadRepositoryRequest)(nil),             // 36: keepward.v1.ReadRepositoryRequest
+	(*ReadRepositoryResponse)(nil),            // 37: keepward.v1.ReadRepositoryResponse
+	(*ChangeKeysRequest)(nil),                 // 38: keepward.v1.ChangeKeysRequest
+	(*ChangeKeysResponse)(nil),                // 39: keepward.v1.ChangeKeysResponse
+	(*MeasureRepositoryRequest)(nil),          // 40: keepward.v1.MeasureRepositoryRequest
+	(*MeasureRepositoryResponse)(nil),         // 41: keepward.v1.MeasureRepositoryResponse
+	(*OwnerUse)(nil),                          // 42: keepward.v1.OwnerUse
+	(*ClaimRepositoryRequest)(nil),            // 43: keepward.v1.ClaimRepositoryRequest
+	(*ClaimRepositoryResponse)(nil),           // 44: keepward.v1.ClaimRepositoryResponse
+	(*InspectRepositoryRequest)(nil),          // 45: keepward.v1.InspectRepositoryRequest
+	(*InspectRepositoryResponse)(nil),         // 46: keepward.v1.InspectRepositoryResponse
+	(*StartMoverRequest)(nil),                 // 47: keepward.v1.StartMoverRequest
+	(*CheckOrder)(nil),                        // 48: keepward.v1.CheckOrder
+	(*SweepOrder)(nil),                        // 49: keepward.v1.SweepOrder
+	(*StartMoverResponse)(nil),                // 50: keepward.v1.StartMoverResponse
+	(*StopMoverRequest)(nil),                  // 51: keepward.v1.StopMoverRequest
+	(*StopMoverResponse)(nil),                 // 52: keepward.v1.StopMoverResponse
+	(*FenceAttemptRequest)(nil),               // 53: keepward.v1.FenceAttemptRequest
+	(*FenceAttemptResponse)(nil),              // 54: keepward.v1.FenceAttemptResponse
+	(*MarkPointsRequest)(nil),                 // 55: keepward.v1.MarkPointsRequest
+	(*MarkPointsResponse)(nil),                // 56: keepward.v1.MarkPointsResponse
+	(*ListMarkersRequest)(nil),                // 57: keepward.v1.ListMarkersRequest
+	(*ListMarkersResponse)(nil),               // 58: keepward.v1.ListMarkersResponse
+	(*PointMarkers)(nil),                      // 59: keepward.v1.PointMarkers
+	(*PointMark)(nil),                         // 60: keepward.v1.PointMark
+	(*TransportListPointsRequest)(nil),        // 61: keepward.v1.TransportListPointsRequest
+	(*TransportListPointsResponse)(nil),       // 62: keepward.v1.TransportListPointsResponse
+	(*PointObject)(nil),                       // 63: keepward.v1.PointObject
+	(*BrowseMoverRequest)(nil),                // 64: keepward.v1.BrowseMoverRequest
+	(*BrowseMoverResponse)(nil),               // 65: keepward.v1.BrowseMoverResponse
+	(*FindMoverRequest)(nil),                  // 66: keepward.v1.FindMoverRequest
+	(*PointKey)(nil),                          // 67: keepward.v1.PointKey
+	(*FindMoverResponse)(nil),                 // 68: keepward.v1.FindMoverResponse
+	(*DiffMoverRequest)(nil),                  // 69: keepward.v1.DiffMoverRequest
+	(*DiffMoverResponse)(nil),                 // 70: keepward.v1.DiffMoverResponse
+	nil,                                       // 71: keepward.v1.RepositoryKeys.EpochsEntry
+	nil,                                       // 72: keepward.v1.RunScriptRequest.VariablesEntry
+	nil,                                       // 73: keepward.v1.ScriptEntry.VariablesEntry
+	nil,                                       // 74: keepward.v1.StartBackupRequest.ScriptVariablesEntry
+	(*timestamppb.Timestamp)(nil),             // 75: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),               // 76: google.protobuf.Duration
+	(*Progress)(nil),                          // 77: keepward.v1.Progress
+	(*Event)(nil),                             // 78: keepward.v1.Event
+	(*Failure)(nil),                           // 79: keepward.v1.Failure
+	(*Counters)(nil),                          // 80: keepward.v1.Counters
+	(*SweepReport)(nil),                       // 81: keepward.v1.SweepReport
 	(*FileSelection)(nil),                     // 82: keepward.v1.FileSelection
-	(*Scripts)(nil),                           // 83: keepward.v1.Scripts
-	(*ProofAge)(nil),                          // 84: keepward.v1.ProofAge
-	(*ProofState)(nil),                        // 85: keepward.v1.ProofState
-	(*Entry)(nil),                             // 86: keepward.v1.Entry
+	(*DryRun)(nil),                            // 83: keepward.v1.DryRun
+	(*Script)(nil),                            // 84: keepward.v1.Script
+	(*ScriptEnd)(nil),                         // 85: keepward.v1.ScriptEnd
+	(*Scripts)(nil),                           // 86: keepward.v1.Scripts
+	(*ProofAge)(nil),                          // 87: keepward.v1.ProofAge
+	(*ProofState)(nil),                        // 88: keepward.v1.ProofState
+	(*Entry)(nil),                             // 89: keepward.v1.Entry
 }
 var file_keepward_v1_node_proto_depIdxs = []int32{
 	2,   // 0: keepward.v1.HeartbeatRequest.info:type_name -> keepward.v1.NodeInfo
-	73,  // 1: keepward.v1.HeartbeatRequest.clock:type_name -> google.protobuf.Timestamp
+	75,  // 1: keepward.v1.HeartbeatRequest.clock:type_name -> google.protobuf.Timestamp
 	4,   // 2: keepward.v1.HeartbeatRequest.attempts:type_name -> keepward.v1.AttemptState
-	73,  // 3: keepward.v1.HeartbeatResponse.time:type_name -> google.protobuf.Timestamp
-	74,  // 4: keepward.v1.HeartbeatResponse.interval:type_name -> google.protobuf.Duration
-	75,  // 5: keepward.v1.ReportProgressRequest.progress:type_name -> keepward.v1.Progress
-	76,  // 6: keepward.v1.ReportEventsRequest.events:type_name -> keepward.v1.Event
+	75,  // 3: keepward.v1.HeartbeatResponse.time:type_name -> google.protobuf.Timestamp
+	76,  // 4: keepward.v1.HeartbeatResponse.interval:type_name -> google.protobuf.Duration
+	77,  // 5: keepward.v1.ReportProgressRequest.progress:type_name -> keepward.v1.Progress
+	78,  // 6: keepward.v1.ReportEventsRequest.events:type_name -> keepward.v1.Event
 	12,  // 7: keepward.v1.ReportEndRequest.end:type_name -> keepward.v1.AttemptEnd
-	77,  // 8: keepward.v1.AttemptEnd.failure:type_name -> keepward.v1.Failure
-	78,  // 9: keepward.v1.AttemptEnd.counters:type_name -> keepward.v1.Counters
+	79,  // 8: keepward.v1.AttemptEnd.failure:type_name -> keepward.v1.Failure
+	80,  // 9: keepward.v1.AttemptEnd.counters:type_name -> keepward.v1.Counters
 	13,  // 10: keepward.v1.AttemptEnd.point:type_name -> keepward.v1.PointSummary
 	14,  // 11: keepward.v1.AttemptEnd.check:type_name -> keepward.v1.CheckReport
-	79,  // 12: keepward.v1.AttemptEnd.sweep:type_name -> keepward.v1.SweepReport
-	78,  // 13: keepward.v1.PointSummary.counters:type_name -> keepward.v1.Counters
+	81,  // 12: keepward.v1.AttemptEnd.sweep:type_name -> keepward.v1.SweepReport
+	80,  // 13: keepward.v1.PointSummary.counters:type_name -> keepward.v1.Counters
 	15,  // 14: keepward.v1.CheckReport.findings:type_name -> keepward.v1.CheckFinding
 	16,  // 15: keepward.v1.CheckFinding.affected:type_name -> keepward.v1.AffectedFile
-	69,  // 16: keepward.v1.RepositoryKeys.epochs:type_name -> keepward.v1.RepositoryKeys.EpochsEntry
-	74,  // 17: keepward.v1.MoverEndpoint.heartbeat:type_name -> google.protobuf.Duration
-	17,  // 18: keepward.v1.RunScriptRequest.order:type_name -> keepward.v1.Order
-	80,  // 19: keepward.v1.RunScriptRequest.script:type_name -> keepward.v1.Script
-	70,  // 20: keepward.v1.RunScriptRequest.variables:type_name -> keepward.v1.RunScriptRequest.VariablesEntry
-	74,  // 21: keepward.v1.RunScriptRequest.wait:type_name -> google.protobuf.Duration
-	81,  // 22: keepward.v1.RunScriptResponse.end:type_name -> keepward.v1.ScriptEnd
-	17,  // 23: keepward.v1.StopScriptRequest.order:type_name -> keepward.v1.Order
-	80,  // 24: keepward.v1.ScriptEntry.script:type_name -> keepward.v1.Script
-	71,  // 25: keepward.v1.ScriptEntry.variables:type_name -> keepward.v1.ScriptEntry.VariablesEntry
-	73,  // 26: keepward.v1.ScriptEntry.started:type_name -> google.protobuf.Timestamp
-	81,  // 27: keepward.v1.ScriptEntry.end:type_name -> keepward.v1.ScriptEnd
-	80,  // 28: keepward.v1.ScriptEntry.thaw:type_name -> keepward.v1.Script
-	17,  // 29: keepward.v1.StartBackupRequest.order:type_name -> keepward.v1.Order
-	18,  // 30: keepward.v1.StartBackupRequest.keys:type_name -> keepward.v1.RepositoryKeys
-	19,  // 31: keepward.v1.StartBackupRequest.mover:type_name -> keepward.v1.MoverEndpoint
-	82,  // 32: keepward.v1.StartBackupRequest.files:type_name -> keepward.v1.FileSelection
-	73,  // 33: keepward.v1.StartBackupRequest.time:type_name -> google.protobuf.Timestamp
-	83,  // 34: keepward.v1.StartBackupRequest.scripts:type_name -> keepward.v1.Scripts
-	72,  // 35: keepward.v1.StartBackupRequest.script_variables:type_name -> keepward.v1.StartBackupRequest.ScriptVariablesEntry
-	74,  // 36: keepward.v1.StartBackupRequest.snapshot_kept:type_name -> google.protobuf.Duration
-	74,  // 37: keepward.v1.StartBackupRequest.tracking_kept:type_name -> google.protobuf.Duration
-	17,  // 38: keepward.v1.StartRestoreRequest.order:type_name -> keepward.v1.Order
-	18,  // 39: keepward.v1.StartRestoreRequest.keys:type_name -> keepward.v1.RepositoryKeys
-	19,  // 40: keepward.v1.StartRestoreRequest.mover:type_name -> keepward.v1.MoverEndpoint
-	17,  // 41: keepward.v1.StopAttemptRequest.order:type_name -> keepward.v1.Order
-	32,  // 42: keepward.v1.TransportCreateRepositoryRequest.keys:type_name -> keepward.v1.KeyObject
-	32,  // 43: keepward.v1.ReadRepositoryResponse.keys:type_name -> keepward.v1.KeyObject
-	32,  // 44: keepward.v1.ChangeKeysRequest.put:type_name -> keepward.v1.KeyObject
-	73,  // 45: keepward.v1.MeasureRepositoryRequest.time:type_name -> google.protobuf.Timestamp
-	40,  // 46: keepward.v1.MeasureRepositoryResponse.owners:type_name -> keepward.v1.OwnerUse
-	84,  // 47: keepward.v1.MeasureRepositoryResponse.ages:type_name -> keepward.v1.ProofAge
-	73,  // 48: keepward.v1.InspectRepositoryRequest.time:type_name -> google.protobuf.Timestamp
-	85,  // 49: keepward.v1.InspectRepositoryResponse.proof:type_name -> keepward.v1.ProofState
-	17,  // 50: keepward.v1.StartMoverRequest.order:type_name -> keepward.v1.Order
-	18,  // 51: keepward.v1.StartMoverRequest.keys:type_name -> keepward.v1.RepositoryKeys
-	74,  // 52: keepward.v1.StartMoverRequest.agent_wait:type_name -> google.protobuf.Duration
-	47,  // 53: keepward.v1.StartMoverRequest.sweep:type_name -> keepward.v1.SweepOrder
-	46,  // 54: keepward.v1.StartMoverRequest.check:type_name -> keepward.v1.CheckOrder
-	73,  // 55: keepward.v1.StartMoverRequest.time:type_name -> google.protobuf.Timestamp
-	74,  // 56: keepward.v1.StartMoverRequest.heartbeat:type_name -> google.protobuf.Duration
-	73,  // 57: keepward.v1.CheckOrder.time:type_name -> google.protobuf.Timestamp
-	73,  // 58: keepward.v1.CheckOrder.since:type_name -> google.protobuf.Timestamp
-	74,  // 59: keepward.v1.CheckOrder.budget:type_name -> google.protobuf.Duration
-	74,  // 60: keepward.v1.CheckOrder.older_than:type_name -> google.protobuf.Duration
-	19,  // 61: keepward.v1.StartMoverResponse.mover:type_name -> keepward.v1.MoverEndpoint
-	17,  // 62: keepward.v1.StopMoverRequest.order:type_name -> keepward.v1.Order
-	17,  // 63: keepward.v1.FenceAttemptRequest.order:type_name -> keepward.v1.Order
-	73,  // 64: keepward.v1.MarkPointsRequest.time:type_name -> google.protobuf.Timestamp
-	58,  // 65: keepward.v1.MarkPointsResponse.points:type_name -> keepward.v1.PointMark
-	57,  // 66: keepward.v1.ListMarkersResponse.marked:type_name -> keepward.v1.PointMarkers
-	73,  // 67: keepward.v1.PointMarkers.deleted_at:type_name -> google.protobuf.Timestamp
-	77,  // 68: keepward.v1.PointMark.failure:type_name -> keepward.v1.Failure
-	61,  // 69: keepward.v1.TransportListPointsResponse.points:type_name -> keepward.v1.PointObject
-	73,  // 70: keepward.v1.PointObject.deleted:type_name -> google.protobuf.Timestamp
-	73,  // 71: keepward.v1.PointObject.held:type_name -> google.protobuf.Timestamp
-	86,  // 72: keepward.v1.BrowseMoverResponse.self:type_name -> keepward.v1.Entry
-	86,  // 73: keepward.v1.BrowseMoverResponse.entries:type_name -> keepward.v1.Entry
-	65,  // 74: keepward.v1.FindMoverRequest.points:type_name -> keepward.v1.PointKey
-	86,  // 75: keepward.v1.FindMoverResponse.entry:type_name -> keepward.v1.Entry
-	65,  // 76: keepward.v1.DiffMoverRequest.a:type_name -> keepward.v1.PointKey
-	65,  // 77: keepward.v1.DiffMoverRequest.b:type_name -> keepward.v1.PointKey
-	86,  // 78: keepward.v1.DiffMoverResponse.a:type_name -> keepward.v1.Entry
-	86,  // 79: keepward.v1.DiffMoverResponse.b:type_name -> keepward.v1.Entry
-	0,   // 80: keepward.v1.EnrolService.Join:input_type -> keepward.v1.JoinRequest
-	3,   // 81: keepward.v1.NodeService.Heartbeat:input_type -> keepward.v1.HeartbeatRequest
-	6,   // 82: keepward.v1.NodeService.ReportProgress:input_type -> keepward.v1.ReportProgressRequest
-	8,   // 83: keepward.v1.NodeService.ReportEvents:input_type -> keepward.v1.ReportEventsRequest
-	10,  // 84: keepward.v1.NodeService.ReportEnd:input_type -> keepward.v1.ReportEndRequest
-	25,  // 85: keepward.v1.AgentService.StartBackup:input_type -> keepward.v1.StartBackupRequest
-	27,  // 86: keepward.v1.AgentService.StartRestore:input_type -> keepward.v1.StartRestoreRequest
-	29,  // 87: keepward.v1.AgentService.StopAttempt:input_type -> keepward.v1.StopAttemptRequest
-	20,  // 88: keepward.v1.AgentService.RunScript:input_type -> keepward.v1.RunScriptRequest
-	22,  // 89: keepward.v1.AgentService.StopScript:input_type -> keepward.v1.StopScriptRequest
-	31,  // 90: keepward.v1.TransportService.CreateRepository:input_type -> keepward.v1.TransportCreateRepositoryRequest
-	43,  // 91: keepward.v1.TransportService.InspectRepository:input_type -> keepward.v1.InspectRepositoryRequest
-	34,  // 92: keepward.v1.TransportService.ReadRepository:input_type -> keepward.v1.ReadRepositoryRequest
-	41,  // 93: keepward.v1.TransportService.ClaimRepository:input_type -> keepward.v1.ClaimRepositoryRequest
-	38,  // 94: keepward.v1.TransportService.MeasureRepository:input_type -> keepward.v1.MeasureRepositoryRequest
-	36,  // 95: keepward.v1.TransportService.ChangeKeys:input_type -> keepward.v1.ChangeKeysRequest
-	45,  // 96: keepward.v1.TransportService.StartMover:input_type -> keepward.v1.StartMoverRequest
-	49,  // 97: keepward.v1.TransportService.StopMover:input_type -> keepward.v1.StopMoverRequest
-	51,  // 98: keepward.v1.TransportService.FenceAttempt:input_type -> keepward.v1.FenceAttemptRequest
-	53,  // 99: keepward.v1.TransportService.MarkPoints:input_type -> keepward.v1.MarkPointsRequest
-	55,  // 100: keepward.v1.TransportService.ListMarkers:input_type -> keepward.v1.ListMarkersRequest
-	59,  // 101: keepward.v1.TransportService.ListPoints:input_type -> keepward.v1.TransportListPointsRequest
-	62,  // 102: keepward.v1.TransportService.BrowseMover:input_type -> keepward.v1.BrowseMoverRequest
-	64,  // 103: keepward.v1.TransportService.FindMover:input_type -> keepward.v1.FindMoverRequest
-	67,  // 104: keepward.v1.TransportService.DiffMover:input_type -> keepward.v1.DiffMoverRequest
-	1,   // 105: keepward.v1.EnrolService.Join:output_type -> keepward.v1.JoinResponse
-	5,   // 106: keepward.v1.NodeService.Heartbeat:output_type -> keepward.v1.HeartbeatResponse
-	7,   // 107: keepward.v1.NodeService.ReportProgress:output_type -> keepward.v1.ReportProgressResponse
-	9,   // 108: keepward.v1.NodeService.ReportEvents:output_type -> keepward.v1.ReportEventsResponse
-	11,  // 109: keepward.v1.NodeService.ReportEnd:output_type -> keepward.v1.ReportEndResponse
-	26,  // 110: keepward.v1.AgentService.StartBackup:output_type -> keepward.v1.StartBackupResponse
-	28,  // 111: keepward.v1.AgentService.StartRestore:output_type -> keepward.v1.StartRestoreResponse
-	30,  // 112: keepward.v1.AgentService.StopAttempt:output_type -> keepward.v1.StopAttemptResponse
-	21,  // 113: keepward.v1.AgentService.RunScript:output_type -> keepward.v1.RunScriptResponse
-	23,  // 114: keepward.v1.AgentService.StopScript:output_type -> keepward.v1.StopScriptResponse
-	33,  // 115: keepward.v1.TransportService.CreateRepository:output_type -> keepward.v1.TransportCreateRepositoryResponse
-	44,  // 116: keepward.v1.TransportService.InspectRepository:output_type -> keepward.v1.InspectRepositoryResponse
-	35,  // 117: keepward.v1.TransportService.ReadRepository:output_type -> keepward.v1.ReadRepositoryResponse
-	42,  // 118: keepward.v1.TransportService.ClaimRepository:output_type -> keepward.v1.ClaimRepositoryResponse
-	39,  // 119: keepward.v1.TransportService.MeasureRepository:output_type -> keepward.v1.MeasureRepositoryResponse
-	37,  // 120: keepward.v1.TransportService.ChangeKeys:output_type -> keepward.v1.ChangeKeysResponse
-	48,  // 121: keepward.v1.TransportService.StartMover:output_type -> keepward.v1.StartMoverResponse
-	50,  // 122: keepward.v1.TransportService.StopMover:output_type -> keepward.v1.StopMoverResponse
-	52,  // 123: keepward.v1.TransportService.FenceAttempt:output_type -> keepward.v1.FenceAttemptResponse
-	54,  // 124: keepward.v1.TransportService.MarkPoints:output_type -> keepward.v1.MarkPointsResponse
-	56,  // 125: keepward.v1.TransportService.ListMarkers:output_type -> keepward.v1.ListMarkersResponse
-	60,  // 126: keepward.v1.TransportService.ListPoints:output_type -> keepward.v1.TransportListPointsResponse
-	63,  // 127: keepward.v1.TransportService.BrowseMover:output_type -> keepward.v1.BrowseMoverResponse
-	66,  // 128: keepward.v1.TransportService.FindMover:output_type -> keepward.v1.FindMoverResponse
-	68,  // 129: keepward.v1.TransportService.DiffMover:output_type -> keepward.v1.DiffMoverResponse
-	105, // [105:130] is the sub-list for method output_type
-	80,  // [80:105] is the sub-list for method input_type
-	80,  // [80:80] is the sub-list for extension type_name
-	80,  // [80:80] is the sub-list for extension extendee
-	0,   // [0:80] is the sub-list for field type_name
+	71,  // 16: keepward.v1.RepositoryKeys.epochs:type_name -> keepward.v1.RepositoryKeys.EpochsEntry
+	76,  // 17: keepward.v1.MoverEndpoint.heartbeat:type_name -> google.protobuf.Duration
+	17,  // 18: keepward.v1.AgentDryRunRequest.order:type_name -> keepward.v1.Order
+	82,  // 19: keepward.v1.AgentDryRunRequest.files:type_name -> keepward.v1.FileSelection
+	77,  // 20: keepward.v1.AgentDryRunResponse.progress:type_name -> keepward.v1.Progress
+	83,  // 21: keepward.v1.AgentDryRunResponse.result:type_name -> keepward.v1.DryRun
+	17,  // 22: keepward.v1.RunScriptRequest.order:type_name -> keepward.v1.Order
+	84,  // 23: keepward.v1.RunScriptRequest.script:type_name -> keepward.v1.Script
+	72,  // 24: keepward.v1.RunScriptRequest.variables:type_name -> keepward.v1.RunScriptRequest.VariablesEntry
+	76,  // 25: keepward.v1.RunScriptRequest.wait:type_name -> google.protobuf.Duration
+	85,  // 26: keepward.v1.RunScriptResponse.end:type_name -> keepward.v1.ScriptEnd
+	17,  // 27: keepward.v1.StopScriptRequest.order:type_name -> keepward.v1.Order
+	84,  // 28: keepward.v1.ScriptEntry.script:type_name -> keepward.v1.Script
+	73,  // 29: keepward.v1.ScriptEntry.variables:type_name -> keepward.v1.ScriptEntry.VariablesEntry
+	75,  // 30: keepward.v1.ScriptEntry.started:type_name -> google.protobuf.Timestamp
+	85,  // 31: keepward.v1.ScriptEntry.end:type_name -> keepward.v1.ScriptEnd
+	84,  // 32: keepward.v1.ScriptEntry.thaw:type_name -> keepward.v1.Script
+	17,  // 33: keepward.v1.StartBackupRequest.order:type_name -> keepward.v1.Order
+	18,  // 34: keepward.v1.StartBackupRequest.keys:type_name -> keepward.v1.RepositoryKeys
+	19,  // 35: keepward.v1.StartBackupRequest.mover:type_name -> keepward.v1.MoverEndpoint
+	82,  // 36: keepward.v1.StartBackupRequest.files:type_name -> keepward.v1.FileSelection
+	75,  // 37: keepward.v1.StartBackupRequest.time:type_name -> google.protobuf.Timestamp
+	86,  // 38: keepward.v1.StartBackupRequest.scripts:type_name -> keepward.v1.Scripts
+	74,  // 39: keepward.v1.StartBackupRequest.script_variables:type_name -> keepward.v1.StartBackupRequest.ScriptVariablesEntry
+	76,  // 40: keepward.v1.StartBackupRequest.snapshot_kept:type_name -> google.protobuf.Duration
+	76,  // 41: keepward.v1.StartBackupRequest.tracking_kept:type_name -> google.protobuf.Duration
+	17,  // 42: keepward.v1.StartRestoreRequest.order:type_name -> keepward.v1.Order
+	18,  // 43: keepward.v1.StartRestoreRequest.keys:type_name -> keepward.v1.RepositoryKeys
+	19,  // 44: keepward.v1.StartRestoreRequest.mover:type_name -> keepward.v1.MoverEndpoint
+	17,  // 45: keepward.v1.StopAttemptRequest.order:type_name -> keepward.v1.Order
+	34,  // 46: keepward.v1.TransportCreateRepositoryRequest.keys:type_name -> keepward.v1.KeyObject
+	34,  // 47: keepward.v1.ReadRepositoryResponse.keys:type_name -> keepward.v1.KeyObject
+	34,  // 48: keepward.v1.ChangeKeysRequest.put:type_name -> keepward.v1.KeyObject
+	75,  // 49: keepward.v1.MeasureRepositoryRequest.time:type_name -> google.protobuf.Timestamp
+	42,  // 50: keepward.v1.MeasureRepositoryResponse.owners:type_name -> keepward.v1.OwnerUse
+	87,  // 51: keepward.v1.MeasureRepositoryResponse.ages:type_name -> keepward.v1.ProofAge
+	75,  // 52: keepward.v1.InspectRepositoryRequest.time:type_name -> google.protobuf.Timestamp
+	88,  // 53: keepward.v1.InspectRepositoryResponse.proof:type_name -> keepward.v1.ProofState
+	17,  // 54: keepward.v1.StartMoverRequest.order:type_name -> keepward.v1.Order
+	18,  // 55: keepward.v1.StartMoverRequest.keys:type_name -> keepward.v1.RepositoryKeys
+	76,  // 56: keepward.v1.StartMoverRequest.agent_wait:type_name -> google.protobuf.Duration
+	49,  // 57: keepward.v1.StartMoverRequest.sweep:type_name -> keepward.v1.SweepOrder
+	48,  // 58: keepward.v1.StartMoverRequest.check:type_name -> keepward.v1.CheckOrder
+	75,  // 59: keepward.v1.StartMoverRequest.time:type_name -> google.protobuf.Timestamp
+	76,  // 60: keepward.v1.StartMoverRequest.heartbeat:type_name -> google.protobuf.Duration
+	75,  // 61: keepward.v1.CheckOrder.time:type_name -> google.protobuf.Timestamp
+	75,  // 62: keepward.v1.CheckOrder.since:type_name -> google.protobuf.Timestamp
+	76,  // 63: keepward.v1.CheckOrder.budget:type_name -> google.protobuf.Duration
+	76,  // 64: keepward.v1.CheckOrder.older_than:type_name -> google.protobuf.Duration
+	19,  // 65: keepward.v1.StartMoverResponse.mover:type_name -> keepward.v1.MoverEndpoint
+	17,  // 66: keepward.v1.StopMoverRequest.order:type_name -> keepward.v1.Order
+	17,  // 67: keepward.v1.FenceAttemptRequest.order:type_name -> keepward.v1.Order
+	75,  // 68: keepward.v1.MarkPointsRequest.time:type_name -> google.protobuf.Timestamp
+	60,  // 69: keepward.v1.MarkPointsResponse.points:type_name -> keepward.v1.PointMark
+	59,  // 70: keepward.v1.ListMarkersResponse.marked:type_name -> keepward.v1.PointMarkers
+	75,  // 71: keepward.v1.PointMarkers.deleted_at:type_name -> google.protobuf.Timestamp
+	79,  // 72: keepward.v1.PointMark.failure:type_name -> keepward.v1.Failure
+	63,  // 73: keepward.v1.TransportListPointsResponse.points:type_name -> keepward.v1.PointObject
+	75,  // 74: keepward.v1.PointObject.deleted:type_name -> google.protobuf.Timestamp
+	75,  // 75: keepward.v1.PointObject.held:type_name -> google.protobuf.Timestamp
+	89,  // 76: keepward.v1.BrowseMoverResponse.self:type_name -> keepward.v1.Entry
+	89,  // 77: keepward.v1.BrowseMoverResponse.entries:type_name -> keepward.v1.Entry
+	67,  // 78: keepward.v1.FindMoverRequest.points:type_name -> keepward.v1.PointKey
+	89,  // 79: keepward.v1.FindMoverResponse.entry:type_name -> keepward.v1.Entry
+	67,  // 80: keepward.v1.DiffMoverRequest.a:type_name -> keepward.v1.PointKey
+	67,  // 81: keepward.v1.DiffMoverRequest.b:type_name -> keepward.v1.PointKey
+	89,  // 82: keepward.v1.DiffMoverResponse.a:type_name -> keepward.v1.Entry
+	89,  // 83: keepward.v1.DiffMoverResponse.b:type_name -> keepward.v1.Entry
+	0,   // 84: keepward.v1.EnrolService.Join:input_type -> keepward.v1.JoinRequest
+	3,   // 85: keepward.v1.NodeService.Heartbeat:input_type -> keepward.v1.HeartbeatRequest
+	6,   // 86: keepward.v1.NodeService.ReportProgress:input_type -> keepward.v1.ReportProgressRequest
+	8,   // 87: keepward.v1.NodeService.ReportEvents:input_type -> keepward.v1.ReportEventsRequest
+	10,  // 88: keepward.v1.NodeService.ReportEnd:input_type -> keepward.v1.ReportEndRequest
+	27,  // 89: keepward.v1.AgentService.StartBackup:input_type -> keepward.v1.StartBackupRequest
+	29,  // 90: keepward.v1.AgentService.StartRestore:input_type -> keepward.v1.StartRestoreRequest
+	31,  // 91: keepward.v1.AgentService.StopAttempt:input_type -> keepward.v1.StopAttemptRequest
+	22,  // 92: keepward.v1.AgentService.RunScript:input_type -> keepward.v1.RunScriptRequest
+	24,  // 93: keepward.v1.AgentService.StopScript:input_type -> keepward.v1.StopScriptRequest
+	20,  // 94: keepward.v1.AgentService.DryRun:input_type -> keepward.v1.AgentDryRunRequest
+	33,  // 95: keepward.v1.TransportService.CreateRepository:input_type -> keepward.v1.TransportCreateRepositoryRequest
+	45,  // 96: keepward.v1.TransportService.InspectRepository:input_type -> keepward.v1.InspectRepositoryRequest
+	36,  // 97: keepward.v1.TransportService.ReadRepository:input_type -> keepward.v1.ReadRepositoryRequest
+	43,  // 98: keepward.v1.TransportService.ClaimRepository:input_type -> keepward.v1.ClaimRepositoryRequest
+	40,  // 99: keepward.v1.TransportService.MeasureRepository:input_type -> keepward.v1.MeasureRepositoryRequest
+	38,  // 100: keepward.v1.TransportService.ChangeKeys:input_type -> keepward.v1.ChangeKeysRequest
+	47,  // 101: keepward.v1.TransportService.StartMover:input_type -> keepward.v1.StartMoverRequest
+	51,  // 102: keepward.v1.TransportService.StopMover:input_type -> keepward.v1.StopMoverRequest
+	53,  // 103: keepward.v1.TransportService.FenceAttempt:input_type -> keepward.v1.FenceAttemptRequest
+	55,  // 104: keepward.v1.TransportService.MarkPoints:input_type -> keepward.v1.MarkPointsRequest
+	57,  // 105: keepward.v1.TransportService.ListMarkers:input_type -> keepward.v1.ListMarkersRequest
+	61,  // 106: keepward.v1.TransportService.ListPoints:input_type -> keepward.v1.TransportListPointsRequest
+	64,  // 107: keepward.v1.TransportService.BrowseMover:input_type -> keepward.v1.BrowseMoverRequest
+	66,  // 108: keepward.v1.TransportService.FindMover:input_type -> keepward.v1.FindMoverRequest
+	69,  // 109: keepward.v1.TransportService.DiffMover:input_type -> keepward.v1.DiffMoverRequest
+	1,   // 110: keepward.v1.EnrolService.Join:output_type -> keepward.v1.JoinResponse
+	5,   // 111: keepward.v1.NodeService.Heartbeat:output_type -> keepward.v1.HeartbeatResponse
+	7,   // 112: keepward.v1.NodeService.ReportProgress:output_type -> keepward.v1.ReportProgressResponse
+	9,   // 113: keepward.v1.NodeService.ReportEvents:output_type -> keepward.v1.ReportEventsResponse
+	11,  // 114: keepward.v1.NodeService.ReportEnd:output_type -> keepward.v1.ReportEndResponse
+	28,  // 115: keepward.v1.AgentService.StartBackup:output_type -> keepward.v1.StartBackupResponse
+	30,  // 116: keepward.v1.AgentService.StartRestore:output_type -> keepward.v1.StartRestoreResponse
+	32,  // 117: keepward.v1.AgentService.StopAttempt:output_type -> keepward.v1.StopAttemptResponse
+	23,  // 118: keepward.v1.AgentService.RunScript:output_type -> keepward.v1.RunScriptResponse
+	25,  // 119: keepward.v1.AgentService.StopScript:output_type -> keepward.v1.StopScriptResponse
+	21,  // 120: keepward.v1.AgentService.DryRun:output_type -> keepward.v1.AgentDryRunResponse
+	35,  // 121: keepward.v1.TransportService.CreateRepository:output_type -> keepward.v1.TransportCreateRepositoryResponse
+	46,  // 122: keepward.v1.TransportService.InspectRepository:output_type -> keepward.v1.InspectRepositoryResponse
+	37,  // 123: keepward.v1.TransportService.ReadRepository:output_type -> keepward.v1.ReadRepositoryResponse
+	44,  // 124: keepward.v1.TransportService.ClaimRepository:output_type -> keepward.v1.ClaimRepositoryResponse
+	41,  // 125: keepward.v1.TransportService.MeasureRepository:output_type -> keepward.v1.MeasureRepositoryResponse
+	39,  // 126: keepward.v1.TransportService.ChangeKeys:output_type -> keepward.v1.ChangeKeysResponse
+	50,  // 127: keepward.v1.TransportService.StartMover:output_type -> keepward.v1.StartMoverResponse
+	52,  // 128: keepward.v1.TransportService.StopMover:output_type -> keepward.v1.StopMoverResponse
+	54,  // 129: keepward.v1.TransportService.FenceAttempt:output_type -> keepward.v1.FenceAttemptResponse
+	56,  // 130: keepward.v1.TransportService.MarkPoints:output_type -> keepward.v1.MarkPointsResponse
+	58,  // 131: keepward.v1.TransportService.ListMarkers:output_type -> keepward.v1.ListMarkersResponse
+	62,  // 132: keepward.v1.TransportService.ListPoints:output_type -> keepward.v1.TransportListPointsResponse
+	65,  // 133: keepward.v1.TransportService.BrowseMover:output_type -> keepward.v1.BrowseMoverResponse
+	68,  // 134: keepward.v1.TransportService.FindMover:output_type -> keepward.v1.FindMoverResponse
+	70,  // 135: keepward.v1.TransportService.DiffMover:output_type -> keepward.v1.DiffMoverResponse
+	110, // [110:136] is the sub-list for method output_type
+	84,  // [84:110] is the sub-list for method input_type
+	84,  // [84:84] is the sub-list for extension type_name
+	84,  // [84:84] is the sub-list for extension extendee
+	0,   // [0:84] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_node_proto_init() }
@@ -5687,7 +5808,7 @@ func file_keepward_v1_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_keepward_v1_node_proto_rawDesc), len(file_keepward_v1_node_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   73,
+			NumMessages:   75,
 			NumExtensions: 0,
 			NumServices:   4,
 		},

@@ -1059,6 +1059,492 @@ func (x *TextList) GetItems() []string {
 	return nil
 }
 
+// Amount is a number of files and directories, and the bytes of the files. A file with several
+// names counts its share of bytes at each.
+type Amount struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Files         int64                  `protobuf:"varint,1,opt,name=files,proto3" json:"files,omitempty"`
+	Dirs          int64                  `protobuf:"varint,2,opt,name=dirs,proto3" json:"dirs,omitempty"`
+	Bytes         int64                  `protobuf:"varint,3,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Amount) Reset() {
+	*x = Amount{}
+	mi := &file_keepward_v1_types_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Amount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Amount) ProtoMessage() {}
+
+func (x *Amount) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_types_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Amount.ProtoReflect.Descriptor instead.
+func (*Amount) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Amount) GetFiles() int64 {
+	if x != nil {
+		return x.Files
+	}
+	return 0
+}
+
+func (x *Amount) GetDirs() int64 {
+	if x != nil {
+		return x.Dirs
+	}
+	return 0
+}
+
+func (x *Amount) GetBytes() int64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+// DryRun is what a backup of a computer would take if it ran now, and what it would leave out.
+type DryRun struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What it was about.
+	Files *FileSelection `protobuf:"bytes,1,opt,name=files,proto3" json:"files,omitempty"`
+	Taken *Amount        `protobuf:"bytes,2,opt,name=taken,proto3" json:"taken,omitempty"`
+	// One for each include path. What lies in several of them counts at the innermost.
+	Includes []*DryRunPath `protobuf:"bytes,3,rep,name=includes,proto3" json:"includes,omitempty"`
+	LeftOut  []*DryRunRule `protobuf:"bytes,4,rep,name=left_out,json=leftOut,proto3" json:"left_out,omitempty"`
+	// The files with the most bytes, and the directories with all that is in them. A directory that
+	// has most of its bytes in one directory in it is not listed: that one is.
+	LargestFiles []*DryRunSize `protobuf:"bytes,5,rep,name=largest_files,json=largestFiles,proto3" json:"largest_files,omitempty"`
+	LargestDirs  []*DryRunSize `protobuf:"bytes,6,rep,name=largest_dirs,json=largestDirs,proto3" json:"largest_dirs,omitempty"`
+	// What cannot be read, and what else went wrong: the first of them, and how many there are.
+	Problems []*DryRunProblem `protobuf:"bytes,7,rep,name=problems,proto3" json:"problems,omitempty"`
+	Errors   int64            `protobuf:"varint,8,opt,name=errors,proto3" json:"errors,omitempty"`
+	Warnings int64            `protobuf:"varint,9,opt,name=warnings,proto3" json:"warnings,omitempty"`
+	// What the backup would warn of as a whole.
+	Remarks       []string             `protobuf:"bytes,10,rep,name=remarks,proto3" json:"remarks,omitempty"`
+	Took          *durationpb.Duration `protobuf:"bytes,11,opt,name=took,proto3" json:"took,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DryRun) Reset() {
+	*x = DryRun{}
+	mi := &file_keepward_v1_types_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DryRun) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DryRun) ProtoMessage() {}
+
+func (x *DryRun) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_types_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DryRun.ProtoReflect.Descriptor instead.
+func (*DryRun) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *DryRun) GetFiles() *FileSelection {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+func (x *DryRun) GetTaken() *Amount {
+	if x != nil {
+		return x.Taken
+	}
+	return nil
+}
+
+func (x *DryRun) GetIncludes() []*DryRunPath {
+	if x != nil {
+		return x.Includes
+	}
+	return nil
+}
+
+func (x *DryRun) GetLeftOut() []*DryRunRule {
+	if x != nil {
+		return x.LeftOut
+	}
+	return nil
+}
+
+func (x *DryRun) GetLargestFiles() []*DryRunSize {
+	if x != nil {
+		return x.LargestFiles
+	}
+	return nil
+}
+
+func (x *DryRun) GetLargestDirs() []*DryRunSize {
+	if x != nil {
+		return x.LargestDirs
+	}
+	return nil
+}
+
+func (x *DryRun) GetProblems() []*DryRunProblem {
+	if x != nil {
+		return x.Problems
+	}
+	return nil
+}
+
+func (x *DryRun) GetErrors() int64 {
+	if x != nil {
+		return x.Errors
+	}
+	return 0
+}
+
+func (x *DryRun) GetWarnings() int64 {
+	if x != nil {
+		return x.Warnings
+	}
+	return 0
+}
+
+func (x *DryRun) GetRemarks() []string {
+	if x != nil {
+		return x.Remarks
+	}
+	return nil
+}
+
+func (x *DryRun) GetTook() *durationpb.Duration {
+	if x != nil {
+		return x.Took
+	}
+	return nil
+}
+
+// state: taken, missing, other platform, unreadable.
+type DryRunPath struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          []byte                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	State         string                 `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	Amount        *Amount                `protobuf:"bytes,3,opt,name=amount,proto3" json:"amount,omitempty"`
+	Text          string                 `protobuf:"bytes,4,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DryRunPath) Reset() {
+	*x = DryRunPath{}
+	mi := &file_keepward_v1_types_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DryRunPath) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DryRunPath) ProtoMessage() {}
+
+func (x *DryRunPath) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_types_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DryRunPath.ProtoReflect.Descriptor instead.
+func (*DryRunPath) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *DryRunPath) GetPath() []byte {
+	if x != nil {
+		return x.Path
+	}
+	return nil
+}
+
+func (x *DryRunPath) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *DryRunPath) GetAmount() *Amount {
+	if x != nil {
+		return x.Amount
+	}
+	return nil
+}
+
+func (x *DryRunPath) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+// kind: exclude, only, automatic, cache-tag, file-system, system, snapshots. names: the files and
+// directories that the rule itself leaves out; amount: these and all that is in them, but for
+// unseen directories, which were not looked into: they cannot be read, or are other file systems.
+type DryRunRule struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Rule          string                 `protobuf:"bytes,2,opt,name=rule,proto3" json:"rule,omitempty"`
+	What          string                 `protobuf:"bytes,3,opt,name=what,proto3" json:"what,omitempty"`
+	Names         int64                  `protobuf:"varint,4,opt,name=names,proto3" json:"names,omitempty"`
+	Amount        *Amount                `protobuf:"bytes,5,opt,name=amount,proto3" json:"amount,omitempty"`
+	Unseen        int64                  `protobuf:"varint,6,opt,name=unseen,proto3" json:"unseen,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DryRunRule) Reset() {
+	*x = DryRunRule{}
+	mi := &file_keepward_v1_types_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DryRunRule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DryRunRule) ProtoMessage() {}
+
+func (x *DryRunRule) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_types_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DryRunRule.ProtoReflect.Descriptor instead.
+func (*DryRunRule) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *DryRunRule) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *DryRunRule) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *DryRunRule) GetWhat() string {
+	if x != nil {
+		return x.What
+	}
+	return ""
+}
+
+func (x *DryRunRule) GetNames() int64 {
+	if x != nil {
+		return x.Names
+	}
+	return 0
+}
+
+func (x *DryRunRule) GetAmount() *Amount {
+	if x != nil {
+		return x.Amount
+	}
+	return nil
+}
+
+func (x *DryRunRule) GetUnseen() int64 {
+	if x != nil {
+		return x.Unseen
+	}
+	return 0
+}
+
+// path_text: as in Entry.
+type DryRunSize struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          []byte                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	Bytes         int64                  `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	PathText      string                 `protobuf:"bytes,3,opt,name=path_text,json=pathText,proto3" json:"path_text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DryRunSize) Reset() {
+	*x = DryRunSize{}
+	mi := &file_keepward_v1_types_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DryRunSize) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DryRunSize) ProtoMessage() {}
+
+func (x *DryRunSize) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_types_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DryRunSize.ProtoReflect.Descriptor instead.
+func (*DryRunSize) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *DryRunSize) GetPath() []byte {
+	if x != nil {
+		return x.Path
+	}
+	return nil
+}
+
+func (x *DryRunSize) GetBytes() int64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *DryRunSize) GetPathText() string {
+	if x != nil {
+		return x.PathText
+	}
+	return ""
+}
+
+type DryRunProblem struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Level         string                 `protobuf:"bytes,1,opt,name=level,proto3" json:"level,omitempty"`
+	Code          string                 `protobuf:"bytes,2,opt,name=code,proto3" json:"code,omitempty"`
+	Path          []byte                 `protobuf:"bytes,3,opt,name=path,proto3" json:"path,omitempty"`
+	Text          string                 `protobuf:"bytes,4,opt,name=text,proto3" json:"text,omitempty"`
+	PathText      string                 `protobuf:"bytes,5,opt,name=path_text,json=pathText,proto3" json:"path_text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DryRunProblem) Reset() {
+	*x = DryRunProblem{}
+	mi := &file_keepward_v1_types_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DryRunProblem) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DryRunProblem) ProtoMessage() {}
+
+func (x *DryRunProblem) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_types_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DryRunProblem.ProtoReflect.Descriptor instead.
+func (*DryRunProblem) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *DryRunProblem) GetLevel() string {
+	if x != nil {
+		return x.Level
+	}
+	return ""
+}
+
+func (x *DryRunProblem) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *DryRunProblem) GetPath() []byte {
+	if x != nil {
+		return x.Path
+	}
+	return nil
+}
+
+func (x *DryRunProblem) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *DryRunProblem) GetPathText() string {
+	if x != nil {
+		return x.PathText
+	}
+	return ""
+}
+
 // Retention says which restore points of a job are kept, per computer; a point is kept if any
 // rule keeps it. All zero: everything is kept. See docs/user/retention.md.
 type Retention struct {
@@ -1075,7 +1561,7 @@ type Retention struct {
 
 func (x *Retention) Reset() {
 	*x = Retention{}
-	mi := &file_keepward_v1_types_proto_msgTypes[8]
+	mi := &file_keepward_v1_types_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1087,7 +1573,7 @@ func (x *Retention) String() string {
 func (*Retention) ProtoMessage() {}
 
 func (x *Retention) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[8]
+	mi := &file_keepward_v1_types_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1100,7 +1586,7 @@ func (x *Retention) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retention.ProtoReflect.Descriptor instead.
 func (*Retention) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{8}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Retention) GetKeepLast() int32 {
@@ -1159,7 +1645,7 @@ type CheckSelection struct {
 
 func (x *CheckSelection) Reset() {
 	*x = CheckSelection{}
-	mi := &file_keepward_v1_types_proto_msgTypes[9]
+	mi := &file_keepward_v1_types_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1171,7 +1657,7 @@ func (x *CheckSelection) String() string {
 func (*CheckSelection) ProtoMessage() {}
 
 func (x *CheckSelection) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[9]
+	mi := &file_keepward_v1_types_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1184,7 +1670,7 @@ func (x *CheckSelection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckSelection.ProtoReflect.Descriptor instead.
 func (*CheckSelection) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{9}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CheckSelection) GetReadData() bool {
@@ -1273,7 +1759,7 @@ type Job struct {
 
 func (x *Job) Reset() {
 	*x = Job{}
-	mi := &file_keepward_v1_types_proto_msgTypes[10]
+	mi := &file_keepward_v1_types_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1285,7 +1771,7 @@ func (x *Job) String() string {
 func (*Job) ProtoMessage() {}
 
 func (x *Job) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[10]
+	mi := &file_keepward_v1_types_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1298,7 +1784,7 @@ func (x *Job) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Job.ProtoReflect.Descriptor instead.
 func (*Job) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{10}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Job) GetName() string {
@@ -1529,7 +2015,7 @@ type NextRun struct {
 
 func (x *NextRun) Reset() {
 	*x = NextRun{}
-	mi := &file_keepward_v1_types_proto_msgTypes[11]
+	mi := &file_keepward_v1_types_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1541,7 +2027,7 @@ func (x *NextRun) String() string {
 func (*NextRun) ProtoMessage() {}
 
 func (x *NextRun) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[11]
+	mi := &file_keepward_v1_types_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1554,7 +2040,7 @@ func (x *NextRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NextRun.ProtoReflect.Descriptor instead.
 func (*NextRun) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{11}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *NextRun) GetTime() *timestamppb.Timestamp {
@@ -1615,7 +2101,7 @@ type JobFigures struct {
 
 func (x *JobFigures) Reset() {
 	*x = JobFigures{}
-	mi := &file_keepward_v1_types_proto_msgTypes[12]
+	mi := &file_keepward_v1_types_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1627,7 +2113,7 @@ func (x *JobFigures) String() string {
 func (*JobFigures) ProtoMessage() {}
 
 func (x *JobFigures) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[12]
+	mi := &file_keepward_v1_types_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1640,7 +2126,7 @@ func (x *JobFigures) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobFigures.ProtoReflect.Descriptor instead.
 func (*JobFigures) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{12}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *JobFigures) GetJob() string {
@@ -1730,7 +2216,7 @@ type StatusCount struct {
 
 func (x *StatusCount) Reset() {
 	*x = StatusCount{}
-	mi := &file_keepward_v1_types_proto_msgTypes[13]
+	mi := &file_keepward_v1_types_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1742,7 +2228,7 @@ func (x *StatusCount) String() string {
 func (*StatusCount) ProtoMessage() {}
 
 func (x *StatusCount) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[13]
+	mi := &file_keepward_v1_types_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1755,7 +2241,7 @@ func (x *StatusCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusCount.ProtoReflect.Descriptor instead.
 func (*StatusCount) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{13}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *StatusCount) GetStatus() string {
@@ -1787,7 +2273,7 @@ type Figure struct {
 
 func (x *Figure) Reset() {
 	*x = Figure{}
-	mi := &file_keepward_v1_types_proto_msgTypes[14]
+	mi := &file_keepward_v1_types_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1799,7 +2285,7 @@ func (x *Figure) String() string {
 func (*Figure) ProtoMessage() {}
 
 func (x *Figure) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[14]
+	mi := &file_keepward_v1_types_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1812,7 +2298,7 @@ func (x *Figure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Figure.ProtoReflect.Descriptor instead.
 func (*Figure) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{14}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Figure) GetLast() int64 {
@@ -1869,7 +2355,7 @@ type JobRun struct {
 
 func (x *JobRun) Reset() {
 	*x = JobRun{}
-	mi := &file_keepward_v1_types_proto_msgTypes[15]
+	mi := &file_keepward_v1_types_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1881,7 +2367,7 @@ func (x *JobRun) String() string {
 func (*JobRun) ProtoMessage() {}
 
 func (x *JobRun) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[15]
+	mi := &file_keepward_v1_types_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1894,7 +2380,7 @@ func (x *JobRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobRun.ProtoReflect.Descriptor instead.
 func (*JobRun) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{15}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *JobRun) GetSession() int64 {
@@ -1990,7 +2476,7 @@ type Scripts struct {
 
 func (x *Scripts) Reset() {
 	*x = Scripts{}
-	mi := &file_keepward_v1_types_proto_msgTypes[16]
+	mi := &file_keepward_v1_types_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2002,7 +2488,7 @@ func (x *Scripts) String() string {
 func (*Scripts) ProtoMessage() {}
 
 func (x *Scripts) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[16]
+	mi := &file_keepward_v1_types_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2015,7 +2501,7 @@ func (x *Scripts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Scripts.ProtoReflect.Descriptor instead.
 func (*Scripts) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{16}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Scripts) GetServerBefore() *Script {
@@ -2075,7 +2561,7 @@ type Script struct {
 
 func (x *Script) Reset() {
 	*x = Script{}
-	mi := &file_keepward_v1_types_proto_msgTypes[17]
+	mi := &file_keepward_v1_types_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2087,7 +2573,7 @@ func (x *Script) String() string {
 func (*Script) ProtoMessage() {}
 
 func (x *Script) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[17]
+	mi := &file_keepward_v1_types_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2100,7 +2586,7 @@ func (x *Script) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Script.ProtoReflect.Descriptor instead.
 func (*Script) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{17}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Script) GetPath() string {
@@ -2150,7 +2636,7 @@ type ScriptEnd struct {
 
 func (x *ScriptEnd) Reset() {
 	*x = ScriptEnd{}
-	mi := &file_keepward_v1_types_proto_msgTypes[18]
+	mi := &file_keepward_v1_types_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2162,7 +2648,7 @@ func (x *ScriptEnd) String() string {
 func (*ScriptEnd) ProtoMessage() {}
 
 func (x *ScriptEnd) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[18]
+	mi := &file_keepward_v1_types_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2175,7 +2661,7 @@ func (x *ScriptEnd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScriptEnd.ProtoReflect.Descriptor instead.
 func (*ScriptEnd) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{18}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ScriptEnd) GetStarted() *timestamppb.Timestamp {
@@ -2241,7 +2727,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_keepward_v1_types_proto_msgTypes[19]
+	mi := &file_keepward_v1_types_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2253,7 +2739,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[19]
+	mi := &file_keepward_v1_types_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2266,7 +2752,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{19}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Limits) GetSource() int32 {
@@ -2336,7 +2822,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_keepward_v1_types_proto_msgTypes[20]
+	mi := &file_keepward_v1_types_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2348,7 +2834,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[20]
+	mi := &file_keepward_v1_types_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2361,7 +2847,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{20}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Session) GetId() int64 {
@@ -2556,7 +3042,7 @@ type Task struct {
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_keepward_v1_types_proto_msgTypes[21]
+	mi := &file_keepward_v1_types_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2568,7 +3054,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[21]
+	mi := &file_keepward_v1_types_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2581,7 +3067,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{21}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Task) GetId() string {
@@ -2717,7 +3203,7 @@ type Holder struct {
 
 func (x *Holder) Reset() {
 	*x = Holder{}
-	mi := &file_keepward_v1_types_proto_msgTypes[22]
+	mi := &file_keepward_v1_types_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2729,7 +3215,7 @@ func (x *Holder) String() string {
 func (*Holder) ProtoMessage() {}
 
 func (x *Holder) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[22]
+	mi := &file_keepward_v1_types_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2742,7 +3228,7 @@ func (x *Holder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Holder.ProtoReflect.Descriptor instead.
 func (*Holder) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{22}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Holder) GetSession() int64 {
@@ -2832,7 +3318,7 @@ type Resource struct {
 
 func (x *Resource) Reset() {
 	*x = Resource{}
-	mi := &file_keepward_v1_types_proto_msgTypes[23]
+	mi := &file_keepward_v1_types_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2844,7 +3330,7 @@ func (x *Resource) String() string {
 func (*Resource) ProtoMessage() {}
 
 func (x *Resource) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[23]
+	mi := &file_keepward_v1_types_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2857,7 +3343,7 @@ func (x *Resource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resource.ProtoReflect.Descriptor instead.
 func (*Resource) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{23}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Resource) GetKind() string {
@@ -2936,7 +3422,7 @@ type Wait struct {
 
 func (x *Wait) Reset() {
 	*x = Wait{}
-	mi := &file_keepward_v1_types_proto_msgTypes[24]
+	mi := &file_keepward_v1_types_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2948,7 +3434,7 @@ func (x *Wait) String() string {
 func (*Wait) ProtoMessage() {}
 
 func (x *Wait) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[24]
+	mi := &file_keepward_v1_types_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2961,7 +3447,7 @@ func (x *Wait) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Wait.ProtoReflect.Descriptor instead.
 func (*Wait) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{24}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Wait) GetTask() string {
@@ -3050,7 +3536,7 @@ type SweepReport struct {
 
 func (x *SweepReport) Reset() {
 	*x = SweepReport{}
-	mi := &file_keepward_v1_types_proto_msgTypes[25]
+	mi := &file_keepward_v1_types_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3062,7 +3548,7 @@ func (x *SweepReport) String() string {
 func (*SweepReport) ProtoMessage() {}
 
 func (x *SweepReport) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[25]
+	mi := &file_keepward_v1_types_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3075,7 +3561,7 @@ func (x *SweepReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepReport.ProtoReflect.Descriptor instead.
 func (*SweepReport) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{25}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SweepReport) GetGeneration() uint64 {
@@ -3219,7 +3705,7 @@ type RetentionReport struct {
 
 func (x *RetentionReport) Reset() {
 	*x = RetentionReport{}
-	mi := &file_keepward_v1_types_proto_msgTypes[26]
+	mi := &file_keepward_v1_types_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3231,7 +3717,7 @@ func (x *RetentionReport) String() string {
 func (*RetentionReport) ProtoMessage() {}
 
 func (x *RetentionReport) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[26]
+	mi := &file_keepward_v1_types_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3244,7 +3730,7 @@ func (x *RetentionReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetentionReport.ProtoReflect.Descriptor instead.
 func (*RetentionReport) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{26}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *RetentionReport) GetPoints() int64 {
@@ -3293,7 +3779,7 @@ type TaskReport struct {
 
 func (x *TaskReport) Reset() {
 	*x = TaskReport{}
-	mi := &file_keepward_v1_types_proto_msgTypes[27]
+	mi := &file_keepward_v1_types_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3305,7 +3791,7 @@ func (x *TaskReport) String() string {
 func (*TaskReport) ProtoMessage() {}
 
 func (x *TaskReport) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[27]
+	mi := &file_keepward_v1_types_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3318,7 +3804,7 @@ func (x *TaskReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskReport.ProtoReflect.Descriptor instead.
 func (*TaskReport) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{27}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *TaskReport) GetSweep() *SweepReport {
@@ -3360,7 +3846,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_keepward_v1_types_proto_msgTypes[28]
+	mi := &file_keepward_v1_types_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3372,7 +3858,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[28]
+	mi := &file_keepward_v1_types_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3385,7 +3871,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{28}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Event) GetSeq() int64 {
@@ -3501,7 +3987,7 @@ type Computer struct {
 
 func (x *Computer) Reset() {
 	*x = Computer{}
-	mi := &file_keepward_v1_types_proto_msgTypes[29]
+	mi := &file_keepward_v1_types_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3513,7 +3999,7 @@ func (x *Computer) String() string {
 func (*Computer) ProtoMessage() {}
 
 func (x *Computer) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[29]
+	mi := &file_keepward_v1_types_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3526,7 +4012,7 @@ func (x *Computer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Computer.ProtoReflect.Descriptor instead.
 func (*Computer) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{29}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Computer) GetName() string {
@@ -3633,7 +4119,7 @@ type Transport struct {
 
 func (x *Transport) Reset() {
 	*x = Transport{}
-	mi := &file_keepward_v1_types_proto_msgTypes[30]
+	mi := &file_keepward_v1_types_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3645,7 +4131,7 @@ func (x *Transport) String() string {
 func (*Transport) ProtoMessage() {}
 
 func (x *Transport) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[30]
+	mi := &file_keepward_v1_types_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3658,7 +4144,7 @@ func (x *Transport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transport.ProtoReflect.Descriptor instead.
 func (*Transport) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{30}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Transport) GetName() string {
@@ -3736,7 +4222,7 @@ type Repository struct {
 
 func (x *Repository) Reset() {
 	*x = Repository{}
-	mi := &file_keepward_v1_types_proto_msgTypes[31]
+	mi := &file_keepward_v1_types_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3748,7 +4234,7 @@ func (x *Repository) String() string {
 func (*Repository) ProtoMessage() {}
 
 func (x *Repository) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[31]
+	mi := &file_keepward_v1_types_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3761,7 +4247,7 @@ func (x *Repository) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Repository.ProtoReflect.Descriptor instead.
 func (*Repository) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{31}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Repository) GetName() string {
@@ -3939,7 +4425,7 @@ type ProofAge struct {
 
 func (x *ProofAge) Reset() {
 	*x = ProofAge{}
-	mi := &file_keepward_v1_types_proto_msgTypes[32]
+	mi := &file_keepward_v1_types_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3951,7 +4437,7 @@ func (x *ProofAge) String() string {
 func (*ProofAge) ProtoMessage() {}
 
 func (x *ProofAge) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[32]
+	mi := &file_keepward_v1_types_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3964,7 +4450,7 @@ func (x *ProofAge) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProofAge.ProtoReflect.Descriptor instead.
 func (*ProofAge) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{32}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ProofAge) GetWithin() *durationpb.Duration {
@@ -4028,7 +4514,7 @@ type RepositoryStats struct {
 
 func (x *RepositoryStats) Reset() {
 	*x = RepositoryStats{}
-	mi := &file_keepward_v1_types_proto_msgTypes[33]
+	mi := &file_keepward_v1_types_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4040,7 +4526,7 @@ func (x *RepositoryStats) String() string {
 func (*RepositoryStats) ProtoMessage() {}
 
 func (x *RepositoryStats) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[33]
+	mi := &file_keepward_v1_types_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4053,7 +4539,7 @@ func (x *RepositoryStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepositoryStats.ProtoReflect.Descriptor instead.
 func (*RepositoryStats) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{33}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *RepositoryStats) GetRepository() *Repository {
@@ -4204,7 +4690,7 @@ type ComputerStats struct {
 
 func (x *ComputerStats) Reset() {
 	*x = ComputerStats{}
-	mi := &file_keepward_v1_types_proto_msgTypes[34]
+	mi := &file_keepward_v1_types_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4216,7 +4702,7 @@ func (x *ComputerStats) String() string {
 func (*ComputerStats) ProtoMessage() {}
 
 func (x *ComputerStats) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[34]
+	mi := &file_keepward_v1_types_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4229,7 +4715,7 @@ func (x *ComputerStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ComputerStats.ProtoReflect.Descriptor instead.
 func (*ComputerStats) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{34}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ComputerStats) GetComputer() string {
@@ -4287,7 +4773,7 @@ type JobStats struct {
 
 func (x *JobStats) Reset() {
 	*x = JobStats{}
-	mi := &file_keepward_v1_types_proto_msgTypes[35]
+	mi := &file_keepward_v1_types_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4299,7 +4785,7 @@ func (x *JobStats) String() string {
 func (*JobStats) ProtoMessage() {}
 
 func (x *JobStats) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[35]
+	mi := &file_keepward_v1_types_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4312,7 +4798,7 @@ func (x *JobStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobStats.ProtoReflect.Descriptor instead.
 func (*JobStats) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{35}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *JobStats) GetJob() string {
@@ -4361,7 +4847,7 @@ type DayStats struct {
 
 func (x *DayStats) Reset() {
 	*x = DayStats{}
-	mi := &file_keepward_v1_types_proto_msgTypes[36]
+	mi := &file_keepward_v1_types_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4373,7 +4859,7 @@ func (x *DayStats) String() string {
 func (*DayStats) ProtoMessage() {}
 
 func (x *DayStats) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[36]
+	mi := &file_keepward_v1_types_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4386,7 +4872,7 @@ func (x *DayStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DayStats.ProtoReflect.Descriptor instead.
 func (*DayStats) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{36}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *DayStats) GetDay() string {
@@ -4433,7 +4919,7 @@ type ProofState struct {
 
 func (x *ProofState) Reset() {
 	*x = ProofState{}
-	mi := &file_keepward_v1_types_proto_msgTypes[37]
+	mi := &file_keepward_v1_types_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4445,7 +4931,7 @@ func (x *ProofState) String() string {
 func (*ProofState) ProtoMessage() {}
 
 func (x *ProofState) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[37]
+	mi := &file_keepward_v1_types_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4458,7 +4944,7 @@ func (x *ProofState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProofState.ProtoReflect.Descriptor instead.
 func (*ProofState) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{37}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ProofState) GetPacks() int64 {
@@ -4555,7 +5041,7 @@ type Point struct {
 
 func (x *Point) Reset() {
 	*x = Point{}
-	mi := &file_keepward_v1_types_proto_msgTypes[38]
+	mi := &file_keepward_v1_types_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4567,7 +5053,7 @@ func (x *Point) String() string {
 func (*Point) ProtoMessage() {}
 
 func (x *Point) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[38]
+	mi := &file_keepward_v1_types_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4580,7 +5066,7 @@ func (x *Point) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Point.ProtoReflect.Descriptor instead.
 func (*Point) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{38}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Point) GetId() string {
@@ -4731,7 +5217,7 @@ type Condition struct {
 
 func (x *Condition) Reset() {
 	*x = Condition{}
-	mi := &file_keepward_v1_types_proto_msgTypes[39]
+	mi := &file_keepward_v1_types_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4743,7 +5229,7 @@ func (x *Condition) String() string {
 func (*Condition) ProtoMessage() {}
 
 func (x *Condition) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[39]
+	mi := &file_keepward_v1_types_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4756,7 +5242,7 @@ func (x *Condition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Condition.ProtoReflect.Descriptor instead.
 func (*Condition) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{39}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Condition) GetCode() string {
@@ -4921,7 +5407,49 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\x05_liveB\x0e\n" +
 	"\f_no_tracking\" \n" +
 	"\bTextList\x12\x14\n" +
-	"\x05items\x18\x01 \x03(\tR\x05items\"\xae\x01\n" +
+	"\x05items\x18\x01 \x03(\tR\x05items\"H\n" +
+	"\x06Amount\x12\x14\n" +
+	"\x05files\x18\x01 \x01(\x03R\x05files\x12\x12\n" +
+	"\x04dirs\x18\x02 \x01(\x03R\x04dirs\x12\x14\n" +
+	"\x05bytes\x18\x03 \x01(\x03R\x05bytes\"\xfd\x03\n" +
+	"\x06DryRun\x120\n" +
+	"\x05files\x18\x01 \x01(\v2\x1a.keepward.v1.FileSelectionR\x05files\x12)\n" +
+	"\x05taken\x18\x02 \x01(\v2\x13.keepward.v1.AmountR\x05taken\x123\n" +
+	"\bincludes\x18\x03 \x03(\v2\x17.keepward.v1.DryRunPathR\bincludes\x122\n" +
+	"\bleft_out\x18\x04 \x03(\v2\x17.keepward.v1.DryRunRuleR\aleftOut\x12<\n" +
+	"\rlargest_files\x18\x05 \x03(\v2\x17.keepward.v1.DryRunSizeR\flargestFiles\x12:\n" +
+	"\flargest_dirs\x18\x06 \x03(\v2\x17.keepward.v1.DryRunSizeR\vlargestDirs\x126\n" +
+	"\bproblems\x18\a \x03(\v2\x1a.keepward.v1.DryRunProblemR\bproblems\x12\x16\n" +
+	"\x06errors\x18\b \x01(\x03R\x06errors\x12\x1a\n" +
+	"\bwarnings\x18\t \x01(\x03R\bwarnings\x12\x18\n" +
+	"\aremarks\x18\n" +
+	" \x03(\tR\aremarks\x12-\n" +
+	"\x04took\x18\v \x01(\v2\x19.google.protobuf.DurationR\x04took\"w\n" +
+	"\n" +
+	"DryRunPath\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\fR\x04path\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12+\n" +
+	"\x06amount\x18\x03 \x01(\v2\x13.keepward.v1.AmountR\x06amount\x12\x12\n" +
+	"\x04text\x18\x04 \x01(\tR\x04text\"\xa3\x01\n" +
+	"\n" +
+	"DryRunRule\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
+	"\x04rule\x18\x02 \x01(\tR\x04rule\x12\x12\n" +
+	"\x04what\x18\x03 \x01(\tR\x04what\x12\x14\n" +
+	"\x05names\x18\x04 \x01(\x03R\x05names\x12+\n" +
+	"\x06amount\x18\x05 \x01(\v2\x13.keepward.v1.AmountR\x06amount\x12\x16\n" +
+	"\x06unseen\x18\x06 \x01(\x03R\x06unseen\"S\n" +
+	"\n" +
+	"DryRunSize\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\fR\x04path\x12\x14\n" +
+	"\x05bytes\x18\x02 \x01(\x03R\x05bytes\x12\x1b\n" +
+	"\tpath_text\x18\x03 \x01(\tR\bpathText\"~\n" +
+	"\rDryRunProblem\x12\x14\n" +
+	"\x05level\x18\x01 \x01(\tR\x05level\x12\x12\n" +
+	"\x04code\x18\x02 \x01(\tR\x04code\x12\x12\n" +
+	"\x04path\x18\x03 \x01(\fR\x04path\x12\x12\n" +
+	"\x04text\x18\x04 \x01(\tR\x04text\x12\x1b\n" +
+	"\tpath_text\x18\x05 \x01(\tR\bpathText\"\xae\x01\n" +
 	"\tRetention\x12\x1b\n" +
 	"\tkeep_last\x18\x01 \x01(\x05R\bkeepLast\x12\x1b\n" +
 	"\tkeep_days\x18\x02 \x01(\x05R\bkeepDays\x12\x16\n" +
@@ -5347,7 +5875,7 @@ func file_keepward_v1_types_proto_rawDescGZIP() []byte {
 	return file_keepward_v1_types_proto_rawDescData
 }
 
-var file_keepward_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
+var file_keepward_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
 var file_keepward_v1_types_proto_goTypes = []any{
 	(*Reason)(nil),                // 0: keepward.v1.Reason
 	(*Failure)(nil),               // 1: keepward.v1.Failure
@@ -5357,145 +5885,161 @@ var file_keepward_v1_types_proto_goTypes = []any{
 	(*FileSelection)(nil),         // 5: keepward.v1.FileSelection
 	(*FileOverride)(nil),          // 6: keepward.v1.FileOverride
 	(*TextList)(nil),              // 7: keepward.v1.TextList
-	(*Retention)(nil),             // 8: keepward.v1.Retention
-	(*CheckSelection)(nil),        // 9: keepward.v1.CheckSelection
-	(*Job)(nil),                   // 10: keepward.v1.Job
-	(*NextRun)(nil),               // 11: keepward.v1.NextRun
-	(*JobFigures)(nil),            // 12: keepward.v1.JobFigures
-	(*StatusCount)(nil),           // 13: keepward.v1.StatusCount
-	(*Figure)(nil),                // 14: keepward.v1.Figure
-	(*JobRun)(nil),                // 15: keepward.v1.JobRun
-	(*Scripts)(nil),               // 16: keepward.v1.Scripts
-	(*Script)(nil),                // 17: keepward.v1.Script
-	(*ScriptEnd)(nil),             // 18: keepward.v1.ScriptEnd
-	(*Limits)(nil),                // 19: keepward.v1.Limits
-	(*Session)(nil),               // 20: keepward.v1.Session
-	(*Task)(nil),                  // 21: keepward.v1.Task
-	(*Holder)(nil),                // 22: keepward.v1.Holder
-	(*Resource)(nil),              // 23: keepward.v1.Resource
-	(*Wait)(nil),                  // 24: keepward.v1.Wait
-	(*SweepReport)(nil),           // 25: keepward.v1.SweepReport
-	(*RetentionReport)(nil),       // 26: keepward.v1.RetentionReport
-	(*TaskReport)(nil),            // 27: keepward.v1.TaskReport
-	(*Event)(nil),                 // 28: keepward.v1.Event
-	(*Computer)(nil),              // 29: keepward.v1.Computer
-	(*Transport)(nil),             // 30: keepward.v1.Transport
-	(*Repository)(nil),            // 31: keepward.v1.Repository
-	(*ProofAge)(nil),              // 32: keepward.v1.ProofAge
-	(*RepositoryStats)(nil),       // 33: keepward.v1.RepositoryStats
-	(*ComputerStats)(nil),         // 34: keepward.v1.ComputerStats
-	(*JobStats)(nil),              // 35: keepward.v1.JobStats
-	(*DayStats)(nil),              // 36: keepward.v1.DayStats
-	(*ProofState)(nil),            // 37: keepward.v1.ProofState
-	(*Point)(nil),                 // 38: keepward.v1.Point
-	(*Condition)(nil),             // 39: keepward.v1.Condition
-	(*timestamppb.Timestamp)(nil), // 40: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 41: google.protobuf.Duration
+	(*Amount)(nil),                // 8: keepward.v1.Amount
+	(*DryRun)(nil),                // 9: keepward.v1.DryRun
+	(*DryRunPath)(nil),            // 10: keepward.v1.DryRunPath
+	(*DryRunRule)(nil),            // 11: keepward.v1.DryRunRule
+	(*DryRunSize)(nil),            // 12: keepward.v1.DryRunSize
+	(*DryRunProblem)(nil),         // 13: keepward.v1.DryRunProblem
+	(*Retention)(nil),             // 14: keepward.v1.Retention
+	(*CheckSelection)(nil),        // 15: keepward.v1.CheckSelection
+	(*Job)(nil),                   // 16: keepward.v1.Job
+	(*NextRun)(nil),               // 17: keepward.v1.NextRun
+	(*JobFigures)(nil),            // 18: keepward.v1.JobFigures
+	(*StatusCount)(nil),           // 19: keepward.v1.StatusCount
+	(*Figure)(nil),                // 20: keepward.v1.Figure
+	(*JobRun)(nil),                // 21: keepward.v1.JobRun
+	(*Scripts)(nil),               // 22: keepward.v1.Scripts
+	(*Script)(nil),                // 23: keepward.v1.Script
+	(*ScriptEnd)(nil),             // 24: keepward.v1.ScriptEnd
+	(*Limits)(nil),                // 25: keepward.v1.Limits
+	(*Session)(nil),               // 26: keepward.v1.Session
+	(*Task)(nil),                  // 27: keepward.v1.Task
+	(*Holder)(nil),                // 28: keepward.v1.Holder
+	(*Resource)(nil),              // 29: keepward.v1.Resource
+	(*Wait)(nil),                  // 30: keepward.v1.Wait
+	(*SweepReport)(nil),           // 31: keepward.v1.SweepReport
+	(*RetentionReport)(nil),       // 32: keepward.v1.RetentionReport
+	(*TaskReport)(nil),            // 33: keepward.v1.TaskReport
+	(*Event)(nil),                 // 34: keepward.v1.Event
+	(*Computer)(nil),              // 35: keepward.v1.Computer
+	(*Transport)(nil),             // 36: keepward.v1.Transport
+	(*Repository)(nil),            // 37: keepward.v1.Repository
+	(*ProofAge)(nil),              // 38: keepward.v1.ProofAge
+	(*RepositoryStats)(nil),       // 39: keepward.v1.RepositoryStats
+	(*ComputerStats)(nil),         // 40: keepward.v1.ComputerStats
+	(*JobStats)(nil),              // 41: keepward.v1.JobStats
+	(*DayStats)(nil),              // 42: keepward.v1.DayStats
+	(*ProofState)(nil),            // 43: keepward.v1.ProofState
+	(*Point)(nil),                 // 44: keepward.v1.Point
+	(*Condition)(nil),             // 45: keepward.v1.Condition
+	(*timestamppb.Timestamp)(nil), // 46: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 47: google.protobuf.Duration
 }
 var file_keepward_v1_types_proto_depIdxs = []int32{
-	2,  // 0: keepward.v1.Progress.counters:type_name -> keepward.v1.Counters
-	0,  // 1: keepward.v1.Progress.reason:type_name -> keepward.v1.Reason
-	40, // 2: keepward.v1.Entry.mtime:type_name -> google.protobuf.Timestamp
-	7,  // 3: keepward.v1.FileOverride.include:type_name -> keepward.v1.TextList
-	7,  // 4: keepward.v1.FileOverride.exclude:type_name -> keepward.v1.TextList
-	7,  // 5: keepward.v1.FileOverride.only:type_name -> keepward.v1.TextList
-	41, // 6: keepward.v1.CheckSelection.budget:type_name -> google.protobuf.Duration
-	41, // 7: keepward.v1.CheckSelection.older_than:type_name -> google.protobuf.Duration
-	5,  // 8: keepward.v1.Job.files:type_name -> keepward.v1.FileSelection
-	41, // 9: keepward.v1.Job.restart_interval:type_name -> google.protobuf.Duration
-	8,  // 10: keepward.v1.Job.retention:type_name -> keepward.v1.Retention
-	9,  // 11: keepward.v1.Job.check:type_name -> keepward.v1.CheckSelection
-	40, // 12: keepward.v1.Job.created:type_name -> google.protobuf.Timestamp
-	40, // 13: keepward.v1.Job.next_run:type_name -> google.protobuf.Timestamp
-	40, // 14: keepward.v1.Job.last_run:type_name -> google.protobuf.Timestamp
-	16, // 15: keepward.v1.Job.scripts:type_name -> keepward.v1.Scripts
-	41, // 16: keepward.v1.Job.jitter:type_name -> google.protobuf.Duration
-	6,  // 17: keepward.v1.Job.overrides:type_name -> keepward.v1.FileOverride
-	40, // 18: keepward.v1.NextRun.time:type_name -> google.protobuf.Timestamp
-	40, // 19: keepward.v1.NextRun.until:type_name -> google.protobuf.Timestamp
-	40, // 20: keepward.v1.JobFigures.since:type_name -> google.protobuf.Timestamp
-	13, // 21: keepward.v1.JobFigures.statuses:type_name -> keepward.v1.StatusCount
-	14, // 22: keepward.v1.JobFigures.duration_millis:type_name -> keepward.v1.Figure
-	14, // 23: keepward.v1.JobFigures.read_bytes:type_name -> keepward.v1.Figure
-	14, // 24: keepward.v1.JobFigures.sent_bytes:type_name -> keepward.v1.Figure
-	14, // 25: keepward.v1.JobFigures.stored_bytes:type_name -> keepward.v1.Figure
-	14, // 26: keepward.v1.JobFigures.bytes_per_second:type_name -> keepward.v1.Figure
-	19, // 27: keepward.v1.JobFigures.limits:type_name -> keepward.v1.Limits
-	15, // 28: keepward.v1.JobFigures.runs:type_name -> keepward.v1.JobRun
-	40, // 29: keepward.v1.JobRun.started:type_name -> google.protobuf.Timestamp
-	40, // 30: keepward.v1.JobRun.ended:type_name -> google.protobuf.Timestamp
-	19, // 31: keepward.v1.JobRun.limits:type_name -> keepward.v1.Limits
-	17, // 32: keepward.v1.Scripts.server_before:type_name -> keepward.v1.Script
-	17, // 33: keepward.v1.Scripts.agent_before:type_name -> keepward.v1.Script
-	17, // 34: keepward.v1.Scripts.pre_freeze:type_name -> keepward.v1.Script
-	17, // 35: keepward.v1.Scripts.post_thaw:type_name -> keepward.v1.Script
-	17, // 36: keepward.v1.Scripts.agent_after:type_name -> keepward.v1.Script
-	17, // 37: keepward.v1.Scripts.server_after:type_name -> keepward.v1.Script
-	41, // 38: keepward.v1.Script.time_limit:type_name -> google.protobuf.Duration
-	40, // 39: keepward.v1.ScriptEnd.started:type_name -> google.protobuf.Timestamp
-	40, // 40: keepward.v1.ScriptEnd.ended:type_name -> google.protobuf.Timestamp
-	1,  // 41: keepward.v1.ScriptEnd.failure:type_name -> keepward.v1.Failure
-	0,  // 42: keepward.v1.Session.reason:type_name -> keepward.v1.Reason
-	40, // 43: keepward.v1.Session.created:type_name -> google.protobuf.Timestamp
-	40, // 44: keepward.v1.Session.started:type_name -> google.protobuf.Timestamp
-	40, // 45: keepward.v1.Session.ended:type_name -> google.protobuf.Timestamp
-	21, // 46: keepward.v1.Session.tasks:type_name -> keepward.v1.Task
-	3,  // 47: keepward.v1.Session.progress:type_name -> keepward.v1.Progress
-	1,  // 48: keepward.v1.Session.failure:type_name -> keepward.v1.Failure
-	27, // 49: keepward.v1.Session.report:type_name -> keepward.v1.TaskReport
-	19, // 50: keepward.v1.Session.limits:type_name -> keepward.v1.Limits
-	24, // 51: keepward.v1.Session.waits:type_name -> keepward.v1.Wait
-	40, // 52: keepward.v1.Session.done_about:type_name -> google.protobuf.Timestamp
-	40, // 53: keepward.v1.Session.retry_at:type_name -> google.protobuf.Timestamp
-	0,  // 54: keepward.v1.Task.reason:type_name -> keepward.v1.Reason
-	3,  // 55: keepward.v1.Task.progress:type_name -> keepward.v1.Progress
-	1,  // 56: keepward.v1.Task.failure:type_name -> keepward.v1.Failure
-	40, // 57: keepward.v1.Task.started:type_name -> google.protobuf.Timestamp
-	40, // 58: keepward.v1.Task.ended:type_name -> google.protobuf.Timestamp
-	27, // 59: keepward.v1.Task.report:type_name -> keepward.v1.TaskReport
-	40, // 60: keepward.v1.Holder.since:type_name -> google.protobuf.Timestamp
-	40, // 61: keepward.v1.Holder.until:type_name -> google.protobuf.Timestamp
-	0,  // 62: keepward.v1.Resource.down:type_name -> keepward.v1.Reason
-	22, // 63: keepward.v1.Resource.holders:type_name -> keepward.v1.Holder
-	22, // 64: keepward.v1.Resource.waiters:type_name -> keepward.v1.Holder
-	40, // 65: keepward.v1.Wait.since:type_name -> google.protobuf.Timestamp
-	0,  // 66: keepward.v1.Wait.reason:type_name -> keepward.v1.Reason
-	23, // 67: keepward.v1.Wait.resources:type_name -> keepward.v1.Resource
-	22, // 68: keepward.v1.Wait.sessions:type_name -> keepward.v1.Holder
-	25, // 69: keepward.v1.TaskReport.sweep:type_name -> keepward.v1.SweepReport
-	26, // 70: keepward.v1.TaskReport.retention:type_name -> keepward.v1.RetentionReport
-	40, // 71: keepward.v1.Event.time:type_name -> google.protobuf.Timestamp
-	40, // 72: keepward.v1.Computer.joined:type_name -> google.protobuf.Timestamp
-	40, // 73: keepward.v1.Computer.last_seen:type_name -> google.protobuf.Timestamp
-	41, // 74: keepward.v1.Computer.skew:type_name -> google.protobuf.Duration
-	40, // 75: keepward.v1.Computer.last_point:type_name -> google.protobuf.Timestamp
-	39, // 76: keepward.v1.Computer.conditions:type_name -> keepward.v1.Condition
-	40, // 77: keepward.v1.Transport.last_seen:type_name -> google.protobuf.Timestamp
-	40, // 78: keepward.v1.Repository.created:type_name -> google.protobuf.Timestamp
-	39, // 79: keepward.v1.Repository.conditions:type_name -> keepward.v1.Condition
-	41, // 80: keepward.v1.Repository.undelete_grace:type_name -> google.protobuf.Duration
-	41, // 81: keepward.v1.Repository.unprotected_after:type_name -> google.protobuf.Duration
-	37, // 82: keepward.v1.Repository.proof:type_name -> keepward.v1.ProofState
-	41, // 83: keepward.v1.ProofAge.within:type_name -> google.protobuf.Duration
-	31, // 84: keepward.v1.RepositoryStats.repository:type_name -> keepward.v1.Repository
-	34, // 85: keepward.v1.RepositoryStats.computers:type_name -> keepward.v1.ComputerStats
-	35, // 86: keepward.v1.RepositoryStats.jobs:type_name -> keepward.v1.JobStats
-	36, // 87: keepward.v1.RepositoryStats.days:type_name -> keepward.v1.DayStats
-	32, // 88: keepward.v1.RepositoryStats.proofs:type_name -> keepward.v1.ProofAge
-	40, // 89: keepward.v1.RepositoryStats.marked:type_name -> google.protobuf.Timestamp
-	40, // 90: keepward.v1.ProofState.oldest:type_name -> google.protobuf.Timestamp
-	40, // 91: keepward.v1.Point.time:type_name -> google.protobuf.Timestamp
-	2,  // 92: keepward.v1.Point.counters:type_name -> keepward.v1.Counters
-	5,  // 93: keepward.v1.Point.files:type_name -> keepward.v1.FileSelection
-	40, // 94: keepward.v1.Point.kept_until:type_name -> google.protobuf.Timestamp
-	40, // 95: keepward.v1.Point.deleted:type_name -> google.protobuf.Timestamp
-	40, // 96: keepward.v1.Point.purge_after:type_name -> google.protobuf.Timestamp
-	40, // 97: keepward.v1.Condition.since:type_name -> google.protobuf.Timestamp
-	98, // [98:98] is the sub-list for method output_type
-	98, // [98:98] is the sub-list for method input_type
-	98, // [98:98] is the sub-list for extension type_name
-	98, // [98:98] is the sub-list for extension extendee
-	0,  // [0:98] is the sub-list for field type_name
+	2,   // 0: keepward.v1.Progress.counters:type_name -> keepward.v1.Counters
+	0,   // 1: keepward.v1.Progress.reason:type_name -> keepward.v1.Reason
+	46,  // 2: keepward.v1.Entry.mtime:type_name -> google.protobuf.Timestamp
+	7,   // 3: keepward.v1.FileOverride.include:type_name -> keepward.v1.TextList
+	7,   // 4: keepward.v1.FileOverride.exclude:type_name -> keepward.v1.TextList
+	7,   // 5: keepward.v1.FileOverride.only:type_name -> keepward.v1.TextList
+	5,   // 6: keepward.v1.DryRun.files:type_name -> keepward.v1.FileSelection
+	8,   // 7: keepward.v1.DryRun.taken:type_name -> keepward.v1.Amount
+	10,  // 8: keepward.v1.DryRun.includes:type_name -> keepward.v1.DryRunPath
+	11,  // 9: keepward.v1.DryRun.left_out:type_name -> keepward.v1.DryRunRule
+	12,  // 10: keepward.v1.DryRun.largest_files:type_name -> keepward.v1.DryRunSize
+	12,  // 11: keepward.v1.DryRun.largest_dirs:type_name -> keepward.v1.DryRunSize
+	13,  // 12: keepward.v1.DryRun.problems:type_name -> keepward.v1.DryRunProblem
+	47,  // 13: keepward.v1.DryRun.took:type_name -> google.protobuf.Duration
+	8,   // 14: keepward.v1.DryRunPath.amount:type_name -> keepward.v1.Amount
+	8,   // 15: keepward.v1.DryRunRule.amount:type_name -> keepward.v1.Amount
+	47,  // 16: keepward.v1.CheckSelection.budget:type_name -> google.protobuf.Duration
+	47,  // 17: keepward.v1.CheckSelection.older_than:type_name -> google.protobuf.Duration
+	5,   // 18: keepward.v1.Job.files:type_name -> keepward.v1.FileSelection
+	47,  // 19: keepward.v1.Job.restart_interval:type_name -> google.protobuf.Duration
+	14,  // 20: keepward.v1.Job.retention:type_name -> keepward.v1.Retention
+	15,  // 21: keepward.v1.Job.check:type_name -> keepward.v1.CheckSelection
+	46,  // 22: keepward.v1.Job.created:type_name -> google.protobuf.Timestamp
+	46,  // 23: keepward.v1.Job.next_run:type_name -> google.protobuf.Timestamp
+	46,  // 24: keepward.v1.Job.last_run:type_name -> google.protobuf.Timestamp
+	22,  // 25: keepward.v1.Job.scripts:type_name -> keepward.v1.Scripts
+	47,  // 26: keepward.v1.Job.jitter:type_name -> google.protobuf.Duration
+	6,   // 27: keepward.v1.Job.overrides:type_name -> keepward.v1.FileOverride
+	46,  // 28: keepward.v1.NextRun.time:type_name -> google.protobuf.Timestamp
+	46,  // 29: keepward.v1.NextRun.until:type_name -> google.protobuf.Timestamp
+	46,  // 30: keepward.v1.JobFigures.since:type_name -> google.protobuf.Timestamp
+	19,  // 31: keepward.v1.JobFigures.statuses:type_name -> keepward.v1.StatusCount
+	20,  // 32: keepward.v1.JobFigures.duration_millis:type_name -> keepward.v1.Figure
+	20,  // 33: keepward.v1.JobFigures.read_bytes:type_name -> keepward.v1.Figure
+	20,  // 34: keepward.v1.JobFigures.sent_bytes:type_name -> keepward.v1.Figure
+	20,  // 35: keepward.v1.JobFigures.stored_bytes:type_name -> keepward.v1.Figure
+	20,  // 36: keepward.v1.JobFigures.bytes_per_second:type_name -> keepward.v1.Figure
+	25,  // 37: keepward.v1.JobFigures.limits:type_name -> keepward.v1.Limits
+	21,  // 38: keepward.v1.JobFigures.runs:type_name -> keepward.v1.JobRun
+	46,  // 39: keepward.v1.JobRun.started:type_name -> google.protobuf.Timestamp
+	46,  // 40: keepward.v1.JobRun.ended:type_name -> google.protobuf.Timestamp
+	25,  // 41: keepward.v1.JobRun.limits:type_name -> keepward.v1.Limits
+	23,  // 42: keepward.v1.Scripts.server_before:type_name -> keepward.v1.Script
+	23,  // 43: keepward.v1.Scripts.agent_before:type_name -> keepward.v1.Script
+	23,  // 44: keepward.v1.Scripts.pre_freeze:type_name -> keepward.v1.Script
+	23,  // 45: keepward.v1.Scripts.post_thaw:type_name -> keepward.v1.Script
+	23,  // 46: keepward.v1.Scripts.agent_after:type_name -> keepward.v1.Script
+	23,  // 47: keepward.v1.Scripts.server_after:type_name -> keepward.v1.Script
+	47,  // 48: keepward.v1.Script.time_limit:type_name -> google.protobuf.Duration
+	46,  // 49: keepward.v1.ScriptEnd.started:type_name -> google.protobuf.Timestamp
+	46,  // 50: keepward.v1.ScriptEnd.ended:type_name -> google.protobuf.Timestamp
+	1,   // 51: keepward.v1.ScriptEnd.failure:type_name -> keepward.v1.Failure
+	0,   // 52: keepward.v1.Session.reason:type_name -> keepward.v1.Reason
+	46,  // 53: keepward.v1.Session.created:type_name -> google.protobuf.Timestamp
+	46,  // 54: keepward.v1.Session.started:type_name -> google.protobuf.Timestamp
+	46,  // 55: keepward.v1.Session.ended:type_name -> google.protobuf.Timestamp
+	27,  // 56: keepward.v1.Session.tasks:type_name -> keepward.v1.Task
+	3,   // 57: keepward.v1.Session.progress:type_name -> keepward.v1.Progress
+	1,   // 58: keepward.v1.Session.failure:type_name -> keepward.v1.Failure
+	33,  // 59: keepward.v1.Session.report:type_name -> keepward.v1.TaskReport
+	25,  // 60: keepward.v1.Session.limits:type_name -> keepward.v1.Limits
+	30,  // 61: keepward.v1.Session.waits:type_name -> keepward.v1.Wait
+	46,  // 62: keepward.v1.Session.done_about:type_name -> google.protobuf.Timestamp
+	46,  // 63: keepward.v1.Session.retry_at:type_name -> google.protobuf.Timestamp
+	0,   // 64: keepward.v1.Task.reason:type_name -> keepward.v1.Reason
+	3,   // 65: keepward.v1.Task.progress:type_name -> keepward.v1.Progress
+	1,   // 66: keepward.v1.Task.failure:type_name -> keepward.v1.Failure
+	46,  // 67: keepward.v1.Task.started:type_name -> google.protobuf.Timestamp
+	46,  // 68: keepward.v1.Task.ended:type_name -> google.protobuf.Timestamp
+	33,  // 69: keepward.v1.Task.report:type_name -> keepward.v1.TaskReport
+	46,  // 70: keepward.v1.Holder.since:type_name -> google.protobuf.Timestamp
+	46,  // 71: keepward.v1.Holder.until:type_name -> google.protobuf.Timestamp
+	0,   // 72: keepward.v1.Resource.down:type_name -> keepward.v1.Reason
+	28,  // 73: keepward.v1.Resource.holders:type_name -> keepward.v1.Holder
+	28,  // 74: keepward.v1.Resource.waiters:type_name -> keepward.v1.Holder
+	46,  // 75: keepward.v1.Wait.since:type_name -> google.protobuf.Timestamp
+	0,   // 76: keepward.v1.Wait.reason:type_name -> keepward.v1.Reason
+	29,  // 77: keepward.v1.Wait.resources:type_name -> keepward.v1.Resource
+	28,  // 78: keepward.v1.Wait.sessions:type_name -> keepward.v1.Holder
+	31,  // 79: keepward.v1.TaskReport.sweep:type_name -> keepward.v1.SweepReport
+	32,  // 80: keepward.v1.TaskReport.retention:type_name -> keepward.v1.RetentionReport
+	46,  // 81: keepward.v1.Event.time:type_name -> google.protobuf.Timestamp
+	46,  // 82: keepward.v1.Computer.joined:type_name -> google.protobuf.Timestamp
+	46,  // 83: keepward.v1.Computer.last_seen:type_name -> google.protobuf.Timestamp
+	47,  // 84: keepward.v1.Computer.skew:type_name -> google.protobuf.Duration
+	46,  // 85: keepward.v1.Computer.last_point:type_name -> google.protobuf.Timestamp
+	45,  // 86: keepward.v1.Computer.conditions:type_name -> keepward.v1.Condition
+	46,  // 87: keepward.v1.Transport.last_seen:type_name -> google.protobuf.Timestamp
+	46,  // 88: keepward.v1.Repository.created:type_name -> google.protobuf.Timestamp
+	45,  // 89: keepward.v1.Repository.conditions:type_name -> keepward.v1.Condition
+	47,  // 90: keepward.v1.Repository.undelete_grace:type_name -> google.protobuf.Duration
+	47,  // 91: keepward.v1.Repository.unprotected_after:type_name -> google.protobuf.Duration
+	43,  // 92: keepward.v1.Repository.proof:type_name -> keepward.v1.ProofState
+	47,  // 93: keepward.v1.ProofAge.within:type_name -> google.protobuf.Duration
+	37,  // 94: keepward.v1.RepositoryStats.repository:type_name -> keepward.v1.Repository
+	40,  // 95: keepward.v1.RepositoryStats.computers:type_name -> keepward.v1.ComputerStats
+	41,  // 96: keepward.v1.RepositoryStats.jobs:type_name -> keepward.v1.JobStats
+	42,  // 97: keepward.v1.RepositoryStats.days:type_name -> keepward.v1.DayStats
+	38,  // 98: keepward.v1.RepositoryStats.proofs:type_name -> keepward.v1.ProofAge
+	46,  // 99: keepward.v1.RepositoryStats.marked:type_name -> google.protobuf.Timestamp
+	46,  // 100: keepward.v1.ProofState.oldest:type_name -> google.protobuf.Timestamp
+	46,  // 101: keepward.v1.Point.time:type_name -> google.protobuf.Timestamp
+	2,   // 102: keepward.v1.Point.counters:type_name -> keepward.v1.Counters
+	5,   // 103: keepward.v1.Point.files:type_name -> keepward.v1.FileSelection
+	46,  // 104: keepward.v1.Point.kept_until:type_name -> google.protobuf.Timestamp
+	46,  // 105: keepward.v1.Point.deleted:type_name -> google.protobuf.Timestamp
+	46,  // 106: keepward.v1.Point.purge_after:type_name -> google.protobuf.Timestamp
+	46,  // 107: keepward.v1.Condition.since:type_name -> google.protobuf.Timestamp
+	108, // [108:108] is the sub-list for method output_type
+	108, // [108:108] is the sub-list for method input_type
+	108, // [108:108] is the sub-list for extension type_name
+	108, // [108:108] is the sub-list for extension extendee
+	0,   // [0:108] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_types_proto_init() }
@@ -5504,14 +6048,14 @@ func file_keepward_v1_types_proto_init() {
 		return
 	}
 	file_keepward_v1_types_proto_msgTypes[6].OneofWrappers = []any{}
-	file_keepward_v1_types_proto_msgTypes[14].OneofWrappers = []any{}
+	file_keepward_v1_types_proto_msgTypes[20].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_keepward_v1_types_proto_rawDesc), len(file_keepward_v1_types_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   40,
+			NumMessages:   46,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -149,6 +149,8 @@ const (
 	// JobServiceGetJobFiguresProcedure is the fully-qualified name of the JobService's GetJobFigures
 	// RPC.
 	JobServiceGetJobFiguresProcedure = "/keepward.v1.JobService/GetJobFigures"
+	// JobServiceDryRunProcedure is the fully-qualified name of the JobService's DryRun RPC.
+	JobServiceDryRunProcedure = "/keepward.v1.JobService/DryRun"
 	// SessionServiceListSessionsProcedure is the fully-qualified name of the SessionService's
 	// ListSessions RPC.
 	SessionServiceListSessionsProcedure = "/keepward.v1.SessionService/ListSessions"
@@ -1106,6 +1108,8 @@ type JobServiceClient interface {
 	ResumeRetention(context.Context, *connect.Request[v1.ResumeRetentionRequest]) (*connect.Response[v1.ResumeRetentionResponse], error)
 	// How the sessions of a job went: duration, bytes, rate, trend, bottleneck.
 	GetJobFigures(context.Context, *connect.Request[v1.GetJobFiguresRequest]) (*connect.Response[v1.GetJobFiguresResponse], error)
+	// What a backup would take now, of some or all computers of a job. Nothing is kept of it.
+	DryRun(context.Context, *connect.Request[v1.DryRunRequest]) (*connect.ServerStreamForClient[v1.DryRunResponse], error)
 }
 
 // NewJobServiceClient constructs a client for the keepward.v1.JobService service. By default, it
@@ -1173,6 +1177,12 @@ func NewJobServiceClient(httpClient connect.HTTPClient, baseURL string, opts ...
 			connect.WithSchema(jobServiceMethods.ByName("GetJobFigures")),
 			connect.WithClientOptions(opts...),
 		),
+		dryRun: connect.NewClient[v1.DryRunRequest, v1.DryRunResponse](
+			httpClient,
+			baseURL+JobServiceDryRunProcedure,
+			connect.WithSchema(jobServiceMethods.ByName("DryRun")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -1187,6 +1197,7 @@ type jobServiceClient struct {
 	previewRetention *connect.Client[v1.PreviewRetentionRequest, v1.PreviewRetentionResponse]
 	resumeRetention  *connect.Client[v1.ResumeRetentionRequest, v1.ResumeRetentionResponse]
 	getJobFigures    *connect.Client[v1.GetJobFiguresRequest, v1.GetJobFiguresResponse]
+	dryRun           *connect.Client[v1.DryRunRequest, v1.DryRunResponse]
 }
 
 // CreateJob calls keepward.v1.JobService.CreateJob.
@@ -1234,6 +1245,11 @@ func (c *jobServiceClient) GetJobFigures(ctx context.Context, req *connect.Reque
 	return c.getJobFigures.CallUnary(ctx, req)
 }
 
+// DryRun calls keepward.v1.JobService.DryRun.
+func (c *jobServiceClient) DryRun(ctx context.Context, req *connect.Request[v1.DryRunRequest]) (*connect.ServerStreamForClient[v1.DryRunResponse], error) {
+	return c.dryRun.CallServerStream(ctx, req)
+}
+
 // JobServiceHandler is an implementation of the keepward.v1.JobService service.
 type JobServiceHandler interface {
 	CreateJob(context.Context, *connect.Request[v1.CreateJobRequest]) (*connect.Response[v1.CreateJobResponse], error)
@@ -1249,6 +1265,8 @@ type JobServiceHandler interface {
 	ResumeRetention(context.Context, *connect.Request[v1.ResumeRetentionRequest]) (*connect.Response[v1.ResumeRetentionResponse], error)
 	// How the sessions of a job went: duration, bytes, rate, trend, bottleneck.
 	GetJobFigures(context.Context, *connect.Request[v1.GetJobFiguresRequest]) (*connect.Response[v1.GetJobFiguresResponse], error)
+	// What a backup would take now, of some or all computers of a job. Nothing is kept of it.
+	DryRun(context.Context, *connect.Request[v1.DryRunRequest], *connect.ServerStream[v1.DryRunResponse]) error
 }
 
 // NewJobServiceHandler builds an HTTP handler from the service implementation. It returns the path
@@ -1312,6 +1330,12 @@ func NewJobServiceHandler(svc JobServiceHandler, opts ...connect.HandlerOption) 
 		connect.WithSchema(jobServiceMethods.ByName("GetJobFigures")),
 		connect.WithHandlerOptions(opts...),
 	)
+	jobServiceDryRunHandler := connect.NewServerStreamHandler(
+		JobServiceDryRunProcedure,
+		svc.DryRun,
+		connect.WithSchema(jobServiceMethods.ByName("DryRun")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/keepward.v1.JobService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case JobServiceCreateJobProcedure:
@@ -1332,6 +1356,8 @@ func NewJobServiceHandler(svc JobServiceHandler, opts ...connect.HandlerOption) 
 			jobServiceResumeRetentionHandler.ServeHTTP(w, r)
 		case JobServiceGetJobFiguresProcedure:
 			jobServiceGetJobFiguresHandler.ServeHTTP(w, r)
+		case JobServiceDryRunProcedure:
+			jobServiceDryRunHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -1375,6 +1401,10 @@ func (UnimplementedJobServiceHandler) ResumeRetention(context.Context, *connect.
 
 func (UnimplementedJobServiceHandler) GetJobFigures(context.Context, *connect.Request[v1.GetJobFiguresRequest]) (*connect.Response[v1.GetJobFiguresResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.JobService.GetJobFigures is not implemented"))
+}
+
+func (UnimplementedJobServiceHandler) DryRun(context.Context, *connect.Request[v1.DryRunRequest], *connect.ServerStream[v1.DryRunResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.JobService.DryRun is not implemented"))
 }
 
 // SessionServiceClient is a client for the keepward.v1.SessionService service.

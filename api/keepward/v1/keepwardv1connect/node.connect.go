@@ -68,6 +68,8 @@ const (
 	AgentServiceRunScriptProcedure = "/keepward.v1.AgentService/RunScript"
 	// AgentServiceStopScriptProcedure is the fully-qualified name of the AgentService's StopScript RPC.
 	AgentServiceStopScriptProcedure = "/keepward.v1.AgentService/StopScript"
+	// AgentServiceDryRunProcedure is the fully-qualified name of the AgentService's DryRun RPC.
+	AgentServiceDryRunProcedure = "/keepward.v1.AgentService/DryRun"
 	// TransportServiceCreateRepositoryProcedure is the fully-qualified name of the TransportService's
 	// CreateRepository RPC.
 	TransportServiceCreateRepositoryProcedure = "/keepward.v1.TransportService/CreateRepository"
@@ -350,6 +352,9 @@ type AgentServiceClient interface {
 	RunScript(context.Context, *connect.Request[v1.RunScriptRequest]) (*connect.Response[v1.RunScriptResponse], error)
 	// Idempotent; answers at once, the end comes by RunScript.
 	StopScript(context.Context, *connect.Request[v1.StopScriptRequest]) (*connect.Response[v1.StopScriptResponse], error)
+	// Tells what a backup would take now. Nothing is kept of it; it ends with the call. At most one
+	// runs at a time, others wait. Says how far it is about once a second; the result comes last.
+	DryRun(context.Context, *connect.Request[v1.AgentDryRunRequest]) (*connect.ServerStreamForClient[v1.AgentDryRunResponse], error)
 }
 
 // NewAgentServiceClient constructs a client for the keepward.v1.AgentService service. By default,
@@ -393,6 +398,12 @@ func NewAgentServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(agentServiceMethods.ByName("StopScript")),
 			connect.WithClientOptions(opts...),
 		),
+		dryRun: connect.NewClient[v1.AgentDryRunRequest, v1.AgentDryRunResponse](
+			httpClient,
+			baseURL+AgentServiceDryRunProcedure,
+			connect.WithSchema(agentServiceMethods.ByName("DryRun")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -403,6 +414,7 @@ type agentServiceClient struct {
 	stopAttempt  *connect.Client[v1.StopAttemptRequest, v1.StopAttemptResponse]
 	runScript    *connect.Client[v1.RunScriptRequest, v1.RunScriptResponse]
 	stopScript   *connect.Client[v1.StopScriptRequest, v1.StopScriptResponse]
+	dryRun       *connect.Client[v1.AgentDryRunRequest, v1.AgentDryRunResponse]
 }
 
 // StartBackup calls keepward.v1.AgentService.StartBackup.
@@ -430,6 +442,11 @@ func (c *agentServiceClient) StopScript(ctx context.Context, req *connect.Reques
 	return c.stopScript.CallUnary(ctx, req)
 }
 
+// DryRun calls keepward.v1.AgentService.DryRun.
+func (c *agentServiceClient) DryRun(ctx context.Context, req *connect.Request[v1.AgentDryRunRequest]) (*connect.ServerStreamForClient[v1.AgentDryRunResponse], error) {
+	return c.dryRun.CallServerStream(ctx, req)
+}
+
 // AgentServiceHandler is an implementation of the keepward.v1.AgentService service.
 type AgentServiceHandler interface {
 	StartBackup(context.Context, *connect.Request[v1.StartBackupRequest]) (*connect.Response[v1.StartBackupResponse], error)
@@ -441,6 +458,9 @@ type AgentServiceHandler interface {
 	RunScript(context.Context, *connect.Request[v1.RunScriptRequest]) (*connect.Response[v1.RunScriptResponse], error)
 	// Idempotent; answers at once, the end comes by RunScript.
 	StopScript(context.Context, *connect.Request[v1.StopScriptRequest]) (*connect.Response[v1.StopScriptResponse], error)
+	// Tells what a backup would take now. Nothing is kept of it; it ends with the call. At most one
+	// runs at a time, others wait. Says how far it is about once a second; the result comes last.
+	DryRun(context.Context, *connect.Request[v1.AgentDryRunRequest], *connect.ServerStream[v1.AgentDryRunResponse]) error
 }
 
 // NewAgentServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -480,6 +500,12 @@ func NewAgentServiceHandler(svc AgentServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(agentServiceMethods.ByName("StopScript")),
 		connect.WithHandlerOptions(opts...),
 	)
+	agentServiceDryRunHandler := connect.NewServerStreamHandler(
+		AgentServiceDryRunProcedure,
+		svc.DryRun,
+		connect.WithSchema(agentServiceMethods.ByName("DryRun")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/keepward.v1.AgentService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case AgentServiceStartBackupProcedure:
@@ -492,6 +518,8 @@ func NewAgentServiceHandler(svc AgentServiceHandler, opts ...connect.HandlerOpti
 			agentServiceRunScriptHandler.ServeHTTP(w, r)
 		case AgentServiceStopScriptProcedure:
 			agentServiceStopScriptHandler.ServeHTTP(w, r)
+		case AgentServiceDryRunProcedure:
+			agentServiceDryRunHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -519,6 +547,10 @@ func (UnimplementedAgentServiceHandler) RunScript(context.Context, *connect.Requ
 
 func (UnimplementedAgentServiceHandler) StopScript(context.Context, *connect.Request[v1.StopScriptRequest]) (*connect.Response[v1.StopScriptResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.AgentService.StopScript is not implemented"))
+}
+
+func (UnimplementedAgentServiceHandler) DryRun(context.Context, *connect.Request[v1.AgentDryRunRequest], *connect.ServerStream[v1.AgentDryRunResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.AgentService.DryRun is not implemented"))
 }
 
 // TransportServiceClient is a client for the keepward.v1.TransportService service.

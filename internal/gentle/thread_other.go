@@ -1,0 +1,6 @@
+//go:build !linux
+
+package gentle
+
+// Thread does nothing here: a thread has no rank of its own.
+func Thread() {}
