@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -26,6 +27,13 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && roles[os.Args[1]] != nil {
+		if err := roles[os.Args[1]](); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	// The net/http server of a link keeps a reader for as long as the far end takes to close.
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).serve"))
 }
@@ -120,6 +128,9 @@ type site struct {
 	mover  *mover
 	client keepwardv1connect.AgentServiceClient
 	shots  *snapshot.Taker // nil: what there is
+	// watchdog has holds served by a process of their own, and limit bounds them.
+	watchdog bool
+	limit    time.Duration
 }
 
 func newSite(t *testing.T) *site {
@@ -135,8 +146,11 @@ func (s *site) start() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var own sync.WaitGroup
 	own.Go(func() {
-		err := Run(ctx, Config{DataDir: s.dir, Server: s.server.Addr, JoinToken: s.server.Token, Name: "web1", Version: "test", Snapshots: s.shots})
-		if err != nil {
+		cfg := Config{DataDir: s.dir, Server: s.server.Addr, JoinToken: s.server.Token, Name: "web1", Version: "test", Snapshots: s.shots, HoldLimit: s.limit}
+		if s.watchdog {
+			cfg.Watchdog = []string{roleWatchdog}
+		}
+		if err := Run(ctx, cfg); err != nil {
 			s.t.Errorf("agent: %v", err)
 		}
 	})

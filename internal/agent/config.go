@@ -37,6 +37,11 @@ type Config struct {
 	// TrustHidden has processes that the agent must not look into count as such that write to no
 	// file without being seen.
 	TrustHidden bool
+	// Watchdog are the arguments with which this program calls ServeHold on its standard streams;
+	// none: holds are served within this process, and nobody lets go when that is killed.
+	Watchdog []string
+	// HoldLimit is how long an application is held for a snapshot; zero: the default.
+	HoldLimit time.Duration
 	// Ready, where it is set, is called once the agent has joined and begins to keep its link up.
 	Ready func()
 }

@@ -2,130 +2,178 @@ package agent
 
 import (
 	"context"
+	"fmt"
+	"strconv"
 	"time"
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/errs"
 	"keepward/internal/job"
 	"keepward/internal/script"
-	"keepward/internal/wire"
+	"keepward/internal/source"
 )
 
-// holdLimit is how long an application is held for the sake of a snapshot: longer than any takes,
+// holdMost is how long an application is held for the sake of a snapshot: longer than any takes,
 // and shorter than those who wait for the application do.
-const holdLimit = 10 * time.Second
+const holdMost = 10 * time.Second
 
-// freeze takes the state of the computer between its scripts: pre-freeze, take, post-thaw. Nothing
-// is frozen while files are read: it is the snapshot that keeps a state, and without one the
-// scripts mark where the reading begins.
-func (a *agent) freeze(ctx context.Context, m *keepwardv1.StartBackupRequest, take func(context.Context) error) error {
-	pre, thaw := m.GetScripts().GetPreFreeze(), m.GetScripts().GetPostThaw()
-	if pre.GetPath() == "" && thaw.GetPath() == "" {
-		return take(ctx)
+func (a *agent) holdLimit() time.Duration {
+	if a.cfg.HoldLimit > 0 {
+		return a.cfg.HoldLimit
 	}
-	k := scriptKey{m.GetOrder().GetTask(), job.PreFreeze}
+	return holdMost
+}
+
+// state answers the snapshots that an attempt is read from: those that one before has left, or new
+// ones, which are taken between the scripts. Nothing is frozen while files are read: it is the
+// snapshot that keeps a state, and without one the scripts mark where the reading begins.
+func (a *agent) state(ctx context.Context, m *keepwardv1.StartBackupRequest, sel *source.Selection, waits *waiting) (*shot, error) {
+	if old := a.shots.again(ctx, m); old != nil {
+		return old, nil
+	}
+	p, err := a.shots.plan(ctx, m, sel)
+	if err != nil {
+		return nil, err
+	}
+	defer waits.clear()
+	var s *shot
+	if sc := m.GetScripts(); sc.GetPreFreeze().GetPath() == "" && sc.GetPostThaw().GetPath() == "" {
+		retries := int(m.GetSnapshotRetries())
+		s, err = p.take(ctx, retries, func(what string, n int, err error) { a.waitsForSnapshot(m, waits, what, n, err) })
+	} else {
+		s, err = a.frozen(ctx, m, p, waits)
+	}
+	if err == nil {
+		p.tell(s)
+	}
+	return s, err
+}
+
+// waitsForSnapshot shows that a snapshot that failed is tried again.
+func (a *agent) waitsForSnapshot(m *keepwardv1.StartBackupRequest, waits *waiting, what string, n int, err error) {
+	retries := int(m.GetSnapshotRetries())
+	waits.set(job.SnapshotRetry, strconv.Itoa(n), strconv.Itoa(retries))
+	a.event(m.GetOrder().GetAttempt(), "warning", "snapshot.retry", fmt.Sprintf("%s tried again, %d of %d: %v", what, n, retries, err), nil)
+}
+
+// frozen takes the state between the scripts. A try that fails lets go before it waits for the
+// next one, which freezes anew.
+func (a *agent) frozen(ctx context.Context, m *keepwardv1.StartBackupRequest, p *plan, waits *waiting) (*shot, error) {
+	retries := int(m.GetSnapshotRetries())
+	for n := 1; ; n++ {
+		s, again, err := a.heldTry(ctx, m, p)
+		switch {
+		case err == nil:
+			return s, nil
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		case !again:
+			return nil, err
+		case n > retries:
+			return nil, fmt.Errorf("%w, tried %d times", err, n)
+		}
+		a.waitsForSnapshot(m, waits, "what the scripts hold the application for is", n, err)
+		if err := p.wait(ctx, n); err != nil {
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// heldTry holds the application once: pre-freeze, take, post-thaw. again: another try may help.
+func (a *agent) heldTry(ctx context.Context, m *keepwardv1.StartBackupRequest, p *plan) (s *shot, again bool, err error) {
+	id, task := m.GetOrder().GetAttempt(), m.GetOrder().GetTask()
+	k := scriptKey{holdOf(task), job.PreFreeze}
 	if err := k.check(); err != nil {
-		return err
+		return nil, false, err
 	}
-	id := m.GetOrder().GetAttempt()
-	e := newEntry(k, pre, m.GetScriptVariables())
-	if thaw.GetPath() != "" {
+	if err := p.free(); err != nil {
+		return nil, true, err
+	}
+	e := newEntry(k, m.GetScripts().GetPreFreeze(), m.GetScriptVariables())
+	if thaw := m.GetScripts().GetPostThaw(); thaw.GetPath() != "" {
 		e.Thaw = thaw
 	}
-	failure := a.preFreeze(ctx, id, e)
-	var err error
-	if failure == nil {
-		err = held(ctx, take)
-	}
-	if e.GetThaw() != nil {
-		// Whatever became of it, and of the attempt: nothing stays frozen.
-		if end := a.scripts.thaw(context.WithoutCancel(ctx), e); end != nil {
-			a.reportScript(id, job.PostThaw, thaw, end, true)
-		}
-	}
-	if failure != nil {
-		return wire.FromFailure(failure)
-	}
-	return err
-}
-
-// held calls take while an application waits, which it does not for long.
-func held(ctx context.Context, take func(context.Context) error) error {
-	long := errs.New(errs.Unavailable, "snapshot.held", "take the state of the computer: it took more than %s while the application was held; that goes on, and the attempt ends", holdLimit)
-	ctx, cancel := context.WithTimeoutCause(ctx, holdLimit, long)
-	defer cancel()
-	return take(ctx)
-}
-
-// preFreeze runs the script, unless an earlier attempt has, and answers why the attempt must not
-// go on.
-func (a *agent) preFreeze(ctx context.Context, attempt string, e *keepwardv1.ScriptEntry) *keepwardv1.Failure {
-	s := e.GetScript()
-	if s.GetPath() == "" {
-		return nil
-	}
-	r, err := a.scripts.once(e)
+	h, err := a.newHold(e, false)
 	if err != nil {
-		return wire.ToFailure(err, partAgent)
+		return nil, false, err
 	}
-	select {
-	case <-r.over:
-	case <-ctx.Done():
-		if r.stop != nil { // else it was over before
-			r.stop(context.Cause(ctx))
+	if err = h.freeze(ctx); err == nil {
+		again = true
+		s, err = a.takeWithin(ctx, h, p)
+	}
+	h.finish()
+	if err == nil {
+		// It is the watchdog's clock that counts: this process may have stood still.
+		if err = h.verdict(); err != nil && s != nil {
+			s.remove(context.WithoutCancel(ctx))
 		}
-		<-r.over
 	}
-	end := r.end
-	goesOn := s.GetGoOn() || end.GetLost()
-	if r.stop != nil || end.GetLost() { // else an earlier attempt has told of it
-		a.reportScript(attempt, job.PreFreeze, s, end, goesOn)
+	a.reportLeft(id, task)
+	h.report(id)
+	if err != nil {
+		return nil, again, err
 	}
-	if goesOn {
-		return nil
-	}
-	return end.GetFailure()
+	return s, false, nil
 }
 
-// thawRest is how long a thaw may take while the agent goes down: who shuts a computer down does
-// not wait for long.
-const thawRest = 20 * time.Second
-
-// thaw runs the post-thaw of a pre-freeze until it was seen to end once: to thaw twice does no
-// harm, not to thaw does. nil: it has ended before.
-func (s *scripts) thaw(ctx context.Context, freeze *keepwardv1.ScriptEntry) *keepwardv1.ScriptEnd {
-	k := scriptKey{freeze.GetTask(), job.PostThaw}
-	known, err := s.journal.read(k)
-	if err == nil && known.GetEnd() != nil {
-		return nil
+// verdict is why what was taken is not the state that the scripts stood for; nil: it is.
+func (h *hold) verdict() error {
+	select {
+	case <-h.letting:
+	default:
+		return errWatchdog
 	}
-	e := newEntry(k, freeze.GetThaw(), s.variables(freeze))
-	if err := s.journal.write(k, e); err != nil {
-		s.a.log.Error("a script is not journalled", "task", k.task, "place", k.place, "error", err)
+	if h.late {
+		return h.a.errHeld()
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	release := context.AfterFunc(s.a.ctx, func() { time.AfterFunc(thawRest, cancel) })
-	defer release()
-	end := s.execute(ctx, e)
-	if ctx.Err() != nil {
-		return end // the next process of the agent does it again
-	}
-	e.End = end
-	if err := s.journal.write(k, e); err != nil {
-		s.a.log.Error("the end of a script could not be kept", "task", k.task, "place", k.place, "error", err)
-	}
-	return end
+	return nil
 }
 
-// variables are those of a pre-freeze, for its post-thaw.
-func (s *scripts) variables(freeze *keepwardv1.ScriptEntry) map[string]string {
-	v := map[string]string{}
-	for name, value := range freeze.GetVariables() {
-		v[name] = value
+func (a *agent) errHeld() error {
+	return errs.New(errs.Unavailable, "snapshot.held", "take the state of the computer: it took more than %s while the application was held, which was let go", a.holdLimit())
+}
+
+// takeWithin takes the state while the watchdog holds, and no longer. What is not there then may
+// hang in the system: nobody waits for it, and what comes of it late is removed.
+func (a *agent) takeWithin(ctx context.Context, h *hold, p *plan) (*shot, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	type taken struct {
+		shot *shot
+		err  error
 	}
-	v[job.VarPlace] = string(job.PostThaw)
-	return v
+	done, gone := make(chan taken), make(chan struct{}) // unbuffered: it is handed over or it is not
+	p.begin()
+	a.work.Go(func() {
+		s, err := p.take(ctx, 0, nil)
+		p.back()
+		select {
+		case done <- taken{s, err}:
+		case <-gone:
+			if s != nil {
+				s.remove(context.WithoutCancel(ctx))
+			}
+		}
+	})
+	late := time.NewTimer(a.holdLimit() + watchdogGrace)
+	defer late.Stop()
+	var err error
+	select {
+	case r := <-done:
+		return r.shot, r.err
+	case <-h.letting:
+		err = a.errHeld()
+	case <-late.C:
+		h.dog.kill() // it should have let go
+		err = errWatchdog
+	case <-h.over:
+		err = errWatchdog
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
+	cancel(err)
+	close(gone)
+	return nil, err
 }
 
 // reportScript writes what a script did into the session's log.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protojson"
@@ -15,6 +16,7 @@ import (
 	"keepward/internal/durable"
 	"keepward/internal/errs"
 	"keepward/internal/job"
+	"keepward/internal/snapshot"
 )
 
 // journal keeps which scripts were started here, one file each, so that none is started twice:
@@ -32,9 +34,26 @@ type scriptKey struct {
 
 var taskName = regexp.MustCompile(`^[0-9a-zA-Z-]{1,64}$`)
 
+// Each hold of a task has entries of its own, under the task's name and a number.
+var holdName = regexp.MustCompile(`^([0-9a-zA-Z-]{1,64})-hold-[0-9a-f]{16}$`)
+
+// holdOf is the name of a new hold of a task.
+func holdOf(task string) string { return task + "-hold-" + snapshot.NewID() }
+
+// taskOf is the task of an entry.
+func taskOf(entry string) string {
+	if m := holdName.FindStringSubmatch(entry); m != nil {
+		return m[1]
+	}
+	return entry
+}
+
+// lockSuffix is that of the file by which the holds of a task keep out of each other's way.
+const lockSuffix = ".lock"
+
 // check refuses a key that would lead out of the journal's directory.
 func (k scriptKey) check() error {
-	if !taskName.MatchString(k.task) || !k.place.Known() || k.place.Row().OnServer {
+	if !taskName.MatchString(taskOf(k.task)) || !k.place.Known() || k.place.Row().OnServer {
 		return errs.New(errs.Invalid, "script.place", "run script: %q is no script of a task %q", k.place, k.task)
 	}
 	return nil
@@ -61,11 +80,14 @@ func (j journal) read(k scriptKey) (*keepwardv1.ScriptEntry, error) {
 	return e, nil
 }
 
+// ensure makes the directory.
+func (j journal) ensure() error { return os.MkdirAll(j.dir, 0o700) }
+
 // write makes an entry durable.
 func (j journal) write(k scriptKey, e *keepwardv1.ScriptEntry) error {
 	b, err := protojson.Marshal(e)
 	if err == nil {
-		err = os.MkdirAll(j.dir, 0o700)
+		err = j.ensure()
 	}
 	if err == nil {
 		err = durable.WriteFile(j.path(k), b, 0o600)
@@ -96,8 +118,45 @@ func (j journal) entries() []*keepwardv1.ScriptEntry {
 	return out
 }
 
+// holds are the pre-freezes of a task.
+func (j journal) holds(task string) []*keepwardv1.ScriptEntry {
+	return slices.DeleteFunc(j.entries(), func(e *keepwardv1.ScriptEntry) bool {
+		return job.Place(e.GetPlace()) != job.PreFreeze || taskOf(e.GetTask()) != task
+	})
+}
+
+// frozen are the pre-freezes of a task, or of the task of a hold, whose post-thaw was not seen to
+// end.
+func (j journal) frozen(task string) []*keepwardv1.ScriptEntry {
+	return slices.DeleteFunc(j.holds(taskOf(task)), j.thawed)
+}
+
+// thawed tells whether nothing is left to be thawed of a pre-freeze.
+func (j journal) thawed(e *keepwardv1.ScriptEntry) bool {
+	if e.GetThaw() == nil {
+		return true
+	}
+	thaw, err := j.read(scriptKey{e.GetTask(), job.PostThaw})
+	return err == nil && thaw.GetEnd() != nil
+}
+
+// forget removes a hold. If only a part of it goes, that is not what has to be thawed.
+func (j journal) forget(hold string) {
+	for _, p := range []job.Place{job.PreFreeze, job.PostThaw} {
+		if os.Remove(j.path(scriptKey{hold, p})) != nil {
+			return // another time
+		}
+	}
+}
+
 // forgetOld removes what nobody asks for any more. It does what it can.
 func (j journal) forgetOld(now time.Time) {
+	locks, _ := filepath.Glob(filepath.Join(j.dir, "*"+lockSuffix)) // a pattern that is one
+	for _, l := range locks {
+		if info, err := os.Stat(l); err == nil && now.Sub(info.ModTime()) > journalKeep {
+			_ = os.Remove(l)
+		}
+	}
 	for _, e := range j.entries() {
 		if now.Sub(e.GetStarted().AsTime()) > journalKeep {
 			_ = os.Remove(j.path(scriptKey{e.GetTask(), job.Place(e.GetPlace())}))

@@ -115,7 +115,7 @@ func (s *scripts) begin(e *keepwardv1.ScriptEntry) (*runningScript, error) {
 	begun := s.a.goes(func() {
 		defer stop(nil)
 		s.a.log.Info("script begins", "task", k.task, "place", k.place, "path", e.GetScript().GetPath())
-		s.ended(k, e, r, s.execute(ctx, e))
+		s.ended(k, e, r, execute(ctx, e))
 	})
 	if !begun {
 		stop(nil)
@@ -125,17 +125,9 @@ func (s *scripts) begin(e *keepwardv1.ScriptEntry) (*runningScript, error) {
 	return r, nil
 }
 
-func (s *scripts) execute(ctx context.Context, e *keepwardv1.ScriptEntry) *keepwardv1.ScriptEnd {
-	path := e.GetScript().GetPath()
-	if !job.Absolute(path) {
-		return script.Failed(errs.New(errs.Invalid, "script.missing", "run script %q: the path is not absolute", path), partAgent)
-	}
-	return script.Execute(ctx, path, e.GetScript(), e.GetVariables(), partAgent)
-}
-
 // ended keeps how a script ended.
 func (s *scripts) ended(k scriptKey, e *keepwardv1.ScriptEntry, r *runningScript, end *keepwardv1.ScriptEnd) {
-	if why := s.lostBy(k, end); why != "" {
+	if why := s.lostBy(end); why != "" {
 		lost := script.Lost(e.GetScript().GetPath(), partAgent, why)
 		lost.Output, lost.LeftOutBytes = end.GetOutput(), end.GetLeftOutBytes()
 		end = lost
@@ -154,14 +146,9 @@ func (s *scripts) ended(k scriptKey, e *keepwardv1.ScriptEntry, r *runningScript
 
 // lostBy is why a script was ended that nobody wanted to end: it may have been in the middle of
 // what it does. Empty: it was not.
-func (s *scripts) lostBy(k scriptKey, end *keepwardv1.ScriptEnd) string {
-	switch {
-	case end.GetFailure().GetCode() != "script.stopped":
-		return ""
-	case s.a.ctx.Err() != nil:
+func (s *scripts) lostBy(end *keepwardv1.ScriptEnd) string {
+	if end.GetFailure().GetCode() == "script.stopped" && s.a.ctx.Err() != nil {
 		return "the agent was shut down while it ran"
-	case k.place == job.PreFreeze: // the next attempt goes on without it
-		return "its attempt ended while it ran"
 	}
 	return ""
 }
@@ -194,10 +181,9 @@ func keyOf(e *keepwardv1.ScriptEntry) scriptKey {
 func (s *scripts) takeUp() {
 	s.journal.forgetOld(time.Now())
 	for _, e := range s.journal.entries() {
-		if e.GetThaw() == nil || job.Place(e.GetPlace()) != job.PreFreeze {
-			continue
+		if job.Place(e.GetPlace()) == job.PreFreeze && !s.journal.thawed(e) {
+			s.a.goes(func() { s.a.thawLeft(e) })
 		}
-		s.a.goes(func() { s.thaw(s.a.ctx, e) })
 	}
 }
 

@@ -215,12 +215,19 @@ func TestFreezeAndThawRunBeforeAnythingIsRead(t *testing.T) {
 	if end, _ := s.frozen(script("true"), script("true")); end.GetOutcome() != "done" {
 		t.Fatalf("ended with %v", end)
 	}
-	// The second attempt of the same task does not freeze again.
-	if end, _ := s.frozen(script("true"), script("true")); end.GetOutcome() != "done" {
+	// Another attempt of the same task takes another state, and so freezes again.
+	end, id := s.frozen(script("true"), script("true"))
+	if end.GetOutcome() != "done" {
 		t.Fatalf("ended with %v", end)
 	}
-	if got := strings.Fields(content(t, seen)); !slices.Equal(got, []string{"pre-freeze", "post-thaw"}) {
+	if got := strings.Fields(content(t, seen)); !slices.Equal(got, []string{"pre-freeze", "post-thaw", "pre-freeze", "post-thaw"}) {
 		t.Errorf("scripts that ran: %q", got)
+	}
+	if said := s.said(id, "snapshot.hold"); len(said) != 1 || !heldFor.MatchString(said[0]) {
+		t.Errorf("of the hold it says %q", said)
+	}
+	if left := s.journal(); len(left) > 0 {
+		t.Errorf("in the journal there is still %v", left)
 	}
 }
 

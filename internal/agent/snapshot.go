@@ -5,16 +5,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/durable"
 	"keepward/internal/errs"
-	"keepward/internal/job"
 	"keepward/internal/snapshot"
 	"keepward/internal/source"
 	"keepward/internal/track"
@@ -37,6 +34,8 @@ type shots struct {
 
 	formers  *formers
 	trackers *track.Trackers
+	// hanging counts, by what they are for, the calls for a snapshot that have not come back.
+	hanging map[string]int
 }
 
 // shot is the snapshots of one task.
@@ -62,6 +61,8 @@ type shot struct {
 	// roots are where kept snapshots of the backup before are open; ends is what close calls.
 	roots map[snapshot.Name]string
 	ends  []func()
+	// ended: it no longer shows its state, and is not kept.
+	ended bool
 	// wanted, where it is closed, has who waits to remove it leave it: the next attempt has it.
 	wanted chan struct{}
 }
@@ -74,7 +75,7 @@ func openShots(a *agent, dir string, taker *snapshot.Taker) (*shots, error) {
 	if taker == nil {
 		taker = snapshot.NewTaker(filepath.Join(dir, "mounts"))
 	}
-	s := &shots{a: a, taker: taker, dir: dir, live: map[snapshot.Name]bool{}, kept: map[string]*shot{}}
+	s := &shots{a: a, taker: taker, dir: dir, live: map[snapshot.Name]bool{}, kept: map[string]*shot{}, hanging: map[string]int{}}
 	var err error
 	if s.formers, err = openFormers(filepath.Join(dir, "kept.json")); err != nil {
 		s.failed(err)
@@ -120,95 +121,6 @@ func (s *shots) sweep(ctx context.Context) {
 
 func (s *shots) failed(err error) { s.a.log.Warn("snapshot", "error", err) }
 
-// take answers the snapshots that a task is read from: those that an attempt before has left, or
-// new ones.
-func (s *shots) take(ctx context.Context, m *keepwardv1.StartBackupRequest, sel *source.Selection, waits *waiting) (*shot, error) {
-	if s == nil {
-		return nil, nil
-	}
-	id, task := m.GetOrder().GetAttempt(), m.GetOrder().GetTask()
-	if old := s.takeUp(ctx, task); old != nil {
-		for _, c := range old.set.Snapshots {
-			s.a.event(id, "info", "snapshot.kept", fmt.Sprintf("%s is read from the %s snapshot of %s, which was kept for this attempt",
-				volumeText(c.Volume), c.Kind, c.Taken.Format(time.TimeOnly)), nil)
-		}
-		return old, nil
-	}
-	out := &shot{of: s, task: task, name: snapshot.Name{Owner: s.owner, ID: snapshot.NewID()}, set: &snapshot.Set{}, job: m.GetJob()}
-	if s.trackers != nil && !m.GetFiles().GetNoTracking() {
-		out.kept, out.every = m.GetTrackingKept().AsDuration(), int(m.GetCompareEvery())
-	}
-	if out.kept <= 0 {
-		if err := s.formers.drop(func(f former) bool { return f.Job == out.job }); err != nil {
-			s.failed(err)
-		}
-	}
-	s.sweep(ctx)
-	var err error
-	if out.hidden, err = s.hidden(); err != nil {
-		return nil, err
-	}
-	reach, err := sel.Reach()
-	if err != nil {
-		return nil, err
-	}
-	wanted := reach.Comes
-	if sel.OneFileSystem {
-		wanted = reach.Above
-	}
-	retries := int(m.GetSnapshotRetries())
-	plan, err := s.taker.Plan(snapshot.Request{
-		Name: out.name, Include: reach.Include, Wanted: wanted, Retries: retries, Live: m.GetFiles().GetLive(),
-		Retry: func(v snapshot.Volume, n int, err error) {
-			waits.set(job.SnapshotRetry, strconv.Itoa(n), strconv.Itoa(retries))
-			s.a.event(id, "warning", "snapshot.retry", fmt.Sprintf("the snapshot of %s is tried again, %d of %d: %v", volumeText(v), n, retries, err), nil)
-		},
-	})
-	if err != nil {
-		return nil, err
-	}
-	if out.kept > 0 {
-		out.moment = s.trackers.Begin(ctx, track.Request{Key: jobKey(out.job), Include: reach.Include, Mounts: plan.Mounts, Needed: plan.Needed, Kept: out.kept})
-	}
-	s.know(out.name, true)
-	out.set, err = s.taker.Take(ctx, plan)
-	waits.clear()
-	if err != nil {
-		s.know(out.name, false)
-		return nil, err
-	}
-	if plan.Live {
-		s.a.event(id, "info", "snapshot.live", "the files are read as they are at their turn: the job takes no snapshot", nil)
-		return out, nil
-	}
-	for _, c := range out.set.Choices {
-		code, text := choiceText(c)
-		s.a.event(id, "info", code, text, nil)
-	}
-	return out, nil
-}
-
-// volumeText names a volume.
-func volumeText(v snapshot.Volume) string {
-	return fmt.Sprintf("%s (%s, %s)", v.Mount, v.Type, v.Source)
-}
-
-// choiceText says how a volume is read, and why not better.
-func choiceText(c snapshot.Choice) (code, text string) {
-	why := ""
-	if len(c.Why) > 0 {
-		why = ": " + strings.Join(c.Why, "; ")
-	}
-	if c.Kind == snapshot.None {
-		return "snapshot.none", volumeText(c.Volume) + " is read as it is, without a snapshot" + why
-	}
-	parts := ""
-	if c.Parts > 1 {
-		parts = fmt.Sprintf(" of %d parts", c.Parts)
-	}
-	return "snapshot.taken", fmt.Sprintf("%s is read from a %s snapshot%s, taken in %s%s", volumeText(c.Volume), c.Kind, parts, c.Duration.Round(time.Millisecond), why)
-}
-
 func (s *shots) know(n snapshot.Name, known bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -219,20 +131,20 @@ func (s *shots) know(n snapshot.Name, known bool) {
 	}
 }
 
-// hidden are the directories with our own snapshots.
-func (s *shots) hidden() ([]string, error) {
-	dirs, err := s.taker.Own()
-	if err != nil {
-		return nil, errs.New(errs.KindOf(err), "snapshot.volumes", "find the mounted volumes: %w", err)
+// again answers the snapshots that an attempt before has left; nil: there are none.
+func (s *shots) again(ctx context.Context, m *keepwardv1.StartBackupRequest) *shot {
+	if s == nil {
+		return nil
 	}
-	real, err := filepath.Abs(s.dir)
-	if err == nil {
-		real, err = filepath.EvalSymlinks(real)
+	old := s.takeUp(ctx, m.GetOrder().GetTask())
+	if old == nil {
+		return nil
 	}
-	if err != nil {
-		return nil, errs.New(errs.KindOf(err), "snapshot.owner", "find the agent's own directory: %w", err)
+	for _, c := range old.set.Snapshots {
+		s.a.event(m.GetOrder().GetAttempt(), "info", "snapshot.kept", fmt.Sprintf("%s is read from the %s snapshot of %s, which was kept for this attempt",
+			volumeText(c.Volume), c.Kind, c.Taken.Format(time.TimeOnly)), nil)
 	}
-	return append(dirs, filepath.Join(real, "mounts")), nil
+	return old
 }
 
 // takeUp answers what an attempt before has left and can still be read.
@@ -245,7 +157,11 @@ func (s *shots) takeUp(ctx context.Context, task string) *shot {
 		return nil
 	}
 	close(old.wanted)
-	if _, err := old.open(ctx); err != nil {
+	_, err := old.open(ctx)
+	if err == nil {
+		err = s.taker.Check(ctx, old.set)
+	}
+	if err != nil {
 		s.a.log.Warn("a snapshot that was kept is gone", "task", task, "error", err)
 		old.remove(ctx)
 		return nil
@@ -314,7 +230,7 @@ func (o *shot) release(ctx context.Context, attempt string, done bool, keep time
 		o.of.know(o.name, false)
 		return
 	}
-	if done || keep <= 0 || o.of.a.ctx.Err() != nil {
+	if done || o.ended || keep <= 0 || o.of.a.ctx.Err() != nil {
 		o.remove(ctx)
 		return
 	}
@@ -351,16 +267,3 @@ func (o *shot) remove(ctx context.Context) {
 	o.of.taker.Remove(ctx, o.set, o.of.failed)
 	o.of.know(o.name, false)
 }
-
-// waiting is what a backup waits for at this computer, for those who watch it.
-type waiting struct {
-	now atomic.Pointer[keepwardv1.Reason]
-}
-
-func (w *waiting) set(code job.Code, args ...string) {
-	w.now.Store(&keepwardv1.Reason{Code: string(code), Args: args})
-}
-
-func (w *waiting) clear() { w.now.Store(nil) }
-
-func (w *waiting) reason() *keepwardv1.Reason { return w.now.Load() }

@@ -217,50 +217,73 @@ func (u *unlucky) Create(ctx context.Context, v snapshot.Volume, n snapshot.Name
 	return s, err
 }
 
+// A snapshot that fails once, twice, three times is there in the end; one that fails four times is
+// not. Where an application is held for it, each try holds it anew.
 func TestASnapshotThatFailsIsTriedAgain(t *testing.T) {
-	for _, fails := range []int{3, 4} {
-		t.Run(fmt.Sprint(fails), func(t *testing.T) {
-			src := t.TempDir()
-			put(t, filepath.Join(src, "f"), "x")
-			taker := snapshot.NewTaker(t.TempDir())
-			taker.Providers = []snapshot.Provider{&unlucky{snapshot.NewNone(), fails}}
-			taker.Volumes = func() ([]snapshot.Volume, error) {
-				return []snapshot.Volume{{ID: 1, Mount: "/", Type: "x", Source: "disk"}}, nil
-			}
-			s := &site{t: t, server: wiretest.NewServer(t), dir: t.TempDir(), mover: newMover(), shots: taker}
-			var id string
-			next := make(chan struct{})
-			taker.Wait = func(ctx context.Context, _ time.Duration) error {
-				select {
-				case <-next:
-					return nil
-				case <-ctx.Done():
-					return ctx.Err()
-				}
-			}
-			s.start()
-			id = s.snapshotted(src, nil)
-			for n := range 3 {
-				want := fmt.Sprint(n+1, " of 3")
-				s.server.Await("try "+want, func() bool {
-					r := s.server.Last[id].GetReason()
-					return r.GetCode() == "SNAPSHOT_RETRY" && strings.Join(r.GetArgs(), " of ") == want
-				})
-				next <- struct{}{}
-			}
-			end := s.server.End(id)
-			if said := s.said(id, "snapshot.retry"); len(said) != 3 || !strings.Contains(said[2], "/ (x, disk) is tried again, 3 of 3: no luck") {
-				t.Errorf("said: %q", said)
-			}
-			if fails == 3 && end.GetOutcome() != "done" {
-				t.Errorf("ended with %v", end)
-			}
-			if fails == 4 && (end.GetFailure().GetCode() != "snapshot.failed" || !strings.Contains(end.GetFailure().GetMessage(), "no luck")) {
-				t.Errorf("ended with %v", end)
-			}
-			if fails == 3 { // else its end says what there is to say
-				s.server.Await("no reason any more", func() bool { return s.server.Last[id].GetReason() == nil })
-			}
-		})
+	for fails := 1; fails <= 4; fails++ {
+		for _, scripts := range []bool{false, true} {
+			t.Run(fmt.Sprint(fails, " scripts ", scripts), func(t *testing.T) { t.Parallel(); failing(t, fails, scripts) })
+		}
 	}
+}
+
+func failing(t *testing.T, fails int, scripts bool) {
+	src := t.TempDir()
+	put(t, filepath.Join(src, "f"), "x")
+	seen := filepath.Join(t.TempDir(), "seen")
+	taker := snapshot.NewTaker(t.TempDir())
+	taker.Providers = []snapshot.Provider{&unlucky{snapshot.NewNone(), fails}}
+	taker.Volumes = disk
+	s := &site{t: t, server: wiretest.NewServer(t), dir: t.TempDir(), mover: newMover(), shots: taker, watchdog: scripts}
+	next, gate := make(chan struct{}), make(chan struct{})
+	s.mover.gate = gate
+	taker.Wait = func(ctx context.Context, _ time.Duration) error {
+		select {
+		case <-next:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	s.start()
+	id := s.snapshotted(src, func(m *keepwardv1.StartBackupRequest) {
+		if scripts {
+			m.Scripts = &keepwardv1.Scripts{PreFreeze: shell(t, "echo freeze >>"+seen), PostThaw: shell(t, "echo thaw >>"+seen)}
+		}
+	})
+	retries := min(fails, 3)
+	for n := range retries {
+		want := fmt.Sprint(n+1, " of 3")
+		s.server.Await("try "+want, func() bool {
+			r := s.server.Last[id].GetReason()
+			return r.GetCode() == "SNAPSHOT_RETRY" && strings.Join(r.GetArgs(), " of ") == want
+		})
+		if got := content(t, seen); scripts && !strings.HasSuffix(got, "thaw\n") {
+			t.Errorf("while it waits the application is held: %q", got)
+		}
+		next <- struct{}{}
+	}
+	if fails < 4 { // the transfer waits
+		s.server.Await("no more waiting", func() bool { return s.server.Last[id].GetReason() == nil })
+	}
+	close(gate)
+	end := s.server.End(id)
+	said := s.said(id, "snapshot.retry")
+	if last := fmt.Sprintf("tried again, %d of 3: ", retries); len(said) != retries || !strings.Contains(said[retries-1], last) || !strings.Contains(said[retries-1], "no luck") {
+		t.Errorf("said: %q", said)
+	}
+	switch f := end.GetFailure(); {
+	case fails < 4 && end.GetOutcome() != "done":
+		t.Errorf("ended with %v", end)
+	case fails == 4 && (f.GetCode() != "snapshot.failed" || !strings.Contains(f.GetMessage(), "no luck, tried 4 times") || !strings.Contains(f.GetHint(), "--live")):
+		t.Errorf("ended with %v", end)
+	}
+	if want := strings.Repeat("freeze\nthaw\n", retries+1); scripts && fails < 4 && content(t, seen) != want {
+		t.Errorf("the scripts ran as %q", content(t, seen))
+	}
+}
+
+// disk is the one volume of a computer.
+func disk() ([]snapshot.Volume, error) {
+	return []snapshot.Volume{{ID: 1, Mount: "/", Type: "x", Source: "disk"}}, nil
 }

@@ -56,11 +56,8 @@ func (a *agent) backup(ctx context.Context, m *keepwardv1.StartBackupRequest, op
 					return err
 				}
 			}
-			err := a.freeze(ctx, m, func(ctx context.Context) (err error) {
-				shot, err = a.shots.take(ctx, m, &opts.Selection, &waits)
-				return err
-			})
-			if err != nil {
+			var err error
+			if shot, err = a.state(ctx, m, &opts.Selection, &waits); err != nil {
 				return err
 			}
 			if opts.Selection.View, err = shot.open(ctx); err != nil {
@@ -68,8 +65,10 @@ func (a *agent) backup(ctx context.Context, m *keepwardv1.StartBackupRequest, op
 			}
 			defer shot.close()
 			shot.follow(id, &opts)
-			result, err = pipeline.Run(ctx, client, opts)
-			return err
+			return shot.sound(ctx, client, &opts, func(ctx context.Context, store pipeline.Store) (err error) {
+				result, err = pipeline.Run(ctx, store, opts)
+				return err
+			})
 		})
 	})
 	shot.release(ctx, id, err == nil, m.GetSnapshotKept().AsDuration())

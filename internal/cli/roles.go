@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"strings"
 	"time"
@@ -19,7 +20,7 @@ import (
 
 // roleCommands are the processes of a site.
 func (a *app) roleCommands() []*cobra.Command {
-	return []*cobra.Command{a.devCommand(), a.serverCommand(), a.transportCommand(), a.agentCommand(), a.moverCommand()}
+	return []*cobra.Command{a.devCommand(), a.serverCommand(), a.transportCommand(), a.agentCommand(), a.moverCommand(), a.watchdogCommand()}
 }
 
 // role is what the processes have in common.
@@ -177,8 +178,24 @@ func (a *app) moverCommand() *cobra.Command {
 	return cmd
 }
 
+// watchdogName is the command of the process that lets go what an agent holds.
+const watchdogName = "watchdog"
+
+// watchdogCommand is for the agent only.
+func (a *app) watchdogCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: watchdogName, Short: "Let go what an agent holds", Hidden: true, Args: exactly()}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		out, ok := a.out.(io.WriteCloser)
+		if !ok {
+			return usage("only an agent starts this")
+		}
+		return agent.Watchdog(cmd.Context(), a.in, out)
+	}
+	return cmd
+}
+
 func (a *app) agentConfig(dir string, n *node, log *slog.Logger, ready func()) agent.Config {
-	return agent.Config{DataDir: dir, Server: withPort(n.server), JoinToken: n.join, Name: n.name, Version: a.version, Logger: log, Ready: ready}
+	return agent.Config{DataDir: dir, Server: withPort(n.server), JoinToken: n.join, Name: n.name, Version: a.version, Logger: log, Ready: ready, Watchdog: []string{watchdogName}}
 }
 
 func (a *app) transportConfig(dir string, n *node, log *slog.Logger, ready func()) transport.Config {

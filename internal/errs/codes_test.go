@@ -193,6 +193,7 @@ var meanings = map[string]string{
 	"snapshot.live":             "the job takes no snapshots",
 	"snapshot.kept":             "the attempt goes on with the snapshot that the one before has left",
 	"snapshot.retry":            "a snapshot failed and is tried again",
+	"snapshot.hold":             "how long an application was held between pre-freeze and post-thaw",
 	"sweep.done":                "what a run of a sweep's mover did",
 	"sweep.list-damaged":        "a list of condemned packs cannot be read and was given up; what it condemned stays until the next sweep",
 	"sweep.nothing":             "no pack was compressed fast: idle time has nothing to gain",

@@ -39,8 +39,8 @@ type ScriptRow struct {
 var Scripts = []ScriptRow{
 	{ServerBefore, "server_before", true, true, "before the first computer of the session begins; nothing is reserved yet", "at most once a session"},
 	{AgentBefore, "agent_before", false, true, "before the computer's backup asks for its resources", "at most once a task"},
-	{PreFreeze, "pre_freeze", false, true, "agent and mover are connected, nothing is read yet", "at most once a task"},
-	{PostThaw, "post_thaw", false, false, "right after pre-freeze, whatever became of it", "at least once if pre-freeze was started"},
+	{PreFreeze, "pre_freeze", false, true, "agent and mover are connected, nothing is read yet", "once for each try to take the state of the computer"},
+	{PostThaw, "post_thaw", false, false, "right after pre-freeze, whatever became of it", "at least once for each pre-freeze that was started"},
 	{AgentAfter, "agent_after", false, false, "when the computer's backup is over: done, failed or killed", "at most once a task"},
 	{ServerAfter, "server_after", true, false, "when the backup of the last computer is over", "at most once a session"},
 }

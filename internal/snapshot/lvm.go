@@ -31,6 +31,8 @@ const (
 	lvmShare = 15 // percent
 	// lvmLeast is the smallest area of a classic snapshot that is worth a try.
 	lvmLeast = 64 << 20
+	// lvmPoolMost is how full a thin pool may be that gets a snapshot.
+	lvmPoolMost = 95 // percent
 )
 
 // logical is a logical volume.
@@ -57,19 +59,71 @@ func (l lvm) Fits(ctx context.Context, v Volume) error {
 	if lv.pool == "" && lv.area() < min(lvmLeast, lv.size) {
 		return unfit(fmt.Sprintf("the volume group %s has no room for a snapshot", lv.group))
 	}
+	if lv.pool != "" {
+		return l.pool(ctx, lv)
+	}
+	return nil
+}
+
+// pool answers whether a thin pool has room for what will be overwritten while a snapshot is
+// there: when it has none, all volumes in it stand still.
+func (l lvm) pool(ctx context.Context, lv logical) error {
+	f, err := l.fields(ctx, lv.group+"/"+lv.pool, "data_percent", "metadata_percent")
+	if err != nil {
+		return err
+	}
+	for _, text := range f {
+		if used, err := strconv.ParseFloat(text, 64); err == nil && used >= lvmPoolMost {
+			return unfit(fmt.Sprintf("the thin pool %s/%s is full to %.0f %%", lv.group, lv.pool, used))
+		}
+	}
+	return nil
+}
+
+// fields asks for what lvs shows of a volume.
+func (l lvm) fields(ctx context.Context, volume string, names ...string) ([]string, error) {
+	out, err := l.run(ctx, "lvs", "--noheadings", "--nosuffix", "--units", "b", "--separator", "|", "-o", strings.Join(names, ","), volume)
+	if err != nil {
+		return nil, err
+	}
+	f := strings.Split(strings.TrimSpace(out), "|")
+	if len(f) != len(names) {
+		return nil, fmt.Errorf("lvs %s: cannot read %q", volume, out)
+	}
+	return f, nil
+}
+
+// Check looks whether the area of a classic snapshot was used up, or a thin pool has failed.
+func (l lvm) Check(ctx context.Context, s *Snapshot) error {
+	lv, err := l.look(ctx, s.Volume)
+	if err != nil {
+		return err
+	}
+	f, err := l.fields(ctx, lv.group+"/"+s.Name.String(), "lv_attr", "snap_percent")
+	if err != nil {
+		return err
+	}
+	// lvs(8): the fifth character is I or S where a snapshot is invalid, the ninth F where the
+	// thin pool has failed. One that is full to the last becomes invalid at the next write.
+	attr := f[0] + "          "
+	used, perr := strconv.ParseFloat(f[1], 64)
+	switch {
+	case strings.Contains("IS", attr[4:5]) || lv.pool == "" && perr == nil && used >= 100:
+		return &Ended{
+			Why:  fmt.Sprintf("the room that it has in the volume group %s for what is overwritten meanwhile is used up", lv.group),
+			Hint: fmt.Sprintf("leave more room free in the volume group %s, run the job when less is written, or move the volume into a thin pool", lv.group),
+		}
+	case attr[8] == 'F':
+		return &Ended{Why: fmt.Sprintf("the thin pool %s/%s has failed", lv.group, lv.pool), Hint: "see lvs and the log of the system"}
+	}
 	return nil
 }
 
 // look finds the logical volume that v lies on.
 func (l lvm) look(ctx context.Context, v Volume) (logical, error) {
-	out, err := l.run(ctx, "lvs", "--noheadings", "--nosuffix", "--units", "b", "--separator", "|",
-		"-o", "vg_name,lv_name,pool_lv,lv_size,vg_free", v.Source)
+	f, err := l.fields(ctx, v.Source, "vg_name", "lv_name", "pool_lv", "lv_size", "vg_free")
 	if err != nil {
 		return logical{}, err
-	}
-	f := strings.Split(strings.TrimSpace(out), "|")
-	if len(f) != 5 {
-		return logical{}, fmt.Errorf("lvs %s: cannot read %q", v.Source, out)
 	}
 	size, err := strconv.ParseInt(f[3], 10, 64)
 	free, ferr := strconv.ParseInt(f[4], 10, 64)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"keepward/internal/errs"
 	"keepward/internal/snapshot"
 	"keepward/internal/snapshot/snapshottest"
 )
@@ -18,6 +19,8 @@ var lvmDoubles = map[string]string{
 echo "lvs $*" >>"$DOUBLE/calls"
 case "$*" in
 *vg_free*) cat "$DOUBLE/volume";;
+*metadata_percent*) cat "$DOUBLE/pool" 2>/dev/null || echo "  12.50|3.20";;
+*lv_attr*) cat "$DOUBLE/attr" 2>/dev/null || echo "  swi-aos---|3.07";;
 *) echo "  data|"; for s in "$DOUBLE"/lv/*; do [ -e "$s" ] && echo "  ${s##*/}|data"; done; true;;
 esac
 `,
@@ -106,9 +109,55 @@ func TestLVMSaysWhyNot(t *testing.T) {
 	if err := s.Provider.Fits(t.Context(), s.Volume); err == nil || err.Error() != "the volume group vg has no room for a snapshot" {
 		t.Errorf("without room: %v", err)
 	}
+	thin := lvmSubject("vg|data|pool|10737418240|0")(t)
+	for _, c := range []struct{ pool, want string }{
+		{"94.90|10.00", ""}, {"95.00|10.00", "the thin pool vg/pool is full to 95 %"}, {"1.00|99.50", "the thin pool vg/pool is full to 100 %"},
+	} {
+		put(t, thin, "pool", "  "+c.pool+"\n")
+		if err := thin.Provider.Fits(t.Context(), thin.Volume); (err != nil) != (c.want != "") || err != nil && err.Error() != c.want {
+			t.Errorf("pool at %s: %v, want %q", c.pool, err, c.want)
+		}
+	}
 	v := s.Volume
 	v.Device, v.Source = "8:1", "/dev/sda1"
 	if err := s.Provider.Fits(t.Context(), v); err == nil || err.Error() != "/dev/sda1 is no logical volume" {
 		t.Errorf("a partition: %v", err)
+	}
+}
+
+// A classic snapshot whose room is used up is no longer the state of its moment, and one of a thin
+// pool that has failed neither.
+func TestLVMSaysThatASnapshotHasEnded(t *testing.T) {
+	for _, c := range []struct{ volume, attr, want string }{
+		{"vg|data||10737418240|107374182400", "swi-aos---|99.99", ""},
+		{"vg|data||10737418240|107374182400", "swi-I-s---|100.00", "volume group vg"},
+		{"vg|data||10737418240|107374182400", "swi-S-s---|", "volume group vg"},
+		{"vg|data||10737418240|107374182400", "swi-aos---|100.00", "volume group vg"},
+		{"vg|data|pool|10737418240|0", "Vri-aotz--|", ""},
+		{"vg|data|pool|10737418240|0", "Vri-aotzF-|", "thin pool vg/pool has failed"},
+	} {
+		s := lvmSubject(c.volume)(t)
+		set := &snapshot.Set{Snapshots: []*snapshot.Snapshot{{Kind: snapshot.LVM, Volume: s.Volume, Name: snapshot.Name{Owner: "00000000000000aa", ID: "1"}}}}
+		taker := &snapshot.Taker{Providers: []snapshot.Provider{s.Provider, snapshot.NewNone()}}
+		if !taker.CanEnd(set) {
+			t.Error("it cannot end")
+		}
+		put(t, s, "attr", "  "+c.attr+"\n")
+		err := taker.Check(t.Context(), set)
+		if c.want == "" && err != nil || c.want != "" && (errs.CodeOf(err) != "snapshot.overflow" || !strings.Contains(err.Error(), c.want) || errs.HintOf(err) == "") {
+			t.Errorf("%s: %v, want %q", c.attr, err, c.want)
+		}
+		put(t, s, "attr", "junk\n")
+		if err := taker.Check(t.Context(), set); errs.CodeOf(err) != "snapshot.check" {
+			t.Errorf("junk: %v", err)
+		}
+	}
+}
+
+// put has the doubles of a subject answer something else.
+func put(t *testing.T, s snapshottest.Subject, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(filepath.Dir(s.Volume.Mount), file), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -142,6 +142,18 @@ type Keeper interface {
 	Keep(ctx context.Context, v Volume, from, to Name) error
 }
 
+// Checker is a Provider whose snapshots can end while they are read.
+type Checker interface {
+	// Check answers an Ended when a snapshot no longer shows its state, or may not have for all of
+	// the time since it was taken; another error when that cannot be found out.
+	Check(ctx context.Context, s *Snapshot) error
+}
+
+// Ended is why a snapshot no longer shows its state.
+type Ended struct{ Why, Hint string }
+
+func (e *Ended) Error() string { return e.Why }
+
 // Unfit is why a volume cannot have snapshots of a kind.
 type Unfit struct {
 	Why string

@@ -3,6 +3,7 @@ package snapshot
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -62,7 +63,7 @@ type Request struct {
 	Wanted func(path string) bool
 	// Retries is how often a snapshot that failed is tried again.
 	Retries int
-	// Retry is told before each of these, and waits Backoff.
+	// Retry is told before each of these, which waits a while.
 	Retry func(v Volume, n int, err error)
 	// Live has every volume read as it is.
 	Live bool
@@ -102,6 +103,9 @@ const (
 // backoff is how long to wait before try again number n, from 1 on: what held the volume a second
 // ago is asked again soon, what holds it longer a little later.
 func backoff(n int) time.Duration { return time.Second << min(n-1, 5) }
+
+// WaitForTry waits before try again number n.
+func (t *Taker) WaitForTry(ctx context.Context, n int) error { return t.Wait(ctx, backoff(n)) }
 
 // Plan finds the volumes that a set is taken of.
 func (t *Taker) Plan(r Request) (*Plan, error) {
@@ -209,11 +213,14 @@ func (t *Taker) tried(ctx context.Context, p Provider, v Volume, r Request) (*Sn
 			return nil, context.Cause(ctx)
 		}
 		if n > r.Retries {
-			return nil, errs.New(errs.KindOf(err), "snapshot.failed", "%w, tried %d times", err, n).
+			if n > 1 {
+				err = fmt.Errorf("%w, tried %d times", err, n)
+			}
+			return nil, errs.New(errs.KindOf(err), "snapshot.failed", "%w", err).
 				WithHint("the job can read the live file system instead: keepward job edit NAME --live")
 		}
 		r.Retry(v, n, err)
-		if err := t.Wait(ctx, backoff(n)); err != nil {
+		if err := t.WaitForTry(ctx, n); err != nil {
 			return nil, context.Cause(ctx)
 		}
 	}
@@ -321,6 +328,32 @@ func (t *Taker) Sweep(ctx context.Context, owner string, known func(Name) bool, 
 		}
 	}
 	return out
+}
+
+// CanEnd tells whether a snapshot of a set may end while it is read.
+func (t *Taker) CanEnd(set *Set) bool {
+	return slices.ContainsFunc(set.Snapshots, func(s *Snapshot) bool { _, ok := t.provider(s.Kind).(Checker); return ok })
+}
+
+// Check answers why what was read of a set may not be its state; nil: it is.
+func (t *Taker) Check(ctx context.Context, set *Set) error {
+	ctx, cancel := context.WithTimeout(ctx, tryLimit)
+	defer cancel()
+	for _, s := range set.Snapshots {
+		c, ok := t.provider(s.Kind).(Checker)
+		if !ok {
+			continue
+		}
+		err := c.Check(ctx, s)
+		var e *Ended
+		switch {
+		case errors.As(err, &e):
+			return errs.New(errs.Unavailable, "snapshot.overflow", "read the snapshot of %s: %s; the volume itself is unharmed", s.Volume.Mount, e.Why).WithHint("%s", e.Hint)
+		case err != nil:
+			return errs.New(errs.KindOf(err), "snapshot.check", "find out whether the snapshot of %s is still whole: %w", s.Volume.Mount, err)
+		}
+	}
+	return nil
 }
 
 // Opened is a set that can be read.
