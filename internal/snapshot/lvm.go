@@ -14,7 +14,7 @@ import (
 )
 
 // lvm makes snapshots of logical volumes by the programs of lvm2, thin ones where the volume is
-// thin, and mounts them to be read. It is tested against doubles of the programs only.
+// thin, and mounts them to be read.
 type lvm struct {
 	run    Run
 	mounts string // directory for the mounts
@@ -95,7 +95,7 @@ func (l lvm) fields(ctx context.Context, volume string, names ...string) ([]stri
 
 // Check looks whether the area of a classic snapshot was used up, or a thin pool has failed.
 func (l lvm) Check(ctx context.Context, s *Snapshot) error {
-	lv, err := l.look(ctx, s.Volume)
+	lv, err := l.names(s.Volume)
 	if err != nil {
 		return err
 	}
@@ -108,13 +108,13 @@ func (l lvm) Check(ctx context.Context, s *Snapshot) error {
 	attr := f[0] + "          "
 	used, perr := strconv.ParseFloat(f[1], 64)
 	switch {
-	case strings.Contains("IS", attr[4:5]) || lv.pool == "" && perr == nil && used >= 100:
+	case strings.Contains("IS", attr[4:5]) || attr[0] != 'V' && perr == nil && used >= 100:
 		return &Ended{
 			Why:  fmt.Sprintf("the room that it has in the volume group %s for what is overwritten meanwhile is used up", lv.group),
 			Hint: fmt.Sprintf("leave more room free in the volume group %s, run the job when less is written, or move the volume into a thin pool", lv.group),
 		}
 	case attr[8] == 'F':
-		return &Ended{Why: fmt.Sprintf("the thin pool %s/%s has failed", lv.group, lv.pool), Hint: "see lvs and the log of the system"}
+		return &Ended{Why: fmt.Sprintf("its thin pool in %s has failed", lv.group), Hint: "see lvs and the log of the system"}
 	}
 	return nil
 }
@@ -128,6 +128,21 @@ func (l lvm) look(ctx context.Context, v Volume) (logical, error) {
 	size, err := strconv.ParseInt(f[3], 10, 64)
 	free, ferr := strconv.ParseInt(f[4], 10, 64)
 	return logical{group: f[0], name: f[1], pool: f[2], size: size, free: free}, errors.Join(err, ferr)
+}
+
+// names finds the group and the name of the logical volume that v lies on. The device mapper calls
+// it by both, with each dash in them doubled: no program need be asked.
+func (l lvm) names(v Volume) (logical, error) {
+	b, err := os.ReadFile(filepath.Join(l.sys, "dev", "block", v.Device, "dm", "name"))
+	if err != nil {
+		return logical{}, err
+	}
+	const dash = "\x00"
+	group, name, ok := strings.Cut(strings.ReplaceAll(strings.TrimSpace(string(b)), "--", dash), "-")
+	if !ok || group == "" || name == "" || strings.Contains(name, "-") {
+		return logical{}, fmt.Errorf("the device of %s is called %q, which is no logical volume", v.Mount, b)
+	}
+	return logical{group: strings.ReplaceAll(group, dash, "-"), name: strings.ReplaceAll(name, dash, "-")}, nil
 }
 
 // area is how large the area of a classic snapshot is made.
@@ -155,7 +170,7 @@ func (l lvm) Create(ctx context.Context, v Volume, n Name, _ func(string) bool) 
 
 // Open mounts a snapshot, for the agent's own user alone to see.
 func (l lvm) Open(ctx context.Context, s *Snapshot) (string, func(), error) {
-	lv, err := l.look(ctx, s.Volume)
+	lv, err := l.names(s.Volume)
 	if err != nil {
 		return "", nil, err
 	}
@@ -215,7 +230,7 @@ func (l lvm) List(ctx context.Context, v Volume, owner string) ([]Name, error) {
 }
 
 func (l lvm) list(ctx context.Context, v Volume, owner string) (logical, []Name, error) {
-	lv, err := l.look(ctx, v)
+	lv, err := l.names(v)
 	if err != nil {
 		return lv, nil, err
 	}

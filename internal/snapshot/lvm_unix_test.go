@@ -50,7 +50,7 @@ func lvmSubject(volume string) func(t *testing.T) snapshottest.Subject {
 				t.Fatal(err)
 			}
 		}
-		for name, text := range map[string]string{"volume": "  " + volume + "\n", "sys/dev/block/253:7/dm/uuid": "LVM-abc"} {
+		for name, text := range map[string]string{"volume": "  " + volume + "\n", "sys/dev/block/253:7/dm/uuid": "LVM-abc", "sys/dev/block/253:7/dm/name": "vg-data\n"} {
 			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 				t.Fatal(err)
 			}
@@ -104,6 +104,19 @@ func TestLVMIsCalledLikeThis(t *testing.T) {
 	}
 }
 
+// Names with dashes are told apart, and what is no logical volume is not taken for one.
+func TestLVMFindsNames(t *testing.T) {
+	for name, want := range map[string]string{"my--vg-a--b": "my-vg", "vg-data-real": "", "luks": "", "-x": ""} {
+		s := lvmSubject("vg|data||10737418240|107374182400")(t)
+		put(t, s, "sys/dev/block/253:7/dm/name", name+"\n")
+		_, err := s.Provider.List(t.Context(), s.Volume, "00000000000000aa")
+		b, rerr := os.ReadFile(filepath.Join(filepath.Dir(s.Volume.Mount), "calls"))
+		if want == "" && err == nil || want != "" && (err != nil || rerr != nil || !strings.HasSuffix(string(b), " "+want+"\n")) {
+			t.Errorf("%s: %v, called %q", name, err, b)
+		}
+	}
+}
+
 func TestLVMSaysWhyNot(t *testing.T) {
 	s := lvmSubject("vg|data||10737418240|1048576")(t)
 	if err := s.Provider.Fits(t.Context(), s.Volume); err == nil || err.Error() != "the volume group vg has no room for a snapshot" {
@@ -134,7 +147,7 @@ func TestLVMSaysThatASnapshotHasEnded(t *testing.T) {
 		{"vg|data||10737418240|107374182400", "swi-S-s---|", "volume group vg"},
 		{"vg|data||10737418240|107374182400", "swi-aos---|100.00", "volume group vg"},
 		{"vg|data|pool|10737418240|0", "Vri-aotz--|", ""},
-		{"vg|data|pool|10737418240|0", "Vri-aotzF-|", "thin pool vg/pool has failed"},
+		{"vg|data|pool|10737418240|0", "Vri-aotzF-|", "thin pool in vg has failed"},
 	} {
 		s := lvmSubject(c.volume)(t)
 		set := &snapshot.Set{Snapshots: []*snapshot.Snapshot{{Kind: snapshot.LVM, Volume: s.Volume, Name: snapshot.Name{Owner: "00000000000000aa", ID: "1"}}}}

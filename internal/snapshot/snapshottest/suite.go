@@ -1,5 +1,5 @@
 // Package snapshottest is the contract of snapshot providers as tests: every provider passes it,
-// the real ones on real volumes, those that call programs with doubles of these.
+// on real volumes where there are such, those that call programs with doubles of these as well.
 package snapshottest
 
 import (
@@ -107,6 +107,11 @@ func stays(t *testing.T, s Subject) {
 			t.Errorf("it shows what came later: %v", err)
 		}
 		done()
+	}
+	if c, ok := s.Provider.(snapshot.Checker); ok {
+		if err := c.Check(t.Context(), snap); err != nil {
+			t.Errorf("it is said to have ended: %v", err)
+		}
 	}
 	must(t, s.Provider.Remove(t.Context(), s.Volume, snap.Name))
 	if b, err := os.ReadFile(filepath.Join(s.Volume.Mount, "dir/a")); err != nil || string(b) != "after that" {
