@@ -16,7 +16,7 @@ import (
 func (a *app) pointCommand() *cobra.Command {
 	cmd := a.noun("point", "Restore points: the states that can be brought back",
 		"A point is named by its id or four letters of it and more, by latest, or by a time (the newest at or before it).")
-	cmd.AddCommand(a.pointList(), a.pointShow(), a.pointBrowse(), a.pointFind(), a.pointDiff(),
+	cmd.AddCommand(a.pointList(), a.pointShow(), a.pointBrowse(), a.pointFind(), a.pointDiff(), a.pointMount(),
 		a.pointDelete(), a.pointUndelete(), a.pointHold(), a.pointRelease())
 	return cmd
 }

@@ -71,6 +71,7 @@ var areas = map[string]string{
 	"login":         "Logging in.",
 	"mover":         "A data mover process. What it did is settled before a new attempt begins.",
 	"name":          "Names of computers, jobs, repositories and the like: letters, digits, dots, dashes and underscores.",
+	"mount":         "`keepward point mount`; see user/restore.md.",
 	"node":          "A node of a file index is damaged.",
 	"only":          "A mask of the files that alone are taken; see user/filters.md.",
 	"order":         "An order between server, transport and mover that is not taken. One of an older term comes from a server that was replaced.",

@@ -80,6 +80,8 @@ var methods = map[string]access{
 	keepwardv1connect.PointServiceBrowseProcedure:                   admin,
 	keepwardv1connect.PointServiceFindProcedure:                     admin,
 	keepwardv1connect.PointServiceDiffProcedure:                     admin,
+	keepwardv1connect.PointServiceGetPointKeysProcedure:             admin,
+	keepwardv1connect.PointServiceReadRecordsProcedure:              admin,
 	keepwardv1connect.PointServiceDeletePointsProcedure:             admin,
 	keepwardv1connect.PointServiceUndeletePointsProcedure:           admin,
 	keepwardv1connect.PointServiceHoldPointsProcedure:               admin,

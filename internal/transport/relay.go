@@ -54,6 +54,16 @@ func (s *Service) DiffMover(ctx context.Context, req *connect.Request[keepwardv1
 	return pass(in, err, out)
 }
 
+// ReadRecordsMover passes sealed records on.
+func (s *Service) ReadRecordsMover(ctx context.Context, req *connect.Request[keepwardv1.ReadRecordsMoverRequest], out *connect.ServerStream[keepwardv1.ReadRecordsResponse]) error {
+	c, err := s.browser(req.Msg.GetAttempt())
+	if err != nil {
+		return err
+	}
+	in, err := c.ReadRecords(ctx, connect.NewRequest(req.Msg))
+	return pass(in, err, out)
+}
+
 // pass copies a stream until it ends.
 func pass[T any](in *connect.ServerStreamForClient[T], err error, out *connect.ServerStream[T]) error {
 	if err != nil {

@@ -5451,18 +5451,172 @@ func (x *BrowseResponse) GetPoint() *Point {
 	return nil
 }
 
+type GetPointKeysRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Computer      string                 `protobuf:"bytes,1,opt,name=computer,proto3" json:"computer,omitempty"`
+	Repository    string                 `protobuf:"bytes,2,opt,name=repository,proto3" json:"repository,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetPointKeysRequest) Reset() {
+	*x = GetPointKeysRequest{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[101]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetPointKeysRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetPointKeysRequest) ProtoMessage() {}
+
+func (x *GetPointKeysRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[101]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetPointKeysRequest.ProtoReflect.Descriptor instead.
+func (*GetPointKeysRequest) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{101}
+}
+
+func (x *GetPointKeysRequest) GetComputer() string {
+	if x != nil {
+		return x.Computer
+	}
+	return ""
+}
+
+func (x *GetPointKeysRequest) GetRepository() string {
+	if x != nil {
+		return x.Repository
+	}
+	return ""
+}
+
+type GetPointKeysResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Keys          *RepositoryKeys        `protobuf:"bytes,1,opt,name=keys,proto3" json:"keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetPointKeysResponse) Reset() {
+	*x = GetPointKeysResponse{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[102]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetPointKeysResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetPointKeysResponse) ProtoMessage() {}
+
+func (x *GetPointKeysResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[102]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetPointKeysResponse.ProtoReflect.Descriptor instead.
+func (*GetPointKeysResponse) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{102}
+}
+
+func (x *GetPointKeysResponse) GetKeys() *RepositoryKeys {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+type ReadRecordsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Point         string                 `protobuf:"bytes,1,opt,name=point,proto3" json:"point,omitempty"`
+	Ids           [][]byte               `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadRecordsRequest) Reset() {
+	*x = ReadRecordsRequest{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[103]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadRecordsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadRecordsRequest) ProtoMessage() {}
+
+func (x *ReadRecordsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[103]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadRecordsRequest.ProtoReflect.Descriptor instead.
+func (*ReadRecordsRequest) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{103}
+}
+
+func (x *ReadRecordsRequest) GetPoint() string {
+	if x != nil {
+		return x.Point
+	}
+	return ""
+}
+
+func (x *ReadRecordsRequest) GetIds() [][]byte {
+	if x != nil {
+		return x.Ids
+	}
+	return nil
+}
+
+// All that is set must fit. glob: name or path; empty: any.
 type FindRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Glob          string                 `protobuf:"bytes,1,opt,name=glob,proto3" json:"glob,omitempty"`
 	Computer      string                 `protobuf:"bytes,2,opt,name=computer,proto3" json:"computer,omitempty"`
 	Point         string                 `protobuf:"bytes,3,opt,name=point,proto3" json:"point,omitempty"`
+	Types         []string               `protobuf:"bytes,560,rep,name=types,proto3" json:"types,omitempty"` // as in Entry.type; empty: any
+	MinSize       int64                  `protobuf:"varint,561,opt,name=min_size,json=minSize,proto3" json:"min_size,omitempty"`
+	MaxSize       *int64                 `protobuf:"varint,562,opt,name=max_size,json=maxSize,proto3,oneof" json:"max_size,omitempty"`
+	After         *timestamppb.Timestamp `protobuf:"bytes,563,opt,name=after,proto3" json:"after,omitempty"`   // changed at this time or later
+	Before        *timestamppb.Timestamp `protobuf:"bytes,564,opt,name=before,proto3" json:"before,omitempty"` // changed before this time
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *FindRequest) Reset() {
 	*x = FindRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[101]
+	mi := &file_keepward_v1_admin_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5474,7 +5628,7 @@ func (x *FindRequest) String() string {
 func (*FindRequest) ProtoMessage() {}
 
 func (x *FindRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[101]
+	mi := &file_keepward_v1_admin_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5487,7 +5641,7 @@ func (x *FindRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindRequest.ProtoReflect.Descriptor instead.
 func (*FindRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{101}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *FindRequest) GetGlob() string {
@@ -5511,19 +5665,61 @@ func (x *FindRequest) GetPoint() string {
 	return ""
 }
 
+func (x *FindRequest) GetTypes() []string {
+	if x != nil {
+		return x.Types
+	}
+	return nil
+}
+
+func (x *FindRequest) GetMinSize() int64 {
+	if x != nil {
+		return x.MinSize
+	}
+	return 0
+}
+
+func (x *FindRequest) GetMaxSize() int64 {
+	if x != nil && x.MaxSize != nil {
+		return *x.MaxSize
+	}
+	return 0
+}
+
+func (x *FindRequest) GetAfter() *timestamppb.Timestamp {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+func (x *FindRequest) GetBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Before
+	}
+	return nil
+}
+
+// One version of a file: a path with a type, size, time of change and content. It is in `points` of
+// the points that were searched; point and time are the newest of them, first_* the oldest, and
+// entry is as in the newest.
 type FindResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Point         string                 `protobuf:"bytes,1,opt,name=point,proto3" json:"point,omitempty"`
 	Time          *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
 	Computer      string                 `protobuf:"bytes,3,opt,name=computer,proto3" json:"computer,omitempty"`
 	Entry         *Entry                 `protobuf:"bytes,4,opt,name=entry,proto3" json:"entry,omitempty"`
+	FirstPoint    string                 `protobuf:"bytes,560,opt,name=first_point,json=firstPoint,proto3" json:"first_point,omitempty"`
+	FirstTime     *timestamppb.Timestamp `protobuf:"bytes,561,opt,name=first_time,json=firstTime,proto3" json:"first_time,omitempty"`
+	Points        int32                  `protobuf:"varint,562,opt,name=points,proto3" json:"points,omitempty"`
+	Repository    string                 `protobuf:"bytes,563,opt,name=repository,proto3" json:"repository,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *FindResponse) Reset() {
 	*x = FindResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[102]
+	mi := &file_keepward_v1_admin_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5535,7 +5731,7 @@ func (x *FindResponse) String() string {
 func (*FindResponse) ProtoMessage() {}
 
 func (x *FindResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[102]
+	mi := &file_keepward_v1_admin_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5548,7 +5744,7 @@ func (x *FindResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindResponse.ProtoReflect.Descriptor instead.
 func (*FindResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{102}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *FindResponse) GetPoint() string {
@@ -5579,6 +5775,34 @@ func (x *FindResponse) GetEntry() *Entry {
 	return nil
 }
 
+func (x *FindResponse) GetFirstPoint() string {
+	if x != nil {
+		return x.FirstPoint
+	}
+	return ""
+}
+
+func (x *FindResponse) GetFirstTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FirstTime
+	}
+	return nil
+}
+
+func (x *FindResponse) GetPoints() int32 {
+	if x != nil {
+		return x.Points
+	}
+	return 0
+}
+
+func (x *FindResponse) GetRepository() string {
+	if x != nil {
+		return x.Repository
+	}
+	return ""
+}
+
 type DiffRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	A             string                 `protobuf:"bytes,1,opt,name=a,proto3" json:"a,omitempty"`
@@ -5590,7 +5814,7 @@ type DiffRequest struct {
 
 func (x *DiffRequest) Reset() {
 	*x = DiffRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[103]
+	mi := &file_keepward_v1_admin_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5602,7 +5826,7 @@ func (x *DiffRequest) String() string {
 func (*DiffRequest) ProtoMessage() {}
 
 func (x *DiffRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[103]
+	mi := &file_keepward_v1_admin_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5615,7 +5839,7 @@ func (x *DiffRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffRequest.ProtoReflect.Descriptor instead.
 func (*DiffRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{103}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *DiffRequest) GetA() string {
@@ -5651,7 +5875,7 @@ type DiffResponse struct {
 
 func (x *DiffResponse) Reset() {
 	*x = DiffResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[104]
+	mi := &file_keepward_v1_admin_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5663,7 +5887,7 @@ func (x *DiffResponse) String() string {
 func (*DiffResponse) ProtoMessage() {}
 
 func (x *DiffResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[104]
+	mi := &file_keepward_v1_admin_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5676,7 +5900,7 @@ func (x *DiffResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffResponse.ProtoReflect.Descriptor instead.
 func (*DiffResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{104}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *DiffResponse) GetChange() string {
@@ -5719,14 +5943,18 @@ type RestoreFilesRequest struct {
 	// From a failed attempt to the next; 0: the default of internal/job.
 	RestartInterval *durationpb.Duration `protobuf:"bytes,102,opt,name=restart_interval,json=restartInterval,proto3" json:"restart_interval,omitempty"`
 	// Owners and groups by number, whatever the point says of their names.
-	NumericOwner  bool `protobuf:"varint,103,opt,name=numeric_owner,json=numericOwner,proto3" json:"numeric_owner,omitempty"`
+	NumericOwner bool `protobuf:"varint,103,opt,name=numeric_owner,json=numericOwner,proto3" json:"numeric_owner,omitempty"`
+	// Who gets what belonged to whom; the first that fits counts, and goes before names and numbers.
+	Owners []*OwnerMap `protobuf:"bytes,560,rep,name=owners,proto3" json:"owners,omitempty"`
+	// Where parts of the point are laid; the longest that fits counts.
+	Renames       []*PathMap `protobuf:"bytes,561,rep,name=renames,proto3" json:"renames,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RestoreFilesRequest) Reset() {
 	*x = RestoreFilesRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[105]
+	mi := &file_keepward_v1_admin_proto_msgTypes[108]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5738,7 +5966,7 @@ func (x *RestoreFilesRequest) String() string {
 func (*RestoreFilesRequest) ProtoMessage() {}
 
 func (x *RestoreFilesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[105]
+	mi := &file_keepward_v1_admin_proto_msgTypes[108]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5751,7 +5979,7 @@ func (x *RestoreFilesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreFilesRequest.ProtoReflect.Descriptor instead.
 func (*RestoreFilesRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{105}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{108}
 }
 
 func (x *RestoreFilesRequest) GetComputer() string {
@@ -5845,6 +6073,20 @@ func (x *RestoreFilesRequest) GetNumericOwner() bool {
 	return false
 }
 
+func (x *RestoreFilesRequest) GetOwners() []*OwnerMap {
+	if x != nil {
+		return x.Owners
+	}
+	return nil
+}
+
+func (x *RestoreFilesRequest) GetRenames() []*PathMap {
+	if x != nil {
+		return x.Renames
+	}
+	return nil
+}
+
 // RestoreEstimate is what the command line makes of a session with estimate.
 type RestoreEstimate struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
@@ -5875,7 +6117,7 @@ type RestoreEstimate struct {
 
 func (x *RestoreEstimate) Reset() {
 	*x = RestoreEstimate{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[106]
+	mi := &file_keepward_v1_admin_proto_msgTypes[109]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5887,7 +6129,7 @@ func (x *RestoreEstimate) String() string {
 func (*RestoreEstimate) ProtoMessage() {}
 
 func (x *RestoreEstimate) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[106]
+	mi := &file_keepward_v1_admin_proto_msgTypes[109]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5900,7 +6142,7 @@ func (x *RestoreEstimate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreEstimate.ProtoReflect.Descriptor instead.
 func (*RestoreEstimate) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{106}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{109}
 }
 
 func (x *RestoreEstimate) GetPoint() string {
@@ -6032,7 +6274,7 @@ type ApplyRequest struct {
 
 func (x *ApplyRequest) Reset() {
 	*x = ApplyRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[107]
+	mi := &file_keepward_v1_admin_proto_msgTypes[110]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6044,7 +6286,7 @@ func (x *ApplyRequest) String() string {
 func (*ApplyRequest) ProtoMessage() {}
 
 func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[107]
+	mi := &file_keepward_v1_admin_proto_msgTypes[110]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6057,7 +6299,7 @@ func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{107}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{110}
 }
 
 func (x *ApplyRequest) GetFiles() []*SourceFile {
@@ -6084,7 +6326,7 @@ type SourceFile struct {
 
 func (x *SourceFile) Reset() {
 	*x = SourceFile{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[108]
+	mi := &file_keepward_v1_admin_proto_msgTypes[111]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6096,7 +6338,7 @@ func (x *SourceFile) String() string {
 func (*SourceFile) ProtoMessage() {}
 
 func (x *SourceFile) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[108]
+	mi := &file_keepward_v1_admin_proto_msgTypes[111]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6109,7 +6351,7 @@ func (x *SourceFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SourceFile.ProtoReflect.Descriptor instead.
 func (*SourceFile) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{108}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{111}
 }
 
 func (x *SourceFile) GetName() string {
@@ -6139,7 +6381,7 @@ type ApplyResponse struct {
 
 func (x *ApplyResponse) Reset() {
 	*x = ApplyResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[109]
+	mi := &file_keepward_v1_admin_proto_msgTypes[112]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6151,7 +6393,7 @@ func (x *ApplyResponse) String() string {
 func (*ApplyResponse) ProtoMessage() {}
 
 func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[109]
+	mi := &file_keepward_v1_admin_proto_msgTypes[112]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6164,7 +6406,7 @@ func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{109}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{112}
 }
 
 func (x *ApplyResponse) GetChanges() []*ConfigChange {
@@ -6201,7 +6443,7 @@ type ConfigChange struct {
 
 func (x *ConfigChange) Reset() {
 	*x = ConfigChange{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[110]
+	mi := &file_keepward_v1_admin_proto_msgTypes[113]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6213,7 +6455,7 @@ func (x *ConfigChange) String() string {
 func (*ConfigChange) ProtoMessage() {}
 
 func (x *ConfigChange) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[110]
+	mi := &file_keepward_v1_admin_proto_msgTypes[113]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6226,7 +6468,7 @@ func (x *ConfigChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigChange.ProtoReflect.Descriptor instead.
 func (*ConfigChange) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{110}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{113}
 }
 
 func (x *ConfigChange) GetAction() string {
@@ -6277,7 +6519,7 @@ type ConfigFault struct {
 
 func (x *ConfigFault) Reset() {
 	*x = ConfigFault{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[111]
+	mi := &file_keepward_v1_admin_proto_msgTypes[114]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6289,7 +6531,7 @@ func (x *ConfigFault) String() string {
 func (*ConfigFault) ProtoMessage() {}
 
 func (x *ConfigFault) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[111]
+	mi := &file_keepward_v1_admin_proto_msgTypes[114]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6302,7 +6544,7 @@ func (x *ConfigFault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigFault.ProtoReflect.Descriptor instead.
 func (*ConfigFault) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{111}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{114}
 }
 
 func (x *ConfigFault) GetFile() string {
@@ -6348,7 +6590,7 @@ type ExportRequest struct {
 
 func (x *ExportRequest) Reset() {
 	*x = ExportRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[112]
+	mi := &file_keepward_v1_admin_proto_msgTypes[115]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6360,7 +6602,7 @@ func (x *ExportRequest) String() string {
 func (*ExportRequest) ProtoMessage() {}
 
 func (x *ExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[112]
+	mi := &file_keepward_v1_admin_proto_msgTypes[115]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6373,7 +6615,7 @@ func (x *ExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
 func (*ExportRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{112}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{115}
 }
 
 type ExportResponse struct {
@@ -6385,7 +6627,7 @@ type ExportResponse struct {
 
 func (x *ExportResponse) Reset() {
 	*x = ExportResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[113]
+	mi := &file_keepward_v1_admin_proto_msgTypes[116]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6397,7 +6639,7 @@ func (x *ExportResponse) String() string {
 func (*ExportResponse) ProtoMessage() {}
 
 func (x *ExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[113]
+	mi := &file_keepward_v1_admin_proto_msgTypes[116]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6410,7 +6652,7 @@ func (x *ExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
 func (*ExportResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{113}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{116}
 }
 
 func (x *ExportResponse) GetYaml() []byte {
@@ -6424,7 +6666,7 @@ var File_keepward_v1_admin_proto protoreflect.FileDescriptor
 
 const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\n" +
-	"\x17keepward/v1/admin.proto\x12\vkeepward.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x17keepward/v1/types.proto\">\n" +
+	"\x17keepward/v1/admin.proto\x12\vkeepward.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x16keepward/v1/node.proto\x1a\x17keepward/v1/types.proto\">\n" +
 	"\fLoginRequest\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x1a\n" +
 	"\bpassword\x18\x02 \x01(\tR\bpassword\"o\n" +
@@ -6794,16 +7036,40 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\aentries\x18\x02 \x03(\v2\x12.keepward.v1.EntryR\aentries\x12\x1f\n" +
 	"\vnext_cursor\x18\x03 \x01(\fR\n" +
 	"nextCursor\x12(\n" +
-	"\x05point\x18\x04 \x01(\v2\x12.keepward.v1.PointR\x05point\"S\n" +
+	"\x05point\x18\x04 \x01(\v2\x12.keepward.v1.PointR\x05point\"Q\n" +
+	"\x13GetPointKeysRequest\x12\x1a\n" +
+	"\bcomputer\x18\x01 \x01(\tR\bcomputer\x12\x1e\n" +
+	"\n" +
+	"repository\x18\x02 \x01(\tR\n" +
+	"repository\"G\n" +
+	"\x14GetPointKeysResponse\x12/\n" +
+	"\x04keys\x18\x01 \x01(\v2\x1b.keepward.v1.RepositoryKeysR\x04keys\"<\n" +
+	"\x12ReadRecordsRequest\x12\x14\n" +
+	"\x05point\x18\x01 \x01(\tR\x05point\x12\x10\n" +
+	"\x03ids\x18\x02 \x03(\fR\x03ids\"\x9c\x02\n" +
 	"\vFindRequest\x12\x12\n" +
 	"\x04glob\x18\x01 \x01(\tR\x04glob\x12\x1a\n" +
 	"\bcomputer\x18\x02 \x01(\tR\bcomputer\x12\x14\n" +
-	"\x05point\x18\x03 \x01(\tR\x05point\"\x9a\x01\n" +
+	"\x05point\x18\x03 \x01(\tR\x05point\x12\x15\n" +
+	"\x05types\x18\xb0\x04 \x03(\tR\x05types\x12\x1a\n" +
+	"\bmin_size\x18\xb1\x04 \x01(\x03R\aminSize\x12\x1f\n" +
+	"\bmax_size\x18\xb2\x04 \x01(\x03H\x00R\amaxSize\x88\x01\x01\x121\n" +
+	"\x05after\x18\xb3\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05after\x123\n" +
+	"\x06before\x18\xb4\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x06beforeB\v\n" +
+	"\t_max_size\"\xb2\x02\n" +
 	"\fFindResponse\x12\x14\n" +
 	"\x05point\x18\x01 \x01(\tR\x05point\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1a\n" +
 	"\bcomputer\x18\x03 \x01(\tR\bcomputer\x12(\n" +
-	"\x05entry\x18\x04 \x01(\v2\x12.keepward.v1.EntryR\x05entry\"E\n" +
+	"\x05entry\x18\x04 \x01(\v2\x12.keepward.v1.EntryR\x05entry\x12 \n" +
+	"\vfirst_point\x18\xb0\x04 \x01(\tR\n" +
+	"firstPoint\x12:\n" +
+	"\n" +
+	"first_time\x18\xb1\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tfirstTime\x12\x17\n" +
+	"\x06points\x18\xb2\x04 \x01(\x05R\x06points\x12\x1f\n" +
+	"\n" +
+	"repository\x18\xb3\x04 \x01(\tR\n" +
+	"repository\"E\n" +
 	"\vDiffRequest\x12\f\n" +
 	"\x01a\x18\x01 \x01(\tR\x01a\x12\f\n" +
 	"\x01b\x18\x02 \x01(\tR\x01b\x12\x1a\n" +
@@ -6811,7 +7077,7 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\fDiffResponse\x12\x16\n" +
 	"\x06change\x18\x01 \x01(\tR\x06change\x12 \n" +
 	"\x01a\x18\x02 \x01(\v2\x12.keepward.v1.EntryR\x01a\x12 \n" +
-	"\x01b\x18\x03 \x01(\v2\x12.keepward.v1.EntryR\x01b\"\xa5\x03\n" +
+	"\x01b\x18\x03 \x01(\v2\x12.keepward.v1.EntryR\x01b\"\x86\x04\n" +
 	"\x13RestoreFilesRequest\x12\x1a\n" +
 	"\bcomputer\x18\x01 \x01(\tR\bcomputer\x12\x14\n" +
 	"\x05point\x18\x02 \x01(\tR\x05point\x12\x14\n" +
@@ -6825,7 +7091,9 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\x06verify\x18d \x01(\bR\x06verify\x12\x1a\n" +
 	"\bestimate\x18e \x01(\bR\bestimate\x12D\n" +
 	"\x10restart_interval\x18f \x01(\v2\x19.google.protobuf.DurationR\x0frestartInterval\x12#\n" +
-	"\rnumeric_owner\x18g \x01(\bR\fnumericOwner\"\xac\x04\n" +
+	"\rnumeric_owner\x18g \x01(\bR\fnumericOwner\x12.\n" +
+	"\x06owners\x18\xb0\x04 \x03(\v2\x15.keepward.v1.OwnerMapR\x06owners\x12/\n" +
+	"\arenames\x18\xb1\x04 \x03(\v2\x14.keepward.v1.PathMapR\arenames\"\xac\x04\n" +
 	"\x0fRestoreEstimate\x12\x14\n" +
 	"\x05point\x18\x01 \x01(\tR\x05point\x12\x1a\n" +
 	"\bcomputer\x18\x02 \x01(\tR\bcomputer\x12'\n" +
@@ -6932,7 +7200,7 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\x0eSuspendSession\x12\".keepward.v1.SuspendSessionRequest\x1a#.keepward.v1.SuspendSessionResponse\x12V\n" +
 	"\rResumeSession\x12!.keepward.v1.ResumeSessionRequest\x1a\".keepward.v1.ResumeSessionResponse\x12e\n" +
 	"\x12SetSessionPriority\x12&.keepward.v1.SetSessionPriorityRequest\x1a'.keepward.v1.SetSessionPriorityResponse\x12V\n" +
-	"\rListResources\x12!.keepward.v1.ListResourcesRequest\x1a\".keepward.v1.ListResourcesResponse2\xbc\x05\n" +
+	"\rListResources\x12!.keepward.v1.ListResourcesRequest\x1a\".keepward.v1.ListResourcesResponse2\xe5\x06\n" +
 	"\fPointService\x12M\n" +
 	"\n" +
 	"ListPoints\x12\x1e.keepward.v1.ListPointsRequest\x1a\x1f.keepward.v1.ListPointsResponse\x12G\n" +
@@ -6940,6 +7208,8 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\x06Browse\x12\x1a.keepward.v1.BrowseRequest\x1a\x1b.keepward.v1.BrowseResponse\x12=\n" +
 	"\x04Find\x12\x18.keepward.v1.FindRequest\x1a\x19.keepward.v1.FindResponse0\x01\x12=\n" +
 	"\x04Diff\x12\x18.keepward.v1.DiffRequest\x1a\x19.keepward.v1.DiffResponse0\x01\x12S\n" +
+	"\fGetPointKeys\x12 .keepward.v1.GetPointKeysRequest\x1a!.keepward.v1.GetPointKeysResponse\x12R\n" +
+	"\vReadRecords\x12\x1f.keepward.v1.ReadRecordsRequest\x1a .keepward.v1.ReadRecordsResponse0\x01\x12S\n" +
 	"\fDeletePoints\x12 .keepward.v1.ChangePointsRequest\x1a!.keepward.v1.ChangePointsResponse\x12U\n" +
 	"\x0eUndeletePoints\x12 .keepward.v1.ChangePointsRequest\x1a!.keepward.v1.ChangePointsResponse\x12Q\n" +
 	"\n" +
@@ -6963,7 +7233,7 @@ func file_keepward_v1_admin_proto_rawDescGZIP() []byte {
 	return file_keepward_v1_admin_proto_rawDescData
 }
 
-var file_keepward_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 114)
+var file_keepward_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 117)
 var file_keepward_v1_admin_proto_goTypes = []any{
 	(*LoginRequest)(nil),                // 0: keepward.v1.LoginRequest
 	(*LoginResponse)(nil),               // 1: keepward.v1.LoginResponse
@@ -7066,248 +7336,265 @@ var file_keepward_v1_admin_proto_goTypes = []any{
 	(*GetPointResponse)(nil),            // 98: keepward.v1.GetPointResponse
 	(*BrowseRequest)(nil),               // 99: keepward.v1.BrowseRequest
 	(*BrowseResponse)(nil),              // 100: keepward.v1.BrowseResponse
-	(*FindRequest)(nil),                 // 101: keepward.v1.FindRequest
-	(*FindResponse)(nil),                // 102: keepward.v1.FindResponse
-	(*DiffRequest)(nil),                 // 103: keepward.v1.DiffRequest
-	(*DiffResponse)(nil),                // 104: keepward.v1.DiffResponse
-	(*RestoreFilesRequest)(nil),         // 105: keepward.v1.RestoreFilesRequest
-	(*RestoreEstimate)(nil),             // 106: keepward.v1.RestoreEstimate
-	(*ApplyRequest)(nil),                // 107: keepward.v1.ApplyRequest
-	(*SourceFile)(nil),                  // 108: keepward.v1.SourceFile
-	(*ApplyResponse)(nil),               // 109: keepward.v1.ApplyResponse
-	(*ConfigChange)(nil),                // 110: keepward.v1.ConfigChange
-	(*ConfigFault)(nil),                 // 111: keepward.v1.ConfigFault
-	(*ExportRequest)(nil),               // 112: keepward.v1.ExportRequest
-	(*ExportResponse)(nil),              // 113: keepward.v1.ExportResponse
-	(*timestamppb.Timestamp)(nil),       // 114: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),         // 115: google.protobuf.Duration
-	(*Computer)(nil),                    // 116: keepward.v1.Computer
-	(*Transport)(nil),                   // 117: keepward.v1.Transport
-	(*Repository)(nil),                  // 118: keepward.v1.Repository
-	(*Session)(nil),                     // 119: keepward.v1.Session
-	(*Condition)(nil),                   // 120: keepward.v1.Condition
-	(*Point)(nil),                       // 121: keepward.v1.Point
-	(*Job)(nil),                         // 122: keepward.v1.Job
-	(*RepositoryStats)(nil),             // 123: keepward.v1.RepositoryStats
-	(*Progress)(nil),                    // 124: keepward.v1.Progress
-	(*DryRun)(nil),                      // 125: keepward.v1.DryRun
-	(*Failure)(nil),                     // 126: keepward.v1.Failure
-	(*JobFigures)(nil),                  // 127: keepward.v1.JobFigures
-	(*Retention)(nil),                   // 128: keepward.v1.Retention
-	(*NextRun)(nil),                     // 129: keepward.v1.NextRun
-	(*Resource)(nil),                    // 130: keepward.v1.Resource
-	(*Event)(nil),                       // 131: keepward.v1.Event
-	(*Entry)(nil),                       // 132: keepward.v1.Entry
+	(*GetPointKeysRequest)(nil),         // 101: keepward.v1.GetPointKeysRequest
+	(*GetPointKeysResponse)(nil),        // 102: keepward.v1.GetPointKeysResponse
+	(*ReadRecordsRequest)(nil),          // 103: keepward.v1.ReadRecordsRequest
+	(*FindRequest)(nil),                 // 104: keepward.v1.FindRequest
+	(*FindResponse)(nil),                // 105: keepward.v1.FindResponse
+	(*DiffRequest)(nil),                 // 106: keepward.v1.DiffRequest
+	(*DiffResponse)(nil),                // 107: keepward.v1.DiffResponse
+	(*RestoreFilesRequest)(nil),         // 108: keepward.v1.RestoreFilesRequest
+	(*RestoreEstimate)(nil),             // 109: keepward.v1.RestoreEstimate
+	(*ApplyRequest)(nil),                // 110: keepward.v1.ApplyRequest
+	(*SourceFile)(nil),                  // 111: keepward.v1.SourceFile
+	(*ApplyResponse)(nil),               // 112: keepward.v1.ApplyResponse
+	(*ConfigChange)(nil),                // 113: keepward.v1.ConfigChange
+	(*ConfigFault)(nil),                 // 114: keepward.v1.ConfigFault
+	(*ExportRequest)(nil),               // 115: keepward.v1.ExportRequest
+	(*ExportResponse)(nil),              // 116: keepward.v1.ExportResponse
+	(*timestamppb.Timestamp)(nil),       // 117: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),         // 118: google.protobuf.Duration
+	(*Computer)(nil),                    // 119: keepward.v1.Computer
+	(*Transport)(nil),                   // 120: keepward.v1.Transport
+	(*Repository)(nil),                  // 121: keepward.v1.Repository
+	(*Session)(nil),                     // 122: keepward.v1.Session
+	(*Condition)(nil),                   // 123: keepward.v1.Condition
+	(*Point)(nil),                       // 124: keepward.v1.Point
+	(*Job)(nil),                         // 125: keepward.v1.Job
+	(*RepositoryStats)(nil),             // 126: keepward.v1.RepositoryStats
+	(*Progress)(nil),                    // 127: keepward.v1.Progress
+	(*DryRun)(nil),                      // 128: keepward.v1.DryRun
+	(*Failure)(nil),                     // 129: keepward.v1.Failure
+	(*JobFigures)(nil),                  // 130: keepward.v1.JobFigures
+	(*Retention)(nil),                   // 131: keepward.v1.Retention
+	(*NextRun)(nil),                     // 132: keepward.v1.NextRun
+	(*Resource)(nil),                    // 133: keepward.v1.Resource
+	(*Event)(nil),                       // 134: keepward.v1.Event
+	(*Entry)(nil),                       // 135: keepward.v1.Entry
+	(*RepositoryKeys)(nil),              // 136: keepward.v1.RepositoryKeys
+	(*OwnerMap)(nil),                    // 137: keepward.v1.OwnerMap
+	(*PathMap)(nil),                     // 138: keepward.v1.PathMap
+	(*ReadRecordsResponse)(nil),         // 139: keepward.v1.ReadRecordsResponse
 }
 var file_keepward_v1_admin_proto_depIdxs = []int32{
-	114, // 0: keepward.v1.LoginResponse.expires:type_name -> google.protobuf.Timestamp
-	115, // 1: keepward.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
+	117, // 0: keepward.v1.LoginResponse.expires:type_name -> google.protobuf.Timestamp
+	118, // 1: keepward.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
 	4,   // 2: keepward.v1.CreateTokenResponse.info:type_name -> keepward.v1.JoinToken
-	114, // 3: keepward.v1.JoinToken.created:type_name -> google.protobuf.Timestamp
-	114, // 4: keepward.v1.JoinToken.expires:type_name -> google.protobuf.Timestamp
-	114, // 5: keepward.v1.JoinToken.used:type_name -> google.protobuf.Timestamp
+	117, // 3: keepward.v1.JoinToken.created:type_name -> google.protobuf.Timestamp
+	117, // 4: keepward.v1.JoinToken.expires:type_name -> google.protobuf.Timestamp
+	117, // 5: keepward.v1.JoinToken.used:type_name -> google.protobuf.Timestamp
 	4,   // 6: keepward.v1.ListTokensResponse.tokens:type_name -> keepward.v1.JoinToken
-	114, // 7: keepward.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
-	114, // 8: keepward.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
-	116, // 9: keepward.v1.GetStatusResponse.computers:type_name -> keepward.v1.Computer
-	117, // 10: keepward.v1.GetStatusResponse.transports:type_name -> keepward.v1.Transport
-	118, // 11: keepward.v1.GetStatusResponse.repositories:type_name -> keepward.v1.Repository
-	119, // 12: keepward.v1.GetStatusResponse.active:type_name -> keepward.v1.Session
-	119, // 13: keepward.v1.GetStatusResponse.recent:type_name -> keepward.v1.Session
-	120, // 14: keepward.v1.GetStatusResponse.conditions:type_name -> keepward.v1.Condition
-	116, // 15: keepward.v1.ListComputersResponse.computers:type_name -> keepward.v1.Computer
-	116, // 16: keepward.v1.GetComputerResponse.computer:type_name -> keepward.v1.Computer
-	121, // 17: keepward.v1.GetComputerResponse.points:type_name -> keepward.v1.Point
-	122, // 18: keepward.v1.GetComputerResponse.jobs:type_name -> keepward.v1.Job
-	118, // 19: keepward.v1.CreateRepositoryRequest.repository:type_name -> keepward.v1.Repository
-	118, // 20: keepward.v1.CreateRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	118, // 21: keepward.v1.AttachRepositoryRequest.repository:type_name -> keepward.v1.Repository
-	118, // 22: keepward.v1.CatalogProgress.attached:type_name -> keepward.v1.Repository
-	118, // 23: keepward.v1.TakeOverRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	118, // 24: keepward.v1.ListRepositoriesResponse.repositories:type_name -> keepward.v1.Repository
-	117, // 25: keepward.v1.ListRepositoriesResponse.transports:type_name -> keepward.v1.Transport
-	118, // 26: keepward.v1.GetRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	115, // 27: keepward.v1.EditRepositoryRequest.undelete_grace:type_name -> google.protobuf.Duration
-	115, // 28: keepward.v1.EditRepositoryRequest.unprotected_after:type_name -> google.protobuf.Duration
-	118, // 29: keepward.v1.EditRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	115, // 30: keepward.v1.CheckRepositoryRequest.budget:type_name -> google.protobuf.Duration
-	115, // 31: keepward.v1.CheckRepositoryRequest.older_than:type_name -> google.protobuf.Duration
-	123, // 32: keepward.v1.GetRepositoryStatsResponse.stats:type_name -> keepward.v1.RepositoryStats
+	117, // 7: keepward.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	117, // 8: keepward.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
+	119, // 9: keepward.v1.GetStatusResponse.computers:type_name -> keepward.v1.Computer
+	120, // 10: keepward.v1.GetStatusResponse.transports:type_name -> keepward.v1.Transport
+	121, // 11: keepward.v1.GetStatusResponse.repositories:type_name -> keepward.v1.Repository
+	122, // 12: keepward.v1.GetStatusResponse.active:type_name -> keepward.v1.Session
+	122, // 13: keepward.v1.GetStatusResponse.recent:type_name -> keepward.v1.Session
+	123, // 14: keepward.v1.GetStatusResponse.conditions:type_name -> keepward.v1.Condition
+	119, // 15: keepward.v1.ListComputersResponse.computers:type_name -> keepward.v1.Computer
+	119, // 16: keepward.v1.GetComputerResponse.computer:type_name -> keepward.v1.Computer
+	124, // 17: keepward.v1.GetComputerResponse.points:type_name -> keepward.v1.Point
+	125, // 18: keepward.v1.GetComputerResponse.jobs:type_name -> keepward.v1.Job
+	121, // 19: keepward.v1.CreateRepositoryRequest.repository:type_name -> keepward.v1.Repository
+	121, // 20: keepward.v1.CreateRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	121, // 21: keepward.v1.AttachRepositoryRequest.repository:type_name -> keepward.v1.Repository
+	121, // 22: keepward.v1.CatalogProgress.attached:type_name -> keepward.v1.Repository
+	121, // 23: keepward.v1.TakeOverRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	121, // 24: keepward.v1.ListRepositoriesResponse.repositories:type_name -> keepward.v1.Repository
+	120, // 25: keepward.v1.ListRepositoriesResponse.transports:type_name -> keepward.v1.Transport
+	121, // 26: keepward.v1.GetRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	118, // 27: keepward.v1.EditRepositoryRequest.undelete_grace:type_name -> google.protobuf.Duration
+	118, // 28: keepward.v1.EditRepositoryRequest.unprotected_after:type_name -> google.protobuf.Duration
+	121, // 29: keepward.v1.EditRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	118, // 30: keepward.v1.CheckRepositoryRequest.budget:type_name -> google.protobuf.Duration
+	118, // 31: keepward.v1.CheckRepositoryRequest.older_than:type_name -> google.protobuf.Duration
+	126, // 32: keepward.v1.GetRepositoryStatsResponse.stats:type_name -> keepward.v1.RepositoryStats
 	40,  // 33: keepward.v1.ListRepositoryKeysResponse.keys:type_name -> keepward.v1.RepositoryKey
-	114, // 34: keepward.v1.RepositoryKey.created:type_name -> google.protobuf.Timestamp
+	117, // 34: keepward.v1.RepositoryKey.created:type_name -> google.protobuf.Timestamp
 	40,  // 35: keepward.v1.AddRepositoryKeyResponse.key:type_name -> keepward.v1.RepositoryKey
-	122, // 36: keepward.v1.DryRunRequest.job:type_name -> keepward.v1.Job
-	124, // 37: keepward.v1.DryRunResponse.progress:type_name -> keepward.v1.Progress
-	125, // 38: keepward.v1.DryRunResponse.result:type_name -> keepward.v1.DryRun
-	126, // 39: keepward.v1.DryRunResponse.failure:type_name -> keepward.v1.Failure
+	125, // 36: keepward.v1.DryRunRequest.job:type_name -> keepward.v1.Job
+	127, // 37: keepward.v1.DryRunResponse.progress:type_name -> keepward.v1.Progress
+	128, // 38: keepward.v1.DryRunResponse.result:type_name -> keepward.v1.DryRun
+	129, // 39: keepward.v1.DryRunResponse.failure:type_name -> keepward.v1.Failure
 	51,  // 40: keepward.v1.DryRuns.computers:type_name -> keepward.v1.DryRunResponse
-	114, // 41: keepward.v1.GetJobFiguresRequest.since:type_name -> google.protobuf.Timestamp
-	127, // 42: keepward.v1.GetJobFiguresResponse.figures:type_name -> keepward.v1.JobFigures
-	115, // 43: keepward.v1.ResumeRetentionResponse.jump:type_name -> google.protobuf.Duration
-	128, // 44: keepward.v1.PreviewRetentionRequest.retention:type_name -> keepward.v1.Retention
-	121, // 45: keepward.v1.PreviewRetentionResponse.points:type_name -> keepward.v1.Point
-	122, // 46: keepward.v1.CreateJobRequest.job:type_name -> keepward.v1.Job
-	122, // 47: keepward.v1.CreateJobResponse.job:type_name -> keepward.v1.Job
-	122, // 48: keepward.v1.ListJobsResponse.jobs:type_name -> keepward.v1.Job
-	122, // 49: keepward.v1.GetJobResponse.job:type_name -> keepward.v1.Job
-	114, // 50: keepward.v1.GetJobResponse.next_runs:type_name -> google.protobuf.Timestamp
-	119, // 51: keepward.v1.GetJobResponse.recent:type_name -> keepward.v1.Session
-	129, // 52: keepward.v1.GetJobResponse.coming:type_name -> keepward.v1.NextRun
-	122, // 53: keepward.v1.UpdateJobRequest.job:type_name -> keepward.v1.Job
-	122, // 54: keepward.v1.UpdateJobResponse.job:type_name -> keepward.v1.Job
-	114, // 55: keepward.v1.RunJobRequest.start_at:type_name -> google.protobuf.Timestamp
-	119, // 56: keepward.v1.SuspendSessionResponse.session:type_name -> keepward.v1.Session
-	119, // 57: keepward.v1.ResumeSessionResponse.session:type_name -> keepward.v1.Session
-	114, // 58: keepward.v1.ListSessionsRequest.since:type_name -> google.protobuf.Timestamp
-	114, // 59: keepward.v1.ListSessionsRequest.until:type_name -> google.protobuf.Timestamp
+	117, // 41: keepward.v1.GetJobFiguresRequest.since:type_name -> google.protobuf.Timestamp
+	130, // 42: keepward.v1.GetJobFiguresResponse.figures:type_name -> keepward.v1.JobFigures
+	118, // 43: keepward.v1.ResumeRetentionResponse.jump:type_name -> google.protobuf.Duration
+	131, // 44: keepward.v1.PreviewRetentionRequest.retention:type_name -> keepward.v1.Retention
+	124, // 45: keepward.v1.PreviewRetentionResponse.points:type_name -> keepward.v1.Point
+	125, // 46: keepward.v1.CreateJobRequest.job:type_name -> keepward.v1.Job
+	125, // 47: keepward.v1.CreateJobResponse.job:type_name -> keepward.v1.Job
+	125, // 48: keepward.v1.ListJobsResponse.jobs:type_name -> keepward.v1.Job
+	125, // 49: keepward.v1.GetJobResponse.job:type_name -> keepward.v1.Job
+	117, // 50: keepward.v1.GetJobResponse.next_runs:type_name -> google.protobuf.Timestamp
+	122, // 51: keepward.v1.GetJobResponse.recent:type_name -> keepward.v1.Session
+	132, // 52: keepward.v1.GetJobResponse.coming:type_name -> keepward.v1.NextRun
+	125, // 53: keepward.v1.UpdateJobRequest.job:type_name -> keepward.v1.Job
+	125, // 54: keepward.v1.UpdateJobResponse.job:type_name -> keepward.v1.Job
+	117, // 55: keepward.v1.RunJobRequest.start_at:type_name -> google.protobuf.Timestamp
+	122, // 56: keepward.v1.SuspendSessionResponse.session:type_name -> keepward.v1.Session
+	122, // 57: keepward.v1.ResumeSessionResponse.session:type_name -> keepward.v1.Session
+	117, // 58: keepward.v1.ListSessionsRequest.since:type_name -> google.protobuf.Timestamp
+	117, // 59: keepward.v1.ListSessionsRequest.until:type_name -> google.protobuf.Timestamp
 	76,  // 60: keepward.v1.WatchSessionsRequest.filter:type_name -> keepward.v1.ListSessionsRequest
-	119, // 61: keepward.v1.WatchSessionsResponse.sessions:type_name -> keepward.v1.Session
-	119, // 62: keepward.v1.ListSessionsResponse.sessions:type_name -> keepward.v1.Session
-	119, // 63: keepward.v1.GetSessionResponse.session:type_name -> keepward.v1.Session
-	119, // 64: keepward.v1.SetSessionPriorityResponse.session:type_name -> keepward.v1.Session
-	130, // 65: keepward.v1.ListResourcesResponse.resources:type_name -> keepward.v1.Resource
-	119, // 66: keepward.v1.WatchSessionResponse.session:type_name -> keepward.v1.Session
-	131, // 67: keepward.v1.ReadLogResponse.events:type_name -> keepward.v1.Event
-	119, // 68: keepward.v1.KillSessionResponse.session:type_name -> keepward.v1.Session
-	121, // 69: keepward.v1.ChangePointsResponse.points:type_name -> keepward.v1.Point
-	121, // 70: keepward.v1.ListPointsResponse.points:type_name -> keepward.v1.Point
-	121, // 71: keepward.v1.GetPointResponse.point:type_name -> keepward.v1.Point
-	132, // 72: keepward.v1.BrowseResponse.self:type_name -> keepward.v1.Entry
-	132, // 73: keepward.v1.BrowseResponse.entries:type_name -> keepward.v1.Entry
-	121, // 74: keepward.v1.BrowseResponse.point:type_name -> keepward.v1.Point
-	114, // 75: keepward.v1.FindResponse.time:type_name -> google.protobuf.Timestamp
-	132, // 76: keepward.v1.FindResponse.entry:type_name -> keepward.v1.Entry
-	132, // 77: keepward.v1.DiffResponse.a:type_name -> keepward.v1.Entry
-	132, // 78: keepward.v1.DiffResponse.b:type_name -> keepward.v1.Entry
-	115, // 79: keepward.v1.RestoreFilesRequest.restart_interval:type_name -> google.protobuf.Duration
-	114, // 80: keepward.v1.RestoreEstimate.time:type_name -> google.protobuf.Timestamp
-	115, // 81: keepward.v1.RestoreEstimate.expected:type_name -> google.protobuf.Duration
-	108, // 82: keepward.v1.ApplyRequest.files:type_name -> keepward.v1.SourceFile
-	110, // 83: keepward.v1.ApplyResponse.changes:type_name -> keepward.v1.ConfigChange
-	111, // 84: keepward.v1.ApplyResponse.faults:type_name -> keepward.v1.ConfigFault
-	0,   // 85: keepward.v1.AccessService.Login:input_type -> keepward.v1.LoginRequest
-	2,   // 86: keepward.v1.AccessService.CreateToken:input_type -> keepward.v1.CreateTokenRequest
-	5,   // 87: keepward.v1.AccessService.ListTokens:input_type -> keepward.v1.ListTokensRequest
-	7,   // 88: keepward.v1.AccessService.RevokeToken:input_type -> keepward.v1.RevokeTokenRequest
-	9,   // 89: keepward.v1.StatusService.GetStatus:input_type -> keepward.v1.GetStatusRequest
-	11,  // 90: keepward.v1.ComputerService.ListComputers:input_type -> keepward.v1.ListComputersRequest
-	13,  // 91: keepward.v1.ComputerService.GetComputer:input_type -> keepward.v1.GetComputerRequest
-	15,  // 92: keepward.v1.ComputerService.RemoveComputer:input_type -> keepward.v1.RemoveComputerRequest
-	17,  // 93: keepward.v1.RepositoryService.CreateRepository:input_type -> keepward.v1.CreateRepositoryRequest
-	26,  // 94: keepward.v1.RepositoryService.ListRepositories:input_type -> keepward.v1.ListRepositoriesRequest
-	28,  // 95: keepward.v1.RepositoryService.GetRepository:input_type -> keepward.v1.GetRepositoryRequest
-	30,  // 96: keepward.v1.RepositoryService.EditRepository:input_type -> keepward.v1.EditRepositoryRequest
-	19,  // 97: keepward.v1.RepositoryService.AttachRepository:input_type -> keepward.v1.AttachRepositoryRequest
-	20,  // 98: keepward.v1.RepositoryService.RebuildCatalog:input_type -> keepward.v1.RebuildCatalogRequest
-	22,  // 99: keepward.v1.RepositoryService.TakeOverRepository:input_type -> keepward.v1.TakeOverRepositoryRequest
-	24,  // 100: keepward.v1.RepositoryService.DetachRepository:input_type -> keepward.v1.DetachRepositoryRequest
-	32,  // 101: keepward.v1.RepositoryService.CheckRepository:input_type -> keepward.v1.CheckRepositoryRequest
-	34,  // 102: keepward.v1.RepositoryService.RebuildIndex:input_type -> keepward.v1.RebuildIndexRequest
-	33,  // 103: keepward.v1.RepositoryService.SweepRepository:input_type -> keepward.v1.SweepRepositoryRequest
-	35,  // 104: keepward.v1.RepositoryService.ReconcileRepository:input_type -> keepward.v1.ReconcileRepositoryRequest
-	36,  // 105: keepward.v1.RepositoryService.GetRepositoryStats:input_type -> keepward.v1.GetRepositoryStatsRequest
-	38,  // 106: keepward.v1.RepositoryService.ListRepositoryKeys:input_type -> keepward.v1.ListRepositoryKeysRequest
-	41,  // 107: keepward.v1.RepositoryService.AddRepositoryKey:input_type -> keepward.v1.AddRepositoryKeyRequest
-	43,  // 108: keepward.v1.RepositoryService.RemoveRepositoryKey:input_type -> keepward.v1.RemoveRepositoryKeyRequest
-	45,  // 109: keepward.v1.RepositoryService.BeginEpoch:input_type -> keepward.v1.BeginEpochRequest
-	47,  // 110: keepward.v1.RepositoryService.ExportRecoveryKey:input_type -> keepward.v1.ExportRecoveryKeyRequest
-	61,  // 111: keepward.v1.JobService.CreateJob:input_type -> keepward.v1.CreateJobRequest
-	63,  // 112: keepward.v1.JobService.ListJobs:input_type -> keepward.v1.ListJobsRequest
-	65,  // 113: keepward.v1.JobService.GetJob:input_type -> keepward.v1.GetJobRequest
-	67,  // 114: keepward.v1.JobService.UpdateJob:input_type -> keepward.v1.UpdateJobRequest
-	69,  // 115: keepward.v1.JobService.DeleteJob:input_type -> keepward.v1.DeleteJobRequest
-	71,  // 116: keepward.v1.JobService.RunJob:input_type -> keepward.v1.RunJobRequest
-	57,  // 117: keepward.v1.JobService.PreviewRetention:input_type -> keepward.v1.PreviewRetentionRequest
-	55,  // 118: keepward.v1.JobService.ResumeRetention:input_type -> keepward.v1.ResumeRetentionRequest
-	53,  // 119: keepward.v1.JobService.GetJobFigures:input_type -> keepward.v1.GetJobFiguresRequest
-	50,  // 120: keepward.v1.JobService.DryRun:input_type -> keepward.v1.DryRunRequest
-	76,  // 121: keepward.v1.SessionService.ListSessions:input_type -> keepward.v1.ListSessionsRequest
-	80,  // 122: keepward.v1.SessionService.GetSession:input_type -> keepward.v1.GetSessionRequest
-	77,  // 123: keepward.v1.SessionService.WatchSessions:input_type -> keepward.v1.WatchSessionsRequest
-	86,  // 124: keepward.v1.SessionService.WatchSession:input_type -> keepward.v1.WatchSessionRequest
-	88,  // 125: keepward.v1.SessionService.ReadLog:input_type -> keepward.v1.ReadLogRequest
-	91,  // 126: keepward.v1.SessionService.KillSession:input_type -> keepward.v1.KillSessionRequest
-	90,  // 127: keepward.v1.SessionService.RetrySession:input_type -> keepward.v1.RetrySessionRequest
-	72,  // 128: keepward.v1.SessionService.SuspendSession:input_type -> keepward.v1.SuspendSessionRequest
-	74,  // 129: keepward.v1.SessionService.ResumeSession:input_type -> keepward.v1.ResumeSessionRequest
-	82,  // 130: keepward.v1.SessionService.SetSessionPriority:input_type -> keepward.v1.SetSessionPriorityRequest
-	84,  // 131: keepward.v1.SessionService.ListResources:input_type -> keepward.v1.ListResourcesRequest
-	95,  // 132: keepward.v1.PointService.ListPoints:input_type -> keepward.v1.ListPointsRequest
-	97,  // 133: keepward.v1.PointService.GetPoint:input_type -> keepward.v1.GetPointRequest
-	99,  // 134: keepward.v1.PointService.Browse:input_type -> keepward.v1.BrowseRequest
-	101, // 135: keepward.v1.PointService.Find:input_type -> keepward.v1.FindRequest
-	103, // 136: keepward.v1.PointService.Diff:input_type -> keepward.v1.DiffRequest
-	93,  // 137: keepward.v1.PointService.DeletePoints:input_type -> keepward.v1.ChangePointsRequest
-	93,  // 138: keepward.v1.PointService.UndeletePoints:input_type -> keepward.v1.ChangePointsRequest
-	93,  // 139: keepward.v1.PointService.HoldPoints:input_type -> keepward.v1.ChangePointsRequest
-	93,  // 140: keepward.v1.PointService.ReleasePoints:input_type -> keepward.v1.ChangePointsRequest
-	105, // 141: keepward.v1.RestoreService.RestoreFiles:input_type -> keepward.v1.RestoreFilesRequest
-	107, // 142: keepward.v1.ConfigService.Apply:input_type -> keepward.v1.ApplyRequest
-	112, // 143: keepward.v1.ConfigService.Export:input_type -> keepward.v1.ExportRequest
-	1,   // 144: keepward.v1.AccessService.Login:output_type -> keepward.v1.LoginResponse
-	3,   // 145: keepward.v1.AccessService.CreateToken:output_type -> keepward.v1.CreateTokenResponse
-	6,   // 146: keepward.v1.AccessService.ListTokens:output_type -> keepward.v1.ListTokensResponse
-	8,   // 147: keepward.v1.AccessService.RevokeToken:output_type -> keepward.v1.RevokeTokenResponse
-	10,  // 148: keepward.v1.StatusService.GetStatus:output_type -> keepward.v1.GetStatusResponse
-	12,  // 149: keepward.v1.ComputerService.ListComputers:output_type -> keepward.v1.ListComputersResponse
-	14,  // 150: keepward.v1.ComputerService.GetComputer:output_type -> keepward.v1.GetComputerResponse
-	16,  // 151: keepward.v1.ComputerService.RemoveComputer:output_type -> keepward.v1.RemoveComputerResponse
-	18,  // 152: keepward.v1.RepositoryService.CreateRepository:output_type -> keepward.v1.CreateRepositoryResponse
-	27,  // 153: keepward.v1.RepositoryService.ListRepositories:output_type -> keepward.v1.ListRepositoriesResponse
-	29,  // 154: keepward.v1.RepositoryService.GetRepository:output_type -> keepward.v1.GetRepositoryResponse
-	31,  // 155: keepward.v1.RepositoryService.EditRepository:output_type -> keepward.v1.EditRepositoryResponse
-	21,  // 156: keepward.v1.RepositoryService.AttachRepository:output_type -> keepward.v1.CatalogProgress
-	21,  // 157: keepward.v1.RepositoryService.RebuildCatalog:output_type -> keepward.v1.CatalogProgress
-	23,  // 158: keepward.v1.RepositoryService.TakeOverRepository:output_type -> keepward.v1.TakeOverRepositoryResponse
-	25,  // 159: keepward.v1.RepositoryService.DetachRepository:output_type -> keepward.v1.DetachRepositoryResponse
-	49,  // 160: keepward.v1.RepositoryService.CheckRepository:output_type -> keepward.v1.StartSessionResponse
-	49,  // 161: keepward.v1.RepositoryService.RebuildIndex:output_type -> keepward.v1.StartSessionResponse
-	49,  // 162: keepward.v1.RepositoryService.SweepRepository:output_type -> keepward.v1.StartSessionResponse
-	49,  // 163: keepward.v1.RepositoryService.ReconcileRepository:output_type -> keepward.v1.StartSessionResponse
-	37,  // 164: keepward.v1.RepositoryService.GetRepositoryStats:output_type -> keepward.v1.GetRepositoryStatsResponse
-	39,  // 165: keepward.v1.RepositoryService.ListRepositoryKeys:output_type -> keepward.v1.ListRepositoryKeysResponse
-	42,  // 166: keepward.v1.RepositoryService.AddRepositoryKey:output_type -> keepward.v1.AddRepositoryKeyResponse
-	44,  // 167: keepward.v1.RepositoryService.RemoveRepositoryKey:output_type -> keepward.v1.RemoveRepositoryKeyResponse
-	46,  // 168: keepward.v1.RepositoryService.BeginEpoch:output_type -> keepward.v1.BeginEpochResponse
-	48,  // 169: keepward.v1.RepositoryService.ExportRecoveryKey:output_type -> keepward.v1.ExportRecoveryKeyResponse
-	62,  // 170: keepward.v1.JobService.CreateJob:output_type -> keepward.v1.CreateJobResponse
-	64,  // 171: keepward.v1.JobService.ListJobs:output_type -> keepward.v1.ListJobsResponse
-	66,  // 172: keepward.v1.JobService.GetJob:output_type -> keepward.v1.GetJobResponse
-	68,  // 173: keepward.v1.JobService.UpdateJob:output_type -> keepward.v1.UpdateJobResponse
-	70,  // 174: keepward.v1.JobService.DeleteJob:output_type -> keepward.v1.DeleteJobResponse
-	49,  // 175: keepward.v1.JobService.RunJob:output_type -> keepward.v1.StartSessionResponse
-	60,  // 176: keepward.v1.JobService.PreviewRetention:output_type -> keepward.v1.PreviewRetentionResponse
-	56,  // 177: keepward.v1.JobService.ResumeRetention:output_type -> keepward.v1.ResumeRetentionResponse
-	54,  // 178: keepward.v1.JobService.GetJobFigures:output_type -> keepward.v1.GetJobFiguresResponse
-	51,  // 179: keepward.v1.JobService.DryRun:output_type -> keepward.v1.DryRunResponse
-	79,  // 180: keepward.v1.SessionService.ListSessions:output_type -> keepward.v1.ListSessionsResponse
-	81,  // 181: keepward.v1.SessionService.GetSession:output_type -> keepward.v1.GetSessionResponse
-	78,  // 182: keepward.v1.SessionService.WatchSessions:output_type -> keepward.v1.WatchSessionsResponse
-	87,  // 183: keepward.v1.SessionService.WatchSession:output_type -> keepward.v1.WatchSessionResponse
-	89,  // 184: keepward.v1.SessionService.ReadLog:output_type -> keepward.v1.ReadLogResponse
-	92,  // 185: keepward.v1.SessionService.KillSession:output_type -> keepward.v1.KillSessionResponse
-	49,  // 186: keepward.v1.SessionService.RetrySession:output_type -> keepward.v1.StartSessionResponse
-	73,  // 187: keepward.v1.SessionService.SuspendSession:output_type -> keepward.v1.SuspendSessionResponse
-	75,  // 188: keepward.v1.SessionService.ResumeSession:output_type -> keepward.v1.ResumeSessionResponse
-	83,  // 189: keepward.v1.SessionService.SetSessionPriority:output_type -> keepward.v1.SetSessionPriorityResponse
-	85,  // 190: keepward.v1.SessionService.ListResources:output_type -> keepward.v1.ListResourcesResponse
-	96,  // 191: keepward.v1.PointService.ListPoints:output_type -> keepward.v1.ListPointsResponse
-	98,  // 192: keepward.v1.PointService.GetPoint:output_type -> keepward.v1.GetPointResponse
-	100, // 193: keepward.v1.PointService.Browse:output_type -> keepward.v1.BrowseResponse
-	102, // 194: keepward.v1.PointService.Find:output_type -> keepward.v1.FindResponse
-	104, // 195: keepward.v1.PointService.Diff:output_type -> keepward.v1.DiffResponse
-	94,  // 196: keepward.v1.PointService.DeletePoints:output_type -> keepward.v1.ChangePointsResponse
-	94,  // 197: keepward.v1.PointService.UndeletePoints:output_type -> keepward.v1.ChangePointsResponse
-	94,  // 198: keepward.v1.PointService.HoldPoints:output_type -> keepward.v1.ChangePointsResponse
-	94,  // 199: keepward.v1.PointService.ReleasePoints:output_type -> keepward.v1.ChangePointsResponse
-	49,  // 200: keepward.v1.RestoreService.RestoreFiles:output_type -> keepward.v1.StartSessionResponse
-	109, // 201: keepward.v1.ConfigService.Apply:output_type -> keepward.v1.ApplyResponse
-	113, // 202: keepward.v1.ConfigService.Export:output_type -> keepward.v1.ExportResponse
-	144, // [144:203] is the sub-list for method output_type
-	85,  // [85:144] is the sub-list for method input_type
-	85,  // [85:85] is the sub-list for extension type_name
-	85,  // [85:85] is the sub-list for extension extendee
-	0,   // [0:85] is the sub-list for field type_name
+	122, // 61: keepward.v1.WatchSessionsResponse.sessions:type_name -> keepward.v1.Session
+	122, // 62: keepward.v1.ListSessionsResponse.sessions:type_name -> keepward.v1.Session
+	122, // 63: keepward.v1.GetSessionResponse.session:type_name -> keepward.v1.Session
+	122, // 64: keepward.v1.SetSessionPriorityResponse.session:type_name -> keepward.v1.Session
+	133, // 65: keepward.v1.ListResourcesResponse.resources:type_name -> keepward.v1.Resource
+	122, // 66: keepward.v1.WatchSessionResponse.session:type_name -> keepward.v1.Session
+	134, // 67: keepward.v1.ReadLogResponse.events:type_name -> keepward.v1.Event
+	122, // 68: keepward.v1.KillSessionResponse.session:type_name -> keepward.v1.Session
+	124, // 69: keepward.v1.ChangePointsResponse.points:type_name -> keepward.v1.Point
+	124, // 70: keepward.v1.ListPointsResponse.points:type_name -> keepward.v1.Point
+	124, // 71: keepward.v1.GetPointResponse.point:type_name -> keepward.v1.Point
+	135, // 72: keepward.v1.BrowseResponse.self:type_name -> keepward.v1.Entry
+	135, // 73: keepward.v1.BrowseResponse.entries:type_name -> keepward.v1.Entry
+	124, // 74: keepward.v1.BrowseResponse.point:type_name -> keepward.v1.Point
+	136, // 75: keepward.v1.GetPointKeysResponse.keys:type_name -> keepward.v1.RepositoryKeys
+	117, // 76: keepward.v1.FindRequest.after:type_name -> google.protobuf.Timestamp
+	117, // 77: keepward.v1.FindRequest.before:type_name -> google.protobuf.Timestamp
+	117, // 78: keepward.v1.FindResponse.time:type_name -> google.protobuf.Timestamp
+	135, // 79: keepward.v1.FindResponse.entry:type_name -> keepward.v1.Entry
+	117, // 80: keepward.v1.FindResponse.first_time:type_name -> google.protobuf.Timestamp
+	135, // 81: keepward.v1.DiffResponse.a:type_name -> keepward.v1.Entry
+	135, // 82: keepward.v1.DiffResponse.b:type_name -> keepward.v1.Entry
+	118, // 83: keepward.v1.RestoreFilesRequest.restart_interval:type_name -> google.protobuf.Duration
+	137, // 84: keepward.v1.RestoreFilesRequest.owners:type_name -> keepward.v1.OwnerMap
+	138, // 85: keepward.v1.RestoreFilesRequest.renames:type_name -> keepward.v1.PathMap
+	117, // 86: keepward.v1.RestoreEstimate.time:type_name -> google.protobuf.Timestamp
+	118, // 87: keepward.v1.RestoreEstimate.expected:type_name -> google.protobuf.Duration
+	111, // 88: keepward.v1.ApplyRequest.files:type_name -> keepward.v1.SourceFile
+	113, // 89: keepward.v1.ApplyResponse.changes:type_name -> keepward.v1.ConfigChange
+	114, // 90: keepward.v1.ApplyResponse.faults:type_name -> keepward.v1.ConfigFault
+	0,   // 91: keepward.v1.AccessService.Login:input_type -> keepward.v1.LoginRequest
+	2,   // 92: keepward.v1.AccessService.CreateToken:input_type -> keepward.v1.CreateTokenRequest
+	5,   // 93: keepward.v1.AccessService.ListTokens:input_type -> keepward.v1.ListTokensRequest
+	7,   // 94: keepward.v1.AccessService.RevokeToken:input_type -> keepward.v1.RevokeTokenRequest
+	9,   // 95: keepward.v1.StatusService.GetStatus:input_type -> keepward.v1.GetStatusRequest
+	11,  // 96: keepward.v1.ComputerService.ListComputers:input_type -> keepward.v1.ListComputersRequest
+	13,  // 97: keepward.v1.ComputerService.GetComputer:input_type -> keepward.v1.GetComputerRequest
+	15,  // 98: keepward.v1.ComputerService.RemoveComputer:input_type -> keepward.v1.RemoveComputerRequest
+	17,  // 99: keepward.v1.RepositoryService.CreateRepository:input_type -> keepward.v1.CreateRepositoryRequest
+	26,  // 100: keepward.v1.RepositoryService.ListRepositories:input_type -> keepward.v1.ListRepositoriesRequest
+	28,  // 101: keepward.v1.RepositoryService.GetRepository:input_type -> keepward.v1.GetRepositoryRequest
+	30,  // 102: keepward.v1.RepositoryService.EditRepository:input_type -> keepward.v1.EditRepositoryRequest
+	19,  // 103: keepward.v1.RepositoryService.AttachRepository:input_type -> keepward.v1.AttachRepositoryRequest
+	20,  // 104: keepward.v1.RepositoryService.RebuildCatalog:input_type -> keepward.v1.RebuildCatalogRequest
+	22,  // 105: keepward.v1.RepositoryService.TakeOverRepository:input_type -> keepward.v1.TakeOverRepositoryRequest
+	24,  // 106: keepward.v1.RepositoryService.DetachRepository:input_type -> keepward.v1.DetachRepositoryRequest
+	32,  // 107: keepward.v1.RepositoryService.CheckRepository:input_type -> keepward.v1.CheckRepositoryRequest
+	34,  // 108: keepward.v1.RepositoryService.RebuildIndex:input_type -> keepward.v1.RebuildIndexRequest
+	33,  // 109: keepward.v1.RepositoryService.SweepRepository:input_type -> keepward.v1.SweepRepositoryRequest
+	35,  // 110: keepward.v1.RepositoryService.ReconcileRepository:input_type -> keepward.v1.ReconcileRepositoryRequest
+	36,  // 111: keepward.v1.RepositoryService.GetRepositoryStats:input_type -> keepward.v1.GetRepositoryStatsRequest
+	38,  // 112: keepward.v1.RepositoryService.ListRepositoryKeys:input_type -> keepward.v1.ListRepositoryKeysRequest
+	41,  // 113: keepward.v1.RepositoryService.AddRepositoryKey:input_type -> keepward.v1.AddRepositoryKeyRequest
+	43,  // 114: keepward.v1.RepositoryService.RemoveRepositoryKey:input_type -> keepward.v1.RemoveRepositoryKeyRequest
+	45,  // 115: keepward.v1.RepositoryService.BeginEpoch:input_type -> keepward.v1.BeginEpochRequest
+	47,  // 116: keepward.v1.RepositoryService.ExportRecoveryKey:input_type -> keepward.v1.ExportRecoveryKeyRequest
+	61,  // 117: keepward.v1.JobService.CreateJob:input_type -> keepward.v1.CreateJobRequest
+	63,  // 118: keepward.v1.JobService.ListJobs:input_type -> keepward.v1.ListJobsRequest
+	65,  // 119: keepward.v1.JobService.GetJob:input_type -> keepward.v1.GetJobRequest
+	67,  // 120: keepward.v1.JobService.UpdateJob:input_type -> keepward.v1.UpdateJobRequest
+	69,  // 121: keepward.v1.JobService.DeleteJob:input_type -> keepward.v1.DeleteJobRequest
+	71,  // 122: keepward.v1.JobService.RunJob:input_type -> keepward.v1.RunJobRequest
+	57,  // 123: keepward.v1.JobService.PreviewRetention:input_type -> keepward.v1.PreviewRetentionRequest
+	55,  // 124: keepward.v1.JobService.ResumeRetention:input_type -> keepward.v1.ResumeRetentionRequest
+	53,  // 125: keepward.v1.JobService.GetJobFigures:input_type -> keepward.v1.GetJobFiguresRequest
+	50,  // 126: keepward.v1.JobService.DryRun:input_type -> keepward.v1.DryRunRequest
+	76,  // 127: keepward.v1.SessionService.ListSessions:input_type -> keepward.v1.ListSessionsRequest
+	80,  // 128: keepward.v1.SessionService.GetSession:input_type -> keepward.v1.GetSessionRequest
+	77,  // 129: keepward.v1.SessionService.WatchSessions:input_type -> keepward.v1.WatchSessionsRequest
+	86,  // 130: keepward.v1.SessionService.WatchSession:input_type -> keepward.v1.WatchSessionRequest
+	88,  // 131: keepward.v1.SessionService.ReadLog:input_type -> keepward.v1.ReadLogRequest
+	91,  // 132: keepward.v1.SessionService.KillSession:input_type -> keepward.v1.KillSessionRequest
+	90,  // 133: keepward.v1.SessionService.RetrySession:input_type -> keepward.v1.RetrySessionRequest
+	72,  // 134: keepward.v1.SessionService.SuspendSession:input_type -> keepward.v1.SuspendSessionRequest
+	74,  // 135: keepward.v1.SessionService.ResumeSession:input_type -> keepward.v1.ResumeSessionRequest
+	82,  // 136: keepward.v1.SessionService.SetSessionPriority:input_type -> keepward.v1.SetSessionPriorityRequest
+	84,  // 137: keepward.v1.SessionService.ListResources:input_type -> keepward.v1.ListResourcesRequest
+	95,  // 138: keepward.v1.PointService.ListPoints:input_type -> keepward.v1.ListPointsRequest
+	97,  // 139: keepward.v1.PointService.GetPoint:input_type -> keepward.v1.GetPointRequest
+	99,  // 140: keepward.v1.PointService.Browse:input_type -> keepward.v1.BrowseRequest
+	104, // 141: keepward.v1.PointService.Find:input_type -> keepward.v1.FindRequest
+	106, // 142: keepward.v1.PointService.Diff:input_type -> keepward.v1.DiffRequest
+	101, // 143: keepward.v1.PointService.GetPointKeys:input_type -> keepward.v1.GetPointKeysRequest
+	103, // 144: keepward.v1.PointService.ReadRecords:input_type -> keepward.v1.ReadRecordsRequest
+	93,  // 145: keepward.v1.PointService.DeletePoints:input_type -> keepward.v1.ChangePointsRequest
+	93,  // 146: keepward.v1.PointService.UndeletePoints:input_type -> keepward.v1.ChangePointsRequest
+	93,  // 147: keepward.v1.PointService.HoldPoints:input_type -> keepward.v1.ChangePointsRequest
+	93,  // 148: keepward.v1.PointService.ReleasePoints:input_type -> keepward.v1.ChangePointsRequest
+	108, // 149: keepward.v1.RestoreService.RestoreFiles:input_type -> keepward.v1.RestoreFilesRequest
+	110, // 150: keepward.v1.ConfigService.Apply:input_type -> keepward.v1.ApplyRequest
+	115, // 151: keepward.v1.ConfigService.Export:input_type -> keepward.v1.ExportRequest
+	1,   // 152: keepward.v1.AccessService.Login:output_type -> keepward.v1.LoginResponse
+	3,   // 153: keepward.v1.AccessService.CreateToken:output_type -> keepward.v1.CreateTokenResponse
+	6,   // 154: keepward.v1.AccessService.ListTokens:output_type -> keepward.v1.ListTokensResponse
+	8,   // 155: keepward.v1.AccessService.RevokeToken:output_type -> keepward.v1.RevokeTokenResponse
+	10,  // 156: keepward.v1.StatusService.GetStatus:output_type -> keepward.v1.GetStatusResponse
+	12,  // 157: keepward.v1.ComputerService.ListComputers:output_type -> keepward.v1.ListComputersResponse
+	14,  // 158: keepward.v1.ComputerService.GetComputer:output_type -> keepward.v1.GetComputerResponse
+	16,  // 159: keepward.v1.ComputerService.RemoveComputer:output_type -> keepward.v1.RemoveComputerResponse
+	18,  // 160: keepward.v1.RepositoryService.CreateRepository:output_type -> keepward.v1.CreateRepositoryResponse
+	27,  // 161: keepward.v1.RepositoryService.ListRepositories:output_type -> keepward.v1.ListRepositoriesResponse
+	29,  // 162: keepward.v1.RepositoryService.GetRepository:output_type -> keepward.v1.GetRepositoryResponse
+	31,  // 163: keepward.v1.RepositoryService.EditRepository:output_type -> keepward.v1.EditRepositoryResponse
+	21,  // 164: keepward.v1.RepositoryService.AttachRepository:output_type -> keepward.v1.CatalogProgress
+	21,  // 165: keepward.v1.RepositoryService.RebuildCatalog:output_type -> keepward.v1.CatalogProgress
+	23,  // 166: keepward.v1.RepositoryService.TakeOverRepository:output_type -> keepward.v1.TakeOverRepositoryResponse
+	25,  // 167: keepward.v1.RepositoryService.DetachRepository:output_type -> keepward.v1.DetachRepositoryResponse
+	49,  // 168: keepward.v1.RepositoryService.CheckRepository:output_type -> keepward.v1.StartSessionResponse
+	49,  // 169: keepward.v1.RepositoryService.RebuildIndex:output_type -> keepward.v1.StartSessionResponse
+	49,  // 170: keepward.v1.RepositoryService.SweepRepository:output_type -> keepward.v1.StartSessionResponse
+	49,  // 171: keepward.v1.RepositoryService.ReconcileRepository:output_type -> keepward.v1.StartSessionResponse
+	37,  // 172: keepward.v1.RepositoryService.GetRepositoryStats:output_type -> keepward.v1.GetRepositoryStatsResponse
+	39,  // 173: keepward.v1.RepositoryService.ListRepositoryKeys:output_type -> keepward.v1.ListRepositoryKeysResponse
+	42,  // 174: keepward.v1.RepositoryService.AddRepositoryKey:output_type -> keepward.v1.AddRepositoryKeyResponse
+	44,  // 175: keepward.v1.RepositoryService.RemoveRepositoryKey:output_type -> keepward.v1.RemoveRepositoryKeyResponse
+	46,  // 176: keepward.v1.RepositoryService.BeginEpoch:output_type -> keepward.v1.BeginEpochResponse
+	48,  // 177: keepward.v1.RepositoryService.ExportRecoveryKey:output_type -> keepward.v1.ExportRecoveryKeyResponse
+	62,  // 178: keepward.v1.JobService.CreateJob:output_type -> keepward.v1.CreateJobResponse
+	64,  // 179: keepward.v1.JobService.ListJobs:output_type -> keepward.v1.ListJobsResponse
+	66,  // 180: keepward.v1.JobService.GetJob:output_type -> keepward.v1.GetJobResponse
+	68,  // 181: keepward.v1.JobService.UpdateJob:output_type -> keepward.v1.UpdateJobResponse
+	70,  // 182: keepward.v1.JobService.DeleteJob:output_type -> keepward.v1.DeleteJobResponse
+	49,  // 183: keepward.v1.JobService.RunJob:output_type -> keepward.v1.StartSessionResponse
+	60,  // 184: keepward.v1.JobService.PreviewRetention:output_type -> keepward.v1.PreviewRetentionResponse
+	56,  // 185: keepward.v1.JobService.ResumeRetention:output_type -> keepward.v1.ResumeRetentionResponse
+	54,  // 186: keepward.v1.JobService.GetJobFigures:output_type -> keepward.v1.GetJobFiguresResponse
+	51,  // 187: keepward.v1.JobService.DryRun:output_type -> keepward.v1.DryRunResponse
+	79,  // 188: keepward.v1.SessionService.ListSessions:output_type -> keepward.v1.ListSessionsResponse
+	81,  // 189: keepward.v1.SessionService.GetSession:output_type -> keepward.v1.GetSessionResponse
+	78,  // 190: keepward.v1.SessionService.WatchSessions:output_type -> keepward.v1.WatchSessionsResponse
+	87,  // 191: keepward.v1.SessionService.WatchSession:output_type -> keepward.v1.WatchSessionResponse
+	89,  // 192: keepward.v1.SessionService.ReadLog:output_type -> keepward.v1.ReadLogResponse
+	92,  // 193: keepward.v1.SessionService.KillSession:output_type -> keepward.v1.KillSessionResponse
+	49,  // 194: keepward.v1.SessionService.RetrySession:output_type -> keepward.v1.StartSessionResponse
+	73,  // 195: keepward.v1.SessionService.SuspendSession:output_type -> keepward.v1.SuspendSessionResponse
+	75,  // 196: keepward.v1.SessionService.ResumeSession:output_type -> keepward.v1.ResumeSessionResponse
+	83,  // 197: keepward.v1.SessionService.SetSessionPriority:output_type -> keepward.v1.SetSessionPriorityResponse
+	85,  // 198: keepward.v1.SessionService.ListResources:output_type -> keepward.v1.ListResourcesResponse
+	96,  // 199: keepward.v1.PointService.ListPoints:output_type -> keepward.v1.ListPointsResponse
+	98,  // 200: keepward.v1.PointService.GetPoint:output_type -> keepward.v1.GetPointResponse
+	100, // 201: keepward.v1.PointService.Browse:output_type -> keepward.v1.BrowseResponse
+	105, // 202: keepward.v1.PointService.Find:output_type -> keepward.v1.FindResponse
+	107, // 203: keepward.v1.PointService.Diff:output_type -> keepward.v1.DiffResponse
+	102, // 204: keepward.v1.PointService.GetPointKeys:output_type -> keepward.v1.GetPointKeysResponse
+	139, // 205: keepward.v1.PointService.ReadRecords:output_type -> keepward.v1.ReadRecordsResponse
+	94,  // 206: keepward.v1.PointService.DeletePoints:output_type -> keepward.v1.ChangePointsResponse
+	94,  // 207: keepward.v1.PointService.UndeletePoints:output_type -> keepward.v1.ChangePointsResponse
+	94,  // 208: keepward.v1.PointService.HoldPoints:output_type -> keepward.v1.ChangePointsResponse
+	94,  // 209: keepward.v1.PointService.ReleasePoints:output_type -> keepward.v1.ChangePointsResponse
+	49,  // 210: keepward.v1.RestoreService.RestoreFiles:output_type -> keepward.v1.StartSessionResponse
+	112, // 211: keepward.v1.ConfigService.Apply:output_type -> keepward.v1.ApplyResponse
+	116, // 212: keepward.v1.ConfigService.Export:output_type -> keepward.v1.ExportResponse
+	152, // [152:213] is the sub-list for method output_type
+	91,  // [91:152] is the sub-list for method input_type
+	91,  // [91:91] is the sub-list for extension type_name
+	91,  // [91:91] is the sub-list for extension extendee
+	0,   // [0:91] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_admin_proto_init() }
@@ -7315,15 +7602,17 @@ func file_keepward_v1_admin_proto_init() {
 	if File_keepward_v1_admin_proto != nil {
 		return
 	}
+	file_keepward_v1_node_proto_init()
 	file_keepward_v1_types_proto_init()
 	file_keepward_v1_admin_proto_msgTypes[30].OneofWrappers = []any{}
+	file_keepward_v1_admin_proto_msgTypes[104].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_keepward_v1_admin_proto_rawDesc), len(file_keepward_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   114,
+			NumMessages:   117,
 			NumExtensions: 0,
 			NumServices:   9,
 		},

@@ -479,14 +479,15 @@ const file_keepward_v1_mover_proto_rawDesc = "" +
 	"\btask_key\x18\x01 \x01(\fR\ataskKey\"*\n" +
 	"\x10MoverStopRequest\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\"\x13\n" +
-	"\x11MoverStopResponse2\xd0\x03\n" +
+	"\x11MoverStopResponse2\xa9\x04\n" +
 	"\fMoverService\x12M\n" +
 	"\x06Status\x12\x1f.keepward.v1.MoverStatusRequest\x1a .keepward.v1.MoverStatusResponse0\x01\x12K\n" +
 	"\x06Secret\x12\x1f.keepward.v1.MoverSecretRequest\x1a .keepward.v1.MoverSecretResponse\x12E\n" +
 	"\x04Stop\x12\x1d.keepward.v1.MoverStopRequest\x1a\x1e.keepward.v1.MoverStopResponse\x12K\n" +
 	"\x06Browse\x12\x1f.keepward.v1.BrowseMoverRequest\x1a .keepward.v1.BrowseMoverResponse\x12G\n" +
 	"\x04Find\x12\x1d.keepward.v1.FindMoverRequest\x1a\x1e.keepward.v1.FindMoverResponse0\x01\x12G\n" +
-	"\x04Diff\x12\x1d.keepward.v1.DiffMoverRequest\x1a\x1e.keepward.v1.DiffMoverResponse0\x01B%Z#keepward/api/keepward/v1;keepwardv1b\x06proto3"
+	"\x04Diff\x12\x1d.keepward.v1.DiffMoverRequest\x1a\x1e.keepward.v1.DiffMoverResponse0\x01\x12W\n" +
+	"\vReadRecords\x12$.keepward.v1.ReadRecordsMoverRequest\x1a .keepward.v1.ReadRecordsResponse0\x01B%Z#keepward/api/keepward/v1;keepwardv1b\x06proto3"
 
 var (
 	file_keepward_v1_mover_proto_rawDescOnce sync.Once
@@ -502,25 +503,27 @@ func file_keepward_v1_mover_proto_rawDescGZIP() []byte {
 
 var file_keepward_v1_mover_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_keepward_v1_mover_proto_goTypes = []any{
-	(*MoverOrder)(nil),          // 0: keepward.v1.MoverOrder
-	(*MoverReady)(nil),          // 1: keepward.v1.MoverReady
-	(*MoverStatusRequest)(nil),  // 2: keepward.v1.MoverStatusRequest
-	(*MoverStatusResponse)(nil), // 3: keepward.v1.MoverStatusResponse
-	(*MoverSecretRequest)(nil),  // 4: keepward.v1.MoverSecretRequest
-	(*MoverSecretResponse)(nil), // 5: keepward.v1.MoverSecretResponse
-	(*MoverStopRequest)(nil),    // 6: keepward.v1.MoverStopRequest
-	(*MoverStopResponse)(nil),   // 7: keepward.v1.MoverStopResponse
-	(*StartMoverRequest)(nil),   // 8: keepward.v1.StartMoverRequest
-	(*Failure)(nil),             // 9: keepward.v1.Failure
-	(*Progress)(nil),            // 10: keepward.v1.Progress
-	(*Event)(nil),               // 11: keepward.v1.Event
-	(*AttemptEnd)(nil),          // 12: keepward.v1.AttemptEnd
-	(*BrowseMoverRequest)(nil),  // 13: keepward.v1.BrowseMoverRequest
-	(*FindMoverRequest)(nil),    // 14: keepward.v1.FindMoverRequest
-	(*DiffMoverRequest)(nil),    // 15: keepward.v1.DiffMoverRequest
-	(*BrowseMoverResponse)(nil), // 16: keepward.v1.BrowseMoverResponse
-	(*FindMoverResponse)(nil),   // 17: keepward.v1.FindMoverResponse
-	(*DiffMoverResponse)(nil),   // 18: keepward.v1.DiffMoverResponse
+	(*MoverOrder)(nil),              // 0: keepward.v1.MoverOrder
+	(*MoverReady)(nil),              // 1: keepward.v1.MoverReady
+	(*MoverStatusRequest)(nil),      // 2: keepward.v1.MoverStatusRequest
+	(*MoverStatusResponse)(nil),     // 3: keepward.v1.MoverStatusResponse
+	(*MoverSecretRequest)(nil),      // 4: keepward.v1.MoverSecretRequest
+	(*MoverSecretResponse)(nil),     // 5: keepward.v1.MoverSecretResponse
+	(*MoverStopRequest)(nil),        // 6: keepward.v1.MoverStopRequest
+	(*MoverStopResponse)(nil),       // 7: keepward.v1.MoverStopResponse
+	(*StartMoverRequest)(nil),       // 8: keepward.v1.StartMoverRequest
+	(*Failure)(nil),                 // 9: keepward.v1.Failure
+	(*Progress)(nil),                // 10: keepward.v1.Progress
+	(*Event)(nil),                   // 11: keepward.v1.Event
+	(*AttemptEnd)(nil),              // 12: keepward.v1.AttemptEnd
+	(*BrowseMoverRequest)(nil),      // 13: keepward.v1.BrowseMoverRequest
+	(*FindMoverRequest)(nil),        // 14: keepward.v1.FindMoverRequest
+	(*DiffMoverRequest)(nil),        // 15: keepward.v1.DiffMoverRequest
+	(*ReadRecordsMoverRequest)(nil), // 16: keepward.v1.ReadRecordsMoverRequest
+	(*BrowseMoverResponse)(nil),     // 17: keepward.v1.BrowseMoverResponse
+	(*FindMoverResponse)(nil),       // 18: keepward.v1.FindMoverResponse
+	(*DiffMoverResponse)(nil),       // 19: keepward.v1.DiffMoverResponse
+	(*ReadRecordsResponse)(nil),     // 20: keepward.v1.ReadRecordsResponse
 }
 var file_keepward_v1_mover_proto_depIdxs = []int32{
 	8,  // 0: keepward.v1.MoverOrder.start:type_name -> keepward.v1.StartMoverRequest
@@ -534,14 +537,16 @@ var file_keepward_v1_mover_proto_depIdxs = []int32{
 	13, // 8: keepward.v1.MoverService.Browse:input_type -> keepward.v1.BrowseMoverRequest
 	14, // 9: keepward.v1.MoverService.Find:input_type -> keepward.v1.FindMoverRequest
 	15, // 10: keepward.v1.MoverService.Diff:input_type -> keepward.v1.DiffMoverRequest
-	3,  // 11: keepward.v1.MoverService.Status:output_type -> keepward.v1.MoverStatusResponse
-	5,  // 12: keepward.v1.MoverService.Secret:output_type -> keepward.v1.MoverSecretResponse
-	7,  // 13: keepward.v1.MoverService.Stop:output_type -> keepward.v1.MoverStopResponse
-	16, // 14: keepward.v1.MoverService.Browse:output_type -> keepward.v1.BrowseMoverResponse
-	17, // 15: keepward.v1.MoverService.Find:output_type -> keepward.v1.FindMoverResponse
-	18, // 16: keepward.v1.MoverService.Diff:output_type -> keepward.v1.DiffMoverResponse
-	11, // [11:17] is the sub-list for method output_type
-	5,  // [5:11] is the sub-list for method input_type
+	16, // 11: keepward.v1.MoverService.ReadRecords:input_type -> keepward.v1.ReadRecordsMoverRequest
+	3,  // 12: keepward.v1.MoverService.Status:output_type -> keepward.v1.MoverStatusResponse
+	5,  // 13: keepward.v1.MoverService.Secret:output_type -> keepward.v1.MoverSecretResponse
+	7,  // 14: keepward.v1.MoverService.Stop:output_type -> keepward.v1.MoverStopResponse
+	17, // 15: keepward.v1.MoverService.Browse:output_type -> keepward.v1.BrowseMoverResponse
+	18, // 16: keepward.v1.MoverService.Find:output_type -> keepward.v1.FindMoverResponse
+	19, // 17: keepward.v1.MoverService.Diff:output_type -> keepward.v1.DiffMoverResponse
+	20, // 18: keepward.v1.MoverService.ReadRecords:output_type -> keepward.v1.ReadRecordsResponse
+	12, // [12:19] is the sub-list for method output_type
+	5,  // [5:12] is the sub-list for method input_type
 	5,  // [5:5] is the sub-list for extension type_name
 	5,  // [5:5] is the sub-list for extension extendee
 	0,  // [0:5] is the sub-list for field type_name

@@ -2113,6 +2113,8 @@ type StartRestoreRequest struct {
 	Verify        bool                   `protobuf:"varint,100,opt,name=verify,proto3" json:"verify,omitempty"`
 	Estimate      bool                   `protobuf:"varint,101,opt,name=estimate,proto3" json:"estimate,omitempty"`
 	NumericOwner  bool                   `protobuf:"varint,103,opt,name=numeric_owner,json=numericOwner,proto3" json:"numeric_owner,omitempty"`
+	Owners        []*OwnerMap            `protobuf:"bytes,560,rep,name=owners,proto3" json:"owners,omitempty"`
+	Renames       []*PathMap             `protobuf:"bytes,561,rep,name=renames,proto3" json:"renames,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2236,6 +2238,20 @@ func (x *StartRestoreRequest) GetNumericOwner() bool {
 		return x.NumericOwner
 	}
 	return false
+}
+
+func (x *StartRestoreRequest) GetOwners() []*OwnerMap {
+	if x != nil {
+		return x.Owners
+	}
+	return nil
+}
+
+func (x *StartRestoreRequest) GetRenames() []*PathMap {
+	if x != nil {
+		return x.Renames
+	}
+	return nil
 }
 
 type StartRestoreResponse struct {
@@ -4798,11 +4814,17 @@ func (x *BrowseMoverResponse) GetNextCursor() []byte {
 	return nil
 }
 
+// points: of one computer, the oldest first.
 type FindMoverRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Attempt       string                 `protobuf:"bytes,1,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	Glob          string                 `protobuf:"bytes,2,opt,name=glob,proto3" json:"glob,omitempty"`
 	Points        []*PointKey            `protobuf:"bytes,3,rep,name=points,proto3" json:"points,omitempty"`
+	Types         []string               `protobuf:"bytes,560,rep,name=types,proto3" json:"types,omitempty"`
+	MinSize       int64                  `protobuf:"varint,561,opt,name=min_size,json=minSize,proto3" json:"min_size,omitempty"`
+	MaxSize       *int64                 `protobuf:"varint,562,opt,name=max_size,json=maxSize,proto3,oneof" json:"max_size,omitempty"`
+	After         *timestamppb.Timestamp `protobuf:"bytes,563,opt,name=after,proto3" json:"after,omitempty"`
+	Before        *timestamppb.Timestamp `protobuf:"bytes,564,opt,name=before,proto3" json:"before,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4854,6 +4876,41 @@ func (x *FindMoverRequest) GetGlob() string {
 func (x *FindMoverRequest) GetPoints() []*PointKey {
 	if x != nil {
 		return x.Points
+	}
+	return nil
+}
+
+func (x *FindMoverRequest) GetTypes() []string {
+	if x != nil {
+		return x.Types
+	}
+	return nil
+}
+
+func (x *FindMoverRequest) GetMinSize() int64 {
+	if x != nil {
+		return x.MinSize
+	}
+	return 0
+}
+
+func (x *FindMoverRequest) GetMaxSize() int64 {
+	if x != nil && x.MaxSize != nil {
+		return *x.MaxSize
+	}
+	return 0
+}
+
+func (x *FindMoverRequest) GetAfter() *timestamppb.Timestamp {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+func (x *FindMoverRequest) GetBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Before
 	}
 	return nil
 }
@@ -4910,10 +4967,13 @@ func (x *PointKey) GetComputerKey() []byte {
 	return nil
 }
 
+// point: the newest that has the entry so, first: the oldest, points: how many.
 type FindMoverResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Point         string                 `protobuf:"bytes,1,opt,name=point,proto3" json:"point,omitempty"`
 	Entry         *Entry                 `protobuf:"bytes,2,opt,name=entry,proto3" json:"entry,omitempty"`
+	First         string                 `protobuf:"bytes,560,opt,name=first,proto3" json:"first,omitempty"`
+	Points        int32                  `protobuf:"varint,561,opt,name=points,proto3" json:"points,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4962,6 +5022,150 @@ func (x *FindMoverResponse) GetEntry() *Entry {
 	return nil
 }
 
+func (x *FindMoverResponse) GetFirst() string {
+	if x != nil {
+		return x.First
+	}
+	return ""
+}
+
+func (x *FindMoverResponse) GetPoints() int32 {
+	if x != nil {
+		return x.Points
+	}
+	return 0
+}
+
+// owner: pseudonym of the computer whose points are read. No ids: the object of the point.
+type ReadRecordsMoverRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Attempt       string                 `protobuf:"bytes,1,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Owner         []byte                 `protobuf:"bytes,2,opt,name=owner,proto3" json:"owner,omitempty"`
+	Point         string                 `protobuf:"bytes,3,opt,name=point,proto3" json:"point,omitempty"`
+	Ids           [][]byte               `protobuf:"bytes,4,rep,name=ids,proto3" json:"ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadRecordsMoverRequest) Reset() {
+	*x = ReadRecordsMoverRequest{}
+	mi := &file_keepward_v1_node_proto_msgTypes[69]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadRecordsMoverRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadRecordsMoverRequest) ProtoMessage() {}
+
+func (x *ReadRecordsMoverRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_node_proto_msgTypes[69]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadRecordsMoverRequest.ProtoReflect.Descriptor instead.
+func (*ReadRecordsMoverRequest) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{69}
+}
+
+func (x *ReadRecordsMoverRequest) GetAttempt() string {
+	if x != nil {
+		return x.Attempt
+	}
+	return ""
+}
+
+func (x *ReadRecordsMoverRequest) GetOwner() []byte {
+	if x != nil {
+		return x.Owner
+	}
+	return nil
+}
+
+func (x *ReadRecordsMoverRequest) GetPoint() string {
+	if x != nil {
+		return x.Point
+	}
+	return ""
+}
+
+func (x *ReadRecordsMoverRequest) GetIds() [][]byte {
+	if x != nil {
+		return x.Ids
+	}
+	return nil
+}
+
+// at: which of the ids; failure: why it cannot be had.
+type ReadRecordsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	At            uint32                 `protobuf:"varint,1,opt,name=at,proto3" json:"at,omitempty"`
+	Record        []byte                 `protobuf:"bytes,2,opt,name=record,proto3" json:"record,omitempty"`
+	Failure       *Failure               `protobuf:"bytes,3,opt,name=failure,proto3" json:"failure,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadRecordsResponse) Reset() {
+	*x = ReadRecordsResponse{}
+	mi := &file_keepward_v1_node_proto_msgTypes[70]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadRecordsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadRecordsResponse) ProtoMessage() {}
+
+func (x *ReadRecordsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_node_proto_msgTypes[70]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadRecordsResponse.ProtoReflect.Descriptor instead.
+func (*ReadRecordsResponse) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{70}
+}
+
+func (x *ReadRecordsResponse) GetAt() uint32 {
+	if x != nil {
+		return x.At
+	}
+	return 0
+}
+
+func (x *ReadRecordsResponse) GetRecord() []byte {
+	if x != nil {
+		return x.Record
+	}
+	return nil
+}
+
+func (x *ReadRecordsResponse) GetFailure() *Failure {
+	if x != nil {
+		return x.Failure
+	}
+	return nil
+}
+
 type DiffMoverRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Attempt       string                 `protobuf:"bytes,1,opt,name=attempt,proto3" json:"attempt,omitempty"`
@@ -4973,7 +5177,7 @@ type DiffMoverRequest struct {
 
 func (x *DiffMoverRequest) Reset() {
 	*x = DiffMoverRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[69]
+	mi := &file_keepward_v1_node_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4985,7 +5189,7 @@ func (x *DiffMoverRequest) String() string {
 func (*DiffMoverRequest) ProtoMessage() {}
 
 func (x *DiffMoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[69]
+	mi := &file_keepward_v1_node_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4998,7 +5202,7 @@ func (x *DiffMoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffMoverRequest.ProtoReflect.Descriptor instead.
 func (*DiffMoverRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{69}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *DiffMoverRequest) GetAttempt() string {
@@ -5033,7 +5237,7 @@ type DiffMoverResponse struct {
 
 func (x *DiffMoverResponse) Reset() {
 	*x = DiffMoverResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[70]
+	mi := &file_keepward_v1_node_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5045,7 +5249,7 @@ func (x *DiffMoverResponse) String() string {
 func (*DiffMoverResponse) ProtoMessage() {}
 
 func (x *DiffMoverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[70]
+	mi := &file_keepward_v1_node_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5058,7 +5262,7 @@ func (x *DiffMoverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffMoverResponse.ProtoReflect.Descriptor instead.
 func (*DiffMoverResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{70}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *DiffMoverResponse) GetChange() string {
@@ -5262,7 +5466,7 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\x14ScriptVariablesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x15\n" +
-	"\x13StartBackupResponse\"\xa7\x03\n" +
+	"\x13StartBackupResponse\"\x88\x04\n" +
 	"\x13StartRestoreRequest\x12(\n" +
 	"\x05order\x18\x01 \x01(\v2\x12.keepward.v1.OrderR\x05order\x12/\n" +
 	"\x04keys\x18\x02 \x01(\v2\x1b.keepward.v1.RepositoryKeysR\x04keys\x120\n" +
@@ -5277,7 +5481,9 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	" \x01(\bR\x05strip\x12\x16\n" +
 	"\x06verify\x18d \x01(\bR\x06verify\x12\x1a\n" +
 	"\bestimate\x18e \x01(\bR\bestimate\x12#\n" +
-	"\rnumeric_owner\x18g \x01(\bR\fnumericOwner\"\x16\n" +
+	"\rnumeric_owner\x18g \x01(\bR\fnumericOwner\x12.\n" +
+	"\x06owners\x18\xb0\x04 \x03(\v2\x15.keepward.v1.OwnerMapR\x06owners\x12/\n" +
+	"\arenames\x18\xb1\x04 \x03(\v2\x14.keepward.v1.PathMapR\arenames\"\x16\n" +
 	"\x14StartRestoreResponse\"n\n" +
 	"\x12StopAttemptRequest\x12(\n" +
 	"\x05order\x18\x01 \x01(\v2\x12.keepward.v1.OrderR\x05order\x12\x16\n" +
@@ -5491,17 +5697,34 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\x04self\x18\x01 \x01(\v2\x12.keepward.v1.EntryR\x04self\x12,\n" +
 	"\aentries\x18\x02 \x03(\v2\x12.keepward.v1.EntryR\aentries\x12\x1f\n" +
 	"\vnext_cursor\x18\x03 \x01(\fR\n" +
-	"nextCursor\"o\n" +
+	"nextCursor\"\xb8\x02\n" +
 	"\x10FindMoverRequest\x12\x18\n" +
 	"\aattempt\x18\x01 \x01(\tR\aattempt\x12\x12\n" +
 	"\x04glob\x18\x02 \x01(\tR\x04glob\x12-\n" +
-	"\x06points\x18\x03 \x03(\v2\x15.keepward.v1.PointKeyR\x06points\"C\n" +
+	"\x06points\x18\x03 \x03(\v2\x15.keepward.v1.PointKeyR\x06points\x12\x15\n" +
+	"\x05types\x18\xb0\x04 \x03(\tR\x05types\x12\x1a\n" +
+	"\bmin_size\x18\xb1\x04 \x01(\x03R\aminSize\x12\x1f\n" +
+	"\bmax_size\x18\xb2\x04 \x01(\x03H\x00R\amaxSize\x88\x01\x01\x121\n" +
+	"\x05after\x18\xb3\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05after\x123\n" +
+	"\x06before\x18\xb4\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x06beforeB\v\n" +
+	"\t_max_size\"C\n" +
 	"\bPointKey\x12\x14\n" +
 	"\x05point\x18\x01 \x01(\tR\x05point\x12!\n" +
-	"\fcomputer_key\x18\x02 \x01(\fR\vcomputerKey\"S\n" +
+	"\fcomputer_key\x18\x02 \x01(\fR\vcomputerKey\"\x83\x01\n" +
 	"\x11FindMoverResponse\x12\x14\n" +
 	"\x05point\x18\x01 \x01(\tR\x05point\x12(\n" +
-	"\x05entry\x18\x02 \x01(\v2\x12.keepward.v1.EntryR\x05entry\"v\n" +
+	"\x05entry\x18\x02 \x01(\v2\x12.keepward.v1.EntryR\x05entry\x12\x15\n" +
+	"\x05first\x18\xb0\x04 \x01(\tR\x05first\x12\x17\n" +
+	"\x06points\x18\xb1\x04 \x01(\x05R\x06points\"q\n" +
+	"\x17ReadRecordsMoverRequest\x12\x18\n" +
+	"\aattempt\x18\x01 \x01(\tR\aattempt\x12\x14\n" +
+	"\x05owner\x18\x02 \x01(\fR\x05owner\x12\x14\n" +
+	"\x05point\x18\x03 \x01(\tR\x05point\x12\x10\n" +
+	"\x03ids\x18\x04 \x03(\fR\x03ids\"m\n" +
+	"\x13ReadRecordsResponse\x12\x0e\n" +
+	"\x02at\x18\x01 \x01(\rR\x02at\x12\x16\n" +
+	"\x06record\x18\x02 \x01(\fR\x06record\x12.\n" +
+	"\afailure\x18\x03 \x01(\v2\x14.keepward.v1.FailureR\afailure\"v\n" +
 	"\x10DiffMoverRequest\x12\x18\n" +
 	"\aattempt\x18\x01 \x01(\tR\aattempt\x12#\n" +
 	"\x01a\x18\x02 \x01(\v2\x15.keepward.v1.PointKeyR\x01a\x12#\n" +
@@ -5524,8 +5747,7 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\tRunScript\x12\x1d.keepward.v1.RunScriptRequest\x1a\x1e.keepward.v1.RunScriptResponse\x12M\n" +
 	"\n" +
 	"StopScript\x12\x1e.keepward.v1.StopScriptRequest\x1a\x1f.keepward.v1.StopScriptResponse\x12M\n" +
-	"\x06DryRun\x12\x1f.keepward.v1.AgentDryRunRequest\x1a .keepward.v1.AgentDryRunResponse0\x012\xb5\n" +
-	"\n" +
+	"\x06DryRun\x12\x1f.keepward.v1.AgentDryRunRequest\x1a .keepward.v1.AgentDryRunResponse0\x012\x93\v\n" +
 	"\x10TransportService\x12q\n" +
 	"\x10CreateRepository\x12-.keepward.v1.TransportCreateRepositoryRequest\x1a..keepward.v1.TransportCreateRepositoryResponse\x12b\n" +
 	"\x11InspectRepository\x12%.keepward.v1.InspectRepositoryRequest\x1a&.keepward.v1.InspectRepositoryResponse\x12Y\n" +
@@ -5545,7 +5767,8 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"ListPoints\x12'.keepward.v1.TransportListPointsRequest\x1a(.keepward.v1.TransportListPointsResponse\x12P\n" +
 	"\vBrowseMover\x12\x1f.keepward.v1.BrowseMoverRequest\x1a .keepward.v1.BrowseMoverResponse\x12L\n" +
 	"\tFindMover\x12\x1d.keepward.v1.FindMoverRequest\x1a\x1e.keepward.v1.FindMoverResponse0\x01\x12L\n" +
-	"\tDiffMover\x12\x1d.keepward.v1.DiffMoverRequest\x1a\x1e.keepward.v1.DiffMoverResponse0\x01B%Z#keepward/api/keepward/v1;keepwardv1b\x06proto3"
+	"\tDiffMover\x12\x1d.keepward.v1.DiffMoverRequest\x1a\x1e.keepward.v1.DiffMoverResponse0\x01\x12\\\n" +
+	"\x10ReadRecordsMover\x12$.keepward.v1.ReadRecordsMoverRequest\x1a .keepward.v1.ReadRecordsResponse0\x01B%Z#keepward/api/keepward/v1;keepwardv1b\x06proto3"
 
 var (
 	file_keepward_v1_node_proto_rawDescOnce sync.Once
@@ -5559,7 +5782,7 @@ func file_keepward_v1_node_proto_rawDescGZIP() []byte {
 	return file_keepward_v1_node_proto_rawDescData
 }
 
-var file_keepward_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 75)
+var file_keepward_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 77)
 var file_keepward_v1_node_proto_goTypes = []any{
 	(*JoinRequest)(nil),                       // 0: keepward.v1.JoinRequest
 	(*JoinResponse)(nil),                      // 1: keepward.v1.JoinResponse
@@ -5630,170 +5853,181 @@ var file_keepward_v1_node_proto_goTypes = []any{
 	(*FindMoverRequest)(nil),                  // 66: keepward.v1.FindMoverRequest
 	(*PointKey)(nil),                          // 67: keepward.v1.PointKey
 	(*FindMoverResponse)(nil),                 // 68: keepward.v1.FindMoverResponse
-	(*DiffMoverRequest)(nil),                  // 69: keepward.v1.DiffMoverRequest
-	(*DiffMoverResponse)(nil),                 // 70: keepward.v1.DiffMoverResponse
-	nil,                                       // 71: keepward.v1.RepositoryKeys.EpochsEntry
-	nil,                                       // 72: keepward.v1.RunScriptRequest.VariablesEntry
-	nil,                                       // 73: keepward.v1.ScriptEntry.VariablesEntry
-	nil,                                       // 74: keepward.v1.StartBackupRequest.ScriptVariablesEntry
-	(*timestamppb.Timestamp)(nil),             // 75: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),               // 76: google.protobuf.Duration
-	(*Progress)(nil),                          // 77: keepward.v1.Progress
-	(*Event)(nil),                             // 78: keepward.v1.Event
-	(*Failure)(nil),                           // 79: keepward.v1.Failure
-	(*Counters)(nil),                          // 80: keepward.v1.Counters
-	(*SweepReport)(nil),                       // 81: keepward.v1.SweepReport
-	(*FileSelection)(nil),                     // 82: keepward.v1.FileSelection
-	(*DryRun)(nil),                            // 83: keepward.v1.DryRun
-	(*Script)(nil),                            // 84: keepward.v1.Script
-	(*ScriptEnd)(nil),                         // 85: keepward.v1.ScriptEnd
-	(*Scripts)(nil),                           // 86: keepward.v1.Scripts
-	(*ProofAge)(nil),                          // 87: keepward.v1.ProofAge
-	(*ProofState)(nil),                        // 88: keepward.v1.ProofState
-	(*Entry)(nil),                             // 89: keepward.v1.Entry
+	(*ReadRecordsMoverRequest)(nil),           // 69: keepward.v1.ReadRecordsMoverRequest
+	(*ReadRecordsResponse)(nil),               // 70: keepward.v1.ReadRecordsResponse
+	(*DiffMoverRequest)(nil),                  // 71: keepward.v1.DiffMoverRequest
+	(*DiffMoverResponse)(nil),                 // 72: keepward.v1.DiffMoverResponse
+	nil,                                       // 73: keepward.v1.RepositoryKeys.EpochsEntry
+	nil,                                       // 74: keepward.v1.RunScriptRequest.VariablesEntry
+	nil,                                       // 75: keepward.v1.ScriptEntry.VariablesEntry
+	nil,                                       // 76: keepward.v1.StartBackupRequest.ScriptVariablesEntry
+	(*timestamppb.Timestamp)(nil),             // 77: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),               // 78: google.protobuf.Duration
+	(*Progress)(nil),                          // 79: keepward.v1.Progress
+	(*Event)(nil),                             // 80: keepward.v1.Event
+	(*Failure)(nil),                           // 81: keepward.v1.Failure
+	(*Counters)(nil),                          // 82: keepward.v1.Counters
+	(*SweepReport)(nil),                       // 83: keepward.v1.SweepReport
+	(*FileSelection)(nil),                     // 84: keepward.v1.FileSelection
+	(*DryRun)(nil),                            // 85: keepward.v1.DryRun
+	(*Script)(nil),                            // 86: keepward.v1.Script
+	(*ScriptEnd)(nil),                         // 87: keepward.v1.ScriptEnd
+	(*Scripts)(nil),                           // 88: keepward.v1.Scripts
+	(*OwnerMap)(nil),                          // 89: keepward.v1.OwnerMap
+	(*PathMap)(nil),                           // 90: keepward.v1.PathMap
+	(*ProofAge)(nil),                          // 91: keepward.v1.ProofAge
+	(*ProofState)(nil),                        // 92: keepward.v1.ProofState
+	(*Entry)(nil),                             // 93: keepward.v1.Entry
 }
 var file_keepward_v1_node_proto_depIdxs = []int32{
 	2,   // 0: keepward.v1.HeartbeatRequest.info:type_name -> keepward.v1.NodeInfo
-	75,  // 1: keepward.v1.HeartbeatRequest.clock:type_name -> google.protobuf.Timestamp
+	77,  // 1: keepward.v1.HeartbeatRequest.clock:type_name -> google.protobuf.Timestamp
 	4,   // 2: keepward.v1.HeartbeatRequest.attempts:type_name -> keepward.v1.AttemptState
-	75,  // 3: keepward.v1.HeartbeatResponse.time:type_name -> google.protobuf.Timestamp
-	76,  // 4: keepward.v1.HeartbeatResponse.interval:type_name -> google.protobuf.Duration
-	77,  // 5: keepward.v1.ReportProgressRequest.progress:type_name -> keepward.v1.Progress
-	78,  // 6: keepward.v1.ReportEventsRequest.events:type_name -> keepward.v1.Event
+	77,  // 3: keepward.v1.HeartbeatResponse.time:type_name -> google.protobuf.Timestamp
+	78,  // 4: keepward.v1.HeartbeatResponse.interval:type_name -> google.protobuf.Duration
+	79,  // 5: keepward.v1.ReportProgressRequest.progress:type_name -> keepward.v1.Progress
+	80,  // 6: keepward.v1.ReportEventsRequest.events:type_name -> keepward.v1.Event
 	12,  // 7: keepward.v1.ReportEndRequest.end:type_name -> keepward.v1.AttemptEnd
-	79,  // 8: keepward.v1.AttemptEnd.failure:type_name -> keepward.v1.Failure
-	80,  // 9: keepward.v1.AttemptEnd.counters:type_name -> keepward.v1.Counters
+	81,  // 8: keepward.v1.AttemptEnd.failure:type_name -> keepward.v1.Failure
+	82,  // 9: keepward.v1.AttemptEnd.counters:type_name -> keepward.v1.Counters
 	13,  // 10: keepward.v1.AttemptEnd.point:type_name -> keepward.v1.PointSummary
 	14,  // 11: keepward.v1.AttemptEnd.check:type_name -> keepward.v1.CheckReport
-	81,  // 12: keepward.v1.AttemptEnd.sweep:type_name -> keepward.v1.SweepReport
-	80,  // 13: keepward.v1.PointSummary.counters:type_name -> keepward.v1.Counters
+	83,  // 12: keepward.v1.AttemptEnd.sweep:type_name -> keepward.v1.SweepReport
+	82,  // 13: keepward.v1.PointSummary.counters:type_name -> keepward.v1.Counters
 	15,  // 14: keepward.v1.CheckReport.findings:type_name -> keepward.v1.CheckFinding
 	16,  // 15: keepward.v1.CheckFinding.affected:type_name -> keepward.v1.AffectedFile
-	71,  // 16: keepward.v1.RepositoryKeys.epochs:type_name -> keepward.v1.RepositoryKeys.EpochsEntry
-	76,  // 17: keepward.v1.MoverEndpoint.heartbeat:type_name -> google.protobuf.Duration
+	73,  // 16: keepward.v1.RepositoryKeys.epochs:type_name -> keepward.v1.RepositoryKeys.EpochsEntry
+	78,  // 17: keepward.v1.MoverEndpoint.heartbeat:type_name -> google.protobuf.Duration
 	17,  // 18: keepward.v1.AgentDryRunRequest.order:type_name -> keepward.v1.Order
-	82,  // 19: keepward.v1.AgentDryRunRequest.files:type_name -> keepward.v1.FileSelection
-	77,  // 20: keepward.v1.AgentDryRunResponse.progress:type_name -> keepward.v1.Progress
-	83,  // 21: keepward.v1.AgentDryRunResponse.result:type_name -> keepward.v1.DryRun
+	84,  // 19: keepward.v1.AgentDryRunRequest.files:type_name -> keepward.v1.FileSelection
+	79,  // 20: keepward.v1.AgentDryRunResponse.progress:type_name -> keepward.v1.Progress
+	85,  // 21: keepward.v1.AgentDryRunResponse.result:type_name -> keepward.v1.DryRun
 	17,  // 22: keepward.v1.RunScriptRequest.order:type_name -> keepward.v1.Order
-	84,  // 23: keepward.v1.RunScriptRequest.script:type_name -> keepward.v1.Script
-	72,  // 24: keepward.v1.RunScriptRequest.variables:type_name -> keepward.v1.RunScriptRequest.VariablesEntry
-	76,  // 25: keepward.v1.RunScriptRequest.wait:type_name -> google.protobuf.Duration
-	85,  // 26: keepward.v1.RunScriptResponse.end:type_name -> keepward.v1.ScriptEnd
+	86,  // 23: keepward.v1.RunScriptRequest.script:type_name -> keepward.v1.Script
+	74,  // 24: keepward.v1.RunScriptRequest.variables:type_name -> keepward.v1.RunScriptRequest.VariablesEntry
+	78,  // 25: keepward.v1.RunScriptRequest.wait:type_name -> google.protobuf.Duration
+	87,  // 26: keepward.v1.RunScriptResponse.end:type_name -> keepward.v1.ScriptEnd
 	17,  // 27: keepward.v1.StopScriptRequest.order:type_name -> keepward.v1.Order
-	84,  // 28: keepward.v1.ScriptEntry.script:type_name -> keepward.v1.Script
-	73,  // 29: keepward.v1.ScriptEntry.variables:type_name -> keepward.v1.ScriptEntry.VariablesEntry
-	75,  // 30: keepward.v1.ScriptEntry.started:type_name -> google.protobuf.Timestamp
-	85,  // 31: keepward.v1.ScriptEntry.end:type_name -> keepward.v1.ScriptEnd
-	84,  // 32: keepward.v1.ScriptEntry.thaw:type_name -> keepward.v1.Script
+	86,  // 28: keepward.v1.ScriptEntry.script:type_name -> keepward.v1.Script
+	75,  // 29: keepward.v1.ScriptEntry.variables:type_name -> keepward.v1.ScriptEntry.VariablesEntry
+	77,  // 30: keepward.v1.ScriptEntry.started:type_name -> google.protobuf.Timestamp
+	87,  // 31: keepward.v1.ScriptEntry.end:type_name -> keepward.v1.ScriptEnd
+	86,  // 32: keepward.v1.ScriptEntry.thaw:type_name -> keepward.v1.Script
 	17,  // 33: keepward.v1.StartBackupRequest.order:type_name -> keepward.v1.Order
 	18,  // 34: keepward.v1.StartBackupRequest.keys:type_name -> keepward.v1.RepositoryKeys
 	19,  // 35: keepward.v1.StartBackupRequest.mover:type_name -> keepward.v1.MoverEndpoint
-	82,  // 36: keepward.v1.StartBackupRequest.files:type_name -> keepward.v1.FileSelection
-	75,  // 37: keepward.v1.StartBackupRequest.time:type_name -> google.protobuf.Timestamp
-	86,  // 38: keepward.v1.StartBackupRequest.scripts:type_name -> keepward.v1.Scripts
-	74,  // 39: keepward.v1.StartBackupRequest.script_variables:type_name -> keepward.v1.StartBackupRequest.ScriptVariablesEntry
-	76,  // 40: keepward.v1.StartBackupRequest.snapshot_kept:type_name -> google.protobuf.Duration
-	76,  // 41: keepward.v1.StartBackupRequest.tracking_kept:type_name -> google.protobuf.Duration
+	84,  // 36: keepward.v1.StartBackupRequest.files:type_name -> keepward.v1.FileSelection
+	77,  // 37: keepward.v1.StartBackupRequest.time:type_name -> google.protobuf.Timestamp
+	88,  // 38: keepward.v1.StartBackupRequest.scripts:type_name -> keepward.v1.Scripts
+	76,  // 39: keepward.v1.StartBackupRequest.script_variables:type_name -> keepward.v1.StartBackupRequest.ScriptVariablesEntry
+	78,  // 40: keepward.v1.StartBackupRequest.snapshot_kept:type_name -> google.protobuf.Duration
+	78,  // 41: keepward.v1.StartBackupRequest.tracking_kept:type_name -> google.protobuf.Duration
 	17,  // 42: keepward.v1.StartRestoreRequest.order:type_name -> keepward.v1.Order
 	18,  // 43: keepward.v1.StartRestoreRequest.keys:type_name -> keepward.v1.RepositoryKeys
 	19,  // 44: keepward.v1.StartRestoreRequest.mover:type_name -> keepward.v1.MoverEndpoint
-	17,  // 45: keepward.v1.StopAttemptRequest.order:type_name -> keepward.v1.Order
-	34,  // 46: keepward.v1.TransportCreateRepositoryRequest.keys:type_name -> keepward.v1.KeyObject
-	34,  // 47: keepward.v1.ReadRepositoryResponse.keys:type_name -> keepward.v1.KeyObject
-	34,  // 48: keepward.v1.ChangeKeysRequest.put:type_name -> keepward.v1.KeyObject
-	75,  // 49: keepward.v1.MeasureRepositoryRequest.time:type_name -> google.protobuf.Timestamp
-	42,  // 50: keepward.v1.MeasureRepositoryResponse.owners:type_name -> keepward.v1.OwnerUse
-	87,  // 51: keepward.v1.MeasureRepositoryResponse.ages:type_name -> keepward.v1.ProofAge
-	75,  // 52: keepward.v1.InspectRepositoryRequest.time:type_name -> google.protobuf.Timestamp
-	88,  // 53: keepward.v1.InspectRepositoryResponse.proof:type_name -> keepward.v1.ProofState
-	17,  // 54: keepward.v1.StartMoverRequest.order:type_name -> keepward.v1.Order
-	18,  // 55: keepward.v1.StartMoverRequest.keys:type_name -> keepward.v1.RepositoryKeys
-	76,  // 56: keepward.v1.StartMoverRequest.agent_wait:type_name -> google.protobuf.Duration
-	49,  // 57: keepward.v1.StartMoverRequest.sweep:type_name -> keepward.v1.SweepOrder
-	48,  // 58: keepward.v1.StartMoverRequest.check:type_name -> keepward.v1.CheckOrder
-	75,  // 59: keepward.v1.StartMoverRequest.time:type_name -> google.protobuf.Timestamp
-	76,  // 60: keepward.v1.StartMoverRequest.heartbeat:type_name -> google.protobuf.Duration
-	75,  // 61: keepward.v1.CheckOrder.time:type_name -> google.protobuf.Timestamp
-	75,  // 62: keepward.v1.CheckOrder.since:type_name -> google.protobuf.Timestamp
-	76,  // 63: keepward.v1.CheckOrder.budget:type_name -> google.protobuf.Duration
-	76,  // 64: keepward.v1.CheckOrder.older_than:type_name -> google.protobuf.Duration
-	19,  // 65: keepward.v1.StartMoverResponse.mover:type_name -> keepward.v1.MoverEndpoint
-	17,  // 66: keepward.v1.StopMoverRequest.order:type_name -> keepward.v1.Order
-	17,  // 67: keepward.v1.FenceAttemptRequest.order:type_name -> keepward.v1.Order
-	75,  // 68: keepward.v1.MarkPointsRequest.time:type_name -> google.protobuf.Timestamp
-	60,  // 69: keepward.v1.MarkPointsResponse.points:type_name -> keepward.v1.PointMark
-	59,  // 70: keepward.v1.ListMarkersResponse.marked:type_name -> keepward.v1.PointMarkers
-	75,  // 71: keepward.v1.PointMarkers.deleted_at:type_name -> google.protobuf.Timestamp
-	79,  // 72: keepward.v1.PointMark.failure:type_name -> keepward.v1.Failure
-	63,  // 73: keepward.v1.TransportListPointsResponse.points:type_name -> keepward.v1.PointObject
-	75,  // 74: keepward.v1.PointObject.deleted:type_name -> google.protobuf.Timestamp
-	75,  // 75: keepward.v1.PointObject.held:type_name -> google.protobuf.Timestamp
-	89,  // 76: keepward.v1.BrowseMoverResponse.self:type_name -> keepward.v1.Entry
-	89,  // 77: keepward.v1.BrowseMoverResponse.entries:type_name -> keepward.v1.Entry
-	67,  // 78: keepward.v1.FindMoverRequest.points:type_name -> keepward.v1.PointKey
-	89,  // 79: keepward.v1.FindMoverResponse.entry:type_name -> keepward.v1.Entry
-	67,  // 80: keepward.v1.DiffMoverRequest.a:type_name -> keepward.v1.PointKey
-	67,  // 81: keepward.v1.DiffMoverRequest.b:type_name -> keepward.v1.PointKey
-	89,  // 82: keepward.v1.DiffMoverResponse.a:type_name -> keepward.v1.Entry
-	89,  // 83: keepward.v1.DiffMoverResponse.b:type_name -> keepward.v1.Entry
-	0,   // 84: keepward.v1.EnrolService.Join:input_type -> keepward.v1.JoinRequest
-	3,   // 85: keepward.v1.NodeService.Heartbeat:input_type -> keepward.v1.HeartbeatRequest
-	6,   // 86: keepward.v1.NodeService.ReportProgress:input_type -> keepward.v1.ReportProgressRequest
-	8,   // 87: keepward.v1.NodeService.ReportEvents:input_type -> keepward.v1.ReportEventsRequest
-	10,  // 88: keepward.v1.NodeService.ReportEnd:input_type -> keepward.v1.ReportEndRequest
-	27,  // 89: keepward.v1.AgentService.StartBackup:input_type -> keepward.v1.StartBackupRequest
-	29,  // 90: keepward.v1.AgentService.StartRestore:input_type -> keepward.v1.StartRestoreRequest
-	31,  // 91: keepward.v1.AgentService.StopAttempt:input_type -> keepward.v1.StopAttemptRequest
-	22,  // 92: keepward.v1.AgentService.RunScript:input_type -> keepward.v1.RunScriptRequest
-	24,  // 93: keepward.v1.AgentService.StopScript:input_type -> keepward.v1.StopScriptRequest
-	20,  // 94: keepward.v1.AgentService.DryRun:input_type -> keepward.v1.AgentDryRunRequest
-	33,  // 95: keepward.v1.TransportService.CreateRepository:input_type -> keepward.v1.TransportCreateRepositoryRequest
-	45,  // 96: keepward.v1.TransportService.InspectRepository:input_type -> keepward.v1.InspectRepositoryRequest
-	36,  // 97: keepward.v1.TransportService.ReadRepository:input_type -> keepward.v1.ReadRepositoryRequest
-	43,  // 98: keepward.v1.TransportService.ClaimRepository:input_type -> keepward.v1.ClaimRepositoryRequest
-	40,  // 99: keepward.v1.TransportService.MeasureRepository:input_type -> keepward.v1.MeasureRepositoryRequest
-	38,  // 100: keepward.v1.TransportService.ChangeKeys:input_type -> keepward.v1.ChangeKeysRequest
-	47,  // 101: keepward.v1.TransportService.StartMover:input_type -> keepward.v1.StartMoverRequest
-	51,  // 102: keepward.v1.TransportService.StopMover:input_type -> keepward.v1.StopMoverRequest
-	53,  // 103: keepward.v1.TransportService.FenceAttempt:input_type -> keepward.v1.FenceAttemptRequest
-	55,  // 104: keepward.v1.TransportService.MarkPoints:input_type -> keepward.v1.MarkPointsRequest
-	57,  // 105: keepward.v1.TransportService.ListMarkers:input_type -> keepward.v1.ListMarkersRequest
-	61,  // 106: keepward.v1.TransportService.ListPoints:input_type -> keepward.v1.TransportListPointsRequest
-	64,  // 107: keepward.v1.TransportService.BrowseMover:input_type -> keepward.v1.BrowseMoverRequest
-	66,  // 108: keepward.v1.TransportService.FindMover:input_type -> keepward.v1.FindMoverRequest
-	69,  // 109: keepward.v1.TransportService.DiffMover:input_type -> keepward.v1.DiffMoverRequest
-	1,   // 110: keepward.v1.EnrolService.Join:output_type -> keepward.v1.JoinResponse
-	5,   // 111: keepward.v1.NodeService.Heartbeat:output_type -> keepward.v1.HeartbeatResponse
-	7,   // 112: keepward.v1.NodeService.ReportProgress:output_type -> keepward.v1.ReportProgressResponse
-	9,   // 113: keepward.v1.NodeService.ReportEvents:output_type -> keepward.v1.ReportEventsResponse
-	11,  // 114: keepward.v1.NodeService.ReportEnd:output_type -> keepward.v1.ReportEndResponse
-	28,  // 115: keepward.v1.AgentService.StartBackup:output_type -> keepward.v1.StartBackupResponse
-	30,  // 116: keepward.v1.AgentService.StartRestore:output_type -> keepward.v1.StartRestoreResponse
-	32,  // 117: keepward.v1.AgentService.StopAttempt:output_type -> keepward.v1.StopAttemptResponse
-	23,  // 118: keepward.v1.AgentService.RunScript:output_type -> keepward.v1.RunScriptResponse
-	25,  // 119: keepward.v1.AgentService.StopScript:output_type -> keepward.v1.StopScriptResponse
-	21,  // 120: keepward.v1.AgentService.DryRun:output_type -> keepward.v1.AgentDryRunResponse
-	35,  // 121: keepward.v1.TransportService.CreateRepository:output_type -> keepward.v1.TransportCreateRepositoryResponse
-	46,  // 122: keepward.v1.TransportService.InspectRepository:output_type -> keepward.v1.InspectRepositoryResponse
-	37,  // 123: keepward.v1.TransportService.ReadRepository:output_type -> keepward.v1.ReadRepositoryResponse
-	44,  // 124: keepward.v1.TransportService.ClaimRepository:output_type -> keepward.v1.ClaimRepositoryResponse
-	41,  // 125: keepward.v1.TransportService.MeasureRepository:output_type -> keepward.v1.MeasureRepositoryResponse
-	39,  // 126: keepward.v1.TransportService.ChangeKeys:output_type -> keepward.v1.ChangeKeysResponse
-	50,  // 127: keepward.v1.TransportService.StartMover:output_type -> keepward.v1.StartMoverResponse
-	52,  // 128: keepward.v1.TransportService.StopMover:output_type -> keepward.v1.StopMoverResponse
-	54,  // 129: keepward.v1.TransportService.FenceAttempt:output_type -> keepward.v1.FenceAttemptResponse
-	56,  // 130: keepward.v1.TransportService.MarkPoints:output_type -> keepward.v1.MarkPointsResponse
-	58,  // 131: keepward.v1.TransportService.ListMarkers:output_type -> keepward.v1.ListMarkersResponse
-	62,  // 132: keepward.v1.TransportService.ListPoints:output_type -> keepward.v1.TransportListPointsResponse
-	65,  // 133: keepward.v1.TransportService.BrowseMover:output_type -> keepward.v1.BrowseMoverResponse
-	68,  // 134: keepward.v1.TransportService.FindMover:output_type -> keepward.v1.FindMoverResponse
-	70,  // 135: keepward.v1.TransportService.DiffMover:output_type -> keepward.v1.DiffMoverResponse
-	110, // [110:136] is the sub-list for method output_type
-	84,  // [84:110] is the sub-list for method input_type
-	84,  // [84:84] is the sub-list for extension type_name
-	84,  // [84:84] is the sub-list for extension extendee
-	0,   // [0:84] is the sub-list for field type_name
+	89,  // 45: keepward.v1.StartRestoreRequest.owners:type_name -> keepward.v1.OwnerMap
+	90,  // 46: keepward.v1.StartRestoreRequest.renames:type_name -> keepward.v1.PathMap
+	17,  // 47: keepward.v1.StopAttemptRequest.order:type_name -> keepward.v1.Order
+	34,  // 48: keepward.v1.TransportCreateRepositoryRequest.keys:type_name -> keepward.v1.KeyObject
+	34,  // 49: keepward.v1.ReadRepositoryResponse.keys:type_name -> keepward.v1.KeyObject
+	34,  // 50: keepward.v1.ChangeKeysRequest.put:type_name -> keepward.v1.KeyObject
+	77,  // 51: keepward.v1.MeasureRepositoryRequest.time:type_name -> google.protobuf.Timestamp
+	42,  // 52: keepward.v1.MeasureRepositoryResponse.owners:type_name -> keepward.v1.OwnerUse
+	91,  // 53: keepward.v1.MeasureRepositoryResponse.ages:type_name -> keepward.v1.ProofAge
+	77,  // 54: keepward.v1.InspectRepositoryRequest.time:type_name -> google.protobuf.Timestamp
+	92,  // 55: keepward.v1.InspectRepositoryResponse.proof:type_name -> keepward.v1.ProofState
+	17,  // 56: keepward.v1.StartMoverRequest.order:type_name -> keepward.v1.Order
+	18,  // 57: keepward.v1.StartMoverRequest.keys:type_name -> keepward.v1.RepositoryKeys
+	78,  // 58: keepward.v1.StartMoverRequest.agent_wait:type_name -> google.protobuf.Duration
+	49,  // 59: keepward.v1.StartMoverRequest.sweep:type_name -> keepward.v1.SweepOrder
+	48,  // 60: keepward.v1.StartMoverRequest.check:type_name -> keepward.v1.CheckOrder
+	77,  // 61: keepward.v1.StartMoverRequest.time:type_name -> google.protobuf.Timestamp
+	78,  // 62: keepward.v1.StartMoverRequest.heartbeat:type_name -> google.protobuf.Duration
+	77,  // 63: keepward.v1.CheckOrder.time:type_name -> google.protobuf.Timestamp
+	77,  // 64: keepward.v1.CheckOrder.since:type_name -> google.protobuf.Timestamp
+	78,  // 65: keepward.v1.CheckOrder.budget:type_name -> google.protobuf.Duration
+	78,  // 66: keepward.v1.CheckOrder.older_than:type_name -> google.protobuf.Duration
+	19,  // 67: keepward.v1.StartMoverResponse.mover:type_name -> keepward.v1.MoverEndpoint
+	17,  // 68: keepward.v1.StopMoverRequest.order:type_name -> keepward.v1.Order
+	17,  // 69: keepward.v1.FenceAttemptRequest.order:type_name -> keepward.v1.Order
+	77,  // 70: keepward.v1.MarkPointsRequest.time:type_name -> google.protobuf.Timestamp
+	60,  // 71: keepward.v1.MarkPointsResponse.points:type_name -> keepward.v1.PointMark
+	59,  // 72: keepward.v1.ListMarkersResponse.marked:type_name -> keepward.v1.PointMarkers
+	77,  // 73: keepward.v1.PointMarkers.deleted_at:type_name -> google.protobuf.Timestamp
+	81,  // 74: keepward.v1.PointMark.failure:type_name -> keepward.v1.Failure
+	63,  // 75: keepward.v1.TransportListPointsResponse.points:type_name -> keepward.v1.PointObject
+	77,  // 76: keepward.v1.PointObject.deleted:type_name -> google.protobuf.Timestamp
+	77,  // 77: keepward.v1.PointObject.held:type_name -> google.protobuf.Timestamp
+	93,  // 78: keepward.v1.BrowseMoverResponse.self:type_name -> keepward.v1.Entry
+	93,  // 79: keepward.v1.BrowseMoverResponse.entries:type_name -> keepward.v1.Entry
+	67,  // 80: keepward.v1.FindMoverRequest.points:type_name -> keepward.v1.PointKey
+	77,  // 81: keepward.v1.FindMoverRequest.after:type_name -> google.protobuf.Timestamp
+	77,  // 82: keepward.v1.FindMoverRequest.before:type_name -> google.protobuf.Timestamp
+	93,  // 83: keepward.v1.FindMoverResponse.entry:type_name -> keepward.v1.Entry
+	81,  // 84: keepward.v1.ReadRecordsResponse.failure:type_name -> keepward.v1.Failure
+	67,  // 85: keepward.v1.DiffMoverRequest.a:type_name -> keepward.v1.PointKey
+	67,  // 86: keepward.v1.DiffMoverRequest.b:type_name -> keepward.v1.PointKey
+	93,  // 87: keepward.v1.DiffMoverResponse.a:type_name -> keepward.v1.Entry
+	93,  // 88: keepward.v1.DiffMoverResponse.b:type_name -> keepward.v1.Entry
+	0,   // 89: keepward.v1.EnrolService.Join:input_type -> keepward.v1.JoinRequest
+	3,   // 90: keepward.v1.NodeService.Heartbeat:input_type -> keepward.v1.HeartbeatRequest
+	6,   // 91: keepward.v1.NodeService.ReportProgress:input_type -> keepward.v1.ReportProgressRequest
+	8,   // 92: keepward.v1.NodeService.ReportEvents:input_type -> keepward.v1.ReportEventsRequest
+	10,  // 93: keepward.v1.NodeService.ReportEnd:input_type -> keepward.v1.ReportEndRequest
+	27,  // 94: keepward.v1.AgentService.StartBackup:input_type -> keepward.v1.StartBackupRequest
+	29,  // 95: keepward.v1.AgentService.StartRestore:input_type -> keepward.v1.StartRestoreRequest
+	31,  // 96: keepward.v1.AgentService.StopAttempt:input_type -> keepward.v1.StopAttemptRequest
+	22,  // 97: keepward.v1.AgentService.RunScript:input_type -> keepward.v1.RunScriptRequest
+	24,  // 98: keepward.v1.AgentService.StopScript:input_type -> keepward.v1.StopScriptRequest
+	20,  // 99: keepward.v1.AgentService.DryRun:input_type -> keepward.v1.AgentDryRunRequest
+	33,  // 100: keepward.v1.TransportService.CreateRepository:input_type -> keepward.v1.TransportCreateRepositoryRequest
+	45,  // 101: keepward.v1.TransportService.InspectRepository:input_type -> keepward.v1.InspectRepositoryRequest
+	36,  // 102: keepward.v1.TransportService.ReadRepository:input_type -> keepward.v1.ReadRepositoryRequest
+	43,  // 103: keepward.v1.TransportService.ClaimRepository:input_type -> keepward.v1.ClaimRepositoryRequest
+	40,  // 104: keepward.v1.TransportService.MeasureRepository:input_type -> keepward.v1.MeasureRepositoryRequest
+	38,  // 105: keepward.v1.TransportService.ChangeKeys:input_type -> keepward.v1.ChangeKeysRequest
+	47,  // 106: keepward.v1.TransportService.StartMover:input_type -> keepward.v1.StartMoverRequest
+	51,  // 107: keepward.v1.TransportService.StopMover:input_type -> keepward.v1.StopMoverRequest
+	53,  // 108: keepward.v1.TransportService.FenceAttempt:input_type -> keepward.v1.FenceAttemptRequest
+	55,  // 109: keepward.v1.TransportService.MarkPoints:input_type -> keepward.v1.MarkPointsRequest
+	57,  // 110: keepward.v1.TransportService.ListMarkers:input_type -> keepward.v1.ListMarkersRequest
+	61,  // 111: keepward.v1.TransportService.ListPoints:input_type -> keepward.v1.TransportListPointsRequest
+	64,  // 112: keepward.v1.TransportService.BrowseMover:input_type -> keepward.v1.BrowseMoverRequest
+	66,  // 113: keepward.v1.TransportService.FindMover:input_type -> keepward.v1.FindMoverRequest
+	71,  // 114: keepward.v1.TransportService.DiffMover:input_type -> keepward.v1.DiffMoverRequest
+	69,  // 115: keepward.v1.TransportService.ReadRecordsMover:input_type -> keepward.v1.ReadRecordsMoverRequest
+	1,   // 116: keepward.v1.EnrolService.Join:output_type -> keepward.v1.JoinResponse
+	5,   // 117: keepward.v1.NodeService.Heartbeat:output_type -> keepward.v1.HeartbeatResponse
+	7,   // 118: keepward.v1.NodeService.ReportProgress:output_type -> keepward.v1.ReportProgressResponse
+	9,   // 119: keepward.v1.NodeService.ReportEvents:output_type -> keepward.v1.ReportEventsResponse
+	11,  // 120: keepward.v1.NodeService.ReportEnd:output_type -> keepward.v1.ReportEndResponse
+	28,  // 121: keepward.v1.AgentService.StartBackup:output_type -> keepward.v1.StartBackupResponse
+	30,  // 122: keepward.v1.AgentService.StartRestore:output_type -> keepward.v1.StartRestoreResponse
+	32,  // 123: keepward.v1.AgentService.StopAttempt:output_type -> keepward.v1.StopAttemptResponse
+	23,  // 124: keepward.v1.AgentService.RunScript:output_type -> keepward.v1.RunScriptResponse
+	25,  // 125: keepward.v1.AgentService.StopScript:output_type -> keepward.v1.StopScriptResponse
+	21,  // 126: keepward.v1.AgentService.DryRun:output_type -> keepward.v1.AgentDryRunResponse
+	35,  // 127: keepward.v1.TransportService.CreateRepository:output_type -> keepward.v1.TransportCreateRepositoryResponse
+	46,  // 128: keepward.v1.TransportService.InspectRepository:output_type -> keepward.v1.InspectRepositoryResponse
+	37,  // 129: keepward.v1.TransportService.ReadRepository:output_type -> keepward.v1.ReadRepositoryResponse
+	44,  // 130: keepward.v1.TransportService.ClaimRepository:output_type -> keepward.v1.ClaimRepositoryResponse
+	41,  // 131: keepward.v1.TransportService.MeasureRepository:output_type -> keepward.v1.MeasureRepositoryResponse
+	39,  // 132: keepward.v1.TransportService.ChangeKeys:output_type -> keepward.v1.ChangeKeysResponse
+	50,  // 133: keepward.v1.TransportService.StartMover:output_type -> keepward.v1.StartMoverResponse
+	52,  // 134: keepward.v1.TransportService.StopMover:output_type -> keepward.v1.StopMoverResponse
+	54,  // 135: keepward.v1.TransportService.FenceAttempt:output_type -> keepward.v1.FenceAttemptResponse
+	56,  // 136: keepward.v1.TransportService.MarkPoints:output_type -> keepward.v1.MarkPointsResponse
+	58,  // 137: keepward.v1.TransportService.ListMarkers:output_type -> keepward.v1.ListMarkersResponse
+	62,  // 138: keepward.v1.TransportService.ListPoints:output_type -> keepward.v1.TransportListPointsResponse
+	65,  // 139: keepward.v1.TransportService.BrowseMover:output_type -> keepward.v1.BrowseMoverResponse
+	68,  // 140: keepward.v1.TransportService.FindMover:output_type -> keepward.v1.FindMoverResponse
+	72,  // 141: keepward.v1.TransportService.DiffMover:output_type -> keepward.v1.DiffMoverResponse
+	70,  // 142: keepward.v1.TransportService.ReadRecordsMover:output_type -> keepward.v1.ReadRecordsResponse
+	116, // [116:143] is the sub-list for method output_type
+	89,  // [89:116] is the sub-list for method input_type
+	89,  // [89:89] is the sub-list for extension type_name
+	89,  // [89:89] is the sub-list for extension extendee
+	0,   // [0:89] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_node_proto_init() }
@@ -5802,13 +6036,14 @@ func file_keepward_v1_node_proto_init() {
 		return
 	}
 	file_keepward_v1_types_proto_init()
+	file_keepward_v1_node_proto_msgTypes[66].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_keepward_v1_node_proto_rawDesc), len(file_keepward_v1_node_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   75,
+			NumMessages:   77,
 			NumExtensions: 0,
 			NumServices:   4,
 		},

@@ -797,6 +797,120 @@ func (x *Entry) GetLinkTargetText() string {
 	return ""
 }
 
+// OwnerMap says who gets what belonged to a user, or to a group. from and to are names, or numbers.
+type OwnerMap struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Group         bool                   `protobuf:"varint,1,opt,name=group,proto3" json:"group,omitempty"`
+	From          string                 `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`
+	To            string                 `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OwnerMap) Reset() {
+	*x = OwnerMap{}
+	mi := &file_keepward_v1_types_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OwnerMap) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OwnerMap) ProtoMessage() {}
+
+func (x *OwnerMap) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_types_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OwnerMap.ProtoReflect.Descriptor instead.
+func (*OwnerMap) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *OwnerMap) GetGroup() bool {
+	if x != nil {
+		return x.Group
+	}
+	return false
+}
+
+func (x *OwnerMap) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *OwnerMap) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+// PathMap lays a path and all below it elsewhere: both are full names.
+type PathMap struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	From          []byte                 `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	To            []byte                 `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PathMap) Reset() {
+	*x = PathMap{}
+	mi := &file_keepward_v1_types_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PathMap) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PathMap) ProtoMessage() {}
+
+func (x *PathMap) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_types_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PathMap.ProtoReflect.Descriptor instead.
+func (*PathMap) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *PathMap) GetFrom() []byte {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *PathMap) GetTo() []byte {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
 // FileSelection is what a backup takes. Globs are documented in docs/user/filters.md.
 type FileSelection struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -820,7 +934,7 @@ type FileSelection struct {
 
 func (x *FileSelection) Reset() {
 	*x = FileSelection{}
-	mi := &file_keepward_v1_types_proto_msgTypes[5]
+	mi := &file_keepward_v1_types_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -832,7 +946,7 @@ func (x *FileSelection) String() string {
 func (*FileSelection) ProtoMessage() {}
 
 func (x *FileSelection) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[5]
+	mi := &file_keepward_v1_types_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -845,7 +959,7 @@ func (x *FileSelection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileSelection.ProtoReflect.Descriptor instead.
 func (*FileSelection) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{5}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *FileSelection) GetInclude() []string {
@@ -923,7 +1037,7 @@ type FileOverride struct {
 
 func (x *FileOverride) Reset() {
 	*x = FileOverride{}
-	mi := &file_keepward_v1_types_proto_msgTypes[6]
+	mi := &file_keepward_v1_types_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -935,7 +1049,7 @@ func (x *FileOverride) String() string {
 func (*FileOverride) ProtoMessage() {}
 
 func (x *FileOverride) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[6]
+	mi := &file_keepward_v1_types_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -948,7 +1062,7 @@ func (x *FileOverride) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileOverride.ProtoReflect.Descriptor instead.
 func (*FileOverride) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{6}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *FileOverride) GetComputer() string {
@@ -1024,7 +1138,7 @@ type TextList struct {
 
 func (x *TextList) Reset() {
 	*x = TextList{}
-	mi := &file_keepward_v1_types_proto_msgTypes[7]
+	mi := &file_keepward_v1_types_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1036,7 +1150,7 @@ func (x *TextList) String() string {
 func (*TextList) ProtoMessage() {}
 
 func (x *TextList) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[7]
+	mi := &file_keepward_v1_types_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1049,7 +1163,7 @@ func (x *TextList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TextList.ProtoReflect.Descriptor instead.
 func (*TextList) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{7}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *TextList) GetItems() []string {
@@ -1072,7 +1186,7 @@ type Amount struct {
 
 func (x *Amount) Reset() {
 	*x = Amount{}
-	mi := &file_keepward_v1_types_proto_msgTypes[8]
+	mi := &file_keepward_v1_types_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1084,7 +1198,7 @@ func (x *Amount) String() string {
 func (*Amount) ProtoMessage() {}
 
 func (x *Amount) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[8]
+	mi := &file_keepward_v1_types_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1097,7 +1211,7 @@ func (x *Amount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Amount.ProtoReflect.Descriptor instead.
 func (*Amount) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{8}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Amount) GetFiles() int64 {
@@ -1147,7 +1261,7 @@ type DryRun struct {
 
 func (x *DryRun) Reset() {
 	*x = DryRun{}
-	mi := &file_keepward_v1_types_proto_msgTypes[9]
+	mi := &file_keepward_v1_types_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1159,7 +1273,7 @@ func (x *DryRun) String() string {
 func (*DryRun) ProtoMessage() {}
 
 func (x *DryRun) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[9]
+	mi := &file_keepward_v1_types_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1172,7 +1286,7 @@ func (x *DryRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DryRun.ProtoReflect.Descriptor instead.
 func (*DryRun) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{9}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *DryRun) GetFiles() *FileSelection {
@@ -1265,7 +1379,7 @@ type DryRunPath struct {
 
 func (x *DryRunPath) Reset() {
 	*x = DryRunPath{}
-	mi := &file_keepward_v1_types_proto_msgTypes[10]
+	mi := &file_keepward_v1_types_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1277,7 +1391,7 @@ func (x *DryRunPath) String() string {
 func (*DryRunPath) ProtoMessage() {}
 
 func (x *DryRunPath) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[10]
+	mi := &file_keepward_v1_types_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1290,7 +1404,7 @@ func (x *DryRunPath) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DryRunPath.ProtoReflect.Descriptor instead.
 func (*DryRunPath) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{10}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *DryRunPath) GetPath() []byte {
@@ -1338,7 +1452,7 @@ type DryRunRule struct {
 
 func (x *DryRunRule) Reset() {
 	*x = DryRunRule{}
-	mi := &file_keepward_v1_types_proto_msgTypes[11]
+	mi := &file_keepward_v1_types_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1350,7 +1464,7 @@ func (x *DryRunRule) String() string {
 func (*DryRunRule) ProtoMessage() {}
 
 func (x *DryRunRule) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[11]
+	mi := &file_keepward_v1_types_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1363,7 +1477,7 @@ func (x *DryRunRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DryRunRule.ProtoReflect.Descriptor instead.
 func (*DryRunRule) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{11}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *DryRunRule) GetKind() string {
@@ -1420,7 +1534,7 @@ type DryRunSize struct {
 
 func (x *DryRunSize) Reset() {
 	*x = DryRunSize{}
-	mi := &file_keepward_v1_types_proto_msgTypes[12]
+	mi := &file_keepward_v1_types_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1432,7 +1546,7 @@ func (x *DryRunSize) String() string {
 func (*DryRunSize) ProtoMessage() {}
 
 func (x *DryRunSize) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[12]
+	mi := &file_keepward_v1_types_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1445,7 +1559,7 @@ func (x *DryRunSize) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DryRunSize.ProtoReflect.Descriptor instead.
 func (*DryRunSize) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{12}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *DryRunSize) GetPath() []byte {
@@ -1482,7 +1596,7 @@ type DryRunProblem struct {
 
 func (x *DryRunProblem) Reset() {
 	*x = DryRunProblem{}
-	mi := &file_keepward_v1_types_proto_msgTypes[13]
+	mi := &file_keepward_v1_types_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1494,7 +1608,7 @@ func (x *DryRunProblem) String() string {
 func (*DryRunProblem) ProtoMessage() {}
 
 func (x *DryRunProblem) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[13]
+	mi := &file_keepward_v1_types_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1507,7 +1621,7 @@ func (x *DryRunProblem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DryRunProblem.ProtoReflect.Descriptor instead.
 func (*DryRunProblem) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{13}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *DryRunProblem) GetLevel() string {
@@ -1561,7 +1675,7 @@ type Retention struct {
 
 func (x *Retention) Reset() {
 	*x = Retention{}
-	mi := &file_keepward_v1_types_proto_msgTypes[14]
+	mi := &file_keepward_v1_types_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1573,7 +1687,7 @@ func (x *Retention) String() string {
 func (*Retention) ProtoMessage() {}
 
 func (x *Retention) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[14]
+	mi := &file_keepward_v1_types_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1586,7 +1700,7 @@ func (x *Retention) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retention.ProtoReflect.Descriptor instead.
 func (*Retention) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{14}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Retention) GetKeepLast() int32 {
@@ -1645,7 +1759,7 @@ type CheckSelection struct {
 
 func (x *CheckSelection) Reset() {
 	*x = CheckSelection{}
-	mi := &file_keepward_v1_types_proto_msgTypes[15]
+	mi := &file_keepward_v1_types_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1657,7 +1771,7 @@ func (x *CheckSelection) String() string {
 func (*CheckSelection) ProtoMessage() {}
 
 func (x *CheckSelection) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[15]
+	mi := &file_keepward_v1_types_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1670,7 +1784,7 @@ func (x *CheckSelection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckSelection.ProtoReflect.Descriptor instead.
 func (*CheckSelection) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{15}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CheckSelection) GetReadData() bool {
@@ -1759,7 +1873,7 @@ type Job struct {
 
 func (x *Job) Reset() {
 	*x = Job{}
-	mi := &file_keepward_v1_types_proto_msgTypes[16]
+	mi := &file_keepward_v1_types_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1771,7 +1885,7 @@ func (x *Job) String() string {
 func (*Job) ProtoMessage() {}
 
 func (x *Job) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[16]
+	mi := &file_keepward_v1_types_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1784,7 +1898,7 @@ func (x *Job) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Job.ProtoReflect.Descriptor instead.
 func (*Job) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{16}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Job) GetName() string {
@@ -2015,7 +2129,7 @@ type NextRun struct {
 
 func (x *NextRun) Reset() {
 	*x = NextRun{}
-	mi := &file_keepward_v1_types_proto_msgTypes[17]
+	mi := &file_keepward_v1_types_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2027,7 +2141,7 @@ func (x *NextRun) String() string {
 func (*NextRun) ProtoMessage() {}
 
 func (x *NextRun) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[17]
+	mi := &file_keepward_v1_types_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2040,7 +2154,7 @@ func (x *NextRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NextRun.ProtoReflect.Descriptor instead.
 func (*NextRun) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{17}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *NextRun) GetTime() *timestamppb.Timestamp {
@@ -2101,7 +2215,7 @@ type JobFigures struct {
 
 func (x *JobFigures) Reset() {
 	*x = JobFigures{}
-	mi := &file_keepward_v1_types_proto_msgTypes[18]
+	mi := &file_keepward_v1_types_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2113,7 +2227,7 @@ func (x *JobFigures) String() string {
 func (*JobFigures) ProtoMessage() {}
 
 func (x *JobFigures) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[18]
+	mi := &file_keepward_v1_types_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2126,7 +2240,7 @@ func (x *JobFigures) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobFigures.ProtoReflect.Descriptor instead.
 func (*JobFigures) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{18}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *JobFigures) GetJob() string {
@@ -2216,7 +2330,7 @@ type StatusCount struct {
 
 func (x *StatusCount) Reset() {
 	*x = StatusCount{}
-	mi := &file_keepward_v1_types_proto_msgTypes[19]
+	mi := &file_keepward_v1_types_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2228,7 +2342,7 @@ func (x *StatusCount) String() string {
 func (*StatusCount) ProtoMessage() {}
 
 func (x *StatusCount) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[19]
+	mi := &file_keepward_v1_types_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2241,7 +2355,7 @@ func (x *StatusCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusCount.ProtoReflect.Descriptor instead.
 func (*StatusCount) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{19}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *StatusCount) GetStatus() string {
@@ -2273,7 +2387,7 @@ type Figure struct {
 
 func (x *Figure) Reset() {
 	*x = Figure{}
-	mi := &file_keepward_v1_types_proto_msgTypes[20]
+	mi := &file_keepward_v1_types_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2285,7 +2399,7 @@ func (x *Figure) String() string {
 func (*Figure) ProtoMessage() {}
 
 func (x *Figure) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[20]
+	mi := &file_keepward_v1_types_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2298,7 +2412,7 @@ func (x *Figure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Figure.ProtoReflect.Descriptor instead.
 func (*Figure) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{20}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Figure) GetLast() int64 {
@@ -2355,7 +2469,7 @@ type JobRun struct {
 
 func (x *JobRun) Reset() {
 	*x = JobRun{}
-	mi := &file_keepward_v1_types_proto_msgTypes[21]
+	mi := &file_keepward_v1_types_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2367,7 +2481,7 @@ func (x *JobRun) String() string {
 func (*JobRun) ProtoMessage() {}
 
 func (x *JobRun) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[21]
+	mi := &file_keepward_v1_types_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2380,7 +2494,7 @@ func (x *JobRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobRun.ProtoReflect.Descriptor instead.
 func (*JobRun) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{21}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *JobRun) GetSession() int64 {
@@ -2476,7 +2590,7 @@ type Scripts struct {
 
 func (x *Scripts) Reset() {
 	*x = Scripts{}
-	mi := &file_keepward_v1_types_proto_msgTypes[22]
+	mi := &file_keepward_v1_types_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2488,7 +2602,7 @@ func (x *Scripts) String() string {
 func (*Scripts) ProtoMessage() {}
 
 func (x *Scripts) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[22]
+	mi := &file_keepward_v1_types_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2501,7 +2615,7 @@ func (x *Scripts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Scripts.ProtoReflect.Descriptor instead.
 func (*Scripts) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{22}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Scripts) GetServerBefore() *Script {
@@ -2561,7 +2675,7 @@ type Script struct {
 
 func (x *Script) Reset() {
 	*x = Script{}
-	mi := &file_keepward_v1_types_proto_msgTypes[23]
+	mi := &file_keepward_v1_types_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2573,7 +2687,7 @@ func (x *Script) String() string {
 func (*Script) ProtoMessage() {}
 
 func (x *Script) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[23]
+	mi := &file_keepward_v1_types_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2586,7 +2700,7 @@ func (x *Script) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Script.ProtoReflect.Descriptor instead.
 func (*Script) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{23}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Script) GetPath() string {
@@ -2636,7 +2750,7 @@ type ScriptEnd struct {
 
 func (x *ScriptEnd) Reset() {
 	*x = ScriptEnd{}
-	mi := &file_keepward_v1_types_proto_msgTypes[24]
+	mi := &file_keepward_v1_types_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2648,7 +2762,7 @@ func (x *ScriptEnd) String() string {
 func (*ScriptEnd) ProtoMessage() {}
 
 func (x *ScriptEnd) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[24]
+	mi := &file_keepward_v1_types_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2661,7 +2775,7 @@ func (x *ScriptEnd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScriptEnd.ProtoReflect.Descriptor instead.
 func (*ScriptEnd) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{24}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ScriptEnd) GetStarted() *timestamppb.Timestamp {
@@ -2727,7 +2841,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_keepward_v1_types_proto_msgTypes[25]
+	mi := &file_keepward_v1_types_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2739,7 +2853,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[25]
+	mi := &file_keepward_v1_types_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2752,7 +2866,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{25}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Limits) GetSource() int32 {
@@ -2822,7 +2936,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_keepward_v1_types_proto_msgTypes[26]
+	mi := &file_keepward_v1_types_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2834,7 +2948,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[26]
+	mi := &file_keepward_v1_types_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2847,7 +2961,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{26}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Session) GetId() int64 {
@@ -3042,7 +3156,7 @@ type Task struct {
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_keepward_v1_types_proto_msgTypes[27]
+	mi := &file_keepward_v1_types_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3054,7 +3168,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[27]
+	mi := &file_keepward_v1_types_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3067,7 +3181,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{27}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Task) GetId() string {
@@ -3203,7 +3317,7 @@ type Holder struct {
 
 func (x *Holder) Reset() {
 	*x = Holder{}
-	mi := &file_keepward_v1_types_proto_msgTypes[28]
+	mi := &file_keepward_v1_types_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3215,7 +3329,7 @@ func (x *Holder) String() string {
 func (*Holder) ProtoMessage() {}
 
 func (x *Holder) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[28]
+	mi := &file_keepward_v1_types_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3228,7 +3342,7 @@ func (x *Holder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Holder.ProtoReflect.Descriptor instead.
 func (*Holder) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{28}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Holder) GetSession() int64 {
@@ -3318,7 +3432,7 @@ type Resource struct {
 
 func (x *Resource) Reset() {
 	*x = Resource{}
-	mi := &file_keepward_v1_types_proto_msgTypes[29]
+	mi := &file_keepward_v1_types_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3330,7 +3444,7 @@ func (x *Resource) String() string {
 func (*Resource) ProtoMessage() {}
 
 func (x *Resource) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[29]
+	mi := &file_keepward_v1_types_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3343,7 +3457,7 @@ func (x *Resource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resource.ProtoReflect.Descriptor instead.
 func (*Resource) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{29}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Resource) GetKind() string {
@@ -3422,7 +3536,7 @@ type Wait struct {
 
 func (x *Wait) Reset() {
 	*x = Wait{}
-	mi := &file_keepward_v1_types_proto_msgTypes[30]
+	mi := &file_keepward_v1_types_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3434,7 +3548,7 @@ func (x *Wait) String() string {
 func (*Wait) ProtoMessage() {}
 
 func (x *Wait) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[30]
+	mi := &file_keepward_v1_types_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3447,7 +3561,7 @@ func (x *Wait) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Wait.ProtoReflect.Descriptor instead.
 func (*Wait) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{30}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Wait) GetTask() string {
@@ -3536,7 +3650,7 @@ type SweepReport struct {
 
 func (x *SweepReport) Reset() {
 	*x = SweepReport{}
-	mi := &file_keepward_v1_types_proto_msgTypes[31]
+	mi := &file_keepward_v1_types_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3548,7 +3662,7 @@ func (x *SweepReport) String() string {
 func (*SweepReport) ProtoMessage() {}
 
 func (x *SweepReport) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[31]
+	mi := &file_keepward_v1_types_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3561,7 +3675,7 @@ func (x *SweepReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepReport.ProtoReflect.Descriptor instead.
 func (*SweepReport) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{31}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *SweepReport) GetGeneration() uint64 {
@@ -3705,7 +3819,7 @@ type RetentionReport struct {
 
 func (x *RetentionReport) Reset() {
 	*x = RetentionReport{}
-	mi := &file_keepward_v1_types_proto_msgTypes[32]
+	mi := &file_keepward_v1_types_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3717,7 +3831,7 @@ func (x *RetentionReport) String() string {
 func (*RetentionReport) ProtoMessage() {}
 
 func (x *RetentionReport) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[32]
+	mi := &file_keepward_v1_types_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3730,7 +3844,7 @@ func (x *RetentionReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetentionReport.ProtoReflect.Descriptor instead.
 func (*RetentionReport) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{32}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *RetentionReport) GetPoints() int64 {
@@ -3779,7 +3893,7 @@ type TaskReport struct {
 
 func (x *TaskReport) Reset() {
 	*x = TaskReport{}
-	mi := &file_keepward_v1_types_proto_msgTypes[33]
+	mi := &file_keepward_v1_types_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3791,7 +3905,7 @@ func (x *TaskReport) String() string {
 func (*TaskReport) ProtoMessage() {}
 
 func (x *TaskReport) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[33]
+	mi := &file_keepward_v1_types_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3804,7 +3918,7 @@ func (x *TaskReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskReport.ProtoReflect.Descriptor instead.
 func (*TaskReport) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{33}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *TaskReport) GetSweep() *SweepReport {
@@ -3846,7 +3960,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_keepward_v1_types_proto_msgTypes[34]
+	mi := &file_keepward_v1_types_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3858,7 +3972,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[34]
+	mi := &file_keepward_v1_types_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3871,7 +3985,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{34}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Event) GetSeq() int64 {
@@ -3987,7 +4101,7 @@ type Computer struct {
 
 func (x *Computer) Reset() {
 	*x = Computer{}
-	mi := &file_keepward_v1_types_proto_msgTypes[35]
+	mi := &file_keepward_v1_types_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3999,7 +4113,7 @@ func (x *Computer) String() string {
 func (*Computer) ProtoMessage() {}
 
 func (x *Computer) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[35]
+	mi := &file_keepward_v1_types_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4012,7 +4126,7 @@ func (x *Computer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Computer.ProtoReflect.Descriptor instead.
 func (*Computer) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{35}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Computer) GetName() string {
@@ -4119,7 +4233,7 @@ type Transport struct {
 
 func (x *Transport) Reset() {
 	*x = Transport{}
-	mi := &file_keepward_v1_types_proto_msgTypes[36]
+	mi := &file_keepward_v1_types_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4131,7 +4245,7 @@ func (x *Transport) String() string {
 func (*Transport) ProtoMessage() {}
 
 func (x *Transport) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[36]
+	mi := &file_keepward_v1_types_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4144,7 +4258,7 @@ func (x *Transport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transport.ProtoReflect.Descriptor instead.
 func (*Transport) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{36}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Transport) GetName() string {
@@ -4222,7 +4336,7 @@ type Repository struct {
 
 func (x *Repository) Reset() {
 	*x = Repository{}
-	mi := &file_keepward_v1_types_proto_msgTypes[37]
+	mi := &file_keepward_v1_types_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4234,7 +4348,7 @@ func (x *Repository) String() string {
 func (*Repository) ProtoMessage() {}
 
 func (x *Repository) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[37]
+	mi := &file_keepward_v1_types_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4247,7 +4361,7 @@ func (x *Repository) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Repository.ProtoReflect.Descriptor instead.
 func (*Repository) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{37}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Repository) GetName() string {
@@ -4425,7 +4539,7 @@ type ProofAge struct {
 
 func (x *ProofAge) Reset() {
 	*x = ProofAge{}
-	mi := &file_keepward_v1_types_proto_msgTypes[38]
+	mi := &file_keepward_v1_types_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4437,7 +4551,7 @@ func (x *ProofAge) String() string {
 func (*ProofAge) ProtoMessage() {}
 
 func (x *ProofAge) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[38]
+	mi := &file_keepward_v1_types_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4450,7 +4564,7 @@ func (x *ProofAge) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProofAge.ProtoReflect.Descriptor instead.
 func (*ProofAge) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{38}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ProofAge) GetWithin() *durationpb.Duration {
@@ -4514,7 +4628,7 @@ type RepositoryStats struct {
 
 func (x *RepositoryStats) Reset() {
 	*x = RepositoryStats{}
-	mi := &file_keepward_v1_types_proto_msgTypes[39]
+	mi := &file_keepward_v1_types_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4526,7 +4640,7 @@ func (x *RepositoryStats) String() string {
 func (*RepositoryStats) ProtoMessage() {}
 
 func (x *RepositoryStats) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[39]
+	mi := &file_keepward_v1_types_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4539,7 +4653,7 @@ func (x *RepositoryStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepositoryStats.ProtoReflect.Descriptor instead.
 func (*RepositoryStats) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{39}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *RepositoryStats) GetRepository() *Repository {
@@ -4690,7 +4804,7 @@ type ComputerStats struct {
 
 func (x *ComputerStats) Reset() {
 	*x = ComputerStats{}
-	mi := &file_keepward_v1_types_proto_msgTypes[40]
+	mi := &file_keepward_v1_types_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4702,7 +4816,7 @@ func (x *ComputerStats) String() string {
 func (*ComputerStats) ProtoMessage() {}
 
 func (x *ComputerStats) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[40]
+	mi := &file_keepward_v1_types_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4715,7 +4829,7 @@ func (x *ComputerStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ComputerStats.ProtoReflect.Descriptor instead.
 func (*ComputerStats) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{40}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ComputerStats) GetComputer() string {
@@ -4773,7 +4887,7 @@ type JobStats struct {
 
 func (x *JobStats) Reset() {
 	*x = JobStats{}
-	mi := &file_keepward_v1_types_proto_msgTypes[41]
+	mi := &file_keepward_v1_types_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4785,7 +4899,7 @@ func (x *JobStats) String() string {
 func (*JobStats) ProtoMessage() {}
 
 func (x *JobStats) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[41]
+	mi := &file_keepward_v1_types_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4798,7 +4912,7 @@ func (x *JobStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobStats.ProtoReflect.Descriptor instead.
 func (*JobStats) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{41}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *JobStats) GetJob() string {
@@ -4847,7 +4961,7 @@ type DayStats struct {
 
 func (x *DayStats) Reset() {
 	*x = DayStats{}
-	mi := &file_keepward_v1_types_proto_msgTypes[42]
+	mi := &file_keepward_v1_types_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4859,7 +4973,7 @@ func (x *DayStats) String() string {
 func (*DayStats) ProtoMessage() {}
 
 func (x *DayStats) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[42]
+	mi := &file_keepward_v1_types_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4872,7 +4986,7 @@ func (x *DayStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DayStats.ProtoReflect.Descriptor instead.
 func (*DayStats) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{42}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *DayStats) GetDay() string {
@@ -4919,7 +5033,7 @@ type ProofState struct {
 
 func (x *ProofState) Reset() {
 	*x = ProofState{}
-	mi := &file_keepward_v1_types_proto_msgTypes[43]
+	mi := &file_keepward_v1_types_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4931,7 +5045,7 @@ func (x *ProofState) String() string {
 func (*ProofState) ProtoMessage() {}
 
 func (x *ProofState) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[43]
+	mi := &file_keepward_v1_types_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4944,7 +5058,7 @@ func (x *ProofState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProofState.ProtoReflect.Descriptor instead.
 func (*ProofState) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{43}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ProofState) GetPacks() int64 {
@@ -5041,7 +5155,7 @@ type Point struct {
 
 func (x *Point) Reset() {
 	*x = Point{}
-	mi := &file_keepward_v1_types_proto_msgTypes[44]
+	mi := &file_keepward_v1_types_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5053,7 +5167,7 @@ func (x *Point) String() string {
 func (*Point) ProtoMessage() {}
 
 func (x *Point) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[44]
+	mi := &file_keepward_v1_types_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5066,7 +5180,7 @@ func (x *Point) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Point.ProtoReflect.Descriptor instead.
 func (*Point) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{44}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Point) GetId() string {
@@ -5217,7 +5331,7 @@ type Condition struct {
 
 func (x *Condition) Reset() {
 	*x = Condition{}
-	mi := &file_keepward_v1_types_proto_msgTypes[45]
+	mi := &file_keepward_v1_types_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5229,7 +5343,7 @@ func (x *Condition) String() string {
 func (*Condition) ProtoMessage() {}
 
 func (x *Condition) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[45]
+	mi := &file_keepward_v1_types_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5242,7 +5356,7 @@ func (x *Condition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Condition.ProtoReflect.Descriptor instead.
 func (*Condition) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{45}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Condition) GetCode() string {
@@ -5379,7 +5493,14 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\x05inode\x18\r \x01(\x04R\x05inode\x12\x12\n" +
 	"\x04rdev\x18\x0e \x01(\x04R\x04rdev\x12\x1b\n" +
 	"\tpath_text\x18\x0f \x01(\tR\bpathText\x12(\n" +
-	"\x10link_target_text\x18\x10 \x01(\tR\x0elinkTargetText\"\x8c\x02\n" +
+	"\x10link_target_text\x18\x10 \x01(\tR\x0elinkTargetText\"D\n" +
+	"\bOwnerMap\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\bR\x05group\x12\x12\n" +
+	"\x04from\x18\x02 \x01(\tR\x04from\x12\x0e\n" +
+	"\x02to\x18\x03 \x01(\tR\x02to\"-\n" +
+	"\aPathMap\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\fR\x04from\x12\x0e\n" +
+	"\x02to\x18\x02 \x01(\fR\x02to\"\x8c\x02\n" +
 	"\rFileSelection\x12\x18\n" +
 	"\ainclude\x18\x01 \x03(\tR\ainclude\x12\x18\n" +
 	"\aexclude\x18\x02 \x03(\tR\aexclude\x12&\n" +
@@ -5875,166 +5996,168 @@ func file_keepward_v1_types_proto_rawDescGZIP() []byte {
 	return file_keepward_v1_types_proto_rawDescData
 }
 
-var file_keepward_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
+var file_keepward_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
 var file_keepward_v1_types_proto_goTypes = []any{
 	(*Reason)(nil),                // 0: keepward.v1.Reason
 	(*Failure)(nil),               // 1: keepward.v1.Failure
 	(*Counters)(nil),              // 2: keepward.v1.Counters
 	(*Progress)(nil),              // 3: keepward.v1.Progress
 	(*Entry)(nil),                 // 4: keepward.v1.Entry
-	(*FileSelection)(nil),         // 5: keepward.v1.FileSelection
-	(*FileOverride)(nil),          // 6: keepward.v1.FileOverride
-	(*TextList)(nil),              // 7: keepward.v1.TextList
-	(*Amount)(nil),                // 8: keepward.v1.Amount
-	(*DryRun)(nil),                // 9: keepward.v1.DryRun
-	(*DryRunPath)(nil),            // 10: keepward.v1.DryRunPath
-	(*DryRunRule)(nil),            // 11: keepward.v1.DryRunRule
-	(*DryRunSize)(nil),            // 12: keepward.v1.DryRunSize
-	(*DryRunProblem)(nil),         // 13: keepward.v1.DryRunProblem
-	(*Retention)(nil),             // 14: keepward.v1.Retention
-	(*CheckSelection)(nil),        // 15: keepward.v1.CheckSelection
-	(*Job)(nil),                   // 16: keepward.v1.Job
-	(*NextRun)(nil),               // 17: keepward.v1.NextRun
-	(*JobFigures)(nil),            // 18: keepward.v1.JobFigures
-	(*StatusCount)(nil),           // 19: keepward.v1.StatusCount
-	(*Figure)(nil),                // 20: keepward.v1.Figure
-	(*JobRun)(nil),                // 21: keepward.v1.JobRun
-	(*Scripts)(nil),               // 22: keepward.v1.Scripts
-	(*Script)(nil),                // 23: keepward.v1.Script
-	(*ScriptEnd)(nil),             // 24: keepward.v1.ScriptEnd
-	(*Limits)(nil),                // 25: keepward.v1.Limits
-	(*Session)(nil),               // 26: keepward.v1.Session
-	(*Task)(nil),                  // 27: keepward.v1.Task
-	(*Holder)(nil),                // 28: keepward.v1.Holder
-	(*Resource)(nil),              // 29: keepward.v1.Resource
-	(*Wait)(nil),                  // 30: keepward.v1.Wait
-	(*SweepReport)(nil),           // 31: keepward.v1.SweepReport
-	(*RetentionReport)(nil),       // 32: keepward.v1.RetentionReport
-	(*TaskReport)(nil),            // 33: keepward.v1.TaskReport
-	(*Event)(nil),                 // 34: keepward.v1.Event
-	(*Computer)(nil),              // 35: keepward.v1.Computer
-	(*Transport)(nil),             // 36: keepward.v1.Transport
-	(*Repository)(nil),            // 37: keepward.v1.Repository
-	(*ProofAge)(nil),              // 38: keepward.v1.ProofAge
-	(*RepositoryStats)(nil),       // 39: keepward.v1.RepositoryStats
-	(*ComputerStats)(nil),         // 40: keepward.v1.ComputerStats
-	(*JobStats)(nil),              // 41: keepward.v1.JobStats
-	(*DayStats)(nil),              // 42: keepward.v1.DayStats
-	(*ProofState)(nil),            // 43: keepward.v1.ProofState
-	(*Point)(nil),                 // 44: keepward.v1.Point
-	(*Condition)(nil),             // 45: keepward.v1.Condition
-	(*timestamppb.Timestamp)(nil), // 46: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 47: google.protobuf.Duration
+	(*OwnerMap)(nil),              // 5: keepward.v1.OwnerMap
+	(*PathMap)(nil),               // 6: keepward.v1.PathMap
+	(*FileSelection)(nil),         // 7: keepward.v1.FileSelection
+	(*FileOverride)(nil),          // 8: keepward.v1.FileOverride
+	(*TextList)(nil),              // 9: keepward.v1.TextList
+	(*Amount)(nil),                // 10: keepward.v1.Amount
+	(*DryRun)(nil),                // 11: keepward.v1.DryRun
+	(*DryRunPath)(nil),            // 12: keepward.v1.DryRunPath
+	(*DryRunRule)(nil),            // 13: keepward.v1.DryRunRule
+	(*DryRunSize)(nil),            // 14: keepward.v1.DryRunSize
+	(*DryRunProblem)(nil),         // 15: keepward.v1.DryRunProblem
+	(*Retention)(nil),             // 16: keepward.v1.Retention
+	(*CheckSelection)(nil),        // 17: keepward.v1.CheckSelection
+	(*Job)(nil),                   // 18: keepward.v1.Job
+	(*NextRun)(nil),               // 19: keepward.v1.NextRun
+	(*JobFigures)(nil),            // 20: keepward.v1.JobFigures
+	(*StatusCount)(nil),           // 21: keepward.v1.StatusCount
+	(*Figure)(nil),                // 22: keepward.v1.Figure
+	(*JobRun)(nil),                // 23: keepward.v1.JobRun
+	(*Scripts)(nil),               // 24: keepward.v1.Scripts
+	(*Script)(nil),                // 25: keepward.v1.Script
+	(*ScriptEnd)(nil),             // 26: keepward.v1.ScriptEnd
+	(*Limits)(nil),                // 27: keepward.v1.Limits
+	(*Session)(nil),               // 28: keepward.v1.Session
+	(*Task)(nil),                  // 29: keepward.v1.Task
+	(*Holder)(nil),                // 30: keepward.v1.Holder
+	(*Resource)(nil),              // 31: keepward.v1.Resource
+	(*Wait)(nil),                  // 32: keepward.v1.Wait
+	(*SweepReport)(nil),           // 33: keepward.v1.SweepReport
+	(*RetentionReport)(nil),       // 34: keepward.v1.RetentionReport
+	(*TaskReport)(nil),            // 35: keepward.v1.TaskReport
+	(*Event)(nil),                 // 36: keepward.v1.Event
+	(*Computer)(nil),              // 37: keepward.v1.Computer
+	(*Transport)(nil),             // 38: keepward.v1.Transport
+	(*Repository)(nil),            // 39: keepward.v1.Repository
+	(*ProofAge)(nil),              // 40: keepward.v1.ProofAge
+	(*RepositoryStats)(nil),       // 41: keepward.v1.RepositoryStats
+	(*ComputerStats)(nil),         // 42: keepward.v1.ComputerStats
+	(*JobStats)(nil),              // 43: keepward.v1.JobStats
+	(*DayStats)(nil),              // 44: keepward.v1.DayStats
+	(*ProofState)(nil),            // 45: keepward.v1.ProofState
+	(*Point)(nil),                 // 46: keepward.v1.Point
+	(*Condition)(nil),             // 47: keepward.v1.Condition
+	(*timestamppb.Timestamp)(nil), // 48: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 49: google.protobuf.Duration
 }
 var file_keepward_v1_types_proto_depIdxs = []int32{
 	2,   // 0: keepward.v1.Progress.counters:type_name -> keepward.v1.Counters
 	0,   // 1: keepward.v1.Progress.reason:type_name -> keepward.v1.Reason
-	46,  // 2: keepward.v1.Entry.mtime:type_name -> google.protobuf.Timestamp
-	7,   // 3: keepward.v1.FileOverride.include:type_name -> keepward.v1.TextList
-	7,   // 4: keepward.v1.FileOverride.exclude:type_name -> keepward.v1.TextList
-	7,   // 5: keepward.v1.FileOverride.only:type_name -> keepward.v1.TextList
-	5,   // 6: keepward.v1.DryRun.files:type_name -> keepward.v1.FileSelection
-	8,   // 7: keepward.v1.DryRun.taken:type_name -> keepward.v1.Amount
-	10,  // 8: keepward.v1.DryRun.includes:type_name -> keepward.v1.DryRunPath
-	11,  // 9: keepward.v1.DryRun.left_out:type_name -> keepward.v1.DryRunRule
-	12,  // 10: keepward.v1.DryRun.largest_files:type_name -> keepward.v1.DryRunSize
-	12,  // 11: keepward.v1.DryRun.largest_dirs:type_name -> keepward.v1.DryRunSize
-	13,  // 12: keepward.v1.DryRun.problems:type_name -> keepward.v1.DryRunProblem
-	47,  // 13: keepward.v1.DryRun.took:type_name -> google.protobuf.Duration
-	8,   // 14: keepward.v1.DryRunPath.amount:type_name -> keepward.v1.Amount
-	8,   // 15: keepward.v1.DryRunRule.amount:type_name -> keepward.v1.Amount
-	47,  // 16: keepward.v1.CheckSelection.budget:type_name -> google.protobuf.Duration
-	47,  // 17: keepward.v1.CheckSelection.older_than:type_name -> google.protobuf.Duration
-	5,   // 18: keepward.v1.Job.files:type_name -> keepward.v1.FileSelection
-	47,  // 19: keepward.v1.Job.restart_interval:type_name -> google.protobuf.Duration
-	14,  // 20: keepward.v1.Job.retention:type_name -> keepward.v1.Retention
-	15,  // 21: keepward.v1.Job.check:type_name -> keepward.v1.CheckSelection
-	46,  // 22: keepward.v1.Job.created:type_name -> google.protobuf.Timestamp
-	46,  // 23: keepward.v1.Job.next_run:type_name -> google.protobuf.Timestamp
-	46,  // 24: keepward.v1.Job.last_run:type_name -> google.protobuf.Timestamp
-	22,  // 25: keepward.v1.Job.scripts:type_name -> keepward.v1.Scripts
-	47,  // 26: keepward.v1.Job.jitter:type_name -> google.protobuf.Duration
-	6,   // 27: keepward.v1.Job.overrides:type_name -> keepward.v1.FileOverride
-	46,  // 28: keepward.v1.NextRun.time:type_name -> google.protobuf.Timestamp
-	46,  // 29: keepward.v1.NextRun.until:type_name -> google.protobuf.Timestamp
-	46,  // 30: keepward.v1.JobFigures.since:type_name -> google.protobuf.Timestamp
-	19,  // 31: keepward.v1.JobFigures.statuses:type_name -> keepward.v1.StatusCount
-	20,  // 32: keepward.v1.JobFigures.duration_millis:type_name -> keepward.v1.Figure
-	20,  // 33: keepward.v1.JobFigures.read_bytes:type_name -> keepward.v1.Figure
-	20,  // 34: keepward.v1.JobFigures.sent_bytes:type_name -> keepward.v1.Figure
-	20,  // 35: keepward.v1.JobFigures.stored_bytes:type_name -> keepward.v1.Figure
-	20,  // 36: keepward.v1.JobFigures.bytes_per_second:type_name -> keepward.v1.Figure
-	25,  // 37: keepward.v1.JobFigures.limits:type_name -> keepward.v1.Limits
-	21,  // 38: keepward.v1.JobFigures.runs:type_name -> keepward.v1.JobRun
-	46,  // 39: keepward.v1.JobRun.started:type_name -> google.protobuf.Timestamp
-	46,  // 40: keepward.v1.JobRun.ended:type_name -> google.protobuf.Timestamp
-	25,  // 41: keepward.v1.JobRun.limits:type_name -> keepward.v1.Limits
-	23,  // 42: keepward.v1.Scripts.server_before:type_name -> keepward.v1.Script
-	23,  // 43: keepward.v1.Scripts.agent_before:type_name -> keepward.v1.Script
-	23,  // 44: keepward.v1.Scripts.pre_freeze:type_name -> keepward.v1.Script
-	23,  // 45: keepward.v1.Scripts.post_thaw:type_name -> keepward.v1.Script
-	23,  // 46: keepward.v1.Scripts.agent_after:type_name -> keepward.v1.Script
-	23,  // 47: keepward.v1.Scripts.server_after:type_name -> keepward.v1.Script
-	47,  // 48: keepward.v1.Script.time_limit:type_name -> google.protobuf.Duration
-	46,  // 49: keepward.v1.ScriptEnd.started:type_name -> google.protobuf.Timestamp
-	46,  // 50: keepward.v1.ScriptEnd.ended:type_name -> google.protobuf.Timestamp
+	48,  // 2: keepward.v1.Entry.mtime:type_name -> google.protobuf.Timestamp
+	9,   // 3: keepward.v1.FileOverride.include:type_name -> keepward.v1.TextList
+	9,   // 4: keepward.v1.FileOverride.exclude:type_name -> keepward.v1.TextList
+	9,   // 5: keepward.v1.FileOverride.only:type_name -> keepward.v1.TextList
+	7,   // 6: keepward.v1.DryRun.files:type_name -> keepward.v1.FileSelection
+	10,  // 7: keepward.v1.DryRun.taken:type_name -> keepward.v1.Amount
+	12,  // 8: keepward.v1.DryRun.includes:type_name -> keepward.v1.DryRunPath
+	13,  // 9: keepward.v1.DryRun.left_out:type_name -> keepward.v1.DryRunRule
+	14,  // 10: keepward.v1.DryRun.largest_files:type_name -> keepward.v1.DryRunSize
+	14,  // 11: keepward.v1.DryRun.largest_dirs:type_name -> keepward.v1.DryRunSize
+	15,  // 12: keepward.v1.DryRun.problems:type_name -> keepward.v1.DryRunProblem
+	49,  // 13: keepward.v1.DryRun.took:type_name -> google.protobuf.Duration
+	10,  // 14: keepward.v1.DryRunPath.amount:type_name -> keepward.v1.Amount
+	10,  // 15: keepward.v1.DryRunRule.amount:type_name -> keepward.v1.Amount
+	49,  // 16: keepward.v1.CheckSelection.budget:type_name -> google.protobuf.Duration
+	49,  // 17: keepward.v1.CheckSelection.older_than:type_name -> google.protobuf.Duration
+	7,   // 18: keepward.v1.Job.files:type_name -> keepward.v1.FileSelection
+	49,  // 19: keepward.v1.Job.restart_interval:type_name -> google.protobuf.Duration
+	16,  // 20: keepward.v1.Job.retention:type_name -> keepward.v1.Retention
+	17,  // 21: keepward.v1.Job.check:type_name -> keepward.v1.CheckSelection
+	48,  // 22: keepward.v1.Job.created:type_name -> google.protobuf.Timestamp
+	48,  // 23: keepward.v1.Job.next_run:type_name -> google.protobuf.Timestamp
+	48,  // 24: keepward.v1.Job.last_run:type_name -> google.protobuf.Timestamp
+	24,  // 25: keepward.v1.Job.scripts:type_name -> keepward.v1.Scripts
+	49,  // 26: keepward.v1.Job.jitter:type_name -> google.protobuf.Duration
+	8,   // 27: keepward.v1.Job.overrides:type_name -> keepward.v1.FileOverride
+	48,  // 28: keepward.v1.NextRun.time:type_name -> google.protobuf.Timestamp
+	48,  // 29: keepward.v1.NextRun.until:type_name -> google.protobuf.Timestamp
+	48,  // 30: keepward.v1.JobFigures.since:type_name -> google.protobuf.Timestamp
+	21,  // 31: keepward.v1.JobFigures.statuses:type_name -> keepward.v1.StatusCount
+	22,  // 32: keepward.v1.JobFigures.duration_millis:type_name -> keepward.v1.Figure
+	22,  // 33: keepward.v1.JobFigures.read_bytes:type_name -> keepward.v1.Figure
+	22,  // 34: keepward.v1.JobFigures.sent_bytes:type_name -> keepward.v1.Figure
+	22,  // 35: keepward.v1.JobFigures.stored_bytes:type_name -> keepward.v1.Figure
+	22,  // 36: keepward.v1.JobFigures.bytes_per_second:type_name -> keepward.v1.Figure
+	27,  // 37: keepward.v1.JobFigures.limits:type_name -> keepward.v1.Limits
+	23,  // 38: keepward.v1.JobFigures.runs:type_name -> keepward.v1.JobRun
+	48,  // 39: keepward.v1.JobRun.started:type_name -> google.protobuf.Timestamp
+	48,  // 40: keepward.v1.JobRun.ended:type_name -> google.protobuf.Timestamp
+	27,  // 41: keepward.v1.JobRun.limits:type_name -> keepward.v1.Limits
+	25,  // 42: keepward.v1.Scripts.server_before:type_name -> keepward.v1.Script
+	25,  // 43: keepward.v1.Scripts.agent_before:type_name -> keepward.v1.Script
+	25,  // 44: keepward.v1.Scripts.pre_freeze:type_name -> keepward.v1.Script
+	25,  // 45: keepward.v1.Scripts.post_thaw:type_name -> keepward.v1.Script
+	25,  // 46: keepward.v1.Scripts.agent_after:type_name -> keepward.v1.Script
+	25,  // 47: keepward.v1.Scripts.server_after:type_name -> keepward.v1.Script
+	49,  // 48: keepward.v1.Script.time_limit:type_name -> google.protobuf.Duration
+	48,  // 49: keepward.v1.ScriptEnd.started:type_name -> google.protobuf.Timestamp
+	48,  // 50: keepward.v1.ScriptEnd.ended:type_name -> google.protobuf.Timestamp
 	1,   // 51: keepward.v1.ScriptEnd.failure:type_name -> keepward.v1.Failure
 	0,   // 52: keepward.v1.Session.reason:type_name -> keepward.v1.Reason
-	46,  // 53: keepward.v1.Session.created:type_name -> google.protobuf.Timestamp
-	46,  // 54: keepward.v1.Session.started:type_name -> google.protobuf.Timestamp
-	46,  // 55: keepward.v1.Session.ended:type_name -> google.protobuf.Timestamp
-	27,  // 56: keepward.v1.Session.tasks:type_name -> keepward.v1.Task
+	48,  // 53: keepward.v1.Session.created:type_name -> google.protobuf.Timestamp
+	48,  // 54: keepward.v1.Session.started:type_name -> google.protobuf.Timestamp
+	48,  // 55: keepward.v1.Session.ended:type_name -> google.protobuf.Timestamp
+	29,  // 56: keepward.v1.Session.tasks:type_name -> keepward.v1.Task
 	3,   // 57: keepward.v1.Session.progress:type_name -> keepward.v1.Progress
 	1,   // 58: keepward.v1.Session.failure:type_name -> keepward.v1.Failure
-	33,  // 59: keepward.v1.Session.report:type_name -> keepward.v1.TaskReport
-	25,  // 60: keepward.v1.Session.limits:type_name -> keepward.v1.Limits
-	30,  // 61: keepward.v1.Session.waits:type_name -> keepward.v1.Wait
-	46,  // 62: keepward.v1.Session.done_about:type_name -> google.protobuf.Timestamp
-	46,  // 63: keepward.v1.Session.retry_at:type_name -> google.protobuf.Timestamp
+	35,  // 59: keepward.v1.Session.report:type_name -> keepward.v1.TaskReport
+	27,  // 60: keepward.v1.Session.limits:type_name -> keepward.v1.Limits
+	32,  // 61: keepward.v1.Session.waits:type_name -> keepward.v1.Wait
+	48,  // 62: keepward.v1.Session.done_about:type_name -> google.protobuf.Timestamp
+	48,  // 63: keepward.v1.Session.retry_at:type_name -> google.protobuf.Timestamp
 	0,   // 64: keepward.v1.Task.reason:type_name -> keepward.v1.Reason
 	3,   // 65: keepward.v1.Task.progress:type_name -> keepward.v1.Progress
 	1,   // 66: keepward.v1.Task.failure:type_name -> keepward.v1.Failure
-	46,  // 67: keepward.v1.Task.started:type_name -> google.protobuf.Timestamp
-	46,  // 68: keepward.v1.Task.ended:type_name -> google.protobuf.Timestamp
-	33,  // 69: keepward.v1.Task.report:type_name -> keepward.v1.TaskReport
-	46,  // 70: keepward.v1.Holder.since:type_name -> google.protobuf.Timestamp
-	46,  // 71: keepward.v1.Holder.until:type_name -> google.protobuf.Timestamp
+	48,  // 67: keepward.v1.Task.started:type_name -> google.protobuf.Timestamp
+	48,  // 68: keepward.v1.Task.ended:type_name -> google.protobuf.Timestamp
+	35,  // 69: keepward.v1.Task.report:type_name -> keepward.v1.TaskReport
+	48,  // 70: keepward.v1.Holder.since:type_name -> google.protobuf.Timestamp
+	48,  // 71: keepward.v1.Holder.until:type_name -> google.protobuf.Timestamp
 	0,   // 72: keepward.v1.Resource.down:type_name -> keepward.v1.Reason
-	28,  // 73: keepward.v1.Resource.holders:type_name -> keepward.v1.Holder
-	28,  // 74: keepward.v1.Resource.waiters:type_name -> keepward.v1.Holder
-	46,  // 75: keepward.v1.Wait.since:type_name -> google.protobuf.Timestamp
+	30,  // 73: keepward.v1.Resource.holders:type_name -> keepward.v1.Holder
+	30,  // 74: keepward.v1.Resource.waiters:type_name -> keepward.v1.Holder
+	48,  // 75: keepward.v1.Wait.since:type_name -> google.protobuf.Timestamp
 	0,   // 76: keepward.v1.Wait.reason:type_name -> keepward.v1.Reason
-	29,  // 77: keepward.v1.Wait.resources:type_name -> keepward.v1.Resource
-	28,  // 78: keepward.v1.Wait.sessions:type_name -> keepward.v1.Holder
-	31,  // 79: keepward.v1.TaskReport.sweep:type_name -> keepward.v1.SweepReport
-	32,  // 80: keepward.v1.TaskReport.retention:type_name -> keepward.v1.RetentionReport
-	46,  // 81: keepward.v1.Event.time:type_name -> google.protobuf.Timestamp
-	46,  // 82: keepward.v1.Computer.joined:type_name -> google.protobuf.Timestamp
-	46,  // 83: keepward.v1.Computer.last_seen:type_name -> google.protobuf.Timestamp
-	47,  // 84: keepward.v1.Computer.skew:type_name -> google.protobuf.Duration
-	46,  // 85: keepward.v1.Computer.last_point:type_name -> google.protobuf.Timestamp
-	45,  // 86: keepward.v1.Computer.conditions:type_name -> keepward.v1.Condition
-	46,  // 87: keepward.v1.Transport.last_seen:type_name -> google.protobuf.Timestamp
-	46,  // 88: keepward.v1.Repository.created:type_name -> google.protobuf.Timestamp
-	45,  // 89: keepward.v1.Repository.conditions:type_name -> keepward.v1.Condition
-	47,  // 90: keepward.v1.Repository.undelete_grace:type_name -> google.protobuf.Duration
-	47,  // 91: keepward.v1.Repository.unprotected_after:type_name -> google.protobuf.Duration
-	43,  // 92: keepward.v1.Repository.proof:type_name -> keepward.v1.ProofState
-	47,  // 93: keepward.v1.ProofAge.within:type_name -> google.protobuf.Duration
-	37,  // 94: keepward.v1.RepositoryStats.repository:type_name -> keepward.v1.Repository
-	40,  // 95: keepward.v1.RepositoryStats.computers:type_name -> keepward.v1.ComputerStats
-	41,  // 96: keepward.v1.RepositoryStats.jobs:type_name -> keepward.v1.JobStats
-	42,  // 97: keepward.v1.RepositoryStats.days:type_name -> keepward.v1.DayStats
-	38,  // 98: keepward.v1.RepositoryStats.proofs:type_name -> keepward.v1.ProofAge
-	46,  // 99: keepward.v1.RepositoryStats.marked:type_name -> google.protobuf.Timestamp
-	46,  // 100: keepward.v1.ProofState.oldest:type_name -> google.protobuf.Timestamp
-	46,  // 101: keepward.v1.Point.time:type_name -> google.protobuf.Timestamp
+	31,  // 77: keepward.v1.Wait.resources:type_name -> keepward.v1.Resource
+	30,  // 78: keepward.v1.Wait.sessions:type_name -> keepward.v1.Holder
+	33,  // 79: keepward.v1.TaskReport.sweep:type_name -> keepward.v1.SweepReport
+	34,  // 80: keepward.v1.TaskReport.retention:type_name -> keepward.v1.RetentionReport
+	48,  // 81: keepward.v1.Event.time:type_name -> google.protobuf.Timestamp
+	48,  // 82: keepward.v1.Computer.joined:type_name -> google.protobuf.Timestamp
+	48,  // 83: keepward.v1.Computer.last_seen:type_name -> google.protobuf.Timestamp
+	49,  // 84: keepward.v1.Computer.skew:type_name -> google.protobuf.Duration
+	48,  // 85: keepward.v1.Computer.last_point:type_name -> google.protobuf.Timestamp
+	47,  // 86: keepward.v1.Computer.conditions:type_name -> keepward.v1.Condition
+	48,  // 87: keepward.v1.Transport.last_seen:type_name -> google.protobuf.Timestamp
+	48,  // 88: keepward.v1.Repository.created:type_name -> google.protobuf.Timestamp
+	47,  // 89: keepward.v1.Repository.conditions:type_name -> keepward.v1.Condition
+	49,  // 90: keepward.v1.Repository.undelete_grace:type_name -> google.protobuf.Duration
+	49,  // 91: keepward.v1.Repository.unprotected_after:type_name -> google.protobuf.Duration
+	45,  // 92: keepward.v1.Repository.proof:type_name -> keepward.v1.ProofState
+	49,  // 93: keepward.v1.ProofAge.within:type_name -> google.protobuf.Duration
+	39,  // 94: keepward.v1.RepositoryStats.repository:type_name -> keepward.v1.Repository
+	42,  // 95: keepward.v1.RepositoryStats.computers:type_name -> keepward.v1.ComputerStats
+	43,  // 96: keepward.v1.RepositoryStats.jobs:type_name -> keepward.v1.JobStats
+	44,  // 97: keepward.v1.RepositoryStats.days:type_name -> keepward.v1.DayStats
+	40,  // 98: keepward.v1.RepositoryStats.proofs:type_name -> keepward.v1.ProofAge
+	48,  // 99: keepward.v1.RepositoryStats.marked:type_name -> google.protobuf.Timestamp
+	48,  // 100: keepward.v1.ProofState.oldest:type_name -> google.protobuf.Timestamp
+	48,  // 101: keepward.v1.Point.time:type_name -> google.protobuf.Timestamp
 	2,   // 102: keepward.v1.Point.counters:type_name -> keepward.v1.Counters
-	5,   // 103: keepward.v1.Point.files:type_name -> keepward.v1.FileSelection
-	46,  // 104: keepward.v1.Point.kept_until:type_name -> google.protobuf.Timestamp
-	46,  // 105: keepward.v1.Point.deleted:type_name -> google.protobuf.Timestamp
-	46,  // 106: keepward.v1.Point.purge_after:type_name -> google.protobuf.Timestamp
-	46,  // 107: keepward.v1.Condition.since:type_name -> google.protobuf.Timestamp
+	7,   // 103: keepward.v1.Point.files:type_name -> keepward.v1.FileSelection
+	48,  // 104: keepward.v1.Point.kept_until:type_name -> google.protobuf.Timestamp
+	48,  // 105: keepward.v1.Point.deleted:type_name -> google.protobuf.Timestamp
+	48,  // 106: keepward.v1.Point.purge_after:type_name -> google.protobuf.Timestamp
+	48,  // 107: keepward.v1.Condition.since:type_name -> google.protobuf.Timestamp
 	108, // [108:108] is the sub-list for method output_type
 	108, // [108:108] is the sub-list for method input_type
 	108, // [108:108] is the sub-list for extension type_name
@@ -6047,15 +6170,15 @@ func file_keepward_v1_types_proto_init() {
 	if File_keepward_v1_types_proto != nil {
 		return
 	}
-	file_keepward_v1_types_proto_msgTypes[6].OneofWrappers = []any{}
-	file_keepward_v1_types_proto_msgTypes[20].OneofWrappers = []any{}
+	file_keepward_v1_types_proto_msgTypes[8].OneofWrappers = []any{}
+	file_keepward_v1_types_proto_msgTypes[22].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_keepward_v1_types_proto_rawDesc), len(file_keepward_v1_types_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   46,
+			NumMessages:   48,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,6 +1,7 @@
 package fileindex
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -49,6 +50,38 @@ func (x *Extents) Next(ctx context.Context) (int64, Extent, error) {
 	x.next++
 	x.offset += e.Len
 	return at, e, nil
+}
+
+// Seek has Next answer the extent that offset lies in; behind the last extent, io.EOF.
+func (x *Extents) Seek(ctx context.Context, offset int64) error {
+	if x.w == nil {
+		x.next, x.offset = 0, 0
+	} else if err := x.seekMap(ctx, offset); err != nil {
+		return err
+	}
+	for x.next < len(x.list) && x.offset+x.list[x.next].Len <= offset {
+		x.offset += x.list[x.next].Len
+		x.next++
+	}
+	return nil
+}
+
+// seekMap takes the last item of the content map that does not begin behind offset.
+func (x *Extents) seekMap(ctx context.Context, offset int64) error {
+	key := binary.BigEndian.AppendUint64(nil, uint64(offset))
+	x.list, x.next = x.list[:0], 0
+	if err := x.w.descendBy(ctx, key); err != nil {
+		return err
+	}
+	for {
+		k, ok, err := x.w.peek(ctx)
+		if err != nil || !ok || bytes.Compare(k, key) > 0 {
+			return err
+		}
+		if err := x.read(ctx); err != nil {
+			return err
+		}
+	}
 }
 
 // read takes the next item of the content map.

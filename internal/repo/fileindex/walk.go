@@ -85,6 +85,32 @@ func (w *walker) parse(content []byte, level int) (*node, error) {
 
 // seek goes to the first item whose key is not below key; nil: to the first of all.
 func (w *walker) seek(ctx context.Context, key []byte) error {
+	if err := w.descendBy(ctx, key); err != nil || w.done {
+		return err
+	}
+	for {
+		k, ok, err := w.peek(ctx)
+		if err != nil || !ok || bytes.Compare(k, key) >= 0 {
+			return err
+		}
+		if _, _, _, err := w.take(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// descendBy opens the leaf that key belongs into.
+func (w *walker) descendBy(ctx context.Context, key []byte) error {
+	return w.open(ctx, func(fr *frame) {
+		fr.pos = 0
+		for fr.pos+1 < fr.node.count && bytes.Compare(fr.node.childs[fr.pos+1].first, key) <= 0 {
+			fr.pos++
+		}
+	})
+}
+
+// open opens a leaf: choose sets the child to go into, of each level from the top down.
+func (w *walker) open(ctx context.Context, choose func(*frame)) error {
 	w.begun, w.done = true, false
 	if w.tree.Empty() {
 		w.done = true
@@ -101,25 +127,13 @@ func (w *walker) seek(ctx context.Context, key []byte) error {
 			}
 			*fr = frame{node: nd, h: h}
 		}
-		if l == 0 {
-			break
+		if l > 0 {
+			choose(fr)
+			h = fr.node.childs[fr.pos].h
 		}
-		fr.pos = 0
-		for fr.pos+1 < fr.node.count && bytes.Compare(fr.node.childs[fr.pos+1].first, key) <= 0 {
-			fr.pos++
-		}
-		h = fr.node.childs[fr.pos].h
 	}
 	w.openLeaf()
-	for {
-		k, ok, err := w.peek(ctx)
-		if err != nil || !ok || bytes.Compare(k, key) >= 0 {
-			return err
-		}
-		if _, _, _, err := w.take(ctx); err != nil {
-			return err
-		}
-	}
+	return nil
 }
 
 // lose forgets the nodes from level l down, one of which cannot be read: the next item is

@@ -193,6 +193,12 @@ const (
 	PointServiceFindProcedure = "/keepward.v1.PointService/Find"
 	// PointServiceDiffProcedure is the fully-qualified name of the PointService's Diff RPC.
 	PointServiceDiffProcedure = "/keepward.v1.PointService/Diff"
+	// PointServiceGetPointKeysProcedure is the fully-qualified name of the PointService's GetPointKeys
+	// RPC.
+	PointServiceGetPointKeysProcedure = "/keepward.v1.PointService/GetPointKeys"
+	// PointServiceReadRecordsProcedure is the fully-qualified name of the PointService's ReadRecords
+	// RPC.
+	PointServiceReadRecordsProcedure = "/keepward.v1.PointService/ReadRecords"
 	// PointServiceDeletePointsProcedure is the fully-qualified name of the PointService's DeletePoints
 	// RPC.
 	PointServiceDeletePointsProcedure = "/keepward.v1.PointService/DeletePoints"
@@ -1770,6 +1776,12 @@ type PointServiceClient interface {
 	// Entries whose name or path matches the glob, in every point asked for.
 	Find(context.Context, *connect.Request[v1.FindRequest]) (*connect.ServerStreamForClient[v1.FindResponse], error)
 	Diff(context.Context, *connect.Request[v1.DiffRequest]) (*connect.ServerStreamForClient[v1.DiffResponse], error)
+	// What opens the records of a computer's points in a repository, for who reads them himself, as a
+	// mount does. Nothing of other computers can be opened with it.
+	GetPointKeys(context.Context, *connect.Request[v1.GetPointKeysRequest]) (*connect.Response[v1.GetPointKeysResponse], error)
+	// Sealed records as they lie in the repository of a point, in any order; without ids the object of
+	// the point itself. A point that is deleted is refused.
+	ReadRecords(context.Context, *connect.Request[v1.ReadRecordsRequest]) (*connect.ServerStreamForClient[v1.ReadRecordsResponse], error)
 	// Hides points at once; they can be undeleted until their repository's grace time is over.
 	DeletePoints(context.Context, *connect.Request[v1.ChangePointsRequest]) (*connect.Response[v1.ChangePointsResponse], error)
 	UndeletePoints(context.Context, *connect.Request[v1.ChangePointsRequest]) (*connect.Response[v1.ChangePointsResponse], error)
@@ -1819,6 +1831,18 @@ func NewPointServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(pointServiceMethods.ByName("Diff")),
 			connect.WithClientOptions(opts...),
 		),
+		getPointKeys: connect.NewClient[v1.GetPointKeysRequest, v1.GetPointKeysResponse](
+			httpClient,
+			baseURL+PointServiceGetPointKeysProcedure,
+			connect.WithSchema(pointServiceMethods.ByName("GetPointKeys")),
+			connect.WithClientOptions(opts...),
+		),
+		readRecords: connect.NewClient[v1.ReadRecordsRequest, v1.ReadRecordsResponse](
+			httpClient,
+			baseURL+PointServiceReadRecordsProcedure,
+			connect.WithSchema(pointServiceMethods.ByName("ReadRecords")),
+			connect.WithClientOptions(opts...),
+		),
 		deletePoints: connect.NewClient[v1.ChangePointsRequest, v1.ChangePointsResponse](
 			httpClient,
 			baseURL+PointServiceDeletePointsProcedure,
@@ -1853,6 +1877,8 @@ type pointServiceClient struct {
 	browse         *connect.Client[v1.BrowseRequest, v1.BrowseResponse]
 	find           *connect.Client[v1.FindRequest, v1.FindResponse]
 	diff           *connect.Client[v1.DiffRequest, v1.DiffResponse]
+	getPointKeys   *connect.Client[v1.GetPointKeysRequest, v1.GetPointKeysResponse]
+	readRecords    *connect.Client[v1.ReadRecordsRequest, v1.ReadRecordsResponse]
 	deletePoints   *connect.Client[v1.ChangePointsRequest, v1.ChangePointsResponse]
 	undeletePoints *connect.Client[v1.ChangePointsRequest, v1.ChangePointsResponse]
 	holdPoints     *connect.Client[v1.ChangePointsRequest, v1.ChangePointsResponse]
@@ -1882,6 +1908,16 @@ func (c *pointServiceClient) Find(ctx context.Context, req *connect.Request[v1.F
 // Diff calls keepward.v1.PointService.Diff.
 func (c *pointServiceClient) Diff(ctx context.Context, req *connect.Request[v1.DiffRequest]) (*connect.ServerStreamForClient[v1.DiffResponse], error) {
 	return c.diff.CallServerStream(ctx, req)
+}
+
+// GetPointKeys calls keepward.v1.PointService.GetPointKeys.
+func (c *pointServiceClient) GetPointKeys(ctx context.Context, req *connect.Request[v1.GetPointKeysRequest]) (*connect.Response[v1.GetPointKeysResponse], error) {
+	return c.getPointKeys.CallUnary(ctx, req)
+}
+
+// ReadRecords calls keepward.v1.PointService.ReadRecords.
+func (c *pointServiceClient) ReadRecords(ctx context.Context, req *connect.Request[v1.ReadRecordsRequest]) (*connect.ServerStreamForClient[v1.ReadRecordsResponse], error) {
+	return c.readRecords.CallServerStream(ctx, req)
 }
 
 // DeletePoints calls keepward.v1.PointService.DeletePoints.
@@ -1915,6 +1951,12 @@ type PointServiceHandler interface {
 	// Entries whose name or path matches the glob, in every point asked for.
 	Find(context.Context, *connect.Request[v1.FindRequest], *connect.ServerStream[v1.FindResponse]) error
 	Diff(context.Context, *connect.Request[v1.DiffRequest], *connect.ServerStream[v1.DiffResponse]) error
+	// What opens the records of a computer's points in a repository, for who reads them himself, as a
+	// mount does. Nothing of other computers can be opened with it.
+	GetPointKeys(context.Context, *connect.Request[v1.GetPointKeysRequest]) (*connect.Response[v1.GetPointKeysResponse], error)
+	// Sealed records as they lie in the repository of a point, in any order; without ids the object of
+	// the point itself. A point that is deleted is refused.
+	ReadRecords(context.Context, *connect.Request[v1.ReadRecordsRequest], *connect.ServerStream[v1.ReadRecordsResponse]) error
 	// Hides points at once; they can be undeleted until their repository's grace time is over.
 	DeletePoints(context.Context, *connect.Request[v1.ChangePointsRequest]) (*connect.Response[v1.ChangePointsResponse], error)
 	UndeletePoints(context.Context, *connect.Request[v1.ChangePointsRequest]) (*connect.Response[v1.ChangePointsResponse], error)
@@ -1960,6 +2002,18 @@ func NewPointServiceHandler(svc PointServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(pointServiceMethods.ByName("Diff")),
 		connect.WithHandlerOptions(opts...),
 	)
+	pointServiceGetPointKeysHandler := connect.NewUnaryHandler(
+		PointServiceGetPointKeysProcedure,
+		svc.GetPointKeys,
+		connect.WithSchema(pointServiceMethods.ByName("GetPointKeys")),
+		connect.WithHandlerOptions(opts...),
+	)
+	pointServiceReadRecordsHandler := connect.NewServerStreamHandler(
+		PointServiceReadRecordsProcedure,
+		svc.ReadRecords,
+		connect.WithSchema(pointServiceMethods.ByName("ReadRecords")),
+		connect.WithHandlerOptions(opts...),
+	)
 	pointServiceDeletePointsHandler := connect.NewUnaryHandler(
 		PointServiceDeletePointsProcedure,
 		svc.DeletePoints,
@@ -1996,6 +2050,10 @@ func NewPointServiceHandler(svc PointServiceHandler, opts ...connect.HandlerOpti
 			pointServiceFindHandler.ServeHTTP(w, r)
 		case PointServiceDiffProcedure:
 			pointServiceDiffHandler.ServeHTTP(w, r)
+		case PointServiceGetPointKeysProcedure:
+			pointServiceGetPointKeysHandler.ServeHTTP(w, r)
+		case PointServiceReadRecordsProcedure:
+			pointServiceReadRecordsHandler.ServeHTTP(w, r)
 		case PointServiceDeletePointsProcedure:
 			pointServiceDeletePointsHandler.ServeHTTP(w, r)
 		case PointServiceUndeletePointsProcedure:
@@ -2031,6 +2089,14 @@ func (UnimplementedPointServiceHandler) Find(context.Context, *connect.Request[v
 
 func (UnimplementedPointServiceHandler) Diff(context.Context, *connect.Request[v1.DiffRequest], *connect.ServerStream[v1.DiffResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.PointService.Diff is not implemented"))
+}
+
+func (UnimplementedPointServiceHandler) GetPointKeys(context.Context, *connect.Request[v1.GetPointKeysRequest]) (*connect.Response[v1.GetPointKeysResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.PointService.GetPointKeys is not implemented"))
+}
+
+func (UnimplementedPointServiceHandler) ReadRecords(context.Context, *connect.Request[v1.ReadRecordsRequest], *connect.ServerStream[v1.ReadRecordsResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.PointService.ReadRecords is not implemented"))
 }
 
 func (UnimplementedPointServiceHandler) DeletePoints(context.Context, *connect.Request[v1.ChangePointsRequest]) (*connect.Response[v1.ChangePointsResponse], error) {

@@ -48,6 +48,9 @@ const (
 	MoverServiceFindProcedure = "/keepward.v1.MoverService/Find"
 	// MoverServiceDiffProcedure is the fully-qualified name of the MoverService's Diff RPC.
 	MoverServiceDiffProcedure = "/keepward.v1.MoverService/Diff"
+	// MoverServiceReadRecordsProcedure is the fully-qualified name of the MoverService's ReadRecords
+	// RPC.
+	MoverServiceReadRecordsProcedure = "/keepward.v1.MoverService/ReadRecords"
 )
 
 // MoverServiceClient is a client for the keepward.v1.MoverService service.
@@ -60,6 +63,7 @@ type MoverServiceClient interface {
 	Browse(context.Context, *connect.Request[v1.BrowseMoverRequest]) (*connect.Response[v1.BrowseMoverResponse], error)
 	Find(context.Context, *connect.Request[v1.FindMoverRequest]) (*connect.ServerStreamForClient[v1.FindMoverResponse], error)
 	Diff(context.Context, *connect.Request[v1.DiffMoverRequest]) (*connect.ServerStreamForClient[v1.DiffMoverResponse], error)
+	ReadRecords(context.Context, *connect.Request[v1.ReadRecordsMoverRequest]) (*connect.ServerStreamForClient[v1.ReadRecordsResponse], error)
 }
 
 // NewMoverServiceClient constructs a client for the keepward.v1.MoverService service. By default,
@@ -109,17 +113,24 @@ func NewMoverServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(moverServiceMethods.ByName("Diff")),
 			connect.WithClientOptions(opts...),
 		),
+		readRecords: connect.NewClient[v1.ReadRecordsMoverRequest, v1.ReadRecordsResponse](
+			httpClient,
+			baseURL+MoverServiceReadRecordsProcedure,
+			connect.WithSchema(moverServiceMethods.ByName("ReadRecords")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // moverServiceClient implements MoverServiceClient.
 type moverServiceClient struct {
-	status *connect.Client[v1.MoverStatusRequest, v1.MoverStatusResponse]
-	secret *connect.Client[v1.MoverSecretRequest, v1.MoverSecretResponse]
-	stop   *connect.Client[v1.MoverStopRequest, v1.MoverStopResponse]
-	browse *connect.Client[v1.BrowseMoverRequest, v1.BrowseMoverResponse]
-	find   *connect.Client[v1.FindMoverRequest, v1.FindMoverResponse]
-	diff   *connect.Client[v1.DiffMoverRequest, v1.DiffMoverResponse]
+	status      *connect.Client[v1.MoverStatusRequest, v1.MoverStatusResponse]
+	secret      *connect.Client[v1.MoverSecretRequest, v1.MoverSecretResponse]
+	stop        *connect.Client[v1.MoverStopRequest, v1.MoverStopResponse]
+	browse      *connect.Client[v1.BrowseMoverRequest, v1.BrowseMoverResponse]
+	find        *connect.Client[v1.FindMoverRequest, v1.FindMoverResponse]
+	diff        *connect.Client[v1.DiffMoverRequest, v1.DiffMoverResponse]
+	readRecords *connect.Client[v1.ReadRecordsMoverRequest, v1.ReadRecordsResponse]
 }
 
 // Status calls keepward.v1.MoverService.Status.
@@ -152,6 +163,11 @@ func (c *moverServiceClient) Diff(ctx context.Context, req *connect.Request[v1.D
 	return c.diff.CallServerStream(ctx, req)
 }
 
+// ReadRecords calls keepward.v1.MoverService.ReadRecords.
+func (c *moverServiceClient) ReadRecords(ctx context.Context, req *connect.Request[v1.ReadRecordsMoverRequest]) (*connect.ServerStreamForClient[v1.ReadRecordsResponse], error) {
+	return c.readRecords.CallServerStream(ctx, req)
+}
+
 // MoverServiceHandler is an implementation of the keepward.v1.MoverService service.
 type MoverServiceHandler interface {
 	// What happens, from the event behind after_event on; ends when the mover does.
@@ -162,6 +178,7 @@ type MoverServiceHandler interface {
 	Browse(context.Context, *connect.Request[v1.BrowseMoverRequest]) (*connect.Response[v1.BrowseMoverResponse], error)
 	Find(context.Context, *connect.Request[v1.FindMoverRequest], *connect.ServerStream[v1.FindMoverResponse]) error
 	Diff(context.Context, *connect.Request[v1.DiffMoverRequest], *connect.ServerStream[v1.DiffMoverResponse]) error
+	ReadRecords(context.Context, *connect.Request[v1.ReadRecordsMoverRequest], *connect.ServerStream[v1.ReadRecordsResponse]) error
 }
 
 // NewMoverServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -207,6 +224,12 @@ func NewMoverServiceHandler(svc MoverServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(moverServiceMethods.ByName("Diff")),
 		connect.WithHandlerOptions(opts...),
 	)
+	moverServiceReadRecordsHandler := connect.NewServerStreamHandler(
+		MoverServiceReadRecordsProcedure,
+		svc.ReadRecords,
+		connect.WithSchema(moverServiceMethods.ByName("ReadRecords")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/keepward.v1.MoverService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case MoverServiceStatusProcedure:
@@ -221,6 +244,8 @@ func NewMoverServiceHandler(svc MoverServiceHandler, opts ...connect.HandlerOpti
 			moverServiceFindHandler.ServeHTTP(w, r)
 		case MoverServiceDiffProcedure:
 			moverServiceDiffHandler.ServeHTTP(w, r)
+		case MoverServiceReadRecordsProcedure:
+			moverServiceReadRecordsHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -252,4 +277,8 @@ func (UnimplementedMoverServiceHandler) Find(context.Context, *connect.Request[v
 
 func (UnimplementedMoverServiceHandler) Diff(context.Context, *connect.Request[v1.DiffMoverRequest], *connect.ServerStream[v1.DiffMoverResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.MoverService.Diff is not implemented"))
+}
+
+func (UnimplementedMoverServiceHandler) ReadRecords(context.Context, *connect.Request[v1.ReadRecordsMoverRequest], *connect.ServerStream[v1.ReadRecordsResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.MoverService.ReadRecords is not implemented"))
 }

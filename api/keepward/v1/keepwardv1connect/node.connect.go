@@ -115,6 +115,9 @@ const (
 	// TransportServiceDiffMoverProcedure is the fully-qualified name of the TransportService's
 	// DiffMover RPC.
 	TransportServiceDiffMoverProcedure = "/keepward.v1.TransportService/DiffMover"
+	// TransportServiceReadRecordsMoverProcedure is the fully-qualified name of the TransportService's
+	// ReadRecordsMover RPC.
+	TransportServiceReadRecordsMoverProcedure = "/keepward.v1.TransportService/ReadRecordsMover"
 )
 
 // EnrolServiceClient is a client for the keepward.v1.EnrolService service.
@@ -582,6 +585,7 @@ type TransportServiceClient interface {
 	BrowseMover(context.Context, *connect.Request[v1.BrowseMoverRequest]) (*connect.Response[v1.BrowseMoverResponse], error)
 	FindMover(context.Context, *connect.Request[v1.FindMoverRequest]) (*connect.ServerStreamForClient[v1.FindMoverResponse], error)
 	DiffMover(context.Context, *connect.Request[v1.DiffMoverRequest]) (*connect.ServerStreamForClient[v1.DiffMoverResponse], error)
+	ReadRecordsMover(context.Context, *connect.Request[v1.ReadRecordsMoverRequest]) (*connect.ServerStreamForClient[v1.ReadRecordsResponse], error)
 }
 
 // NewTransportServiceClient constructs a client for the keepward.v1.TransportService service. By
@@ -685,6 +689,12 @@ func NewTransportServiceClient(httpClient connect.HTTPClient, baseURL string, op
 			connect.WithSchema(transportServiceMethods.ByName("DiffMover")),
 			connect.WithClientOptions(opts...),
 		),
+		readRecordsMover: connect.NewClient[v1.ReadRecordsMoverRequest, v1.ReadRecordsResponse](
+			httpClient,
+			baseURL+TransportServiceReadRecordsMoverProcedure,
+			connect.WithSchema(transportServiceMethods.ByName("ReadRecordsMover")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -705,6 +715,7 @@ type transportServiceClient struct {
 	browseMover       *connect.Client[v1.BrowseMoverRequest, v1.BrowseMoverResponse]
 	findMover         *connect.Client[v1.FindMoverRequest, v1.FindMoverResponse]
 	diffMover         *connect.Client[v1.DiffMoverRequest, v1.DiffMoverResponse]
+	readRecordsMover  *connect.Client[v1.ReadRecordsMoverRequest, v1.ReadRecordsResponse]
 }
 
 // CreateRepository calls keepward.v1.TransportService.CreateRepository.
@@ -782,6 +793,11 @@ func (c *transportServiceClient) DiffMover(ctx context.Context, req *connect.Req
 	return c.diffMover.CallServerStream(ctx, req)
 }
 
+// ReadRecordsMover calls keepward.v1.TransportService.ReadRecordsMover.
+func (c *transportServiceClient) ReadRecordsMover(ctx context.Context, req *connect.Request[v1.ReadRecordsMoverRequest]) (*connect.ServerStreamForClient[v1.ReadRecordsResponse], error) {
+	return c.readRecordsMover.CallServerStream(ctx, req)
+}
+
 // TransportServiceHandler is an implementation of the keepward.v1.TransportService service.
 type TransportServiceHandler interface {
 	CreateRepository(context.Context, *connect.Request[v1.TransportCreateRepositoryRequest]) (*connect.Response[v1.TransportCreateRepositoryResponse], error)
@@ -811,6 +827,7 @@ type TransportServiceHandler interface {
 	BrowseMover(context.Context, *connect.Request[v1.BrowseMoverRequest]) (*connect.Response[v1.BrowseMoverResponse], error)
 	FindMover(context.Context, *connect.Request[v1.FindMoverRequest], *connect.ServerStream[v1.FindMoverResponse]) error
 	DiffMover(context.Context, *connect.Request[v1.DiffMoverRequest], *connect.ServerStream[v1.DiffMoverResponse]) error
+	ReadRecordsMover(context.Context, *connect.Request[v1.ReadRecordsMoverRequest], *connect.ServerStream[v1.ReadRecordsResponse]) error
 }
 
 // NewTransportServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -910,6 +927,12 @@ func NewTransportServiceHandler(svc TransportServiceHandler, opts ...connect.Han
 		connect.WithSchema(transportServiceMethods.ByName("DiffMover")),
 		connect.WithHandlerOptions(opts...),
 	)
+	transportServiceReadRecordsMoverHandler := connect.NewServerStreamHandler(
+		TransportServiceReadRecordsMoverProcedure,
+		svc.ReadRecordsMover,
+		connect.WithSchema(transportServiceMethods.ByName("ReadRecordsMover")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/keepward.v1.TransportService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case TransportServiceCreateRepositoryProcedure:
@@ -942,6 +965,8 @@ func NewTransportServiceHandler(svc TransportServiceHandler, opts ...connect.Han
 			transportServiceFindMoverHandler.ServeHTTP(w, r)
 		case TransportServiceDiffMoverProcedure:
 			transportServiceDiffMoverHandler.ServeHTTP(w, r)
+		case TransportServiceReadRecordsMoverProcedure:
+			transportServiceReadRecordsMoverHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -1009,4 +1034,8 @@ func (UnimplementedTransportServiceHandler) FindMover(context.Context, *connect.
 
 func (UnimplementedTransportServiceHandler) DiffMover(context.Context, *connect.Request[v1.DiffMoverRequest], *connect.ServerStream[v1.DiffMoverResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.TransportService.DiffMover is not implemented"))
+}
+
+func (UnimplementedTransportServiceHandler) ReadRecordsMover(context.Context, *connect.Request[v1.ReadRecordsMoverRequest], *connect.ServerStream[v1.ReadRecordsResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.TransportService.ReadRecordsMover is not implemented"))
 }
