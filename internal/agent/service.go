@@ -93,6 +93,12 @@ func (s *service) StartRestore(ctx context.Context, req *connect.Request[keepwar
 		Overwrite: overwrite, DeleteExtra: m.GetDeleteExtra(), DryRun: m.GetDryRun(),
 		Verify: m.GetVerify(), Estimate: m.GetEstimate(), OwnersByName: !m.GetNumericOwner(),
 	}
+	for _, o := range m.GetOwners() {
+		opts.Owners = append(opts.Owners, restore.OwnerMap{Group: o.GetGroup(), From: o.GetFrom(), To: o.GetTo()})
+	}
+	for _, r := range m.GetRenames() {
+		opts.Renames = append(opts.Renames, restore.PathMap{From: string(r.GetFrom()), To: string(r.GetTo())})
+	}
 	err = s.a.begin(ctx, m.GetOrder(), nil, false, func(ctx context.Context) *keepwardv1.AttemptEnd {
 		return s.a.restore(ctx, m, opts)
 	})

@@ -22,6 +22,7 @@ type extractFlags struct {
 	paths                            []string
 	list, dryRun, strip, deleteExtra bool
 	verify                           bool
+	lay                              layFlags
 }
 
 func (a *app) extractCommand() *cobra.Command {
@@ -40,6 +41,7 @@ func (a *app) extractCommand() *cobra.Command {
 	f.StringVar(&x.computer, "computer", "", "whose point; needed for latest when there are several")
 	f.StringVar(&x.to, "to", "", "directory to restore to")
 	f.StringArrayVar(&x.paths, "path", nil, "directory or file to restore; may be repeated (default: everything)")
+	x.lay.add(cmd)
 	f.StringVar(&x.overwrite, "overwrite", "different", strings.Join(overwrites, ", "))
 	f.BoolVar(&x.list, "list", false, "only list the restore points")
 	f.BoolVar(&x.dryRun, "dry-run", false, "only count what would be done")
@@ -130,9 +132,13 @@ func (a *app) extract(ctx context.Context, o extract.Options, x extractFlags) er
 		return err
 	}
 	o.Point = name
+	renames, owners, err := x.lay.rules()
+	if err != nil {
+		return err
+	}
 	counters := &restore.Counters{}
 	o.Restore = restore.Options{
-		To: x.to, Strip: x.strip, Overwrite: policy, DeleteExtra: x.deleteExtra, DryRun: x.dryRun, Verify: x.verify,
+		Renames: renames, Owners: owners, To: x.to, Strip: x.strip, Overwrite: policy, DeleteExtra: x.deleteExtra, DryRun: x.dryRun, Verify: x.verify,
 		Counters: counters, Event: a.extractEvent,
 	}
 	for _, p := range x.paths {

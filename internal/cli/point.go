@@ -265,48 +265,6 @@ func mode(e *keepwardv1.Entry) string {
 	return letter + string(bits)
 }
 
-func (a *app) pointFind() *cobra.Command {
-	req := &keepwardv1.FindRequest{}
-	cmd := &cobra.Command{
-		Use: "find GLOB", Short: "Find files by name or path in restore points",
-		Long:    "Without --point all points are searched. A pattern with a slash is matched against the whole path, another against the name.",
-		Example: "  keepward point find '*.odt' --computer web1\n  keepward point find '/srv/**/report*' --point latest --computer web1",
-		Args:    exactly("a pattern"),
-	}
-	a.computerFlag(cmd, &req.Computer)
-	cmd.Flags().StringVar(&req.Point, "point", "", "only in this point")
-	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) error {
-		req.Glob = args[0]
-		if req.Point != "" {
-			name, err := a.pointName(req.Point)
-			if err != nil {
-				return err
-			}
-			req.Point = name
-		}
-		s, any := &stream{a: a, name: "found"}, false
-		err := receive(ctx, c, c.points.Find, req, func(m *keepwardv1.FindResponse) error {
-			any = true
-			explain(m.GetEntry())
-			if a.format.machine() {
-				return s.add(m)
-			}
-			e := m.GetEntry()
-			_, err := fmt.Fprintf(a.out, "%s  %s  %s  %s %12s  %s\n", m.GetPoint()[:min(shortID, len(m.GetPoint()))], a.stamp(m.GetTime()),
-				safe(m.GetComputer()), mode(e), entrySize(e), safe(string(e.GetPath())))
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		if !any {
-			a.remark("nothing is called so; a pattern stands for the whole name, parts of one are found by '*part*'")
-		}
-		return s.close()
-	})
-	return cmd
-}
-
 func (a *app) pointDiff() *cobra.Command {
 	req := &keepwardv1.DiffRequest{}
 	cmd := &cobra.Command{

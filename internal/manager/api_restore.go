@@ -37,6 +37,9 @@ func (m *Manager) RestoreFiles(ctx context.Context, req *connect.Request[keepwar
 	if d := r.GetRestartInterval(); d != nil && (!d.IsValid() || d.AsDuration() < 0) {
 		return nil, errs.New(errs.Invalid, "restore.interval", "restore: the restart interval %v is no time to wait", d)
 	}
+	if err := checkMaps(r); err != nil {
+		return nil, err
+	}
 	r.DryRun = r.GetDryRun() || r.GetEstimate()
 	r.Overwrite = cmp.Or(r.GetOverwrite(), overwrites[0])
 	if !slices.Contains(overwrites, r.GetOverwrite()) {
@@ -50,4 +53,20 @@ func (m *Manager) RestoreFiles(ctx context.Context, req *connect.Request[keepwar
 		return nil, err
 	}
 	return connect.NewResponse(&keepwardv1.StartSessionResponse{Session: id}), nil
+}
+
+// checkMaps refuses at once what the agent would only refuse once it has its turn.
+func checkMaps(r *keepwardv1.RestoreFilesRequest) error {
+	for _, o := range r.GetOwners() {
+		if o.GetFrom() == "" || o.GetTo() == "" {
+			return errs.New(errs.Invalid, "restore.owner", "restore: a rule for owners gives %q what belonged to %q", o.GetTo(), o.GetFrom()).WithHint("name both, by name or number")
+		}
+	}
+	for _, m := range r.GetRenames() {
+		if !job.Absolute(string(m.GetFrom())) || !job.Absolute(string(m.GetTo())) {
+			return errs.New(errs.Invalid, "restore.rename", "restore: lay %q at %q: both must be full names", m.GetFrom(), m.GetTo()).
+				WithHint("write for instance /srv/www=/srv/new")
+		}
+	}
+	return nil
 }

@@ -305,6 +305,7 @@ func (c *call) startAgent(ctx context.Context) error {
 			DryRun: r.GetDryRun(), Strip: r.GetStrip(), Verify: r.GetVerify(), Estimate: r.GetEstimate(),
 			// On the computer that they are of, numbers are what the names are.
 			NumericOwner: r.GetNumericOwner() || r.GetTargetComputer() == r.GetComputer(),
+			Owners:       r.GetOwners(), Renames: r.GetRenames(),
 		}))
 		return err
 	}

@@ -20,7 +20,6 @@ import (
 const (
 	rootNode   = fuse.FUSE_ROOT_ID
 	latestNode = 2
-	latestName = "latest"
 	// A point never changes, so the kernel may keep what it was told of one for as long as it likes.
 	keepLong  = 24 * time.Hour
 	keepShort = time.Second

@@ -155,6 +155,9 @@ func (p *points) add(ctx context.Context, one Point) error {
 // nameFormat is that of folders: as in tables, of characters that every system has in names.
 const nameFormat = "2006-01-02T15-04-05"
 
+// latestName is the link that leads to the newest whole point.
+const latestName = "latest"
+
 // name is a folder's name that no other has.
 func (p *points) name(one Point) string {
 	zone := cmp.Or(p.o.Zone, time.Local)

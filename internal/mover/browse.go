@@ -144,52 +144,6 @@ func (l *lister) below(ctx context.Context, dir, after []byte) error {
 	}
 }
 
-// Find sends every entry whose name or path matches, of one point after the other.
-func (c *control) Find(ctx context.Context, req *connect.Request[keepwardv1.FindMoverRequest], stream *connect.ServerStream[keepwardv1.FindMoverResponse]) error {
-	done, err := c.browsing()
-	if err != nil {
-		return err
-	}
-	defer done()
-	match, err := compileGlob(req.Msg.GetGlob())
-	if err != nil {
-		return err
-	}
-	for _, p := range req.Msg.GetPoints() {
-		if err := c.findIn(ctx, p, match, stream); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (c *control) findIn(ctx context.Context, p *keepwardv1.PointKey, match func([]byte) bool, stream *connect.ServerStream[keepwardv1.FindMoverResponse]) error {
-	tree, err := newFetcher(c.t.repo, c.t.keys).open(ctx, p.GetPoint(), p.GetComputerKey())
-	if err != nil {
-		return err
-	}
-	defer tree.close()
-	for {
-		e, err := tree.paths.Next(ctx)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if !match(e.Path) {
-			continue
-		}
-		whole, err := tree.entry(ctx, e)
-		if err != nil {
-			return err
-		}
-		if err := stream.Send(&keepwardv1.FindMoverResponse{Point: p.GetPoint(), Entry: whole}); err != nil {
-			return err
-		}
-	}
-}
-
 // Diff sends every entry that differs between two points.
 func (c *control) Diff(ctx context.Context, req *connect.Request[keepwardv1.DiffMoverRequest], stream *connect.ServerStream[keepwardv1.DiffMoverResponse]) error {
 	done, err := c.browsing()

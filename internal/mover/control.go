@@ -33,6 +33,9 @@ type control struct {
 	// Browsing, for the end of an idle mover.
 	active atomic.Int64
 	used   atomic.Int64 // time of the last call, UnixNano
+
+	findOnce sync.Once
+	finder   *finder // made by the first search
 }
 
 func newControl(t *task) (*control, error) {

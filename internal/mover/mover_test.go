@@ -14,60 +14,6 @@ import (
 	"keepward/internal/wire/wiretest"
 )
 
-func TestGlobsMatchNamesAndPaths(t *testing.T) {
-	tests := []struct {
-		glob string
-		yes  []string
-		no   []string
-	}{
-		{"*.txt", []string{"a.txt", "srv/b/c.txt", ".txt"}, []string{"a.txt/b", "atxt", "a.txt2"}},
-		{"a?c", []string{"abc", "x/aéc"}, []string{"ac", "abbc"}},
-		{"[a-c]1", []string{"a1", "x/c1"}, []string{"d1", "a12"}},
-		{"[!a-c]1", []string{"d1"}, []string{"a1"}},
-		{`a\*b`, []string{"a*b"}, []string{"axb"}},
-		{"/etc/*.conf", []string{"etc/x.conf"}, []string{"etc/y/x.conf", "usr/etc/x.conf"}},
-		{"etc/*", []string{"etc/x"}, []string{"usr/etc/x", "etc/x/y", "etc"}},
-		{"srv/**/c", []string{"srv/c", "srv/a/c", "srv/a/b/c"}, []string{"srvc", "srv/ac"}},
-		{"srv/**", []string{"srv/a", "srv/a/b"}, []string{"srv", "x/srv/a"}},
-		{"**/name", []string{"name", "a/b/name"}, []string{"a/surname"}},
-		{"größe*", []string{"größe.txt"}, []string{"grosse"}},
-		{"a+(b|c)$.x", []string{"a+(b|c)$.x"}, []string{"aab"}},
-		{"*", []string{"a\nb", "\xff\xfe"}, nil},
-	}
-	for _, tt := range tests {
-		match, err := compileGlob(tt.glob)
-		if err != nil {
-			t.Errorf("%q: %v", tt.glob, err)
-			continue
-		}
-		for _, p := range tt.yes {
-			if !match([]byte(p)) {
-				t.Errorf("%q does not match %q", tt.glob, p)
-			}
-		}
-		for _, p := range tt.no {
-			if match([]byte(p)) {
-				t.Errorf("%q matches %q", tt.glob, p)
-			}
-		}
-	}
-	for _, bad := range []string{"", "[a", "[]", `a\`, "[z-a]"} {
-		if _, err := compileGlob(bad); errs.KindOf(err) != errs.Invalid {
-			t.Errorf("%q: %v", bad, err)
-		}
-	}
-}
-
-func FuzzGlob(f *testing.F) {
-	f.Add("a[!b-c]*?/**/d\\e", []byte("ab/c/de"))
-	f.Add("\xff", []byte("\xff"))
-	f.Fuzz(func(t *testing.T, glob string, path []byte) {
-		if match, err := compileGlob(glob); err == nil {
-			match(path)
-		}
-	})
-}
-
 func TestListenAddressesAreRead(t *testing.T) {
 	tests := []struct {
 		text        string

@@ -248,6 +248,7 @@ func (d *dir) take(a *attrs, there *present, asItIs bool) error {
 func (d *dir) maybeDelete() {
 	if d.r.o.DeleteExtra && d.was != nil {
 		d.keep = make(map[string]struct{})
+		spared(d.r.renames, d.path, d.keep)
 	}
 }
 

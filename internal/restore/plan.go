@@ -27,6 +27,7 @@ type planner struct {
 	inodes map[inodeKey]*inode
 	last   string // path of the last entry that was read
 	owners *owners
+	part   *part // what is being planned
 	// estimate counts what would be fetched; nil: not wanted.
 	estimate *estimate
 }
@@ -39,9 +40,7 @@ func (r *run) newPlanner(to sender) *planner {
 		links:  fileindex.NewCursor(r.nodes, seal.KindInode, r.root.Inodes),
 		window: newWindow(to),
 		inodes: make(map[inodeKey]*inode),
-	}
-	if r.o.OwnersByName {
-		p.owners = newOwners()
+		owners: r.owners,
 	}
 	return p
 }
@@ -53,9 +52,9 @@ func (p *planner) close() {
 }
 
 // plan plans all selections and leaves all directories.
-func (p *planner) plan(ctx context.Context, selected []string) error {
+func (p *planner) plan(ctx context.Context, parts []part) error {
 	p.stack = []*dir{p.r.base}
-	err := p.selections(ctx, selected)
+	err := p.selections(ctx, parts)
 	if err == nil {
 		err = p.estimate.flush(ctx)
 	}
@@ -118,7 +117,7 @@ func (p *planner) ancestor(ctx context.Context, path string) error {
 // entry plans one entry.
 func (p *planner) entry(ctx context.Context, e *fileindex.Entry) error {
 	p.r.planned(e)
-	path := string(e.Path)
+	path := p.part.place(string(e.Path))
 	if path == p.r.base.path {
 		p.atBase(e)
 		return nil

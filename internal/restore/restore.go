@@ -83,6 +83,10 @@ type Options struct {
 	// OwnersByName gives files to the user and group of the same name on this computer, where
 	// there is one; else, and everywhere without it, numbers are taken as they are.
 	OwnersByName bool
+	// Owners say who gets what belonged to whom; the first that fits counts, before names and numbers.
+	Owners []OwnerMap
+	// Renames lay parts of the point elsewhere. What is said of a file in events is then its new name.
+	Renames []PathMap
 	// Workers is how many goroutines write; 0: as many as there are processors.
 	Workers int
 	// Verify reads back from disk what was restored, and compares it with the point.
@@ -98,6 +102,16 @@ type Options struct {
 	// Current is told the path in work now and then; nil: not wanted. It must not keep it.
 	Current func(path []byte)
 }
+
+// OwnerMap says who gets what belonged to a user, or to a group: both are names, or numbers. A name
+// to give to is looked up on this computer.
+type OwnerMap struct {
+	Group    bool
+	From, To string
+}
+
+// PathMap lays a path and all below it elsewhere: both are full names.
+type PathMap struct{ From, To string }
 
 // Event is something worth reporting about one file, or about the whole restore.
 type Event struct {

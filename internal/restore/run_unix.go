@@ -34,6 +34,8 @@ type run struct {
 	nodes   *nodes
 	reads   readers
 	root    fileindex.Root
+	owners  *owners
+	renames []PathMap
 	partial bool // the point does not hold all that was asked for
 	workers int
 
@@ -123,7 +125,18 @@ func newRun(ctx context.Context, o Options) (*run, error) {
 	if o.Strip && o.To == "" {
 		return nil, errs.New(errs.Invalid, "restore.strip", "restore with strip: it needs a target directory")
 	}
-	r := &run{o: o, c: o.Counters, tally: newTally(), workers: o.Workers, umask: creationMask(), isRoot: os.Geteuid() == 0}
+	if o.Strip && len(o.Renames) > 0 {
+		return nil, errs.New(errs.Invalid, "restore.strip", "restore with strip: it lays one path elsewhere itself, and takes no rules for others").WithHint("leave one of the two out")
+	}
+	renames, err := checkRenames(o.Renames)
+	if err != nil {
+		return nil, err
+	}
+	owned, err := ownersOf(&o)
+	if err != nil {
+		return nil, err
+	}
+	r := &run{o: o, c: o.Counters, renames: renames, owners: owned, tally: newTally(), workers: o.Workers, umask: creationMask(), isRoot: os.Geteuid() == 0}
 	if r.c == nil {
 		r.c = &Counters{}
 	}
@@ -244,18 +257,19 @@ func (r *run) restore() error {
 		r.c.TotalFiles.Store(r.root.Paths.Entries)
 		r.c.TotalBytes.Store(r.root.Paths.Bytes)
 	}
-	if err := r.write(selected); err != nil {
+	parts := partsOf(selected, r.renames)
+	if err := r.write(parts); err != nil {
 		return err
 	}
 	if err := r.settle(); err != nil || !r.o.Verify || r.o.DryRun {
 		return err
 	}
 	r.enter("verify")
-	return r.verify(selected)
+	return r.verify(parts)
 }
 
 // write plans and writes everything.
-func (r *run) write(selected []string) error {
+func (r *run) write(parts []part) error {
 	est, err := r.newEstimate()
 	if err != nil {
 		return err
@@ -267,7 +281,7 @@ func (r *run) write(selected []string) error {
 		p := r.newPlanner(to)
 		defer p.close()
 		p.estimate = est
-		return p.plan(r.ctx, selected)
+		return p.plan(r.ctx, parts)
 	})
 	r.report.losses()
 	if ferr := r.flusher.stop(); err == nil && ferr != nil {

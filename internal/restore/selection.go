@@ -13,16 +13,17 @@ import (
 	"keepward/internal/repo/fileindex"
 )
 
-// selections plans the chosen paths, one after the other.
-func (p *planner) selections(ctx context.Context, selected []string) error {
+// selections plans the chosen parts, one after the other.
+func (p *planner) selections(ctx context.Context, parts []part) error {
 	found := 0
-	for _, s := range selected {
-		ok, err := p.selection(ctx, s)
+	for i := range parts {
+		p.part = &parts[i]
+		ok, err := p.selection(ctx, parts[i].path)
 		if err != nil {
 			return err
 		}
 		if !ok {
-			p.r.report.fail([]byte("/"+s), errs.New(errs.NotFound, "restore.path-missing", "it is not in the restore point"))
+			p.r.report.fail([]byte("/"+parts[i].path), errs.New(errs.NotFound, "restore.path-missing", "it is not in the restore point"))
 			continue
 		}
 		found++
@@ -65,6 +66,17 @@ func (p *planner) selection(ctx context.Context, path string) (bool, error) {
 		}
 		n++
 		p.last = string(e.Path)
+		if skip := p.part.skipped(e.Path); skip != "" {
+			// Just behind a key is what begins with it and a separator: all that is below it.
+			err := p.cursor.Seek(ctx, append(fileindex.PathKey([]byte(skip)), 1))
+			if err != nil {
+				if err := p.damagedIndex(path, err); err != nil {
+					return false, err
+				}
+				lost = true
+			}
+			continue
+		}
 		if err := p.entry(ctx, e); err != nil {
 			return false, err
 		}

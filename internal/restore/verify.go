@@ -28,6 +28,7 @@ type verifier struct {
 	window *window
 	stack  []*dir
 	inodes map[inodeKey]*present
+	part   *part
 
 	// A piece whose hash is another may still be right, if it is only the beginning of its
 	// chunk: these are compared byte by byte at the end.
@@ -36,7 +37,7 @@ type verifier struct {
 }
 
 // verify compares everything that was restored, read back from disk, with the point.
-func (r *run) verify(selected []string) error {
+func (r *run) verify(parts []part) error {
 	return r.withWorkers(func(to sender) error {
 		v := &verifier{
 			r: r, window: newWindow(to), inodes: make(map[inodeKey]*present),
@@ -45,11 +46,11 @@ func (r *run) verify(selected []string) error {
 		}
 		defer v.cursor.Close()
 		defer v.links.Close()
-		return v.walk(r.ctx, selected)
+		return v.walk(r.ctx, parts)
 	})
 }
 
-func (v *verifier) walk(ctx context.Context, selected []string) error {
+func (v *verifier) walk(ctx context.Context, parts []part) error {
 	base := &dir{r: v.r, fd: -1, path: v.r.base.path}
 	base.hold()
 	v.stack = []*dir{base}
@@ -59,8 +60,9 @@ func (v *verifier) walk(ctx context.Context, selected []string) error {
 	}
 	base.fd, base.life = fd, live
 	v.r.openDirs.Add(1)
-	for _, s := range selected {
-		if err = v.selection(ctx, s); err != nil {
+	for i := range parts {
+		v.part = &parts[i]
+		if err = v.selection(ctx, parts[i].path); err != nil {
 			break
 		}
 	}
@@ -88,6 +90,10 @@ func (v *verifier) selection(ctx context.Context, path string) error {
 			return fmt.Errorf("read file index: %w", err)
 		case err != nil:
 			err = nil // the restore has reported it
+			continue
+		}
+		if skip := v.part.skipped(e.Path); skip != "" {
+			err = v.cursor.Seek(ctx, append(fileindex.PathKey([]byte(skip)), 1))
 			continue
 		}
 		if err := v.entry(ctx, e); err != nil {
@@ -135,7 +141,7 @@ func (v *verifier) enter(parent string) *dir {
 func (v *verifier) top() *dir { return v.stack[len(v.stack)-1] }
 
 func (v *verifier) entry(ctx context.Context, e *fileindex.Entry) error {
-	path := string(e.Path)
+	path := v.part.place(string(e.Path))
 	if path == v.r.base.path {
 		return nil
 	}

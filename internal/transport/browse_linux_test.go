@@ -1,6 +1,7 @@
 package transport_test
 
 import (
+	"bytes"
 	"fmt"
 	"io/fs"
 	"os"
@@ -14,6 +15,8 @@ import (
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/errs"
 	"keepward/internal/mover"
+	"keepward/internal/repo/point"
+	"keepward/internal/repo/seal"
 	"keepward/internal/wire"
 )
 
@@ -75,19 +78,48 @@ func TestABrowseMoverListsFindsAndCompares(t *testing.T) {
 	must(t, err)
 	var found []string
 	for stream.Receive() {
-		e := stream.Msg().GetEntry()
-		found = append(found, stream.Msg().GetPoint()[:4]+string(e.GetPath()))
+		m := stream.Msg()
+		e := m.GetEntry()
+		found = append(found, fmt.Sprintf("%s %s-%s %d", e.GetPath(), m.GetFirst()[:4], m.GetPoint()[:4], m.GetPoints()))
 		if e.GetSize() == 0 || e.GetMode() == 0 {
 			t.Errorf("%s is found without size or mode: %v", e.GetPath(), e)
 		}
 	}
 	must(t, stream.Err())
-	var want []string
-	for _, p := range []string{first.String()[:4], second.String()[:4]} {
-		want = append(want, p+"/srv/a.txt", p+"/srv/b/c.txt", p+"/srv/b/d.txt")
+	one, two := first.String()[:4], second.String()[:4]
+	want := []string{
+		fmt.Sprintf("/srv/a.txt %s-%s 1", two, two), fmt.Sprintf("/srv/a.txt %s-%s 1", one, one),
+		fmt.Sprintf("/srv/b/c.txt %s-%s 2", one, two), fmt.Sprintf("/srv/b/d.txt %s-%s 2", one, two),
 	}
 	if diff := cmp.Diff(want, found); diff != "" {
 		t.Error(diff)
+	}
+
+	records, err := calls.ReadRecordsMover(t.Context(), connect.NewRequest(&keepwardv1.ReadRecordsMoverRequest{Attempt: a.String(), Point: first.String()}))
+	must(t, err)
+	var object []byte
+	for records.Receive() {
+		object = bytes.Clone(records.Msg().GetRecord())
+	}
+	must(t, records.Err())
+	p, err := point.Parse(object)
+	must(t, err)
+	owner := h.master.ComputersKey().Owner("web1")
+	absent := make([]byte, 32)
+	records, err = calls.ReadRecordsMover(t.Context(), connect.NewRequest(&keepwardv1.ReadRecordsMoverRequest{
+		Attempt: a.String(), Owner: owner[:], Ids: [][]byte{absent, p.RootID[:]},
+	}))
+	must(t, err)
+	answers := map[uint32]*keepwardv1.ReadRecordsResponse{}
+	for records.Receive() {
+		answers[records.Msg().GetAt()] = records.Msg()
+	}
+	must(t, records.Err())
+	if rec, err := seal.ParseRecord(answers[1].GetRecord()); err != nil || rec.ID != p.RootID {
+		t.Errorf("the root's record: %v", err)
+	}
+	if got := answers[0].GetFailure().GetCode(); len(answers) != 2 || got != "chunk.missing" {
+		t.Errorf("of a record that is not there: %v", answers[0])
 	}
 
 	diffs, err := calls.DiffMover(t.Context(), connect.NewRequest(&keepwardv1.DiffMoverRequest{

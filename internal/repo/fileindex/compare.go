@@ -29,6 +29,13 @@ func (d *differ) compare(ctx context.Context, a, b *Entry) (Change, error) {
 	return 0, nil
 }
 
+// SameContent tells whether two entries of one type hold the same: bytes, target or device. It looks
+// into bundles where it must.
+func SameContent(ctx context.Context, f Fetcher, a, b *Entry) (bool, error) {
+	d := &differ{f: f, a: &side{}, b: &side{}}
+	return d.sameContent(ctx, a, b)
+}
+
 func (d *differ) sameContent(ctx context.Context, a, b *Entry) (bool, error) {
 	if a.Size != b.Size && a.Type != Dir || !bytes.Equal(a.Target, b.Target) || a.RDev != b.RDev || a.Map.H != b.Map.H ||
 		len(a.Streams) != len(b.Streams) {

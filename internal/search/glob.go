@@ -1,31 +1,11 @@
-package mover
+package search
 
 import (
-	"bytes"
 	"regexp"
 	"strings"
-
-	"keepward/internal/errs"
 )
 
-// compileGlob makes a test for paths without a leading slash. A glob without a slash is held
-// against the last component, any other against the whole path. * and ? stop at a slash,
-// ** does not; [a-z] and [!a-z] are classes, \ takes the next character as it is.
-func compileGlob(glob string) (func(path []byte) bool, error) {
-	whole := strings.Contains(glob, "/")
-	re, err := regexp.Compile(`(?s)\A` + globPattern(strings.TrimPrefix(glob, "/")) + `\z`)
-	if err != nil || glob == "" {
-		return nil, errs.New(errs.Invalid, "find.glob", "find %q: it is not a glob", glob).
-			WithHint("use *, ?, [a-z] and **; put a backslash before one that is meant as it is")
-	}
-	return func(path []byte) bool {
-		if !whole {
-			path = path[bytes.LastIndexByte(path, '/')+1:]
-		}
-		return re.Match(path)
-	}, nil
-}
-
+// globPattern is a glob as a regular expression.
 func globPattern(glob string) string {
 	var b strings.Builder
 	for i := 0; i < len(glob); i++ {
