@@ -198,7 +198,7 @@ func pattern(t testing.TB, glob string) *Pattern {
 // names in memory, with some, and with none.
 func TestASearchFindsTheVersionsThereAre(t *testing.T) {
 	s, r := &store{chunks: map[seal.H][]byte{}}, rand.New(rand.NewPCG(1, 2))
-	states, points := history(t, s, 4000, 8, r)
+	states, points := history(t, s, 2000, 5, r)
 	half, late := int64(1<<19), int64(1700900000)*1e9
 	base := func(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
 	for _, limit := range []int64{64 << 20, 100 << 10, 0} {
