@@ -77,7 +77,7 @@ race:
 	CGO_ENABLED=1 go test -race -run 'SameSeed' ./internal/repo/crashtest
 	CGO_ENABLED=1 go test -race -run 'Diff|Lookup|Children' ./internal/repo/fileindex
 	CGO_ENABLED=1 go test -race -run 'Writer|Group|Statement' ./internal/catalog
-	CGO_ENABLED=1 go test -race -run 'JournalSays|Overflows|Forgets|HandedOver|OpenFiles' ./internal/changes
+	CGO_ENABLED=1 go test -race -run 'JournalSays|JournalEnds|Overflows|Forgets|HandedOver|OpenFiles' ./internal/changes
 	CGO_ENABLED=1 go test -race -run 'Session|Watch|Extract' ./internal/cli
 	cd internal/sim && CGO_ENABLED=1 go test -race -run '^TestSites$$' -seeds 5
 	CGO_ENABLED=1 go test -race $(filter-out $(NORACE:./%=keepward/%),$(shell go list ./api/... ./cmd/... ./internal/...))

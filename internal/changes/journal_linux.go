@@ -317,6 +317,7 @@ func (j *Journal) Handover() (*os.File, error) {
 	}
 	out := os.NewFile(uintptr(fd), "fanotify")
 	err = j.spool.write(appendRecord(nil, recordHandover, nil))
+	j.closed = true // nothing is read behind the record
 	if err = errors.Join(err, j.shut()); err != nil {
 		_ = out.Close() // without the record it is of no use
 		return nil, err
@@ -331,12 +332,17 @@ func (j *Journal) Close() error {
 	if j.closed {
 		return nil
 	}
+	j.closed = true
 	return j.shut()
 }
 
+// shut closes what is open; mu is held and closed is set. The file is closed without mu: that waits
+// for Serve to leave it, and Serve may be about to take mu for an event.
 func (j *Journal) shut() error {
-	j.closed = true
-	return errors.Join(j.file.Close(), j.spool.close())
+	j.mu.Unlock()
+	err := j.file.Close()
+	j.mu.Lock()
+	return errors.Join(err, j.spool.close())
 }
 
 // alive tells whether the mark is still there: it goes when the file system is unmounted, and

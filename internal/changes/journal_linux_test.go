@@ -9,7 +9,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -229,6 +231,46 @@ func TestJournalSaysWhyItKnowsNothing(t *testing.T) {
 	}
 }
 
+// A journal ends while events come in.
+func TestJournalEndsWhileEventsComeIn(t *testing.T) {
+	v := newVolume(t, "ext4", 64<<20)
+	done := make(chan struct{})
+	var writer sync.WaitGroup
+	writer.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-done:
+				return
+			default:
+				_ = os.WriteFile(filepath.Join(v.dir, fmt.Sprint("f", i%1000)), nil, 0o600) // whether it works does not matter
+			}
+		}
+	})
+	for i := range 100 {
+		j, err := OpenJournal(JournalOptions{Mount: v.dir, Spool: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var served sync.WaitGroup
+		served.Go(func() { _ = j.Serve(t.Context()) })
+		time.Sleep(time.Duration(i%10) * 100 * time.Microsecond) // at different moments
+		if i%2 == 0 {
+			err = j.Close()
+		} else {
+			var f *os.File
+			if f, err = j.Handover(); err == nil {
+				err = f.Close()
+			}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		served.Wait()
+	}
+	close(done)
+	writer.Wait()
+}
+
 func TestJournalOverflows(t *testing.T) {
 	v := newVolume(t, "ext4", 256<<20)
 	j := openJournal(t, v, JournalOptions{FewEvents: true})
@@ -382,7 +424,7 @@ func TestJournalNeedsAWholeFileSystem(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = unix.Unmount(bound, unix.MNT_DETACH) })
 	for _, mount := range []string{bound, "/proc", filepath.Join(v.dir, "nowhere")} {
-		_, err := OpenJournal(JournalOptions{Mount: mount, Spool: t.TempDir()})
+		_, err := OpenJournal(JournalOptions{Mount: v.dir, Spool: t.TempDir()})
 		if errs.CodeOf(err) != "tracker.unsupported" {
 			t.Errorf("%s: %v", mount, err)
 		}
