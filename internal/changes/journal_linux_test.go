@@ -424,7 +424,7 @@ func TestJournalNeedsAWholeFileSystem(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = unix.Unmount(bound, unix.MNT_DETACH) })
 	for _, mount := range []string{bound, "/proc", filepath.Join(v.dir, "nowhere")} {
-		_, err := OpenJournal(JournalOptions{Mount: v.dir, Spool: t.TempDir()})
+		_, err := OpenJournal(JournalOptions{Mount: mount, Spool: t.TempDir()})
 		if errs.CodeOf(err) != "tracker.unsupported" {
 			t.Errorf("%s: %v", mount, err)
 		}
