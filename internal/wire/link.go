@@ -60,15 +60,16 @@ func DialLink(ctx context.Context, addr string, c Credentials, handler http.Hand
 // end and serves handler to it. It is meant for http.Server.TLSNextProto, which must not
 // return before the link is done: wait for Done. heartbeat is the site's; zero: the default.
 func ServeLink(conn *tls.Conn, heartbeat time.Duration, handler http.Handler) (*Link, error) {
-	l, err := newLink(conn, heartbeat, handler, yamux.Server, maxNodeCalls)
+	// Before anything is served: a call may come with the first bytes.
+	peer, err := peerOf(conn)
+	if err == nil && peer.Role == RoleServer {
+		err = errs.New(errs.Denied, "certificate.role", "accept link from %s: %s is not a node", peer.Address, peer)
+	}
 	if err != nil {
+		_ = conn.Close()
 		return nil, err
 	}
-	if l.peer.Role == RoleServer {
-		_ = l.Close()
-		return nil, errs.New(errs.Denied, "certificate.role", "accept link from %s: %s is not a node", l.peer.Address, l.peer)
-	}
-	return l, nil
+	return newLink(conn, heartbeat, handler, yamux.Server, maxNodeCalls)
 }
 
 // newLink begins a link; calls bounds the streams that the peer may have open, 0: nothing does.
