@@ -161,3 +161,14 @@ func TestChangesThatAreNotInOrderEndTheWalk(t *testing.T) {
 		t.Errorf("it ended with %v", err)
 	}
 }
+
+// Our own snapshots are left out, also where a tracker names what lies in them.
+func TestAWalkByChangesLeavesOutWhatIsHidden(t *testing.T) {
+	dir := tree(t, "a", "ours/junk")
+	sel := Selection{View: &View{Hidden: []string{dir + "/ours"}}}
+	want := []string{" partly", `keep "/" to "/a"`, "/a", `keep "/a\x01" to "/ours"`, `keep "/ours\x01" to "\x01"`}
+	got := followed(t, dir, sel, hugeNames, "", Change{Path: []byte("a")}, Change{Path: []byte("ours"), Subtree: true}, Change{Path: []byte("ours/junk")})
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
