@@ -251,3 +251,30 @@ func FuzzToken(f *testing.F) {
 		}
 	})
 }
+
+// What several rows say of one path is all true.
+func TestRowsAreMerged(t *testing.T) {
+	at := func(path string, listing, subtree, unsure bool) source.Change {
+		return source.Change{Path: []byte(path), Listing: listing, Subtree: subtree, Unsure: unsure}
+	}
+	m := &merged{rows: []*row{
+		ofList([]source.Change{at("a", true, false, false), at("a/b", false, false, false), at("c", false, false, false)}),
+		ofList([]source.Change{at("a", false, true, false), at("a-b", false, false, true)}),
+		ofList([]source.Change{at("a", false, false, true), at("c", false, true, true)}),
+	}}
+	var got []source.Change
+	for {
+		c, err := m.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, c)
+	}
+	want := []source.Change{at("a", true, true, true), at("a/b", false, false, false), at("a-b", false, false, true), at("c", false, true, true)}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
