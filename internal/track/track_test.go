@@ -260,7 +260,7 @@ func TestRowsAreMerged(t *testing.T) {
 	m := &merged{rows: []*row{
 		ofList([]source.Change{at("a", true, false, false), at("a/b", false, false, false), at("c", false, false, false)}),
 		ofList([]source.Change{at("a", false, true, false), at("a-b", false, false, true)}),
-		ofList([]source.Change{at("a", false, false, true), at("c", false, true, true)}),
+		ofList([]source.Change{at("a", false, false, true), at("c", true, true, true)}),
 	}}
 	var got []source.Change
 	for {
@@ -273,7 +273,7 @@ func TestRowsAreMerged(t *testing.T) {
 		}
 		got = append(got, c)
 	}
-	want := []source.Change{at("a", true, true, true), at("a/b", false, false, false), at("a-b", false, false, true), at("c", false, true, true)}
+	want := []source.Change{at("a", true, true, true), at("a/b", false, false, false), at("a-b", false, false, true), at("c", true, true, true)}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
