@@ -231,7 +231,7 @@ var meanings = map[string]string{
 	"file.unreadable":           "a file could not be read; it is missing from the point",
 	"include.platform":          "an include path is one of another system, and is left out",
 	"selection.left-out":        "how much each rule of a job left out",
-	"selection.empty":           "the rules of a job left nothing of what it includes but directories",
+	"selection.empty":           "what a job includes holds nothing but directories: its rules left out the rest, or nothing is mounted there",
 	"job.only":                  "a mask is wrong",
 	"job.override":              "what a job takes of one of its computers alone is wrong",
 	"include.missing":           "an include path does not exist on the computer; the others are taken",

@@ -11,7 +11,8 @@ import (
 // toldRules is how many rules one line of a log names: those that left out the most.
 const toldRules = 12
 
-// leftOut says what the rules of the selection left out, and warns where nothing is left.
+// leftOut says what the rules of the selection left out, and warns where no file is left or was
+// there: also of a directory over which nothing is mounted, which is a backup that nobody wants.
 func (r *run) leftOut(w *source.Walker) {
 	if r.early.cut.Load() {
 		return // what was not looked at was not left out by a rule
@@ -29,25 +30,19 @@ func (r *run) leftOut(w *source.Walker) {
 	if text != "" {
 		r.reports.event(Event{Level: source.Info, Code: "selection.left-out", Text: "left out: " + text})
 	}
-	if !r.nothingLeft(len(left) > 0) {
+	if r.count.doneFiles.Load() != r.count.doneDirs.Load() {
 		return
 	}
-	why := "nothing is left of what the job includes but empty directories"
+	why := "what the job includes holds nothing but empty directories"
 	switch s := &r.opts.Selection; {
 	case text != "":
-		why += "; left out were " + text
+		why = "nothing is left of what the job includes but empty directories; left out were " + text
 	case len(s.Only) > 0:
-		why += ": no file matches the masks " + strings.Join(s.Only, " ")
+		why += " and files that match none of the masks " + strings.Join(s.Only, " ")
+	case r.narrow != nil && len(s.Exclude) > 0:
+		why += " and what its exclude patterns name"
 	default:
-		why += ": see its exclude patterns"
+		why += ": is the file system mounted that belongs there?"
 	}
 	r.reports.event(Event{Level: source.Warning, Code: "selection.empty", Text: why})
-}
-
-// nothingLeft tells whether rules left out all files; some: they left out something in this walk,
-// which does not tell much if the walk did not look everywhere.
-func (r *run) nothingLeft(some bool) bool {
-	s := &r.opts.Selection
-	some = some || len(s.Only) > 0 || r.narrow != nil && len(s.Exclude) > 0
-	return some && r.count.doneFiles.Load() == r.count.doneDirs.Load()
 }
