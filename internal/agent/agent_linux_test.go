@@ -131,6 +131,8 @@ type site struct {
 	// watchdog has holds served by a process of their own, and limit bounds them.
 	watchdog bool
 	limit    time.Duration
+	// tend is how often kept snapshots are looked at.
+	tend time.Duration
 }
 
 func newSite(t *testing.T) *site {
@@ -146,7 +148,7 @@ func (s *site) start() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var own sync.WaitGroup
 	own.Go(func() {
-		cfg := Config{DataDir: s.dir, Server: s.server.Addr, JoinToken: s.server.Token, Name: "web1", Version: "test", Snapshots: s.shots, HoldLimit: s.limit}
+		cfg := Config{DataDir: s.dir, Server: s.server.Addr, JoinToken: s.server.Token, Name: "web1", Version: "test", Snapshots: s.shots, HoldLimit: s.limit, TendEvery: s.tend}
 		if s.watchdog {
 			cfg.Watchdog = []string{roleWatchdog}
 		}

@@ -32,6 +32,8 @@ type Config struct {
 	Logger  *slog.Logger
 	// CheckpointEvery is how much time of a backup an interruption may cost; zero: the default.
 	CheckpointEvery time.Duration
+	// TendEvery is how often kept snapshots are looked at; zero: the default.
+	TendEvery time.Duration
 	// Snapshots takes those that backups are read from; nil: with what there is on this system.
 	Snapshots *snapshot.Taker
 	// TrustHidden has processes that the agent must not look into count as such that write to no

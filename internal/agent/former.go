@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -171,7 +172,7 @@ const tendEvery = time.Hour
 
 // tend removes those as long as the agent runs.
 func (s *shots) tend(ctx context.Context) {
-	tick := time.NewTicker(tendEvery)
+	tick := time.NewTicker(cmp.Or(s.a.cfg.TendEvery, tendEvery))
 	defer tick.Stop()
 	for {
 		select {

@@ -13,6 +13,7 @@ import (
 	"connectrpc.com/connect"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	keepwardv1 "keepward/api/keepward/v1"
@@ -286,4 +287,55 @@ func failing(t *testing.T, fails int, scripts bool) {
 // disk is the one volume of a computer.
 func disk() ([]snapshot.Volume, error) {
 	return []snapshot.Volume{{ID: 1, Mount: "/", Type: "x", Source: "disk"}}, nil
+}
+
+// A snapshot that is kept to tell the next backup what has changed holds what is overwritten
+// meanwhile: where the volume fills up it goes, and the next backup compares every file.
+func TestAKeptSnapshotMakesRoom(t *testing.T) {
+	mount, device := snapshottest.Btrfs(t)
+	s := &site{t: t, server: wiretest.NewServer(t), dir: t.TempDir(), mover: newMover(), tend: 50 * time.Millisecond}
+	s.start()
+	put(t, filepath.Join(mount, "f"), "x")
+	backup := func(parent string) string {
+		id := s.snapshotted(mount, func(m *keepwardv1.StartBackupRequest) {
+			m.Job, m.Parent, m.TrackingKept = "docs", parent, durationpb.New(time.Hour)
+		})
+		if end := s.server.End(id); end.GetOutcome() != "done" {
+			t.Fatalf("ended with %v", end)
+		}
+		return id
+	}
+	first := backup("")
+	if got := ours(t, device); len(got) != 1 {
+		t.Fatalf("kept: %v", got)
+	}
+	second := backup(first)
+	if said := s.said(second, "changes.told"); len(said) != 1 {
+		t.Fatalf("with room the second backup was told %q", said)
+	}
+	var st unix.Statfs_t
+	if err := unix.Statfs(mount, &st); err != nil {
+		t.Fatal(err)
+	}
+	full := filepath.Join(mount, "full")
+	f, err := os.Create(full)
+	if err != nil {
+		t.Fatal(err)
+	}
+	most := int64(st.Bavail)*st.Bsize - int64(st.Blocks)*st.Bsize*3/100
+	if err := errors.Join(unix.Fallocate(int(f.Fd()), 0, 0, most), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(30 * time.Second); len(ours(t, device)) > 0; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("the volume is full, and kept is %v", ours(t, device))
+		}
+	}
+	if err := os.Truncate(full, 0); err != nil { // so that the last backup is a short one
+		t.Fatal(err)
+	}
+	third := backup(second)
+	if said := s.said(third, "changes.compared"); len(said) != 1 {
+		t.Errorf("without the kept snapshot it said %q", said)
+	}
 }
