@@ -45,8 +45,15 @@ func TestChecksGoOnWithTheOldestProof(t *testing.T) {
 		t.Fatalf("at first: %v", p)
 	}
 
-	f.do("repository", "check", "main", "--read-data", "--sample", "30%")
+	f.do("repository", "check", "main")
 	p := f.repository().GetProof()
+	list, err := f.Sessions()
+	f.must(err)
+	if n := list[0].GetProgress().GetCounters(); n.GetReadBytes() == 0 || n.GetReadBytes() > p.GetBytes()/4 || n.GetDoneBytes() < p.GetBytes() {
+		t.Errorf("a check of the structure of %d bytes says that it read %d and looked at %d", p.GetBytes(), n.GetReadBytes(), n.GetDoneBytes())
+	}
+	f.do("repository", "check", "main", "--read-data", "--sample", "30%")
+	p = f.repository().GetProof()
 	first := p.GetProvedBytes()
 	if first < p.GetBytes()/4 || first > p.GetBytes()/2 || p.GetOldest() == nil {
 		t.Fatalf("after 30 %%: %v", p)

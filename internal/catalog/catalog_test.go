@@ -360,6 +360,17 @@ func TestUnknownNamesHintAtTheNearest(t *testing.T) {
 	}
 }
 
+func TestUnknownNamesHintAtTheFewThereAre(t *testing.T) {
+	for hint, known := range map[string][]string{
+		"there is no transport yet": nil, "the only transport is local": {"local"},
+		"there are local, store1": {"local", "store1"}, "": {"a1", "b2", "c3", "d4"},
+	} {
+		if got := errs.HintOf(NotFound("transport", "zzzzzz", known)); got != hint {
+			t.Errorf("of %v the hint is %q, want %q", known, got, hint)
+		}
+	}
+}
+
 func TestNearest(t *testing.T) {
 	known := []string{"web1", "web2", "database", "Main", "mail-server-old"}
 	for name, want := range map[string][]string{

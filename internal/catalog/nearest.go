@@ -9,14 +9,19 @@ import (
 )
 
 // NotFound says that there is no such thing ("computer", "job", …) called name, and hints at the
-// known names that look most like it. Its code is "<thing>.unknown".
+// known names that look most like it, or at all where they are few. Its code is "<thing>.unknown".
 func NotFound(thing, name string, known []string) *errs.Error {
 	e := errs.New(errs.NotFound, thing+".unknown", "there is no %s %q", thing, name)
 	if near := Nearest(name, known); len(near) > 0 {
 		return e.WithHint("did you mean %s?", strings.Join(near, ", "))
 	}
-	if len(known) == 0 {
+	switch {
+	case len(known) == 0:
 		return e.WithHint("there is no %s yet", thing)
+	case len(known) == 1:
+		return e.WithHint("the only %s is %s", thing, known[0])
+	case len(known) <= nearestMost:
+		return e.WithHint("there are %s", strings.Join(known, ", "))
 	}
 	return e
 }

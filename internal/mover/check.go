@@ -24,6 +24,7 @@ func (t *task) check(ctx context.Context, end *keepwardv1.AttemptEnd) error {
 		return err
 	}
 	end.Check = toReport(&report)
+	t.count(func(c *keepwardv1.Counters) { c.ReadBytes = report.BytesRead })
 	t.events.add("info", "check.done", checkText(&report))
 	for i, f := range end.GetCheck().GetFindings() {
 		level := "error"
@@ -53,7 +54,10 @@ func (t *task) checkOptions() (repo.CheckOptions, error) {
 		Budget: o.GetBudget().AsDuration(), Rate: o.GetRate(), Scratch: t.order.GetDirectory(),
 		Progress: func(done, total int64) {
 			t.count(func(c *keepwardv1.Counters) {
-				c.DoneBytes, c.ReadBytes, c.TotalBytes = max(c.GetDoneBytes(), done), max(c.GetReadBytes(), done), total
+				c.DoneBytes, c.TotalBytes = max(c.GetDoneBytes(), done), total
+				if start.GetReadData() { // else most packs are only looked for
+					c.ReadBytes = max(c.GetReadBytes(), done)
+				}
 			})
 		},
 	}
