@@ -5947,7 +5947,10 @@ type RestoreFilesRequest struct {
 	// Who gets what belonged to whom; the first that fits counts, and goes before names and numbers.
 	Owners []*OwnerMap `protobuf:"bytes,560,rep,name=owners,proto3" json:"owners,omitempty"`
 	// Where parts of the point are laid; the longest that fits counts.
-	Renames       []*PathMap `protobuf:"bytes,561,rep,name=renames,proto3" json:"renames,omitempty"`
+	Renames []*PathMap `protobuf:"bytes,561,rep,name=renames,proto3" json:"renames,omitempty"`
+	// An application is restored, into an empty directory to; of what is above only computer, point,
+	// target_computer and restart_interval count.
+	Application   *ApplicationRestore `protobuf:"bytes,600,opt,name=application,proto3" json:"application,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6083,6 +6086,13 @@ func (x *RestoreFilesRequest) GetOwners() []*OwnerMap {
 func (x *RestoreFilesRequest) GetRenames() []*PathMap {
 	if x != nil {
 		return x.Renames
+	}
+	return nil
+}
+
+func (x *RestoreFilesRequest) GetApplication() *ApplicationRestore {
+	if x != nil {
+		return x.Application
 	}
 	return nil
 }
@@ -6666,7 +6676,7 @@ var File_keepward_v1_admin_proto protoreflect.FileDescriptor
 
 const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\n" +
-	"\x17keepward/v1/admin.proto\x12\vkeepward.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x16keepward/v1/node.proto\x1a\x17keepward/v1/types.proto\">\n" +
+	"\x17keepward/v1/admin.proto\x12\vkeepward.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x15keepward/v1/app.proto\x1a\x16keepward/v1/node.proto\x1a\x17keepward/v1/types.proto\">\n" +
 	"\fLoginRequest\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x1a\n" +
 	"\bpassword\x18\x02 \x01(\tR\bpassword\"o\n" +
@@ -7077,7 +7087,7 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\fDiffResponse\x12\x16\n" +
 	"\x06change\x18\x01 \x01(\tR\x06change\x12 \n" +
 	"\x01a\x18\x02 \x01(\v2\x12.keepward.v1.EntryR\x01a\x12 \n" +
-	"\x01b\x18\x03 \x01(\v2\x12.keepward.v1.EntryR\x01b\"\x86\x04\n" +
+	"\x01b\x18\x03 \x01(\v2\x12.keepward.v1.EntryR\x01b\"\xca\x04\n" +
 	"\x13RestoreFilesRequest\x12\x1a\n" +
 	"\bcomputer\x18\x01 \x01(\tR\bcomputer\x12\x14\n" +
 	"\x05point\x18\x02 \x01(\tR\x05point\x12\x14\n" +
@@ -7093,7 +7103,8 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\x10restart_interval\x18f \x01(\v2\x19.google.protobuf.DurationR\x0frestartInterval\x12#\n" +
 	"\rnumeric_owner\x18g \x01(\bR\fnumericOwner\x12.\n" +
 	"\x06owners\x18\xb0\x04 \x03(\v2\x15.keepward.v1.OwnerMapR\x06owners\x12/\n" +
-	"\arenames\x18\xb1\x04 \x03(\v2\x14.keepward.v1.PathMapR\arenames\"\xac\x04\n" +
+	"\arenames\x18\xb1\x04 \x03(\v2\x14.keepward.v1.PathMapR\arenames\x12B\n" +
+	"\vapplication\x18\xd8\x04 \x01(\v2\x1f.keepward.v1.ApplicationRestoreR\vapplication\"\xac\x04\n" +
 	"\x0fRestoreEstimate\x12\x14\n" +
 	"\x05point\x18\x01 \x01(\tR\x05point\x12\x1a\n" +
 	"\bcomputer\x18\x02 \x01(\tR\bcomputer\x12'\n" +
@@ -7374,7 +7385,8 @@ var file_keepward_v1_admin_proto_goTypes = []any{
 	(*RepositoryKeys)(nil),              // 136: keepward.v1.RepositoryKeys
 	(*OwnerMap)(nil),                    // 137: keepward.v1.OwnerMap
 	(*PathMap)(nil),                     // 138: keepward.v1.PathMap
-	(*ReadRecordsResponse)(nil),         // 139: keepward.v1.ReadRecordsResponse
+	(*ApplicationRestore)(nil),          // 139: keepward.v1.ApplicationRestore
+	(*ReadRecordsResponse)(nil),         // 140: keepward.v1.ReadRecordsResponse
 }
 var file_keepward_v1_admin_proto_depIdxs = []int32{
 	117, // 0: keepward.v1.LoginResponse.expires:type_name -> google.protobuf.Timestamp
@@ -7463,138 +7475,139 @@ var file_keepward_v1_admin_proto_depIdxs = []int32{
 	118, // 83: keepward.v1.RestoreFilesRequest.restart_interval:type_name -> google.protobuf.Duration
 	137, // 84: keepward.v1.RestoreFilesRequest.owners:type_name -> keepward.v1.OwnerMap
 	138, // 85: keepward.v1.RestoreFilesRequest.renames:type_name -> keepward.v1.PathMap
-	117, // 86: keepward.v1.RestoreEstimate.time:type_name -> google.protobuf.Timestamp
-	118, // 87: keepward.v1.RestoreEstimate.expected:type_name -> google.protobuf.Duration
-	111, // 88: keepward.v1.ApplyRequest.files:type_name -> keepward.v1.SourceFile
-	113, // 89: keepward.v1.ApplyResponse.changes:type_name -> keepward.v1.ConfigChange
-	114, // 90: keepward.v1.ApplyResponse.faults:type_name -> keepward.v1.ConfigFault
-	0,   // 91: keepward.v1.AccessService.Login:input_type -> keepward.v1.LoginRequest
-	2,   // 92: keepward.v1.AccessService.CreateToken:input_type -> keepward.v1.CreateTokenRequest
-	5,   // 93: keepward.v1.AccessService.ListTokens:input_type -> keepward.v1.ListTokensRequest
-	7,   // 94: keepward.v1.AccessService.RevokeToken:input_type -> keepward.v1.RevokeTokenRequest
-	9,   // 95: keepward.v1.StatusService.GetStatus:input_type -> keepward.v1.GetStatusRequest
-	11,  // 96: keepward.v1.ComputerService.ListComputers:input_type -> keepward.v1.ListComputersRequest
-	13,  // 97: keepward.v1.ComputerService.GetComputer:input_type -> keepward.v1.GetComputerRequest
-	15,  // 98: keepward.v1.ComputerService.RemoveComputer:input_type -> keepward.v1.RemoveComputerRequest
-	17,  // 99: keepward.v1.RepositoryService.CreateRepository:input_type -> keepward.v1.CreateRepositoryRequest
-	26,  // 100: keepward.v1.RepositoryService.ListRepositories:input_type -> keepward.v1.ListRepositoriesRequest
-	28,  // 101: keepward.v1.RepositoryService.GetRepository:input_type -> keepward.v1.GetRepositoryRequest
-	30,  // 102: keepward.v1.RepositoryService.EditRepository:input_type -> keepward.v1.EditRepositoryRequest
-	19,  // 103: keepward.v1.RepositoryService.AttachRepository:input_type -> keepward.v1.AttachRepositoryRequest
-	20,  // 104: keepward.v1.RepositoryService.RebuildCatalog:input_type -> keepward.v1.RebuildCatalogRequest
-	22,  // 105: keepward.v1.RepositoryService.TakeOverRepository:input_type -> keepward.v1.TakeOverRepositoryRequest
-	24,  // 106: keepward.v1.RepositoryService.DetachRepository:input_type -> keepward.v1.DetachRepositoryRequest
-	32,  // 107: keepward.v1.RepositoryService.CheckRepository:input_type -> keepward.v1.CheckRepositoryRequest
-	34,  // 108: keepward.v1.RepositoryService.RebuildIndex:input_type -> keepward.v1.RebuildIndexRequest
-	33,  // 109: keepward.v1.RepositoryService.SweepRepository:input_type -> keepward.v1.SweepRepositoryRequest
-	35,  // 110: keepward.v1.RepositoryService.ReconcileRepository:input_type -> keepward.v1.ReconcileRepositoryRequest
-	36,  // 111: keepward.v1.RepositoryService.GetRepositoryStats:input_type -> keepward.v1.GetRepositoryStatsRequest
-	38,  // 112: keepward.v1.RepositoryService.ListRepositoryKeys:input_type -> keepward.v1.ListRepositoryKeysRequest
-	41,  // 113: keepward.v1.RepositoryService.AddRepositoryKey:input_type -> keepward.v1.AddRepositoryKeyRequest
-	43,  // 114: keepward.v1.RepositoryService.RemoveRepositoryKey:input_type -> keepward.v1.RemoveRepositoryKeyRequest
-	45,  // 115: keepward.v1.RepositoryService.BeginEpoch:input_type -> keepward.v1.BeginEpochRequest
-	47,  // 116: keepward.v1.RepositoryService.ExportRecoveryKey:input_type -> keepward.v1.ExportRecoveryKeyRequest
-	61,  // 117: keepward.v1.JobService.CreateJob:input_type -> keepward.v1.CreateJobRequest
-	63,  // 118: keepward.v1.JobService.ListJobs:input_type -> keepward.v1.ListJobsRequest
-	65,  // 119: keepward.v1.JobService.GetJob:input_type -> keepward.v1.GetJobRequest
-	67,  // 120: keepward.v1.JobService.UpdateJob:input_type -> keepward.v1.UpdateJobRequest
-	69,  // 121: keepward.v1.JobService.DeleteJob:input_type -> keepward.v1.DeleteJobRequest
-	71,  // 122: keepward.v1.JobService.RunJob:input_type -> keepward.v1.RunJobRequest
-	57,  // 123: keepward.v1.JobService.PreviewRetention:input_type -> keepward.v1.PreviewRetentionRequest
-	55,  // 124: keepward.v1.JobService.ResumeRetention:input_type -> keepward.v1.ResumeRetentionRequest
-	53,  // 125: keepward.v1.JobService.GetJobFigures:input_type -> keepward.v1.GetJobFiguresRequest
-	50,  // 126: keepward.v1.JobService.DryRun:input_type -> keepward.v1.DryRunRequest
-	76,  // 127: keepward.v1.SessionService.ListSessions:input_type -> keepward.v1.ListSessionsRequest
-	80,  // 128: keepward.v1.SessionService.GetSession:input_type -> keepward.v1.GetSessionRequest
-	77,  // 129: keepward.v1.SessionService.WatchSessions:input_type -> keepward.v1.WatchSessionsRequest
-	86,  // 130: keepward.v1.SessionService.WatchSession:input_type -> keepward.v1.WatchSessionRequest
-	88,  // 131: keepward.v1.SessionService.ReadLog:input_type -> keepward.v1.ReadLogRequest
-	91,  // 132: keepward.v1.SessionService.KillSession:input_type -> keepward.v1.KillSessionRequest
-	90,  // 133: keepward.v1.SessionService.RetrySession:input_type -> keepward.v1.RetrySessionRequest
-	72,  // 134: keepward.v1.SessionService.SuspendSession:input_type -> keepward.v1.SuspendSessionRequest
-	74,  // 135: keepward.v1.SessionService.ResumeSession:input_type -> keepward.v1.ResumeSessionRequest
-	82,  // 136: keepward.v1.SessionService.SetSessionPriority:input_type -> keepward.v1.SetSessionPriorityRequest
-	84,  // 137: keepward.v1.SessionService.ListResources:input_type -> keepward.v1.ListResourcesRequest
-	95,  // 138: keepward.v1.PointService.ListPoints:input_type -> keepward.v1.ListPointsRequest
-	97,  // 139: keepward.v1.PointService.GetPoint:input_type -> keepward.v1.GetPointRequest
-	99,  // 140: keepward.v1.PointService.Browse:input_type -> keepward.v1.BrowseRequest
-	104, // 141: keepward.v1.PointService.Find:input_type -> keepward.v1.FindRequest
-	106, // 142: keepward.v1.PointService.Diff:input_type -> keepward.v1.DiffRequest
-	101, // 143: keepward.v1.PointService.GetPointKeys:input_type -> keepward.v1.GetPointKeysRequest
-	103, // 144: keepward.v1.PointService.ReadRecords:input_type -> keepward.v1.ReadRecordsRequest
-	93,  // 145: keepward.v1.PointService.DeletePoints:input_type -> keepward.v1.ChangePointsRequest
-	93,  // 146: keepward.v1.PointService.UndeletePoints:input_type -> keepward.v1.ChangePointsRequest
-	93,  // 147: keepward.v1.PointService.HoldPoints:input_type -> keepward.v1.ChangePointsRequest
-	93,  // 148: keepward.v1.PointService.ReleasePoints:input_type -> keepward.v1.ChangePointsRequest
-	108, // 149: keepward.v1.RestoreService.RestoreFiles:input_type -> keepward.v1.RestoreFilesRequest
-	110, // 150: keepward.v1.ConfigService.Apply:input_type -> keepward.v1.ApplyRequest
-	115, // 151: keepward.v1.ConfigService.Export:input_type -> keepward.v1.ExportRequest
-	1,   // 152: keepward.v1.AccessService.Login:output_type -> keepward.v1.LoginResponse
-	3,   // 153: keepward.v1.AccessService.CreateToken:output_type -> keepward.v1.CreateTokenResponse
-	6,   // 154: keepward.v1.AccessService.ListTokens:output_type -> keepward.v1.ListTokensResponse
-	8,   // 155: keepward.v1.AccessService.RevokeToken:output_type -> keepward.v1.RevokeTokenResponse
-	10,  // 156: keepward.v1.StatusService.GetStatus:output_type -> keepward.v1.GetStatusResponse
-	12,  // 157: keepward.v1.ComputerService.ListComputers:output_type -> keepward.v1.ListComputersResponse
-	14,  // 158: keepward.v1.ComputerService.GetComputer:output_type -> keepward.v1.GetComputerResponse
-	16,  // 159: keepward.v1.ComputerService.RemoveComputer:output_type -> keepward.v1.RemoveComputerResponse
-	18,  // 160: keepward.v1.RepositoryService.CreateRepository:output_type -> keepward.v1.CreateRepositoryResponse
-	27,  // 161: keepward.v1.RepositoryService.ListRepositories:output_type -> keepward.v1.ListRepositoriesResponse
-	29,  // 162: keepward.v1.RepositoryService.GetRepository:output_type -> keepward.v1.GetRepositoryResponse
-	31,  // 163: keepward.v1.RepositoryService.EditRepository:output_type -> keepward.v1.EditRepositoryResponse
-	21,  // 164: keepward.v1.RepositoryService.AttachRepository:output_type -> keepward.v1.CatalogProgress
-	21,  // 165: keepward.v1.RepositoryService.RebuildCatalog:output_type -> keepward.v1.CatalogProgress
-	23,  // 166: keepward.v1.RepositoryService.TakeOverRepository:output_type -> keepward.v1.TakeOverRepositoryResponse
-	25,  // 167: keepward.v1.RepositoryService.DetachRepository:output_type -> keepward.v1.DetachRepositoryResponse
-	49,  // 168: keepward.v1.RepositoryService.CheckRepository:output_type -> keepward.v1.StartSessionResponse
-	49,  // 169: keepward.v1.RepositoryService.RebuildIndex:output_type -> keepward.v1.StartSessionResponse
-	49,  // 170: keepward.v1.RepositoryService.SweepRepository:output_type -> keepward.v1.StartSessionResponse
-	49,  // 171: keepward.v1.RepositoryService.ReconcileRepository:output_type -> keepward.v1.StartSessionResponse
-	37,  // 172: keepward.v1.RepositoryService.GetRepositoryStats:output_type -> keepward.v1.GetRepositoryStatsResponse
-	39,  // 173: keepward.v1.RepositoryService.ListRepositoryKeys:output_type -> keepward.v1.ListRepositoryKeysResponse
-	42,  // 174: keepward.v1.RepositoryService.AddRepositoryKey:output_type -> keepward.v1.AddRepositoryKeyResponse
-	44,  // 175: keepward.v1.RepositoryService.RemoveRepositoryKey:output_type -> keepward.v1.RemoveRepositoryKeyResponse
-	46,  // 176: keepward.v1.RepositoryService.BeginEpoch:output_type -> keepward.v1.BeginEpochResponse
-	48,  // 177: keepward.v1.RepositoryService.ExportRecoveryKey:output_type -> keepward.v1.ExportRecoveryKeyResponse
-	62,  // 178: keepward.v1.JobService.CreateJob:output_type -> keepward.v1.CreateJobResponse
-	64,  // 179: keepward.v1.JobService.ListJobs:output_type -> keepward.v1.ListJobsResponse
-	66,  // 180: keepward.v1.JobService.GetJob:output_type -> keepward.v1.GetJobResponse
-	68,  // 181: keepward.v1.JobService.UpdateJob:output_type -> keepward.v1.UpdateJobResponse
-	70,  // 182: keepward.v1.JobService.DeleteJob:output_type -> keepward.v1.DeleteJobResponse
-	49,  // 183: keepward.v1.JobService.RunJob:output_type -> keepward.v1.StartSessionResponse
-	60,  // 184: keepward.v1.JobService.PreviewRetention:output_type -> keepward.v1.PreviewRetentionResponse
-	56,  // 185: keepward.v1.JobService.ResumeRetention:output_type -> keepward.v1.ResumeRetentionResponse
-	54,  // 186: keepward.v1.JobService.GetJobFigures:output_type -> keepward.v1.GetJobFiguresResponse
-	51,  // 187: keepward.v1.JobService.DryRun:output_type -> keepward.v1.DryRunResponse
-	79,  // 188: keepward.v1.SessionService.ListSessions:output_type -> keepward.v1.ListSessionsResponse
-	81,  // 189: keepward.v1.SessionService.GetSession:output_type -> keepward.v1.GetSessionResponse
-	78,  // 190: keepward.v1.SessionService.WatchSessions:output_type -> keepward.v1.WatchSessionsResponse
-	87,  // 191: keepward.v1.SessionService.WatchSession:output_type -> keepward.v1.WatchSessionResponse
-	89,  // 192: keepward.v1.SessionService.ReadLog:output_type -> keepward.v1.ReadLogResponse
-	92,  // 193: keepward.v1.SessionService.KillSession:output_type -> keepward.v1.KillSessionResponse
-	49,  // 194: keepward.v1.SessionService.RetrySession:output_type -> keepward.v1.StartSessionResponse
-	73,  // 195: keepward.v1.SessionService.SuspendSession:output_type -> keepward.v1.SuspendSessionResponse
-	75,  // 196: keepward.v1.SessionService.ResumeSession:output_type -> keepward.v1.ResumeSessionResponse
-	83,  // 197: keepward.v1.SessionService.SetSessionPriority:output_type -> keepward.v1.SetSessionPriorityResponse
-	85,  // 198: keepward.v1.SessionService.ListResources:output_type -> keepward.v1.ListResourcesResponse
-	96,  // 199: keepward.v1.PointService.ListPoints:output_type -> keepward.v1.ListPointsResponse
-	98,  // 200: keepward.v1.PointService.GetPoint:output_type -> keepward.v1.GetPointResponse
-	100, // 201: keepward.v1.PointService.Browse:output_type -> keepward.v1.BrowseResponse
-	105, // 202: keepward.v1.PointService.Find:output_type -> keepward.v1.FindResponse
-	107, // 203: keepward.v1.PointService.Diff:output_type -> keepward.v1.DiffResponse
-	102, // 204: keepward.v1.PointService.GetPointKeys:output_type -> keepward.v1.GetPointKeysResponse
-	139, // 205: keepward.v1.PointService.ReadRecords:output_type -> keepward.v1.ReadRecordsResponse
-	94,  // 206: keepward.v1.PointService.DeletePoints:output_type -> keepward.v1.ChangePointsResponse
-	94,  // 207: keepward.v1.PointService.UndeletePoints:output_type -> keepward.v1.ChangePointsResponse
-	94,  // 208: keepward.v1.PointService.HoldPoints:output_type -> keepward.v1.ChangePointsResponse
-	94,  // 209: keepward.v1.PointService.ReleasePoints:output_type -> keepward.v1.ChangePointsResponse
-	49,  // 210: keepward.v1.RestoreService.RestoreFiles:output_type -> keepward.v1.StartSessionResponse
-	112, // 211: keepward.v1.ConfigService.Apply:output_type -> keepward.v1.ApplyResponse
-	116, // 212: keepward.v1.ConfigService.Export:output_type -> keepward.v1.ExportResponse
-	152, // [152:213] is the sub-list for method output_type
-	91,  // [91:152] is the sub-list for method input_type
-	91,  // [91:91] is the sub-list for extension type_name
-	91,  // [91:91] is the sub-list for extension extendee
-	0,   // [0:91] is the sub-list for field type_name
+	139, // 86: keepward.v1.RestoreFilesRequest.application:type_name -> keepward.v1.ApplicationRestore
+	117, // 87: keepward.v1.RestoreEstimate.time:type_name -> google.protobuf.Timestamp
+	118, // 88: keepward.v1.RestoreEstimate.expected:type_name -> google.protobuf.Duration
+	111, // 89: keepward.v1.ApplyRequest.files:type_name -> keepward.v1.SourceFile
+	113, // 90: keepward.v1.ApplyResponse.changes:type_name -> keepward.v1.ConfigChange
+	114, // 91: keepward.v1.ApplyResponse.faults:type_name -> keepward.v1.ConfigFault
+	0,   // 92: keepward.v1.AccessService.Login:input_type -> keepward.v1.LoginRequest
+	2,   // 93: keepward.v1.AccessService.CreateToken:input_type -> keepward.v1.CreateTokenRequest
+	5,   // 94: keepward.v1.AccessService.ListTokens:input_type -> keepward.v1.ListTokensRequest
+	7,   // 95: keepward.v1.AccessService.RevokeToken:input_type -> keepward.v1.RevokeTokenRequest
+	9,   // 96: keepward.v1.StatusService.GetStatus:input_type -> keepward.v1.GetStatusRequest
+	11,  // 97: keepward.v1.ComputerService.ListComputers:input_type -> keepward.v1.ListComputersRequest
+	13,  // 98: keepward.v1.ComputerService.GetComputer:input_type -> keepward.v1.GetComputerRequest
+	15,  // 99: keepward.v1.ComputerService.RemoveComputer:input_type -> keepward.v1.RemoveComputerRequest
+	17,  // 100: keepward.v1.RepositoryService.CreateRepository:input_type -> keepward.v1.CreateRepositoryRequest
+	26,  // 101: keepward.v1.RepositoryService.ListRepositories:input_type -> keepward.v1.ListRepositoriesRequest
+	28,  // 102: keepward.v1.RepositoryService.GetRepository:input_type -> keepward.v1.GetRepositoryRequest
+	30,  // 103: keepward.v1.RepositoryService.EditRepository:input_type -> keepward.v1.EditRepositoryRequest
+	19,  // 104: keepward.v1.RepositoryService.AttachRepository:input_type -> keepward.v1.AttachRepositoryRequest
+	20,  // 105: keepward.v1.RepositoryService.RebuildCatalog:input_type -> keepward.v1.RebuildCatalogRequest
+	22,  // 106: keepward.v1.RepositoryService.TakeOverRepository:input_type -> keepward.v1.TakeOverRepositoryRequest
+	24,  // 107: keepward.v1.RepositoryService.DetachRepository:input_type -> keepward.v1.DetachRepositoryRequest
+	32,  // 108: keepward.v1.RepositoryService.CheckRepository:input_type -> keepward.v1.CheckRepositoryRequest
+	34,  // 109: keepward.v1.RepositoryService.RebuildIndex:input_type -> keepward.v1.RebuildIndexRequest
+	33,  // 110: keepward.v1.RepositoryService.SweepRepository:input_type -> keepward.v1.SweepRepositoryRequest
+	35,  // 111: keepward.v1.RepositoryService.ReconcileRepository:input_type -> keepward.v1.ReconcileRepositoryRequest
+	36,  // 112: keepward.v1.RepositoryService.GetRepositoryStats:input_type -> keepward.v1.GetRepositoryStatsRequest
+	38,  // 113: keepward.v1.RepositoryService.ListRepositoryKeys:input_type -> keepward.v1.ListRepositoryKeysRequest
+	41,  // 114: keepward.v1.RepositoryService.AddRepositoryKey:input_type -> keepward.v1.AddRepositoryKeyRequest
+	43,  // 115: keepward.v1.RepositoryService.RemoveRepositoryKey:input_type -> keepward.v1.RemoveRepositoryKeyRequest
+	45,  // 116: keepward.v1.RepositoryService.BeginEpoch:input_type -> keepward.v1.BeginEpochRequest
+	47,  // 117: keepward.v1.RepositoryService.ExportRecoveryKey:input_type -> keepward.v1.ExportRecoveryKeyRequest
+	61,  // 118: keepward.v1.JobService.CreateJob:input_type -> keepward.v1.CreateJobRequest
+	63,  // 119: keepward.v1.JobService.ListJobs:input_type -> keepward.v1.ListJobsRequest
+	65,  // 120: keepward.v1.JobService.GetJob:input_type -> keepward.v1.GetJobRequest
+	67,  // 121: keepward.v1.JobService.UpdateJob:input_type -> keepward.v1.UpdateJobRequest
+	69,  // 122: keepward.v1.JobService.DeleteJob:input_type -> keepward.v1.DeleteJobRequest
+	71,  // 123: keepward.v1.JobService.RunJob:input_type -> keepward.v1.RunJobRequest
+	57,  // 124: keepward.v1.JobService.PreviewRetention:input_type -> keepward.v1.PreviewRetentionRequest
+	55,  // 125: keepward.v1.JobService.ResumeRetention:input_type -> keepward.v1.ResumeRetentionRequest
+	53,  // 126: keepward.v1.JobService.GetJobFigures:input_type -> keepward.v1.GetJobFiguresRequest
+	50,  // 127: keepward.v1.JobService.DryRun:input_type -> keepward.v1.DryRunRequest
+	76,  // 128: keepward.v1.SessionService.ListSessions:input_type -> keepward.v1.ListSessionsRequest
+	80,  // 129: keepward.v1.SessionService.GetSession:input_type -> keepward.v1.GetSessionRequest
+	77,  // 130: keepward.v1.SessionService.WatchSessions:input_type -> keepward.v1.WatchSessionsRequest
+	86,  // 131: keepward.v1.SessionService.WatchSession:input_type -> keepward.v1.WatchSessionRequest
+	88,  // 132: keepward.v1.SessionService.ReadLog:input_type -> keepward.v1.ReadLogRequest
+	91,  // 133: keepward.v1.SessionService.KillSession:input_type -> keepward.v1.KillSessionRequest
+	90,  // 134: keepward.v1.SessionService.RetrySession:input_type -> keepward.v1.RetrySessionRequest
+	72,  // 135: keepward.v1.SessionService.SuspendSession:input_type -> keepward.v1.SuspendSessionRequest
+	74,  // 136: keepward.v1.SessionService.ResumeSession:input_type -> keepward.v1.ResumeSessionRequest
+	82,  // 137: keepward.v1.SessionService.SetSessionPriority:input_type -> keepward.v1.SetSessionPriorityRequest
+	84,  // 138: keepward.v1.SessionService.ListResources:input_type -> keepward.v1.ListResourcesRequest
+	95,  // 139: keepward.v1.PointService.ListPoints:input_type -> keepward.v1.ListPointsRequest
+	97,  // 140: keepward.v1.PointService.GetPoint:input_type -> keepward.v1.GetPointRequest
+	99,  // 141: keepward.v1.PointService.Browse:input_type -> keepward.v1.BrowseRequest
+	104, // 142: keepward.v1.PointService.Find:input_type -> keepward.v1.FindRequest
+	106, // 143: keepward.v1.PointService.Diff:input_type -> keepward.v1.DiffRequest
+	101, // 144: keepward.v1.PointService.GetPointKeys:input_type -> keepward.v1.GetPointKeysRequest
+	103, // 145: keepward.v1.PointService.ReadRecords:input_type -> keepward.v1.ReadRecordsRequest
+	93,  // 146: keepward.v1.PointService.DeletePoints:input_type -> keepward.v1.ChangePointsRequest
+	93,  // 147: keepward.v1.PointService.UndeletePoints:input_type -> keepward.v1.ChangePointsRequest
+	93,  // 148: keepward.v1.PointService.HoldPoints:input_type -> keepward.v1.ChangePointsRequest
+	93,  // 149: keepward.v1.PointService.ReleasePoints:input_type -> keepward.v1.ChangePointsRequest
+	108, // 150: keepward.v1.RestoreService.RestoreFiles:input_type -> keepward.v1.RestoreFilesRequest
+	110, // 151: keepward.v1.ConfigService.Apply:input_type -> keepward.v1.ApplyRequest
+	115, // 152: keepward.v1.ConfigService.Export:input_type -> keepward.v1.ExportRequest
+	1,   // 153: keepward.v1.AccessService.Login:output_type -> keepward.v1.LoginResponse
+	3,   // 154: keepward.v1.AccessService.CreateToken:output_type -> keepward.v1.CreateTokenResponse
+	6,   // 155: keepward.v1.AccessService.ListTokens:output_type -> keepward.v1.ListTokensResponse
+	8,   // 156: keepward.v1.AccessService.RevokeToken:output_type -> keepward.v1.RevokeTokenResponse
+	10,  // 157: keepward.v1.StatusService.GetStatus:output_type -> keepward.v1.GetStatusResponse
+	12,  // 158: keepward.v1.ComputerService.ListComputers:output_type -> keepward.v1.ListComputersResponse
+	14,  // 159: keepward.v1.ComputerService.GetComputer:output_type -> keepward.v1.GetComputerResponse
+	16,  // 160: keepward.v1.ComputerService.RemoveComputer:output_type -> keepward.v1.RemoveComputerResponse
+	18,  // 161: keepward.v1.RepositoryService.CreateRepository:output_type -> keepward.v1.CreateRepositoryResponse
+	27,  // 162: keepward.v1.RepositoryService.ListRepositories:output_type -> keepward.v1.ListRepositoriesResponse
+	29,  // 163: keepward.v1.RepositoryService.GetRepository:output_type -> keepward.v1.GetRepositoryResponse
+	31,  // 164: keepward.v1.RepositoryService.EditRepository:output_type -> keepward.v1.EditRepositoryResponse
+	21,  // 165: keepward.v1.RepositoryService.AttachRepository:output_type -> keepward.v1.CatalogProgress
+	21,  // 166: keepward.v1.RepositoryService.RebuildCatalog:output_type -> keepward.v1.CatalogProgress
+	23,  // 167: keepward.v1.RepositoryService.TakeOverRepository:output_type -> keepward.v1.TakeOverRepositoryResponse
+	25,  // 168: keepward.v1.RepositoryService.DetachRepository:output_type -> keepward.v1.DetachRepositoryResponse
+	49,  // 169: keepward.v1.RepositoryService.CheckRepository:output_type -> keepward.v1.StartSessionResponse
+	49,  // 170: keepward.v1.RepositoryService.RebuildIndex:output_type -> keepward.v1.StartSessionResponse
+	49,  // 171: keepward.v1.RepositoryService.SweepRepository:output_type -> keepward.v1.StartSessionResponse
+	49,  // 172: keepward.v1.RepositoryService.ReconcileRepository:output_type -> keepward.v1.StartSessionResponse
+	37,  // 173: keepward.v1.RepositoryService.GetRepositoryStats:output_type -> keepward.v1.GetRepositoryStatsResponse
+	39,  // 174: keepward.v1.RepositoryService.ListRepositoryKeys:output_type -> keepward.v1.ListRepositoryKeysResponse
+	42,  // 175: keepward.v1.RepositoryService.AddRepositoryKey:output_type -> keepward.v1.AddRepositoryKeyResponse
+	44,  // 176: keepward.v1.RepositoryService.RemoveRepositoryKey:output_type -> keepward.v1.RemoveRepositoryKeyResponse
+	46,  // 177: keepward.v1.RepositoryService.BeginEpoch:output_type -> keepward.v1.BeginEpochResponse
+	48,  // 178: keepward.v1.RepositoryService.ExportRecoveryKey:output_type -> keepward.v1.ExportRecoveryKeyResponse
+	62,  // 179: keepward.v1.JobService.CreateJob:output_type -> keepward.v1.CreateJobResponse
+	64,  // 180: keepward.v1.JobService.ListJobs:output_type -> keepward.v1.ListJobsResponse
+	66,  // 181: keepward.v1.JobService.GetJob:output_type -> keepward.v1.GetJobResponse
+	68,  // 182: keepward.v1.JobService.UpdateJob:output_type -> keepward.v1.UpdateJobResponse
+	70,  // 183: keepward.v1.JobService.DeleteJob:output_type -> keepward.v1.DeleteJobResponse
+	49,  // 184: keepward.v1.JobService.RunJob:output_type -> keepward.v1.StartSessionResponse
+	60,  // 185: keepward.v1.JobService.PreviewRetention:output_type -> keepward.v1.PreviewRetentionResponse
+	56,  // 186: keepward.v1.JobService.ResumeRetention:output_type -> keepward.v1.ResumeRetentionResponse
+	54,  // 187: keepward.v1.JobService.GetJobFigures:output_type -> keepward.v1.GetJobFiguresResponse
+	51,  // 188: keepward.v1.JobService.DryRun:output_type -> keepward.v1.DryRunResponse
+	79,  // 189: keepward.v1.SessionService.ListSessions:output_type -> keepward.v1.ListSessionsResponse
+	81,  // 190: keepward.v1.SessionService.GetSession:output_type -> keepward.v1.GetSessionResponse
+	78,  // 191: keepward.v1.SessionService.WatchSessions:output_type -> keepward.v1.WatchSessionsResponse
+	87,  // 192: keepward.v1.SessionService.WatchSession:output_type -> keepward.v1.WatchSessionResponse
+	89,  // 193: keepward.v1.SessionService.ReadLog:output_type -> keepward.v1.ReadLogResponse
+	92,  // 194: keepward.v1.SessionService.KillSession:output_type -> keepward.v1.KillSessionResponse
+	49,  // 195: keepward.v1.SessionService.RetrySession:output_type -> keepward.v1.StartSessionResponse
+	73,  // 196: keepward.v1.SessionService.SuspendSession:output_type -> keepward.v1.SuspendSessionResponse
+	75,  // 197: keepward.v1.SessionService.ResumeSession:output_type -> keepward.v1.ResumeSessionResponse
+	83,  // 198: keepward.v1.SessionService.SetSessionPriority:output_type -> keepward.v1.SetSessionPriorityResponse
+	85,  // 199: keepward.v1.SessionService.ListResources:output_type -> keepward.v1.ListResourcesResponse
+	96,  // 200: keepward.v1.PointService.ListPoints:output_type -> keepward.v1.ListPointsResponse
+	98,  // 201: keepward.v1.PointService.GetPoint:output_type -> keepward.v1.GetPointResponse
+	100, // 202: keepward.v1.PointService.Browse:output_type -> keepward.v1.BrowseResponse
+	105, // 203: keepward.v1.PointService.Find:output_type -> keepward.v1.FindResponse
+	107, // 204: keepward.v1.PointService.Diff:output_type -> keepward.v1.DiffResponse
+	102, // 205: keepward.v1.PointService.GetPointKeys:output_type -> keepward.v1.GetPointKeysResponse
+	140, // 206: keepward.v1.PointService.ReadRecords:output_type -> keepward.v1.ReadRecordsResponse
+	94,  // 207: keepward.v1.PointService.DeletePoints:output_type -> keepward.v1.ChangePointsResponse
+	94,  // 208: keepward.v1.PointService.UndeletePoints:output_type -> keepward.v1.ChangePointsResponse
+	94,  // 209: keepward.v1.PointService.HoldPoints:output_type -> keepward.v1.ChangePointsResponse
+	94,  // 210: keepward.v1.PointService.ReleasePoints:output_type -> keepward.v1.ChangePointsResponse
+	49,  // 211: keepward.v1.RestoreService.RestoreFiles:output_type -> keepward.v1.StartSessionResponse
+	112, // 212: keepward.v1.ConfigService.Apply:output_type -> keepward.v1.ApplyResponse
+	116, // 213: keepward.v1.ConfigService.Export:output_type -> keepward.v1.ExportResponse
+	153, // [153:214] is the sub-list for method output_type
+	92,  // [92:153] is the sub-list for method input_type
+	92,  // [92:92] is the sub-list for extension type_name
+	92,  // [92:92] is the sub-list for extension extendee
+	0,   // [0:92] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_admin_proto_init() }
@@ -7602,6 +7615,7 @@ func file_keepward_v1_admin_proto_init() {
 	if File_keepward_v1_admin_proto != nil {
 		return
 	}
+	file_keepward_v1_app_proto_init()
 	file_keepward_v1_node_proto_init()
 	file_keepward_v1_types_proto_init()
 	file_keepward_v1_admin_proto_msgTypes[30].OneofWrappers = []any{}

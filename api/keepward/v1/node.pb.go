@@ -1901,7 +1901,9 @@ type StartBackupRequest struct {
 	// After how many runs every file is compared although it is known what has changed; 0: never.
 	CompareEvery int32 `protobuf:"varint,531,opt,name=compare_every,json=compareEvery,proto3" json:"compare_every,omitempty"`
 	// Other work of the computer does not go first.
-	FullSpeed     bool `protobuf:"varint,532,opt,name=full_speed,json=fullSpeed,proto3" json:"full_speed,omitempty"`
+	FullSpeed bool `protobuf:"varint,532,opt,name=full_speed,json=fullSpeed,proto3" json:"full_speed,omitempty"`
+	// Those of the job that are on this computer and not switched off.
+	Applications  []*ApplicationOrder `protobuf:"bytes,600,rep,name=applications,proto3" json:"applications,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2062,6 +2064,13 @@ func (x *StartBackupRequest) GetFullSpeed() bool {
 	return false
 }
 
+func (x *StartBackupRequest) GetApplications() []*ApplicationOrder {
+	if x != nil {
+		return x.Applications
+	}
+	return nil
+}
+
 type StartBackupResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2099,22 +2108,24 @@ func (*StartBackupResponse) Descriptor() ([]byte, []int) {
 }
 
 type StartRestoreRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Order         *Order                 `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
-	Keys          *RepositoryKeys        `protobuf:"bytes,2,opt,name=keys,proto3" json:"keys,omitempty"`
-	Mover         *MoverEndpoint         `protobuf:"bytes,3,opt,name=mover,proto3" json:"mover,omitempty"`
-	Point         string                 `protobuf:"bytes,4,opt,name=point,proto3" json:"point,omitempty"`
-	Paths         [][]byte               `protobuf:"bytes,5,rep,name=paths,proto3" json:"paths,omitempty"`
-	To            []byte                 `protobuf:"bytes,6,opt,name=to,proto3" json:"to,omitempty"`
-	Overwrite     string                 `protobuf:"bytes,7,opt,name=overwrite,proto3" json:"overwrite,omitempty"`
-	DeleteExtra   bool                   `protobuf:"varint,8,opt,name=delete_extra,json=deleteExtra,proto3" json:"delete_extra,omitempty"`
-	DryRun        bool                   `protobuf:"varint,9,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
-	Strip         bool                   `protobuf:"varint,10,opt,name=strip,proto3" json:"strip,omitempty"`
-	Verify        bool                   `protobuf:"varint,100,opt,name=verify,proto3" json:"verify,omitempty"`
-	Estimate      bool                   `protobuf:"varint,101,opt,name=estimate,proto3" json:"estimate,omitempty"`
-	NumericOwner  bool                   `protobuf:"varint,103,opt,name=numeric_owner,json=numericOwner,proto3" json:"numeric_owner,omitempty"`
-	Owners        []*OwnerMap            `protobuf:"bytes,560,rep,name=owners,proto3" json:"owners,omitempty"`
-	Renames       []*PathMap             `protobuf:"bytes,561,rep,name=renames,proto3" json:"renames,omitempty"`
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Order        *Order                 `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	Keys         *RepositoryKeys        `protobuf:"bytes,2,opt,name=keys,proto3" json:"keys,omitempty"`
+	Mover        *MoverEndpoint         `protobuf:"bytes,3,opt,name=mover,proto3" json:"mover,omitempty"`
+	Point        string                 `protobuf:"bytes,4,opt,name=point,proto3" json:"point,omitempty"`
+	Paths        [][]byte               `protobuf:"bytes,5,rep,name=paths,proto3" json:"paths,omitempty"`
+	To           []byte                 `protobuf:"bytes,6,opt,name=to,proto3" json:"to,omitempty"`
+	Overwrite    string                 `protobuf:"bytes,7,opt,name=overwrite,proto3" json:"overwrite,omitempty"`
+	DeleteExtra  bool                   `protobuf:"varint,8,opt,name=delete_extra,json=deleteExtra,proto3" json:"delete_extra,omitempty"`
+	DryRun       bool                   `protobuf:"varint,9,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	Strip        bool                   `protobuf:"varint,10,opt,name=strip,proto3" json:"strip,omitempty"`
+	Verify       bool                   `protobuf:"varint,100,opt,name=verify,proto3" json:"verify,omitempty"`
+	Estimate     bool                   `protobuf:"varint,101,opt,name=estimate,proto3" json:"estimate,omitempty"`
+	NumericOwner bool                   `protobuf:"varint,103,opt,name=numeric_owner,json=numericOwner,proto3" json:"numeric_owner,omitempty"`
+	Owners       []*OwnerMap            `protobuf:"bytes,560,rep,name=owners,proto3" json:"owners,omitempty"`
+	Renames      []*PathMap             `protobuf:"bytes,561,rep,name=renames,proto3" json:"renames,omitempty"`
+	// With it the folder of an application is restored into to, and brought back to life there.
+	Application   *ApplicationRestoreOrder `protobuf:"bytes,600,opt,name=application,proto3" json:"application,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2250,6 +2261,13 @@ func (x *StartRestoreRequest) GetOwners() []*OwnerMap {
 func (x *StartRestoreRequest) GetRenames() []*PathMap {
 	if x != nil {
 		return x.Renames
+	}
+	return nil
+}
+
+func (x *StartRestoreRequest) GetApplication() *ApplicationRestoreOrder {
+	if x != nil {
+		return x.Application
 	}
 	return nil
 }
@@ -5290,7 +5308,7 @@ var File_keepward_v1_node_proto protoreflect.FileDescriptor
 
 const file_keepward_v1_node_proto_rawDesc = "" +
 	"\n" +
-	"\x16keepward/v1/node.proto\x12\vkeepward.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x17keepward/v1/types.proto\"w\n" +
+	"\x16keepward/v1/node.proto\x12\vkeepward.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x15keepward/v1/app.proto\x1a\x17keepward/v1/types.proto\"w\n" +
 	"\vJoinRequest\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12\x10\n" +
 	"\x03csr\x18\x02 \x01(\fR\x03csr\x12\x12\n" +
@@ -5439,7 +5457,7 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\x04thaw\x18\a \x01(\v2\x13.keepward.v1.ScriptR\x04thaw\x1a<\n" +
 	"\x0eVariablesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xea\x06\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xae\a\n" +
 	"\x12StartBackupRequest\x12(\n" +
 	"\x05order\x18\x01 \x01(\v2\x12.keepward.v1.OrderR\x05order\x12/\n" +
 	"\x04keys\x18\x02 \x01(\v2\x1b.keepward.v1.RepositoryKeysR\x04keys\x120\n" +
@@ -5462,11 +5480,12 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\rtracking_kept\x18\x92\x04 \x01(\v2\x19.google.protobuf.DurationR\ftrackingKept\x12$\n" +
 	"\rcompare_every\x18\x93\x04 \x01(\x05R\fcompareEvery\x12\x1e\n" +
 	"\n" +
-	"full_speed\x18\x94\x04 \x01(\bR\tfullSpeed\x1aB\n" +
+	"full_speed\x18\x94\x04 \x01(\bR\tfullSpeed\x12B\n" +
+	"\fapplications\x18\xd8\x04 \x03(\v2\x1d.keepward.v1.ApplicationOrderR\fapplications\x1aB\n" +
 	"\x14ScriptVariablesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x15\n" +
-	"\x13StartBackupResponse\"\x88\x04\n" +
+	"\x13StartBackupResponse\"\xd1\x04\n" +
 	"\x13StartRestoreRequest\x12(\n" +
 	"\x05order\x18\x01 \x01(\v2\x12.keepward.v1.OrderR\x05order\x12/\n" +
 	"\x04keys\x18\x02 \x01(\v2\x1b.keepward.v1.RepositoryKeysR\x04keys\x120\n" +
@@ -5483,7 +5502,8 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\bestimate\x18e \x01(\bR\bestimate\x12#\n" +
 	"\rnumeric_owner\x18g \x01(\bR\fnumericOwner\x12.\n" +
 	"\x06owners\x18\xb0\x04 \x03(\v2\x15.keepward.v1.OwnerMapR\x06owners\x12/\n" +
-	"\arenames\x18\xb1\x04 \x03(\v2\x14.keepward.v1.PathMapR\arenames\"\x16\n" +
+	"\arenames\x18\xb1\x04 \x03(\v2\x14.keepward.v1.PathMapR\arenames\x12G\n" +
+	"\vapplication\x18\xd8\x04 \x01(\v2$.keepward.v1.ApplicationRestoreOrderR\vapplication\"\x16\n" +
 	"\x14StartRestoreResponse\"n\n" +
 	"\x12StopAttemptRequest\x12(\n" +
 	"\x05order\x18\x01 \x01(\v2\x12.keepward.v1.OrderR\x05order\x12\x16\n" +
@@ -5873,11 +5893,13 @@ var file_keepward_v1_node_proto_goTypes = []any{
 	(*Script)(nil),                            // 86: keepward.v1.Script
 	(*ScriptEnd)(nil),                         // 87: keepward.v1.ScriptEnd
 	(*Scripts)(nil),                           // 88: keepward.v1.Scripts
-	(*OwnerMap)(nil),                          // 89: keepward.v1.OwnerMap
-	(*PathMap)(nil),                           // 90: keepward.v1.PathMap
-	(*ProofAge)(nil),                          // 91: keepward.v1.ProofAge
-	(*ProofState)(nil),                        // 92: keepward.v1.ProofState
-	(*Entry)(nil),                             // 93: keepward.v1.Entry
+	(*ApplicationOrder)(nil),                  // 89: keepward.v1.ApplicationOrder
+	(*OwnerMap)(nil),                          // 90: keepward.v1.OwnerMap
+	(*PathMap)(nil),                           // 91: keepward.v1.PathMap
+	(*ApplicationRestoreOrder)(nil),           // 92: keepward.v1.ApplicationRestoreOrder
+	(*ProofAge)(nil),                          // 93: keepward.v1.ProofAge
+	(*ProofState)(nil),                        // 94: keepward.v1.ProofState
+	(*Entry)(nil),                             // 95: keepward.v1.Entry
 }
 var file_keepward_v1_node_proto_depIdxs = []int32{
 	2,   // 0: keepward.v1.HeartbeatRequest.info:type_name -> keepward.v1.NodeInfo
@@ -5922,112 +5944,114 @@ var file_keepward_v1_node_proto_depIdxs = []int32{
 	76,  // 39: keepward.v1.StartBackupRequest.script_variables:type_name -> keepward.v1.StartBackupRequest.ScriptVariablesEntry
 	78,  // 40: keepward.v1.StartBackupRequest.snapshot_kept:type_name -> google.protobuf.Duration
 	78,  // 41: keepward.v1.StartBackupRequest.tracking_kept:type_name -> google.protobuf.Duration
-	17,  // 42: keepward.v1.StartRestoreRequest.order:type_name -> keepward.v1.Order
-	18,  // 43: keepward.v1.StartRestoreRequest.keys:type_name -> keepward.v1.RepositoryKeys
-	19,  // 44: keepward.v1.StartRestoreRequest.mover:type_name -> keepward.v1.MoverEndpoint
-	89,  // 45: keepward.v1.StartRestoreRequest.owners:type_name -> keepward.v1.OwnerMap
-	90,  // 46: keepward.v1.StartRestoreRequest.renames:type_name -> keepward.v1.PathMap
-	17,  // 47: keepward.v1.StopAttemptRequest.order:type_name -> keepward.v1.Order
-	34,  // 48: keepward.v1.TransportCreateRepositoryRequest.keys:type_name -> keepward.v1.KeyObject
-	34,  // 49: keepward.v1.ReadRepositoryResponse.keys:type_name -> keepward.v1.KeyObject
-	34,  // 50: keepward.v1.ChangeKeysRequest.put:type_name -> keepward.v1.KeyObject
-	77,  // 51: keepward.v1.MeasureRepositoryRequest.time:type_name -> google.protobuf.Timestamp
-	42,  // 52: keepward.v1.MeasureRepositoryResponse.owners:type_name -> keepward.v1.OwnerUse
-	91,  // 53: keepward.v1.MeasureRepositoryResponse.ages:type_name -> keepward.v1.ProofAge
-	77,  // 54: keepward.v1.InspectRepositoryRequest.time:type_name -> google.protobuf.Timestamp
-	92,  // 55: keepward.v1.InspectRepositoryResponse.proof:type_name -> keepward.v1.ProofState
-	17,  // 56: keepward.v1.StartMoverRequest.order:type_name -> keepward.v1.Order
-	18,  // 57: keepward.v1.StartMoverRequest.keys:type_name -> keepward.v1.RepositoryKeys
-	78,  // 58: keepward.v1.StartMoverRequest.agent_wait:type_name -> google.protobuf.Duration
-	49,  // 59: keepward.v1.StartMoverRequest.sweep:type_name -> keepward.v1.SweepOrder
-	48,  // 60: keepward.v1.StartMoverRequest.check:type_name -> keepward.v1.CheckOrder
-	77,  // 61: keepward.v1.StartMoverRequest.time:type_name -> google.protobuf.Timestamp
-	78,  // 62: keepward.v1.StartMoverRequest.heartbeat:type_name -> google.protobuf.Duration
-	77,  // 63: keepward.v1.CheckOrder.time:type_name -> google.protobuf.Timestamp
-	77,  // 64: keepward.v1.CheckOrder.since:type_name -> google.protobuf.Timestamp
-	78,  // 65: keepward.v1.CheckOrder.budget:type_name -> google.protobuf.Duration
-	78,  // 66: keepward.v1.CheckOrder.older_than:type_name -> google.protobuf.Duration
-	19,  // 67: keepward.v1.StartMoverResponse.mover:type_name -> keepward.v1.MoverEndpoint
-	17,  // 68: keepward.v1.StopMoverRequest.order:type_name -> keepward.v1.Order
-	17,  // 69: keepward.v1.FenceAttemptRequest.order:type_name -> keepward.v1.Order
-	77,  // 70: keepward.v1.MarkPointsRequest.time:type_name -> google.protobuf.Timestamp
-	60,  // 71: keepward.v1.MarkPointsResponse.points:type_name -> keepward.v1.PointMark
-	59,  // 72: keepward.v1.ListMarkersResponse.marked:type_name -> keepward.v1.PointMarkers
-	77,  // 73: keepward.v1.PointMarkers.deleted_at:type_name -> google.protobuf.Timestamp
-	81,  // 74: keepward.v1.PointMark.failure:type_name -> keepward.v1.Failure
-	63,  // 75: keepward.v1.TransportListPointsResponse.points:type_name -> keepward.v1.PointObject
-	77,  // 76: keepward.v1.PointObject.deleted:type_name -> google.protobuf.Timestamp
-	77,  // 77: keepward.v1.PointObject.held:type_name -> google.protobuf.Timestamp
-	93,  // 78: keepward.v1.BrowseMoverResponse.self:type_name -> keepward.v1.Entry
-	93,  // 79: keepward.v1.BrowseMoverResponse.entries:type_name -> keepward.v1.Entry
-	67,  // 80: keepward.v1.FindMoverRequest.points:type_name -> keepward.v1.PointKey
-	77,  // 81: keepward.v1.FindMoverRequest.after:type_name -> google.protobuf.Timestamp
-	77,  // 82: keepward.v1.FindMoverRequest.before:type_name -> google.protobuf.Timestamp
-	93,  // 83: keepward.v1.FindMoverResponse.entry:type_name -> keepward.v1.Entry
-	81,  // 84: keepward.v1.ReadRecordsResponse.failure:type_name -> keepward.v1.Failure
-	67,  // 85: keepward.v1.DiffMoverRequest.a:type_name -> keepward.v1.PointKey
-	67,  // 86: keepward.v1.DiffMoverRequest.b:type_name -> keepward.v1.PointKey
-	93,  // 87: keepward.v1.DiffMoverResponse.a:type_name -> keepward.v1.Entry
-	93,  // 88: keepward.v1.DiffMoverResponse.b:type_name -> keepward.v1.Entry
-	0,   // 89: keepward.v1.EnrolService.Join:input_type -> keepward.v1.JoinRequest
-	3,   // 90: keepward.v1.NodeService.Heartbeat:input_type -> keepward.v1.HeartbeatRequest
-	6,   // 91: keepward.v1.NodeService.ReportProgress:input_type -> keepward.v1.ReportProgressRequest
-	8,   // 92: keepward.v1.NodeService.ReportEvents:input_type -> keepward.v1.ReportEventsRequest
-	10,  // 93: keepward.v1.NodeService.ReportEnd:input_type -> keepward.v1.ReportEndRequest
-	27,  // 94: keepward.v1.AgentService.StartBackup:input_type -> keepward.v1.StartBackupRequest
-	29,  // 95: keepward.v1.AgentService.StartRestore:input_type -> keepward.v1.StartRestoreRequest
-	31,  // 96: keepward.v1.AgentService.StopAttempt:input_type -> keepward.v1.StopAttemptRequest
-	22,  // 97: keepward.v1.AgentService.RunScript:input_type -> keepward.v1.RunScriptRequest
-	24,  // 98: keepward.v1.AgentService.StopScript:input_type -> keepward.v1.StopScriptRequest
-	20,  // 99: keepward.v1.AgentService.DryRun:input_type -> keepward.v1.AgentDryRunRequest
-	33,  // 100: keepward.v1.TransportService.CreateRepository:input_type -> keepward.v1.TransportCreateRepositoryRequest
-	45,  // 101: keepward.v1.TransportService.InspectRepository:input_type -> keepward.v1.InspectRepositoryRequest
-	36,  // 102: keepward.v1.TransportService.ReadRepository:input_type -> keepward.v1.ReadRepositoryRequest
-	43,  // 103: keepward.v1.TransportService.ClaimRepository:input_type -> keepward.v1.ClaimRepositoryRequest
-	40,  // 104: keepward.v1.TransportService.MeasureRepository:input_type -> keepward.v1.MeasureRepositoryRequest
-	38,  // 105: keepward.v1.TransportService.ChangeKeys:input_type -> keepward.v1.ChangeKeysRequest
-	47,  // 106: keepward.v1.TransportService.StartMover:input_type -> keepward.v1.StartMoverRequest
-	51,  // 107: keepward.v1.TransportService.StopMover:input_type -> keepward.v1.StopMoverRequest
-	53,  // 108: keepward.v1.TransportService.FenceAttempt:input_type -> keepward.v1.FenceAttemptRequest
-	55,  // 109: keepward.v1.TransportService.MarkPoints:input_type -> keepward.v1.MarkPointsRequest
-	57,  // 110: keepward.v1.TransportService.ListMarkers:input_type -> keepward.v1.ListMarkersRequest
-	61,  // 111: keepward.v1.TransportService.ListPoints:input_type -> keepward.v1.TransportListPointsRequest
-	64,  // 112: keepward.v1.TransportService.BrowseMover:input_type -> keepward.v1.BrowseMoverRequest
-	66,  // 113: keepward.v1.TransportService.FindMover:input_type -> keepward.v1.FindMoverRequest
-	71,  // 114: keepward.v1.TransportService.DiffMover:input_type -> keepward.v1.DiffMoverRequest
-	69,  // 115: keepward.v1.TransportService.ReadRecordsMover:input_type -> keepward.v1.ReadRecordsMoverRequest
-	1,   // 116: keepward.v1.EnrolService.Join:output_type -> keepward.v1.JoinResponse
-	5,   // 117: keepward.v1.NodeService.Heartbeat:output_type -> keepward.v1.HeartbeatResponse
-	7,   // 118: keepward.v1.NodeService.ReportProgress:output_type -> keepward.v1.ReportProgressResponse
-	9,   // 119: keepward.v1.NodeService.ReportEvents:output_type -> keepward.v1.ReportEventsResponse
-	11,  // 120: keepward.v1.NodeService.ReportEnd:output_type -> keepward.v1.ReportEndResponse
-	28,  // 121: keepward.v1.AgentService.StartBackup:output_type -> keepward.v1.StartBackupResponse
-	30,  // 122: keepward.v1.AgentService.StartRestore:output_type -> keepward.v1.StartRestoreResponse
-	32,  // 123: keepward.v1.AgentService.StopAttempt:output_type -> keepward.v1.StopAttemptResponse
-	23,  // 124: keepward.v1.AgentService.RunScript:output_type -> keepward.v1.RunScriptResponse
-	25,  // 125: keepward.v1.AgentService.StopScript:output_type -> keepward.v1.StopScriptResponse
-	21,  // 126: keepward.v1.AgentService.DryRun:output_type -> keepward.v1.AgentDryRunResponse
-	35,  // 127: keepward.v1.TransportService.CreateRepository:output_type -> keepward.v1.TransportCreateRepositoryResponse
-	46,  // 128: keepward.v1.TransportService.InspectRepository:output_type -> keepward.v1.InspectRepositoryResponse
-	37,  // 129: keepward.v1.TransportService.ReadRepository:output_type -> keepward.v1.ReadRepositoryResponse
-	44,  // 130: keepward.v1.TransportService.ClaimRepository:output_type -> keepward.v1.ClaimRepositoryResponse
-	41,  // 131: keepward.v1.TransportService.MeasureRepository:output_type -> keepward.v1.MeasureRepositoryResponse
-	39,  // 132: keepward.v1.TransportService.ChangeKeys:output_type -> keepward.v1.ChangeKeysResponse
-	50,  // 133: keepward.v1.TransportService.StartMover:output_type -> keepward.v1.StartMoverResponse
-	52,  // 134: keepward.v1.TransportService.StopMover:output_type -> keepward.v1.StopMoverResponse
-	54,  // 135: keepward.v1.TransportService.FenceAttempt:output_type -> keepward.v1.FenceAttemptResponse
-	56,  // 136: keepward.v1.TransportService.MarkPoints:output_type -> keepward.v1.MarkPointsResponse
-	58,  // 137: keepward.v1.TransportService.ListMarkers:output_type -> keepward.v1.ListMarkersResponse
-	62,  // 138: keepward.v1.TransportService.ListPoints:output_type -> keepward.v1.TransportListPointsResponse
-	65,  // 139: keepward.v1.TransportService.BrowseMover:output_type -> keepward.v1.BrowseMoverResponse
-	68,  // 140: keepward.v1.TransportService.FindMover:output_type -> keepward.v1.FindMoverResponse
-	72,  // 141: keepward.v1.TransportService.DiffMover:output_type -> keepward.v1.DiffMoverResponse
-	70,  // 142: keepward.v1.TransportService.ReadRecordsMover:output_type -> keepward.v1.ReadRecordsResponse
-	116, // [116:143] is the sub-list for method output_type
-	89,  // [89:116] is the sub-list for method input_type
-	89,  // [89:89] is the sub-list for extension type_name
-	89,  // [89:89] is the sub-list for extension extendee
-	0,   // [0:89] is the sub-list for field type_name
+	89,  // 42: keepward.v1.StartBackupRequest.applications:type_name -> keepward.v1.ApplicationOrder
+	17,  // 43: keepward.v1.StartRestoreRequest.order:type_name -> keepward.v1.Order
+	18,  // 44: keepward.v1.StartRestoreRequest.keys:type_name -> keepward.v1.RepositoryKeys
+	19,  // 45: keepward.v1.StartRestoreRequest.mover:type_name -> keepward.v1.MoverEndpoint
+	90,  // 46: keepward.v1.StartRestoreRequest.owners:type_name -> keepward.v1.OwnerMap
+	91,  // 47: keepward.v1.StartRestoreRequest.renames:type_name -> keepward.v1.PathMap
+	92,  // 48: keepward.v1.StartRestoreRequest.application:type_name -> keepward.v1.ApplicationRestoreOrder
+	17,  // 49: keepward.v1.StopAttemptRequest.order:type_name -> keepward.v1.Order
+	34,  // 50: keepward.v1.TransportCreateRepositoryRequest.keys:type_name -> keepward.v1.KeyObject
+	34,  // 51: keepward.v1.ReadRepositoryResponse.keys:type_name -> keepward.v1.KeyObject
+	34,  // 52: keepward.v1.ChangeKeysRequest.put:type_name -> keepward.v1.KeyObject
+	77,  // 53: keepward.v1.MeasureRepositoryRequest.time:type_name -> google.protobuf.Timestamp
+	42,  // 54: keepward.v1.MeasureRepositoryResponse.owners:type_name -> keepward.v1.OwnerUse
+	93,  // 55: keepward.v1.MeasureRepositoryResponse.ages:type_name -> keepward.v1.ProofAge
+	77,  // 56: keepward.v1.InspectRepositoryRequest.time:type_name -> google.protobuf.Timestamp
+	94,  // 57: keepward.v1.InspectRepositoryResponse.proof:type_name -> keepward.v1.ProofState
+	17,  // 58: keepward.v1.StartMoverRequest.order:type_name -> keepward.v1.Order
+	18,  // 59: keepward.v1.StartMoverRequest.keys:type_name -> keepward.v1.RepositoryKeys
+	78,  // 60: keepward.v1.StartMoverRequest.agent_wait:type_name -> google.protobuf.Duration
+	49,  // 61: keepward.v1.StartMoverRequest.sweep:type_name -> keepward.v1.SweepOrder
+	48,  // 62: keepward.v1.StartMoverRequest.check:type_name -> keepward.v1.CheckOrder
+	77,  // 63: keepward.v1.StartMoverRequest.time:type_name -> google.protobuf.Timestamp
+	78,  // 64: keepward.v1.StartMoverRequest.heartbeat:type_name -> google.protobuf.Duration
+	77,  // 65: keepward.v1.CheckOrder.time:type_name -> google.protobuf.Timestamp
+	77,  // 66: keepward.v1.CheckOrder.since:type_name -> google.protobuf.Timestamp
+	78,  // 67: keepward.v1.CheckOrder.budget:type_name -> google.protobuf.Duration
+	78,  // 68: keepward.v1.CheckOrder.older_than:type_name -> google.protobuf.Duration
+	19,  // 69: keepward.v1.StartMoverResponse.mover:type_name -> keepward.v1.MoverEndpoint
+	17,  // 70: keepward.v1.StopMoverRequest.order:type_name -> keepward.v1.Order
+	17,  // 71: keepward.v1.FenceAttemptRequest.order:type_name -> keepward.v1.Order
+	77,  // 72: keepward.v1.MarkPointsRequest.time:type_name -> google.protobuf.Timestamp
+	60,  // 73: keepward.v1.MarkPointsResponse.points:type_name -> keepward.v1.PointMark
+	59,  // 74: keepward.v1.ListMarkersResponse.marked:type_name -> keepward.v1.PointMarkers
+	77,  // 75: keepward.v1.PointMarkers.deleted_at:type_name -> google.protobuf.Timestamp
+	81,  // 76: keepward.v1.PointMark.failure:type_name -> keepward.v1.Failure
+	63,  // 77: keepward.v1.TransportListPointsResponse.points:type_name -> keepward.v1.PointObject
+	77,  // 78: keepward.v1.PointObject.deleted:type_name -> google.protobuf.Timestamp
+	77,  // 79: keepward.v1.PointObject.held:type_name -> google.protobuf.Timestamp
+	95,  // 80: keepward.v1.BrowseMoverResponse.self:type_name -> keepward.v1.Entry
+	95,  // 81: keepward.v1.BrowseMoverResponse.entries:type_name -> keepward.v1.Entry
+	67,  // 82: keepward.v1.FindMoverRequest.points:type_name -> keepward.v1.PointKey
+	77,  // 83: keepward.v1.FindMoverRequest.after:type_name -> google.protobuf.Timestamp
+	77,  // 84: keepward.v1.FindMoverRequest.before:type_name -> google.protobuf.Timestamp
+	95,  // 85: keepward.v1.FindMoverResponse.entry:type_name -> keepward.v1.Entry
+	81,  // 86: keepward.v1.ReadRecordsResponse.failure:type_name -> keepward.v1.Failure
+	67,  // 87: keepward.v1.DiffMoverRequest.a:type_name -> keepward.v1.PointKey
+	67,  // 88: keepward.v1.DiffMoverRequest.b:type_name -> keepward.v1.PointKey
+	95,  // 89: keepward.v1.DiffMoverResponse.a:type_name -> keepward.v1.Entry
+	95,  // 90: keepward.v1.DiffMoverResponse.b:type_name -> keepward.v1.Entry
+	0,   // 91: keepward.v1.EnrolService.Join:input_type -> keepward.v1.JoinRequest
+	3,   // 92: keepward.v1.NodeService.Heartbeat:input_type -> keepward.v1.HeartbeatRequest
+	6,   // 93: keepward.v1.NodeService.ReportProgress:input_type -> keepward.v1.ReportProgressRequest
+	8,   // 94: keepward.v1.NodeService.ReportEvents:input_type -> keepward.v1.ReportEventsRequest
+	10,  // 95: keepward.v1.NodeService.ReportEnd:input_type -> keepward.v1.ReportEndRequest
+	27,  // 96: keepward.v1.AgentService.StartBackup:input_type -> keepward.v1.StartBackupRequest
+	29,  // 97: keepward.v1.AgentService.StartRestore:input_type -> keepward.v1.StartRestoreRequest
+	31,  // 98: keepward.v1.AgentService.StopAttempt:input_type -> keepward.v1.StopAttemptRequest
+	22,  // 99: keepward.v1.AgentService.RunScript:input_type -> keepward.v1.RunScriptRequest
+	24,  // 100: keepward.v1.AgentService.StopScript:input_type -> keepward.v1.StopScriptRequest
+	20,  // 101: keepward.v1.AgentService.DryRun:input_type -> keepward.v1.AgentDryRunRequest
+	33,  // 102: keepward.v1.TransportService.CreateRepository:input_type -> keepward.v1.TransportCreateRepositoryRequest
+	45,  // 103: keepward.v1.TransportService.InspectRepository:input_type -> keepward.v1.InspectRepositoryRequest
+	36,  // 104: keepward.v1.TransportService.ReadRepository:input_type -> keepward.v1.ReadRepositoryRequest
+	43,  // 105: keepward.v1.TransportService.ClaimRepository:input_type -> keepward.v1.ClaimRepositoryRequest
+	40,  // 106: keepward.v1.TransportService.MeasureRepository:input_type -> keepward.v1.MeasureRepositoryRequest
+	38,  // 107: keepward.v1.TransportService.ChangeKeys:input_type -> keepward.v1.ChangeKeysRequest
+	47,  // 108: keepward.v1.TransportService.StartMover:input_type -> keepward.v1.StartMoverRequest
+	51,  // 109: keepward.v1.TransportService.StopMover:input_type -> keepward.v1.StopMoverRequest
+	53,  // 110: keepward.v1.TransportService.FenceAttempt:input_type -> keepward.v1.FenceAttemptRequest
+	55,  // 111: keepward.v1.TransportService.MarkPoints:input_type -> keepward.v1.MarkPointsRequest
+	57,  // 112: keepward.v1.TransportService.ListMarkers:input_type -> keepward.v1.ListMarkersRequest
+	61,  // 113: keepward.v1.TransportService.ListPoints:input_type -> keepward.v1.TransportListPointsRequest
+	64,  // 114: keepward.v1.TransportService.BrowseMover:input_type -> keepward.v1.BrowseMoverRequest
+	66,  // 115: keepward.v1.TransportService.FindMover:input_type -> keepward.v1.FindMoverRequest
+	71,  // 116: keepward.v1.TransportService.DiffMover:input_type -> keepward.v1.DiffMoverRequest
+	69,  // 117: keepward.v1.TransportService.ReadRecordsMover:input_type -> keepward.v1.ReadRecordsMoverRequest
+	1,   // 118: keepward.v1.EnrolService.Join:output_type -> keepward.v1.JoinResponse
+	5,   // 119: keepward.v1.NodeService.Heartbeat:output_type -> keepward.v1.HeartbeatResponse
+	7,   // 120: keepward.v1.NodeService.ReportProgress:output_type -> keepward.v1.ReportProgressResponse
+	9,   // 121: keepward.v1.NodeService.ReportEvents:output_type -> keepward.v1.ReportEventsResponse
+	11,  // 122: keepward.v1.NodeService.ReportEnd:output_type -> keepward.v1.ReportEndResponse
+	28,  // 123: keepward.v1.AgentService.StartBackup:output_type -> keepward.v1.StartBackupResponse
+	30,  // 124: keepward.v1.AgentService.StartRestore:output_type -> keepward.v1.StartRestoreResponse
+	32,  // 125: keepward.v1.AgentService.StopAttempt:output_type -> keepward.v1.StopAttemptResponse
+	23,  // 126: keepward.v1.AgentService.RunScript:output_type -> keepward.v1.RunScriptResponse
+	25,  // 127: keepward.v1.AgentService.StopScript:output_type -> keepward.v1.StopScriptResponse
+	21,  // 128: keepward.v1.AgentService.DryRun:output_type -> keepward.v1.AgentDryRunResponse
+	35,  // 129: keepward.v1.TransportService.CreateRepository:output_type -> keepward.v1.TransportCreateRepositoryResponse
+	46,  // 130: keepward.v1.TransportService.InspectRepository:output_type -> keepward.v1.InspectRepositoryResponse
+	37,  // 131: keepward.v1.TransportService.ReadRepository:output_type -> keepward.v1.ReadRepositoryResponse
+	44,  // 132: keepward.v1.TransportService.ClaimRepository:output_type -> keepward.v1.ClaimRepositoryResponse
+	41,  // 133: keepward.v1.TransportService.MeasureRepository:output_type -> keepward.v1.MeasureRepositoryResponse
+	39,  // 134: keepward.v1.TransportService.ChangeKeys:output_type -> keepward.v1.ChangeKeysResponse
+	50,  // 135: keepward.v1.TransportService.StartMover:output_type -> keepward.v1.StartMoverResponse
+	52,  // 136: keepward.v1.TransportService.StopMover:output_type -> keepward.v1.StopMoverResponse
+	54,  // 137: keepward.v1.TransportService.FenceAttempt:output_type -> keepward.v1.FenceAttemptResponse
+	56,  // 138: keepward.v1.TransportService.MarkPoints:output_type -> keepward.v1.MarkPointsResponse
+	58,  // 139: keepward.v1.TransportService.ListMarkers:output_type -> keepward.v1.ListMarkersResponse
+	62,  // 140: keepward.v1.TransportService.ListPoints:output_type -> keepward.v1.TransportListPointsResponse
+	65,  // 141: keepward.v1.TransportService.BrowseMover:output_type -> keepward.v1.BrowseMoverResponse
+	68,  // 142: keepward.v1.TransportService.FindMover:output_type -> keepward.v1.FindMoverResponse
+	72,  // 143: keepward.v1.TransportService.DiffMover:output_type -> keepward.v1.DiffMoverResponse
+	70,  // 144: keepward.v1.TransportService.ReadRecordsMover:output_type -> keepward.v1.ReadRecordsResponse
+	118, // [118:145] is the sub-list for method output_type
+	91,  // [91:118] is the sub-list for method input_type
+	91,  // [91:91] is the sub-list for extension type_name
+	91,  // [91:91] is the sub-list for extension extendee
+	0,   // [0:91] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_node_proto_init() }
@@ -6035,6 +6059,7 @@ func file_keepward_v1_node_proto_init() {
 	if File_keepward_v1_node_proto != nil {
 		return
 	}
+	file_keepward_v1_app_proto_init()
 	file_keepward_v1_types_proto_init()
 	file_keepward_v1_node_proto_msgTypes[66].OneofWrappers = []any{}
 	type x struct{}

@@ -1866,7 +1866,9 @@ type Job struct {
 	// starts.
 	StartAfter string `protobuf:"bytes,382,opt,name=start_after,json=startAfter,proto3" json:"start_after,omitempty"`
 	// What is taken of single computers in place of files; each names another one of computers.
-	Overrides     []*FileOverride `protobuf:"bytes,540,rep,name=overrides,proto3" json:"overrides,omitempty"`
+	Overrides []*FileOverride `protobuf:"bytes,540,rep,name=overrides,proto3" json:"overrides,omitempty"`
+	// What runs on the computers and has to be brought into a state that can be restored.
+	Applications  []*Application `protobuf:"bytes,600,rep,name=applications,proto3" json:"applications,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2107,6 +2109,13 @@ func (x *Job) GetStartAfter() string {
 func (x *Job) GetOverrides() []*FileOverride {
 	if x != nil {
 		return x.Overrides
+	}
+	return nil
+}
+
+func (x *Job) GetApplications() []*Application {
+	if x != nil {
+		return x.Applications
 	}
 	return nil
 }
@@ -5405,7 +5414,7 @@ var File_keepward_v1_types_proto protoreflect.FileDescriptor
 
 const file_keepward_v1_types_proto_rawDesc = "" +
 	"\n" +
-	"\x17keepward/v1/types.proto\x12\vkeepward.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egoogle/protobuf/duration.proto\"D\n" +
+	"\x17keepward/v1/types.proto\x12\vkeepward.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x15keepward/v1/app.proto\"D\n" +
 	"\x06Reason\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x12\n" +
 	"\x04args\x18\x02 \x03(\tR\x04args\x12\x12\n" +
@@ -5584,7 +5593,7 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\x0esample_percent\x18\x02 \x01(\x05R\rsamplePercent\x121\n" +
 	"\x06budget\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x06budget\x128\n" +
 	"\n" +
-	"older_than\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\tolderThan\"\x81\t\n" +
+	"older_than\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\tolderThan\"\xc0\t\n" +
 	"\x03Job\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x1c\n" +
@@ -5623,7 +5632,8 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\x06jitter\x18\xfc\x02 \x01(\v2\x19.google.protobuf.DurationR\x06jitter\x12 \n" +
 	"\vstart_after\x18\xfe\x02 \x01(\tR\n" +
 	"startAfter\x128\n" +
-	"\toverrides\x18\x9c\x04 \x03(\v2\x19.keepward.v1.FileOverrideR\toverrides\"\xb3\x01\n" +
+	"\toverrides\x18\x9c\x04 \x03(\v2\x19.keepward.v1.FileOverrideR\toverrides\x12=\n" +
+	"\fapplications\x18\xd8\x04 \x03(\v2\x18.keepward.v1.ApplicationR\fapplications\"\xb3\x01\n" +
 	"\aNextRun\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x120\n" +
 	"\x05until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x1c\n" +
@@ -6048,6 +6058,7 @@ var file_keepward_v1_types_proto_goTypes = []any{
 	(*Condition)(nil),             // 47: keepward.v1.Condition
 	(*timestamppb.Timestamp)(nil), // 48: google.protobuf.Timestamp
 	(*durationpb.Duration)(nil),   // 49: google.protobuf.Duration
+	(*Application)(nil),           // 50: keepward.v1.Application
 }
 var file_keepward_v1_types_proto_depIdxs = []int32{
 	2,   // 0: keepward.v1.Progress.counters:type_name -> keepward.v1.Counters
@@ -6078,91 +6089,92 @@ var file_keepward_v1_types_proto_depIdxs = []int32{
 	24,  // 25: keepward.v1.Job.scripts:type_name -> keepward.v1.Scripts
 	49,  // 26: keepward.v1.Job.jitter:type_name -> google.protobuf.Duration
 	8,   // 27: keepward.v1.Job.overrides:type_name -> keepward.v1.FileOverride
-	48,  // 28: keepward.v1.NextRun.time:type_name -> google.protobuf.Timestamp
-	48,  // 29: keepward.v1.NextRun.until:type_name -> google.protobuf.Timestamp
-	48,  // 30: keepward.v1.JobFigures.since:type_name -> google.protobuf.Timestamp
-	21,  // 31: keepward.v1.JobFigures.statuses:type_name -> keepward.v1.StatusCount
-	22,  // 32: keepward.v1.JobFigures.duration_millis:type_name -> keepward.v1.Figure
-	22,  // 33: keepward.v1.JobFigures.read_bytes:type_name -> keepward.v1.Figure
-	22,  // 34: keepward.v1.JobFigures.sent_bytes:type_name -> keepward.v1.Figure
-	22,  // 35: keepward.v1.JobFigures.stored_bytes:type_name -> keepward.v1.Figure
-	22,  // 36: keepward.v1.JobFigures.bytes_per_second:type_name -> keepward.v1.Figure
-	27,  // 37: keepward.v1.JobFigures.limits:type_name -> keepward.v1.Limits
-	23,  // 38: keepward.v1.JobFigures.runs:type_name -> keepward.v1.JobRun
-	48,  // 39: keepward.v1.JobRun.started:type_name -> google.protobuf.Timestamp
-	48,  // 40: keepward.v1.JobRun.ended:type_name -> google.protobuf.Timestamp
-	27,  // 41: keepward.v1.JobRun.limits:type_name -> keepward.v1.Limits
-	25,  // 42: keepward.v1.Scripts.server_before:type_name -> keepward.v1.Script
-	25,  // 43: keepward.v1.Scripts.agent_before:type_name -> keepward.v1.Script
-	25,  // 44: keepward.v1.Scripts.pre_freeze:type_name -> keepward.v1.Script
-	25,  // 45: keepward.v1.Scripts.post_thaw:type_name -> keepward.v1.Script
-	25,  // 46: keepward.v1.Scripts.agent_after:type_name -> keepward.v1.Script
-	25,  // 47: keepward.v1.Scripts.server_after:type_name -> keepward.v1.Script
-	49,  // 48: keepward.v1.Script.time_limit:type_name -> google.protobuf.Duration
-	48,  // 49: keepward.v1.ScriptEnd.started:type_name -> google.protobuf.Timestamp
-	48,  // 50: keepward.v1.ScriptEnd.ended:type_name -> google.protobuf.Timestamp
-	1,   // 51: keepward.v1.ScriptEnd.failure:type_name -> keepward.v1.Failure
-	0,   // 52: keepward.v1.Session.reason:type_name -> keepward.v1.Reason
-	48,  // 53: keepward.v1.Session.created:type_name -> google.protobuf.Timestamp
-	48,  // 54: keepward.v1.Session.started:type_name -> google.protobuf.Timestamp
-	48,  // 55: keepward.v1.Session.ended:type_name -> google.protobuf.Timestamp
-	29,  // 56: keepward.v1.Session.tasks:type_name -> keepward.v1.Task
-	3,   // 57: keepward.v1.Session.progress:type_name -> keepward.v1.Progress
-	1,   // 58: keepward.v1.Session.failure:type_name -> keepward.v1.Failure
-	35,  // 59: keepward.v1.Session.report:type_name -> keepward.v1.TaskReport
-	27,  // 60: keepward.v1.Session.limits:type_name -> keepward.v1.Limits
-	32,  // 61: keepward.v1.Session.waits:type_name -> keepward.v1.Wait
-	48,  // 62: keepward.v1.Session.done_about:type_name -> google.protobuf.Timestamp
-	48,  // 63: keepward.v1.Session.retry_at:type_name -> google.protobuf.Timestamp
-	0,   // 64: keepward.v1.Task.reason:type_name -> keepward.v1.Reason
-	3,   // 65: keepward.v1.Task.progress:type_name -> keepward.v1.Progress
-	1,   // 66: keepward.v1.Task.failure:type_name -> keepward.v1.Failure
-	48,  // 67: keepward.v1.Task.started:type_name -> google.protobuf.Timestamp
-	48,  // 68: keepward.v1.Task.ended:type_name -> google.protobuf.Timestamp
-	35,  // 69: keepward.v1.Task.report:type_name -> keepward.v1.TaskReport
-	48,  // 70: keepward.v1.Holder.since:type_name -> google.protobuf.Timestamp
-	48,  // 71: keepward.v1.Holder.until:type_name -> google.protobuf.Timestamp
-	0,   // 72: keepward.v1.Resource.down:type_name -> keepward.v1.Reason
-	30,  // 73: keepward.v1.Resource.holders:type_name -> keepward.v1.Holder
-	30,  // 74: keepward.v1.Resource.waiters:type_name -> keepward.v1.Holder
-	48,  // 75: keepward.v1.Wait.since:type_name -> google.protobuf.Timestamp
-	0,   // 76: keepward.v1.Wait.reason:type_name -> keepward.v1.Reason
-	31,  // 77: keepward.v1.Wait.resources:type_name -> keepward.v1.Resource
-	30,  // 78: keepward.v1.Wait.sessions:type_name -> keepward.v1.Holder
-	33,  // 79: keepward.v1.TaskReport.sweep:type_name -> keepward.v1.SweepReport
-	34,  // 80: keepward.v1.TaskReport.retention:type_name -> keepward.v1.RetentionReport
-	48,  // 81: keepward.v1.Event.time:type_name -> google.protobuf.Timestamp
-	48,  // 82: keepward.v1.Computer.joined:type_name -> google.protobuf.Timestamp
-	48,  // 83: keepward.v1.Computer.last_seen:type_name -> google.protobuf.Timestamp
-	49,  // 84: keepward.v1.Computer.skew:type_name -> google.protobuf.Duration
-	48,  // 85: keepward.v1.Computer.last_point:type_name -> google.protobuf.Timestamp
-	47,  // 86: keepward.v1.Computer.conditions:type_name -> keepward.v1.Condition
-	48,  // 87: keepward.v1.Transport.last_seen:type_name -> google.protobuf.Timestamp
-	48,  // 88: keepward.v1.Repository.created:type_name -> google.protobuf.Timestamp
-	47,  // 89: keepward.v1.Repository.conditions:type_name -> keepward.v1.Condition
-	49,  // 90: keepward.v1.Repository.undelete_grace:type_name -> google.protobuf.Duration
-	49,  // 91: keepward.v1.Repository.unprotected_after:type_name -> google.protobuf.Duration
-	45,  // 92: keepward.v1.Repository.proof:type_name -> keepward.v1.ProofState
-	49,  // 93: keepward.v1.ProofAge.within:type_name -> google.protobuf.Duration
-	39,  // 94: keepward.v1.RepositoryStats.repository:type_name -> keepward.v1.Repository
-	42,  // 95: keepward.v1.RepositoryStats.computers:type_name -> keepward.v1.ComputerStats
-	43,  // 96: keepward.v1.RepositoryStats.jobs:type_name -> keepward.v1.JobStats
-	44,  // 97: keepward.v1.RepositoryStats.days:type_name -> keepward.v1.DayStats
-	40,  // 98: keepward.v1.RepositoryStats.proofs:type_name -> keepward.v1.ProofAge
-	48,  // 99: keepward.v1.RepositoryStats.marked:type_name -> google.protobuf.Timestamp
-	48,  // 100: keepward.v1.ProofState.oldest:type_name -> google.protobuf.Timestamp
-	48,  // 101: keepward.v1.Point.time:type_name -> google.protobuf.Timestamp
-	2,   // 102: keepward.v1.Point.counters:type_name -> keepward.v1.Counters
-	7,   // 103: keepward.v1.Point.files:type_name -> keepward.v1.FileSelection
-	48,  // 104: keepward.v1.Point.kept_until:type_name -> google.protobuf.Timestamp
-	48,  // 105: keepward.v1.Point.deleted:type_name -> google.protobuf.Timestamp
-	48,  // 106: keepward.v1.Point.purge_after:type_name -> google.protobuf.Timestamp
-	48,  // 107: keepward.v1.Condition.since:type_name -> google.protobuf.Timestamp
-	108, // [108:108] is the sub-list for method output_type
-	108, // [108:108] is the sub-list for method input_type
-	108, // [108:108] is the sub-list for extension type_name
-	108, // [108:108] is the sub-list for extension extendee
-	0,   // [0:108] is the sub-list for field type_name
+	50,  // 28: keepward.v1.Job.applications:type_name -> keepward.v1.Application
+	48,  // 29: keepward.v1.NextRun.time:type_name -> google.protobuf.Timestamp
+	48,  // 30: keepward.v1.NextRun.until:type_name -> google.protobuf.Timestamp
+	48,  // 31: keepward.v1.JobFigures.since:type_name -> google.protobuf.Timestamp
+	21,  // 32: keepward.v1.JobFigures.statuses:type_name -> keepward.v1.StatusCount
+	22,  // 33: keepward.v1.JobFigures.duration_millis:type_name -> keepward.v1.Figure
+	22,  // 34: keepward.v1.JobFigures.read_bytes:type_name -> keepward.v1.Figure
+	22,  // 35: keepward.v1.JobFigures.sent_bytes:type_name -> keepward.v1.Figure
+	22,  // 36: keepward.v1.JobFigures.stored_bytes:type_name -> keepward.v1.Figure
+	22,  // 37: keepward.v1.JobFigures.bytes_per_second:type_name -> keepward.v1.Figure
+	27,  // 38: keepward.v1.JobFigures.limits:type_name -> keepward.v1.Limits
+	23,  // 39: keepward.v1.JobFigures.runs:type_name -> keepward.v1.JobRun
+	48,  // 40: keepward.v1.JobRun.started:type_name -> google.protobuf.Timestamp
+	48,  // 41: keepward.v1.JobRun.ended:type_name -> google.protobuf.Timestamp
+	27,  // 42: keepward.v1.JobRun.limits:type_name -> keepward.v1.Limits
+	25,  // 43: keepward.v1.Scripts.server_before:type_name -> keepward.v1.Script
+	25,  // 44: keepward.v1.Scripts.agent_before:type_name -> keepward.v1.Script
+	25,  // 45: keepward.v1.Scripts.pre_freeze:type_name -> keepward.v1.Script
+	25,  // 46: keepward.v1.Scripts.post_thaw:type_name -> keepward.v1.Script
+	25,  // 47: keepward.v1.Scripts.agent_after:type_name -> keepward.v1.Script
+	25,  // 48: keepward.v1.Scripts.server_after:type_name -> keepward.v1.Script
+	49,  // 49: keepward.v1.Script.time_limit:type_name -> google.protobuf.Duration
+	48,  // 50: keepward.v1.ScriptEnd.started:type_name -> google.protobuf.Timestamp
+	48,  // 51: keepward.v1.ScriptEnd.ended:type_name -> google.protobuf.Timestamp
+	1,   // 52: keepward.v1.ScriptEnd.failure:type_name -> keepward.v1.Failure
+	0,   // 53: keepward.v1.Session.reason:type_name -> keepward.v1.Reason
+	48,  // 54: keepward.v1.Session.created:type_name -> google.protobuf.Timestamp
+	48,  // 55: keepward.v1.Session.started:type_name -> google.protobuf.Timestamp
+	48,  // 56: keepward.v1.Session.ended:type_name -> google.protobuf.Timestamp
+	29,  // 57: keepward.v1.Session.tasks:type_name -> keepward.v1.Task
+	3,   // 58: keepward.v1.Session.progress:type_name -> keepward.v1.Progress
+	1,   // 59: keepward.v1.Session.failure:type_name -> keepward.v1.Failure
+	35,  // 60: keepward.v1.Session.report:type_name -> keepward.v1.TaskReport
+	27,  // 61: keepward.v1.Session.limits:type_name -> keepward.v1.Limits
+	32,  // 62: keepward.v1.Session.waits:type_name -> keepward.v1.Wait
+	48,  // 63: keepward.v1.Session.done_about:type_name -> google.protobuf.Timestamp
+	48,  // 64: keepward.v1.Session.retry_at:type_name -> google.protobuf.Timestamp
+	0,   // 65: keepward.v1.Task.reason:type_name -> keepward.v1.Reason
+	3,   // 66: keepward.v1.Task.progress:type_name -> keepward.v1.Progress
+	1,   // 67: keepward.v1.Task.failure:type_name -> keepward.v1.Failure
+	48,  // 68: keepward.v1.Task.started:type_name -> google.protobuf.Timestamp
+	48,  // 69: keepward.v1.Task.ended:type_name -> google.protobuf.Timestamp
+	35,  // 70: keepward.v1.Task.report:type_name -> keepward.v1.TaskReport
+	48,  // 71: keepward.v1.Holder.since:type_name -> google.protobuf.Timestamp
+	48,  // 72: keepward.v1.Holder.until:type_name -> google.protobuf.Timestamp
+	0,   // 73: keepward.v1.Resource.down:type_name -> keepward.v1.Reason
+	30,  // 74: keepward.v1.Resource.holders:type_name -> keepward.v1.Holder
+	30,  // 75: keepward.v1.Resource.waiters:type_name -> keepward.v1.Holder
+	48,  // 76: keepward.v1.Wait.since:type_name -> google.protobuf.Timestamp
+	0,   // 77: keepward.v1.Wait.reason:type_name -> keepward.v1.Reason
+	31,  // 78: keepward.v1.Wait.resources:type_name -> keepward.v1.Resource
+	30,  // 79: keepward.v1.Wait.sessions:type_name -> keepward.v1.Holder
+	33,  // 80: keepward.v1.TaskReport.sweep:type_name -> keepward.v1.SweepReport
+	34,  // 81: keepward.v1.TaskReport.retention:type_name -> keepward.v1.RetentionReport
+	48,  // 82: keepward.v1.Event.time:type_name -> google.protobuf.Timestamp
+	48,  // 83: keepward.v1.Computer.joined:type_name -> google.protobuf.Timestamp
+	48,  // 84: keepward.v1.Computer.last_seen:type_name -> google.protobuf.Timestamp
+	49,  // 85: keepward.v1.Computer.skew:type_name -> google.protobuf.Duration
+	48,  // 86: keepward.v1.Computer.last_point:type_name -> google.protobuf.Timestamp
+	47,  // 87: keepward.v1.Computer.conditions:type_name -> keepward.v1.Condition
+	48,  // 88: keepward.v1.Transport.last_seen:type_name -> google.protobuf.Timestamp
+	48,  // 89: keepward.v1.Repository.created:type_name -> google.protobuf.Timestamp
+	47,  // 90: keepward.v1.Repository.conditions:type_name -> keepward.v1.Condition
+	49,  // 91: keepward.v1.Repository.undelete_grace:type_name -> google.protobuf.Duration
+	49,  // 92: keepward.v1.Repository.unprotected_after:type_name -> google.protobuf.Duration
+	45,  // 93: keepward.v1.Repository.proof:type_name -> keepward.v1.ProofState
+	49,  // 94: keepward.v1.ProofAge.within:type_name -> google.protobuf.Duration
+	39,  // 95: keepward.v1.RepositoryStats.repository:type_name -> keepward.v1.Repository
+	42,  // 96: keepward.v1.RepositoryStats.computers:type_name -> keepward.v1.ComputerStats
+	43,  // 97: keepward.v1.RepositoryStats.jobs:type_name -> keepward.v1.JobStats
+	44,  // 98: keepward.v1.RepositoryStats.days:type_name -> keepward.v1.DayStats
+	40,  // 99: keepward.v1.RepositoryStats.proofs:type_name -> keepward.v1.ProofAge
+	48,  // 100: keepward.v1.RepositoryStats.marked:type_name -> google.protobuf.Timestamp
+	48,  // 101: keepward.v1.ProofState.oldest:type_name -> google.protobuf.Timestamp
+	48,  // 102: keepward.v1.Point.time:type_name -> google.protobuf.Timestamp
+	2,   // 103: keepward.v1.Point.counters:type_name -> keepward.v1.Counters
+	7,   // 104: keepward.v1.Point.files:type_name -> keepward.v1.FileSelection
+	48,  // 105: keepward.v1.Point.kept_until:type_name -> google.protobuf.Timestamp
+	48,  // 106: keepward.v1.Point.deleted:type_name -> google.protobuf.Timestamp
+	48,  // 107: keepward.v1.Point.purge_after:type_name -> google.protobuf.Timestamp
+	48,  // 108: keepward.v1.Condition.since:type_name -> google.protobuf.Timestamp
+	109, // [109:109] is the sub-list for method output_type
+	109, // [109:109] is the sub-list for method input_type
+	109, // [109:109] is the sub-list for extension type_name
+	109, // [109:109] is the sub-list for extension extendee
+	0,   // [0:109] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_types_proto_init() }
@@ -6170,6 +6182,7 @@ func file_keepward_v1_types_proto_init() {
 	if File_keepward_v1_types_proto != nil {
 		return
 	}
+	file_keepward_v1_app_proto_init()
 	file_keepward_v1_types_proto_msgTypes[8].OneofWrappers = []any{}
 	file_keepward_v1_types_proto_msgTypes[22].OneofWrappers = []any{}
 	type x struct{}
