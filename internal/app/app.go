@@ -129,8 +129,8 @@ type Tree struct {
 	Name string
 	// Path is the directory, absolute, with no symbolic link in it.
 	Path string
-	// Leave are paths in it that are left out, with slashes; one that ends in /* leaves out all that
-	// is in a directory, and one without any slash all files of that name; * stands for any text.
+	// Leave are patterns of what is left out: /name and /dir/* from the tree on, and name for all
+	// files of that name, in all trees of the plan; * stands for any text without a slash.
 	Leave []string
 	// Only, where it is set, are the files in it that are read, and nothing else.
 	Only []string

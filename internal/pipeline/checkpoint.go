@@ -233,7 +233,7 @@ func (r *reports) damaged(err error) {
 }
 
 // fingerprint tells selections apart by what they take.
-func fingerprint(s *source.Selection, f *source.Filter) []byte {
+func fingerprint(s *source.Selection, f *source.Filter, parts bool) []byte {
 	h := blake3.New()
 	lists := [][]string{s.Include, s.Exclude}
 	if len(s.Only) > 0 {
@@ -252,7 +252,7 @@ func fingerprint(s *source.Selection, f *source.Filter) []byte {
 		}
 	}
 	flags := byte(0)
-	for i, set := range []bool{s.OneFileSystem, s.IncludeCaches, len(s.Only) > 0} {
+	for i, set := range []bool{s.OneFileSystem, s.IncludeCaches, len(s.Only) > 0, parts} {
 		if set {
 			flags |= 1 << i
 		}

@@ -26,9 +26,16 @@ type reports struct {
 	mu    sync.Mutex
 	to    func(Event)
 	count *Counters
+	quiet func(path []byte) bool // nil: nothing is
 }
 
 func (r *reports) event(e Event) {
+	switch e.Code {
+	case "file.changed", "file.shrank", "file.vanished":
+		if r.quiet != nil && r.quiet(e.Path) {
+			return
+		}
+	}
 	switch e.Level {
 	case source.Error:
 		r.count.errors.Add(1)

@@ -21,6 +21,8 @@ type group struct {
 	kept []kept
 	// reused are entries taken over, with the bytes of their files.
 	reused, reusedBytes int64
+	// rest, where it is set, is closed when the group and all before it are complete.
+	rest chan struct{}
 }
 
 // kept is a range of the parent's tree that stands before entry number at of a group.
@@ -48,6 +50,10 @@ func (g *group) free() {
 	g.entries, g.paths, g.extents = g.entries[:0], g.paths[:0], g.extents[:0]
 	clear(g.kept)
 	g.kept, g.reused, g.reusedBytes = g.kept[:0], 0, 0
+	if g.rest != nil {
+		close(g.rest)
+		g.rest = nil
+	}
 	groupPool.Put(g)
 }
 

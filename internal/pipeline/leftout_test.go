@@ -70,7 +70,7 @@ func TestSelectionsAreToldApart(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		print := string(fingerprint(&s.opts.Selection, f))
+		print := string(fingerprint(&s.opts.Selection, f, false))
 		if other, ok := seen[print]; ok {
 			t.Errorf("%s is taken for %s", name, other)
 		}

@@ -44,6 +44,12 @@ type Options struct {
 	Trail *Trail
 	// Counters are kept up to date while the backup runs; nil: not wanted.
 	Counters *Counters
+	// Parts are walks of their own whose files stand in the point below PartsAt, a name at the root,
+	// one behind the other in the order of their paths. A backup with parts is not narrowed.
+	Parts   []Part
+	PartsAt string
+	// Quiet tells of a path that it may change or go while it is read: nobody needs to be told.
+	Quiet func(path []byte) bool
 	// Event is told what happens to single files, one call at a time; nil: not wanted.
 	Event func(Event)
 	// Scratch is the directory for what is too much for memory; empty: the system's.
@@ -149,6 +155,9 @@ func run1(ctx context.Context, store Store, opts Options) (Result, error) {
 	if opts.Clock == nil {
 		opts.Clock = time.Now
 	}
+	if len(opts.Parts) > 0 {
+		opts.Changed, opts.Check = nil, nil
+	}
 	extra := 0
 	if opts.Workers == 0 {
 		opts.Workers = DefaultWorkers()
@@ -156,7 +165,7 @@ func run1(ctx context.Context, store Store, opts Options) (Result, error) {
 	}
 	r := &run{
 		opts: opts, store: store, count: opts.Counters,
-		reports: &reports{to: opts.Event, count: opts.Counters},
+		reports: &reports{to: opts.Event, count: opts.Counters, quiet: opts.Quiet},
 		pool:    newPool(store, opts.Counters, opts.Workers),
 		fetch:   &fetcher{store: store, keys: opts.Keys},
 		hasher:  opts.Keys.NewHasher(),
@@ -193,7 +202,7 @@ func (r *run) do(ctx context.Context) (Result, error) {
 	}
 	defer walker.Close()
 	walker.SpillTo(r.opts.Scratch)
-	r.options = fingerprint(&r.opts.Selection, walker.Filter())
+	r.options = fingerprint(&r.opts.Selection, walker.Filter(), len(r.opts.Parts) > 0)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { r.pool.fail(context.Cause(ctx)) })
@@ -312,8 +321,10 @@ func (r *run) backup(ctx context.Context, walker *source.Walker, begun time.Time
 		bases.paths.lost = links.lose
 	}
 	paths.between = r.between(paths, r.pathsSoFar(paths))
+	also := r.parts()
+	defer also.close()
 	err = r.pass(ctx, paths, &bases.paths, bases.pathsAhead, bases.some, begun, func(ctx context.Context, s *sequencer) error {
-		if err := s.walk(ctx, walker, links); err != nil || r.early.cut.Load() {
+		if err := s.walk(ctx, walker, links, also); err != nil || r.early.cut.Load() {
 			return err // what was not looked at is not gone
 		}
 		return s.base.rest(ctx)

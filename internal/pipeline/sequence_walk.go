@@ -10,8 +10,8 @@ import (
 	"keepward/internal/source"
 )
 
-// walk takes all files of a walk.
-func (s *sequencer) walk(ctx context.Context, w *source.Walker, links *linkTable) error {
+// walk takes all files of a walk, and of the parts beside it.
+func (s *sequencer) walk(ctx context.Context, w *source.Walker, links *linkTable, also *parts) error {
 	for {
 		s.seat.be(atSource)
 		it, err := w.Next(ctx)
@@ -26,58 +26,63 @@ func (s *sequencer) walk(ctx context.Context, w *source.Walker, links *linkTable
 			s.early.leaveOut()
 			break
 		}
-		if it.Kept != nil {
-			if err := s.keep(ctx, *it.Kept); err != nil {
+		if also.due(it) {
+			if err := s.parts(ctx, also); err != nil {
 				return err
 			}
-			continue
 		}
-		s.key = append(s.key[:0], it.Path...)
-		for i, c := range s.key {
-			if c == '/' {
-				s.key[i] = 0
-			}
-		}
-		dir := it.Dir
-		if it.Self != nil {
-			dir = it.Self
-		}
-		old, err := s.match(ctx, s.key)
-		if err != nil {
+		if err := s.item(ctx, w, it, links); err != nil {
 			return err
 		}
-		trusted := asBefore(it, old)
-		if !trusted && (it.Clean || it.Partly) {
-			w.Doubt()
-		}
-		if it.Clean {
-			if trusted {
-				err = s.keepMatched(ctx, s.key, old.Type)
-			} else {
-				s.meetAgain(old)
-			}
-			if err != nil {
-				return err
-			}
-			continue
-		}
-		f := seen{path: it.Path, key: s.key, st: &it.Stat, state: it.State, dir: dir, unsure: it.Unsure}
-		if it.Stat.Links > 1 && it.Stat.Type != fileindex.Dir {
-			if err = links.add(&it.Stat, it.Path, it.Unsure); err == nil {
-				err = s.link(ctx, &f, old)
-			}
-		} else {
-			err = s.add(ctx, &f, old)
-		}
-		if err != nil {
-			return err
-		}
+	}
+	if err := s.parts(ctx, also); err != nil {
+		return err
 	}
 	s.count.excluded.Store(w.Excluded())
 	if err := s.leaveDoubted(); err != nil {
 		return err
 	}
 	return s.finish(ctx)
+}
+
+// item takes one file of a walk. links nil: each name is a file of its own.
+func (s *sequencer) item(ctx context.Context, w *source.Walker, it *source.Item, links *linkTable) error {
+	if it.Kept != nil {
+		return s.keep(ctx, *it.Kept)
+	}
+	s.key = append(s.key[:0], it.Path...)
+	for i, c := range s.key {
+		if c == '/' {
+			s.key[i] = 0
+		}
+	}
+	dir := it.Dir
+	if it.Self != nil {
+		dir = it.Self
+	}
+	old, err := s.match(ctx, s.key)
+	if err != nil {
+		return err
+	}
+	trusted := asBefore(it, old)
+	if !trusted && (it.Clean || it.Partly) {
+		w.Doubt()
+	}
+	if it.Clean {
+		if trusted {
+			return s.keepMatched(ctx, s.key, old.Type)
+		}
+		s.meetAgain(old)
+		return nil
+	}
+	f := seen{path: it.Path, key: s.key, st: &it.Stat, state: it.State, dir: dir, unsure: it.Unsure}
+	if links == nil || it.Stat.Links <= 1 || it.Stat.Type == fileindex.Dir {
+		return s.add(ctx, &f, old)
+	}
+	if err = links.add(&it.Stat, it.Path, it.Unsure); err == nil {
+		err = s.link(ctx, &f, old)
+	}
+	return err
 }
 
 // inodes takes all files that have several names. Narrowed, the others of the base are kept.

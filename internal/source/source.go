@@ -103,6 +103,8 @@ type Selection struct {
 	// View is where it is read, where that is not its own place; nil: all at its own place. It
 	// changes neither what is taken nor what it is called.
 	View *View
+	// Within: the include paths are those of View, whatever stands at their places.
+	Within bool
 	// IncludeCaches takes the content of directories tagged by CACHEDIR.TAG too.
 	IncludeCaches bool
 	// Alone has the reader of the walk do all of it: it is slower, and takes one processor at most.

@@ -121,7 +121,10 @@ func (w *Walker) plan() error {
 			})
 			continue
 		}
-		real, err := resolveParents(path)
+		real, err := path, error(nil)
+		if !w.sel.Within {
+			real, err = resolveParents(path)
+		}
 		if err == nil {
 			err = w.exists(toPath(real))
 		}
