@@ -27,21 +27,26 @@ func (a *agent) holdLimit() time.Duration {
 // state answers the snapshots that an attempt is read from: those that one before has left, or new
 // ones, which are taken between the scripts. Nothing is frozen while files are read: it is the
 // snapshot that keeps a state, and without one the scripts mark where the reading begins.
-func (a *agent) state(ctx context.Context, m *keepwardv1.StartBackupRequest, sel *source.Selection, waits *waiting) (*shot, error) {
+func (a *agent) state(ctx context.Context, m *keepwardv1.StartBackupRequest, sel *source.Selection, also *apps, waits *waiting) (*shot, error) {
 	if old := a.shots.again(ctx, m); old != nil {
-		return old, nil
+		if len(also.list) == 0 {
+			return old, nil
+		}
+		// It shows an application that nobody had prepared for this attempt.
+		old.remove(ctx)
 	}
-	p, err := a.shots.plan(ctx, m, sel)
+	all := also.reads(*sel)
+	p, err := a.shots.plan(ctx, m, &all)
 	if err != nil {
 		return nil, err
 	}
 	defer waits.clear()
 	var s *shot
-	if sc := m.GetScripts(); sc.GetPreFreeze().GetPath() == "" && sc.GetPostThaw().GetPath() == "" {
+	if sc := m.GetScripts(); sc.GetPreFreeze().GetPath() == "" && sc.GetPostThaw().GetPath() == "" && !also.holds() {
 		retries := int(m.GetSnapshotRetries())
 		s, err = p.take(ctx, retries, func(what string, n int, err error) { a.waitsForSnapshot(m, waits, what, n, err) })
 	} else {
-		s, err = a.frozen(ctx, m, p, waits)
+		s, err = a.frozen(ctx, m, p, also, waits)
 	}
 	if err == nil {
 		p.tell(s)
@@ -58,10 +63,10 @@ func (a *agent) waitsForSnapshot(m *keepwardv1.StartBackupRequest, waits *waitin
 
 // frozen takes the state between the scripts. A try that fails lets go before it waits for the
 // next one, which freezes anew.
-func (a *agent) frozen(ctx context.Context, m *keepwardv1.StartBackupRequest, p *plan, waits *waiting) (*shot, error) {
+func (a *agent) frozen(ctx context.Context, m *keepwardv1.StartBackupRequest, p *plan, also *apps, waits *waiting) (*shot, error) {
 	retries := int(m.GetSnapshotRetries())
 	for n := 1; ; n++ {
-		s, again, err := a.heldTry(ctx, m, p)
+		s, again, err := a.heldTry(ctx, m, p, also)
 		switch {
 		case err == nil:
 			return s, nil
@@ -80,7 +85,7 @@ func (a *agent) frozen(ctx context.Context, m *keepwardv1.StartBackupRequest, p 
 }
 
 // heldTry holds the application once: pre-freeze, take, post-thaw. again: another try may help.
-func (a *agent) heldTry(ctx context.Context, m *keepwardv1.StartBackupRequest, p *plan) (s *shot, again bool, err error) {
+func (a *agent) heldTry(ctx context.Context, m *keepwardv1.StartBackupRequest, p *plan, also *apps) (s *shot, again bool, err error) {
 	id, task := m.GetOrder().GetAttempt(), m.GetOrder().GetTask()
 	k := scriptKey{holdOf(task), job.PreFreeze}
 	if err := k.check(); err != nil {
@@ -99,7 +104,7 @@ func (a *agent) heldTry(ctx context.Context, m *keepwardv1.StartBackupRequest, p
 	}
 	if err = h.freeze(ctx); err == nil {
 		again = true
-		s, err = a.takeWithin(ctx, h, p)
+		s, err = a.heldApps(ctx, h, p, also)
 	}
 	h.finish()
 	if err == nil {
@@ -114,6 +119,25 @@ func (a *agent) heldTry(ctx context.Context, m *keepwardv1.StartBackupRequest, p
 		return nil, again, err
 	}
 	return s, false, nil
+}
+
+// heldApps takes the state while the applications stand still, too.
+func (a *agent) heldApps(ctx context.Context, h *hold, p *plan, also *apps) (s *shot, err error) {
+	limited, cancel := context.WithTimeoutCause(ctx, a.holdLimit(), a.errHeld())
+	defer cancel()
+	if err = also.hold(limited); err == nil {
+		s, err = a.takeWithin(ctx, h, p)
+	}
+	free, done := context.WithTimeout(context.WithoutCancel(ctx), a.holdLimit())
+	defer done()
+	if rerr := also.release(free); err == nil {
+		err = rerr
+	}
+	if err != nil && s != nil {
+		s.remove(context.WithoutCancel(ctx))
+		s = nil
+	}
+	return s, err
 }
 
 // verdict is why what was taken is not the state that the scripts stood for; nil: it is.

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/errs"
 	"keepward/internal/pipeline"
@@ -45,7 +47,14 @@ func (a *agent) backup(ctx context.Context, m *keepwardv1.StartBackupRequest, op
 	var result pipeline.Result
 	var waits waiting
 	var shot *shot
+	var also *apps
+	if len(m.GetApplications()) > 0 && m.GetFiles() != nil {
+		m = proto.CloneOf(m)
+		m.Files.NoTracking = true // an application's files are walked whole, and nothing is known of them
+	}
 	err := a.connected(ctx, id, m.GetMover(), func(ctx context.Context, client *wire.DataClient) error {
+		ctx, fail := context.WithCancelCause(ctx)
+		defer fail(nil)
 		report := func() *keepwardv1.Progress {
 			note()
 			return &keepwardv1.Progress{Phase: "transfer", Counters: count.Proto(), Current: count.Current(), Reason: waits.reason()}
@@ -57,16 +66,31 @@ func (a *agent) backup(ctx context.Context, m *keepwardv1.StartBackupRequest, op
 				}
 			}
 			var err error
-			if shot, err = a.state(ctx, m, &opts.Selection, &waits); err != nil {
+			if also, err = a.openApps(ctx, m, count, fail); err != nil {
+				return err
+			}
+			defer also.close()
+			if err = also.begin(ctx); err != nil {
+				return err
+			}
+			if shot, err = a.state(ctx, m, &opts.Selection, also, &waits); err != nil {
 				return err
 			}
 			if opts.Selection.View, err = shot.open(ctx); err != nil {
 				return err
 			}
 			defer shot.close()
+			if err = also.lay(ctx, opts.Selection.View, &opts); err != nil {
+				return err
+			}
 			shot.follow(id, &opts)
 			return shot.sound(ctx, client, &opts, func(ctx context.Context, store pipeline.Store) (err error) {
-				result, err = pipeline.Run(ctx, store, opts)
+				if result, err = pipeline.Run(ctx, store, opts); err == nil && !result.Partial {
+					also.committed(ctx)
+				}
+				if err != nil && context.Cause(ctx) != nil {
+					err = context.Cause(ctx)
+				}
 				return err
 			})
 		})
@@ -99,7 +123,13 @@ func (a *agent) restore(ctx context.Context, m *keepwardv1.StartRestoreRequest, 
 		report := func() *keepwardv1.Progress {
 			return &keepwardv1.Progress{Phase: phase.get(), Counters: restoreCounters(count), Current: at.get()}
 		}
-		return a.watched(ctx, id, report, func() error { return a.marked(ctx, m.GetOrder().GetTask(), opts) })
+		return a.watched(ctx, id, report, func() error {
+			if order := m.GetApplication(); order != nil {
+				r := &appRestore{a: a, attempt: id, task: m.GetOrder().GetTask(), order: order, opts: opts, phase: func(p string) { phase.set([]byte(p)) }}
+				return r.do(ctx)
+			}
+			return a.marked(ctx, m.GetOrder().GetTask(), opts)
+		})
 	})
 	return ended(ctx, err, restoreCounters(count))
 }

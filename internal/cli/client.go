@@ -30,6 +30,7 @@ type client struct {
 	points       v1.PointServiceClient
 	restores     v1.RestoreServiceClient
 	config       v1.ConfigServiceClient
+	credentials  v1.CredentialServiceClient
 	settings     v1.SettingsServiceClient
 	queue        v1.QueueServiceClient
 	close        func()
@@ -80,6 +81,7 @@ func newClient(address, token string, cfg *tls.Config) *client {
 		points:       v1.NewPointServiceClient(h, url, opt),
 		restores:     v1.NewRestoreServiceClient(h, url, opt),
 		config:       v1.NewConfigServiceClient(h, url, opt),
+		credentials:  v1.NewCredentialServiceClient(h, url, opt),
 		settings:     v1.NewSettingsServiceClient(h, url, opt),
 		queue:        v1.NewQueueServiceClient(h, url, opt),
 		close:        transport.CloseIdleConnections,

@@ -33,6 +33,7 @@ type jobFlags struct {
 	keep     retentionFlags
 	verify   jobCheckFlags
 	scripts  scriptFlags
+	apps     applicationFlags
 }
 
 func (a *app) jobFlags(cmd *cobra.Command) *jobFlags {
@@ -56,6 +57,7 @@ func (a *app) jobFlags(cmd *cobra.Command) *jobFlags {
 	f.BoolVar(&j.job.Compact, "compact", false, "type sweep: rewrite packs that hold little of use too, whatever the settings say")
 	f.StringVar(&j.job.Duplicates, "duplicates", "", "a second session while one is not over: "+strings.Join(job.DuplicatePolicies, ", ")+" (default: as the setting duplicates says)")
 	j.scripts.add(f)
+	j.apps.add(f)
 	f.StringVar(&j.job.Description, "description", "", "a remark for people")
 	f.BoolVar(&j.job.HighPriority, "high-priority", false, "it goes before other jobs of its kind")
 	f.Int32Var(&j.job.Priority, "priority", 0, "of its sessions, 1 (first) to 999 (last); 0: as 'keepward priority list' has it")
@@ -70,6 +72,9 @@ func (a *app) jobFlags(cmd *cobra.Command) *jobFlags {
 // check finds what is wrong without asking the server.
 func (j *jobFlags) check(cmd *cobra.Command) error {
 	if err := j.scripts.check(); err != nil {
+		return err
+	}
+	if err := j.apps.check(); err != nil {
 		return err
 	}
 	if err := j.files.check(cmd.Flags()); err != nil {
@@ -121,6 +126,7 @@ func (j *jobFlags) apply(cmd *cobra.Command, to *keepwardv1.Job) {
 	to.Retention = j.keep.apply(cmd.Flags(), to.Retention)
 	to.Check = j.verify.apply(cmd.Flags(), to.Check)
 	to.Scripts = j.scripts.apply(cmd.Flags(), to.Scripts)
+	to.Applications = j.apps.apply(cmd.Flags(), to.Applications)
 }
 
 func (a *app) jobCreate() *cobra.Command {
@@ -133,7 +139,7 @@ func (a *app) jobCreate() *cobra.Command {
 	}
 	flags := a.jobFlags(cmd)
 	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) error {
-		if err := required(cmd, jobNeeds(flags.job.GetType())...); err != nil {
+		if err := required(cmd, jobNeeds(flags.job.GetType(), len(flags.apps.lines) > 0)...); err != nil {
 			return err
 		}
 		if err := flags.check(cmd); err != nil {
@@ -280,7 +286,7 @@ func (a *app) showJob(j *keepwardv1.Job) {
 		"only", strings.Join(f.GetOnly(), ", "), "one file system", onlyYes(f.GetOneFileSystem()), "tagged caches", onlyYes(f.GetIncludeCaches()),
 		"temporary files", onlyYes(f.GetIncludeTemporary()), "live file system", onlyYes(f.GetLive()), "no change tracking", onlyYes(f.GetNoTracking()),
 		"repository", j.GetRepository(), "compression", j.GetCompression(), "schedule", j.GetSchedule(), "spread over", jitter, "missed runs", j.GetMissed(), "duplicates", j.GetDuplicates(),
-		"retention", retentionText(j.GetRetention()), "scripts", scriptsText(j.GetScripts()), "all is read", every, "checks", checkText(j), "compact", onlyYes(j.GetCompact()),
+		"retention", retentionText(j.GetRetention()), "applications", applicationsText(j.GetApplications()), "scripts", scriptsText(j.GetScripts()), "all is read", every, "checks", checkText(j), "compact", onlyYes(j.GetCompact()),
 		"disabled", onlyYes(j.GetDisabled()), "priority", priority, "full speed", onlyYes(j.GetFullSpeed()), "high priority", onlyYes(j.GetHighPriority()), "next run", a.stamp(j.GetNextRun()), "attempts", attempts, "restart interval", interval,
 		"last run", a.stamp(j.GetLastRun()), "last result", j.GetLastResult(),
 	}, overrideFields(j)...)...)

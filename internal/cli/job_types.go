@@ -23,8 +23,11 @@ func savedTypes() string {
 }
 
 // jobNeeds are the flags without which there is no job of a type.
-func jobNeeds(typ string) []string {
-	if typ == string(job.Backup) {
+func jobNeeds(typ string, applications bool) []string {
+	switch {
+	case typ == string(job.Backup) && applications:
+		return []string{"computer", "repository"}
+	case typ == string(job.Backup):
 		return []string{"computer", "include", "repository"}
 	}
 	return []string{"repository"}

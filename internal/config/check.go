@@ -31,6 +31,8 @@ type Site struct {
 	Transports   []string
 	// Schedules is that of each job; empty where it does not run by itself.
 	Schedules map[string]string
+	// Credentials are the names of those that there are.
+	Credentials []string
 	// Windows are those that there are.
 	Windows []*keepwardv1.Window
 	// Zones are those of computers, as far as a schedule goes by them and they are known.
@@ -217,6 +219,7 @@ func CompleteJob(j *keepwardv1.Job) {
 	}
 	completeScripts(j)
 	completeOverrides(j)
+	completeApplications(j)
 }
 
 const (
@@ -268,6 +271,7 @@ func CheckJob(j *keepwardv1.Job, site Site) []Fault {
 		f.invalid("restart_interval", "job.restart-interval", "check job %q: the restart interval must be 0 (default) to 30 days, not %s", j.Name, d)
 	}
 	f.scripts(j)
+	f.applications(j, site)
 	return f
 }
 

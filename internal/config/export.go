@@ -111,6 +111,10 @@ func valueNode(f field) *yaml.Node {
 		return textListNode(*v)
 	case fileOverrides:
 		return overridesNode(*v.at)
+	case applicationList:
+		return applicationsNode(*v.at)
+	case *map[string]string:
+		return textsNode(*v)
 	case *int32:
 		if *v != 0 {
 			return intNode(*v)

@@ -29,7 +29,7 @@ const kinds = "repository, job, window, activity, limit or priority"
 type field struct {
 	name string
 	// value is *string, *bool, **bool, *int32, **int32, *[]string, **keepwardv1.TextList,
-	// **durationpb.Duration, durationOr, fileOverrides, or []field.
+	// **durationpb.Duration, durationOr, fileOverrides, applicationList, *map[string]string, or []field.
 	value any
 	// normal is the text that a field of type string takes when it is left out.
 	normal string
@@ -92,6 +92,7 @@ func jobFields(j *keepwardv1.Job) []field {
 			{name: "include_temporary", value: &j.Files.IncludeTemporary},
 		}},
 		{name: "overrides", value: fileOverrides{&j.Overrides}},
+		{name: "applications", value: applicationList{&j.Applications}},
 		{name: "repository", value: &j.Repository},
 		{name: "schedule", value: &j.Schedule},
 		{name: "jitter", value: &j.Jitter},
@@ -163,6 +164,8 @@ func equal(a, b any) bool {
 		return (*a).AsDuration() == (*b.(**durationpb.Duration)).AsDuration()
 	case durationOr:
 		return a.value() == b.(durationOr).value()
+	case applicationList:
+		return equalApplications(*a.at, *b.(applicationList).at)
 	}
 	return false
 }

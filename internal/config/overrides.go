@@ -90,7 +90,7 @@ func CheckFiles(j *keepwardv1.Job, site Site) []Fault {
 }
 
 func (f *faults) files(j *keepwardv1.Job) {
-	f.selection(fmt.Sprintf("check job %q", j.Name), "files", j.Files)
+	f.selection(fmt.Sprintf("check job %q", j.Name), "files", j.Files, len(j.Applications) == 0)
 	f.overrides(j)
 }
 
@@ -111,13 +111,14 @@ func (f *faults) overrides(j *keepwardv1.Job) {
 		if o.Include == nil {
 			files.Include = j.GetFiles().GetInclude()
 		}
-		f.selection(fmt.Sprintf("check job %q, computer %s", j.Name, o.GetComputer()), at, files)
+		f.selection(fmt.Sprintf("check job %q, computer %s", j.Name, o.GetComputer()), at, files, len(j.Applications) == 0)
 	}
 }
 
-// selection looks at what is taken; what names whom it is of, at the field that has it.
-func (f *faults) selection(what, at string, files *keepwardv1.FileSelection) {
-	if len(files.GetInclude()) == 0 {
+// selection looks at what is taken; what names whom it is of, at the field that has it. some: it must
+// be something.
+func (f *faults) selection(what, at string, files *keepwardv1.FileSelection, some bool) {
+	if some && len(files.GetInclude()) == 0 {
 		f.invalid(at+".include", "job.include", "%s: it needs a path to include", what)
 	}
 	for i, p := range files.GetInclude() {

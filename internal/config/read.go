@@ -70,6 +70,10 @@ func (r *reader) read(n *yaml.Node, path string, value any) {
 		r.list(n, path, &(*v).Items)
 	case fileOverrides:
 		r.overrides(n, path, v)
+	case applicationList:
+		r.applications(n, path, v)
+	case *map[string]string:
+		r.texts(n, path, v)
 	case *string:
 		r.scalar(n, path, v)
 	case *bool:

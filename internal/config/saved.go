@@ -22,6 +22,7 @@ var ofTypes = []struct {
 		return len(f.GetInclude())+len(f.GetExclude())+len(f.GetOnly()) > 0 || f.GetOneFileSystem() || f.GetIncludeCaches() || f.GetIncludeTemporary() || f.GetLive() || f.GetNoTracking()
 	}},
 	{"overrides", []job.Type{job.Backup}, func(j *keepwardv1.Job) bool { return len(j.Overrides) > 0 }},
+	{"applications", []job.Type{job.Backup}, func(j *keepwardv1.Job) bool { return len(j.Applications) > 0 }},
 	{"schedule", []job.Type{job.Backup}, func(j *keepwardv1.Job) bool {
 		s, err := schedule.Parse(j.Schedule, time.UTC)
 		return err == nil && s.Kind() == schedule.WhenOnline

@@ -21,6 +21,11 @@ var overwrites = []string{"different", "always", "newer", "never"}
 // to another one: who may read which point is decided here, and the key goes with the order.
 func (m *Manager) RestoreFiles(ctx context.Context, req *connect.Request[keepwardv1.RestoreFilesRequest]) (*connect.Response[keepwardv1.StartSessionResponse], error) {
 	r := proto.CloneOf(req.Msg)
+	if r.GetApplication() != nil && r.GetPoint() == "" {
+		if err := m.pointOfApplication(ctx, r); err != nil {
+			return nil, err
+		}
+	}
 	p, err := m.findPoint(ctx, r.GetPoint(), r.GetComputer())
 	if err != nil {
 		return nil, err
@@ -38,6 +43,9 @@ func (m *Manager) RestoreFiles(ctx context.Context, req *connect.Request[keepwar
 		return nil, errs.New(errs.Invalid, "restore.interval", "restore: the restart interval %v is no time to wait", d)
 	}
 	if err := checkMaps(r); err != nil {
+		return nil, err
+	}
+	if err := m.checkApplication(ctx, r, p); err != nil {
 		return nil, err
 	}
 	r.DryRun = r.GetDryRun() || r.GetEstimate()

@@ -26,6 +26,8 @@ type Deps struct {
 	Nodes Nodes
 	// Master opens the key of a repository.
 	Master func(r catalog.Repository) (seal.Master, error)
+	// Credential opens the secret of a credential; nil: none can be opened.
+	Credential func(c catalog.Credential) (string, error)
 	// Term is the term that orders carry: that of this start of the server, or higher since it took
 	// a repository over.
 	Term func() uint64

@@ -229,7 +229,11 @@ func (c *call) moverRequest(ctx context.Context, k *repositoryKeys) (req *keepwa
 	case job.Restore:
 		req.Computer, req.Keys = c.plan.restore.GetComputer(), k.forMover()
 		req.Owner = k.owner(req.Computer)
-		req.ReadablePoints = []string{c.row.Point}
+		later, err := c.laterPoints(ctx)
+		if err != nil {
+			return nil, err
+		}
+		req.ReadablePoints = append([]string{c.row.Point}, later...)
 	case job.Reconcile:
 		req.Keys = k.forMover()
 	case job.IndexRestore:
@@ -299,14 +303,22 @@ func (c *call) startAgent(ctx context.Context) error {
 	}
 	if c.typ == job.Restore {
 		r := c.plan.restore
+		application, err := c.applicationOrder(ctx)
+		if err != nil {
+			return err
+		}
 		_, err = a.StartRestore(ctx, connect.NewRequest(&keepwardv1.StartRestoreRequest{
 			Order: c.wireOrder(), Keys: k.forComputer(r.GetComputer()), Mover: c.order.endpoint, Point: c.row.Point,
 			Paths: r.GetPaths(), To: r.GetTo(), Overwrite: r.GetOverwrite(), DeleteExtra: r.GetDeleteExtra(),
 			DryRun: r.GetDryRun(), Strip: r.GetStrip(), Verify: r.GetVerify(), Estimate: r.GetEstimate(),
 			// On the computer that they are of, numbers are what the names are.
 			NumericOwner: r.GetNumericOwner() || r.GetTargetComputer() == r.GetComputer(),
-			Owners:       r.GetOwners(), Renames: r.GetRenames(),
+			Owners:       r.GetOwners(), Renames: r.GetRenames(), Application: application,
 		}))
+		return err
+	}
+	applications, err := c.applicationOrders(ctx)
+	if err != nil {
 		return err
 	}
 	_, err = a.StartBackup(ctx, connect.NewRequest(&keepwardv1.StartBackupRequest{
@@ -316,6 +328,7 @@ func (c *call) startAgent(ctx context.Context) error {
 		Scripts: freezeScripts(c.plan.interval.GetScripts()), ScriptVariables: taskVariables(c.session, c.row, job.PreFreeze),
 		SnapshotRetries: int32(c.m.knobs().Int("snapshot_retries")), SnapshotKept: durationpb.New(c.m.knobs().Duration("snapshot_kept")),
 		FullSpeed:    c.plan.interval.GetFullSpeed(),
+		Applications: applications,
 		CompareEvery: int32(c.m.knobs().Int("compare_every")),
 		TrackingKept: durationpb.New(c.m.knobs().Duration("tracking_kept")),
 	}))

@@ -76,3 +76,6 @@ func (c *Counters) Current() string {
 	}
 	return ""
 }
+
+// Warn counts a warning that is about no file.
+func (c *Counters) Warn() { c.warnings.Add(1) }

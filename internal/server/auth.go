@@ -90,6 +90,10 @@ var methods = map[string]access{
 	keepwardv1connect.ConfigServiceApplyProcedure:                   admin,
 	keepwardv1connect.ConfigServiceExportProcedure:                  admin,
 
+	keepwardv1connect.CredentialServiceSaveCredentialProcedure:   admin,
+	keepwardv1connect.CredentialServiceListCredentialsProcedure:  admin,
+	keepwardv1connect.CredentialServiceDeleteCredentialProcedure: admin,
+
 	keepwardv1connect.SettingsServiceListSettingsProcedure: admin,
 	keepwardv1connect.SettingsServiceSetSettingProcedure:   admin,
 	keepwardv1connect.SettingsServiceResetSettingProcedure: admin,

@@ -157,6 +157,7 @@ func (s *server) apiHandler() http.Handler {
 	mount(keepwardv1connect.NewComputerServiceHandler(&computerService{s}, opts...))
 	mount(keepwardv1connect.NewRepositoryServiceHandler(&repositoryService{s}, opts...))
 	mount(keepwardv1connect.NewJobServiceHandler(&jobService{s}, opts...))
+	mount(keepwardv1connect.NewCredentialServiceHandler(&credentialService{s}, opts...))
 	mount(keepwardv1connect.NewConfigServiceHandler(&configService{s}, opts...))
 	mount(keepwardv1connect.NewSessionServiceHandler(s.manager, opts...))
 	mount(keepwardv1connect.NewSettingsServiceHandler(s.manager, opts...))

@@ -277,6 +277,9 @@ func siteOf(ctx context.Context, q catalog.Queryer) (site config.Site, err error
 	if site.Transports, err = catalog.TransportNames(ctx, q); err != nil {
 		return site, err
 	}
+	if site.Credentials, err = catalog.CredentialNames(ctx, q); err != nil {
+		return site, err
+	}
 	if site.Schedules, err = catalog.JobSchedules(ctx, q); err != nil {
 		return site, err
 	}

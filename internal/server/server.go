@@ -84,13 +84,14 @@ func newServer(cfg Config, data *dataDir) *server {
 	s.nodes = newNodes(data.db, cfg.Logger, cfg.Heartbeat)
 	s.repos = newRepositories(s)
 	m := manager.New(manager.Deps{
-		DB:     data.db,
-		Nodes:  s.nodes,
-		Master: func(r catalog.Repository) (seal.Master, error) { return data.keys.master(r) },
-		Term:   data.term.Load,
-		Owner:  data.owner(),
-		User:   userOf,
-		Log:    cfg.Logger,
+		DB:         data.db,
+		Nodes:      s.nodes,
+		Master:     func(r catalog.Repository) (seal.Master, error) { return data.keys.master(r) },
+		Term:       data.term.Load,
+		Credential: data.keys.credential,
+		Owner:      data.owner(),
+		User:       userOf,
+		Log:        cfg.Logger,
 
 		Settings:  manager.Settings{Heartbeat: cfg.Heartbeat},
 		RunScript: scriptFolder(cmp.Or(cfg.ScriptDir, filepath.Join(cfg.DataDir, "scripts"))).run,

@@ -86,3 +86,38 @@ func (s *spot) hides(name []byte) bool {
 	c := s.child(name)
 	return c != nil && c.hidden
 }
+
+// Place is where a directory is read: at its own place, or in the graft that is answered with it.
+func (v *View) Place(path string) (from string, of Graft) {
+	best := Graft{}
+	if v != nil {
+		for _, g := range v.Grafts {
+			if below(path, g.At) && (best.At == "" || len(g.At) > len(best.At)) {
+				best = g
+			}
+		}
+	}
+	if best.From == "" {
+		return path, Graft{}
+	}
+	return filepath.Join(best.From, filepath.FromSlash(string(toPath(path)[len(toPath(best.At)):]))), best
+}
+
+// Below are the grafts within a directory, each with where it is read.
+func (v *View) Below(path string) (out []Graft) {
+	if v == nil {
+		return nil
+	}
+	for _, g := range v.Grafts {
+		if g.At != path && below(g.At, path) {
+			if g.From == "" {
+				g.From = g.At
+			}
+			out = append(out, g)
+		}
+	}
+	return out
+}
+
+// Literal is a pattern that means one path and nothing else.
+func Literal(path string) string { return "/" + escaped(string(toPath(path))) }
