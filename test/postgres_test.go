@@ -265,6 +265,7 @@ func TestAWrongPasswordOfPostgreSQL(t *testing.T) {
 	if strings.Contains(exported.Stdout, "the right one") || !strings.Contains(exported.Stdout, "credential: pg") {
 		t.Errorf("exported: %s", exported.Stdout)
 	}
+	s.isNowhere("not the right one")
 	r, err = s.CLI("credential", "delete", "pg")
 	s.must(err)
 	if r.Code == 0 {
@@ -290,4 +291,18 @@ func TestAKilledAgentLeavesPostgreSQLAlone(t *testing.T) {
 	if n := s.pg.Query(t, "postgres", `SELECT count(*) FROM pg_replication_slots WHERE temporary`); n != "0" {
 		t.Errorf("%s slots of a session are left", n)
 	}
+}
+
+// isNowhere looks for a secret in all that the site keeps, but in the file that it was read from.
+func (s *pgSite) isNowhere(secret string) {
+	s.t.Helper()
+	s.must(filepath.WalkDir(s.Dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() || strings.HasSuffix(path, ".secret") {
+			return nil // a file that has just gone has no secret either
+		}
+		if b, err := os.ReadFile(path); err == nil && strings.Contains(string(b), secret) {
+			s.t.Errorf("the secret is in %s", path)
+		}
+		return nil
+	}))
 }

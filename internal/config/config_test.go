@@ -269,6 +269,8 @@ func TestEveryFieldIsDocumented(t *testing.T) {
 		for _, f := range fields {
 			if _, ok := f.value.(fileOverrides); ok {
 				walk(overrideFields(&keepwardv1.FileOverride{}), prefix+f.name+".COMPUTER.")
+			} else if _, ok := f.value.(applicationList); ok {
+				walk(applicationFields(&keepwardv1.Application{}), prefix+f.name+".")
 			} else if group, ok := f.value.([]field); ok {
 				name := f.name
 				if prefix == "scripts." {

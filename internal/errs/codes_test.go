@@ -26,6 +26,7 @@ const page = "../../docs/errors.md"
 var areas = map[string]string{
 	"access":        "Who may call the server. Log in again with `keepward login`, or ask an administrator for a role that may.",
 	"activity":      "Activities that can be switched off; see `keepward activity list`.",
+	"application":   "An application of a computer, such as a database; see user/postgresql.md.",
 	"agent":         "The agent of a computer: away, ended or stopping. Look whether it runs and reaches the server; the task is tried again by itself.",
 	"arrival":       "What a computer stored is not what it said it would be, and the repository proves it at arrival. Nothing of the attempt counts. Test the memory of the computer that is named, then run the job again.",
 	"attempt":       "One try at a task. An attempt that was cut off can never commit; a new one follows by itself.",
@@ -46,6 +47,7 @@ var areas = map[string]string{
 	"config":        "The YAML documents of `keepward apply`. Nothing is applied while there is a fault.",
 	"configuration": "The configuration object of a repository. It is kept twice; `keepward repository check` says which copy is bad.",
 	"connection":    "The data connection between agent and data mover. It is made again by itself; a refusal names who was not let in.",
+	"credential":    "The users and secrets that applications are opened with; see `keepward credential --help`.",
 	"datadir":       "The data directory of a role. Another process uses it, or it cannot be read or written.",
 	"diff":          "Comparing restore points.",
 	"dir":           "A directory that a backup could not read.",
@@ -135,6 +137,21 @@ var areas = map[string]string{
 // meanings are the sentences of codes that have none in a call of errs.New: events about
 // single files, conditions, and codes that are put together elsewhere.
 var meanings = map[string]string{
+	"job.application":           "an application of a job is not defined as it must be",
+	"restore.application":       "what a restore of an application was asked for contradicts itself",
+	"application.found":         "what kind of server it is, and where its files are",
+	"application.protected":     "the restore point stands, and the application knows",
+	"application.unprotected":   "the application could not be protected, and its files were taken as they are",
+	"application.kept":          "the application could not be told that the restore point stands; the next backup does",
+	"application.log-begins":    "from now on the server keeps its log for the next backup",
+	"application.log-unbounded": "the server does not bound what it keeps for a backup that stays away, so nothing is kept",
+	"application.config":        "a configuration file is not in the restore point",
+	"application.recovered":     "how far the server was recovered",
+	"application.sound":         "all rows of a database were read",
+	"application.loaded":        "a database is in the server that runs",
+	"application.left":          "a database that is not whole could not be removed again",
+	"application.tablespace":    "where a tablespace lies now",
+	"application.skipped":       "a later point was made without the application",
 	"owner.damaged":             "an owner object is damaged; its name still tells the term",
 	"tracker.busy":              "the file system refuses to tell what has changed, for now",
 	"tracker.failed":            "a system call failed while changes were looked for",

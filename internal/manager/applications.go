@@ -157,3 +157,17 @@ func (m *Manager) pointOfApplication(ctx context.Context, r *keepwardv1.RestoreF
 	return errs.New(errs.NotFound, "point.unknown", "restore: no point of %s by a job that protects %s is there from before that time", r.GetComputer(), a.GetKind()).
 		WithHint("name the point, if the job is no more: keepward point list --computer %s", r.GetComputer())
 }
+
+// loadAgents gives the tasks of a session the agents whose rows say whether they may be interrupted.
+func (s *session) loadAgents() {
+	if s.row.Type != job.Backup {
+		return
+	}
+	for _, t := range s.tasks {
+		for _, a := range config.ApplicationsOf(s.plan.interval, t.row.Computer) {
+			if row, ok := job.Application(a.GetKind()); ok {
+				t.agents = append(t.agents, row.Agent)
+			}
+		}
+	}
+}

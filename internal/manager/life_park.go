@@ -27,6 +27,11 @@ func (t *task) preemptable() bool {
 		row, known := job.AgentPhase(t.where().Agent, job.OperationData, phase.Name)
 		return known && row.Preemptable
 	}
+	for _, a := range t.agents {
+		if row, known := job.AgentPhase(a, job.OperationData, phase.Name); known && !row.Preemptable {
+			return false
+		}
+	}
 	return ok && phase.Preemptable
 }
 

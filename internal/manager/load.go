@@ -60,6 +60,7 @@ func (m *Manager) loadFrom(ctx context.Context, row catalog.Session, from *recor
 		}
 		s.tasks = append(s.tasks, t)
 	}
+	s.loadAgents()
 	return s, m.loadScripts(ctx, s)
 }
 

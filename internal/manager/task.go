@@ -50,6 +50,7 @@ type task struct {
 	clearing  bool     // a call that settles them is under way
 
 	scripts *taskScripts // nil: its job has none
+	agents  []string     // of job.Agents, those of the applications that it protects
 }
 
 // attempt is one try, with both nodes that take part.

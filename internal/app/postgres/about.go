@@ -50,6 +50,8 @@ const (
 	mapFile   = "tablespace_map"
 	walDir    = "wal"
 	configDir = "config"
+	// signalFile has a server recover as it is told, and not as after a crash.
+	signalFile = "recovery" + ".signal"
 )
 
 func (a *about) write(dir string) error {

@@ -112,7 +112,7 @@ func (r *recovery) prepare() error {
 	if err := copyFile(filepath.Join(r.Dir, "more", labelFile), label); err != nil {
 		return r.failed(err)
 	}
-	signal := filepath.Join(r.data, "recovery.signal")
+	signal := filepath.Join(r.data, signalFile)
 	if err := os.WriteFile(signal, nil, 0o600); err != nil {
 		return r.failed(err)
 	}
