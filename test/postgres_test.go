@@ -83,6 +83,10 @@ func TestPostgreSQLUnderLoad(t *testing.T) {
 	}
 	stop()
 	_ = load.Wait() // it was killed
+	s.logHas(t, "application.found", "application.protected")
+	if os.Getenv("KEEPWARD_BACKUPS") != "" {
+		t.Log(s.sessionLog(s.last("pg", "Completed").Id))
+	}
 	before := 0
 	for i, p := range points {
 		args := []string{"--point", p}
