@@ -3,6 +3,7 @@ package test
 import (
 	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/app/postgres/pgtest"
 )
 
@@ -242,22 +244,32 @@ func TestPostgreSQLToAPointInTime(t *testing.T) {
 	}
 }
 
-// TestAWrongPasswordOfPostgreSQL fails the backup, or is a warning and the files come alone.
-func TestAWrongPasswordOfPostgreSQL(t *testing.T) {
+// TestPostgreSQLWhenThingsGoWrong: a wrong password, and agents that are killed.
+func TestPostgreSQLWhenThingsGoWrong(t *testing.T) {
 	s := newPgSite(t)
+	s.pg.Run(t, "pgbench", "-i", "-q", "-s", "5", "bench")
+	s.job("pg", ",credential=pg")
+	s.killedInABackup(t)
+	s.run("pg")
+	s.killedInARestore(t)
 	s.credential("pg", "keepward", "not the right one")
+	s.wrongPassword(t)
+}
+
+// wrongPassword: it fails the backup, or is a warning and the files come alone.
+func (s *pgSite) wrongPassword(t *testing.T) {
 	s.job("strict", ",credential=pg", "--attempts", "1")
 	r, err := s.CLI("job", "run", "strict", "--wait")
 	s.must(err)
 	last := s.last("strict", "Failed")
-	if r.Code != 1 || last.GetFailure().GetCode() != "application.denied" && !strings.Contains(s.sessionLog(last.Id), "password authentication failed") {
+	if r.Code != 1 || last.GetFailure().GetCode() != "application.denied" || !strings.Contains(last.GetFailure().GetMessage(), "password authentication failed") {
 		t.Errorf("%s\n%v\n%s", r, last.GetFailure(), s.sessionLog(last.Id))
 	}
 	file := filepath.Join(s.Dir, "a file")
 	s.must(os.WriteFile(file, []byte("content"), 0o600))
 	s.createJob("mild", "db1", []string{file}, "--application", "postgresql,mode=try,credential=pg,address="+s.pg.Sockets)
-	if _, err = s.CLI("job", "run", "mild", "--wait"); err != nil {
-		t.Fatal(err)
+	if r, err = s.CLI("job", "run", "mild", "--wait"); err != nil || r.Code != 3 {
+		t.Errorf("%v: %s", err, r)
 	}
 	s.last("mild", "Completed w/ warnings")
 	s.logHas(t, "application.unprotected")
@@ -270,31 +282,44 @@ func TestAWrongPasswordOfPostgreSQL(t *testing.T) {
 		t.Errorf("exported: %s", exported.Stdout)
 	}
 	s.isNowhere("not the right one")
-	r, err = s.CLI("credential", "delete", "pg")
-	s.must(err)
-	if r.Code == 0 {
-		t.Error("a credential that jobs name was deleted")
-	}
 }
 
-// TestAKilledAgentLeavesPostgreSQLAlone: its session ends, and the backup mode with it.
-func TestAKilledAgentLeavesPostgreSQLAlone(t *testing.T) {
-	s := newPgSite(t)
-	s.pg.Run(t, "pgbench", "-i", "-q", "-s", "10", "bench")
-	s.job("pg", ",credential=pg")
-	s.start("pg")
+// killedInABackup: the session of the agent ends, and the backup mode with it.
+func (s *pgSite) killedInABackup(t *testing.T) {
+	id := s.start("pg")
 	busy := func() string {
 		return s.pg.Query(t, "postgres", `SELECT count(*) FROM pg_stat_activity WHERE application_name = 'keepward'`)
 	}
 	within(t, time.Minute, func() bool { return busy() == "1" })
 	s.agent["db1"].Kill()
 	within(t, 10*time.Second, func() bool { return busy() == "0" })
-	// Another one may enter the mode that only one can be in at a time on old servers, and leaves no
-	// slot behind but that of the job.
-	s.must(s.pg.Exec(context.Background(), "postgres", `SELECT pg_backup_start('another', true)`))
-	if n := s.pg.Query(t, "postgres", `SELECT count(*) FROM pg_replication_slots WHERE temporary`); n != "0" {
+	if n := s.pg.Query(t, "postgres", `SELECT count(*) FROM pg_replication_slots WHERE temporary OR active`); n != "0" {
 		t.Errorf("%s slots of a session are left", n)
 	}
+	s.do("session", "kill", strconv.FormatInt(id, 10))
+	s.must(s.agent["db1"].Start())
+	s.final(id, "Killed", "Completed")
+}
+
+// killedInARestore: the server that recovers ends with the agent, and the restore goes on later.
+func (s *pgSite) killedInARestore(t *testing.T) {
+	to := filepath.Join(tempDir(t), "restored")
+	s.must(os.Chmod(filepath.Dir(to), 0o755))
+	var made keepwardv1.StartSessionResponse
+	s.must(s.Message(&made, "restore", "postgresql", "--computer", "db1", "--to", to, "--start"))
+	running := func() int {
+		out, err := exec.Command("pgrep", "-f", "--", "-D "+to).Output()
+		if err != nil {
+			return 0
+		}
+		return len(strings.Fields(string(out)))
+	}
+	within(t, time.Minute, func() bool { return running() > 0 })
+	s.agent["db1"].Kill()
+	within(t, 20*time.Second, func() bool { return running() == 0 })
+	s.do("session", "kill", strconv.FormatInt(made.Session, 10))
+	s.must(s.agent["db1"].Start())
+	s.final(made.Session, "Killed", "Completed")
 }
 
 // isNowhere looks for a secret in all that the site keeps, but in the file that it was read from.
