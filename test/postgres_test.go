@@ -3,7 +3,6 @@ package test
 import (
 	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -307,12 +306,16 @@ func (s *pgSite) killedInARestore(t *testing.T) {
 	s.must(os.Chmod(filepath.Dir(to), 0o755))
 	var made keepwardv1.StartSessionResponse
 	s.must(s.Message(&made, "restore", "postgresql", "--computer", "db1", "--to", to, "--start"))
-	running := func() int {
-		out, err := exec.Command("pgrep", "-f", "--", "-D "+to).Output()
-		if err != nil {
-			return 0
+	running := func() (n int) {
+		found, err := filepath.Glob("/proc/[0-9]*/cmdline")
+		s.must(err)
+		for _, f := range found {
+			b, _ := os.ReadFile(f) // a process that has just ended has none
+			if strings.Contains(string(b), to) || strings.HasPrefix(string(b), "postgres: keepward-recovery") {
+				n++
+			}
 		}
-		return len(strings.Fields(string(out)))
+		return n
 	}
 	within(t, time.Minute, func() bool { return running() > 0 })
 	s.agent["db1"].Kill()
