@@ -87,6 +87,8 @@ type agent struct {
 	pace gentle.Pace
 	// dryRuns has the one that goes on: a second one would only slow it down.
 	dryRuns chan struct{}
+	// measuring is held while the sizes of volumes are asked for.
+	measuring sync.Mutex
 
 	mu      sync.Mutex
 	closed  bool
@@ -123,6 +125,7 @@ var errStopped = errs.New(errs.Cancelled, "attempt.stopped", "the server told th
 func (a *agent) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(keepwardv1connect.NewAgentServiceHandler(&service{a}, connect.WithInterceptors(wire.Errors())))
+	mux.Handle(keepwardv1connect.NewInventoryServiceHandler(&service{a}, connect.WithInterceptors(wire.Errors())))
 	return mux
 }
 

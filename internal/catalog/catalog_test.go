@@ -225,7 +225,7 @@ func TestJoinTokenIsGoodForOneUseOfOneName(t *testing.T) {
 		return RevokeJoinToken(ctx, tx, "gone")
 	})
 	use := func(secret, role, name string, at time.Time) error {
-		return db.Write(t.Context(), func(tx *sql.Tx) error { return UseJoinToken(t.Context(), tx, secret, role, name, at) })
+		return db.Write(t.Context(), func(tx *sql.Tx) error { _, err := UseJoinToken(t.Context(), tx, secret, role, name, at); return err })
 	}
 	for _, tt := range []struct {
 		what, secret, role, name string

@@ -51,3 +51,33 @@ func RevokeCertificates(ctx context.Context, tx *sql.Tx, role, name, reason stri
 	}
 	return res.RowsAffected()
 }
+
+// CertificatesOf are all certificates that were given to role and name, the newest first.
+func CertificatesOf(ctx context.Context, q Queryer, role, name string) ([]Certificate, error) {
+	rows, err := q.QueryContext(ctx, `SELECT serial, der, issued, expires, revoked, reason FROM certificates WHERE role = ? AND name = ? ORDER BY issued DESC, serial`, role, name)
+	out, err := collect(rows, err, func(r *sql.Rows) (Certificate, error) {
+		c := Certificate{Role: role, Name: name}
+		var issued, expires, revoked int64
+		err := r.Scan(&c.Serial, &c.DER, &issued, &expires, &revoked, &c.Reason)
+		c.Issued, c.Expires, c.Revoked = timeOf(issued), timeOf(expires), timeOf(revoked)
+		return c, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list certificates of %s %s: %w", role, name, err)
+	}
+	return out, nil
+}
+
+// Trusted are the names of the nodes of a role with a certificate that lets in.
+func Trusted(ctx context.Context, q Queryer, role string, now time.Time) (map[string]bool, error) {
+	rows, err := q.QueryContext(ctx, `SELECT DISTINCT name FROM certificates WHERE role = ? AND revoked = 0 AND expires > ?`, role, nanos(now))
+	list, err := collect(rows, err, func(r *sql.Rows) (n string, err error) { return n, r.Scan(&n) })
+	if err != nil {
+		return nil, fmt.Errorf("list certificates of %ss: %w", role, err)
+	}
+	out := make(map[string]bool, len(list))
+	for _, n := range list {
+		out[n] = true
+	}
+	return out, nil
+}

@@ -42,13 +42,25 @@ func Jobs(ctx context.Context, q Queryer) ([]*keepwardv1.Job, error) {
 	return out, nil
 }
 
-// JobsOfComputer lists the jobs that name a computer.
+// JobsOfComputer lists the jobs that name a computer itself.
 func JobsOfComputer(ctx context.Context, q Queryer, computer string) ([]*keepwardv1.Job, error) {
 	rows, err := q.QueryContext(ctx, `SELECT definition, created FROM jobs
 		JOIN job_computers ON job_computers.job = jobs.name WHERE computer = ? ORDER BY name`, computer)
 	out, err := collect(rows, err, func(r *sql.Rows) (*keepwardv1.Job, error) { return scanJob(r) })
 	if err != nil {
 		return nil, fmt.Errorf("list jobs of computer %s: %w", computer, err)
+	}
+	return out, nil
+}
+
+// JobsWith lists the jobs that a computer is in: those that name it, and those that name a group
+// which it was in when that was looked at last.
+func JobsWith(ctx context.Context, q Queryer, computer string) ([]*keepwardv1.Job, error) {
+	rows, err := q.QueryContext(ctx, `SELECT definition, created FROM jobs WHERE name IN (SELECT job FROM job_computers WHERE computer = ?1
+		UNION SELECT job FROM job_members WHERE computer = ?1) ORDER BY name`, computer)
+	out, err := collect(rows, err, func(r *sql.Rows) (*keepwardv1.Job, error) { return scanJob(r) })
+	if err != nil {
+		return nil, fmt.Errorf("list jobs with computer %s: %w", computer, err)
 	}
 	return out, nil
 }
@@ -81,6 +93,14 @@ func PutJob(ctx context.Context, tx *sql.Tx, j *keepwardv1.Job, now time.Time) e
 			return fmt.Errorf("write job %s, computer %s: %w", j.Name, c, err)
 		}
 	}
+	if _, err := tx.ExecContext(ctx, `DELETE FROM job_groups WHERE job = ?`, j.Name); err != nil {
+		return fmt.Errorf("write job %s: %w", j.Name, err)
+	}
+	for _, g := range j.Groups {
+		if _, err := tx.ExecContext(ctx, `INSERT INTO job_groups (job, grp) VALUES (?, ?)`, j.Name, g); err != nil {
+			return fmt.Errorf("write job %s, group %s: %w", j.Name, g, err)
+		}
+	}
 	return nil
 }
 
@@ -88,7 +108,7 @@ func PutJob(ctx context.Context, tx *sql.Tx, j *keepwardv1.Job, now time.Time) e
 func definitionOf(j *keepwardv1.Job) *keepwardv1.Job {
 	d := proto.CloneOf(j)
 	d.Created, d.NextRun, d.LastRun, d.LastResult, d.LastSession = nil, nil, nil, "", 0
-	d.StartAfter = ""
+	d.StartAfter, d.Members = "", nil
 	return d
 }
 

@@ -9,23 +9,26 @@ import (
 	"keepward/internal/errs"
 )
 
-// JoinToken lets one node join, once, in one role under one name.
+// JoinToken lets one node join, once, in one role under one name; or, with a group, any number of new
+// computers, which become members of it.
 type JoinToken struct {
 	ID      string
 	Role    string
-	Name    string
+	Name    string // empty with a group
+	Group   string
+	Uses    int64 // by computers, with a group
 	Created time.Time
 	Expires time.Time
 	Used    time.Time
 	Revoked bool
 }
 
-const joinTokenColumns = `id, role, name, created, expires, used, revoked`
+const joinTokenColumns = `id, role, name, created, expires, used, revoked, grp, uses`
 
 func scanJoinToken(row interface{ Scan(...any) error }) (JoinToken, error) {
 	var t JoinToken
 	var created, expires, used int64
-	err := row.Scan(&t.ID, &t.Role, &t.Name, &created, &expires, &used, &t.Revoked)
+	err := row.Scan(&t.ID, &t.Role, &t.Name, &created, &expires, &used, &t.Revoked, &t.Group, &t.Uses)
 	t.Created, t.Expires, t.Used = timeOf(created), timeOf(expires), timeOf(used)
 	return t, err
 }
@@ -33,8 +36,8 @@ func scanJoinToken(row interface{ Scan(...any) error }) (JoinToken, error) {
 // AddJoinToken keeps a token under the hash of its secret.
 func AddJoinToken(ctx context.Context, tx *sql.Tx, secret string, t JoinToken) error {
 	_, err := tx.ExecContext(ctx,
-		`INSERT INTO join_tokens (id, hash, role, name, created, expires) VALUES (?, ?, ?, ?, ?, ?)`,
-		t.ID, tokenHash(secret), t.Role, t.Name, nanos(t.Created), nanos(t.Expires))
+		`INSERT INTO join_tokens (id, hash, role, name, created, expires, grp) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		t.ID, tokenHash(secret), t.Role, t.Name, nanos(t.Created), nanos(t.Expires), t.Group)
 	if err != nil {
 		return fmt.Errorf("add join token for %s %s: %w", t.Role, t.Name, err)
 	}
@@ -51,15 +54,17 @@ func JoinTokens(ctx context.Context, q Queryer) ([]JoinToken, error) {
 	return out, nil
 }
 
-// UseJoinToken spends the token with this secret for role and name, or says why it may not be.
-func UseJoinToken(ctx context.Context, tx *sql.Tx, secret, role, name string, now time.Time) error {
+// UseJoinToken spends the token with this secret for role and name, or says why it may not be. It
+// answers the group of a token that has one: whether such a token lets in under the name is for the
+// caller to see.
+func UseJoinToken(ctx context.Context, tx *sql.Tx, secret, role, name string, now time.Time) (group string, err error) {
 	t, err := scanJoinToken(tx.QueryRowContext(ctx, `SELECT `+joinTokenColumns+` FROM join_tokens WHERE hash = ?`, tokenHash(secret)))
 	t, ok, err := found(t, err, "read join token")
 	if err != nil {
-		return err
+		return "", err
 	}
-	deny := func(format string, args ...any) error {
-		return errs.New(errs.Denied, "join.refused", "join %s %q: "+format, append([]any{role, name}, args...)...).
+	deny := func(format string, args ...any) (string, error) {
+		return "", errs.New(errs.Denied, "join.refused", "join %s %q: "+format, append([]any{role, name}, args...)...).
 			WithHint("make a new token: keepward token create --role %s --name %s", role, name)
 	}
 	switch {
@@ -67,20 +72,22 @@ func UseJoinToken(ctx context.Context, tx *sql.Tx, secret, role, name string, no
 		return deny("the token is not known here")
 	case t.Revoked:
 		return deny("the token was revoked")
-	case !t.Used.IsZero():
+	case !t.Used.IsZero() && t.Group == "":
 		return deny("the token was used already, on %s", t.Used.Format(time.RFC3339))
 	case !now.Before(t.Expires):
 		return deny("the token expired on %s", t.Expires.Format(time.RFC3339))
-	case t.Role != role || t.Name != name:
+	case t.Group != "" && t.Role != role:
+		return deny("the token is for computers of group %s", t.Group)
+	case t.Group == "" && (t.Role != role || t.Name != name):
 		return deny("the token is for %s %q", t.Role, t.Name)
 	}
-	if _, err := tx.ExecContext(ctx, `UPDATE join_tokens SET used = ? WHERE id = ?`, nanos(now), t.ID); err != nil {
-		return fmt.Errorf("spend join token %s: %w", t.ID, err)
+	if _, err := tx.ExecContext(ctx, `UPDATE join_tokens SET used = ?, uses = uses + 1 WHERE id = ?`, nanos(now), t.ID); err != nil {
+		return "", fmt.Errorf("spend join token %s: %w", t.ID, err)
 	}
-	return nil
+	return t.Group, nil
 }
 
-// RevokeJoinToken makes an unused token worthless.
+// RevokeJoinToken makes a token worthless. Who joined with it stays.
 func RevokeJoinToken(ctx context.Context, tx *sql.Tx, id string) error {
 	res, err := tx.ExecContext(ctx, `UPDATE join_tokens SET revoked = 1 WHERE id = ?`, id)
 	if err != nil {

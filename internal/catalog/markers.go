@@ -135,15 +135,17 @@ func Unprotected(ctx context.Context, q Queryer) (map[Pair]time.Time, error) {
 }
 
 // NoteUnprotected brings the list of unprotected pairs up to date: those that have points, and no
-// job of that name that names the computer; the server's own points, and no such job at all. Those that are known keep their time.
+// job of that name that names the computer or, when that was looked at last, a group with it; the server's own points, and no such job at all. Those that are known keep their time.
 func NoteUnprotected(ctx context.Context, tx *sql.Tx, now time.Time) error {
 	for _, statement := range []string{
 		`DELETE FROM unprotected WHERE EXISTS (SELECT 1 FROM job_computers c
 			WHERE c.computer = unprotected.computer AND c.job = unprotected.job)
+			OR EXISTS (SELECT 1 FROM job_members c WHERE c.computer = unprotected.computer AND c.job = unprotected.job)
 			OR computer = ?2 AND EXISTS (SELECT 1 FROM jobs j WHERE j.name = unprotected.job)
 			OR NOT EXISTS (SELECT 1 FROM points p WHERE p.computer = unprotected.computer AND p.job = unprotected.job)`,
 		`INSERT INTO unprotected (computer, job, since) SELECT DISTINCT computer, job, ?1 FROM points
 			WHERE NOT EXISTS (SELECT 1 FROM job_computers c WHERE c.computer = points.computer AND c.job = points.job)
+			AND NOT EXISTS (SELECT 1 FROM job_members c WHERE c.computer = points.computer AND c.job = points.job)
 			AND NOT (computer = ?2 AND EXISTS (SELECT 1 FROM jobs j WHERE j.name = points.job))
 			ON CONFLICT DO NOTHING`,
 	} {

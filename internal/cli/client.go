@@ -33,6 +33,7 @@ type client struct {
 	credentials  v1.CredentialServiceClient
 	settings     v1.SettingsServiceClient
 	queue        v1.QueueServiceClient
+	groups       v1.GroupServiceClient
 	close        func()
 }
 
@@ -84,6 +85,7 @@ func newClient(address, token string, cfg *tls.Config) *client {
 		credentials:  v1.NewCredentialServiceClient(h, url, opt),
 		settings:     v1.NewSettingsServiceClient(h, url, opt),
 		queue:        v1.NewQueueServiceClient(h, url, opt),
+		groups:       v1.NewGroupServiceClient(h, url, opt),
 		close:        transport.CloseIdleConnections,
 	}
 }

@@ -15,28 +15,38 @@ import (
 
 func (a *app) computerCommand() *cobra.Command {
 	cmd := a.noun("computer", "Protected computers", "A computer appears here when its agent has joined; see 'keepward token create'.")
-	cmd.AddCommand(a.computerList(), a.computerShow(), a.computerRemove())
+	cmd.AddCommand(a.computerList(), a.computerShow(), a.computerEdit(), a.computerRemove())
 	return cmd
 }
 
 func (a *app) computerList() *cobra.Command {
-	return &cobra.Command{
-		Use: "list", Short: "List computers", Example: "  keepward computer list -o wide", Args: exactly(),
+	var view, group string
+	cmd := &cobra.Command{
+		Use: "list", Short: "List computers",
+		Long: "Lists all computers, or those of a view: offline; out-of-date, the agent is older than the server; untrusted, named by a group\n" +
+			"but not joined, or shut out; unprotected, in no enabled job, or without a restore point for the days of the setting unprotected_days.",
+		Example: "  keepward computer list -o wide\n  keepward computer list --view unprotected\n  keepward computer list --group web", Args: exactly(),
 		RunE: a.withClient(func(ctx context.Context, c *client, _ []string) error {
-			m, err := call(ctx, c.computers.ListComputers, &keepwardv1.ListComputersRequest{})
+			m, err := call(ctx, c.computers.ListComputers, &keepwardv1.ListComputersRequest{View: view, Group: group})
 			if err != nil {
 				return err
 			}
 			return a.print(m, func() { a.computerTable(m.GetComputers()) })
 		}),
 	}
+	cmd.Flags().StringVar(&view, "view", "", "only computers that need attention: "+strings.Join(computerViews, ", "))
+	cmd.Flags().StringVar(&group, "group", "", "only members of this group")
+	noError(cmd.RegisterFlagCompletionFunc("view", cobra.FixedCompletions(computerViews, cobra.ShellCompDirectiveNoFileComp)))
+	noError(cmd.RegisterFlagCompletionFunc("group", a.completeFlag(groupNames)))
+	return cmd
 }
 
 func (a *app) computerTable(list []*keepwardv1.Computer) {
-	t := a.newTable("NAME", "STATUS", "SYSTEM", "LAST POINT", "NOTES", "|", "HOST", "ADDRESS", "AGENT", "LAST SEEN", "JOINED")
+	t := a.newTable("NAME", "STATUS", "SYSTEM", "LAST POINT", "NOTES", "|", "HOST", "ADDRESS", "AGENT", "LAST SEEN", "JOINED", "TAGS", "GROUPS", "VIEWS")
 	for _, c := range list {
 		t.row(c.GetName(), c.GetStatus(), system(c), a.stamp(c.GetLastPoint()), notes(c.GetConditions()),
-			c.GetHostname(), c.GetAddress(), c.GetAgentVersion(), a.stamp(c.GetLastSeen()), a.stamp(c.GetJoined()))
+			c.GetHostname(), c.GetAddress(), c.GetAgentVersion(), a.stamp(c.GetLastSeen()), a.stamp(c.GetJoined()),
+			strings.Join(c.GetTags(), ", "), strings.Join(c.GetGroups(), ", "), strings.Join(c.GetViews(), ", "))
 	}
 	t.print()
 }
@@ -82,11 +92,13 @@ const shownPoints = 10
 func (a *app) showComputer(m *keepwardv1.GetComputerResponse) {
 	c := m.GetComputer()
 	a.fields("name", c.GetName(), "status", c.GetStatus(), "system", system(c), "host", c.GetHostname(), "time zone", c.GetZone(), "address", c.GetAddress(),
-		"agent", c.GetAgentVersion(), "joined", a.stamp(c.GetJoined()), "last seen", a.stamp(c.GetLastSeen()), "clock", skew(c.GetSkew()))
+		"agent", c.GetAgentVersion(), "joined", a.stamp(c.GetJoined()), "last seen", a.stamp(c.GetLastSeen()), "clock", skew(c.GetSkew()),
+		"tags", strings.Join(c.GetTags(), ", "), "groups", strings.Join(c.GetGroups(), ", "), "views", strings.Join(c.GetViews(), ", "))
 	if len(c.GetConditions()) > 0 {
 		a.section("Problems")
 		a.conditionTable(c.GetConditions())
 	}
+	a.showInventory(m.GetInventory())
 	if len(m.GetJobs()) > 0 {
 		a.section("Jobs")
 		a.jobTable(m.GetJobs())
@@ -132,7 +144,7 @@ func (a *app) computerRemove() *cobra.Command {
 			a.remark("computer %s is removed; its restore points stay", args[0])
 			for _, j := range had.GetJobs() {
 				switch {
-				case slices.Equal(j.GetComputers(), args):
+				case slices.Equal(j.GetComputers(), args) && len(j.GetGroups()) == 0:
 					a.remark("job %s has no computer left and is disabled", j.GetName())
 				case slices.Contains(j.GetComputers(), args[0]):
 					a.remark("job %s goes on without it", j.GetName())

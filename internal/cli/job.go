@@ -42,6 +42,7 @@ func (a *app) jobFlags(cmd *cobra.Command) *jobFlags {
 	f.StringVar(&j.job.Type, "type", string(job.Backup), "what it does: "+savedTypes())
 	f.StringVar(&j.job.Mode, "mode", "server", "who manages it: server")
 	f.StringSliceVar(&j.job.Computers, "computer", nil, "computer to back up; may be repeated")
+	f.StringSliceVar(&j.job.Groups, "group", nil, "its members are backed up too; may be repeated")
 	f.StringVar(&j.job.Repository, "repository", "", "where to")
 	j.files.add(f)
 	f.StringVar(&j.job.Schedule, "schedule", "", "when it runs by itself, for instance "+strconv.Quote(schedule.Examples[0]))
@@ -63,6 +64,7 @@ func (a *app) jobFlags(cmd *cobra.Command) *jobFlags {
 	f.Int32Var(&j.job.Priority, "priority", 0, "of its sessions, 1 (first) to 999 (last); 0: as 'keepward priority list' has it")
 	f.BoolVar(&j.job.Disabled, "disabled", false, "the schedule does not start it")
 	noError(cmd.RegisterFlagCompletionFunc("computer", a.completeFlag(computerNames)))
+	noError(cmd.RegisterFlagCompletionFunc("group", a.completeFlag(groupNames)))
 	noError(cmd.RegisterFlagCompletionFunc("repository", a.completeFlag(repositoryNames)))
 	noError(cmd.RegisterFlagCompletionFunc("duplicates", cobra.FixedCompletions(job.DuplicatePolicies, cobra.ShellCompDirectiveNoFileComp)))
 	noError(cmd.RegisterFlagCompletionFunc("compression", cobra.FixedCompletions([]string{"auto", "none", "fast", "zstd", "high"}, cobra.ShellCompDirectiveNoFileComp)))
@@ -103,6 +105,7 @@ func (j *jobFlags) apply(cmd *cobra.Command, to *keepwardv1.Job) {
 		"type":             func() { to.Type = j.job.Type },
 		"mode":             func() { to.Mode = j.job.Mode },
 		"computer":         func() { to.Computers = j.job.Computers; config.WithoutOverrides(to) },
+		"group":            func() { to.Groups = j.job.Groups; config.WithoutOverrides(to) },
 		"repository":       func() { to.Repository = j.job.Repository },
 		"schedule":         func() { to.Schedule = j.job.Schedule },
 		"jitter":           func() { to.Jitter = durationpb.New(time.Duration(j.jitter)) },
@@ -139,7 +142,7 @@ func (a *app) jobCreate() *cobra.Command {
 	}
 	flags := a.jobFlags(cmd)
 	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) error {
-		if err := required(cmd, jobNeeds(flags.job.GetType(), len(flags.apps.lines) > 0)...); err != nil {
+		if err := required(cmd, jobNeeds(flags.job, len(flags.apps.lines) > 0)...); err != nil {
 			return err
 		}
 		if err := flags.check(cmd); err != nil {
@@ -221,7 +224,7 @@ func (a *app) jobTable(list []*keepwardv1.Job) {
 		if j.GetDisabled() {
 			next = "disabled"
 		}
-		t.row(j.GetName(), j.GetType(), strings.Join(j.GetComputers(), ", "), j.GetRepository(), j.GetSchedule(), next,
+		t.row(j.GetName(), j.GetType(), strings.Join(whoOf(j), ", "), j.GetRepository(), j.GetSchedule(), next,
 			a.stamp(j.GetLastRun()), j.GetLastResult(), sessionNumber(j.GetLastSession()), j.GetDescription())
 	}
 	t.print()
@@ -281,7 +284,7 @@ func (a *app) showJob(j *keepwardv1.Job) {
 		every = "every " + strconv.Itoa(int(n)) + " runs"
 	}
 	a.fields(append([]string{
-		"name", j.GetName(), "type", j.GetType(), "description", j.GetDescription(), "computers", strings.Join(j.GetComputers(), ", "),
+		"name", j.GetName(), "type", j.GetType(), "description", j.GetDescription(), "computers", strings.Join(j.GetComputers(), ", "), "groups", strings.Join(j.GetGroups(), ", "),
 		"include", strings.Join(f.GetInclude(), ", "), "exclude", strings.Join(f.GetExclude(), ", "),
 		"only", strings.Join(f.GetOnly(), ", "), "one file system", onlyYes(f.GetOneFileSystem()), "tagged caches", onlyYes(f.GetIncludeCaches()),
 		"temporary files", onlyYes(f.GetIncludeTemporary()), "live file system", onlyYes(f.GetLive()), "no change tracking", onlyYes(f.GetNoTracking()),

@@ -23,14 +23,18 @@ func savedTypes() string {
 }
 
 // jobNeeds are the flags without which there is no job of a type.
-func jobNeeds(typ string, applications bool) []string {
-	switch {
-	case typ == string(job.Backup) && applications:
-		return []string{"computer", "repository"}
-	case typ == string(job.Backup):
-		return []string{"computer", "include", "repository"}
+func jobNeeds(j *keepwardv1.Job, applications bool) []string {
+	needs := []string{"repository"}
+	if j.GetType() != string(job.Backup) {
+		return needs
 	}
-	return []string{"repository"}
+	if len(j.GetGroups()) == 0 {
+		needs = append(needs, "computer")
+	}
+	if !applications {
+		needs = append(needs, "include")
+	}
+	return needs
 }
 
 // jobCheckFlags say how far the check of a job of type verify goes.

@@ -24,7 +24,7 @@ func (a *app) statusCommand() *cobra.Command {
 
 func (a *app) showStatus(address string, m *keepwardv1.GetStatusResponse) {
 	a.fields("server", address, "version", m.GetVersion(), "running since", a.stamp(m.GetStarted()),
-		"computers", onlineOf(m.GetComputers()), "transports", onlineOf(m.GetTransports()), "repositories", onlineOf(m.GetRepositories()))
+		"computers", onlineOf(m.GetComputers()), "to look at", viewText(m.GetViews()), "transports", onlineOf(m.GetTransports()), "repositories", onlineOf(m.GetRepositories()))
 	if len(m.GetConditions()) > 0 {
 		a.section("Problems")
 		a.conditionTable(m.GetConditions())

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -15,33 +16,47 @@ import (
 )
 
 func (a *app) tokenCommand() *cobra.Command {
-	cmd := a.noun("token", "Join tokens for agents and transport services", "A join token lets one computer or repository host join the server, once.")
+	cmd := a.noun("token", "Join tokens for agents and transport services", "A join token lets one computer or repository host join the server, once; one of a group any number of new computers.")
 	cmd.AddCommand(a.tokenCreate(), a.tokenList(), a.tokenRevoke())
 	return cmd
 }
 
 func (a *app) tokenCreate() *cobra.Command {
-	var role, name string
+	var role, name, group string
 	ttl := duration(time.Hour)
 	cmd := &cobra.Command{
 		Use: "create --role agent|transport --name NAME", Short: "Make a join token",
-		Example: "  keepward token create --role agent --name web1\n  keepward token create --role transport --name store1 --ttl 10m",
+		Long: "Makes a token for one node of a name, once; or with --group for agents that are installed beforehand: any number of new\n" +
+			"computers join with it, each under a name that was never there, and become members of the group, until it expires or is revoked.",
+		Example: "  keepward token create --role agent --name web1\n  keepward token create --role transport --name store1 --ttl 10m\n  keepward token create --group lab --ttl 7d",
 		Args:    exactly(),
 	}
 	cmd.Flags().StringVar(&role, "role", "", "agent or transport")
 	cmd.Flags().StringVar(&name, "name", "", "name of the computer or the transport service")
+	cmd.Flags().StringVar(&group, "group", "", "for any number of new computers, which become members of this group")
+	noError(cmd.RegisterFlagCompletionFunc("group", a.completeFlag(groupNames)))
 	cmd.Flags().Var(&ttl, "ttl", "how long it may be used")
 	noError(cmd.RegisterFlagCompletionFunc("role", cobra.FixedCompletions([]string{"agent", "transport"}, cobra.ShellCompDirectiveNoFileComp)))
 	cmd.RunE = a.withClient(func(ctx context.Context, c *client, _ []string) error {
-		if err := required(cmd, "role", "name"); err != nil {
+		needs := []string{"role", "name"}
+		if group != "" {
+			needs, role = nil, cmp.Or(role, "agent")
+		}
+		if err := required(cmd, needs...); err != nil {
 			return err
 		}
-		m, err := call(ctx, c.access.CreateToken, &keepwardv1.CreateTokenRequest{Role: role, Name: name, Ttl: durationpb.New(time.Duration(ttl))})
+		m, err := call(ctx, c.access.CreateToken, &keepwardv1.CreateTokenRequest{Role: role, Name: name, Group: group, Ttl: durationpb.New(time.Duration(ttl))})
 		if err != nil {
 			return err
 		}
 		return a.print(m, func() {
 			fmt.Fprintln(a.out, safe(m.GetToken()))
+			if group != "" {
+				a.remark("It is for any number of new computers of group %s, until %s. On each:", group, a.stamp(m.GetInfo().GetExpires()))
+				a.remark("  keepward agent --data-dir DIR --server %s --join-file FILE", fromElsewhere(c.address, hostName()))
+				a.remark("with the token in FILE; without --name it joins under the name of its host.")
+				return
+			}
 			a.remark("It is for one %s named %s, once, until %s. On that machine:", m.GetInfo().GetRole(), m.GetInfo().GetName(), a.stamp(m.GetInfo().GetExpires()))
 			a.remark("  keepward %s --data-dir DIR --server %s --name %s --join-file FILE", m.GetInfo().GetRole(), fromElsewhere(c.address, hostName()), m.GetInfo().GetName())
 			a.remark("with the token in FILE, or --join-file - to paste it.")
@@ -59,9 +74,9 @@ func (a *app) tokenList() *cobra.Command {
 				return err
 			}
 			return a.print(m, func() {
-				t := a.newTable("ID", "ROLE", "NAME", "STATE", "EXPIRES", "|", "CREATED", "USED")
+				t := a.newTable("ID", "ROLE", "NAME", "STATE", "EXPIRES", "|", "CREATED", "USED", "GROUP", "USES")
 				for _, k := range m.GetTokens() {
-					t.row(k.GetId(), k.GetRole(), k.GetName(), a.tokenState(k), a.stamp(k.GetExpires()), a.stamp(k.GetCreated()), a.stamp(k.GetUsed()))
+					t.row(k.GetId(), k.GetRole(), cmp.Or(k.GetName(), groupOf(k)), a.tokenState(k), a.stamp(k.GetExpires()), a.stamp(k.GetCreated()), a.stamp(k.GetUsed()), k.GetGroup(), tokenUses(k))
 				}
 				t.print()
 			})
@@ -73,12 +88,22 @@ func (a *app) tokenState(k *keepwardv1.JoinToken) string {
 	switch {
 	case k.GetRevoked():
 		return "revoked"
-	case k.GetUsed() != nil:
+	case k.GetUsed() != nil && k.GetGroup() == "":
 		return "used"
 	case k.GetExpires().AsTime().Before(a.now()):
 		return "expired"
 	}
 	return "open"
+}
+
+// groupOf stands in the place of a name that a token of a group does not have.
+func groupOf(k *keepwardv1.JoinToken) string { return "group " + k.GetGroup() }
+
+func tokenUses(k *keepwardv1.JoinToken) string {
+	if k.GetGroup() == "" {
+		return ""
+	}
+	return fmt.Sprint(k.GetUses())
 }
 
 func (a *app) tokenRevoke() *cobra.Command {

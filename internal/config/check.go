@@ -35,6 +35,10 @@ type Site struct {
 	Credentials []string
 	// Windows are those that there are.
 	Windows []*keepwardv1.Window
+	// Groups are those that there are.
+	Groups []*keepwardv1.Group
+	// Cloud are the computers that are known to be cloud machines, each with a group of which.
+	Cloud map[string]string
 	// Zones are those of computers, as far as a schedule goes by them and they are known.
 	Zones map[string]*time.Location
 }
@@ -239,6 +243,7 @@ func CheckJob(j *keepwardv1.Job, site Site) []Fault {
 	}
 	if job.Type(j.Type) == job.Backup {
 		f.computers(j, site)
+		f.groups(j, site)
 		f.files(j)
 	}
 	f.only(j)
@@ -292,8 +297,8 @@ func (f *faults) choice(j *keepwardv1.Job, field, value string, allowed ...strin
 
 func (f *faults) computers(j *keepwardv1.Job, site Site) {
 	// Removing a computer may leave a job without any; such a job is kept, but cannot run.
-	if len(j.Computers) == 0 && !j.Disabled {
-		f.invalid("computers", "job.computers", "check job %q: it needs a computer, unless it is disabled", j.Name)
+	if len(j.Computers)+len(j.Groups) == 0 && !j.Disabled {
+		f.invalid("computers", "job.computers", "check job %q: it needs a computer or a group, unless it is disabled", j.Name)
 	}
 	for i, c := range j.Computers {
 		field := fmt.Sprintf("computers[%d]", i)

@@ -164,8 +164,8 @@ func TestParseTellsEveryFaultWithItsPlace(t *testing.T) {
 		{File: "a.yaml", Line: 7, Column: 20, Field: "files.one_file_system", Text: `files.one_file_system must be true or false, this is "3"`},
 		{File: "b.yaml", Line: 3, Column: 19, Field: "restart_interval", Text: `restart_interval must be a duration such as 90s, 20m, 2h or 7d, this is "soon"`},
 		{File: "b.yaml", Line: 4, Column: 13, Field: "computers[0]", Text: "computers[0] must be text, this is a group of fields"},
-		{File: "b.yaml", Line: 6, Column: 7, Field: "kind", Text: `there is no kind "jub"; it is repository, job, window, activity, limit or priority`},
-		{File: "b.yaml", Line: 8, Column: 1, Field: "kind", Text: "the field kind is missing; it is repository, job, window, activity, limit or priority"},
+		{File: "b.yaml", Line: 6, Column: 7, Field: "kind", Text: `there is no kind "jub"; it is repository, group, computer, job, window, activity, limit or priority`},
+		{File: "b.yaml", Line: 8, Column: 1, Field: "kind", Text: "the field kind is missing; it is repository, group, computer, job, window, activity, limit or priority"},
 		{File: "b.yaml", Line: 10, Column: 1, Text: "a document must be a list of fields with values, this is a list"},
 		{File: "c.yaml", Line: 2, Column: 1, Text: "read YAML: found a tab character that violates indentation"},
 		{File: "d.yaml", Line: 3, Column: 1, Field: "name", Text: "the field name stands twice, or has no name"},
@@ -284,4 +284,6 @@ func TestEveryFieldIsDocumented(t *testing.T) {
 	}
 	walk(repositoryFields(&keepwardv1.Repository{}), "")
 	walk(jobFields(&keepwardv1.Job{}), "")
+	walk(groupFields(&keepwardv1.Group{}), "")
+	walk(tagsFields(&keepwardv1.ComputerTags{}), "")
 }

@@ -19,6 +19,8 @@ type Content struct {
 	Activities   []*keepwardv1.ActivityControl
 	Limits       []*keepwardv1.SessionLimit
 	Priorities   []*keepwardv1.PriorityDigit
+	Groups       []*keepwardv1.Group
+	Tags         []*keepwardv1.ComputerTags
 }
 
 // documents are those of a configuration, in the order in which they are written.
@@ -26,6 +28,12 @@ func (c Content) documents() []*yaml.Node {
 	var list []*yaml.Node
 	for _, r := range c.Repositories {
 		list = append(list, documentNode(KindRepository, r.Name, repositoryFields(r)))
+	}
+	for _, g := range c.Groups {
+		list = append(list, documentNode(KindGroup, g.Name, groupFields(g)))
+	}
+	for _, t := range c.Tags {
+		list = append(list, documentNode(KindComputer, t.Computer, tagsFields(t)))
 	}
 	for _, j := range c.Jobs {
 		list = append(list, documentNode(KindJob, j.Name, jobFields(j)))
@@ -51,7 +59,7 @@ func Export(repositories []*keepwardv1.Repository, jobs []*keepwardv1.Job) ([]by
 }
 
 // ExportAll writes a configuration so that Parse reads the same back: repositories first, then
-// jobs, then the rules of the queue, each by name as they come; fields in a fixed order, those at
+// groups and tags, jobs, and the rules of the queue, each by name as they come; fields in a fixed order, those at
 // their default left out.
 func ExportAll(c Content) ([]byte, error) {
 	var out bytes.Buffer

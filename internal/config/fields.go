@@ -19,10 +19,12 @@ const (
 	KindActivity   = "activity"
 	KindLimit      = "limit"
 	KindPriority   = "priority"
+	KindGroup      = "group"
+	KindComputer   = "computer" // its tags: there is one because its agent has joined
 )
 
 // kinds is what a document may be about, in a sentence.
-const kinds = "repository, job, window, activity, limit or priority"
+const kinds = "repository, group, computer, job, window, activity, limit or priority"
 
 // field is one field of a document: what it is called and where its value lies. Reading,
 // writing and comparing use the same rows, so none can forget one.
@@ -81,6 +83,7 @@ func jobFields(j *keepwardv1.Job) []field {
 		{name: "type", value: &j.Type, normal: string(job.Backup)},
 		{name: "mode", value: &j.Mode, normal: modeServer},
 		{name: "computers", value: &j.Computers},
+		{name: "groups", value: &j.Groups},
 		{name: "files", value: []field{
 			{name: "include", value: &j.Files.Include},
 			{name: "exclude", value: &j.Files.Exclude},

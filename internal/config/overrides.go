@@ -63,15 +63,19 @@ func overridden(files *keepwardv1.FileSelection, o *keepwardv1.FileOverride) {
 	}
 }
 
-// WithoutOverrides takes out what a job has for computers that are not its own any more.
+// WithoutOverrides takes out what a job has for computers that are not its own any more. Who is in a
+// group may change and change back, so of a job with groups all stays.
 func WithoutOverrides(j *keepwardv1.Job) {
+	if len(j.Groups) > 0 {
+		return
+	}
 	j.Overrides = slices.DeleteFunc(j.Overrides, func(o *keepwardv1.FileOverride) bool { return !slices.Contains(j.Computers, o.GetComputer()) })
 }
 
 // completeOverrides drops what says nothing, and puts the rest in the order of the computers' names.
 func completeOverrides(j *keepwardv1.Job) {
 	j.Overrides = slices.DeleteFunc(j.Overrides, func(o *keepwardv1.FileOverride) bool {
-		return proto.Equal(o, &keepwardv1.FileOverride{Computer: o.GetComputer()}) && slices.Contains(j.Computers, o.GetComputer())
+		return proto.Equal(o, &keepwardv1.FileOverride{Computer: o.GetComputer()}) && (len(j.Groups) > 0 || slices.Contains(j.Computers, o.GetComputer()))
 	})
 	slices.SortStableFunc(j.Overrides, func(a, b *keepwardv1.FileOverride) int { return strings.Compare(a.GetComputer(), b.GetComputer()) })
 	if len(j.Overrides) == 0 {
@@ -98,7 +102,7 @@ func (f *faults) overrides(j *keepwardv1.Job) {
 	for i, o := range j.Overrides {
 		at := "overrides." + o.GetComputer()
 		switch {
-		case !slices.Contains(j.Computers, o.GetComputer()):
+		case !slices.Contains(j.Computers, o.GetComputer()) && len(j.Groups) == 0:
 			f.invalid(at, "job.override", "check job %q: it has files of its own for computer %q, which is none of its computers", j.Name, o.GetComputer())
 			continue
 		case i > 0 && j.Overrides[i-1].GetComputer() == o.GetComputer():

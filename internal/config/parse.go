@@ -14,14 +14,16 @@ import (
 	"keepward/internal/errs"
 )
 
-// Document is one document of a file: a repository, a job or a rule of the queue, completed but not
-// checked.
+// Document is one document of a file: a repository, a job, a group, the tags of a computer or a rule of
+// the queue, completed but not checked.
 type Document struct {
 	Kind       string
 	Name       string
-	Repository *keepwardv1.Repository // of KindRepository
-	Job        *keepwardv1.Job        // of KindJob
-	Window     *keepwardv1.Window     // of KindWindow
+	Repository *keepwardv1.Repository   // of KindRepository
+	Job        *keepwardv1.Job          // of KindJob
+	Window     *keepwardv1.Window       // of KindWindow
+	Group      *keepwardv1.Group        // of KindGroup
+	Tags       *keepwardv1.ComputerTags // of KindComputer
 	// Of KindActivity, KindLimit and KindPriority; the name of the document is their level.
 	Activity *keepwardv1.ActivityControl
 	Limit    *keepwardv1.SessionLimit
@@ -169,6 +171,12 @@ func (d *Document) open(r *reader) []field {
 	case KindLimit:
 		d.Limit = &keepwardv1.SessionLimit{}
 		return append([]field{{name: "name", value: &d.Name}}, limitFields(d.Limit)...)
+	case KindGroup:
+		d.Group = &keepwardv1.Group{}
+		return append([]field{{name: "name", value: &d.Name}}, groupFields(d.Group)...)
+	case KindComputer:
+		d.Tags = &keepwardv1.ComputerTags{}
+		return append([]field{{name: "name", value: &d.Name}}, tagsFields(d.Tags)...)
 	case KindPriority:
 		d.Priority = &keepwardv1.PriorityDigit{}
 		return append([]field{{name: "name", value: &d.Name}}, priorityFields(d.Priority)...)
@@ -189,6 +197,12 @@ func (d *Document) complete() {
 		CompleteRepository(d.Repository)
 	case KindWindow:
 		d.Window.Name = d.Name
+	case KindGroup:
+		d.Group.Name = d.Name
+		CompleteGroup(d.Group)
+	case KindComputer:
+		d.Tags.Computer = d.Name
+		CompleteTags(d.Tags)
 	case KindActivity:
 		d.Activity.Level = d.Name
 	case KindLimit:

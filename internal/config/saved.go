@@ -17,6 +17,7 @@ var ofTypes = []struct {
 	set   func(j *keepwardv1.Job) bool
 }{
 	{"computers", []job.Type{job.Backup}, func(j *keepwardv1.Job) bool { return len(j.Computers) > 0 }},
+	{"groups", []job.Type{job.Backup}, func(j *keepwardv1.Job) bool { return len(j.Groups) > 0 }},
 	{"files", []job.Type{job.Backup}, func(j *keepwardv1.Job) bool {
 		f := j.Files
 		return len(f.GetInclude())+len(f.GetExclude())+len(f.GetOnly()) > 0 || f.GetOneFileSystem() || f.GetIncludeCaches() || f.GetIncludeTemporary() || f.GetLive() || f.GetNoTracking()

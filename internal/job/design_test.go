@@ -50,6 +50,7 @@ var designTypes = []struct {
 	{job.ServerBackup, 0, job.PreemptsNo, "dump R"},
 	{job.UpdateDownload, 5, job.PreemptsNo, "download R"},
 	{job.UpdateInstall, 5, job.PreemptsNo, "install R"},
+	{job.Rescan, 5, job.PreemptsNo, "rescan R"}, // the design has it as an admin job of protection groups, without a row
 }
 
 func TestJobTypesOfTheDesign(t *testing.T) {
@@ -95,7 +96,7 @@ var designReservations = []struct {
 	{[]job.Type{job.Verify, job.Retention, job.Sweep, job.Compaction, job.Reconcile, job.ContentIndex}, job.Waiting, job.Waiting, 0, false, ""},
 	{[]job.Type{job.RebuildIndex}, job.Waiting, job.Waiting, 0, false, ""},
 	{[]job.Type{job.MediaExport, job.MediaErase, job.MediaInventory}, job.Pending, job.Pending, 0, false, ""},
-	{[]job.Type{job.ServerBackup, job.UpdateDownload, job.UpdateInstall}, job.Waiting, job.Waiting, 0, false, ""},
+	{[]job.Type{job.ServerBackup, job.UpdateDownload, job.UpdateInstall, job.Rescan}, job.Waiting, job.Waiting, 0, false, ""},
 }
 
 func TestReservationsOfTheDesign(t *testing.T) {

@@ -38,6 +38,7 @@ var knobBounds = map[string]Bounds{
 	"priority_precedence":          words(string(ClientFirst), string(AgentFirst)),
 	"session_retries":              counts(0, 1000),
 	"session_retry_after":          times(0, month),
+	"unprotected_days":             counts(1, 10_000),
 	"duplicates":                   words(DuplicatePolicies...),
 }
 

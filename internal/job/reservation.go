@@ -74,7 +74,7 @@ var Reservations = []Reservation{
 		step("library, drive, medium", Pending, Pending), nil,
 	},
 	{
-		types(ServerBackup, UpdateDownload, UpdateInstall),
+		types(ServerBackup, UpdateDownload, UpdateInstall, Rescan),
 		step("stream; none for updates", Waiting, Waiting), nil,
 	},
 }

@@ -37,6 +37,9 @@ const (
 	ForeignProofArrival        = "arrival"
 	ForeignProofNever          = "never"
 	MaxParity                  = 25            // percent of a pack: its code has room for no more
+	DefaultGroupRescan         = "daily 21:00" // before the backups of the night
+	GroupRescanNever           = "never"
+	DefaultUnprotectedDays     = 7
 	DefaultProofBudget         = 8 * time.Hour // a night
 )
 
@@ -89,6 +92,8 @@ var Settings = []Setting{
 	{"proof_budget", DefaultProofBudget, true, "how long the day's check for that may read"},
 	{"foreign_proof", DefaultForeignProof, true, "when a chunk of another computer is proved before it is relied on: first-use, at arrival: all that a computer stores is opened before its point counts, or never: then it is stored again; per repository"},
 	{"parity", false, true, "percent of its size that each pack gets as parity, by which a check mends it, up to 25; per repository"},
+	{"group_rescan", DefaultGroupRescan, true, "when protection groups are read again and computers are asked what they are: a schedule, or never"},
+	{"unprotected_days", DefaultUnprotectedDays, true, "days without a restore point after which a computer is in the view unprotected"},
 	{"duplicates", DefaultDuplicates, true, "a second session of the same job: allow, queue, cancel new, cancel lower level, cancel running; per job"},
 }
 

@@ -36,6 +36,7 @@ const (
 	ServerBackup   Type = "server-backup"
 	UpdateDownload Type = "update-download"
 	UpdateInstall  Type = "update-install"
+	Rescan         Type = "rescan"
 )
 
 // Phase is one step of a task. Preemptable implies restartable: what is preemptable
@@ -66,6 +67,7 @@ const (
 	PhaseBrowse    = "browse"
 	PhaseReconcile = "reconcile"
 	PhaseDump      = "dump"
+	PhaseRescan    = "rescan"
 )
 
 // Preempts says whether a job type may take resources from others.
@@ -134,6 +136,7 @@ var Types = []TypeRow{
 	{ServerBackup, "server backup (configuration database, catalog)", one(restartable, PhaseDump), 0, PreemptsNo, true, "a restore point of the server itself, with its keys"},
 	{UpdateDownload, "admin: download updates", one(restartable, "download"), 5, PreemptsNo, false, ""},
 	{UpdateInstall, "admin: install updates on agents, workers", one(restartable, "install"), 5, PreemptsNo, false, ""},
+	{Rescan, "admin: rescan of protection groups", one(restartable, PhaseRescan), 5, PreemptsNo, true, "reads the lists of groups again, and asks computers what they are"},
 }
 
 var copyPhases = phases(restartable("select"), preemptable(PhaseTransfer), restartable(PhaseFinish))

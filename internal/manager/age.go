@@ -15,6 +15,7 @@ import (
 	"keepward/internal/catalog"
 	"keepward/internal/config"
 	"keepward/internal/errs"
+	"keepward/internal/group"
 	"keepward/internal/job"
 	"keepward/internal/wire"
 )
@@ -125,7 +126,12 @@ func (a *aging) mark(ctx context.Context, reason string, list []judged) error {
 }
 
 func (m *Manager) noteUnprotected(ctx context.Context, now time.Time) error {
-	return m.deps.DB.Write(ctx, func(tx *sql.Tx) error { return catalog.NoteUnprotected(ctx, tx, now) })
+	return m.deps.DB.Write(ctx, func(tx *sql.Tx) error {
+		if _, err := group.Note(ctx, tx, now); err != nil {
+			return err
+		}
+		return catalog.NoteUnprotected(ctx, tx, now)
+	})
 }
 
 // afterSession looks for points whose time is over once a backup has added some.

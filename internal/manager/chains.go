@@ -167,7 +167,7 @@ func (m *Manager) startOnline(ctx context.Context, computer string) {
 	case <-ctx.Done():
 		return
 	}
-	jobs, err := catalog.JobsOfComputer(ctx, m.deps.DB.Read(), computer)
+	jobs, err := catalog.JobsWith(ctx, m.deps.DB.Read(), computer)
 	for _, j := range jobs {
 		if e := m.startOnlineJob(ctx, j, computer, time.Now()); e != nil {
 			err = e

@@ -38,6 +38,8 @@ type Deps struct {
 	Log  *slog.Logger
 	// RunScript runs a script of the server, from the folder that it allows; nil: there is none.
 	RunScript func(ctx context.Context, s *keepwardv1.Script, variables map[string]string) *keepwardv1.ScriptEnd
+	// Groups reads what protection groups have from elsewhere; nil: it is as the catalog has it.
+	Groups Groups
 	// Clock reads the host's clocks; nil: those of the system.
 	Clock func() retention.Reading
 	// Places says what stands where for a task of a job; false: its repository and its computer, as

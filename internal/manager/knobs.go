@@ -151,7 +151,7 @@ func parseSetting(s job.Setting, text string) (any, error) {
 	default:
 		v = text
 	}
-	if err != nil || v == nil || !s.Allows(v) {
+	if err != nil || v == nil || !s.Allows(v) || s.Name == groupRescan && !rescanSchedule(text) {
 		return nil, bad
 	}
 	return v, nil
@@ -181,6 +181,9 @@ func boundsText(s job.Setting) string {
 		return fmt.Sprintf("a time from %s to %s, such as 90s, 20m, 2h or 7d", config.FormatDuration(time.Duration(b.Least)), config.FormatDuration(time.Duration(b.Most)))
 	case bool:
 		return "on or off"
+	}
+	if s.Name == groupRescan {
+		return "a schedule such as daily 21:00 or every 60m, or never"
 	}
 	return strings.Join(b.Choices, ", ")
 }

@@ -19,7 +19,9 @@ func (t *task) onAged(x *turn, e evAged) {
 	if !t.current(e.attempt) {
 		return
 	}
-	t.report().Retention = addRetention(t.row.Report.GetRetention(), e.report)
+	if e.report != nil {
+		t.report().Retention = addRetention(t.row.Report.GetRetention(), e.report)
+	}
 	for _, line := range e.lines {
 		if line.GetLevel() == levelWarning {
 			t.row.Warnings++

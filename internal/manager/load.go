@@ -18,6 +18,7 @@ type plan struct {
 	sweep       *keepwardv1.SweepRepositoryRequest
 	age         *keepwardv1.RetentionOrder
 	browse      *keepwardv1.BrowseOrder
+	rescan      *keepwardv1.RescanOrder
 	attempts    int
 	interval    *keepwardv1.Job // whose restart interval holds
 	after       string          // a job of which no older session may be open when it starts
@@ -94,6 +95,12 @@ func (m *Manager) planOf(row catalog.Session) (plan, error) {
 		if o.GetIdle() || o.GetMerge() {
 			p.attempts = 1 // it comes again by itself
 		}
+	case job.Rescan:
+		o, err := catalog.DefinitionOf(row, &keepwardv1.RescanOrder{})
+		if err != nil {
+			return p, err
+		}
+		p.rescan = o
 	case job.Retention:
 		o, err := catalog.DefinitionOf(row, &keepwardv1.RetentionOrder{})
 		if err != nil {

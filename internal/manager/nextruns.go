@@ -22,6 +22,10 @@ func (m *Manager) NextRuns(ctx context.Context, j *keepwardv1.Job, n int) ([]*ke
 	if !ok || n <= 0 {
 		return nil, "", nil
 	}
+	j, err := m.expandedJob(ctx, j)
+	if err != nil {
+		return nil, "", err
+	}
 	now := time.Now()
 	switch s.Kind() {
 	case schedule.AfterJob:
@@ -86,6 +90,10 @@ func (m *Manager) nextAfter(ctx context.Context, j *keepwardv1.Job, s schedule.S
 	}
 	if rule.Kind() != schedule.Calendar {
 		return nil, when, nil
+	}
+	root, err := m.expandedJob(ctx, root)
+	if err != nil {
+		return nil, "", err
 	}
 	zones, err := m.zonesFor(ctx, []*keepwardv1.Job{root})
 	if err != nil {

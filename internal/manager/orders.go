@@ -67,7 +67,7 @@ func (s *session) carryOut(ctx context.Context, o order) {
 	}
 	// Copies: the task belongs to this goroutine, the call does not.
 	c := call{m: s.m, plan: s.plan, typ: o.task.typ, row: o.task.row, session: s.row, attempt: o.attempt.row, order: o}
-	if o.do == doAge { // a session of retention has one task
+	if o.do == doAge { // a session whose work the server does has one task
 		var aging context.Context
 		aging, s.stopAge = context.WithCancel(s.callsIn(ctx))
 		s.beside(ctx, func(context.Context) { s.post(id, c.do(aging)) })
@@ -158,6 +158,9 @@ func (c *call) do(ctx context.Context) any {
 		err := c.startAgent(ctx)
 		return evOrdered{attempt: c.attempt.ID, part: partAgent, failure: wire.ToFailure(err, "")}
 	case doAge:
+		if c.typ == job.Rescan {
+			return c.rescan(ctx)
+		}
 		return c.age(ctx)
 	case doClear:
 		return c.clear(ctx)
@@ -270,7 +273,7 @@ func (c *call) issue(k *repositoryKeys) ([]byte, error) {
 	}
 	i := point.Issue{
 		Computer: c.row.Computer, Job: c.session.Job, Session: c.session.ID, Time: c.attempt.Time,
-		Full: c.session.Full || c.attempt.Parent == "", Definition: definition(c.plan.interval),
+		Full: c.session.Full || c.attempt.Parent == "", Definition: definition(ownMembership(c.plan.interval, c.row.Computer)),
 	}
 	if c.attempt.Parent != "" {
 		if i.Parent, err = point.ParseAttempt(c.attempt.Parent); err != nil {
@@ -367,8 +370,8 @@ func (c *call) settle(ctx context.Context) (settlement, error) {
 	if c.typ == job.Restore {
 		return settlement{}, unlessGone(c.stop(ctx, partAgent))
 	}
-	if c.typ == job.Retention {
-		return settlement{}, nil // it is done here, and what it marked is marked
+	if c.typ == job.Retention || c.typ == job.Rescan {
+		return settlement{}, nil // it is done here, and what it marked or read stands
 	}
 	stopErr := c.stop(ctx, partMover)
 	if !c.typ.MakesPoint() {

@@ -141,7 +141,11 @@ func (m *Manager) stillFailed(ctx context.Context, row catalog.Session, j *keepw
 	if err != nil {
 		return nil, err
 	}
-	computers = slices.DeleteFunc(computers, func(c string) bool { return !slices.Contains(j.GetComputers(), c) })
+	now, err := m.expandedJob(ctx, j)
+	if err != nil {
+		return nil, err
+	}
+	computers = slices.DeleteFunc(computers, func(c string) bool { return !slices.Contains(now.GetComputers(), c) })
 	newer, err := catalog.Sessions(ctx, m.deps.DB.Read(), catalog.SessionFilter{Job: row.Job, Limit: newerMost})
 	if err != nil {
 		return nil, err
@@ -206,6 +210,9 @@ func (m *Manager) RetrySession(ctx context.Context, req *connect.Request[keepwar
 		case err == nil: // as the job is now: it may have been put right
 			r.repository, r.definition, r.written = j.GetRepository(), j, ""
 			r.priority, r.high = int(j.GetPriority()), j.GetHighPriority()
+			if err := m.stillMembers(ctx, j, &r); err != nil {
+				return nil, err
+			}
 		case errs.KindOf(err) != errs.NotFound:
 			return nil, err
 		}

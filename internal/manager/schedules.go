@@ -116,7 +116,7 @@ func (m *Manager) runDue(ctx context.Context, seen, started, now time.Time, left
 	if _, err := m.checkClock(ctx); err != nil {
 		return false, next, err
 	}
-	jobs, err := catalog.Jobs(ctx, m.deps.DB.Read())
+	jobs, err := m.expandedJobs(ctx)
 	if err != nil {
 		return false, next, err
 	}
@@ -141,8 +141,9 @@ func (m *Manager) runDue(ctx context.Context, seen, started, now time.Time, left
 		upkeep = join(upkeep, r)
 	}
 	left.upkeep = m.startUpkeep(ctx, upkeep)
+	atRescan := m.startRescan(ctx, seen, started, now)
 	m.startIdle(ctx, repositories, now)
-	return len(runs)+len(upkeep) > 0, earliest(at, atMore, atUpkeep), nil
+	return len(runs)+len(upkeep) > 0, earliest(at, atMore, atUpkeep, atRescan), nil
 }
 
 // stillWanted leaves out the runs of jobs that are gone by now, or disabled.

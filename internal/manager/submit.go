@@ -43,6 +43,8 @@ type request struct {
 	origin int64
 	retry  int
 	remark string
+	// notes are more lines for the log, about who takes part.
+	notes []note
 }
 
 // first is the status that the session and its tasks begin in.
@@ -106,7 +108,7 @@ func (m *Manager) runJobFrom(ctx context.Context, name string, r request) (int64
 	if t := job.Type(j.GetType()); t != job.Backup && t != "" {
 		return m.startSaved(ctx, j, r)
 	}
-	if len(j.GetComputers()) == 0 {
+	if len(j.GetComputers())+len(j.GetGroups()) == 0 {
 		return 0, errs.New(errs.Invalid, "job.no-computers", "run job %s: it names no computer", name)
 	}
 	if every := int(j.GetFullReadEvery()); every > 0 && !r.full {
@@ -121,6 +123,9 @@ func (m *Manager) runJobFrom(ctx context.Context, name string, r request) (int64
 	r.typ, r.job, r.repository = job.Backup, name, j.GetRepository()
 	r.priority, r.high = int(j.GetPriority()), j.GetHighPriority()
 	r.jitter, r.definition = j.GetJitter().AsDuration(), behind(j, r.after)
+	if len(j.GetGroups()) > 0 {
+		return m.admitMembers(ctx, j, r)
+	}
 	if len(r.computers) == 0 {
 		r.computers = j.GetComputers()
 	}
@@ -243,6 +248,11 @@ func addSession(ctx context.Context, tx *sql.Tx, row *catalog.Session, r request
 		}
 		if r.remark != "" && i == 0 {
 			x.line(t, levelInfo, partServer, "session.retry", r.remark)
+		}
+		for _, n := range r.notes {
+			if i == 0 {
+				x.line(t, n.level, partServer, n.code, n.text)
+			}
 		}
 		if r.why != "" && i == 0 {
 			x.line(t, levelInfo, partServer, "backup.full-read", r.why)

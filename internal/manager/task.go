@@ -137,7 +137,7 @@ func (t *task) away() bool {
 }
 
 // byServer tells whether the server does the task's work itself: no node takes part in it.
-func (t *task) byServer() bool { return t.typ == job.Retention }
+func (t *task) byServer() bool { return t.typ == job.Retention || t.typ == job.Rescan }
 
 // arbiter is the node without which an attempt cannot be settled: the transport, which
 // fences and stops movers; for a restore the agent, which must have stopped writing.

@@ -52,7 +52,7 @@ const (
 	doStartAgent               // tell the agent to run
 	doStop                     // tell a side to stop
 	doSettle                   // find out, or decide, what became of the attempt
-	doAge                      // mark the points whose time is over
+	doAge                      // what the server does itself: mark the points whose time is over, or read groups again
 	doStopAge                  // no more of them
 	doClear                    // settle the attempts that a sweep waits for and that nobody works on
 	doScript                   // run a script, or ask what became of it
@@ -105,7 +105,7 @@ type (
 		held           gate.Verdict
 		conflict, open int64
 	}
-	// evAged: the points of a retention are marked, or some of them.
+	// evAged: the points of a retention are marked, or some of them; the groups of a rescan are read.
 	evAged struct {
 		attempt string
 		report  *keepwardv1.RetentionReport

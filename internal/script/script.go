@@ -9,6 +9,7 @@ package script
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"slices"
@@ -29,6 +30,9 @@ type Command struct {
 	Limit time.Duration
 	// Grace is how long it may take to end by itself once it is told to; 0: 5 s.
 	Grace time.Duration
+	// Stdout takes what it prints there, if set; then Output has only what it prints on the other
+	// stream. It must not refuse.
+	Stdout io.Writer
 }
 
 // Result is what became of it.
@@ -65,6 +69,9 @@ func Run(ctx context.Context, c Command) (Result, error) {
 	cmd.Env = environment(os.Environ(), c.Variables)
 	cmd.Dir = os.TempDir() // a place that exists, and that no file system has to be kept mounted for
 	cmd.Stdout, cmd.Stderr = out, out
+	if c.Stdout != nil {
+		cmd.Stdout = c.Stdout
+	}
 	g := newGroup(cmd)
 	defer g.close()
 	var hard *time.Timer

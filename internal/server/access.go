@@ -91,7 +91,11 @@ func (s *accessService) CreateToken(ctx context.Context, req *connect.Request[ke
 	if err != nil {
 		return nil, err
 	}
-	if err := pki.CheckName(string(role), req.Msg.Name); err != nil {
+	if req.Msg.Group != "" {
+		if err := s.groupToken(ctx, role, req.Msg); err != nil {
+			return nil, err
+		}
+	} else if err := pki.CheckName(string(role), req.Msg.Name); err != nil {
 		return nil, err
 	}
 	life := joinTokenLife
@@ -102,12 +106,12 @@ func (s *accessService) CreateToken(ctx context.Context, req *connect.Request[ke
 		return nil, errs.New(errs.Invalid, "join-token.life", "create join token: it may live up to 30 days, not %s", life)
 	}
 	now, token := time.Now(), s.data.authority.NewToken()
-	info := catalog.JoinToken{ID: pki.NewSecret()[:8], Role: string(role), Name: req.Msg.Name, Created: now, Expires: now.Add(life)}
+	info := catalog.JoinToken{ID: pki.NewSecret()[:8], Role: string(role), Name: req.Msg.Name, Group: req.Msg.Group, Created: now, Expires: now.Add(life)}
 	err = s.db.Write(ctx, func(tx *sql.Tx) error { return catalog.AddJoinToken(ctx, tx, token.Secret, info) })
 	if err != nil {
 		return nil, err
 	}
-	s.audit(ctx, "join token created", "id", info.ID, "role", info.Role, "name", info.Name, "expires", info.Expires)
+	s.audit(ctx, "join token created", "id", info.ID, "role", info.Role, "name", info.Name, "group", info.Group, "expires", info.Expires)
 	return connect.NewResponse(&keepwardv1.CreateTokenResponse{Token: token.Text(), Info: joinTokenMessage(info)}), nil
 }
 
@@ -134,7 +138,7 @@ func (s *accessService) RevokeToken(ctx context.Context, req *connect.Request[ke
 
 func joinTokenMessage(t catalog.JoinToken) *keepwardv1.JoinToken {
 	return &keepwardv1.JoinToken{
-		Id: t.ID, Role: t.Role, Name: t.Name, Revoked: t.Revoked,
+		Id: t.ID, Role: t.Role, Name: t.Name, Revoked: t.Revoked, Group: t.Group, Uses: t.Uses,
 		Created: timestamp(t.Created), Expires: timestamp(t.Expires), Used: timestamp(t.Used),
 	}
 }

@@ -109,6 +109,14 @@ var methods = map[string]access{
 	keepwardv1connect.QueueServicePauseServerProcedure:     admin,
 	keepwardv1connect.QueueServiceResumeServerProcedure:    admin,
 
+	keepwardv1connect.GroupServiceCreateGroupProcedure:  admin,
+	keepwardv1connect.GroupServiceListGroupsProcedure:   admin,
+	keepwardv1connect.GroupServiceGetGroupProcedure:     admin,
+	keepwardv1connect.GroupServiceUpdateGroupProcedure:  admin,
+	keepwardv1connect.GroupServiceDeleteGroupProcedure:  admin,
+	keepwardv1connect.GroupServiceRescanGroupsProcedure: admin,
+	keepwardv1connect.GroupServiceSetTagsProcedure:      admin,
+
 	keepwardv1connect.EnrolServiceJoinProcedure:          open,
 	keepwardv1connect.NodeServiceHeartbeatProcedure:      node,
 	keepwardv1connect.NodeServiceReportProgressProcedure: node,

@@ -25,8 +25,8 @@ const (
 
 type computerService struct{ *server }
 
-func (s *computerService) ListComputers(ctx context.Context, _ *connect.Request[keepwardv1.ListComputersRequest]) (*connect.Response[keepwardv1.ListComputersResponse], error) {
-	list, err := s.computerMessages(ctx)
+func (s *computerService) ListComputers(ctx context.Context, req *connect.Request[keepwardv1.ListComputersRequest]) (*connect.Response[keepwardv1.ListComputersResponse], error) {
+	list, err := s.computersIn(ctx, req.Msg.View, req.Msg.Group)
 	if err != nil {
 		return nil, err
 	}
@@ -45,9 +45,17 @@ func (s *computerService) GetComputer(ctx context.Context, req *connect.Request[
 	if res.Points, err = s.manager.PointsOf(ctx, row.Name); err != nil {
 		return nil, err
 	}
-	if res.Jobs, err = catalog.JobsOfComputer(ctx, s.db.Read(), row.Name); err != nil {
+	if res.Jobs, err = catalog.JobsWith(ctx, s.db.Read(), row.Name); err != nil {
 		return nil, err
 	}
+	if res.Inventory, err = catalog.GetInventory(ctx, s.db.Read(), row.Name); err != nil {
+		return nil, err
+	}
+	v, err := s.lookAtViews(ctx)
+	if err != nil {
+		return nil, err
+	}
+	v.put(res.Computer)
 	return connect.NewResponse(res), s.describe(ctx, res.Jobs)
 }
 
@@ -71,12 +79,19 @@ func (s *computerService) RemoveComputer(ctx context.Context, req *connect.Reque
 		if err := catalog.ForgetLevel(ctx, tx, "computer/"+name, name, now); err != nil {
 			return err
 		}
-		return catalog.RemoveComputer(ctx, tx, name)
+		if err := catalog.LeaveGroups(ctx, tx, name); err != nil {
+			return err
+		}
+		if err := catalog.RemoveComputer(ctx, tx, name); err != nil {
+			return err
+		}
+		return noteMembers(ctx, tx, now)
 	})
 	if err != nil {
 		return nil, err
 	}
 	s.nodes.cut(wire.RoleAgent, name)
+	s.nodes.twins.forget(manager.Node{Role: wire.RoleAgent, Name: name})
 	s.manager.ConfigChanged()
 	s.audit(ctx, "computer removed", "computer", name)
 	return connect.NewResponse(&keepwardv1.RemoveComputerResponse{}), nil
@@ -90,7 +105,7 @@ func takeFromJobs(ctx context.Context, tx *sql.Tx, computer string, now time.Tim
 	for _, j := range jobs {
 		j.Computers = slices.DeleteFunc(j.Computers, func(c string) bool { return c == computer })
 		config.WithoutOverrides(j)
-		j.Disabled = j.Disabled || len(j.Computers) == 0
+		j.Disabled = j.Disabled || len(j.Computers)+len(j.Groups) == 0
 		if err := catalog.PutJob(ctx, tx, j, now); err != nil {
 			return err
 		}
@@ -103,11 +118,16 @@ func (s *server) computerMessages(ctx context.Context) ([]*keepwardv1.Computer, 
 	if err != nil {
 		return nil, err
 	}
+	v, err := s.lookAtViews(ctx)
+	if err != nil {
+		return nil, err
+	}
 	out := make([]*keepwardv1.Computer, len(rows))
 	for i, row := range rows {
 		if out[i], err = s.computerMessage(ctx, row); err != nil {
 			return nil, err
 		}
+		v.put(out[i])
 	}
 	return out, nil
 }
@@ -124,7 +144,7 @@ func (s *server) computerMessage(ctx context.Context, row catalog.Computer) (*ke
 	return &keepwardv1.Computer{
 		Name: row.Name, Status: nodeStatus(live.Online, row.LastSeen), Os: row.OS, Arch: row.Arch, Hostname: row.Hostname, Zone: row.Zone,
 		AgentVersion: row.Version, Address: row.Address, Joined: timestamp(row.Joined), LastSeen: timestamp(row.LastSeen),
-		Skew: durationpb.New(row.Skew), LastPoint: timestamp(last), Conditions: computerConditions(row, live.Online),
+		Skew: durationpb.New(row.Skew), LastPoint: timestamp(last), Conditions: append(computerConditions(row, live.Online), s.nodes.twins.conditions(row.Name, time.Now())...),
 	}, nil
 }
 

@@ -36,6 +36,9 @@ func (s *configService) Export(ctx context.Context, _ *connect.Request[keepwardv
 	if err := exportRules(ctx, s.db.Read(), &all); err != nil {
 		return nil, err
 	}
+	if err := exportGroups(ctx, s.db.Read(), &all); err != nil {
+		return nil, err
+	}
 	text, err := config.ExportAll(all)
 	if err != nil {
 		return nil, err
@@ -122,6 +125,11 @@ func (p *applying) plan(ctx context.Context, docs []*config.Document) error {
 		return err
 	}
 	site.Windows = windowsWith(site.Windows, docs)
+	for _, d := range docs {
+		if d.Group != nil {
+			site = site.WithGroups(d.Group)
+		}
+	}
 	rows, err := catalog.Repositories(ctx, p.db.Read())
 	if err != nil {
 		return err
@@ -149,6 +157,9 @@ func (p *applying) plan(ctx context.Context, docs []*config.Document) error {
 		}
 	}
 	if err := p.planJobs(ctx, docs, site); err != nil {
+		return err
+	}
+	if err := p.planGroups(ctx, docs, site); err != nil {
 		return err
 	}
 	if err := p.planRules(ctx, docs, site); err != nil {
@@ -306,6 +317,7 @@ func (p *applying) apply(ctx context.Context) error {
 		return after(made, err)
 	}
 	p.manager.ConfigChanged()
+	p.groupsApplied(ctx)
 	if err := p.manager.RulesChanged(ctx); err != nil {
 		p.log.Warn("rules of the queue do not hold yet", "error", err) // what ConfigChanged began makes them hold
 	}
@@ -335,7 +347,13 @@ func (p *applying) write(ctx context.Context, tx *sql.Tx) error {
 		}
 	}
 	site = site.With(wanted...)
+	if site, err = p.writeGroups(ctx, tx, site); err != nil {
+		return err
+	}
 	for _, st := range p.steps {
+		if st.document.Group != nil || st.document.Tags != nil {
+			continue // written above
+		}
 		if j := st.document.Job; j != nil {
 			if err := config.Error(config.CheckJob(j, site)); err != nil {
 				return err
@@ -360,5 +378,5 @@ func (p *applying) write(ctx context.Context, tx *sql.Tx) error {
 			}
 		}
 	}
-	return nil
+	return p.settleGroups(ctx, tx)
 }

@@ -10,6 +10,7 @@ import (
 	"keepward/internal/catalog"
 	"keepward/internal/config"
 	"keepward/internal/errs"
+	"keepward/internal/group"
 	"keepward/internal/job"
 )
 
@@ -19,7 +20,11 @@ func (s *jobService) DryRun(ctx context.Context, req *connect.Request[keepwardv1
 	if err != nil {
 		return err
 	}
-	computers := j.GetComputers()
+	expanded, err := group.Expanded(ctx, s.db.Read(), []*keepwardv1.Job{j})
+	if err != nil {
+		return err
+	}
+	computers := expanded[0].GetComputers()
 	if some := req.Msg.GetComputers(); len(some) > 0 {
 		for _, c := range some {
 			if !slices.Contains(computers, c) {

@@ -12,6 +12,7 @@ import (
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/catalog"
 	"keepward/internal/errs"
+	"keepward/internal/manager"
 	"keepward/internal/pki"
 	"keepward/internal/wire"
 )
@@ -24,6 +25,9 @@ func (s *enrolService) Join(ctx context.Context, req *connect.Request[keepwardv1
 	res, err := s.join(ctx, m)
 	if err != nil {
 		s.log.Warn("join refused", "role", m.Role, "name", m.Name, "peer", addr, "reason", err)
+		if errs.CodeOf(err) == codeNameTaken {
+			s.nodes.twins.turnedAway(m.Name, addr, time.Now())
+		}
 		return nil, err
 	}
 	s.log.Info("node joined", "role", m.Role, "name", m.Name, "version", m.Version, "peer", addr)
@@ -54,6 +58,7 @@ func (s *enrolService) join(ctx context.Context, m *keepwardv1.JoinRequest) (*ke
 		return nil, err
 	}
 	s.nodes.cut(role, m.Name) // its certificate was replaced
+	s.nodes.twins.forget(manager.Node{Role: role, Name: m.Name})
 	return &keepwardv1.JoinResponse{
 		Certificate: cert, Ca: s.data.authority.Certificate.Raw, ServerId: hex.EncodeToString(s.data.serverID[:]),
 	}, nil
@@ -64,8 +69,14 @@ func (s *enrolService) join(ctx context.Context, m *keepwardv1.JoinRequest) (*ke
 func (s *enrolService) admitNode(ctx context.Context, secret string, role wire.Role, name string, public crypto.PublicKey) (der []byte, err error) {
 	err = s.db.Write(ctx, func(tx *sql.Tx) error {
 		now := time.Now()
-		if err := catalog.UseJoinToken(ctx, tx, secret, string(role), name, now); err != nil {
+		group, err := catalog.UseJoinToken(ctx, tx, secret, string(role), name, now)
+		if err != nil {
 			return err
+		}
+		if group != "" {
+			if err := newOrSame(ctx, tx, name, group, public); err != nil {
+				return err
+			}
 		}
 		if _, err := catalog.RevokeCertificates(ctx, tx, string(role), name, "the node joined again", now); err != nil {
 			return err
@@ -84,7 +95,15 @@ func (s *enrolService) admitNode(ctx context.Context, secret string, role wire.R
 		if role == wire.RoleTransport {
 			return catalog.JoinTransport(ctx, tx, name, now)
 		}
-		return catalog.JoinComputer(ctx, tx, name, now)
+		if err := catalog.JoinComputer(ctx, tx, name, now); err != nil {
+			return err
+		}
+		if group != "" {
+			if err := catalog.AddGroupName(ctx, tx, group, catalog.NamesOfToken, name); err != nil {
+				return err
+			}
+		}
+		return noteMembers(ctx, tx, now)
 	})
 	return der, err
 }

@@ -53,7 +53,9 @@ func (s *nodeService) Heartbeat(ctx context.Context, req *connect.Request[keepwa
 	if err != nil {
 		return nil, err
 	}
-	s.nodes.heard(l, now, skew)
+	if s.nodes.heard(l, now, skew) {
+		s.nodes.twins.came(l.node, boot{req.Msg.Boot, l.peer.Address, req.Msg.Info.GetHostname()}, now)
+	}
 	return connect.NewResponse(&keepwardv1.HeartbeatResponse{
 		Time: timestamppb.Now(), Interval: durationpb.New(s.nodes.heartbeat), Drop: drop,
 	}), nil

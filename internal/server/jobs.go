@@ -78,8 +78,11 @@ func (s *jobService) save(ctx context.Context, j *keepwardv1.Job, allowed func(t
 		if site.Zones, err = manager.ZonesFor(ctx, tx, []*keepwardv1.Job{j}); err != nil {
 			return err
 		}
-		warnings = config.WarnJob(j, site, time.Now())
-		return catalog.PutJob(ctx, tx, j, time.Now())
+		if err := catalog.PutJob(ctx, tx, j, time.Now()); err != nil {
+			return err
+		}
+		warnings, err = warnWithMembers(ctx, tx, j, site)
+		return err
 	})
 	if err != nil {
 		return nil, nil, err
@@ -142,7 +145,9 @@ func (s *jobService) GetJob(ctx context.Context, req *connect.Request[keepwardv1
 	if site.Zones, err = manager.ZonesFor(ctx, s.db.Read(), []*keepwardv1.Job{j}); err != nil {
 		return nil, err
 	}
-	res.Warnings = config.WarnJob(j, site, time.Now())
+	if res.Warnings, err = warnMembers(ctx, s.db.Read(), j, site); err != nil {
+		return nil, err
+	}
 	return connect.NewResponse(res), nil
 }
 

@@ -156,6 +156,7 @@ func (s *server) apiHandler() http.Handler {
 	mount(keepwardv1connect.NewStatusServiceHandler(&statusService{s}, opts...))
 	mount(keepwardv1connect.NewComputerServiceHandler(&computerService{s}, opts...))
 	mount(keepwardv1connect.NewRepositoryServiceHandler(&repositoryService{s}, opts...))
+	mount(keepwardv1connect.NewGroupServiceHandler(&groupService{s}, opts...))
 	mount(keepwardv1connect.NewJobServiceHandler(&jobService{s}, opts...))
 	mount(keepwardv1connect.NewCredentialServiceHandler(&credentialService{s}, opts...))
 	mount(keepwardv1connect.NewConfigServiceHandler(&configService{s}, opts...))

@@ -28,6 +28,10 @@ type jobManager interface {
 	End(ctx context.Context, n manager.Node, attempt string, end *keepwardv1.AttemptEnd) error
 
 	ConfigChanged()
+	// RescanGroups starts a session that reads the lists of groups again.
+	RescanGroups(ctx context.Context, names []string) (int64, error)
+	// UnprotectedDays is how old the newest point of a computer may be.
+	UnprotectedDays() int
 	// RulesChanged returns when rules of the queue hold that were written.
 	RulesChanged(ctx context.Context) error
 	RunJob(ctx context.Context, name string, full bool) (int64, error)

@@ -37,6 +37,8 @@ type nodes struct {
 
 	events sync.Mutex // held over a change and the telling of it, so that the order is true
 
+	twins twins
+
 	mu     sync.Mutex
 	links  map[manager.Node]*nodeLink
 	closed bool
@@ -53,6 +55,7 @@ type nodeLink struct {
 	calls chan struct{} // one slot for every call at work
 
 	agent     keepwardv1connect.AgentServiceClient
+	inventory keepwardv1connect.InventoryServiceClient
 	transport keepwardv1connect.TransportServiceClient
 
 	// Under nodes.mu:
@@ -164,6 +167,7 @@ func (n *nodes) open(ctx context.Context, conn *tls.Conn) (*nodeLink, error) {
 	l.peer = l.link.Peer()
 	client, opts := l.link.Client(), connect.WithInterceptors(wire.Errors())
 	l.agent = keepwardv1connect.NewAgentServiceClient(client, wire.LinkURL, opts, connect.WithReadMaxBytes(agentMessageMost))
+	l.inventory = keepwardv1connect.NewInventoryServiceClient(client, wire.LinkURL, opts, connect.WithReadMaxBytes(inventoryMost))
 	l.transport = keepwardv1connect.NewTransportServiceClient(client, wire.LinkURL, opts)
 	n.add(l)
 	close(l.ready)
@@ -236,8 +240,8 @@ func (n *nodes) take(l *nodeLink) time.Time {
 	return seen
 }
 
-// heard notes a heartbeat; the first makes the node online.
-func (n *nodes) heard(l *nodeLink, now time.Time, skew time.Duration) {
+// heard notes a heartbeat; the first of a link makes the node online. It tells whether it was that.
+func (n *nodes) heard(l *nodeLink, now time.Time, skew time.Duration) bool {
 	n.events.Lock()
 	defer n.events.Unlock()
 	n.mu.Lock()
@@ -250,6 +254,7 @@ func (n *nodes) heard(l *nodeLink, now time.Time, skew time.Duration) {
 	if first {
 		n.watcher.NodeOnline(l.node)
 	}
+	return first
 }
 
 // liveness is what the register knows of a node beyond the catalog.

@@ -206,6 +206,7 @@ func (b *rebuild) addJobs(ctx context.Context) error {
 			}
 			j.Disabled, j.Repository = true, b.row.Name
 			j.Computers = slices.DeleteFunc(j.Computers, func(c string) bool { return !slices.Contains(site.Computers, c) })
+			withoutLostGroups(j, site)
 			config.WithoutOverrides(j)
 			config.CompleteJob(j)
 			if err := config.Error(config.CheckJob(j, site)); err != nil {

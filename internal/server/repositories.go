@@ -283,6 +283,9 @@ func siteOf(ctx context.Context, q catalog.Queryer) (site config.Site, err error
 	if site.Schedules, err = catalog.JobSchedules(ctx, q); err != nil {
 		return site, err
 	}
+	if err = siteGroups(ctx, q, &site); err != nil {
+		return site, err
+	}
 	site.Windows, err = catalog.Windows(ctx, q)
 	return site, err
 }

@@ -49,6 +49,7 @@ type server struct {
 	manager jobManager
 	started time.Time
 	repos   *repositories
+	groups  *groupReader
 }
 
 // Run serves until ctx is done; then it ends every link and call, and returns nil. What runs
@@ -83,6 +84,8 @@ func newServer(cfg Config, data *dataDir) *server {
 	s := &server{cfg: cfg, log: cfg.Logger, data: data, db: data.db, started: time.Now()}
 	s.nodes = newNodes(data.db, cfg.Logger, cfg.Heartbeat)
 	s.repos = newRepositories(s)
+	scripts := scriptFolder(cmp.Or(cfg.ScriptDir, filepath.Join(cfg.DataDir, "scripts")))
+	s.groups = &groupReader{server: s, scripts: scripts, hanging: map[string]bool{}, running: make(chan struct{}, 1)}
 	m := manager.New(manager.Deps{
 		DB:         data.db,
 		Nodes:      s.nodes,
@@ -94,7 +97,8 @@ func newServer(cfg Config, data *dataDir) *server {
 		Log:        cfg.Logger,
 
 		Settings:  manager.Settings{Heartbeat: cfg.Heartbeat},
-		RunScript: scriptFolder(cmp.Or(cfg.ScriptDir, filepath.Join(cfg.DataDir, "scripts"))).run,
+		RunScript: scripts.run,
+		Groups:    s.groups,
 	})
 	s.manager, s.nodes.watcher = m, watchers{m, s.repos}
 	s.nodes.handler = s.linkHandler()

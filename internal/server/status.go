@@ -42,7 +42,14 @@ func (s *statusService) GetStatus(ctx context.Context, _ *connect.Request[keepwa
 	if err != nil {
 		return nil, err
 	}
-	res.Conditions = slices.Concat(s.manager.Conditions(), allConditions(res), jobs)
+	groups, err := s.groupConditions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if res.Views, err = s.viewCounts(ctx, res.Computers); err != nil {
+		return nil, err
+	}
+	res.Conditions = slices.Concat(s.manager.Conditions(), allConditions(res), groups, jobs)
 	return connect.NewResponse(res), nil
 }
 

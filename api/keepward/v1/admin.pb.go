@@ -138,12 +138,14 @@ func (x *LoginResponse) GetExpires() *timestamppb.Timestamp {
 	return nil
 }
 
-// Join tokens: one use, one role, one name.
+// Join tokens: one use, one role, one name. With group: for any number of new computers, which
+// become members of the group; role agent, and no name.
 type CreateTokenRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Role          string                 `protobuf:"bytes,1,opt,name=role,proto3" json:"role,omitempty"`
 	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	Ttl           *durationpb.Duration   `protobuf:"bytes,3,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	Group         string                 `protobuf:"bytes,640,opt,name=group,proto3" json:"group,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -197,6 +199,13 @@ func (x *CreateTokenRequest) GetTtl() *durationpb.Duration {
 		return x.Ttl
 	}
 	return nil
+}
+
+func (x *CreateTokenRequest) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
 }
 
 type CreateTokenResponse struct {
@@ -260,6 +269,8 @@ type JoinToken struct {
 	Expires       *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expires,proto3" json:"expires,omitempty"`
 	Used          *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=used,proto3" json:"used,omitempty"`
 	Revoked       bool                   `protobuf:"varint,7,opt,name=revoked,proto3" json:"revoked,omitempty"`
+	Group         string                 `protobuf:"bytes,640,opt,name=group,proto3" json:"group,omitempty"`
+	Uses          int64                  `protobuf:"varint,641,opt,name=uses,proto3" json:"uses,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -341,6 +352,20 @@ func (x *JoinToken) GetRevoked() bool {
 		return x.Revoked
 	}
 	return false
+}
+
+func (x *JoinToken) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *JoinToken) GetUses() int64 {
+	if x != nil {
+		return x.Uses
+	}
+	return 0
 }
 
 type ListTokensRequest struct {
@@ -550,6 +575,7 @@ type GetStatusResponse struct {
 	Active        []*Session             `protobuf:"bytes,7,rep,name=active,proto3" json:"active,omitempty"`
 	Recent        []*Session             `protobuf:"bytes,8,rep,name=recent,proto3" json:"recent,omitempty"` // ended in the last 24 hours, newest first
 	Conditions    []*Condition           `protobuf:"bytes,9,rep,name=conditions,proto3" json:"conditions,omitempty"`
+	Views         []*ViewCount           `protobuf:"bytes,640,rep,name=views,proto3" json:"views,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -647,8 +673,18 @@ func (x *GetStatusResponse) GetConditions() []*Condition {
 	return nil
 }
 
+func (x *GetStatusResponse) GetViews() []*ViewCount {
+	if x != nil {
+		return x.Views
+	}
+	return nil
+}
+
+// view: only those in it; group: only its members. A view can name computers that have not joined.
 type ListComputersRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	View          string                 `protobuf:"bytes,640,opt,name=view,proto3" json:"view,omitempty"`
+	Group         string                 `protobuf:"bytes,641,opt,name=group,proto3" json:"group,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -681,6 +717,20 @@ func (x *ListComputersRequest) ProtoReflect() protoreflect.Message {
 // Deprecated: Use ListComputersRequest.ProtoReflect.Descriptor instead.
 func (*ListComputersRequest) Descriptor() ([]byte, []int) {
 	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ListComputersRequest) GetView() string {
+	if x != nil {
+		return x.View
+	}
+	return ""
+}
+
+func (x *ListComputersRequest) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
 }
 
 type ListComputersResponse struct {
@@ -776,6 +826,7 @@ type GetComputerResponse struct {
 	Computer      *Computer              `protobuf:"bytes,1,opt,name=computer,proto3" json:"computer,omitempty"`
 	Points        []*Point               `protobuf:"bytes,2,rep,name=points,proto3" json:"points,omitempty"`
 	Jobs          []*Job                 `protobuf:"bytes,3,rep,name=jobs,proto3" json:"jobs,omitempty"`
+	Inventory     *Inventory             `protobuf:"bytes,640,opt,name=inventory,proto3" json:"inventory,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -827,6 +878,13 @@ func (x *GetComputerResponse) GetPoints() []*Point {
 func (x *GetComputerResponse) GetJobs() []*Job {
 	if x != nil {
 		return x.Jobs
+	}
+	return nil
+}
+
+func (x *GetComputerResponse) GetInventory() *Inventory {
+	if x != nil {
+		return x.Inventory
 	}
 	return nil
 }
@@ -6676,21 +6734,22 @@ var File_keepward_v1_admin_proto protoreflect.FileDescriptor
 
 const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\n" +
-	"\x17keepward/v1/admin.proto\x12\vkeepward.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x15keepward/v1/app.proto\x1a\x16keepward/v1/node.proto\x1a\x17keepward/v1/types.proto\">\n" +
+	"\x17keepward/v1/admin.proto\x12\vkeepward.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x15keepward/v1/app.proto\x1a\x18keepward/v1/groups.proto\x1a\x16keepward/v1/node.proto\x1a\x17keepward/v1/types.proto\">\n" +
 	"\fLoginRequest\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x1a\n" +
 	"\bpassword\x18\x02 \x01(\tR\bpassword\"o\n" +
 	"\rLoginResponse\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12\x12\n" +
 	"\x04user\x18\x02 \x01(\tR\x04user\x124\n" +
-	"\aexpires\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\"i\n" +
+	"\aexpires\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\"\x80\x01\n" +
 	"\x12CreateTokenRequest\x12\x12\n" +
 	"\x04role\x18\x01 \x01(\tR\x04role\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12+\n" +
-	"\x03ttl\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\"W\n" +
+	"\x03ttl\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x12\x15\n" +
+	"\x05group\x18\x80\x05 \x01(\tR\x05group\"W\n" +
 	"\x13CreateTokenResponse\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12*\n" +
-	"\x04info\x18\x02 \x01(\v2\x16.keepward.v1.JoinTokenR\x04info\"\xf9\x01\n" +
+	"\x04info\x18\x02 \x01(\v2\x16.keepward.v1.JoinTokenR\x04info\"\xa5\x02\n" +
 	"\tJoinToken\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04role\x18\x02 \x01(\tR\x04role\x12\x12\n" +
@@ -6698,14 +6757,16 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\acreated\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\acreated\x124\n" +
 	"\aexpires\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\x12.\n" +
 	"\x04used\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x04used\x12\x18\n" +
-	"\arevoked\x18\a \x01(\bR\arevoked\"\x13\n" +
+	"\arevoked\x18\a \x01(\bR\arevoked\x12\x15\n" +
+	"\x05group\x18\x80\x05 \x01(\tR\x05group\x12\x13\n" +
+	"\x04uses\x18\x81\x05 \x01(\x03R\x04uses\"\x13\n" +
 	"\x11ListTokensRequest\"D\n" +
 	"\x12ListTokensResponse\x12.\n" +
 	"\x06tokens\x18\x01 \x03(\v2\x16.keepward.v1.JoinTokenR\x06tokens\"$\n" +
 	"\x12RevokeTokenRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x15\n" +
 	"\x13RevokeTokenResponse\"\x12\n" +
-	"\x10GetStatusRequest\"\xd1\x03\n" +
+	"\x10GetStatusRequest\"\x80\x04\n" +
 	"\x11GetStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x124\n" +
 	"\astarted\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x12.\n" +
@@ -6719,16 +6780,20 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\x06recent\x18\b \x03(\v2\x14.keepward.v1.SessionR\x06recent\x126\n" +
 	"\n" +
 	"conditions\x18\t \x03(\v2\x16.keepward.v1.ConditionR\n" +
-	"conditions\"\x16\n" +
-	"\x14ListComputersRequest\"L\n" +
+	"conditions\x12-\n" +
+	"\x05views\x18\x80\x05 \x03(\v2\x16.keepward.v1.ViewCountR\x05views\"B\n" +
+	"\x14ListComputersRequest\x12\x13\n" +
+	"\x04view\x18\x80\x05 \x01(\tR\x04view\x12\x15\n" +
+	"\x05group\x18\x81\x05 \x01(\tR\x05group\"L\n" +
 	"\x15ListComputersResponse\x123\n" +
 	"\tcomputers\x18\x01 \x03(\v2\x15.keepward.v1.ComputerR\tcomputers\"(\n" +
 	"\x12GetComputerRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"\x9a\x01\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\xd1\x01\n" +
 	"\x13GetComputerResponse\x121\n" +
 	"\bcomputer\x18\x01 \x01(\v2\x15.keepward.v1.ComputerR\bcomputer\x12*\n" +
 	"\x06points\x18\x02 \x03(\v2\x12.keepward.v1.PointR\x06points\x12$\n" +
-	"\x04jobs\x18\x03 \x03(\v2\x10.keepward.v1.JobR\x04jobs\"+\n" +
+	"\x04jobs\x18\x03 \x03(\v2\x10.keepward.v1.JobR\x04jobs\x125\n" +
+	"\tinventory\x18\x80\x05 \x01(\v2\x16.keepward.v1.InventoryR\tinventory\"+\n" +
 	"\x15RemoveComputerRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"\x18\n" +
 	"\x16RemoveComputerResponse\"R\n" +
@@ -7370,23 +7435,25 @@ var file_keepward_v1_admin_proto_goTypes = []any{
 	(*Repository)(nil),                  // 121: keepward.v1.Repository
 	(*Session)(nil),                     // 122: keepward.v1.Session
 	(*Condition)(nil),                   // 123: keepward.v1.Condition
-	(*Point)(nil),                       // 124: keepward.v1.Point
-	(*Job)(nil),                         // 125: keepward.v1.Job
-	(*RepositoryStats)(nil),             // 126: keepward.v1.RepositoryStats
-	(*Progress)(nil),                    // 127: keepward.v1.Progress
-	(*DryRun)(nil),                      // 128: keepward.v1.DryRun
-	(*Failure)(nil),                     // 129: keepward.v1.Failure
-	(*JobFigures)(nil),                  // 130: keepward.v1.JobFigures
-	(*Retention)(nil),                   // 131: keepward.v1.Retention
-	(*NextRun)(nil),                     // 132: keepward.v1.NextRun
-	(*Resource)(nil),                    // 133: keepward.v1.Resource
-	(*Event)(nil),                       // 134: keepward.v1.Event
-	(*Entry)(nil),                       // 135: keepward.v1.Entry
-	(*RepositoryKeys)(nil),              // 136: keepward.v1.RepositoryKeys
-	(*OwnerMap)(nil),                    // 137: keepward.v1.OwnerMap
-	(*PathMap)(nil),                     // 138: keepward.v1.PathMap
-	(*ApplicationRestore)(nil),          // 139: keepward.v1.ApplicationRestore
-	(*ReadRecordsResponse)(nil),         // 140: keepward.v1.ReadRecordsResponse
+	(*ViewCount)(nil),                   // 124: keepward.v1.ViewCount
+	(*Point)(nil),                       // 125: keepward.v1.Point
+	(*Job)(nil),                         // 126: keepward.v1.Job
+	(*Inventory)(nil),                   // 127: keepward.v1.Inventory
+	(*RepositoryStats)(nil),             // 128: keepward.v1.RepositoryStats
+	(*Progress)(nil),                    // 129: keepward.v1.Progress
+	(*DryRun)(nil),                      // 130: keepward.v1.DryRun
+	(*Failure)(nil),                     // 131: keepward.v1.Failure
+	(*JobFigures)(nil),                  // 132: keepward.v1.JobFigures
+	(*Retention)(nil),                   // 133: keepward.v1.Retention
+	(*NextRun)(nil),                     // 134: keepward.v1.NextRun
+	(*Resource)(nil),                    // 135: keepward.v1.Resource
+	(*Event)(nil),                       // 136: keepward.v1.Event
+	(*Entry)(nil),                       // 137: keepward.v1.Entry
+	(*RepositoryKeys)(nil),              // 138: keepward.v1.RepositoryKeys
+	(*OwnerMap)(nil),                    // 139: keepward.v1.OwnerMap
+	(*PathMap)(nil),                     // 140: keepward.v1.PathMap
+	(*ApplicationRestore)(nil),          // 141: keepward.v1.ApplicationRestore
+	(*ReadRecordsResponse)(nil),         // 142: keepward.v1.ReadRecordsResponse
 }
 var file_keepward_v1_admin_proto_depIdxs = []int32{
 	117, // 0: keepward.v1.LoginResponse.expires:type_name -> google.protobuf.Timestamp
@@ -7404,210 +7471,212 @@ var file_keepward_v1_admin_proto_depIdxs = []int32{
 	122, // 12: keepward.v1.GetStatusResponse.active:type_name -> keepward.v1.Session
 	122, // 13: keepward.v1.GetStatusResponse.recent:type_name -> keepward.v1.Session
 	123, // 14: keepward.v1.GetStatusResponse.conditions:type_name -> keepward.v1.Condition
-	119, // 15: keepward.v1.ListComputersResponse.computers:type_name -> keepward.v1.Computer
-	119, // 16: keepward.v1.GetComputerResponse.computer:type_name -> keepward.v1.Computer
-	124, // 17: keepward.v1.GetComputerResponse.points:type_name -> keepward.v1.Point
-	125, // 18: keepward.v1.GetComputerResponse.jobs:type_name -> keepward.v1.Job
-	121, // 19: keepward.v1.CreateRepositoryRequest.repository:type_name -> keepward.v1.Repository
-	121, // 20: keepward.v1.CreateRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	121, // 21: keepward.v1.AttachRepositoryRequest.repository:type_name -> keepward.v1.Repository
-	121, // 22: keepward.v1.CatalogProgress.attached:type_name -> keepward.v1.Repository
-	121, // 23: keepward.v1.TakeOverRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	121, // 24: keepward.v1.ListRepositoriesResponse.repositories:type_name -> keepward.v1.Repository
-	120, // 25: keepward.v1.ListRepositoriesResponse.transports:type_name -> keepward.v1.Transport
-	121, // 26: keepward.v1.GetRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	118, // 27: keepward.v1.EditRepositoryRequest.undelete_grace:type_name -> google.protobuf.Duration
-	118, // 28: keepward.v1.EditRepositoryRequest.unprotected_after:type_name -> google.protobuf.Duration
-	121, // 29: keepward.v1.EditRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	118, // 30: keepward.v1.CheckRepositoryRequest.budget:type_name -> google.protobuf.Duration
-	118, // 31: keepward.v1.CheckRepositoryRequest.older_than:type_name -> google.protobuf.Duration
-	126, // 32: keepward.v1.GetRepositoryStatsResponse.stats:type_name -> keepward.v1.RepositoryStats
-	40,  // 33: keepward.v1.ListRepositoryKeysResponse.keys:type_name -> keepward.v1.RepositoryKey
-	117, // 34: keepward.v1.RepositoryKey.created:type_name -> google.protobuf.Timestamp
-	40,  // 35: keepward.v1.AddRepositoryKeyResponse.key:type_name -> keepward.v1.RepositoryKey
-	125, // 36: keepward.v1.DryRunRequest.job:type_name -> keepward.v1.Job
-	127, // 37: keepward.v1.DryRunResponse.progress:type_name -> keepward.v1.Progress
-	128, // 38: keepward.v1.DryRunResponse.result:type_name -> keepward.v1.DryRun
-	129, // 39: keepward.v1.DryRunResponse.failure:type_name -> keepward.v1.Failure
-	51,  // 40: keepward.v1.DryRuns.computers:type_name -> keepward.v1.DryRunResponse
-	117, // 41: keepward.v1.GetJobFiguresRequest.since:type_name -> google.protobuf.Timestamp
-	130, // 42: keepward.v1.GetJobFiguresResponse.figures:type_name -> keepward.v1.JobFigures
-	118, // 43: keepward.v1.ResumeRetentionResponse.jump:type_name -> google.protobuf.Duration
-	131, // 44: keepward.v1.PreviewRetentionRequest.retention:type_name -> keepward.v1.Retention
-	124, // 45: keepward.v1.PreviewRetentionResponse.points:type_name -> keepward.v1.Point
-	125, // 46: keepward.v1.CreateJobRequest.job:type_name -> keepward.v1.Job
-	125, // 47: keepward.v1.CreateJobResponse.job:type_name -> keepward.v1.Job
-	125, // 48: keepward.v1.ListJobsResponse.jobs:type_name -> keepward.v1.Job
-	125, // 49: keepward.v1.GetJobResponse.job:type_name -> keepward.v1.Job
-	117, // 50: keepward.v1.GetJobResponse.next_runs:type_name -> google.protobuf.Timestamp
-	122, // 51: keepward.v1.GetJobResponse.recent:type_name -> keepward.v1.Session
-	132, // 52: keepward.v1.GetJobResponse.coming:type_name -> keepward.v1.NextRun
-	125, // 53: keepward.v1.UpdateJobRequest.job:type_name -> keepward.v1.Job
-	125, // 54: keepward.v1.UpdateJobResponse.job:type_name -> keepward.v1.Job
-	117, // 55: keepward.v1.RunJobRequest.start_at:type_name -> google.protobuf.Timestamp
-	122, // 56: keepward.v1.SuspendSessionResponse.session:type_name -> keepward.v1.Session
-	122, // 57: keepward.v1.ResumeSessionResponse.session:type_name -> keepward.v1.Session
-	117, // 58: keepward.v1.ListSessionsRequest.since:type_name -> google.protobuf.Timestamp
-	117, // 59: keepward.v1.ListSessionsRequest.until:type_name -> google.protobuf.Timestamp
-	76,  // 60: keepward.v1.WatchSessionsRequest.filter:type_name -> keepward.v1.ListSessionsRequest
-	122, // 61: keepward.v1.WatchSessionsResponse.sessions:type_name -> keepward.v1.Session
-	122, // 62: keepward.v1.ListSessionsResponse.sessions:type_name -> keepward.v1.Session
-	122, // 63: keepward.v1.GetSessionResponse.session:type_name -> keepward.v1.Session
-	122, // 64: keepward.v1.SetSessionPriorityResponse.session:type_name -> keepward.v1.Session
-	133, // 65: keepward.v1.ListResourcesResponse.resources:type_name -> keepward.v1.Resource
-	122, // 66: keepward.v1.WatchSessionResponse.session:type_name -> keepward.v1.Session
-	134, // 67: keepward.v1.ReadLogResponse.events:type_name -> keepward.v1.Event
-	122, // 68: keepward.v1.KillSessionResponse.session:type_name -> keepward.v1.Session
-	124, // 69: keepward.v1.ChangePointsResponse.points:type_name -> keepward.v1.Point
-	124, // 70: keepward.v1.ListPointsResponse.points:type_name -> keepward.v1.Point
-	124, // 71: keepward.v1.GetPointResponse.point:type_name -> keepward.v1.Point
-	135, // 72: keepward.v1.BrowseResponse.self:type_name -> keepward.v1.Entry
-	135, // 73: keepward.v1.BrowseResponse.entries:type_name -> keepward.v1.Entry
-	124, // 74: keepward.v1.BrowseResponse.point:type_name -> keepward.v1.Point
-	136, // 75: keepward.v1.GetPointKeysResponse.keys:type_name -> keepward.v1.RepositoryKeys
-	117, // 76: keepward.v1.FindRequest.after:type_name -> google.protobuf.Timestamp
-	117, // 77: keepward.v1.FindRequest.before:type_name -> google.protobuf.Timestamp
-	117, // 78: keepward.v1.FindResponse.time:type_name -> google.protobuf.Timestamp
-	135, // 79: keepward.v1.FindResponse.entry:type_name -> keepward.v1.Entry
-	117, // 80: keepward.v1.FindResponse.first_time:type_name -> google.protobuf.Timestamp
-	135, // 81: keepward.v1.DiffResponse.a:type_name -> keepward.v1.Entry
-	135, // 82: keepward.v1.DiffResponse.b:type_name -> keepward.v1.Entry
-	118, // 83: keepward.v1.RestoreFilesRequest.restart_interval:type_name -> google.protobuf.Duration
-	137, // 84: keepward.v1.RestoreFilesRequest.owners:type_name -> keepward.v1.OwnerMap
-	138, // 85: keepward.v1.RestoreFilesRequest.renames:type_name -> keepward.v1.PathMap
-	139, // 86: keepward.v1.RestoreFilesRequest.application:type_name -> keepward.v1.ApplicationRestore
-	117, // 87: keepward.v1.RestoreEstimate.time:type_name -> google.protobuf.Timestamp
-	118, // 88: keepward.v1.RestoreEstimate.expected:type_name -> google.protobuf.Duration
-	111, // 89: keepward.v1.ApplyRequest.files:type_name -> keepward.v1.SourceFile
-	113, // 90: keepward.v1.ApplyResponse.changes:type_name -> keepward.v1.ConfigChange
-	114, // 91: keepward.v1.ApplyResponse.faults:type_name -> keepward.v1.ConfigFault
-	0,   // 92: keepward.v1.AccessService.Login:input_type -> keepward.v1.LoginRequest
-	2,   // 93: keepward.v1.AccessService.CreateToken:input_type -> keepward.v1.CreateTokenRequest
-	5,   // 94: keepward.v1.AccessService.ListTokens:input_type -> keepward.v1.ListTokensRequest
-	7,   // 95: keepward.v1.AccessService.RevokeToken:input_type -> keepward.v1.RevokeTokenRequest
-	9,   // 96: keepward.v1.StatusService.GetStatus:input_type -> keepward.v1.GetStatusRequest
-	11,  // 97: keepward.v1.ComputerService.ListComputers:input_type -> keepward.v1.ListComputersRequest
-	13,  // 98: keepward.v1.ComputerService.GetComputer:input_type -> keepward.v1.GetComputerRequest
-	15,  // 99: keepward.v1.ComputerService.RemoveComputer:input_type -> keepward.v1.RemoveComputerRequest
-	17,  // 100: keepward.v1.RepositoryService.CreateRepository:input_type -> keepward.v1.CreateRepositoryRequest
-	26,  // 101: keepward.v1.RepositoryService.ListRepositories:input_type -> keepward.v1.ListRepositoriesRequest
-	28,  // 102: keepward.v1.RepositoryService.GetRepository:input_type -> keepward.v1.GetRepositoryRequest
-	30,  // 103: keepward.v1.RepositoryService.EditRepository:input_type -> keepward.v1.EditRepositoryRequest
-	19,  // 104: keepward.v1.RepositoryService.AttachRepository:input_type -> keepward.v1.AttachRepositoryRequest
-	20,  // 105: keepward.v1.RepositoryService.RebuildCatalog:input_type -> keepward.v1.RebuildCatalogRequest
-	22,  // 106: keepward.v1.RepositoryService.TakeOverRepository:input_type -> keepward.v1.TakeOverRepositoryRequest
-	24,  // 107: keepward.v1.RepositoryService.DetachRepository:input_type -> keepward.v1.DetachRepositoryRequest
-	32,  // 108: keepward.v1.RepositoryService.CheckRepository:input_type -> keepward.v1.CheckRepositoryRequest
-	34,  // 109: keepward.v1.RepositoryService.RebuildIndex:input_type -> keepward.v1.RebuildIndexRequest
-	33,  // 110: keepward.v1.RepositoryService.SweepRepository:input_type -> keepward.v1.SweepRepositoryRequest
-	35,  // 111: keepward.v1.RepositoryService.ReconcileRepository:input_type -> keepward.v1.ReconcileRepositoryRequest
-	36,  // 112: keepward.v1.RepositoryService.GetRepositoryStats:input_type -> keepward.v1.GetRepositoryStatsRequest
-	38,  // 113: keepward.v1.RepositoryService.ListRepositoryKeys:input_type -> keepward.v1.ListRepositoryKeysRequest
-	41,  // 114: keepward.v1.RepositoryService.AddRepositoryKey:input_type -> keepward.v1.AddRepositoryKeyRequest
-	43,  // 115: keepward.v1.RepositoryService.RemoveRepositoryKey:input_type -> keepward.v1.RemoveRepositoryKeyRequest
-	45,  // 116: keepward.v1.RepositoryService.BeginEpoch:input_type -> keepward.v1.BeginEpochRequest
-	47,  // 117: keepward.v1.RepositoryService.ExportRecoveryKey:input_type -> keepward.v1.ExportRecoveryKeyRequest
-	61,  // 118: keepward.v1.JobService.CreateJob:input_type -> keepward.v1.CreateJobRequest
-	63,  // 119: keepward.v1.JobService.ListJobs:input_type -> keepward.v1.ListJobsRequest
-	65,  // 120: keepward.v1.JobService.GetJob:input_type -> keepward.v1.GetJobRequest
-	67,  // 121: keepward.v1.JobService.UpdateJob:input_type -> keepward.v1.UpdateJobRequest
-	69,  // 122: keepward.v1.JobService.DeleteJob:input_type -> keepward.v1.DeleteJobRequest
-	71,  // 123: keepward.v1.JobService.RunJob:input_type -> keepward.v1.RunJobRequest
-	57,  // 124: keepward.v1.JobService.PreviewRetention:input_type -> keepward.v1.PreviewRetentionRequest
-	55,  // 125: keepward.v1.JobService.ResumeRetention:input_type -> keepward.v1.ResumeRetentionRequest
-	53,  // 126: keepward.v1.JobService.GetJobFigures:input_type -> keepward.v1.GetJobFiguresRequest
-	50,  // 127: keepward.v1.JobService.DryRun:input_type -> keepward.v1.DryRunRequest
-	76,  // 128: keepward.v1.SessionService.ListSessions:input_type -> keepward.v1.ListSessionsRequest
-	80,  // 129: keepward.v1.SessionService.GetSession:input_type -> keepward.v1.GetSessionRequest
-	77,  // 130: keepward.v1.SessionService.WatchSessions:input_type -> keepward.v1.WatchSessionsRequest
-	86,  // 131: keepward.v1.SessionService.WatchSession:input_type -> keepward.v1.WatchSessionRequest
-	88,  // 132: keepward.v1.SessionService.ReadLog:input_type -> keepward.v1.ReadLogRequest
-	91,  // 133: keepward.v1.SessionService.KillSession:input_type -> keepward.v1.KillSessionRequest
-	90,  // 134: keepward.v1.SessionService.RetrySession:input_type -> keepward.v1.RetrySessionRequest
-	72,  // 135: keepward.v1.SessionService.SuspendSession:input_type -> keepward.v1.SuspendSessionRequest
-	74,  // 136: keepward.v1.SessionService.ResumeSession:input_type -> keepward.v1.ResumeSessionRequest
-	82,  // 137: keepward.v1.SessionService.SetSessionPriority:input_type -> keepward.v1.SetSessionPriorityRequest
-	84,  // 138: keepward.v1.SessionService.ListResources:input_type -> keepward.v1.ListResourcesRequest
-	95,  // 139: keepward.v1.PointService.ListPoints:input_type -> keepward.v1.ListPointsRequest
-	97,  // 140: keepward.v1.PointService.GetPoint:input_type -> keepward.v1.GetPointRequest
-	99,  // 141: keepward.v1.PointService.Browse:input_type -> keepward.v1.BrowseRequest
-	104, // 142: keepward.v1.PointService.Find:input_type -> keepward.v1.FindRequest
-	106, // 143: keepward.v1.PointService.Diff:input_type -> keepward.v1.DiffRequest
-	101, // 144: keepward.v1.PointService.GetPointKeys:input_type -> keepward.v1.GetPointKeysRequest
-	103, // 145: keepward.v1.PointService.ReadRecords:input_type -> keepward.v1.ReadRecordsRequest
-	93,  // 146: keepward.v1.PointService.DeletePoints:input_type -> keepward.v1.ChangePointsRequest
-	93,  // 147: keepward.v1.PointService.UndeletePoints:input_type -> keepward.v1.ChangePointsRequest
-	93,  // 148: keepward.v1.PointService.HoldPoints:input_type -> keepward.v1.ChangePointsRequest
-	93,  // 149: keepward.v1.PointService.ReleasePoints:input_type -> keepward.v1.ChangePointsRequest
-	108, // 150: keepward.v1.RestoreService.RestoreFiles:input_type -> keepward.v1.RestoreFilesRequest
-	110, // 151: keepward.v1.ConfigService.Apply:input_type -> keepward.v1.ApplyRequest
-	115, // 152: keepward.v1.ConfigService.Export:input_type -> keepward.v1.ExportRequest
-	1,   // 153: keepward.v1.AccessService.Login:output_type -> keepward.v1.LoginResponse
-	3,   // 154: keepward.v1.AccessService.CreateToken:output_type -> keepward.v1.CreateTokenResponse
-	6,   // 155: keepward.v1.AccessService.ListTokens:output_type -> keepward.v1.ListTokensResponse
-	8,   // 156: keepward.v1.AccessService.RevokeToken:output_type -> keepward.v1.RevokeTokenResponse
-	10,  // 157: keepward.v1.StatusService.GetStatus:output_type -> keepward.v1.GetStatusResponse
-	12,  // 158: keepward.v1.ComputerService.ListComputers:output_type -> keepward.v1.ListComputersResponse
-	14,  // 159: keepward.v1.ComputerService.GetComputer:output_type -> keepward.v1.GetComputerResponse
-	16,  // 160: keepward.v1.ComputerService.RemoveComputer:output_type -> keepward.v1.RemoveComputerResponse
-	18,  // 161: keepward.v1.RepositoryService.CreateRepository:output_type -> keepward.v1.CreateRepositoryResponse
-	27,  // 162: keepward.v1.RepositoryService.ListRepositories:output_type -> keepward.v1.ListRepositoriesResponse
-	29,  // 163: keepward.v1.RepositoryService.GetRepository:output_type -> keepward.v1.GetRepositoryResponse
-	31,  // 164: keepward.v1.RepositoryService.EditRepository:output_type -> keepward.v1.EditRepositoryResponse
-	21,  // 165: keepward.v1.RepositoryService.AttachRepository:output_type -> keepward.v1.CatalogProgress
-	21,  // 166: keepward.v1.RepositoryService.RebuildCatalog:output_type -> keepward.v1.CatalogProgress
-	23,  // 167: keepward.v1.RepositoryService.TakeOverRepository:output_type -> keepward.v1.TakeOverRepositoryResponse
-	25,  // 168: keepward.v1.RepositoryService.DetachRepository:output_type -> keepward.v1.DetachRepositoryResponse
-	49,  // 169: keepward.v1.RepositoryService.CheckRepository:output_type -> keepward.v1.StartSessionResponse
-	49,  // 170: keepward.v1.RepositoryService.RebuildIndex:output_type -> keepward.v1.StartSessionResponse
-	49,  // 171: keepward.v1.RepositoryService.SweepRepository:output_type -> keepward.v1.StartSessionResponse
-	49,  // 172: keepward.v1.RepositoryService.ReconcileRepository:output_type -> keepward.v1.StartSessionResponse
-	37,  // 173: keepward.v1.RepositoryService.GetRepositoryStats:output_type -> keepward.v1.GetRepositoryStatsResponse
-	39,  // 174: keepward.v1.RepositoryService.ListRepositoryKeys:output_type -> keepward.v1.ListRepositoryKeysResponse
-	42,  // 175: keepward.v1.RepositoryService.AddRepositoryKey:output_type -> keepward.v1.AddRepositoryKeyResponse
-	44,  // 176: keepward.v1.RepositoryService.RemoveRepositoryKey:output_type -> keepward.v1.RemoveRepositoryKeyResponse
-	46,  // 177: keepward.v1.RepositoryService.BeginEpoch:output_type -> keepward.v1.BeginEpochResponse
-	48,  // 178: keepward.v1.RepositoryService.ExportRecoveryKey:output_type -> keepward.v1.ExportRecoveryKeyResponse
-	62,  // 179: keepward.v1.JobService.CreateJob:output_type -> keepward.v1.CreateJobResponse
-	64,  // 180: keepward.v1.JobService.ListJobs:output_type -> keepward.v1.ListJobsResponse
-	66,  // 181: keepward.v1.JobService.GetJob:output_type -> keepward.v1.GetJobResponse
-	68,  // 182: keepward.v1.JobService.UpdateJob:output_type -> keepward.v1.UpdateJobResponse
-	70,  // 183: keepward.v1.JobService.DeleteJob:output_type -> keepward.v1.DeleteJobResponse
-	49,  // 184: keepward.v1.JobService.RunJob:output_type -> keepward.v1.StartSessionResponse
-	60,  // 185: keepward.v1.JobService.PreviewRetention:output_type -> keepward.v1.PreviewRetentionResponse
-	56,  // 186: keepward.v1.JobService.ResumeRetention:output_type -> keepward.v1.ResumeRetentionResponse
-	54,  // 187: keepward.v1.JobService.GetJobFigures:output_type -> keepward.v1.GetJobFiguresResponse
-	51,  // 188: keepward.v1.JobService.DryRun:output_type -> keepward.v1.DryRunResponse
-	79,  // 189: keepward.v1.SessionService.ListSessions:output_type -> keepward.v1.ListSessionsResponse
-	81,  // 190: keepward.v1.SessionService.GetSession:output_type -> keepward.v1.GetSessionResponse
-	78,  // 191: keepward.v1.SessionService.WatchSessions:output_type -> keepward.v1.WatchSessionsResponse
-	87,  // 192: keepward.v1.SessionService.WatchSession:output_type -> keepward.v1.WatchSessionResponse
-	89,  // 193: keepward.v1.SessionService.ReadLog:output_type -> keepward.v1.ReadLogResponse
-	92,  // 194: keepward.v1.SessionService.KillSession:output_type -> keepward.v1.KillSessionResponse
-	49,  // 195: keepward.v1.SessionService.RetrySession:output_type -> keepward.v1.StartSessionResponse
-	73,  // 196: keepward.v1.SessionService.SuspendSession:output_type -> keepward.v1.SuspendSessionResponse
-	75,  // 197: keepward.v1.SessionService.ResumeSession:output_type -> keepward.v1.ResumeSessionResponse
-	83,  // 198: keepward.v1.SessionService.SetSessionPriority:output_type -> keepward.v1.SetSessionPriorityResponse
-	85,  // 199: keepward.v1.SessionService.ListResources:output_type -> keepward.v1.ListResourcesResponse
-	96,  // 200: keepward.v1.PointService.ListPoints:output_type -> keepward.v1.ListPointsResponse
-	98,  // 201: keepward.v1.PointService.GetPoint:output_type -> keepward.v1.GetPointResponse
-	100, // 202: keepward.v1.PointService.Browse:output_type -> keepward.v1.BrowseResponse
-	105, // 203: keepward.v1.PointService.Find:output_type -> keepward.v1.FindResponse
-	107, // 204: keepward.v1.PointService.Diff:output_type -> keepward.v1.DiffResponse
-	102, // 205: keepward.v1.PointService.GetPointKeys:output_type -> keepward.v1.GetPointKeysResponse
-	140, // 206: keepward.v1.PointService.ReadRecords:output_type -> keepward.v1.ReadRecordsResponse
-	94,  // 207: keepward.v1.PointService.DeletePoints:output_type -> keepward.v1.ChangePointsResponse
-	94,  // 208: keepward.v1.PointService.UndeletePoints:output_type -> keepward.v1.ChangePointsResponse
-	94,  // 209: keepward.v1.PointService.HoldPoints:output_type -> keepward.v1.ChangePointsResponse
-	94,  // 210: keepward.v1.PointService.ReleasePoints:output_type -> keepward.v1.ChangePointsResponse
-	49,  // 211: keepward.v1.RestoreService.RestoreFiles:output_type -> keepward.v1.StartSessionResponse
-	112, // 212: keepward.v1.ConfigService.Apply:output_type -> keepward.v1.ApplyResponse
-	116, // 213: keepward.v1.ConfigService.Export:output_type -> keepward.v1.ExportResponse
-	153, // [153:214] is the sub-list for method output_type
-	92,  // [92:153] is the sub-list for method input_type
-	92,  // [92:92] is the sub-list for extension type_name
-	92,  // [92:92] is the sub-list for extension extendee
-	0,   // [0:92] is the sub-list for field type_name
+	124, // 15: keepward.v1.GetStatusResponse.views:type_name -> keepward.v1.ViewCount
+	119, // 16: keepward.v1.ListComputersResponse.computers:type_name -> keepward.v1.Computer
+	119, // 17: keepward.v1.GetComputerResponse.computer:type_name -> keepward.v1.Computer
+	125, // 18: keepward.v1.GetComputerResponse.points:type_name -> keepward.v1.Point
+	126, // 19: keepward.v1.GetComputerResponse.jobs:type_name -> keepward.v1.Job
+	127, // 20: keepward.v1.GetComputerResponse.inventory:type_name -> keepward.v1.Inventory
+	121, // 21: keepward.v1.CreateRepositoryRequest.repository:type_name -> keepward.v1.Repository
+	121, // 22: keepward.v1.CreateRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	121, // 23: keepward.v1.AttachRepositoryRequest.repository:type_name -> keepward.v1.Repository
+	121, // 24: keepward.v1.CatalogProgress.attached:type_name -> keepward.v1.Repository
+	121, // 25: keepward.v1.TakeOverRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	121, // 26: keepward.v1.ListRepositoriesResponse.repositories:type_name -> keepward.v1.Repository
+	120, // 27: keepward.v1.ListRepositoriesResponse.transports:type_name -> keepward.v1.Transport
+	121, // 28: keepward.v1.GetRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	118, // 29: keepward.v1.EditRepositoryRequest.undelete_grace:type_name -> google.protobuf.Duration
+	118, // 30: keepward.v1.EditRepositoryRequest.unprotected_after:type_name -> google.protobuf.Duration
+	121, // 31: keepward.v1.EditRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	118, // 32: keepward.v1.CheckRepositoryRequest.budget:type_name -> google.protobuf.Duration
+	118, // 33: keepward.v1.CheckRepositoryRequest.older_than:type_name -> google.protobuf.Duration
+	128, // 34: keepward.v1.GetRepositoryStatsResponse.stats:type_name -> keepward.v1.RepositoryStats
+	40,  // 35: keepward.v1.ListRepositoryKeysResponse.keys:type_name -> keepward.v1.RepositoryKey
+	117, // 36: keepward.v1.RepositoryKey.created:type_name -> google.protobuf.Timestamp
+	40,  // 37: keepward.v1.AddRepositoryKeyResponse.key:type_name -> keepward.v1.RepositoryKey
+	126, // 38: keepward.v1.DryRunRequest.job:type_name -> keepward.v1.Job
+	129, // 39: keepward.v1.DryRunResponse.progress:type_name -> keepward.v1.Progress
+	130, // 40: keepward.v1.DryRunResponse.result:type_name -> keepward.v1.DryRun
+	131, // 41: keepward.v1.DryRunResponse.failure:type_name -> keepward.v1.Failure
+	51,  // 42: keepward.v1.DryRuns.computers:type_name -> keepward.v1.DryRunResponse
+	117, // 43: keepward.v1.GetJobFiguresRequest.since:type_name -> google.protobuf.Timestamp
+	132, // 44: keepward.v1.GetJobFiguresResponse.figures:type_name -> keepward.v1.JobFigures
+	118, // 45: keepward.v1.ResumeRetentionResponse.jump:type_name -> google.protobuf.Duration
+	133, // 46: keepward.v1.PreviewRetentionRequest.retention:type_name -> keepward.v1.Retention
+	125, // 47: keepward.v1.PreviewRetentionResponse.points:type_name -> keepward.v1.Point
+	126, // 48: keepward.v1.CreateJobRequest.job:type_name -> keepward.v1.Job
+	126, // 49: keepward.v1.CreateJobResponse.job:type_name -> keepward.v1.Job
+	126, // 50: keepward.v1.ListJobsResponse.jobs:type_name -> keepward.v1.Job
+	126, // 51: keepward.v1.GetJobResponse.job:type_name -> keepward.v1.Job
+	117, // 52: keepward.v1.GetJobResponse.next_runs:type_name -> google.protobuf.Timestamp
+	122, // 53: keepward.v1.GetJobResponse.recent:type_name -> keepward.v1.Session
+	134, // 54: keepward.v1.GetJobResponse.coming:type_name -> keepward.v1.NextRun
+	126, // 55: keepward.v1.UpdateJobRequest.job:type_name -> keepward.v1.Job
+	126, // 56: keepward.v1.UpdateJobResponse.job:type_name -> keepward.v1.Job
+	117, // 57: keepward.v1.RunJobRequest.start_at:type_name -> google.protobuf.Timestamp
+	122, // 58: keepward.v1.SuspendSessionResponse.session:type_name -> keepward.v1.Session
+	122, // 59: keepward.v1.ResumeSessionResponse.session:type_name -> keepward.v1.Session
+	117, // 60: keepward.v1.ListSessionsRequest.since:type_name -> google.protobuf.Timestamp
+	117, // 61: keepward.v1.ListSessionsRequest.until:type_name -> google.protobuf.Timestamp
+	76,  // 62: keepward.v1.WatchSessionsRequest.filter:type_name -> keepward.v1.ListSessionsRequest
+	122, // 63: keepward.v1.WatchSessionsResponse.sessions:type_name -> keepward.v1.Session
+	122, // 64: keepward.v1.ListSessionsResponse.sessions:type_name -> keepward.v1.Session
+	122, // 65: keepward.v1.GetSessionResponse.session:type_name -> keepward.v1.Session
+	122, // 66: keepward.v1.SetSessionPriorityResponse.session:type_name -> keepward.v1.Session
+	135, // 67: keepward.v1.ListResourcesResponse.resources:type_name -> keepward.v1.Resource
+	122, // 68: keepward.v1.WatchSessionResponse.session:type_name -> keepward.v1.Session
+	136, // 69: keepward.v1.ReadLogResponse.events:type_name -> keepward.v1.Event
+	122, // 70: keepward.v1.KillSessionResponse.session:type_name -> keepward.v1.Session
+	125, // 71: keepward.v1.ChangePointsResponse.points:type_name -> keepward.v1.Point
+	125, // 72: keepward.v1.ListPointsResponse.points:type_name -> keepward.v1.Point
+	125, // 73: keepward.v1.GetPointResponse.point:type_name -> keepward.v1.Point
+	137, // 74: keepward.v1.BrowseResponse.self:type_name -> keepward.v1.Entry
+	137, // 75: keepward.v1.BrowseResponse.entries:type_name -> keepward.v1.Entry
+	125, // 76: keepward.v1.BrowseResponse.point:type_name -> keepward.v1.Point
+	138, // 77: keepward.v1.GetPointKeysResponse.keys:type_name -> keepward.v1.RepositoryKeys
+	117, // 78: keepward.v1.FindRequest.after:type_name -> google.protobuf.Timestamp
+	117, // 79: keepward.v1.FindRequest.before:type_name -> google.protobuf.Timestamp
+	117, // 80: keepward.v1.FindResponse.time:type_name -> google.protobuf.Timestamp
+	137, // 81: keepward.v1.FindResponse.entry:type_name -> keepward.v1.Entry
+	117, // 82: keepward.v1.FindResponse.first_time:type_name -> google.protobuf.Timestamp
+	137, // 83: keepward.v1.DiffResponse.a:type_name -> keepward.v1.Entry
+	137, // 84: keepward.v1.DiffResponse.b:type_name -> keepward.v1.Entry
+	118, // 85: keepward.v1.RestoreFilesRequest.restart_interval:type_name -> google.protobuf.Duration
+	139, // 86: keepward.v1.RestoreFilesRequest.owners:type_name -> keepward.v1.OwnerMap
+	140, // 87: keepward.v1.RestoreFilesRequest.renames:type_name -> keepward.v1.PathMap
+	141, // 88: keepward.v1.RestoreFilesRequest.application:type_name -> keepward.v1.ApplicationRestore
+	117, // 89: keepward.v1.RestoreEstimate.time:type_name -> google.protobuf.Timestamp
+	118, // 90: keepward.v1.RestoreEstimate.expected:type_name -> google.protobuf.Duration
+	111, // 91: keepward.v1.ApplyRequest.files:type_name -> keepward.v1.SourceFile
+	113, // 92: keepward.v1.ApplyResponse.changes:type_name -> keepward.v1.ConfigChange
+	114, // 93: keepward.v1.ApplyResponse.faults:type_name -> keepward.v1.ConfigFault
+	0,   // 94: keepward.v1.AccessService.Login:input_type -> keepward.v1.LoginRequest
+	2,   // 95: keepward.v1.AccessService.CreateToken:input_type -> keepward.v1.CreateTokenRequest
+	5,   // 96: keepward.v1.AccessService.ListTokens:input_type -> keepward.v1.ListTokensRequest
+	7,   // 97: keepward.v1.AccessService.RevokeToken:input_type -> keepward.v1.RevokeTokenRequest
+	9,   // 98: keepward.v1.StatusService.GetStatus:input_type -> keepward.v1.GetStatusRequest
+	11,  // 99: keepward.v1.ComputerService.ListComputers:input_type -> keepward.v1.ListComputersRequest
+	13,  // 100: keepward.v1.ComputerService.GetComputer:input_type -> keepward.v1.GetComputerRequest
+	15,  // 101: keepward.v1.ComputerService.RemoveComputer:input_type -> keepward.v1.RemoveComputerRequest
+	17,  // 102: keepward.v1.RepositoryService.CreateRepository:input_type -> keepward.v1.CreateRepositoryRequest
+	26,  // 103: keepward.v1.RepositoryService.ListRepositories:input_type -> keepward.v1.ListRepositoriesRequest
+	28,  // 104: keepward.v1.RepositoryService.GetRepository:input_type -> keepward.v1.GetRepositoryRequest
+	30,  // 105: keepward.v1.RepositoryService.EditRepository:input_type -> keepward.v1.EditRepositoryRequest
+	19,  // 106: keepward.v1.RepositoryService.AttachRepository:input_type -> keepward.v1.AttachRepositoryRequest
+	20,  // 107: keepward.v1.RepositoryService.RebuildCatalog:input_type -> keepward.v1.RebuildCatalogRequest
+	22,  // 108: keepward.v1.RepositoryService.TakeOverRepository:input_type -> keepward.v1.TakeOverRepositoryRequest
+	24,  // 109: keepward.v1.RepositoryService.DetachRepository:input_type -> keepward.v1.DetachRepositoryRequest
+	32,  // 110: keepward.v1.RepositoryService.CheckRepository:input_type -> keepward.v1.CheckRepositoryRequest
+	34,  // 111: keepward.v1.RepositoryService.RebuildIndex:input_type -> keepward.v1.RebuildIndexRequest
+	33,  // 112: keepward.v1.RepositoryService.SweepRepository:input_type -> keepward.v1.SweepRepositoryRequest
+	35,  // 113: keepward.v1.RepositoryService.ReconcileRepository:input_type -> keepward.v1.ReconcileRepositoryRequest
+	36,  // 114: keepward.v1.RepositoryService.GetRepositoryStats:input_type -> keepward.v1.GetRepositoryStatsRequest
+	38,  // 115: keepward.v1.RepositoryService.ListRepositoryKeys:input_type -> keepward.v1.ListRepositoryKeysRequest
+	41,  // 116: keepward.v1.RepositoryService.AddRepositoryKey:input_type -> keepward.v1.AddRepositoryKeyRequest
+	43,  // 117: keepward.v1.RepositoryService.RemoveRepositoryKey:input_type -> keepward.v1.RemoveRepositoryKeyRequest
+	45,  // 118: keepward.v1.RepositoryService.BeginEpoch:input_type -> keepward.v1.BeginEpochRequest
+	47,  // 119: keepward.v1.RepositoryService.ExportRecoveryKey:input_type -> keepward.v1.ExportRecoveryKeyRequest
+	61,  // 120: keepward.v1.JobService.CreateJob:input_type -> keepward.v1.CreateJobRequest
+	63,  // 121: keepward.v1.JobService.ListJobs:input_type -> keepward.v1.ListJobsRequest
+	65,  // 122: keepward.v1.JobService.GetJob:input_type -> keepward.v1.GetJobRequest
+	67,  // 123: keepward.v1.JobService.UpdateJob:input_type -> keepward.v1.UpdateJobRequest
+	69,  // 124: keepward.v1.JobService.DeleteJob:input_type -> keepward.v1.DeleteJobRequest
+	71,  // 125: keepward.v1.JobService.RunJob:input_type -> keepward.v1.RunJobRequest
+	57,  // 126: keepward.v1.JobService.PreviewRetention:input_type -> keepward.v1.PreviewRetentionRequest
+	55,  // 127: keepward.v1.JobService.ResumeRetention:input_type -> keepward.v1.ResumeRetentionRequest
+	53,  // 128: keepward.v1.JobService.GetJobFigures:input_type -> keepward.v1.GetJobFiguresRequest
+	50,  // 129: keepward.v1.JobService.DryRun:input_type -> keepward.v1.DryRunRequest
+	76,  // 130: keepward.v1.SessionService.ListSessions:input_type -> keepward.v1.ListSessionsRequest
+	80,  // 131: keepward.v1.SessionService.GetSession:input_type -> keepward.v1.GetSessionRequest
+	77,  // 132: keepward.v1.SessionService.WatchSessions:input_type -> keepward.v1.WatchSessionsRequest
+	86,  // 133: keepward.v1.SessionService.WatchSession:input_type -> keepward.v1.WatchSessionRequest
+	88,  // 134: keepward.v1.SessionService.ReadLog:input_type -> keepward.v1.ReadLogRequest
+	91,  // 135: keepward.v1.SessionService.KillSession:input_type -> keepward.v1.KillSessionRequest
+	90,  // 136: keepward.v1.SessionService.RetrySession:input_type -> keepward.v1.RetrySessionRequest
+	72,  // 137: keepward.v1.SessionService.SuspendSession:input_type -> keepward.v1.SuspendSessionRequest
+	74,  // 138: keepward.v1.SessionService.ResumeSession:input_type -> keepward.v1.ResumeSessionRequest
+	82,  // 139: keepward.v1.SessionService.SetSessionPriority:input_type -> keepward.v1.SetSessionPriorityRequest
+	84,  // 140: keepward.v1.SessionService.ListResources:input_type -> keepward.v1.ListResourcesRequest
+	95,  // 141: keepward.v1.PointService.ListPoints:input_type -> keepward.v1.ListPointsRequest
+	97,  // 142: keepward.v1.PointService.GetPoint:input_type -> keepward.v1.GetPointRequest
+	99,  // 143: keepward.v1.PointService.Browse:input_type -> keepward.v1.BrowseRequest
+	104, // 144: keepward.v1.PointService.Find:input_type -> keepward.v1.FindRequest
+	106, // 145: keepward.v1.PointService.Diff:input_type -> keepward.v1.DiffRequest
+	101, // 146: keepward.v1.PointService.GetPointKeys:input_type -> keepward.v1.GetPointKeysRequest
+	103, // 147: keepward.v1.PointService.ReadRecords:input_type -> keepward.v1.ReadRecordsRequest
+	93,  // 148: keepward.v1.PointService.DeletePoints:input_type -> keepward.v1.ChangePointsRequest
+	93,  // 149: keepward.v1.PointService.UndeletePoints:input_type -> keepward.v1.ChangePointsRequest
+	93,  // 150: keepward.v1.PointService.HoldPoints:input_type -> keepward.v1.ChangePointsRequest
+	93,  // 151: keepward.v1.PointService.ReleasePoints:input_type -> keepward.v1.ChangePointsRequest
+	108, // 152: keepward.v1.RestoreService.RestoreFiles:input_type -> keepward.v1.RestoreFilesRequest
+	110, // 153: keepward.v1.ConfigService.Apply:input_type -> keepward.v1.ApplyRequest
+	115, // 154: keepward.v1.ConfigService.Export:input_type -> keepward.v1.ExportRequest
+	1,   // 155: keepward.v1.AccessService.Login:output_type -> keepward.v1.LoginResponse
+	3,   // 156: keepward.v1.AccessService.CreateToken:output_type -> keepward.v1.CreateTokenResponse
+	6,   // 157: keepward.v1.AccessService.ListTokens:output_type -> keepward.v1.ListTokensResponse
+	8,   // 158: keepward.v1.AccessService.RevokeToken:output_type -> keepward.v1.RevokeTokenResponse
+	10,  // 159: keepward.v1.StatusService.GetStatus:output_type -> keepward.v1.GetStatusResponse
+	12,  // 160: keepward.v1.ComputerService.ListComputers:output_type -> keepward.v1.ListComputersResponse
+	14,  // 161: keepward.v1.ComputerService.GetComputer:output_type -> keepward.v1.GetComputerResponse
+	16,  // 162: keepward.v1.ComputerService.RemoveComputer:output_type -> keepward.v1.RemoveComputerResponse
+	18,  // 163: keepward.v1.RepositoryService.CreateRepository:output_type -> keepward.v1.CreateRepositoryResponse
+	27,  // 164: keepward.v1.RepositoryService.ListRepositories:output_type -> keepward.v1.ListRepositoriesResponse
+	29,  // 165: keepward.v1.RepositoryService.GetRepository:output_type -> keepward.v1.GetRepositoryResponse
+	31,  // 166: keepward.v1.RepositoryService.EditRepository:output_type -> keepward.v1.EditRepositoryResponse
+	21,  // 167: keepward.v1.RepositoryService.AttachRepository:output_type -> keepward.v1.CatalogProgress
+	21,  // 168: keepward.v1.RepositoryService.RebuildCatalog:output_type -> keepward.v1.CatalogProgress
+	23,  // 169: keepward.v1.RepositoryService.TakeOverRepository:output_type -> keepward.v1.TakeOverRepositoryResponse
+	25,  // 170: keepward.v1.RepositoryService.DetachRepository:output_type -> keepward.v1.DetachRepositoryResponse
+	49,  // 171: keepward.v1.RepositoryService.CheckRepository:output_type -> keepward.v1.StartSessionResponse
+	49,  // 172: keepward.v1.RepositoryService.RebuildIndex:output_type -> keepward.v1.StartSessionResponse
+	49,  // 173: keepward.v1.RepositoryService.SweepRepository:output_type -> keepward.v1.StartSessionResponse
+	49,  // 174: keepward.v1.RepositoryService.ReconcileRepository:output_type -> keepward.v1.StartSessionResponse
+	37,  // 175: keepward.v1.RepositoryService.GetRepositoryStats:output_type -> keepward.v1.GetRepositoryStatsResponse
+	39,  // 176: keepward.v1.RepositoryService.ListRepositoryKeys:output_type -> keepward.v1.ListRepositoryKeysResponse
+	42,  // 177: keepward.v1.RepositoryService.AddRepositoryKey:output_type -> keepward.v1.AddRepositoryKeyResponse
+	44,  // 178: keepward.v1.RepositoryService.RemoveRepositoryKey:output_type -> keepward.v1.RemoveRepositoryKeyResponse
+	46,  // 179: keepward.v1.RepositoryService.BeginEpoch:output_type -> keepward.v1.BeginEpochResponse
+	48,  // 180: keepward.v1.RepositoryService.ExportRecoveryKey:output_type -> keepward.v1.ExportRecoveryKeyResponse
+	62,  // 181: keepward.v1.JobService.CreateJob:output_type -> keepward.v1.CreateJobResponse
+	64,  // 182: keepward.v1.JobService.ListJobs:output_type -> keepward.v1.ListJobsResponse
+	66,  // 183: keepward.v1.JobService.GetJob:output_type -> keepward.v1.GetJobResponse
+	68,  // 184: keepward.v1.JobService.UpdateJob:output_type -> keepward.v1.UpdateJobResponse
+	70,  // 185: keepward.v1.JobService.DeleteJob:output_type -> keepward.v1.DeleteJobResponse
+	49,  // 186: keepward.v1.JobService.RunJob:output_type -> keepward.v1.StartSessionResponse
+	60,  // 187: keepward.v1.JobService.PreviewRetention:output_type -> keepward.v1.PreviewRetentionResponse
+	56,  // 188: keepward.v1.JobService.ResumeRetention:output_type -> keepward.v1.ResumeRetentionResponse
+	54,  // 189: keepward.v1.JobService.GetJobFigures:output_type -> keepward.v1.GetJobFiguresResponse
+	51,  // 190: keepward.v1.JobService.DryRun:output_type -> keepward.v1.DryRunResponse
+	79,  // 191: keepward.v1.SessionService.ListSessions:output_type -> keepward.v1.ListSessionsResponse
+	81,  // 192: keepward.v1.SessionService.GetSession:output_type -> keepward.v1.GetSessionResponse
+	78,  // 193: keepward.v1.SessionService.WatchSessions:output_type -> keepward.v1.WatchSessionsResponse
+	87,  // 194: keepward.v1.SessionService.WatchSession:output_type -> keepward.v1.WatchSessionResponse
+	89,  // 195: keepward.v1.SessionService.ReadLog:output_type -> keepward.v1.ReadLogResponse
+	92,  // 196: keepward.v1.SessionService.KillSession:output_type -> keepward.v1.KillSessionResponse
+	49,  // 197: keepward.v1.SessionService.RetrySession:output_type -> keepward.v1.StartSessionResponse
+	73,  // 198: keepward.v1.SessionService.SuspendSession:output_type -> keepward.v1.SuspendSessionResponse
+	75,  // 199: keepward.v1.SessionService.ResumeSession:output_type -> keepward.v1.ResumeSessionResponse
+	83,  // 200: keepward.v1.SessionService.SetSessionPriority:output_type -> keepward.v1.SetSessionPriorityResponse
+	85,  // 201: keepward.v1.SessionService.ListResources:output_type -> keepward.v1.ListResourcesResponse
+	96,  // 202: keepward.v1.PointService.ListPoints:output_type -> keepward.v1.ListPointsResponse
+	98,  // 203: keepward.v1.PointService.GetPoint:output_type -> keepward.v1.GetPointResponse
+	100, // 204: keepward.v1.PointService.Browse:output_type -> keepward.v1.BrowseResponse
+	105, // 205: keepward.v1.PointService.Find:output_type -> keepward.v1.FindResponse
+	107, // 206: keepward.v1.PointService.Diff:output_type -> keepward.v1.DiffResponse
+	102, // 207: keepward.v1.PointService.GetPointKeys:output_type -> keepward.v1.GetPointKeysResponse
+	142, // 208: keepward.v1.PointService.ReadRecords:output_type -> keepward.v1.ReadRecordsResponse
+	94,  // 209: keepward.v1.PointService.DeletePoints:output_type -> keepward.v1.ChangePointsResponse
+	94,  // 210: keepward.v1.PointService.UndeletePoints:output_type -> keepward.v1.ChangePointsResponse
+	94,  // 211: keepward.v1.PointService.HoldPoints:output_type -> keepward.v1.ChangePointsResponse
+	94,  // 212: keepward.v1.PointService.ReleasePoints:output_type -> keepward.v1.ChangePointsResponse
+	49,  // 213: keepward.v1.RestoreService.RestoreFiles:output_type -> keepward.v1.StartSessionResponse
+	112, // 214: keepward.v1.ConfigService.Apply:output_type -> keepward.v1.ApplyResponse
+	116, // 215: keepward.v1.ConfigService.Export:output_type -> keepward.v1.ExportResponse
+	155, // [155:216] is the sub-list for method output_type
+	94,  // [94:155] is the sub-list for method input_type
+	94,  // [94:94] is the sub-list for extension type_name
+	94,  // [94:94] is the sub-list for extension extendee
+	0,   // [0:94] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_admin_proto_init() }
@@ -7616,6 +7685,7 @@ func file_keepward_v1_admin_proto_init() {
 		return
 	}
 	file_keepward_v1_app_proto_init()
+	file_keepward_v1_groups_proto_init()
 	file_keepward_v1_node_proto_init()
 	file_keepward_v1_types_proto_init()
 	file_keepward_v1_admin_proto_msgTypes[30].OneofWrappers = []any{}

@@ -1868,7 +1868,11 @@ type Job struct {
 	// What is taken of single computers in place of files; each names another one of computers.
 	Overrides []*FileOverride `protobuf:"bytes,540,rep,name=overrides,proto3" json:"overrides,omitempty"`
 	// What runs on the computers and has to be brought into a state that can be restored.
-	Applications  []*Application `protobuf:"bytes,600,rep,name=applications,proto3" json:"applications,omitempty"`
+	Applications []*Application `protobuf:"bytes,600,rep,name=applications,proto3" json:"applications,omitempty"`
+	// Their members take part too; who that is, is seen when a session begins.
+	Groups []string `protobuf:"bytes,640,rep,name=groups,proto3" json:"groups,omitempty"`
+	// Only in what a session keeps of its job: who took part because of which group.
+	Members       []*GroupMember `protobuf:"bytes,641,rep,name=members,proto3" json:"members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2116,6 +2120,20 @@ func (x *Job) GetOverrides() []*FileOverride {
 func (x *Job) GetApplications() []*Application {
 	if x != nil {
 		return x.Applications
+	}
+	return nil
+}
+
+func (x *Job) GetGroups() []string {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+func (x *Job) GetMembers() []*GroupMember {
+	if x != nil {
+		return x.Members
 	}
 	return nil
 }
@@ -4100,10 +4118,14 @@ type Computer struct {
 	Joined       *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=joined,proto3" json:"joined,omitempty"`
 	LastSeen     *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=last_seen,json=lastSeen,proto3" json:"last_seen,omitempty"`
 	// Agent clock minus server clock.
-	Skew          *durationpb.Duration   `protobuf:"bytes,10,opt,name=skew,proto3" json:"skew,omitempty"`
-	LastPoint     *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=last_point,json=lastPoint,proto3" json:"last_point,omitempty"`
-	Conditions    []*Condition           `protobuf:"bytes,12,rep,name=conditions,proto3" json:"conditions,omitempty"`
-	Zone          string                 `protobuf:"bytes,380,opt,name=zone,proto3" json:"zone,omitempty"` // of its clock: a name, or an offset; empty: not known
+	Skew       *durationpb.Duration   `protobuf:"bytes,10,opt,name=skew,proto3" json:"skew,omitempty"`
+	LastPoint  *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=last_point,json=lastPoint,proto3" json:"last_point,omitempty"`
+	Conditions []*Condition           `protobuf:"bytes,12,rep,name=conditions,proto3" json:"conditions,omitempty"`
+	Zone       string                 `protobuf:"bytes,380,opt,name=zone,proto3" json:"zone,omitempty"` // of its clock: a name, or an offset; empty: not known
+	Tags       []string               `protobuf:"bytes,640,rep,name=tags,proto3" json:"tags,omitempty"`
+	// Views it is in: offline, out-of-date, untrusted, unprotected.
+	Views         []string `protobuf:"bytes,641,rep,name=views,proto3" json:"views,omitempty"`
+	Groups        []string `protobuf:"bytes,642,rep,name=groups,proto3" json:"groups,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4227,6 +4249,27 @@ func (x *Computer) GetZone() string {
 		return x.Zone
 	}
 	return ""
+}
+
+func (x *Computer) GetTags() []string {
+	if x != nil {
+		return x.Tags
+	}
+	return nil
+}
+
+func (x *Computer) GetViews() []string {
+	if x != nil {
+		return x.Views
+	}
+	return nil
+}
+
+func (x *Computer) GetGroups() []string {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
 }
 
 type Transport struct {
@@ -5414,7 +5457,7 @@ var File_keepward_v1_types_proto protoreflect.FileDescriptor
 
 const file_keepward_v1_types_proto_rawDesc = "" +
 	"\n" +
-	"\x17keepward/v1/types.proto\x12\vkeepward.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x15keepward/v1/app.proto\"D\n" +
+	"\x17keepward/v1/types.proto\x12\vkeepward.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x15keepward/v1/app.proto\x1a\x18keepward/v1/groups.proto\"D\n" +
 	"\x06Reason\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x12\n" +
 	"\x04args\x18\x02 \x03(\tR\x04args\x12\x12\n" +
@@ -5593,7 +5636,8 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\x0esample_percent\x18\x02 \x01(\x05R\rsamplePercent\x121\n" +
 	"\x06budget\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x06budget\x128\n" +
 	"\n" +
-	"older_than\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\tolderThan\"\xc0\t\n" +
+	"older_than\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\tolderThan\"\x8e\n" +
+	"\n" +
 	"\x03Job\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x1c\n" +
@@ -5633,7 +5677,9 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\vstart_after\x18\xfe\x02 \x01(\tR\n" +
 	"startAfter\x128\n" +
 	"\toverrides\x18\x9c\x04 \x03(\v2\x19.keepward.v1.FileOverrideR\toverrides\x12=\n" +
-	"\fapplications\x18\xd8\x04 \x03(\v2\x18.keepward.v1.ApplicationR\fapplications\"\xb3\x01\n" +
+	"\fapplications\x18\xd8\x04 \x03(\v2\x18.keepward.v1.ApplicationR\fapplications\x12\x17\n" +
+	"\x06groups\x18\x80\x05 \x03(\tR\x06groups\x123\n" +
+	"\amembers\x18\x81\x05 \x03(\v2\x18.keepward.v1.GroupMemberR\amembers\"\xb3\x01\n" +
 	"\aNextRun\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x120\n" +
 	"\x05until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x1c\n" +
@@ -5840,7 +5886,7 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	" \x01(\tR\x04from\x12\x0e\n" +
 	"\x02to\x18\v \x01(\tR\x02to\x12\x14\n" +
 	"\x05actor\x18\f \x01(\tR\x05actor\x12\x1b\n" +
-	"\tpath_text\x18\r \x01(\tR\bpathText\"\xd9\x03\n" +
+	"\tpath_text\x18\r \x01(\tR\bpathText\"\x9e\x04\n" +
 	"\bComputer\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12\x0e\n" +
@@ -5858,7 +5904,10 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\n" +
 	"conditions\x18\f \x03(\v2\x16.keepward.v1.ConditionR\n" +
 	"conditions\x12\x13\n" +
-	"\x04zone\x18\xfc\x02 \x01(\tR\x04zone\"\xa4\x01\n" +
+	"\x04zone\x18\xfc\x02 \x01(\tR\x04zone\x12\x13\n" +
+	"\x04tags\x18\x80\x05 \x03(\tR\x04tags\x12\x15\n" +
+	"\x05views\x18\x81\x05 \x03(\tR\x05views\x12\x17\n" +
+	"\x06groups\x18\x82\x05 \x03(\tR\x06groups\"\xa4\x01\n" +
 	"\tTransport\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12\x18\n" +
@@ -6059,6 +6108,7 @@ var file_keepward_v1_types_proto_goTypes = []any{
 	(*timestamppb.Timestamp)(nil), // 48: google.protobuf.Timestamp
 	(*durationpb.Duration)(nil),   // 49: google.protobuf.Duration
 	(*Application)(nil),           // 50: keepward.v1.Application
+	(*GroupMember)(nil),           // 51: keepward.v1.GroupMember
 }
 var file_keepward_v1_types_proto_depIdxs = []int32{
 	2,   // 0: keepward.v1.Progress.counters:type_name -> keepward.v1.Counters
@@ -6090,91 +6140,92 @@ var file_keepward_v1_types_proto_depIdxs = []int32{
 	49,  // 26: keepward.v1.Job.jitter:type_name -> google.protobuf.Duration
 	8,   // 27: keepward.v1.Job.overrides:type_name -> keepward.v1.FileOverride
 	50,  // 28: keepward.v1.Job.applications:type_name -> keepward.v1.Application
-	48,  // 29: keepward.v1.NextRun.time:type_name -> google.protobuf.Timestamp
-	48,  // 30: keepward.v1.NextRun.until:type_name -> google.protobuf.Timestamp
-	48,  // 31: keepward.v1.JobFigures.since:type_name -> google.protobuf.Timestamp
-	21,  // 32: keepward.v1.JobFigures.statuses:type_name -> keepward.v1.StatusCount
-	22,  // 33: keepward.v1.JobFigures.duration_millis:type_name -> keepward.v1.Figure
-	22,  // 34: keepward.v1.JobFigures.read_bytes:type_name -> keepward.v1.Figure
-	22,  // 35: keepward.v1.JobFigures.sent_bytes:type_name -> keepward.v1.Figure
-	22,  // 36: keepward.v1.JobFigures.stored_bytes:type_name -> keepward.v1.Figure
-	22,  // 37: keepward.v1.JobFigures.bytes_per_second:type_name -> keepward.v1.Figure
-	27,  // 38: keepward.v1.JobFigures.limits:type_name -> keepward.v1.Limits
-	23,  // 39: keepward.v1.JobFigures.runs:type_name -> keepward.v1.JobRun
-	48,  // 40: keepward.v1.JobRun.started:type_name -> google.protobuf.Timestamp
-	48,  // 41: keepward.v1.JobRun.ended:type_name -> google.protobuf.Timestamp
-	27,  // 42: keepward.v1.JobRun.limits:type_name -> keepward.v1.Limits
-	25,  // 43: keepward.v1.Scripts.server_before:type_name -> keepward.v1.Script
-	25,  // 44: keepward.v1.Scripts.agent_before:type_name -> keepward.v1.Script
-	25,  // 45: keepward.v1.Scripts.pre_freeze:type_name -> keepward.v1.Script
-	25,  // 46: keepward.v1.Scripts.post_thaw:type_name -> keepward.v1.Script
-	25,  // 47: keepward.v1.Scripts.agent_after:type_name -> keepward.v1.Script
-	25,  // 48: keepward.v1.Scripts.server_after:type_name -> keepward.v1.Script
-	49,  // 49: keepward.v1.Script.time_limit:type_name -> google.protobuf.Duration
-	48,  // 50: keepward.v1.ScriptEnd.started:type_name -> google.protobuf.Timestamp
-	48,  // 51: keepward.v1.ScriptEnd.ended:type_name -> google.protobuf.Timestamp
-	1,   // 52: keepward.v1.ScriptEnd.failure:type_name -> keepward.v1.Failure
-	0,   // 53: keepward.v1.Session.reason:type_name -> keepward.v1.Reason
-	48,  // 54: keepward.v1.Session.created:type_name -> google.protobuf.Timestamp
-	48,  // 55: keepward.v1.Session.started:type_name -> google.protobuf.Timestamp
-	48,  // 56: keepward.v1.Session.ended:type_name -> google.protobuf.Timestamp
-	29,  // 57: keepward.v1.Session.tasks:type_name -> keepward.v1.Task
-	3,   // 58: keepward.v1.Session.progress:type_name -> keepward.v1.Progress
-	1,   // 59: keepward.v1.Session.failure:type_name -> keepward.v1.Failure
-	35,  // 60: keepward.v1.Session.report:type_name -> keepward.v1.TaskReport
-	27,  // 61: keepward.v1.Session.limits:type_name -> keepward.v1.Limits
-	32,  // 62: keepward.v1.Session.waits:type_name -> keepward.v1.Wait
-	48,  // 63: keepward.v1.Session.done_about:type_name -> google.protobuf.Timestamp
-	48,  // 64: keepward.v1.Session.retry_at:type_name -> google.protobuf.Timestamp
-	0,   // 65: keepward.v1.Task.reason:type_name -> keepward.v1.Reason
-	3,   // 66: keepward.v1.Task.progress:type_name -> keepward.v1.Progress
-	1,   // 67: keepward.v1.Task.failure:type_name -> keepward.v1.Failure
-	48,  // 68: keepward.v1.Task.started:type_name -> google.protobuf.Timestamp
-	48,  // 69: keepward.v1.Task.ended:type_name -> google.protobuf.Timestamp
-	35,  // 70: keepward.v1.Task.report:type_name -> keepward.v1.TaskReport
-	48,  // 71: keepward.v1.Holder.since:type_name -> google.protobuf.Timestamp
-	48,  // 72: keepward.v1.Holder.until:type_name -> google.protobuf.Timestamp
-	0,   // 73: keepward.v1.Resource.down:type_name -> keepward.v1.Reason
-	30,  // 74: keepward.v1.Resource.holders:type_name -> keepward.v1.Holder
-	30,  // 75: keepward.v1.Resource.waiters:type_name -> keepward.v1.Holder
-	48,  // 76: keepward.v1.Wait.since:type_name -> google.protobuf.Timestamp
-	0,   // 77: keepward.v1.Wait.reason:type_name -> keepward.v1.Reason
-	31,  // 78: keepward.v1.Wait.resources:type_name -> keepward.v1.Resource
-	30,  // 79: keepward.v1.Wait.sessions:type_name -> keepward.v1.Holder
-	33,  // 80: keepward.v1.TaskReport.sweep:type_name -> keepward.v1.SweepReport
-	34,  // 81: keepward.v1.TaskReport.retention:type_name -> keepward.v1.RetentionReport
-	48,  // 82: keepward.v1.Event.time:type_name -> google.protobuf.Timestamp
-	48,  // 83: keepward.v1.Computer.joined:type_name -> google.protobuf.Timestamp
-	48,  // 84: keepward.v1.Computer.last_seen:type_name -> google.protobuf.Timestamp
-	49,  // 85: keepward.v1.Computer.skew:type_name -> google.protobuf.Duration
-	48,  // 86: keepward.v1.Computer.last_point:type_name -> google.protobuf.Timestamp
-	47,  // 87: keepward.v1.Computer.conditions:type_name -> keepward.v1.Condition
-	48,  // 88: keepward.v1.Transport.last_seen:type_name -> google.protobuf.Timestamp
-	48,  // 89: keepward.v1.Repository.created:type_name -> google.protobuf.Timestamp
-	47,  // 90: keepward.v1.Repository.conditions:type_name -> keepward.v1.Condition
-	49,  // 91: keepward.v1.Repository.undelete_grace:type_name -> google.protobuf.Duration
-	49,  // 92: keepward.v1.Repository.unprotected_after:type_name -> google.protobuf.Duration
-	45,  // 93: keepward.v1.Repository.proof:type_name -> keepward.v1.ProofState
-	49,  // 94: keepward.v1.ProofAge.within:type_name -> google.protobuf.Duration
-	39,  // 95: keepward.v1.RepositoryStats.repository:type_name -> keepward.v1.Repository
-	42,  // 96: keepward.v1.RepositoryStats.computers:type_name -> keepward.v1.ComputerStats
-	43,  // 97: keepward.v1.RepositoryStats.jobs:type_name -> keepward.v1.JobStats
-	44,  // 98: keepward.v1.RepositoryStats.days:type_name -> keepward.v1.DayStats
-	40,  // 99: keepward.v1.RepositoryStats.proofs:type_name -> keepward.v1.ProofAge
-	48,  // 100: keepward.v1.RepositoryStats.marked:type_name -> google.protobuf.Timestamp
-	48,  // 101: keepward.v1.ProofState.oldest:type_name -> google.protobuf.Timestamp
-	48,  // 102: keepward.v1.Point.time:type_name -> google.protobuf.Timestamp
-	2,   // 103: keepward.v1.Point.counters:type_name -> keepward.v1.Counters
-	7,   // 104: keepward.v1.Point.files:type_name -> keepward.v1.FileSelection
-	48,  // 105: keepward.v1.Point.kept_until:type_name -> google.protobuf.Timestamp
-	48,  // 106: keepward.v1.Point.deleted:type_name -> google.protobuf.Timestamp
-	48,  // 107: keepward.v1.Point.purge_after:type_name -> google.protobuf.Timestamp
-	48,  // 108: keepward.v1.Condition.since:type_name -> google.protobuf.Timestamp
-	109, // [109:109] is the sub-list for method output_type
-	109, // [109:109] is the sub-list for method input_type
-	109, // [109:109] is the sub-list for extension type_name
-	109, // [109:109] is the sub-list for extension extendee
-	0,   // [0:109] is the sub-list for field type_name
+	51,  // 29: keepward.v1.Job.members:type_name -> keepward.v1.GroupMember
+	48,  // 30: keepward.v1.NextRun.time:type_name -> google.protobuf.Timestamp
+	48,  // 31: keepward.v1.NextRun.until:type_name -> google.protobuf.Timestamp
+	48,  // 32: keepward.v1.JobFigures.since:type_name -> google.protobuf.Timestamp
+	21,  // 33: keepward.v1.JobFigures.statuses:type_name -> keepward.v1.StatusCount
+	22,  // 34: keepward.v1.JobFigures.duration_millis:type_name -> keepward.v1.Figure
+	22,  // 35: keepward.v1.JobFigures.read_bytes:type_name -> keepward.v1.Figure
+	22,  // 36: keepward.v1.JobFigures.sent_bytes:type_name -> keepward.v1.Figure
+	22,  // 37: keepward.v1.JobFigures.stored_bytes:type_name -> keepward.v1.Figure
+	22,  // 38: keepward.v1.JobFigures.bytes_per_second:type_name -> keepward.v1.Figure
+	27,  // 39: keepward.v1.JobFigures.limits:type_name -> keepward.v1.Limits
+	23,  // 40: keepward.v1.JobFigures.runs:type_name -> keepward.v1.JobRun
+	48,  // 41: keepward.v1.JobRun.started:type_name -> google.protobuf.Timestamp
+	48,  // 42: keepward.v1.JobRun.ended:type_name -> google.protobuf.Timestamp
+	27,  // 43: keepward.v1.JobRun.limits:type_name -> keepward.v1.Limits
+	25,  // 44: keepward.v1.Scripts.server_before:type_name -> keepward.v1.Script
+	25,  // 45: keepward.v1.Scripts.agent_before:type_name -> keepward.v1.Script
+	25,  // 46: keepward.v1.Scripts.pre_freeze:type_name -> keepward.v1.Script
+	25,  // 47: keepward.v1.Scripts.post_thaw:type_name -> keepward.v1.Script
+	25,  // 48: keepward.v1.Scripts.agent_after:type_name -> keepward.v1.Script
+	25,  // 49: keepward.v1.Scripts.server_after:type_name -> keepward.v1.Script
+	49,  // 50: keepward.v1.Script.time_limit:type_name -> google.protobuf.Duration
+	48,  // 51: keepward.v1.ScriptEnd.started:type_name -> google.protobuf.Timestamp
+	48,  // 52: keepward.v1.ScriptEnd.ended:type_name -> google.protobuf.Timestamp
+	1,   // 53: keepward.v1.ScriptEnd.failure:type_name -> keepward.v1.Failure
+	0,   // 54: keepward.v1.Session.reason:type_name -> keepward.v1.Reason
+	48,  // 55: keepward.v1.Session.created:type_name -> google.protobuf.Timestamp
+	48,  // 56: keepward.v1.Session.started:type_name -> google.protobuf.Timestamp
+	48,  // 57: keepward.v1.Session.ended:type_name -> google.protobuf.Timestamp
+	29,  // 58: keepward.v1.Session.tasks:type_name -> keepward.v1.Task
+	3,   // 59: keepward.v1.Session.progress:type_name -> keepward.v1.Progress
+	1,   // 60: keepward.v1.Session.failure:type_name -> keepward.v1.Failure
+	35,  // 61: keepward.v1.Session.report:type_name -> keepward.v1.TaskReport
+	27,  // 62: keepward.v1.Session.limits:type_name -> keepward.v1.Limits
+	32,  // 63: keepward.v1.Session.waits:type_name -> keepward.v1.Wait
+	48,  // 64: keepward.v1.Session.done_about:type_name -> google.protobuf.Timestamp
+	48,  // 65: keepward.v1.Session.retry_at:type_name -> google.protobuf.Timestamp
+	0,   // 66: keepward.v1.Task.reason:type_name -> keepward.v1.Reason
+	3,   // 67: keepward.v1.Task.progress:type_name -> keepward.v1.Progress
+	1,   // 68: keepward.v1.Task.failure:type_name -> keepward.v1.Failure
+	48,  // 69: keepward.v1.Task.started:type_name -> google.protobuf.Timestamp
+	48,  // 70: keepward.v1.Task.ended:type_name -> google.protobuf.Timestamp
+	35,  // 71: keepward.v1.Task.report:type_name -> keepward.v1.TaskReport
+	48,  // 72: keepward.v1.Holder.since:type_name -> google.protobuf.Timestamp
+	48,  // 73: keepward.v1.Holder.until:type_name -> google.protobuf.Timestamp
+	0,   // 74: keepward.v1.Resource.down:type_name -> keepward.v1.Reason
+	30,  // 75: keepward.v1.Resource.holders:type_name -> keepward.v1.Holder
+	30,  // 76: keepward.v1.Resource.waiters:type_name -> keepward.v1.Holder
+	48,  // 77: keepward.v1.Wait.since:type_name -> google.protobuf.Timestamp
+	0,   // 78: keepward.v1.Wait.reason:type_name -> keepward.v1.Reason
+	31,  // 79: keepward.v1.Wait.resources:type_name -> keepward.v1.Resource
+	30,  // 80: keepward.v1.Wait.sessions:type_name -> keepward.v1.Holder
+	33,  // 81: keepward.v1.TaskReport.sweep:type_name -> keepward.v1.SweepReport
+	34,  // 82: keepward.v1.TaskReport.retention:type_name -> keepward.v1.RetentionReport
+	48,  // 83: keepward.v1.Event.time:type_name -> google.protobuf.Timestamp
+	48,  // 84: keepward.v1.Computer.joined:type_name -> google.protobuf.Timestamp
+	48,  // 85: keepward.v1.Computer.last_seen:type_name -> google.protobuf.Timestamp
+	49,  // 86: keepward.v1.Computer.skew:type_name -> google.protobuf.Duration
+	48,  // 87: keepward.v1.Computer.last_point:type_name -> google.protobuf.Timestamp
+	47,  // 88: keepward.v1.Computer.conditions:type_name -> keepward.v1.Condition
+	48,  // 89: keepward.v1.Transport.last_seen:type_name -> google.protobuf.Timestamp
+	48,  // 90: keepward.v1.Repository.created:type_name -> google.protobuf.Timestamp
+	47,  // 91: keepward.v1.Repository.conditions:type_name -> keepward.v1.Condition
+	49,  // 92: keepward.v1.Repository.undelete_grace:type_name -> google.protobuf.Duration
+	49,  // 93: keepward.v1.Repository.unprotected_after:type_name -> google.protobuf.Duration
+	45,  // 94: keepward.v1.Repository.proof:type_name -> keepward.v1.ProofState
+	49,  // 95: keepward.v1.ProofAge.within:type_name -> google.protobuf.Duration
+	39,  // 96: keepward.v1.RepositoryStats.repository:type_name -> keepward.v1.Repository
+	42,  // 97: keepward.v1.RepositoryStats.computers:type_name -> keepward.v1.ComputerStats
+	43,  // 98: keepward.v1.RepositoryStats.jobs:type_name -> keepward.v1.JobStats
+	44,  // 99: keepward.v1.RepositoryStats.days:type_name -> keepward.v1.DayStats
+	40,  // 100: keepward.v1.RepositoryStats.proofs:type_name -> keepward.v1.ProofAge
+	48,  // 101: keepward.v1.RepositoryStats.marked:type_name -> google.protobuf.Timestamp
+	48,  // 102: keepward.v1.ProofState.oldest:type_name -> google.protobuf.Timestamp
+	48,  // 103: keepward.v1.Point.time:type_name -> google.protobuf.Timestamp
+	2,   // 104: keepward.v1.Point.counters:type_name -> keepward.v1.Counters
+	7,   // 105: keepward.v1.Point.files:type_name -> keepward.v1.FileSelection
+	48,  // 106: keepward.v1.Point.kept_until:type_name -> google.protobuf.Timestamp
+	48,  // 107: keepward.v1.Point.deleted:type_name -> google.protobuf.Timestamp
+	48,  // 108: keepward.v1.Point.purge_after:type_name -> google.protobuf.Timestamp
+	48,  // 109: keepward.v1.Condition.since:type_name -> google.protobuf.Timestamp
+	110, // [110:110] is the sub-list for method output_type
+	110, // [110:110] is the sub-list for method input_type
+	110, // [110:110] is the sub-list for extension type_name
+	110, // [110:110] is the sub-list for extension extendee
+	0,   // [0:110] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_types_proto_init() }
@@ -6183,6 +6234,7 @@ func file_keepward_v1_types_proto_init() {
 		return
 	}
 	file_keepward_v1_app_proto_init()
+	file_keepward_v1_groups_proto_init()
 	file_keepward_v1_types_proto_msgTypes[8].OneofWrappers = []any{}
 	file_keepward_v1_types_proto_msgTypes[22].OneofWrappers = []any{}
 	type x struct{}
