@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"strings"
 	"time"
 
 	"keepward/internal/errs"
@@ -107,16 +106,7 @@ func get(ctx context.Context, from string) ([]byte, error) {
 		return nil, err
 	}
 	req.Header.Set("Accept", "application/json")
-	client := &http.Client{CheckRedirect: func(to *http.Request, via []*http.Request) error {
-		if len(via) > redirectsMost {
-			return errors.New("it leads from one place to another without end")
-		}
-		if via[0].URL.Scheme == "https" && to.URL.Scheme != "https" || !strings.HasPrefix(to.URL.Scheme, "http") {
-			return errors.New("it leads away from https")
-		}
-		return nil
-	}}
-	defer client.CloseIdleConnections()
+	client := &http.Client{CheckRedirect: followed, Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, ForceAttemptHTTP2: true}}
 	res, err := client.Do(req)
 	if err != nil {
 		return nil, err
@@ -127,6 +117,17 @@ func get(ctx context.Context, from string) ([]byte, error) {
 	}
 	content, err := io.ReadAll(io.LimitReader(res.Body, cloudMost+1))
 	return content, err
+}
+
+// followed says why a redirection is not; nil: it is.
+func followed(to *http.Request, via []*http.Request) error {
+	if len(via) > redirectsMost {
+		return errors.New("it leads from one place to another without end")
+	}
+	if to.URL.Scheme != "https" && (to.URL.Scheme != "http" || via[len(via)-1].URL.Scheme != "http") {
+		return errors.New("it leads away from https")
+	}
+	return nil
 }
 
 // Buffer takes what a command prints, as much of it as a list may have and one byte more. It never

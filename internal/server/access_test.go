@@ -82,7 +82,7 @@ func TestWrongSecretKeyIsRefused(t *testing.T) {
 }
 
 // Services that nodes serve, not the server.
-var servedByNodes = map[protoreflect.Name]bool{"AgentService": true, "TransportService": true, "MoverService": true}
+var servedByNodes = map[protoreflect.Name]bool{"AgentService": true, "TransportService": true, "MoverService": true, "InventoryService": true}
 
 func TestEveryMethodOfTheSchemaHasItsRow(t *testing.T) {
 	rows := map[string]bool{}

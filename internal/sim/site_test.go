@@ -235,11 +235,21 @@ func (s *site) start() {
 		DB: s.db, Nodes: s, Term: func() uint64 { return 1 },
 		Master: func(catalog.Repository) (seal.Master, error) { return s.master, nil },
 		User:   func(context.Context) string { return "ann" },
-		Clock:  s.clock, Places: s.placesOf, Resources: s.resources,
+		Clock:  s.clock, Places: s.placesOf, Resources: s.resources, Groups: noGroups{},
 	})
 	s.m, s.stop, s.stopped = m, cancel, make(chan error, 1)
 	go func() { s.stopped <- m.Serve(ctx) }() // kill waits for it
 	synctest.Wait()
+}
+
+// noGroups is a site whose groups have no lists.
+type noGroups struct{}
+
+func (noGroups) Reread(context.Context, []string) {}
+
+func (noGroups) Rescan(ctx context.Context, _ []string, line func(level, code, text string)) error {
+	line("info", "group.read", "there is nothing to read")
+	return ctx.Err()
 }
 
 // kill ends the server in the middle of what it does. What it wrote is there.

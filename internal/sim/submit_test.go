@@ -57,6 +57,8 @@ func definition(t job.Type, repository, computer string) proto.Message {
 		return &keepwardv1.RestoreFilesRequest{Computer: computer, TargetComputer: computer}
 	case job.Sweep:
 		return &keepwardv1.SweepRepositoryRequest{Name: repository}
+	case job.Rescan:
+		return &keepwardv1.RescanOrder{}
 	case job.Retention:
 		return &keepwardv1.RetentionOrder{Repository: repository}
 	}
