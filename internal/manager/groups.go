@@ -197,15 +197,19 @@ func ownMembership(j *keepwardv1.Job, computer string) *keepwardv1.Job {
 // is. One that was missed is made up for once; one that is not over is not doubled.
 func (m *Manager) startRescan(ctx context.Context, seen, started, now time.Time) (next time.Time) {
 	text := m.knobs().Text(groupRescan)
-	if text == job.GroupRescanNever {
+	if text == job.GroupRescanNever || m.deps.Groups == nil {
 		return time.Time{}
 	}
 	runs, next := dueRuns([]*keepwardv1.Job{{Name: "groups", Schedule: text}}, nil, seen, started, now)
 	if len(runs) == 0 {
 		return next
 	}
-	open, err := catalog.Sessions(ctx, m.deps.DB.Read(), catalog.SessionFilter{Active: true, Type: job.Rescan})
-	if err == nil && len(open) == 0 {
+	// A server that died since may have started it: how far schedules were served is not kept for it.
+	there, err := catalog.Sessions(ctx, m.deps.DB.Read(), catalog.SessionFilter{Type: job.Rescan, Since: runs[0].at})
+	done := slices.ContainsFunc(there, func(s catalog.Session) bool {
+		return s.StartedBy == byMaintenance && !s.Created.Before(runs[0].at) || !s.Status.Final()
+	})
+	if err == nil && !done {
 		_, err = m.startRescanOf(ctx, nil, byMaintenance)
 	}
 	if err != nil && ctx.Err() == nil {

@@ -27,6 +27,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // world is a site in one process: a manager on a real catalog, and fake nodes. It lives in a
 // synctest bubble, so time passes only when everybody waits.
 type world struct {
+	groups  Groups // nil: as the catalog has them
 	t       *testing.T
 	path    string
 	db      *catalog.DB
@@ -162,6 +163,7 @@ func (w *world) start() {
 		Clock:  w.clock,
 
 		RunScript: w.runScript,
+		Groups:    w.groups,
 	})
 	w.stop, w.stopped = cancel, make(chan error, 1)
 	m := w.m

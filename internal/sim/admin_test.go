@@ -63,8 +63,8 @@ func (s *site) checkAdmin(id int64, t *keepwardv1.Task) {
 // checkDone: the work of a session that is over was done by whom it was wanted of.
 func (s *site) checkDone(id int64) {
 	s.t.Helper()
-	if len(s.known[id].typ.Needs().A) > 0 {
-		return
+	if len(s.known[id].typ.Needs().A) > 0 || s.known[id].typ == job.Rescan {
+		return // the work of a rescan is the server's own
 	}
 	for _, c := range s.computersOf(id, func(st job.Status) bool { return st == job.Completed }) {
 		n := s.nodes[agentNode(c)]
