@@ -92,10 +92,8 @@ func siteGroups(ctx context.Context, q catalog.Queryer, site *config.Site) (err 
 
 // warnWithMembers notes who is in a job that was just written, and says what may not be meant.
 func warnWithMembers(ctx context.Context, tx *sql.Tx, j *keepwardv1.Job, site config.Site) ([]string, error) {
-	if len(j.GetGroups()) > 0 {
-		if err := noteMembers(ctx, tx, time.Now()); err != nil {
-			return nil, err
-		}
+	if err := noteMembers(ctx, tx, time.Now()); err != nil {
+		return nil, err
 	}
 	return warnMembers(ctx, tx, j, site)
 }
