@@ -25,6 +25,14 @@ type Config struct {
 	Server string
 	// JoinToken is needed at the first start only.
 	JoinToken string
+	// Listen is host:port where it waits for its server and for movers that dial; empty: it does not.
+	Listen string
+	// NoDial has it wait for its server, even where it knows an address of it.
+	NoDial bool
+	// Pair has it wait to be paired anew, although it has an identity.
+	Pair bool
+	// Waiting is told the code for pairing, while it waits for that.
+	Waiting func(code string)
 	// Name is the computer's name; empty: that of the certificate, or of the host.
 	Name string
 	// Version is what the agent calls itself.

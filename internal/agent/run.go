@@ -31,11 +31,13 @@ func Run(ctx context.Context, cfg Config) error {
 	n, err := node.Open(ctx, node.Config{
 		Role: wire.RoleAgent, Name: cfg.Name, DataDir: cfg.DataDir, Server: cfg.Server,
 		JoinToken: cfg.JoinToken, Version: cfg.Version, Logger: cfg.Logger,
+		Listen: cfg.Listen, NoDial: cfg.NoDial, Pair: cfg.Pair, Waiting: cfg.Waiting,
 	})
 	if err != nil {
 		return err
 	}
 	a := &agent{cfg: cfg, log: cfg.Logger, node: n, reports: n.Reporter(), ctx: ctx, running: make(map[string]*attempt), dryRuns: make(chan struct{}, 1)}
+	a.door, a.dialled, a.listening, a.prober = n.Door(), n.Dialled, n.Listening, n
 	a.trails = openTrails(filepath.Join(cfg.DataDir, "trails"), cfg.Logger)
 	a.pace.Failed = func(err error) { a.log.Warn("backups have another priority than they should", "error", err) }
 	a.scripts = newScripts(a)
@@ -72,6 +74,11 @@ type agent struct {
 	node    term
 	reports reporter
 	ctx     context.Context // of Run: attempts end with it
+	// door is where movers call that dial; nil: the agent does not listen.
+	door *wire.Door
+	// dialled is the role that dialled the link, listening where the door is; nil: as of tests.
+	dialled, listening func() string
+	prober             *node.Node // nil: as of tests
 	// before, where it is set, makes what is to be backed up, once the mover is reached.
 	before func(ctx context.Context) error
 
@@ -126,6 +133,9 @@ func (a *agent) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(keepwardv1connect.NewAgentServiceHandler(&service{a}, connect.WithInterceptors(wire.Errors())))
 	mux.Handle(keepwardv1connect.NewInventoryServiceHandler(&service{a}, connect.WithInterceptors(wire.Errors())))
+	if a.prober != nil {
+		mux.Handle(keepwardv1connect.NewProbeServiceHandler(node.Prober{Node: a.prober}, connect.WithInterceptors(wire.Errors())))
+	}
 	return mux
 }
 
@@ -134,7 +144,11 @@ func (a *agent) info() *keepwardv1.NodeInfo {
 	if err != nil {
 		host = ""
 	}
-	return &keepwardv1.NodeInfo{Version: a.cfg.Version, Os: runtime.GOOS, Arch: runtime.GOARCH, Hostname: host, Zone: zoneOf(time.Now())}
+	info := &keepwardv1.NodeInfo{Version: a.cfg.Version, Os: runtime.GOOS, Arch: runtime.GOARCH, Hostname: host, Zone: zoneOf(time.Now())}
+	if a.listening != nil {
+		info.Listen = a.listening()
+	}
+	return info
 }
 
 func (a *agent) attempts() []*keepwardv1.AttemptState {

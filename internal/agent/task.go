@@ -161,20 +161,24 @@ func (a *agent) connected(ctx context.Context, id string, mover *keepwardv1.Move
 	dialCtx, cancel := context.WithTimeout(ctx, dialFor)
 	defer cancel()
 	client, err := wire.DialData(dialCtx, wire.DialConfig{
-		Credentials: a.node.Credentials(), Endpoint: mover, Attempt: id, Logger: a.log,
+		Credentials: a.node.Credentials(), Endpoint: mover, Attempt: id, Logger: a.log, Door: a.door,
 		Connected: func(c wire.Arrival) {
 			text := "the agent dialled the mover at " + c.Address
+			if c.Dialled {
+				text = "the mover dialled the agent, from " + c.Address
+			}
 			if c.Local {
 				text = "the agent reached the mover on its own host"
 			}
 			if c.Again {
 				text += ", again after the connection was lost"
 			}
+			text += a.controlText()
 			a.event(id, "info", "data.connected", text, nil)
 		},
 	})
 	if err != nil {
-		return err
+		return wire.WithReachHint(err)
 	}
 	if err := fn(ctx, client); err != nil {
 		client.Abort(reason(ctx, err)) // the mover's report may be the first
@@ -184,6 +188,14 @@ func (a *agent) connected(ctx context.Context, id string, mover *keepwardv1.Move
 		a.log.Warn("the data connection did not end in order", "attempt", id, "error", err)
 	}
 	return nil
+}
+
+// controlText says who dialled the link over which the order came.
+func (a *agent) controlText() string {
+	if a.dialled == nil || a.dialled() == "" {
+		return ""
+	}
+	return "; the control connection was dialled by the " + a.dialled()
 }
 
 // watched reports progress while fn runs.

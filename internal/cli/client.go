@@ -24,6 +24,7 @@ type client struct {
 	access       v1.AccessServiceClient
 	status       v1.StatusServiceClient
 	computers    v1.ComputerServiceClient
+	connections  v1.ConnectionServiceClient
 	repositories v1.RepositoryServiceClient
 	jobs         v1.JobServiceClient
 	sessions     v1.SessionServiceClient
@@ -79,6 +80,7 @@ func newClient(address, token string, cfg *tls.Config) *client {
 		repositories: v1.NewRepositoryServiceClient(h, url, opt),
 		jobs:         v1.NewJobServiceClient(h, url, opt),
 		sessions:     v1.NewSessionServiceClient(h, url, opt),
+		connections:  v1.NewConnectionServiceClient(h, url, opt),
 		points:       v1.NewPointServiceClient(h, url, opt),
 		restores:     v1.NewRestoreServiceClient(h, url, opt),
 		config:       v1.NewConfigServiceClient(h, url, opt),

@@ -14,8 +14,8 @@ import (
 )
 
 func (a *app) computerCommand() *cobra.Command {
-	cmd := a.noun("computer", "Protected computers", "A computer appears here when its agent has joined; see 'keepward token create'.")
-	cmd.AddCommand(a.computerList(), a.computerShow(), a.computerEdit(), a.computerRemove())
+	cmd := a.noun("computer", "Protected computers", "A computer appears here when its agent has joined (see 'keepward token create'), or is paired with 'computer add'.")
+	cmd.AddCommand(a.computerList(), a.computerShow(), a.computerAdd(), a.computerEdit(), a.computerConnectTest(), a.computerRemove())
 	return cmd
 }
 
@@ -93,7 +93,8 @@ func (a *app) showComputer(m *keepwardv1.GetComputerResponse) {
 	c := m.GetComputer()
 	a.fields("name", c.GetName(), "status", c.GetStatus(), "system", system(c), "host", c.GetHostname(), "time zone", c.GetZone(), "address", c.GetAddress(),
 		"agent", c.GetAgentVersion(), "joined", a.stamp(c.GetJoined()), "last seen", a.stamp(c.GetLastSeen()), "clock", skew(c.GetSkew()),
-		"tags", strings.Join(c.GetTags(), ", "), "groups", strings.Join(c.GetGroups(), ", "), "views", strings.Join(c.GetViews(), ", "))
+		"tags", strings.Join(c.GetTags(), ", "), "groups", strings.Join(c.GetGroups(), ", "), "views", strings.Join(c.GetViews(), ", "),
+		"connection", connectionText(c.GetConnection()), "dialled by", c.GetDialledBy(), "not reached", c.GetControlError())
 	if len(c.GetConditions()) > 0 {
 		a.section("Problems")
 		a.conditionTable(c.GetConditions())

@@ -13,27 +13,6 @@ import (
 // computerViews are the views of computers that need somebody's attention.
 var computerViews = []string{"offline", "out-of-date", "untrusted", "unprotected"}
 
-func (a *app) computerEdit() *cobra.Command {
-	var tags []string
-	cmd := &cobra.Command{
-		Use: "edit NAME", Short: "Change the tags of a computer",
-		Long:    "Gives a computer tags, by which it gets into protection groups. What is given replaces the tags it has; --tag '' takes them all.",
-		Example: "  keepward computer edit web1 --tag web --tag paris", Args: exactly("NAME"), ValidArgsFunction: a.complete(computerNames),
-	}
-	cmd.Flags().StringSliceVar(&tags, "tag", nil, "a tag; may be repeated")
-	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) error {
-		if !cmd.Flags().Changed("tag") {
-			return usage("%s wants --tag", cmd.CommandPath()).WithHint("for instance: %s", firstExample(cmd))
-		}
-		m, err := call(ctx, c.groups.SetTags, &keepwardv1.SetTagsRequest{Computer: args[0], Tags: tags})
-		if err != nil {
-			return err
-		}
-		return a.print(m, func() { a.fields("name", args[0], "tags", strings.Join(m.GetTags(), ", ")) })
-	})
-	return cmd
-}
-
 // showInventory shows what a computer is, as it said when it was asked last.
 func (a *app) showInventory(i *keepwardv1.Inventory) {
 	if i == nil {

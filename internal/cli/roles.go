@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"strings"
@@ -139,7 +140,7 @@ func (a *app) transportCommand() *cobra.Command {
 		"  keepward transport --data-dir /var/lib/keepward/transport --server backup:7480 --name store1 --join-file store1.join")
 	n := r.nodeFlags()
 	r.cmd.Flags().StringVar(&n.listen, "listen", "", "where its data movers listen: HOST:PORT or HOST:FIRST-LAST (default: free ports)")
-	r.cmd.Flags().StringVar(&n.advertise, "advertise", "", "host under which agents reach them (default: the address from which the server is dialled)")
+	r.cmd.Flags().StringVar(&n.advertise, "advertise", "", "hosts under which agents reach them, separated by commas, those to try first first (default: the address from which the server is dialled)")
 	return r.joins(n, func(ctx context.Context, log *slog.Logger) error {
 		return transport.Run(ctx, a.transportConfig(r.dataDir, n, log, func() { a.ready(log) }))
 	})
@@ -147,9 +148,15 @@ func (a *app) transportCommand() *cobra.Command {
 
 func (a *app) agentCommand() *cobra.Command {
 	r := a.role("agent --data-dir D --server HOST:7480 --join-file FILE --name NAME", "Run the agent of a computer",
-		"Runs the agent that reads and restores the files of this computer. It needs no open port: it dials the server and stays connected.",
-		"  keepward agent --data-dir /var/lib/keepward/agent --server backup:7480 --name web1 --join-file web1.join")
+		`Runs the agent that reads and restores the files of this computer. It needs no open port: it dials the server and stays connected.
+With --listen it waits for the server, and for data movers, to dial it. Without a server and a token it shows a code, by which
+'keepward computer add' pairs it with a server; the code stands in the file pairing-code of the data directory, too, for as long as it waits.`,
+		`  keepward agent --data-dir /var/lib/keepward/agent --server backup:7480 --name web1 --join-file web1.join
+  keepward agent --data-dir /var/lib/keepward/agent --listen :7482`)
 	n := r.nodeFlags()
+	r.cmd.Flags().StringVar(&n.listen, "listen", "", "wait for the server and for data movers at HOST:PORT or :PORT, usually :"+agentPort)
+	noDial := r.cmd.Flags().Bool("no-dial", false, "wait for the server to dial, even if its address is known")
+	pair := r.cmd.Flags().Bool("pair", false, "wait to be paired anew, although there is an identity; for one start only")
 	every := duration(pipeline.DefaultCheckpointEvery)
 	hidden := r.cmd.Flags().Bool("trust-hidden", false, "take processes that the agent may not look into for such as write to no file unseen; see the page about change tracking")
 	r.cmd.Flags().Var(&every, "checkpoint-every", "how long a backup works between two checkpoints: an interruption costs that much")
@@ -159,6 +166,11 @@ func (a *app) agentCommand() *cobra.Command {
 		}
 		cfg := a.agentConfig(r.dataDir, n, log, func() { a.ready(log) })
 		cfg.CheckpointEvery, cfg.TrustHidden = time.Duration(every), *hidden
+		cfg.Listen, cfg.NoDial, cfg.Pair = n.listen, *noDial, *pair
+		cfg.Waiting = func(code string) {
+			fmt.Fprintf(a.out, "waiting to be paired; the code for 'keepward computer add NAME --control server --address THIS-HOST --code-file -' is\n\n  %s\n\n", code)
+			a.ready(log)
+		}
 		return agent.Run(ctx, cfg)
 	})
 }

@@ -3,6 +3,8 @@ package config
 import (
 	"bytes"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 
 	"go.yaml.in/yaml/v3"
@@ -21,19 +23,18 @@ type Content struct {
 	Priorities   []*keepwardv1.PriorityDigit
 	Groups       []*keepwardv1.Group
 	Tags         []*keepwardv1.ComputerTags
+	Connections  []NamedConnection
 }
 
 // documents are those of a configuration, in the order in which they are written.
 func (c Content) documents() []*yaml.Node {
 	var list []*yaml.Node
+	list = append(list, c.computers()...)
 	for _, r := range c.Repositories {
 		list = append(list, documentNode(KindRepository, r.Name, repositoryFields(r)))
 	}
 	for _, g := range c.Groups {
 		list = append(list, documentNode(KindGroup, g.Name, groupFields(g)))
-	}
-	for _, t := range c.Tags {
-		list = append(list, documentNode(KindComputer, t.Computer, tagsFields(t)))
 	}
 	for _, j := range c.Jobs {
 		list = append(list, documentNode(KindJob, j.Name, jobFields(j)))
@@ -53,13 +54,29 @@ func (c Content) documents() []*yaml.Node {
 	return list
 }
 
+// computers are the documents of computers, by name: how each is reached, and its tags.
+func (c Content) computers() []*yaml.Node {
+	fields := map[string][]field{}
+	for _, n := range c.Connections {
+		fields[n.Computer] = connectionFields(n.Connection)
+	}
+	for _, t := range c.Tags {
+		fields[t.Computer] = append(fields[t.Computer], tagsFields(t)...)
+	}
+	var list []*yaml.Node
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		list = append(list, documentNode(KindComputer, name, fields[name]))
+	}
+	return list
+}
+
 // Export writes repositories and jobs as ExportAll does.
 func Export(repositories []*keepwardv1.Repository, jobs []*keepwardv1.Job) ([]byte, error) {
 	return ExportAll(Content{Repositories: repositories, Jobs: jobs})
 }
 
-// ExportAll writes a configuration so that Parse reads the same back: repositories first, then
-// groups and tags, jobs, and the rules of the queue, each by name as they come; fields in a fixed order, those at
+// ExportAll writes a configuration so that Parse reads the same back: computers first, then repositories,
+// groups, jobs, and the rules of the queue, each by name as they come; fields in a fixed order, those at
 // their default left out.
 func ExportAll(c Content) ([]byte, error) {
 	var out bytes.Buffer

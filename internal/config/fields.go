@@ -20,11 +20,11 @@ const (
 	KindLimit      = "limit"
 	KindPriority   = "priority"
 	KindGroup      = "group"
-	KindComputer   = "computer" // its tags: there is one because its agent has joined
+	KindComputer   = "computer" // how it is reached, and its tags
 )
 
 // kinds is what a document may be about, in a sentence.
-const kinds = "repository, group, computer, job, window, activity, limit or priority"
+const kinds = "computer, repository, group, job, window, activity, limit or priority"
 
 // field is one field of a document: what it is called and where its value lies. Reading,
 // writing and comparing use the same rows, so none can forget one.

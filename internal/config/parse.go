@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 
 	"go.yaml.in/yaml/v3"
@@ -14,8 +15,8 @@ import (
 	"keepward/internal/errs"
 )
 
-// Document is one document of a file: a repository, a job, a group, the tags of a computer or a rule of
-// the queue, completed but not checked.
+// Document is one document of a file: a computer, a repository, a job, a group or a rule of the queue,
+// completed but not checked.
 type Document struct {
 	Kind       string
 	Name       string
@@ -28,6 +29,8 @@ type Document struct {
 	Activity *keepwardv1.ActivityControl
 	Limit    *keepwardv1.SessionLimit
 	Priority *keepwardv1.PriorityDigit
+	// Connection is how a computer is reached, of KindComputer.
+	Connection *keepwardv1.ComputerConnection
 
 	file string
 	root *yaml.Node
@@ -175,8 +178,8 @@ func (d *Document) open(r *reader) []field {
 		d.Group = &keepwardv1.Group{}
 		return append([]field{{name: "name", value: &d.Name}}, groupFields(d.Group)...)
 	case KindComputer:
-		d.Tags = &keepwardv1.ComputerTags{}
-		return append([]field{{name: "name", value: &d.Name}}, tagsFields(d.Tags)...)
+		d.Connection, d.Tags = &keepwardv1.ComputerConnection{}, &keepwardv1.ComputerTags{}
+		return slices.Concat([]field{{name: "name", value: &d.Name}}, connectionFields(d.Connection), tagsFields(d.Tags))
 	case KindPriority:
 		d.Priority = &keepwardv1.PriorityDigit{}
 		return append([]field{{name: "name", value: &d.Name}}, priorityFields(d.Priority)...)
@@ -201,6 +204,7 @@ func (d *Document) complete() {
 		d.Group.Name = d.Name
 		CompleteGroup(d.Group)
 	case KindComputer:
+		CompleteConnection(d.Connection)
 		d.Tags.Computer = d.Name
 		CompleteTags(d.Tags)
 	case KindActivity:

@@ -1,7 +1,9 @@
 package job
 
 import (
+	"net/netip"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -10,6 +12,8 @@ type Bounds struct {
 	Least, Most int64
 	// Choices are the words of a setting that is a word.
 	Choices []string
+	// Networks: the setting is a list of networks.
+	Networks bool
 }
 
 func counts(least, most int64) Bounds        { return Bounds{Least: least, Most: most} }
@@ -40,6 +44,7 @@ var knobBounds = map[string]Bounds{
 	"session_retry_after":          times(0, month),
 	"unprotected_days":             counts(1, 10_000),
 	"duplicates":                   words(DuplicatePolicies...),
+	"preferred_networks":           {Networks: true},
 }
 
 // The bounds of all others.
@@ -88,6 +93,23 @@ func (s Setting) Bounds() Bounds {
 	return counts(0, countMost)
 }
 
+// Networks reads a list of networks in CIDR notation, separated by commas or spaces. none, or
+// nothing, is no network.
+func Networks(text string) ([]netip.Prefix, error) {
+	if text == NoNetworks {
+		return nil, nil
+	}
+	var out []netip.Prefix
+	for _, word := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' }) {
+		n, err := netip.ParsePrefix(word)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, n.Masked())
+	}
+	return out, nil
+}
+
 // Allows says whether a value is of the setting's kind and within its bounds.
 func (s Setting) Allows(value any) bool {
 	b := s.Bounds()
@@ -103,6 +125,10 @@ func (s Setting) Allows(value any) bool {
 		return kind
 	case string:
 		_, kind := s.Default.(string)
+		if b.Networks {
+			_, err := Networks(v)
+			return kind && err == nil
+		}
 		return kind && (len(b.Choices) == 0 || slices.Contains(b.Choices, v))
 	}
 	return false

@@ -41,6 +41,7 @@ const (
 	GroupRescanNever           = "never"
 	DefaultUnprotectedDays     = 7
 	DefaultProofBudget         = 8 * time.Hour // a night
+	NoNetworks                 = "none"
 )
 
 // Setting is one row of the table of limits.
@@ -94,6 +95,7 @@ var Settings = []Setting{
 	{"parity", false, true, "percent of its size that each pack gets as parity, by which a check mends it, up to 25; per repository"},
 	{"group_rescan", DefaultGroupRescan, true, "when protection groups are read again and computers are asked what they are: a schedule, or never"},
 	{"unprotected_days", DefaultUnprotectedDays, true, "days without a restore point after which a computer is in the view unprotected"},
+	{"preferred_networks", NoNetworks, true, "networks in CIDR notation: of several addresses of a computer or a transport, those in them are tried first"},
 	{"duplicates", DefaultDuplicates, true, "a second session of the same job: allow, queue, cancel new, cancel lower level, cancel running; per job"},
 }
 

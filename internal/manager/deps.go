@@ -40,6 +40,8 @@ type Deps struct {
 	RunScript func(ctx context.Context, s *keepwardv1.Script, variables map[string]string) *keepwardv1.ScriptEnd
 	// Groups reads what protection groups have from elsewhere; nil: it is as the catalog has it.
 	Groups Groups
+	// Reach says how the data connection with a computer is made; nil: its agent dials.
+	Reach func(ctx context.Context, computer string) (Reach, error)
 	// Clock reads the host's clocks; nil: those of the system.
 	Clock func() retention.Reading
 	// Places says what stands where for a task of a job; false: its repository and its computer, as
@@ -49,6 +51,13 @@ type Deps struct {
 	Resources func() []broker.Resource
 	// Settings may be zero: then the defaults hold.
 	Settings Settings
+}
+
+// Reach is how the data connection with a computer is made.
+type Reach struct {
+	// Passive: the mover dials the agent, at one of Addresses.
+	Passive   bool
+	Addresses []string
 }
 
 // Node is a node as its certificate names it.

@@ -211,7 +211,8 @@ func (c *call) startMover(ctx context.Context) (*keepwardv1.MoverEndpoint, *repo
 		return nil, nil, err
 	}
 	mover := res.Msg.GetMover()
-	mover.Heartbeat = req.Heartbeat
+	mover.Heartbeat, mover.Passive = req.Heartbeat, len(req.AgentAddresses) > 0
+	mover.Addresses = wire.Preferred(mover.Addresses, c.m.networks())
 	return mover, k, nil
 }
 
@@ -220,6 +221,9 @@ func (c *call) moverRequest(ctx context.Context, k *repositoryKeys) (req *keepwa
 		Order: c.wireOrder(), Mode: modes[c.typ], RepositoryPath: k.repository.Path, Agent: c.attempt.Agent,
 		ReadData: c.plan.check.GetReadData(), AgentWait: durationpb.New(c.m.set.AgentWait), Heartbeat: durationpb.New(c.m.set.Heartbeat),
 		Parity: k.repository.Proofs.Parity, Time: timestamppb.New(c.attempt.Time),
+	}
+	if req.AgentAddresses, err = c.m.agentAddresses(ctx, c.typ, c.attempt.Agent); err != nil {
+		return nil, err
 	}
 	switch c.typ {
 	case job.Backup, job.ServerBackup:

@@ -39,8 +39,8 @@ func ParseListen(text string) (host string, first, last int, err error) {
 	return host, first, last, nil
 }
 
-// listenRange listens on the first free port.
-func listenRange(text string) (net.Listener, error) {
+// Listen listens on the first free port.
+func Listen(text string) (net.Listener, error) {
 	host, first, last, err := ParseListen(text)
 	if err != nil {
 		return nil, err

@@ -43,12 +43,12 @@ func TestListenAddressesAreRead(t *testing.T) {
 }
 
 func TestAFullPortRangeSaysWhatToDo(t *testing.T) {
-	l, err := listenRange("127.0.0.1:0")
+	l, err := Listen("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = l.Close() }()
-	_, err = listenRange(l.Addr().String())
+	_, err = Listen(l.Addr().String())
 	if errs.KindOf(err) != errs.Busy || errs.HintOf(err) == "" {
 		t.Errorf("got %v", err)
 	}

@@ -53,6 +53,7 @@ func (t *task) serve(ctx context.Context, h wire.DataHandler) error {
 		Attempt:     t.order.attempt,
 		TaskKey:     seal.Secret(t.order.GetTaskKey()),
 		Wait:        t.order.wait(),
+		Dial:        t.order.GetStart().GetAgentAddresses(),
 		Heartbeat:   t.order.GetStart().GetHeartbeat().AsDuration(),
 		Empty:       len(t.repo.Segments()) == 0,
 		Refused:     t.refused,
@@ -92,6 +93,9 @@ func (t *task) refused(r wire.Refusal) {
 func (t *task) arrived(a wire.Arrival) {
 	t.enter("transfer")
 	how := "agent dialled, TLS 1.3"
+	if a.Dialled {
+		how = "mover dialled, TLS 1.3"
+	}
 	if a.Local {
 		how = "agent dialled, unix socket"
 	}

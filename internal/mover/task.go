@@ -131,12 +131,14 @@ func (t *task) obey(ctx context.Context) error {
 
 // listen opens the doors for the agent: a port, and where it can be had a unix socket.
 func (t *task) listen() error {
-	l, err := listenRange(t.order.GetListen())
-	if err != nil {
-		return err
+	if len(t.order.GetStart().GetAgentAddresses()) == 0 { // else the agent waits, and the mover dials
+		l, err := Listen(t.order.GetListen())
+		if err != nil {
+			return err
+		}
+		t.agents = append(t.agents, l)
+		t.state.Address = l.Addr().String()
 	}
-	t.agents = append(t.agents, l)
-	t.state.Address = l.Addr().String()
 	path := filepath.Join(t.order.GetDirectory(), SocketAgent)
 	if u, err := wire.ListenUnix(path); err == nil {
 		t.agents = append(t.agents, u)

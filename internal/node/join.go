@@ -45,7 +45,9 @@ func (n *Node) identityPath(name string) string {
 
 func (n *Node) loadIdentity(ctx context.Context) error {
 	_, err := os.Stat(n.identityPath(fileCert))
-	if errors.Is(err, fs.ErrNotExist) {
+	if n.cfg.Pair || errors.Is(err, fs.ErrNotExist) && n.cfg.JoinToken == "" && n.waiting != nil {
+		err = n.pair(ctx)
+	} else if errors.Is(err, fs.ErrNotExist) {
 		err = n.join(ctx)
 	} else if err == nil && n.cfg.JoinToken != "" {
 		n.log.Info("already joined, the join token is used only if the server refuses this identity or is another one", "data", n.cfg.DataDir)
@@ -75,6 +77,13 @@ func (n *Node) readIdentity() error {
 	n.mu.Unlock()
 	if n.cfg.Server == "" {
 		b, err := os.ReadFile(n.identityPath(fileServer))
+		if errors.Is(err, fs.ErrNotExist) && n.waiting != nil {
+			return nil // it was paired, and has never needed an address
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			return errs.New(errs.Invalid, "identity.no-server", "data directory %s knows no address of its server", n.cfg.DataDir).
+				WithHint("this agent was paired: start it with --listen, or give the address with --server")
+		}
 		if err != nil {
 			return errs.New(errs.KindOf(err), "identity.read", "read the server's address: %w", err)
 		}
@@ -229,6 +238,9 @@ func (n *Node) keepIdentity(res *keepwardv1.JoinResponse) error {
 		{fileServer, []byte(n.cfg.Server + "\n")},
 		{fileCert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: res.GetCertificate()})},
 	} {
+		if f.name == fileServer && n.cfg.Server == "" {
+			continue // it dials, and is not dialled
+		}
 		if err := n.writeIdentity(f.name, f.content); err != nil {
 			return err
 		}

@@ -27,6 +27,14 @@ type Config struct {
 	// JoinToken is needed once, and again when the server refuses the certificate because
 	// the node was removed.
 	JoinToken string
+	// Listen is host:port of the door at which the server and movers call; empty: there is none.
+	Listen string
+	// NoDial has the node wait for its server, even where it knows an address of it.
+	NoDial bool
+	// Pair has the node wait to be paired anew, although it has an identity.
+	Pair bool
+	// Waiting is told the code by which a server pairs with this node, while it waits for that.
+	Waiting func(code string)
 	// Version of this program, for the server's records.
 	Version string
 	Logger  *slog.Logger

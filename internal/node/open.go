@@ -26,6 +26,9 @@ type Node struct {
 	identity wire.Identity
 	term     uint64
 	addr     string // local address of the newest link
+	dialled  string // the role that dialled the newest link
+
+	waiting *waiting // for the server to call; nil: it does not
 }
 
 // Open locks the data directory, joins the server if that was not done yet, and reads what
@@ -47,6 +50,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 			WithHint("stop the other process, or choose another directory with --data-dir")
 	}
 	if err := n.open(ctx); err != nil {
+		n.shut()
 		_ = n.lock.Unlock()
 		return nil, err
 	}
@@ -54,6 +58,9 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 }
 
 func (n *Node) open(ctx context.Context) error {
+	if err := n.listen(); err != nil {
+		return err
+	}
 	if err := n.loadIdentity(ctx); err != nil {
 		return err
 	}
@@ -74,6 +81,7 @@ func (n *Node) open(ctx context.Context) error {
 
 // Close unlocks the data directory. Run must have returned.
 func (n *Node) Close() error {
+	n.shut()
 	n.reporter.close()
 	return n.lock.Unlock()
 }
@@ -106,6 +114,14 @@ func (n *Node) LocalAddress() string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.addr
+}
+
+// Dialled is the role that dialled the newest link: the server's or this node's own; empty
+// before the first.
+func (n *Node) Dialled() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.dialled
 }
 
 func hostName() string {

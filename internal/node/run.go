@@ -7,6 +7,7 @@ import (
 	"math/big"
 	"net"
 	"slices"
+	"sync"
 	"time"
 
 	"connectrpc.com/connect"
@@ -31,7 +32,19 @@ const (
 func (n *Node) Run(ctx context.Context, svc Service) error {
 	boot := make([]byte, 16)
 	_, _ = rand.Read(boot) // documented never to fail
-	s := &session{node: n, svc: svc, boot: hex.EncodeToString(boot)}
+	s := &session{node: n, svc: svc, boot: hex.EncodeToString(boot), one: &single{}}
+	if n.waiting != nil {
+		var answered sync.WaitGroup
+		defer answered.Wait()
+		answered.Go(func() { n.answer(ctx, s.another()) })
+	}
+	if !n.dials() {
+		if n.waiting == nil {
+			return errs.New(errs.Invalid, "node.no-way", "reach the server: this node neither dials nor listens").WithHint("give --server HOST:PORT or --listen :7482")
+		}
+		<-ctx.Done()
+		return nil
+	}
 	wait := backoffFirst
 	token := n.cfg.JoinToken != ""
 	for {
@@ -90,34 +103,51 @@ type session struct {
 	node     *Node
 	svc      Service
 	boot     string
+	one      *single
 	greeted  bool // the last link got as far as an answered heartbeat
 	interval time.Duration
 }
 
+// another is the same node's, for a link of its own.
+func (s *session) another() *session {
+	return &session{node: s.node, svc: s.svc, boot: s.boot, one: s.one}
+}
+
+// run dials and holds the link.
 func (s *session) run(ctx context.Context) error {
 	n := s.node
-	s.greeted, s.interval = false, wire.DefaultHeartbeat
+	s.greeted = false
 	link, err := wire.DialLink(ctx, n.cfg.Server, n.Credentials(), s.svc.Handler)
 	if err != nil {
 		return err
 	}
+	return s.hold(ctx, link, n.cfg.Role, n.cfg.Server)
+}
+
+// hold keeps the heart beating on a link that somebody has dialled, until it is over.
+func (s *session) hold(ctx context.Context, link *wire.Link, by wire.Role, address string) error {
+	n := s.node
+	s.greeted, s.interval = false, wire.DefaultHeartbeat
 	defer func() { _ = link.Close() }()
+	ctx, done := s.one.begin(ctx)
+	defer done()
 	n.mu.Lock()
 	n.addr, _, _ = net.SplitHostPort(link.LocalAddr().String())
+	n.dialled = string(by)
 	n.mu.Unlock()
 	server := keepwardv1connect.NewNodeServiceClient(link.Client(), wire.LinkURL, connect.WithInterceptors(wire.Errors()))
 	if err := s.heartbeat(ctx, server); err != nil {
 		return err
 	}
 	s.greeted = true
-	n.log.Info("linked", "server", n.cfg.Server, "as", n.Identity().String(), "dialled_by", string(n.identity.Role))
+	n.log.Info("linked", "server", address, "as", n.Identity().String(), "dialled_by", string(by))
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return context.Cause(ctx)
 		case <-link.Done():
-			return errs.New(errs.Unavailable, "link.lost", "the link to %s was lost", n.cfg.Server)
+			return errs.New(errs.Unavailable, "link.lost", "the link to %s was lost", address)
 		}
 	})
 	g.Go(func() error { return s.beat(ctx, server) })

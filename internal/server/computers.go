@@ -90,6 +90,7 @@ func (s *computerService) RemoveComputer(ctx context.Context, req *connect.Reque
 	if err != nil {
 		return nil, err
 	}
+	s.dialler.look()
 	s.nodes.cut(wire.RoleAgent, name)
 	s.nodes.twins.forget(manager.Node{Role: wire.RoleAgent, Name: name})
 	s.manager.ConfigChanged()
@@ -141,7 +142,16 @@ func (s *server) computerMessage(ctx context.Context, row catalog.Computer) (*ke
 	if err != nil {
 		return nil, err
 	}
+	connection, err := catalog.ConnectionOf(ctx, s.db.Read(), row.Name)
+	if err != nil {
+		return nil, err
+	}
+	unreached := ""
+	if err := s.dialler.failure(row.Name); err != nil && !live.Online {
+		unreached = err.Error()
+	}
 	return &keepwardv1.Computer{
+		Connection: connectionMessage(connection), DialledBy: string(live.By), ControlError: unreached,
 		Name: row.Name, Status: nodeStatus(live.Online, row.LastSeen), Os: row.OS, Arch: row.Arch, Hostname: row.Hostname, Zone: row.Zone,
 		AgentVersion: row.Version, Address: row.Address, Joined: timestamp(row.Joined), LastSeen: timestamp(row.LastSeen),
 		Skew: durationpb.New(row.Skew), LastPoint: timestamp(last), Conditions: append(computerConditions(row, live.Online), s.nodes.twins.conditions(row.Name, time.Now())...),

@@ -39,6 +39,9 @@ func (s *configService) Export(ctx context.Context, _ *connect.Request[keepwardv
 	if err := exportGroups(ctx, s.db.Read(), &all); err != nil {
 		return nil, err
 	}
+	if all.Connections, err = exportConnections(ctx, s.db.Read()); err != nil {
+		return nil, err
+	}
 	text, err := config.ExportAll(all)
 	if err != nil {
 		return nil, err
@@ -125,6 +128,9 @@ func (p *applying) plan(ctx context.Context, docs []*config.Document) error {
 		return err
 	}
 	site.Windows = windowsWith(site.Windows, docs)
+	if err := p.planConnections(ctx, docs, &site); err != nil {
+		return err
+	}
 	for _, d := range docs {
 		if d.Group != nil {
 			site = site.WithGroups(d.Group)
@@ -316,6 +322,7 @@ func (p *applying) apply(ctx context.Context) error {
 	if err := p.db.Write(ctx, func(tx *sql.Tx) error { return p.write(ctx, tx) }); err != nil {
 		return after(made, err)
 	}
+	p.dialler.look()
 	p.manager.ConfigChanged()
 	p.groupsApplied(ctx)
 	if err := p.manager.RulesChanged(ctx); err != nil {
@@ -346,13 +353,16 @@ func (p *applying) write(ctx context.Context, tx *sql.Tx) error {
 			wanted = append(wanted, st.document.Job)
 		}
 	}
+	if err := p.writeConnections(ctx, tx, &site); err != nil {
+		return err
+	}
 	site = site.With(wanted...)
 	if site, err = p.writeGroups(ctx, tx, site); err != nil {
 		return err
 	}
 	for _, st := range p.steps {
-		if st.document.Group != nil || st.document.Tags != nil {
-			continue // written above
+		if st.document.Group != nil || st.document.Connection != nil {
+			continue // written above, for jobs may name new groups and computers
 		}
 		if j := st.document.Job; j != nil {
 			if err := config.Error(config.CheckJob(j, site)); err != nil {

@@ -83,7 +83,7 @@ func (p *applying) planRules(ctx context.Context, docs []*config.Document, site 
 	}
 	touched := false
 	for _, d := range docs {
-		if d.Job != nil || d.Repository != nil || d.Group != nil || d.Tags != nil {
+		if d.Job != nil || d.Repository != nil || d.Group != nil || d.Connection != nil {
 			continue
 		}
 		p.fault(d, checkRule(d, site)...)

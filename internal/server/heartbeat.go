@@ -53,7 +53,7 @@ func (s *nodeService) Heartbeat(ctx context.Context, req *connect.Request[keepwa
 	if err != nil {
 		return nil, err
 	}
-	if s.nodes.heard(l, now, skew) {
+	if s.nodes.heard(l, now, skew, req.Msg.GetInfo().GetListen()) {
 		s.nodes.twins.came(l.node, boot{req.Msg.Boot, l.peer.Address, req.Msg.Info.GetHostname()}, now)
 	}
 	return connect.NewResponse(&keepwardv1.HeartbeatResponse{

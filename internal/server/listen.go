@@ -122,7 +122,10 @@ func (s *server) serveHTTP(ctx context.Context, l *listener) error {
 		// Refused handshakes come out here, with the peer's address.
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){
-			wire.ALPN: func(_ *http.Server, conn *tls.Conn, _ http.Handler) { s.nodes.serve(ctx, conn) },
+			wire.ALPN: func(_ *http.Server, conn *tls.Conn, _ http.Handler) {
+				_ = s.nodes.serve(ctx, conn, "", nil) // it has logged why
+			},
+			wire.ProbeALPN: func(_ *http.Server, conn *tls.Conn, _ http.Handler) { _ = conn.Close() },
 		},
 	}
 	stopped := make(chan struct{})
@@ -154,6 +157,7 @@ func (s *server) apiHandler() http.Handler {
 	mount(keepwardv1connect.NewEnrolServiceHandler(&enrolService{s}, short...))
 	mount(keepwardv1connect.NewAccessServiceHandler(newAccessService(s), short...))
 	mount(keepwardv1connect.NewStatusServiceHandler(&statusService{s}, opts...))
+	mount(keepwardv1connect.NewConnectionServiceHandler(&connectionService{s}, opts...))
 	mount(keepwardv1connect.NewComputerServiceHandler(&computerService{s}, opts...))
 	mount(keepwardv1connect.NewRepositoryServiceHandler(&repositoryService{s}, opts...))
 	mount(keepwardv1connect.NewGroupServiceHandler(&groupService{s}, opts...))

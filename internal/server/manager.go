@@ -27,6 +27,9 @@ type jobManager interface {
 	Events(ctx context.Context, n manager.Node, attempt string, events []*keepwardv1.Event) error
 	End(ctx context.Context, n manager.Node, attempt string, end *keepwardv1.AttemptEnd) error
 
+	// Preferred sorts addresses, those to try first first.
+	Preferred(addresses []string) []string
+
 	ConfigChanged()
 	// RescanGroups starts a session that reads the lists of groups again.
 	RescanGroups(ctx context.Context, names []string) (int64, error)

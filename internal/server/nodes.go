@@ -51,6 +51,7 @@ type nodeLink struct {
 	node  manager.Node
 	peer  wire.Identity
 	link  *wire.Link
+	by    wire.Role     // who dialled
 	ready chan struct{} // closed when the link stands in the register
 	calls chan struct{} // one slot for every call at work
 
@@ -63,6 +64,7 @@ type nodeLink struct {
 	seen   time.Time     // last heartbeat
 	skew   time.Duration // the node's clock minus ours
 	saved  time.Time     // when the catalog was last told of seen
+	listen string        // where the agent waits for calls, as it says
 }
 
 func newNodes(db *catalog.DB, log *slog.Logger, heartbeat time.Duration) *nodes {
@@ -109,21 +111,26 @@ func linkOf(ctx context.Context) (*nodeLink, error) {
 	return l, nil
 }
 
-// serve takes over a connection that asked for a link, and returns when the link is done.
-func (n *nodes) serve(ctx context.Context, conn *tls.Conn) {
+// serve takes over a connection that asked for a link, or that the server has dialled for one (by),
+// and returns when the link is done, or why there was none. up, where it is set, is called once it
+// stands.
+func (n *nodes) serve(ctx context.Context, conn *tls.Conn, by wire.Role, up func()) error {
 	address := conn.RemoteAddr().String()
 	if !n.begin() {
 		_ = conn.Close()
-		return
+		return errs.New(errs.Unavailable, "server.stopping", "take link: the server is shutting down")
 	}
 	defer n.serving.Done()
-	l, err := n.open(ctx, conn)
+	l, err := n.open(ctx, conn, by)
 	if err != nil {
 		n.log.Warn("link refused", "peer", address, "reason", err)
 		turnAway(ctx, conn, err)
-		return
+		return err
 	}
-	n.log.Info("link up", "node", l.peer.String(), "peer", address)
+	if up != nil {
+		up()
+	}
+	n.log.Info("link up", "node", l.peer.String(), "peer", address, "dialled_by", string(l.by))
 	select {
 	case <-l.link.Done():
 	case <-ctx.Done():
@@ -131,6 +138,7 @@ func (n *nodes) serve(ctx context.Context, conn *tls.Conn) {
 	_ = l.link.Close() // what it says of a dead peer is no news
 	n.remove(l)
 	n.log.Info("link down", "node", l.peer.String(), "peer", address)
+	return nil
 }
 
 // begin counts a link in, unless the register is closed.
@@ -144,7 +152,7 @@ func (n *nodes) begin() bool {
 	return true
 }
 
-func (n *nodes) open(ctx context.Context, conn *tls.Conn) (*nodeLink, error) {
+func (n *nodes) open(ctx context.Context, conn *tls.Conn, by wire.Role) (*nodeLink, error) {
 	certs := conn.ConnectionState().PeerCertificates
 	if len(certs) == 0 {
 		return nil, errs.New(errs.Denied, "certificate.missing", "accept link: no certificate was shown")
@@ -159,7 +167,10 @@ func (n *nodes) open(ctx context.Context, conn *tls.Conn) (*nodeLink, error) {
 	if err := checkCertificate(ctx, n.db, id); err != nil {
 		return nil, err
 	}
-	l := &nodeLink{node: manager.Node{Role: id.Role, Name: id.Name}, ready: make(chan struct{}), calls: make(chan struct{}, callsAtOnce)}
+	if by != wire.RoleServer {
+		by = id.Role
+	}
+	l := &nodeLink{by: by, node: manager.Node{Role: id.Role, Name: id.Name}, ready: make(chan struct{}), calls: make(chan struct{}, callsAtOnce)}
 	l.link, err = wire.ServeLink(conn, n.heartbeat, n.handlerOf(l))
 	if err != nil {
 		return nil, err
@@ -241,7 +252,7 @@ func (n *nodes) take(l *nodeLink) time.Time {
 }
 
 // heard notes a heartbeat; the first of a link makes the node online. It tells whether it was that.
-func (n *nodes) heard(l *nodeLink, now time.Time, skew time.Duration) bool {
+func (n *nodes) heard(l *nodeLink, now time.Time, skew time.Duration, listen string) bool {
 	n.events.Lock()
 	defer n.events.Unlock()
 	n.mu.Lock()
@@ -249,7 +260,7 @@ func (n *nodes) heard(l *nodeLink, now time.Time, skew time.Duration) bool {
 	if first {
 		l.online = true
 	}
-	l.seen, l.skew = now, skew
+	l.seen, l.skew, l.listen = now, skew, listen
 	n.mu.Unlock()
 	if first {
 		n.watcher.NodeOnline(l.node)
@@ -263,6 +274,7 @@ type liveness struct {
 	Seen    time.Time
 	Skew    time.Duration
 	Address string
+	By      wire.Role // who dialled
 }
 
 func (n *nodes) liveness(node manager.Node) liveness {
@@ -272,7 +284,7 @@ func (n *nodes) liveness(node manager.Node) liveness {
 	if l == nil || !l.online {
 		return liveness{}
 	}
-	return liveness{Online: true, Seen: l.seen, Skew: l.skew, Address: l.peer.Address}
+	return liveness{Online: true, Seen: l.seen, Skew: l.skew, Address: l.peer.Address, By: l.by}
 }
 
 func (n *nodes) find(role wire.Role, name string) *nodeLink {

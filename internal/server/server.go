@@ -50,6 +50,7 @@ type server struct {
 	started time.Time
 	repos   *repositories
 	groups  *groupReader
+	dialler *dialler
 }
 
 // Run serves until ctx is done; then it ends every link and call, and returns nil. What runs
@@ -86,6 +87,7 @@ func newServer(cfg Config, data *dataDir) *server {
 	s.repos = newRepositories(s)
 	scripts := scriptFolder(cmp.Or(cfg.ScriptDir, filepath.Join(cfg.DataDir, "scripts")))
 	s.groups = &groupReader{server: s, scripts: scripts, hanging: map[string]bool{}, running: make(chan struct{}, 1)}
+	s.dialler = newDialler(s)
 	m := manager.New(manager.Deps{
 		DB:         data.db,
 		Nodes:      s.nodes,
@@ -94,6 +96,7 @@ func newServer(cfg Config, data *dataDir) *server {
 		Credential: data.keys.credential,
 		Owner:      data.owner(),
 		User:       userOf,
+		Reach:      s.reach,
 		Log:        cfg.Logger,
 
 		Settings:  manager.Settings{Heartbeat: cfg.Heartbeat},
@@ -116,6 +119,8 @@ func (s *server) serve(ctx context.Context, l *listener) error {
 	}
 	g.Go(func() error { return ended(ctx, s.manager.Serve(ctx)) })
 	g.Go(func() error { return ended(ctx, s.repos.serve(ctx)) })
+	s.dialler.creds = l.creds
+	g.Go(func() error { return ended(ctx, s.dialler.serve(ctx)) })
 	g.Go(func() error { return s.serveHTTP(ctx, l) })
 	s.log.Info("server ready", "address", l.address, "version", s.cfg.Version, "term", s.data.term.Load())
 	if s.cfg.Ready != nil {

@@ -3,7 +3,6 @@ package transport
 import (
 	"context"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -113,38 +112,4 @@ func (s *Service) find(attempt string) *process {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.running[attempt]
-}
-
-// dataHost is where agents reach this host's movers.
-func (s *Service) dataHost() string {
-	if s.cfg.Advertise != "" {
-		return s.cfg.Advertise
-	}
-	host, _, _, err := mover.ParseListen(s.cfg.Listen)
-	if ip := net.ParseIP(host); err == nil && host != "" && (ip == nil || !ip.IsUnspecified()) {
-		return host
-	}
-	host = s.node.LocalAddress()
-	// A transport on the server's own host dials it by the loopback, where nobody else
-	// would find its movers.
-	if ip := net.ParseIP(host); ip == nil || ip.IsLoopback() {
-		if own := ownAddress(); own != "" {
-			return own
-		}
-	}
-	return host
-}
-
-// ownAddress is the first address of this host that others may know; empty: none.
-func ownAddress() string {
-	addrs, err := net.InterfaceAddrs()
-	if err != nil {
-		return ""
-	}
-	for _, a := range addrs {
-		if n, ok := a.(*net.IPNet); ok && n.IP.IsGlobalUnicast() {
-			return n.IP.String()
-		}
-	}
-	return ""
 }

@@ -109,7 +109,8 @@ func (s *Service) endpoint(ctx context.Context, p *process) (*keepwardv1.MoverEn
 	fp := s.node.Credentials().Fingerprint()
 	e := &keepwardv1.MoverEndpoint{CertificateSha256: fp[:], TaskKey: key, Socket: p.state.Socket}
 	if _, port, err := net.SplitHostPort(p.state.Address); err == nil {
-		e.Address = net.JoinHostPort(s.dataHost(), port)
+		e.Addresses = s.dataAddresses(port)
+		e.Address = e.Addresses[0]
 	}
 	return e, nil
 }

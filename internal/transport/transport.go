@@ -33,8 +33,9 @@ type Config struct {
 	Name      string
 	// Listen is where movers listen: HOST:PORT or HOST:FIRST-LAST; empty: any free port.
 	Listen string
-	// Advertise is the host under which agents reach the movers; empty: the address from
-	// which the server is dialled.
+	// Advertise are the hosts under which agents reach the movers, separated by commas, those to
+	// try first first; empty: the address from which the
+	// server is dialled.
 	Advertise string
 	Version   string
 	Logger    *slog.Logger
@@ -95,7 +96,9 @@ func moverCommand(cfg *Config) error {
 
 func (s *Service) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle(keepwardv1connect.NewTransportServiceHandler(s, connect.WithInterceptors(wire.Errors(), wire.Only(wire.RoleServer))))
+	opts := connect.WithInterceptors(wire.Errors(), wire.Only(wire.RoleServer))
+	mux.Handle(keepwardv1connect.NewTransportServiceHandler(s, opts))
+	mux.Handle(keepwardv1connect.NewProbeServiceHandler(node.Prober{Node: s.node, Listen: s.probe}, opts))
 	return mux
 }
 
@@ -106,6 +109,6 @@ func (s *Service) info() *keepwardv1.NodeInfo {
 	}
 	return &keepwardv1.NodeInfo{
 		Version: s.cfg.Version, Os: runtime.GOOS, Arch: runtime.GOARCH, Hostname: host,
-		DataAddress: s.dataHost(),
+		DataAddress: s.dataHosts()[0], DataAddresses: s.dataHosts(),
 	}
 }

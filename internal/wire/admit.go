@@ -54,6 +54,13 @@ func address(c net.Conn) string {
 
 // admit lets one connection in or refuses it; it returns when the connection is over.
 func (s *DataServer) admit(ctx context.Context, raw net.Conn) {
+	if err := s.letIn(ctx, raw); err != nil {
+		s.refused(*err)
+	}
+}
+
+// letIn is admit, which answers who was refused and why.
+func (s *DataServer) letIn(ctx context.Context, raw net.Conn) *Refusal {
 	greet, cancel := context.WithTimeout(ctx, greetTimeout)
 	defer cancel()
 	late := context.AfterFunc(greet, func() { _ = raw.Close() })
@@ -67,21 +74,20 @@ func (s *DataServer) admit(ctx context.Context, raw net.Conn) {
 			fc.lastWords(err)
 		}
 		_ = raw.Close()
-		s.refused(r)
-		return
+		return &r
 	}
 	d := newDataConn(s, fc, hi)
 	again, err := s.attach(d, hi)
 	if err != nil {
 		fc.lastWords(err)
-		s.refused(Refusal{Address: address(raw), Peer: fc.peer.String(), Err: err})
-		return
+		return &Refusal{Address: address(raw), Peer: fc.peer.String(), Err: err}
 	}
 	if s.cfg.Arrived != nil {
-		s.cfg.Arrived(Arrival{Address: address(raw), Peer: fc.peer.String(), Local: fc.low == nil, Again: again})
+		s.cfg.Arrived(Arrival{Address: address(raw), Peer: fc.peer.String(), Local: fc.low == nil, Again: again, Dialled: isCall(raw)})
 	}
 	d.serve(ctx)
 	s.detach(d)
+	return nil
 }
 
 // greet finds out who is there and reads hello. The connection is answered with the error if
@@ -94,11 +100,18 @@ func (s *DataServer) greet(ctx context.Context, raw net.Conn) (*frameConn, *hell
 	if fc.low != nil && (fc.peer.Role != RoleAgent || fc.peer.Name != s.cfg.Agent) {
 		return fc, nil, errs.New(errs.Denied, "connection.name", "accept data connection: %s is not agent %s, whose task this is", fc.peer, s.cfg.Agent)
 	}
-	_, buf, err := fc.read(kindHello)
+	only := []kind{kindHello}
+	if isCall(raw) {
+		only = append(only, kindFailure)
+	}
+	h, buf, err := fc.read(only...)
 	if err != nil {
 		return fc, nil, err
 	}
 	defer buf.free()
+	if h.kind == kindFailure {
+		return fc, nil, parseFailure(buf.b)
+	}
 	hi, err := parseHello(buf.b)
 	if err != nil {
 		return fc, nil, err
@@ -116,6 +129,9 @@ func (s *DataServer) open(ctx context.Context, raw net.Conn) (*frameConn, error)
 			return nil, err
 		}
 		return local(raw, s.cfg.timing, Identity{Role: RoleAgent, Name: s.cfg.Agent + " (" + who + ")"}), nil
+	}
+	if isCall(raw) {
+		return s.openCall(ctx, raw)
 	}
 	return secure(ctx, raw, s.cfg.timing, func(c net.Conn) *tls.Conn { return tls.Server(c, moverTLS(s.cfg.Credentials)) })
 }

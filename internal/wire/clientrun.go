@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"net"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -74,22 +75,29 @@ func (c *DataClient) dial(ctx context.Context) (*frameConn, welcome, error) {
 		// Another host, or another user: the same mover is reached by TLS.
 		c.cfg.Logger.Debug("the mover's socket is not used", "socket", path, "error", err)
 	}
+	if c.calls != nil {
+		return c.awaitCall(ctx)
+	}
 	ctx, cancel := context.WithTimeout(ctx, greetTimeout)
 	defer cancel()
-	addr := c.cfg.Endpoint.GetAddress()
-	var d net.Dialer
-	raw, err := d.DialContext(ctx, "tcp", addr)
-	if err != nil {
-		return nil, welcome{}, dialError("connect to the mover at "+addr, err)
-	}
-	fc, err := secure(ctx, raw, c.cfg.timing, func(conn net.Conn) *tls.Conn {
-		return tls.Client(conn, agentTLS(c.cfg.Credentials, c.cfg.Endpoint.GetCertificateSha256()))
+	var fc *frameConn
+	var w welcome
+	err := dialAny(ctx, c.addresses(), func(raw net.Conn) (err error) {
+		addr := raw.RemoteAddr().String()
+		fc, err = secure(ctx, raw, c.cfg.timing, func(conn net.Conn) *tls.Conn {
+			return tls.Client(conn, agentTLS(c.cfg.Credentials, c.cfg.Endpoint.GetCertificateSha256()))
+		})
+		if err != nil {
+			_ = raw.Close()
+			return dialError("connect to the mover at "+addr, err)
+		}
+		fc, w, err = c.greet(ctx, fc, raw)
+		return err
 	})
-	if err != nil {
-		_ = raw.Close()
-		return nil, welcome{}, dialError("connect to the mover at "+addr, err)
+	if errs.CodeOf(err) == "" && err != nil {
+		err = dialError("connect to the mover at "+strings.Join(c.addresses(), ", "), err)
 	}
-	return c.greet(ctx, fc, raw)
+	return fc, w, err
 }
 
 func (c *DataClient) dialLocal(ctx context.Context, path string) (*frameConn, welcome, error) {
@@ -125,7 +133,7 @@ func (c *DataClient) greet(ctx context.Context, fc *frameConn, raw net.Conn) (*f
 		return nil, w, err
 	}
 	if c.cfg.Connected != nil {
-		c.cfg.Connected(Arrival{Address: raw.RemoteAddr().String(), Peer: fc.peer.String(), Local: fc.low == nil, Again: hi.nonce != seal.Secret{}})
+		c.cfg.Connected(Arrival{Address: raw.RemoteAddr().String(), Peer: fc.peer.String(), Local: fc.low == nil, Dialled: c.calls != nil && fc.low != nil, Again: hi.nonce != seal.Secret{}})
 	}
 	return fc, w, nil
 }

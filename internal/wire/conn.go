@@ -159,10 +159,15 @@ func secure(ctx context.Context, raw net.Conn, t timing, side func(net.Conn) *tl
 		return nil, err
 	}
 	low.opened.Store(true)
+	return newFrameConn(tc, bottom, low, peer, t), nil
+}
+
+// newFrameConn is for a connection whose handshake is done.
+func newFrameConn(tc *tls.Conn, bottom *timed, low *joined, peer Identity, t timing) *frameConn {
 	return &frameConn{
 		conn: tc, raw: bottom, in: tc, out: bufio.NewWriterSize(tc, 64<<10), low: low,
 		peer: peer, deadline: t, wake: make(chan struct{}, 1),
-	}, nil
+	}
 }
 
 // local is a connection on the same host, whose peer is known by its credentials.

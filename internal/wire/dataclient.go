@@ -24,7 +24,9 @@ type DialConfig struct {
 	// Connected is told how a connection was made, also of each that was made again; it
 	// must not block.
 	Connected func(Arrival)
-	Logger    *slog.Logger
+	// Door is where a mover calls that dials; nil: the agent does not wait for any.
+	Door   *Door
+	Logger *slog.Logger
 
 	timing    timing        // for tests; zero: the defaults
 	reconnect time.Duration // for tests; zero: reconnectFor
@@ -52,6 +54,8 @@ type DataClient struct {
 	done   context.Context     // over when the session is
 	end    context.CancelCauseFunc
 	own    sync.WaitGroup
+
+	calls *expectation // of a mover that dials; nil: this end does
 
 	sent  atomic.Int64 // bytes of records put
 	empty bool         // the repository was, at the beginning
@@ -120,15 +124,23 @@ func DialData(ctx context.Context, cfg DialConfig) (*DataClient, error) {
 	}
 	c := &DataClient{cfg: cfg, attempt: attempt, key: seal.Secret(key), slots: semaphore.NewWeighted(maxRequests / 2), requests: map[uint64]*request{}}
 	c.done, c.end = context.WithCancelCause(context.Background())
+	forget, err := c.expect()
+	if err != nil {
+		return nil, err
+	}
 	fc, w, err := c.dial(ctx)
 	if err != nil {
+		forget()
 		c.end(err)
 		return nil, err
 	}
 	c.nonce, c.empty = w.nonce, w.capabilities&capabilityEmpty != 0
 	c.credit = semaphore.NewWeighted(int64(w.credit))
 	c.resume(fc, w)
-	c.own.Go(func() { c.run(fc) })
+	c.own.Go(func() {
+		defer forget()
+		c.run(fc)
+	})
 	return c, nil
 }
 

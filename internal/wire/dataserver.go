@@ -44,6 +44,7 @@ type Arrival struct {
 	Peer    string
 	Local   bool // over the unix socket
 	Again   bool // the same session after a lost connection
+	Dialled bool // by the mover
 }
 
 // DataServerConfig is what a mover knows of its one session.
@@ -57,6 +58,8 @@ type DataServerConfig struct {
 	Wait time.Duration
 	// Heartbeat is the site's, as the agent is told; zero: the default.
 	Heartbeat time.Duration
+	// Dial are the addresses of an agent that waits for this mover; none: the agent dials.
+	Dial []string
 	// Empty: the repository has no chunk yet.
 	Empty bool
 	// Refused and Arrived are told of connections; they must not block.
@@ -94,6 +97,7 @@ type DataServer struct {
 	nonce     seal.Secret
 	begun     bool // the task key is used up
 	conn      *dataConn
+	unreached error  // why the agent was not reached the last time
 	received  uint64 // puts
 	taken     uint64
 	durable   uint64
@@ -158,6 +162,9 @@ func (s *DataServer) Serve(caller context.Context, listeners ...net.Listener) er
 	}
 	own.Go(func() { s.work(ctx) })
 	own.Go(func() { s.watch(ctx) })
+	if len(s.cfg.Dial) > 0 {
+		own.Go(func() { s.callAgent(ctx) })
+	}
 	<-ctx.Done()
 	for _, l := range listeners {
 		_ = l.Close()
@@ -204,8 +211,12 @@ func (s *DataServer) watch(ctx context.Context) {
 			}
 		case <-timer.C:
 			s.mu.Lock()
-			begun := s.begun
+			begun, unreached := s.begun, s.unreached
 			s.mu.Unlock()
+			if unreached != nil {
+				s.end(s.notReached(unreached))
+				return
+			}
 			what := "did not connect"
 			if begun {
 				what = "did not come back"

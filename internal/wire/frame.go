@@ -34,6 +34,7 @@ const (
 	kindAbort      kind = 16 // agent: give up, with the reason
 	kindBye        kind = 17 // agent: no more; mover: seen
 	kindLocate     kind = 18 // agent: ids, 32 bytes each
+	kindCall       kind = 19 // mover that dialled: for which task
 )
 
 const (
@@ -75,6 +76,7 @@ var frames = map[kind]struct {
 	kindAbort:      {"abort", maxText},
 	kindBye:        {"bye", 0},
 	kindLocate:     {"locate", maxGet * idSize},
+	kindCall:       {"call", callSize},
 }
 
 func (k kind) String() string {

@@ -56,6 +56,20 @@ func DialLink(ctx context.Context, addr string, c Credentials, handler http.Hand
 	return newLink(tc, 0, handler, yamux.Client, 0)
 }
 
+// AcceptLink takes over a connection that the server dialled, and serves handler to it. Whoever
+// dialled, the node is the same end of the link.
+func AcceptLink(conn *tls.Conn, handler http.Handler) (*Link, error) {
+	peer, err := peerOf(conn)
+	if err == nil {
+		err = wantRole(peer, RoleServer)
+	}
+	if err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return newLink(conn, 0, handler, yamux.Client, 0)
+}
+
 // ServeLink takes over a connection that asked for ALPN, checks that a node is at its other
 // end and serves handler to it. It is meant for http.Server.TLSNextProto, which must not
 // return before the link is done: wait for Done. heartbeat is the site's; zero: the default.

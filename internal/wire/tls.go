@@ -46,7 +46,7 @@ func (c Credentials) chain() tls.Certificate {
 func ServerTLS(c Credentials) *tls.Config {
 	cfg := base(c)
 	cfg.ClientAuth = tls.VerifyClientCertIfGiven
-	cfg.NextProtos = []string{"h2", "http/1.1", ALPN}
+	cfg.NextProtos = []string{"h2", "http/1.1", ALPN, ProbeALPN}
 	return cfg
 }
 

@@ -27,7 +27,7 @@ func NewNetwork() (*Network, error) {
 	n := &Network{router: fmt.Sprintf("kw%d-%d", os.Getpid(), networks.Add(1))}
 	err := ip("netns", "add", n.router)
 	if err == nil {
-		err = command("ip", "netns", "exec", n.router, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
+		err = command("ip", "netns", "exec", n.router, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding")
 	}
 	if err != nil {
 		return nil, errors.Join(err, n.Close())
@@ -35,8 +35,11 @@ func NewNetwork() (*Network, error) {
 	return n, nil
 }
 
-// Add joins a computer.
+// Add joins a computer; one that is there stays.
 func (n *Network) Add(host string) error {
+	if slices.Contains(n.hosts, host) {
+		return nil
+	}
 	ns := n.space(host)
 	if err := ip("netns", "add", ns); err != nil {
 		return err
@@ -51,6 +54,9 @@ func (n *Network) Add(host string) error {
 		{"-n", n.router, "addr", "add", net + ".1/24", "dev", port},
 		{"-n", n.router, "link", "set", port, "up"},
 		{"-n", ns, "route", "add", "default", "via", net + ".1"},
+		{"-n", ns, "addr", "add", n.net6(host) + "2/64", "dev", "eth0", "nodad"},
+		{"-n", n.router, "addr", "add", n.net6(host) + "1/64", "dev", port, "nodad"},
+		{"-n", ns, "route", "add", "default", "via", n.net6(host) + "1"},
 	} {
 		if err := ip(args...); err != nil {
 			return err
@@ -64,6 +70,13 @@ func (n *Network) space(host string) string { return n.router + "-" + host }
 func (n *Network) net(host string) string {
 	return fmt.Sprintf("10.77.%d", 1+slices.Index(n.hosts, host))
 }
+
+func (n *Network) net6(host string) string {
+	return fmt.Sprintf("fd77:%d::", 1+slices.Index(n.hosts, host))
+}
+
+// Address6 is where the others reach a computer by IPv6.
+func (n *Network) Address6(host string) string { return n.net6(host) + "2" }
 
 // Address is where the others reach a computer.
 func (n *Network) Address(host string) string { return n.net(host) + ".2" }

@@ -173,7 +173,11 @@ type NodeInfo struct {
 	// Transport: host:port prefix where its movers can be reached; empty port = chosen per mover.
 	DataAddress string `protobuf:"bytes,5,opt,name=data_address,json=dataAddress,proto3" json:"data_address,omitempty"`
 	// Time zone of its clock: a name of the zone database, or an offset such as +02:00.
-	Zone          string `protobuf:"bytes,380,opt,name=zone,proto3" json:"zone,omitempty"`
+	Zone string `protobuf:"bytes,380,opt,name=zone,proto3" json:"zone,omitempty"`
+	// Transport: all hosts under which its movers can be reached, the first is data_address.
+	DataAddresses []string `protobuf:"bytes,660,rep,name=data_addresses,json=dataAddresses,proto3" json:"data_addresses,omitempty"`
+	// Agent: host:port where it waits for calls, the host may be empty; empty: it does not.
+	Listen        string `protobuf:"bytes,661,opt,name=listen,proto3" json:"listen,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -246,6 +250,20 @@ func (x *NodeInfo) GetDataAddress() string {
 func (x *NodeInfo) GetZone() string {
 	if x != nil {
 		return x.Zone
+	}
+	return ""
+}
+
+func (x *NodeInfo) GetDataAddresses() []string {
+	if x != nil {
+		return x.DataAddresses
+	}
+	return nil
+}
+
+func (x *NodeInfo) GetListen() string {
+	if x != nil {
+		return x.Listen
 	}
 	return ""
 }
@@ -1389,7 +1407,11 @@ type MoverEndpoint struct {
 	// Unix socket of the mover, usable when the agent is on the same host.
 	Socket string `protobuf:"bytes,4,opt,name=socket,proto3" json:"socket,omitempty"`
 	// As the mover was told.
-	Heartbeat     *durationpb.Duration `protobuf:"bytes,460,opt,name=heartbeat,proto3" json:"heartbeat,omitempty"`
+	Heartbeat *durationpb.Duration `protobuf:"bytes,460,opt,name=heartbeat,proto3" json:"heartbeat,omitempty"`
+	// All of its addresses, those to try first first.
+	Addresses []string `protobuf:"bytes,662,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	// The mover dials the agent, which waits for it.
+	Passive       bool `protobuf:"varint,663,opt,name=passive,proto3" json:"passive,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1457,6 +1479,20 @@ func (x *MoverEndpoint) GetHeartbeat() *durationpb.Duration {
 		return x.Heartbeat
 	}
 	return nil
+}
+
+func (x *MoverEndpoint) GetAddresses() []string {
+	if x != nil {
+		return x.Addresses
+	}
+	return nil
+}
+
+func (x *MoverEndpoint) GetPassive() bool {
+	if x != nil {
+		return x.Passive
+	}
+	return false
 }
 
 // order: only the term counts.
@@ -3406,9 +3442,12 @@ type StartMoverRequest struct {
 	Time *timestamppb.Timestamp `protobuf:"bytes,171,opt,name=time,proto3" json:"time,omitempty"`
 	// The site's: a connection that was silent for three is dead, and is dialled again for four.
 	// Not set: 15 s.
-	Heartbeat     *durationpb.Duration `protobuf:"bytes,460,opt,name=heartbeat,proto3" json:"heartbeat,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Heartbeat *durationpb.Duration `protobuf:"bytes,460,opt,name=heartbeat,proto3" json:"heartbeat,omitempty"`
+	// Modes backup and restore: the mover dials the agent at one of these, host:port, and does not
+	// listen; none: the agent dials.
+	AgentAddresses []string `protobuf:"bytes,664,rep,name=agent_addresses,json=agentAddresses,proto3" json:"agent_addresses,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *StartMoverRequest) Reset() {
@@ -3556,6 +3595,13 @@ func (x *StartMoverRequest) GetTime() *timestamppb.Timestamp {
 func (x *StartMoverRequest) GetHeartbeat() *durationpb.Duration {
 	if x != nil {
 		return x.Heartbeat
+	}
+	return nil
+}
+
+func (x *StartMoverRequest) GetAgentAddresses() []string {
+	if x != nil {
+		return x.AgentAddresses
 	}
 	return nil
 }
@@ -5318,14 +5364,16 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\fJoinResponse\x12 \n" +
 	"\vcertificate\x18\x01 \x01(\fR\vcertificate\x12\x0e\n" +
 	"\x02ca\x18\x02 \x01(\fR\x02ca\x12\x1b\n" +
-	"\tserver_id\x18\x03 \x01(\tR\bserverId\"\x9c\x01\n" +
+	"\tserver_id\x18\x03 \x01(\tR\bserverId\"\xdd\x01\n" +
 	"\bNodeInfo\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x0e\n" +
 	"\x02os\x18\x02 \x01(\tR\x02os\x12\x12\n" +
 	"\x04arch\x18\x03 \x01(\tR\x04arch\x12\x1a\n" +
 	"\bhostname\x18\x04 \x01(\tR\bhostname\x12!\n" +
 	"\fdata_address\x18\x05 \x01(\tR\vdataAddress\x12\x13\n" +
-	"\x04zone\x18\xfc\x02 \x01(\tR\x04zone\"\xba\x01\n" +
+	"\x04zone\x18\xfc\x02 \x01(\tR\x04zone\x12&\n" +
+	"\x0edata_addresses\x18\x94\x05 \x03(\tR\rdataAddresses\x12\x17\n" +
+	"\x06listen\x18\x95\x05 \x01(\tR\x06listen\"\xba\x01\n" +
 	"\x10HeartbeatRequest\x12)\n" +
 	"\x04info\x18\x01 \x01(\v2\x15.keepward.v1.NodeInfoR\x04info\x120\n" +
 	"\x05clock\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05clock\x125\n" +
@@ -5418,13 +5466,15 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\rcomputers_key\x18\v \x01(\fR\fcomputersKey\x1a9\n" +
 	"\vEpochsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\rR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\fR\x05value:\x028\x01\"\xc5\x01\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value:\x028\x01\"\xff\x01\n" +
 	"\rMoverEndpoint\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12-\n" +
 	"\x12certificate_sha256\x18\x02 \x01(\fR\x11certificateSha256\x12\x19\n" +
 	"\btask_key\x18\x03 \x01(\fR\ataskKey\x12\x16\n" +
 	"\x06socket\x18\x04 \x01(\tR\x06socket\x128\n" +
-	"\theartbeat\x18\xcc\x03 \x01(\v2\x19.google.protobuf.DurationR\theartbeat\"p\n" +
+	"\theartbeat\x18\xcc\x03 \x01(\v2\x19.google.protobuf.DurationR\theartbeat\x12\x1d\n" +
+	"\taddresses\x18\x96\x05 \x03(\tR\taddresses\x12\x19\n" +
+	"\apassive\x18\x97\x05 \x01(\bR\apassive\"p\n" +
 	"\x12AgentDryRunRequest\x12(\n" +
 	"\x05order\x18\x01 \x01(\v2\x12.keepward.v1.OrderR\x05order\x120\n" +
 	"\x05files\x18\x02 \x01(\v2\x1a.keepward.v1.FileSelectionR\x05files\"u\n" +
@@ -5589,7 +5639,7 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\bsegments\x18\x04 \x01(\x03R\bsegments\x12\x16\n" +
 	"\x06points\x18\x05 \x01(\x03R\x06points\x12\x16\n" +
 	"\x06chunks\x18\x06 \x01(\x03R\x06chunks\x12-\n" +
-	"\x05proof\x18P \x01(\v2\x17.keepward.v1.ProofStateR\x05proof\"\x90\x05\n" +
+	"\x05proof\x18P \x01(\v2\x17.keepward.v1.ProofStateR\x05proof\"\xba\x05\n" +
 	"\x11StartMoverRequest\x12(\n" +
 	"\x05order\x18\x01 \x01(\v2\x12.keepward.v1.OrderR\x05order\x12\x12\n" +
 	"\x04mode\x18\x02 \x01(\tR\x04mode\x12'\n" +
@@ -5609,7 +5659,8 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\rforeign_proof\x18Q \x01(\tR\fforeignProof\x12\x17\n" +
 	"\x06parity\x18\xaa\x01 \x01(\x05R\x06parity\x12/\n" +
 	"\x04time\x18\xab\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x128\n" +
-	"\theartbeat\x18\xcc\x03 \x01(\v2\x19.google.protobuf.DurationR\theartbeat\"\xa6\x02\n" +
+	"\theartbeat\x18\xcc\x03 \x01(\v2\x19.google.protobuf.DurationR\theartbeat\x12(\n" +
+	"\x0fagent_addresses\x18\x98\x05 \x03(\tR\x0eagentAddresses\"\xa6\x02\n" +
 	"\n" +
 	"CheckOrder\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x120\n" +

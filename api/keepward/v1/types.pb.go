@@ -4124,8 +4124,11 @@ type Computer struct {
 	Zone       string                 `protobuf:"bytes,380,opt,name=zone,proto3" json:"zone,omitempty"` // of its clock: a name, or an offset; empty: not known
 	Tags       []string               `protobuf:"bytes,640,rep,name=tags,proto3" json:"tags,omitempty"`
 	// Views it is in: offline, out-of-date, untrusted, unprotected.
-	Views         []string `protobuf:"bytes,641,rep,name=views,proto3" json:"views,omitempty"`
-	Groups        []string `protobuf:"bytes,642,rep,name=groups,proto3" json:"groups,omitempty"`
+	Views         []string            `protobuf:"bytes,641,rep,name=views,proto3" json:"views,omitempty"`
+	Groups        []string            `protobuf:"bytes,642,rep,name=groups,proto3" json:"groups,omitempty"`
+	Connection    *ComputerConnection `protobuf:"bytes,665,opt,name=connection,proto3" json:"connection,omitempty"`
+	DialledBy     string              `protobuf:"bytes,666,opt,name=dialled_by,json=dialledBy,proto3" json:"dialled_by,omitempty"`          // who dialled the link that stands: server or agent; empty: there is none
+	ControlError  string              `protobuf:"bytes,667,opt,name=control_error,json=controlError,proto3" json:"control_error,omitempty"` // why the server does not reach it; empty: it does, or does not dial
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4272,6 +4275,88 @@ func (x *Computer) GetGroups() []string {
 	return nil
 }
 
+func (x *Computer) GetConnection() *ComputerConnection {
+	if x != nil {
+		return x.Connection
+	}
+	return nil
+}
+
+func (x *Computer) GetDialledBy() string {
+	if x != nil {
+		return x.DialledBy
+	}
+	return ""
+}
+
+func (x *Computer) GetControlError() string {
+	if x != nil {
+		return x.ControlError
+	}
+	return ""
+}
+
+// ComputerConnection says how a computer is reached.
+type ComputerConnection struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Control       string                 `protobuf:"bytes,1,opt,name=control,proto3" json:"control,omitempty"`     // who dials the link: agent or server
+	Data          string                 `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`           // who dials the data connection: agent or mover
+	Addresses     []string               `protobuf:"bytes,3,rep,name=addresses,proto3" json:"addresses,omitempty"` // where its agent waits for calls, host:port
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ComputerConnection) Reset() {
+	*x = ComputerConnection{}
+	mi := &file_keepward_v1_types_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ComputerConnection) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ComputerConnection) ProtoMessage() {}
+
+func (x *ComputerConnection) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_types_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ComputerConnection.ProtoReflect.Descriptor instead.
+func (*ComputerConnection) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *ComputerConnection) GetControl() string {
+	if x != nil {
+		return x.Control
+	}
+	return ""
+}
+
+func (x *ComputerConnection) GetData() string {
+	if x != nil {
+		return x.Data
+	}
+	return ""
+}
+
+func (x *ComputerConnection) GetAddresses() []string {
+	if x != nil {
+		return x.Addresses
+	}
+	return nil
+}
+
 type Transport struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -4285,7 +4370,7 @@ type Transport struct {
 
 func (x *Transport) Reset() {
 	*x = Transport{}
-	mi := &file_keepward_v1_types_proto_msgTypes[38]
+	mi := &file_keepward_v1_types_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4297,7 +4382,7 @@ func (x *Transport) String() string {
 func (*Transport) ProtoMessage() {}
 
 func (x *Transport) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[38]
+	mi := &file_keepward_v1_types_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4310,7 +4395,7 @@ func (x *Transport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transport.ProtoReflect.Descriptor instead.
 func (*Transport) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{38}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Transport) GetName() string {
@@ -4388,7 +4473,7 @@ type Repository struct {
 
 func (x *Repository) Reset() {
 	*x = Repository{}
-	mi := &file_keepward_v1_types_proto_msgTypes[39]
+	mi := &file_keepward_v1_types_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4400,7 +4485,7 @@ func (x *Repository) String() string {
 func (*Repository) ProtoMessage() {}
 
 func (x *Repository) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[39]
+	mi := &file_keepward_v1_types_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4413,7 +4498,7 @@ func (x *Repository) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Repository.ProtoReflect.Descriptor instead.
 func (*Repository) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{39}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Repository) GetName() string {
@@ -4591,7 +4676,7 @@ type ProofAge struct {
 
 func (x *ProofAge) Reset() {
 	*x = ProofAge{}
-	mi := &file_keepward_v1_types_proto_msgTypes[40]
+	mi := &file_keepward_v1_types_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4603,7 +4688,7 @@ func (x *ProofAge) String() string {
 func (*ProofAge) ProtoMessage() {}
 
 func (x *ProofAge) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[40]
+	mi := &file_keepward_v1_types_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4616,7 +4701,7 @@ func (x *ProofAge) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProofAge.ProtoReflect.Descriptor instead.
 func (*ProofAge) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{40}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ProofAge) GetWithin() *durationpb.Duration {
@@ -4680,7 +4765,7 @@ type RepositoryStats struct {
 
 func (x *RepositoryStats) Reset() {
 	*x = RepositoryStats{}
-	mi := &file_keepward_v1_types_proto_msgTypes[41]
+	mi := &file_keepward_v1_types_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4692,7 +4777,7 @@ func (x *RepositoryStats) String() string {
 func (*RepositoryStats) ProtoMessage() {}
 
 func (x *RepositoryStats) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[41]
+	mi := &file_keepward_v1_types_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4705,7 +4790,7 @@ func (x *RepositoryStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepositoryStats.ProtoReflect.Descriptor instead.
 func (*RepositoryStats) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{41}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *RepositoryStats) GetRepository() *Repository {
@@ -4856,7 +4941,7 @@ type ComputerStats struct {
 
 func (x *ComputerStats) Reset() {
 	*x = ComputerStats{}
-	mi := &file_keepward_v1_types_proto_msgTypes[42]
+	mi := &file_keepward_v1_types_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4868,7 +4953,7 @@ func (x *ComputerStats) String() string {
 func (*ComputerStats) ProtoMessage() {}
 
 func (x *ComputerStats) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[42]
+	mi := &file_keepward_v1_types_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4881,7 +4966,7 @@ func (x *ComputerStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ComputerStats.ProtoReflect.Descriptor instead.
 func (*ComputerStats) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{42}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ComputerStats) GetComputer() string {
@@ -4939,7 +5024,7 @@ type JobStats struct {
 
 func (x *JobStats) Reset() {
 	*x = JobStats{}
-	mi := &file_keepward_v1_types_proto_msgTypes[43]
+	mi := &file_keepward_v1_types_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4951,7 +5036,7 @@ func (x *JobStats) String() string {
 func (*JobStats) ProtoMessage() {}
 
 func (x *JobStats) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[43]
+	mi := &file_keepward_v1_types_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4964,7 +5049,7 @@ func (x *JobStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobStats.ProtoReflect.Descriptor instead.
 func (*JobStats) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{43}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *JobStats) GetJob() string {
@@ -5013,7 +5098,7 @@ type DayStats struct {
 
 func (x *DayStats) Reset() {
 	*x = DayStats{}
-	mi := &file_keepward_v1_types_proto_msgTypes[44]
+	mi := &file_keepward_v1_types_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5025,7 +5110,7 @@ func (x *DayStats) String() string {
 func (*DayStats) ProtoMessage() {}
 
 func (x *DayStats) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[44]
+	mi := &file_keepward_v1_types_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5038,7 +5123,7 @@ func (x *DayStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DayStats.ProtoReflect.Descriptor instead.
 func (*DayStats) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{44}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *DayStats) GetDay() string {
@@ -5085,7 +5170,7 @@ type ProofState struct {
 
 func (x *ProofState) Reset() {
 	*x = ProofState{}
-	mi := &file_keepward_v1_types_proto_msgTypes[45]
+	mi := &file_keepward_v1_types_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5097,7 +5182,7 @@ func (x *ProofState) String() string {
 func (*ProofState) ProtoMessage() {}
 
 func (x *ProofState) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[45]
+	mi := &file_keepward_v1_types_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5110,7 +5195,7 @@ func (x *ProofState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProofState.ProtoReflect.Descriptor instead.
 func (*ProofState) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{45}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ProofState) GetPacks() int64 {
@@ -5207,7 +5292,7 @@ type Point struct {
 
 func (x *Point) Reset() {
 	*x = Point{}
-	mi := &file_keepward_v1_types_proto_msgTypes[46]
+	mi := &file_keepward_v1_types_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5219,7 +5304,7 @@ func (x *Point) String() string {
 func (*Point) ProtoMessage() {}
 
 func (x *Point) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[46]
+	mi := &file_keepward_v1_types_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5232,7 +5317,7 @@ func (x *Point) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Point.ProtoReflect.Descriptor instead.
 func (*Point) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{46}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Point) GetId() string {
@@ -5383,7 +5468,7 @@ type Condition struct {
 
 func (x *Condition) Reset() {
 	*x = Condition{}
-	mi := &file_keepward_v1_types_proto_msgTypes[47]
+	mi := &file_keepward_v1_types_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5395,7 +5480,7 @@ func (x *Condition) String() string {
 func (*Condition) ProtoMessage() {}
 
 func (x *Condition) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[47]
+	mi := &file_keepward_v1_types_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5408,7 +5493,7 @@ func (x *Condition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Condition.ProtoReflect.Descriptor instead.
 func (*Condition) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{47}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Condition) GetCode() string {
@@ -5886,7 +5971,7 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	" \x01(\tR\x04from\x12\x0e\n" +
 	"\x02to\x18\v \x01(\tR\x02to\x12\x14\n" +
 	"\x05actor\x18\f \x01(\tR\x05actor\x12\x1b\n" +
-	"\tpath_text\x18\r \x01(\tR\bpathText\"\x9e\x04\n" +
+	"\tpath_text\x18\r \x01(\tR\bpathText\"\xa6\x05\n" +
 	"\bComputer\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12\x0e\n" +
@@ -5907,7 +5992,17 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\x04zone\x18\xfc\x02 \x01(\tR\x04zone\x12\x13\n" +
 	"\x04tags\x18\x80\x05 \x03(\tR\x04tags\x12\x15\n" +
 	"\x05views\x18\x81\x05 \x03(\tR\x05views\x12\x17\n" +
-	"\x06groups\x18\x82\x05 \x03(\tR\x06groups\"\xa4\x01\n" +
+	"\x06groups\x18\x82\x05 \x03(\tR\x06groups\x12@\n" +
+	"\n" +
+	"connection\x18\x99\x05 \x01(\v2\x1f.keepward.v1.ComputerConnectionR\n" +
+	"connection\x12\x1e\n" +
+	"\n" +
+	"dialled_by\x18\x9a\x05 \x01(\tR\tdialledBy\x12$\n" +
+	"\rcontrol_error\x18\x9b\x05 \x01(\tR\fcontrolError\"`\n" +
+	"\x12ComputerConnection\x12\x18\n" +
+	"\acontrol\x18\x01 \x01(\tR\acontrol\x12\x12\n" +
+	"\x04data\x18\x02 \x01(\tR\x04data\x12\x1c\n" +
+	"\taddresses\x18\x03 \x03(\tR\taddresses\"\xa4\x01\n" +
 	"\tTransport\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12\x18\n" +
@@ -6055,7 +6150,7 @@ func file_keepward_v1_types_proto_rawDescGZIP() []byte {
 	return file_keepward_v1_types_proto_rawDescData
 }
 
-var file_keepward_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
+var file_keepward_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
 var file_keepward_v1_types_proto_goTypes = []any{
 	(*Reason)(nil),                // 0: keepward.v1.Reason
 	(*Failure)(nil),               // 1: keepward.v1.Failure
@@ -6095,25 +6190,26 @@ var file_keepward_v1_types_proto_goTypes = []any{
 	(*TaskReport)(nil),            // 35: keepward.v1.TaskReport
 	(*Event)(nil),                 // 36: keepward.v1.Event
 	(*Computer)(nil),              // 37: keepward.v1.Computer
-	(*Transport)(nil),             // 38: keepward.v1.Transport
-	(*Repository)(nil),            // 39: keepward.v1.Repository
-	(*ProofAge)(nil),              // 40: keepward.v1.ProofAge
-	(*RepositoryStats)(nil),       // 41: keepward.v1.RepositoryStats
-	(*ComputerStats)(nil),         // 42: keepward.v1.ComputerStats
-	(*JobStats)(nil),              // 43: keepward.v1.JobStats
-	(*DayStats)(nil),              // 44: keepward.v1.DayStats
-	(*ProofState)(nil),            // 45: keepward.v1.ProofState
-	(*Point)(nil),                 // 46: keepward.v1.Point
-	(*Condition)(nil),             // 47: keepward.v1.Condition
-	(*timestamppb.Timestamp)(nil), // 48: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 49: google.protobuf.Duration
-	(*Application)(nil),           // 50: keepward.v1.Application
-	(*GroupMember)(nil),           // 51: keepward.v1.GroupMember
+	(*ComputerConnection)(nil),    // 38: keepward.v1.ComputerConnection
+	(*Transport)(nil),             // 39: keepward.v1.Transport
+	(*Repository)(nil),            // 40: keepward.v1.Repository
+	(*ProofAge)(nil),              // 41: keepward.v1.ProofAge
+	(*RepositoryStats)(nil),       // 42: keepward.v1.RepositoryStats
+	(*ComputerStats)(nil),         // 43: keepward.v1.ComputerStats
+	(*JobStats)(nil),              // 44: keepward.v1.JobStats
+	(*DayStats)(nil),              // 45: keepward.v1.DayStats
+	(*ProofState)(nil),            // 46: keepward.v1.ProofState
+	(*Point)(nil),                 // 47: keepward.v1.Point
+	(*Condition)(nil),             // 48: keepward.v1.Condition
+	(*timestamppb.Timestamp)(nil), // 49: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 50: google.protobuf.Duration
+	(*Application)(nil),           // 51: keepward.v1.Application
+	(*GroupMember)(nil),           // 52: keepward.v1.GroupMember
 }
 var file_keepward_v1_types_proto_depIdxs = []int32{
 	2,   // 0: keepward.v1.Progress.counters:type_name -> keepward.v1.Counters
 	0,   // 1: keepward.v1.Progress.reason:type_name -> keepward.v1.Reason
-	48,  // 2: keepward.v1.Entry.mtime:type_name -> google.protobuf.Timestamp
+	49,  // 2: keepward.v1.Entry.mtime:type_name -> google.protobuf.Timestamp
 	9,   // 3: keepward.v1.FileOverride.include:type_name -> keepward.v1.TextList
 	9,   // 4: keepward.v1.FileOverride.exclude:type_name -> keepward.v1.TextList
 	9,   // 5: keepward.v1.FileOverride.only:type_name -> keepward.v1.TextList
@@ -6124,26 +6220,26 @@ var file_keepward_v1_types_proto_depIdxs = []int32{
 	14,  // 10: keepward.v1.DryRun.largest_files:type_name -> keepward.v1.DryRunSize
 	14,  // 11: keepward.v1.DryRun.largest_dirs:type_name -> keepward.v1.DryRunSize
 	15,  // 12: keepward.v1.DryRun.problems:type_name -> keepward.v1.DryRunProblem
-	49,  // 13: keepward.v1.DryRun.took:type_name -> google.protobuf.Duration
+	50,  // 13: keepward.v1.DryRun.took:type_name -> google.protobuf.Duration
 	10,  // 14: keepward.v1.DryRunPath.amount:type_name -> keepward.v1.Amount
 	10,  // 15: keepward.v1.DryRunRule.amount:type_name -> keepward.v1.Amount
-	49,  // 16: keepward.v1.CheckSelection.budget:type_name -> google.protobuf.Duration
-	49,  // 17: keepward.v1.CheckSelection.older_than:type_name -> google.protobuf.Duration
+	50,  // 16: keepward.v1.CheckSelection.budget:type_name -> google.protobuf.Duration
+	50,  // 17: keepward.v1.CheckSelection.older_than:type_name -> google.protobuf.Duration
 	7,   // 18: keepward.v1.Job.files:type_name -> keepward.v1.FileSelection
-	49,  // 19: keepward.v1.Job.restart_interval:type_name -> google.protobuf.Duration
+	50,  // 19: keepward.v1.Job.restart_interval:type_name -> google.protobuf.Duration
 	16,  // 20: keepward.v1.Job.retention:type_name -> keepward.v1.Retention
 	17,  // 21: keepward.v1.Job.check:type_name -> keepward.v1.CheckSelection
-	48,  // 22: keepward.v1.Job.created:type_name -> google.protobuf.Timestamp
-	48,  // 23: keepward.v1.Job.next_run:type_name -> google.protobuf.Timestamp
-	48,  // 24: keepward.v1.Job.last_run:type_name -> google.protobuf.Timestamp
+	49,  // 22: keepward.v1.Job.created:type_name -> google.protobuf.Timestamp
+	49,  // 23: keepward.v1.Job.next_run:type_name -> google.protobuf.Timestamp
+	49,  // 24: keepward.v1.Job.last_run:type_name -> google.protobuf.Timestamp
 	24,  // 25: keepward.v1.Job.scripts:type_name -> keepward.v1.Scripts
-	49,  // 26: keepward.v1.Job.jitter:type_name -> google.protobuf.Duration
+	50,  // 26: keepward.v1.Job.jitter:type_name -> google.protobuf.Duration
 	8,   // 27: keepward.v1.Job.overrides:type_name -> keepward.v1.FileOverride
-	50,  // 28: keepward.v1.Job.applications:type_name -> keepward.v1.Application
-	51,  // 29: keepward.v1.Job.members:type_name -> keepward.v1.GroupMember
-	48,  // 30: keepward.v1.NextRun.time:type_name -> google.protobuf.Timestamp
-	48,  // 31: keepward.v1.NextRun.until:type_name -> google.protobuf.Timestamp
-	48,  // 32: keepward.v1.JobFigures.since:type_name -> google.protobuf.Timestamp
+	51,  // 28: keepward.v1.Job.applications:type_name -> keepward.v1.Application
+	52,  // 29: keepward.v1.Job.members:type_name -> keepward.v1.GroupMember
+	49,  // 30: keepward.v1.NextRun.time:type_name -> google.protobuf.Timestamp
+	49,  // 31: keepward.v1.NextRun.until:type_name -> google.protobuf.Timestamp
+	49,  // 32: keepward.v1.JobFigures.since:type_name -> google.protobuf.Timestamp
 	21,  // 33: keepward.v1.JobFigures.statuses:type_name -> keepward.v1.StatusCount
 	22,  // 34: keepward.v1.JobFigures.duration_millis:type_name -> keepward.v1.Figure
 	22,  // 35: keepward.v1.JobFigures.read_bytes:type_name -> keepward.v1.Figure
@@ -6152,8 +6248,8 @@ var file_keepward_v1_types_proto_depIdxs = []int32{
 	22,  // 38: keepward.v1.JobFigures.bytes_per_second:type_name -> keepward.v1.Figure
 	27,  // 39: keepward.v1.JobFigures.limits:type_name -> keepward.v1.Limits
 	23,  // 40: keepward.v1.JobFigures.runs:type_name -> keepward.v1.JobRun
-	48,  // 41: keepward.v1.JobRun.started:type_name -> google.protobuf.Timestamp
-	48,  // 42: keepward.v1.JobRun.ended:type_name -> google.protobuf.Timestamp
+	49,  // 41: keepward.v1.JobRun.started:type_name -> google.protobuf.Timestamp
+	49,  // 42: keepward.v1.JobRun.ended:type_name -> google.protobuf.Timestamp
 	27,  // 43: keepward.v1.JobRun.limits:type_name -> keepward.v1.Limits
 	25,  // 44: keepward.v1.Scripts.server_before:type_name -> keepward.v1.Script
 	25,  // 45: keepward.v1.Scripts.agent_before:type_name -> keepward.v1.Script
@@ -6161,71 +6257,72 @@ var file_keepward_v1_types_proto_depIdxs = []int32{
 	25,  // 47: keepward.v1.Scripts.post_thaw:type_name -> keepward.v1.Script
 	25,  // 48: keepward.v1.Scripts.agent_after:type_name -> keepward.v1.Script
 	25,  // 49: keepward.v1.Scripts.server_after:type_name -> keepward.v1.Script
-	49,  // 50: keepward.v1.Script.time_limit:type_name -> google.protobuf.Duration
-	48,  // 51: keepward.v1.ScriptEnd.started:type_name -> google.protobuf.Timestamp
-	48,  // 52: keepward.v1.ScriptEnd.ended:type_name -> google.protobuf.Timestamp
+	50,  // 50: keepward.v1.Script.time_limit:type_name -> google.protobuf.Duration
+	49,  // 51: keepward.v1.ScriptEnd.started:type_name -> google.protobuf.Timestamp
+	49,  // 52: keepward.v1.ScriptEnd.ended:type_name -> google.protobuf.Timestamp
 	1,   // 53: keepward.v1.ScriptEnd.failure:type_name -> keepward.v1.Failure
 	0,   // 54: keepward.v1.Session.reason:type_name -> keepward.v1.Reason
-	48,  // 55: keepward.v1.Session.created:type_name -> google.protobuf.Timestamp
-	48,  // 56: keepward.v1.Session.started:type_name -> google.protobuf.Timestamp
-	48,  // 57: keepward.v1.Session.ended:type_name -> google.protobuf.Timestamp
+	49,  // 55: keepward.v1.Session.created:type_name -> google.protobuf.Timestamp
+	49,  // 56: keepward.v1.Session.started:type_name -> google.protobuf.Timestamp
+	49,  // 57: keepward.v1.Session.ended:type_name -> google.protobuf.Timestamp
 	29,  // 58: keepward.v1.Session.tasks:type_name -> keepward.v1.Task
 	3,   // 59: keepward.v1.Session.progress:type_name -> keepward.v1.Progress
 	1,   // 60: keepward.v1.Session.failure:type_name -> keepward.v1.Failure
 	35,  // 61: keepward.v1.Session.report:type_name -> keepward.v1.TaskReport
 	27,  // 62: keepward.v1.Session.limits:type_name -> keepward.v1.Limits
 	32,  // 63: keepward.v1.Session.waits:type_name -> keepward.v1.Wait
-	48,  // 64: keepward.v1.Session.done_about:type_name -> google.protobuf.Timestamp
-	48,  // 65: keepward.v1.Session.retry_at:type_name -> google.protobuf.Timestamp
+	49,  // 64: keepward.v1.Session.done_about:type_name -> google.protobuf.Timestamp
+	49,  // 65: keepward.v1.Session.retry_at:type_name -> google.protobuf.Timestamp
 	0,   // 66: keepward.v1.Task.reason:type_name -> keepward.v1.Reason
 	3,   // 67: keepward.v1.Task.progress:type_name -> keepward.v1.Progress
 	1,   // 68: keepward.v1.Task.failure:type_name -> keepward.v1.Failure
-	48,  // 69: keepward.v1.Task.started:type_name -> google.protobuf.Timestamp
-	48,  // 70: keepward.v1.Task.ended:type_name -> google.protobuf.Timestamp
+	49,  // 69: keepward.v1.Task.started:type_name -> google.protobuf.Timestamp
+	49,  // 70: keepward.v1.Task.ended:type_name -> google.protobuf.Timestamp
 	35,  // 71: keepward.v1.Task.report:type_name -> keepward.v1.TaskReport
-	48,  // 72: keepward.v1.Holder.since:type_name -> google.protobuf.Timestamp
-	48,  // 73: keepward.v1.Holder.until:type_name -> google.protobuf.Timestamp
+	49,  // 72: keepward.v1.Holder.since:type_name -> google.protobuf.Timestamp
+	49,  // 73: keepward.v1.Holder.until:type_name -> google.protobuf.Timestamp
 	0,   // 74: keepward.v1.Resource.down:type_name -> keepward.v1.Reason
 	30,  // 75: keepward.v1.Resource.holders:type_name -> keepward.v1.Holder
 	30,  // 76: keepward.v1.Resource.waiters:type_name -> keepward.v1.Holder
-	48,  // 77: keepward.v1.Wait.since:type_name -> google.protobuf.Timestamp
+	49,  // 77: keepward.v1.Wait.since:type_name -> google.protobuf.Timestamp
 	0,   // 78: keepward.v1.Wait.reason:type_name -> keepward.v1.Reason
 	31,  // 79: keepward.v1.Wait.resources:type_name -> keepward.v1.Resource
 	30,  // 80: keepward.v1.Wait.sessions:type_name -> keepward.v1.Holder
 	33,  // 81: keepward.v1.TaskReport.sweep:type_name -> keepward.v1.SweepReport
 	34,  // 82: keepward.v1.TaskReport.retention:type_name -> keepward.v1.RetentionReport
-	48,  // 83: keepward.v1.Event.time:type_name -> google.protobuf.Timestamp
-	48,  // 84: keepward.v1.Computer.joined:type_name -> google.protobuf.Timestamp
-	48,  // 85: keepward.v1.Computer.last_seen:type_name -> google.protobuf.Timestamp
-	49,  // 86: keepward.v1.Computer.skew:type_name -> google.protobuf.Duration
-	48,  // 87: keepward.v1.Computer.last_point:type_name -> google.protobuf.Timestamp
-	47,  // 88: keepward.v1.Computer.conditions:type_name -> keepward.v1.Condition
-	48,  // 89: keepward.v1.Transport.last_seen:type_name -> google.protobuf.Timestamp
-	48,  // 90: keepward.v1.Repository.created:type_name -> google.protobuf.Timestamp
-	47,  // 91: keepward.v1.Repository.conditions:type_name -> keepward.v1.Condition
-	49,  // 92: keepward.v1.Repository.undelete_grace:type_name -> google.protobuf.Duration
-	49,  // 93: keepward.v1.Repository.unprotected_after:type_name -> google.protobuf.Duration
-	45,  // 94: keepward.v1.Repository.proof:type_name -> keepward.v1.ProofState
-	49,  // 95: keepward.v1.ProofAge.within:type_name -> google.protobuf.Duration
-	39,  // 96: keepward.v1.RepositoryStats.repository:type_name -> keepward.v1.Repository
-	42,  // 97: keepward.v1.RepositoryStats.computers:type_name -> keepward.v1.ComputerStats
-	43,  // 98: keepward.v1.RepositoryStats.jobs:type_name -> keepward.v1.JobStats
-	44,  // 99: keepward.v1.RepositoryStats.days:type_name -> keepward.v1.DayStats
-	40,  // 100: keepward.v1.RepositoryStats.proofs:type_name -> keepward.v1.ProofAge
-	48,  // 101: keepward.v1.RepositoryStats.marked:type_name -> google.protobuf.Timestamp
-	48,  // 102: keepward.v1.ProofState.oldest:type_name -> google.protobuf.Timestamp
-	48,  // 103: keepward.v1.Point.time:type_name -> google.protobuf.Timestamp
-	2,   // 104: keepward.v1.Point.counters:type_name -> keepward.v1.Counters
-	7,   // 105: keepward.v1.Point.files:type_name -> keepward.v1.FileSelection
-	48,  // 106: keepward.v1.Point.kept_until:type_name -> google.protobuf.Timestamp
-	48,  // 107: keepward.v1.Point.deleted:type_name -> google.protobuf.Timestamp
-	48,  // 108: keepward.v1.Point.purge_after:type_name -> google.protobuf.Timestamp
-	48,  // 109: keepward.v1.Condition.since:type_name -> google.protobuf.Timestamp
-	110, // [110:110] is the sub-list for method output_type
-	110, // [110:110] is the sub-list for method input_type
-	110, // [110:110] is the sub-list for extension type_name
-	110, // [110:110] is the sub-list for extension extendee
-	0,   // [0:110] is the sub-list for field type_name
+	49,  // 83: keepward.v1.Event.time:type_name -> google.protobuf.Timestamp
+	49,  // 84: keepward.v1.Computer.joined:type_name -> google.protobuf.Timestamp
+	49,  // 85: keepward.v1.Computer.last_seen:type_name -> google.protobuf.Timestamp
+	50,  // 86: keepward.v1.Computer.skew:type_name -> google.protobuf.Duration
+	49,  // 87: keepward.v1.Computer.last_point:type_name -> google.protobuf.Timestamp
+	48,  // 88: keepward.v1.Computer.conditions:type_name -> keepward.v1.Condition
+	38,  // 89: keepward.v1.Computer.connection:type_name -> keepward.v1.ComputerConnection
+	49,  // 90: keepward.v1.Transport.last_seen:type_name -> google.protobuf.Timestamp
+	49,  // 91: keepward.v1.Repository.created:type_name -> google.protobuf.Timestamp
+	48,  // 92: keepward.v1.Repository.conditions:type_name -> keepward.v1.Condition
+	50,  // 93: keepward.v1.Repository.undelete_grace:type_name -> google.protobuf.Duration
+	50,  // 94: keepward.v1.Repository.unprotected_after:type_name -> google.protobuf.Duration
+	46,  // 95: keepward.v1.Repository.proof:type_name -> keepward.v1.ProofState
+	50,  // 96: keepward.v1.ProofAge.within:type_name -> google.protobuf.Duration
+	40,  // 97: keepward.v1.RepositoryStats.repository:type_name -> keepward.v1.Repository
+	43,  // 98: keepward.v1.RepositoryStats.computers:type_name -> keepward.v1.ComputerStats
+	44,  // 99: keepward.v1.RepositoryStats.jobs:type_name -> keepward.v1.JobStats
+	45,  // 100: keepward.v1.RepositoryStats.days:type_name -> keepward.v1.DayStats
+	41,  // 101: keepward.v1.RepositoryStats.proofs:type_name -> keepward.v1.ProofAge
+	49,  // 102: keepward.v1.RepositoryStats.marked:type_name -> google.protobuf.Timestamp
+	49,  // 103: keepward.v1.ProofState.oldest:type_name -> google.protobuf.Timestamp
+	49,  // 104: keepward.v1.Point.time:type_name -> google.protobuf.Timestamp
+	2,   // 105: keepward.v1.Point.counters:type_name -> keepward.v1.Counters
+	7,   // 106: keepward.v1.Point.files:type_name -> keepward.v1.FileSelection
+	49,  // 107: keepward.v1.Point.kept_until:type_name -> google.protobuf.Timestamp
+	49,  // 108: keepward.v1.Point.deleted:type_name -> google.protobuf.Timestamp
+	49,  // 109: keepward.v1.Point.purge_after:type_name -> google.protobuf.Timestamp
+	49,  // 110: keepward.v1.Condition.since:type_name -> google.protobuf.Timestamp
+	111, // [111:111] is the sub-list for method output_type
+	111, // [111:111] is the sub-list for method input_type
+	111, // [111:111] is the sub-list for extension type_name
+	111, // [111:111] is the sub-list for extension extendee
+	0,   // [0:111] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_types_proto_init() }
@@ -6243,7 +6340,7 @@ func file_keepward_v1_types_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_keepward_v1_types_proto_rawDesc), len(file_keepward_v1_types_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   48,
+			NumMessages:   49,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
