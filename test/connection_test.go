@@ -3,8 +3,11 @@ package test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/test/site"
@@ -109,9 +112,11 @@ func TestEveryWayOfDialling(t *testing.T) {
 		f.must(f.Message(&restored, "session", "list", "--type", "restore", "--limit", "1"))
 		f.dialled(restored.GetSessions()[0].GetId(), u)
 	}
+	var looks sync.WaitGroup // they wait for what does not answer
 	for _, u := range setUps {
-		f.tested(u)
+		looks.Go(func() { f.tested(u) })
 	}
+	looks.Wait()
 }
 
 // dialled checks that the log of a session names who dialled.
@@ -131,7 +136,10 @@ func (f *spread) dialled(id int64, u setUp) {
 func (f *spread) tested(u setUp) {
 	f.t.Helper()
 	var m keepwardv1.TestConnectionResponse
-	f.must(f.Message(&m, "computer", "connect-test", u.name))
+	if err := f.Message(&m, "computer", "connect-test", u.name); err != nil {
+		f.t.Error(err)
+		return
+	}
 	if !m.GetWorks() {
 		f.t.Errorf("%s: it works, but the test says otherwise: %v", u.name, &m)
 	}
@@ -143,4 +151,89 @@ func (f *spread) tested(u setUp) {
 			f.t.Errorf("%s: no reason: %v", u.name, c)
 		}
 	}
+}
+
+// Neither end may dial the other: the session fails in bounded time, and says what to do.
+func TestBothWaysClosed(t *testing.T) {
+	f := newWalled(t)
+	f.must(f.AddHost("shut"))
+	f.must(f.AddHost("dead"))
+	control := setUp{"shut", "agent", "agent", false, []site.Way{{From: "shut", To: "server"}}}
+	f.wall(control)
+	f.enrol(control)
+	f.createJob("docs", "shut", []string{f.src}, "--attempts", "1")
+	for data, want := range map[string][]string{
+		"agent": {"did not connect", "connect-test"},
+		"mover": {"could not reach the agent of shut", "connect-test"},
+	} {
+		f.do("computer", "edit", "shut", "--data", data)
+		began := time.Now()
+		s := f.final(f.start("docs"), "Failed")
+		if took := time.Since(began); took > time.Minute {
+			t.Errorf("data by the %s: it took %s to fail", data, took)
+		}
+		for _, w := range want {
+			if got := s.GetFailure().GetMessage() + s.GetFailure().GetHint() + f.sessionLog(s.GetId()); !strings.Contains(got, w) {
+				t.Errorf("data by the %s: it says nothing of %q: %v\n%s", data, w, s.GetFailure(), got)
+			}
+		}
+	}
+	// Control is closed, too: to pair fails in bounded time, and nothing is left of it.
+	p, err := f.Waiting("dead")
+	f.must(err)
+	began := time.Now()
+	f.fails(1, []string{"connect to the waiting agent at"}, "computer", "add", "dead", "--control", "server",
+		"--address", f.net.Address("dead"), "--code-file", filepath.Join(p.DataDir, "pairing-code"))
+	if took := time.Since(began); took > 30*time.Second {
+		t.Errorf("it took %s to find out", took)
+	}
+	f.fails(4, []string{"dead"}, "computer", "show", "dead")
+}
+
+// A connection is lost, and dialled again by the end that may: during a backup, control and data at
+// once. Then the computer gets another address.
+func TestLostAndDialledAgain(t *testing.T) {
+	f := newWalled(t)
+	f.must(largeFile(filepath.Join(f.src, "disk.img"), 24<<20))
+	both := []setUp{setUps[1], setUps[3]} // control by each end, data by the mover
+	for _, u := range both {
+		f.must(f.AddHost(u.name))
+	}
+	f.wall(both...)
+	running := map[string]int64{}
+	for _, u := range both {
+		f.enrol(u)
+		f.createJob("docs-"+u.name, u.name, []string{f.src}, "--restart-interval", "1s")
+		f.must(f.net.Slow(u.name, 30))
+		running[u.name] = f.start("docs-" + u.name)
+	}
+	for _, u := range both {
+		id := running[u.name]
+		f.until("bytes sent", func() bool { return f.counters(id).GetSentBytes() > 1<<20 })
+		mend, err := f.net.Break(u.name)
+		f.must(err)
+		f.until("link lost", func() bool { return strings.Contains(f.agent[u.name].Log(), "no link to the server") })
+		f.must(mend())
+		f.must(f.net.Slow(u.name, 0))
+	}
+	for _, u := range both {
+		s := f.ended(running[u.name])
+		if k := s.GetTasks()[0]; k.GetAttempt() != 1 {
+			t.Errorf("%s: it took %d attempts:\n%s", u.name, k.GetAttempt(), f.sessionLog(s.GetId()))
+		}
+		again := slices.DeleteFunc(f.eventsOf(s.GetId()), func(e *keepwardv1.Event) bool {
+			return e.GetCode() != "data.connected" || !strings.Contains(e.GetText(), "the mover dialled the agent") || !strings.Contains(e.GetText(), "again")
+		})
+		if len(again) == 0 {
+			t.Errorf("%s: the log does not say that the mover dialled again:\n%s", u.name, f.sessionLog(s.GetId()))
+		}
+	}
+	// Where the agent dials, its address is learned from its link.
+	f.must(f.net.Move("am", "7"))
+	var c keepwardv1.GetComputerResponse
+	f.until("link from the new address", func() bool {
+		f.must(f.Message(&c, "computer", "show", "am"))
+		return c.GetComputer().GetStatus() == "online" && !strings.HasPrefix(c.GetComputer().GetAddress(), f.net.Address("am")+":")
+	})
+	f.dialled(f.ended(f.start("docs-am")).GetId(), both[0])
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -164,12 +165,13 @@ With --listen it waits for the server, and for data movers, to dial it. Without 
 		if err := every.within("checkpoint-every", time.Second, time.Hour); err != nil {
 			return err
 		}
-		cfg := a.agentConfig(r.dataDir, n, log, func() { a.ready(log) })
+		ready := sync.OnceFunc(func() { a.ready(log) })
+		cfg := a.agentConfig(r.dataDir, n, log, ready)
 		cfg.CheckpointEvery, cfg.TrustHidden = time.Duration(every), *hidden
 		cfg.Listen, cfg.NoDial, cfg.Pair = n.listen, *noDial, *pair
 		cfg.Waiting = func(code string) {
 			fmt.Fprintf(a.out, "waiting to be paired; the code for 'keepward computer add NAME --control server --address THIS-HOST --code-file -' is\n\n  %s\n\n", code)
-			a.ready(log)
+			ready()
 		}
 		return agent.Run(ctx, cfg)
 	})

@@ -213,7 +213,7 @@ func (s *DataServer) watch(ctx context.Context) {
 			s.mu.Lock()
 			begun, unreached := s.begun, s.unreached
 			s.mu.Unlock()
-			if unreached != nil {
+			if len(s.cfg.Dial) > 0 {
 				s.end(s.notReached(unreached))
 				return
 			}
@@ -221,7 +221,11 @@ func (s *DataServer) watch(ctx context.Context) {
 			if begun {
 				what = "did not come back"
 			}
-			s.end(errs.New(errs.Unavailable, "agent.lost", "wait for agent %s: it %s within %v", s.cfg.Agent, what, s.cfg.Wait))
+			lost := errs.New(errs.Unavailable, "agent.lost", "wait for agent %s: it %s within %v", s.cfg.Agent, what, s.cfg.Wait)
+			if !begun {
+				lost = lost.WithHint(reachHint)
+			}
+			s.end(lost)
 			return
 		}
 	}

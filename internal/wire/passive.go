@@ -101,8 +101,11 @@ func (s *DataServer) openCall(ctx context.Context, raw net.Conn) (*frameConn, er
 
 // notReached is the end of a session whose agent could not be called.
 func (s *DataServer) notReached(why error) error {
+	if why == nil {
+		why = errs.New(errs.Unavailable, "peer.unreachable", "nothing answers at %s", strings.Join(s.cfg.Dial, ", "))
+	}
 	return errs.New(errs.Unavailable, "agent.unreachable", "the mover could not reach the agent of %s within %v: %w", s.cfg.Agent, s.cfg.Wait, why).
-		WithHint(strings.ReplaceAll(reachHint, "NAME", "%s"), s.cfg.Agent, s.cfg.Agent)
+		WithHint(reachHint)
 }
 
 // WithReachHint says what to do about a peer that cannot be reached.

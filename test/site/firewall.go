@@ -47,8 +47,8 @@ func (n *Network) Break(host string) (func() error, error) {
 func (n *Network) Move(host, last string) error {
 	ns, net := n.space(host), n.net(host)
 	for _, args := range [][]string{
-		{"-n", ns, "addr", "add", net + last + "/24", "dev", "eth0"},
 		{"-n", ns, "addr", "del", net + ".2/24", "dev", "eth0"},
+		{"-n", ns, "addr", "add", net + "." + last + "/24", "dev", "eth0"},
 		{"-n", ns, "route", "replace", "default", "via", net + ".1"},
 	} {
 		if err := ip(args...); err != nil {
