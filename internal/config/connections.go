@@ -28,7 +28,7 @@ func CheckConnection(computer string, c *keepwardv1.ComputerConnection) []Fault 
 	f.dials("control", computer, c.GetControl(), "agent", "server")
 	f.dials("data", computer, c.GetData(), "agent", "mover")
 	if len(c.GetAddresses()) > addressesMost {
-		f.invalid("addresses", "address.many", "check computer %q: it has %d addresses, %d are allowed", computer, len(c.GetAddresses()), addressesMost)
+		f.invalid("addresses", "connection.addresses", "check computer %q: it has %d addresses, %d are allowed", computer, len(c.GetAddresses()), addressesMost)
 	}
 	for i, a := range c.GetAddresses() {
 		if err := wire.CheckAddress(a); err != nil {
@@ -36,7 +36,7 @@ func CheckConnection(computer string, c *keepwardv1.ComputerConnection) []Fault 
 		}
 	}
 	if c.GetControl() == "server" && len(c.GetAddresses()) == 0 {
-		f.add("addresses", errs.New(errs.Invalid, "address.missing", "check computer %q: the server is to dial its agent, of which no address is given", computer).
+		f.add("addresses", errs.New(errs.Invalid, "connection.no-address", "check computer %q: the server is to dial its agent, of which no address is given", computer).
 			WithHint("give --address HOST:7482"))
 	}
 	return f

@@ -43,7 +43,7 @@ func (p Prober) ProbeDial(ctx context.Context, req *connect.Request[keepwardv1.P
 		addresses = []string{p.Node.cfg.Server}
 	}
 	if len(addresses) > probesMost {
-		return nil, errs.New(errs.Invalid, "probe.addresses", "probe: %d addresses at once, %d are allowed", len(addresses), probesMost)
+		return nil, errs.New(errs.Invalid, "connection.probe", "probe: %d addresses at once, %d are allowed", len(addresses), probesMost)
 	}
 	return connect.NewResponse(&keepwardv1.ProbeDialResponse{
 		Results: wire.ProbeAll(ctx, addresses, p.Node.Credentials(), wire.Role(m.GetRole()), m.GetName(), ProbeTimeout(m.GetTimeout())),
@@ -53,7 +53,7 @@ func (p Prober) ProbeDial(ctx context.Context, req *connect.Request[keepwardv1.P
 // ProbeListen opens a port for one agent, until the call ends or the time is over.
 func (p Prober) ProbeListen(ctx context.Context, req *connect.Request[keepwardv1.ProbeListenRequest], out *connect.ServerStream[keepwardv1.ProbeListenResponse]) error {
 	if p.Listen == nil {
-		return errs.New(errs.Invalid, "probe.listen", "probe: this node has no data movers")
+		return errs.New(errs.Invalid, "connection.probe", "probe: this node has no data movers")
 	}
 	ctx, cancel := context.WithTimeout(ctx, ProbeTimeout(req.Msg.GetTimeout()))
 	defer cancel()

@@ -42,7 +42,7 @@ func (s *connectionService) AddComputer(ctx context.Context, req *connect.Reques
 		return nil, err
 	}
 	if m.GetName() == job.ServerComputer {
-		return nil, errs.New(errs.Invalid, "computer.server", "add computer %q: this is the name of the server itself", m.GetName())
+		return nil, errs.New(errs.Invalid, "connection.server", "add computer %q: this is the name of the server itself", m.GetName())
 	}
 	row := connectionRow(m.GetName(), how)
 	res := &keepwardv1.AddComputerResponse{Connection: how}
@@ -73,7 +73,7 @@ func (s *connectionService) addUnpaired(ctx context.Context, c catalog.Connectio
 			return err
 		}
 		if slices.Contains(names, c.Computer) {
-			return errs.New(errs.Exists, "computer.exists", "add computer %q: it is there already", c.Computer).
+			return errs.New(errs.Exists, "connection.exists", "add computer %q: it is there already", c.Computer).
 				WithHint("to change how it is reached: keepward computer edit %s", c.Computer)
 		}
 		if _, err := catalog.KnowComputer(ctx, tx, c.Computer); err != nil {

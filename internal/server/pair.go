@@ -33,7 +33,7 @@ func (s *connectionService) pair(ctx context.Context, c catalog.Connection, text
 		return paired{}, err
 	}
 	if len(c.Addresses) == 0 {
-		return paired{}, errs.New(errs.Invalid, "address.missing", "pair with %q: no address of its agent is given", c.Computer).WithHint("give --address HOST:7482")
+		return paired{}, errs.New(errs.Invalid, "connection.no-address", "pair with %q: no address of its agent is given", c.Computer).WithHint("give --address HOST:7482")
 	}
 	conn, err := wire.DialPair(ctx, s.manager.Preferred(c.Addresses), code)
 	if err != nil {

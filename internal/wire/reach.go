@@ -155,7 +155,7 @@ func CheckAddress(address string) error {
 		_, err = net.LookupPort("tcp", port)
 	}
 	if err != nil {
-		return errs.New(errs.Invalid, "address.form", "check address %q: %w", address, err).
+		return errs.New(errs.Invalid, "connection.address", "check address %q: %w", address, err).
 			WithHint("write it as HOST:PORT, and an IPv6 address as [ADDRESS]:PORT")
 	}
 	return nil
