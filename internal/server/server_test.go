@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
@@ -29,7 +30,29 @@ import (
 	"keepward/internal/wire"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(idleEnv); dir != "" {
+		os.Exit(serveIdle(dir)) // see BenchmarkIdleAgents
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// idleEnv names the data directory of a server that a benchmark starts as a process of its own, so
+// that what it uses can be told from what its agents use, which are all in the benchmark's.
+const idleEnv = "KEEPWARD_IDLE_SERVER"
+
+func serveIdle(dir string) int {
+	LimitMemory()
+	err := Run(context.Background(), Config{
+		DataDir: dir, Listen: "127.0.0.1:0", Version: "test", Out: os.Stderr, Logger: slog.New(slog.DiscardHandler),
+		Ready: func(address string) { fmt.Println(address) },
+	})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
 
 // logBuffer is a log that tests read.
 type logBuffer struct {
