@@ -109,6 +109,8 @@ type unit struct {
 	// device is where its first file lies.
 	device uint64
 	large  bool
+	// streams: its items are streams, which are read one after the other.
+	streams bool
 
 	of *underway // whose lock guards what follows
 	// reading: it is a large file that is being read and answers for checkpoints, up to number
@@ -141,6 +143,8 @@ type work struct {
 	// right is the base's entry of a file that did not change and is bundled anew; nil: it
 	// did, or is new.
 	right *fileindex.Entry
+	// stream is where the bytes come from; nil: from the file.
+	stream *Stream
 }
 
 func (w *work) name() []byte {

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"io"
 
 	"keepward/internal/errs"
 	"keepward/internal/repo/chunk"
@@ -152,6 +153,7 @@ type largeReader struct {
 	w       *worker
 	it      *work
 	f       source.File
+	from    io.Reader // is read in the place of f, and tells by its end how long it is; nil: f
 	size    int64
 	hold    *hold
 	start   int   // of the window in hold
@@ -330,7 +332,13 @@ func (r *largeReader) refill(ctx context.Context, end int64) error {
 		}
 		r.hold, r.start, r.end = next, 0, window
 	}
-	n, err := r.w.readAt(r.f, r.hold.buf[r.end:r.end+step], r.at+int64(window))
+	var n int
+	var err error
+	if r.from != nil {
+		n, err = r.w.readStream(r.from, r.hold.buf[r.end:r.end+step])
+	} else {
+		n, err = r.w.readAt(r.f, r.hold.buf[r.end:r.end+step], r.at+int64(window))
+	}
 	r.w.count.readBytes.Add(int64(n))
 	if err == nil && r.sign != nil {
 		err = r.sign.bytes(ctx, r.hold.buf[r.end:r.end+n])

@@ -30,7 +30,7 @@ func (r *run) leftOut(w *source.Walker) {
 	if text != "" {
 		r.reports.event(Event{Level: source.Info, Code: "selection.left-out", Text: "left out: " + text})
 	}
-	if r.count.doneFiles.Load() != r.count.doneDirs.Load() {
+	if r.count.doneFiles.Load() != r.count.doneDirs.Load() || r.opts.Selection.Nothing {
 		return
 	}
 	why := "what the job includes holds nothing but empty directories"

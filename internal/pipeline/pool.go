@@ -65,11 +65,15 @@ type pool struct {
 	blind bool
 	err   error
 	ended bool
+	// life ends with the first failure: who waits for something outside of the backup goes by it.
+	life context.Context
+	die  context.CancelFunc
 }
 
 func newPool(store Store, count *Counters, workers int) *pool {
 	p := &pool{store: store, count: count, limit: 2 * workers, free: budget, buffers: buffers{limit: budget}, lanes: newLanes(workers)}
 	p.changed.L, p.moreToRead.L = &p.mu, &p.mu
+	p.life, p.die = context.WithCancel(context.Background())
 	return p
 }
 
@@ -79,6 +83,7 @@ func (p *pool) fail(err error) {
 	defer p.mu.Unlock()
 	if p.err == nil {
 		p.err = err
+		p.die()
 	}
 	p.changed.Broadcast()
 	p.moreToRead.Broadcast()

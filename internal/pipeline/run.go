@@ -50,6 +50,10 @@ type Options struct {
 	PartsAt string
 	// Quiet tells of a path that it may change or go while it is read: nobody needs to be told.
 	Quiet func(path []byte) bool
+	// Streams are files of the point that no file system has. They stand in the folder StreamsAt, a name
+	// at the root.
+	Streams   []Stream
+	StreamsAt string
 	// Event is told what happens to single files, one call at a time; nil: not wanted.
 	Event func(Event)
 	// Scratch is the directory for what is too much for memory; empty: the system's.
@@ -202,7 +206,7 @@ func (r *run) do(ctx context.Context) (Result, error) {
 	}
 	defer walker.Close()
 	walker.SpillTo(r.opts.Scratch)
-	r.options = fingerprint(&r.opts.Selection, walker.Filter(), len(r.opts.Parts) > 0)
+	r.options = optionsWith(fingerprint(&r.opts.Selection, walker.Filter(), len(r.opts.Parts) > 0), r.opts.Streams)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { r.pool.fail(context.Cause(ctx)) })
@@ -323,8 +327,9 @@ func (r *run) backup(ctx context.Context, walker *source.Walker, begun time.Time
 	paths.between = r.between(paths, r.pathsSoFar(paths))
 	also := r.parts()
 	defer also.close()
+	beside := r.streams()
 	err = r.pass(ctx, paths, &bases.paths, bases.pathsAhead, bases.some, begun, func(ctx context.Context, s *sequencer) error {
-		if err := s.walk(ctx, walker, links, also); err != nil || r.early.cut.Load() {
+		if err := s.walk(ctx, walker, links, also, beside); err != nil || r.early.cut.Load() {
 			return err // what was not looked at is not gone
 		}
 		return s.base.rest(ctx)

@@ -10,8 +10,8 @@ import (
 	"keepward/internal/source"
 )
 
-// walk takes all files of a walk, and of the parts beside it.
-func (s *sequencer) walk(ctx context.Context, w *source.Walker, links *linkTable, also *parts) error {
+// walk takes all files of a walk, and of the parts and streams beside it.
+func (s *sequencer) walk(ctx context.Context, w *source.Walker, links *linkTable, also *parts, beside *streams) error {
 	for {
 		s.seat.be(atSource)
 		it, err := w.Next(ctx)
@@ -31,11 +31,19 @@ func (s *sequencer) walk(ctx context.Context, w *source.Walker, links *linkTable
 				return err
 			}
 		}
+		if taken, err := s.before(ctx, beside, it); err != nil {
+			return err
+		} else if taken {
+			continue
+		}
 		if err := s.item(ctx, w, it, links); err != nil {
 			return err
 		}
 	}
 	if err := s.parts(ctx, also); err != nil {
+		return err
+	}
+	if err := s.streams(ctx, beside); err != nil {
 		return err
 	}
 	s.count.excluded.Store(w.Excluded())

@@ -85,9 +85,12 @@ func (w *worker) runExtra(ctx context.Context) {
 }
 
 func (w *worker) read(ctx context.Context, u *unit) {
-	if u.large {
+	switch {
+	case u.streams:
+		w.streamUnit(ctx, u)
+	case u.large:
 		w.largeUnit(ctx, u)
-	} else {
+	default:
 		w.smallUnit(ctx, u)
 	}
 }

@@ -107,6 +107,9 @@ type Selection struct {
 	Within bool
 	// IncludeCaches takes the content of directories tagged by CACHEDIR.TAG too.
 	IncludeCaches bool
+	// Nothing: without an include path nothing is taken but the root directory itself; else that is an
+	// error.
+	Nothing bool
 	// Alone has the reader of the walk do all of it: it is slower, and takes one processor at most.
 	Alone bool
 }

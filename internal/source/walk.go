@@ -145,7 +145,7 @@ func (w *Walker) plan() error {
 		w.top.add(toPath(real))
 		found++
 	}
-	if found == 0 && (!w.sel.Within || len(w.sel.Include) > 0) {
+	if found == 0 && (len(w.sel.Include) > 0 || !w.sel.Within && !w.sel.Nothing) {
 		return errs.New(errs.NotFound, "include.none", "none of the include paths exists on this computer: %s", someOf(w.sel.Include)).
 			WithHint("see the job's include paths; they can be others for one of its computers: keepward job edit NAME --for COMPUTER --include PATH")
 	}
