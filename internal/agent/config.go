@@ -50,6 +50,9 @@ type Config struct {
 	// Watchdog are the arguments with which this program calls ServeHold on its standard streams;
 	// none: holds are served within this process, and nobody lets go when that is killed.
 	Watchdog []string
+	// Keeper are the arguments with which this program calls Keep on its standard streams; none:
+	// commands are kept within this process, and go on when that is killed.
+	Keeper []string
 	// HoldLimit is how long an application is held for a snapshot; zero: the default.
 	HoldLimit time.Duration
 	// Ready, where it is set, is called once the agent has joined and begins to keep its link up.

@@ -100,6 +100,9 @@ func (s *service) StartRestore(ctx context.Context, req *connect.Request[keepwar
 		opts.Renames = append(opts.Renames, restore.PathMap{From: string(r.GetFrom()), To: string(r.GetTo())})
 	}
 	err = s.a.begin(ctx, m.GetOrder(), nil, false, func(ctx context.Context) *keepwardv1.AttemptEnd {
+		if m.GetCommand() != nil {
+			return s.a.restoreInto(ctx, m, opts)
+		}
 		return s.a.restore(ctx, m, opts)
 	})
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/errs"
+	"keepward/internal/job"
 	"keepward/internal/pipeline"
 	"keepward/internal/restore"
 	"keepward/internal/wire"
@@ -37,6 +38,8 @@ func (a *agent) backup(ctx context.Context, m *keepwardv1.StartBackupRequest, op
 	task := m.GetOrder().GetTask()
 	opts.Trail, opts.CheckpointEvery = a.trails.of(task), a.cfg.CheckpointEvery
 	note := a.trails.keeper(task, opts.Trail, count)
+	opts.Streams, opts.StreamsAt = a.streams(m), job.CommandFolder
+	opts.Selection.Nothing = len(opts.Streams) > 0
 	opts.Scratch = a.cfg.DataDir // where there is room, and nobody else looks
 	opts.Event = func(e pipeline.Event) {
 		if e.Code == "include.missing" { // a job may be for many computers

@@ -34,6 +34,7 @@ type jobFlags struct {
 	verify   jobCheckFlags
 	scripts  scriptFlags
 	apps     applicationFlags
+	commands commandFlags
 }
 
 func (a *app) jobFlags(cmd *cobra.Command) *jobFlags {
@@ -59,6 +60,7 @@ func (a *app) jobFlags(cmd *cobra.Command) *jobFlags {
 	f.StringVar(&j.job.Duplicates, "duplicates", "", "a second session while one is not over: "+strings.Join(job.DuplicatePolicies, ", ")+" (default: as the setting duplicates says)")
 	j.scripts.add(f)
 	j.apps.add(f)
+	j.commands.add(f)
 	f.StringVar(&j.job.Description, "description", "", "a remark for people")
 	f.BoolVar(&j.job.HighPriority, "high-priority", false, "it goes before other jobs of its kind")
 	f.Int32Var(&j.job.Priority, "priority", 0, "of its sessions, 1 (first) to 999 (last); 0: as 'keepward priority list' has it")
@@ -77,6 +79,9 @@ func (j *jobFlags) check(cmd *cobra.Command) error {
 		return err
 	}
 	if err := j.apps.check(); err != nil {
+		return err
+	}
+	if err := j.commands.check(); err != nil {
 		return err
 	}
 	if err := j.files.check(cmd.Flags()); err != nil {
@@ -130,19 +135,21 @@ func (j *jobFlags) apply(cmd *cobra.Command, to *keepwardv1.Job) {
 	to.Check = j.verify.apply(cmd.Flags(), to.Check)
 	to.Scripts = j.scripts.apply(cmd.Flags(), to.Scripts)
 	to.Applications = j.apps.apply(cmd.Flags(), to.Applications)
+	j.commands.apply(cmd.Flags(), to)
 }
 
 func (a *app) jobCreate() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "create NAME --computer C --include P --repository R", Short: "Make a job",
 		Example: `  keepward job create docs --computer web1 --include /srv/docs --exclude '*.tmp' --repository main --schedule "daily 22:00"
+  keepward job create dumps --computer db1 --command "name=shop.sql,limit=2h,run=/usr/bin/pg_dump --username backup shop" --repository main
   keepward job create proof --type verify --repository main --read-data --sample-percent 25 --schedule "weekly sat 02:00"
   keepward job create itself --type server-backup --repository main --schedule "daily 12:00" --keep-last 14`,
 		Args: exactly("NAME"),
 	}
 	flags := a.jobFlags(cmd)
 	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) error {
-		if err := required(cmd, jobNeeds(flags.job, len(flags.apps.lines) > 0)...); err != nil {
+		if err := required(cmd, jobNeeds(flags.job, len(flags.apps.lines)+len(flags.commands.texts) > 0)...); err != nil {
 			return err
 		}
 		if err := flags.check(cmd); err != nil {
@@ -163,7 +170,7 @@ func (a *app) jobCreate() *cobra.Command {
 func (a *app) jobEdit() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "edit NAME", Short: "Change settings of a job; the others stay",
-		Long: "Changes what is named and leaves the rest. --computer, --include, --exclude and --only replace the whole list; an empty text empties it.\n" +
+		Long: "Changes what is named and leaves the rest. --computer, --include, --exclude, --only and --command replace the whole list; an empty text empties it.\n" +
 			"With --for, what is taken is changed for that computer alone: what is not named stays as it is for the others.",
 		Example: "  keepward job edit docs --schedule \"weekly mon-fri 20:00\"\n  keepward job edit docs --for web2 --include /srv/web2 --exclude '*.log'\n  keepward job edit docs --for web2 --as-others",
 		Args:    exactly("NAME"), ValidArgsFunction: a.complete(jobNames),
@@ -289,7 +296,7 @@ func (a *app) showJob(j *keepwardv1.Job) {
 		"only", strings.Join(f.GetOnly(), ", "), "one file system", onlyYes(f.GetOneFileSystem()), "tagged caches", onlyYes(f.GetIncludeCaches()),
 		"temporary files", onlyYes(f.GetIncludeTemporary()), "live file system", onlyYes(f.GetLive()), "no change tracking", onlyYes(f.GetNoTracking()),
 		"repository", j.GetRepository(), "compression", j.GetCompression(), "schedule", j.GetSchedule(), "spread over", jitter, "missed runs", j.GetMissed(), "duplicates", j.GetDuplicates(),
-		"retention", retentionText(j.GetRetention()), "applications", applicationsText(j.GetApplications()), "scripts", scriptsText(j.GetScripts()), "all is read", every, "checks", checkText(j), "compact", onlyYes(j.GetCompact()),
+		"retention", retentionText(j.GetRetention()), "applications", applicationsText(j.GetApplications()), "scripts", scriptsText(j.GetScripts()), "commands", commandsText(j.GetCommands()), "all is read", every, "checks", checkText(j), "compact", onlyYes(j.GetCompact()),
 		"disabled", onlyYes(j.GetDisabled()), "priority", priority, "full speed", onlyYes(j.GetFullSpeed()), "high priority", onlyYes(j.GetHighPriority()), "next run", a.stamp(j.GetNextRun()), "attempts", attempts, "restart interval", interval,
 		"last run", a.stamp(j.GetLastRun()), "last result", j.GetLastResult(),
 	}, overrideFields(j)...)...)

@@ -22,8 +22,8 @@ func savedTypes() string {
 	return strings.Join(names, ", ")
 }
 
-// jobNeeds are the flags without which there is no job of a type.
-func jobNeeds(j *keepwardv1.Job, applications bool) []string {
+// jobNeeds are the flags without which there is no job of a type; others: it takes more than files.
+func jobNeeds(j *keepwardv1.Job, others bool) []string {
 	needs := []string{"repository"}
 	if j.GetType() != string(job.Backup) {
 		return needs
@@ -31,7 +31,7 @@ func jobNeeds(j *keepwardv1.Job, applications bool) []string {
 	if len(j.GetGroups()) == 0 {
 		needs = append(needs, "computer")
 	}
-	if !applications {
+	if !others {
 		needs = append(needs, "include")
 	}
 	return needs

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -22,7 +23,7 @@ import (
 
 // roleCommands are the processes of a site.
 func (a *app) roleCommands() []*cobra.Command {
-	return []*cobra.Command{a.devCommand(), a.serverCommand(), a.transportCommand(), a.agentCommand(), a.moverCommand(), a.watchdogCommand()}
+	return []*cobra.Command{a.devCommand(), a.serverCommand(), a.transportCommand(), a.agentCommand(), a.moverCommand(), a.watchdogCommand(), a.keeperCommand()}
 }
 
 // role is what the processes have in common.
@@ -208,8 +209,25 @@ func (a *app) watchdogCommand() *cobra.Command {
 	return cmd
 }
 
+// keeperName is the command of the process that runs a command for an agent.
+const keeperName = "keep-command"
+
+// keeperCommand is for the agent only.
+func (a *app) keeperCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: keeperName, Short: "Run a command for an agent", Hidden: true, Args: exactly()}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		data, isFile := a.out.(*os.File)
+		reports, ok := a.errOut.(io.WriteCloser)
+		if !isFile || !ok {
+			return usage("only an agent starts this")
+		}
+		return agent.Keep(cmd.Context(), a.in, data, reports)
+	}
+	return cmd
+}
+
 func (a *app) agentConfig(dir string, n *node, log *slog.Logger, ready func()) agent.Config {
-	return agent.Config{DataDir: dir, Server: withPort(n.server), JoinToken: n.join, Name: n.name, Version: a.version, Logger: log, Ready: ready, Watchdog: []string{watchdogName}}
+	return agent.Config{DataDir: dir, Server: withPort(n.server), JoinToken: n.join, Name: n.name, Version: a.version, Logger: log, Ready: ready, Watchdog: []string{watchdogName}, Keeper: []string{keeperName}}
 }
 
 func (a *app) transportConfig(dir string, n *node, log *slog.Logger, ready func()) transport.Config {

@@ -224,6 +224,7 @@ func CompleteJob(j *keepwardv1.Job) {
 	completeScripts(j)
 	completeOverrides(j)
 	completeApplications(j)
+	completeCommands(j)
 }
 
 const (
@@ -277,6 +278,7 @@ func CheckJob(j *keepwardv1.Job, site Site) []Fault {
 	}
 	f.scripts(j)
 	f.applications(j, site)
+	f.commands(j)
 	return f
 }
 

@@ -271,6 +271,8 @@ func TestEveryFieldIsDocumented(t *testing.T) {
 				walk(overrideFields(&keepwardv1.FileOverride{}), prefix+f.name+".COMPUTER.")
 			} else if _, ok := f.value.(applicationList); ok {
 				walk(applicationFields(&keepwardv1.Application{}), prefix+f.name+".")
+			} else if _, ok := f.value.(commandSources); ok {
+				walk(commandFields(&keepwardv1.CommandSource{}), prefix+f.name+".NAME.")
 			} else if group, ok := f.value.([]field); ok {
 				name := f.name
 				if prefix == "scripts." {

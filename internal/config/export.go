@@ -140,6 +140,8 @@ func valueNode(f field) *yaml.Node {
 		return applicationsNode(*v.at)
 	case *map[string]string:
 		return textsNode(*v)
+	case commandSources:
+		return commandsNode(*v.at)
 	case *int32:
 		if *v != 0 {
 			return intNode(*v)

@@ -31,7 +31,7 @@ const kinds = "computer, repository, group, job, window, activity, limit or prio
 type field struct {
 	name string
 	// value is *string, *bool, **bool, *int32, **int32, *[]string, **keepwardv1.TextList,
-	// **durationpb.Duration, durationOr, fileOverrides, applicationList, *map[string]string, or []field.
+	// **durationpb.Duration, durationOr, fileOverrides, commandSources, applicationList, *map[string]string, or []field.
 	value any
 	// normal is the text that a field of type string takes when it is left out.
 	normal string
@@ -94,6 +94,7 @@ func jobFields(j *keepwardv1.Job) []field {
 			{name: "only", value: &j.Files.Only},
 			{name: "include_temporary", value: &j.Files.IncludeTemporary},
 		}},
+		{name: "commands", value: commandSources{&j.Commands}},
 		{name: "overrides", value: fileOverrides{&j.Overrides}},
 		{name: "applications", value: applicationList{&j.Applications}},
 		{name: "repository", value: &j.Repository},
@@ -137,6 +138,8 @@ func changed(a, b []field, prefix string) []string {
 			out = append(out, changed(group, b[i].value.([]field), name+".")...)
 		} else if list, ok := a[i].value.(fileOverrides); ok {
 			out = append(out, changedOverrides(*list.at, *b[i].value.(fileOverrides).at, name)...)
+		} else if list, ok := a[i].value.(commandSources); ok {
+			out = append(out, changedCommands(*list.at, *b[i].value.(commandSources).at, name)...)
 		} else if !equal(a[i].value, b[i].value) {
 			out = append(out, name)
 		}

@@ -94,7 +94,7 @@ func CheckFiles(j *keepwardv1.Job, site Site) []Fault {
 }
 
 func (f *faults) files(j *keepwardv1.Job) {
-	f.selection(fmt.Sprintf("check job %q", j.Name), "files", j.Files, len(j.Applications) == 0)
+	f.selection(fmt.Sprintf("check job %q", j.Name), "files", j.Files, len(j.Applications) == 0 && !onlyCommands(j, ""))
 	f.overrides(j)
 }
 
@@ -115,7 +115,7 @@ func (f *faults) overrides(j *keepwardv1.Job) {
 		if o.Include == nil {
 			files.Include = j.GetFiles().GetInclude()
 		}
-		f.selection(fmt.Sprintf("check job %q, computer %s", j.Name, o.GetComputer()), at, files, len(j.Applications) == 0)
+		f.selection(fmt.Sprintf("check job %q, computer %s", j.Name, o.GetComputer()), at, files, len(j.Applications) == 0 && !onlyCommands(j, o.GetComputer()))
 	}
 }
 

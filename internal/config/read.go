@@ -74,6 +74,8 @@ func (r *reader) read(n *yaml.Node, path string, value any) {
 		r.applications(n, path, v)
 	case *map[string]string:
 		r.texts(n, path, v)
+	case commandSources:
+		r.commands(n, path, v)
 	case *string:
 		r.scalar(n, path, v)
 	case *bool:

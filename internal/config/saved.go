@@ -22,6 +22,7 @@ var ofTypes = []struct {
 		f := j.Files
 		return len(f.GetInclude())+len(f.GetExclude())+len(f.GetOnly()) > 0 || f.GetOneFileSystem() || f.GetIncludeCaches() || f.GetIncludeTemporary() || f.GetLive() || f.GetNoTracking()
 	}},
+	{"commands", []job.Type{job.Backup}, func(j *keepwardv1.Job) bool { return len(j.Commands) > 0 }},
 	{"overrides", []job.Type{job.Backup}, func(j *keepwardv1.Job) bool { return len(j.Overrides) > 0 }},
 	{"applications", []job.Type{job.Backup}, func(j *keepwardv1.Job) bool { return len(j.Applications) > 0 }},
 	{"schedule", []job.Type{job.Backup}, func(j *keepwardv1.Job) bool {

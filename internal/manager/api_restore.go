@@ -10,6 +10,7 @@ import (
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/catalog"
+	"keepward/internal/config"
 	"keepward/internal/errs"
 	"keepward/internal/job"
 )
@@ -48,6 +49,9 @@ func (m *Manager) RestoreFiles(ctx context.Context, req *connect.Request[keepwar
 	if err := m.checkApplication(ctx, r, p); err != nil {
 		return nil, err
 	}
+	if err := checkTarget(r); err != nil {
+		return nil, err
+	}
 	r.DryRun = r.GetDryRun() || r.GetEstimate()
 	r.Overwrite = cmp.Or(r.GetOverwrite(), overwrites[0])
 	if !slices.Contains(overwrites, r.GetOverwrite()) {
@@ -61,6 +65,26 @@ func (m *Manager) RestoreFiles(ctx context.Context, req *connect.Request[keepwar
 		return nil, err
 	}
 	return connect.NewResponse(&keepwardv1.StartSessionResponse{Session: id}), nil
+}
+
+// checkTarget refuses a command that cannot get what is chosen.
+func checkTarget(r *keepwardv1.RestoreFilesRequest) error {
+	c := r.GetCommand()
+	if c == nil {
+		return nil
+	}
+	bad := func(format string, args ...any) error {
+		return errs.New(errs.Invalid, "restore.command", "restore into a command: "+format, args...)
+	}
+	switch {
+	case r.GetApplication() != nil:
+		return bad("it is about an application as well")
+	case len(r.GetPaths()) != 1:
+		return bad("it gets one file, and %d paths are named", len(r.GetPaths()))
+	case len(r.GetTo()) > 0 || len(r.GetRenames())+len(r.GetOwners()) > 0 || r.GetDeleteExtra() || r.GetDryRun() || r.GetEstimate() || r.GetStrip() || r.GetVerify():
+		return bad("nothing is written to a disk, so nothing can be said of where and how")
+	}
+	return config.CheckProgram(c.GetPath(), c.GetArguments(), c.GetTimeLimit().AsDuration(), bad)
 }
 
 // checkMaps refuses at once what the agent would only refuse once it has its turn.

@@ -55,6 +55,9 @@ func (m *Manager) DryRun(ctx context.Context, j *keepwardv1.Job, computers []str
 
 // dryRunOf asks one agent. gone is why what it says could not be passed on.
 func (m *Manager) dryRunOf(ctx context.Context, computer string, files *keepwardv1.FileSelection, tell func(*keepwardv1.DryRunResponse) error) (gone, err error) {
+	if len(files.GetInclude()) == 0 {
+		return nil, errs.New(errs.Invalid, "dry-run.commands", "dry run: of %s the job takes only what commands print, and these are not run", computer)
+	}
 	a, err := m.agent(computer)
 	if err != nil {
 		return nil, err

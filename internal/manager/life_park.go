@@ -22,6 +22,9 @@ func (t *task) standing() broker.Standing {
 
 // preemptable tells whether the task may be asked to let go in the phase it is in.
 func (t *task) preemptable() bool {
+	if t.once {
+		return false
+	}
 	phase, ok := t.typ.Phase(t.phase())
 	if ok && phase.ByAgent {
 		row, known := job.AgentPhase(t.where().Agent, job.OperationData, phase.Name)
@@ -96,7 +99,13 @@ func (t *task) onSuspend(x *turn, actor string) {
 }
 
 // whyNotSuspended is the reason why the task cannot be paused now; empty: it can.
-func (t *task) whyNotSuspended() string { return whyNotSuspended(t.typ, t.row.Status, t.phase()) }
+func (t *task) whyNotSuspended() string {
+	why := whyNotSuspended(t.typ, t.row.Status, t.phase())
+	if why == "" && t.once && t.row.Status.Class() == job.Active {
+		why = "a command has begun, which can only end or be killed"
+	}
+	return why
+}
 
 func whyNotSuspended(typ job.Type, s job.Status, phase string) string {
 	switch p, ok := typ.Phase(phase); {

@@ -43,7 +43,7 @@ func (m *Manager) loadFrom(ctx context.Context, row catalog.Session, from *recor
 	for _, r := range rows {
 		t := &task{
 			row: r, typ: row.Type, job: row.Job, priority: r.Priority, full: row.Full, files: config.FilesOf(p.interval, r.Computer),
-			transport: repository.Transport, limit: p.attempts, loaded: r.Attempts > 0, interval: p.interval.GetRestartInterval().AsDuration(),
+			transport: repository.Transport, limit: p.attempts, loaded: r.Attempts > 0, once: p.restore.GetCommand() != nil, interval: p.interval.GetRestartInterval().AsDuration(),
 			idle: p.sweep.GetIdle(), after: p.after,
 			queues: row.Type == job.Backup && row.Job != "" && m.duplicatesOf(p.interval) == job.DuplicatesQueue,
 		}
@@ -83,8 +83,8 @@ func (m *Manager) planOf(row catalog.Session) (plan, error) {
 			return p, err
 		}
 		p.restore, p.interval = r, &keepwardv1.Job{RestartInterval: r.GetRestartInterval()}
-		if r.GetEstimate() {
-			p.attempts = 1 // somebody waits for it now
+		if r.GetEstimate() || r.GetCommand() != nil {
+			p.attempts = 1 // somebody waits for it now; what a command did with a part cannot be told
 		}
 	case job.Sweep:
 		o, err := catalog.DefinitionOf(row, &keepwardv1.SweepRepositoryRequest{})

@@ -321,6 +321,7 @@ func (c *call) startAgent(ctx context.Context) error {
 			// On the computer that they are of, numbers are what the names are.
 			NumericOwner: r.GetNumericOwner() || r.GetTargetComputer() == r.GetComputer(),
 			Owners:       r.GetOwners(), Renames: r.GetRenames(), Application: application,
+			Command: r.GetCommand(), CommandVariables: commandVariables(c.session, c.row),
 		}))
 		return err
 	}
@@ -338,6 +339,7 @@ func (c *call) startAgent(ctx context.Context) error {
 		Applications: applications,
 		CompareEvery: int32(c.m.knobs().Int("compare_every")),
 		TrackingKept: durationpb.New(c.m.knobs().Duration("tracking_kept")),
+		Commands:     config.CommandsOf(c.plan.interval, c.row.Computer), CommandVariables: commandVariables(c.session, c.row),
 	}))
 	return err
 }

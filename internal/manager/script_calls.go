@@ -167,6 +167,13 @@ func taskVariables(session catalog.Session, row catalog.Task, p job.Place) map[s
 	return v
 }
 
+// commandVariables are those of commands whose output is stored, or that get a file.
+func commandVariables(session catalog.Session, row catalog.Task) map[string]string {
+	v := taskVariables(session, row, "")
+	delete(v, job.VarPlace)
+	return v
+}
+
 // scriptVariables are those of a script that the manager orders.
 func (s *session) scriptVariables(t *task, p job.Place) map[string]string {
 	if !p.Row().OnServer {

@@ -12,9 +12,14 @@ import (
 // Execute runs a script of a job and answers how it ended. path is where it lies here; part is who
 // runs it.
 func Execute(ctx context.Context, path string, s *keepwardv1.Script, variables map[string]string, part string) *keepwardv1.ScriptEnd {
-	r, err := Run(ctx, Command{
+	return End(ctx, Command{
 		Path: path, Arguments: s.GetArguments(), Variables: variables, Limit: s.GetTimeLimit().AsDuration(),
-	})
+	}, part)
+}
+
+// End runs a script and answers how it ended.
+func End(ctx context.Context, c Command, part string) *keepwardv1.ScriptEnd {
+	r, err := Run(ctx, c)
 	return &keepwardv1.ScriptEnd{
 		Started: timestamppb.New(r.Started), Ended: timestamppb.New(r.Ended), Exit: int32(r.Exit),
 		Output: r.Output, LeftOutBytes: r.LeftOut, Failure: Failure(err, part),

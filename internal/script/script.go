@@ -28,11 +28,20 @@ type Command struct {
 	Variables map[string]string
 	// Limit bounds its time; 0: job.DefaultScriptLimit.
 	Limit time.Duration
+	// Stdin is what it reads, and closed here once it has it; nil: nothing.
+	Stdin *os.File
+	// Stdout, where it is set, takes what it prints on standard output, and must not refuse: then
+	// Result.Output has standard error alone. It has a file itself.
+	Stdout io.Writer
+	// All: what it has started and left behind is ended with it: all of its group, and what Left, where
+	// it is set, finds beside.
+	All  bool
+	Left func()
+	// Tied: it is ended when the thread of this process ends that calls Run, where the system can do
+	// that. Who sets it locks the thread.
+	Tied bool
 	// Grace is how long it may take to end by itself once it is told to; 0: 5 s.
 	Grace time.Duration
-	// Stdout takes what it prints there, if set; then Output has only what it prints on the other
-	// stream. It must not refuse.
-	Stdout io.Writer
 }
 
 // Result is what became of it.
@@ -72,7 +81,21 @@ func Run(ctx context.Context, c Command) (Result, error) {
 	if c.Stdout != nil {
 		cmd.Stdout = c.Stdout
 	}
+	if c.Stdin != nil {
+		cmd.Stdin = c.Stdin
+	}
+	rest := func() {}
+	if c.All {
+		var err error
+		if rest, err = apart(cmd, out, c.Stdout == nil, c.Grace); err != nil {
+			return r, err
+		}
+		defer rest()
+	}
 	g := newGroup(cmd)
+	if c.Tied {
+		tie(cmd)
+	}
 	defer g.close()
 	var hard *time.Timer
 	cmd.Cancel = func() error {
@@ -89,13 +112,20 @@ func Run(ctx context.Context, c Command) (Result, error) {
 		return r, errs.New(kindOfStart(err), "script.start", "start script %s: %w", c.Path, err)
 	}
 	g.started()
+	if c.Stdin != nil {
+		_ = c.Stdin.Close() // who writes there learns that nobody reads any more
+	}
 	err = cmd.Wait()
-	if limited.Err() != nil {
+	if limited.Err() != nil || c.All {
 		if hard != nil {
 			hard.Stop()
 		}
 		g.kill() // what the script has started and left behind
 	}
+	if c.All && c.Left != nil {
+		c.Left()
+	}
+	rest()
 	r.Ended = time.Now()
 	r.Output, r.LeftOut = out.result()
 	r.Exit = cmd.ProcessState.ExitCode()

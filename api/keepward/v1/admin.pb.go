@@ -6008,7 +6008,10 @@ type RestoreFilesRequest struct {
 	Renames []*PathMap `protobuf:"bytes,561,rep,name=renames,proto3" json:"renames,omitempty"`
 	// An application is restored, into an empty directory to; of what is above only computer, point,
 	// target_computer and restart_interval count.
-	Application   *ApplicationRestore `protobuf:"bytes,600,opt,name=application,proto3" json:"application,omitempty"`
+	Application *ApplicationRestore `protobuf:"bytes,600,opt,name=application,proto3" json:"application,omitempty"`
+	// The one file that paths names becomes the standard input of this command of the target, and
+	// nothing is written to its disks.
+	Command       *CommandTarget `protobuf:"bytes,620,opt,name=command,proto3" json:"command,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6151,6 +6154,13 @@ func (x *RestoreFilesRequest) GetRenames() []*PathMap {
 func (x *RestoreFilesRequest) GetApplication() *ApplicationRestore {
 	if x != nil {
 		return x.Application
+	}
+	return nil
+}
+
+func (x *RestoreFilesRequest) GetCommand() *CommandTarget {
+	if x != nil {
+		return x.Command
 	}
 	return nil
 }
@@ -7152,7 +7162,7 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\fDiffResponse\x12\x16\n" +
 	"\x06change\x18\x01 \x01(\tR\x06change\x12 \n" +
 	"\x01a\x18\x02 \x01(\v2\x12.keepward.v1.EntryR\x01a\x12 \n" +
-	"\x01b\x18\x03 \x01(\v2\x12.keepward.v1.EntryR\x01b\"\xca\x04\n" +
+	"\x01b\x18\x03 \x01(\v2\x12.keepward.v1.EntryR\x01b\"\x81\x05\n" +
 	"\x13RestoreFilesRequest\x12\x1a\n" +
 	"\bcomputer\x18\x01 \x01(\tR\bcomputer\x12\x14\n" +
 	"\x05point\x18\x02 \x01(\tR\x05point\x12\x14\n" +
@@ -7169,7 +7179,8 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\rnumeric_owner\x18g \x01(\bR\fnumericOwner\x12.\n" +
 	"\x06owners\x18\xb0\x04 \x03(\v2\x15.keepward.v1.OwnerMapR\x06owners\x12/\n" +
 	"\arenames\x18\xb1\x04 \x03(\v2\x14.keepward.v1.PathMapR\arenames\x12B\n" +
-	"\vapplication\x18\xd8\x04 \x01(\v2\x1f.keepward.v1.ApplicationRestoreR\vapplication\"\xac\x04\n" +
+	"\vapplication\x18\xd8\x04 \x01(\v2\x1f.keepward.v1.ApplicationRestoreR\vapplication\x125\n" +
+	"\acommand\x18\xec\x04 \x01(\v2\x1a.keepward.v1.CommandTargetR\acommand\"\xac\x04\n" +
 	"\x0fRestoreEstimate\x12\x14\n" +
 	"\x05point\x18\x01 \x01(\tR\x05point\x12\x1a\n" +
 	"\bcomputer\x18\x02 \x01(\tR\bcomputer\x12'\n" +
@@ -7453,7 +7464,8 @@ var file_keepward_v1_admin_proto_goTypes = []any{
 	(*OwnerMap)(nil),                    // 139: keepward.v1.OwnerMap
 	(*PathMap)(nil),                     // 140: keepward.v1.PathMap
 	(*ApplicationRestore)(nil),          // 141: keepward.v1.ApplicationRestore
-	(*ReadRecordsResponse)(nil),         // 142: keepward.v1.ReadRecordsResponse
+	(*CommandTarget)(nil),               // 142: keepward.v1.CommandTarget
+	(*ReadRecordsResponse)(nil),         // 143: keepward.v1.ReadRecordsResponse
 }
 var file_keepward_v1_admin_proto_depIdxs = []int32{
 	117, // 0: keepward.v1.LoginResponse.expires:type_name -> google.protobuf.Timestamp
@@ -7545,138 +7557,139 @@ var file_keepward_v1_admin_proto_depIdxs = []int32{
 	139, // 86: keepward.v1.RestoreFilesRequest.owners:type_name -> keepward.v1.OwnerMap
 	140, // 87: keepward.v1.RestoreFilesRequest.renames:type_name -> keepward.v1.PathMap
 	141, // 88: keepward.v1.RestoreFilesRequest.application:type_name -> keepward.v1.ApplicationRestore
-	117, // 89: keepward.v1.RestoreEstimate.time:type_name -> google.protobuf.Timestamp
-	118, // 90: keepward.v1.RestoreEstimate.expected:type_name -> google.protobuf.Duration
-	111, // 91: keepward.v1.ApplyRequest.files:type_name -> keepward.v1.SourceFile
-	113, // 92: keepward.v1.ApplyResponse.changes:type_name -> keepward.v1.ConfigChange
-	114, // 93: keepward.v1.ApplyResponse.faults:type_name -> keepward.v1.ConfigFault
-	0,   // 94: keepward.v1.AccessService.Login:input_type -> keepward.v1.LoginRequest
-	2,   // 95: keepward.v1.AccessService.CreateToken:input_type -> keepward.v1.CreateTokenRequest
-	5,   // 96: keepward.v1.AccessService.ListTokens:input_type -> keepward.v1.ListTokensRequest
-	7,   // 97: keepward.v1.AccessService.RevokeToken:input_type -> keepward.v1.RevokeTokenRequest
-	9,   // 98: keepward.v1.StatusService.GetStatus:input_type -> keepward.v1.GetStatusRequest
-	11,  // 99: keepward.v1.ComputerService.ListComputers:input_type -> keepward.v1.ListComputersRequest
-	13,  // 100: keepward.v1.ComputerService.GetComputer:input_type -> keepward.v1.GetComputerRequest
-	15,  // 101: keepward.v1.ComputerService.RemoveComputer:input_type -> keepward.v1.RemoveComputerRequest
-	17,  // 102: keepward.v1.RepositoryService.CreateRepository:input_type -> keepward.v1.CreateRepositoryRequest
-	26,  // 103: keepward.v1.RepositoryService.ListRepositories:input_type -> keepward.v1.ListRepositoriesRequest
-	28,  // 104: keepward.v1.RepositoryService.GetRepository:input_type -> keepward.v1.GetRepositoryRequest
-	30,  // 105: keepward.v1.RepositoryService.EditRepository:input_type -> keepward.v1.EditRepositoryRequest
-	19,  // 106: keepward.v1.RepositoryService.AttachRepository:input_type -> keepward.v1.AttachRepositoryRequest
-	20,  // 107: keepward.v1.RepositoryService.RebuildCatalog:input_type -> keepward.v1.RebuildCatalogRequest
-	22,  // 108: keepward.v1.RepositoryService.TakeOverRepository:input_type -> keepward.v1.TakeOverRepositoryRequest
-	24,  // 109: keepward.v1.RepositoryService.DetachRepository:input_type -> keepward.v1.DetachRepositoryRequest
-	32,  // 110: keepward.v1.RepositoryService.CheckRepository:input_type -> keepward.v1.CheckRepositoryRequest
-	34,  // 111: keepward.v1.RepositoryService.RebuildIndex:input_type -> keepward.v1.RebuildIndexRequest
-	33,  // 112: keepward.v1.RepositoryService.SweepRepository:input_type -> keepward.v1.SweepRepositoryRequest
-	35,  // 113: keepward.v1.RepositoryService.ReconcileRepository:input_type -> keepward.v1.ReconcileRepositoryRequest
-	36,  // 114: keepward.v1.RepositoryService.GetRepositoryStats:input_type -> keepward.v1.GetRepositoryStatsRequest
-	38,  // 115: keepward.v1.RepositoryService.ListRepositoryKeys:input_type -> keepward.v1.ListRepositoryKeysRequest
-	41,  // 116: keepward.v1.RepositoryService.AddRepositoryKey:input_type -> keepward.v1.AddRepositoryKeyRequest
-	43,  // 117: keepward.v1.RepositoryService.RemoveRepositoryKey:input_type -> keepward.v1.RemoveRepositoryKeyRequest
-	45,  // 118: keepward.v1.RepositoryService.BeginEpoch:input_type -> keepward.v1.BeginEpochRequest
-	47,  // 119: keepward.v1.RepositoryService.ExportRecoveryKey:input_type -> keepward.v1.ExportRecoveryKeyRequest
-	61,  // 120: keepward.v1.JobService.CreateJob:input_type -> keepward.v1.CreateJobRequest
-	63,  // 121: keepward.v1.JobService.ListJobs:input_type -> keepward.v1.ListJobsRequest
-	65,  // 122: keepward.v1.JobService.GetJob:input_type -> keepward.v1.GetJobRequest
-	67,  // 123: keepward.v1.JobService.UpdateJob:input_type -> keepward.v1.UpdateJobRequest
-	69,  // 124: keepward.v1.JobService.DeleteJob:input_type -> keepward.v1.DeleteJobRequest
-	71,  // 125: keepward.v1.JobService.RunJob:input_type -> keepward.v1.RunJobRequest
-	57,  // 126: keepward.v1.JobService.PreviewRetention:input_type -> keepward.v1.PreviewRetentionRequest
-	55,  // 127: keepward.v1.JobService.ResumeRetention:input_type -> keepward.v1.ResumeRetentionRequest
-	53,  // 128: keepward.v1.JobService.GetJobFigures:input_type -> keepward.v1.GetJobFiguresRequest
-	50,  // 129: keepward.v1.JobService.DryRun:input_type -> keepward.v1.DryRunRequest
-	76,  // 130: keepward.v1.SessionService.ListSessions:input_type -> keepward.v1.ListSessionsRequest
-	80,  // 131: keepward.v1.SessionService.GetSession:input_type -> keepward.v1.GetSessionRequest
-	77,  // 132: keepward.v1.SessionService.WatchSessions:input_type -> keepward.v1.WatchSessionsRequest
-	86,  // 133: keepward.v1.SessionService.WatchSession:input_type -> keepward.v1.WatchSessionRequest
-	88,  // 134: keepward.v1.SessionService.ReadLog:input_type -> keepward.v1.ReadLogRequest
-	91,  // 135: keepward.v1.SessionService.KillSession:input_type -> keepward.v1.KillSessionRequest
-	90,  // 136: keepward.v1.SessionService.RetrySession:input_type -> keepward.v1.RetrySessionRequest
-	72,  // 137: keepward.v1.SessionService.SuspendSession:input_type -> keepward.v1.SuspendSessionRequest
-	74,  // 138: keepward.v1.SessionService.ResumeSession:input_type -> keepward.v1.ResumeSessionRequest
-	82,  // 139: keepward.v1.SessionService.SetSessionPriority:input_type -> keepward.v1.SetSessionPriorityRequest
-	84,  // 140: keepward.v1.SessionService.ListResources:input_type -> keepward.v1.ListResourcesRequest
-	95,  // 141: keepward.v1.PointService.ListPoints:input_type -> keepward.v1.ListPointsRequest
-	97,  // 142: keepward.v1.PointService.GetPoint:input_type -> keepward.v1.GetPointRequest
-	99,  // 143: keepward.v1.PointService.Browse:input_type -> keepward.v1.BrowseRequest
-	104, // 144: keepward.v1.PointService.Find:input_type -> keepward.v1.FindRequest
-	106, // 145: keepward.v1.PointService.Diff:input_type -> keepward.v1.DiffRequest
-	101, // 146: keepward.v1.PointService.GetPointKeys:input_type -> keepward.v1.GetPointKeysRequest
-	103, // 147: keepward.v1.PointService.ReadRecords:input_type -> keepward.v1.ReadRecordsRequest
-	93,  // 148: keepward.v1.PointService.DeletePoints:input_type -> keepward.v1.ChangePointsRequest
-	93,  // 149: keepward.v1.PointService.UndeletePoints:input_type -> keepward.v1.ChangePointsRequest
-	93,  // 150: keepward.v1.PointService.HoldPoints:input_type -> keepward.v1.ChangePointsRequest
-	93,  // 151: keepward.v1.PointService.ReleasePoints:input_type -> keepward.v1.ChangePointsRequest
-	108, // 152: keepward.v1.RestoreService.RestoreFiles:input_type -> keepward.v1.RestoreFilesRequest
-	110, // 153: keepward.v1.ConfigService.Apply:input_type -> keepward.v1.ApplyRequest
-	115, // 154: keepward.v1.ConfigService.Export:input_type -> keepward.v1.ExportRequest
-	1,   // 155: keepward.v1.AccessService.Login:output_type -> keepward.v1.LoginResponse
-	3,   // 156: keepward.v1.AccessService.CreateToken:output_type -> keepward.v1.CreateTokenResponse
-	6,   // 157: keepward.v1.AccessService.ListTokens:output_type -> keepward.v1.ListTokensResponse
-	8,   // 158: keepward.v1.AccessService.RevokeToken:output_type -> keepward.v1.RevokeTokenResponse
-	10,  // 159: keepward.v1.StatusService.GetStatus:output_type -> keepward.v1.GetStatusResponse
-	12,  // 160: keepward.v1.ComputerService.ListComputers:output_type -> keepward.v1.ListComputersResponse
-	14,  // 161: keepward.v1.ComputerService.GetComputer:output_type -> keepward.v1.GetComputerResponse
-	16,  // 162: keepward.v1.ComputerService.RemoveComputer:output_type -> keepward.v1.RemoveComputerResponse
-	18,  // 163: keepward.v1.RepositoryService.CreateRepository:output_type -> keepward.v1.CreateRepositoryResponse
-	27,  // 164: keepward.v1.RepositoryService.ListRepositories:output_type -> keepward.v1.ListRepositoriesResponse
-	29,  // 165: keepward.v1.RepositoryService.GetRepository:output_type -> keepward.v1.GetRepositoryResponse
-	31,  // 166: keepward.v1.RepositoryService.EditRepository:output_type -> keepward.v1.EditRepositoryResponse
-	21,  // 167: keepward.v1.RepositoryService.AttachRepository:output_type -> keepward.v1.CatalogProgress
-	21,  // 168: keepward.v1.RepositoryService.RebuildCatalog:output_type -> keepward.v1.CatalogProgress
-	23,  // 169: keepward.v1.RepositoryService.TakeOverRepository:output_type -> keepward.v1.TakeOverRepositoryResponse
-	25,  // 170: keepward.v1.RepositoryService.DetachRepository:output_type -> keepward.v1.DetachRepositoryResponse
-	49,  // 171: keepward.v1.RepositoryService.CheckRepository:output_type -> keepward.v1.StartSessionResponse
-	49,  // 172: keepward.v1.RepositoryService.RebuildIndex:output_type -> keepward.v1.StartSessionResponse
-	49,  // 173: keepward.v1.RepositoryService.SweepRepository:output_type -> keepward.v1.StartSessionResponse
-	49,  // 174: keepward.v1.RepositoryService.ReconcileRepository:output_type -> keepward.v1.StartSessionResponse
-	37,  // 175: keepward.v1.RepositoryService.GetRepositoryStats:output_type -> keepward.v1.GetRepositoryStatsResponse
-	39,  // 176: keepward.v1.RepositoryService.ListRepositoryKeys:output_type -> keepward.v1.ListRepositoryKeysResponse
-	42,  // 177: keepward.v1.RepositoryService.AddRepositoryKey:output_type -> keepward.v1.AddRepositoryKeyResponse
-	44,  // 178: keepward.v1.RepositoryService.RemoveRepositoryKey:output_type -> keepward.v1.RemoveRepositoryKeyResponse
-	46,  // 179: keepward.v1.RepositoryService.BeginEpoch:output_type -> keepward.v1.BeginEpochResponse
-	48,  // 180: keepward.v1.RepositoryService.ExportRecoveryKey:output_type -> keepward.v1.ExportRecoveryKeyResponse
-	62,  // 181: keepward.v1.JobService.CreateJob:output_type -> keepward.v1.CreateJobResponse
-	64,  // 182: keepward.v1.JobService.ListJobs:output_type -> keepward.v1.ListJobsResponse
-	66,  // 183: keepward.v1.JobService.GetJob:output_type -> keepward.v1.GetJobResponse
-	68,  // 184: keepward.v1.JobService.UpdateJob:output_type -> keepward.v1.UpdateJobResponse
-	70,  // 185: keepward.v1.JobService.DeleteJob:output_type -> keepward.v1.DeleteJobResponse
-	49,  // 186: keepward.v1.JobService.RunJob:output_type -> keepward.v1.StartSessionResponse
-	60,  // 187: keepward.v1.JobService.PreviewRetention:output_type -> keepward.v1.PreviewRetentionResponse
-	56,  // 188: keepward.v1.JobService.ResumeRetention:output_type -> keepward.v1.ResumeRetentionResponse
-	54,  // 189: keepward.v1.JobService.GetJobFigures:output_type -> keepward.v1.GetJobFiguresResponse
-	51,  // 190: keepward.v1.JobService.DryRun:output_type -> keepward.v1.DryRunResponse
-	79,  // 191: keepward.v1.SessionService.ListSessions:output_type -> keepward.v1.ListSessionsResponse
-	81,  // 192: keepward.v1.SessionService.GetSession:output_type -> keepward.v1.GetSessionResponse
-	78,  // 193: keepward.v1.SessionService.WatchSessions:output_type -> keepward.v1.WatchSessionsResponse
-	87,  // 194: keepward.v1.SessionService.WatchSession:output_type -> keepward.v1.WatchSessionResponse
-	89,  // 195: keepward.v1.SessionService.ReadLog:output_type -> keepward.v1.ReadLogResponse
-	92,  // 196: keepward.v1.SessionService.KillSession:output_type -> keepward.v1.KillSessionResponse
-	49,  // 197: keepward.v1.SessionService.RetrySession:output_type -> keepward.v1.StartSessionResponse
-	73,  // 198: keepward.v1.SessionService.SuspendSession:output_type -> keepward.v1.SuspendSessionResponse
-	75,  // 199: keepward.v1.SessionService.ResumeSession:output_type -> keepward.v1.ResumeSessionResponse
-	83,  // 200: keepward.v1.SessionService.SetSessionPriority:output_type -> keepward.v1.SetSessionPriorityResponse
-	85,  // 201: keepward.v1.SessionService.ListResources:output_type -> keepward.v1.ListResourcesResponse
-	96,  // 202: keepward.v1.PointService.ListPoints:output_type -> keepward.v1.ListPointsResponse
-	98,  // 203: keepward.v1.PointService.GetPoint:output_type -> keepward.v1.GetPointResponse
-	100, // 204: keepward.v1.PointService.Browse:output_type -> keepward.v1.BrowseResponse
-	105, // 205: keepward.v1.PointService.Find:output_type -> keepward.v1.FindResponse
-	107, // 206: keepward.v1.PointService.Diff:output_type -> keepward.v1.DiffResponse
-	102, // 207: keepward.v1.PointService.GetPointKeys:output_type -> keepward.v1.GetPointKeysResponse
-	142, // 208: keepward.v1.PointService.ReadRecords:output_type -> keepward.v1.ReadRecordsResponse
-	94,  // 209: keepward.v1.PointService.DeletePoints:output_type -> keepward.v1.ChangePointsResponse
-	94,  // 210: keepward.v1.PointService.UndeletePoints:output_type -> keepward.v1.ChangePointsResponse
-	94,  // 211: keepward.v1.PointService.HoldPoints:output_type -> keepward.v1.ChangePointsResponse
-	94,  // 212: keepward.v1.PointService.ReleasePoints:output_type -> keepward.v1.ChangePointsResponse
-	49,  // 213: keepward.v1.RestoreService.RestoreFiles:output_type -> keepward.v1.StartSessionResponse
-	112, // 214: keepward.v1.ConfigService.Apply:output_type -> keepward.v1.ApplyResponse
-	116, // 215: keepward.v1.ConfigService.Export:output_type -> keepward.v1.ExportResponse
-	155, // [155:216] is the sub-list for method output_type
-	94,  // [94:155] is the sub-list for method input_type
-	94,  // [94:94] is the sub-list for extension type_name
-	94,  // [94:94] is the sub-list for extension extendee
-	0,   // [0:94] is the sub-list for field type_name
+	142, // 89: keepward.v1.RestoreFilesRequest.command:type_name -> keepward.v1.CommandTarget
+	117, // 90: keepward.v1.RestoreEstimate.time:type_name -> google.protobuf.Timestamp
+	118, // 91: keepward.v1.RestoreEstimate.expected:type_name -> google.protobuf.Duration
+	111, // 92: keepward.v1.ApplyRequest.files:type_name -> keepward.v1.SourceFile
+	113, // 93: keepward.v1.ApplyResponse.changes:type_name -> keepward.v1.ConfigChange
+	114, // 94: keepward.v1.ApplyResponse.faults:type_name -> keepward.v1.ConfigFault
+	0,   // 95: keepward.v1.AccessService.Login:input_type -> keepward.v1.LoginRequest
+	2,   // 96: keepward.v1.AccessService.CreateToken:input_type -> keepward.v1.CreateTokenRequest
+	5,   // 97: keepward.v1.AccessService.ListTokens:input_type -> keepward.v1.ListTokensRequest
+	7,   // 98: keepward.v1.AccessService.RevokeToken:input_type -> keepward.v1.RevokeTokenRequest
+	9,   // 99: keepward.v1.StatusService.GetStatus:input_type -> keepward.v1.GetStatusRequest
+	11,  // 100: keepward.v1.ComputerService.ListComputers:input_type -> keepward.v1.ListComputersRequest
+	13,  // 101: keepward.v1.ComputerService.GetComputer:input_type -> keepward.v1.GetComputerRequest
+	15,  // 102: keepward.v1.ComputerService.RemoveComputer:input_type -> keepward.v1.RemoveComputerRequest
+	17,  // 103: keepward.v1.RepositoryService.CreateRepository:input_type -> keepward.v1.CreateRepositoryRequest
+	26,  // 104: keepward.v1.RepositoryService.ListRepositories:input_type -> keepward.v1.ListRepositoriesRequest
+	28,  // 105: keepward.v1.RepositoryService.GetRepository:input_type -> keepward.v1.GetRepositoryRequest
+	30,  // 106: keepward.v1.RepositoryService.EditRepository:input_type -> keepward.v1.EditRepositoryRequest
+	19,  // 107: keepward.v1.RepositoryService.AttachRepository:input_type -> keepward.v1.AttachRepositoryRequest
+	20,  // 108: keepward.v1.RepositoryService.RebuildCatalog:input_type -> keepward.v1.RebuildCatalogRequest
+	22,  // 109: keepward.v1.RepositoryService.TakeOverRepository:input_type -> keepward.v1.TakeOverRepositoryRequest
+	24,  // 110: keepward.v1.RepositoryService.DetachRepository:input_type -> keepward.v1.DetachRepositoryRequest
+	32,  // 111: keepward.v1.RepositoryService.CheckRepository:input_type -> keepward.v1.CheckRepositoryRequest
+	34,  // 112: keepward.v1.RepositoryService.RebuildIndex:input_type -> keepward.v1.RebuildIndexRequest
+	33,  // 113: keepward.v1.RepositoryService.SweepRepository:input_type -> keepward.v1.SweepRepositoryRequest
+	35,  // 114: keepward.v1.RepositoryService.ReconcileRepository:input_type -> keepward.v1.ReconcileRepositoryRequest
+	36,  // 115: keepward.v1.RepositoryService.GetRepositoryStats:input_type -> keepward.v1.GetRepositoryStatsRequest
+	38,  // 116: keepward.v1.RepositoryService.ListRepositoryKeys:input_type -> keepward.v1.ListRepositoryKeysRequest
+	41,  // 117: keepward.v1.RepositoryService.AddRepositoryKey:input_type -> keepward.v1.AddRepositoryKeyRequest
+	43,  // 118: keepward.v1.RepositoryService.RemoveRepositoryKey:input_type -> keepward.v1.RemoveRepositoryKeyRequest
+	45,  // 119: keepward.v1.RepositoryService.BeginEpoch:input_type -> keepward.v1.BeginEpochRequest
+	47,  // 120: keepward.v1.RepositoryService.ExportRecoveryKey:input_type -> keepward.v1.ExportRecoveryKeyRequest
+	61,  // 121: keepward.v1.JobService.CreateJob:input_type -> keepward.v1.CreateJobRequest
+	63,  // 122: keepward.v1.JobService.ListJobs:input_type -> keepward.v1.ListJobsRequest
+	65,  // 123: keepward.v1.JobService.GetJob:input_type -> keepward.v1.GetJobRequest
+	67,  // 124: keepward.v1.JobService.UpdateJob:input_type -> keepward.v1.UpdateJobRequest
+	69,  // 125: keepward.v1.JobService.DeleteJob:input_type -> keepward.v1.DeleteJobRequest
+	71,  // 126: keepward.v1.JobService.RunJob:input_type -> keepward.v1.RunJobRequest
+	57,  // 127: keepward.v1.JobService.PreviewRetention:input_type -> keepward.v1.PreviewRetentionRequest
+	55,  // 128: keepward.v1.JobService.ResumeRetention:input_type -> keepward.v1.ResumeRetentionRequest
+	53,  // 129: keepward.v1.JobService.GetJobFigures:input_type -> keepward.v1.GetJobFiguresRequest
+	50,  // 130: keepward.v1.JobService.DryRun:input_type -> keepward.v1.DryRunRequest
+	76,  // 131: keepward.v1.SessionService.ListSessions:input_type -> keepward.v1.ListSessionsRequest
+	80,  // 132: keepward.v1.SessionService.GetSession:input_type -> keepward.v1.GetSessionRequest
+	77,  // 133: keepward.v1.SessionService.WatchSessions:input_type -> keepward.v1.WatchSessionsRequest
+	86,  // 134: keepward.v1.SessionService.WatchSession:input_type -> keepward.v1.WatchSessionRequest
+	88,  // 135: keepward.v1.SessionService.ReadLog:input_type -> keepward.v1.ReadLogRequest
+	91,  // 136: keepward.v1.SessionService.KillSession:input_type -> keepward.v1.KillSessionRequest
+	90,  // 137: keepward.v1.SessionService.RetrySession:input_type -> keepward.v1.RetrySessionRequest
+	72,  // 138: keepward.v1.SessionService.SuspendSession:input_type -> keepward.v1.SuspendSessionRequest
+	74,  // 139: keepward.v1.SessionService.ResumeSession:input_type -> keepward.v1.ResumeSessionRequest
+	82,  // 140: keepward.v1.SessionService.SetSessionPriority:input_type -> keepward.v1.SetSessionPriorityRequest
+	84,  // 141: keepward.v1.SessionService.ListResources:input_type -> keepward.v1.ListResourcesRequest
+	95,  // 142: keepward.v1.PointService.ListPoints:input_type -> keepward.v1.ListPointsRequest
+	97,  // 143: keepward.v1.PointService.GetPoint:input_type -> keepward.v1.GetPointRequest
+	99,  // 144: keepward.v1.PointService.Browse:input_type -> keepward.v1.BrowseRequest
+	104, // 145: keepward.v1.PointService.Find:input_type -> keepward.v1.FindRequest
+	106, // 146: keepward.v1.PointService.Diff:input_type -> keepward.v1.DiffRequest
+	101, // 147: keepward.v1.PointService.GetPointKeys:input_type -> keepward.v1.GetPointKeysRequest
+	103, // 148: keepward.v1.PointService.ReadRecords:input_type -> keepward.v1.ReadRecordsRequest
+	93,  // 149: keepward.v1.PointService.DeletePoints:input_type -> keepward.v1.ChangePointsRequest
+	93,  // 150: keepward.v1.PointService.UndeletePoints:input_type -> keepward.v1.ChangePointsRequest
+	93,  // 151: keepward.v1.PointService.HoldPoints:input_type -> keepward.v1.ChangePointsRequest
+	93,  // 152: keepward.v1.PointService.ReleasePoints:input_type -> keepward.v1.ChangePointsRequest
+	108, // 153: keepward.v1.RestoreService.RestoreFiles:input_type -> keepward.v1.RestoreFilesRequest
+	110, // 154: keepward.v1.ConfigService.Apply:input_type -> keepward.v1.ApplyRequest
+	115, // 155: keepward.v1.ConfigService.Export:input_type -> keepward.v1.ExportRequest
+	1,   // 156: keepward.v1.AccessService.Login:output_type -> keepward.v1.LoginResponse
+	3,   // 157: keepward.v1.AccessService.CreateToken:output_type -> keepward.v1.CreateTokenResponse
+	6,   // 158: keepward.v1.AccessService.ListTokens:output_type -> keepward.v1.ListTokensResponse
+	8,   // 159: keepward.v1.AccessService.RevokeToken:output_type -> keepward.v1.RevokeTokenResponse
+	10,  // 160: keepward.v1.StatusService.GetStatus:output_type -> keepward.v1.GetStatusResponse
+	12,  // 161: keepward.v1.ComputerService.ListComputers:output_type -> keepward.v1.ListComputersResponse
+	14,  // 162: keepward.v1.ComputerService.GetComputer:output_type -> keepward.v1.GetComputerResponse
+	16,  // 163: keepward.v1.ComputerService.RemoveComputer:output_type -> keepward.v1.RemoveComputerResponse
+	18,  // 164: keepward.v1.RepositoryService.CreateRepository:output_type -> keepward.v1.CreateRepositoryResponse
+	27,  // 165: keepward.v1.RepositoryService.ListRepositories:output_type -> keepward.v1.ListRepositoriesResponse
+	29,  // 166: keepward.v1.RepositoryService.GetRepository:output_type -> keepward.v1.GetRepositoryResponse
+	31,  // 167: keepward.v1.RepositoryService.EditRepository:output_type -> keepward.v1.EditRepositoryResponse
+	21,  // 168: keepward.v1.RepositoryService.AttachRepository:output_type -> keepward.v1.CatalogProgress
+	21,  // 169: keepward.v1.RepositoryService.RebuildCatalog:output_type -> keepward.v1.CatalogProgress
+	23,  // 170: keepward.v1.RepositoryService.TakeOverRepository:output_type -> keepward.v1.TakeOverRepositoryResponse
+	25,  // 171: keepward.v1.RepositoryService.DetachRepository:output_type -> keepward.v1.DetachRepositoryResponse
+	49,  // 172: keepward.v1.RepositoryService.CheckRepository:output_type -> keepward.v1.StartSessionResponse
+	49,  // 173: keepward.v1.RepositoryService.RebuildIndex:output_type -> keepward.v1.StartSessionResponse
+	49,  // 174: keepward.v1.RepositoryService.SweepRepository:output_type -> keepward.v1.StartSessionResponse
+	49,  // 175: keepward.v1.RepositoryService.ReconcileRepository:output_type -> keepward.v1.StartSessionResponse
+	37,  // 176: keepward.v1.RepositoryService.GetRepositoryStats:output_type -> keepward.v1.GetRepositoryStatsResponse
+	39,  // 177: keepward.v1.RepositoryService.ListRepositoryKeys:output_type -> keepward.v1.ListRepositoryKeysResponse
+	42,  // 178: keepward.v1.RepositoryService.AddRepositoryKey:output_type -> keepward.v1.AddRepositoryKeyResponse
+	44,  // 179: keepward.v1.RepositoryService.RemoveRepositoryKey:output_type -> keepward.v1.RemoveRepositoryKeyResponse
+	46,  // 180: keepward.v1.RepositoryService.BeginEpoch:output_type -> keepward.v1.BeginEpochResponse
+	48,  // 181: keepward.v1.RepositoryService.ExportRecoveryKey:output_type -> keepward.v1.ExportRecoveryKeyResponse
+	62,  // 182: keepward.v1.JobService.CreateJob:output_type -> keepward.v1.CreateJobResponse
+	64,  // 183: keepward.v1.JobService.ListJobs:output_type -> keepward.v1.ListJobsResponse
+	66,  // 184: keepward.v1.JobService.GetJob:output_type -> keepward.v1.GetJobResponse
+	68,  // 185: keepward.v1.JobService.UpdateJob:output_type -> keepward.v1.UpdateJobResponse
+	70,  // 186: keepward.v1.JobService.DeleteJob:output_type -> keepward.v1.DeleteJobResponse
+	49,  // 187: keepward.v1.JobService.RunJob:output_type -> keepward.v1.StartSessionResponse
+	60,  // 188: keepward.v1.JobService.PreviewRetention:output_type -> keepward.v1.PreviewRetentionResponse
+	56,  // 189: keepward.v1.JobService.ResumeRetention:output_type -> keepward.v1.ResumeRetentionResponse
+	54,  // 190: keepward.v1.JobService.GetJobFigures:output_type -> keepward.v1.GetJobFiguresResponse
+	51,  // 191: keepward.v1.JobService.DryRun:output_type -> keepward.v1.DryRunResponse
+	79,  // 192: keepward.v1.SessionService.ListSessions:output_type -> keepward.v1.ListSessionsResponse
+	81,  // 193: keepward.v1.SessionService.GetSession:output_type -> keepward.v1.GetSessionResponse
+	78,  // 194: keepward.v1.SessionService.WatchSessions:output_type -> keepward.v1.WatchSessionsResponse
+	87,  // 195: keepward.v1.SessionService.WatchSession:output_type -> keepward.v1.WatchSessionResponse
+	89,  // 196: keepward.v1.SessionService.ReadLog:output_type -> keepward.v1.ReadLogResponse
+	92,  // 197: keepward.v1.SessionService.KillSession:output_type -> keepward.v1.KillSessionResponse
+	49,  // 198: keepward.v1.SessionService.RetrySession:output_type -> keepward.v1.StartSessionResponse
+	73,  // 199: keepward.v1.SessionService.SuspendSession:output_type -> keepward.v1.SuspendSessionResponse
+	75,  // 200: keepward.v1.SessionService.ResumeSession:output_type -> keepward.v1.ResumeSessionResponse
+	83,  // 201: keepward.v1.SessionService.SetSessionPriority:output_type -> keepward.v1.SetSessionPriorityResponse
+	85,  // 202: keepward.v1.SessionService.ListResources:output_type -> keepward.v1.ListResourcesResponse
+	96,  // 203: keepward.v1.PointService.ListPoints:output_type -> keepward.v1.ListPointsResponse
+	98,  // 204: keepward.v1.PointService.GetPoint:output_type -> keepward.v1.GetPointResponse
+	100, // 205: keepward.v1.PointService.Browse:output_type -> keepward.v1.BrowseResponse
+	105, // 206: keepward.v1.PointService.Find:output_type -> keepward.v1.FindResponse
+	107, // 207: keepward.v1.PointService.Diff:output_type -> keepward.v1.DiffResponse
+	102, // 208: keepward.v1.PointService.GetPointKeys:output_type -> keepward.v1.GetPointKeysResponse
+	143, // 209: keepward.v1.PointService.ReadRecords:output_type -> keepward.v1.ReadRecordsResponse
+	94,  // 210: keepward.v1.PointService.DeletePoints:output_type -> keepward.v1.ChangePointsResponse
+	94,  // 211: keepward.v1.PointService.UndeletePoints:output_type -> keepward.v1.ChangePointsResponse
+	94,  // 212: keepward.v1.PointService.HoldPoints:output_type -> keepward.v1.ChangePointsResponse
+	94,  // 213: keepward.v1.PointService.ReleasePoints:output_type -> keepward.v1.ChangePointsResponse
+	49,  // 214: keepward.v1.RestoreService.RestoreFiles:output_type -> keepward.v1.StartSessionResponse
+	112, // 215: keepward.v1.ConfigService.Apply:output_type -> keepward.v1.ApplyResponse
+	116, // 216: keepward.v1.ConfigService.Export:output_type -> keepward.v1.ExportResponse
+	156, // [156:217] is the sub-list for method output_type
+	95,  // [95:156] is the sub-list for method input_type
+	95,  // [95:95] is the sub-list for extension type_name
+	95,  // [95:95] is the sub-list for extension extendee
+	0,   // [0:95] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_admin_proto_init() }

@@ -1939,9 +1939,12 @@ type StartBackupRequest struct {
 	// Other work of the computer does not go first.
 	FullSpeed bool `protobuf:"varint,532,opt,name=full_speed,json=fullSpeed,proto3" json:"full_speed,omitempty"`
 	// Those of the job that are on this computer and not switched off.
-	Applications  []*ApplicationOrder `protobuf:"bytes,600,rep,name=applications,proto3" json:"applications,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Applications []*ApplicationOrder `protobuf:"bytes,600,rep,name=applications,proto3" json:"applications,omitempty"`
+	// Those that run on this computer.
+	Commands         []*CommandSource  `protobuf:"bytes,620,rep,name=commands,proto3" json:"commands,omitempty"`
+	CommandVariables map[string]string `protobuf:"bytes,621,rep,name=command_variables,json=commandVariables,proto3" json:"command_variables,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *StartBackupRequest) Reset() {
@@ -2107,6 +2110,20 @@ func (x *StartBackupRequest) GetApplications() []*ApplicationOrder {
 	return nil
 }
 
+func (x *StartBackupRequest) GetCommands() []*CommandSource {
+	if x != nil {
+		return x.Commands
+	}
+	return nil
+}
+
+func (x *StartBackupRequest) GetCommandVariables() map[string]string {
+	if x != nil {
+		return x.CommandVariables
+	}
+	return nil
+}
+
 type StartBackupResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2161,9 +2178,12 @@ type StartRestoreRequest struct {
 	Owners       []*OwnerMap            `protobuf:"bytes,560,rep,name=owners,proto3" json:"owners,omitempty"`
 	Renames      []*PathMap             `protobuf:"bytes,561,rep,name=renames,proto3" json:"renames,omitempty"`
 	// With it the folder of an application is restored into to, and brought back to life there.
-	Application   *ApplicationRestoreOrder `protobuf:"bytes,600,opt,name=application,proto3" json:"application,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Application *ApplicationRestoreOrder `protobuf:"bytes,600,opt,name=application,proto3" json:"application,omitempty"`
+	// The one path goes to this command, and to no disk.
+	Command          *CommandTarget    `protobuf:"bytes,620,opt,name=command,proto3" json:"command,omitempty"`
+	CommandVariables map[string]string `protobuf:"bytes,621,rep,name=command_variables,json=commandVariables,proto3" json:"command_variables,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *StartRestoreRequest) Reset() {
@@ -2304,6 +2324,20 @@ func (x *StartRestoreRequest) GetRenames() []*PathMap {
 func (x *StartRestoreRequest) GetApplication() *ApplicationRestoreOrder {
 	if x != nil {
 		return x.Application
+	}
+	return nil
+}
+
+func (x *StartRestoreRequest) GetCommand() *CommandTarget {
+	if x != nil {
+		return x.Command
+	}
+	return nil
+}
+
+func (x *StartRestoreRequest) GetCommandVariables() map[string]string {
+	if x != nil {
+		return x.CommandVariables
 	}
 	return nil
 }
@@ -5507,7 +5541,7 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\x04thaw\x18\a \x01(\v2\x13.keepward.v1.ScriptR\x04thaw\x1a<\n" +
 	"\x0eVariablesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xae\a\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x91\t\n" +
 	"\x12StartBackupRequest\x12(\n" +
 	"\x05order\x18\x01 \x01(\v2\x12.keepward.v1.OrderR\x05order\x12/\n" +
 	"\x04keys\x18\x02 \x01(\v2\x1b.keepward.v1.RepositoryKeysR\x04keys\x120\n" +
@@ -5531,11 +5565,16 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\rcompare_every\x18\x93\x04 \x01(\x05R\fcompareEvery\x12\x1e\n" +
 	"\n" +
 	"full_speed\x18\x94\x04 \x01(\bR\tfullSpeed\x12B\n" +
-	"\fapplications\x18\xd8\x04 \x03(\v2\x1d.keepward.v1.ApplicationOrderR\fapplications\x1aB\n" +
+	"\fapplications\x18\xd8\x04 \x03(\v2\x1d.keepward.v1.ApplicationOrderR\fapplications\x127\n" +
+	"\bcommands\x18\xec\x04 \x03(\v2\x1a.keepward.v1.CommandSourceR\bcommands\x12c\n" +
+	"\x11command_variables\x18\xed\x04 \x03(\v25.keepward.v1.StartBackupRequest.CommandVariablesEntryR\x10commandVariables\x1aB\n" +
 	"\x14ScriptVariablesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1aC\n" +
+	"\x15CommandVariablesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x15\n" +
-	"\x13StartBackupResponse\"\xd1\x04\n" +
+	"\x13StartBackupResponse\"\xb3\x06\n" +
 	"\x13StartRestoreRequest\x12(\n" +
 	"\x05order\x18\x01 \x01(\v2\x12.keepward.v1.OrderR\x05order\x12/\n" +
 	"\x04keys\x18\x02 \x01(\v2\x1b.keepward.v1.RepositoryKeysR\x04keys\x120\n" +
@@ -5553,7 +5592,12 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\rnumeric_owner\x18g \x01(\bR\fnumericOwner\x12.\n" +
 	"\x06owners\x18\xb0\x04 \x03(\v2\x15.keepward.v1.OwnerMapR\x06owners\x12/\n" +
 	"\arenames\x18\xb1\x04 \x03(\v2\x14.keepward.v1.PathMapR\arenames\x12G\n" +
-	"\vapplication\x18\xd8\x04 \x01(\v2$.keepward.v1.ApplicationRestoreOrderR\vapplication\"\x16\n" +
+	"\vapplication\x18\xd8\x04 \x01(\v2$.keepward.v1.ApplicationRestoreOrderR\vapplication\x125\n" +
+	"\acommand\x18\xec\x04 \x01(\v2\x1a.keepward.v1.CommandTargetR\acommand\x12d\n" +
+	"\x11command_variables\x18\xed\x04 \x03(\v26.keepward.v1.StartRestoreRequest.CommandVariablesEntryR\x10commandVariables\x1aC\n" +
+	"\x15CommandVariablesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x16\n" +
 	"\x14StartRestoreResponse\"n\n" +
 	"\x12StopAttemptRequest\x12(\n" +
 	"\x05order\x18\x01 \x01(\v2\x12.keepward.v1.OrderR\x05order\x12\x16\n" +
@@ -5853,7 +5897,7 @@ func file_keepward_v1_node_proto_rawDescGZIP() []byte {
 	return file_keepward_v1_node_proto_rawDescData
 }
 
-var file_keepward_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 77)
+var file_keepward_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 79)
 var file_keepward_v1_node_proto_goTypes = []any{
 	(*JoinRequest)(nil),                       // 0: keepward.v1.JoinRequest
 	(*JoinResponse)(nil),                      // 1: keepward.v1.JoinResponse
@@ -5932,177 +5976,185 @@ var file_keepward_v1_node_proto_goTypes = []any{
 	nil,                                       // 74: keepward.v1.RunScriptRequest.VariablesEntry
 	nil,                                       // 75: keepward.v1.ScriptEntry.VariablesEntry
 	nil,                                       // 76: keepward.v1.StartBackupRequest.ScriptVariablesEntry
-	(*timestamppb.Timestamp)(nil),             // 77: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),               // 78: google.protobuf.Duration
-	(*Progress)(nil),                          // 79: keepward.v1.Progress
-	(*Event)(nil),                             // 80: keepward.v1.Event
-	(*Failure)(nil),                           // 81: keepward.v1.Failure
-	(*Counters)(nil),                          // 82: keepward.v1.Counters
-	(*SweepReport)(nil),                       // 83: keepward.v1.SweepReport
-	(*FileSelection)(nil),                     // 84: keepward.v1.FileSelection
-	(*DryRun)(nil),                            // 85: keepward.v1.DryRun
-	(*Script)(nil),                            // 86: keepward.v1.Script
-	(*ScriptEnd)(nil),                         // 87: keepward.v1.ScriptEnd
-	(*Scripts)(nil),                           // 88: keepward.v1.Scripts
-	(*ApplicationOrder)(nil),                  // 89: keepward.v1.ApplicationOrder
-	(*OwnerMap)(nil),                          // 90: keepward.v1.OwnerMap
-	(*PathMap)(nil),                           // 91: keepward.v1.PathMap
-	(*ApplicationRestoreOrder)(nil),           // 92: keepward.v1.ApplicationRestoreOrder
-	(*ProofAge)(nil),                          // 93: keepward.v1.ProofAge
-	(*ProofState)(nil),                        // 94: keepward.v1.ProofState
-	(*Entry)(nil),                             // 95: keepward.v1.Entry
+	nil,                                       // 77: keepward.v1.StartBackupRequest.CommandVariablesEntry
+	nil,                                       // 78: keepward.v1.StartRestoreRequest.CommandVariablesEntry
+	(*timestamppb.Timestamp)(nil),             // 79: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),               // 80: google.protobuf.Duration
+	(*Progress)(nil),                          // 81: keepward.v1.Progress
+	(*Event)(nil),                             // 82: keepward.v1.Event
+	(*Failure)(nil),                           // 83: keepward.v1.Failure
+	(*Counters)(nil),                          // 84: keepward.v1.Counters
+	(*SweepReport)(nil),                       // 85: keepward.v1.SweepReport
+	(*FileSelection)(nil),                     // 86: keepward.v1.FileSelection
+	(*DryRun)(nil),                            // 87: keepward.v1.DryRun
+	(*Script)(nil),                            // 88: keepward.v1.Script
+	(*ScriptEnd)(nil),                         // 89: keepward.v1.ScriptEnd
+	(*Scripts)(nil),                           // 90: keepward.v1.Scripts
+	(*ApplicationOrder)(nil),                  // 91: keepward.v1.ApplicationOrder
+	(*CommandSource)(nil),                     // 92: keepward.v1.CommandSource
+	(*OwnerMap)(nil),                          // 93: keepward.v1.OwnerMap
+	(*PathMap)(nil),                           // 94: keepward.v1.PathMap
+	(*ApplicationRestoreOrder)(nil),           // 95: keepward.v1.ApplicationRestoreOrder
+	(*CommandTarget)(nil),                     // 96: keepward.v1.CommandTarget
+	(*ProofAge)(nil),                          // 97: keepward.v1.ProofAge
+	(*ProofState)(nil),                        // 98: keepward.v1.ProofState
+	(*Entry)(nil),                             // 99: keepward.v1.Entry
 }
 var file_keepward_v1_node_proto_depIdxs = []int32{
 	2,   // 0: keepward.v1.HeartbeatRequest.info:type_name -> keepward.v1.NodeInfo
-	77,  // 1: keepward.v1.HeartbeatRequest.clock:type_name -> google.protobuf.Timestamp
+	79,  // 1: keepward.v1.HeartbeatRequest.clock:type_name -> google.protobuf.Timestamp
 	4,   // 2: keepward.v1.HeartbeatRequest.attempts:type_name -> keepward.v1.AttemptState
-	77,  // 3: keepward.v1.HeartbeatResponse.time:type_name -> google.protobuf.Timestamp
-	78,  // 4: keepward.v1.HeartbeatResponse.interval:type_name -> google.protobuf.Duration
-	79,  // 5: keepward.v1.ReportProgressRequest.progress:type_name -> keepward.v1.Progress
-	80,  // 6: keepward.v1.ReportEventsRequest.events:type_name -> keepward.v1.Event
+	79,  // 3: keepward.v1.HeartbeatResponse.time:type_name -> google.protobuf.Timestamp
+	80,  // 4: keepward.v1.HeartbeatResponse.interval:type_name -> google.protobuf.Duration
+	81,  // 5: keepward.v1.ReportProgressRequest.progress:type_name -> keepward.v1.Progress
+	82,  // 6: keepward.v1.ReportEventsRequest.events:type_name -> keepward.v1.Event
 	12,  // 7: keepward.v1.ReportEndRequest.end:type_name -> keepward.v1.AttemptEnd
-	81,  // 8: keepward.v1.AttemptEnd.failure:type_name -> keepward.v1.Failure
-	82,  // 9: keepward.v1.AttemptEnd.counters:type_name -> keepward.v1.Counters
+	83,  // 8: keepward.v1.AttemptEnd.failure:type_name -> keepward.v1.Failure
+	84,  // 9: keepward.v1.AttemptEnd.counters:type_name -> keepward.v1.Counters
 	13,  // 10: keepward.v1.AttemptEnd.point:type_name -> keepward.v1.PointSummary
 	14,  // 11: keepward.v1.AttemptEnd.check:type_name -> keepward.v1.CheckReport
-	83,  // 12: keepward.v1.AttemptEnd.sweep:type_name -> keepward.v1.SweepReport
-	82,  // 13: keepward.v1.PointSummary.counters:type_name -> keepward.v1.Counters
+	85,  // 12: keepward.v1.AttemptEnd.sweep:type_name -> keepward.v1.SweepReport
+	84,  // 13: keepward.v1.PointSummary.counters:type_name -> keepward.v1.Counters
 	15,  // 14: keepward.v1.CheckReport.findings:type_name -> keepward.v1.CheckFinding
 	16,  // 15: keepward.v1.CheckFinding.affected:type_name -> keepward.v1.AffectedFile
 	73,  // 16: keepward.v1.RepositoryKeys.epochs:type_name -> keepward.v1.RepositoryKeys.EpochsEntry
-	78,  // 17: keepward.v1.MoverEndpoint.heartbeat:type_name -> google.protobuf.Duration
+	80,  // 17: keepward.v1.MoverEndpoint.heartbeat:type_name -> google.protobuf.Duration
 	17,  // 18: keepward.v1.AgentDryRunRequest.order:type_name -> keepward.v1.Order
-	84,  // 19: keepward.v1.AgentDryRunRequest.files:type_name -> keepward.v1.FileSelection
-	79,  // 20: keepward.v1.AgentDryRunResponse.progress:type_name -> keepward.v1.Progress
-	85,  // 21: keepward.v1.AgentDryRunResponse.result:type_name -> keepward.v1.DryRun
+	86,  // 19: keepward.v1.AgentDryRunRequest.files:type_name -> keepward.v1.FileSelection
+	81,  // 20: keepward.v1.AgentDryRunResponse.progress:type_name -> keepward.v1.Progress
+	87,  // 21: keepward.v1.AgentDryRunResponse.result:type_name -> keepward.v1.DryRun
 	17,  // 22: keepward.v1.RunScriptRequest.order:type_name -> keepward.v1.Order
-	86,  // 23: keepward.v1.RunScriptRequest.script:type_name -> keepward.v1.Script
+	88,  // 23: keepward.v1.RunScriptRequest.script:type_name -> keepward.v1.Script
 	74,  // 24: keepward.v1.RunScriptRequest.variables:type_name -> keepward.v1.RunScriptRequest.VariablesEntry
-	78,  // 25: keepward.v1.RunScriptRequest.wait:type_name -> google.protobuf.Duration
-	87,  // 26: keepward.v1.RunScriptResponse.end:type_name -> keepward.v1.ScriptEnd
+	80,  // 25: keepward.v1.RunScriptRequest.wait:type_name -> google.protobuf.Duration
+	89,  // 26: keepward.v1.RunScriptResponse.end:type_name -> keepward.v1.ScriptEnd
 	17,  // 27: keepward.v1.StopScriptRequest.order:type_name -> keepward.v1.Order
-	86,  // 28: keepward.v1.ScriptEntry.script:type_name -> keepward.v1.Script
+	88,  // 28: keepward.v1.ScriptEntry.script:type_name -> keepward.v1.Script
 	75,  // 29: keepward.v1.ScriptEntry.variables:type_name -> keepward.v1.ScriptEntry.VariablesEntry
-	77,  // 30: keepward.v1.ScriptEntry.started:type_name -> google.protobuf.Timestamp
-	87,  // 31: keepward.v1.ScriptEntry.end:type_name -> keepward.v1.ScriptEnd
-	86,  // 32: keepward.v1.ScriptEntry.thaw:type_name -> keepward.v1.Script
+	79,  // 30: keepward.v1.ScriptEntry.started:type_name -> google.protobuf.Timestamp
+	89,  // 31: keepward.v1.ScriptEntry.end:type_name -> keepward.v1.ScriptEnd
+	88,  // 32: keepward.v1.ScriptEntry.thaw:type_name -> keepward.v1.Script
 	17,  // 33: keepward.v1.StartBackupRequest.order:type_name -> keepward.v1.Order
 	18,  // 34: keepward.v1.StartBackupRequest.keys:type_name -> keepward.v1.RepositoryKeys
 	19,  // 35: keepward.v1.StartBackupRequest.mover:type_name -> keepward.v1.MoverEndpoint
-	84,  // 36: keepward.v1.StartBackupRequest.files:type_name -> keepward.v1.FileSelection
-	77,  // 37: keepward.v1.StartBackupRequest.time:type_name -> google.protobuf.Timestamp
-	88,  // 38: keepward.v1.StartBackupRequest.scripts:type_name -> keepward.v1.Scripts
+	86,  // 36: keepward.v1.StartBackupRequest.files:type_name -> keepward.v1.FileSelection
+	79,  // 37: keepward.v1.StartBackupRequest.time:type_name -> google.protobuf.Timestamp
+	90,  // 38: keepward.v1.StartBackupRequest.scripts:type_name -> keepward.v1.Scripts
 	76,  // 39: keepward.v1.StartBackupRequest.script_variables:type_name -> keepward.v1.StartBackupRequest.ScriptVariablesEntry
-	78,  // 40: keepward.v1.StartBackupRequest.snapshot_kept:type_name -> google.protobuf.Duration
-	78,  // 41: keepward.v1.StartBackupRequest.tracking_kept:type_name -> google.protobuf.Duration
-	89,  // 42: keepward.v1.StartBackupRequest.applications:type_name -> keepward.v1.ApplicationOrder
-	17,  // 43: keepward.v1.StartRestoreRequest.order:type_name -> keepward.v1.Order
-	18,  // 44: keepward.v1.StartRestoreRequest.keys:type_name -> keepward.v1.RepositoryKeys
-	19,  // 45: keepward.v1.StartRestoreRequest.mover:type_name -> keepward.v1.MoverEndpoint
-	90,  // 46: keepward.v1.StartRestoreRequest.owners:type_name -> keepward.v1.OwnerMap
-	91,  // 47: keepward.v1.StartRestoreRequest.renames:type_name -> keepward.v1.PathMap
-	92,  // 48: keepward.v1.StartRestoreRequest.application:type_name -> keepward.v1.ApplicationRestoreOrder
-	17,  // 49: keepward.v1.StopAttemptRequest.order:type_name -> keepward.v1.Order
-	34,  // 50: keepward.v1.TransportCreateRepositoryRequest.keys:type_name -> keepward.v1.KeyObject
-	34,  // 51: keepward.v1.ReadRepositoryResponse.keys:type_name -> keepward.v1.KeyObject
-	34,  // 52: keepward.v1.ChangeKeysRequest.put:type_name -> keepward.v1.KeyObject
-	77,  // 53: keepward.v1.MeasureRepositoryRequest.time:type_name -> google.protobuf.Timestamp
-	42,  // 54: keepward.v1.MeasureRepositoryResponse.owners:type_name -> keepward.v1.OwnerUse
-	93,  // 55: keepward.v1.MeasureRepositoryResponse.ages:type_name -> keepward.v1.ProofAge
-	77,  // 56: keepward.v1.InspectRepositoryRequest.time:type_name -> google.protobuf.Timestamp
-	94,  // 57: keepward.v1.InspectRepositoryResponse.proof:type_name -> keepward.v1.ProofState
-	17,  // 58: keepward.v1.StartMoverRequest.order:type_name -> keepward.v1.Order
-	18,  // 59: keepward.v1.StartMoverRequest.keys:type_name -> keepward.v1.RepositoryKeys
-	78,  // 60: keepward.v1.StartMoverRequest.agent_wait:type_name -> google.protobuf.Duration
-	49,  // 61: keepward.v1.StartMoverRequest.sweep:type_name -> keepward.v1.SweepOrder
-	48,  // 62: keepward.v1.StartMoverRequest.check:type_name -> keepward.v1.CheckOrder
-	77,  // 63: keepward.v1.StartMoverRequest.time:type_name -> google.protobuf.Timestamp
-	78,  // 64: keepward.v1.StartMoverRequest.heartbeat:type_name -> google.protobuf.Duration
-	77,  // 65: keepward.v1.CheckOrder.time:type_name -> google.protobuf.Timestamp
-	77,  // 66: keepward.v1.CheckOrder.since:type_name -> google.protobuf.Timestamp
-	78,  // 67: keepward.v1.CheckOrder.budget:type_name -> google.protobuf.Duration
-	78,  // 68: keepward.v1.CheckOrder.older_than:type_name -> google.protobuf.Duration
-	19,  // 69: keepward.v1.StartMoverResponse.mover:type_name -> keepward.v1.MoverEndpoint
-	17,  // 70: keepward.v1.StopMoverRequest.order:type_name -> keepward.v1.Order
-	17,  // 71: keepward.v1.FenceAttemptRequest.order:type_name -> keepward.v1.Order
-	77,  // 72: keepward.v1.MarkPointsRequest.time:type_name -> google.protobuf.Timestamp
-	60,  // 73: keepward.v1.MarkPointsResponse.points:type_name -> keepward.v1.PointMark
-	59,  // 74: keepward.v1.ListMarkersResponse.marked:type_name -> keepward.v1.PointMarkers
-	77,  // 75: keepward.v1.PointMarkers.deleted_at:type_name -> google.protobuf.Timestamp
-	81,  // 76: keepward.v1.PointMark.failure:type_name -> keepward.v1.Failure
-	63,  // 77: keepward.v1.TransportListPointsResponse.points:type_name -> keepward.v1.PointObject
-	77,  // 78: keepward.v1.PointObject.deleted:type_name -> google.protobuf.Timestamp
-	77,  // 79: keepward.v1.PointObject.held:type_name -> google.protobuf.Timestamp
-	95,  // 80: keepward.v1.BrowseMoverResponse.self:type_name -> keepward.v1.Entry
-	95,  // 81: keepward.v1.BrowseMoverResponse.entries:type_name -> keepward.v1.Entry
-	67,  // 82: keepward.v1.FindMoverRequest.points:type_name -> keepward.v1.PointKey
-	77,  // 83: keepward.v1.FindMoverRequest.after:type_name -> google.protobuf.Timestamp
-	77,  // 84: keepward.v1.FindMoverRequest.before:type_name -> google.protobuf.Timestamp
-	95,  // 85: keepward.v1.FindMoverResponse.entry:type_name -> keepward.v1.Entry
-	81,  // 86: keepward.v1.ReadRecordsResponse.failure:type_name -> keepward.v1.Failure
-	67,  // 87: keepward.v1.DiffMoverRequest.a:type_name -> keepward.v1.PointKey
-	67,  // 88: keepward.v1.DiffMoverRequest.b:type_name -> keepward.v1.PointKey
-	95,  // 89: keepward.v1.DiffMoverResponse.a:type_name -> keepward.v1.Entry
-	95,  // 90: keepward.v1.DiffMoverResponse.b:type_name -> keepward.v1.Entry
-	0,   // 91: keepward.v1.EnrolService.Join:input_type -> keepward.v1.JoinRequest
-	3,   // 92: keepward.v1.NodeService.Heartbeat:input_type -> keepward.v1.HeartbeatRequest
-	6,   // 93: keepward.v1.NodeService.ReportProgress:input_type -> keepward.v1.ReportProgressRequest
-	8,   // 94: keepward.v1.NodeService.ReportEvents:input_type -> keepward.v1.ReportEventsRequest
-	10,  // 95: keepward.v1.NodeService.ReportEnd:input_type -> keepward.v1.ReportEndRequest
-	27,  // 96: keepward.v1.AgentService.StartBackup:input_type -> keepward.v1.StartBackupRequest
-	29,  // 97: keepward.v1.AgentService.StartRestore:input_type -> keepward.v1.StartRestoreRequest
-	31,  // 98: keepward.v1.AgentService.StopAttempt:input_type -> keepward.v1.StopAttemptRequest
-	22,  // 99: keepward.v1.AgentService.RunScript:input_type -> keepward.v1.RunScriptRequest
-	24,  // 100: keepward.v1.AgentService.StopScript:input_type -> keepward.v1.StopScriptRequest
-	20,  // 101: keepward.v1.AgentService.DryRun:input_type -> keepward.v1.AgentDryRunRequest
-	33,  // 102: keepward.v1.TransportService.CreateRepository:input_type -> keepward.v1.TransportCreateRepositoryRequest
-	45,  // 103: keepward.v1.TransportService.InspectRepository:input_type -> keepward.v1.InspectRepositoryRequest
-	36,  // 104: keepward.v1.TransportService.ReadRepository:input_type -> keepward.v1.ReadRepositoryRequest
-	43,  // 105: keepward.v1.TransportService.ClaimRepository:input_type -> keepward.v1.ClaimRepositoryRequest
-	40,  // 106: keepward.v1.TransportService.MeasureRepository:input_type -> keepward.v1.MeasureRepositoryRequest
-	38,  // 107: keepward.v1.TransportService.ChangeKeys:input_type -> keepward.v1.ChangeKeysRequest
-	47,  // 108: keepward.v1.TransportService.StartMover:input_type -> keepward.v1.StartMoverRequest
-	51,  // 109: keepward.v1.TransportService.StopMover:input_type -> keepward.v1.StopMoverRequest
-	53,  // 110: keepward.v1.TransportService.FenceAttempt:input_type -> keepward.v1.FenceAttemptRequest
-	55,  // 111: keepward.v1.TransportService.MarkPoints:input_type -> keepward.v1.MarkPointsRequest
-	57,  // 112: keepward.v1.TransportService.ListMarkers:input_type -> keepward.v1.ListMarkersRequest
-	61,  // 113: keepward.v1.TransportService.ListPoints:input_type -> keepward.v1.TransportListPointsRequest
-	64,  // 114: keepward.v1.TransportService.BrowseMover:input_type -> keepward.v1.BrowseMoverRequest
-	66,  // 115: keepward.v1.TransportService.FindMover:input_type -> keepward.v1.FindMoverRequest
-	71,  // 116: keepward.v1.TransportService.DiffMover:input_type -> keepward.v1.DiffMoverRequest
-	69,  // 117: keepward.v1.TransportService.ReadRecordsMover:input_type -> keepward.v1.ReadRecordsMoverRequest
-	1,   // 118: keepward.v1.EnrolService.Join:output_type -> keepward.v1.JoinResponse
-	5,   // 119: keepward.v1.NodeService.Heartbeat:output_type -> keepward.v1.HeartbeatResponse
-	7,   // 120: keepward.v1.NodeService.ReportProgress:output_type -> keepward.v1.ReportProgressResponse
-	9,   // 121: keepward.v1.NodeService.ReportEvents:output_type -> keepward.v1.ReportEventsResponse
-	11,  // 122: keepward.v1.NodeService.ReportEnd:output_type -> keepward.v1.ReportEndResponse
-	28,  // 123: keepward.v1.AgentService.StartBackup:output_type -> keepward.v1.StartBackupResponse
-	30,  // 124: keepward.v1.AgentService.StartRestore:output_type -> keepward.v1.StartRestoreResponse
-	32,  // 125: keepward.v1.AgentService.StopAttempt:output_type -> keepward.v1.StopAttemptResponse
-	23,  // 126: keepward.v1.AgentService.RunScript:output_type -> keepward.v1.RunScriptResponse
-	25,  // 127: keepward.v1.AgentService.StopScript:output_type -> keepward.v1.StopScriptResponse
-	21,  // 128: keepward.v1.AgentService.DryRun:output_type -> keepward.v1.AgentDryRunResponse
-	35,  // 129: keepward.v1.TransportService.CreateRepository:output_type -> keepward.v1.TransportCreateRepositoryResponse
-	46,  // 130: keepward.v1.TransportService.InspectRepository:output_type -> keepward.v1.InspectRepositoryResponse
-	37,  // 131: keepward.v1.TransportService.ReadRepository:output_type -> keepward.v1.ReadRepositoryResponse
-	44,  // 132: keepward.v1.TransportService.ClaimRepository:output_type -> keepward.v1.ClaimRepositoryResponse
-	41,  // 133: keepward.v1.TransportService.MeasureRepository:output_type -> keepward.v1.MeasureRepositoryResponse
-	39,  // 134: keepward.v1.TransportService.ChangeKeys:output_type -> keepward.v1.ChangeKeysResponse
-	50,  // 135: keepward.v1.TransportService.StartMover:output_type -> keepward.v1.StartMoverResponse
-	52,  // 136: keepward.v1.TransportService.StopMover:output_type -> keepward.v1.StopMoverResponse
-	54,  // 137: keepward.v1.TransportService.FenceAttempt:output_type -> keepward.v1.FenceAttemptResponse
-	56,  // 138: keepward.v1.TransportService.MarkPoints:output_type -> keepward.v1.MarkPointsResponse
-	58,  // 139: keepward.v1.TransportService.ListMarkers:output_type -> keepward.v1.ListMarkersResponse
-	62,  // 140: keepward.v1.TransportService.ListPoints:output_type -> keepward.v1.TransportListPointsResponse
-	65,  // 141: keepward.v1.TransportService.BrowseMover:output_type -> keepward.v1.BrowseMoverResponse
-	68,  // 142: keepward.v1.TransportService.FindMover:output_type -> keepward.v1.FindMoverResponse
-	72,  // 143: keepward.v1.TransportService.DiffMover:output_type -> keepward.v1.DiffMoverResponse
-	70,  // 144: keepward.v1.TransportService.ReadRecordsMover:output_type -> keepward.v1.ReadRecordsResponse
-	118, // [118:145] is the sub-list for method output_type
-	91,  // [91:118] is the sub-list for method input_type
-	91,  // [91:91] is the sub-list for extension type_name
-	91,  // [91:91] is the sub-list for extension extendee
-	0,   // [0:91] is the sub-list for field type_name
+	80,  // 40: keepward.v1.StartBackupRequest.snapshot_kept:type_name -> google.protobuf.Duration
+	80,  // 41: keepward.v1.StartBackupRequest.tracking_kept:type_name -> google.protobuf.Duration
+	91,  // 42: keepward.v1.StartBackupRequest.applications:type_name -> keepward.v1.ApplicationOrder
+	92,  // 43: keepward.v1.StartBackupRequest.commands:type_name -> keepward.v1.CommandSource
+	77,  // 44: keepward.v1.StartBackupRequest.command_variables:type_name -> keepward.v1.StartBackupRequest.CommandVariablesEntry
+	17,  // 45: keepward.v1.StartRestoreRequest.order:type_name -> keepward.v1.Order
+	18,  // 46: keepward.v1.StartRestoreRequest.keys:type_name -> keepward.v1.RepositoryKeys
+	19,  // 47: keepward.v1.StartRestoreRequest.mover:type_name -> keepward.v1.MoverEndpoint
+	93,  // 48: keepward.v1.StartRestoreRequest.owners:type_name -> keepward.v1.OwnerMap
+	94,  // 49: keepward.v1.StartRestoreRequest.renames:type_name -> keepward.v1.PathMap
+	95,  // 50: keepward.v1.StartRestoreRequest.application:type_name -> keepward.v1.ApplicationRestoreOrder
+	96,  // 51: keepward.v1.StartRestoreRequest.command:type_name -> keepward.v1.CommandTarget
+	78,  // 52: keepward.v1.StartRestoreRequest.command_variables:type_name -> keepward.v1.StartRestoreRequest.CommandVariablesEntry
+	17,  // 53: keepward.v1.StopAttemptRequest.order:type_name -> keepward.v1.Order
+	34,  // 54: keepward.v1.TransportCreateRepositoryRequest.keys:type_name -> keepward.v1.KeyObject
+	34,  // 55: keepward.v1.ReadRepositoryResponse.keys:type_name -> keepward.v1.KeyObject
+	34,  // 56: keepward.v1.ChangeKeysRequest.put:type_name -> keepward.v1.KeyObject
+	79,  // 57: keepward.v1.MeasureRepositoryRequest.time:type_name -> google.protobuf.Timestamp
+	42,  // 58: keepward.v1.MeasureRepositoryResponse.owners:type_name -> keepward.v1.OwnerUse
+	97,  // 59: keepward.v1.MeasureRepositoryResponse.ages:type_name -> keepward.v1.ProofAge
+	79,  // 60: keepward.v1.InspectRepositoryRequest.time:type_name -> google.protobuf.Timestamp
+	98,  // 61: keepward.v1.InspectRepositoryResponse.proof:type_name -> keepward.v1.ProofState
+	17,  // 62: keepward.v1.StartMoverRequest.order:type_name -> keepward.v1.Order
+	18,  // 63: keepward.v1.StartMoverRequest.keys:type_name -> keepward.v1.RepositoryKeys
+	80,  // 64: keepward.v1.StartMoverRequest.agent_wait:type_name -> google.protobuf.Duration
+	49,  // 65: keepward.v1.StartMoverRequest.sweep:type_name -> keepward.v1.SweepOrder
+	48,  // 66: keepward.v1.StartMoverRequest.check:type_name -> keepward.v1.CheckOrder
+	79,  // 67: keepward.v1.StartMoverRequest.time:type_name -> google.protobuf.Timestamp
+	80,  // 68: keepward.v1.StartMoverRequest.heartbeat:type_name -> google.protobuf.Duration
+	79,  // 69: keepward.v1.CheckOrder.time:type_name -> google.protobuf.Timestamp
+	79,  // 70: keepward.v1.CheckOrder.since:type_name -> google.protobuf.Timestamp
+	80,  // 71: keepward.v1.CheckOrder.budget:type_name -> google.protobuf.Duration
+	80,  // 72: keepward.v1.CheckOrder.older_than:type_name -> google.protobuf.Duration
+	19,  // 73: keepward.v1.StartMoverResponse.mover:type_name -> keepward.v1.MoverEndpoint
+	17,  // 74: keepward.v1.StopMoverRequest.order:type_name -> keepward.v1.Order
+	17,  // 75: keepward.v1.FenceAttemptRequest.order:type_name -> keepward.v1.Order
+	79,  // 76: keepward.v1.MarkPointsRequest.time:type_name -> google.protobuf.Timestamp
+	60,  // 77: keepward.v1.MarkPointsResponse.points:type_name -> keepward.v1.PointMark
+	59,  // 78: keepward.v1.ListMarkersResponse.marked:type_name -> keepward.v1.PointMarkers
+	79,  // 79: keepward.v1.PointMarkers.deleted_at:type_name -> google.protobuf.Timestamp
+	83,  // 80: keepward.v1.PointMark.failure:type_name -> keepward.v1.Failure
+	63,  // 81: keepward.v1.TransportListPointsResponse.points:type_name -> keepward.v1.PointObject
+	79,  // 82: keepward.v1.PointObject.deleted:type_name -> google.protobuf.Timestamp
+	79,  // 83: keepward.v1.PointObject.held:type_name -> google.protobuf.Timestamp
+	99,  // 84: keepward.v1.BrowseMoverResponse.self:type_name -> keepward.v1.Entry
+	99,  // 85: keepward.v1.BrowseMoverResponse.entries:type_name -> keepward.v1.Entry
+	67,  // 86: keepward.v1.FindMoverRequest.points:type_name -> keepward.v1.PointKey
+	79,  // 87: keepward.v1.FindMoverRequest.after:type_name -> google.protobuf.Timestamp
+	79,  // 88: keepward.v1.FindMoverRequest.before:type_name -> google.protobuf.Timestamp
+	99,  // 89: keepward.v1.FindMoverResponse.entry:type_name -> keepward.v1.Entry
+	83,  // 90: keepward.v1.ReadRecordsResponse.failure:type_name -> keepward.v1.Failure
+	67,  // 91: keepward.v1.DiffMoverRequest.a:type_name -> keepward.v1.PointKey
+	67,  // 92: keepward.v1.DiffMoverRequest.b:type_name -> keepward.v1.PointKey
+	99,  // 93: keepward.v1.DiffMoverResponse.a:type_name -> keepward.v1.Entry
+	99,  // 94: keepward.v1.DiffMoverResponse.b:type_name -> keepward.v1.Entry
+	0,   // 95: keepward.v1.EnrolService.Join:input_type -> keepward.v1.JoinRequest
+	3,   // 96: keepward.v1.NodeService.Heartbeat:input_type -> keepward.v1.HeartbeatRequest
+	6,   // 97: keepward.v1.NodeService.ReportProgress:input_type -> keepward.v1.ReportProgressRequest
+	8,   // 98: keepward.v1.NodeService.ReportEvents:input_type -> keepward.v1.ReportEventsRequest
+	10,  // 99: keepward.v1.NodeService.ReportEnd:input_type -> keepward.v1.ReportEndRequest
+	27,  // 100: keepward.v1.AgentService.StartBackup:input_type -> keepward.v1.StartBackupRequest
+	29,  // 101: keepward.v1.AgentService.StartRestore:input_type -> keepward.v1.StartRestoreRequest
+	31,  // 102: keepward.v1.AgentService.StopAttempt:input_type -> keepward.v1.StopAttemptRequest
+	22,  // 103: keepward.v1.AgentService.RunScript:input_type -> keepward.v1.RunScriptRequest
+	24,  // 104: keepward.v1.AgentService.StopScript:input_type -> keepward.v1.StopScriptRequest
+	20,  // 105: keepward.v1.AgentService.DryRun:input_type -> keepward.v1.AgentDryRunRequest
+	33,  // 106: keepward.v1.TransportService.CreateRepository:input_type -> keepward.v1.TransportCreateRepositoryRequest
+	45,  // 107: keepward.v1.TransportService.InspectRepository:input_type -> keepward.v1.InspectRepositoryRequest
+	36,  // 108: keepward.v1.TransportService.ReadRepository:input_type -> keepward.v1.ReadRepositoryRequest
+	43,  // 109: keepward.v1.TransportService.ClaimRepository:input_type -> keepward.v1.ClaimRepositoryRequest
+	40,  // 110: keepward.v1.TransportService.MeasureRepository:input_type -> keepward.v1.MeasureRepositoryRequest
+	38,  // 111: keepward.v1.TransportService.ChangeKeys:input_type -> keepward.v1.ChangeKeysRequest
+	47,  // 112: keepward.v1.TransportService.StartMover:input_type -> keepward.v1.StartMoverRequest
+	51,  // 113: keepward.v1.TransportService.StopMover:input_type -> keepward.v1.StopMoverRequest
+	53,  // 114: keepward.v1.TransportService.FenceAttempt:input_type -> keepward.v1.FenceAttemptRequest
+	55,  // 115: keepward.v1.TransportService.MarkPoints:input_type -> keepward.v1.MarkPointsRequest
+	57,  // 116: keepward.v1.TransportService.ListMarkers:input_type -> keepward.v1.ListMarkersRequest
+	61,  // 117: keepward.v1.TransportService.ListPoints:input_type -> keepward.v1.TransportListPointsRequest
+	64,  // 118: keepward.v1.TransportService.BrowseMover:input_type -> keepward.v1.BrowseMoverRequest
+	66,  // 119: keepward.v1.TransportService.FindMover:input_type -> keepward.v1.FindMoverRequest
+	71,  // 120: keepward.v1.TransportService.DiffMover:input_type -> keepward.v1.DiffMoverRequest
+	69,  // 121: keepward.v1.TransportService.ReadRecordsMover:input_type -> keepward.v1.ReadRecordsMoverRequest
+	1,   // 122: keepward.v1.EnrolService.Join:output_type -> keepward.v1.JoinResponse
+	5,   // 123: keepward.v1.NodeService.Heartbeat:output_type -> keepward.v1.HeartbeatResponse
+	7,   // 124: keepward.v1.NodeService.ReportProgress:output_type -> keepward.v1.ReportProgressResponse
+	9,   // 125: keepward.v1.NodeService.ReportEvents:output_type -> keepward.v1.ReportEventsResponse
+	11,  // 126: keepward.v1.NodeService.ReportEnd:output_type -> keepward.v1.ReportEndResponse
+	28,  // 127: keepward.v1.AgentService.StartBackup:output_type -> keepward.v1.StartBackupResponse
+	30,  // 128: keepward.v1.AgentService.StartRestore:output_type -> keepward.v1.StartRestoreResponse
+	32,  // 129: keepward.v1.AgentService.StopAttempt:output_type -> keepward.v1.StopAttemptResponse
+	23,  // 130: keepward.v1.AgentService.RunScript:output_type -> keepward.v1.RunScriptResponse
+	25,  // 131: keepward.v1.AgentService.StopScript:output_type -> keepward.v1.StopScriptResponse
+	21,  // 132: keepward.v1.AgentService.DryRun:output_type -> keepward.v1.AgentDryRunResponse
+	35,  // 133: keepward.v1.TransportService.CreateRepository:output_type -> keepward.v1.TransportCreateRepositoryResponse
+	46,  // 134: keepward.v1.TransportService.InspectRepository:output_type -> keepward.v1.InspectRepositoryResponse
+	37,  // 135: keepward.v1.TransportService.ReadRepository:output_type -> keepward.v1.ReadRepositoryResponse
+	44,  // 136: keepward.v1.TransportService.ClaimRepository:output_type -> keepward.v1.ClaimRepositoryResponse
+	41,  // 137: keepward.v1.TransportService.MeasureRepository:output_type -> keepward.v1.MeasureRepositoryResponse
+	39,  // 138: keepward.v1.TransportService.ChangeKeys:output_type -> keepward.v1.ChangeKeysResponse
+	50,  // 139: keepward.v1.TransportService.StartMover:output_type -> keepward.v1.StartMoverResponse
+	52,  // 140: keepward.v1.TransportService.StopMover:output_type -> keepward.v1.StopMoverResponse
+	54,  // 141: keepward.v1.TransportService.FenceAttempt:output_type -> keepward.v1.FenceAttemptResponse
+	56,  // 142: keepward.v1.TransportService.MarkPoints:output_type -> keepward.v1.MarkPointsResponse
+	58,  // 143: keepward.v1.TransportService.ListMarkers:output_type -> keepward.v1.ListMarkersResponse
+	62,  // 144: keepward.v1.TransportService.ListPoints:output_type -> keepward.v1.TransportListPointsResponse
+	65,  // 145: keepward.v1.TransportService.BrowseMover:output_type -> keepward.v1.BrowseMoverResponse
+	68,  // 146: keepward.v1.TransportService.FindMover:output_type -> keepward.v1.FindMoverResponse
+	72,  // 147: keepward.v1.TransportService.DiffMover:output_type -> keepward.v1.DiffMoverResponse
+	70,  // 148: keepward.v1.TransportService.ReadRecordsMover:output_type -> keepward.v1.ReadRecordsResponse
+	122, // [122:149] is the sub-list for method output_type
+	95,  // [95:122] is the sub-list for method input_type
+	95,  // [95:95] is the sub-list for extension type_name
+	95,  // [95:95] is the sub-list for extension extendee
+	0,   // [0:95] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_node_proto_init() }
@@ -6119,7 +6171,7 @@ func file_keepward_v1_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_keepward_v1_node_proto_rawDesc), len(file_keepward_v1_node_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   77,
+			NumMessages:   79,
 			NumExtensions: 0,
 			NumServices:   4,
 		},

@@ -1865,6 +1865,8 @@ type Job struct {
 	// Only in what a session keeps of its job: the job of which no older session may be open when it
 	// starts.
 	StartAfter string `protobuf:"bytes,382,opt,name=start_after,json=startAfter,proto3" json:"start_after,omitempty"`
+	// Programs of the computers whose output becomes files of the point.
+	Commands []*CommandSource `protobuf:"bytes,620,rep,name=commands,proto3" json:"commands,omitempty"`
 	// What is taken of single computers in place of files; each names another one of computers.
 	Overrides []*FileOverride `protobuf:"bytes,540,rep,name=overrides,proto3" json:"overrides,omitempty"`
 	// What runs on the computers and has to be brought into a state that can be restored.
@@ -2108,6 +2110,13 @@ func (x *Job) GetStartAfter() string {
 		return x.StartAfter
 	}
 	return ""
+}
+
+func (x *Job) GetCommands() []*CommandSource {
+	if x != nil {
+		return x.Commands
+	}
+	return nil
 }
 
 func (x *Job) GetOverrides() []*FileOverride {
@@ -2758,6 +2767,156 @@ func (x *Script) GetGoOn() bool {
 	return false
 }
 
+// CommandSource is a program whose standard output is a file of the restore point, in the folder
+// internal/job.CommandFolder.
+type CommandSource struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Name      string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // of the file
+	Path      string                 `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"` // absolute
+	Arguments []string               `protobuf:"bytes,3,rep,name=arguments,proto3" json:"arguments,omitempty"`
+	// 0: the default of internal/job.
+	TimeLimit *durationpb.Duration `protobuf:"bytes,4,opt,name=time_limit,json=timeLimit,proto3" json:"time_limit,omitempty"`
+	// require (the default): the backup fails with it. try: the point is without the file, and has errors.
+	Mode string `protobuf:"bytes,5,opt,name=mode,proto3" json:"mode,omitempty"`
+	// Of the job's computers those that it runs on; none: all.
+	Computers     []string `protobuf:"bytes,6,rep,name=computers,proto3" json:"computers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CommandSource) Reset() {
+	*x = CommandSource{}
+	mi := &file_keepward_v1_types_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CommandSource) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CommandSource) ProtoMessage() {}
+
+func (x *CommandSource) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_types_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CommandSource.ProtoReflect.Descriptor instead.
+func (*CommandSource) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *CommandSource) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *CommandSource) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *CommandSource) GetArguments() []string {
+	if x != nil {
+		return x.Arguments
+	}
+	return nil
+}
+
+func (x *CommandSource) GetTimeLimit() *durationpb.Duration {
+	if x != nil {
+		return x.TimeLimit
+	}
+	return nil
+}
+
+func (x *CommandSource) GetMode() string {
+	if x != nil {
+		return x.Mode
+	}
+	return ""
+}
+
+func (x *CommandSource) GetComputers() []string {
+	if x != nil {
+		return x.Computers
+	}
+	return nil
+}
+
+// CommandTarget is a program that gets a file of a restore point as its standard input.
+type CommandTarget struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"` // absolute
+	Arguments     []string               `protobuf:"bytes,2,rep,name=arguments,proto3" json:"arguments,omitempty"`
+	TimeLimit     *durationpb.Duration   `protobuf:"bytes,3,opt,name=time_limit,json=timeLimit,proto3" json:"time_limit,omitempty"` // 0: the default of internal/job
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CommandTarget) Reset() {
+	*x = CommandTarget{}
+	mi := &file_keepward_v1_types_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CommandTarget) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CommandTarget) ProtoMessage() {}
+
+func (x *CommandTarget) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_types_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CommandTarget.ProtoReflect.Descriptor instead.
+func (*CommandTarget) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *CommandTarget) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *CommandTarget) GetArguments() []string {
+	if x != nil {
+		return x.Arguments
+	}
+	return nil
+}
+
+func (x *CommandTarget) GetTimeLimit() *durationpb.Duration {
+	if x != nil {
+		return x.TimeLimit
+	}
+	return nil
+}
+
 // ScriptEnd is how a script ended.
 type ScriptEnd struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -2777,7 +2936,7 @@ type ScriptEnd struct {
 
 func (x *ScriptEnd) Reset() {
 	*x = ScriptEnd{}
-	mi := &file_keepward_v1_types_proto_msgTypes[26]
+	mi := &file_keepward_v1_types_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2789,7 +2948,7 @@ func (x *ScriptEnd) String() string {
 func (*ScriptEnd) ProtoMessage() {}
 
 func (x *ScriptEnd) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[26]
+	mi := &file_keepward_v1_types_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2802,7 +2961,7 @@ func (x *ScriptEnd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScriptEnd.ProtoReflect.Descriptor instead.
 func (*ScriptEnd) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{26}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ScriptEnd) GetStarted() *timestamppb.Timestamp {
@@ -2868,7 +3027,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_keepward_v1_types_proto_msgTypes[27]
+	mi := &file_keepward_v1_types_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2880,7 +3039,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[27]
+	mi := &file_keepward_v1_types_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2893,7 +3052,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{27}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Limits) GetSource() int32 {
@@ -2963,7 +3122,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_keepward_v1_types_proto_msgTypes[28]
+	mi := &file_keepward_v1_types_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2975,7 +3134,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[28]
+	mi := &file_keepward_v1_types_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2988,7 +3147,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{28}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Session) GetId() int64 {
@@ -3183,7 +3342,7 @@ type Task struct {
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_keepward_v1_types_proto_msgTypes[29]
+	mi := &file_keepward_v1_types_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3195,7 +3354,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[29]
+	mi := &file_keepward_v1_types_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3208,7 +3367,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{29}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Task) GetId() string {
@@ -3344,7 +3503,7 @@ type Holder struct {
 
 func (x *Holder) Reset() {
 	*x = Holder{}
-	mi := &file_keepward_v1_types_proto_msgTypes[30]
+	mi := &file_keepward_v1_types_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3356,7 +3515,7 @@ func (x *Holder) String() string {
 func (*Holder) ProtoMessage() {}
 
 func (x *Holder) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[30]
+	mi := &file_keepward_v1_types_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3369,7 +3528,7 @@ func (x *Holder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Holder.ProtoReflect.Descriptor instead.
 func (*Holder) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{30}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Holder) GetSession() int64 {
@@ -3459,7 +3618,7 @@ type Resource struct {
 
 func (x *Resource) Reset() {
 	*x = Resource{}
-	mi := &file_keepward_v1_types_proto_msgTypes[31]
+	mi := &file_keepward_v1_types_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3471,7 +3630,7 @@ func (x *Resource) String() string {
 func (*Resource) ProtoMessage() {}
 
 func (x *Resource) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[31]
+	mi := &file_keepward_v1_types_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3484,7 +3643,7 @@ func (x *Resource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resource.ProtoReflect.Descriptor instead.
 func (*Resource) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{31}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Resource) GetKind() string {
@@ -3563,7 +3722,7 @@ type Wait struct {
 
 func (x *Wait) Reset() {
 	*x = Wait{}
-	mi := &file_keepward_v1_types_proto_msgTypes[32]
+	mi := &file_keepward_v1_types_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3575,7 +3734,7 @@ func (x *Wait) String() string {
 func (*Wait) ProtoMessage() {}
 
 func (x *Wait) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[32]
+	mi := &file_keepward_v1_types_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3588,7 +3747,7 @@ func (x *Wait) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Wait.ProtoReflect.Descriptor instead.
 func (*Wait) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{32}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Wait) GetTask() string {
@@ -3677,7 +3836,7 @@ type SweepReport struct {
 
 func (x *SweepReport) Reset() {
 	*x = SweepReport{}
-	mi := &file_keepward_v1_types_proto_msgTypes[33]
+	mi := &file_keepward_v1_types_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3689,7 +3848,7 @@ func (x *SweepReport) String() string {
 func (*SweepReport) ProtoMessage() {}
 
 func (x *SweepReport) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[33]
+	mi := &file_keepward_v1_types_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3702,7 +3861,7 @@ func (x *SweepReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepReport.ProtoReflect.Descriptor instead.
 func (*SweepReport) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{33}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *SweepReport) GetGeneration() uint64 {
@@ -3846,7 +4005,7 @@ type RetentionReport struct {
 
 func (x *RetentionReport) Reset() {
 	*x = RetentionReport{}
-	mi := &file_keepward_v1_types_proto_msgTypes[34]
+	mi := &file_keepward_v1_types_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3858,7 +4017,7 @@ func (x *RetentionReport) String() string {
 func (*RetentionReport) ProtoMessage() {}
 
 func (x *RetentionReport) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[34]
+	mi := &file_keepward_v1_types_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3871,7 +4030,7 @@ func (x *RetentionReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetentionReport.ProtoReflect.Descriptor instead.
 func (*RetentionReport) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{34}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RetentionReport) GetPoints() int64 {
@@ -3920,7 +4079,7 @@ type TaskReport struct {
 
 func (x *TaskReport) Reset() {
 	*x = TaskReport{}
-	mi := &file_keepward_v1_types_proto_msgTypes[35]
+	mi := &file_keepward_v1_types_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3932,7 +4091,7 @@ func (x *TaskReport) String() string {
 func (*TaskReport) ProtoMessage() {}
 
 func (x *TaskReport) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[35]
+	mi := &file_keepward_v1_types_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3945,7 +4104,7 @@ func (x *TaskReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskReport.ProtoReflect.Descriptor instead.
 func (*TaskReport) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{35}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *TaskReport) GetSweep() *SweepReport {
@@ -3987,7 +4146,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_keepward_v1_types_proto_msgTypes[36]
+	mi := &file_keepward_v1_types_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3999,7 +4158,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[36]
+	mi := &file_keepward_v1_types_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4012,7 +4171,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{36}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Event) GetSeq() int64 {
@@ -4135,7 +4294,7 @@ type Computer struct {
 
 func (x *Computer) Reset() {
 	*x = Computer{}
-	mi := &file_keepward_v1_types_proto_msgTypes[37]
+	mi := &file_keepward_v1_types_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4147,7 +4306,7 @@ func (x *Computer) String() string {
 func (*Computer) ProtoMessage() {}
 
 func (x *Computer) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[37]
+	mi := &file_keepward_v1_types_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4160,7 +4319,7 @@ func (x *Computer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Computer.ProtoReflect.Descriptor instead.
 func (*Computer) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{37}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Computer) GetName() string {
@@ -4308,7 +4467,7 @@ type ComputerConnection struct {
 
 func (x *ComputerConnection) Reset() {
 	*x = ComputerConnection{}
-	mi := &file_keepward_v1_types_proto_msgTypes[38]
+	mi := &file_keepward_v1_types_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4320,7 +4479,7 @@ func (x *ComputerConnection) String() string {
 func (*ComputerConnection) ProtoMessage() {}
 
 func (x *ComputerConnection) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[38]
+	mi := &file_keepward_v1_types_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4333,7 +4492,7 @@ func (x *ComputerConnection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ComputerConnection.ProtoReflect.Descriptor instead.
 func (*ComputerConnection) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{38}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ComputerConnection) GetControl() string {
@@ -4370,7 +4529,7 @@ type Transport struct {
 
 func (x *Transport) Reset() {
 	*x = Transport{}
-	mi := &file_keepward_v1_types_proto_msgTypes[39]
+	mi := &file_keepward_v1_types_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4382,7 +4541,7 @@ func (x *Transport) String() string {
 func (*Transport) ProtoMessage() {}
 
 func (x *Transport) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[39]
+	mi := &file_keepward_v1_types_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4395,7 +4554,7 @@ func (x *Transport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transport.ProtoReflect.Descriptor instead.
 func (*Transport) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{39}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Transport) GetName() string {
@@ -4473,7 +4632,7 @@ type Repository struct {
 
 func (x *Repository) Reset() {
 	*x = Repository{}
-	mi := &file_keepward_v1_types_proto_msgTypes[40]
+	mi := &file_keepward_v1_types_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4485,7 +4644,7 @@ func (x *Repository) String() string {
 func (*Repository) ProtoMessage() {}
 
 func (x *Repository) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[40]
+	mi := &file_keepward_v1_types_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4498,7 +4657,7 @@ func (x *Repository) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Repository.ProtoReflect.Descriptor instead.
 func (*Repository) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{40}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Repository) GetName() string {
@@ -4676,7 +4835,7 @@ type ProofAge struct {
 
 func (x *ProofAge) Reset() {
 	*x = ProofAge{}
-	mi := &file_keepward_v1_types_proto_msgTypes[41]
+	mi := &file_keepward_v1_types_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4688,7 +4847,7 @@ func (x *ProofAge) String() string {
 func (*ProofAge) ProtoMessage() {}
 
 func (x *ProofAge) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[41]
+	mi := &file_keepward_v1_types_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4701,7 +4860,7 @@ func (x *ProofAge) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProofAge.ProtoReflect.Descriptor instead.
 func (*ProofAge) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{41}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ProofAge) GetWithin() *durationpb.Duration {
@@ -4765,7 +4924,7 @@ type RepositoryStats struct {
 
 func (x *RepositoryStats) Reset() {
 	*x = RepositoryStats{}
-	mi := &file_keepward_v1_types_proto_msgTypes[42]
+	mi := &file_keepward_v1_types_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4777,7 +4936,7 @@ func (x *RepositoryStats) String() string {
 func (*RepositoryStats) ProtoMessage() {}
 
 func (x *RepositoryStats) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[42]
+	mi := &file_keepward_v1_types_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4790,7 +4949,7 @@ func (x *RepositoryStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepositoryStats.ProtoReflect.Descriptor instead.
 func (*RepositoryStats) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{42}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *RepositoryStats) GetRepository() *Repository {
@@ -4941,7 +5100,7 @@ type ComputerStats struct {
 
 func (x *ComputerStats) Reset() {
 	*x = ComputerStats{}
-	mi := &file_keepward_v1_types_proto_msgTypes[43]
+	mi := &file_keepward_v1_types_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4953,7 +5112,7 @@ func (x *ComputerStats) String() string {
 func (*ComputerStats) ProtoMessage() {}
 
 func (x *ComputerStats) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[43]
+	mi := &file_keepward_v1_types_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4966,7 +5125,7 @@ func (x *ComputerStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ComputerStats.ProtoReflect.Descriptor instead.
 func (*ComputerStats) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{43}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ComputerStats) GetComputer() string {
@@ -5024,7 +5183,7 @@ type JobStats struct {
 
 func (x *JobStats) Reset() {
 	*x = JobStats{}
-	mi := &file_keepward_v1_types_proto_msgTypes[44]
+	mi := &file_keepward_v1_types_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5036,7 +5195,7 @@ func (x *JobStats) String() string {
 func (*JobStats) ProtoMessage() {}
 
 func (x *JobStats) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[44]
+	mi := &file_keepward_v1_types_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5049,7 +5208,7 @@ func (x *JobStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobStats.ProtoReflect.Descriptor instead.
 func (*JobStats) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{44}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *JobStats) GetJob() string {
@@ -5098,7 +5257,7 @@ type DayStats struct {
 
 func (x *DayStats) Reset() {
 	*x = DayStats{}
-	mi := &file_keepward_v1_types_proto_msgTypes[45]
+	mi := &file_keepward_v1_types_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5110,7 +5269,7 @@ func (x *DayStats) String() string {
 func (*DayStats) ProtoMessage() {}
 
 func (x *DayStats) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[45]
+	mi := &file_keepward_v1_types_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5123,7 +5282,7 @@ func (x *DayStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DayStats.ProtoReflect.Descriptor instead.
 func (*DayStats) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{45}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *DayStats) GetDay() string {
@@ -5170,7 +5329,7 @@ type ProofState struct {
 
 func (x *ProofState) Reset() {
 	*x = ProofState{}
-	mi := &file_keepward_v1_types_proto_msgTypes[46]
+	mi := &file_keepward_v1_types_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5182,7 +5341,7 @@ func (x *ProofState) String() string {
 func (*ProofState) ProtoMessage() {}
 
 func (x *ProofState) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[46]
+	mi := &file_keepward_v1_types_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5195,7 +5354,7 @@ func (x *ProofState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProofState.ProtoReflect.Descriptor instead.
 func (*ProofState) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{46}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ProofState) GetPacks() int64 {
@@ -5292,7 +5451,7 @@ type Point struct {
 
 func (x *Point) Reset() {
 	*x = Point{}
-	mi := &file_keepward_v1_types_proto_msgTypes[47]
+	mi := &file_keepward_v1_types_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5304,7 +5463,7 @@ func (x *Point) String() string {
 func (*Point) ProtoMessage() {}
 
 func (x *Point) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[47]
+	mi := &file_keepward_v1_types_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5317,7 +5476,7 @@ func (x *Point) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Point.ProtoReflect.Descriptor instead.
 func (*Point) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{47}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Point) GetId() string {
@@ -5468,7 +5627,7 @@ type Condition struct {
 
 func (x *Condition) Reset() {
 	*x = Condition{}
-	mi := &file_keepward_v1_types_proto_msgTypes[48]
+	mi := &file_keepward_v1_types_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5480,7 +5639,7 @@ func (x *Condition) String() string {
 func (*Condition) ProtoMessage() {}
 
 func (x *Condition) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[48]
+	mi := &file_keepward_v1_types_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5493,7 +5652,7 @@ func (x *Condition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Condition.ProtoReflect.Descriptor instead.
 func (*Condition) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{48}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Condition) GetCode() string {
@@ -5721,7 +5880,7 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\x0esample_percent\x18\x02 \x01(\x05R\rsamplePercent\x121\n" +
 	"\x06budget\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x06budget\x128\n" +
 	"\n" +
-	"older_than\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\tolderThan\"\x8e\n" +
+	"older_than\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\tolderThan\"\xc7\n" +
 	"\n" +
 	"\x03Job\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
@@ -5760,7 +5919,8 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\ascripts\x18\xe8\x02 \x01(\v2\x14.keepward.v1.ScriptsR\ascripts\x122\n" +
 	"\x06jitter\x18\xfc\x02 \x01(\v2\x19.google.protobuf.DurationR\x06jitter\x12 \n" +
 	"\vstart_after\x18\xfe\x02 \x01(\tR\n" +
-	"startAfter\x128\n" +
+	"startAfter\x127\n" +
+	"\bcommands\x18\xec\x04 \x03(\v2\x1a.keepward.v1.CommandSourceR\bcommands\x128\n" +
 	"\toverrides\x18\x9c\x04 \x03(\v2\x19.keepward.v1.FileOverrideR\toverrides\x12=\n" +
 	"\fapplications\x18\xd8\x04 \x03(\v2\x18.keepward.v1.ApplicationR\fapplications\x12\x17\n" +
 	"\x06groups\x18\x80\x05 \x03(\tR\x06groups\x123\n" +
@@ -5829,7 +5989,20 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\targuments\x18\x02 \x03(\tR\targuments\x128\n" +
 	"\n" +
 	"time_limit\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\ttimeLimit\x12\x13\n" +
-	"\x05go_on\x18\x04 \x01(\bR\x04goOn\"\x89\x02\n" +
+	"\x05go_on\x18\x04 \x01(\bR\x04goOn\"\xc1\x01\n" +
+	"\rCommandSource\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\x12\x1c\n" +
+	"\targuments\x18\x03 \x03(\tR\targuments\x128\n" +
+	"\n" +
+	"time_limit\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\ttimeLimit\x12\x12\n" +
+	"\x04mode\x18\x05 \x01(\tR\x04mode\x12\x1c\n" +
+	"\tcomputers\x18\x06 \x03(\tR\tcomputers\"{\n" +
+	"\rCommandTarget\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1c\n" +
+	"\targuments\x18\x02 \x03(\tR\targuments\x128\n" +
+	"\n" +
+	"time_limit\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\ttimeLimit\"\x89\x02\n" +
 	"\tScriptEnd\x124\n" +
 	"\astarted\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x120\n" +
 	"\x05ended\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05ended\x12\x12\n" +
@@ -6150,7 +6323,7 @@ func file_keepward_v1_types_proto_rawDescGZIP() []byte {
 	return file_keepward_v1_types_proto_rawDescData
 }
 
-var file_keepward_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
+var file_keepward_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
 var file_keepward_v1_types_proto_goTypes = []any{
 	(*Reason)(nil),                // 0: keepward.v1.Reason
 	(*Failure)(nil),               // 1: keepward.v1.Failure
@@ -6178,38 +6351,40 @@ var file_keepward_v1_types_proto_goTypes = []any{
 	(*JobRun)(nil),                // 23: keepward.v1.JobRun
 	(*Scripts)(nil),               // 24: keepward.v1.Scripts
 	(*Script)(nil),                // 25: keepward.v1.Script
-	(*ScriptEnd)(nil),             // 26: keepward.v1.ScriptEnd
-	(*Limits)(nil),                // 27: keepward.v1.Limits
-	(*Session)(nil),               // 28: keepward.v1.Session
-	(*Task)(nil),                  // 29: keepward.v1.Task
-	(*Holder)(nil),                // 30: keepward.v1.Holder
-	(*Resource)(nil),              // 31: keepward.v1.Resource
-	(*Wait)(nil),                  // 32: keepward.v1.Wait
-	(*SweepReport)(nil),           // 33: keepward.v1.SweepReport
-	(*RetentionReport)(nil),       // 34: keepward.v1.RetentionReport
-	(*TaskReport)(nil),            // 35: keepward.v1.TaskReport
-	(*Event)(nil),                 // 36: keepward.v1.Event
-	(*Computer)(nil),              // 37: keepward.v1.Computer
-	(*ComputerConnection)(nil),    // 38: keepward.v1.ComputerConnection
-	(*Transport)(nil),             // 39: keepward.v1.Transport
-	(*Repository)(nil),            // 40: keepward.v1.Repository
-	(*ProofAge)(nil),              // 41: keepward.v1.ProofAge
-	(*RepositoryStats)(nil),       // 42: keepward.v1.RepositoryStats
-	(*ComputerStats)(nil),         // 43: keepward.v1.ComputerStats
-	(*JobStats)(nil),              // 44: keepward.v1.JobStats
-	(*DayStats)(nil),              // 45: keepward.v1.DayStats
-	(*ProofState)(nil),            // 46: keepward.v1.ProofState
-	(*Point)(nil),                 // 47: keepward.v1.Point
-	(*Condition)(nil),             // 48: keepward.v1.Condition
-	(*timestamppb.Timestamp)(nil), // 49: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 50: google.protobuf.Duration
-	(*Application)(nil),           // 51: keepward.v1.Application
-	(*GroupMember)(nil),           // 52: keepward.v1.GroupMember
+	(*CommandSource)(nil),         // 26: keepward.v1.CommandSource
+	(*CommandTarget)(nil),         // 27: keepward.v1.CommandTarget
+	(*ScriptEnd)(nil),             // 28: keepward.v1.ScriptEnd
+	(*Limits)(nil),                // 29: keepward.v1.Limits
+	(*Session)(nil),               // 30: keepward.v1.Session
+	(*Task)(nil),                  // 31: keepward.v1.Task
+	(*Holder)(nil),                // 32: keepward.v1.Holder
+	(*Resource)(nil),              // 33: keepward.v1.Resource
+	(*Wait)(nil),                  // 34: keepward.v1.Wait
+	(*SweepReport)(nil),           // 35: keepward.v1.SweepReport
+	(*RetentionReport)(nil),       // 36: keepward.v1.RetentionReport
+	(*TaskReport)(nil),            // 37: keepward.v1.TaskReport
+	(*Event)(nil),                 // 38: keepward.v1.Event
+	(*Computer)(nil),              // 39: keepward.v1.Computer
+	(*ComputerConnection)(nil),    // 40: keepward.v1.ComputerConnection
+	(*Transport)(nil),             // 41: keepward.v1.Transport
+	(*Repository)(nil),            // 42: keepward.v1.Repository
+	(*ProofAge)(nil),              // 43: keepward.v1.ProofAge
+	(*RepositoryStats)(nil),       // 44: keepward.v1.RepositoryStats
+	(*ComputerStats)(nil),         // 45: keepward.v1.ComputerStats
+	(*JobStats)(nil),              // 46: keepward.v1.JobStats
+	(*DayStats)(nil),              // 47: keepward.v1.DayStats
+	(*ProofState)(nil),            // 48: keepward.v1.ProofState
+	(*Point)(nil),                 // 49: keepward.v1.Point
+	(*Condition)(nil),             // 50: keepward.v1.Condition
+	(*timestamppb.Timestamp)(nil), // 51: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 52: google.protobuf.Duration
+	(*Application)(nil),           // 53: keepward.v1.Application
+	(*GroupMember)(nil),           // 54: keepward.v1.GroupMember
 }
 var file_keepward_v1_types_proto_depIdxs = []int32{
 	2,   // 0: keepward.v1.Progress.counters:type_name -> keepward.v1.Counters
 	0,   // 1: keepward.v1.Progress.reason:type_name -> keepward.v1.Reason
-	49,  // 2: keepward.v1.Entry.mtime:type_name -> google.protobuf.Timestamp
+	51,  // 2: keepward.v1.Entry.mtime:type_name -> google.protobuf.Timestamp
 	9,   // 3: keepward.v1.FileOverride.include:type_name -> keepward.v1.TextList
 	9,   // 4: keepward.v1.FileOverride.exclude:type_name -> keepward.v1.TextList
 	9,   // 5: keepward.v1.FileOverride.only:type_name -> keepward.v1.TextList
@@ -6220,109 +6395,112 @@ var file_keepward_v1_types_proto_depIdxs = []int32{
 	14,  // 10: keepward.v1.DryRun.largest_files:type_name -> keepward.v1.DryRunSize
 	14,  // 11: keepward.v1.DryRun.largest_dirs:type_name -> keepward.v1.DryRunSize
 	15,  // 12: keepward.v1.DryRun.problems:type_name -> keepward.v1.DryRunProblem
-	50,  // 13: keepward.v1.DryRun.took:type_name -> google.protobuf.Duration
+	52,  // 13: keepward.v1.DryRun.took:type_name -> google.protobuf.Duration
 	10,  // 14: keepward.v1.DryRunPath.amount:type_name -> keepward.v1.Amount
 	10,  // 15: keepward.v1.DryRunRule.amount:type_name -> keepward.v1.Amount
-	50,  // 16: keepward.v1.CheckSelection.budget:type_name -> google.protobuf.Duration
-	50,  // 17: keepward.v1.CheckSelection.older_than:type_name -> google.protobuf.Duration
+	52,  // 16: keepward.v1.CheckSelection.budget:type_name -> google.protobuf.Duration
+	52,  // 17: keepward.v1.CheckSelection.older_than:type_name -> google.protobuf.Duration
 	7,   // 18: keepward.v1.Job.files:type_name -> keepward.v1.FileSelection
-	50,  // 19: keepward.v1.Job.restart_interval:type_name -> google.protobuf.Duration
+	52,  // 19: keepward.v1.Job.restart_interval:type_name -> google.protobuf.Duration
 	16,  // 20: keepward.v1.Job.retention:type_name -> keepward.v1.Retention
 	17,  // 21: keepward.v1.Job.check:type_name -> keepward.v1.CheckSelection
-	49,  // 22: keepward.v1.Job.created:type_name -> google.protobuf.Timestamp
-	49,  // 23: keepward.v1.Job.next_run:type_name -> google.protobuf.Timestamp
-	49,  // 24: keepward.v1.Job.last_run:type_name -> google.protobuf.Timestamp
+	51,  // 22: keepward.v1.Job.created:type_name -> google.protobuf.Timestamp
+	51,  // 23: keepward.v1.Job.next_run:type_name -> google.protobuf.Timestamp
+	51,  // 24: keepward.v1.Job.last_run:type_name -> google.protobuf.Timestamp
 	24,  // 25: keepward.v1.Job.scripts:type_name -> keepward.v1.Scripts
-	50,  // 26: keepward.v1.Job.jitter:type_name -> google.protobuf.Duration
-	8,   // 27: keepward.v1.Job.overrides:type_name -> keepward.v1.FileOverride
-	51,  // 28: keepward.v1.Job.applications:type_name -> keepward.v1.Application
-	52,  // 29: keepward.v1.Job.members:type_name -> keepward.v1.GroupMember
-	49,  // 30: keepward.v1.NextRun.time:type_name -> google.protobuf.Timestamp
-	49,  // 31: keepward.v1.NextRun.until:type_name -> google.protobuf.Timestamp
-	49,  // 32: keepward.v1.JobFigures.since:type_name -> google.protobuf.Timestamp
-	21,  // 33: keepward.v1.JobFigures.statuses:type_name -> keepward.v1.StatusCount
-	22,  // 34: keepward.v1.JobFigures.duration_millis:type_name -> keepward.v1.Figure
-	22,  // 35: keepward.v1.JobFigures.read_bytes:type_name -> keepward.v1.Figure
-	22,  // 36: keepward.v1.JobFigures.sent_bytes:type_name -> keepward.v1.Figure
-	22,  // 37: keepward.v1.JobFigures.stored_bytes:type_name -> keepward.v1.Figure
-	22,  // 38: keepward.v1.JobFigures.bytes_per_second:type_name -> keepward.v1.Figure
-	27,  // 39: keepward.v1.JobFigures.limits:type_name -> keepward.v1.Limits
-	23,  // 40: keepward.v1.JobFigures.runs:type_name -> keepward.v1.JobRun
-	49,  // 41: keepward.v1.JobRun.started:type_name -> google.protobuf.Timestamp
-	49,  // 42: keepward.v1.JobRun.ended:type_name -> google.protobuf.Timestamp
-	27,  // 43: keepward.v1.JobRun.limits:type_name -> keepward.v1.Limits
-	25,  // 44: keepward.v1.Scripts.server_before:type_name -> keepward.v1.Script
-	25,  // 45: keepward.v1.Scripts.agent_before:type_name -> keepward.v1.Script
-	25,  // 46: keepward.v1.Scripts.pre_freeze:type_name -> keepward.v1.Script
-	25,  // 47: keepward.v1.Scripts.post_thaw:type_name -> keepward.v1.Script
-	25,  // 48: keepward.v1.Scripts.agent_after:type_name -> keepward.v1.Script
-	25,  // 49: keepward.v1.Scripts.server_after:type_name -> keepward.v1.Script
-	50,  // 50: keepward.v1.Script.time_limit:type_name -> google.protobuf.Duration
-	49,  // 51: keepward.v1.ScriptEnd.started:type_name -> google.protobuf.Timestamp
-	49,  // 52: keepward.v1.ScriptEnd.ended:type_name -> google.protobuf.Timestamp
-	1,   // 53: keepward.v1.ScriptEnd.failure:type_name -> keepward.v1.Failure
-	0,   // 54: keepward.v1.Session.reason:type_name -> keepward.v1.Reason
-	49,  // 55: keepward.v1.Session.created:type_name -> google.protobuf.Timestamp
-	49,  // 56: keepward.v1.Session.started:type_name -> google.protobuf.Timestamp
-	49,  // 57: keepward.v1.Session.ended:type_name -> google.protobuf.Timestamp
-	29,  // 58: keepward.v1.Session.tasks:type_name -> keepward.v1.Task
-	3,   // 59: keepward.v1.Session.progress:type_name -> keepward.v1.Progress
-	1,   // 60: keepward.v1.Session.failure:type_name -> keepward.v1.Failure
-	35,  // 61: keepward.v1.Session.report:type_name -> keepward.v1.TaskReport
-	27,  // 62: keepward.v1.Session.limits:type_name -> keepward.v1.Limits
-	32,  // 63: keepward.v1.Session.waits:type_name -> keepward.v1.Wait
-	49,  // 64: keepward.v1.Session.done_about:type_name -> google.protobuf.Timestamp
-	49,  // 65: keepward.v1.Session.retry_at:type_name -> google.protobuf.Timestamp
-	0,   // 66: keepward.v1.Task.reason:type_name -> keepward.v1.Reason
-	3,   // 67: keepward.v1.Task.progress:type_name -> keepward.v1.Progress
-	1,   // 68: keepward.v1.Task.failure:type_name -> keepward.v1.Failure
-	49,  // 69: keepward.v1.Task.started:type_name -> google.protobuf.Timestamp
-	49,  // 70: keepward.v1.Task.ended:type_name -> google.protobuf.Timestamp
-	35,  // 71: keepward.v1.Task.report:type_name -> keepward.v1.TaskReport
-	49,  // 72: keepward.v1.Holder.since:type_name -> google.protobuf.Timestamp
-	49,  // 73: keepward.v1.Holder.until:type_name -> google.protobuf.Timestamp
-	0,   // 74: keepward.v1.Resource.down:type_name -> keepward.v1.Reason
-	30,  // 75: keepward.v1.Resource.holders:type_name -> keepward.v1.Holder
-	30,  // 76: keepward.v1.Resource.waiters:type_name -> keepward.v1.Holder
-	49,  // 77: keepward.v1.Wait.since:type_name -> google.protobuf.Timestamp
-	0,   // 78: keepward.v1.Wait.reason:type_name -> keepward.v1.Reason
-	31,  // 79: keepward.v1.Wait.resources:type_name -> keepward.v1.Resource
-	30,  // 80: keepward.v1.Wait.sessions:type_name -> keepward.v1.Holder
-	33,  // 81: keepward.v1.TaskReport.sweep:type_name -> keepward.v1.SweepReport
-	34,  // 82: keepward.v1.TaskReport.retention:type_name -> keepward.v1.RetentionReport
-	49,  // 83: keepward.v1.Event.time:type_name -> google.protobuf.Timestamp
-	49,  // 84: keepward.v1.Computer.joined:type_name -> google.protobuf.Timestamp
-	49,  // 85: keepward.v1.Computer.last_seen:type_name -> google.protobuf.Timestamp
-	50,  // 86: keepward.v1.Computer.skew:type_name -> google.protobuf.Duration
-	49,  // 87: keepward.v1.Computer.last_point:type_name -> google.protobuf.Timestamp
-	48,  // 88: keepward.v1.Computer.conditions:type_name -> keepward.v1.Condition
-	38,  // 89: keepward.v1.Computer.connection:type_name -> keepward.v1.ComputerConnection
-	49,  // 90: keepward.v1.Transport.last_seen:type_name -> google.protobuf.Timestamp
-	49,  // 91: keepward.v1.Repository.created:type_name -> google.protobuf.Timestamp
-	48,  // 92: keepward.v1.Repository.conditions:type_name -> keepward.v1.Condition
-	50,  // 93: keepward.v1.Repository.undelete_grace:type_name -> google.protobuf.Duration
-	50,  // 94: keepward.v1.Repository.unprotected_after:type_name -> google.protobuf.Duration
-	46,  // 95: keepward.v1.Repository.proof:type_name -> keepward.v1.ProofState
-	50,  // 96: keepward.v1.ProofAge.within:type_name -> google.protobuf.Duration
-	40,  // 97: keepward.v1.RepositoryStats.repository:type_name -> keepward.v1.Repository
-	43,  // 98: keepward.v1.RepositoryStats.computers:type_name -> keepward.v1.ComputerStats
-	44,  // 99: keepward.v1.RepositoryStats.jobs:type_name -> keepward.v1.JobStats
-	45,  // 100: keepward.v1.RepositoryStats.days:type_name -> keepward.v1.DayStats
-	41,  // 101: keepward.v1.RepositoryStats.proofs:type_name -> keepward.v1.ProofAge
-	49,  // 102: keepward.v1.RepositoryStats.marked:type_name -> google.protobuf.Timestamp
-	49,  // 103: keepward.v1.ProofState.oldest:type_name -> google.protobuf.Timestamp
-	49,  // 104: keepward.v1.Point.time:type_name -> google.protobuf.Timestamp
-	2,   // 105: keepward.v1.Point.counters:type_name -> keepward.v1.Counters
-	7,   // 106: keepward.v1.Point.files:type_name -> keepward.v1.FileSelection
-	49,  // 107: keepward.v1.Point.kept_until:type_name -> google.protobuf.Timestamp
-	49,  // 108: keepward.v1.Point.deleted:type_name -> google.protobuf.Timestamp
-	49,  // 109: keepward.v1.Point.purge_after:type_name -> google.protobuf.Timestamp
-	49,  // 110: keepward.v1.Condition.since:type_name -> google.protobuf.Timestamp
-	111, // [111:111] is the sub-list for method output_type
-	111, // [111:111] is the sub-list for method input_type
-	111, // [111:111] is the sub-list for extension type_name
-	111, // [111:111] is the sub-list for extension extendee
-	0,   // [0:111] is the sub-list for field type_name
+	52,  // 26: keepward.v1.Job.jitter:type_name -> google.protobuf.Duration
+	26,  // 27: keepward.v1.Job.commands:type_name -> keepward.v1.CommandSource
+	8,   // 28: keepward.v1.Job.overrides:type_name -> keepward.v1.FileOverride
+	53,  // 29: keepward.v1.Job.applications:type_name -> keepward.v1.Application
+	54,  // 30: keepward.v1.Job.members:type_name -> keepward.v1.GroupMember
+	51,  // 31: keepward.v1.NextRun.time:type_name -> google.protobuf.Timestamp
+	51,  // 32: keepward.v1.NextRun.until:type_name -> google.protobuf.Timestamp
+	51,  // 33: keepward.v1.JobFigures.since:type_name -> google.protobuf.Timestamp
+	21,  // 34: keepward.v1.JobFigures.statuses:type_name -> keepward.v1.StatusCount
+	22,  // 35: keepward.v1.JobFigures.duration_millis:type_name -> keepward.v1.Figure
+	22,  // 36: keepward.v1.JobFigures.read_bytes:type_name -> keepward.v1.Figure
+	22,  // 37: keepward.v1.JobFigures.sent_bytes:type_name -> keepward.v1.Figure
+	22,  // 38: keepward.v1.JobFigures.stored_bytes:type_name -> keepward.v1.Figure
+	22,  // 39: keepward.v1.JobFigures.bytes_per_second:type_name -> keepward.v1.Figure
+	29,  // 40: keepward.v1.JobFigures.limits:type_name -> keepward.v1.Limits
+	23,  // 41: keepward.v1.JobFigures.runs:type_name -> keepward.v1.JobRun
+	51,  // 42: keepward.v1.JobRun.started:type_name -> google.protobuf.Timestamp
+	51,  // 43: keepward.v1.JobRun.ended:type_name -> google.protobuf.Timestamp
+	29,  // 44: keepward.v1.JobRun.limits:type_name -> keepward.v1.Limits
+	25,  // 45: keepward.v1.Scripts.server_before:type_name -> keepward.v1.Script
+	25,  // 46: keepward.v1.Scripts.agent_before:type_name -> keepward.v1.Script
+	25,  // 47: keepward.v1.Scripts.pre_freeze:type_name -> keepward.v1.Script
+	25,  // 48: keepward.v1.Scripts.post_thaw:type_name -> keepward.v1.Script
+	25,  // 49: keepward.v1.Scripts.agent_after:type_name -> keepward.v1.Script
+	25,  // 50: keepward.v1.Scripts.server_after:type_name -> keepward.v1.Script
+	52,  // 51: keepward.v1.Script.time_limit:type_name -> google.protobuf.Duration
+	52,  // 52: keepward.v1.CommandSource.time_limit:type_name -> google.protobuf.Duration
+	52,  // 53: keepward.v1.CommandTarget.time_limit:type_name -> google.protobuf.Duration
+	51,  // 54: keepward.v1.ScriptEnd.started:type_name -> google.protobuf.Timestamp
+	51,  // 55: keepward.v1.ScriptEnd.ended:type_name -> google.protobuf.Timestamp
+	1,   // 56: keepward.v1.ScriptEnd.failure:type_name -> keepward.v1.Failure
+	0,   // 57: keepward.v1.Session.reason:type_name -> keepward.v1.Reason
+	51,  // 58: keepward.v1.Session.created:type_name -> google.protobuf.Timestamp
+	51,  // 59: keepward.v1.Session.started:type_name -> google.protobuf.Timestamp
+	51,  // 60: keepward.v1.Session.ended:type_name -> google.protobuf.Timestamp
+	31,  // 61: keepward.v1.Session.tasks:type_name -> keepward.v1.Task
+	3,   // 62: keepward.v1.Session.progress:type_name -> keepward.v1.Progress
+	1,   // 63: keepward.v1.Session.failure:type_name -> keepward.v1.Failure
+	37,  // 64: keepward.v1.Session.report:type_name -> keepward.v1.TaskReport
+	29,  // 65: keepward.v1.Session.limits:type_name -> keepward.v1.Limits
+	34,  // 66: keepward.v1.Session.waits:type_name -> keepward.v1.Wait
+	51,  // 67: keepward.v1.Session.done_about:type_name -> google.protobuf.Timestamp
+	51,  // 68: keepward.v1.Session.retry_at:type_name -> google.protobuf.Timestamp
+	0,   // 69: keepward.v1.Task.reason:type_name -> keepward.v1.Reason
+	3,   // 70: keepward.v1.Task.progress:type_name -> keepward.v1.Progress
+	1,   // 71: keepward.v1.Task.failure:type_name -> keepward.v1.Failure
+	51,  // 72: keepward.v1.Task.started:type_name -> google.protobuf.Timestamp
+	51,  // 73: keepward.v1.Task.ended:type_name -> google.protobuf.Timestamp
+	37,  // 74: keepward.v1.Task.report:type_name -> keepward.v1.TaskReport
+	51,  // 75: keepward.v1.Holder.since:type_name -> google.protobuf.Timestamp
+	51,  // 76: keepward.v1.Holder.until:type_name -> google.protobuf.Timestamp
+	0,   // 77: keepward.v1.Resource.down:type_name -> keepward.v1.Reason
+	32,  // 78: keepward.v1.Resource.holders:type_name -> keepward.v1.Holder
+	32,  // 79: keepward.v1.Resource.waiters:type_name -> keepward.v1.Holder
+	51,  // 80: keepward.v1.Wait.since:type_name -> google.protobuf.Timestamp
+	0,   // 81: keepward.v1.Wait.reason:type_name -> keepward.v1.Reason
+	33,  // 82: keepward.v1.Wait.resources:type_name -> keepward.v1.Resource
+	32,  // 83: keepward.v1.Wait.sessions:type_name -> keepward.v1.Holder
+	35,  // 84: keepward.v1.TaskReport.sweep:type_name -> keepward.v1.SweepReport
+	36,  // 85: keepward.v1.TaskReport.retention:type_name -> keepward.v1.RetentionReport
+	51,  // 86: keepward.v1.Event.time:type_name -> google.protobuf.Timestamp
+	51,  // 87: keepward.v1.Computer.joined:type_name -> google.protobuf.Timestamp
+	51,  // 88: keepward.v1.Computer.last_seen:type_name -> google.protobuf.Timestamp
+	52,  // 89: keepward.v1.Computer.skew:type_name -> google.protobuf.Duration
+	51,  // 90: keepward.v1.Computer.last_point:type_name -> google.protobuf.Timestamp
+	50,  // 91: keepward.v1.Computer.conditions:type_name -> keepward.v1.Condition
+	40,  // 92: keepward.v1.Computer.connection:type_name -> keepward.v1.ComputerConnection
+	51,  // 93: keepward.v1.Transport.last_seen:type_name -> google.protobuf.Timestamp
+	51,  // 94: keepward.v1.Repository.created:type_name -> google.protobuf.Timestamp
+	50,  // 95: keepward.v1.Repository.conditions:type_name -> keepward.v1.Condition
+	52,  // 96: keepward.v1.Repository.undelete_grace:type_name -> google.protobuf.Duration
+	52,  // 97: keepward.v1.Repository.unprotected_after:type_name -> google.protobuf.Duration
+	48,  // 98: keepward.v1.Repository.proof:type_name -> keepward.v1.ProofState
+	52,  // 99: keepward.v1.ProofAge.within:type_name -> google.protobuf.Duration
+	42,  // 100: keepward.v1.RepositoryStats.repository:type_name -> keepward.v1.Repository
+	45,  // 101: keepward.v1.RepositoryStats.computers:type_name -> keepward.v1.ComputerStats
+	46,  // 102: keepward.v1.RepositoryStats.jobs:type_name -> keepward.v1.JobStats
+	47,  // 103: keepward.v1.RepositoryStats.days:type_name -> keepward.v1.DayStats
+	43,  // 104: keepward.v1.RepositoryStats.proofs:type_name -> keepward.v1.ProofAge
+	51,  // 105: keepward.v1.RepositoryStats.marked:type_name -> google.protobuf.Timestamp
+	51,  // 106: keepward.v1.ProofState.oldest:type_name -> google.protobuf.Timestamp
+	51,  // 107: keepward.v1.Point.time:type_name -> google.protobuf.Timestamp
+	2,   // 108: keepward.v1.Point.counters:type_name -> keepward.v1.Counters
+	7,   // 109: keepward.v1.Point.files:type_name -> keepward.v1.FileSelection
+	51,  // 110: keepward.v1.Point.kept_until:type_name -> google.protobuf.Timestamp
+	51,  // 111: keepward.v1.Point.deleted:type_name -> google.protobuf.Timestamp
+	51,  // 112: keepward.v1.Point.purge_after:type_name -> google.protobuf.Timestamp
+	51,  // 113: keepward.v1.Condition.since:type_name -> google.protobuf.Timestamp
+	114, // [114:114] is the sub-list for method output_type
+	114, // [114:114] is the sub-list for method input_type
+	114, // [114:114] is the sub-list for extension type_name
+	114, // [114:114] is the sub-list for extension extendee
+	0,   // [0:114] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_types_proto_init() }
@@ -6340,7 +6518,7 @@ func file_keepward_v1_types_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_keepward_v1_types_proto_rawDesc), len(file_keepward_v1_types_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   49,
+			NumMessages:   51,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
