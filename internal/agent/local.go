@@ -85,3 +85,6 @@ func (r localReports) Progress(id string, p *keepwardv1.Progress) { r.cfg.Progre
 func (r localReports) Events(id string, events ...*keepwardv1.Event) { r.cfg.Events(id, events) }
 
 func (r localReports) End(id string, end *keepwardv1.AttemptEnd) error { return r.cfg.End(id, end) }
+
+// SetRates changes what attempts may send.
+func (l *Local) SetRates(list []*keepwardv1.AttemptRates) { l.a.setRates(list) }

@@ -54,7 +54,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if cfg.Ready != nil {
 		cfg.Ready()
 	}
-	err = n.Run(ctx, node.Service{Handler: a.handler(), Info: a.info, Attempts: a.attempts, Drop: a.drop})
+	err = n.Run(ctx, node.Service{Handler: a.handler(), Info: a.info, Attempts: a.attempts, Drop: a.drop, Rates: a.setRates})
 	a.wait()
 	if cerr := n.Close(); err == nil {
 		err = cerr
@@ -124,6 +124,7 @@ type attempt struct {
 	// enough has it end early and keep what it has; nil: it cannot.
 	enough func()
 	over   chan struct{} // closed when it runs no more
+	link   *link
 }
 
 // errStopped is why an attempt ends that the server told to stop.
@@ -136,6 +137,7 @@ func (a *agent) handler() http.Handler {
 	if a.prober != nil {
 		mux.Handle(keepwardv1connect.NewProbeServiceHandler(node.Prober{Node: a.prober}, connect.WithInterceptors(wire.Errors())))
 	}
+	mux.Handle(keepwardv1connect.NewNodeTrafficServiceHandler(&trafficService{a}, connect.WithInterceptors(wire.Errors())))
 	return mux
 }
 
@@ -271,7 +273,7 @@ func (a *agent) begin(ctx context.Context, order *keepwardv1.Order, enough func(
 	}
 	own, stop := context.WithCancelCause(a.ctx)
 	over := make(chan struct{})
-	a.running[id] = &attempt{task: order.GetTask(), stop: stop, enough: enough, over: over}
+	a.running[id] = &attempt{task: order.GetTask(), stop: stop, enough: enough, over: over, link: &link{}}
 	a.log.Info("attempt begins", "attempt", id, "task", order.GetTask(), "session", order.GetSession())
 	yields := a.pace.Begin(waits)
 	a.work.Go(func() {

@@ -55,12 +55,14 @@ func (a *agent) backup(ctx context.Context, m *keepwardv1.StartBackupRequest, op
 		m = proto.CloneOf(m)
 		m.Files.NoTracking = true // an application's files are walked whole, and nothing is known of them
 	}
+	link := a.linkOf(id)
+	link.begin(m.GetRates())
 	err := a.connected(ctx, id, m.GetMover(), func(ctx context.Context, client *wire.DataClient) error {
 		ctx, fail := context.WithCancelCause(ctx)
 		defer fail(nil)
 		report := func() *keepwardv1.Progress {
 			note()
-			return &keepwardv1.Progress{Phase: "transfer", Counters: count.Proto(), Current: count.Current(), Reason: waits.reason()}
+			return &keepwardv1.Progress{Phase: "transfer", Counters: count.Proto(), Current: count.Current(), Reason: waits.reason(), Meter: link.meter()}
 		}
 		return a.watched(ctx, id, report, func() error {
 			if a.before != nil {
@@ -121,10 +123,12 @@ func (a *agent) restore(ctx context.Context, m *keepwardv1.StartRestoreRequest, 
 	phase.set([]byte("restore"))
 	opts.Current = at.set
 	opts.Phase = func(p string) { phase.set([]byte(p)) }
+	link := a.linkOf(id)
+	link.begin(m.GetRates())
 	err := a.connected(ctx, id, m.GetMover(), func(ctx context.Context, client *wire.DataClient) error {
 		opts.Store = client
 		report := func() *keepwardv1.Progress {
-			return &keepwardv1.Progress{Phase: phase.get(), Counters: restoreCounters(count), Current: at.get()}
+			return &keepwardv1.Progress{Phase: phase.get(), Counters: restoreCounters(count), Current: at.get(), Meter: link.meter()}
 		}
 		return a.watched(ctx, id, report, func() error {
 			if order := m.GetApplication(); order != nil {
@@ -163,9 +167,11 @@ func (a *agent) marked(ctx context.Context, task string, opts restore.Options) e
 func (a *agent) connected(ctx context.Context, id string, mover *keepwardv1.MoverEndpoint, fn func(context.Context, *wire.DataClient) error) error {
 	dialCtx, cancel := context.WithTimeout(ctx, dialFor)
 	defer cancel()
+	link := a.linkOf(id)
 	client, err := wire.DialData(dialCtx, wire.DialConfig{
-		Credentials: a.node.Credentials(), Endpoint: mover, Attempt: id, Logger: a.log, Door: a.door,
+		Credentials: a.node.Credentials(), Endpoint: mover, Attempt: id, Logger: a.log, Door: a.door, Limit: &link.limit,
 		Connected: func(c wire.Arrival) {
+			link.met(c)
 			text := "the agent dialled the mover at " + c.Address
 			if c.Dialled {
 				text = "the mover dialled the agent, from " + c.Address

@@ -38,6 +38,9 @@ type Upkeep struct {
 	Maintenance string
 	// Recompress tells when what was compressed fast is compressed harder; empty: the default.
 	Recompress string
+	// ReadLimit and WriteLimit are what all tasks together may read and write, such as 100MB/s; empty:
+	// no bound.
+	ReadLimit, WriteLimit string
 }
 
 // Grace is how long a deleted point can be undeleted.
@@ -68,7 +71,7 @@ type Figures struct {
 
 const repositoryColumns = `name, repository_id, transport, path, streams, writers, master, recovery, exported, created,
 	looked, size_bytes, free_bytes, packs, chunks, points, undelete_grace, unprotected_after, maintenance,
-	proof_days, foreign_proof, proof_json, recompress, segments, parity`
+	proof_days, foreign_proof, proof_json, recompress, segments, parity, read_limit, write_limit`
 
 func scanRepository(row interface{ Scan(...any) error }) (Repository, error) {
 	var r Repository
@@ -79,7 +82,7 @@ func scanRepository(row interface{ Scan(...any) error }) (Repository, error) {
 	err := row.Scan(&r.Name, &id, &r.Transport, &r.Path, &r.Streams, &r.Writers, &r.Master, &r.Recovery, &exported, &created,
 		&looked, &f.SizeBytes, &f.FreeBytes, &f.Packs, &f.Chunks, &f.Points,
 		&r.Upkeep.UndeleteGrace, &r.Upkeep.UnprotectedAfter, &r.Upkeep.Maintenance, &r.Proofs.Days, &r.Proofs.Foreign, &proofs,
-		&r.Upkeep.Recompress, &f.Segments, &r.Proofs.Parity)
+		&r.Upkeep.Recompress, &f.Segments, &r.Proofs.Parity, &r.Upkeep.ReadLimit, &r.Upkeep.WriteLimit)
 	if err == nil {
 		err = r.Proofs.readState(proofs)
 	}
@@ -113,11 +116,11 @@ func GetRepository(ctx context.Context, q Queryer, name string) (Repository, err
 // AddRepository adds a repository that was just made; its name and place must be free.
 func AddRepository(ctx context.Context, tx *sql.Tx, r Repository) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO repositories
-		(name, repository_id, transport, path, streams, writers, master, recovery, created, undelete_grace, unprotected_after, maintenance, proof_days, foreign_proof, recompress, parity)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		(name, repository_id, transport, path, streams, writers, master, recovery, created, undelete_grace, unprotected_after, maintenance, proof_days, foreign_proof, recompress, parity, read_limit, write_limit)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		r.Name, r.ID[:], r.Transport, r.Path, r.Streams, r.Writers, r.Master, r.Recovery, nanos(r.Created),
 		r.Upkeep.UndeleteGrace, r.Upkeep.UnprotectedAfter, r.Upkeep.Maintenance, r.Proofs.Days, r.Proofs.Foreign,
-		r.Upkeep.Recompress, r.Proofs.Parity)
+		r.Upkeep.Recompress, r.Proofs.Parity, r.Upkeep.ReadLimit, r.Upkeep.WriteLimit)
 	if err != nil {
 		return fmt.Errorf("add repository %s: %w", r.Name, err)
 	}
@@ -135,8 +138,8 @@ func EditRepository(ctx context.Context, tx *sql.Tx, name string, streams, write
 
 // SetUpkeep sets how a repository is kept in order.
 func SetUpkeep(ctx context.Context, tx *sql.Tx, name string, u Upkeep) error {
-	_, err := tx.ExecContext(ctx, `UPDATE repositories SET undelete_grace = ?, unprotected_after = ?, maintenance = ?, recompress = ? WHERE name = ?`,
-		u.UndeleteGrace, u.UnprotectedAfter, u.Maintenance, u.Recompress, name)
+	_, err := tx.ExecContext(ctx, `UPDATE repositories SET undelete_grace = ?, unprotected_after = ?, maintenance = ?, recompress = ?, read_limit = ?, write_limit = ? WHERE name = ?`,
+		u.UndeleteGrace, u.UnprotectedAfter, u.Maintenance, u.Recompress, u.ReadLimit, u.WriteLimit, name)
 	if err != nil {
 		return fmt.Errorf("edit repository %s: %w", name, err)
 	}

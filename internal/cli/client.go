@@ -35,6 +35,7 @@ type client struct {
 	settings     v1.SettingsServiceClient
 	queue        v1.QueueServiceClient
 	groups       v1.GroupServiceClient
+	traffic      v1.TrafficServiceClient
 	close        func()
 }
 
@@ -88,6 +89,7 @@ func newClient(address, token string, cfg *tls.Config) *client {
 		settings:     v1.NewSettingsServiceClient(h, url, opt),
 		queue:        v1.NewQueueServiceClient(h, url, opt),
 		groups:       v1.NewGroupServiceClient(h, url, opt),
+		traffic:      v1.NewTrafficServiceClient(h, url, opt),
 		close:        transport.CloseIdleConnections,
 	}
 }

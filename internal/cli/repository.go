@@ -163,7 +163,7 @@ func (a *app) showRepository(r *keepwardv1.Repository) {
 		"restore points", count(r.GetPoints()), "packs", count(r.GetPacks()), "chunks", count(r.GetChunks()),
 		"streams", strconv.Itoa(int(r.GetStreams())), "writers", strconv.Itoa(int(r.GetWriters())),
 		"undelete grace", longSpan(r.GetUndeleteGrace()), "unprotected computers", unprotectedText(r), "maintenance", r.GetMaintenance(),
-		"recompress", r.GetRecompress(),
+		"recompress", r.GetRecompress(), "read limit", r.GetReadLimit(), "write limit", r.GetWriteLimit(),
 		"recovery key taken", yesNo(r.GetRecoveryKeyExported()),
 	}, a.proofFields(r)...)...)
 	if len(r.GetConditions()) > 0 {

@@ -86,6 +86,10 @@ func (a *app) showSession(s *keepwardv1.Session) {
 		a.section("Report")
 		a.fields(lines...)
 	}
+	if lines := ratesOf(s); len(lines) > 0 {
+		a.section("Held to")
+		a.fields(lines...)
+	}
 	a.showWaits(s.GetWaits())
 	if proto.Size(n) > 0 {
 		a.section("Counters")

@@ -35,6 +35,7 @@ type upkeepFlags struct {
 	grace, unprotected duration
 	maintenance        string
 	recompress         string
+	read, write        string
 }
 
 func (u *upkeepFlags) add(cmd *cobra.Command) {
@@ -43,6 +44,8 @@ func (u *upkeepFlags) add(cmd *cobra.Command) {
 	f.Var(&u.unprotected, "unprotected-after", "delete the points of a computer that no job names any more, after so long (0s: never)")
 	f.StringVar(&u.maintenance, "maintenance", "", "when retention and sweep run by themselves, as a schedule of a job, or never (default \"daily 03:00\")")
 	f.StringVar(&u.recompress, "recompress", "", "compress harder what was compressed fast: idle, while nothing else works on the repository, or never (default idle)")
+	f.StringVar(&u.read, "read-limit", "", "what all its tasks together may read from it, such as 100MB/s (\"\": no bound)")
+	f.StringVar(&u.write, "write-limit", "", "what all its tasks together may write to it, such as 100MB/s (\"\": no bound)")
 }
 
 // apply puts what was written into a request, and tells whether anything was.
@@ -60,7 +63,13 @@ func (u *upkeepFlags) apply(cmd *cobra.Command, req *keepwardv1.EditRepositoryRe
 	if f.Changed("recompress") {
 		req.Recompress = &u.recompress
 	}
-	return slices.ContainsFunc([]string{"undelete-grace", "unprotected-after", "maintenance", "recompress"}, f.Changed)
+	if f.Changed("read-limit") {
+		req.ReadLimit = &u.read
+	}
+	if f.Changed("write-limit") {
+		req.WriteLimit = &u.write
+	}
+	return slices.ContainsFunc([]string{"undelete-grace", "unprotected-after", "maintenance", "recompress", "read-limit", "write-limit"}, f.Changed)
 }
 
 // waitFlag is the flag of the commands that start a session of maintenance: these wait, as long as

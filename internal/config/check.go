@@ -151,6 +151,8 @@ func (f *faults) limits(r *keepwardv1.Repository) {
 	}
 	f.upkeep(r)
 	f.proofs(r)
+	f.rate("read_limit", "repository.rate", r.ReadLimit, fmt.Sprintf("check repository %q", r.Name))
+	f.rate("write_limit", "repository.rate", r.WriteLimit, fmt.Sprintf("check repository %q", r.Name))
 }
 
 // upkeepMost bounds the times of upkeep: what is longer is a slip of the finger.

@@ -24,6 +24,7 @@ type Content struct {
 	Groups       []*keepwardv1.Group
 	Tags         []*keepwardv1.ComputerTags
 	Connections  []NamedConnection
+	Traffic      []*keepwardv1.TrafficRule
 }
 
 // documents are those of a configuration, in the order in which they are written.
@@ -50,6 +51,9 @@ func (c Content) documents() []*yaml.Node {
 	}
 	for _, p := range c.Priorities {
 		list = append(list, documentNode(KindPriority, p.Level, priorityFields(p)))
+	}
+	for _, r := range c.Traffic {
+		list = append(list, documentNode(KindTraffic, r.Name, trafficFields(r)))
 	}
 	return list
 }

@@ -21,10 +21,11 @@ const (
 	KindPriority   = "priority"
 	KindGroup      = "group"
 	KindComputer   = "computer" // how it is reached, and its tags
+	KindTraffic    = "traffic"
 )
 
 // kinds is what a document may be about, in a sentence.
-const kinds = "computer, repository, group, job, window, activity, limit or priority"
+const kinds = "computer, repository, group, job, window, activity, limit, priority or traffic"
 
 // field is one field of a document: what it is called and where its value lies. Reading,
 // writing and comparing use the same rows, so none can forget one.
@@ -63,6 +64,8 @@ func repositoryFields(r *keepwardv1.Repository) []field {
 		{name: "parity", value: &r.Parity},
 		{name: "maintenance", value: &r.Maintenance, normal: job.DefaultMaintenance},
 		{name: "recompress", value: &r.Recompress, normal: job.DefaultRecompress},
+		{name: "read_limit", value: &r.ReadLimit},
+		{name: "write_limit", value: &r.WriteLimit},
 	}
 }
 

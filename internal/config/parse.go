@@ -25,6 +25,7 @@ type Document struct {
 	Window     *keepwardv1.Window       // of KindWindow
 	Group      *keepwardv1.Group        // of KindGroup
 	Tags       *keepwardv1.ComputerTags // of KindComputer
+	Traffic    *keepwardv1.TrafficRule  // of KindTraffic
 	// Of KindActivity, KindLimit and KindPriority; the name of the document is their level.
 	Activity *keepwardv1.ActivityControl
 	Limit    *keepwardv1.SessionLimit
@@ -168,6 +169,9 @@ func (d *Document) open(r *reader) []field {
 	case KindWindow:
 		d.Window = &keepwardv1.Window{}
 		return append([]field{{name: "name", value: &d.Name}}, windowFields(d.Window)...)
+	case KindTraffic:
+		d.Traffic = &keepwardv1.TrafficRule{}
+		return append([]field{{name: "name", value: &d.Name}}, trafficFields(d.Traffic)...)
 	case KindActivity:
 		d.Activity = &keepwardv1.ActivityControl{}
 		return append([]field{{name: "name", value: &d.Name}}, activityFields(d.Activity)...)
@@ -207,6 +211,8 @@ func (d *Document) complete() {
 		CompleteConnection(d.Connection)
 		d.Tags.Computer = d.Name
 		CompleteTags(d.Tags)
+	case KindTraffic:
+		d.Traffic.Name = d.Name
 	case KindActivity:
 		d.Activity.Level = d.Name
 	case KindLimit:

@@ -27,9 +27,9 @@ type rule struct {
 
 var rules = []rule{
 	{
-		from:   []string{"internal/job", "internal/schedule", "internal/broker", "internal/gate", "internal/retention", "internal/history"},
+		from:   []string{"internal/job", "internal/schedule", "internal/broker", "internal/gate", "internal/retention", "internal/history", "internal/traffic"},
 		not:    []string{"..."},
-		except: []string{"internal/errs", "internal/job", "internal/schedule", "internal/broker", "internal/gate", "internal/retention", "internal/history"},
+		except: []string{"internal/errs", "internal/job", "internal/schedule", "internal/broker", "internal/gate", "internal/retention", "internal/history", "internal/traffic"},
 		why:    "what decides is pure: it is tested with values alone and never waits for anything",
 	},
 	{
@@ -49,6 +49,11 @@ var rules = []rule{
 			"internal/server/...", "internal/agent/...", "internal/mover/...", "internal/transport/...", "internal/wire/...", "internal/cli/...",
 		},
 		why: "a repository outlives every server: it does not know what a job is",
+	},
+	{
+		from: []string{"internal/rate"},
+		not:  []string{"..."}, except: []string{"internal/rate"},
+		why: "what holds a stream to a rate knows neither whose it is nor who decided the rate",
 	},
 	{
 		from: []string{"internal/snapshot/...", "internal/fsid"},
@@ -117,7 +122,7 @@ var rules = []rule{
 // pure packages import none of these themselves: they get time, randomness, disk
 // and network as values.
 var (
-	pure   = []string{"internal/job", "internal/schedule", "internal/broker", "internal/gate", "internal/retention", "internal/history"}
+	pure   = []string{"internal/job", "internal/schedule", "internal/broker", "internal/gate", "internal/retention", "internal/history", "internal/traffic"}
 	impure = []string{"os", "os/exec", "net", "net/http", "database/sql", "syscall", "math/rand", "math/rand/v2", "crypto/rand", "log/slog", "golang.org/x/sys/unix"}
 )
 

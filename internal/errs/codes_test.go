@@ -137,6 +137,7 @@ var areas = map[string]string{
 	"scratch":        "A file for what a mover's memory does not hold. Look whether the disk of its data directory is full.",
 	"command-source": "A command whose output is a file of the point; see user/commands.md. The session's log has what it printed on standard error.",
 	"command-target": "A command that gets a file of a point; see user/commands.md. The session's log has what it printed.",
+	"traffic":        "Traffic rules; see operator/traffic.md.",
 }
 
 // meanings are the sentences of codes that have none in a call of errs.New: events about
@@ -350,6 +351,11 @@ var meanings = map[string]string{
 	"repository.recovery-key":   "the recovery key was never exported",
 	"repository.streams":        "the number of streams is out of bounds",
 	"repository.transport":      "the repository names no transport service",
+	"repository.rate":           "what a repository may read or write is no rate",
+	"catalog.traffic":           "a traffic rule in the catalog cannot be read",
+	"traffic.limit":             "the limit of a traffic rule is missing, or no rate",
+	"traffic.range":             "a range of a traffic rule is neither an address, nor a network, nor any",
+	"traffic.hours":             "the hours of a traffic rule, or their time zone, cannot be read",
 	"repository.writers":        "the number of writers is out of bounds",
 	"restore.device":            "a device node could not be made",
 	"restore.failed":            "a file could not be restored; the rest went on",

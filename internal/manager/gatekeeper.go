@@ -40,6 +40,9 @@ func (m *Manager) loadRules(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	if err := m.movement.load(ctx); err != nil {
+		return err
+	}
 	rules, p, err := m.readRules(ctx)
 	if err != nil {
 		return err

@@ -44,6 +44,7 @@ type Manager struct {
 	// admission is one token: who has it may let in a session whose job cancels duplicates.
 	admission chan struct{}
 	failing   failing // how writes of sessions fail
+	movement  *movement
 
 	knob  atomic.Pointer[Knobs]
 	tuned atomic.Pointer[Settings] // set, as the knobs have it
@@ -115,6 +116,7 @@ func New(d Deps) *Manager {
 		nodes:     map[Node]*nodeState{},
 	}
 	m.browsers = newBrowsers(m)
+	m.movement = newMovement(m)
 	m.turned(&Knobs{})
 	return m
 }
@@ -141,6 +143,7 @@ func (m *Manager) Serve(ctx context.Context) error {
 	g.Go(func() error { return m.browsers.serve(ctx) })
 	g.Go(func() error { return m.runBroker(ctx) })
 	g.Go(func() error { return m.runGate(ctx) })
+	g.Go(func() error { return m.movement.serve(ctx) })
 	g.Go(func() error { return m.runLeases(ctx) })
 	for range workers {
 		g.Go(func() error { return m.work(ctx) })
@@ -262,6 +265,7 @@ func (m *Manager) track(s *session, t *task) {
 	if t.att == nil {
 		return
 	}
+	m.movement.follow(s, t)
 	id := t.att.row.ID
 	for _, side := range t.att.sides() {
 		if !side.takesPart() {

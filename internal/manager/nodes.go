@@ -17,6 +17,7 @@ func (m *Manager) NodeOnline(n Node) {
 	for _, s := range m.setOnline(n, true) {
 		s.post("", evOnline{n})
 	}
+	signal(m.movement.kick) // its address is known now
 	m.chores.post(func(ctx context.Context) {
 		if m.waitReady(ctx) != nil {
 			return
@@ -179,6 +180,7 @@ func (m *Manager) Heartbeat(_ context.Context, n Node, boot string, attempts []*
 
 // Progress shows what a node has done so far.
 func (m *Manager) Progress(_ context.Context, n Node, attempt string, p *keepwardv1.Progress) error {
+	m.movement.meter(n, attempt, p.GetMeter())
 	if of, ok := m.holder(n, attempt); ok && p != nil {
 		of.session.post(of.task, evProgress{attempt: attempt, part: partOfNode(n), progress: p})
 	}

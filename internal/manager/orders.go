@@ -220,7 +220,7 @@ func (c *call) moverRequest(ctx context.Context, k *repositoryKeys) (req *keepwa
 	req = &keepwardv1.StartMoverRequest{
 		Order: c.wireOrder(), Mode: modes[c.typ], RepositoryPath: k.repository.Path, Agent: c.attempt.Agent,
 		ReadData: c.plan.check.GetReadData(), AgentWait: durationpb.New(c.m.set.AgentWait), Heartbeat: durationpb.New(c.m.set.Heartbeat),
-		Parity: k.repository.Proofs.Parity, Time: timestamppb.New(c.attempt.Time),
+		Parity: k.repository.Proofs.Parity, Time: timestamppb.New(c.attempt.Time), Rates: c.m.movement.start(c.attempt.ID, partMover, ""),
 	}
 	if req.AgentAddresses, err = c.m.agentAddresses(ctx, c.typ, c.attempt.Agent); err != nil {
 		return nil, err
@@ -308,6 +308,7 @@ func (c *call) startAgent(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	rates := c.m.movement.start(c.attempt.ID, partAgent, c.order.endpoint.GetAddress())
 	if c.typ == job.Restore {
 		r := c.plan.restore
 		application, err := c.applicationOrder(ctx)
@@ -321,7 +322,7 @@ func (c *call) startAgent(ctx context.Context) error {
 			// On the computer that they are of, numbers are what the names are.
 			NumericOwner: r.GetNumericOwner() || r.GetTargetComputer() == r.GetComputer(),
 			Owners:       r.GetOwners(), Renames: r.GetRenames(), Application: application,
-			Command: r.GetCommand(), CommandVariables: commandVariables(c.session, c.row),
+			Command: r.GetCommand(), CommandVariables: commandVariables(c.session, c.row), Rates: rates,
 		}))
 		return err
 	}
@@ -337,6 +338,7 @@ func (c *call) startAgent(ctx context.Context) error {
 		SnapshotRetries: int32(c.m.knobs().Int("snapshot_retries")), SnapshotKept: durationpb.New(c.m.knobs().Duration("snapshot_kept")),
 		FullSpeed:    c.plan.interval.GetFullSpeed(),
 		Applications: applications,
+		Rates:        rates,
 		CompareEvery: int32(c.m.knobs().Int("compare_every")),
 		TrackingKept: durationpb.New(c.m.knobs().Duration("tracking_kept")),
 		Commands:     config.CommandsOf(c.plan.interval, c.row.Computer), CommandVariables: commandVariables(c.session, c.row),

@@ -62,7 +62,11 @@ func (s *session) show() {
 			tasks[i].Progress = p
 		}
 	}
-	s.live.Store(describe(s.row, tasks))
+	out := describe(s.row, tasks)
+	for _, t := range out.GetTasks() {
+		t.Rate = s.m.movement.rate(t.GetId())
+	}
+	s.live.Store(out)
 	s.m.hub.changed(s.row.ID)
 }
 

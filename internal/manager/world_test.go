@@ -41,6 +41,8 @@ type world struct {
 	agents     map[string]*fakeAgent
 	transports map[string]*fakeTransport
 	scripts    fakeScripts
+	paced      map[toldRates]int64 // network rates that nodes were told
+	unpaced    error               // why they cannot be told
 }
 
 const (

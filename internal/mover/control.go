@@ -47,6 +47,7 @@ func newControl(t *task) (*control, error) {
 	c.used.Store(time.Now().UnixNano())
 	mux := http.NewServeMux()
 	mux.Handle(keepwardv1connect.NewMoverServiceHandler(c, connect.WithInterceptors(wire.Errors())))
+	mux.Handle(keepwardv1connect.NewMoverTrafficServiceHandler(c, connect.WithInterceptors(wire.Errors())))
 	c.server = &http.Server{Handler: mux, ReadHeaderTimeout: 30 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
 	return c, nil
 }
@@ -68,11 +69,15 @@ func (c *control) close() {
 
 // Client makes calls to the mover in directory.
 func Client(directory string) keepwardv1connect.MoverServiceClient {
+	return keepwardv1connect.NewMoverServiceClient(socketClient(directory), "http://mover", connect.WithInterceptors(wire.Errors()))
+}
+
+func socketClient(directory string) *http.Client {
 	path := filepath.Join(directory, SocketName)
-	return keepwardv1connect.NewMoverServiceClient(&http.Client{Transport: &http.Transport{
+	return &http.Client{Transport: &http.Transport{
 		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return wire.DialUnix(ctx, path) },
 		DisableKeepAlives: true, // calls are few and movers many
-	}}, "http://mover", connect.WithInterceptors(wire.Errors()))
+	}}
 }
 
 // Status tells progress and events until the task is over.

@@ -58,6 +58,7 @@ func (t *task) serve(ctx context.Context, h wire.DataHandler) error {
 		Empty:       len(t.repo.Segments()) == 0,
 		Refused:     t.refused,
 		Arrived:     t.arrived,
+		Limit:       &t.rates.network,
 	}, h)
 	unhook := context.AfterFunc(ctx, func() { s.Stop(stopReason(ctx)) })
 	defer unhook()
@@ -91,6 +92,7 @@ func (t *task) refused(r wire.Refusal) {
 }
 
 func (t *task) arrived(a wire.Arrival) {
+	t.rates.met(a)
 	t.enter("transfer")
 	how := "agent dialled, TLS 1.3"
 	if a.Dialled {

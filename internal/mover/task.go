@@ -30,6 +30,7 @@ type task struct {
 	state   State
 	control *control
 	agents  []net.Listener
+	rates   rates
 
 	refusals atomic.Int64 // connections that were not let in
 	told     int          // conditions of the repository that were logged; before and after the work
@@ -88,6 +89,8 @@ func (t *task) openRepository(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	t.rates.set(t.order.GetStart().GetRates())
+	backend.Hold(t.rates.reading, t.rates.writing)
 	if t.repo, err = repo.Open(ctx, backend); err != nil {
 		return err
 	}
@@ -241,6 +244,7 @@ func (t *task) quit(reason error) {
 	if t.stop != nil {
 		t.stop(t.stopped)
 	}
+	t.rates.letGo()
 }
 
 func (t *task) enter(phase string) {
@@ -262,7 +266,7 @@ func (t *task) progress() *keepwardv1.Progress {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.counters.PeakRssBytes, t.counters.CpuMillis = peak, cpu.Milliseconds()
-	return &keepwardv1.Progress{Phase: t.phase, Counters: proto.CloneOf(t.counters)}
+	return &keepwardv1.Progress{Phase: t.phase, Counters: proto.CloneOf(t.counters), Meter: t.rates.meter()}
 }
 
 func (t *task) close() {

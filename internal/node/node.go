@@ -52,4 +52,6 @@ type Service struct {
 	// Drop is told an attempt that the server does not want: stop it and forget it. It must
 	// not block. An end reported later for it is thrown away.
 	Drop func(attempt string)
+	// Rates is told what bounds attempts, at every heartbeat; nil: nothing does. It must not block.
+	Rates func(list []*keepwardv1.AttemptRates)
 }

@@ -190,6 +190,9 @@ func (s *session) heartbeat(ctx context.Context, server keepwardv1connect.NodeSe
 		s.node.reporter.drop(id)
 		s.svc.Drop(id)
 	}
+	if list := res.Msg.GetRates(); len(list) > 0 && s.svc.Rates != nil {
+		s.svc.Rates(list)
+	}
 	return nil
 }
 

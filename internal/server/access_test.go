@@ -82,7 +82,9 @@ func TestWrongSecretKeyIsRefused(t *testing.T) {
 }
 
 // Services that nodes serve, not the server.
-var servedByNodes = map[protoreflect.Name]bool{"AgentService": true, "TransportService": true, "MoverService": true, "InventoryService": true}
+var servedByNodes = map[protoreflect.Name]bool{
+	"AgentService": true, "TransportService": true, "MoverService": true, "InventoryService": true, "NodeTrafficService": true, "MoverTrafficService": true,
+}
 
 func TestEveryMethodOfTheSchemaHasItsRow(t *testing.T) {
 	rows := map[string]bool{}

@@ -21,17 +21,25 @@ type ruleSet struct {
 	activities map[string]*keepwardv1.ActivityControl
 	limits     map[string]*keepwardv1.SessionLimit
 	priorities map[string]*keepwardv1.PriorityDigit
+	traffic    map[string]*keepwardv1.TrafficRule
 }
 
 // readRules reads the rules. What is switched off for a time only is no configuration.
 func readRules(ctx context.Context, q catalog.Queryer) (ruleSet, error) {
-	s := ruleSet{map[string]*keepwardv1.Window{}, map[string]*keepwardv1.ActivityControl{}, map[string]*keepwardv1.SessionLimit{}, map[string]*keepwardv1.PriorityDigit{}}
+	s := ruleSet{map[string]*keepwardv1.Window{}, map[string]*keepwardv1.ActivityControl{}, map[string]*keepwardv1.SessionLimit{}, map[string]*keepwardv1.PriorityDigit{}, map[string]*keepwardv1.TrafficRule{}}
 	windows, err := catalog.Windows(ctx, q)
 	if err != nil {
 		return s, err
 	}
 	for _, w := range windows {
 		s.windows[w.Name] = w
+	}
+	traffic, err := catalog.TrafficRules(ctx, q)
+	if err != nil {
+		return s, err
+	}
+	for _, r := range traffic {
+		s.traffic[r.Name] = r
 	}
 	off, err := catalog.DisabledActivities(ctx, q, time.Now())
 	if err != nil {
@@ -72,6 +80,7 @@ func exportRules(ctx context.Context, q catalog.Queryer, into *config.Content) e
 	s, err := readRules(ctx, q)
 	into.Windows, into.Activities = sortedValues(s.windows), sortedValues(s.activities)
 	into.Limits, into.Priorities = sortedValues(s.limits), sortedValues(s.priorities)
+	into.Traffic = sortedValues(s.traffic)
 	return err
 }
 
@@ -88,6 +97,11 @@ func (p *applying) planRules(ctx context.Context, docs []*config.Document, site 
 		}
 		p.fault(d, checkRule(d, site)...)
 		touched = touched || d.Window != nil
+		if d.Traffic != nil {
+			if err := p.warnTraffic(ctx, d.Traffic); err != nil {
+				return err
+			}
+		}
 		action, fields := rules.change(d)
 		if d.Window != nil {
 			rules.windows[d.Name] = d.Window
@@ -138,6 +152,8 @@ func checkRule(d *config.Document, site config.Site) []config.Fault {
 	switch {
 	case d.Window != nil:
 		return config.CheckWindow(d.Window, site)
+	case d.Traffic != nil:
+		return config.CheckTraffic(d.Traffic)
 	case d.Activity != nil:
 		return config.CheckActivity(d.Activity, site)
 	case d.Priority != nil:
@@ -156,6 +172,12 @@ func (s ruleSet) change(d *config.Document) (action string, fields []string) {
 			return actionCreate, nil
 		}
 		fields = config.ChangedWindow(had, d.Window)
+	case d.Traffic != nil:
+		had := s.traffic[d.Name]
+		if had == nil {
+			return actionCreate, nil
+		}
+		fields = config.ChangedTraffic(had, d.Traffic)
 	case d.Activity != nil:
 		had := s.activities[d.Name]
 		if had == nil {
@@ -188,6 +210,8 @@ func (p *applying) writeRule(ctx context.Context, tx *sql.Tx, d *config.Document
 	switch {
 	case d.Window != nil:
 		return catalog.PutWindow(ctx, tx, d.Window, time.Now())
+	case d.Traffic != nil:
+		return catalog.PutTrafficRule(ctx, tx, d.Traffic, time.Now())
 	case d.Limit != nil:
 		return catalog.SetSessionLimit(ctx, tx, d.Limit.Level, d.Limit.Sessions)
 	case d.Priority != nil:
@@ -225,4 +249,13 @@ func writeActivity(ctx context.Context, tx *sql.Tx, c *keepwardv1.ActivityContro
 		}
 	}
 	return nil
+}
+
+// warnTraffic warns of ranges of a rule in which nobody is known.
+func (p *applying) warnTraffic(ctx context.Context, r *keepwardv1.TrafficRule) error {
+	known, err := manager.KnownAddresses(ctx, p.db.Read())
+	if err == nil {
+		p.warnings = append(p.warnings, config.WarnTraffic(r, known)...)
+	}
+	return err
 }

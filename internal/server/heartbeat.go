@@ -57,7 +57,7 @@ func (s *nodeService) Heartbeat(ctx context.Context, req *connect.Request[keepwa
 		s.nodes.twins.came(l.node, boot{req.Msg.Boot, l.peer.Address, req.Msg.Info.GetHostname()}, now)
 	}
 	return connect.NewResponse(&keepwardv1.HeartbeatResponse{
-		Time: timestamppb.Now(), Interval: durationpb.New(s.nodes.heartbeat), Drop: drop,
+		Time: timestamppb.Now(), Interval: durationpb.New(s.nodes.heartbeat), Drop: drop, Rates: s.manager.Rates(l.node),
 	}), nil
 }
 

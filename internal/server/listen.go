@@ -167,6 +167,7 @@ func (s *server) apiHandler() http.Handler {
 	mount(keepwardv1connect.NewSessionServiceHandler(s.manager, opts...))
 	mount(keepwardv1connect.NewSettingsServiceHandler(s.manager, opts...))
 	mount(keepwardv1connect.NewQueueServiceHandler(s.manager, opts...))
+	mount(keepwardv1connect.NewTrafficServiceHandler(s.manager, opts...))
 	mount(keepwardv1connect.NewPointServiceHandler(s.manager, opts...))
 	mount(keepwardv1connect.NewRestoreServiceHandler(s.manager, opts...))
 	return s.guard().door(mux)

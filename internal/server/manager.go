@@ -15,6 +15,7 @@ type jobManager interface {
 	keepwardv1connect.SessionServiceHandler
 	keepwardv1connect.SettingsServiceHandler
 	keepwardv1connect.QueueServiceHandler
+	keepwardv1connect.TrafficServiceHandler
 	keepwardv1connect.PointServiceHandler
 	keepwardv1connect.RestoreServiceHandler
 
@@ -23,6 +24,8 @@ type jobManager interface {
 	NodeOnline(n manager.Node)
 	NodeOffline(n manager.Node)
 	Heartbeat(ctx context.Context, n manager.Node, boot string, attempts []*keepwardv1.AttemptState) ([]string, error)
+	// Rates are what the attempts of a node may move.
+	Rates(n manager.Node) []*keepwardv1.AttemptRates
 	Progress(ctx context.Context, n manager.Node, attempt string, p *keepwardv1.Progress) error
 	Events(ctx context.Context, n manager.Node, attempt string, events []*keepwardv1.Event) error
 	End(ctx context.Context, n manager.Node, attempt string, end *keepwardv1.AttemptEnd) error

@@ -58,6 +58,7 @@ type nodeLink struct {
 	agent     keepwardv1connect.AgentServiceClient
 	inventory keepwardv1connect.InventoryServiceClient
 	transport keepwardv1connect.TransportServiceClient
+	traffic   keepwardv1connect.NodeTrafficServiceClient
 
 	// Under nodes.mu:
 	online bool
@@ -180,6 +181,7 @@ func (n *nodes) open(ctx context.Context, conn *tls.Conn, by wire.Role) (*nodeLi
 	l.agent = keepwardv1connect.NewAgentServiceClient(client, wire.LinkURL, opts, connect.WithReadMaxBytes(agentMessageMost))
 	l.inventory = keepwardv1connect.NewInventoryServiceClient(client, wire.LinkURL, opts, connect.WithReadMaxBytes(inventoryMost))
 	l.transport = keepwardv1connect.NewTransportServiceClient(client, wire.LinkURL, opts)
+	l.traffic = keepwardv1connect.NewNodeTrafficServiceClient(client, wire.LinkURL, opts)
 	n.add(l)
 	close(l.ready)
 	// A revocation between the check above and the register would have found no link to cut.

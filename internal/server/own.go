@@ -149,6 +149,9 @@ func (o *own) beat(ctx context.Context) error {
 	for _, attempt := range drop {
 		o.Drop(attempt)
 	}
+	if p, ok := o.OwnAgent.(paced); ok {
+		p.SetRates(o.s.manager.Rates(o.node))
+	}
 	return nil
 }
 

@@ -100,6 +100,12 @@ func (s *repositoryService) EditRepository(ctx context.Context, req *connect.Req
 		if req.Msg.Recompress != nil {
 			limits.Recompress = *req.Msg.Recompress
 		}
+		if req.Msg.ReadLimit != nil {
+			limits.ReadLimit = *req.Msg.ReadLimit
+		}
+		if req.Msg.WriteLimit != nil {
+			limits.WriteLimit = *req.Msg.WriteLimit
+		}
 		editProofs(limits, req.Msg)
 		config.CompleteUpkeep(limits)
 		if err := config.Error(config.CheckLimits(limits)); err != nil {
@@ -124,7 +130,7 @@ func (s *repositoryService) EditRepository(ctx context.Context, req *connect.Req
 	s.repos.lookSoon() // it may be asked to prove more now
 	s.audit(ctx, "repository changed", "repository", row.Name, "streams", row.Streams, "writers", row.Writers,
 		"undelete_grace", row.Upkeep.Grace(), "unprotected_after", row.Upkeep.UnprotectedAfter, "maintenance", row.Upkeep.Maintenance,
-		"recompress", row.Upkeep.Recompress)
+		"recompress", row.Upkeep.Recompress, "read_limit", row.Upkeep.ReadLimit, "write_limit", row.Upkeep.WriteLimit)
 	return connect.NewResponse(&keepwardv1.EditRepositoryResponse{Repository: s.repositoryMessage(row)}), nil
 }
 
@@ -202,7 +208,7 @@ func (s *server) repositoryMessage(row catalog.Repository) *keepwardv1.Repositor
 
 // upkeepOf is a completed repository's upkeep as the catalog keeps it.
 func upkeepOf(r *keepwardv1.Repository) catalog.Upkeep {
-	u := catalog.Upkeep{UnprotectedAfter: r.UnprotectedAfter.AsDuration(), Maintenance: r.Maintenance, Recompress: r.Recompress}
+	u := catalog.Upkeep{UnprotectedAfter: r.UnprotectedAfter.AsDuration(), Maintenance: r.Maintenance, Recompress: r.Recompress, ReadLimit: r.ReadLimit, WriteLimit: r.WriteLimit}
 	if r.UndeleteGrace != nil {
 		u.SetGrace(r.UndeleteGrace.AsDuration())
 	}
@@ -218,6 +224,7 @@ func putUpkeep(r *keepwardv1.Repository, u catalog.Upkeep) {
 	}
 	r.Maintenance = cmp.Or(u.Maintenance, job.DefaultMaintenance)
 	r.Recompress = cmp.Or(u.Recompress, job.DefaultRecompress)
+	r.ReadLimit, r.WriteLimit = u.ReadLimit, u.WriteLimit
 }
 
 func (s *server) repositoryStatus(row catalog.Repository) string {

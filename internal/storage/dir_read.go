@@ -53,6 +53,7 @@ type dirReader struct {
 func (r *dirReader) Size() int64 { return r.size }
 
 func (r *dirReader) ReadAt(b []byte, off int64) (int, error) {
+	hold(r.d.reads, len(b))
 	n, err := r.f.ReadAt(b, off)
 	if err != nil && err != io.EOF {
 		err = r.d.fail("read", r.name, err)

@@ -79,7 +79,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if cfg.Ready != nil {
 		cfg.Ready()
 	}
-	return n.Run(ctx, node.Service{Handler: s.handler(), Info: s.info, Attempts: s.attempts, Drop: s.drop})
+	return n.Run(ctx, node.Service{Handler: s.handler(), Info: s.info, Attempts: s.attempts, Drop: s.drop, Rates: s.takeRates})
 }
 
 func moverCommand(cfg *Config) error {
@@ -99,6 +99,7 @@ func (s *Service) handler() http.Handler {
 	opts := connect.WithInterceptors(wire.Errors(), wire.Only(wire.RoleServer))
 	mux.Handle(keepwardv1connect.NewTransportServiceHandler(s, opts))
 	mux.Handle(keepwardv1connect.NewProbeServiceHandler(node.Prober{Node: s.node, Listen: s.probe}, opts))
+	mux.Handle(keepwardv1connect.NewNodeTrafficServiceHandler(s, opts))
 	return mux
 }
 

@@ -83,7 +83,7 @@ func (s *DataServer) letIn(ctx context.Context, raw net.Conn) *Refusal {
 		return &Refusal{Address: address(raw), Peer: fc.peer.String(), Err: err}
 	}
 	if s.cfg.Arrived != nil {
-		s.cfg.Arrived(Arrival{Address: address(raw), Peer: fc.peer.String(), Local: fc.low == nil, Again: again, Dialled: isCall(raw)})
+		s.cfg.Arrived(Arrival{Address: address(raw), Own: raw.LocalAddr().String(), Peer: fc.peer.String(), Local: fc.low == nil, Again: again, Dialled: isCall(raw)})
 	}
 	d.serve(ctx)
 	s.detach(d)
@@ -133,7 +133,7 @@ func (s *DataServer) open(ctx context.Context, raw net.Conn) (*frameConn, error)
 	if isCall(raw) {
 		return s.openCall(ctx, raw)
 	}
-	return secure(ctx, raw, s.cfg.timing, func(c net.Conn) *tls.Conn { return tls.Server(c, moverTLS(s.cfg.Credentials)) })
+	return secure(ctx, raw, s.cfg.timing, s.cfg.Limit, func(c net.Conn) *tls.Conn { return tls.Server(c, moverTLS(s.cfg.Credentials)) })
 }
 
 // attach makes d the session's connection. The task key opens the session once; after that

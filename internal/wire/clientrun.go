@@ -84,7 +84,7 @@ func (c *DataClient) dial(ctx context.Context) (*frameConn, welcome, error) {
 	var w welcome
 	err := dialAny(ctx, c.addresses(), func(raw net.Conn) (err error) {
 		addr := raw.RemoteAddr().String()
-		fc, err = secure(ctx, raw, c.cfg.timing, func(conn net.Conn) *tls.Conn {
+		fc, err = secure(ctx, raw, c.cfg.timing, c.cfg.Limit, func(conn net.Conn) *tls.Conn {
 			return tls.Client(conn, agentTLS(c.cfg.Credentials, c.cfg.Endpoint.GetCertificateSha256()))
 		})
 		if err != nil {
@@ -133,7 +133,10 @@ func (c *DataClient) greet(ctx context.Context, fc *frameConn, raw net.Conn) (*f
 		return nil, w, err
 	}
 	if c.cfg.Connected != nil {
-		c.cfg.Connected(Arrival{Address: raw.RemoteAddr().String(), Peer: fc.peer.String(), Local: fc.low == nil, Dialled: c.calls != nil && fc.low != nil, Again: hi.nonce != seal.Secret{}})
+		c.cfg.Connected(Arrival{
+			Address: raw.RemoteAddr().String(), Own: raw.LocalAddr().String(), Peer: fc.peer.String(), Local: fc.low == nil,
+			Dialled: c.calls != nil && fc.low != nil, Again: hi.nonce != seal.Secret{},
+		})
 	}
 	return fc, w, nil
 }

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"keepward/internal/errs"
+	"keepward/internal/rate"
 )
 
 const (
@@ -137,6 +138,14 @@ func (j *joined) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// hold has what goes out from now on go by a limit. Nobody may read or write meanwhile.
+func (j *joined) hold(l *rate.Limit) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.Conn = rate.Conn(j.Conn, l)
+	j.out.Reset(j.Conn)
+}
+
 func (j *joined) flush() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -144,9 +153,13 @@ func (j *joined) flush() error {
 }
 
 // secure runs the handshake over raw. It must be bounded by ctx.
-func secure(ctx context.Context, raw net.Conn, t timing, side func(net.Conn) *tls.Conn) (*frameConn, error) {
+// What goes out goes by limit, if there is one: below TLS, so that what is counted is what the network sees.
+func secure(ctx context.Context, raw net.Conn, t timing, limit *rate.Limit, side func(net.Conn) *tls.Conn) (*frameConn, error) {
 	bottom := newTimed(raw, t.dead)
 	low := newJoined(bottom)
+	if limit != nil {
+		low = newJoined(rate.Conn(bottom, limit))
+	}
 	tc := side(low)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		return nil, err

@@ -12,6 +12,7 @@ import (
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/errs"
+	"keepward/internal/rate"
 	"keepward/internal/repo/point"
 	"keepward/internal/repo/seal"
 )
@@ -25,7 +26,9 @@ type DialConfig struct {
 	// must not block.
 	Connected func(Arrival)
 	// Door is where a mover calls that dials; nil: the agent does not wait for any.
-	Door   *Door
+	Door *Door
+	// Limit is what is sent held to, unless the mover is on this host; nil: to nothing.
+	Limit  *rate.Limit
 	Logger *slog.Logger
 
 	timing    timing        // for tests; zero: the defaults

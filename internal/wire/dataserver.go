@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"keepward/internal/errs"
+	"keepward/internal/rate"
 	"keepward/internal/repo/point"
 	"keepward/internal/repo/seal"
 )
@@ -41,6 +42,7 @@ type Refusal struct {
 // Arrival is a connection that was let in.
 type Arrival struct {
 	Address string
+	Own     string // address of this end
 	Peer    string
 	Local   bool // over the unix socket
 	Again   bool // the same session after a lost connection
@@ -65,6 +67,8 @@ type DataServerConfig struct {
 	// Refused and Arrived are told of connections; they must not block.
 	Refused func(Refusal)
 	Arrived func(Arrival)
+	// Limit is what is sent held to, unless the agent is on this host; nil: to nothing.
+	Limit *rate.Limit
 
 	timing timing // for tests; zero: the defaults
 }

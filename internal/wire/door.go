@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"keepward/internal/errs"
+	"keepward/internal/rate"
 	"keepward/internal/repo/point"
 	"keepward/internal/repo/seal"
 )
@@ -54,6 +55,7 @@ type expectation struct {
 	fingerprint []byte // of the mover's certificate
 	key         seal.Secret
 	timing      timing
+	limit       *rate.Limit     // of what is sent; nil: none
 	calls       chan *frameConn // capacity 1: the newest
 	called      func() bool     // somebody has; false: no longer of use; must not block
 }
@@ -239,6 +241,9 @@ func (d *Door) call(ctx context.Context, tc *tls.Conn, bottom *timed, low *joine
 	fc.deadline = e.timing
 	bottom.dead, bottom.rearm = e.timing.dead, min(time.Second, e.timing.dead/8)
 	bottom.final.Store(false)
+	if e.limit != nil {
+		low.hold(e.limit)
+	}
 	e.take(fc)
 	return nil
 }

@@ -78,7 +78,7 @@ func (s *DataServer) callOnce(ctx context.Context) error {
 // openCall runs the handshake and says which task the call is for.
 func (s *DataServer) openCall(ctx context.Context, raw net.Conn) (*frameConn, error) {
 	var tc *tls.Conn
-	fc, err := secure(ctx, raw, s.cfg.timing, func(c net.Conn) *tls.Conn {
+	fc, err := secure(ctx, raw, s.cfg.timing, s.cfg.Limit, func(c net.Conn) *tls.Conn {
 		cfg := dialling(s.cfg.Credentials, wanted(RoleAgent, s.cfg.Agent))
 		cfg.NextProtos = []string{dataALPN}
 		cfg.DynamicRecordSizingDisabled = true
@@ -126,7 +126,7 @@ func (c *DataClient) expect() (forget func(), err error) {
 			WithHint("start the agent with --listen :7482, or have it dial with 'keepward computer edit NAME --data agent'")
 	}
 	c.calls = &expectation{
-		fingerprint: c.cfg.Endpoint.GetCertificateSha256(), key: c.key, timing: c.cfg.timing,
+		fingerprint: c.cfg.Endpoint.GetCertificateSha256(), key: c.key, timing: c.cfg.timing, limit: c.cfg.Limit,
 		calls: make(chan *frameConn, 1), called: c.supersede,
 	}
 	return c.cfg.Door.expect(c.attempt, c.calls)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 )
@@ -167,4 +168,19 @@ func (s *Site) via(name string) []string {
 		}
 	}
 	return s.network.on(name, hidden...)
+}
+
+// Sent is how many bytes a computer has sent.
+func (n *Network) Sent(host string) (int64, error) {
+	out, err := exec.Command("ip", "netns", "exec", n.space(host), "cat", "/proc/net/dev").Output()
+	if err != nil {
+		return 0, fmt.Errorf("read what %s has sent: %w", host, err)
+	}
+	for line := range strings.Lines(string(out)) {
+		name, rest, ok := strings.Cut(strings.TrimSpace(line), ":")
+		if fields := strings.Fields(rest); ok && name == "eth0" && len(fields) > 8 {
+			return strconv.ParseInt(fields[8], 10, 64)
+		}
+	}
+	return 0, fmt.Errorf("read what %s has sent: it has no eth0", host)
 }

@@ -1654,8 +1654,11 @@ type EditRepositoryRequest struct {
 	ForeignProof     *string                `protobuf:"bytes,81,opt,name=foreign_proof,json=foreignProof,proto3,oneof" json:"foreign_proof,omitempty"`
 	Parity           *int32                 `protobuf:"varint,170,opt,name=parity,proto3,oneof" json:"parity,omitempty"`
 	Recompress       *string                `protobuf:"bytes,180,opt,name=recompress,proto3,oneof" json:"recompress,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Such as 100MB/s; empty: no bound any more.
+	ReadLimit     *string `protobuf:"bytes,680,opt,name=read_limit,json=readLimit,proto3,oneof" json:"read_limit,omitempty"`
+	WriteLimit    *string `protobuf:"bytes,681,opt,name=write_limit,json=writeLimit,proto3,oneof" json:"write_limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *EditRepositoryRequest) Reset() {
@@ -1754,6 +1757,20 @@ func (x *EditRepositoryRequest) GetParity() int32 {
 func (x *EditRepositoryRequest) GetRecompress() string {
 	if x != nil && x.Recompress != nil {
 		return *x.Recompress
+	}
+	return ""
+}
+
+func (x *EditRepositoryRequest) GetReadLimit() string {
+	if x != nil && x.ReadLimit != nil {
+		return *x.ReadLimit
+	}
+	return ""
+}
+
+func (x *EditRepositoryRequest) GetWriteLimit() string {
+	if x != nil && x.WriteLimit != nil {
+		return *x.WriteLimit
 	}
 	return ""
 }
@@ -6865,7 +6882,7 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\x15GetRepositoryResponse\x127\n" +
 	"\n" +
 	"repository\x18\x01 \x01(\v2\x17.keepward.v1.RepositoryR\n" +
-	"repository\"\x8f\x04\n" +
+	"repository\"\xfa\x04\n" +
 	"\x15EditRepositoryRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1d\n" +
 	"\astreams\x18\x02 \x01(\x05H\x00R\astreams\x88\x01\x01\x12\x1d\n" +
@@ -6879,7 +6896,11 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\x06parity\x18\xaa\x01 \x01(\x05H\x05R\x06parity\x88\x01\x01\x12$\n" +
 	"\n" +
 	"recompress\x18\xb4\x01 \x01(\tH\x06R\n" +
-	"recompress\x88\x01\x01B\n" +
+	"recompress\x88\x01\x01\x12#\n" +
+	"\n" +
+	"read_limit\x18\xa8\x05 \x01(\tH\aR\treadLimit\x88\x01\x01\x12%\n" +
+	"\vwrite_limit\x18\xa9\x05 \x01(\tH\bR\n" +
+	"writeLimit\x88\x01\x01B\n" +
 	"\n" +
 	"\b_streamsB\n" +
 	"\n" +
@@ -6888,7 +6909,9 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\v_proof_daysB\x10\n" +
 	"\x0e_foreign_proofB\t\n" +
 	"\a_parityB\r\n" +
-	"\v_recompress\"Q\n" +
+	"\v_recompressB\r\n" +
+	"\v_read_limitB\x0e\n" +
+	"\f_write_limit\"Q\n" +
 	"\x16EditRepositoryResponse\x127\n" +
 	"\n" +
 	"repository\x18\x01 \x01(\v2\x17.keepward.v1.RepositoryR\n" +

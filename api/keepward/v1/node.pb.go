@@ -402,7 +402,9 @@ type HeartbeatResponse struct {
 	Time     *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
 	Interval *durationpb.Duration   `protobuf:"bytes,2,opt,name=interval,proto3" json:"interval,omitempty"`
 	// Attempts the server does not want: stop them and forget them.
-	Drop          []string `protobuf:"bytes,3,rep,name=drop,proto3" json:"drop,omitempty"`
+	Drop []string `protobuf:"bytes,3,rep,name=drop,proto3" json:"drop,omitempty"`
+	// What bounds the node's attempts, each time: an order about it may have been lost.
+	Rates         []*AttemptRates `protobuf:"bytes,680,rep,name=rates,proto3" json:"rates,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -454,6 +456,13 @@ func (x *HeartbeatResponse) GetInterval() *durationpb.Duration {
 func (x *HeartbeatResponse) GetDrop() []string {
 	if x != nil {
 		return x.Drop
+	}
+	return nil
+}
+
+func (x *HeartbeatResponse) GetRates() []*AttemptRates {
+	if x != nil {
+		return x.Rates
 	}
 	return nil
 }
@@ -1943,8 +1952,10 @@ type StartBackupRequest struct {
 	// Those that run on this computer.
 	Commands         []*CommandSource  `protobuf:"bytes,620,rep,name=commands,proto3" json:"commands,omitempty"`
 	CommandVariables map[string]string `protobuf:"bytes,621,rep,name=command_variables,json=commandVariables,proto3" json:"command_variables,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// From the first byte on.
+	Rates         *Rates `protobuf:"bytes,680,opt,name=rates,proto3" json:"rates,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StartBackupRequest) Reset() {
@@ -2124,6 +2135,13 @@ func (x *StartBackupRequest) GetCommandVariables() map[string]string {
 	return nil
 }
 
+func (x *StartBackupRequest) GetRates() *Rates {
+	if x != nil {
+		return x.Rates
+	}
+	return nil
+}
+
 type StartBackupResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2182,6 +2200,7 @@ type StartRestoreRequest struct {
 	// The one path goes to this command, and to no disk.
 	Command          *CommandTarget    `protobuf:"bytes,620,opt,name=command,proto3" json:"command,omitempty"`
 	CommandVariables map[string]string `protobuf:"bytes,621,rep,name=command_variables,json=commandVariables,proto3" json:"command_variables,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Rates            *Rates            `protobuf:"bytes,680,opt,name=rates,proto3" json:"rates,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -2338,6 +2357,13 @@ func (x *StartRestoreRequest) GetCommand() *CommandTarget {
 func (x *StartRestoreRequest) GetCommandVariables() map[string]string {
 	if x != nil {
 		return x.CommandVariables
+	}
+	return nil
+}
+
+func (x *StartRestoreRequest) GetRates() *Rates {
+	if x != nil {
+		return x.Rates
 	}
 	return nil
 }
@@ -3480,6 +3506,7 @@ type StartMoverRequest struct {
 	// Modes backup and restore: the mover dials the agent at one of these, host:port, and does not
 	// listen; none: the agent dials.
 	AgentAddresses []string `protobuf:"bytes,664,rep,name=agent_addresses,json=agentAddresses,proto3" json:"agent_addresses,omitempty"`
+	Rates          *Rates   `protobuf:"bytes,680,opt,name=rates,proto3" json:"rates,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -3636,6 +3663,13 @@ func (x *StartMoverRequest) GetHeartbeat() *durationpb.Duration {
 func (x *StartMoverRequest) GetAgentAddresses() []string {
 	if x != nil {
 		return x.AgentAddresses
+	}
+	return nil
+}
+
+func (x *StartMoverRequest) GetRates() *Rates {
+	if x != nil {
+		return x.Rates
 	}
 	return nil
 }
@@ -5388,7 +5422,7 @@ var File_keepward_v1_node_proto protoreflect.FileDescriptor
 
 const file_keepward_v1_node_proto_rawDesc = "" +
 	"\n" +
-	"\x16keepward/v1/node.proto\x12\vkeepward.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x15keepward/v1/app.proto\x1a\x17keepward/v1/types.proto\"w\n" +
+	"\x16keepward/v1/node.proto\x12\vkeepward.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x15keepward/v1/app.proto\x1a\x17keepward/v1/types.proto\x1a\x19keepward/v1/traffic.proto\"w\n" +
 	"\vJoinRequest\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12\x10\n" +
 	"\x03csr\x18\x02 \x01(\fR\x03csr\x12\x12\n" +
@@ -5416,11 +5450,12 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\fAttemptState\x12\x18\n" +
 	"\aattempt\x18\x01 \x01(\tR\aattempt\x12\x12\n" +
 	"\x04task\x18\x02 \x01(\tR\x04task\x12\x14\n" +
-	"\x05ended\x18\x03 \x01(\bR\x05ended\"\x8e\x01\n" +
+	"\x05ended\x18\x03 \x01(\bR\x05ended\"\xc0\x01\n" +
 	"\x11HeartbeatResponse\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x125\n" +
 	"\binterval\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\binterval\x12\x12\n" +
-	"\x04drop\x18\x03 \x03(\tR\x04drop\"d\n" +
+	"\x04drop\x18\x03 \x03(\tR\x04drop\x120\n" +
+	"\x05rates\x18\xa8\x05 \x03(\v2\x19.keepward.v1.AttemptRatesR\x05rates\"d\n" +
 	"\x15ReportProgressRequest\x12\x18\n" +
 	"\aattempt\x18\x01 \x01(\tR\aattempt\x121\n" +
 	"\bprogress\x18\x02 \x01(\v2\x15.keepward.v1.ProgressR\bprogress\"\x18\n" +
@@ -5541,7 +5576,7 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\x04thaw\x18\a \x01(\v2\x13.keepward.v1.ScriptR\x04thaw\x1a<\n" +
 	"\x0eVariablesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x91\t\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xbc\t\n" +
 	"\x12StartBackupRequest\x12(\n" +
 	"\x05order\x18\x01 \x01(\v2\x12.keepward.v1.OrderR\x05order\x12/\n" +
 	"\x04keys\x18\x02 \x01(\v2\x1b.keepward.v1.RepositoryKeysR\x04keys\x120\n" +
@@ -5567,14 +5602,15 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"full_speed\x18\x94\x04 \x01(\bR\tfullSpeed\x12B\n" +
 	"\fapplications\x18\xd8\x04 \x03(\v2\x1d.keepward.v1.ApplicationOrderR\fapplications\x127\n" +
 	"\bcommands\x18\xec\x04 \x03(\v2\x1a.keepward.v1.CommandSourceR\bcommands\x12c\n" +
-	"\x11command_variables\x18\xed\x04 \x03(\v25.keepward.v1.StartBackupRequest.CommandVariablesEntryR\x10commandVariables\x1aB\n" +
+	"\x11command_variables\x18\xed\x04 \x03(\v25.keepward.v1.StartBackupRequest.CommandVariablesEntryR\x10commandVariables\x12)\n" +
+	"\x05rates\x18\xa8\x05 \x01(\v2\x12.keepward.v1.RatesR\x05rates\x1aB\n" +
 	"\x14ScriptVariablesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1aC\n" +
 	"\x15CommandVariablesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x15\n" +
-	"\x13StartBackupResponse\"\xb3\x06\n" +
+	"\x13StartBackupResponse\"\xde\x06\n" +
 	"\x13StartRestoreRequest\x12(\n" +
 	"\x05order\x18\x01 \x01(\v2\x12.keepward.v1.OrderR\x05order\x12/\n" +
 	"\x04keys\x18\x02 \x01(\v2\x1b.keepward.v1.RepositoryKeysR\x04keys\x120\n" +
@@ -5594,7 +5630,8 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\arenames\x18\xb1\x04 \x03(\v2\x14.keepward.v1.PathMapR\arenames\x12G\n" +
 	"\vapplication\x18\xd8\x04 \x01(\v2$.keepward.v1.ApplicationRestoreOrderR\vapplication\x125\n" +
 	"\acommand\x18\xec\x04 \x01(\v2\x1a.keepward.v1.CommandTargetR\acommand\x12d\n" +
-	"\x11command_variables\x18\xed\x04 \x03(\v26.keepward.v1.StartRestoreRequest.CommandVariablesEntryR\x10commandVariables\x1aC\n" +
+	"\x11command_variables\x18\xed\x04 \x03(\v26.keepward.v1.StartRestoreRequest.CommandVariablesEntryR\x10commandVariables\x12)\n" +
+	"\x05rates\x18\xa8\x05 \x01(\v2\x12.keepward.v1.RatesR\x05rates\x1aC\n" +
 	"\x15CommandVariablesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x16\n" +
@@ -5683,7 +5720,7 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\bsegments\x18\x04 \x01(\x03R\bsegments\x12\x16\n" +
 	"\x06points\x18\x05 \x01(\x03R\x06points\x12\x16\n" +
 	"\x06chunks\x18\x06 \x01(\x03R\x06chunks\x12-\n" +
-	"\x05proof\x18P \x01(\v2\x17.keepward.v1.ProofStateR\x05proof\"\xba\x05\n" +
+	"\x05proof\x18P \x01(\v2\x17.keepward.v1.ProofStateR\x05proof\"\xe5\x05\n" +
 	"\x11StartMoverRequest\x12(\n" +
 	"\x05order\x18\x01 \x01(\v2\x12.keepward.v1.OrderR\x05order\x12\x12\n" +
 	"\x04mode\x18\x02 \x01(\tR\x04mode\x12'\n" +
@@ -5704,7 +5741,8 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\x06parity\x18\xaa\x01 \x01(\x05R\x06parity\x12/\n" +
 	"\x04time\x18\xab\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x128\n" +
 	"\theartbeat\x18\xcc\x03 \x01(\v2\x19.google.protobuf.DurationR\theartbeat\x12(\n" +
-	"\x0fagent_addresses\x18\x98\x05 \x03(\tR\x0eagentAddresses\"\xa6\x02\n" +
+	"\x0fagent_addresses\x18\x98\x05 \x03(\tR\x0eagentAddresses\x12)\n" +
+	"\x05rates\x18\xa8\x05 \x01(\v2\x12.keepward.v1.RatesR\x05rates\"\xa6\x02\n" +
 	"\n" +
 	"CheckOrder\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x120\n" +
@@ -5980,25 +6018,27 @@ var file_keepward_v1_node_proto_goTypes = []any{
 	nil,                                       // 78: keepward.v1.StartRestoreRequest.CommandVariablesEntry
 	(*timestamppb.Timestamp)(nil),             // 79: google.protobuf.Timestamp
 	(*durationpb.Duration)(nil),               // 80: google.protobuf.Duration
-	(*Progress)(nil),                          // 81: keepward.v1.Progress
-	(*Event)(nil),                             // 82: keepward.v1.Event
-	(*Failure)(nil),                           // 83: keepward.v1.Failure
-	(*Counters)(nil),                          // 84: keepward.v1.Counters
-	(*SweepReport)(nil),                       // 85: keepward.v1.SweepReport
-	(*FileSelection)(nil),                     // 86: keepward.v1.FileSelection
-	(*DryRun)(nil),                            // 87: keepward.v1.DryRun
-	(*Script)(nil),                            // 88: keepward.v1.Script
-	(*ScriptEnd)(nil),                         // 89: keepward.v1.ScriptEnd
-	(*Scripts)(nil),                           // 90: keepward.v1.Scripts
-	(*ApplicationOrder)(nil),                  // 91: keepward.v1.ApplicationOrder
-	(*CommandSource)(nil),                     // 92: keepward.v1.CommandSource
-	(*OwnerMap)(nil),                          // 93: keepward.v1.OwnerMap
-	(*PathMap)(nil),                           // 94: keepward.v1.PathMap
-	(*ApplicationRestoreOrder)(nil),           // 95: keepward.v1.ApplicationRestoreOrder
-	(*CommandTarget)(nil),                     // 96: keepward.v1.CommandTarget
-	(*ProofAge)(nil),                          // 97: keepward.v1.ProofAge
-	(*ProofState)(nil),                        // 98: keepward.v1.ProofState
-	(*Entry)(nil),                             // 99: keepward.v1.Entry
+	(*AttemptRates)(nil),                      // 81: keepward.v1.AttemptRates
+	(*Progress)(nil),                          // 82: keepward.v1.Progress
+	(*Event)(nil),                             // 83: keepward.v1.Event
+	(*Failure)(nil),                           // 84: keepward.v1.Failure
+	(*Counters)(nil),                          // 85: keepward.v1.Counters
+	(*SweepReport)(nil),                       // 86: keepward.v1.SweepReport
+	(*FileSelection)(nil),                     // 87: keepward.v1.FileSelection
+	(*DryRun)(nil),                            // 88: keepward.v1.DryRun
+	(*Script)(nil),                            // 89: keepward.v1.Script
+	(*ScriptEnd)(nil),                         // 90: keepward.v1.ScriptEnd
+	(*Scripts)(nil),                           // 91: keepward.v1.Scripts
+	(*ApplicationOrder)(nil),                  // 92: keepward.v1.ApplicationOrder
+	(*CommandSource)(nil),                     // 93: keepward.v1.CommandSource
+	(*Rates)(nil),                             // 94: keepward.v1.Rates
+	(*OwnerMap)(nil),                          // 95: keepward.v1.OwnerMap
+	(*PathMap)(nil),                           // 96: keepward.v1.PathMap
+	(*ApplicationRestoreOrder)(nil),           // 97: keepward.v1.ApplicationRestoreOrder
+	(*CommandTarget)(nil),                     // 98: keepward.v1.CommandTarget
+	(*ProofAge)(nil),                          // 99: keepward.v1.ProofAge
+	(*ProofState)(nil),                        // 100: keepward.v1.ProofState
+	(*Entry)(nil),                             // 101: keepward.v1.Entry
 }
 var file_keepward_v1_node_proto_depIdxs = []int32{
 	2,   // 0: keepward.v1.HeartbeatRequest.info:type_name -> keepward.v1.NodeInfo
@@ -6006,155 +6046,159 @@ var file_keepward_v1_node_proto_depIdxs = []int32{
 	4,   // 2: keepward.v1.HeartbeatRequest.attempts:type_name -> keepward.v1.AttemptState
 	79,  // 3: keepward.v1.HeartbeatResponse.time:type_name -> google.protobuf.Timestamp
 	80,  // 4: keepward.v1.HeartbeatResponse.interval:type_name -> google.protobuf.Duration
-	81,  // 5: keepward.v1.ReportProgressRequest.progress:type_name -> keepward.v1.Progress
-	82,  // 6: keepward.v1.ReportEventsRequest.events:type_name -> keepward.v1.Event
-	12,  // 7: keepward.v1.ReportEndRequest.end:type_name -> keepward.v1.AttemptEnd
-	83,  // 8: keepward.v1.AttemptEnd.failure:type_name -> keepward.v1.Failure
-	84,  // 9: keepward.v1.AttemptEnd.counters:type_name -> keepward.v1.Counters
-	13,  // 10: keepward.v1.AttemptEnd.point:type_name -> keepward.v1.PointSummary
-	14,  // 11: keepward.v1.AttemptEnd.check:type_name -> keepward.v1.CheckReport
-	85,  // 12: keepward.v1.AttemptEnd.sweep:type_name -> keepward.v1.SweepReport
-	84,  // 13: keepward.v1.PointSummary.counters:type_name -> keepward.v1.Counters
-	15,  // 14: keepward.v1.CheckReport.findings:type_name -> keepward.v1.CheckFinding
-	16,  // 15: keepward.v1.CheckFinding.affected:type_name -> keepward.v1.AffectedFile
-	73,  // 16: keepward.v1.RepositoryKeys.epochs:type_name -> keepward.v1.RepositoryKeys.EpochsEntry
-	80,  // 17: keepward.v1.MoverEndpoint.heartbeat:type_name -> google.protobuf.Duration
-	17,  // 18: keepward.v1.AgentDryRunRequest.order:type_name -> keepward.v1.Order
-	86,  // 19: keepward.v1.AgentDryRunRequest.files:type_name -> keepward.v1.FileSelection
-	81,  // 20: keepward.v1.AgentDryRunResponse.progress:type_name -> keepward.v1.Progress
-	87,  // 21: keepward.v1.AgentDryRunResponse.result:type_name -> keepward.v1.DryRun
-	17,  // 22: keepward.v1.RunScriptRequest.order:type_name -> keepward.v1.Order
-	88,  // 23: keepward.v1.RunScriptRequest.script:type_name -> keepward.v1.Script
-	74,  // 24: keepward.v1.RunScriptRequest.variables:type_name -> keepward.v1.RunScriptRequest.VariablesEntry
-	80,  // 25: keepward.v1.RunScriptRequest.wait:type_name -> google.protobuf.Duration
-	89,  // 26: keepward.v1.RunScriptResponse.end:type_name -> keepward.v1.ScriptEnd
-	17,  // 27: keepward.v1.StopScriptRequest.order:type_name -> keepward.v1.Order
-	88,  // 28: keepward.v1.ScriptEntry.script:type_name -> keepward.v1.Script
-	75,  // 29: keepward.v1.ScriptEntry.variables:type_name -> keepward.v1.ScriptEntry.VariablesEntry
-	79,  // 30: keepward.v1.ScriptEntry.started:type_name -> google.protobuf.Timestamp
-	89,  // 31: keepward.v1.ScriptEntry.end:type_name -> keepward.v1.ScriptEnd
-	88,  // 32: keepward.v1.ScriptEntry.thaw:type_name -> keepward.v1.Script
-	17,  // 33: keepward.v1.StartBackupRequest.order:type_name -> keepward.v1.Order
-	18,  // 34: keepward.v1.StartBackupRequest.keys:type_name -> keepward.v1.RepositoryKeys
-	19,  // 35: keepward.v1.StartBackupRequest.mover:type_name -> keepward.v1.MoverEndpoint
-	86,  // 36: keepward.v1.StartBackupRequest.files:type_name -> keepward.v1.FileSelection
-	79,  // 37: keepward.v1.StartBackupRequest.time:type_name -> google.protobuf.Timestamp
-	90,  // 38: keepward.v1.StartBackupRequest.scripts:type_name -> keepward.v1.Scripts
-	76,  // 39: keepward.v1.StartBackupRequest.script_variables:type_name -> keepward.v1.StartBackupRequest.ScriptVariablesEntry
-	80,  // 40: keepward.v1.StartBackupRequest.snapshot_kept:type_name -> google.protobuf.Duration
-	80,  // 41: keepward.v1.StartBackupRequest.tracking_kept:type_name -> google.protobuf.Duration
-	91,  // 42: keepward.v1.StartBackupRequest.applications:type_name -> keepward.v1.ApplicationOrder
-	92,  // 43: keepward.v1.StartBackupRequest.commands:type_name -> keepward.v1.CommandSource
-	77,  // 44: keepward.v1.StartBackupRequest.command_variables:type_name -> keepward.v1.StartBackupRequest.CommandVariablesEntry
-	17,  // 45: keepward.v1.StartRestoreRequest.order:type_name -> keepward.v1.Order
-	18,  // 46: keepward.v1.StartRestoreRequest.keys:type_name -> keepward.v1.RepositoryKeys
-	19,  // 47: keepward.v1.StartRestoreRequest.mover:type_name -> keepward.v1.MoverEndpoint
-	93,  // 48: keepward.v1.StartRestoreRequest.owners:type_name -> keepward.v1.OwnerMap
-	94,  // 49: keepward.v1.StartRestoreRequest.renames:type_name -> keepward.v1.PathMap
-	95,  // 50: keepward.v1.StartRestoreRequest.application:type_name -> keepward.v1.ApplicationRestoreOrder
-	96,  // 51: keepward.v1.StartRestoreRequest.command:type_name -> keepward.v1.CommandTarget
-	78,  // 52: keepward.v1.StartRestoreRequest.command_variables:type_name -> keepward.v1.StartRestoreRequest.CommandVariablesEntry
-	17,  // 53: keepward.v1.StopAttemptRequest.order:type_name -> keepward.v1.Order
-	34,  // 54: keepward.v1.TransportCreateRepositoryRequest.keys:type_name -> keepward.v1.KeyObject
-	34,  // 55: keepward.v1.ReadRepositoryResponse.keys:type_name -> keepward.v1.KeyObject
-	34,  // 56: keepward.v1.ChangeKeysRequest.put:type_name -> keepward.v1.KeyObject
-	79,  // 57: keepward.v1.MeasureRepositoryRequest.time:type_name -> google.protobuf.Timestamp
-	42,  // 58: keepward.v1.MeasureRepositoryResponse.owners:type_name -> keepward.v1.OwnerUse
-	97,  // 59: keepward.v1.MeasureRepositoryResponse.ages:type_name -> keepward.v1.ProofAge
-	79,  // 60: keepward.v1.InspectRepositoryRequest.time:type_name -> google.protobuf.Timestamp
-	98,  // 61: keepward.v1.InspectRepositoryResponse.proof:type_name -> keepward.v1.ProofState
-	17,  // 62: keepward.v1.StartMoverRequest.order:type_name -> keepward.v1.Order
-	18,  // 63: keepward.v1.StartMoverRequest.keys:type_name -> keepward.v1.RepositoryKeys
-	80,  // 64: keepward.v1.StartMoverRequest.agent_wait:type_name -> google.protobuf.Duration
-	49,  // 65: keepward.v1.StartMoverRequest.sweep:type_name -> keepward.v1.SweepOrder
-	48,  // 66: keepward.v1.StartMoverRequest.check:type_name -> keepward.v1.CheckOrder
-	79,  // 67: keepward.v1.StartMoverRequest.time:type_name -> google.protobuf.Timestamp
-	80,  // 68: keepward.v1.StartMoverRequest.heartbeat:type_name -> google.protobuf.Duration
-	79,  // 69: keepward.v1.CheckOrder.time:type_name -> google.protobuf.Timestamp
-	79,  // 70: keepward.v1.CheckOrder.since:type_name -> google.protobuf.Timestamp
-	80,  // 71: keepward.v1.CheckOrder.budget:type_name -> google.protobuf.Duration
-	80,  // 72: keepward.v1.CheckOrder.older_than:type_name -> google.protobuf.Duration
-	19,  // 73: keepward.v1.StartMoverResponse.mover:type_name -> keepward.v1.MoverEndpoint
-	17,  // 74: keepward.v1.StopMoverRequest.order:type_name -> keepward.v1.Order
-	17,  // 75: keepward.v1.FenceAttemptRequest.order:type_name -> keepward.v1.Order
-	79,  // 76: keepward.v1.MarkPointsRequest.time:type_name -> google.protobuf.Timestamp
-	60,  // 77: keepward.v1.MarkPointsResponse.points:type_name -> keepward.v1.PointMark
-	59,  // 78: keepward.v1.ListMarkersResponse.marked:type_name -> keepward.v1.PointMarkers
-	79,  // 79: keepward.v1.PointMarkers.deleted_at:type_name -> google.protobuf.Timestamp
-	83,  // 80: keepward.v1.PointMark.failure:type_name -> keepward.v1.Failure
-	63,  // 81: keepward.v1.TransportListPointsResponse.points:type_name -> keepward.v1.PointObject
-	79,  // 82: keepward.v1.PointObject.deleted:type_name -> google.protobuf.Timestamp
-	79,  // 83: keepward.v1.PointObject.held:type_name -> google.protobuf.Timestamp
-	99,  // 84: keepward.v1.BrowseMoverResponse.self:type_name -> keepward.v1.Entry
-	99,  // 85: keepward.v1.BrowseMoverResponse.entries:type_name -> keepward.v1.Entry
-	67,  // 86: keepward.v1.FindMoverRequest.points:type_name -> keepward.v1.PointKey
-	79,  // 87: keepward.v1.FindMoverRequest.after:type_name -> google.protobuf.Timestamp
-	79,  // 88: keepward.v1.FindMoverRequest.before:type_name -> google.protobuf.Timestamp
-	99,  // 89: keepward.v1.FindMoverResponse.entry:type_name -> keepward.v1.Entry
-	83,  // 90: keepward.v1.ReadRecordsResponse.failure:type_name -> keepward.v1.Failure
-	67,  // 91: keepward.v1.DiffMoverRequest.a:type_name -> keepward.v1.PointKey
-	67,  // 92: keepward.v1.DiffMoverRequest.b:type_name -> keepward.v1.PointKey
-	99,  // 93: keepward.v1.DiffMoverResponse.a:type_name -> keepward.v1.Entry
-	99,  // 94: keepward.v1.DiffMoverResponse.b:type_name -> keepward.v1.Entry
-	0,   // 95: keepward.v1.EnrolService.Join:input_type -> keepward.v1.JoinRequest
-	3,   // 96: keepward.v1.NodeService.Heartbeat:input_type -> keepward.v1.HeartbeatRequest
-	6,   // 97: keepward.v1.NodeService.ReportProgress:input_type -> keepward.v1.ReportProgressRequest
-	8,   // 98: keepward.v1.NodeService.ReportEvents:input_type -> keepward.v1.ReportEventsRequest
-	10,  // 99: keepward.v1.NodeService.ReportEnd:input_type -> keepward.v1.ReportEndRequest
-	27,  // 100: keepward.v1.AgentService.StartBackup:input_type -> keepward.v1.StartBackupRequest
-	29,  // 101: keepward.v1.AgentService.StartRestore:input_type -> keepward.v1.StartRestoreRequest
-	31,  // 102: keepward.v1.AgentService.StopAttempt:input_type -> keepward.v1.StopAttemptRequest
-	22,  // 103: keepward.v1.AgentService.RunScript:input_type -> keepward.v1.RunScriptRequest
-	24,  // 104: keepward.v1.AgentService.StopScript:input_type -> keepward.v1.StopScriptRequest
-	20,  // 105: keepward.v1.AgentService.DryRun:input_type -> keepward.v1.AgentDryRunRequest
-	33,  // 106: keepward.v1.TransportService.CreateRepository:input_type -> keepward.v1.TransportCreateRepositoryRequest
-	45,  // 107: keepward.v1.TransportService.InspectRepository:input_type -> keepward.v1.InspectRepositoryRequest
-	36,  // 108: keepward.v1.TransportService.ReadRepository:input_type -> keepward.v1.ReadRepositoryRequest
-	43,  // 109: keepward.v1.TransportService.ClaimRepository:input_type -> keepward.v1.ClaimRepositoryRequest
-	40,  // 110: keepward.v1.TransportService.MeasureRepository:input_type -> keepward.v1.MeasureRepositoryRequest
-	38,  // 111: keepward.v1.TransportService.ChangeKeys:input_type -> keepward.v1.ChangeKeysRequest
-	47,  // 112: keepward.v1.TransportService.StartMover:input_type -> keepward.v1.StartMoverRequest
-	51,  // 113: keepward.v1.TransportService.StopMover:input_type -> keepward.v1.StopMoverRequest
-	53,  // 114: keepward.v1.TransportService.FenceAttempt:input_type -> keepward.v1.FenceAttemptRequest
-	55,  // 115: keepward.v1.TransportService.MarkPoints:input_type -> keepward.v1.MarkPointsRequest
-	57,  // 116: keepward.v1.TransportService.ListMarkers:input_type -> keepward.v1.ListMarkersRequest
-	61,  // 117: keepward.v1.TransportService.ListPoints:input_type -> keepward.v1.TransportListPointsRequest
-	64,  // 118: keepward.v1.TransportService.BrowseMover:input_type -> keepward.v1.BrowseMoverRequest
-	66,  // 119: keepward.v1.TransportService.FindMover:input_type -> keepward.v1.FindMoverRequest
-	71,  // 120: keepward.v1.TransportService.DiffMover:input_type -> keepward.v1.DiffMoverRequest
-	69,  // 121: keepward.v1.TransportService.ReadRecordsMover:input_type -> keepward.v1.ReadRecordsMoverRequest
-	1,   // 122: keepward.v1.EnrolService.Join:output_type -> keepward.v1.JoinResponse
-	5,   // 123: keepward.v1.NodeService.Heartbeat:output_type -> keepward.v1.HeartbeatResponse
-	7,   // 124: keepward.v1.NodeService.ReportProgress:output_type -> keepward.v1.ReportProgressResponse
-	9,   // 125: keepward.v1.NodeService.ReportEvents:output_type -> keepward.v1.ReportEventsResponse
-	11,  // 126: keepward.v1.NodeService.ReportEnd:output_type -> keepward.v1.ReportEndResponse
-	28,  // 127: keepward.v1.AgentService.StartBackup:output_type -> keepward.v1.StartBackupResponse
-	30,  // 128: keepward.v1.AgentService.StartRestore:output_type -> keepward.v1.StartRestoreResponse
-	32,  // 129: keepward.v1.AgentService.StopAttempt:output_type -> keepward.v1.StopAttemptResponse
-	23,  // 130: keepward.v1.AgentService.RunScript:output_type -> keepward.v1.RunScriptResponse
-	25,  // 131: keepward.v1.AgentService.StopScript:output_type -> keepward.v1.StopScriptResponse
-	21,  // 132: keepward.v1.AgentService.DryRun:output_type -> keepward.v1.AgentDryRunResponse
-	35,  // 133: keepward.v1.TransportService.CreateRepository:output_type -> keepward.v1.TransportCreateRepositoryResponse
-	46,  // 134: keepward.v1.TransportService.InspectRepository:output_type -> keepward.v1.InspectRepositoryResponse
-	37,  // 135: keepward.v1.TransportService.ReadRepository:output_type -> keepward.v1.ReadRepositoryResponse
-	44,  // 136: keepward.v1.TransportService.ClaimRepository:output_type -> keepward.v1.ClaimRepositoryResponse
-	41,  // 137: keepward.v1.TransportService.MeasureRepository:output_type -> keepward.v1.MeasureRepositoryResponse
-	39,  // 138: keepward.v1.TransportService.ChangeKeys:output_type -> keepward.v1.ChangeKeysResponse
-	50,  // 139: keepward.v1.TransportService.StartMover:output_type -> keepward.v1.StartMoverResponse
-	52,  // 140: keepward.v1.TransportService.StopMover:output_type -> keepward.v1.StopMoverResponse
-	54,  // 141: keepward.v1.TransportService.FenceAttempt:output_type -> keepward.v1.FenceAttemptResponse
-	56,  // 142: keepward.v1.TransportService.MarkPoints:output_type -> keepward.v1.MarkPointsResponse
-	58,  // 143: keepward.v1.TransportService.ListMarkers:output_type -> keepward.v1.ListMarkersResponse
-	62,  // 144: keepward.v1.TransportService.ListPoints:output_type -> keepward.v1.TransportListPointsResponse
-	65,  // 145: keepward.v1.TransportService.BrowseMover:output_type -> keepward.v1.BrowseMoverResponse
-	68,  // 146: keepward.v1.TransportService.FindMover:output_type -> keepward.v1.FindMoverResponse
-	72,  // 147: keepward.v1.TransportService.DiffMover:output_type -> keepward.v1.DiffMoverResponse
-	70,  // 148: keepward.v1.TransportService.ReadRecordsMover:output_type -> keepward.v1.ReadRecordsResponse
-	122, // [122:149] is the sub-list for method output_type
-	95,  // [95:122] is the sub-list for method input_type
-	95,  // [95:95] is the sub-list for extension type_name
-	95,  // [95:95] is the sub-list for extension extendee
-	0,   // [0:95] is the sub-list for field type_name
+	81,  // 5: keepward.v1.HeartbeatResponse.rates:type_name -> keepward.v1.AttemptRates
+	82,  // 6: keepward.v1.ReportProgressRequest.progress:type_name -> keepward.v1.Progress
+	83,  // 7: keepward.v1.ReportEventsRequest.events:type_name -> keepward.v1.Event
+	12,  // 8: keepward.v1.ReportEndRequest.end:type_name -> keepward.v1.AttemptEnd
+	84,  // 9: keepward.v1.AttemptEnd.failure:type_name -> keepward.v1.Failure
+	85,  // 10: keepward.v1.AttemptEnd.counters:type_name -> keepward.v1.Counters
+	13,  // 11: keepward.v1.AttemptEnd.point:type_name -> keepward.v1.PointSummary
+	14,  // 12: keepward.v1.AttemptEnd.check:type_name -> keepward.v1.CheckReport
+	86,  // 13: keepward.v1.AttemptEnd.sweep:type_name -> keepward.v1.SweepReport
+	85,  // 14: keepward.v1.PointSummary.counters:type_name -> keepward.v1.Counters
+	15,  // 15: keepward.v1.CheckReport.findings:type_name -> keepward.v1.CheckFinding
+	16,  // 16: keepward.v1.CheckFinding.affected:type_name -> keepward.v1.AffectedFile
+	73,  // 17: keepward.v1.RepositoryKeys.epochs:type_name -> keepward.v1.RepositoryKeys.EpochsEntry
+	80,  // 18: keepward.v1.MoverEndpoint.heartbeat:type_name -> google.protobuf.Duration
+	17,  // 19: keepward.v1.AgentDryRunRequest.order:type_name -> keepward.v1.Order
+	87,  // 20: keepward.v1.AgentDryRunRequest.files:type_name -> keepward.v1.FileSelection
+	82,  // 21: keepward.v1.AgentDryRunResponse.progress:type_name -> keepward.v1.Progress
+	88,  // 22: keepward.v1.AgentDryRunResponse.result:type_name -> keepward.v1.DryRun
+	17,  // 23: keepward.v1.RunScriptRequest.order:type_name -> keepward.v1.Order
+	89,  // 24: keepward.v1.RunScriptRequest.script:type_name -> keepward.v1.Script
+	74,  // 25: keepward.v1.RunScriptRequest.variables:type_name -> keepward.v1.RunScriptRequest.VariablesEntry
+	80,  // 26: keepward.v1.RunScriptRequest.wait:type_name -> google.protobuf.Duration
+	90,  // 27: keepward.v1.RunScriptResponse.end:type_name -> keepward.v1.ScriptEnd
+	17,  // 28: keepward.v1.StopScriptRequest.order:type_name -> keepward.v1.Order
+	89,  // 29: keepward.v1.ScriptEntry.script:type_name -> keepward.v1.Script
+	75,  // 30: keepward.v1.ScriptEntry.variables:type_name -> keepward.v1.ScriptEntry.VariablesEntry
+	79,  // 31: keepward.v1.ScriptEntry.started:type_name -> google.protobuf.Timestamp
+	90,  // 32: keepward.v1.ScriptEntry.end:type_name -> keepward.v1.ScriptEnd
+	89,  // 33: keepward.v1.ScriptEntry.thaw:type_name -> keepward.v1.Script
+	17,  // 34: keepward.v1.StartBackupRequest.order:type_name -> keepward.v1.Order
+	18,  // 35: keepward.v1.StartBackupRequest.keys:type_name -> keepward.v1.RepositoryKeys
+	19,  // 36: keepward.v1.StartBackupRequest.mover:type_name -> keepward.v1.MoverEndpoint
+	87,  // 37: keepward.v1.StartBackupRequest.files:type_name -> keepward.v1.FileSelection
+	79,  // 38: keepward.v1.StartBackupRequest.time:type_name -> google.protobuf.Timestamp
+	91,  // 39: keepward.v1.StartBackupRequest.scripts:type_name -> keepward.v1.Scripts
+	76,  // 40: keepward.v1.StartBackupRequest.script_variables:type_name -> keepward.v1.StartBackupRequest.ScriptVariablesEntry
+	80,  // 41: keepward.v1.StartBackupRequest.snapshot_kept:type_name -> google.protobuf.Duration
+	80,  // 42: keepward.v1.StartBackupRequest.tracking_kept:type_name -> google.protobuf.Duration
+	92,  // 43: keepward.v1.StartBackupRequest.applications:type_name -> keepward.v1.ApplicationOrder
+	93,  // 44: keepward.v1.StartBackupRequest.commands:type_name -> keepward.v1.CommandSource
+	77,  // 45: keepward.v1.StartBackupRequest.command_variables:type_name -> keepward.v1.StartBackupRequest.CommandVariablesEntry
+	94,  // 46: keepward.v1.StartBackupRequest.rates:type_name -> keepward.v1.Rates
+	17,  // 47: keepward.v1.StartRestoreRequest.order:type_name -> keepward.v1.Order
+	18,  // 48: keepward.v1.StartRestoreRequest.keys:type_name -> keepward.v1.RepositoryKeys
+	19,  // 49: keepward.v1.StartRestoreRequest.mover:type_name -> keepward.v1.MoverEndpoint
+	95,  // 50: keepward.v1.StartRestoreRequest.owners:type_name -> keepward.v1.OwnerMap
+	96,  // 51: keepward.v1.StartRestoreRequest.renames:type_name -> keepward.v1.PathMap
+	97,  // 52: keepward.v1.StartRestoreRequest.application:type_name -> keepward.v1.ApplicationRestoreOrder
+	98,  // 53: keepward.v1.StartRestoreRequest.command:type_name -> keepward.v1.CommandTarget
+	78,  // 54: keepward.v1.StartRestoreRequest.command_variables:type_name -> keepward.v1.StartRestoreRequest.CommandVariablesEntry
+	94,  // 55: keepward.v1.StartRestoreRequest.rates:type_name -> keepward.v1.Rates
+	17,  // 56: keepward.v1.StopAttemptRequest.order:type_name -> keepward.v1.Order
+	34,  // 57: keepward.v1.TransportCreateRepositoryRequest.keys:type_name -> keepward.v1.KeyObject
+	34,  // 58: keepward.v1.ReadRepositoryResponse.keys:type_name -> keepward.v1.KeyObject
+	34,  // 59: keepward.v1.ChangeKeysRequest.put:type_name -> keepward.v1.KeyObject
+	79,  // 60: keepward.v1.MeasureRepositoryRequest.time:type_name -> google.protobuf.Timestamp
+	42,  // 61: keepward.v1.MeasureRepositoryResponse.owners:type_name -> keepward.v1.OwnerUse
+	99,  // 62: keepward.v1.MeasureRepositoryResponse.ages:type_name -> keepward.v1.ProofAge
+	79,  // 63: keepward.v1.InspectRepositoryRequest.time:type_name -> google.protobuf.Timestamp
+	100, // 64: keepward.v1.InspectRepositoryResponse.proof:type_name -> keepward.v1.ProofState
+	17,  // 65: keepward.v1.StartMoverRequest.order:type_name -> keepward.v1.Order
+	18,  // 66: keepward.v1.StartMoverRequest.keys:type_name -> keepward.v1.RepositoryKeys
+	80,  // 67: keepward.v1.StartMoverRequest.agent_wait:type_name -> google.protobuf.Duration
+	49,  // 68: keepward.v1.StartMoverRequest.sweep:type_name -> keepward.v1.SweepOrder
+	48,  // 69: keepward.v1.StartMoverRequest.check:type_name -> keepward.v1.CheckOrder
+	79,  // 70: keepward.v1.StartMoverRequest.time:type_name -> google.protobuf.Timestamp
+	80,  // 71: keepward.v1.StartMoverRequest.heartbeat:type_name -> google.protobuf.Duration
+	94,  // 72: keepward.v1.StartMoverRequest.rates:type_name -> keepward.v1.Rates
+	79,  // 73: keepward.v1.CheckOrder.time:type_name -> google.protobuf.Timestamp
+	79,  // 74: keepward.v1.CheckOrder.since:type_name -> google.protobuf.Timestamp
+	80,  // 75: keepward.v1.CheckOrder.budget:type_name -> google.protobuf.Duration
+	80,  // 76: keepward.v1.CheckOrder.older_than:type_name -> google.protobuf.Duration
+	19,  // 77: keepward.v1.StartMoverResponse.mover:type_name -> keepward.v1.MoverEndpoint
+	17,  // 78: keepward.v1.StopMoverRequest.order:type_name -> keepward.v1.Order
+	17,  // 79: keepward.v1.FenceAttemptRequest.order:type_name -> keepward.v1.Order
+	79,  // 80: keepward.v1.MarkPointsRequest.time:type_name -> google.protobuf.Timestamp
+	60,  // 81: keepward.v1.MarkPointsResponse.points:type_name -> keepward.v1.PointMark
+	59,  // 82: keepward.v1.ListMarkersResponse.marked:type_name -> keepward.v1.PointMarkers
+	79,  // 83: keepward.v1.PointMarkers.deleted_at:type_name -> google.protobuf.Timestamp
+	84,  // 84: keepward.v1.PointMark.failure:type_name -> keepward.v1.Failure
+	63,  // 85: keepward.v1.TransportListPointsResponse.points:type_name -> keepward.v1.PointObject
+	79,  // 86: keepward.v1.PointObject.deleted:type_name -> google.protobuf.Timestamp
+	79,  // 87: keepward.v1.PointObject.held:type_name -> google.protobuf.Timestamp
+	101, // 88: keepward.v1.BrowseMoverResponse.self:type_name -> keepward.v1.Entry
+	101, // 89: keepward.v1.BrowseMoverResponse.entries:type_name -> keepward.v1.Entry
+	67,  // 90: keepward.v1.FindMoverRequest.points:type_name -> keepward.v1.PointKey
+	79,  // 91: keepward.v1.FindMoverRequest.after:type_name -> google.protobuf.Timestamp
+	79,  // 92: keepward.v1.FindMoverRequest.before:type_name -> google.protobuf.Timestamp
+	101, // 93: keepward.v1.FindMoverResponse.entry:type_name -> keepward.v1.Entry
+	84,  // 94: keepward.v1.ReadRecordsResponse.failure:type_name -> keepward.v1.Failure
+	67,  // 95: keepward.v1.DiffMoverRequest.a:type_name -> keepward.v1.PointKey
+	67,  // 96: keepward.v1.DiffMoverRequest.b:type_name -> keepward.v1.PointKey
+	101, // 97: keepward.v1.DiffMoverResponse.a:type_name -> keepward.v1.Entry
+	101, // 98: keepward.v1.DiffMoverResponse.b:type_name -> keepward.v1.Entry
+	0,   // 99: keepward.v1.EnrolService.Join:input_type -> keepward.v1.JoinRequest
+	3,   // 100: keepward.v1.NodeService.Heartbeat:input_type -> keepward.v1.HeartbeatRequest
+	6,   // 101: keepward.v1.NodeService.ReportProgress:input_type -> keepward.v1.ReportProgressRequest
+	8,   // 102: keepward.v1.NodeService.ReportEvents:input_type -> keepward.v1.ReportEventsRequest
+	10,  // 103: keepward.v1.NodeService.ReportEnd:input_type -> keepward.v1.ReportEndRequest
+	27,  // 104: keepward.v1.AgentService.StartBackup:input_type -> keepward.v1.StartBackupRequest
+	29,  // 105: keepward.v1.AgentService.StartRestore:input_type -> keepward.v1.StartRestoreRequest
+	31,  // 106: keepward.v1.AgentService.StopAttempt:input_type -> keepward.v1.StopAttemptRequest
+	22,  // 107: keepward.v1.AgentService.RunScript:input_type -> keepward.v1.RunScriptRequest
+	24,  // 108: keepward.v1.AgentService.StopScript:input_type -> keepward.v1.StopScriptRequest
+	20,  // 109: keepward.v1.AgentService.DryRun:input_type -> keepward.v1.AgentDryRunRequest
+	33,  // 110: keepward.v1.TransportService.CreateRepository:input_type -> keepward.v1.TransportCreateRepositoryRequest
+	45,  // 111: keepward.v1.TransportService.InspectRepository:input_type -> keepward.v1.InspectRepositoryRequest
+	36,  // 112: keepward.v1.TransportService.ReadRepository:input_type -> keepward.v1.ReadRepositoryRequest
+	43,  // 113: keepward.v1.TransportService.ClaimRepository:input_type -> keepward.v1.ClaimRepositoryRequest
+	40,  // 114: keepward.v1.TransportService.MeasureRepository:input_type -> keepward.v1.MeasureRepositoryRequest
+	38,  // 115: keepward.v1.TransportService.ChangeKeys:input_type -> keepward.v1.ChangeKeysRequest
+	47,  // 116: keepward.v1.TransportService.StartMover:input_type -> keepward.v1.StartMoverRequest
+	51,  // 117: keepward.v1.TransportService.StopMover:input_type -> keepward.v1.StopMoverRequest
+	53,  // 118: keepward.v1.TransportService.FenceAttempt:input_type -> keepward.v1.FenceAttemptRequest
+	55,  // 119: keepward.v1.TransportService.MarkPoints:input_type -> keepward.v1.MarkPointsRequest
+	57,  // 120: keepward.v1.TransportService.ListMarkers:input_type -> keepward.v1.ListMarkersRequest
+	61,  // 121: keepward.v1.TransportService.ListPoints:input_type -> keepward.v1.TransportListPointsRequest
+	64,  // 122: keepward.v1.TransportService.BrowseMover:input_type -> keepward.v1.BrowseMoverRequest
+	66,  // 123: keepward.v1.TransportService.FindMover:input_type -> keepward.v1.FindMoverRequest
+	71,  // 124: keepward.v1.TransportService.DiffMover:input_type -> keepward.v1.DiffMoverRequest
+	69,  // 125: keepward.v1.TransportService.ReadRecordsMover:input_type -> keepward.v1.ReadRecordsMoverRequest
+	1,   // 126: keepward.v1.EnrolService.Join:output_type -> keepward.v1.JoinResponse
+	5,   // 127: keepward.v1.NodeService.Heartbeat:output_type -> keepward.v1.HeartbeatResponse
+	7,   // 128: keepward.v1.NodeService.ReportProgress:output_type -> keepward.v1.ReportProgressResponse
+	9,   // 129: keepward.v1.NodeService.ReportEvents:output_type -> keepward.v1.ReportEventsResponse
+	11,  // 130: keepward.v1.NodeService.ReportEnd:output_type -> keepward.v1.ReportEndResponse
+	28,  // 131: keepward.v1.AgentService.StartBackup:output_type -> keepward.v1.StartBackupResponse
+	30,  // 132: keepward.v1.AgentService.StartRestore:output_type -> keepward.v1.StartRestoreResponse
+	32,  // 133: keepward.v1.AgentService.StopAttempt:output_type -> keepward.v1.StopAttemptResponse
+	23,  // 134: keepward.v1.AgentService.RunScript:output_type -> keepward.v1.RunScriptResponse
+	25,  // 135: keepward.v1.AgentService.StopScript:output_type -> keepward.v1.StopScriptResponse
+	21,  // 136: keepward.v1.AgentService.DryRun:output_type -> keepward.v1.AgentDryRunResponse
+	35,  // 137: keepward.v1.TransportService.CreateRepository:output_type -> keepward.v1.TransportCreateRepositoryResponse
+	46,  // 138: keepward.v1.TransportService.InspectRepository:output_type -> keepward.v1.InspectRepositoryResponse
+	37,  // 139: keepward.v1.TransportService.ReadRepository:output_type -> keepward.v1.ReadRepositoryResponse
+	44,  // 140: keepward.v1.TransportService.ClaimRepository:output_type -> keepward.v1.ClaimRepositoryResponse
+	41,  // 141: keepward.v1.TransportService.MeasureRepository:output_type -> keepward.v1.MeasureRepositoryResponse
+	39,  // 142: keepward.v1.TransportService.ChangeKeys:output_type -> keepward.v1.ChangeKeysResponse
+	50,  // 143: keepward.v1.TransportService.StartMover:output_type -> keepward.v1.StartMoverResponse
+	52,  // 144: keepward.v1.TransportService.StopMover:output_type -> keepward.v1.StopMoverResponse
+	54,  // 145: keepward.v1.TransportService.FenceAttempt:output_type -> keepward.v1.FenceAttemptResponse
+	56,  // 146: keepward.v1.TransportService.MarkPoints:output_type -> keepward.v1.MarkPointsResponse
+	58,  // 147: keepward.v1.TransportService.ListMarkers:output_type -> keepward.v1.ListMarkersResponse
+	62,  // 148: keepward.v1.TransportService.ListPoints:output_type -> keepward.v1.TransportListPointsResponse
+	65,  // 149: keepward.v1.TransportService.BrowseMover:output_type -> keepward.v1.BrowseMoverResponse
+	68,  // 150: keepward.v1.TransportService.FindMover:output_type -> keepward.v1.FindMoverResponse
+	72,  // 151: keepward.v1.TransportService.DiffMover:output_type -> keepward.v1.DiffMoverResponse
+	70,  // 152: keepward.v1.TransportService.ReadRecordsMover:output_type -> keepward.v1.ReadRecordsResponse
+	126, // [126:153] is the sub-list for method output_type
+	99,  // [99:126] is the sub-list for method input_type
+	99,  // [99:99] is the sub-list for extension type_name
+	99,  // [99:99] is the sub-list for extension extendee
+	0,   // [0:99] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_node_proto_init() }
@@ -6164,6 +6208,7 @@ func file_keepward_v1_node_proto_init() {
 	}
 	file_keepward_v1_app_proto_init()
 	file_keepward_v1_types_proto_init()
+	file_keepward_v1_traffic_proto_init()
 	file_keepward_v1_node_proto_msgTypes[66].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

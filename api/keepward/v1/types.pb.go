@@ -565,7 +565,9 @@ type Progress struct {
 	// The path in work, for people; not exact, escaped for display.
 	Current string `protobuf:"bytes,3,opt,name=current,proto3" json:"current,omitempty"`
 	// What the part that reports waits for itself; of the codes only those that are its to say.
-	Reason        *Reason `protobuf:"bytes,520,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason *Reason `protobuf:"bytes,520,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Of the end that reports.
+	Meter         *RateMeter `protobuf:"bytes,680,opt,name=meter,proto3" json:"meter,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -624,6 +626,13 @@ func (x *Progress) GetCurrent() string {
 func (x *Progress) GetReason() *Reason {
 	if x != nil {
 		return x.Reason
+	}
+	return nil
+}
+
+func (x *Progress) GetMeter() *RateMeter {
+	if x != nil {
+		return x.Meter
 	}
 	return nil
 }
@@ -3319,23 +3328,25 @@ func (x *Session) GetRetryAt() *timestamppb.Timestamp {
 }
 
 type Task struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Session       int64                  `protobuf:"varint,2,opt,name=session,proto3" json:"session,omitempty"`
-	Computer      string                 `protobuf:"bytes,3,opt,name=computer,proto3" json:"computer,omitempty"`
-	Status        string                 `protobuf:"bytes,4,opt,name=status,proto3" json:"status,omitempty"`
-	Phase         string                 `protobuf:"bytes,5,opt,name=phase,proto3" json:"phase,omitempty"`
-	Attempt       int32                  `protobuf:"varint,6,opt,name=attempt,proto3" json:"attempt,omitempty"`
-	Reason        *Reason                `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
-	Progress      *Progress              `protobuf:"bytes,8,opt,name=progress,proto3" json:"progress,omitempty"`
-	Failure       *Failure               `protobuf:"bytes,9,opt,name=failure,proto3" json:"failure,omitempty"`
-	Point         string                 `protobuf:"bytes,10,opt,name=point,proto3" json:"point,omitempty"` // restore point made or read
-	Result        string                 `protobuf:"bytes,11,opt,name=result,proto3" json:"result,omitempty"`
-	Started       *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=started,proto3" json:"started,omitempty"`
-	Ended         *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=ended,proto3" json:"ended,omitempty"`
-	Repository    string                 `protobuf:"bytes,14,opt,name=repository,proto3" json:"repository,omitempty"`
-	Report        *TaskReport            `protobuf:"bytes,70,opt,name=report,proto3" json:"report,omitempty"`
-	Priority      int32                  `protobuf:"varint,320,opt,name=priority,proto3" json:"priority,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Id         string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Session    int64                  `protobuf:"varint,2,opt,name=session,proto3" json:"session,omitempty"`
+	Computer   string                 `protobuf:"bytes,3,opt,name=computer,proto3" json:"computer,omitempty"`
+	Status     string                 `protobuf:"bytes,4,opt,name=status,proto3" json:"status,omitempty"`
+	Phase      string                 `protobuf:"bytes,5,opt,name=phase,proto3" json:"phase,omitempty"`
+	Attempt    int32                  `protobuf:"varint,6,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Reason     *Reason                `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	Progress   *Progress              `protobuf:"bytes,8,opt,name=progress,proto3" json:"progress,omitempty"`
+	Failure    *Failure               `protobuf:"bytes,9,opt,name=failure,proto3" json:"failure,omitempty"`
+	Point      string                 `protobuf:"bytes,10,opt,name=point,proto3" json:"point,omitempty"` // restore point made or read
+	Result     string                 `protobuf:"bytes,11,opt,name=result,proto3" json:"result,omitempty"`
+	Started    *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=started,proto3" json:"started,omitempty"`
+	Ended      *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=ended,proto3" json:"ended,omitempty"`
+	Repository string                 `protobuf:"bytes,14,opt,name=repository,proto3" json:"repository,omitempty"`
+	Report     *TaskReport            `protobuf:"bytes,70,opt,name=report,proto3" json:"report,omitempty"`
+	Priority   int32                  `protobuf:"varint,320,opt,name=priority,proto3" json:"priority,omitempty"`
+	// What bounds it while it runs; missing: nothing does.
+	Rate          *TaskRate `protobuf:"bytes,680,opt,name=rate,proto3" json:"rate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3480,6 +3491,13 @@ func (x *Task) GetPriority() int32 {
 		return x.Priority
 	}
 	return 0
+}
+
+func (x *Task) GetRate() *TaskRate {
+	if x != nil {
+		return x.Rate
+	}
+	return nil
 }
 
 // Holder is a task that holds a resource or waits for it.
@@ -4624,6 +4642,9 @@ type Repository struct {
 	ForeignProof string `protobuf:"bytes,82,opt,name=foreign_proof,json=foreignProof,proto3" json:"foreign_proof,omitempty"`
 	// Percent of its size that each pack gets as parity; 0: none. See docs/operator/parity.md.
 	Parity int32 `protobuf:"varint,170,opt,name=parity,proto3" json:"parity,omitempty"`
+	// What all its tasks together may read and write, such as 100MB/s; empty: no bound.
+	ReadLimit  string `protobuf:"bytes,680,opt,name=read_limit,json=readLimit,proto3" json:"read_limit,omitempty"`
+	WriteLimit string `protobuf:"bytes,681,opt,name=write_limit,json=writeLimit,proto3" json:"write_limit,omitempty"`
 	// When what was compressed fast is compressed harder: idle (the default), or never.
 	Recompress    string `protobuf:"bytes,180,opt,name=recompress,proto3" json:"recompress,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -4812,6 +4833,20 @@ func (x *Repository) GetParity() int32 {
 		return x.Parity
 	}
 	return 0
+}
+
+func (x *Repository) GetReadLimit() string {
+	if x != nil {
+		return x.ReadLimit
+	}
+	return ""
+}
+
+func (x *Repository) GetWriteLimit() string {
+	if x != nil {
+		return x.WriteLimit
+	}
+	return ""
 }
 
 func (x *Repository) GetRecompress() string {
@@ -5701,7 +5736,7 @@ var File_keepward_v1_types_proto protoreflect.FileDescriptor
 
 const file_keepward_v1_types_proto_rawDesc = "" +
 	"\n" +
-	"\x17keepward/v1/types.proto\x12\vkeepward.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x15keepward/v1/app.proto\x1a\x18keepward/v1/groups.proto\"D\n" +
+	"\x17keepward/v1/types.proto\x12\vkeepward.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x15keepward/v1/app.proto\x1a\x18keepward/v1/groups.proto\x1a\x19keepward/v1/traffic.proto\"D\n" +
 	"\x06Reason\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x12\n" +
 	"\x04args\x18\x02 \x03(\tR\x04args\x12\x12\n" +
@@ -5765,12 +5800,13 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\vfetch_bytes\x18h \x01(\x03R\n" +
 	"fetchBytes\x12\x1f\n" +
 	"\vfetch_packs\x18i \x01(\x03R\n" +
-	"fetchPacks\"\x9b\x01\n" +
+	"fetchPacks\"\xca\x01\n" +
 	"\bProgress\x12\x14\n" +
 	"\x05phase\x18\x01 \x01(\tR\x05phase\x121\n" +
 	"\bcounters\x18\x02 \x01(\v2\x15.keepward.v1.CountersR\bcounters\x12\x18\n" +
 	"\acurrent\x18\x03 \x01(\tR\acurrent\x12,\n" +
-	"\x06reason\x18\x88\x04 \x01(\v2\x13.keepward.v1.ReasonR\x06reason\"\x97\x03\n" +
+	"\x06reason\x18\x88\x04 \x01(\v2\x13.keepward.v1.ReasonR\x06reason\x12-\n" +
+	"\x05meter\x18\xa8\x05 \x01(\v2\x16.keepward.v1.RateMeterR\x05meter\"\x97\x03\n" +
 	"\x05Entry\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\fR\x04path\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x12\n" +
@@ -6044,7 +6080,7 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"done_about\x18\xfc\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tdoneAbout\x12\x17\n" +
 	"\x06origin\x18\xd4\x02 \x01(\x03R\x06origin\x12\x15\n" +
 	"\x05retry\x18\xd5\x02 \x01(\x05R\x05retry\x126\n" +
-	"\bretry_at\x18\xd6\x02 \x01(\v2\x1a.google.protobuf.TimestampR\aretryAt\"\xa8\x04\n" +
+	"\bretry_at\x18\xd6\x02 \x01(\v2\x1a.google.protobuf.TimestampR\aretryAt\"\xd4\x04\n" +
 	"\x04Task\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\asession\x18\x02 \x01(\x03R\asession\x12\x1a\n" +
@@ -6064,7 +6100,8 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"repository\x18\x0e \x01(\tR\n" +
 	"repository\x12/\n" +
 	"\x06report\x18F \x01(\v2\x17.keepward.v1.TaskReportR\x06report\x12\x1b\n" +
-	"\bpriority\x18\xc0\x02 \x01(\x05R\bpriority\"\xaa\x02\n" +
+	"\bpriority\x18\xc0\x02 \x01(\x05R\bpriority\x12*\n" +
+	"\x04rate\x18\xa8\x05 \x01(\v2\x15.keepward.v1.TaskRateR\x04rate\"\xaa\x02\n" +
 	"\x06Holder\x12\x18\n" +
 	"\asession\x18\x01 \x01(\x03R\asession\x12\x12\n" +
 	"\x04task\x18\x02 \x01(\tR\x04task\x12\x10\n" +
@@ -6181,7 +6218,7 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12\x18\n" +
 	"\aaddress\x18\x03 \x01(\tR\aaddress\x12\x18\n" +
 	"\aversion\x18\x04 \x01(\tR\aversion\x127\n" +
-	"\tlast_seen\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\blastSeen\"\xad\x06\n" +
+	"\tlast_seen\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\blastSeen\"\xef\x06\n" +
 	"\n" +
 	"Repository\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n" +
@@ -6211,7 +6248,11 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"proof_days\x18P \x01(\x05R\tproofDays\x12-\n" +
 	"\x05proof\x18Q \x01(\v2\x17.keepward.v1.ProofStateR\x05proof\x12#\n" +
 	"\rforeign_proof\x18R \x01(\tR\fforeignProof\x12\x17\n" +
-	"\x06parity\x18\xaa\x01 \x01(\x05R\x06parity\x12\x1f\n" +
+	"\x06parity\x18\xaa\x01 \x01(\x05R\x06parity\x12\x1e\n" +
+	"\n" +
+	"read_limit\x18\xa8\x05 \x01(\tR\treadLimit\x12 \n" +
+	"\vwrite_limit\x18\xa9\x05 \x01(\tR\n" +
+	"writeLimit\x12\x1f\n" +
 	"\n" +
 	"recompress\x18\xb4\x01 \x01(\tR\n" +
 	"recompress\"\x7f\n" +
@@ -6376,131 +6417,135 @@ var file_keepward_v1_types_proto_goTypes = []any{
 	(*ProofState)(nil),            // 48: keepward.v1.ProofState
 	(*Point)(nil),                 // 49: keepward.v1.Point
 	(*Condition)(nil),             // 50: keepward.v1.Condition
-	(*timestamppb.Timestamp)(nil), // 51: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 52: google.protobuf.Duration
-	(*Application)(nil),           // 53: keepward.v1.Application
-	(*GroupMember)(nil),           // 54: keepward.v1.GroupMember
+	(*RateMeter)(nil),             // 51: keepward.v1.RateMeter
+	(*timestamppb.Timestamp)(nil), // 52: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 53: google.protobuf.Duration
+	(*Application)(nil),           // 54: keepward.v1.Application
+	(*GroupMember)(nil),           // 55: keepward.v1.GroupMember
+	(*TaskRate)(nil),              // 56: keepward.v1.TaskRate
 }
 var file_keepward_v1_types_proto_depIdxs = []int32{
 	2,   // 0: keepward.v1.Progress.counters:type_name -> keepward.v1.Counters
 	0,   // 1: keepward.v1.Progress.reason:type_name -> keepward.v1.Reason
-	51,  // 2: keepward.v1.Entry.mtime:type_name -> google.protobuf.Timestamp
-	9,   // 3: keepward.v1.FileOverride.include:type_name -> keepward.v1.TextList
-	9,   // 4: keepward.v1.FileOverride.exclude:type_name -> keepward.v1.TextList
-	9,   // 5: keepward.v1.FileOverride.only:type_name -> keepward.v1.TextList
-	7,   // 6: keepward.v1.DryRun.files:type_name -> keepward.v1.FileSelection
-	10,  // 7: keepward.v1.DryRun.taken:type_name -> keepward.v1.Amount
-	12,  // 8: keepward.v1.DryRun.includes:type_name -> keepward.v1.DryRunPath
-	13,  // 9: keepward.v1.DryRun.left_out:type_name -> keepward.v1.DryRunRule
-	14,  // 10: keepward.v1.DryRun.largest_files:type_name -> keepward.v1.DryRunSize
-	14,  // 11: keepward.v1.DryRun.largest_dirs:type_name -> keepward.v1.DryRunSize
-	15,  // 12: keepward.v1.DryRun.problems:type_name -> keepward.v1.DryRunProblem
-	52,  // 13: keepward.v1.DryRun.took:type_name -> google.protobuf.Duration
-	10,  // 14: keepward.v1.DryRunPath.amount:type_name -> keepward.v1.Amount
-	10,  // 15: keepward.v1.DryRunRule.amount:type_name -> keepward.v1.Amount
-	52,  // 16: keepward.v1.CheckSelection.budget:type_name -> google.protobuf.Duration
-	52,  // 17: keepward.v1.CheckSelection.older_than:type_name -> google.protobuf.Duration
-	7,   // 18: keepward.v1.Job.files:type_name -> keepward.v1.FileSelection
-	52,  // 19: keepward.v1.Job.restart_interval:type_name -> google.protobuf.Duration
-	16,  // 20: keepward.v1.Job.retention:type_name -> keepward.v1.Retention
-	17,  // 21: keepward.v1.Job.check:type_name -> keepward.v1.CheckSelection
-	51,  // 22: keepward.v1.Job.created:type_name -> google.protobuf.Timestamp
-	51,  // 23: keepward.v1.Job.next_run:type_name -> google.protobuf.Timestamp
-	51,  // 24: keepward.v1.Job.last_run:type_name -> google.protobuf.Timestamp
-	24,  // 25: keepward.v1.Job.scripts:type_name -> keepward.v1.Scripts
-	52,  // 26: keepward.v1.Job.jitter:type_name -> google.protobuf.Duration
-	26,  // 27: keepward.v1.Job.commands:type_name -> keepward.v1.CommandSource
-	8,   // 28: keepward.v1.Job.overrides:type_name -> keepward.v1.FileOverride
-	53,  // 29: keepward.v1.Job.applications:type_name -> keepward.v1.Application
-	54,  // 30: keepward.v1.Job.members:type_name -> keepward.v1.GroupMember
-	51,  // 31: keepward.v1.NextRun.time:type_name -> google.protobuf.Timestamp
-	51,  // 32: keepward.v1.NextRun.until:type_name -> google.protobuf.Timestamp
-	51,  // 33: keepward.v1.JobFigures.since:type_name -> google.protobuf.Timestamp
-	21,  // 34: keepward.v1.JobFigures.statuses:type_name -> keepward.v1.StatusCount
-	22,  // 35: keepward.v1.JobFigures.duration_millis:type_name -> keepward.v1.Figure
-	22,  // 36: keepward.v1.JobFigures.read_bytes:type_name -> keepward.v1.Figure
-	22,  // 37: keepward.v1.JobFigures.sent_bytes:type_name -> keepward.v1.Figure
-	22,  // 38: keepward.v1.JobFigures.stored_bytes:type_name -> keepward.v1.Figure
-	22,  // 39: keepward.v1.JobFigures.bytes_per_second:type_name -> keepward.v1.Figure
-	29,  // 40: keepward.v1.JobFigures.limits:type_name -> keepward.v1.Limits
-	23,  // 41: keepward.v1.JobFigures.runs:type_name -> keepward.v1.JobRun
-	51,  // 42: keepward.v1.JobRun.started:type_name -> google.protobuf.Timestamp
-	51,  // 43: keepward.v1.JobRun.ended:type_name -> google.protobuf.Timestamp
-	29,  // 44: keepward.v1.JobRun.limits:type_name -> keepward.v1.Limits
-	25,  // 45: keepward.v1.Scripts.server_before:type_name -> keepward.v1.Script
-	25,  // 46: keepward.v1.Scripts.agent_before:type_name -> keepward.v1.Script
-	25,  // 47: keepward.v1.Scripts.pre_freeze:type_name -> keepward.v1.Script
-	25,  // 48: keepward.v1.Scripts.post_thaw:type_name -> keepward.v1.Script
-	25,  // 49: keepward.v1.Scripts.agent_after:type_name -> keepward.v1.Script
-	25,  // 50: keepward.v1.Scripts.server_after:type_name -> keepward.v1.Script
-	52,  // 51: keepward.v1.Script.time_limit:type_name -> google.protobuf.Duration
-	52,  // 52: keepward.v1.CommandSource.time_limit:type_name -> google.protobuf.Duration
-	52,  // 53: keepward.v1.CommandTarget.time_limit:type_name -> google.protobuf.Duration
-	51,  // 54: keepward.v1.ScriptEnd.started:type_name -> google.protobuf.Timestamp
-	51,  // 55: keepward.v1.ScriptEnd.ended:type_name -> google.protobuf.Timestamp
-	1,   // 56: keepward.v1.ScriptEnd.failure:type_name -> keepward.v1.Failure
-	0,   // 57: keepward.v1.Session.reason:type_name -> keepward.v1.Reason
-	51,  // 58: keepward.v1.Session.created:type_name -> google.protobuf.Timestamp
-	51,  // 59: keepward.v1.Session.started:type_name -> google.protobuf.Timestamp
-	51,  // 60: keepward.v1.Session.ended:type_name -> google.protobuf.Timestamp
-	31,  // 61: keepward.v1.Session.tasks:type_name -> keepward.v1.Task
-	3,   // 62: keepward.v1.Session.progress:type_name -> keepward.v1.Progress
-	1,   // 63: keepward.v1.Session.failure:type_name -> keepward.v1.Failure
-	37,  // 64: keepward.v1.Session.report:type_name -> keepward.v1.TaskReport
-	29,  // 65: keepward.v1.Session.limits:type_name -> keepward.v1.Limits
-	34,  // 66: keepward.v1.Session.waits:type_name -> keepward.v1.Wait
-	51,  // 67: keepward.v1.Session.done_about:type_name -> google.protobuf.Timestamp
-	51,  // 68: keepward.v1.Session.retry_at:type_name -> google.protobuf.Timestamp
-	0,   // 69: keepward.v1.Task.reason:type_name -> keepward.v1.Reason
-	3,   // 70: keepward.v1.Task.progress:type_name -> keepward.v1.Progress
-	1,   // 71: keepward.v1.Task.failure:type_name -> keepward.v1.Failure
-	51,  // 72: keepward.v1.Task.started:type_name -> google.protobuf.Timestamp
-	51,  // 73: keepward.v1.Task.ended:type_name -> google.protobuf.Timestamp
-	37,  // 74: keepward.v1.Task.report:type_name -> keepward.v1.TaskReport
-	51,  // 75: keepward.v1.Holder.since:type_name -> google.protobuf.Timestamp
-	51,  // 76: keepward.v1.Holder.until:type_name -> google.protobuf.Timestamp
-	0,   // 77: keepward.v1.Resource.down:type_name -> keepward.v1.Reason
-	32,  // 78: keepward.v1.Resource.holders:type_name -> keepward.v1.Holder
-	32,  // 79: keepward.v1.Resource.waiters:type_name -> keepward.v1.Holder
-	51,  // 80: keepward.v1.Wait.since:type_name -> google.protobuf.Timestamp
-	0,   // 81: keepward.v1.Wait.reason:type_name -> keepward.v1.Reason
-	33,  // 82: keepward.v1.Wait.resources:type_name -> keepward.v1.Resource
-	32,  // 83: keepward.v1.Wait.sessions:type_name -> keepward.v1.Holder
-	35,  // 84: keepward.v1.TaskReport.sweep:type_name -> keepward.v1.SweepReport
-	36,  // 85: keepward.v1.TaskReport.retention:type_name -> keepward.v1.RetentionReport
-	51,  // 86: keepward.v1.Event.time:type_name -> google.protobuf.Timestamp
-	51,  // 87: keepward.v1.Computer.joined:type_name -> google.protobuf.Timestamp
-	51,  // 88: keepward.v1.Computer.last_seen:type_name -> google.protobuf.Timestamp
-	52,  // 89: keepward.v1.Computer.skew:type_name -> google.protobuf.Duration
-	51,  // 90: keepward.v1.Computer.last_point:type_name -> google.protobuf.Timestamp
-	50,  // 91: keepward.v1.Computer.conditions:type_name -> keepward.v1.Condition
-	40,  // 92: keepward.v1.Computer.connection:type_name -> keepward.v1.ComputerConnection
-	51,  // 93: keepward.v1.Transport.last_seen:type_name -> google.protobuf.Timestamp
-	51,  // 94: keepward.v1.Repository.created:type_name -> google.protobuf.Timestamp
-	50,  // 95: keepward.v1.Repository.conditions:type_name -> keepward.v1.Condition
-	52,  // 96: keepward.v1.Repository.undelete_grace:type_name -> google.protobuf.Duration
-	52,  // 97: keepward.v1.Repository.unprotected_after:type_name -> google.protobuf.Duration
-	48,  // 98: keepward.v1.Repository.proof:type_name -> keepward.v1.ProofState
-	52,  // 99: keepward.v1.ProofAge.within:type_name -> google.protobuf.Duration
-	42,  // 100: keepward.v1.RepositoryStats.repository:type_name -> keepward.v1.Repository
-	45,  // 101: keepward.v1.RepositoryStats.computers:type_name -> keepward.v1.ComputerStats
-	46,  // 102: keepward.v1.RepositoryStats.jobs:type_name -> keepward.v1.JobStats
-	47,  // 103: keepward.v1.RepositoryStats.days:type_name -> keepward.v1.DayStats
-	43,  // 104: keepward.v1.RepositoryStats.proofs:type_name -> keepward.v1.ProofAge
-	51,  // 105: keepward.v1.RepositoryStats.marked:type_name -> google.protobuf.Timestamp
-	51,  // 106: keepward.v1.ProofState.oldest:type_name -> google.protobuf.Timestamp
-	51,  // 107: keepward.v1.Point.time:type_name -> google.protobuf.Timestamp
-	2,   // 108: keepward.v1.Point.counters:type_name -> keepward.v1.Counters
-	7,   // 109: keepward.v1.Point.files:type_name -> keepward.v1.FileSelection
-	51,  // 110: keepward.v1.Point.kept_until:type_name -> google.protobuf.Timestamp
-	51,  // 111: keepward.v1.Point.deleted:type_name -> google.protobuf.Timestamp
-	51,  // 112: keepward.v1.Point.purge_after:type_name -> google.protobuf.Timestamp
-	51,  // 113: keepward.v1.Condition.since:type_name -> google.protobuf.Timestamp
-	114, // [114:114] is the sub-list for method output_type
-	114, // [114:114] is the sub-list for method input_type
-	114, // [114:114] is the sub-list for extension type_name
-	114, // [114:114] is the sub-list for extension extendee
-	0,   // [0:114] is the sub-list for field type_name
+	51,  // 2: keepward.v1.Progress.meter:type_name -> keepward.v1.RateMeter
+	52,  // 3: keepward.v1.Entry.mtime:type_name -> google.protobuf.Timestamp
+	9,   // 4: keepward.v1.FileOverride.include:type_name -> keepward.v1.TextList
+	9,   // 5: keepward.v1.FileOverride.exclude:type_name -> keepward.v1.TextList
+	9,   // 6: keepward.v1.FileOverride.only:type_name -> keepward.v1.TextList
+	7,   // 7: keepward.v1.DryRun.files:type_name -> keepward.v1.FileSelection
+	10,  // 8: keepward.v1.DryRun.taken:type_name -> keepward.v1.Amount
+	12,  // 9: keepward.v1.DryRun.includes:type_name -> keepward.v1.DryRunPath
+	13,  // 10: keepward.v1.DryRun.left_out:type_name -> keepward.v1.DryRunRule
+	14,  // 11: keepward.v1.DryRun.largest_files:type_name -> keepward.v1.DryRunSize
+	14,  // 12: keepward.v1.DryRun.largest_dirs:type_name -> keepward.v1.DryRunSize
+	15,  // 13: keepward.v1.DryRun.problems:type_name -> keepward.v1.DryRunProblem
+	53,  // 14: keepward.v1.DryRun.took:type_name -> google.protobuf.Duration
+	10,  // 15: keepward.v1.DryRunPath.amount:type_name -> keepward.v1.Amount
+	10,  // 16: keepward.v1.DryRunRule.amount:type_name -> keepward.v1.Amount
+	53,  // 17: keepward.v1.CheckSelection.budget:type_name -> google.protobuf.Duration
+	53,  // 18: keepward.v1.CheckSelection.older_than:type_name -> google.protobuf.Duration
+	7,   // 19: keepward.v1.Job.files:type_name -> keepward.v1.FileSelection
+	53,  // 20: keepward.v1.Job.restart_interval:type_name -> google.protobuf.Duration
+	16,  // 21: keepward.v1.Job.retention:type_name -> keepward.v1.Retention
+	17,  // 22: keepward.v1.Job.check:type_name -> keepward.v1.CheckSelection
+	52,  // 23: keepward.v1.Job.created:type_name -> google.protobuf.Timestamp
+	52,  // 24: keepward.v1.Job.next_run:type_name -> google.protobuf.Timestamp
+	52,  // 25: keepward.v1.Job.last_run:type_name -> google.protobuf.Timestamp
+	24,  // 26: keepward.v1.Job.scripts:type_name -> keepward.v1.Scripts
+	53,  // 27: keepward.v1.Job.jitter:type_name -> google.protobuf.Duration
+	26,  // 28: keepward.v1.Job.commands:type_name -> keepward.v1.CommandSource
+	8,   // 29: keepward.v1.Job.overrides:type_name -> keepward.v1.FileOverride
+	54,  // 30: keepward.v1.Job.applications:type_name -> keepward.v1.Application
+	55,  // 31: keepward.v1.Job.members:type_name -> keepward.v1.GroupMember
+	52,  // 32: keepward.v1.NextRun.time:type_name -> google.protobuf.Timestamp
+	52,  // 33: keepward.v1.NextRun.until:type_name -> google.protobuf.Timestamp
+	52,  // 34: keepward.v1.JobFigures.since:type_name -> google.protobuf.Timestamp
+	21,  // 35: keepward.v1.JobFigures.statuses:type_name -> keepward.v1.StatusCount
+	22,  // 36: keepward.v1.JobFigures.duration_millis:type_name -> keepward.v1.Figure
+	22,  // 37: keepward.v1.JobFigures.read_bytes:type_name -> keepward.v1.Figure
+	22,  // 38: keepward.v1.JobFigures.sent_bytes:type_name -> keepward.v1.Figure
+	22,  // 39: keepward.v1.JobFigures.stored_bytes:type_name -> keepward.v1.Figure
+	22,  // 40: keepward.v1.JobFigures.bytes_per_second:type_name -> keepward.v1.Figure
+	29,  // 41: keepward.v1.JobFigures.limits:type_name -> keepward.v1.Limits
+	23,  // 42: keepward.v1.JobFigures.runs:type_name -> keepward.v1.JobRun
+	52,  // 43: keepward.v1.JobRun.started:type_name -> google.protobuf.Timestamp
+	52,  // 44: keepward.v1.JobRun.ended:type_name -> google.protobuf.Timestamp
+	29,  // 45: keepward.v1.JobRun.limits:type_name -> keepward.v1.Limits
+	25,  // 46: keepward.v1.Scripts.server_before:type_name -> keepward.v1.Script
+	25,  // 47: keepward.v1.Scripts.agent_before:type_name -> keepward.v1.Script
+	25,  // 48: keepward.v1.Scripts.pre_freeze:type_name -> keepward.v1.Script
+	25,  // 49: keepward.v1.Scripts.post_thaw:type_name -> keepward.v1.Script
+	25,  // 50: keepward.v1.Scripts.agent_after:type_name -> keepward.v1.Script
+	25,  // 51: keepward.v1.Scripts.server_after:type_name -> keepward.v1.Script
+	53,  // 52: keepward.v1.Script.time_limit:type_name -> google.protobuf.Duration
+	53,  // 53: keepward.v1.CommandSource.time_limit:type_name -> google.protobuf.Duration
+	53,  // 54: keepward.v1.CommandTarget.time_limit:type_name -> google.protobuf.Duration
+	52,  // 55: keepward.v1.ScriptEnd.started:type_name -> google.protobuf.Timestamp
+	52,  // 56: keepward.v1.ScriptEnd.ended:type_name -> google.protobuf.Timestamp
+	1,   // 57: keepward.v1.ScriptEnd.failure:type_name -> keepward.v1.Failure
+	0,   // 58: keepward.v1.Session.reason:type_name -> keepward.v1.Reason
+	52,  // 59: keepward.v1.Session.created:type_name -> google.protobuf.Timestamp
+	52,  // 60: keepward.v1.Session.started:type_name -> google.protobuf.Timestamp
+	52,  // 61: keepward.v1.Session.ended:type_name -> google.protobuf.Timestamp
+	31,  // 62: keepward.v1.Session.tasks:type_name -> keepward.v1.Task
+	3,   // 63: keepward.v1.Session.progress:type_name -> keepward.v1.Progress
+	1,   // 64: keepward.v1.Session.failure:type_name -> keepward.v1.Failure
+	37,  // 65: keepward.v1.Session.report:type_name -> keepward.v1.TaskReport
+	29,  // 66: keepward.v1.Session.limits:type_name -> keepward.v1.Limits
+	34,  // 67: keepward.v1.Session.waits:type_name -> keepward.v1.Wait
+	52,  // 68: keepward.v1.Session.done_about:type_name -> google.protobuf.Timestamp
+	52,  // 69: keepward.v1.Session.retry_at:type_name -> google.protobuf.Timestamp
+	0,   // 70: keepward.v1.Task.reason:type_name -> keepward.v1.Reason
+	3,   // 71: keepward.v1.Task.progress:type_name -> keepward.v1.Progress
+	1,   // 72: keepward.v1.Task.failure:type_name -> keepward.v1.Failure
+	52,  // 73: keepward.v1.Task.started:type_name -> google.protobuf.Timestamp
+	52,  // 74: keepward.v1.Task.ended:type_name -> google.protobuf.Timestamp
+	37,  // 75: keepward.v1.Task.report:type_name -> keepward.v1.TaskReport
+	56,  // 76: keepward.v1.Task.rate:type_name -> keepward.v1.TaskRate
+	52,  // 77: keepward.v1.Holder.since:type_name -> google.protobuf.Timestamp
+	52,  // 78: keepward.v1.Holder.until:type_name -> google.protobuf.Timestamp
+	0,   // 79: keepward.v1.Resource.down:type_name -> keepward.v1.Reason
+	32,  // 80: keepward.v1.Resource.holders:type_name -> keepward.v1.Holder
+	32,  // 81: keepward.v1.Resource.waiters:type_name -> keepward.v1.Holder
+	52,  // 82: keepward.v1.Wait.since:type_name -> google.protobuf.Timestamp
+	0,   // 83: keepward.v1.Wait.reason:type_name -> keepward.v1.Reason
+	33,  // 84: keepward.v1.Wait.resources:type_name -> keepward.v1.Resource
+	32,  // 85: keepward.v1.Wait.sessions:type_name -> keepward.v1.Holder
+	35,  // 86: keepward.v1.TaskReport.sweep:type_name -> keepward.v1.SweepReport
+	36,  // 87: keepward.v1.TaskReport.retention:type_name -> keepward.v1.RetentionReport
+	52,  // 88: keepward.v1.Event.time:type_name -> google.protobuf.Timestamp
+	52,  // 89: keepward.v1.Computer.joined:type_name -> google.protobuf.Timestamp
+	52,  // 90: keepward.v1.Computer.last_seen:type_name -> google.protobuf.Timestamp
+	53,  // 91: keepward.v1.Computer.skew:type_name -> google.protobuf.Duration
+	52,  // 92: keepward.v1.Computer.last_point:type_name -> google.protobuf.Timestamp
+	50,  // 93: keepward.v1.Computer.conditions:type_name -> keepward.v1.Condition
+	40,  // 94: keepward.v1.Computer.connection:type_name -> keepward.v1.ComputerConnection
+	52,  // 95: keepward.v1.Transport.last_seen:type_name -> google.protobuf.Timestamp
+	52,  // 96: keepward.v1.Repository.created:type_name -> google.protobuf.Timestamp
+	50,  // 97: keepward.v1.Repository.conditions:type_name -> keepward.v1.Condition
+	53,  // 98: keepward.v1.Repository.undelete_grace:type_name -> google.protobuf.Duration
+	53,  // 99: keepward.v1.Repository.unprotected_after:type_name -> google.protobuf.Duration
+	48,  // 100: keepward.v1.Repository.proof:type_name -> keepward.v1.ProofState
+	53,  // 101: keepward.v1.ProofAge.within:type_name -> google.protobuf.Duration
+	42,  // 102: keepward.v1.RepositoryStats.repository:type_name -> keepward.v1.Repository
+	45,  // 103: keepward.v1.RepositoryStats.computers:type_name -> keepward.v1.ComputerStats
+	46,  // 104: keepward.v1.RepositoryStats.jobs:type_name -> keepward.v1.JobStats
+	47,  // 105: keepward.v1.RepositoryStats.days:type_name -> keepward.v1.DayStats
+	43,  // 106: keepward.v1.RepositoryStats.proofs:type_name -> keepward.v1.ProofAge
+	52,  // 107: keepward.v1.RepositoryStats.marked:type_name -> google.protobuf.Timestamp
+	52,  // 108: keepward.v1.ProofState.oldest:type_name -> google.protobuf.Timestamp
+	52,  // 109: keepward.v1.Point.time:type_name -> google.protobuf.Timestamp
+	2,   // 110: keepward.v1.Point.counters:type_name -> keepward.v1.Counters
+	7,   // 111: keepward.v1.Point.files:type_name -> keepward.v1.FileSelection
+	52,  // 112: keepward.v1.Point.kept_until:type_name -> google.protobuf.Timestamp
+	52,  // 113: keepward.v1.Point.deleted:type_name -> google.protobuf.Timestamp
+	52,  // 114: keepward.v1.Point.purge_after:type_name -> google.protobuf.Timestamp
+	52,  // 115: keepward.v1.Condition.since:type_name -> google.protobuf.Timestamp
+	116, // [116:116] is the sub-list for method output_type
+	116, // [116:116] is the sub-list for method input_type
+	116, // [116:116] is the sub-list for extension type_name
+	116, // [116:116] is the sub-list for extension extendee
+	0,   // [0:116] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_types_proto_init() }
@@ -6510,6 +6555,7 @@ func file_keepward_v1_types_proto_init() {
 	}
 	file_keepward_v1_app_proto_init()
 	file_keepward_v1_groups_proto_init()
+	file_keepward_v1_traffic_proto_init()
 	file_keepward_v1_types_proto_msgTypes[8].OneofWrappers = []any{}
 	file_keepward_v1_types_proto_msgTypes[22].OneofWrappers = []any{}
 	type x struct{}

@@ -1,0 +1,106 @@
+package test
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	keepwardv1 "keepward/api/keepward/v1"
+)
+
+// shaped is a site whose second computer sends as much as the first.
+var shaped = pace{heartbeat: "1s", size: 128 << 20, noticed: time.Minute}
+
+// Two backups and a restore under a traffic rule that is edited meanwhile. What the computers send is
+// read from their network interfaces.
+func TestTrafficRule(t *testing.T) {
+	f := newSpread(t, shaped)
+	f.addAgent("web2")
+	second := filepath.Join(f.Dir, "second")
+	f.must(os.MkdirAll(second, 0o755))
+	f.must(largeFile(filepath.Join(second, "disk.img"), f.size+1<<20)) // another content
+	f.createJob("more", "web2", []string{second})
+
+	r := f.do("traffic", "set", "line", "--source", "10.77.0.0/16", "--target", f.net.Address("store"), "--source", "192.0.2.0/24", "--limit", "40Mbit/s")
+	if !strings.Contains(r.Stderr, "192.0.2.0/24") || strings.Contains(r.Stderr, "10.77.0.0/16") {
+		t.Errorf("the range in which nobody is is not warned of, or another is: %s", r.Stderr)
+	}
+	a := f.start("docs")
+	f.moves(a)
+	f.sends("one alone", 3*time.Second, map[string]float64{"web1": 40})
+	b := f.start("more")
+	f.moves(b)
+	f.sends("two", 4*time.Second, map[string]float64{"web1": 20, "web2": 20})
+	f.heldTo(a, "line", 20)
+
+	f.do("traffic", "set", "line", "--limit", "10MB/s")
+	time.Sleep(500 * time.Millisecond) // what was on its way
+	f.sends("two, after the rule was edited", 3*time.Second, map[string]float64{"web1": 40, "web2": 40})
+	f.do("session", "kill", sessionText(b))
+	f.final(b, "Killed")
+	time.Sleep(500 * time.Millisecond)
+	f.sends("the other alone", 2*time.Second, map[string]float64{"web1": 80})
+	f.do("traffic", "delete", "line")
+	s := f.final(a, "Completed")
+	if s.GetLimits().GetNetwork() < 50 {
+		t.Errorf("the network limited it by %d%%, want most: %v", s.GetLimits().GetNetwork(), s.GetLimits())
+	}
+
+	f.do("traffic", "set", "line", "--limit", "8Mbit/s") // the restore would take two minutes
+	began := time.Now()
+	f.restore("web1", "latest", "--path", f.src)
+	if took := time.Since(began); took > 30*time.Second {
+		t.Errorf("a restore of %d bytes took %s under a rule of which it is exempt", f.size, took)
+	}
+}
+
+func sessionText(id int64) string { return strconv.FormatInt(id, 10) }
+
+// moves waits until a session's task has sent enough to be at its pace.
+func (f *spread) moves(id int64) {
+	f.t.Helper()
+	f.until("data of the session", func() bool { return f.counters(id).GetSentBytes() > 3<<20 })
+}
+
+// sends compares what computers send over a time with Mbit a second, within a tenth.
+func (f *spread) sends(what string, over time.Duration, want map[string]float64) {
+	f.t.Helper()
+	before := map[string]int64{}
+	for host := range want {
+		n, err := f.net.Sent(host)
+		f.must(err)
+		before[host] = n
+	}
+	began := time.Now()
+	time.Sleep(over)
+	for host, mbit := range want {
+		n, err := f.net.Sent(host)
+		f.must(err)
+		got := float64(n-before[host]) * 8 / 1e6 / time.Since(began).Seconds()
+		f.t.Logf("%s: %s sends %.1f Mbit/s", what, host, got)
+		if got < mbit*0.9 || got > mbit*1.1 {
+			f.t.Errorf("%s: %s sends %.1f Mbit/s, want %.0f within a tenth", what, host, got, mbit)
+		}
+	}
+}
+
+// heldTo looks at what bounds a session's task.
+func (f *spread) heldTo(id int64, rule string, mbit int64) {
+	f.t.Helper()
+	s, err := f.Session(id)
+	f.must(err)
+	if r := s.GetTasks()[0].GetRate(); r.GetRule() != rule || r.GetNetwork() < mbit*1e6/8*9/10 || r.GetNetwork() > mbit*1e6/8*11/10 {
+		f.t.Errorf("session %d is held to %v, want %d Mbit/s by %s", id, r, mbit, rule)
+	}
+	if r := f.do("session", "show", sessionText(id)); !strings.Contains(r.Stdout, "traffic rule "+rule) {
+		f.t.Errorf("its session does not show the rule:\n%s", r.Stdout)
+	}
+	m := &keepwardv1.TrafficRule{}
+	f.must(f.Message(m, "traffic", "show", rule))
+	if len(m.GetTasks()) != 2 || !m.GetHolds() {
+		f.t.Errorf("the rule shows %v", m)
+	}
+}
