@@ -15,9 +15,15 @@ var units = []struct {
 	text  string
 	bytes float64
 }{
-	{"gbit/s", 1e9 / 8}, {"mbit/s", 1e6 / 8}, {"kbit/s", 1e3 / 8},
-	{"gib/s", 1 << 30}, {"mib/s", 1 << 20}, {"kib/s", 1 << 10},
-	{"gb/s", 1e9}, {"mb/s", 1e6}, {"kb/s", 1e3},
+	{"gbit/s", 1e9 / 8},
+	{"mbit/s", 1e6 / 8},
+	{"kbit/s", 1e3 / 8},
+	{"gib/s", 1 << 30},
+	{"mib/s", 1 << 20},
+	{"kib/s", 1 << 10},
+	{"gb/s", 1e9},
+	{"mb/s", 1e6},
+	{"kb/s", 1e3},
 }
 
 const (
