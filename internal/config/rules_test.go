@@ -129,3 +129,65 @@ func TestWindowsThatNeverOpenAreWarnedOf(t *testing.T) {
 		})
 	}
 }
+
+const shaped = `kind: traffic
+name: branch
+description: the line to the centre
+source:
+  - 10.1.0.0/16
+  - 10.2.0.7
+target:
+  - 10.9.0.0/24
+limit: 40Mbit/s
+hours:
+  - mon-fri 08:00-18:00
+zone: Europe/Paris
+restores: true
+disabled: true
+`
+
+func TestATrafficRuleComesBackFromAnExport(t *testing.T) {
+	docs, faults := Parse(files(shaped))
+	if len(faults) != 0 || len(docs) != 1 {
+		t.Fatalf("%d documents, faults %v", len(docs), faults)
+	}
+	want := &keepwardv1.TrafficRule{
+		Name: "branch", Description: "the line to the centre", Source: []string{"10.1.0.0/16", "10.2.0.7"}, Target: []string{"10.9.0.0/24"},
+		Limit: "40Mbit/s", Hours: []string{"mon-fri 08:00-18:00"}, Zone: "Europe/Paris", Restores: true, Disabled: true,
+	}
+	if d := cmp.Diff(want, docs[0].Traffic, protocmp.Transform()); d != "" {
+		t.Error(d)
+	}
+	if f := CheckTraffic(docs[0].Traffic); len(f) != 0 {
+		t.Error(Error(f))
+	}
+	out, err := ExportAll(Content{Traffic: []*keepwardv1.TrafficRule{docs[0].Traffic}})
+	if err != nil || string(out) != shaped {
+		t.Errorf("exported (%v):\n%s", err, out)
+	}
+}
+
+func TestATrafficRuleIsChecked(t *testing.T) {
+	got := map[string]string{}
+	for _, f := range CheckTraffic(&keepwardv1.TrafficRule{Name: "x", Source: []string{"any", "10.1"}, Target: []string{"host"}, Limit: "40", Hours: []string{"mon 10:00"}}) {
+		got[f.Field] = f.Err.Code
+	}
+	want := map[string]string{"source[1]": "traffic.range", "target[0]": "traffic.range", "limit": "traffic.limit", "hours[0]": "traffic.hours"}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+	for field, r := range map[string]*keepwardv1.TrafficRule{"limit": {Name: "x"}, "zone": {Name: "x", Limit: "1MB/s", Zone: "Nowhere"}} {
+		if f := CheckTraffic(r); len(f) != 1 || f[0].Field != field {
+			t.Errorf("faults of %v are %v", r, f)
+		}
+	}
+}
+
+func TestTheRatesOfARepositoryAreChecked(t *testing.T) {
+	r := &keepwardv1.Repository{Name: "main", Transport: "tr1", Path: "/srv", ReadLimit: "fast", WriteLimit: "100MB/s"}
+	CompleteRepository(r)
+	f := CheckLimits(r)
+	if len(f) != 1 || f[0].Field != "read_limit" || f[0].Err.Code != "repository.rate" {
+		t.Errorf("faults are %v", f)
+	}
+}

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"keepward/internal/errs"
+	"keepward/internal/rate"
 	"keepward/internal/repo/point"
 	"keepward/internal/repo/seal"
 )
@@ -373,5 +374,33 @@ func TestAgentLearnsThatTheRepositoryIsEmpty(t *testing.T) {
 		if err := c.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// What is sent over TLS goes by the limit of its end, which may change; a connection over it lives on.
+func TestAnEndSendsNoFasterThanItsLimit(t *testing.T) {
+	h := &memory{records: map[seal.ID][]byte{}}
+	s := newSite(t, h, nil)
+	var limit rate.Limit
+	limit.Set(4 << 20)
+	c := s.dial(func(cfg *DialConfig) { cfg.Limit = &limit })
+	rec := randomBytes(256 << 10)
+	began := time.Now()
+	for range 8 { // half a second
+		if err := c.Put(t.Context(), rec); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.Checkpoint(t.Context(), point.Draft{Type: point.Checkpoint}); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); took < 300*time.Millisecond {
+		t.Errorf("2 MiB at 4 MiB a second were sent in %s", took)
+	}
+	if bytes, _ := limit.Moved(); bytes < 2<<20 {
+		t.Errorf("its limit says that %d bytes were sent", bytes)
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
 	}
 }

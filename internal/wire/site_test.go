@@ -11,6 +11,7 @@ import (
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/errs"
+	"keepward/internal/rate"
 	"keepward/internal/repo/point"
 	"keepward/internal/repo/seal"
 )
@@ -106,6 +107,7 @@ func newSite(t testing.TB, h DataHandler, change func(*DataServerConfig)) *site 
 		Agent:       "web1", Attempt: s.attempt, TaskKey: seal.NewSecret(), Wait: 10 * time.Second,
 		Refused: func(r Refusal) { s.refused <- r },
 		Arrived: func(a Arrival) { s.arrived <- a },
+		Limit:   &rate.Limit{}, // as movers and agents have one
 	}
 	if change != nil {
 		change(&cfg)
@@ -126,7 +128,7 @@ func newSite(t testing.TB, h DataHandler, change func(*DataServerConfig)) *site 
 }
 
 func (s *site) config() DialConfig {
-	return DialConfig{Credentials: s.ca.issue(s.t, RoleAgent, "web1"), Endpoint: s.endpoint, Attempt: s.attempt.String()}
+	return DialConfig{Credentials: s.ca.issue(s.t, RoleAgent, "web1"), Endpoint: s.endpoint, Attempt: s.attempt.String(), Limit: &rate.Limit{}}
 }
 
 func (s *site) dial(change func(*DialConfig)) *DataClient {
