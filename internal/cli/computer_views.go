@@ -1,11 +1,8 @@
 package cli
 
 import (
-	"context"
 	"fmt"
 	"strings"
-
-	"github.com/spf13/cobra"
 
 	keepwardv1 "keepward/api/keepward/v1"
 )
