@@ -21,8 +21,10 @@ func TestPostgreSQLKeepsTheContract(t *testing.T) {
 	if err := s.Exec(ctx, "postgres", grants+`CREATE TABLE written (at timestamptz)`); err != nil {
 		t.Fatal(err)
 	}
-	in := app.Instance{Name: "main", Address: s.Sockets, User: "keepward", Secret: app.NewSecret("a password"), Job: "job",
-		Event: func(level, code, text string) { t.Log(level, code, text) }}
+	in := app.Instance{
+		Name: "main", Address: s.Sockets, User: "keepward", Secret: app.NewSecret("a password"), Job: "job",
+		Event: func(level, code, text string) { t.Log(level, code, text) },
+	}
 	denied, away := in, in
 	denied.Secret = app.NewSecret("another password")
 	away.Address = t.TempDir()

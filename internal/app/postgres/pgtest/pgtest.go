@@ -28,7 +28,6 @@ type Server struct {
 	Dir, Data, Sockets string
 	bin                string
 	uid, gid           uint32
-	cmd                *exec.Cmd
 }
 
 // Programs is where the server's programs are; empty: there are none that can be run here.
