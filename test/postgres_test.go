@@ -32,7 +32,7 @@ func newPgSite(t *testing.T, settings ...string) *pgSite {
 		leaveOut(t, "no PostgreSQL here, or not root")
 	}
 	s := &pgSite{pg: pgtest.Start(t, settings...)}
-	s.fleet = newFleet(t, "db1")
+	s.fleet = newFleet(t, "db1", "db2")
 	for _, stmt := range strings.Split(backupRole, ";\n") {
 		s.must(s.pg.Exec(context.Background(), "postgres", stmt))
 	}
@@ -93,6 +93,8 @@ func TestPostgreSQLUnderLoad(t *testing.T) {
 		args := []string{"--point", p}
 		if i == 0 {
 			args = append(args, "--start") // recovered by Keepward; the others by who starts them
+		} else if i == 1 {
+			args = append(args, "--target", "db2")
 		}
 		r := s.restored(args...)
 		if i == 0 {

@@ -59,7 +59,7 @@ func (i *instance) keepLog(ctx context.Context) error {
 			return asked("drop slot "+name, err)
 		}
 		if wanted {
-			i.tell("warning", "application.log-gap", "between the last backup and this one there is no point in time: the server has dropped the log that slot %s should have kept, since it was more than max_slot_wal_keep_size", name)
+			i.gap()
 		}
 		slot = nil
 	}
@@ -80,6 +80,11 @@ func (i *instance) keepLog(ctx context.Context) error {
 		return asked("make a slot for the time of the backup", err)
 	}
 	return nil
+}
+
+// gap tells that the server has not kept what it should have.
+func (i *instance) gap() {
+	i.tell("warning", "application.log-gap", "between the last backup and this one there is no point in time: the server has dropped the log that slot %s should have kept, since it was more than max_slot_wal_keep_size", slotOf(i.in))
 }
 
 // slotState is what there is of a slot.
@@ -171,7 +176,13 @@ func (i *instance) log(ctx context.Context, label string) (app.Tree, error) {
 	a.First = a.Start
 	if err == nil && i.slot != "" {
 		var s *slotState
-		if s, err = i.slotNow(ctx, i.slot); err == nil && s != nil && !s.lost {
+		switch s, err = i.slotNow(ctx, i.slot); {
+		case err != nil:
+		case s == nil || s.lost:
+			// The checkpoint with which the backup began may have cost it.
+			i.gap()
+			i.slot = ""
+		default:
 			a.First, err = a.segment(s.restart, false)
 			a.First = min(a.First, a.Start)
 		}
