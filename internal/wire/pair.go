@@ -23,9 +23,6 @@ import (
 // pairALPN is the protocol name of a server that comes to pair.
 const pairALPN = "keepward-pair/1"
 
-// pairTimeout bounds a pairing, once the connection stands.
-const pairTimeout = 30 * time.Second
-
 // PairingCertificate wraps the key of a node that has not joined: nothing of it counts but the key.
 func PairingCertificate(key *ecdsa.PrivateKey) (tls.Certificate, error) {
 	now := time.Now()
