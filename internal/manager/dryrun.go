@@ -38,7 +38,7 @@ func (m *Manager) DryRun(ctx context.Context, j *keepwardv1.Job, computers []str
 				defer mu.Unlock()
 				return send(r)
 			}
-			gone, err := m.dryRunOf(asking, c, config.FilesOf(j, c), tell)
+			gone, err := m.dryRunOf(asking, c, config.FilesOf(j, c), len(config.CommandsOf(j, c)) > 0, tell)
 			switch {
 			case gone != nil: // nobody listens any more
 				return gone
@@ -53,9 +53,9 @@ func (m *Manager) DryRun(ctx context.Context, j *keepwardv1.Job, computers []str
 	return all.Wait()
 }
 
-// dryRunOf asks one agent. gone is why what it says could not be passed on.
-func (m *Manager) dryRunOf(ctx context.Context, computer string, files *keepwardv1.FileSelection, tell func(*keepwardv1.DryRunResponse) error) (gone, err error) {
-	if len(files.GetInclude()) == 0 {
+// dryRunOf asks one agent; commands: some run there as well. gone is why what it says could not be passed on.
+func (m *Manager) dryRunOf(ctx context.Context, computer string, files *keepwardv1.FileSelection, commands bool, tell func(*keepwardv1.DryRunResponse) error) (gone, err error) {
+	if commands && len(files.GetInclude()) == 0 {
 		return nil, errs.New(errs.Invalid, "dry-run.commands", "dry run: of %s the job takes only what commands print, and these are not run", computer)
 	}
 	a, err := m.agent(computer)
