@@ -296,6 +296,12 @@ func TestARescanAsksComputersWhatTheyAre(t *testing.T) {
 	}
 }
 
+const tagsYAML = `kind: computer
+name: web1
+tags:
+  - paris
+`
+
 const groupsYAML = `kind: group
 name: lab
 computers:
@@ -304,11 +310,6 @@ patterns:
   - web*
 exclude:
   - web9
----
-kind: computer
-name: web1
-tags:
-  - paris
 ---
 kind: job
 name: docs
@@ -323,13 +324,14 @@ repository: main
 func TestGroupsAndTagsAreAppliedAndExported(t *testing.T) {
 	s, _ := withRepository(t)
 	before := s.export()
-	if res := s.apply(true, groupsYAML); len(res.Changes) != 3 || len(res.Faults) != 0 || s.export() != before {
+	all := tagsYAML + "---\n" + groupsYAML
+	if res := s.apply(true, all); len(res.Changes) != 3 || len(res.Faults) != 0 || s.export() != before {
 		t.Fatalf("the dry run: %v", res)
 	}
-	if res := s.apply(false, groupsYAML); len(res.Changes) != 3 || len(res.Faults) != 0 {
+	if res := s.apply(false, all); len(res.Changes) != 3 || len(res.Faults) != 0 {
 		t.Fatalf("got %v", res)
 	}
-	if got := s.export(); got != before+"---\n"+groupsYAML {
+	if got := s.export(); got != tagsYAML+"---\n"+before+"---\n"+groupsYAML {
 		t.Errorf("exported %s", got)
 	}
 	if res := s.apply(false, s.export()); len(res.Changes) != 0 || len(res.Faults) != 0 {
@@ -352,7 +354,6 @@ func TestGroupsAndTagsAreAppliedAndExported(t *testing.T) {
 		{"kind: group\nname: lab\nurl: https://x/\ncommand: vms\n", "url"},
 		{"kind: group\nname: lab\narguments: [x]\n", "arguments"},
 		{"kind: group\nname: lab\ncommand: vms\ntime_limit: 1h\n", "time_limit"},
-		{"kind: computer\nname: nix\ntags: [a]\n", "name"},
 		{"kind: computer\nname: web1\ntags: ['a b']\n", "tags[0]"},
 		{strings.Replace(groupsYAML[strings.LastIndex(groupsYAML, "kind"):], "- lab", "- lba", 1), "groups[0]"},
 	} {
