@@ -77,7 +77,7 @@ func (f *faults) applications(j *keepwardv1.Job, site Site) {
 			}
 		}
 		for k, c := range a.GetComputers() {
-			if !slices.Contains(j.Computers, c) {
+			if !slices.Contains(j.Computers, c) && len(j.Groups) == 0 { // who is in a group is seen later
 				bad(fmt.Sprintf("computers[%d]", k), "computer %s is none of the job's", c)
 			}
 		}

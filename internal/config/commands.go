@@ -34,6 +34,9 @@ func onlyCommands(j *keepwardv1.Job, computer string) bool {
 	if computer != "" {
 		return len(CommandsOf(j, computer)) > 0
 	}
+	if len(j.Groups) > 0 && len(CommandsOf(j, "")) == 0 { // none that runs on every member
+		return false
+	}
 	for _, c := range j.Computers {
 		if OverrideOf(j, c).GetInclude() == nil && len(CommandsOf(j, c)) == 0 {
 			return false
@@ -72,7 +75,7 @@ func (f *faults) commands(j *keepwardv1.Job) {
 			bad("mode", "mode %q is unknown; there is %s", c.GetMode(), strings.Join(job.CommandModes, ", "))
 		}
 		for _, on := range c.GetComputers() {
-			if !slices.Contains(j.Computers, on) {
+			if !slices.Contains(j.Computers, on) && len(j.Groups) == 0 { // who is in a group is seen later
 				bad("computers", "computer %q is none of the job's", on)
 			}
 		}

@@ -91,3 +91,35 @@ func TestFaultsOfCommands(t *testing.T) {
 		}
 	}
 }
+
+// Who is in a group is seen when a session begins: a command may be for one who is in it then.
+func TestCommandsOfMembersOfGroups(t *testing.T) {
+	site := dumpSite.WithGroups(&keepwardv1.Group{Name: "databases"})
+	j := parseOne(t, withCommands)
+	j.Groups = []string{"databases"}
+	j.Commands[1].Computers = []string{"db9"}
+	if err := Error(CheckJob(j, site)); err != nil {
+		t.Errorf("with a command for every member: %v", err)
+	}
+	j.Commands = j.Commands[1:]
+	if err := Error(CheckJob(j, site)); err == nil || !strings.Contains(err.Error(), "it needs a path to include") {
+		t.Errorf("with members that have neither files nor a command: %v", err)
+	}
+	j.Files.Include = []string{"/srv"}
+	if err := Error(CheckJob(j, site)); err != nil {
+		t.Errorf("with files for every member: %v", err)
+	}
+}
+
+func TestApplicationsOfMembersOfGroups(t *testing.T) {
+	site := applicationSite().WithGroups(&keepwardv1.Group{Name: "databases"})
+	j := parseJob(t, applicationsYAML)
+	j.Applications[0].Computers = []string{"db9"}
+	if err := Error(CheckJob(j, site)); err == nil || !strings.Contains(err.Error(), "none of the job's") {
+		t.Errorf("without the group: %v", err)
+	}
+	j.Groups = []string{"databases"}
+	if err := Error(CheckJob(j, site)); err != nil {
+		t.Errorf("with the group: %v", err)
+	}
+}
