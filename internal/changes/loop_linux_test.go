@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -74,9 +75,15 @@ func (v *volume) mount(t testing.TB, kind string) {
 	}
 }
 
+// unmount waits a little: what this process starts has its files between fork and exec, and so has
+// the volume in use for that moment.
 func (v *volume) unmount(t testing.TB) {
 	t.Helper()
-	if err := unix.Unmount(v.dir, 0); err != nil && err != unix.EINVAL {
+	err := unix.Unmount(v.dir, 0)
+	for end := time.Now().Add(5 * time.Second); err == unix.EBUSY && time.Now().Before(end); err = unix.Unmount(v.dir, 0) {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if err != nil && err != unix.EINVAL {
 		t.Errorf("unmount %s: %v", v.dir, err)
 		_ = unix.Unmount(v.dir, unix.MNT_DETACH)
 	}
