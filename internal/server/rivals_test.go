@@ -190,6 +190,10 @@ func TestTwoPeopleActOnOneSessionAtOnce(t *testing.T) {
 		}
 	}
 	r.atOnce(act(100), act(200))
+	// Who only ever did what the other had done already has changed nothing: so each once alone.
+	nothing := func(context.Context, keepwardv1connect.SessionServiceClient) error { return nil }
+	r.atOnce(act(100), nothing)
+	r.atOnce(nothing, act(200))
 	for _, name := range []string{"ann", "bob"} {
 		if !r.did(id, name, job.SuspendPending) || !r.did(id, name, job.Queued) || !r.says(id, "set by "+name) {
 			t.Errorf("the log does not tell what %s did\n%v", name, r.events(id))
