@@ -23,6 +23,10 @@ import (
 	"keepward/internal/wire"
 )
 
+// heartbeat is how often nodes report. A link ends that missed three: on a machine with much else to
+// do an answer may take some tenths of a second.
+const heartbeat = 500 * time.Millisecond
+
 // Server is a backup server reduced to its port: nodes join and link, and what they report
 // is kept.
 type Server struct {
@@ -208,7 +212,7 @@ func (n nodeService) Heartbeat(ctx context.Context, req *connect.Request[keepwar
 	}
 	n.s.Beats = append(n.s.Beats, req.Msg)
 	n.s.signal()
-	return connect.NewResponse(&keepwardv1.HeartbeatResponse{Interval: durationpb.New(100 * time.Millisecond), Drop: n.s.Drop}), nil
+	return connect.NewResponse(&keepwardv1.HeartbeatResponse{Interval: durationpb.New(heartbeat), Drop: n.s.Drop}), nil
 }
 
 func (n nodeService) ReportProgress(_ context.Context, req *connect.Request[keepwardv1.ReportProgressRequest]) (*connect.Response[keepwardv1.ReportProgressResponse], error) {
