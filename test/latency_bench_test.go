@@ -67,6 +67,7 @@ func BenchmarkLatency(b *testing.B) {
 		}
 	}
 	for _, w := range beside {
+		b.Logf("%s, round by round: %.1f ms", w.name, took[w.name])
 		slices.Sort(took[w.name])
 		b.ReportMetric(took[w.name][len(took[w.name])/2], w.name+"-p99-ms")
 	}

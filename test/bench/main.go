@@ -75,6 +75,11 @@ func start(ctx context.Context, o options) (err error) {
 	if err := errors.Join(o.check(), usePeers()); err != nil {
 		return err
 	}
+	if o.dir != "" { // repositories are told where they are
+		if o.dir, err = filepath.Abs(o.dir); err != nil {
+			return err
+		}
+	}
 	b := &bench{options: o, all: engines(o)}
 	works := workloads(o)
 	if b.rep, err = openReport(o.results, works, o.sizes()); err != nil {
