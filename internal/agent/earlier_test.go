@@ -9,6 +9,7 @@ import (
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/errs"
+	"keepward/internal/gentle"
 	"keepward/internal/wire"
 )
 
@@ -24,7 +25,7 @@ func TestAnAttemptBeginsWhenTheOneBeforeItHasEnded(t *testing.T) {
 				}
 				told, release := make(chan struct{}), make(chan struct{})
 				begin := func(id string, run func(ctx context.Context)) error {
-					return a.begin(t.Context(), &keepwardv1.Order{Attempt: id, Task: "t"}, nil, false, func(ctx context.Context) *keepwardv1.AttemptEnd {
+					return a.begin(t.Context(), &keepwardv1.Order{Attempt: id, Task: "t"}, nil, gentle.Work{}, func(ctx context.Context) *keepwardv1.AttemptEnd {
 						run(ctx)
 						return &keepwardv1.AttemptEnd{}
 					})

@@ -17,6 +17,7 @@ import (
 	"keepward/internal/errs"
 	"keepward/internal/gentle"
 	"keepward/internal/node"
+	"keepward/internal/power"
 	"keepward/internal/track"
 	"keepward/internal/wire"
 )
@@ -90,7 +91,8 @@ type agent struct {
 	// shots are the snapshots that backups are read from; nil: there are none.
 	shots *shots
 
-	// pace lets others on this computer go first while there are only backups to do.
+	// pace lets others on this computer go first while there are only backups to do, and keeps to the
+	// processors that these may take.
 	pace gentle.Pace
 	// dryRuns has the one that goes on: a second one would only slow it down.
 	dryRuns chan struct{}
@@ -146,7 +148,10 @@ func (a *agent) info() *keepwardv1.NodeInfo {
 	if err != nil {
 		host = ""
 	}
-	info := &keepwardv1.NodeInfo{Version: a.cfg.Version, Os: runtime.GOOS, Arch: runtime.GOARCH, Hostname: host, Zone: zoneOf(time.Now())}
+	supply := power.Read(a.ctx)
+	info := &keepwardv1.NodeInfo{
+		Supply: &keepwardv1.Supply{Battery: supply.Battery, Charge: int32(supply.Charge), Metered: supply.Metered}, Version: a.cfg.Version, Os: runtime.GOOS, Arch: runtime.GOARCH, Hostname: host, Zone: zoneOf(time.Now()),
+	}
 	if a.listening != nil {
 		info.Listen = a.listening()
 	}
@@ -252,7 +257,7 @@ func (a *agent) earlier(order *keepwardv1.Order) (string, *attempt) {
 
 // begin runs an attempt beside the caller. To begin one again that runs is harmless. enough has it
 // end early and may be called at any time; nil: it cannot.
-func (a *agent) begin(ctx context.Context, order *keepwardv1.Order, enough func(), waits bool, run func(context.Context) *keepwardv1.AttemptEnd) error {
+func (a *agent) begin(ctx context.Context, order *keepwardv1.Order, enough func(), work gentle.Work, run func(context.Context) *keepwardv1.AttemptEnd) error {
 	if err := a.node.CheckTerm(order.GetTerm()); err != nil {
 		return err
 	}
@@ -275,7 +280,7 @@ func (a *agent) begin(ctx context.Context, order *keepwardv1.Order, enough func(
 	over := make(chan struct{})
 	a.running[id] = &attempt{task: order.GetTask(), stop: stop, enough: enough, over: over, link: &link{}}
 	a.log.Info("attempt begins", "attempt", id, "task", order.GetTask(), "session", order.GetSession())
-	yields := a.pace.Begin(waits)
+	yields := a.pace.Begin(work)
 	a.work.Go(func() {
 		defer close(over)
 		defer stop(nil)

@@ -9,6 +9,7 @@ import (
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/errs"
+	"keepward/internal/gentle"
 	"keepward/internal/pipeline"
 	"keepward/internal/repo/point"
 	"keepward/internal/repo/seal"
@@ -29,7 +30,7 @@ func (s *service) StartBackup(ctx context.Context, req *connect.Request[keepward
 	opts.Version = s.a.cfg.Version
 	enough := make(chan struct{})
 	opts.Enough = enough
-	err = s.a.begin(ctx, m.GetOrder(), sync.OnceFunc(func() { close(enough) }), !m.GetFullSpeed(), func(ctx context.Context) *keepwardv1.AttemptEnd {
+	err = s.a.begin(ctx, m.GetOrder(), sync.OnceFunc(func() { close(enough) }), gentle.Work{Waits: !m.GetFullSpeed(), Processors: int(m.GetProcessors())}, func(ctx context.Context) *keepwardv1.AttemptEnd {
 		return s.a.backup(ctx, m, opts)
 	})
 	if err != nil {
@@ -99,7 +100,7 @@ func (s *service) StartRestore(ctx context.Context, req *connect.Request[keepwar
 	for _, r := range m.GetRenames() {
 		opts.Renames = append(opts.Renames, restore.PathMap{From: string(r.GetFrom()), To: string(r.GetTo())})
 	}
-	err = s.a.begin(ctx, m.GetOrder(), nil, false, func(ctx context.Context) *keepwardv1.AttemptEnd {
+	err = s.a.begin(ctx, m.GetOrder(), nil, gentle.Work{}, func(ctx context.Context) *keepwardv1.AttemptEnd {
 		if m.GetCommand() != nil {
 			return s.a.restoreInto(ctx, m, opts)
 		}

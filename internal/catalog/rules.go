@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protojson"
@@ -175,26 +176,31 @@ func SetPriorityDigit(ctx context.Context, tx *sql.Tx, level string, digit *int3
 	return nil
 }
 
-// ForgetLevel removes what was set for a level that is no more. A window that was of this computer
-// alone goes too: without it, it would be everybody's.
-func ForgetLevel(ctx context.Context, tx *sql.Tx, level, computer string, now time.Time) error {
+// ForgetLevel removes what was set for a level that is no more. A window that was of this one alone
+// goes too: without it, it would be everybody's.
+func ForgetLevel(ctx context.Context, tx *sql.Tx, level string, now time.Time) error {
 	for _, statement := range []string{`DELETE FROM disabled_activities WHERE level = ?`, `DELETE FROM session_limits WHERE level = ?`, `DELETE FROM priority_digits WHERE level = ?`} {
 		if _, err := tx.ExecContext(ctx, statement, level); err != nil {
 			return fmt.Errorf("forget rules of %s: %w", level, err)
 		}
 	}
-	if computer == "" {
-		return nil
-	}
+	kind, name, _ := strings.Cut(level, "/")
 	windows, err := Windows(ctx, tx)
 	if err != nil {
 		return err
 	}
 	for _, w := range windows {
-		if !slices.Contains(w.Computers, computer) {
+		list := &w.Computers
+		if kind == "group" {
+			list = &w.Groups
+		} else if kind != "computer" {
+			return nil
+		}
+		if !slices.Contains(*list, name) {
 			continue
 		}
-		if w.Computers = slices.DeleteFunc(w.Computers, func(c string) bool { return c == computer }); len(w.Computers) == 0 {
+		*list = slices.DeleteFunc(*list, func(c string) bool { return c == name })
+		if len(w.Computers)+len(w.Groups) == 0 {
 			err = DeleteWindow(ctx, tx, w.Name)
 		} else {
 			err = PutWindow(ctx, tx, w, now)

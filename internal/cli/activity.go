@@ -58,7 +58,7 @@ func (a *app) disabledTable(list []*keepwardv1.DisabledActivity) {
 
 func (a *app) activitySwitch(name, short string, off bool) *cobra.Command {
 	req := &keepwardv1.SetActivityRequest{Disabled: off}
-	var computer string
+	var computer, group string
 	var after duration
 	var all bool
 	cmd := &cobra.Command{
@@ -70,7 +70,10 @@ func (a *app) activitySwitch(name, short string, off bool) *cobra.Command {
 		cmd.Flags().Var(&after, "for", "switch it on again by itself after this time, for instance 2h")
 	}
 	cmd.Flags().StringVar(&computer, "computer", "", "only for this computer (default: the whole server)")
+	cmd.Flags().StringVar(&group, "group", "", "only for the computers of this group")
 	cmd.Flags().BoolVar(&all, "all", false, "all activities")
+	cmd.MarkFlagsMutuallyExclusive("computer", "group")
+	noError(cmd.RegisterFlagCompletionFunc("group", a.completeFlag(groupNames)))
 	noError(cmd.RegisterFlagCompletionFunc("computer", a.completeFlag(computerNames)))
 	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) error {
 		if all == (len(args) > 0) {
@@ -79,6 +82,8 @@ func (a *app) activitySwitch(name, short string, off bool) *cobra.Command {
 		req.Activities, req.Level = args, gate.Whole.String()
 		if computer != "" {
 			req.Level = gate.Level{Kind: gate.Computer, Name: computer}.String()
+		} else if group != "" {
+			req.Level = gate.Level{Kind: gate.Group, Name: group}.String()
 		}
 		if after > 0 {
 			req.Time = durationpb.New(time.Duration(after))
@@ -94,7 +99,7 @@ func (a *app) activitySwitch(name, short string, off bool) *cobra.Command {
 
 func (a *app) limitCommand() *cobra.Command {
 	cmd := a.noun("limit", "How many sessions run at once",
-		"A limit keeps sessions in the queue while so many of the server, of a computer or of a repository run. What waits for\nresources is not counted.")
+		"A limit keeps sessions in the queue while so many of the server, a group, a computer or a repository run. What waits for\nresources is not counted.")
 	cmd.AddCommand(a.limitList(), a.limitSet())
 	return cmd
 }
@@ -123,7 +128,7 @@ func (a *app) limitTable(list []*keepwardv1.SessionLimit) {
 func (a *app) limitSet() *cobra.Command {
 	return &cobra.Command{
 		Use: "set LEVEL SESSIONS", Short: "Set how many sessions run at once",
-		Long:    "Sets how many sessions of the server, of computer/NAME or of repository/NAME run at once; 0: any number.",
+		Long:    "Sets how many sessions of the server, of group/NAME, computer/NAME or repository/NAME run at once; 0: any number.",
 		Example: "  keepward limit set server 20\n  keepward limit set computer/web1 1\n  keepward limit set repository/main 0",
 		Args:    exactly("LEVEL", "SESSIONS"),
 		RunE: a.withClient(func(ctx context.Context, c *client, args []string) error {

@@ -94,7 +94,7 @@ func (a *app) showComputer(m *keepwardv1.GetComputerResponse) {
 	a.fields("name", c.GetName(), "status", c.GetStatus(), "system", system(c), "host", c.GetHostname(), "time zone", c.GetZone(), "address", c.GetAddress(),
 		"agent", c.GetAgentVersion(), "joined", a.stamp(c.GetJoined()), "last seen", a.stamp(c.GetLastSeen()), "clock", skew(c.GetSkew()),
 		"tags", strings.Join(c.GetTags(), ", "), "groups", strings.Join(c.GetGroups(), ", "), "views", strings.Join(c.GetViews(), ", "),
-		"connection", connectionText(c.GetConnection()), "dialled by", c.GetDialledBy(), "not reached", c.GetControlError())
+		"connection", connectionText(c.GetConnection()), "dialled by", c.GetDialledBy(), "supply", supplyText(c.GetSupply()), "not reached", c.GetControlError())
 	if len(c.GetConditions()) > 0 {
 		a.section("Problems")
 		a.conditionTable(c.GetConditions())

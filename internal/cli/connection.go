@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"strings"
 
@@ -177,4 +178,19 @@ func (a *app) connectionTable(list []*keepwardv1.ConnectionCheck) {
 		t.row(c.GetWhat(), c.GetFrom(), c.GetTo(), c.GetAddress(), set, c.GetResult(), c.GetFailure().GetMessage(), span(c.GetTook().AsDuration()), c.GetFailure().GetCode())
 	}
 	t.print()
+}
+
+// supplyText says what spares a computer; nothing where it has mains and a free network.
+func supplyText(s *keepwardv1.Supply) string {
+	var is []string
+	switch {
+	case s.GetBattery() && s.GetCharge() > 0:
+		is = append(is, fmt.Sprintf("battery, %d %%", s.GetCharge()))
+	case s.GetBattery():
+		is = append(is, "battery")
+	}
+	if s.GetMetered() {
+		is = append(is, "metered network")
+	}
+	return strings.Join(is, ", ")
 }

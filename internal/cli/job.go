@@ -51,6 +51,10 @@ func (a *app) jobFlags(cmd *cobra.Command) *jobFlags {
 	f.StringVar(&j.job.Missed, "missed", "", "a run missed while the server was down: \"run once\" (default) or skip")
 	f.StringVar(&j.job.Compression, "compression", "", "auto (default), none, fast, zstd or high")
 	f.BoolVar(&j.job.FullSpeed, "full-speed", false, "do not let other work of the computer go first")
+	f.Int32Var(&j.job.Processors, "processors", 0, "how many processors of a computer it may keep busy at once (0: all)")
+	f.Int32Var(&j.job.Connections, "connections", 0, "data connections of each task, 1 to 16 (0: as the setting data_connections says)")
+	f.StringVar(&j.job.OnBattery, "on-battery", "", "what starts by itself while its computer runs on a battery: run, wait, or a charge down to which it runs (default "+job.DefaultOnBattery+")")
+	f.StringVar(&j.job.OnMetered, "on-metered", "", "the same while the network of the computer is metered: run, or wait (default)")
 	f.Int32Var(&j.job.FullReadEvery, "full-read-every", 0, "read all files again every so many runs (0: never)")
 	f.Int32Var(&j.job.Attempts, "attempts", 0, "tries per phase (0: the default)")
 	f.Var(&j.interval, "restart-interval", "time between tries (default 20m)")
@@ -117,6 +121,10 @@ func (j *jobFlags) apply(cmd *cobra.Command, to *keepwardv1.Job) {
 		"missed":           func() { to.Missed = j.job.Missed },
 		"compression":      func() { to.Compression = j.job.Compression },
 		"full-speed":       func() { to.FullSpeed = j.job.FullSpeed },
+		"processors":       func() { to.Processors = j.job.Processors },
+		"connections":      func() { to.Connections = j.job.Connections },
+		"on-battery":       func() { to.OnBattery = j.job.OnBattery },
+		"on-metered":       func() { to.OnMetered = j.job.OnMetered },
 		"full-read-every":  func() { to.FullReadEvery = j.job.FullReadEvery },
 		"attempts":         func() { to.Attempts = j.job.Attempts },
 		"restart-interval": func() { to.RestartInterval = durationpb.New(time.Duration(j.interval)) },
@@ -290,6 +298,14 @@ func (a *app) showJob(j *keepwardv1.Job) {
 	if n := j.GetFullReadEvery(); n > 0 {
 		every = "every " + strconv.Itoa(int(n)) + " runs"
 	}
+	processors := ""
+	if n := j.GetProcessors(); n > 0 {
+		processors = "at most " + strconv.Itoa(int(n))
+	}
+	connections := ""
+	if n := j.GetConnections(); n > 0 {
+		connections = strconv.Itoa(int(n))
+	}
 	a.fields(append([]string{
 		"name", j.GetName(), "type", j.GetType(), "description", j.GetDescription(), "computers", strings.Join(j.GetComputers(), ", "), "groups", strings.Join(j.GetGroups(), ", "),
 		"include", strings.Join(f.GetInclude(), ", "), "exclude", strings.Join(f.GetExclude(), ", "),
@@ -297,7 +313,7 @@ func (a *app) showJob(j *keepwardv1.Job) {
 		"temporary files", onlyYes(f.GetIncludeTemporary()), "live file system", onlyYes(f.GetLive()), "no change tracking", onlyYes(f.GetNoTracking()),
 		"repository", j.GetRepository(), "compression", j.GetCompression(), "schedule", j.GetSchedule(), "spread over", jitter, "missed runs", j.GetMissed(), "duplicates", j.GetDuplicates(),
 		"retention", retentionText(j.GetRetention()), "applications", applicationsText(j.GetApplications()), "scripts", scriptsText(j.GetScripts()), "commands", commandsText(j.GetCommands()), "all is read", every, "checks", checkText(j), "compact", onlyYes(j.GetCompact()),
-		"disabled", onlyYes(j.GetDisabled()), "priority", priority, "full speed", onlyYes(j.GetFullSpeed()), "high priority", onlyYes(j.GetHighPriority()), "next run", a.stamp(j.GetNextRun()), "attempts", attempts, "restart interval", interval,
+		"disabled", onlyYes(j.GetDisabled()), "priority", priority, "full speed", onlyYes(j.GetFullSpeed()), "processors", processors, "data connections", connections, "on battery", j.GetOnBattery(), "on a metered network", j.GetOnMetered(), "high priority", onlyYes(j.GetHighPriority()), "next run", a.stamp(j.GetNextRun()), "attempts", attempts, "restart interval", interval,
 		"last run", a.stamp(j.GetLastRun()), "last result", j.GetLastResult(),
 	}, overrideFields(j)...)...)
 }

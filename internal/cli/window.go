@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -41,10 +42,19 @@ func (a *app) windowTable(list []*keepwardv1.Window) {
 		if w.GetChange() != nil {
 			until = a.stamp(w.GetChange())
 		}
-		t.row(w.GetName(), state, until, orAll(w.GetOpen(), "always"), strings.Join(w.GetClosed(), "; "), w.GetZone(), orAll(w.GetComputers(), "the server"),
+		t.row(w.GetName(), state, until, orAll(w.GetOpen(), "always"), strings.Join(w.GetClosed(), "; "), w.GetZone(), orAll(windowFor(w), "the server"),
 			orAll(w.GetActivities(), "all"), yesNo(w.GetFinish()), yesNo(w.GetDoNotSubmit()), w.GetDescription())
 	}
 	t.print()
+}
+
+// windowFor is whom a window concerns.
+func windowFor(w *keepwardv1.Window) []string {
+	list := slices.Clone(w.GetComputers())
+	for _, g := range w.GetGroups() {
+		list = append(list, "group "+g)
+	}
+	return list
 }
 
 // orAll is a list, or what an empty one means.
@@ -70,11 +80,13 @@ func (a *app) windowSet() *cobra.Command {
 	f.StringArrayVar(&w.Closed, "closed", nil, "hours in which it is closed all the same; may be repeated")
 	f.StringVar(&w.Zone, "zone", "", "time zone of the hours, for instance Europe/Paris (default: that of the server)")
 	f.StringSliceVar(&w.Computers, "computer", nil, "only for this computer; may be repeated")
+	f.StringSliceVar(&w.Groups, "group", nil, "only for the computers of this group; may be repeated")
 	f.StringSliceVar(&w.Activities, "activity", nil, "only for this activity; may be repeated: "+strings.Join(gate.ActivityNames(), ", "))
 	f.BoolVar(&w.Finish, "finish", false, "what runs when it closes may run on")
 	f.BoolVar(&w.DoNotSubmit, "do-not-submit", false, "while it is closed, schedules of jobs start nothing that it concerns")
 	f.StringVar(&w.Description, "description", "", "a remark for people")
 	noError(cmd.RegisterFlagCompletionFunc("computer", a.completeFlag(computerNames)))
+	noError(cmd.RegisterFlagCompletionFunc("group", a.completeFlag(groupNames)))
 	noError(cmd.RegisterFlagCompletionFunc("activity", cobra.FixedCompletions(gate.ActivityNames(), cobra.ShellCompDirectiveNoFileComp)))
 	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) error {
 		list, err := call(ctx, c.queue.ListWindows, &keepwardv1.ListWindowsRequest{})
@@ -106,6 +118,7 @@ func changedWindow(cmd *cobra.Command, w *keepwardv1.Window, name string, list [
 		"closed":        func() { to.Closed = w.Closed },
 		"zone":          func() { to.Zone = w.Zone },
 		"computer":      func() { to.Computers = w.Computers },
+		"group":         func() { to.Groups = w.Groups },
 		"activity":      func() { to.Activities = w.Activities },
 		"finish":        func() { to.Finish = w.Finish },
 		"do-not-submit": func() { to.DoNotSubmit = w.DoNotSubmit },

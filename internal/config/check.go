@@ -6,6 +6,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -214,6 +215,9 @@ func CompleteJob(j *keepwardv1.Job) {
 	if t := job.Type(j.Type); t.Known() && !t.MakesPoint() && j.Compression == string(seal.CompressAuto) {
 		j.Compression = "" // it stores nothing
 	}
+	if j.Type == string(job.Backup) {
+		j.OnBattery, j.OnMetered = cmp.Or(j.OnBattery, job.DefaultOnBattery), cmp.Or(j.OnMetered, job.DefaultOnMetered)
+	}
 	if j.Files == nil {
 		j.Files = &keepwardv1.FileSelection{}
 	}
@@ -230,6 +234,8 @@ func CompleteJob(j *keepwardv1.Job) {
 }
 
 const (
+	processorsMost = 4096
+
 	modeServer = "server"
 	missedSkip = "skip"
 )
@@ -245,6 +251,16 @@ func CheckJob(j *keepwardv1.Job, site Site) []Fault {
 		f.choice(j, "duplicates", j.Duplicates, job.DuplicatePolicies...)
 	}
 	if job.Type(j.Type) == job.Backup {
+		if _, err := job.LeastCharge(j.OnBattery); err != nil {
+			f.invalid("on_battery", "job.on_battery", "check job %q: %w", j.Name, err)
+		}
+		if j.Processors < 0 || j.Processors > processorsMost {
+			f.invalid("processors", "job.processors", "check job %q: processors must be 0 (all) to %d, not %d", j.Name, processorsMost, j.Processors)
+		}
+		if j.Connections < 0 || j.Connections > job.MostDataConnections {
+			f.invalid("connections", "job.connections", "check job %q: connections must be 0 (as the setting data_connections says) to %d, not %d", j.Name, job.MostDataConnections, j.Connections)
+		}
+		f.choice(j, "on_metered", j.OnMetered, job.SupplyRun, job.SupplyWait)
 		f.computers(j, site)
 		f.groups(j, site)
 		f.files(j)

@@ -12,9 +12,10 @@ import (
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/errs"
+	"keepward/internal/job"
 )
 
-var site = Site{Computers: []string{"web1", "web2"}, Repositories: []string{"main"}, Transports: []string{"t1"}}
+var site = Site{Computers: []string{"web1", "web2"}, Repositories: []string{"main"}, Transports: []string{"t1"}, Groups: []*keepwardv1.Group{{Name: "lab"}}}
 
 func goodJob() *keepwardv1.Job {
 	j := &keepwardv1.Job{
@@ -59,6 +60,10 @@ func TestJobMustKeepTheRules(t *testing.T) {
 		{func(j *keepwardv1.Job) { j.Compression = "max" }, "compression", errs.Invalid, ""},
 		{func(j *keepwardv1.Job) { j.Schedule = "sometimes" }, "schedule", errs.Invalid, "for example: daily 22:00, daily 06:00,18:00, weekly mon,fri 03:30"},
 		{func(j *keepwardv1.Job) { j.FullReadEvery = -1 }, "full_read_every", errs.Invalid, ""},
+		{func(j *keepwardv1.Job) { j.OnBattery = "30" }, "on_battery", errs.Invalid, ""},
+		{func(j *keepwardv1.Job) { j.OnMetered = "50%" }, "on_metered", errs.Invalid, ""},
+		{func(j *keepwardv1.Job) { j.Processors = -1 }, "processors", errs.Invalid, ""},
+		{func(j *keepwardv1.Job) { j.Connections = 17 }, "connections", errs.Invalid, ""},
 		{func(j *keepwardv1.Job) { j.Attempts = -1 }, "attempts", errs.Invalid, ""},
 		{func(j *keepwardv1.Job) { j.RestartInterval = durationpb.New(-time.Second) }, "restart_interval", errs.Invalid, ""},
 	} {
@@ -119,7 +124,7 @@ func TestParseReadsWhatExportWrites(t *testing.T) {
 		t.Fatalf("%d documents, faults %v", len(docs), faults)
 	}
 	want := &keepwardv1.Job{
-		Name: "docs", Type: "backup", Mode: "server", Compression: "auto", Missed: "run once",
+		Name: "docs", Type: "backup", Mode: "server", Compression: "auto", Missed: "run once", OnBattery: job.DefaultOnBattery, OnMetered: job.DefaultOnMetered,
 		Computers: []string{"web1", "web2"}, Repository: "main", Schedule: "daily 22:00", Attempts: 3, FullReadEvery: 30,
 		RestartInterval: durationpb.New(36 * time.Hour),
 		Files:           &keepwardv1.FileSelection{Include: []string{"/usr/share"}, Exclude: []string{"*.pyc", "a: b"}, OneFileSystem: true},

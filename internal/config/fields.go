@@ -116,6 +116,10 @@ func jobFields(j *keepwardv1.Job) []field {
 		}},
 		{name: "full_read_every", value: &j.FullReadEvery},
 		{name: "full_speed", value: &j.FullSpeed},
+		{name: "processors", value: &j.Processors},
+		{name: "connections", value: &j.Connections},
+		{name: "on_battery", value: &j.OnBattery, normal: job.DefaultOnBattery},
+		{name: "on_metered", value: &j.OnMetered, normal: job.DefaultOnMetered},
 		{name: "check", value: []field{
 			{name: "read_data", value: &look.ReadData},
 			{name: "sample_percent", value: &look.SamplePercent},

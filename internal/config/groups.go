@@ -120,9 +120,9 @@ func (s Site) WithGroups(groups ...*keepwardv1.Group) Site {
 
 // groups looks at the groups of a job.
 func (f *faults) groups(j *keepwardv1.Job, site Site) {
-	byName, names := map[string]*keepwardv1.Group{}, make([]string, len(site.Groups))
-	for i, g := range site.Groups {
-		byName[g.GetName()], names[i] = g, g.GetName()
+	byName, names := map[string]*keepwardv1.Group{}, groupNames(site)
+	for _, g := range site.Groups {
+		byName[g.GetName()] = g
 	}
 	for i, name := range j.Groups {
 		field := fmt.Sprintf("groups[%d]", i)

@@ -22,6 +22,9 @@ func CheckWindow(w *keepwardv1.Window, site Site) []Fault {
 	for i, c := range w.Computers {
 		f.reference(fmt.Sprintf("computers[%d]", i), "computer", c, site.Computers)
 	}
+	for i, g := range w.Groups {
+		f.reference(fmt.Sprintf("groups[%d]", i), "group", g, groupNames(site))
+	}
 	for i, a := range w.Activities {
 		f.activity(fmt.Sprintf("activities[%d]", i), a)
 	}
@@ -64,6 +67,9 @@ func WindowOf(w *keepwardv1.Window) (gate.Window, error) {
 	out := gate.Window{Name: w.GetName(), DoNotSubmit: w.GetDoNotSubmit(), Finish: w.GetFinish()}
 	for _, c := range w.GetComputers() {
 		out.Levels = append(out.Levels, gate.Level{Kind: gate.Computer, Name: c})
+	}
+	for _, g := range w.GetGroups() {
+		out.Levels = append(out.Levels, gate.Level{Kind: gate.Group, Name: g})
 	}
 	for _, a := range w.GetActivities() {
 		out.Activities = append(out.Activities, gate.Activity(a))
@@ -130,7 +136,7 @@ func shut(windows []gate.Window, l gate.Level, a gate.Activity, now time.Time) (
 // CheckActivity lists what is wrong with the switches of a level.
 func CheckActivity(c *keepwardv1.ActivityControl, site Site) []Fault {
 	var f faults
-	f.level(c.Level, site, false)
+	f.level(c.Level, site, gate.Group)
 	for i, a := range c.Disabled {
 		f.activity(fmt.Sprintf("disabled[%d]", i), a)
 	}
@@ -140,34 +146,46 @@ func CheckActivity(c *keepwardv1.ActivityControl, site Site) []Fault {
 // CheckLimit lists what is wrong with a limit.
 func CheckLimit(l *keepwardv1.SessionLimit, site Site) []Fault {
 	var f faults
-	f.level(l.Level, site, true)
+	f.level(l.Level, site, gate.Group, gate.Repository)
 	if l.Sessions < 0 || l.Sessions > limitMost {
 		f.add("sessions", errs.New(errs.Invalid, "limit.sessions", "check the limit of %s: sessions must be 0 (no limit) to %d, not %d", l.Level, limitMost, l.Sessions))
 	}
 	return f
 }
 
-// level checks that a level is one, and that it is there.
-func (f *faults) level(text string, site Site, repositories bool) {
+// level checks that a level is one, and that it is there. Beside the server and a computer it may be
+// of some kinds.
+func (f *faults) level(text string, site Site, kinds ...gate.Kind) {
 	l, err := gate.ParseLevel(text)
-	forms := "server or computer/NAME"
-	if repositories {
-		forms = "server, computer/NAME or repository/NAME"
+	forms := []string{"server", "computer/NAME"}
+	for _, k := range kinds {
+		forms = append(forms, string(k)+"/NAME")
 	}
 	switch {
-	case err != nil || l.Kind == gate.Group || l.Kind == gate.Repository && !repositories:
-		f.add("name", errs.New(errs.Invalid, "level.unknown", "%q is not what can be set here", text).WithHint("write %s", forms))
+	case err != nil || l.Kind != gate.Server && l.Kind != gate.Computer && !slices.Contains(kinds, l.Kind):
+		f.add("name", errs.New(errs.Invalid, "level.unknown", "%q is not what can be set here", text).WithHint("write %s", strings.Join(forms, ", ")))
 	case l.Kind == gate.Computer:
 		f.reference("name", "computer", l.Name, site.Computers)
+	case l.Kind == gate.Group:
+		f.reference("name", "group", l.Name, groupNames(site))
 	case l.Kind == gate.Repository:
 		f.reference("name", "repository", l.Name, site.Repositories)
 	}
+}
+
+func groupNames(site Site) []string {
+	names := make([]string, len(site.Groups))
+	for i, g := range site.Groups {
+		names[i] = g.GetName()
+	}
+	return names
 }
 
 func windowFields(w *keepwardv1.Window) []field {
 	return []field{
 		{name: "description", value: &w.Description},
 		{name: "computers", value: &w.Computers},
+		{name: "groups", value: &w.Groups},
 		{name: "activities", value: &w.Activities},
 		{name: "open", value: &w.Open},
 		{name: "closed", value: &w.Closed},

@@ -46,6 +46,9 @@ func TestEachSavedTypeHasItsOwnFields(t *testing.T) {
 		{job.Reconcile, func(j *keepwardv1.Job) { j.Files = files }, "files"},
 		{job.Reconcile, func(j *keepwardv1.Job) { j.Duplicates = job.DuplicatesCancelNew }, "duplicates"},
 		{job.Reconcile, func(j *keepwardv1.Job) { j.FullReadEvery = 3 }, "full_read_every"},
+		{job.Reconcile, func(j *keepwardv1.Job) { j.OnBattery = "run" }, "on_battery"},
+		{job.Reconcile, func(j *keepwardv1.Job) { j.OnMetered = "run" }, "on_metered"},
+		{job.Reconcile, func(j *keepwardv1.Job) { j.Processors = 1 }, "processors"},
 		{job.Reconcile, func(j *keepwardv1.Job) { j.RestartInterval = durationpb.New(time.Hour) }, "restart_interval"},
 		{job.ServerBackup, func(j *keepwardv1.Job) {
 			j.Retention, j.Attempts = &keepwardv1.Retention{KeepLast: 7}, 5

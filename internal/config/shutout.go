@@ -54,7 +54,7 @@ func ShutOut(j *keepwardv1.Job, site Site, now time.Time) []string {
 		if zone := site.Zones[c]; s.PerComputer() && zone != nil {
 			rule = s.In(zone)
 		}
-		subject := gate.Subject{Type: typ, Computer: c, Repository: j.Repository, Scheduled: true}
+		subject := gate.Subject{Type: typ, Computer: c, Groups: j.Groups, Repository: j.Repository, Scheduled: true}
 		var of []gate.Window
 		key := rule.Zone().String()
 		for i, w := range windows {

@@ -21,12 +21,13 @@ import (
 
 // Subject is a task as the rules see it.
 type Subject struct {
-	Task       string
-	Session    int64
-	Type       job.Type
-	Priority   int
-	Computer   string   // empty: none takes part
-	Groups     []string // of computers, that this one is in
+	Task     string
+	Session  int64
+	Type     job.Type
+	Priority int
+	Computer string // empty: none takes part
+	// Groups are those that the computer is in, as far as a rule is about them. The gate sets them.
+	Groups     []string
 	Repository string
 	// Scheduled says that nobody asked for it now: a schedule did, or upkeep.
 	Scheduled bool
@@ -34,6 +35,11 @@ type Subject struct {
 	Start time.Time
 	// After is a job that has yet to end; empty: none.
 	After string
+	// LeastCharge is how much of its battery the computer must have left, in percent, where it runs on
+	// one; above 100: it must not; 0: it does not matter. Unmetered: its network must not be metered.
+	// Both are for what nobody asked for.
+	LeastCharge int
+	Unmetered   bool
 }
 
 // levels are the levels whose switches and windows concern it.
@@ -62,7 +68,7 @@ type Verdict struct {
 	Reason job.Reason
 	// Again is when time alone may change that; zero: never.
 	Again time.Time
-	// LetGo says that it must not run on: its window has closed.
+	// LetGo says that it must not run on: its window has closed, or its computer is to be spared.
 	LetGo bool
 }
 
@@ -72,6 +78,7 @@ type Gate struct {
 	windows []*window
 	tasks   map[string]*entry
 	limits  map[Level]*limit
+	sparing sparing
 	looks   looks
 	wake    map[string]struct{}
 }
@@ -86,7 +93,7 @@ type entry struct {
 
 // New makes a gate without rules, through which everybody may go.
 func New() *Gate {
-	return &Gate{tasks: map[string]*entry{}, limits: map[Level]*limit{}, wake: map[string]struct{}{}}
+	return &Gate{tasks: map[string]*entry{}, limits: map[Level]*limit{}, sparing: newSparing(), wake: map[string]struct{}{}}
 }
 
 // Has says whether these are the rules that hold.
@@ -102,7 +109,7 @@ func (g *Gate) SetRules(r Rules) {
 		g.limits[level] = &limit{level: level, most: most, used: map[int64]int{}}
 	}
 	for _, e := range g.tasks {
-		e.stuck = nil
+		e.stuck, e.Groups = nil, r.Groups[e.Computer]
 		if e.counts {
 			e.counts = false
 			g.count(e)
@@ -112,7 +119,11 @@ func (g *Gate) SetRules(r Rules) {
 }
 
 // Add makes a task known.
-func (g *Gate) Add(s Subject) { g.tasks[s.Task] = &entry{Subject: s} }
+func (g *Gate) Add(s Subject) {
+	s.Groups = g.rules.Groups[s.Computer]
+	g.tasks[s.Task] = &entry{Subject: s}
+	g.sparing.add(&s)
+}
 
 // Reprioritise moves a task among those that stand before a limit.
 func (g *Gate) Reprioritise(task string, priority int) {
@@ -198,6 +209,7 @@ func (g *Gate) Remove(task string) {
 		return
 	}
 	delete(g.tasks, task)
+	g.sparing.remove(&e.Subject)
 	g.unstick(e)
 	g.uncount(e)
 }

@@ -48,6 +48,10 @@ func TestWhatKeepsATaskAndUntilWhen(t *testing.T) {
 		return gate.Rules{Off: map[gate.Switch]time.Time{{Level: l, Activity: a}: until}}
 	}
 	windows := func(w ...gate.Window) gate.Rules { return gate.Rules{Windows: w} }
+	inWeb := func(r gate.Rules) gate.Rules {
+		r.Groups = map[string][]string{"web1": {"db", "web"}, "web2": {"db"}}
+		return r
+	}
 	night := hours(t, "daily 20:00-06:00")
 	opens := at(t, "2026-11-02 20:00")
 	outside := job.Because(job.OutsideWindow, "night", "2026-11-02T20:00:00Z")
@@ -62,9 +66,11 @@ func TestWhatKeepsATaskAndUntilWhen(t *testing.T) {
 		{"switched off for the server", off(gate.Whole, gate.DataProtection, time.Time{}), web1(nil), gate.Verdict{Reason: job.Because(job.ActivityDisabled, "the server (data-protection)")}},
 		{"switched off for the computer", off(web, gate.DataProtection, time.Time{}), web1(nil), gate.Verdict{Reason: job.Because(job.ActivityDisabled, "computer web1 (data-protection)")}},
 		{
-			"switched off for its group", off(group, gate.DataProtection, time.Time{}), web1(func(s *gate.Subject) { s.Groups = []string{"db", "web"} }),
+			"switched off for its group", inWeb(off(group, gate.DataProtection, time.Time{})), web1(nil),
 			gate.Verdict{Reason: job.Because(job.ActivityDisabled, "group web (data-protection)")},
 		},
+		{"switched off for a group that others are in", inWeb(off(group, gate.DataProtection, time.Time{})), web1(func(s *gate.Subject) { s.Computer = "web2" }), gate.Verdict{}},
+		{"a window of its group", inWeb(windows(gate.Window{Name: "night", Open: night, Levels: []gate.Level{group}})), web1(nil), gate.Verdict{Reason: outside, Again: opens, LetGo: true}},
 		{"switched off for another computer", off(other, gate.DataProtection, time.Time{}), web1(nil), gate.Verdict{}},
 		{"another activity", off(gate.Whole, gate.DataRecovery, time.Time{}), web1(nil), gate.Verdict{}},
 		{"switched off for a time", off(gate.Whole, gate.DataProtection, opens), web1(nil), gate.Verdict{Reason: job.Because(job.ActivityDisabled, "the server (data-protection)"), Again: opens}},

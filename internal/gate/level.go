@@ -38,7 +38,7 @@ func ParseLevel(text string) (Level, error) {
 	if ok && name != "" && slices.Contains([]Kind{Group, Computer, Repository}, Kind(kind)) {
 		return Level{Kind(kind), name}, nil
 	}
-	return Level{}, fmt.Errorf("%q is no level; write server, computer/NAME or repository/NAME", text)
+	return Level{}, fmt.Errorf("%q is no level; write server, group/NAME, computer/NAME or repository/NAME", text)
 }
 
 // String is the level in its short form, such as computer/web1.

@@ -17,6 +17,8 @@ type Rules struct {
 	Windows []Window
 	// Limits are how many sessions may run at once.
 	Limits map[Level]int
+	// Groups are those that a computer is in, by its name, as far as a rule is about them.
+	Groups map[string][]string
 }
 
 // Switch is that of one activity on one level. Off on any level is off.
@@ -29,6 +31,8 @@ type Switch struct {
 // administrator would have to lift first.
 func (g *Gate) judge(s *Subject, now time.Time) Verdict {
 	v := g.windowsOf(s, now)
+	spare := g.sparing.of(s)
+	v.LetGo = v.LetGo || !spare.Zero()
 	if why, again := g.off(s, now); !why.Zero() {
 		v.Reason, v.Again = why, earliest(v.Again, again)
 	}
@@ -43,6 +47,8 @@ func (g *Gate) judge(s *Subject, now time.Time) Verdict {
 		v.Reason, v.Again = job.Because(job.StartTime, s.Start.UTC().Format(time.RFC3339)), earliest(v.Again, s.Start)
 	case s.After != "":
 		v.Reason = job.Because(job.AfterJob, s.After)
+	case !spare.Zero():
+		v.Reason = spare
 	}
 	return v
 }
@@ -63,7 +69,7 @@ func (g *Gate) off(s *Subject, now time.Time) (job.Reason, time.Time) {
 // NotSubmitted says why a task that a schedule would start now is not even put into the queue: it
 // would be held by a window that wants it so. Zero: it is put there.
 func (g *Gate) NotSubmitted(s Subject, now time.Time) job.Reason {
-	now = now.Round(0)
+	now, s.Groups = now.Round(0), g.rules.Groups[s.Computer]
 	for _, w := range g.windows {
 		if w.DoNotSubmit && s.Scheduled && w.concerns(&s) {
 			if open, change := w.at(now); !open {

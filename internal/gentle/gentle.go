@@ -1,10 +1,14 @@
 // Package gentle lets other processes of a host go first, at its processors and at its disks, while
 // work is done that can wait.
 //
-// It is not for limits: on a host with nothing else to do gentle work is as fast as any.
+// On a host with nothing else to do gentle work is as fast as any. Only who says how many processors
+// a piece of work may take is held to that.
 package gentle
 
-import "sync"
+import (
+	"runtime"
+	"sync"
+)
 
 // Nice is how far gentle work steps back: far enough that others hardly notice, and not so far that
 // it stands still on a host that is never idle. At the disk it has the lowest rank of the class that
@@ -14,14 +18,25 @@ const Nice = 10
 // Always has this process step back for good. New threads inherit it.
 func Always() error { return setAll(level{nice: Nice, io: lowestIO}) }
 
-// Pace has a process step back while all that it does can wait. The zero value is ready; its methods
-// may be called by several goroutines.
+// Work is a piece of work.
+type Work struct {
+	// Waits: it lets others go first.
+	Waits bool
+	// Processors is how many it may keep busy at once; 0: all.
+	Processors int
+}
+
+// Pace has a process step back while all that it does can wait, and run on no more processors than
+// all that it does together may take. The zero value is ready; its methods may be called by several
+// goroutines.
 type Pace struct {
 	// Failed is told once if the process cannot step back, or not forward again; nil: not wanted.
 	Failed func(error)
 
 	mu           sync.Mutex
 	back, front  int // pieces of work under way
+	free, bound  int // those that may take all processors; how many the others may take
+	all          int // how many there are, once some have a bound
 	stepped      bool
 	known, stuck bool
 	base         level
@@ -30,16 +45,17 @@ type Pace struct {
 // level is a rank at the processors and at the disk.
 type level struct{ nice, io int }
 
-// Begin begins a piece of work, and answers what ends it. waits: it lets others go first.
-func (p *Pace) Begin(waits bool) (end func()) {
-	p.change(waits, 1)
-	return sync.OnceFunc(func() { p.change(waits, -1) })
+// Begin begins a piece of work, and answers what ends it.
+func (p *Pace) Begin(w Work) (end func()) {
+	p.change(w, 1)
+	return sync.OnceFunc(func() { p.change(w, -1) })
 }
 
-func (p *Pace) change(waits bool, by int) {
+func (p *Pace) change(w Work, by int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if waits {
+	p.spread(w.Processors, by)
+	if w.Waits {
 		p.back += by
 	} else {
 		p.front += by
@@ -74,4 +90,26 @@ func (p *Pace) step(back bool) error {
 		return setAll(level{nice: Nice, io: lowestIO})
 	}
 	return setAll(p.base)
+}
+
+// spread has Go run on as many processors as the work under way may take.
+func (p *Pace) spread(most, by int) {
+	if most <= 0 {
+		p.free += by
+	} else {
+		p.bound += by * most
+	}
+	if p.all == 0 {
+		if p.bound == 0 {
+			return // nobody has ever asked
+		}
+		p.all = runtime.GOMAXPROCS(0)
+	}
+	want := p.all
+	if p.free == 0 && p.bound > 0 {
+		want = min(p.bound, p.all)
+	}
+	if want != runtime.GOMAXPROCS(0) {
+		runtime.GOMAXPROCS(want) // the world stops for it: some microseconds
+	}
 }

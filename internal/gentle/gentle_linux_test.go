@@ -49,7 +49,7 @@ func TestItReachesEveryThread(t *testing.T) {
 // have when something else begins beside what waits.
 func printNiceness() {
 	p := Pace{Failed: func(err error) { fmt.Println(err); os.Exit(1) }}
-	end, again := p.Begin(true), p.Begin(true)
+	end, again := p.Begin(Work{Waits: true}), p.Begin(Work{Waits: true})
 	end()
 	var started sync.WaitGroup
 	for range 8 {
@@ -63,7 +63,7 @@ func printNiceness() {
 	}
 	started.Wait()
 	printAll("nice")
-	front := p.Begin(false)
+	front := p.Begin(Work{})
 	printAll("front")
 	front()
 	front()

@@ -133,14 +133,15 @@ CONFLICT ACTIVITY_DISABLED OUTSIDE_WINDOW THROTTLE START_TIME AFTER_JOB SERVER_P
 RESTART_AT HEARTBEAT_LOST SNAPSHOT_RETRY`
 
 func TestCodesOfTheDesign(t *testing.T) {
-	want := append(strings.Fields(designCodes), string(job.ServerLimit), string(job.KeptForSession)) // docs/decisions/broker.md
+	want := append(strings.Fields(designCodes), string(job.ServerLimit), string(job.KeptForSession), // docs/decisions/broker.md
+		string(job.OnBattery), string(job.MeteredNetwork)) // docs/operator/care.md
 	for _, code := range want {
 		if _, ok := job.Code(code).Row(); !ok {
 			t.Errorf("%s is no code", code)
 		}
 	}
 	if len(want) != len(job.Reasons) {
-		t.Errorf("%d codes, the design has %d with those of the broker", len(job.Reasons), len(want))
+		t.Errorf("%d codes, the design has %d with those of the broker and of care", len(job.Reasons), len(want))
 	}
 }
 

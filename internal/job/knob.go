@@ -45,6 +45,7 @@ var knobBounds = map[string]Bounds{
 	"unprotected_days":             counts(1, 10_000),
 	"duplicates":                   words(DuplicatePolicies...),
 	"preferred_networks":           {Networks: true},
+	"data_connections":             counts(1, MostDataConnections),
 }
 
 // The bounds of all others.
@@ -58,7 +59,7 @@ var elsewhere = map[string]string{
 	"repository_streams": "repository edit", "mount_path_writers": "repository edit", "undelete_grace": "repository edit",
 	"unprotected_after": "repository edit", "maintenance": "repository edit", "recompress": "repository edit", "proof_days": "repository edit",
 	"foreign_proof": "repository edit", "parity": "repository edit",
-	"missed": "job edit", "jitter": "job edit",
+	"missed": "job edit", "jitter": "job edit", "on_battery": "job edit", "on_metered": "job edit",
 	"heartbeat":       "server --heartbeat",   // its start: what runs goes by the one that it began with
 	"heartbeats_lost": "", "proof_budget": "", // not to be changed yet
 }

@@ -72,6 +72,8 @@ const (
 	StartTime        Code = "START_TIME"
 	AfterJob         Code = "AFTER_JOB"
 	ServerPaused     Code = "SERVER_PAUSED"
+	OnBattery        Code = "ON_BATTERY"
+	MeteredNetwork   Code = "METERED_NETWORK"
 
 	RestartAt     Code = "RESTART_AT"
 	HeartbeatLost Code = "HEARTBEAT_LOST"
@@ -171,6 +173,8 @@ var Reasons = []ReasonRow{
 	{StartTime, QueueGroup, args("at"), "starts at {at}"},
 	{AfterJob, QueueGroup, args("job"), "starts after job {job}"},
 	{ServerPaused, QueueGroup, nil, "the server is paused"},
+	{OnBattery, QueueGroup, args("computer", "need"), "{computer} runs on its battery, and the job waits for {need}"},
+	{MeteredNetwork, QueueGroup, args("computer"), "the network of {computer} is metered"},
 
 	{RestartAt, RestartGroup, args("time", "attempt", "of"), "will be tried again at {time}, attempt {attempt} of {of}"},
 	{HeartbeatLost, RestartGroup, args("host"), "the heartbeat of {host} was lost"},

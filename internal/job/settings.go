@@ -26,6 +26,8 @@ const (
 	DefaultSessionRetryAfter   = 10 * time.Minute
 	DefaultMissed              = "run once"
 	DefaultDuplicates          = DuplicatesQueue
+	DefaultOnBattery           = "30%"
+	DefaultOnMetered           = SupplyWait
 	DefaultTotalRunningTimeEnd = "kill"
 	DefaultUndeleteGrace       = 72 * time.Hour // long enough to notice on Monday what went on Friday
 	DefaultMaintenance         = "daily 03:00"
@@ -42,6 +44,8 @@ const (
 	DefaultUnprotectedDays     = 7
 	DefaultProofBudget         = 8 * time.Hour // a night
 	NoNetworks                 = "none"
+	DefaultDataConnections     = 1
+	MostDataConnections        = 16
 )
 
 // Setting is one row of the table of limits.
@@ -82,6 +86,9 @@ var Settings = []Setting{
 	{"session_retries", DefaultSessionRetries, true, "retries of a failed scheduled session, failed tasks only"},
 	{"session_retry_after", DefaultSessionRetryAfter, true, "from the end of the session to its retry"},
 	{"missed", DefaultMissed, true, "a schedule missed while the server was down: run once, or skip"},
+	{"on_battery", DefaultOnBattery, true, "what starts by itself while its computer runs on a battery: run, wait, or run down to a charge; per job"},
+	{"on_metered", DefaultOnMetered, true, "what starts by itself while the network of its computer is metered: run, or wait; per job"},
+	{"data_connections", DefaultDataConnections, true, "connections over which a task moves its data at once: more than one for long lines, or such that lose packets; also per job"},
 	{"jitter", false, true, "spread the computers of a scheduled run over so long; per job"},
 	{"session_history", DefaultSessionHistory, true, "how long sessions are kept that are over; the newest of each job stays; 0: for ever"},
 	{"log_history", DefaultLogHistory, true, "how long their logs are kept; 0: for ever"},

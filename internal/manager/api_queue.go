@@ -49,6 +49,9 @@ func ruleSite(ctx context.Context, q catalog.Queryer) (site config.Site, err err
 	if site.Computers, err = catalog.ComputerNames(ctx, q); err != nil {
 		return site, err
 	}
+	if site.Groups, err = catalog.Groups(ctx, q); err != nil {
+		return site, err
+	}
 	site.Repositories, err = catalog.RepositoryNames(ctx, q)
 	return site, err
 }

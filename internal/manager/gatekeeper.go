@@ -3,6 +3,8 @@ package manager
 import (
 	"context"
 	"encoding/json"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 	"keepward/internal/config"
 	"keepward/internal/errs"
 	"keepward/internal/gate"
+	"keepward/internal/group"
 	"keepward/internal/job"
 	"keepward/internal/schedule"
 )
@@ -106,7 +109,43 @@ func (m *Manager) readRules(ctx context.Context) (r gate.Rules, p *pause, err er
 		}
 		r.Windows = append(r.Windows, one)
 	}
-	return r, p, nil
+	r.Groups, err = groupsOfRules(ctx, q, r, now)
+	return r, p, err
+}
+
+// groupsOfRules says which computers are in the groups that rules are about; nil: there are no such.
+func groupsOfRules(ctx context.Context, q catalog.Queryer, r gate.Rules, now time.Time) (map[string][]string, error) {
+	names := map[string]bool{}
+	note := func(l gate.Level) {
+		if l.Kind == gate.Group {
+			names[l.Name] = true
+		}
+	}
+	for s := range r.Off {
+		note(s.Level)
+	}
+	for l := range r.Limits {
+		note(l)
+	}
+	for _, w := range r.Windows {
+		for _, l := range w.Levels {
+			note(l)
+		}
+	}
+	if len(names) == 0 {
+		return nil, nil
+	}
+	site, err := group.Load(ctx, q, now)
+	if err != nil {
+		return nil, err
+	}
+	groups := map[string][]string{}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		for _, member := range site.Members(name).List {
+			groups[member.GetComputer()] = append(groups[member.GetComputer()], name)
+		}
+	}
+	return groups, nil
 }
 
 func readPause(ctx context.Context, q catalog.Queryer) (*pause, error) {
@@ -128,7 +167,9 @@ func byItself(by string) bool {
 
 // subject is a task as the gate sees it.
 func (s *session) subject(t *task) gate.Subject {
+	least, _ := job.LeastCharge(s.plan.interval.GetOnBattery()) // it was checked when the job was saved; 0: it does not matter
 	return gate.Subject{
+		LeastCharge: least, Unmetered: s.plan.interval.GetOnMetered() == job.SupplyWait,
 		Task: t.row.ID, Session: t.row.Session, Type: t.typ, Priority: t.priority, Computer: t.row.Computer, Repository: t.row.Repository,
 		Scheduled: byItself(s.row.StartedBy), Start: t.row.StartAt, After: t.after,
 	}

@@ -110,7 +110,10 @@ func (m *Manager) takePart(ctx context.Context, j *keepwardv1.Job) (group.Expans
 		e = site.Expand(j)
 		return nil
 	})
-	return e, err
+	if err != nil {
+		return e, err
+	}
+	return e, m.loadRules(ctx) // some may be about a group that has changed
 }
 
 // notesOf says in the log who takes part, and who does not.
@@ -230,6 +233,9 @@ func (c *call) rescan(ctx context.Context) evAged {
 	})
 	out.failure = wire.ToFailure(err, string(partServer))
 	c.m.lookAtSchedules() // who is in a job may be in another zone
+	if err := c.m.loadRules(ctx); err != nil {
+		c.m.log.Error("rules of the queue not read", "error", err)
+	}
 	return out
 }
 

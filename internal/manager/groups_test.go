@@ -227,3 +227,50 @@ func TestGroupsAreRescannedOnceADay(t *testing.T) {
 		}
 	})
 }
+
+// What is set for a group holds for who is in it, in any job, as long as he is.
+func TestRulesOfAGroup(t *testing.T) {
+	site(t, func(t *testing.T, w *world) {
+		f := w.withGroup()
+		f.list = []string{"web2"}
+		f.Reread(t.Context(), []string{"lab"})
+		w.setJob(theJobOf("web1"))
+		w.setJob(jobOf("other", "", "web2"))
+		w.connect()
+		w.switchOff("group/lab", 0, "data-protection")
+		member, err := w.m.RunJob(t.Context(), "other", false)
+		w.must(err)
+		w.expect(member, job.Queued, job.ActivityDisabled)
+		id := w.run()
+		w.expect(id, job.Running, "")
+		w.finish("web1")
+		w.expect(id, job.Completed, "")
+
+		f.list = []string{"web1"}
+		f.Reread(t.Context(), []string{"lab"})
+		_, err = w.m.RescanGroups(t.Context(), []string{"lab"})
+		w.must(err)
+		synctest.Wait()
+		w.expect(member, job.Running, "")
+		w.expect(w.run(), job.Queued, job.ActivityDisabled)
+	})
+}
+
+func TestALimitOfAGroup(t *testing.T) {
+	site(t, func(t *testing.T, w *world) {
+		f := w.withGroup()
+		f.list = []string{"web1", "web2"}
+		f.Reread(t.Context(), []string{"lab"})
+		w.setJob(theJobOf("web1"))
+		w.setJob(jobOf("other", "", "web2"))
+		w.connect()
+		w.limit("group/lab", 1)
+		first := w.run()
+		second, err := w.m.RunJob(t.Context(), "other", false)
+		w.must(err)
+		w.expect(first, job.Running, "")
+		w.expect(second, job.Queued, job.Throttle)
+		w.finish("web1")
+		w.expect(second, job.Running, "")
+	})
+}

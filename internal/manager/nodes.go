@@ -8,6 +8,7 @@ import (
 	"keepward/internal/broker"
 	"keepward/internal/catalog"
 	"keepward/internal/errs"
+	"keepward/internal/gate"
 	"keepward/internal/job"
 	"keepward/internal/wire"
 )
@@ -176,6 +177,18 @@ func (m *Manager) Heartbeat(_ context.Context, n Node, boot string, attempts []*
 		note.session.post(note.task, note.ev)
 	}
 	return drop, nil
+}
+
+// Supplied takes over what an agent says of how its computer is supplied.
+func (m *Manager) Supplied(n Node, s *keepwardv1.Supply) {
+	if s == nil || n.Role != wire.RoleAgent {
+		return
+	}
+	m.mu.Lock()
+	m.gate.Supplied(n.Name, gate.Supply{Battery: s.GetBattery(), Charge: int(s.GetCharge()), Metered: s.GetMetered()})
+	wake := m.wakes()
+	m.mu.Unlock()
+	wake.post()
 }
 
 // Progress shows what a node has done so far.

@@ -316,7 +316,7 @@ func (c *call) startAgent(ctx context.Context) error {
 			return err
 		}
 		_, err = a.StartRestore(ctx, connect.NewRequest(&keepwardv1.StartRestoreRequest{
-			Order: c.wireOrder(), Keys: k.forComputer(r.GetComputer()), Mover: c.order.endpoint, Point: c.row.Point,
+			Order: c.wireOrder(), Keys: k.forComputer(r.GetComputer()), Mover: c.endpoint(), Point: c.row.Point,
 			Paths: r.GetPaths(), To: r.GetTo(), Overwrite: r.GetOverwrite(), DeleteExtra: r.GetDeleteExtra(),
 			DryRun: r.GetDryRun(), Strip: r.GetStrip(), Verify: r.GetVerify(), Estimate: r.GetEstimate(),
 			// On the computer that they are of, numbers are what the names are.
@@ -331,12 +331,12 @@ func (c *call) startAgent(ctx context.Context) error {
 		return err
 	}
 	_, err = a.StartBackup(ctx, connect.NewRequest(&keepwardv1.StartBackupRequest{
-		Order: c.wireOrder(), Keys: k.forComputer(c.row.Computer), Mover: c.order.endpoint, Files: config.FilesOf(c.plan.interval, c.row.Computer),
+		Order: c.wireOrder(), Keys: k.forComputer(c.row.Computer), Mover: c.endpoint(), Files: config.FilesOf(c.plan.interval, c.row.Computer),
 		Parent: c.attempt.Parent, Checkpoint: c.attempt.Checkpoint, Compression: c.plan.compression,
 		Time: timestamppb.New(c.attempt.Time), Computer: c.row.Computer, Job: c.session.Job, Full: c.session.Full,
 		Scripts: freezeScripts(c.plan.interval.GetScripts()), ScriptVariables: taskVariables(c.session, c.row, job.PreFreeze),
 		SnapshotRetries: int32(c.m.knobs().Int("snapshot_retries")), SnapshotKept: durationpb.New(c.m.knobs().Duration("snapshot_kept")),
-		FullSpeed:    c.plan.interval.GetFullSpeed(),
+		FullSpeed: c.plan.interval.GetFullSpeed(), Processors: c.plan.interval.GetProcessors(),
 		Applications: applications,
 		Rates:        rates,
 		CompareEvery: int32(c.m.knobs().Int("compare_every")),
@@ -422,4 +422,13 @@ func (m *Manager) fence(ctx context.Context, f fencing) (settlement, error) {
 		return settlement{}, err
 	}
 	return settlement{res.Msg.GetCommitted(), res.Msg.GetPartial(), res.Msg.GetCheckpoint()}, nil
+}
+
+// endpoint is where the agent finds its mover, and over how many connections they talk.
+func (c *call) endpoint() *keepwardv1.MoverEndpoint {
+	e := proto.CloneOf(c.order.endpoint)
+	if e.Connections = c.plan.interval.GetConnections(); e.Connections == 0 {
+		e.Connections = int32(c.m.knobs().Int("data_connections"))
+	}
+	return e
 }

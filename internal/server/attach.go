@@ -200,7 +200,7 @@ func (s *repositoryService) DetachRepository(ctx context.Context, req *connect.R
 			return errs.New(errs.Busy, "repository.in-use", "detach repository %q: session %d uses it", name, active[0]).
 				WithHint("wait for its end, or end it: keepward session kill %d", active[0])
 		}
-		if err := catalog.ForgetLevel(ctx, tx, "repository/"+name, "", time.Now()); err != nil {
+		if err := catalog.ForgetLevel(ctx, tx, "repository/"+name, time.Now()); err != nil {
 			return err
 		}
 		return catalog.ForgetRepository(ctx, tx, name)

@@ -76,7 +76,7 @@ func (s *computerService) RemoveComputer(ctx context.Context, req *connect.Reque
 		if err := catalog.RevokeJoinTokensOf(ctx, tx, string(wire.RoleAgent), name); err != nil {
 			return err
 		}
-		if err := catalog.ForgetLevel(ctx, tx, "computer/"+name, name, now); err != nil {
+		if err := catalog.ForgetLevel(ctx, tx, "computer/"+name, now); err != nil {
 			return err
 		}
 		if err := catalog.LeaveGroups(ctx, tx, name); err != nil {
@@ -151,7 +151,7 @@ func (s *server) computerMessage(ctx context.Context, row catalog.Computer) (*ke
 		unreached = err.Error()
 	}
 	return &keepwardv1.Computer{
-		Connection: connectionMessage(connection), DialledBy: string(live.By), ControlError: unreached,
+		Connection: connectionMessage(connection), DialledBy: string(live.By), ControlError: unreached, Supply: live.Supply,
 		Name: row.Name, Status: nodeStatus(live.Online, row.LastSeen), Os: row.OS, Arch: row.Arch, Hostname: row.Hostname, Zone: row.Zone,
 		AgentVersion: row.Version, Address: row.Address, Joined: timestamp(row.Joined), LastSeen: timestamp(row.LastSeen),
 		Skew: durationpb.New(row.Skew), LastPoint: timestamp(last), Conditions: append(computerConditions(row, live.Online), s.nodes.twins.conditions(row.Name, time.Now())...),

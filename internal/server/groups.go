@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -130,7 +131,7 @@ func (s *groupService) DeleteGroup(ctx context.Context, req *connect.Request[kee
 			return errs.New(errs.Busy, "group.used", "delete group %q: it is in job %s", name, strings.Join(in, ", ")).
 				WithHint("take it out first: keepward job edit %s --group …", in[0])
 		}
-		return catalog.DeleteGroup(ctx, tx, name)
+		return errors.Join(catalog.ForgetLevel(ctx, tx, "group/"+name, time.Now()), catalog.DeleteGroup(ctx, tx, name))
 	})
 	if err != nil {
 		return nil, err

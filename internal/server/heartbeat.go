@@ -49,11 +49,12 @@ func (s *nodeService) Heartbeat(ctx context.Context, req *connect.Request[keepwa
 		// end what it does, and show a full disk here as a host that is down there.
 		s.nodes.log.Warn("what a node says of itself is not kept", "node", l.peer.String(), "error", err)
 	}
+	s.manager.Supplied(l.node, req.Msg.GetInfo().GetSupply())
 	drop, err := s.manager.Heartbeat(ctx, l.node, req.Msg.Boot, req.Msg.Attempts)
 	if err != nil {
 		return nil, err
 	}
-	if s.nodes.heard(l, now, skew, req.Msg.GetInfo().GetListen()) {
+	if s.nodes.heard(l, now, skew, req.Msg.GetInfo()) {
 		s.nodes.twins.came(l.node, boot{req.Msg.Boot, l.peer.Address, req.Msg.Info.GetHostname()}, now)
 	}
 	return connect.NewResponse(&keepwardv1.HeartbeatResponse{

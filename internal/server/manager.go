@@ -24,6 +24,8 @@ type jobManager interface {
 	NodeOnline(n manager.Node)
 	NodeOffline(n manager.Node)
 	Heartbeat(ctx context.Context, n manager.Node, boot string, attempts []*keepwardv1.AttemptState) ([]string, error)
+	// Supplied is told how the computer of an agent is supplied; nil: it does not say.
+	Supplied(n manager.Node, s *keepwardv1.Supply)
 	// Rates are what the attempts of a node may move.
 	Rates(n manager.Node) []*keepwardv1.AttemptRates
 	Progress(ctx context.Context, n manager.Node, attempt string, p *keepwardv1.Progress) error

@@ -10,6 +10,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/api/keepward/v1/keepwardv1connect"
 	"keepward/internal/catalog"
 	"keepward/internal/errs"
@@ -66,6 +67,7 @@ type nodeLink struct {
 	skew   time.Duration // the node's clock minus ours
 	saved  time.Time     // when the catalog was last told of seen
 	listen string        // where the agent waits for calls, as it says
+	supply *keepwardv1.Supply
 }
 
 func newNodes(db *catalog.DB, log *slog.Logger, heartbeat time.Duration) *nodes {
@@ -254,7 +256,7 @@ func (n *nodes) take(l *nodeLink) time.Time {
 }
 
 // heard notes a heartbeat; the first of a link makes the node online. It tells whether it was that.
-func (n *nodes) heard(l *nodeLink, now time.Time, skew time.Duration, listen string) bool {
+func (n *nodes) heard(l *nodeLink, now time.Time, skew time.Duration, info *keepwardv1.NodeInfo) bool {
 	n.events.Lock()
 	defer n.events.Unlock()
 	n.mu.Lock()
@@ -262,7 +264,7 @@ func (n *nodes) heard(l *nodeLink, now time.Time, skew time.Duration, listen str
 	if first {
 		l.online = true
 	}
-	l.seen, l.skew, l.listen = now, skew, listen
+	l.seen, l.skew, l.listen, l.supply = now, skew, info.GetListen(), info.GetSupply()
 	n.mu.Unlock()
 	if first {
 		n.watcher.NodeOnline(l.node)
@@ -277,6 +279,7 @@ type liveness struct {
 	Skew    time.Duration
 	Address string
 	By      wire.Role // who dialled
+	Supply  *keepwardv1.Supply
 }
 
 func (n *nodes) liveness(node manager.Node) liveness {
@@ -286,7 +289,7 @@ func (n *nodes) liveness(node manager.Node) liveness {
 	if l == nil || !l.online {
 		return liveness{}
 	}
-	return liveness{Online: true, Seen: l.seen, Skew: l.skew, Address: l.peer.Address, By: l.by}
+	return liveness{Online: true, Seen: l.seen, Skew: l.skew, Address: l.peer.Address, By: l.by, Supply: l.supply}
 }
 
 func (n *nodes) find(role wire.Role, name string) *nodeLink {

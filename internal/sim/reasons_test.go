@@ -166,6 +166,8 @@ var elsewhere = map[job.Code]string{
 	job.MediaGroupReserved:   "a group that is written to as a whole: the issue of tape",
 	job.ServerLimit:          "internal/broker",
 	job.SnapshotRetry:        "said by an agent: internal/manager",
+	job.OnBattery:            "said by an agent: internal/manager, TestALaptopIsSpared",
+	job.MeteredNetwork:       "the same",
 }
 
 func TestEveryReasonIsReached(t *testing.T) {

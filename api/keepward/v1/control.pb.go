@@ -393,7 +393,9 @@ type Window struct {
 	// While it is closed, schedules start nothing that it concerns.
 	DoNotSubmit bool `protobuf:"varint,8,opt,name=do_not_submit,json=doNotSubmit,proto3" json:"do_not_submit,omitempty"`
 	// What runs when it closes may run on.
-	Finish  bool                   `protobuf:"varint,9,opt,name=finish,proto3" json:"finish,omitempty"`
+	Finish bool `protobuf:"varint,9,opt,name=finish,proto3" json:"finish,omitempty"`
+	// With computers: these groups too.
+	Groups  []string               `protobuf:"bytes,745,rep,name=groups,proto3" json:"groups,omitempty"`
 	Created *timestamppb.Timestamp `protobuf:"bytes,20,opt,name=created,proto3" json:"created,omitempty"`
 	// As it is now, and when that changes; missing: never.
 	IsOpen        bool                   `protobuf:"varint,21,opt,name=is_open,json=isOpen,proto3" json:"is_open,omitempty"`
@@ -493,6 +495,13 @@ func (x *Window) GetFinish() bool {
 		return x.Finish
 	}
 	return false
+}
+
+func (x *Window) GetGroups() []string {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
 }
 
 func (x *Window) GetCreated() *timestamppb.Timestamp {
@@ -1897,7 +1906,7 @@ const file_keepward_v1_control_proto_rawDesc = "" +
 	"\x13ResetSettingRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"F\n" +
 	"\x14ResetSettingResponse\x12.\n" +
-	"\asetting\x18\x01 \x01(\v2\x14.keepward.v1.SettingR\asetting\"\xfb\x02\n" +
+	"\asetting\x18\x01 \x01(\v2\x14.keepward.v1.SettingR\asetting\"\x94\x03\n" +
 	"\x06Window\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
 	"\vdescription\x18\x02 \x01(\tR\vdescription\x12\x1c\n" +
@@ -1909,7 +1918,8 @@ const file_keepward_v1_control_proto_rawDesc = "" +
 	"\x06closed\x18\x06 \x03(\tR\x06closed\x12\x12\n" +
 	"\x04zone\x18\a \x01(\tR\x04zone\x12\"\n" +
 	"\rdo_not_submit\x18\b \x01(\bR\vdoNotSubmit\x12\x16\n" +
-	"\x06finish\x18\t \x01(\bR\x06finish\x124\n" +
+	"\x06finish\x18\t \x01(\bR\x06finish\x12\x17\n" +
+	"\x06groups\x18\xe9\x05 \x03(\tR\x06groups\x124\n" +
 	"\acreated\x18\x14 \x01(\v2\x1a.google.protobuf.TimestampR\acreated\x12\x17\n" +
 	"\ais_open\x18\x15 \x01(\bR\x06isOpen\x122\n" +
 	"\x06change\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampR\x06change\"\x14\n" +

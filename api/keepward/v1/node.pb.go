@@ -177,7 +177,9 @@ type NodeInfo struct {
 	// Transport: all hosts under which its movers can be reached, the first is data_address.
 	DataAddresses []string `protobuf:"bytes,660,rep,name=data_addresses,json=dataAddresses,proto3" json:"data_addresses,omitempty"`
 	// Agent: host:port where it waits for calls, the host may be empty; empty: it does not.
-	Listen        string `protobuf:"bytes,661,opt,name=listen,proto3" json:"listen,omitempty"`
+	Listen string `protobuf:"bytes,661,opt,name=listen,proto3" json:"listen,omitempty"`
+	// Agent: how its computer is supplied; not set: it does not say.
+	Supply        *Supply `protobuf:"bytes,740,opt,name=supply,proto3" json:"supply,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -266,6 +268,13 @@ func (x *NodeInfo) GetListen() string {
 		return x.Listen
 	}
 	return ""
+}
+
+func (x *NodeInfo) GetSupply() *Supply {
+	if x != nil {
+		return x.Supply
+	}
+	return nil
 }
 
 type HeartbeatRequest struct {
@@ -1420,7 +1429,9 @@ type MoverEndpoint struct {
 	// All of its addresses, those to try first first.
 	Addresses []string `protobuf:"bytes,662,rep,name=addresses,proto3" json:"addresses,omitempty"`
 	// The mover dials the agent, which waits for it.
-	Passive       bool `protobuf:"varint,663,opt,name=passive,proto3" json:"passive,omitempty"`
+	Passive bool `protobuf:"varint,663,opt,name=passive,proto3" json:"passive,omitempty"`
+	// How many connections the agent shall have, where they are not within its host; 0: one.
+	Connections   int32 `protobuf:"varint,750,opt,name=connections,proto3" json:"connections,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1502,6 +1513,13 @@ func (x *MoverEndpoint) GetPassive() bool {
 		return x.Passive
 	}
 	return false
+}
+
+func (x *MoverEndpoint) GetConnections() int32 {
+	if x != nil {
+		return x.Connections
+	}
+	return 0
 }
 
 // order: only the term counts.
@@ -1947,6 +1965,8 @@ type StartBackupRequest struct {
 	CompareEvery int32 `protobuf:"varint,531,opt,name=compare_every,json=compareEvery,proto3" json:"compare_every,omitempty"`
 	// Other work of the computer does not go first.
 	FullSpeed bool `protobuf:"varint,532,opt,name=full_speed,json=fullSpeed,proto3" json:"full_speed,omitempty"`
+	// How many processors it may keep busy at once; 0: all.
+	Processors int32 `protobuf:"varint,744,opt,name=processors,proto3" json:"processors,omitempty"`
 	// Those of the job that are on this computer and not switched off.
 	Applications []*ApplicationOrder `protobuf:"bytes,600,rep,name=applications,proto3" json:"applications,omitempty"`
 	// Those that run on this computer.
@@ -2112,6 +2132,13 @@ func (x *StartBackupRequest) GetFullSpeed() bool {
 		return x.FullSpeed
 	}
 	return false
+}
+
+func (x *StartBackupRequest) GetProcessors() int32 {
+	if x != nil {
+		return x.Processors
+	}
+	return 0
 }
 
 func (x *StartBackupRequest) GetApplications() []*ApplicationOrder {
@@ -5432,7 +5459,7 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\fJoinResponse\x12 \n" +
 	"\vcertificate\x18\x01 \x01(\fR\vcertificate\x12\x0e\n" +
 	"\x02ca\x18\x02 \x01(\fR\x02ca\x12\x1b\n" +
-	"\tserver_id\x18\x03 \x01(\tR\bserverId\"\xdd\x01\n" +
+	"\tserver_id\x18\x03 \x01(\tR\bserverId\"\x8b\x02\n" +
 	"\bNodeInfo\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x0e\n" +
 	"\x02os\x18\x02 \x01(\tR\x02os\x12\x12\n" +
@@ -5441,7 +5468,8 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\fdata_address\x18\x05 \x01(\tR\vdataAddress\x12\x13\n" +
 	"\x04zone\x18\xfc\x02 \x01(\tR\x04zone\x12&\n" +
 	"\x0edata_addresses\x18\x94\x05 \x03(\tR\rdataAddresses\x12\x17\n" +
-	"\x06listen\x18\x95\x05 \x01(\tR\x06listen\"\xba\x01\n" +
+	"\x06listen\x18\x95\x05 \x01(\tR\x06listen\x12,\n" +
+	"\x06supply\x18\xe4\x05 \x01(\v2\x13.keepward.v1.SupplyR\x06supply\"\xba\x01\n" +
 	"\x10HeartbeatRequest\x12)\n" +
 	"\x04info\x18\x01 \x01(\v2\x15.keepward.v1.NodeInfoR\x04info\x120\n" +
 	"\x05clock\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05clock\x125\n" +
@@ -5535,7 +5563,7 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\rcomputers_key\x18\v \x01(\fR\fcomputersKey\x1a9\n" +
 	"\vEpochsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\rR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\fR\x05value:\x028\x01\"\xff\x01\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value:\x028\x01\"\xa2\x02\n" +
 	"\rMoverEndpoint\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12-\n" +
 	"\x12certificate_sha256\x18\x02 \x01(\fR\x11certificateSha256\x12\x19\n" +
@@ -5543,7 +5571,8 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\x06socket\x18\x04 \x01(\tR\x06socket\x128\n" +
 	"\theartbeat\x18\xcc\x03 \x01(\v2\x19.google.protobuf.DurationR\theartbeat\x12\x1d\n" +
 	"\taddresses\x18\x96\x05 \x03(\tR\taddresses\x12\x19\n" +
-	"\apassive\x18\x97\x05 \x01(\bR\apassive\"p\n" +
+	"\apassive\x18\x97\x05 \x01(\bR\apassive\x12!\n" +
+	"\vconnections\x18\xee\x05 \x01(\x05R\vconnections\"p\n" +
 	"\x12AgentDryRunRequest\x12(\n" +
 	"\x05order\x18\x01 \x01(\v2\x12.keepward.v1.OrderR\x05order\x120\n" +
 	"\x05files\x18\x02 \x01(\v2\x1a.keepward.v1.FileSelectionR\x05files\"u\n" +
@@ -5576,7 +5605,7 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\x04thaw\x18\a \x01(\v2\x13.keepward.v1.ScriptR\x04thaw\x1a<\n" +
 	"\x0eVariablesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xbc\t\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xdd\t\n" +
 	"\x12StartBackupRequest\x12(\n" +
 	"\x05order\x18\x01 \x01(\v2\x12.keepward.v1.OrderR\x05order\x12/\n" +
 	"\x04keys\x18\x02 \x01(\v2\x1b.keepward.v1.RepositoryKeysR\x04keys\x120\n" +
@@ -5599,7 +5628,10 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\rtracking_kept\x18\x92\x04 \x01(\v2\x19.google.protobuf.DurationR\ftrackingKept\x12$\n" +
 	"\rcompare_every\x18\x93\x04 \x01(\x05R\fcompareEvery\x12\x1e\n" +
 	"\n" +
-	"full_speed\x18\x94\x04 \x01(\bR\tfullSpeed\x12B\n" +
+	"full_speed\x18\x94\x04 \x01(\bR\tfullSpeed\x12\x1f\n" +
+	"\n" +
+	"processors\x18\xe8\x05 \x01(\x05R\n" +
+	"processors\x12B\n" +
 	"\fapplications\x18\xd8\x04 \x03(\v2\x1d.keepward.v1.ApplicationOrderR\fapplications\x127\n" +
 	"\bcommands\x18\xec\x04 \x03(\v2\x1a.keepward.v1.CommandSourceR\bcommands\x12c\n" +
 	"\x11command_variables\x18\xed\x04 \x03(\v25.keepward.v1.StartBackupRequest.CommandVariablesEntryR\x10commandVariables\x12)\n" +
@@ -6016,189 +6048,191 @@ var file_keepward_v1_node_proto_goTypes = []any{
 	nil,                                       // 76: keepward.v1.StartBackupRequest.ScriptVariablesEntry
 	nil,                                       // 77: keepward.v1.StartBackupRequest.CommandVariablesEntry
 	nil,                                       // 78: keepward.v1.StartRestoreRequest.CommandVariablesEntry
-	(*timestamppb.Timestamp)(nil),             // 79: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),               // 80: google.protobuf.Duration
-	(*AttemptRates)(nil),                      // 81: keepward.v1.AttemptRates
-	(*Progress)(nil),                          // 82: keepward.v1.Progress
-	(*Event)(nil),                             // 83: keepward.v1.Event
-	(*Failure)(nil),                           // 84: keepward.v1.Failure
-	(*Counters)(nil),                          // 85: keepward.v1.Counters
-	(*SweepReport)(nil),                       // 86: keepward.v1.SweepReport
-	(*FileSelection)(nil),                     // 87: keepward.v1.FileSelection
-	(*DryRun)(nil),                            // 88: keepward.v1.DryRun
-	(*Script)(nil),                            // 89: keepward.v1.Script
-	(*ScriptEnd)(nil),                         // 90: keepward.v1.ScriptEnd
-	(*Scripts)(nil),                           // 91: keepward.v1.Scripts
-	(*ApplicationOrder)(nil),                  // 92: keepward.v1.ApplicationOrder
-	(*CommandSource)(nil),                     // 93: keepward.v1.CommandSource
-	(*Rates)(nil),                             // 94: keepward.v1.Rates
-	(*OwnerMap)(nil),                          // 95: keepward.v1.OwnerMap
-	(*PathMap)(nil),                           // 96: keepward.v1.PathMap
-	(*ApplicationRestoreOrder)(nil),           // 97: keepward.v1.ApplicationRestoreOrder
-	(*CommandTarget)(nil),                     // 98: keepward.v1.CommandTarget
-	(*ProofAge)(nil),                          // 99: keepward.v1.ProofAge
-	(*ProofState)(nil),                        // 100: keepward.v1.ProofState
-	(*Entry)(nil),                             // 101: keepward.v1.Entry
+	(*Supply)(nil),                            // 79: keepward.v1.Supply
+	(*timestamppb.Timestamp)(nil),             // 80: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),               // 81: google.protobuf.Duration
+	(*AttemptRates)(nil),                      // 82: keepward.v1.AttemptRates
+	(*Progress)(nil),                          // 83: keepward.v1.Progress
+	(*Event)(nil),                             // 84: keepward.v1.Event
+	(*Failure)(nil),                           // 85: keepward.v1.Failure
+	(*Counters)(nil),                          // 86: keepward.v1.Counters
+	(*SweepReport)(nil),                       // 87: keepward.v1.SweepReport
+	(*FileSelection)(nil),                     // 88: keepward.v1.FileSelection
+	(*DryRun)(nil),                            // 89: keepward.v1.DryRun
+	(*Script)(nil),                            // 90: keepward.v1.Script
+	(*ScriptEnd)(nil),                         // 91: keepward.v1.ScriptEnd
+	(*Scripts)(nil),                           // 92: keepward.v1.Scripts
+	(*ApplicationOrder)(nil),                  // 93: keepward.v1.ApplicationOrder
+	(*CommandSource)(nil),                     // 94: keepward.v1.CommandSource
+	(*Rates)(nil),                             // 95: keepward.v1.Rates
+	(*OwnerMap)(nil),                          // 96: keepward.v1.OwnerMap
+	(*PathMap)(nil),                           // 97: keepward.v1.PathMap
+	(*ApplicationRestoreOrder)(nil),           // 98: keepward.v1.ApplicationRestoreOrder
+	(*CommandTarget)(nil),                     // 99: keepward.v1.CommandTarget
+	(*ProofAge)(nil),                          // 100: keepward.v1.ProofAge
+	(*ProofState)(nil),                        // 101: keepward.v1.ProofState
+	(*Entry)(nil),                             // 102: keepward.v1.Entry
 }
 var file_keepward_v1_node_proto_depIdxs = []int32{
-	2,   // 0: keepward.v1.HeartbeatRequest.info:type_name -> keepward.v1.NodeInfo
-	79,  // 1: keepward.v1.HeartbeatRequest.clock:type_name -> google.protobuf.Timestamp
-	4,   // 2: keepward.v1.HeartbeatRequest.attempts:type_name -> keepward.v1.AttemptState
-	79,  // 3: keepward.v1.HeartbeatResponse.time:type_name -> google.protobuf.Timestamp
-	80,  // 4: keepward.v1.HeartbeatResponse.interval:type_name -> google.protobuf.Duration
-	81,  // 5: keepward.v1.HeartbeatResponse.rates:type_name -> keepward.v1.AttemptRates
-	82,  // 6: keepward.v1.ReportProgressRequest.progress:type_name -> keepward.v1.Progress
-	83,  // 7: keepward.v1.ReportEventsRequest.events:type_name -> keepward.v1.Event
-	12,  // 8: keepward.v1.ReportEndRequest.end:type_name -> keepward.v1.AttemptEnd
-	84,  // 9: keepward.v1.AttemptEnd.failure:type_name -> keepward.v1.Failure
-	85,  // 10: keepward.v1.AttemptEnd.counters:type_name -> keepward.v1.Counters
-	13,  // 11: keepward.v1.AttemptEnd.point:type_name -> keepward.v1.PointSummary
-	14,  // 12: keepward.v1.AttemptEnd.check:type_name -> keepward.v1.CheckReport
-	86,  // 13: keepward.v1.AttemptEnd.sweep:type_name -> keepward.v1.SweepReport
-	85,  // 14: keepward.v1.PointSummary.counters:type_name -> keepward.v1.Counters
-	15,  // 15: keepward.v1.CheckReport.findings:type_name -> keepward.v1.CheckFinding
-	16,  // 16: keepward.v1.CheckFinding.affected:type_name -> keepward.v1.AffectedFile
-	73,  // 17: keepward.v1.RepositoryKeys.epochs:type_name -> keepward.v1.RepositoryKeys.EpochsEntry
-	80,  // 18: keepward.v1.MoverEndpoint.heartbeat:type_name -> google.protobuf.Duration
-	17,  // 19: keepward.v1.AgentDryRunRequest.order:type_name -> keepward.v1.Order
-	87,  // 20: keepward.v1.AgentDryRunRequest.files:type_name -> keepward.v1.FileSelection
-	82,  // 21: keepward.v1.AgentDryRunResponse.progress:type_name -> keepward.v1.Progress
-	88,  // 22: keepward.v1.AgentDryRunResponse.result:type_name -> keepward.v1.DryRun
-	17,  // 23: keepward.v1.RunScriptRequest.order:type_name -> keepward.v1.Order
-	89,  // 24: keepward.v1.RunScriptRequest.script:type_name -> keepward.v1.Script
-	74,  // 25: keepward.v1.RunScriptRequest.variables:type_name -> keepward.v1.RunScriptRequest.VariablesEntry
-	80,  // 26: keepward.v1.RunScriptRequest.wait:type_name -> google.protobuf.Duration
-	90,  // 27: keepward.v1.RunScriptResponse.end:type_name -> keepward.v1.ScriptEnd
-	17,  // 28: keepward.v1.StopScriptRequest.order:type_name -> keepward.v1.Order
-	89,  // 29: keepward.v1.ScriptEntry.script:type_name -> keepward.v1.Script
-	75,  // 30: keepward.v1.ScriptEntry.variables:type_name -> keepward.v1.ScriptEntry.VariablesEntry
-	79,  // 31: keepward.v1.ScriptEntry.started:type_name -> google.protobuf.Timestamp
-	90,  // 32: keepward.v1.ScriptEntry.end:type_name -> keepward.v1.ScriptEnd
-	89,  // 33: keepward.v1.ScriptEntry.thaw:type_name -> keepward.v1.Script
-	17,  // 34: keepward.v1.StartBackupRequest.order:type_name -> keepward.v1.Order
-	18,  // 35: keepward.v1.StartBackupRequest.keys:type_name -> keepward.v1.RepositoryKeys
-	19,  // 36: keepward.v1.StartBackupRequest.mover:type_name -> keepward.v1.MoverEndpoint
-	87,  // 37: keepward.v1.StartBackupRequest.files:type_name -> keepward.v1.FileSelection
-	79,  // 38: keepward.v1.StartBackupRequest.time:type_name -> google.protobuf.Timestamp
-	91,  // 39: keepward.v1.StartBackupRequest.scripts:type_name -> keepward.v1.Scripts
-	76,  // 40: keepward.v1.StartBackupRequest.script_variables:type_name -> keepward.v1.StartBackupRequest.ScriptVariablesEntry
-	80,  // 41: keepward.v1.StartBackupRequest.snapshot_kept:type_name -> google.protobuf.Duration
-	80,  // 42: keepward.v1.StartBackupRequest.tracking_kept:type_name -> google.protobuf.Duration
-	92,  // 43: keepward.v1.StartBackupRequest.applications:type_name -> keepward.v1.ApplicationOrder
-	93,  // 44: keepward.v1.StartBackupRequest.commands:type_name -> keepward.v1.CommandSource
-	77,  // 45: keepward.v1.StartBackupRequest.command_variables:type_name -> keepward.v1.StartBackupRequest.CommandVariablesEntry
-	94,  // 46: keepward.v1.StartBackupRequest.rates:type_name -> keepward.v1.Rates
-	17,  // 47: keepward.v1.StartRestoreRequest.order:type_name -> keepward.v1.Order
-	18,  // 48: keepward.v1.StartRestoreRequest.keys:type_name -> keepward.v1.RepositoryKeys
-	19,  // 49: keepward.v1.StartRestoreRequest.mover:type_name -> keepward.v1.MoverEndpoint
-	95,  // 50: keepward.v1.StartRestoreRequest.owners:type_name -> keepward.v1.OwnerMap
-	96,  // 51: keepward.v1.StartRestoreRequest.renames:type_name -> keepward.v1.PathMap
-	97,  // 52: keepward.v1.StartRestoreRequest.application:type_name -> keepward.v1.ApplicationRestoreOrder
-	98,  // 53: keepward.v1.StartRestoreRequest.command:type_name -> keepward.v1.CommandTarget
-	78,  // 54: keepward.v1.StartRestoreRequest.command_variables:type_name -> keepward.v1.StartRestoreRequest.CommandVariablesEntry
-	94,  // 55: keepward.v1.StartRestoreRequest.rates:type_name -> keepward.v1.Rates
-	17,  // 56: keepward.v1.StopAttemptRequest.order:type_name -> keepward.v1.Order
-	34,  // 57: keepward.v1.TransportCreateRepositoryRequest.keys:type_name -> keepward.v1.KeyObject
-	34,  // 58: keepward.v1.ReadRepositoryResponse.keys:type_name -> keepward.v1.KeyObject
-	34,  // 59: keepward.v1.ChangeKeysRequest.put:type_name -> keepward.v1.KeyObject
-	79,  // 60: keepward.v1.MeasureRepositoryRequest.time:type_name -> google.protobuf.Timestamp
-	42,  // 61: keepward.v1.MeasureRepositoryResponse.owners:type_name -> keepward.v1.OwnerUse
-	99,  // 62: keepward.v1.MeasureRepositoryResponse.ages:type_name -> keepward.v1.ProofAge
-	79,  // 63: keepward.v1.InspectRepositoryRequest.time:type_name -> google.protobuf.Timestamp
-	100, // 64: keepward.v1.InspectRepositoryResponse.proof:type_name -> keepward.v1.ProofState
-	17,  // 65: keepward.v1.StartMoverRequest.order:type_name -> keepward.v1.Order
-	18,  // 66: keepward.v1.StartMoverRequest.keys:type_name -> keepward.v1.RepositoryKeys
-	80,  // 67: keepward.v1.StartMoverRequest.agent_wait:type_name -> google.protobuf.Duration
-	49,  // 68: keepward.v1.StartMoverRequest.sweep:type_name -> keepward.v1.SweepOrder
-	48,  // 69: keepward.v1.StartMoverRequest.check:type_name -> keepward.v1.CheckOrder
-	79,  // 70: keepward.v1.StartMoverRequest.time:type_name -> google.protobuf.Timestamp
-	80,  // 71: keepward.v1.StartMoverRequest.heartbeat:type_name -> google.protobuf.Duration
-	94,  // 72: keepward.v1.StartMoverRequest.rates:type_name -> keepward.v1.Rates
-	79,  // 73: keepward.v1.CheckOrder.time:type_name -> google.protobuf.Timestamp
-	79,  // 74: keepward.v1.CheckOrder.since:type_name -> google.protobuf.Timestamp
-	80,  // 75: keepward.v1.CheckOrder.budget:type_name -> google.protobuf.Duration
-	80,  // 76: keepward.v1.CheckOrder.older_than:type_name -> google.protobuf.Duration
-	19,  // 77: keepward.v1.StartMoverResponse.mover:type_name -> keepward.v1.MoverEndpoint
-	17,  // 78: keepward.v1.StopMoverRequest.order:type_name -> keepward.v1.Order
-	17,  // 79: keepward.v1.FenceAttemptRequest.order:type_name -> keepward.v1.Order
-	79,  // 80: keepward.v1.MarkPointsRequest.time:type_name -> google.protobuf.Timestamp
-	60,  // 81: keepward.v1.MarkPointsResponse.points:type_name -> keepward.v1.PointMark
-	59,  // 82: keepward.v1.ListMarkersResponse.marked:type_name -> keepward.v1.PointMarkers
-	79,  // 83: keepward.v1.PointMarkers.deleted_at:type_name -> google.protobuf.Timestamp
-	84,  // 84: keepward.v1.PointMark.failure:type_name -> keepward.v1.Failure
-	63,  // 85: keepward.v1.TransportListPointsResponse.points:type_name -> keepward.v1.PointObject
-	79,  // 86: keepward.v1.PointObject.deleted:type_name -> google.protobuf.Timestamp
-	79,  // 87: keepward.v1.PointObject.held:type_name -> google.protobuf.Timestamp
-	101, // 88: keepward.v1.BrowseMoverResponse.self:type_name -> keepward.v1.Entry
-	101, // 89: keepward.v1.BrowseMoverResponse.entries:type_name -> keepward.v1.Entry
-	67,  // 90: keepward.v1.FindMoverRequest.points:type_name -> keepward.v1.PointKey
-	79,  // 91: keepward.v1.FindMoverRequest.after:type_name -> google.protobuf.Timestamp
-	79,  // 92: keepward.v1.FindMoverRequest.before:type_name -> google.protobuf.Timestamp
-	101, // 93: keepward.v1.FindMoverResponse.entry:type_name -> keepward.v1.Entry
-	84,  // 94: keepward.v1.ReadRecordsResponse.failure:type_name -> keepward.v1.Failure
-	67,  // 95: keepward.v1.DiffMoverRequest.a:type_name -> keepward.v1.PointKey
-	67,  // 96: keepward.v1.DiffMoverRequest.b:type_name -> keepward.v1.PointKey
-	101, // 97: keepward.v1.DiffMoverResponse.a:type_name -> keepward.v1.Entry
-	101, // 98: keepward.v1.DiffMoverResponse.b:type_name -> keepward.v1.Entry
-	0,   // 99: keepward.v1.EnrolService.Join:input_type -> keepward.v1.JoinRequest
-	3,   // 100: keepward.v1.NodeService.Heartbeat:input_type -> keepward.v1.HeartbeatRequest
-	6,   // 101: keepward.v1.NodeService.ReportProgress:input_type -> keepward.v1.ReportProgressRequest
-	8,   // 102: keepward.v1.NodeService.ReportEvents:input_type -> keepward.v1.ReportEventsRequest
-	10,  // 103: keepward.v1.NodeService.ReportEnd:input_type -> keepward.v1.ReportEndRequest
-	27,  // 104: keepward.v1.AgentService.StartBackup:input_type -> keepward.v1.StartBackupRequest
-	29,  // 105: keepward.v1.AgentService.StartRestore:input_type -> keepward.v1.StartRestoreRequest
-	31,  // 106: keepward.v1.AgentService.StopAttempt:input_type -> keepward.v1.StopAttemptRequest
-	22,  // 107: keepward.v1.AgentService.RunScript:input_type -> keepward.v1.RunScriptRequest
-	24,  // 108: keepward.v1.AgentService.StopScript:input_type -> keepward.v1.StopScriptRequest
-	20,  // 109: keepward.v1.AgentService.DryRun:input_type -> keepward.v1.AgentDryRunRequest
-	33,  // 110: keepward.v1.TransportService.CreateRepository:input_type -> keepward.v1.TransportCreateRepositoryRequest
-	45,  // 111: keepward.v1.TransportService.InspectRepository:input_type -> keepward.v1.InspectRepositoryRequest
-	36,  // 112: keepward.v1.TransportService.ReadRepository:input_type -> keepward.v1.ReadRepositoryRequest
-	43,  // 113: keepward.v1.TransportService.ClaimRepository:input_type -> keepward.v1.ClaimRepositoryRequest
-	40,  // 114: keepward.v1.TransportService.MeasureRepository:input_type -> keepward.v1.MeasureRepositoryRequest
-	38,  // 115: keepward.v1.TransportService.ChangeKeys:input_type -> keepward.v1.ChangeKeysRequest
-	47,  // 116: keepward.v1.TransportService.StartMover:input_type -> keepward.v1.StartMoverRequest
-	51,  // 117: keepward.v1.TransportService.StopMover:input_type -> keepward.v1.StopMoverRequest
-	53,  // 118: keepward.v1.TransportService.FenceAttempt:input_type -> keepward.v1.FenceAttemptRequest
-	55,  // 119: keepward.v1.TransportService.MarkPoints:input_type -> keepward.v1.MarkPointsRequest
-	57,  // 120: keepward.v1.TransportService.ListMarkers:input_type -> keepward.v1.ListMarkersRequest
-	61,  // 121: keepward.v1.TransportService.ListPoints:input_type -> keepward.v1.TransportListPointsRequest
-	64,  // 122: keepward.v1.TransportService.BrowseMover:input_type -> keepward.v1.BrowseMoverRequest
-	66,  // 123: keepward.v1.TransportService.FindMover:input_type -> keepward.v1.FindMoverRequest
-	71,  // 124: keepward.v1.TransportService.DiffMover:input_type -> keepward.v1.DiffMoverRequest
-	69,  // 125: keepward.v1.TransportService.ReadRecordsMover:input_type -> keepward.v1.ReadRecordsMoverRequest
-	1,   // 126: keepward.v1.EnrolService.Join:output_type -> keepward.v1.JoinResponse
-	5,   // 127: keepward.v1.NodeService.Heartbeat:output_type -> keepward.v1.HeartbeatResponse
-	7,   // 128: keepward.v1.NodeService.ReportProgress:output_type -> keepward.v1.ReportProgressResponse
-	9,   // 129: keepward.v1.NodeService.ReportEvents:output_type -> keepward.v1.ReportEventsResponse
-	11,  // 130: keepward.v1.NodeService.ReportEnd:output_type -> keepward.v1.ReportEndResponse
-	28,  // 131: keepward.v1.AgentService.StartBackup:output_type -> keepward.v1.StartBackupResponse
-	30,  // 132: keepward.v1.AgentService.StartRestore:output_type -> keepward.v1.StartRestoreResponse
-	32,  // 133: keepward.v1.AgentService.StopAttempt:output_type -> keepward.v1.StopAttemptResponse
-	23,  // 134: keepward.v1.AgentService.RunScript:output_type -> keepward.v1.RunScriptResponse
-	25,  // 135: keepward.v1.AgentService.StopScript:output_type -> keepward.v1.StopScriptResponse
-	21,  // 136: keepward.v1.AgentService.DryRun:output_type -> keepward.v1.AgentDryRunResponse
-	35,  // 137: keepward.v1.TransportService.CreateRepository:output_type -> keepward.v1.TransportCreateRepositoryResponse
-	46,  // 138: keepward.v1.TransportService.InspectRepository:output_type -> keepward.v1.InspectRepositoryResponse
-	37,  // 139: keepward.v1.TransportService.ReadRepository:output_type -> keepward.v1.ReadRepositoryResponse
-	44,  // 140: keepward.v1.TransportService.ClaimRepository:output_type -> keepward.v1.ClaimRepositoryResponse
-	41,  // 141: keepward.v1.TransportService.MeasureRepository:output_type -> keepward.v1.MeasureRepositoryResponse
-	39,  // 142: keepward.v1.TransportService.ChangeKeys:output_type -> keepward.v1.ChangeKeysResponse
-	50,  // 143: keepward.v1.TransportService.StartMover:output_type -> keepward.v1.StartMoverResponse
-	52,  // 144: keepward.v1.TransportService.StopMover:output_type -> keepward.v1.StopMoverResponse
-	54,  // 145: keepward.v1.TransportService.FenceAttempt:output_type -> keepward.v1.FenceAttemptResponse
-	56,  // 146: keepward.v1.TransportService.MarkPoints:output_type -> keepward.v1.MarkPointsResponse
-	58,  // 147: keepward.v1.TransportService.ListMarkers:output_type -> keepward.v1.ListMarkersResponse
-	62,  // 148: keepward.v1.TransportService.ListPoints:output_type -> keepward.v1.TransportListPointsResponse
-	65,  // 149: keepward.v1.TransportService.BrowseMover:output_type -> keepward.v1.BrowseMoverResponse
-	68,  // 150: keepward.v1.TransportService.FindMover:output_type -> keepward.v1.FindMoverResponse
-	72,  // 151: keepward.v1.TransportService.DiffMover:output_type -> keepward.v1.DiffMoverResponse
-	70,  // 152: keepward.v1.TransportService.ReadRecordsMover:output_type -> keepward.v1.ReadRecordsResponse
-	126, // [126:153] is the sub-list for method output_type
-	99,  // [99:126] is the sub-list for method input_type
-	99,  // [99:99] is the sub-list for extension type_name
-	99,  // [99:99] is the sub-list for extension extendee
-	0,   // [0:99] is the sub-list for field type_name
+	79,  // 0: keepward.v1.NodeInfo.supply:type_name -> keepward.v1.Supply
+	2,   // 1: keepward.v1.HeartbeatRequest.info:type_name -> keepward.v1.NodeInfo
+	80,  // 2: keepward.v1.HeartbeatRequest.clock:type_name -> google.protobuf.Timestamp
+	4,   // 3: keepward.v1.HeartbeatRequest.attempts:type_name -> keepward.v1.AttemptState
+	80,  // 4: keepward.v1.HeartbeatResponse.time:type_name -> google.protobuf.Timestamp
+	81,  // 5: keepward.v1.HeartbeatResponse.interval:type_name -> google.protobuf.Duration
+	82,  // 6: keepward.v1.HeartbeatResponse.rates:type_name -> keepward.v1.AttemptRates
+	83,  // 7: keepward.v1.ReportProgressRequest.progress:type_name -> keepward.v1.Progress
+	84,  // 8: keepward.v1.ReportEventsRequest.events:type_name -> keepward.v1.Event
+	12,  // 9: keepward.v1.ReportEndRequest.end:type_name -> keepward.v1.AttemptEnd
+	85,  // 10: keepward.v1.AttemptEnd.failure:type_name -> keepward.v1.Failure
+	86,  // 11: keepward.v1.AttemptEnd.counters:type_name -> keepward.v1.Counters
+	13,  // 12: keepward.v1.AttemptEnd.point:type_name -> keepward.v1.PointSummary
+	14,  // 13: keepward.v1.AttemptEnd.check:type_name -> keepward.v1.CheckReport
+	87,  // 14: keepward.v1.AttemptEnd.sweep:type_name -> keepward.v1.SweepReport
+	86,  // 15: keepward.v1.PointSummary.counters:type_name -> keepward.v1.Counters
+	15,  // 16: keepward.v1.CheckReport.findings:type_name -> keepward.v1.CheckFinding
+	16,  // 17: keepward.v1.CheckFinding.affected:type_name -> keepward.v1.AffectedFile
+	73,  // 18: keepward.v1.RepositoryKeys.epochs:type_name -> keepward.v1.RepositoryKeys.EpochsEntry
+	81,  // 19: keepward.v1.MoverEndpoint.heartbeat:type_name -> google.protobuf.Duration
+	17,  // 20: keepward.v1.AgentDryRunRequest.order:type_name -> keepward.v1.Order
+	88,  // 21: keepward.v1.AgentDryRunRequest.files:type_name -> keepward.v1.FileSelection
+	83,  // 22: keepward.v1.AgentDryRunResponse.progress:type_name -> keepward.v1.Progress
+	89,  // 23: keepward.v1.AgentDryRunResponse.result:type_name -> keepward.v1.DryRun
+	17,  // 24: keepward.v1.RunScriptRequest.order:type_name -> keepward.v1.Order
+	90,  // 25: keepward.v1.RunScriptRequest.script:type_name -> keepward.v1.Script
+	74,  // 26: keepward.v1.RunScriptRequest.variables:type_name -> keepward.v1.RunScriptRequest.VariablesEntry
+	81,  // 27: keepward.v1.RunScriptRequest.wait:type_name -> google.protobuf.Duration
+	91,  // 28: keepward.v1.RunScriptResponse.end:type_name -> keepward.v1.ScriptEnd
+	17,  // 29: keepward.v1.StopScriptRequest.order:type_name -> keepward.v1.Order
+	90,  // 30: keepward.v1.ScriptEntry.script:type_name -> keepward.v1.Script
+	75,  // 31: keepward.v1.ScriptEntry.variables:type_name -> keepward.v1.ScriptEntry.VariablesEntry
+	80,  // 32: keepward.v1.ScriptEntry.started:type_name -> google.protobuf.Timestamp
+	91,  // 33: keepward.v1.ScriptEntry.end:type_name -> keepward.v1.ScriptEnd
+	90,  // 34: keepward.v1.ScriptEntry.thaw:type_name -> keepward.v1.Script
+	17,  // 35: keepward.v1.StartBackupRequest.order:type_name -> keepward.v1.Order
+	18,  // 36: keepward.v1.StartBackupRequest.keys:type_name -> keepward.v1.RepositoryKeys
+	19,  // 37: keepward.v1.StartBackupRequest.mover:type_name -> keepward.v1.MoverEndpoint
+	88,  // 38: keepward.v1.StartBackupRequest.files:type_name -> keepward.v1.FileSelection
+	80,  // 39: keepward.v1.StartBackupRequest.time:type_name -> google.protobuf.Timestamp
+	92,  // 40: keepward.v1.StartBackupRequest.scripts:type_name -> keepward.v1.Scripts
+	76,  // 41: keepward.v1.StartBackupRequest.script_variables:type_name -> keepward.v1.StartBackupRequest.ScriptVariablesEntry
+	81,  // 42: keepward.v1.StartBackupRequest.snapshot_kept:type_name -> google.protobuf.Duration
+	81,  // 43: keepward.v1.StartBackupRequest.tracking_kept:type_name -> google.protobuf.Duration
+	93,  // 44: keepward.v1.StartBackupRequest.applications:type_name -> keepward.v1.ApplicationOrder
+	94,  // 45: keepward.v1.StartBackupRequest.commands:type_name -> keepward.v1.CommandSource
+	77,  // 46: keepward.v1.StartBackupRequest.command_variables:type_name -> keepward.v1.StartBackupRequest.CommandVariablesEntry
+	95,  // 47: keepward.v1.StartBackupRequest.rates:type_name -> keepward.v1.Rates
+	17,  // 48: keepward.v1.StartRestoreRequest.order:type_name -> keepward.v1.Order
+	18,  // 49: keepward.v1.StartRestoreRequest.keys:type_name -> keepward.v1.RepositoryKeys
+	19,  // 50: keepward.v1.StartRestoreRequest.mover:type_name -> keepward.v1.MoverEndpoint
+	96,  // 51: keepward.v1.StartRestoreRequest.owners:type_name -> keepward.v1.OwnerMap
+	97,  // 52: keepward.v1.StartRestoreRequest.renames:type_name -> keepward.v1.PathMap
+	98,  // 53: keepward.v1.StartRestoreRequest.application:type_name -> keepward.v1.ApplicationRestoreOrder
+	99,  // 54: keepward.v1.StartRestoreRequest.command:type_name -> keepward.v1.CommandTarget
+	78,  // 55: keepward.v1.StartRestoreRequest.command_variables:type_name -> keepward.v1.StartRestoreRequest.CommandVariablesEntry
+	95,  // 56: keepward.v1.StartRestoreRequest.rates:type_name -> keepward.v1.Rates
+	17,  // 57: keepward.v1.StopAttemptRequest.order:type_name -> keepward.v1.Order
+	34,  // 58: keepward.v1.TransportCreateRepositoryRequest.keys:type_name -> keepward.v1.KeyObject
+	34,  // 59: keepward.v1.ReadRepositoryResponse.keys:type_name -> keepward.v1.KeyObject
+	34,  // 60: keepward.v1.ChangeKeysRequest.put:type_name -> keepward.v1.KeyObject
+	80,  // 61: keepward.v1.MeasureRepositoryRequest.time:type_name -> google.protobuf.Timestamp
+	42,  // 62: keepward.v1.MeasureRepositoryResponse.owners:type_name -> keepward.v1.OwnerUse
+	100, // 63: keepward.v1.MeasureRepositoryResponse.ages:type_name -> keepward.v1.ProofAge
+	80,  // 64: keepward.v1.InspectRepositoryRequest.time:type_name -> google.protobuf.Timestamp
+	101, // 65: keepward.v1.InspectRepositoryResponse.proof:type_name -> keepward.v1.ProofState
+	17,  // 66: keepward.v1.StartMoverRequest.order:type_name -> keepward.v1.Order
+	18,  // 67: keepward.v1.StartMoverRequest.keys:type_name -> keepward.v1.RepositoryKeys
+	81,  // 68: keepward.v1.StartMoverRequest.agent_wait:type_name -> google.protobuf.Duration
+	49,  // 69: keepward.v1.StartMoverRequest.sweep:type_name -> keepward.v1.SweepOrder
+	48,  // 70: keepward.v1.StartMoverRequest.check:type_name -> keepward.v1.CheckOrder
+	80,  // 71: keepward.v1.StartMoverRequest.time:type_name -> google.protobuf.Timestamp
+	81,  // 72: keepward.v1.StartMoverRequest.heartbeat:type_name -> google.protobuf.Duration
+	95,  // 73: keepward.v1.StartMoverRequest.rates:type_name -> keepward.v1.Rates
+	80,  // 74: keepward.v1.CheckOrder.time:type_name -> google.protobuf.Timestamp
+	80,  // 75: keepward.v1.CheckOrder.since:type_name -> google.protobuf.Timestamp
+	81,  // 76: keepward.v1.CheckOrder.budget:type_name -> google.protobuf.Duration
+	81,  // 77: keepward.v1.CheckOrder.older_than:type_name -> google.protobuf.Duration
+	19,  // 78: keepward.v1.StartMoverResponse.mover:type_name -> keepward.v1.MoverEndpoint
+	17,  // 79: keepward.v1.StopMoverRequest.order:type_name -> keepward.v1.Order
+	17,  // 80: keepward.v1.FenceAttemptRequest.order:type_name -> keepward.v1.Order
+	80,  // 81: keepward.v1.MarkPointsRequest.time:type_name -> google.protobuf.Timestamp
+	60,  // 82: keepward.v1.MarkPointsResponse.points:type_name -> keepward.v1.PointMark
+	59,  // 83: keepward.v1.ListMarkersResponse.marked:type_name -> keepward.v1.PointMarkers
+	80,  // 84: keepward.v1.PointMarkers.deleted_at:type_name -> google.protobuf.Timestamp
+	85,  // 85: keepward.v1.PointMark.failure:type_name -> keepward.v1.Failure
+	63,  // 86: keepward.v1.TransportListPointsResponse.points:type_name -> keepward.v1.PointObject
+	80,  // 87: keepward.v1.PointObject.deleted:type_name -> google.protobuf.Timestamp
+	80,  // 88: keepward.v1.PointObject.held:type_name -> google.protobuf.Timestamp
+	102, // 89: keepward.v1.BrowseMoverResponse.self:type_name -> keepward.v1.Entry
+	102, // 90: keepward.v1.BrowseMoverResponse.entries:type_name -> keepward.v1.Entry
+	67,  // 91: keepward.v1.FindMoverRequest.points:type_name -> keepward.v1.PointKey
+	80,  // 92: keepward.v1.FindMoverRequest.after:type_name -> google.protobuf.Timestamp
+	80,  // 93: keepward.v1.FindMoverRequest.before:type_name -> google.protobuf.Timestamp
+	102, // 94: keepward.v1.FindMoverResponse.entry:type_name -> keepward.v1.Entry
+	85,  // 95: keepward.v1.ReadRecordsResponse.failure:type_name -> keepward.v1.Failure
+	67,  // 96: keepward.v1.DiffMoverRequest.a:type_name -> keepward.v1.PointKey
+	67,  // 97: keepward.v1.DiffMoverRequest.b:type_name -> keepward.v1.PointKey
+	102, // 98: keepward.v1.DiffMoverResponse.a:type_name -> keepward.v1.Entry
+	102, // 99: keepward.v1.DiffMoverResponse.b:type_name -> keepward.v1.Entry
+	0,   // 100: keepward.v1.EnrolService.Join:input_type -> keepward.v1.JoinRequest
+	3,   // 101: keepward.v1.NodeService.Heartbeat:input_type -> keepward.v1.HeartbeatRequest
+	6,   // 102: keepward.v1.NodeService.ReportProgress:input_type -> keepward.v1.ReportProgressRequest
+	8,   // 103: keepward.v1.NodeService.ReportEvents:input_type -> keepward.v1.ReportEventsRequest
+	10,  // 104: keepward.v1.NodeService.ReportEnd:input_type -> keepward.v1.ReportEndRequest
+	27,  // 105: keepward.v1.AgentService.StartBackup:input_type -> keepward.v1.StartBackupRequest
+	29,  // 106: keepward.v1.AgentService.StartRestore:input_type -> keepward.v1.StartRestoreRequest
+	31,  // 107: keepward.v1.AgentService.StopAttempt:input_type -> keepward.v1.StopAttemptRequest
+	22,  // 108: keepward.v1.AgentService.RunScript:input_type -> keepward.v1.RunScriptRequest
+	24,  // 109: keepward.v1.AgentService.StopScript:input_type -> keepward.v1.StopScriptRequest
+	20,  // 110: keepward.v1.AgentService.DryRun:input_type -> keepward.v1.AgentDryRunRequest
+	33,  // 111: keepward.v1.TransportService.CreateRepository:input_type -> keepward.v1.TransportCreateRepositoryRequest
+	45,  // 112: keepward.v1.TransportService.InspectRepository:input_type -> keepward.v1.InspectRepositoryRequest
+	36,  // 113: keepward.v1.TransportService.ReadRepository:input_type -> keepward.v1.ReadRepositoryRequest
+	43,  // 114: keepward.v1.TransportService.ClaimRepository:input_type -> keepward.v1.ClaimRepositoryRequest
+	40,  // 115: keepward.v1.TransportService.MeasureRepository:input_type -> keepward.v1.MeasureRepositoryRequest
+	38,  // 116: keepward.v1.TransportService.ChangeKeys:input_type -> keepward.v1.ChangeKeysRequest
+	47,  // 117: keepward.v1.TransportService.StartMover:input_type -> keepward.v1.StartMoverRequest
+	51,  // 118: keepward.v1.TransportService.StopMover:input_type -> keepward.v1.StopMoverRequest
+	53,  // 119: keepward.v1.TransportService.FenceAttempt:input_type -> keepward.v1.FenceAttemptRequest
+	55,  // 120: keepward.v1.TransportService.MarkPoints:input_type -> keepward.v1.MarkPointsRequest
+	57,  // 121: keepward.v1.TransportService.ListMarkers:input_type -> keepward.v1.ListMarkersRequest
+	61,  // 122: keepward.v1.TransportService.ListPoints:input_type -> keepward.v1.TransportListPointsRequest
+	64,  // 123: keepward.v1.TransportService.BrowseMover:input_type -> keepward.v1.BrowseMoverRequest
+	66,  // 124: keepward.v1.TransportService.FindMover:input_type -> keepward.v1.FindMoverRequest
+	71,  // 125: keepward.v1.TransportService.DiffMover:input_type -> keepward.v1.DiffMoverRequest
+	69,  // 126: keepward.v1.TransportService.ReadRecordsMover:input_type -> keepward.v1.ReadRecordsMoverRequest
+	1,   // 127: keepward.v1.EnrolService.Join:output_type -> keepward.v1.JoinResponse
+	5,   // 128: keepward.v1.NodeService.Heartbeat:output_type -> keepward.v1.HeartbeatResponse
+	7,   // 129: keepward.v1.NodeService.ReportProgress:output_type -> keepward.v1.ReportProgressResponse
+	9,   // 130: keepward.v1.NodeService.ReportEvents:output_type -> keepward.v1.ReportEventsResponse
+	11,  // 131: keepward.v1.NodeService.ReportEnd:output_type -> keepward.v1.ReportEndResponse
+	28,  // 132: keepward.v1.AgentService.StartBackup:output_type -> keepward.v1.StartBackupResponse
+	30,  // 133: keepward.v1.AgentService.StartRestore:output_type -> keepward.v1.StartRestoreResponse
+	32,  // 134: keepward.v1.AgentService.StopAttempt:output_type -> keepward.v1.StopAttemptResponse
+	23,  // 135: keepward.v1.AgentService.RunScript:output_type -> keepward.v1.RunScriptResponse
+	25,  // 136: keepward.v1.AgentService.StopScript:output_type -> keepward.v1.StopScriptResponse
+	21,  // 137: keepward.v1.AgentService.DryRun:output_type -> keepward.v1.AgentDryRunResponse
+	35,  // 138: keepward.v1.TransportService.CreateRepository:output_type -> keepward.v1.TransportCreateRepositoryResponse
+	46,  // 139: keepward.v1.TransportService.InspectRepository:output_type -> keepward.v1.InspectRepositoryResponse
+	37,  // 140: keepward.v1.TransportService.ReadRepository:output_type -> keepward.v1.ReadRepositoryResponse
+	44,  // 141: keepward.v1.TransportService.ClaimRepository:output_type -> keepward.v1.ClaimRepositoryResponse
+	41,  // 142: keepward.v1.TransportService.MeasureRepository:output_type -> keepward.v1.MeasureRepositoryResponse
+	39,  // 143: keepward.v1.TransportService.ChangeKeys:output_type -> keepward.v1.ChangeKeysResponse
+	50,  // 144: keepward.v1.TransportService.StartMover:output_type -> keepward.v1.StartMoverResponse
+	52,  // 145: keepward.v1.TransportService.StopMover:output_type -> keepward.v1.StopMoverResponse
+	54,  // 146: keepward.v1.TransportService.FenceAttempt:output_type -> keepward.v1.FenceAttemptResponse
+	56,  // 147: keepward.v1.TransportService.MarkPoints:output_type -> keepward.v1.MarkPointsResponse
+	58,  // 148: keepward.v1.TransportService.ListMarkers:output_type -> keepward.v1.ListMarkersResponse
+	62,  // 149: keepward.v1.TransportService.ListPoints:output_type -> keepward.v1.TransportListPointsResponse
+	65,  // 150: keepward.v1.TransportService.BrowseMover:output_type -> keepward.v1.BrowseMoverResponse
+	68,  // 151: keepward.v1.TransportService.FindMover:output_type -> keepward.v1.FindMoverResponse
+	72,  // 152: keepward.v1.TransportService.DiffMover:output_type -> keepward.v1.DiffMoverResponse
+	70,  // 153: keepward.v1.TransportService.ReadRecordsMover:output_type -> keepward.v1.ReadRecordsResponse
+	127, // [127:154] is the sub-list for method output_type
+	100, // [100:127] is the sub-list for method input_type
+	100, // [100:100] is the sub-list for extension type_name
+	100, // [100:100] is the sub-list for extension extendee
+	0,   // [0:100] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_node_proto_init() }

@@ -1850,6 +1850,14 @@ type Job struct {
 	FullReadEvery int32 `protobuf:"varint,60,opt,name=full_read_every,json=fullReadEvery,proto3" json:"full_read_every,omitempty"`
 	// Other work of the computers does not go first.
 	FullSpeed bool `protobuf:"varint,531,opt,name=full_speed,json=fullSpeed,proto3" json:"full_speed,omitempty"`
+	// What starts by itself while its computer runs on a battery: run, wait, or "30%": run down to that.
+	OnBattery string `protobuf:"bytes,740,opt,name=on_battery,json=onBattery,proto3" json:"on_battery,omitempty"`
+	// The same while the network of the computer is metered: run or wait.
+	OnMetered string `protobuf:"bytes,741,opt,name=on_metered,json=onMetered,proto3" json:"on_metered,omitempty"`
+	// How many processors of a computer it may keep busy at once; 0: all.
+	Processors int32 `protobuf:"varint,743,opt,name=processors,proto3" json:"processors,omitempty"`
+	// Data connections of each task, up to 16; 0: as the setting data_connections says.
+	Connections int32 `protobuf:"varint,751,opt,name=connections,proto3" json:"connections,omitempty"`
 	// It goes before other jobs of its kind: the client's digit of its priority is 0.
 	HighPriority bool `protobuf:"varint,320,opt,name=high_priority,json=highPriority,proto3" json:"high_priority,omitempty"`
 	// That of its sessions, 1 (first) to 999 (last), whatever the digits say; 0: the digits say it.
@@ -2028,6 +2036,34 @@ func (x *Job) GetFullSpeed() bool {
 		return x.FullSpeed
 	}
 	return false
+}
+
+func (x *Job) GetOnBattery() string {
+	if x != nil {
+		return x.OnBattery
+	}
+	return ""
+}
+
+func (x *Job) GetOnMetered() string {
+	if x != nil {
+		return x.OnMetered
+	}
+	return ""
+}
+
+func (x *Job) GetProcessors() int32 {
+	if x != nil {
+		return x.Processors
+	}
+	return 0
+}
+
+func (x *Job) GetConnections() int32 {
+	if x != nil {
+		return x.Connections
+	}
+	return 0
 }
 
 func (x *Job) GetHighPriority() bool {
@@ -4306,6 +4342,7 @@ type Computer struct {
 	Connection    *ComputerConnection `protobuf:"bytes,665,opt,name=connection,proto3" json:"connection,omitempty"`
 	DialledBy     string              `protobuf:"bytes,666,opt,name=dialled_by,json=dialledBy,proto3" json:"dialled_by,omitempty"`          // who dialled the link that stands: server or agent; empty: there is none
 	ControlError  string              `protobuf:"bytes,667,opt,name=control_error,json=controlError,proto3" json:"control_error,omitempty"` // why the server does not reach it; empty: it does, or does not dial
+	Supply        *Supply             `protobuf:"bytes,742,opt,name=supply,proto3" json:"supply,omitempty"`                                 // not set: it is offline, or its agent does not say
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4473,6 +4510,74 @@ func (x *Computer) GetControlError() string {
 	return ""
 }
 
+func (x *Computer) GetSupply() *Supply {
+	if x != nil {
+		return x.Supply
+	}
+	return nil
+}
+
+// Supply is how a computer is supplied. charge: of its batteries in percent, 0 if they do not tell.
+type Supply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Battery       bool                   `protobuf:"varint,1,opt,name=battery,proto3" json:"battery,omitempty"`
+	Charge        int32                  `protobuf:"varint,2,opt,name=charge,proto3" json:"charge,omitempty"`
+	Metered       bool                   `protobuf:"varint,3,opt,name=metered,proto3" json:"metered,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Supply) Reset() {
+	*x = Supply{}
+	mi := &file_keepward_v1_types_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Supply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Supply) ProtoMessage() {}
+
+func (x *Supply) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_types_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Supply.ProtoReflect.Descriptor instead.
+func (*Supply) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *Supply) GetBattery() bool {
+	if x != nil {
+		return x.Battery
+	}
+	return false
+}
+
+func (x *Supply) GetCharge() int32 {
+	if x != nil {
+		return x.Charge
+	}
+	return 0
+}
+
+func (x *Supply) GetMetered() bool {
+	if x != nil {
+		return x.Metered
+	}
+	return false
+}
+
 // ComputerConnection says how a computer is reached.
 type ComputerConnection struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -4485,7 +4590,7 @@ type ComputerConnection struct {
 
 func (x *ComputerConnection) Reset() {
 	*x = ComputerConnection{}
-	mi := &file_keepward_v1_types_proto_msgTypes[40]
+	mi := &file_keepward_v1_types_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4497,7 +4602,7 @@ func (x *ComputerConnection) String() string {
 func (*ComputerConnection) ProtoMessage() {}
 
 func (x *ComputerConnection) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[40]
+	mi := &file_keepward_v1_types_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4510,7 +4615,7 @@ func (x *ComputerConnection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ComputerConnection.ProtoReflect.Descriptor instead.
 func (*ComputerConnection) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{40}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ComputerConnection) GetControl() string {
@@ -4547,7 +4652,7 @@ type Transport struct {
 
 func (x *Transport) Reset() {
 	*x = Transport{}
-	mi := &file_keepward_v1_types_proto_msgTypes[41]
+	mi := &file_keepward_v1_types_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4559,7 +4664,7 @@ func (x *Transport) String() string {
 func (*Transport) ProtoMessage() {}
 
 func (x *Transport) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[41]
+	mi := &file_keepward_v1_types_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4572,7 +4677,7 @@ func (x *Transport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transport.ProtoReflect.Descriptor instead.
 func (*Transport) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{41}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Transport) GetName() string {
@@ -4653,7 +4758,7 @@ type Repository struct {
 
 func (x *Repository) Reset() {
 	*x = Repository{}
-	mi := &file_keepward_v1_types_proto_msgTypes[42]
+	mi := &file_keepward_v1_types_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4665,7 +4770,7 @@ func (x *Repository) String() string {
 func (*Repository) ProtoMessage() {}
 
 func (x *Repository) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[42]
+	mi := &file_keepward_v1_types_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4678,7 +4783,7 @@ func (x *Repository) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Repository.ProtoReflect.Descriptor instead.
 func (*Repository) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{42}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Repository) GetName() string {
@@ -4870,7 +4975,7 @@ type ProofAge struct {
 
 func (x *ProofAge) Reset() {
 	*x = ProofAge{}
-	mi := &file_keepward_v1_types_proto_msgTypes[43]
+	mi := &file_keepward_v1_types_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4882,7 +4987,7 @@ func (x *ProofAge) String() string {
 func (*ProofAge) ProtoMessage() {}
 
 func (x *ProofAge) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[43]
+	mi := &file_keepward_v1_types_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4895,7 +5000,7 @@ func (x *ProofAge) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProofAge.ProtoReflect.Descriptor instead.
 func (*ProofAge) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{43}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ProofAge) GetWithin() *durationpb.Duration {
@@ -4959,7 +5064,7 @@ type RepositoryStats struct {
 
 func (x *RepositoryStats) Reset() {
 	*x = RepositoryStats{}
-	mi := &file_keepward_v1_types_proto_msgTypes[44]
+	mi := &file_keepward_v1_types_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4971,7 +5076,7 @@ func (x *RepositoryStats) String() string {
 func (*RepositoryStats) ProtoMessage() {}
 
 func (x *RepositoryStats) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[44]
+	mi := &file_keepward_v1_types_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4984,7 +5089,7 @@ func (x *RepositoryStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepositoryStats.ProtoReflect.Descriptor instead.
 func (*RepositoryStats) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{44}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *RepositoryStats) GetRepository() *Repository {
@@ -5135,7 +5240,7 @@ type ComputerStats struct {
 
 func (x *ComputerStats) Reset() {
 	*x = ComputerStats{}
-	mi := &file_keepward_v1_types_proto_msgTypes[45]
+	mi := &file_keepward_v1_types_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5147,7 +5252,7 @@ func (x *ComputerStats) String() string {
 func (*ComputerStats) ProtoMessage() {}
 
 func (x *ComputerStats) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[45]
+	mi := &file_keepward_v1_types_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5160,7 +5265,7 @@ func (x *ComputerStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ComputerStats.ProtoReflect.Descriptor instead.
 func (*ComputerStats) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{45}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ComputerStats) GetComputer() string {
@@ -5218,7 +5323,7 @@ type JobStats struct {
 
 func (x *JobStats) Reset() {
 	*x = JobStats{}
-	mi := &file_keepward_v1_types_proto_msgTypes[46]
+	mi := &file_keepward_v1_types_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5230,7 +5335,7 @@ func (x *JobStats) String() string {
 func (*JobStats) ProtoMessage() {}
 
 func (x *JobStats) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[46]
+	mi := &file_keepward_v1_types_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5243,7 +5348,7 @@ func (x *JobStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobStats.ProtoReflect.Descriptor instead.
 func (*JobStats) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{46}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *JobStats) GetJob() string {
@@ -5292,7 +5397,7 @@ type DayStats struct {
 
 func (x *DayStats) Reset() {
 	*x = DayStats{}
-	mi := &file_keepward_v1_types_proto_msgTypes[47]
+	mi := &file_keepward_v1_types_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5304,7 +5409,7 @@ func (x *DayStats) String() string {
 func (*DayStats) ProtoMessage() {}
 
 func (x *DayStats) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[47]
+	mi := &file_keepward_v1_types_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5317,7 +5422,7 @@ func (x *DayStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DayStats.ProtoReflect.Descriptor instead.
 func (*DayStats) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{47}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *DayStats) GetDay() string {
@@ -5364,7 +5469,7 @@ type ProofState struct {
 
 func (x *ProofState) Reset() {
 	*x = ProofState{}
-	mi := &file_keepward_v1_types_proto_msgTypes[48]
+	mi := &file_keepward_v1_types_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5376,7 +5481,7 @@ func (x *ProofState) String() string {
 func (*ProofState) ProtoMessage() {}
 
 func (x *ProofState) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[48]
+	mi := &file_keepward_v1_types_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5389,7 +5494,7 @@ func (x *ProofState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProofState.ProtoReflect.Descriptor instead.
 func (*ProofState) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{48}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ProofState) GetPacks() int64 {
@@ -5486,7 +5591,7 @@ type Point struct {
 
 func (x *Point) Reset() {
 	*x = Point{}
-	mi := &file_keepward_v1_types_proto_msgTypes[49]
+	mi := &file_keepward_v1_types_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5498,7 +5603,7 @@ func (x *Point) String() string {
 func (*Point) ProtoMessage() {}
 
 func (x *Point) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[49]
+	mi := &file_keepward_v1_types_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5511,7 +5616,7 @@ func (x *Point) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Point.ProtoReflect.Descriptor instead.
 func (*Point) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{49}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Point) GetId() string {
@@ -5662,7 +5767,7 @@ type Condition struct {
 
 func (x *Condition) Reset() {
 	*x = Condition{}
-	mi := &file_keepward_v1_types_proto_msgTypes[50]
+	mi := &file_keepward_v1_types_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5674,7 +5779,7 @@ func (x *Condition) String() string {
 func (*Condition) ProtoMessage() {}
 
 func (x *Condition) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[50]
+	mi := &file_keepward_v1_types_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5687,7 +5792,7 @@ func (x *Condition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Condition.ProtoReflect.Descriptor instead.
 func (*Condition) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{50}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Condition) GetCode() string {
@@ -5916,8 +6021,7 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\x0esample_percent\x18\x02 \x01(\x05R\rsamplePercent\x121\n" +
 	"\x06budget\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x06budget\x128\n" +
 	"\n" +
-	"older_than\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\tolderThan\"\xc7\n" +
-	"\n" +
+	"older_than\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\tolderThan\"\xcb\v\n" +
 	"\x03Job\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x1c\n" +
@@ -5938,7 +6042,15 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\tretention\x18\x0e \x01(\v2\x16.keepward.v1.RetentionR\tretention\x12&\n" +
 	"\x0ffull_read_every\x18< \x01(\x05R\rfullReadEvery\x12\x1e\n" +
 	"\n" +
-	"full_speed\x18\x93\x04 \x01(\bR\tfullSpeed\x12$\n" +
+	"full_speed\x18\x93\x04 \x01(\bR\tfullSpeed\x12\x1e\n" +
+	"\n" +
+	"on_battery\x18\xe4\x05 \x01(\tR\tonBattery\x12\x1e\n" +
+	"\n" +
+	"on_metered\x18\xe5\x05 \x01(\tR\tonMetered\x12\x1f\n" +
+	"\n" +
+	"processors\x18\xe7\x05 \x01(\x05R\n" +
+	"processors\x12!\n" +
+	"\vconnections\x18\xef\x05 \x01(\x05R\vconnections\x12$\n" +
 	"\rhigh_priority\x18\xc0\x02 \x01(\bR\fhighPriority\x12\x1b\n" +
 	"\bpriority\x18\xc1\x02 \x01(\x05R\bpriority\x122\n" +
 	"\x05check\x18\xb8\x03 \x01(\v2\x1b.keepward.v1.CheckSelectionR\x05check\x12\x19\n" +
@@ -6181,7 +6293,7 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	" \x01(\tR\x04from\x12\x0e\n" +
 	"\x02to\x18\v \x01(\tR\x02to\x12\x14\n" +
 	"\x05actor\x18\f \x01(\tR\x05actor\x12\x1b\n" +
-	"\tpath_text\x18\r \x01(\tR\bpathText\"\xa6\x05\n" +
+	"\tpath_text\x18\r \x01(\tR\bpathText\"\xd4\x05\n" +
 	"\bComputer\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12\x0e\n" +
@@ -6208,7 +6320,12 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"connection\x12\x1e\n" +
 	"\n" +
 	"dialled_by\x18\x9a\x05 \x01(\tR\tdialledBy\x12$\n" +
-	"\rcontrol_error\x18\x9b\x05 \x01(\tR\fcontrolError\"`\n" +
+	"\rcontrol_error\x18\x9b\x05 \x01(\tR\fcontrolError\x12,\n" +
+	"\x06supply\x18\xe6\x05 \x01(\v2\x13.keepward.v1.SupplyR\x06supply\"T\n" +
+	"\x06Supply\x12\x18\n" +
+	"\abattery\x18\x01 \x01(\bR\abattery\x12\x16\n" +
+	"\x06charge\x18\x02 \x01(\x05R\x06charge\x12\x18\n" +
+	"\ametered\x18\x03 \x01(\bR\ametered\"`\n" +
 	"\x12ComputerConnection\x12\x18\n" +
 	"\acontrol\x18\x01 \x01(\tR\acontrol\x12\x12\n" +
 	"\x04data\x18\x02 \x01(\tR\x04data\x12\x1c\n" +
@@ -6364,7 +6481,7 @@ func file_keepward_v1_types_proto_rawDescGZIP() []byte {
 	return file_keepward_v1_types_proto_rawDescData
 }
 
-var file_keepward_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
+var file_keepward_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
 var file_keepward_v1_types_proto_goTypes = []any{
 	(*Reason)(nil),                // 0: keepward.v1.Reason
 	(*Failure)(nil),               // 1: keepward.v1.Failure
@@ -6406,29 +6523,30 @@ var file_keepward_v1_types_proto_goTypes = []any{
 	(*TaskReport)(nil),            // 37: keepward.v1.TaskReport
 	(*Event)(nil),                 // 38: keepward.v1.Event
 	(*Computer)(nil),              // 39: keepward.v1.Computer
-	(*ComputerConnection)(nil),    // 40: keepward.v1.ComputerConnection
-	(*Transport)(nil),             // 41: keepward.v1.Transport
-	(*Repository)(nil),            // 42: keepward.v1.Repository
-	(*ProofAge)(nil),              // 43: keepward.v1.ProofAge
-	(*RepositoryStats)(nil),       // 44: keepward.v1.RepositoryStats
-	(*ComputerStats)(nil),         // 45: keepward.v1.ComputerStats
-	(*JobStats)(nil),              // 46: keepward.v1.JobStats
-	(*DayStats)(nil),              // 47: keepward.v1.DayStats
-	(*ProofState)(nil),            // 48: keepward.v1.ProofState
-	(*Point)(nil),                 // 49: keepward.v1.Point
-	(*Condition)(nil),             // 50: keepward.v1.Condition
-	(*RateMeter)(nil),             // 51: keepward.v1.RateMeter
-	(*timestamppb.Timestamp)(nil), // 52: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 53: google.protobuf.Duration
-	(*Application)(nil),           // 54: keepward.v1.Application
-	(*GroupMember)(nil),           // 55: keepward.v1.GroupMember
-	(*TaskRate)(nil),              // 56: keepward.v1.TaskRate
+	(*Supply)(nil),                // 40: keepward.v1.Supply
+	(*ComputerConnection)(nil),    // 41: keepward.v1.ComputerConnection
+	(*Transport)(nil),             // 42: keepward.v1.Transport
+	(*Repository)(nil),            // 43: keepward.v1.Repository
+	(*ProofAge)(nil),              // 44: keepward.v1.ProofAge
+	(*RepositoryStats)(nil),       // 45: keepward.v1.RepositoryStats
+	(*ComputerStats)(nil),         // 46: keepward.v1.ComputerStats
+	(*JobStats)(nil),              // 47: keepward.v1.JobStats
+	(*DayStats)(nil),              // 48: keepward.v1.DayStats
+	(*ProofState)(nil),            // 49: keepward.v1.ProofState
+	(*Point)(nil),                 // 50: keepward.v1.Point
+	(*Condition)(nil),             // 51: keepward.v1.Condition
+	(*RateMeter)(nil),             // 52: keepward.v1.RateMeter
+	(*timestamppb.Timestamp)(nil), // 53: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 54: google.protobuf.Duration
+	(*Application)(nil),           // 55: keepward.v1.Application
+	(*GroupMember)(nil),           // 56: keepward.v1.GroupMember
+	(*TaskRate)(nil),              // 57: keepward.v1.TaskRate
 }
 var file_keepward_v1_types_proto_depIdxs = []int32{
 	2,   // 0: keepward.v1.Progress.counters:type_name -> keepward.v1.Counters
 	0,   // 1: keepward.v1.Progress.reason:type_name -> keepward.v1.Reason
-	51,  // 2: keepward.v1.Progress.meter:type_name -> keepward.v1.RateMeter
-	52,  // 3: keepward.v1.Entry.mtime:type_name -> google.protobuf.Timestamp
+	52,  // 2: keepward.v1.Progress.meter:type_name -> keepward.v1.RateMeter
+	53,  // 3: keepward.v1.Entry.mtime:type_name -> google.protobuf.Timestamp
 	9,   // 4: keepward.v1.FileOverride.include:type_name -> keepward.v1.TextList
 	9,   // 5: keepward.v1.FileOverride.exclude:type_name -> keepward.v1.TextList
 	9,   // 6: keepward.v1.FileOverride.only:type_name -> keepward.v1.TextList
@@ -6439,27 +6557,27 @@ var file_keepward_v1_types_proto_depIdxs = []int32{
 	14,  // 11: keepward.v1.DryRun.largest_files:type_name -> keepward.v1.DryRunSize
 	14,  // 12: keepward.v1.DryRun.largest_dirs:type_name -> keepward.v1.DryRunSize
 	15,  // 13: keepward.v1.DryRun.problems:type_name -> keepward.v1.DryRunProblem
-	53,  // 14: keepward.v1.DryRun.took:type_name -> google.protobuf.Duration
+	54,  // 14: keepward.v1.DryRun.took:type_name -> google.protobuf.Duration
 	10,  // 15: keepward.v1.DryRunPath.amount:type_name -> keepward.v1.Amount
 	10,  // 16: keepward.v1.DryRunRule.amount:type_name -> keepward.v1.Amount
-	53,  // 17: keepward.v1.CheckSelection.budget:type_name -> google.protobuf.Duration
-	53,  // 18: keepward.v1.CheckSelection.older_than:type_name -> google.protobuf.Duration
+	54,  // 17: keepward.v1.CheckSelection.budget:type_name -> google.protobuf.Duration
+	54,  // 18: keepward.v1.CheckSelection.older_than:type_name -> google.protobuf.Duration
 	7,   // 19: keepward.v1.Job.files:type_name -> keepward.v1.FileSelection
-	53,  // 20: keepward.v1.Job.restart_interval:type_name -> google.protobuf.Duration
+	54,  // 20: keepward.v1.Job.restart_interval:type_name -> google.protobuf.Duration
 	16,  // 21: keepward.v1.Job.retention:type_name -> keepward.v1.Retention
 	17,  // 22: keepward.v1.Job.check:type_name -> keepward.v1.CheckSelection
-	52,  // 23: keepward.v1.Job.created:type_name -> google.protobuf.Timestamp
-	52,  // 24: keepward.v1.Job.next_run:type_name -> google.protobuf.Timestamp
-	52,  // 25: keepward.v1.Job.last_run:type_name -> google.protobuf.Timestamp
+	53,  // 23: keepward.v1.Job.created:type_name -> google.protobuf.Timestamp
+	53,  // 24: keepward.v1.Job.next_run:type_name -> google.protobuf.Timestamp
+	53,  // 25: keepward.v1.Job.last_run:type_name -> google.protobuf.Timestamp
 	24,  // 26: keepward.v1.Job.scripts:type_name -> keepward.v1.Scripts
-	53,  // 27: keepward.v1.Job.jitter:type_name -> google.protobuf.Duration
+	54,  // 27: keepward.v1.Job.jitter:type_name -> google.protobuf.Duration
 	26,  // 28: keepward.v1.Job.commands:type_name -> keepward.v1.CommandSource
 	8,   // 29: keepward.v1.Job.overrides:type_name -> keepward.v1.FileOverride
-	54,  // 30: keepward.v1.Job.applications:type_name -> keepward.v1.Application
-	55,  // 31: keepward.v1.Job.members:type_name -> keepward.v1.GroupMember
-	52,  // 32: keepward.v1.NextRun.time:type_name -> google.protobuf.Timestamp
-	52,  // 33: keepward.v1.NextRun.until:type_name -> google.protobuf.Timestamp
-	52,  // 34: keepward.v1.JobFigures.since:type_name -> google.protobuf.Timestamp
+	55,  // 30: keepward.v1.Job.applications:type_name -> keepward.v1.Application
+	56,  // 31: keepward.v1.Job.members:type_name -> keepward.v1.GroupMember
+	53,  // 32: keepward.v1.NextRun.time:type_name -> google.protobuf.Timestamp
+	53,  // 33: keepward.v1.NextRun.until:type_name -> google.protobuf.Timestamp
+	53,  // 34: keepward.v1.JobFigures.since:type_name -> google.protobuf.Timestamp
 	21,  // 35: keepward.v1.JobFigures.statuses:type_name -> keepward.v1.StatusCount
 	22,  // 36: keepward.v1.JobFigures.duration_millis:type_name -> keepward.v1.Figure
 	22,  // 37: keepward.v1.JobFigures.read_bytes:type_name -> keepward.v1.Figure
@@ -6468,8 +6586,8 @@ var file_keepward_v1_types_proto_depIdxs = []int32{
 	22,  // 40: keepward.v1.JobFigures.bytes_per_second:type_name -> keepward.v1.Figure
 	29,  // 41: keepward.v1.JobFigures.limits:type_name -> keepward.v1.Limits
 	23,  // 42: keepward.v1.JobFigures.runs:type_name -> keepward.v1.JobRun
-	52,  // 43: keepward.v1.JobRun.started:type_name -> google.protobuf.Timestamp
-	52,  // 44: keepward.v1.JobRun.ended:type_name -> google.protobuf.Timestamp
+	53,  // 43: keepward.v1.JobRun.started:type_name -> google.protobuf.Timestamp
+	53,  // 44: keepward.v1.JobRun.ended:type_name -> google.protobuf.Timestamp
 	29,  // 45: keepward.v1.JobRun.limits:type_name -> keepward.v1.Limits
 	25,  // 46: keepward.v1.Scripts.server_before:type_name -> keepward.v1.Script
 	25,  // 47: keepward.v1.Scripts.agent_before:type_name -> keepward.v1.Script
@@ -6477,75 +6595,76 @@ var file_keepward_v1_types_proto_depIdxs = []int32{
 	25,  // 49: keepward.v1.Scripts.post_thaw:type_name -> keepward.v1.Script
 	25,  // 50: keepward.v1.Scripts.agent_after:type_name -> keepward.v1.Script
 	25,  // 51: keepward.v1.Scripts.server_after:type_name -> keepward.v1.Script
-	53,  // 52: keepward.v1.Script.time_limit:type_name -> google.protobuf.Duration
-	53,  // 53: keepward.v1.CommandSource.time_limit:type_name -> google.protobuf.Duration
-	53,  // 54: keepward.v1.CommandTarget.time_limit:type_name -> google.protobuf.Duration
-	52,  // 55: keepward.v1.ScriptEnd.started:type_name -> google.protobuf.Timestamp
-	52,  // 56: keepward.v1.ScriptEnd.ended:type_name -> google.protobuf.Timestamp
+	54,  // 52: keepward.v1.Script.time_limit:type_name -> google.protobuf.Duration
+	54,  // 53: keepward.v1.CommandSource.time_limit:type_name -> google.protobuf.Duration
+	54,  // 54: keepward.v1.CommandTarget.time_limit:type_name -> google.protobuf.Duration
+	53,  // 55: keepward.v1.ScriptEnd.started:type_name -> google.protobuf.Timestamp
+	53,  // 56: keepward.v1.ScriptEnd.ended:type_name -> google.protobuf.Timestamp
 	1,   // 57: keepward.v1.ScriptEnd.failure:type_name -> keepward.v1.Failure
 	0,   // 58: keepward.v1.Session.reason:type_name -> keepward.v1.Reason
-	52,  // 59: keepward.v1.Session.created:type_name -> google.protobuf.Timestamp
-	52,  // 60: keepward.v1.Session.started:type_name -> google.protobuf.Timestamp
-	52,  // 61: keepward.v1.Session.ended:type_name -> google.protobuf.Timestamp
+	53,  // 59: keepward.v1.Session.created:type_name -> google.protobuf.Timestamp
+	53,  // 60: keepward.v1.Session.started:type_name -> google.protobuf.Timestamp
+	53,  // 61: keepward.v1.Session.ended:type_name -> google.protobuf.Timestamp
 	31,  // 62: keepward.v1.Session.tasks:type_name -> keepward.v1.Task
 	3,   // 63: keepward.v1.Session.progress:type_name -> keepward.v1.Progress
 	1,   // 64: keepward.v1.Session.failure:type_name -> keepward.v1.Failure
 	37,  // 65: keepward.v1.Session.report:type_name -> keepward.v1.TaskReport
 	29,  // 66: keepward.v1.Session.limits:type_name -> keepward.v1.Limits
 	34,  // 67: keepward.v1.Session.waits:type_name -> keepward.v1.Wait
-	52,  // 68: keepward.v1.Session.done_about:type_name -> google.protobuf.Timestamp
-	52,  // 69: keepward.v1.Session.retry_at:type_name -> google.protobuf.Timestamp
+	53,  // 68: keepward.v1.Session.done_about:type_name -> google.protobuf.Timestamp
+	53,  // 69: keepward.v1.Session.retry_at:type_name -> google.protobuf.Timestamp
 	0,   // 70: keepward.v1.Task.reason:type_name -> keepward.v1.Reason
 	3,   // 71: keepward.v1.Task.progress:type_name -> keepward.v1.Progress
 	1,   // 72: keepward.v1.Task.failure:type_name -> keepward.v1.Failure
-	52,  // 73: keepward.v1.Task.started:type_name -> google.protobuf.Timestamp
-	52,  // 74: keepward.v1.Task.ended:type_name -> google.protobuf.Timestamp
+	53,  // 73: keepward.v1.Task.started:type_name -> google.protobuf.Timestamp
+	53,  // 74: keepward.v1.Task.ended:type_name -> google.protobuf.Timestamp
 	37,  // 75: keepward.v1.Task.report:type_name -> keepward.v1.TaskReport
-	56,  // 76: keepward.v1.Task.rate:type_name -> keepward.v1.TaskRate
-	52,  // 77: keepward.v1.Holder.since:type_name -> google.protobuf.Timestamp
-	52,  // 78: keepward.v1.Holder.until:type_name -> google.protobuf.Timestamp
+	57,  // 76: keepward.v1.Task.rate:type_name -> keepward.v1.TaskRate
+	53,  // 77: keepward.v1.Holder.since:type_name -> google.protobuf.Timestamp
+	53,  // 78: keepward.v1.Holder.until:type_name -> google.protobuf.Timestamp
 	0,   // 79: keepward.v1.Resource.down:type_name -> keepward.v1.Reason
 	32,  // 80: keepward.v1.Resource.holders:type_name -> keepward.v1.Holder
 	32,  // 81: keepward.v1.Resource.waiters:type_name -> keepward.v1.Holder
-	52,  // 82: keepward.v1.Wait.since:type_name -> google.protobuf.Timestamp
+	53,  // 82: keepward.v1.Wait.since:type_name -> google.protobuf.Timestamp
 	0,   // 83: keepward.v1.Wait.reason:type_name -> keepward.v1.Reason
 	33,  // 84: keepward.v1.Wait.resources:type_name -> keepward.v1.Resource
 	32,  // 85: keepward.v1.Wait.sessions:type_name -> keepward.v1.Holder
 	35,  // 86: keepward.v1.TaskReport.sweep:type_name -> keepward.v1.SweepReport
 	36,  // 87: keepward.v1.TaskReport.retention:type_name -> keepward.v1.RetentionReport
-	52,  // 88: keepward.v1.Event.time:type_name -> google.protobuf.Timestamp
-	52,  // 89: keepward.v1.Computer.joined:type_name -> google.protobuf.Timestamp
-	52,  // 90: keepward.v1.Computer.last_seen:type_name -> google.protobuf.Timestamp
-	53,  // 91: keepward.v1.Computer.skew:type_name -> google.protobuf.Duration
-	52,  // 92: keepward.v1.Computer.last_point:type_name -> google.protobuf.Timestamp
-	50,  // 93: keepward.v1.Computer.conditions:type_name -> keepward.v1.Condition
-	40,  // 94: keepward.v1.Computer.connection:type_name -> keepward.v1.ComputerConnection
-	52,  // 95: keepward.v1.Transport.last_seen:type_name -> google.protobuf.Timestamp
-	52,  // 96: keepward.v1.Repository.created:type_name -> google.protobuf.Timestamp
-	50,  // 97: keepward.v1.Repository.conditions:type_name -> keepward.v1.Condition
-	53,  // 98: keepward.v1.Repository.undelete_grace:type_name -> google.protobuf.Duration
-	53,  // 99: keepward.v1.Repository.unprotected_after:type_name -> google.protobuf.Duration
-	48,  // 100: keepward.v1.Repository.proof:type_name -> keepward.v1.ProofState
-	53,  // 101: keepward.v1.ProofAge.within:type_name -> google.protobuf.Duration
-	42,  // 102: keepward.v1.RepositoryStats.repository:type_name -> keepward.v1.Repository
-	45,  // 103: keepward.v1.RepositoryStats.computers:type_name -> keepward.v1.ComputerStats
-	46,  // 104: keepward.v1.RepositoryStats.jobs:type_name -> keepward.v1.JobStats
-	47,  // 105: keepward.v1.RepositoryStats.days:type_name -> keepward.v1.DayStats
-	43,  // 106: keepward.v1.RepositoryStats.proofs:type_name -> keepward.v1.ProofAge
-	52,  // 107: keepward.v1.RepositoryStats.marked:type_name -> google.protobuf.Timestamp
-	52,  // 108: keepward.v1.ProofState.oldest:type_name -> google.protobuf.Timestamp
-	52,  // 109: keepward.v1.Point.time:type_name -> google.protobuf.Timestamp
-	2,   // 110: keepward.v1.Point.counters:type_name -> keepward.v1.Counters
-	7,   // 111: keepward.v1.Point.files:type_name -> keepward.v1.FileSelection
-	52,  // 112: keepward.v1.Point.kept_until:type_name -> google.protobuf.Timestamp
-	52,  // 113: keepward.v1.Point.deleted:type_name -> google.protobuf.Timestamp
-	52,  // 114: keepward.v1.Point.purge_after:type_name -> google.protobuf.Timestamp
-	52,  // 115: keepward.v1.Condition.since:type_name -> google.protobuf.Timestamp
-	116, // [116:116] is the sub-list for method output_type
-	116, // [116:116] is the sub-list for method input_type
-	116, // [116:116] is the sub-list for extension type_name
-	116, // [116:116] is the sub-list for extension extendee
-	0,   // [0:116] is the sub-list for field type_name
+	53,  // 88: keepward.v1.Event.time:type_name -> google.protobuf.Timestamp
+	53,  // 89: keepward.v1.Computer.joined:type_name -> google.protobuf.Timestamp
+	53,  // 90: keepward.v1.Computer.last_seen:type_name -> google.protobuf.Timestamp
+	54,  // 91: keepward.v1.Computer.skew:type_name -> google.protobuf.Duration
+	53,  // 92: keepward.v1.Computer.last_point:type_name -> google.protobuf.Timestamp
+	51,  // 93: keepward.v1.Computer.conditions:type_name -> keepward.v1.Condition
+	41,  // 94: keepward.v1.Computer.connection:type_name -> keepward.v1.ComputerConnection
+	40,  // 95: keepward.v1.Computer.supply:type_name -> keepward.v1.Supply
+	53,  // 96: keepward.v1.Transport.last_seen:type_name -> google.protobuf.Timestamp
+	53,  // 97: keepward.v1.Repository.created:type_name -> google.protobuf.Timestamp
+	51,  // 98: keepward.v1.Repository.conditions:type_name -> keepward.v1.Condition
+	54,  // 99: keepward.v1.Repository.undelete_grace:type_name -> google.protobuf.Duration
+	54,  // 100: keepward.v1.Repository.unprotected_after:type_name -> google.protobuf.Duration
+	49,  // 101: keepward.v1.Repository.proof:type_name -> keepward.v1.ProofState
+	54,  // 102: keepward.v1.ProofAge.within:type_name -> google.protobuf.Duration
+	43,  // 103: keepward.v1.RepositoryStats.repository:type_name -> keepward.v1.Repository
+	46,  // 104: keepward.v1.RepositoryStats.computers:type_name -> keepward.v1.ComputerStats
+	47,  // 105: keepward.v1.RepositoryStats.jobs:type_name -> keepward.v1.JobStats
+	48,  // 106: keepward.v1.RepositoryStats.days:type_name -> keepward.v1.DayStats
+	44,  // 107: keepward.v1.RepositoryStats.proofs:type_name -> keepward.v1.ProofAge
+	53,  // 108: keepward.v1.RepositoryStats.marked:type_name -> google.protobuf.Timestamp
+	53,  // 109: keepward.v1.ProofState.oldest:type_name -> google.protobuf.Timestamp
+	53,  // 110: keepward.v1.Point.time:type_name -> google.protobuf.Timestamp
+	2,   // 111: keepward.v1.Point.counters:type_name -> keepward.v1.Counters
+	7,   // 112: keepward.v1.Point.files:type_name -> keepward.v1.FileSelection
+	53,  // 113: keepward.v1.Point.kept_until:type_name -> google.protobuf.Timestamp
+	53,  // 114: keepward.v1.Point.deleted:type_name -> google.protobuf.Timestamp
+	53,  // 115: keepward.v1.Point.purge_after:type_name -> google.protobuf.Timestamp
+	53,  // 116: keepward.v1.Condition.since:type_name -> google.protobuf.Timestamp
+	117, // [117:117] is the sub-list for method output_type
+	117, // [117:117] is the sub-list for method input_type
+	117, // [117:117] is the sub-list for extension type_name
+	117, // [117:117] is the sub-list for extension extendee
+	0,   // [0:117] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_types_proto_init() }
@@ -6564,7 +6683,7 @@ func file_keepward_v1_types_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_keepward_v1_types_proto_rawDesc), len(file_keepward_v1_types_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   51,
+			NumMessages:   52,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
