@@ -88,6 +88,7 @@ func (f *spread) enrol(u setUp) {
 // each what is so.
 func TestEveryWayOfDialling(t *testing.T) {
 	f := newWalled(t)
+	f.do("setting", "set", "data_connections", "3")
 	// The computers are made before the wall, whose rules name their networks.
 	for _, u := range setUps {
 		f.must(f.AddHost(u.name))
@@ -104,6 +105,9 @@ func TestEveryWayOfDialling(t *testing.T) {
 	for _, u := range setUps {
 		f.final(sessions[u.name], "Completed")
 		f.dialled(sessions[u.name], u)
+		if log := f.do("session", "log", sessionText(sessions[u.name])).Stdout; !strings.Contains(log, "over 3 connections") {
+			t.Errorf("%s: the log does not say over how many connections it ran:\n%s", u.name, log)
+		}
 	}
 	for _, u := range setUps {
 		to := f.restore(u.name, "latest")

@@ -22,7 +22,7 @@ func TestTrafficRule(t *testing.T) {
 	second := filepath.Join(f.Dir, "second")
 	f.must(os.MkdirAll(second, 0o755))
 	f.must(largeFile(filepath.Join(second, "disk.img"), f.size+1<<20)) // another content
-	f.createJob("more", "web2", []string{second})
+	f.createJob("more", "web2", []string{second}, "--connections", "4")
 
 	r := f.do("traffic", "set", "line", "--source", "10.77.0.0/16", "--target", f.net.Address("store"), "--source", "192.0.2.0/24", "--limit", "40Mbit/s")
 	if !strings.Contains(r.Stderr, "192.0.2.0/24") || strings.Contains(r.Stderr, "10.77.0.0/16") {
@@ -34,6 +34,9 @@ func TestTrafficRule(t *testing.T) {
 	b := f.start("more")
 	f.moves(b)
 	f.sends("two", 4*time.Second, map[string]float64{"web1": 20, "web2": 20})
+	if log := f.do("session", "log", sessionText(b)).Stdout; !strings.Contains(log, "over 4 connections") {
+		t.Errorf("the log does not say over how many connections the second runs:\n%s", log)
+	}
 	f.heldTo(a, "line", 20)
 
 	f.do("traffic", "set", "line", "--limit", "10MB/s")

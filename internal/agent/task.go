@@ -182,6 +182,9 @@ func (a *agent) connected(ctx context.Context, id string, mover *keepwardv1.Move
 			if c.Again {
 				text += ", again after the connection was lost"
 			}
+			if c.Connections > 1 {
+				text += ", over " + strconv.Itoa(c.Connections) + " connections"
+			}
 			text += a.controlText()
 			a.event(id, "info", "data.connected", text, nil)
 		},

@@ -76,14 +76,28 @@ func (s *DataServer) letIn(ctx context.Context, raw net.Conn) *Refusal {
 		_ = raw.Close()
 		return &r
 	}
+	if hi.index != 0 {
+		if err := s.takeLane(fc, hi); err != nil {
+			fc.lastWords(err)
+			return &Refusal{Address: address(raw), Peer: fc.peer.String(), Err: err}
+		}
+		return nil
+	}
 	d := newDataConn(s, fc, hi)
 	again, err := s.attach(d, hi)
 	if err != nil {
 		fc.lastWords(err)
 		return &Refusal{Address: address(raw), Peer: fc.peer.String(), Err: err}
 	}
+	if err := s.welcome(ctx, d, hi, raw); err != nil {
+		s.detach(d)
+		fc.close()
+		return &Refusal{Address: address(raw), Peer: fc.peer.String(), Err: err}
+	}
 	if s.cfg.Arrived != nil {
-		s.cfg.Arrived(Arrival{Address: address(raw), Own: raw.LocalAddr().String(), Peer: fc.peer.String(), Local: fc.low == nil, Again: again, Dialled: isCall(raw)})
+		s.cfg.Arrived(Arrival{
+			Connections: fc.connections(), Address: address(raw), Own: raw.LocalAddr().String(), Peer: fc.peer.String(), Local: fc.low == nil, Again: again, Dialled: isCall(raw),
+		})
 	}
 	d.serve(ctx)
 	s.detach(d)
@@ -130,8 +144,8 @@ func (s *DataServer) open(ctx context.Context, raw net.Conn) (*frameConn, error)
 		}
 		return local(raw, s.cfg.timing, Identity{Role: RoleAgent, Name: s.cfg.Agent + " (" + who + ")"}), nil
 	}
-	if isCall(raw) {
-		return s.openCall(ctx, raw)
+	if c, ok := raw.(outgoing); ok {
+		return s.openCall(ctx, c)
 	}
 	return secure(ctx, raw, s.cfg.timing, s.cfg.Limit, func(c net.Conn) *tls.Conn { return tls.Server(c, moverTLS(s.cfg.Credentials)) })
 }
@@ -146,8 +160,6 @@ func (s *DataServer) attach(d *dataConn, hi *hello) (again bool, err error) {
 	switch {
 	case hi.attempt != s.cfg.Attempt || !key:
 		return false, errs.New(errs.Denied, "connection.key", "accept data connection: wrong task key or task")
-	case hi.index != 0:
-		return false, errs.New(errs.Denied, "connection.second", "accept data connection: number %d of a task that has one", hi.index)
 	case s.begun && !nonce:
 		return false, errs.New(errs.Denied, "connection.second", "accept data connection: the task key was used already")
 	case !s.begun && hi.nonce != (seal.Secret{}):
@@ -158,15 +170,36 @@ func (s *DataServer) attach(d *dataConn, hi *hello) (again bool, err error) {
 		s.conn.cancel() // its loss has not been noticed yet
 	}
 	s.conn = d
-	v, _ := hi.version() // checked before
-	w := welcome{version: v, connections: 1, credit: dataCredit, received: s.received, nonce: s.nonce}
-	if s.cfg.Empty {
-		w.capabilities |= capabilityEmpty
+	if most := grants(d.fc, hi); most > 1 {
+		d.gathering = &gathering{most: most, peer: d.fc.peer.SHA256, lanes: map[uint16]*lane{}}
 	}
-	d.fc.send(outFrame{header: header{kind: kindWelcome}, body: w.encode()})
+	d.received = s.received
 	s.sayTaken()
 	s.signal()
 	return again, nil
+}
+
+// welcome answers the hello of a first connection, and waits for the others where it may have some.
+func (s *DataServer) welcome(ctx context.Context, d *dataConn, hi *hello, raw net.Conn) error {
+	v, _ := hi.version() // checked before
+	w := welcome{version: v, connections: 1, credit: dataCredit, received: d.received, nonce: s.nonce}
+	if s.cfg.Empty {
+		w.capabilities |= capabilityEmpty
+	}
+	s.mu.Lock()
+	g := d.gathering
+	s.mu.Unlock()
+	if g != nil {
+		w.connections = g.most
+	}
+	err := d.fc.writeFrame(&outFrame{header: header{kind: kindWelcome, length: welcomeSize}, body: w.encode()})
+	if err == nil {
+		err = d.fc.flush()
+	}
+	if err == nil && g != nil {
+		err = s.gather(ctx, d, g, raw)
+	}
+	return err
 }
 
 func (s *DataServer) detach(d *dataConn) {

@@ -119,14 +119,14 @@ func (c *DataClient) dialLocal(ctx context.Context, path string) (*frameConn, we
 func (c *DataClient) greet(ctx context.Context, fc *frameConn, raw net.Conn) (*frameConn, welcome, error) {
 	late := context.AfterFunc(ctx, func() { _ = raw.Close() })
 	defer late()
-	hi := hello{min: dataVersionMin, max: dataVersionMax, key: c.key, attempt: c.attempt, nonce: c.sessionNonce(), window: recordWindow}
-	err := fc.writeFrame(&outFrame{header: header{kind: kindHello, length: helloSize}, body: hi.encode()})
-	if err == nil {
-		err = fc.flush()
+	hi := hello{
+		min: dataVersionMin, max: dataVersionMax, key: c.key, attempt: c.attempt, nonce: c.sessionNonce(), window: recordWindow,
+		wish: uint16(min(max(c.cfg.Endpoint.GetConnections(), 1), MaxConnections)),
 	}
-	var w welcome
-	if err == nil {
-		w, err = fc.readWelcome()
+	w, err := fc.hello(&hi)
+	connections := 1
+	if err == nil && w.connections > 1 {
+		connections, err = c.gather(ctx, fc, w, raw)
 	}
 	if err != nil {
 		_ = raw.Close()
@@ -135,7 +135,7 @@ func (c *DataClient) greet(ctx context.Context, fc *frameConn, raw net.Conn) (*f
 	if c.cfg.Connected != nil {
 		c.cfg.Connected(Arrival{
 			Address: raw.RemoteAddr().String(), Own: raw.LocalAddr().String(), Peer: fc.peer.String(), Local: fc.low == nil,
-			Dialled: c.calls != nil && fc.low != nil, Again: hi.nonce != seal.Secret{},
+			Dialled: c.calls != nil && fc.low != nil, Again: hi.nonce != seal.Secret{}, Connections: connections,
 		})
 	}
 	return fc, w, nil

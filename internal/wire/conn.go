@@ -43,6 +43,9 @@ type frameConn struct {
 	in       io.Reader
 	out      *bufio.Writer
 	low      *joined // below TLS; nil without
+	stripe   *stripe // of which this is the first lane; nil: it is alone
+	laneIn   io.Reader
+	laneOut  *bufio.Writer
 	peer     Identity
 	deadline timing
 	consumed atomic.Int64 // agent: bytes of records not yet credited
@@ -280,20 +283,34 @@ func (f *frameConn) run(ctx context.Context) error {
 // closeWrite ends this direction only: to close with bytes unread would reset the
 // connection, and the peer might never see the last words.
 func (f *frameConn) closeWrite() {
-	f.raw.final.Store(true)
-	_ = f.raw.SetDeadline(time.Now().Add(lingerTimeout))
-	if tc, ok := f.conn.(*tls.Conn); ok {
-		_ = tc.CloseWrite()
-		_ = f.low.flush()
+	if f.stripe != nil {
+		f.stripe.closeWrite()
+		return
 	}
-	if half, ok := f.raw.Conn.(interface{ CloseWrite() error }); ok {
-		_ = half.CloseWrite()
-	}
+	f.halfClose()
 }
 
 func (f *frameConn) close() {
-	if f.low != nil {
-		f.low.opened.Store(false) // TLS has a last word, which nobody would flush
+	if f.stripe != nil {
+		f.stripe.close()
+		return
+	}
+	f.closeLane()
+}
+
+// connections is how many there are under it.
+func (f *frameConn) connections() int {
+	if f.stripe != nil {
+		return len(f.stripe.lanes)
+	}
+	return 1
+}
+
+// cut breaks the connection; who reads or writes sees it.
+func (f *frameConn) cut() {
+	if f.stripe != nil {
+		f.stripe.fail(net.ErrClosed)
+		return
 	}
 	_ = f.conn.Close()
 }
@@ -326,7 +343,7 @@ func (f *frameConn) write(ctx context.Context) error {
 
 // drain writes the last words: a failure, a bye.
 func (f *frameConn) drain() error {
-	late := time.AfterFunc(drainTimeout, func() { _ = f.conn.Close() })
+	late := time.AfterFunc(drainTimeout, f.cut)
 	defer late.Stop()
 	return f.writeQueued()
 }
@@ -371,7 +388,7 @@ func (f *frameConn) writeFrame(o *outFrame) error {
 
 func (f *frameConn) flush() error {
 	err := f.out.Flush()
-	if err == nil && f.low != nil {
+	if err == nil && f.low != nil && f.stripe == nil {
 		err = f.low.flush()
 	}
 	if err != nil {

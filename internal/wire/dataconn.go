@@ -33,6 +33,9 @@ type dataConn struct {
 	quick  *queue[quickRequest]
 	gets   *queue[getPart]
 
+	received  uint64     // puts of the session when this connection came
+	gathering *gathering // it waits for the others of the session; of the session's lock
+
 	waiting  atomic.Int64 // requests not answered
 	inFlight atomic.Int64 // bytes of records not yet credited back
 }

@@ -47,6 +47,8 @@ type Arrival struct {
 	Local   bool // over the unix socket
 	Again   bool // the same session after a lost connection
 	Dialled bool // by the mover
+	// Connections that the session has now.
+	Connections int
 }
 
 // DataServerConfig is what a mover knows of its one session.

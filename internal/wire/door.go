@@ -55,9 +55,10 @@ type expectation struct {
 	fingerprint []byte // of the mover's certificate
 	key         seal.Secret
 	timing      timing
-	limit       *rate.Limit     // of what is sent; nil: none
-	calls       chan *frameConn // capacity 1: the newest
-	called      func() bool     // somebody has; false: no longer of use; must not block
+	limit       *rate.Limit                         // of what is sent; nil: none
+	calls       chan *frameConn                     // capacity 1: the newest
+	called      func() bool                         // somebody has; false: no longer of use; must not block
+	lanes       [MaxConnections - 1]chan *frameConn // capacity 1: further connections of the newest
 }
 
 // NewDoor makes a door; Serve opens it.
@@ -222,7 +223,7 @@ func (d *Door) call(ctx context.Context, tc *tls.Conn, bottom *timed, low *joine
 		fc.refuseCall(errs.New(errs.Unavailable, "call.unexpected", "the agent does not wait for this task (yet)"))
 		return nil
 	}
-	proof, err := callProof(e.key, c.attempt, tc)
+	proof, err := callProof(e.key, c.attempt, c.index, tc)
 	if err != nil {
 		return err
 	}
@@ -234,7 +235,10 @@ func (d *Door) call(ctx context.Context, tc *tls.Conn, bottom *timed, low *joine
 	if !late() {
 		return errs.New(errs.Unavailable, "connection.lost", "accept call: it took too long")
 	}
-	if !e.called() {
+	if c.index >= MaxConnections {
+		return protocolError("connection number %d of a task", c.index)
+	}
+	if c.index == 0 && !e.called() {
 		fc.refuseCall(errs.New(errs.Unavailable, "call.unexpected", "the agent has reached the mover already"))
 		return nil
 	}
@@ -244,7 +248,15 @@ func (d *Door) call(ctx context.Context, tc *tls.Conn, bottom *timed, low *joine
 	if e.limit != nil {
 		low.hold(e.limit)
 	}
-	e.take(fc)
+	if c.index == 0 {
+		e.take(fc)
+		return nil
+	}
+	select {
+	case e.lanes[c.index-1] <- fc:
+	default:
+		fc.close() // one of that number waits already
+	}
 	return nil
 }
 
@@ -285,10 +297,12 @@ func (d *Door) expect(attempt point.Attempt, e *expectation) (func(), error) {
 		d.mu.Lock()
 		delete(d.expected, attempt)
 		d.mu.Unlock()
-		select {
-		case fc := <-e.calls:
-			fc.close()
-		default:
+		for _, waits := range append(e.lanes[:], e.calls) {
+			select {
+			case fc := <-waits:
+				fc.close()
+			default:
+			}
 		}
 	}, nil
 }

@@ -35,6 +35,7 @@ const (
 	kindBye        kind = 17 // agent: no more; mover: seen
 	kindLocate     kind = 18 // agent: ids, 32 bytes each
 	kindCall       kind = 19 // mover that dialled: for which task
+	kindLanes      kind = 20 // agent: which connections of several count, 2 bytes each
 )
 
 const (
@@ -77,6 +78,7 @@ var frames = map[kind]struct {
 	kindBye:        {"bye", 0},
 	kindLocate:     {"locate", maxGet * idSize},
 	kindCall:       {"call", callSize},
+	kindLanes:      {"lanes", 2 * MaxConnections},
 }
 
 func (k kind) String() string {

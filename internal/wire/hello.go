@@ -22,7 +22,8 @@ const (
 //	16 task key, 32 bytes
 //	48 attempt, 16 bytes
 //	64 session nonce, 32 bytes: zero at first, that of welcome to come back
-//	96 number of this connection (0), 2 bytes; 2 zero bytes
+//	96 number of this connection, 2 bytes
+//	98 connections that the agent would like, 2 bytes; 0 is 1
 //	100 bytes of records the agent can hold, 4 bytes
 type hello struct {
 	min, max     uint16
@@ -31,6 +32,7 @@ type hello struct {
 	attempt      point.Attempt
 	nonce        seal.Secret
 	index        uint16
+	wish         uint16
 	window       uint32
 }
 
@@ -48,7 +50,7 @@ func (h *hello) encode() []byte {
 	b = append(b, h.attempt[:]...)
 	b = append(b, h.nonce[:]...)
 	b = binary.LittleEndian.AppendUint16(b, h.index)
-	b = append(b, 0, 0)
+	b = binary.LittleEndian.AppendUint16(b, h.wish)
 	return binary.LittleEndian.AppendUint32(b, h.window)
 }
 
@@ -63,6 +65,7 @@ func parseHello(b []byte) (hello, error) {
 	h.attempt = point.Attempt(b[48:64])
 	h.nonce = seal.Secret(b[64:96])
 	h.index = binary.LittleEndian.Uint16(b[96:])
+	h.wish = binary.LittleEndian.Uint16(b[98:])
 	h.window = binary.LittleEndian.Uint32(b[100:])
 	if h.min > h.max {
 		return h, protocolError("hello with versions %d to %d", h.min, h.max)
@@ -85,7 +88,7 @@ func (h *hello) version() (uint16, error) {
 
 // welcome answers hello:
 //
-//	0  version, 2 bytes; connections of a session (1), 2 bytes
+//	0  version, 2 bytes; connections that the session may have, 2 bytes
 //	4  credit: bytes of puts the mover can hold, 4 bytes
 //	8  capabilities, 8 bytes
 //	16 puts received so far, 8 bytes: the agent sends those behind again
@@ -128,6 +131,9 @@ func parseWelcome(b []byte) (welcome, error) {
 	w.nonce = seal.Secret(b[24:])
 	if w.version < dataVersionMin || w.version > dataVersionMax {
 		return w, protocolError("welcome with version %d", w.version)
+	}
+	if w.connections < 1 || w.connections > MaxConnections {
+		return w, protocolError("welcome with %d connections", w.connections)
 	}
 	if w.credit < 2*seal.MaxRecord {
 		return w, protocolError("welcome with a credit of %d bytes", w.credit)

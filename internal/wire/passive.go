@@ -23,7 +23,10 @@ const (
 )
 
 // outgoing is a connection that the mover dialled.
-type outgoing struct{ net.Conn }
+type outgoing struct {
+	net.Conn
+	index uint16 // 0: the first
+}
 
 func isCall(raw net.Conn) bool {
 	_, ok := raw.(outgoing)
@@ -64,7 +67,7 @@ func (s *DataServer) callOnce(ctx context.Context) error {
 			_ = raw.Close()
 			return ctx.Err()
 		}
-		if r := s.letIn(ctx, outgoing{raw}); r != nil {
+		if r := s.letIn(ctx, outgoing{Conn: raw}); r != nil {
 			return r.Err
 		}
 		return nil
@@ -76,7 +79,7 @@ func (s *DataServer) callOnce(ctx context.Context) error {
 }
 
 // openCall runs the handshake and says which task the call is for.
-func (s *DataServer) openCall(ctx context.Context, raw net.Conn) (*frameConn, error) {
+func (s *DataServer) openCall(ctx context.Context, raw outgoing) (*frameConn, error) {
 	var tc *tls.Conn
 	fc, err := secure(ctx, raw, s.cfg.timing, s.cfg.Limit, func(c net.Conn) *tls.Conn {
 		cfg := dialling(s.cfg.Credentials, wanted(RoleAgent, s.cfg.Agent))
@@ -88,8 +91,8 @@ func (s *DataServer) openCall(ctx context.Context, raw net.Conn) (*frameConn, er
 	if err != nil {
 		return nil, dialError("connect to the agent of "+s.cfg.Agent+" at "+address(raw), err)
 	}
-	c := call{attempt: s.cfg.Attempt}
-	if c.proof, err = callProof(s.cfg.TaskKey, c.attempt, tc); err != nil {
+	c := call{attempt: s.cfg.Attempt, index: raw.index}
+	if c.proof, err = callProof(s.cfg.TaskKey, c.attempt, c.index, tc); err != nil {
 		return fc, err
 	}
 	err = fc.writeFrame(&outFrame{header: header{kind: kindCall, length: callSize}, body: c.encode()})
@@ -128,6 +131,9 @@ func (c *DataClient) expect() (forget func(), err error) {
 	c.calls = &expectation{
 		fingerprint: c.cfg.Endpoint.GetCertificateSha256(), key: c.key, timing: c.cfg.timing, limit: c.cfg.Limit,
 		calls: make(chan *frameConn, 1), called: c.supersede,
+	}
+	for i := range c.calls.lanes {
+		c.calls.lanes[i] = make(chan *frameConn, 1)
 	}
 	return c.cfg.Door.expect(c.attempt, c.calls)
 }

@@ -97,6 +97,9 @@ type site struct {
 	stop     context.CancelFunc
 }
 
+// siteConnections is how many connections the agents of sites would like.
+var siteConnections int32
+
 func newSite(t testing.TB, h DataHandler, change func(*DataServerConfig)) *site {
 	t.Helper()
 	ca := newTestCA(t)
@@ -118,7 +121,7 @@ func newSite(t testing.TB, h DataHandler, change func(*DataServerConfig)) *site 
 		t.Fatal(err)
 	}
 	fp := cfg.Credentials.Fingerprint()
-	s.endpoint = &keepwardv1.MoverEndpoint{Address: l.Addr().String(), CertificateSha256: fp[:], TaskKey: cfg.TaskKey[:]}
+	s.endpoint = &keepwardv1.MoverEndpoint{Connections: siteConnections, Address: l.Addr().String(), CertificateSha256: fp[:], TaskKey: cfg.TaskKey[:]}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stop = cancel
 	var own sync.WaitGroup
@@ -156,6 +159,7 @@ type relay struct {
 	mu    sync.Mutex
 	conns []net.Conn
 	mute  bool // accept and say nothing
+	most  int  // connections that are let through; 0: all
 	own   sync.WaitGroup
 }
 
@@ -170,6 +174,13 @@ func newRelay(t testing.TB, to string) *relay {
 			in, err := l.Accept()
 			if err != nil {
 				return
+			}
+			r.mu.Lock()
+			full := r.most > 0 && len(r.conns) >= 2*r.most
+			r.mu.Unlock()
+			if full {
+				_ = in.Close()
+				continue
 			}
 			out, err := net.Dial("tcp", to)
 			if err != nil {
