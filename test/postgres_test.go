@@ -41,7 +41,7 @@ func newPgSite(t *testing.T, settings ...string) *pgSite {
 	return s
 }
 
-func (s *pgSite) credential(name, user, secret string) {
+func (s *fleet) credential(name, user, secret string) {
 	s.t.Helper()
 	file := filepath.Join(s.Dir, name+".secret")
 	s.must(os.WriteFile(file, []byte(secret+"\n"), 0o600))
@@ -116,7 +116,7 @@ func TestPostgreSQLUnderLoad(t *testing.T) {
 }
 
 // logHas looks for events in the log of the newest session.
-func (s *pgSite) logHas(t *testing.T, codes ...string) {
+func (s *fleet) logHas(t *testing.T, codes ...string) {
 	t.Helper()
 	list, err := s.Sessions()
 	s.must(err)
@@ -328,7 +328,7 @@ func (s *pgSite) killedInARestore(t *testing.T) {
 }
 
 // isNowhere looks for a secret in all that the site keeps, but in the file that it was read from.
-func (s *pgSite) isNowhere(secret string) {
+func (s *fleet) isNowhere(secret string) {
 	s.t.Helper()
 	s.must(filepath.WalkDir(s.Dir, func(path string, d os.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() || strings.HasSuffix(path, ".secret") {

@@ -12,6 +12,7 @@ import (
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/app"
+	"keepward/internal/app/mariadb"
 	"keepward/internal/app/postgres"
 	"keepward/internal/errs"
 	"keepward/internal/job"
@@ -21,6 +22,7 @@ import (
 
 // appKinds are the kinds of applications that this agent knows.
 var appKinds = map[string]app.Kind{
+	job.MariaDB:    mariadb.Kind{},
 	job.PostgreSQL: postgres.Kind{},
 }
 
@@ -42,7 +44,8 @@ type oneApp struct {
 	app.Application
 	row   *keepwardv1.Application
 	plan  app.Plan
-	at    string // its folder, below the root of the point
+	read  []app.Tree // what is read for the plan
+	at    string     // its folder, below the root of the point
 	ended bool
 	more  []app.Tree
 }
@@ -108,6 +111,7 @@ func (x *apps) open(ctx context.Context, o *keepwardv1.ApplicationOrder) error {
 		return err
 	}
 	one := &oneApp{Application: opened, row: row, plan: opened.Plan(), at: job.ApplicationFolder + "/" + row.GetKind() + "/" + name}
+	one.read = one.plan.Trees
 	x.list = append(x.list, one)
 	x.tell("info", "application.found", one.plan.Text)
 	return nil
@@ -242,7 +246,7 @@ func (x *apps) lay(ctx context.Context, view *source.View, opts *pipeline.Option
 		}
 		opts.Parts = append(opts.Parts,
 			pipeline.Part{Open: func(context.Context) (source.Selection, error) {
-				return x.selection(one, filesDir, one.plan.Trees, view)
+				return x.selection(one, filesDir, one.read, view)
 			}},
 			pipeline.Part{Rest: true, Strict: true, Open: func(ctx context.Context) (source.Selection, error) {
 				if err := x.end(ctx, one); err != nil {
@@ -293,10 +297,26 @@ func (x *apps) state(ctx context.Context, one *oneApp, view *source.View) error 
 	if live == "" {
 		return x.end(ctx, one)
 	}
+	if c, ok := one.Application.(app.Copier); ok && one.plan.Snapshot {
+		return x.copy(ctx, one, c)
+	}
 	if one.plan.Snapshot {
 		return errs.New(errs.Unavailable, "application.no-snapshot", "protect %s: %s is on a file system of which there is no snapshot, and read live its files make no state", nameOf(one.row), live)
 	}
 	return nil
+}
+
+// copy has an application make a copy of itself, which is read in place of its files.
+func (x *apps) copy(ctx context.Context, one *oneApp, c app.Copier) error {
+	dir := filepath.Join(x.dir, "copy", one.at)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return errs.New(errs.KindOf(err), "application.stage", "make room for the copy of an application: %w", err)
+	}
+	trees, err := c.Copy(ctx, dir)
+	if err == nil {
+		one.read = trees
+	}
+	return err
 }
 
 func (x *apps) end(ctx context.Context, one *oneApp) error {

@@ -106,6 +106,14 @@ type Application interface {
 	Close()
 }
 
+// Copier is an Application that needs a snapshot, and can do without one by a copy of its own. Copy is
+// called in place of reading what Plan names, behind Release, and may take long; it keeps nobody from
+// working for longer than HoldMost. It fills dir, which is empty and this application's alone, and
+// answers the trees that are read as those of Plan, until Close.
+type Copier interface {
+	Copy(ctx context.Context, dir string) ([]Tree, error)
+}
+
 // HoldMost is how long an application may be held: what the watchdog of scripts allows as well.
 const HoldMost = 10 * time.Second
 
@@ -119,7 +127,7 @@ type Plan struct {
 	// Holds: Hold holds something. It is called under the watchdog's clock then.
 	Holds bool
 	// Snapshot: what is read from live files makes no state, so the attempt fails where a tree is
-	// not in a snapshot.
+	// not in a snapshot, unless the application is a Copier.
 	Snapshot bool
 }
 

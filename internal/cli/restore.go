@@ -14,7 +14,7 @@ import (
 
 func (a *app) restoreCommand() *cobra.Command {
 	cmd := a.noun("restore", "Bring something back", "Restores run on the computer that gets the files.")
-	cmd.AddCommand(a.restoreFiles(), a.restorePostgreSQL(), a.restoreInto())
+	cmd.AddCommand(a.restoreFiles(), a.restoreMariaDB(), a.restorePostgreSQL(), a.restoreInto())
 	return cmd
 }
 

@@ -26,7 +26,7 @@ const page = "../../docs/errors.md"
 var areas = map[string]string{
 	"access":         "Who may call the server. Log in again with `keepward login`, or ask an administrator for a role that may.",
 	"activity":       "Activities that can be switched off; see `keepward activity list`.",
-	"application":    "An application of a computer, such as a database; see user/postgresql.md.",
+	"application":    "An application of a computer, such as a database; see user/postgresql.md and user/mariadb.md.",
 	"agent":          "The agent of a computer: away, ended or stopping. Look whether it runs and reaches the server; the task is tried again by itself.",
 	"arrival":        "What a computer stored is not what it said it would be, and the repository proves it at arrival. Nothing of the attempt counts. Test the memory of the computer that is named, then run the job again.",
 	"attempt":        "One try at a task. An attempt that was cut off can never commit; a new one follows by itself.",

@@ -53,7 +53,7 @@ var otherAgents = []string{
 }
 
 // implementedAgents are those that Keepward has.
-var implementedAgents = map[string]bool{"Linux File System": true, "PostgreSQL": true}
+var implementedAgents = map[string]bool{"Linux File System": true, "MariaDB": true, "PostgreSQL": true}
 
 func agentRows() []AgentRow {
 	var rows []AgentRow

@@ -45,6 +45,13 @@ type ApplicationRow struct {
 
 // Applications has one row for every kind.
 var Applications = []ApplicationRow{
+	{MariaDB, "MariaDB", []ApplicationSetting{
+		{Name: "log", Default: "keep", Choices: []string{"keep", "none"}, Meaning: "keep: each point has the binary logs, for a restore to a point in time; none: it has the state of the backup alone"},
+		{Name: "programs", Meaning: "the directory of the programs of MariaDB; empty: where packages put them"},
+		{Name: "scratch", Meaning: "the directory for the copy that is made where there is no snapshot; empty: the agent's data directory"},
+		{Name: "timeout", Default: "1h", Meaning: "how long recovery may take", Restore: true},
+		{Name: "tls", Default: "prefer", Choices: []string{"disable", "prefer", "require", "verify-full"}, Meaning: "over TCP"},
+	}},
 	{PostgreSQL, "PostgreSQL", []ApplicationSetting{
 		{Name: "database", Default: "postgres", Meaning: "the database that the agent connects to"},
 		{Name: "log", Default: "keep", Choices: []string{"keep", "none"}, Meaning: "keep: the log between two backups is kept for a restore to a point in time, by a replication slot; none: each backup has what itself needs"},

@@ -285,7 +285,7 @@ func TestAgentsOfTheSourceText(t *testing.T) {
 			t.Errorf("%s: preemptable implies restartable", key)
 		}
 	}
-	for agent, want := range map[string]bool{"PostgreSQL": true, "Sybase": true, "Informix": false, "OSSV": false, "Recovery Director": false, "GroupWise DB on OES": false} {
+	for agent, want := range map[string]bool{"MariaDB": true, "PostgreSQL": true, "Sybase": true, "Informix": false, "OSSV": false, "Recovery Director": false, "GroupWise DB on OES": false} {
 		if r, ok := job.AgentPhase(agent, job.OperationData, job.PhaseTransfer); !ok || r.Preemptable != want {
 			t.Errorf("%s: preemptable %v, want %v", agent, r.Preemptable, want)
 		}

@@ -1,0 +1,122 @@
+package mariadb
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"keepward/internal/app"
+	"keepward/internal/app/apptest"
+	"keepward/internal/app/mariadb/mariatest"
+	"keepward/internal/errs"
+)
+
+// grants are what the user of backups needs, as the documentation has them.
+const grants = `CREATE USER keepward@localhost IDENTIFIED BY 'a password';
+GRANT RELOAD, PROCESS, LOCK TABLES, BINLOG MONITOR ON *.* TO keepward@localhost;`
+
+func TestMariaDBKeepsTheContract(t *testing.T) {
+	s := mariatest.Start(t)
+	ctx := context.Background()
+	if err := s.Exec(ctx, grants+`CREATE DATABASE bench; CREATE TABLE bench.written (at datetime)`); err != nil {
+		t.Fatal(err)
+	}
+	in := app.Instance{
+		Name: "main", Address: s.Socket, User: "keepward", Secret: app.NewSecret("a password"), Job: "job",
+		Event: func(level, code, text string) { t.Log(level, code, text) },
+	}
+	denied, away := in, in
+	denied.Secret = app.NewSecret("another password")
+	away.Address = t.TempDir()
+	apptest.Run(t, apptest.Subject{
+		Kind: Kind{}, Instance: in, Denied: denied, Away: away,
+		Write: func(ctx context.Context) error { return s.Exec(ctx, `INSERT INTO bench.written VALUES (now())`) },
+		Busy: func(ctx context.Context) (bool, error) {
+			db := s.Open()
+			defer db.Close()
+			var n int
+			err := db.QueryRowContext(ctx, `SELECT count(*) FROM information_schema.processlist WHERE user = 'keepward'`).Scan(&n)
+			return n > 0, err
+		},
+	})
+}
+
+// TestAHoldEndsByTheServersClock: a client that stands still keeps nobody from working for long.
+func TestAHoldEndsByTheServersClock(t *testing.T) {
+	was := holdIdle
+	holdIdle = 2 * time.Second
+	t.Cleanup(func() { holdIdle = was })
+	s := mariatest.Start(t)
+	ctx, cancel := context.WithTimeout(context.Background(), app.HoldMost)
+	defer cancel()
+	if err := s.Exec(ctx, grants+`CREATE DATABASE bench; CREATE TABLE bench.written (at datetime)`); err != nil {
+		t.Fatal(err)
+	}
+	a, err := Kind{}.Open(ctx, app.Instance{Name: "main", Address: s.Socket, User: "keepward", Secret: app.NewSecret("a password")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	if err := a.Hold(ctx); err != nil {
+		t.Fatal(err)
+	}
+	short, end := context.WithTimeout(ctx, 200*time.Millisecond)
+	defer end()
+	if err := s.Exec(short, `INSERT INTO bench.written VALUES (now())`); err == nil {
+		t.Error("it was written though the server is held")
+	}
+	if err := s.Exec(ctx, `INSERT INTO bench.written VALUES (now())`); err != nil {
+		t.Errorf("the server did not let go: %v", err)
+	}
+	if err := a.Release(ctx); err == nil {
+		t.Error("nobody says that the hold had ended before its time")
+	}
+	a.Close()
+}
+
+func TestOtherServersAreRefused(t *testing.T) {
+	for _, c := range []struct{ version, comment, want string }{
+		{"8.0.40", "MySQL Community Server - GPL", "no MariaDB"},
+		{"8.0.40-0ubuntu0.22.04.1", "(Ubuntu)", "no MariaDB"},
+		{"10.3.39-MariaDB", "mariadb.org", "older"},
+		{"5.5.68-MariaDB", "MariaDB Server", "older"},
+		{"10.11.19-MariaDB-0+deb12u1", "Debian 12", ""},
+		{"11.8.2-MariaDB-log", "mariadb.org", ""},
+	} {
+		_, err := supported(c.version, c.comment)
+		if c.want == "" && err != nil || c.want != "" && (errs.CodeOf(err) != "application.unfit" || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: %v, want %q", c.version, err, c.want)
+		}
+	}
+}
+
+func TestProgramsOfAnotherVersionAreNotTaken(t *testing.T) {
+	dir := t.TempDir()
+	text := "#!/bin/sh\necho 'mariadbd  Ver 11.4.2-MariaDB for debian-linux-gnu on x86_64'\n"
+	if err := os.WriteFile(filepath.Join(dir, "mariadbd"), []byte(text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := program("mariadbd", "11.4", dir); err != nil || got != filepath.Join(dir, "mariadbd") {
+		t.Errorf("%s, %v", got, err)
+	}
+	_, err := program("mariadbd", "10.11", dir)
+	if errs.CodeOf(err) != "application.programs" || !strings.Contains(err.Error(), "11.4.2") {
+		t.Errorf("%v, want that it is another version", err)
+	}
+}
+
+func TestAddresses(t *testing.T) {
+	dir := t.TempDir()
+	for text, want := range map[string]string{
+		"": usualSocket, dir: filepath.Join(dir, socketName), "/a/b.sock": "/a/b.sock", "db": "db:3306", "db:3307": "db:3307", "[::1]:3306": "[::1]:3306", "::1": "[::1]:3306",
+		"db:x": "!", ":3306": "!", "db:99999": "!",
+	} {
+		at, err := address(text)
+		if want == "!" && errs.CodeOf(err) != "application.address" || want != "!" && at.String() != want {
+			t.Errorf("%q is %s, %v; want %s", text, at, err, want)
+		}
+	}
+}
