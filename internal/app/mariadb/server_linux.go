@@ -216,7 +216,7 @@ func (s *server) up(ctx context.Context) error {
 // client is a program that connects to a server. It is the client's only extra file that has the
 // password.
 func (s *server) client(name string, secret *os.File, args ...string) (*exec.Cmd, error) {
-	path, err := program(name, s.r.about.Series, s.r.Settings["programs"])
+	path, err := program(name, "", s.r.Settings["programs"])
 	if err != nil {
 		return nil, err
 	}

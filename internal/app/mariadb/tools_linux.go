@@ -3,6 +3,7 @@ package mariadb
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -47,7 +48,8 @@ func ownerOf(path string) (uid, gid int, err error) {
 // usualPrograms are where packages put the programs of a server.
 var usualPrograms = []string{"/usr/sbin", "/usr/bin", "/usr/libexec", "/usr/local/mysql/bin", "/usr/local/bin"}
 
-// program finds a program of a series. chosen is a directory that somebody named.
+// program finds a program of a series; empty: of any, as for clients, which tell of versions of their
+// own. chosen is a directory that somebody named.
 func program(name, series, chosen string) (string, error) {
 	dirs := usualPrograms
 	if chosen != "" {
@@ -62,7 +64,7 @@ func program(name, series, chosen string) (string, error) {
 		if err != nil {
 			continue
 		}
-		if bytes.Contains(out, []byte(" "+series+".")) {
+		if series == "" || bytes.Contains(out, []byte(" "+series+".")) {
 			return path, nil
 		}
 		others = append(others, path+" is "+strings.TrimSpace(string(out)))
@@ -71,7 +73,7 @@ func program(name, series, chosen string) (string, error) {
 	if len(others) > 0 {
 		text = strings.Join(others, "; ")
 	}
-	return "", errs.New(errs.NotFound, "application.programs", "there is no %s of MariaDB %s on this computer: %s", name, series, text).
+	return "", errs.New(errs.NotFound, "application.programs", "there is no %s on this computer: %s", strings.TrimSpace(name+" of MariaDB "+series), text).
 		WithHint("install that version (Debian: mariadb-server, mariadb-backup), or name the directory of its programs with the setting programs")
 }
 
@@ -155,7 +157,9 @@ func options(at place, user string, secret app.Secret, tls string) (*os.File, er
 			text += "ssl\nssl-verify-server-cert\n"
 		}
 	}
-	if _, err := f.WriteString(text); err != nil {
+	// What anybody may write is not read.
+	_, err = f.WriteString(text)
+	if err = errors.Join(err, f.Chmod(0o600)); err != nil {
 		_ = f.Close()
 		return nil, err
 	}
