@@ -120,7 +120,8 @@ func (i *instance) position(ctx context.Context) (file string, at uint64, err er
 	if err = i.conn.QueryRowContext(ctx, "SHOW MASTER STATUS").Scan(&file, &at, &do, &ignore); err != nil {
 		return "", 0, asked("ask where the binary log ends", err)
 	}
-	if do != "" || ignore != "" {
+	if (do != "" || ignore != "") && !i.filtered {
+		i.filtered = true
 		i.tell("warning", "application.log-filtered", "changes of some databases are not in the binary log (binlog_do_db, binlog_ignore_db), nor in points in time between two backups")
 	}
 	return file, at, nil

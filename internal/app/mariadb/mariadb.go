@@ -41,6 +41,8 @@ type instance struct {
 	mu   sync.Mutex
 	conn *session
 	held bool
+	// filtered: it was told that the logs do not have all.
+	filtered bool
 
 	about about
 	// logs is the directory of the binary logs, and base the beginning of their names; empty: there

@@ -158,7 +158,7 @@ func (r *recovery) start(ctx context.Context) (*server, error) {
 	args := []string{
 		"--no-defaults", "--datadir=" + r.data, "--socket=" + s.socket(), "--pid-file=" + filepath.Join(s.dir, "pid"), "--tmpdir=" + s.dir, "--init-file=" + first,
 		"--skip-networking", "--skip-log-bin", "--skip-slave-start", "--event-scheduler=OFF", "--skip-ssl", "--max-allowed-packet=1G", "--secure-file-priv=" + s.dir,
-		"--innodb-buffer-pool-load-at-startup=OFF", "--innodb-buffer-pool-dump-at-shutdown=OFF", "--wsrep-on=OFF", "--log-warnings=1", "--general-log=OFF", "--slow-query-log=OFF",
+		"--innodb-buffer-pool-load-at-startup=OFF", "--innodb-buffer-pool-dump-at-shutdown=OFF", "--loose-wsrep-on=OFF", "--log-warnings=1", "--general-log=OFF", "--slow-query-log=OFF",
 	}
 	for name, value := range r.about.Settings {
 		args = append(args, "--"+strings.ReplaceAll(name, "_", "-")+"="+value)
