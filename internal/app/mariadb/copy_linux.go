@@ -2,7 +2,6 @@ package mariadb
 
 import (
 	"context"
-	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -173,7 +172,7 @@ func (w *watch) line(text string) {
 			w.since = time.Now()
 			w.timer = time.AfterFunc(app.HoldMost, func() {
 				w.end(errs.New(errs.Unavailable, "application.busy", "MariaDB: copy the server: mariadb-backup held it for more than %s, and was ended", app.HoldMost).
-					WithHint("%s", fmt.Sprint("tables without transactions (Aria, MyISAM) are too large for it, or a statement did not end: have the data directory on a file system with snapshots")))
+					WithHint("tables without transactions (Aria, MyISAM) are too large for it, or a statement did not end: have the data directory on a file system with snapshots"))
 			})
 		}
 	case strings.Contains(text, "BACKUP STAGE END"), strings.Contains(text, "All tables unlocked"):
