@@ -94,9 +94,13 @@ func (s *mySite) restored(args ...string) *mariatest.Server {
 	return r
 }
 
+// workPace is between two transactions of a writer: other work of the machine goes on as well.
+const workPace = 2 * time.Millisecond
+
 // work moves money between accounts and notes each transaction, until ctx is over.
 func (s *mySite) work(ctx context.Context, db *sql.DB, seed int) error {
 	for n := seed; ctx.Err() == nil; n++ {
+		time.Sleep(workPace)
 		from, to := n*7%100, (n*11+1)%100
 		tx, err := db.Begin()
 		if err != nil {

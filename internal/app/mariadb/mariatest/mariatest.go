@@ -74,8 +74,8 @@ func StartIn(t testing.TB, dir, data string, settings ...string) *Server {
 	if err := os.WriteFile(first, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	s.Run(t, "/usr/bin/mariadb-install-db", "--no-defaults", "--datadir="+data, "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-log-bin", "--innodb-flush-method=fsync", "--innodb-log-file-size=8M")
-	s.settings = append([]string{"--log-bin=" + filepath.Join(s.Logs, "bin"), "--server-id=1", "--innodb-log-file-size=8M", "--innodb-flush-method=fsync", "--innodb-buffer-pool-size=16M"}, settings...)
+	s.Run(t, "/usr/bin/mariadb-install-db", "--no-defaults", "--datadir="+data, "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-log-bin", "--innodb-flush-method=fsync", "--innodb-log-file-size=8M", "--debug-no-sync")
+	s.settings = append([]string{"--log-bin=" + filepath.Join(s.Logs, "bin"), "--server-id=1", "--innodb-log-file-size=8M", "--innodb-flush-method=fsync", "--innodb-buffer-pool-size=16M", "--debug-no-sync", "--innodb-flush-log-at-trx-commit=0"}, settings...)
 	s.Up(t, "--init-file="+first)
 	return s
 }
