@@ -2,8 +2,10 @@ package mariadb
 
 import (
 	"context"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -118,5 +120,66 @@ func TestAddresses(t *testing.T) {
 		if want == "!" && errs.CodeOf(err) != "application.address" || want != "!" && at.String() != want {
 			t.Errorf("%q is %s, %v; want %s", text, at, err, want)
 		}
+	}
+}
+
+// freePort is one that nobody gets by chance: connections that go out have numbers above these.
+func freePort(t *testing.T) string {
+	t.Helper()
+	for n := 20000 + os.Getpid()%10000; n < 32000; n++ {
+		if l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(n))); err == nil {
+			_ = l.Close() // the server takes it
+			return strconv.Itoa(n)
+		}
+	}
+	t.Fatal("there is no free port")
+	return ""
+}
+
+// TestACopyOverTCP: mariadb-backup gets in as the agent does, and what it copies belongs to whom the
+// server's files do. A copy for which there is no room, or that is ended, is an error that says so.
+func TestACopyOverTCP(t *testing.T) {
+	port := freePort(t)
+	s := mariatest.Start(t, "--skip-networking=0", "--bind-address=127.0.0.1", "--port="+port)
+	if err := s.Exec(t.Context(), strings.ReplaceAll(strings.ReplaceAll(grants, "localhost", "'127.0.0.1'"), "a password", `a "pass\'word" \\with # signs`)); err != nil {
+		t.Fatal(err)
+	}
+	in := app.Instance{Name: "main", Address: "127.0.0.1:" + port, User: "keepward", Secret: app.NewSecret(`a "pass'word" \with # signs`), Settings: map[string]string{"tls": "disable", "scratch": t.TempDir()}}
+	opened, err := Kind{}.Open(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer opened.Close()
+	i := opened.(*instance)
+	ended, end := context.WithCancelCause(t.Context())
+	end(errs.New(errs.Cancelled, "attempt.killed", "enough"))
+	if _, err := i.Copy(ended, t.TempDir()); errs.CodeOf(err) != "attempt.killed" {
+		t.Errorf("a copy that was ended: %v", err)
+	}
+	trees, err := i.Copy(t.Context(), t.TempDir())
+	if err != nil || len(trees) != 1 {
+		t.Fatalf("%v, %v", trees, err)
+	}
+	uid, _, _ := ownerOf(s.Data)
+	if got, _, err := ownerOf(filepath.Join(trees[0].Path, "ibdata1")); err != nil || got != uid || uid == 0 {
+		t.Errorf("the copy belongs to %d, %v, want %d", got, err, uid)
+	}
+	more := t.TempDir()
+	if _, err := opened.End(t.Context(), more); err != nil {
+		t.Fatal(err)
+	}
+	if a := i.about; !a.Copy || a.File == "" || a.Position == 0 || len(a.Logs) == 0 || a.Marked.Before(a.State) {
+		t.Errorf("of the copy is known %+v", a)
+	}
+	opened.Close()
+	within := time.Now().Add(app.HoldMost)
+	for {
+		if _, err := os.Stat(trees[0].Path); os.IsNotExist(err) {
+			break
+		}
+		if time.Now().After(within) {
+			t.Fatal("the copy is left")
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
 }
