@@ -1,8 +1,8 @@
 // Package agent is the role that runs on a protected computer: it takes a task from the
 // backup server, drives source, pipeline and restore, and reports.
 //
-// It decides neither when nor where, and nothing can be started at it but by the server over
-// the link. One Agent serves any number of attempts at once; its methods may be called by
+// It decides neither when nor where, and nothing can be started at it but by the server: over
+// the link, or by what the server has issued to it beforehand (standing.go). One Agent serves any number of attempts at once; its methods may be called by
 // several goroutines.
 package agent
 

@@ -51,6 +51,10 @@ func Run(ctx context.Context, cfg Config) error {
 	defer a.shots.trackers.Close()
 	a.shots.sweep(ctx)
 	a.work.Go(func() { a.shots.tend(ctx) })
+	if a.standing, err = openStanding(filepath.Join(cfg.DataDir, standingDir), n.Credentials().CA.Raw, cfg.Logger, ownRuns{a}); err != nil {
+		return err
+	}
+	a.work.Go(func() { a.standing.serve(ctx) })
 	a.restoreMarks().forgetOld(time.Now()) // else only the next restore would, which may never come
 	if cfg.Ready != nil {
 		cfg.Ready()
@@ -94,6 +98,8 @@ type agent struct {
 	// pace lets others on this computer go first while there are only backups to do, and keeps to the
 	// processors that these may take.
 	pace gentle.Pace
+	// standing are the jobs that it manages itself; nil: as of tests.
+	standing *standing
 	// dryRuns has the one that goes on: a second one would only slow it down.
 	dryRuns chan struct{}
 	// measuring is held while the sizes of volumes are asked for.
@@ -139,6 +145,7 @@ func (a *agent) handler() http.Handler {
 	if a.prober != nil {
 		mux.Handle(keepwardv1connect.NewProbeServiceHandler(node.Prober{Node: a.prober}, connect.WithInterceptors(wire.Errors())))
 	}
+	mux.Handle(keepwardv1connect.NewStandingAgentServiceHandler(&service{a}, connect.WithInterceptors(wire.Errors())))
 	mux.Handle(keepwardv1connect.NewNodeTrafficServiceHandler(&trafficService{a}, connect.WithInterceptors(wire.Errors())))
 	return mux
 }

@@ -23,6 +23,10 @@ type service struct{ a *agent }
 
 func (s *service) StartBackup(ctx context.Context, req *connect.Request[keepwardv1.StartBackupRequest]) (*connect.Response[keepwardv1.StartBackupResponse], error) {
 	m := req.Msg
+	if s.a.standing.running(m.GetJob()) {
+		return nil, errs.New(errs.Busy, "agent.own-run", "begin attempt %s: the agent runs job %s by itself now", m.GetOrder().GetAttempt(), m.GetJob()).
+			WithHint("the server takes that run over as a session in a moment; this one is tried again")
+	}
 	opts, err := backupOptions(m, s.a.cfg.DataDir)
 	if err != nil {
 		return nil, err

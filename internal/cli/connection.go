@@ -14,6 +14,9 @@ import (
 // agentPort is the port at which an agent usually waits.
 const agentPort = "7482"
 
+// doorPort is the port at which a transport service usually waits for agents.
+const doorPort = "7483"
+
 func withAgentPort(addresses []string) []string {
 	out := make([]string, len(addresses))
 	for i, a := range addresses {

@@ -54,7 +54,7 @@ func section(b *bytes.Buffer, parent *cobra.Command) {
 		if c.Long != "" {
 			fmt.Fprintf(b, "\n%s\n", c.Long)
 		}
-		if c.HasSubCommands() {
+		if c.HasSubCommands() && c.Example == "" { // a noun: it does nothing by itself
 			section(b, c)
 			continue
 		}
@@ -64,6 +64,7 @@ func section(b *bytes.Buffer, parent *cobra.Command) {
 			flagBlock(b, flags.FlagUsages())
 		}
 		fmt.Fprintf(b, "\n```\n%s\n```\n", strings.ReplaceAll(strings.TrimPrefix(c.Example, "  "), "\n  ", "\n"))
+		section(b, c)
 	}
 }
 

@@ -41,7 +41,7 @@ func (a *app) jobFlags(cmd *cobra.Command) *jobFlags {
 	j := &jobFlags{job: &keepwardv1.Job{}}
 	f := cmd.Flags()
 	f.StringVar(&j.job.Type, "type", string(job.Backup), "what it does: "+savedTypes())
-	f.StringVar(&j.job.Mode, "mode", "server", "who manages it: server")
+	f.StringVar(&j.job.Mode, "mode", "server", "who manages it: server, or agent: each computer runs it by itself, also while the server is away")
 	f.StringSliceVar(&j.job.Computers, "computer", nil, "computer to back up; may be repeated")
 	f.StringSliceVar(&j.job.Groups, "group", nil, "its members are backed up too; may be repeated")
 	f.StringVar(&j.job.Repository, "repository", "", "where to")
@@ -311,7 +311,7 @@ func (a *app) showJob(j *keepwardv1.Job) {
 		"include", strings.Join(f.GetInclude(), ", "), "exclude", strings.Join(f.GetExclude(), ", "),
 		"only", strings.Join(f.GetOnly(), ", "), "one file system", onlyYes(f.GetOneFileSystem()), "tagged caches", onlyYes(f.GetIncludeCaches()),
 		"temporary files", onlyYes(f.GetIncludeTemporary()), "live file system", onlyYes(f.GetLive()), "no change tracking", onlyYes(f.GetNoTracking()),
-		"repository", j.GetRepository(), "compression", j.GetCompression(), "schedule", j.GetSchedule(), "spread over", jitter, "missed runs", j.GetMissed(), "duplicates", j.GetDuplicates(),
+		"managed by", byAgentText(j), "repository", j.GetRepository(), "compression", j.GetCompression(), "schedule", j.GetSchedule(), "spread over", jitter, "missed runs", j.GetMissed(), "duplicates", j.GetDuplicates(),
 		"retention", retentionText(j.GetRetention()), "applications", applicationsText(j.GetApplications()), "scripts", scriptsText(j.GetScripts()), "commands", commandsText(j.GetCommands()), "all is read", every, "checks", checkText(j), "compact", onlyYes(j.GetCompact()),
 		"disabled", onlyYes(j.GetDisabled()), "priority", priority, "full speed", onlyYes(j.GetFullSpeed()), "processors", processors, "data connections", connections, "on battery", j.GetOnBattery(), "on a metered network", j.GetOnMetered(), "high priority", onlyYes(j.GetHighPriority()), "next run", a.stamp(j.GetNextRun()), "attempts", attempts, "restart interval", interval,
 		"last run", a.stamp(j.GetLastRun()), "last result", j.GetLastResult(),

@@ -91,7 +91,7 @@ func (a *app) serverCommand() *cobra.Command {
 }
 
 // node is a role that joins a server.
-type node struct{ server, join, joinFile, name, listen, advertise string }
+type node struct{ server, join, joinFile, name, listen, advertise, agents string }
 
 func (r *role) nodeFlags() *node {
 	n := &node{}
@@ -143,6 +143,7 @@ func (a *app) transportCommand() *cobra.Command {
 	n := r.nodeFlags()
 	r.cmd.Flags().StringVar(&n.listen, "listen", "", "where its data movers listen: HOST:PORT or HOST:FIRST-LAST (default: free ports)")
 	r.cmd.Flags().StringVar(&n.advertise, "advertise", "", "hosts under which agents reach them, separated by commas, those to try first first (default: the address from which the server is dialled)")
+	r.cmd.Flags().StringVar(&n.agents, "agents", "", "where agents open the runs of jobs that they manage: HOST:PORT or :PORT, usually :"+doorPort+" (default: nowhere)")
 	return r.joins(n, func(ctx context.Context, log *slog.Logger) error {
 		return transport.Run(ctx, a.transportConfig(r.dataDir, n, log, func() { a.ready(log) }))
 	})
@@ -155,6 +156,7 @@ With --listen it waits for the server, and for data movers, to dial it. Without 
 'keepward computer add' pairs it with a server; the code stands in the file pairing-code of the data directory, too, for as long as it waits.`,
 		`  keepward agent --data-dir /var/lib/keepward/agent --server backup:7480 --name web1 --join-file web1.join
   keepward agent --data-dir /var/lib/keepward/agent --listen :7482`)
+	r.cmd.AddCommand(a.agentStatus())
 	n := r.nodeFlags()
 	r.cmd.Flags().StringVar(&n.listen, "listen", "", "wait for the server and for data movers at HOST:PORT or :PORT, usually :"+agentPort)
 	noDial := r.cmd.Flags().Bool("no-dial", false, "wait for the server to dial, even if its address is known")
@@ -232,7 +234,7 @@ func (a *app) agentConfig(dir string, n *node, log *slog.Logger, ready func()) a
 
 func (a *app) transportConfig(dir string, n *node, log *slog.Logger, ready func()) transport.Config {
 	return transport.Config{
-		DataDir: dir, Server: withPort(n.server), JoinToken: n.join, Name: n.name, Listen: n.listen, Advertise: n.advertise,
+		DataDir: dir, Server: withPort(n.server), JoinToken: n.join, Name: n.name, Listen: n.listen, Advertise: n.advertise, Agents: n.agents,
 		Version: a.version, Logger: log, Ready: ready,
 	}
 }

@@ -236,7 +236,8 @@ func CompleteJob(j *keepwardv1.Job) {
 const (
 	processorsMost = 4096
 
-	modeServer = "server"
+	modeServer = job.ModeServer
+	modeAgent  = job.ModeAgent
 	missedSkip = "skip"
 )
 
@@ -245,7 +246,8 @@ func CheckJob(j *keepwardv1.Job, site Site) []Fault {
 	var f faults
 	f.name("job", j.Name)
 	f.savedType(j)
-	f.choice(j, "mode", j.Mode, modeServer)
+	f.choice(j, "mode", j.Mode, modeServer, modeAgent)
+	f.byAgent(j)
 	f.choice(j, "missed", j.Missed, job.DefaultMissed, missedSkip)
 	if j.Duplicates != "" {
 		f.choice(j, "duplicates", j.Duplicates, job.DuplicatePolicies...)

@@ -38,7 +38,15 @@ func TestJobMustKeepTheRules(t *testing.T) {
 	}{
 		{func(j *keepwardv1.Job) { j.Name = "a b" }, "name", errs.Invalid, "names are letters, digits, dots, underscores and dashes, and begin with a letter or digit"},
 		{func(j *keepwardv1.Job) { j.Type = "copy" }, "type", errs.Invalid, ""},
-		{func(j *keepwardv1.Job) { j.Mode = "agent" }, "mode", errs.Invalid, ""},
+		{func(j *keepwardv1.Job) { j.Mode = "nobody" }, "mode", errs.Invalid, ""},
+		{func(j *keepwardv1.Job) { j.Mode, j.Schedule = "agent", "continuously" }, "schedule", errs.Invalid, "for example: daily 22:00"},
+		{func(j *keepwardv1.Job) { j.Mode, j.FullReadEvery = "agent", 7 }, "full_read_every", errs.Invalid, ""},
+		{func(j *keepwardv1.Job) {
+			j.Mode, j.Applications = "agent", []*keepwardv1.Application{{Kind: "postgresql", Name: "pg", Mode: "disable"}}
+		}, "applications", errs.Invalid, ""},
+		{func(j *keepwardv1.Job) {
+			j.Mode, j.Scripts = "agent", &keepwardv1.Scripts{AgentBefore: &keepwardv1.Script{Path: "/bin/true"}}
+		}, "scripts", errs.Invalid, ""},
 		{func(j *keepwardv1.Job) { j.Missed = "sometimes" }, "missed", errs.Invalid, ""},
 		{func(j *keepwardv1.Job) { j.Computers = nil }, "computers", errs.Invalid, ""},
 		{func(j *keepwardv1.Job) { j.Computers = []string{"web1", "wbe2"} }, "computers[1]", errs.NotFound, "did you mean web2?"},

@@ -42,6 +42,7 @@ const (
 	DefaultGroupRescan         = "daily 21:00" // before the backups of the night
 	GroupRescanNever           = "never"
 	DefaultUnprotectedDays     = 7
+	DefaultAgentDays           = 7             // a laptop that is away for a week goes on
 	DefaultProofBudget         = 8 * time.Hour // a night
 	NoNetworks                 = "none"
 	DefaultDataConnections     = 1
@@ -102,6 +103,7 @@ var Settings = []Setting{
 	{"parity", false, true, "percent of its size that each pack gets as parity, by which a check mends it, up to 25; per repository"},
 	{"group_rescan", DefaultGroupRescan, true, "when protection groups are read again and computers are asked what they are: a schedule, or never"},
 	{"unprotected_days", DefaultUnprotectedDays, true, "days without a restore point after which a computer is in the view unprotected"},
+	{"agent_days", DefaultAgentDays, true, "for how many days an agent gets attempts beforehand for the jobs that it manages: so long it works while the server is away"},
 	{"preferred_networks", NoNetworks, true, "networks in CIDR notation: of several addresses of a computer or a transport, those in them are tried first"},
 	{"duplicates", DefaultDuplicates, true, "a second session of the same job: allow, queue, cancel new, cancel lower level, cancel running; per job"},
 }

@@ -113,7 +113,7 @@ func (m *Manager) ResumeRetention(ctx context.Context) (time.Duration, error) {
 
 // Conditions are the lasting problems that the manager knows of.
 func (m *Manager) Conditions() []*keepwardv1.Condition {
-	return slices.Concat(m.failing.conditions(), m.clockConditions(), m.queueConditions())
+	return slices.Concat(m.failing.conditions(), m.clockConditions(), m.queueConditions(), m.unissuedConditions())
 }
 
 func (m *Manager) clockConditions() []*keepwardv1.Condition {

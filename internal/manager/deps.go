@@ -42,6 +42,8 @@ type Deps struct {
 	Groups Groups
 	// Reach says how the data connection with a computer is made; nil: its agent dials.
 	Reach func(ctx context.Context, computer string) (Reach, error)
+	// Standing finds the nodes of jobs that agents manage; nil: there are no such jobs.
+	Standing StandingNodes
 	// Clock reads the host's clocks; nil: those of the system.
 	Clock func() retention.Reading
 	// Places says what stands where for a task of a job; false: its repository and its computer, as

@@ -270,7 +270,7 @@ func (t *task) afterlife(x *turn, ev any) {
 		return
 	}
 	t.att.row.Settled, t.row.Point = catalog.SettledCommitted, t.att.row.ID
-	x.point = t.pointRow(t.row.Errors)
+	x.point = t.pointRow(x.now, t.row.Errors)
 	x.line(t, levelWarning, partServer, "point.late", "the attempt had made its restore point "+t.att.row.ID+" before it was cut off: the point is kept")
 }
 

@@ -51,7 +51,7 @@ func (t *task) onOnline(x *turn, n Node) {
 			t.again(x)
 		}
 	case t.row.Status == job.RunningUnverified && t.att.verify.IsZero() && t.nobodyAway(): // else the time of the other runs on
-		t.att.verify = x.now.Add(x.set.Verify) // its heartbeat has yet to name the attempt
+		t.att.verify = x.now.Add(t.patience(x.set.Verify)) // its heartbeat has yet to name the attempt
 	}
 }
 
@@ -116,7 +116,7 @@ func (t *task) heard(x *turn, s *side, boot string) {
 		s.boot, s.away, x.dirty = boot, true, true
 		t.att.row.MoverBoot, t.att.row.AgentBoot = t.att.mover.boot, t.att.agent.boot
 	}
-	if t.row.Status == job.RunningUnverified && t.att.mover.sound() && t.att.agent.sound() {
+	if t.row.Status == job.RunningUnverified && t.att.mover.sound() && (t.byAgent || t.att.agent.sound()) {
 		t.att.verify = time.Time{}
 		t.move(x, job.Running, job.Reason{}, "", bySelf)
 		if t.row.InterruptedFor != 0 {
@@ -169,7 +169,7 @@ func (t *task) wakeRunning(x *turn) {
 	if t.row.Status == job.Running {
 		t.move(x, job.RunningUnverified, job.Because(job.HeartbeatLost, t.lostHost()), "the server was started anew", bySelf)
 	}
-	t.att.verify = x.now.Add(x.set.Verify)
+	t.att.verify = x.now.Add(t.patience(x.set.Verify))
 	if t.att.mover.end != nil || t.att.agent.end != nil {
 		t.judge(x)
 	}
@@ -244,7 +244,7 @@ func (t *task) tickRunning(x *turn, due func(time.Time) bool) {
 		return
 	}
 	since, node := t.silence()
-	isLost := !since.IsZero() && t.att.verify.IsZero() && due(since.Add(x.set.Lost))
+	isLost := !since.IsZero() && t.att.verify.IsZero() && due(since.Add(t.patience(x.set.Lost)))
 	switch {
 	case due(t.att.other), t.restored() && (isLost || due(t.att.verify)):
 		t.otherMissing(x)
@@ -264,6 +264,9 @@ func (t *task) silence() (time.Time, Node) {
 	var since time.Time
 	var node Node
 	for _, s := range t.att.sides() {
+		if t.byAgent && s == &t.att.agent {
+			continue // it need not reach the server; that it is lost its mover finds
+		}
 		if s.takesPart() && s.end == nil && !s.offline.IsZero() && (since.IsZero() || s.offline.Before(since)) {
 			since, node = s.offline, s.node
 		}
@@ -298,7 +301,7 @@ func (t *task) statusDeadline(set *Settings) time.Time {
 		if t.row.Status == job.Running {
 			return earliest(next, since.Add(set.Silence))
 		}
-		return earliest(next, since.Add(set.Lost))
+		return earliest(next, since.Add(t.patience(set.Lost)))
 	}
 	return time.Time{}
 }

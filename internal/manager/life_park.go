@@ -22,7 +22,7 @@ func (t *task) standing() broker.Standing {
 
 // preemptable tells whether the task may be asked to let go in the phase it is in.
 func (t *task) preemptable() bool {
-	if t.once {
+	if t.once || t.byAgent {
 		return false
 	}
 	phase, ok := t.typ.Phase(t.phase())
@@ -103,6 +103,9 @@ func (t *task) whyNotSuspended() string {
 	why := whyNotSuspended(t.typ, t.row.Status, t.phase())
 	if why == "" && t.once && t.row.Status.Class() == job.Active {
 		why = "a command has begun, which can only end or be killed"
+	}
+	if why == "" && t.byAgent && t.row.Status.Class() == job.Active {
+		why = "its agent has begun it by itself; it can only end or be killed"
 	}
 	return why
 }

@@ -2,6 +2,7 @@ package manager
 
 import (
 	"cmp"
+	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -75,6 +76,9 @@ func (t *task) onEnd(x *turn, e evEnd) {
 	}
 	s := t.att.side(e.part)
 	s.end, s.ordered = e.end, true
+	if e.part == partMover && t.byAgent {
+		t.row.Started, _ = t.opened(x.now)
+	}
 	s.away = s.away || leftCodes[e.end.GetFailure().GetCode()]
 	if e.part == partMover {
 		t.att.row.MoverEnd = e.end
@@ -202,7 +206,7 @@ func (t *task) complete(x *turn) {
 			"all was restored, but the mover's final report did not arrive: what it found amiss as it read may be missing here")
 	}
 	if t.makesPoint() {
-		x.point = t.pointRow(errors)
+		x.point = t.pointRow(x.now, errors)
 	}
 	for _, e := range affectedLines(t.att.mover.end.GetCheck()) {
 		x.add(t, e)
@@ -238,7 +242,7 @@ func (t *task) completeness() string {
 	return cmp.Or(t.att.mover.end.GetPoint().GetCompleteness(), t.att.agent.end.GetPoint().GetCompleteness())
 }
 
-func (t *task) pointRow(errors int64) *keepwardv1.Point {
+func (t *task) pointRow(now time.Time, errors int64) *keepwardv1.Point {
 	completeness := point.Whole
 	if errors > 0 {
 		completeness = point.WithErrors
@@ -246,9 +250,10 @@ func (t *task) pointRow(errors int64) *keepwardv1.Point {
 	if t.partial() {
 		completeness = point.Unfinished
 	}
+	at, parent := t.opened(now)
 	p := &keepwardv1.Point{
 		Id: t.att.row.ID, Computer: t.row.Computer, Job: t.job, Session: t.row.Session, Repository: t.row.Repository,
-		Time: timestamppb.New(t.att.row.Time), Parent: t.att.row.Parent, Full: t.full || t.att.row.Parent == "",
+		Time: timestamppb.New(at), Parent: parent, Full: t.full || parent == "",
 		Completeness: completeness.String(), Partial: t.partial(), Files: t.files, Counters: t.lastCounters(),
 	}
 	if c := t.completeness(); c != "" {

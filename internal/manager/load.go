@@ -43,12 +43,15 @@ func (m *Manager) loadFrom(ctx context.Context, row catalog.Session, from *recor
 	for _, r := range rows {
 		t := &task{
 			row: r, typ: row.Type, job: row.Job, priority: r.Priority, full: row.Full, files: config.FilesOf(p.interval, r.Computer),
-			transport: repository.Transport, limit: p.attempts, loaded: r.Attempts > 0, once: p.restore.GetCommand() != nil, interval: p.interval.GetRestartInterval().AsDuration(),
+			transport: repository.Transport, limit: p.attempts, loaded: r.Attempts > 0, once: p.restore.GetCommand() != nil, byAgent: managedByAgent(row), interval: p.interval.GetRestartInterval().AsDuration(),
 			idle: p.sweep.GetIdle(), after: p.after,
 			queues: row.Type == job.Backup && row.Job != "" && m.duplicatesOf(p.interval) == job.DuplicatesQueue,
 		}
 		if t.limit <= 0 {
 			t.limit = m.attempts(row.Type)
+		}
+		if t.byAgent {
+			t.limit = 1
 		}
 		if t.interval <= 0 {
 			t.interval = m.knobs().Duration("restart_interval")

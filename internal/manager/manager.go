@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/broker"
 	"keepward/internal/catalog"
 	"keepward/internal/errs"
@@ -43,8 +44,11 @@ type Manager struct {
 	retries  chan struct{} // one signal: a retry was planned
 	// admission is one token: who has it may let in a session whose job cancels duplicates.
 	admission chan struct{}
-	failing   failing // how writes of sessions fail
-	movement  *movement
+	// standing and adopting are one token each: who has it may issue attempts to agents, or make a
+	// session of one.
+	standing, adopting chan struct{}
+	failing            failing // how writes of sessions fail
+	movement           *movement
 
 	knob  atomic.Pointer[Knobs]
 	tuned atomic.Pointer[Settings] // set, as the knobs have it
@@ -60,6 +64,9 @@ type Manager struct {
 	atNode map[Node]map[string]struct{} // the same attempts, by node
 	inRepo map[string]*repositoryLive   // by repository
 	nodes  map[Node]*nodeState
+	issued map[string]bool // attempts that agents may have opened, and of which no session is known
+	// unissued is why agents do not get jobs that they should manage.
+	unissued map[jobAt]*keepwardv1.Condition
 }
 
 // nodeState is what is known of a node's presence, and who wants to hear of it.
@@ -104,6 +111,10 @@ func New(d Deps) *Manager {
 		gated:     make(chan struct{}, 1),
 		retries:   make(chan struct{}, 1),
 		admission: make(chan struct{}, 1),
+		standing:  make(chan struct{}, 1),
+		adopting:  make(chan struct{}, 1),
+		issued:    map[string]bool{},
+		unissued:  map[jobAt]*keepwardv1.Condition{},
 		clock:     &clockWatch{read: d.Clock},
 		chains:    newChains(),
 		board:     newBoard(),
@@ -137,6 +148,10 @@ func (m *Manager) Serve(ctx context.Context) error {
 	if err := m.takeUp(ctx); err != nil {
 		return err
 	}
+	if err := m.loadStanding(ctx); err != nil {
+		return err
+	}
+	g.Go(func() error { return m.runStanding(ctx) })
 	g.Go(func() error { return m.runSchedules(ctx) })
 	g.Go(func() error { return m.runRetries(ctx) })
 	g.Go(func() error { return m.runAging(ctx) })

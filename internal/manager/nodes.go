@@ -30,6 +30,7 @@ func (m *Manager) NodeOnline(n Node) {
 		} else {
 			m.startOnline(ctx, n.Name)
 		}
+		m.syncStanding(ctx, &n)
 	})
 }
 
@@ -140,6 +141,7 @@ func (m *Manager) ConfigChanged() {
 		if err := m.loadRules(ctx); err != nil && ctx.Err() == nil {
 			m.log.Error("rules of the queue not read", "error", err)
 		}
+		m.syncStanding(ctx, nil)
 	})
 	m.lookAtSchedules()
 }
@@ -161,18 +163,23 @@ func (m *Manager) Heartbeat(_ context.Context, n Node, boot string, attempts []*
 		ev evHeartbeat
 	}
 	var notes []note
-	var drop []string
+	var drop, adopt []string
 	m.mu.Lock()
 	m.node(n).boot = boot
 	for id := range m.atNode[n] {
 		notes = append(notes, note{m.open[id], evHeartbeat{attempt: id, boot: boot, node: n, named: named[id]}})
 	}
 	for _, a := range attempts {
-		if _, wanted := m.atNode[n][a.GetAttempt()]; !wanted && !a.GetEnded() {
+		switch _, wanted := m.atNode[n][a.GetAttempt()]; {
+		case wanted:
+		case m.issued[a.GetAttempt()]:
+			adopt = append(adopt, a.GetAttempt())
+		case !a.GetEnded():
 			drop = append(drop, a.GetAttempt())
 		}
 	}
 	m.mu.Unlock()
+	m.adoptLater(adopt)
 	for _, note := range notes {
 		note.session.post(note.task, note.ev)
 	}
@@ -206,6 +213,12 @@ func (m *Manager) Events(ctx context.Context, n Node, attempt string, events []*
 		return err
 	}
 	of, ok := m.holder(n, attempt)
+	if !ok {
+		if _, err := m.adoptIssued(ctx, attempt); err != nil {
+			return err
+		}
+		of, ok = m.holder(n, attempt)
+	}
 	if !ok {
 		return nil // of an attempt that is settled: nobody waits for its lines
 	}
@@ -242,6 +255,9 @@ func (m *Manager) End(ctx context.Context, n Node, attempt string, end *keepward
 	}
 	if end == nil {
 		return errs.New(errs.Invalid, "attempt.end", "report end of attempt %s: it says nothing", attempt)
+	}
+	if _, err := m.adoptIssued(ctx, attempt); err != nil {
+		return err
 	}
 	sessionID, task, err := m.whose(ctx, n, attempt)
 	if err != nil || task == "" {

@@ -44,7 +44,7 @@ type dues struct{ jobs, upkeep []due }
 func dueRuns(jobs []*keepwardv1.Job, zones map[string]*time.Location, seen, started, now time.Time) (runs []due, next time.Time) {
 	for _, j := range jobs {
 		s, ok := scheduleOf(j)
-		if !ok {
+		if !ok || j.GetMode() == job.ModeAgent { // its agents look at it themselves
 			continue
 		}
 		for _, part := range partsOf(j, s, zones) {

@@ -93,6 +93,10 @@ func (m *Manager) purgeable(ctx context.Context, r catalog.Repository, now time.
 func (c *call) clear(ctx context.Context) evCleared {
 	done := evCleared{attempt: c.attempt.ID}
 	for _, id := range c.order.unsettled {
+		if _, err := c.m.adoptIssued(ctx, id); err != nil { // an agent has opened it, and nobody has told yet
+			done.failure = wire.ToFailure(err, string(partServer))
+			return done
+		}
 		if c.m.openSession([]string{id}) != 0 {
 			continue
 		}

@@ -27,7 +27,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // world is a site in one process: a manager on a real catalog, and fake nodes. It lives in a
 // synctest bubble, so time passes only when everybody waits.
 type world struct {
-	groups  Groups // nil: as the catalog has them
+	groups  Groups        // nil: as the catalog has them
+	byAgent StandingNodes // nil: no job is managed by an agent
 	t       *testing.T
 	path    string
 	db      *catalog.DB
@@ -164,6 +165,7 @@ func (w *world) start() {
 		User:   func(context.Context) string { return "ann" },
 		Clock:  w.clock,
 
+		Standing:  w.byAgent,
 		RunScript: w.runScript,
 		Groups:    w.groups,
 	})

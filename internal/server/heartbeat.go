@@ -54,6 +54,7 @@ func (s *nodeService) Heartbeat(ctx context.Context, req *connect.Request[keepwa
 	if err != nil {
 		return nil, err
 	}
+	s.nodes.noteDoors(l, req.Msg.GetInfo().GetAgentDoors())
 	if s.nodes.heard(l, now, skew, req.Msg.GetInfo()) {
 		s.nodes.twins.came(l.node, boot{req.Msg.Boot, l.peer.Address, req.Msg.Info.GetHostname()}, now)
 	}

@@ -61,6 +61,9 @@ type nodeLink struct {
 	transport keepwardv1connect.TransportServiceClient
 	traffic   keepwardv1connect.NodeTrafficServiceClient
 
+	standingAgent     keepwardv1connect.StandingAgentServiceClient
+	standingTransport keepwardv1connect.StandingTransportServiceClient
+
 	// Under nodes.mu:
 	online bool
 	seen   time.Time     // last heartbeat
@@ -68,6 +71,7 @@ type nodeLink struct {
 	saved  time.Time     // when the catalog was last told of seen
 	listen string        // where the agent waits for calls, as it says
 	supply *keepwardv1.Supply
+	doors  []string // where agents reach the transport, as it says
 }
 
 func newNodes(db *catalog.DB, log *slog.Logger, heartbeat time.Duration) *nodes {
@@ -184,6 +188,8 @@ func (n *nodes) open(ctx context.Context, conn *tls.Conn, by wire.Role) (*nodeLi
 	l.inventory = keepwardv1connect.NewInventoryServiceClient(client, wire.LinkURL, opts, connect.WithReadMaxBytes(inventoryMost))
 	l.transport = keepwardv1connect.NewTransportServiceClient(client, wire.LinkURL, opts)
 	l.traffic = keepwardv1connect.NewNodeTrafficServiceClient(client, wire.LinkURL, opts)
+	l.standingAgent = keepwardv1connect.NewStandingAgentServiceClient(client, wire.LinkURL, opts, connect.WithReadMaxBytes(openMessageMost))
+	l.standingTransport = keepwardv1connect.NewStandingTransportServiceClient(client, wire.LinkURL, opts, connect.WithReadMaxBytes(agentMessageMost))
 	n.add(l)
 	close(l.ready)
 	// A revocation between the check above and the register would have found no link to cut.

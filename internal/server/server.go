@@ -91,6 +91,7 @@ func newServer(cfg Config, data *dataDir) *server {
 	m := manager.New(manager.Deps{
 		DB:         data.db,
 		Nodes:      s.nodes,
+		Standing:   s.nodes,
 		Master:     func(r catalog.Repository) (seal.Master, error) { return data.keys.master(r) },
 		Term:       data.term.Load,
 		Credential: data.keys.credential,

@@ -89,7 +89,7 @@ func (h *host) start() {
 	own.Go(func() {
 		err := transport.Run(ctx, transport.Config{
 			DataDir: h.data, Server: h.server.Addr, JoinToken: h.server.Token, Name: "tr1",
-			Listen: "127.0.0.1:0", MoverCommand: []string{exe, "mover"},
+			Listen: "127.0.0.1:0", Agents: "127.0.0.1:0", MoverCommand: []string{exe, "mover"},
 		})
 		if err != nil {
 			h.t.Errorf("transport: %v", err)

@@ -27,6 +27,9 @@ type Service struct {
 
 	mu      sync.Mutex
 	running map[string]*process // by attempt
+
+	standing *standings
+	agents   *agentDoor // nil: there is none
 }
 
 func newService(cfg Config, n *node.Node) *Service {

@@ -37,8 +37,10 @@ type Config struct {
 	// try first first; empty: the address from which the
 	// server is dialled.
 	Advertise string
-	Version   string
-	Logger    *slog.Logger
+	// Agents is where agents open attempts that were issued beforehand, HOST:PORT; empty: nowhere.
+	Agents  string
+	Version string
+	Logger  *slog.Logger
 
 	// Ready, where it is set, is called once the service has joined and begins to keep its link up.
 	Ready func()
@@ -72,10 +74,20 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	defer func() { _ = n.Close() }()
 	s := newService(cfg, n)
+	if s.standing, err = openStandings(filepath.Join(cfg.DataDir, "standing")); err != nil {
+		return err
+	}
+	if s.agents, err = openDoor(cfg.Agents); err != nil {
+		return err
+	}
 	if err := s.adopt(); err != nil {
 		return err
 	}
 	defer s.wait()
+	s.own.Go(func() { s.tendStandings(s.ctx) })
+	if s.agents != nil {
+		s.own.Go(func() { s.serveDoor(s.ctx) })
+	}
 	if cfg.Ready != nil {
 		cfg.Ready()
 	}
@@ -100,6 +112,7 @@ func (s *Service) handler() http.Handler {
 	mux.Handle(keepwardv1connect.NewTransportServiceHandler(s, opts))
 	mux.Handle(keepwardv1connect.NewProbeServiceHandler(node.Prober{Node: s.node, Listen: s.probe}, opts))
 	mux.Handle(keepwardv1connect.NewNodeTrafficServiceHandler(s, opts))
+	mux.Handle(keepwardv1connect.NewStandingTransportServiceHandler(s, opts))
 	return mux
 }
 
@@ -110,6 +123,6 @@ func (s *Service) info() *keepwardv1.NodeInfo {
 	}
 	return &keepwardv1.NodeInfo{
 		Version: s.cfg.Version, Os: runtime.GOOS, Arch: runtime.GOARCH, Hostname: host,
-		DataAddress: s.dataHosts()[0], DataAddresses: s.dataHosts(),
+		DataAddress: s.dataHosts()[0], DataAddresses: s.dataHosts(), AgentDoors: s.doors(),
 	}
 }

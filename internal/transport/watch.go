@@ -109,7 +109,7 @@ func (s *Service) forget(p *process) {
 }
 
 func (s *Service) report(attempt string, end *keepwardv1.AttemptEnd) {
-	if err := s.reporter.End(attempt, end); err != nil {
+	if err := s.reporter.End(attempt, s.standingEnded(attempt, end)); err != nil {
 		s.log.Error("an end could not be kept; it is lost if this process ends before the server has it", "attempt", attempt, "error", err)
 	}
 }

@@ -32,7 +32,9 @@ type Site struct {
 	Env []string
 	// AgentArgs are given to every agent that joins after they are set.
 	AgentArgs []string
-	network   *Network // nil: the loopback
+	// TransportArgs are given to every transport that joins after they are set.
+	TransportArgs []string
+	network       *Network // nil: the loopback
 }
 
 // Start starts a server with its data below dir. bin is the keepward binary.
@@ -67,7 +69,9 @@ func start(bin, dir, role string, s *Site, args ...string) (*Site, error) {
 }
 
 // AddTransport joins a transport service and starts it.
-func (s *Site) AddTransport(name string) (*Proc, error) { return s.join("transport", name) }
+func (s *Site) AddTransport(name string) (*Proc, error) {
+	return s.join("transport", name, s.TransportArgs...)
+}
 
 // AddAgent joins an agent and starts it.
 func (s *Site) AddAgent(name string) (*Proc, error) { return s.join("agent", name, s.AgentArgs...) }

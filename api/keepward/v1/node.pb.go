@@ -179,7 +179,9 @@ type NodeInfo struct {
 	// Agent: host:port where it waits for calls, the host may be empty; empty: it does not.
 	Listen string `protobuf:"bytes,661,opt,name=listen,proto3" json:"listen,omitempty"`
 	// Agent: how its computer is supplied; not set: it does not say.
-	Supply        *Supply `protobuf:"bytes,740,opt,name=supply,proto3" json:"supply,omitempty"`
+	Supply *Supply `protobuf:"bytes,740,opt,name=supply,proto3" json:"supply,omitempty"`
+	// Transport: where agents open attempts that were issued beforehand; none: they cannot.
+	AgentDoors    []string `protobuf:"bytes,720,rep,name=agent_doors,json=agentDoors,proto3" json:"agent_doors,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -273,6 +275,13 @@ func (x *NodeInfo) GetListen() string {
 func (x *NodeInfo) GetSupply() *Supply {
 	if x != nil {
 		return x.Supply
+	}
+	return nil
+}
+
+func (x *NodeInfo) GetAgentDoors() []string {
+	if x != nil {
+		return x.AgentDoors
 	}
 	return nil
 }
@@ -754,7 +763,11 @@ type AttemptEnd struct {
 	// Verify: what is damaged.
 	Check *CheckReport `protobuf:"bytes,6,opt,name=check,proto3" json:"check,omitempty"`
 	// Sweep.
-	Sweep         *SweepReport `protobuf:"bytes,7,opt,name=sweep,proto3" json:"sweep,omitempty"`
+	Sweep *SweepReport `protobuf:"bytes,7,opt,name=sweep,proto3" json:"sweep,omitempty"`
+	// An attempt that an agent opened by itself, said by the transport: when, by its clock, and the
+	// point that it compared with.
+	Opened        *timestamppb.Timestamp `protobuf:"bytes,721,opt,name=opened,proto3" json:"opened,omitempty"`
+	Parent        string                 `protobuf:"bytes,722,opt,name=parent,proto3" json:"parent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -836,6 +849,20 @@ func (x *AttemptEnd) GetSweep() *SweepReport {
 		return x.Sweep
 	}
 	return nil
+}
+
+func (x *AttemptEnd) GetOpened() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Opened
+	}
+	return nil
+}
+
+func (x *AttemptEnd) GetParent() string {
+	if x != nil {
+		return x.Parent
+	}
+	return ""
 }
 
 type PointSummary struct {
@@ -5459,7 +5486,7 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\fJoinResponse\x12 \n" +
 	"\vcertificate\x18\x01 \x01(\fR\vcertificate\x12\x0e\n" +
 	"\x02ca\x18\x02 \x01(\fR\x02ca\x12\x1b\n" +
-	"\tserver_id\x18\x03 \x01(\tR\bserverId\"\x8b\x02\n" +
+	"\tserver_id\x18\x03 \x01(\tR\bserverId\"\xad\x02\n" +
 	"\bNodeInfo\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x0e\n" +
 	"\x02os\x18\x02 \x01(\tR\x02os\x12\x12\n" +
@@ -5469,7 +5496,9 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\x04zone\x18\xfc\x02 \x01(\tR\x04zone\x12&\n" +
 	"\x0edata_addresses\x18\x94\x05 \x03(\tR\rdataAddresses\x12\x17\n" +
 	"\x06listen\x18\x95\x05 \x01(\tR\x06listen\x12,\n" +
-	"\x06supply\x18\xe4\x05 \x01(\v2\x13.keepward.v1.SupplyR\x06supply\"\xba\x01\n" +
+	"\x06supply\x18\xe4\x05 \x01(\v2\x13.keepward.v1.SupplyR\x06supply\x12 \n" +
+	"\vagent_doors\x18\xd0\x05 \x03(\tR\n" +
+	"agentDoors\"\xba\x01\n" +
 	"\x10HeartbeatRequest\x12)\n" +
 	"\x04info\x18\x01 \x01(\v2\x15.keepward.v1.NodeInfoR\x04info\x120\n" +
 	"\x05clock\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05clock\x125\n" +
@@ -5495,7 +5524,7 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\x10ReportEndRequest\x12\x18\n" +
 	"\aattempt\x18\x01 \x01(\tR\aattempt\x12)\n" +
 	"\x03end\x18\x02 \x01(\v2\x17.keepward.v1.AttemptEndR\x03end\"\x13\n" +
-	"\x11ReportEndResponse\"\xb8\x02\n" +
+	"\x11ReportEndResponse\"\x86\x03\n" +
 	"\n" +
 	"AttemptEnd\x12\x18\n" +
 	"\aoutcome\x18\x01 \x01(\tR\aoutcome\x12.\n" +
@@ -5504,7 +5533,9 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\tcommitted\x18\x04 \x01(\bR\tcommitted\x12/\n" +
 	"\x05point\x18\x05 \x01(\v2\x19.keepward.v1.PointSummaryR\x05point\x12.\n" +
 	"\x05check\x18\x06 \x01(\v2\x18.keepward.v1.CheckReportR\x05check\x12.\n" +
-	"\x05sweep\x18\a \x01(\v2\x18.keepward.v1.SweepReportR\x05sweep\"\x8f\x01\n" +
+	"\x05sweep\x18\a \x01(\v2\x18.keepward.v1.SweepReportR\x05sweep\x123\n" +
+	"\x06opened\x18\xd1\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x06opened\x12\x17\n" +
+	"\x06parent\x18\xd2\x05 \x01(\tR\x06parent\"\x8f\x01\n" +
 	"\fPointSummary\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\"\n" +
 	"\fcompleteness\x18\x02 \x01(\tR\fcompleteness\x12\x18\n" +
@@ -6089,150 +6120,151 @@ var file_keepward_v1_node_proto_depIdxs = []int32{
 	13,  // 12: keepward.v1.AttemptEnd.point:type_name -> keepward.v1.PointSummary
 	14,  // 13: keepward.v1.AttemptEnd.check:type_name -> keepward.v1.CheckReport
 	87,  // 14: keepward.v1.AttemptEnd.sweep:type_name -> keepward.v1.SweepReport
-	86,  // 15: keepward.v1.PointSummary.counters:type_name -> keepward.v1.Counters
-	15,  // 16: keepward.v1.CheckReport.findings:type_name -> keepward.v1.CheckFinding
-	16,  // 17: keepward.v1.CheckFinding.affected:type_name -> keepward.v1.AffectedFile
-	73,  // 18: keepward.v1.RepositoryKeys.epochs:type_name -> keepward.v1.RepositoryKeys.EpochsEntry
-	81,  // 19: keepward.v1.MoverEndpoint.heartbeat:type_name -> google.protobuf.Duration
-	17,  // 20: keepward.v1.AgentDryRunRequest.order:type_name -> keepward.v1.Order
-	88,  // 21: keepward.v1.AgentDryRunRequest.files:type_name -> keepward.v1.FileSelection
-	83,  // 22: keepward.v1.AgentDryRunResponse.progress:type_name -> keepward.v1.Progress
-	89,  // 23: keepward.v1.AgentDryRunResponse.result:type_name -> keepward.v1.DryRun
-	17,  // 24: keepward.v1.RunScriptRequest.order:type_name -> keepward.v1.Order
-	90,  // 25: keepward.v1.RunScriptRequest.script:type_name -> keepward.v1.Script
-	74,  // 26: keepward.v1.RunScriptRequest.variables:type_name -> keepward.v1.RunScriptRequest.VariablesEntry
-	81,  // 27: keepward.v1.RunScriptRequest.wait:type_name -> google.protobuf.Duration
-	91,  // 28: keepward.v1.RunScriptResponse.end:type_name -> keepward.v1.ScriptEnd
-	17,  // 29: keepward.v1.StopScriptRequest.order:type_name -> keepward.v1.Order
-	90,  // 30: keepward.v1.ScriptEntry.script:type_name -> keepward.v1.Script
-	75,  // 31: keepward.v1.ScriptEntry.variables:type_name -> keepward.v1.ScriptEntry.VariablesEntry
-	80,  // 32: keepward.v1.ScriptEntry.started:type_name -> google.protobuf.Timestamp
-	91,  // 33: keepward.v1.ScriptEntry.end:type_name -> keepward.v1.ScriptEnd
-	90,  // 34: keepward.v1.ScriptEntry.thaw:type_name -> keepward.v1.Script
-	17,  // 35: keepward.v1.StartBackupRequest.order:type_name -> keepward.v1.Order
-	18,  // 36: keepward.v1.StartBackupRequest.keys:type_name -> keepward.v1.RepositoryKeys
-	19,  // 37: keepward.v1.StartBackupRequest.mover:type_name -> keepward.v1.MoverEndpoint
-	88,  // 38: keepward.v1.StartBackupRequest.files:type_name -> keepward.v1.FileSelection
-	80,  // 39: keepward.v1.StartBackupRequest.time:type_name -> google.protobuf.Timestamp
-	92,  // 40: keepward.v1.StartBackupRequest.scripts:type_name -> keepward.v1.Scripts
-	76,  // 41: keepward.v1.StartBackupRequest.script_variables:type_name -> keepward.v1.StartBackupRequest.ScriptVariablesEntry
-	81,  // 42: keepward.v1.StartBackupRequest.snapshot_kept:type_name -> google.protobuf.Duration
-	81,  // 43: keepward.v1.StartBackupRequest.tracking_kept:type_name -> google.protobuf.Duration
-	93,  // 44: keepward.v1.StartBackupRequest.applications:type_name -> keepward.v1.ApplicationOrder
-	94,  // 45: keepward.v1.StartBackupRequest.commands:type_name -> keepward.v1.CommandSource
-	77,  // 46: keepward.v1.StartBackupRequest.command_variables:type_name -> keepward.v1.StartBackupRequest.CommandVariablesEntry
-	95,  // 47: keepward.v1.StartBackupRequest.rates:type_name -> keepward.v1.Rates
-	17,  // 48: keepward.v1.StartRestoreRequest.order:type_name -> keepward.v1.Order
-	18,  // 49: keepward.v1.StartRestoreRequest.keys:type_name -> keepward.v1.RepositoryKeys
-	19,  // 50: keepward.v1.StartRestoreRequest.mover:type_name -> keepward.v1.MoverEndpoint
-	96,  // 51: keepward.v1.StartRestoreRequest.owners:type_name -> keepward.v1.OwnerMap
-	97,  // 52: keepward.v1.StartRestoreRequest.renames:type_name -> keepward.v1.PathMap
-	98,  // 53: keepward.v1.StartRestoreRequest.application:type_name -> keepward.v1.ApplicationRestoreOrder
-	99,  // 54: keepward.v1.StartRestoreRequest.command:type_name -> keepward.v1.CommandTarget
-	78,  // 55: keepward.v1.StartRestoreRequest.command_variables:type_name -> keepward.v1.StartRestoreRequest.CommandVariablesEntry
-	95,  // 56: keepward.v1.StartRestoreRequest.rates:type_name -> keepward.v1.Rates
-	17,  // 57: keepward.v1.StopAttemptRequest.order:type_name -> keepward.v1.Order
-	34,  // 58: keepward.v1.TransportCreateRepositoryRequest.keys:type_name -> keepward.v1.KeyObject
-	34,  // 59: keepward.v1.ReadRepositoryResponse.keys:type_name -> keepward.v1.KeyObject
-	34,  // 60: keepward.v1.ChangeKeysRequest.put:type_name -> keepward.v1.KeyObject
-	80,  // 61: keepward.v1.MeasureRepositoryRequest.time:type_name -> google.protobuf.Timestamp
-	42,  // 62: keepward.v1.MeasureRepositoryResponse.owners:type_name -> keepward.v1.OwnerUse
-	100, // 63: keepward.v1.MeasureRepositoryResponse.ages:type_name -> keepward.v1.ProofAge
-	80,  // 64: keepward.v1.InspectRepositoryRequest.time:type_name -> google.protobuf.Timestamp
-	101, // 65: keepward.v1.InspectRepositoryResponse.proof:type_name -> keepward.v1.ProofState
-	17,  // 66: keepward.v1.StartMoverRequest.order:type_name -> keepward.v1.Order
-	18,  // 67: keepward.v1.StartMoverRequest.keys:type_name -> keepward.v1.RepositoryKeys
-	81,  // 68: keepward.v1.StartMoverRequest.agent_wait:type_name -> google.protobuf.Duration
-	49,  // 69: keepward.v1.StartMoverRequest.sweep:type_name -> keepward.v1.SweepOrder
-	48,  // 70: keepward.v1.StartMoverRequest.check:type_name -> keepward.v1.CheckOrder
-	80,  // 71: keepward.v1.StartMoverRequest.time:type_name -> google.protobuf.Timestamp
-	81,  // 72: keepward.v1.StartMoverRequest.heartbeat:type_name -> google.protobuf.Duration
-	95,  // 73: keepward.v1.StartMoverRequest.rates:type_name -> keepward.v1.Rates
-	80,  // 74: keepward.v1.CheckOrder.time:type_name -> google.protobuf.Timestamp
-	80,  // 75: keepward.v1.CheckOrder.since:type_name -> google.protobuf.Timestamp
-	81,  // 76: keepward.v1.CheckOrder.budget:type_name -> google.protobuf.Duration
-	81,  // 77: keepward.v1.CheckOrder.older_than:type_name -> google.protobuf.Duration
-	19,  // 78: keepward.v1.StartMoverResponse.mover:type_name -> keepward.v1.MoverEndpoint
-	17,  // 79: keepward.v1.StopMoverRequest.order:type_name -> keepward.v1.Order
-	17,  // 80: keepward.v1.FenceAttemptRequest.order:type_name -> keepward.v1.Order
-	80,  // 81: keepward.v1.MarkPointsRequest.time:type_name -> google.protobuf.Timestamp
-	60,  // 82: keepward.v1.MarkPointsResponse.points:type_name -> keepward.v1.PointMark
-	59,  // 83: keepward.v1.ListMarkersResponse.marked:type_name -> keepward.v1.PointMarkers
-	80,  // 84: keepward.v1.PointMarkers.deleted_at:type_name -> google.protobuf.Timestamp
-	85,  // 85: keepward.v1.PointMark.failure:type_name -> keepward.v1.Failure
-	63,  // 86: keepward.v1.TransportListPointsResponse.points:type_name -> keepward.v1.PointObject
-	80,  // 87: keepward.v1.PointObject.deleted:type_name -> google.protobuf.Timestamp
-	80,  // 88: keepward.v1.PointObject.held:type_name -> google.protobuf.Timestamp
-	102, // 89: keepward.v1.BrowseMoverResponse.self:type_name -> keepward.v1.Entry
-	102, // 90: keepward.v1.BrowseMoverResponse.entries:type_name -> keepward.v1.Entry
-	67,  // 91: keepward.v1.FindMoverRequest.points:type_name -> keepward.v1.PointKey
-	80,  // 92: keepward.v1.FindMoverRequest.after:type_name -> google.protobuf.Timestamp
-	80,  // 93: keepward.v1.FindMoverRequest.before:type_name -> google.protobuf.Timestamp
-	102, // 94: keepward.v1.FindMoverResponse.entry:type_name -> keepward.v1.Entry
-	85,  // 95: keepward.v1.ReadRecordsResponse.failure:type_name -> keepward.v1.Failure
-	67,  // 96: keepward.v1.DiffMoverRequest.a:type_name -> keepward.v1.PointKey
-	67,  // 97: keepward.v1.DiffMoverRequest.b:type_name -> keepward.v1.PointKey
-	102, // 98: keepward.v1.DiffMoverResponse.a:type_name -> keepward.v1.Entry
-	102, // 99: keepward.v1.DiffMoverResponse.b:type_name -> keepward.v1.Entry
-	0,   // 100: keepward.v1.EnrolService.Join:input_type -> keepward.v1.JoinRequest
-	3,   // 101: keepward.v1.NodeService.Heartbeat:input_type -> keepward.v1.HeartbeatRequest
-	6,   // 102: keepward.v1.NodeService.ReportProgress:input_type -> keepward.v1.ReportProgressRequest
-	8,   // 103: keepward.v1.NodeService.ReportEvents:input_type -> keepward.v1.ReportEventsRequest
-	10,  // 104: keepward.v1.NodeService.ReportEnd:input_type -> keepward.v1.ReportEndRequest
-	27,  // 105: keepward.v1.AgentService.StartBackup:input_type -> keepward.v1.StartBackupRequest
-	29,  // 106: keepward.v1.AgentService.StartRestore:input_type -> keepward.v1.StartRestoreRequest
-	31,  // 107: keepward.v1.AgentService.StopAttempt:input_type -> keepward.v1.StopAttemptRequest
-	22,  // 108: keepward.v1.AgentService.RunScript:input_type -> keepward.v1.RunScriptRequest
-	24,  // 109: keepward.v1.AgentService.StopScript:input_type -> keepward.v1.StopScriptRequest
-	20,  // 110: keepward.v1.AgentService.DryRun:input_type -> keepward.v1.AgentDryRunRequest
-	33,  // 111: keepward.v1.TransportService.CreateRepository:input_type -> keepward.v1.TransportCreateRepositoryRequest
-	45,  // 112: keepward.v1.TransportService.InspectRepository:input_type -> keepward.v1.InspectRepositoryRequest
-	36,  // 113: keepward.v1.TransportService.ReadRepository:input_type -> keepward.v1.ReadRepositoryRequest
-	43,  // 114: keepward.v1.TransportService.ClaimRepository:input_type -> keepward.v1.ClaimRepositoryRequest
-	40,  // 115: keepward.v1.TransportService.MeasureRepository:input_type -> keepward.v1.MeasureRepositoryRequest
-	38,  // 116: keepward.v1.TransportService.ChangeKeys:input_type -> keepward.v1.ChangeKeysRequest
-	47,  // 117: keepward.v1.TransportService.StartMover:input_type -> keepward.v1.StartMoverRequest
-	51,  // 118: keepward.v1.TransportService.StopMover:input_type -> keepward.v1.StopMoverRequest
-	53,  // 119: keepward.v1.TransportService.FenceAttempt:input_type -> keepward.v1.FenceAttemptRequest
-	55,  // 120: keepward.v1.TransportService.MarkPoints:input_type -> keepward.v1.MarkPointsRequest
-	57,  // 121: keepward.v1.TransportService.ListMarkers:input_type -> keepward.v1.ListMarkersRequest
-	61,  // 122: keepward.v1.TransportService.ListPoints:input_type -> keepward.v1.TransportListPointsRequest
-	64,  // 123: keepward.v1.TransportService.BrowseMover:input_type -> keepward.v1.BrowseMoverRequest
-	66,  // 124: keepward.v1.TransportService.FindMover:input_type -> keepward.v1.FindMoverRequest
-	71,  // 125: keepward.v1.TransportService.DiffMover:input_type -> keepward.v1.DiffMoverRequest
-	69,  // 126: keepward.v1.TransportService.ReadRecordsMover:input_type -> keepward.v1.ReadRecordsMoverRequest
-	1,   // 127: keepward.v1.EnrolService.Join:output_type -> keepward.v1.JoinResponse
-	5,   // 128: keepward.v1.NodeService.Heartbeat:output_type -> keepward.v1.HeartbeatResponse
-	7,   // 129: keepward.v1.NodeService.ReportProgress:output_type -> keepward.v1.ReportProgressResponse
-	9,   // 130: keepward.v1.NodeService.ReportEvents:output_type -> keepward.v1.ReportEventsResponse
-	11,  // 131: keepward.v1.NodeService.ReportEnd:output_type -> keepward.v1.ReportEndResponse
-	28,  // 132: keepward.v1.AgentService.StartBackup:output_type -> keepward.v1.StartBackupResponse
-	30,  // 133: keepward.v1.AgentService.StartRestore:output_type -> keepward.v1.StartRestoreResponse
-	32,  // 134: keepward.v1.AgentService.StopAttempt:output_type -> keepward.v1.StopAttemptResponse
-	23,  // 135: keepward.v1.AgentService.RunScript:output_type -> keepward.v1.RunScriptResponse
-	25,  // 136: keepward.v1.AgentService.StopScript:output_type -> keepward.v1.StopScriptResponse
-	21,  // 137: keepward.v1.AgentService.DryRun:output_type -> keepward.v1.AgentDryRunResponse
-	35,  // 138: keepward.v1.TransportService.CreateRepository:output_type -> keepward.v1.TransportCreateRepositoryResponse
-	46,  // 139: keepward.v1.TransportService.InspectRepository:output_type -> keepward.v1.InspectRepositoryResponse
-	37,  // 140: keepward.v1.TransportService.ReadRepository:output_type -> keepward.v1.ReadRepositoryResponse
-	44,  // 141: keepward.v1.TransportService.ClaimRepository:output_type -> keepward.v1.ClaimRepositoryResponse
-	41,  // 142: keepward.v1.TransportService.MeasureRepository:output_type -> keepward.v1.MeasureRepositoryResponse
-	39,  // 143: keepward.v1.TransportService.ChangeKeys:output_type -> keepward.v1.ChangeKeysResponse
-	50,  // 144: keepward.v1.TransportService.StartMover:output_type -> keepward.v1.StartMoverResponse
-	52,  // 145: keepward.v1.TransportService.StopMover:output_type -> keepward.v1.StopMoverResponse
-	54,  // 146: keepward.v1.TransportService.FenceAttempt:output_type -> keepward.v1.FenceAttemptResponse
-	56,  // 147: keepward.v1.TransportService.MarkPoints:output_type -> keepward.v1.MarkPointsResponse
-	58,  // 148: keepward.v1.TransportService.ListMarkers:output_type -> keepward.v1.ListMarkersResponse
-	62,  // 149: keepward.v1.TransportService.ListPoints:output_type -> keepward.v1.TransportListPointsResponse
-	65,  // 150: keepward.v1.TransportService.BrowseMover:output_type -> keepward.v1.BrowseMoverResponse
-	68,  // 151: keepward.v1.TransportService.FindMover:output_type -> keepward.v1.FindMoverResponse
-	72,  // 152: keepward.v1.TransportService.DiffMover:output_type -> keepward.v1.DiffMoverResponse
-	70,  // 153: keepward.v1.TransportService.ReadRecordsMover:output_type -> keepward.v1.ReadRecordsResponse
-	127, // [127:154] is the sub-list for method output_type
-	100, // [100:127] is the sub-list for method input_type
-	100, // [100:100] is the sub-list for extension type_name
-	100, // [100:100] is the sub-list for extension extendee
-	0,   // [0:100] is the sub-list for field type_name
+	80,  // 15: keepward.v1.AttemptEnd.opened:type_name -> google.protobuf.Timestamp
+	86,  // 16: keepward.v1.PointSummary.counters:type_name -> keepward.v1.Counters
+	15,  // 17: keepward.v1.CheckReport.findings:type_name -> keepward.v1.CheckFinding
+	16,  // 18: keepward.v1.CheckFinding.affected:type_name -> keepward.v1.AffectedFile
+	73,  // 19: keepward.v1.RepositoryKeys.epochs:type_name -> keepward.v1.RepositoryKeys.EpochsEntry
+	81,  // 20: keepward.v1.MoverEndpoint.heartbeat:type_name -> google.protobuf.Duration
+	17,  // 21: keepward.v1.AgentDryRunRequest.order:type_name -> keepward.v1.Order
+	88,  // 22: keepward.v1.AgentDryRunRequest.files:type_name -> keepward.v1.FileSelection
+	83,  // 23: keepward.v1.AgentDryRunResponse.progress:type_name -> keepward.v1.Progress
+	89,  // 24: keepward.v1.AgentDryRunResponse.result:type_name -> keepward.v1.DryRun
+	17,  // 25: keepward.v1.RunScriptRequest.order:type_name -> keepward.v1.Order
+	90,  // 26: keepward.v1.RunScriptRequest.script:type_name -> keepward.v1.Script
+	74,  // 27: keepward.v1.RunScriptRequest.variables:type_name -> keepward.v1.RunScriptRequest.VariablesEntry
+	81,  // 28: keepward.v1.RunScriptRequest.wait:type_name -> google.protobuf.Duration
+	91,  // 29: keepward.v1.RunScriptResponse.end:type_name -> keepward.v1.ScriptEnd
+	17,  // 30: keepward.v1.StopScriptRequest.order:type_name -> keepward.v1.Order
+	90,  // 31: keepward.v1.ScriptEntry.script:type_name -> keepward.v1.Script
+	75,  // 32: keepward.v1.ScriptEntry.variables:type_name -> keepward.v1.ScriptEntry.VariablesEntry
+	80,  // 33: keepward.v1.ScriptEntry.started:type_name -> google.protobuf.Timestamp
+	91,  // 34: keepward.v1.ScriptEntry.end:type_name -> keepward.v1.ScriptEnd
+	90,  // 35: keepward.v1.ScriptEntry.thaw:type_name -> keepward.v1.Script
+	17,  // 36: keepward.v1.StartBackupRequest.order:type_name -> keepward.v1.Order
+	18,  // 37: keepward.v1.StartBackupRequest.keys:type_name -> keepward.v1.RepositoryKeys
+	19,  // 38: keepward.v1.StartBackupRequest.mover:type_name -> keepward.v1.MoverEndpoint
+	88,  // 39: keepward.v1.StartBackupRequest.files:type_name -> keepward.v1.FileSelection
+	80,  // 40: keepward.v1.StartBackupRequest.time:type_name -> google.protobuf.Timestamp
+	92,  // 41: keepward.v1.StartBackupRequest.scripts:type_name -> keepward.v1.Scripts
+	76,  // 42: keepward.v1.StartBackupRequest.script_variables:type_name -> keepward.v1.StartBackupRequest.ScriptVariablesEntry
+	81,  // 43: keepward.v1.StartBackupRequest.snapshot_kept:type_name -> google.protobuf.Duration
+	81,  // 44: keepward.v1.StartBackupRequest.tracking_kept:type_name -> google.protobuf.Duration
+	93,  // 45: keepward.v1.StartBackupRequest.applications:type_name -> keepward.v1.ApplicationOrder
+	94,  // 46: keepward.v1.StartBackupRequest.commands:type_name -> keepward.v1.CommandSource
+	77,  // 47: keepward.v1.StartBackupRequest.command_variables:type_name -> keepward.v1.StartBackupRequest.CommandVariablesEntry
+	95,  // 48: keepward.v1.StartBackupRequest.rates:type_name -> keepward.v1.Rates
+	17,  // 49: keepward.v1.StartRestoreRequest.order:type_name -> keepward.v1.Order
+	18,  // 50: keepward.v1.StartRestoreRequest.keys:type_name -> keepward.v1.RepositoryKeys
+	19,  // 51: keepward.v1.StartRestoreRequest.mover:type_name -> keepward.v1.MoverEndpoint
+	96,  // 52: keepward.v1.StartRestoreRequest.owners:type_name -> keepward.v1.OwnerMap
+	97,  // 53: keepward.v1.StartRestoreRequest.renames:type_name -> keepward.v1.PathMap
+	98,  // 54: keepward.v1.StartRestoreRequest.application:type_name -> keepward.v1.ApplicationRestoreOrder
+	99,  // 55: keepward.v1.StartRestoreRequest.command:type_name -> keepward.v1.CommandTarget
+	78,  // 56: keepward.v1.StartRestoreRequest.command_variables:type_name -> keepward.v1.StartRestoreRequest.CommandVariablesEntry
+	95,  // 57: keepward.v1.StartRestoreRequest.rates:type_name -> keepward.v1.Rates
+	17,  // 58: keepward.v1.StopAttemptRequest.order:type_name -> keepward.v1.Order
+	34,  // 59: keepward.v1.TransportCreateRepositoryRequest.keys:type_name -> keepward.v1.KeyObject
+	34,  // 60: keepward.v1.ReadRepositoryResponse.keys:type_name -> keepward.v1.KeyObject
+	34,  // 61: keepward.v1.ChangeKeysRequest.put:type_name -> keepward.v1.KeyObject
+	80,  // 62: keepward.v1.MeasureRepositoryRequest.time:type_name -> google.protobuf.Timestamp
+	42,  // 63: keepward.v1.MeasureRepositoryResponse.owners:type_name -> keepward.v1.OwnerUse
+	100, // 64: keepward.v1.MeasureRepositoryResponse.ages:type_name -> keepward.v1.ProofAge
+	80,  // 65: keepward.v1.InspectRepositoryRequest.time:type_name -> google.protobuf.Timestamp
+	101, // 66: keepward.v1.InspectRepositoryResponse.proof:type_name -> keepward.v1.ProofState
+	17,  // 67: keepward.v1.StartMoverRequest.order:type_name -> keepward.v1.Order
+	18,  // 68: keepward.v1.StartMoverRequest.keys:type_name -> keepward.v1.RepositoryKeys
+	81,  // 69: keepward.v1.StartMoverRequest.agent_wait:type_name -> google.protobuf.Duration
+	49,  // 70: keepward.v1.StartMoverRequest.sweep:type_name -> keepward.v1.SweepOrder
+	48,  // 71: keepward.v1.StartMoverRequest.check:type_name -> keepward.v1.CheckOrder
+	80,  // 72: keepward.v1.StartMoverRequest.time:type_name -> google.protobuf.Timestamp
+	81,  // 73: keepward.v1.StartMoverRequest.heartbeat:type_name -> google.protobuf.Duration
+	95,  // 74: keepward.v1.StartMoverRequest.rates:type_name -> keepward.v1.Rates
+	80,  // 75: keepward.v1.CheckOrder.time:type_name -> google.protobuf.Timestamp
+	80,  // 76: keepward.v1.CheckOrder.since:type_name -> google.protobuf.Timestamp
+	81,  // 77: keepward.v1.CheckOrder.budget:type_name -> google.protobuf.Duration
+	81,  // 78: keepward.v1.CheckOrder.older_than:type_name -> google.protobuf.Duration
+	19,  // 79: keepward.v1.StartMoverResponse.mover:type_name -> keepward.v1.MoverEndpoint
+	17,  // 80: keepward.v1.StopMoverRequest.order:type_name -> keepward.v1.Order
+	17,  // 81: keepward.v1.FenceAttemptRequest.order:type_name -> keepward.v1.Order
+	80,  // 82: keepward.v1.MarkPointsRequest.time:type_name -> google.protobuf.Timestamp
+	60,  // 83: keepward.v1.MarkPointsResponse.points:type_name -> keepward.v1.PointMark
+	59,  // 84: keepward.v1.ListMarkersResponse.marked:type_name -> keepward.v1.PointMarkers
+	80,  // 85: keepward.v1.PointMarkers.deleted_at:type_name -> google.protobuf.Timestamp
+	85,  // 86: keepward.v1.PointMark.failure:type_name -> keepward.v1.Failure
+	63,  // 87: keepward.v1.TransportListPointsResponse.points:type_name -> keepward.v1.PointObject
+	80,  // 88: keepward.v1.PointObject.deleted:type_name -> google.protobuf.Timestamp
+	80,  // 89: keepward.v1.PointObject.held:type_name -> google.protobuf.Timestamp
+	102, // 90: keepward.v1.BrowseMoverResponse.self:type_name -> keepward.v1.Entry
+	102, // 91: keepward.v1.BrowseMoverResponse.entries:type_name -> keepward.v1.Entry
+	67,  // 92: keepward.v1.FindMoverRequest.points:type_name -> keepward.v1.PointKey
+	80,  // 93: keepward.v1.FindMoverRequest.after:type_name -> google.protobuf.Timestamp
+	80,  // 94: keepward.v1.FindMoverRequest.before:type_name -> google.protobuf.Timestamp
+	102, // 95: keepward.v1.FindMoverResponse.entry:type_name -> keepward.v1.Entry
+	85,  // 96: keepward.v1.ReadRecordsResponse.failure:type_name -> keepward.v1.Failure
+	67,  // 97: keepward.v1.DiffMoverRequest.a:type_name -> keepward.v1.PointKey
+	67,  // 98: keepward.v1.DiffMoverRequest.b:type_name -> keepward.v1.PointKey
+	102, // 99: keepward.v1.DiffMoverResponse.a:type_name -> keepward.v1.Entry
+	102, // 100: keepward.v1.DiffMoverResponse.b:type_name -> keepward.v1.Entry
+	0,   // 101: keepward.v1.EnrolService.Join:input_type -> keepward.v1.JoinRequest
+	3,   // 102: keepward.v1.NodeService.Heartbeat:input_type -> keepward.v1.HeartbeatRequest
+	6,   // 103: keepward.v1.NodeService.ReportProgress:input_type -> keepward.v1.ReportProgressRequest
+	8,   // 104: keepward.v1.NodeService.ReportEvents:input_type -> keepward.v1.ReportEventsRequest
+	10,  // 105: keepward.v1.NodeService.ReportEnd:input_type -> keepward.v1.ReportEndRequest
+	27,  // 106: keepward.v1.AgentService.StartBackup:input_type -> keepward.v1.StartBackupRequest
+	29,  // 107: keepward.v1.AgentService.StartRestore:input_type -> keepward.v1.StartRestoreRequest
+	31,  // 108: keepward.v1.AgentService.StopAttempt:input_type -> keepward.v1.StopAttemptRequest
+	22,  // 109: keepward.v1.AgentService.RunScript:input_type -> keepward.v1.RunScriptRequest
+	24,  // 110: keepward.v1.AgentService.StopScript:input_type -> keepward.v1.StopScriptRequest
+	20,  // 111: keepward.v1.AgentService.DryRun:input_type -> keepward.v1.AgentDryRunRequest
+	33,  // 112: keepward.v1.TransportService.CreateRepository:input_type -> keepward.v1.TransportCreateRepositoryRequest
+	45,  // 113: keepward.v1.TransportService.InspectRepository:input_type -> keepward.v1.InspectRepositoryRequest
+	36,  // 114: keepward.v1.TransportService.ReadRepository:input_type -> keepward.v1.ReadRepositoryRequest
+	43,  // 115: keepward.v1.TransportService.ClaimRepository:input_type -> keepward.v1.ClaimRepositoryRequest
+	40,  // 116: keepward.v1.TransportService.MeasureRepository:input_type -> keepward.v1.MeasureRepositoryRequest
+	38,  // 117: keepward.v1.TransportService.ChangeKeys:input_type -> keepward.v1.ChangeKeysRequest
+	47,  // 118: keepward.v1.TransportService.StartMover:input_type -> keepward.v1.StartMoverRequest
+	51,  // 119: keepward.v1.TransportService.StopMover:input_type -> keepward.v1.StopMoverRequest
+	53,  // 120: keepward.v1.TransportService.FenceAttempt:input_type -> keepward.v1.FenceAttemptRequest
+	55,  // 121: keepward.v1.TransportService.MarkPoints:input_type -> keepward.v1.MarkPointsRequest
+	57,  // 122: keepward.v1.TransportService.ListMarkers:input_type -> keepward.v1.ListMarkersRequest
+	61,  // 123: keepward.v1.TransportService.ListPoints:input_type -> keepward.v1.TransportListPointsRequest
+	64,  // 124: keepward.v1.TransportService.BrowseMover:input_type -> keepward.v1.BrowseMoverRequest
+	66,  // 125: keepward.v1.TransportService.FindMover:input_type -> keepward.v1.FindMoverRequest
+	71,  // 126: keepward.v1.TransportService.DiffMover:input_type -> keepward.v1.DiffMoverRequest
+	69,  // 127: keepward.v1.TransportService.ReadRecordsMover:input_type -> keepward.v1.ReadRecordsMoverRequest
+	1,   // 128: keepward.v1.EnrolService.Join:output_type -> keepward.v1.JoinResponse
+	5,   // 129: keepward.v1.NodeService.Heartbeat:output_type -> keepward.v1.HeartbeatResponse
+	7,   // 130: keepward.v1.NodeService.ReportProgress:output_type -> keepward.v1.ReportProgressResponse
+	9,   // 131: keepward.v1.NodeService.ReportEvents:output_type -> keepward.v1.ReportEventsResponse
+	11,  // 132: keepward.v1.NodeService.ReportEnd:output_type -> keepward.v1.ReportEndResponse
+	28,  // 133: keepward.v1.AgentService.StartBackup:output_type -> keepward.v1.StartBackupResponse
+	30,  // 134: keepward.v1.AgentService.StartRestore:output_type -> keepward.v1.StartRestoreResponse
+	32,  // 135: keepward.v1.AgentService.StopAttempt:output_type -> keepward.v1.StopAttemptResponse
+	23,  // 136: keepward.v1.AgentService.RunScript:output_type -> keepward.v1.RunScriptResponse
+	25,  // 137: keepward.v1.AgentService.StopScript:output_type -> keepward.v1.StopScriptResponse
+	21,  // 138: keepward.v1.AgentService.DryRun:output_type -> keepward.v1.AgentDryRunResponse
+	35,  // 139: keepward.v1.TransportService.CreateRepository:output_type -> keepward.v1.TransportCreateRepositoryResponse
+	46,  // 140: keepward.v1.TransportService.InspectRepository:output_type -> keepward.v1.InspectRepositoryResponse
+	37,  // 141: keepward.v1.TransportService.ReadRepository:output_type -> keepward.v1.ReadRepositoryResponse
+	44,  // 142: keepward.v1.TransportService.ClaimRepository:output_type -> keepward.v1.ClaimRepositoryResponse
+	41,  // 143: keepward.v1.TransportService.MeasureRepository:output_type -> keepward.v1.MeasureRepositoryResponse
+	39,  // 144: keepward.v1.TransportService.ChangeKeys:output_type -> keepward.v1.ChangeKeysResponse
+	50,  // 145: keepward.v1.TransportService.StartMover:output_type -> keepward.v1.StartMoverResponse
+	52,  // 146: keepward.v1.TransportService.StopMover:output_type -> keepward.v1.StopMoverResponse
+	54,  // 147: keepward.v1.TransportService.FenceAttempt:output_type -> keepward.v1.FenceAttemptResponse
+	56,  // 148: keepward.v1.TransportService.MarkPoints:output_type -> keepward.v1.MarkPointsResponse
+	58,  // 149: keepward.v1.TransportService.ListMarkers:output_type -> keepward.v1.ListMarkersResponse
+	62,  // 150: keepward.v1.TransportService.ListPoints:output_type -> keepward.v1.TransportListPointsResponse
+	65,  // 151: keepward.v1.TransportService.BrowseMover:output_type -> keepward.v1.BrowseMoverResponse
+	68,  // 152: keepward.v1.TransportService.FindMover:output_type -> keepward.v1.FindMoverResponse
+	72,  // 153: keepward.v1.TransportService.DiffMover:output_type -> keepward.v1.DiffMoverResponse
+	70,  // 154: keepward.v1.TransportService.ReadRecordsMover:output_type -> keepward.v1.ReadRecordsResponse
+	128, // [128:155] is the sub-list for method output_type
+	101, // [101:128] is the sub-list for method input_type
+	101, // [101:101] is the sub-list for extension type_name
+	101, // [101:101] is the sub-list for extension extendee
+	0,   // [0:101] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_node_proto_init() }

@@ -1839,7 +1839,7 @@ type Job struct {
 	// Attempts per phase and time between them; 0 means the defaults of internal/job.
 	Attempts        int32                `protobuf:"varint,9,opt,name=attempts,proto3" json:"attempts,omitempty"`
 	RestartInterval *durationpb.Duration `protobuf:"bytes,10,opt,name=restart_interval,json=restartInterval,proto3" json:"restart_interval,omitempty"`
-	// server (the only mode so far): managed by the backup server.
+	// server: managed by the backup server; agent: each computer's agent runs it by itself.
 	Mode        string `protobuf:"bytes,11,opt,name=mode,proto3" json:"mode,omitempty"`
 	Description string `protobuf:"bytes,12,opt,name=description,proto3" json:"description,omitempty"`
 	// run once, skip: what happens to a schedule missed while the server was down.
