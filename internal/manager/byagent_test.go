@@ -114,7 +114,7 @@ func byAgents(t *testing.T, fn func(t *testing.T, s *standingSite)) {
 
 func agentJob() *keepwardv1.Job {
 	j := theJobOf("web1")
-	j.Mode, j.Schedule, j.Missed = job.ModeAgent, "daily 03:00", "run once"
+	j.Mode, j.Schedule, j.Missed = job.ModeAgent, "daily 00:20", "run once"
 	return j
 }
 
@@ -179,7 +179,7 @@ func TestAnAgentGetsAttemptsForAWeekWhichItsTransportKnows(t *testing.T) {
 				t.Fatal("the agent can open its keys by itself")
 			}
 		}
-		s.pass(26 * time.Hour) // past 03:00
+		s.pass(21 * time.Minute) // past its moment
 		if rows := s.sessions(t); len(rows) != 0 {
 			t.Errorf("the server ran the job by itself: %d sessions", len(rows))
 		}
@@ -198,7 +198,7 @@ func TestWhatAnAgentIssuedIsRenewedWithoutAGap(t *testing.T) {
 			t.Errorf("the transport knows %d attempts, the agent has %d", len(s.issued), len(second.GetAttempts()))
 		}
 		s.agentDown("web1")
-		s.pass(3 * renewEvery)
+		s.pass(renewEvery + time.Minute)
 		if s.policy(t).GetId() != second.GetId() || len(s.issued) != len(second.GetAttempts()) {
 			t.Error("an agent that is away lost what it has")
 		}

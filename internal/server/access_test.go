@@ -83,7 +83,7 @@ func TestWrongSecretKeyIsRefused(t *testing.T) {
 
 // Services that nodes serve, not the server.
 var servedByNodes = map[protoreflect.Name]bool{
-	"AgentService": true, "TransportService": true, "MoverService": true, "InventoryService": true, "NodeTrafficService": true, "MoverTrafficService": true,
+	"AgentService": true, "StandingAgentService": true, "StandingTransportService": true, "StandingDoorService": true, "TransportService": true, "MoverService": true, "InventoryService": true, "NodeTrafficService": true, "MoverTrafficService": true,
 	"PairService": true, "ProbeService": true,
 }
 
