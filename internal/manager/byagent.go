@@ -9,7 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -22,7 +21,8 @@ import (
 )
 
 // This file is jobs that are managed by agents: which attempts are issued to whom, and taken back.
-// What comes of them is taken over in byagent_adopt.go.
+// Nodes are told in
+// byagent_tell.go; what comes of it is taken over in byagent_adopt.go.
 
 // StandingNodes finds the nodes that take part in jobs managed by agents, as Nodes does.
 type StandingNodes interface {
@@ -55,7 +55,7 @@ func (m *Manager) runStanding(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
-			m.syncStanding(ctx, nil)
+			m.syncStanding(ctx, nil, false)
 		}
 	}
 }
@@ -93,8 +93,8 @@ func (m *Manager) isIssued(id string) bool {
 }
 
 // syncStanding brings agents and transports up to what the jobs say; about is the node that has
-// just come, nil: all.
-func (m *Manager) syncStanding(ctx context.Context, about *Node) {
+// just come, nil: all. quick leaves out those for which nothing has changed.
+func (m *Manager) syncStanding(ctx context.Context, about *Node, quick bool) {
 	if m.deps.Standing == nil {
 		return
 	}
@@ -104,12 +104,12 @@ func (m *Manager) syncStanding(ctx context.Context, about *Node) {
 	case <-ctx.Done():
 		return
 	}
-	if err := m.syncAll(ctx, about); err != nil && ctx.Err() == nil {
+	if err := m.syncAll(ctx, about, quick); err != nil && ctx.Err() == nil {
 		m.log.Error("what agents manage could not be looked at, will be tried again", "error", err)
 	}
 }
 
-func (m *Manager) syncAll(ctx context.Context, about *Node) error {
+func (m *Manager) syncAll(ctx context.Context, about *Node, quick bool) error {
 	jobs, err := m.expandedJobs(ctx)
 	if err != nil {
 		return err
@@ -138,9 +138,9 @@ func (m *Manager) syncAll(ctx context.Context, about *Node) error {
 		if about != nil && about.Role == wire.RoleAgent && about.Name != computer {
 			continue
 		}
-		again, err := m.syncComputer(ctx, computer, jobs, about != nil && about.Role == wire.RoleAgent)
+		again, err := m.syncComputer(ctx, computer, jobs, about != nil && about.Role == wire.RoleAgent, quick)
 		if err == nil && again { // one of them has lost what it had
-			_, err = m.syncComputer(ctx, computer, jobs, true)
+			_, err = m.syncComputer(ctx, computer, jobs, true, false)
 		}
 		if err != nil {
 			m.log.Warn("the jobs that an agent manages are not up to date, will be tried again", "computer", computer, "error", err)
@@ -166,7 +166,7 @@ type issue struct {
 // transports first; new attempts reach the transport before the agent, and old ones go when the
 // agent has the new. So a crash between two steps leaves the agent with attempts that hold. tell has
 // the agent told although nothing has changed. again: somebody does not have what he should.
-func (m *Manager) syncComputer(ctx context.Context, computer string, jobs []*keepwardv1.Job, tell bool) (again bool, err error) {
+func (m *Manager) syncComputer(ctx context.Context, computer string, jobs []*keepwardv1.Job, tell, quick bool) (again bool, err error) {
 	trusted := true
 	if _, err := catalog.GetComputer(ctx, m.deps.DB.Read(), computer); errs.KindOf(err) == errs.NotFound {
 		trusted = false
@@ -205,6 +205,10 @@ func (m *Manager) syncComputer(ctx context.Context, computer string, jobs []*kee
 	}
 	for _, i := range had {
 		tell = tell || i.row.Superseded && i.row.Delivered
+	}
+	pending := func(i *issue) bool { return i.row.Superseded || !i.row.Delivered }
+	if quick && !tell && trusted && !slices.ContainsFunc(had, pending) {
+		return false, nil
 	}
 	again, err = m.putStanding(ctx, computer, trusted, had, holds)
 	if err != nil || !trusted || !online || !tell {
@@ -348,151 +352,6 @@ func (m *Manager) supersede(ctx context.Context, had, holds []*issue) error {
 				return err
 			}
 			i.row.Superseded = true
-		}
-		return nil
-	})
-}
-
-// putStanding tells every transport that is there which attempts of a computer hold, and forgets those
-// that nobody can open any more. lost: one of them does not have what it was told before.
-func (m *Manager) putStanding(ctx context.Context, computer string, trusted bool, had, holds []*issue) (lost bool, err error) {
-	var transports []string
-	for _, i := range had {
-		if !slices.Contains(transports, i.row.Transport) {
-			transports = append(transports, i.row.Transport)
-		}
-	}
-	for _, name := range transports {
-		client, ok := m.deps.Standing.StandingTransport(name)
-		if !ok {
-			continue // it is told when it is there; until then its attempts hold as long as they were issued for
-		}
-		req := &keepwardv1.PutStandingRequest{Order: &keepwardv1.Order{Term: m.deps.Term(), Owner: m.deps.Owner}, Agent: computer}
-		for _, i := range had {
-			if i.row.Transport != name {
-				continue
-			}
-			orders, err := m.ordersOf(ctx, i, slices.Contains(holds, i))
-			if err != nil {
-				return false, err
-			}
-			if trusted {
-				req.Attempts = append(req.Attempts, orders...)
-				continue
-			}
-			for _, a := range i.attempts {
-				req.Revoked = append(req.Revoked, a.ID)
-			}
-		}
-		callCtx, cancel := context.WithTimeout(ctx, m.set.Order)
-		res, err := client.PutStanding(callCtx, connect.NewRequest(req))
-		cancel()
-		if err != nil {
-			return false, err
-		}
-		lost = lost || len(res.Msg.GetUnknown()) > 0
-		if err := m.forgetStanding(ctx, computer, name, trusted, had, holds, res.Msg); err != nil {
-			return false, err
-		}
-	}
-	return lost, nil
-}
-
-// ordersOf are the attempts of an issue that its transport shall keep: all, if it holds, else those
-// that were opened and whose end the catalog does not have for good.
-func (m *Manager) ordersOf(ctx context.Context, i *issue, holds bool) ([]*keepwardv1.StandingOrder, error) {
-	q := m.deps.DB.Read()
-	settled, err := catalog.SettledStanding(ctx, q, i.row.ID)
-	if err != nil {
-		return nil, err
-	}
-	parent, err := catalog.ParentPoint(ctx, q, i.row.Computer, i.row.Job, i.row.Repository)
-	if err != nil {
-		return nil, err
-	}
-	full := map[string]*keepwardv1.StandingOrder{}
-	for _, o := range i.orders {
-		full[o.GetAttempt()] = o
-	}
-	var out []*keepwardv1.StandingOrder
-	for _, a := range i.attempts {
-		if slices.Contains(settled, a.ID) || !holds && a.Session == 0 {
-			continue
-		}
-		o := full[a.ID]
-		if o == nil {
-			o = &keepwardv1.StandingOrder{Attempt: a.ID}
-		}
-		o.Parent = parent
-		out = append(out, o)
-	}
-	return out, nil
-}
-
-// forgetStanding removes what is used up, and what a transport has confirmed that nobody can open.
-func (m *Manager) forgetStanding(ctx context.Context, computer, transport string, trusted bool, had, holds []*issue, res *keepwardv1.PutStandingResponse) error {
-	var gone []string
-	for _, i := range had {
-		if i.row.Transport != transport {
-			continue
-		}
-		settled, err := catalog.SettledStanding(ctx, m.deps.DB.Read(), i.row.ID)
-		if err != nil {
-			return err
-		}
-		i.attempts = slices.DeleteFunc(i.attempts, func(a catalog.StandingAttempt) bool {
-			over := slices.Contains(settled, a.ID)
-			if a.Session == 0 && !slices.Contains(res.GetOpened(), a.ID) {
-				over = !trusted || !slices.Contains(holds, i) || slices.Contains(res.GetUnknown(), a.ID)
-			}
-			if over {
-				gone = append(gone, a.ID)
-			}
-			return over
-		})
-	}
-	if err := m.deps.DB.Write(ctx, func(tx *sql.Tx) error {
-		if err := catalog.ForgetStandingAttempts(ctx, tx, gone); err != nil {
-			return err
-		}
-		return catalog.ForgetStandingPolicies(ctx, tx, computer, !trusted)
-	}); err != nil {
-		return err
-	}
-	m.noteIssued(false, gone...)
-	return nil
-}
-
-// putPolicies tells an agent what it manages. unknown: it does not have all that it should have.
-func (m *Manager) putPolicies(ctx context.Context, computer string, had, current []*issue) (unknown bool, err error) {
-	client, ok := m.deps.Standing.StandingAgent(computer)
-	if !ok {
-		return false, nil
-	}
-	req := &keepwardv1.PutPoliciesRequest{Order: &keepwardv1.Order{Term: m.deps.Term()}}
-	for _, i := range current {
-		p := i.policy
-		if p == nil {
-			p = &keepwardv1.AgentPolicy{Id: i.row.ID}
-		}
-		req.Policies = append(req.Policies, p)
-	}
-	callCtx, cancel := context.WithTimeout(ctx, m.set.Order)
-	defer cancel()
-	res, err := client.PutPolicies(callCtx, connect.NewRequest(req))
-	if err != nil {
-		return false, err
-	}
-	return len(res.Msg.GetUnknown()) > 0, m.deps.DB.Write(ctx, func(tx *sql.Tx) error {
-		for _, i := range had {
-			has := slices.Contains(current, i) && !slices.Contains(res.Msg.GetUnknown(), i.row.ID)
-			if i.row.Delivered == has {
-				continue
-			}
-			if err := catalog.PutStandingPolicy(ctx, tx, i.row.ID, has, i.row.Superseded); err != nil {
-				return err
-			}
-			i.row.Delivered = has
 		}
 		return nil
 	})

@@ -44,8 +44,7 @@ type Manager struct {
 	retries  chan struct{} // one signal: a retry was planned
 	// admission is one token: who has it may let in a session whose job cancels duplicates.
 	admission chan struct{}
-	// standing and adopting are one token each: who has it may issue attempts to agents, or make a
-	// session of one.
+	// One token each: who has it may issue attempts to agents, or make a session of one.
 	standing, adopting chan struct{}
 	failing            failing // how writes of sessions fail
 	movement           *movement
@@ -53,20 +52,19 @@ type Manager struct {
 	knob  atomic.Pointer[Knobs]
 	tuned atomic.Pointer[Settings] // set, as the knobs have it
 
-	mu     sync.Mutex
-	board  *board
-	gate   *gate.Gate
-	paused *pause // nil: it is not
-	digits job.SetDigits
-	live   map[int64]*session
-	byTask map[string]*session
-	open   map[string]openAttempt       // by unsettled attempt
-	atNode map[Node]map[string]struct{} // the same attempts, by node
-	inRepo map[string]*repositoryLive   // by repository
-	nodes  map[Node]*nodeState
-	issued map[string]bool // attempts that agents may have opened, and of which no session is known
-	// unissued is why agents do not get jobs that they should manage.
-	unissued map[jobAt]*keepwardv1.Condition
+	mu       sync.Mutex
+	board    *board
+	gate     *gate.Gate
+	paused   *pause // nil: it is not
+	digits   job.SetDigits
+	live     map[int64]*session
+	byTask   map[string]*session
+	open     map[string]openAttempt       // by unsettled attempt
+	atNode   map[Node]map[string]struct{} // the same attempts, by node
+	inRepo   map[string]*repositoryLive   // by repository
+	nodes    map[Node]*nodeState
+	issued   map[string]bool                 // attempts that agents may have opened, and of which no session is known
+	unissued map[jobAt]*keepwardv1.Condition // why agents do not get jobs that they should manage
 }
 
 // nodeState is what is known of a node's presence, and who wants to hear of it.

@@ -30,7 +30,7 @@ func (m *Manager) NodeOnline(n Node) {
 		} else {
 			m.startOnline(ctx, n.Name)
 		}
-		m.syncStanding(ctx, &n)
+		m.syncStanding(ctx, &n, false)
 	})
 }
 
@@ -141,7 +141,7 @@ func (m *Manager) ConfigChanged() {
 		if err := m.loadRules(ctx); err != nil && ctx.Err() == nil {
 			m.log.Error("rules of the queue not read", "error", err)
 		}
-		m.syncStanding(ctx, nil)
+		m.syncStanding(ctx, nil, true)
 	})
 	m.lookAtSchedules()
 }
