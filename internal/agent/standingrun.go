@@ -12,6 +12,7 @@ import (
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/api/keepward/v1/keepwardv1connect"
 	"keepward/internal/errs"
+	"keepward/internal/gentle"
 	sealed "keepward/internal/standing"
 	"keepward/internal/wire"
 )
@@ -36,6 +37,7 @@ func (o ownRuns) run(ctx context.Context, p *keepwardv1.AgentPolicy, at *keepwar
 	m := proto.CloneOf(p.GetBackup())
 	m.Order = &keepwardv1.Order{Attempt: at.GetAttempt(), Task: at.GetTask(), Term: open.GetTerm()}
 	m.Keys, m.Mover, m.Time = keys, open.GetMover(), open.GetOpened()
+	m.Mover.Connections = p.GetBackup().GetMover().GetConnections()
 	m.Parent, m.Checkpoint = open.GetParent(), open.GetCheckpoint()
 	opts, err := backupOptions(m, a.cfg.DataDir)
 	if err != nil {
@@ -47,7 +49,7 @@ func (o ownRuns) run(ctx context.Context, p *keepwardv1.AgentPolicy, at *keepwar
 	if err := began(); err != nil { // durable before it runs: it is never used twice
 		return err
 	}
-	return a.begin(ctx, m.GetOrder(), sync.OnceFunc(func() { close(enough) }), !m.GetFullSpeed(), func(ctx context.Context) *keepwardv1.AttemptEnd {
+	return a.begin(ctx, m.GetOrder(), sync.OnceFunc(func() { close(enough) }), gentle.Work{Waits: !m.GetFullSpeed(), Processors: int(m.GetProcessors())}, func(ctx context.Context) *keepwardv1.AttemptEnd {
 		a.event(at.GetAttempt(), "info", "agent.own-run", "the agent began this run of job "+p.GetJob()+" by itself, by its schedule \""+p.GetSchedule()+"\"", nil)
 		end := a.backup(ctx, m, opts)
 		ended(end)

@@ -36,8 +36,13 @@ func (m *Manager) newIssue(ctx context.Context, j *keepwardv1.Job, computer stri
 		Files: config.FilesOf(saved, computer), Compression: j.GetCompression(), Computer: computer, Job: j.GetName(),
 		SnapshotRetries: int32(m.knobs().Int("snapshot_retries")), SnapshotKept: durationpb.New(m.knobs().Duration("snapshot_kept")),
 		TrackingKept: durationpb.New(m.knobs().Duration("tracking_kept")), CompareEvery: int32(m.knobs().Int("compare_every")),
-		FullSpeed: j.GetFullSpeed(),
+		FullSpeed: j.GetFullSpeed(), Processors: j.GetProcessors(),
 	}
+	connections := j.GetConnections()
+	if connections == 0 {
+		connections = int32(m.knobs().Int("data_connections"))
+	}
+	i.policy.Backup.Mover = &keepwardv1.MoverEndpoint{Connections: connections} // the rest is known when it is opened
 	for _, at := range plannedRuns(j, i.row) {
 		if err := i.add(m, k, saved, at); err != nil {
 			return nil, err

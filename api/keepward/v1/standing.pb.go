@@ -630,7 +630,7 @@ type AgentPolicy struct {
 	ValidUntil *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=valid_until,json=validUntil,proto3" json:"valid_until,omitempty"`
 	Transport  string                 `protobuf:"bytes,9,opt,name=transport,proto3" json:"transport,omitempty"`
 	Addresses  []string               `protobuf:"bytes,10,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	// Without order, keys and mover.
+	// Without order and keys; of the mover only the number of connections.
 	Backup        *StartBackupRequest  `protobuf:"bytes,11,opt,name=backup,proto3" json:"backup,omitempty"`
 	Tries         int32                `protobuf:"varint,12,opt,name=tries,proto3" json:"tries,omitempty"`
 	RetryAfter    *durationpb.Duration `protobuf:"bytes,13,opt,name=retry_after,json=retryAfter,proto3" json:"retry_after,omitempty"`
