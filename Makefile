@@ -23,7 +23,7 @@ export GOTOOLCHAIN := local
 export GOFLAGS := -mod=readonly
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-LDFLAGS := -s -w -X main.version=$(VERSION)
+LDFLAGS := -s -w -X main.version={keepward:$(VERSION)}
 # Empty in CI, where sharing compiled packages with vet and the tests saves minutes.
 TRIMPATH ?= -trimpath
 GO_FILES = git ls-files '*.go' ':!:*.pb.go' ':!:*.connect.go'

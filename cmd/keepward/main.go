@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 	_ "time/tzdata" // schedules name time zones, also where the system has none
@@ -14,7 +15,8 @@ import (
 	"keepward/internal/cli"
 )
 
-// version is set by the linker.
+// version is set by the linker, as it is or as {keepward:VERSION}: in that form it can be read from
+// the program of another platform, too.
 var version string
 
 func main() {
@@ -31,7 +33,7 @@ func main() {
 // versionText is the linker's, else what the build knows of its source.
 func versionText() string {
 	if version != "" {
-		return version
+		return strings.TrimSuffix(strings.TrimPrefix(strings.TrimPrefix(version, "{"), "keepward:"), "}")
 	}
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version

@@ -15,6 +15,7 @@ import (
 
 	"keepward/internal/pipeline"
 	"keepward/internal/snapshot"
+	"keepward/internal/update"
 )
 
 // Config is what an agent is started with.
@@ -57,6 +58,11 @@ type Config struct {
 	HoldLimit time.Duration
 	// Ready, where it is set, is called once the agent has joined and begins to keep its link up.
 	Ready func()
+	// Updates carries out updates of this program; nil: it is not updated by itself.
+	Updates *update.Updater
+	// Answered, where it is set, is called when the server has answered. The agent is on trial
+	// then: no attempt begins.
+	Answered func()
 }
 
 // The collector begins to work harder where the heap passes what an agent needs: the window

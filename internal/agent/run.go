@@ -39,6 +39,7 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	a := &agent{cfg: cfg, log: cfg.Logger, node: n, reports: n.Reporter(), ctx: ctx, running: make(map[string]*attempt), dryRuns: make(chan struct{}, 1)}
 	a.door, a.dialled, a.listening, a.prober = n.Door(), n.Dialled, n.Listening, n
+	a.closed = cfg.Answered != nil
 	a.trails = openTrails(filepath.Join(cfg.DataDir, "trails"), cfg.Logger)
 	a.pace.Failed = func(err error) { a.log.Warn("backups have another priority than they should", "error", err) }
 	a.scripts = newScripts(a)
@@ -59,7 +60,8 @@ func Run(ctx context.Context, cfg Config) error {
 	if cfg.Ready != nil {
 		cfg.Ready()
 	}
-	err = n.Run(ctx, node.Service{Handler: a.handler(), Info: a.info, Attempts: a.attempts, Drop: a.drop, Rates: a.setRates})
+	a.attachUpdates()
+	err = n.Run(ctx, node.Service{Handler: a.handler(), Info: a.info, Attempts: a.attempts, Drop: a.drop, Rates: a.setRates, Linked: a.linked})
 	a.wait()
 	if cerr := n.Close(); err == nil {
 		err = cerr
@@ -108,6 +110,7 @@ type agent struct {
 	mu      sync.Mutex
 	closed  bool
 	running map[string]*attempt
+	server  *http.Client // of the newest link; nil before it
 }
 
 // term is what the agent needs of its node beside reporting.
@@ -146,6 +149,7 @@ func (a *agent) handler() http.Handler {
 		mux.Handle(keepwardv1connect.NewProbeServiceHandler(node.Prober{Node: a.prober}, connect.WithInterceptors(wire.Errors())))
 	}
 	mux.Handle(keepwardv1connect.NewStandingAgentServiceHandler(&service{a}, connect.WithInterceptors(wire.Errors())))
+	mux.Handle(keepwardv1connect.NewAgentUpdateServiceHandler(&updateService{a}, connect.WithInterceptors(wire.Errors())))
 	mux.Handle(keepwardv1connect.NewNodeTrafficServiceHandler(&trafficService{a}, connect.WithInterceptors(wire.Errors())))
 	return mux
 }

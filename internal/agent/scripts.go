@@ -104,7 +104,7 @@ func (s *scripts) once(e *keepwardv1.ScriptEntry) (*runningScript, error) {
 // begin journals a script and starts it; s.mu must be held.
 func (s *scripts) begin(e *keepwardv1.ScriptEntry) (*runningScript, error) {
 	k := keyOf(e)
-	if s.a.ctx.Err() != nil {
+	if s.a.ctx.Err() != nil || s.a.beginsNothing() { // before its start is written down
 		return nil, errs.New(errs.Unavailable, "agent.stopping", "run script %s: the agent is shutting down", e.GetScript().GetPath())
 	}
 	if err := s.journal.write(k, e); err != nil {

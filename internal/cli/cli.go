@@ -72,6 +72,7 @@ A first backup, on one machine:
 		a.tokenCommand(), a.computerCommand(), a.groupCommand(), a.repositoryCommand(), a.jobCommand(),
 		a.sessionCommand(), a.resourceCommand(), a.pointCommand(), a.restoreCommand(), a.extractCommand(),
 		a.credentialCommand(), a.settingCommand(), a.windowCommand(), a.activityCommand(), a.limitCommand(), a.priorityCommand(), a.trafficCommand(),
+		a.agentPackageCommand(),
 		a.applyCommand(), a.exportCommand(), a.benchmarkCommand(),
 	)
 	root.AddCommand(a.roleCommands()...)

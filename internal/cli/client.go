@@ -36,6 +36,7 @@ type client struct {
 	queue        v1.QueueServiceClient
 	groups       v1.GroupServiceClient
 	traffic      v1.TrafficServiceClient
+	updates      v1.UpdateServiceClient
 	close        func()
 }
 
@@ -88,6 +89,7 @@ func newClient(address, token string, cfg *tls.Config) *client {
 		credentials:  v1.NewCredentialServiceClient(h, url, opt),
 		settings:     v1.NewSettingsServiceClient(h, url, opt),
 		queue:        v1.NewQueueServiceClient(h, url, opt),
+		updates:      v1.NewUpdateServiceClient(h, url, opt),
 		groups:       v1.NewGroupServiceClient(h, url, opt),
 		traffic:      v1.NewTrafficServiceClient(h, url, opt),
 		close:        transport.CloseIdleConnections,

@@ -23,7 +23,7 @@ import (
 
 // roleCommands are the processes of a site.
 func (a *app) roleCommands() []*cobra.Command {
-	return []*cobra.Command{a.devCommand(), a.serverCommand(), a.transportCommand(), a.agentCommand(), a.moverCommand(), a.watchdogCommand(), a.keeperCommand()}
+	return []*cobra.Command{a.devCommand(), a.serverCommand(), a.transportCommand(), a.agentCommand(), a.moverCommand(), a.watchdogCommand(), a.keeperCommand(), a.selfCheckCommand()}
 }
 
 // role is what the processes have in common.
@@ -164,6 +164,7 @@ With --listen it waits for the server, and for data movers, to dial it. Without 
 	every := duration(pipeline.DefaultCheckpointEvery)
 	hidden := r.cmd.Flags().Bool("trust-hidden", false, "take processes that the agent may not look into for such as write to no file unseen; see the page about change tracking")
 	r.cmd.Flags().Var(&every, "checkpoint-every", "how long a backup works between two checkpoints: an interruption costs that much")
+	noUpdate := r.cmd.Flags().Bool("no-update", false, "never become another version by itself: somebody else keeps this program up to date")
 	return r.joins(n, func(ctx context.Context, log *slog.Logger) error {
 		if err := every.within("checkpoint-every", time.Second, time.Hour); err != nil {
 			return err
@@ -176,7 +177,7 @@ With --listen it waits for the server, and for data movers, to dial it. Without 
 			fmt.Fprintf(a.out, "waiting to be paired; the code for 'keepward computer add NAME --control server --address THIS-HOST --code-file -' is\n\n  %s\n\n", code)
 			ready()
 		}
-		return agent.Run(ctx, cfg)
+		return a.runAgent(ctx, cfg, *noUpdate)
 	})
 }
 

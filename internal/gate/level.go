@@ -69,6 +69,7 @@ const (
 	Verification   Activity = "verification"
 	Aging          Activity = "retention"
 	Scheduling     Activity = "scheduler"
+	Updating       Activity = "agent-updates"
 )
 
 // ActivityRow is what there is to know of an activity.
@@ -90,6 +91,7 @@ var Activities = []ActivityRow{
 	{Copying, "copies of restore points", []job.Type{job.Copy, job.Migrate, job.AuxiliaryCopy, job.MediaRefresh}},
 	{Verification, "checks of repositories", []job.Type{job.Verify}},
 	{Aging, "retention, sweeps and what else gives space back", []job.Type{job.Retention, job.Sweep, job.Compaction, job.Reconcile}},
+	{Updating, "bringing agents to another version", []job.Type{job.UpdateDownload, job.UpdateInstall}},
 	{Scheduling, "whatever starts by itself: schedules, maintenance, work of idle time", nil},
 }
 

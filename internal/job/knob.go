@@ -43,6 +43,8 @@ var knobBounds = map[string]Bounds{
 	"session_retries":              counts(0, 1000),
 	"session_retry_after":          times(0, month),
 	"unprotected_days":             counts(1, 10_000),
+	"agent_updates_at_once":        counts(1, 10_000),
+	"agent_trial":                  times(time.Second, time.Hour),
 	"duplicates":                   words(DuplicatePolicies...),
 	"preferred_networks":           {Networks: true},
 	"data_connections":             counts(1, MostDataConnections),

@@ -84,7 +84,8 @@ var NeedRows = []NeedRow{
 	{types(RebuildIndex), set(takes(KindStream, Target, AnyStorage), aloneOn(KindWriter, Target, Disk)), nil},
 	{types(MediaExport, MediaErase, MediaInventory), set(there(KindLibrary, Target), takes(KindDrive, Target, Tape), takes(KindMedium, Target, Tape)), nil},
 	{types(ServerBackup), set(takes(KindStream, Target, AnyStorage), client), nil},
-	{types(UpdateDownload, UpdateInstall, Rescan), nil, nil},
+	{types(UpdateInstall), aloneOn(KindClient, "", AnyStorage), nil},
+	{types(UpdateDownload, Rescan), nil, nil},
 }
 
 var (

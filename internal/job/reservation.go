@@ -75,7 +75,7 @@ var Reservations = []Reservation{
 	},
 	{
 		types(ServerBackup, UpdateDownload, UpdateInstall, Rescan),
-		step("stream; none for updates", Waiting, Waiting), nil,
+		step("stream; for an update of an agent its computer, alone; else none", Waiting, Waiting), nil,
 	},
 }
 

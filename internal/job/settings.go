@@ -47,6 +47,8 @@ const (
 	NoNetworks                 = "none"
 	DefaultDataConnections     = 1
 	MostDataConnections        = 16
+	DefaultAgentTrial          = 2 * time.Minute
+	DefaultAgentsAtOnce        = 5
 )
 
 // Setting is one row of the table of limits.
@@ -104,6 +106,9 @@ var Settings = []Setting{
 	{"group_rescan", DefaultGroupRescan, true, "when protection groups are read again and computers are asked what they are: a schedule, or never"},
 	{"unprotected_days", DefaultUnprotectedDays, true, "days without a restore point after which a computer is in the view unprotected"},
 	{"agent_days", DefaultAgentDays, true, "for how many days an agent gets attempts beforehand for the jobs that it manages: so long it works while the server is away"},
+	{"agent_updates", false, true, "bring agents that are older than the server to its version by themselves, within the windows of the activity agent-updates"},
+	{"agent_updates_at_once", DefaultAgentsAtOnce, true, "computers of a rollout that are updated at once, where nobody says how many"},
+	{"agent_trial", DefaultAgentTrial, true, "how long a new version of an agent may take until the server has answered it; then the old one goes on"},
 	{"preferred_networks", NoNetworks, true, "networks in CIDR notation: of several addresses of a computer or a transport, those in them are tried first"},
 	{"duplicates", DefaultDuplicates, true, "a second session of the same job: allow, queue, cancel new, cancel lower level, cancel running; per job"},
 }

@@ -68,6 +68,7 @@ const (
 	PhaseReconcile = "reconcile"
 	PhaseDump      = "dump"
 	PhaseRescan    = "rescan"
+	PhaseInstall   = "install"
 )
 
 // Preempts says whether a job type may take resources from others.
@@ -135,7 +136,7 @@ var Types = []TypeRow{
 	{Compaction, "compaction", one(preemptable, "compact"), 8, PreemptsNo, false, ""},
 	{ServerBackup, "server backup (configuration database, catalog)", one(restartable, PhaseDump), 0, PreemptsNo, true, "a restore point of the server itself, with its keys"},
 	{UpdateDownload, "admin: download updates", one(restartable, "download"), 5, PreemptsNo, false, ""},
-	{UpdateInstall, "admin: install updates on agents, workers", one(restartable, "install"), 5, PreemptsNo, false, ""},
+	{UpdateInstall, "admin: install updates on agents, workers", one(restartable, PhaseInstall), 5, PreemptsNo, true, "agents; one computer each, with nothing beside it there"},
 	{Rescan, "admin: rescan of protection groups", one(restartable, PhaseRescan), 5, PreemptsNo, true, "reads the lists of groups again, and asks computers what they are"},
 }
 

@@ -40,6 +40,8 @@ type Deps struct {
 	RunScript func(ctx context.Context, s *keepwardv1.Script, variables map[string]string) *keepwardv1.ScriptEnd
 	// Groups reads what protection groups have from elsewhere; nil: it is as the catalog has it.
 	Groups Groups
+	// Updates brings agents to other versions; nil: nobody does.
+	Updates Updates
 	// Reach says how the data connection with a computer is made; nil: its agent dials.
 	Reach func(ctx context.Context, computer string) (Reach, error)
 	// Standing finds the nodes of jobs that agents manage; nil: there are no such jobs.

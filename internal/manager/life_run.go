@@ -32,7 +32,7 @@ const (
 	codeStopped       = "attempt.stopped"
 	codeDamaged       = "repository.damaged"
 
-	codeServerRestarted = "server.restarted"
+	codeServerRestarted = CodeServerRestarted
 )
 
 // leftCodes are the failures by which a node says that its own process went away: its return,

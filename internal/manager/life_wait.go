@@ -115,6 +115,7 @@ func (t *task) onGranted(x *turn, e evGranted) {
 	t.att.agent = side{node: agentOf(e.agent), boot: e.agentBoot, heard: true}
 	if t.byServer() {
 		t.att.row.Transport, t.att.mover = "", side{asked: true} // until it says what it has done
+		t.att.row.Agent, t.att.agent = "", side{}                // an agent that is updated goes and comes back
 		t.enter(x)
 		x.order(order{do: doAge, task: t, attempt: t.att})
 		return

@@ -19,6 +19,7 @@ type plan struct {
 	age         *keepwardv1.RetentionOrder
 	browse      *keepwardv1.BrowseOrder
 	rescan      *keepwardv1.RescanOrder
+	install     *keepwardv1.UpdateOrder
 	attempts    int
 	interval    *keepwardv1.Job // whose restart interval holds
 	after       string          // a job of which no older session may be open when it starts
@@ -104,6 +105,12 @@ func (m *Manager) planOf(row catalog.Session) (plan, error) {
 			return p, err
 		}
 		p.rescan = o
+	case job.UpdateInstall:
+		o, err := catalog.DefinitionOf(row, &keepwardv1.UpdateOrder{})
+		if err != nil {
+			return p, err
+		}
+		p.install, p.attempts = o, 1 // what has failed once is for somebody to look at
 	case job.Retention:
 		o, err := catalog.DefinitionOf(row, &keepwardv1.RetentionOrder{})
 		if err != nil {

@@ -62,14 +62,17 @@ func (s *session) carryOut(ctx context.Context, o order) {
 		s.carryOutScript(ctx, o)
 		return
 	case doStopAge:
-		s.stopAge()
+		s.stopAge[id]()
 		return
 	}
 	// Copies: the task belongs to this goroutine, the call does not.
 	c := call{m: s.m, plan: s.plan, typ: o.task.typ, row: o.task.row, session: s.row, attempt: o.attempt.row, order: o}
-	if o.do == doAge { // a session whose work the server does has one task
-		var aging context.Context
-		aging, s.stopAge = context.WithCancel(s.callsIn(ctx))
+	if o.do == doAge {
+		if s.stopAge == nil {
+			s.stopAge = map[string]context.CancelFunc{}
+		}
+		aging, stop := context.WithCancel(s.callsIn(ctx))
+		s.stopAge[id] = stop
 		s.beside(ctx, func(context.Context) { s.post(id, c.do(aging)) })
 		return
 	}
@@ -158,8 +161,11 @@ func (c *call) do(ctx context.Context) any {
 		err := c.startAgent(ctx)
 		return evOrdered{attempt: c.attempt.ID, part: partAgent, failure: wire.ToFailure(err, "")}
 	case doAge:
-		if c.typ == job.Rescan {
+		switch c.typ {
+		case job.Rescan:
 			return c.rescan(ctx)
+		case job.UpdateInstall:
+			return c.install(ctx)
 		}
 		return c.age(ctx)
 	case doClear:
@@ -378,8 +384,8 @@ func (c *call) settle(ctx context.Context) (settlement, error) {
 	if c.typ == job.Restore {
 		return settlement{}, unlessGone(c.stop(ctx, partAgent))
 	}
-	if c.typ == job.Retention || c.typ == job.Rescan {
-		return settlement{}, nil // it is done here, and what it marked or read stands
+	if serversOwn(c.typ) {
+		return settlement{}, nil // it is done here, and what it marked, read or changed stands
 	}
 	stopErr := c.stop(ctx, partMover)
 	if !c.typ.MakesPoint() {

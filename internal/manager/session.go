@@ -27,7 +27,7 @@ type session struct {
 
 	calling context.Context // of calls to nodes; nil before the first
 	hangUp  context.CancelFunc
-	stopAge context.CancelFunc // ends the work of a retention; nil before it
+	stopAge map[string]context.CancelFunc // by task: ends what the server does itself; none before it
 }
 
 // letter is something for a session: an event of one task, or of all.

@@ -25,6 +25,7 @@ func TestTheSetsOfWhatIsBuilt(t *testing.T) {
 		job.Sweep:          {stream, writer},
 		job.RebuildIndex:   {stream, alone},
 		job.UpdateDownload: nil,
+		job.UpdateInstall:  {broker.Need{Kind: broker.Client, AnyOf: []string{"web1"}, Count: 1, Alone: true}},
 	} {
 		task := &task{typ: typ, row: catalog.Task{Repository: theRepo, Computer: "web1"}}
 		if d := cmp.Diff(want, task.needs()); d != "" || task.secondSet() != nil || task.choice() {

@@ -139,7 +139,11 @@ func (t *task) away() bool {
 }
 
 // byServer tells whether the server does the task's work itself: no node takes part in it.
-func (t *task) byServer() bool { return t.typ == job.Retention || t.typ == job.Rescan }
+func (t *task) byServer() bool { return serversOwn(t.typ) }
+
+func serversOwn(t job.Type) bool {
+	return t == job.Retention || t == job.Rescan || t == job.UpdateInstall
+}
 
 // arbiter is the node without which an attempt cannot be settled: the transport, which
 // fences and stops movers; for a restore the agent, which must have stopped writing.

@@ -52,7 +52,7 @@ const (
 	doStartAgent               // tell the agent to run
 	doStop                     // tell a side to stop
 	doSettle                   // find out, or decide, what became of the attempt
-	doAge                      // what the server does itself: mark the points whose time is over, or read groups again
+	doAge                      // what the server does itself: mark the points whose time is over, read groups again, or update an agent
 	doStopAge                  // no more of them
 	doClear                    // settle the attempts that a sweep waits for and that nobody works on
 	doScript                   // run a script, or ask what became of it

@@ -54,4 +54,7 @@ type Service struct {
 	Drop func(attempt string)
 	// Rates is told what bounds attempts, at every heartbeat; nil: nothing does. It must not block.
 	Rates func(list []*keepwardv1.AttemptRates)
+	// Linked is told that the server has answered over a link, and may call it there; nil: nobody
+	// wants to know. It must not block.
+	Linked func(server *http.Client)
 }

@@ -140,6 +140,9 @@ func (s *session) hold(ctx context.Context, link *wire.Link, by wire.Role, addre
 		return err
 	}
 	s.greeted = true
+	if s.svc.Linked != nil {
+		s.svc.Linked(link.Client())
+	}
 	n.log.Info("linked", "server", address, "as", n.Identity().String(), "dialled_by", string(by))
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {

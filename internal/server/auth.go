@@ -123,6 +123,15 @@ var methods = map[string]access{
 	keepwardv1connect.TrafficServiceSaveTrafficRuleProcedure:   admin,
 	keepwardv1connect.TrafficServiceDeleteTrafficRuleProcedure: admin,
 
+	keepwardv1connect.UpdateServiceUploadPackageProcedure:   admin,
+	keepwardv1connect.UpdateServiceListPackagesProcedure:    admin,
+	keepwardv1connect.UpdateServiceRemovePackageProcedure:   admin,
+	keepwardv1connect.UpdateServiceUpdateComputersProcedure: admin,
+	keepwardv1connect.UpdateServiceListRolloutsProcedure:    admin,
+	keepwardv1connect.UpdateServiceGetRolloutProcedure:      admin,
+	keepwardv1connect.UpdateServiceStopRolloutProcedure:     admin,
+	keepwardv1connect.PackageServiceReadPackageProcedure:    node,
+
 	keepwardv1connect.EnrolServiceJoinProcedure:          open,
 	keepwardv1connect.NodeServiceHeartbeatProcedure:      node,
 	keepwardv1connect.NodeServiceReportProgressProcedure: node,

@@ -161,6 +161,7 @@ func (s *server) apiHandler() http.Handler {
 	mount(keepwardv1connect.NewComputerServiceHandler(&computerService{s}, opts...))
 	mount(keepwardv1connect.NewRepositoryServiceHandler(&repositoryService{s}, opts...))
 	mount(keepwardv1connect.NewGroupServiceHandler(&groupService{s}, opts...))
+	mount(keepwardv1connect.NewUpdateServiceHandler(&updateService{s.updates}, opts...))
 	mount(keepwardv1connect.NewJobServiceHandler(&jobService{s}, opts...))
 	mount(keepwardv1connect.NewCredentialServiceHandler(&credentialService{s}, opts...))
 	mount(keepwardv1connect.NewConfigServiceHandler(&configService{s}, opts...))
@@ -192,6 +193,7 @@ func (s *server) nodeHandler(bytes, fields int) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(keepwardv1connect.NewNodeServiceHandler(
 		&nodeService{db: s.db, nodes: s.nodes, manager: s.manager, repos: s.repos}, opts...))
+	mux.Handle(keepwardv1connect.NewPackageServiceHandler(&packageService{s.updates.packages}, opts...))
 	return mux
 }
 

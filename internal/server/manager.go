@@ -38,6 +38,10 @@ type jobManager interface {
 	ConfigChanged()
 	// RescanGroups starts a session that reads the lists of groups again.
 	RescanGroups(ctx context.Context, names []string) (int64, error)
+	// InstallUpdate starts a session in which an agent becomes another version; by: who wants it.
+	InstallUpdate(ctx context.Context, o *keepwardv1.UpdateOrder, by string) (int64, error)
+	// AgentUpdates are the settings about updates of agents.
+	AgentUpdates() (byThemselves bool, atOnce int, trial time.Duration)
 	// UnprotectedDays is how old the newest point of a computer may be.
 	UnprotectedDays() int
 	// RulesChanged returns when rules of the queue hold that were written.

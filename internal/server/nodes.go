@@ -58,6 +58,7 @@ type nodeLink struct {
 
 	agent     keepwardv1connect.AgentServiceClient
 	inventory keepwardv1connect.InventoryServiceClient
+	updates   keepwardv1connect.AgentUpdateServiceClient
 	transport keepwardv1connect.TransportServiceClient
 	traffic   keepwardv1connect.NodeTrafficServiceClient
 
@@ -186,6 +187,7 @@ func (n *nodes) open(ctx context.Context, conn *tls.Conn, by wire.Role) (*nodeLi
 	client, opts := l.link.Client(), connect.WithInterceptors(wire.Errors())
 	l.agent = keepwardv1connect.NewAgentServiceClient(client, wire.LinkURL, opts, connect.WithReadMaxBytes(agentMessageMost))
 	l.inventory = keepwardv1connect.NewInventoryServiceClient(client, wire.LinkURL, opts, connect.WithReadMaxBytes(inventoryMost))
+	l.updates = keepwardv1connect.NewAgentUpdateServiceClient(client, wire.LinkURL, opts, connect.WithReadMaxBytes(inventoryMost))
 	l.transport = keepwardv1connect.NewTransportServiceClient(client, wire.LinkURL, opts)
 	l.traffic = keepwardv1connect.NewNodeTrafficServiceClient(client, wire.LinkURL, opts)
 	l.standingAgent = keepwardv1connect.NewStandingAgentServiceClient(client, wire.LinkURL, opts, connect.WithReadMaxBytes(openMessageMost))

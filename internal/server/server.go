@@ -50,6 +50,7 @@ type server struct {
 	started time.Time
 	repos   *repositories
 	groups  *groupReader
+	updates *rollouts
 	dialler *dialler
 }
 
@@ -88,6 +89,7 @@ func newServer(cfg Config, data *dataDir) *server {
 	scripts := scriptFolder(cmp.Or(cfg.ScriptDir, filepath.Join(cfg.DataDir, "scripts")))
 	s.groups = &groupReader{server: s, scripts: scripts, hanging: map[string]bool{}, running: make(chan struct{}, 1)}
 	s.dialler = newDialler(s)
+	s.updates = newRollouts(s)
 	m := manager.New(manager.Deps{
 		DB:         data.db,
 		Nodes:      s.nodes,
@@ -103,6 +105,7 @@ func newServer(cfg Config, data *dataDir) *server {
 		Settings:  manager.Settings{Heartbeat: cfg.Heartbeat},
 		RunScript: scripts.run,
 		Groups:    s.groups,
+		Updates:   s.updates,
 	})
 	s.manager, s.nodes.watcher = m, watchers{m, s.repos}
 	s.nodes.handler = s.linkHandler()
@@ -120,6 +123,7 @@ func (s *server) serve(ctx context.Context, l *listener) error {
 	}
 	g.Go(func() error { return ended(ctx, s.manager.Serve(ctx)) })
 	g.Go(func() error { return ended(ctx, s.repos.serve(ctx)) })
+	g.Go(func() error { return ended(ctx, s.updates.serve(ctx)) })
 	s.dialler.creds = l.creds
 	g.Go(func() error { return ended(ctx, s.dialler.serve(ctx)) })
 	g.Go(func() error { return s.serveHTTP(ctx, l) })

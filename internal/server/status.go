@@ -46,10 +46,14 @@ func (s *statusService) GetStatus(ctx context.Context, _ *connect.Request[keepwa
 	if err != nil {
 		return nil, err
 	}
+	updates, err := s.updateConditions(ctx)
+	if err != nil {
+		return nil, err
+	}
 	if res.Views, err = s.viewCounts(ctx, res.Computers); err != nil {
 		return nil, err
 	}
-	res.Conditions = slices.Concat(s.manager.Conditions(), allConditions(res), groups, jobs)
+	res.Conditions = slices.Concat(s.manager.Conditions(), allConditions(res), groups, updates, jobs)
 	return connect.NewResponse(res), nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"keepward/internal/errs"
 	"keepward/internal/group"
 	"keepward/internal/job"
+	"keepward/internal/update"
 )
 
 // The views of computers that need somebody's attention, in the order in which they are shown.
@@ -37,6 +38,7 @@ type views struct {
 	groups    map[string][]string // that each computer is a member of
 	protected map[string]bool     // in an enabled job
 	untrusted map[string][]string // named by these groups and not let in
+	updates   map[string]*keepwardv1.UpdateProblem
 }
 
 // lookAtViews reads what decides on all computers.
@@ -48,6 +50,9 @@ func (s *server) lookAtViews(ctx context.Context) (*views, error) {
 		return nil, err
 	}
 	if v.tags, err = catalog.TagsOfComputers(ctx, q); err != nil {
+		return nil, err
+	}
+	if v.updates, err = catalog.UpdateProblems(ctx, q); err != nil {
 		return nil, err
 	}
 	site, err := group.Load(ctx, q, now)
@@ -81,13 +86,16 @@ func (s *server) lookAtViews(ctx context.Context) (*views, error) {
 // put says of a computer which views it is in, and what else is known here.
 func (v *views) put(c *keepwardv1.Computer) {
 	c.Tags, c.Groups = v.tags[c.Name], slices.Concat(v.groups[c.Name], v.untrusted[c.Name])
+	if u := updateCondition(v.updates[c.Name], c); u != nil {
+		c.Conditions = append(c.Conditions, u)
+	}
 	c.Views = nil
 	for _, one := range []struct {
 		view string
 		in   bool
 	}{
 		{viewOffline, c.Status != statusOnline},
-		{viewOutOfDate, older(c.AgentVersion, v.version)},
+		{viewOutOfDate, update.Older(c.AgentVersion, v.version)},
 		{viewUntrusted, !v.trusted[c.Name]},
 		{viewUnprotected, !v.protected[c.Name] || c.LastPoint == nil || v.now.Sub(c.LastPoint.AsTime()) > time.Duration(v.days)*24*time.Hour},
 	} {

@@ -1,12 +1,14 @@
 package sim
 
 import (
+	"context"
+
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/job"
 )
 
-// This file is the work of the job types of administration, whose rows are there before their work
-// is: a transport downloads an update, agents install it and may start anew by it.
+// This file is the work of the job types of administration: a transport downloads an update, whose
+// row is there before its work is, and the server has agents install it, which start anew by it.
 
 // someUpdate downloads a new version, or installs what there is.
 func (s *site) someUpdate() {
@@ -28,10 +30,20 @@ func (s *site) administer(n *node, w *work) {
 		return
 	}
 	n.admin[w.session] = true
-	if k.typ == job.UpdateInstall && n.Node == agentNode(n.Name) {
-		s.count.installs++
-		n.anew = s.unquiet && s.rnd.IntN(2) == 0
+}
+
+// updates has agents become what they are.
+type updates struct{ s *site }
+
+func (u updates) Update(ctx context.Context, o *keepwardv1.UpdateOrder, line func(level, code, text string)) error {
+	u.s.mu.Lock()
+	defer u.s.mu.Unlock()
+	if n := u.s.nodes[agentNode(o.GetComputer())]; n != nil {
+		u.s.count.installs++
+		n.anew = u.s.unquiet && u.s.rnd.IntN(2) == 0
 	}
+	line("info", "update.done", "it is another version now")
+	return ctx.Err()
 }
 
 // startAnew starts an agent again that an installation has ended. What it had to report is kept.

@@ -145,7 +145,6 @@ func kinds() []kind {
 			tape = tape || n.On == job.Tape
 			agents = agents || n.Kind == job.KindClient
 		}
-		agents = agents || r.Type == job.UpdateInstall // it holds nothing, but works on computers
 		switch r.Type {
 		case job.MediaRefresh, job.MediaExport, job.MediaErase, job.MediaInventory:
 			disk = false // there is nothing of a disk to refresh or to export

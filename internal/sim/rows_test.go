@@ -104,7 +104,7 @@ func TestABackupThatIsEndedEarlyKeepsWhatItHas(t *testing.T) {
 func TestARowThatLacksNothingRuns(t *testing.T) {
 	eachKind(t, func(s *site, k kind) {
 		id := s.try(k)
-		if k.typ != job.Retention && k.typ != job.Rescan { // their work is the server's own, and done by now
+		if k.typ != job.Retention && k.typ != job.Rescan && k.typ != job.UpdateInstall { // their work is the server's own, and done by now
 			s.expect(id, job.Running, "")
 		}
 		s.allDone()
@@ -123,6 +123,9 @@ func TestARowThatLacksInfrastructure(t *testing.T) {
 			s.changed()
 		} else {
 			s.down(s.hostOf(p.Target.Repository))
+		}
+		if k.typ == job.UpdateInstall { // it wants nothing but its computer
+			s.down(s.nodes[agentNode(computers[0])])
 		}
 		id := s.try(k)
 		want := k.typ.Reservation().A.Infrastructure
@@ -151,6 +154,9 @@ func (s *site) hostOf(repository string) *node {
 // repository and one of the second, or all drives.
 func (s *site) occupy(k kind) []int64 {
 	s.t.Helper()
+	if k.typ == job.UpdateInstall {
+		return []int64{s.submit(find(job.RestoreDB, false), onDisk(mainRepo, mainRepo), computers[0])}
+	}
 	if !k.tape {
 		db := find(job.RestoreDB, false)
 		return []int64{s.submit(db, onDisk(mainRepo, mainRepo), computers[1], computers[2])}

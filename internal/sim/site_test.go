@@ -235,7 +235,7 @@ func (s *site) start() {
 		DB: s.db, Nodes: s, Term: func() uint64 { return 1 },
 		Master: func(catalog.Repository) (seal.Master, error) { return s.master, nil },
 		User:   func(context.Context) string { return "ann" },
-		Clock:  s.clock, Places: s.placesOf, Resources: s.resources, Groups: noGroups{},
+		Clock:  s.clock, Places: s.placesOf, Resources: s.resources, Groups: noGroups{}, Updates: updates{s},
 	})
 	s.m, s.stop, s.stopped = m, cancel, make(chan error, 1)
 	go func() { s.stopped <- m.Serve(ctx) }() // kill waits for it

@@ -59,6 +59,8 @@ func definition(t job.Type, repository, computer string) proto.Message {
 		return &keepwardv1.SweepRepositoryRequest{Name: repository}
 	case job.Rescan:
 		return &keepwardv1.RescanOrder{}
+	case job.UpdateInstall:
+		return &keepwardv1.UpdateOrder{Computer: computer}
 	case job.Retention:
 		return &keepwardv1.RetentionOrder{Repository: repository}
 	}

@@ -43,6 +43,15 @@ func CopyReal(dst string, limit int64, dirs ...string) error {
 	return nil
 }
 
+// CopyFile copies a program or another small file.
+func CopyFile(from, to string) error {
+	b, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, b, 0o755)
+}
+
 // Size is the bytes of all regular files below dir.
 func Size(dir string) (total int64, err error) {
 	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {

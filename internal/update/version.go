@@ -1,4 +1,4 @@
-package server
+package update
 
 import (
 	"cmp"
@@ -6,20 +6,28 @@ import (
 	"strings"
 )
 
-// older tells whether a version of a program came before another, by semantic versioning. Of what
+// Older tells whether a version of a program came before another, by semantic versioning. Of what
 // does not have that form it cannot be told, as of a program that was built by hand.
-func older(version, than string) bool {
+func Older(version, than string) bool {
+	c, ok := compare(version, than)
+	return ok && c < 0
+}
+
+// Newer tells whether a version came after another, where that can be told.
+func Newer(version, than string) bool { return Older(than, version) }
+
+func compare(version, than string) (c int, ok bool) {
 	a, ok := parseVersion(version)
 	b, known := parseVersion(than)
 	if !ok || !known {
-		return false
+		return 0, false
 	}
 	for i := range a.number {
 		if c := cmp.Compare(a.number[i], b.number[i]); c != 0 {
-			return c < 0
+			return c, true
 		}
 	}
-	return comparePre(a.pre, b.pre) < 0
+	return comparePre(a.pre, b.pre), true
 }
 
 type parsedVersion struct {
