@@ -71,7 +71,7 @@ func (i *instance) Copy(ctx context.Context, dir string) (trees []app.Tree, err 
 	if err != nil {
 		return nil, err
 	}
-	i.tell("info", "application.copied", "there is no snapshot of its files, so mariadb-backup has copied them, in %s; commits were held for %s", time.Since(begun).Round(time.Millisecond), w.held.Round(time.Millisecond))
+	i.tell("info", "application.copied", "there is no snapshot of its files, so mariadb-backup has copied them, in %s; changes were held for %s", time.Since(begun).Round(time.Millisecond), w.held.Round(time.Millisecond))
 	return []app.Tree{{Name: "data", Path: dir}}, nil
 }
 
@@ -153,13 +153,16 @@ func (i *instance) give(dir string) error {
 	})
 }
 
-// watch ends a copy that holds commits for too long.
+// watch ends a copy that holds changes for too long: those of tables without transactions from
+// BLOCK_DDL on, and commits from BLOCK_COMMIT on.
 type watch struct {
 	mu    sync.Mutex
 	end   context.CancelCauseFunc
 	since time.Time
 	timer *time.Timer
 	held  time.Duration
+	// stages: it tells of each stage.
+	stages bool
 }
 
 // line reads what mariadb-backup says of its locks.
@@ -167,7 +170,10 @@ func (w *watch) line(text string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
-	case strings.Contains(text, "Acquiring BACKUP LOCKS"), strings.Contains(text, "BACKUP STAGE BLOCK_COMMIT"):
+	case strings.Contains(text, "Starting BACKUP STAGE START"):
+		w.stages = true // InnoDB is copied in it, and nobody waits for that
+	case strings.Contains(text, "Started BACKUP STAGE BLOCK_DDL"), strings.Contains(text, "Starting BACKUP STAGE BLOCK_COMMIT"),
+		!w.stages && strings.Contains(text, "Acquiring BACKUP LOCKS"): // of versions that have one lock for all
 		if w.timer == nil {
 			w.since = time.Now()
 			w.timer = time.AfterFunc(app.HoldMost, func() {
