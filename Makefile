@@ -69,7 +69,7 @@ unit:
 
 # All unit tests, with the race detector except where they compute ten times as long under it
 # and have next to no goroutines; of those, what has some is run again.
-NORACE := ./internal/catalog ./internal/changes ./internal/cli ./internal/repo/chunk ./internal/repo/crashtest ./internal/repo/fileindex ./internal/repo/segment ./internal/schedule ./internal/server ./internal/sim
+NORACE := ./internal/catalog ./internal/changes ./internal/cli ./internal/pipeline ./internal/repo/chunk ./internal/repo/crashtest ./internal/repo/fileindex ./internal/repo/segment ./internal/schedule ./internal/server ./internal/sim
 
 race:
 	go test $(filter-out ./internal/repo/crashtest,$(NORACE))
@@ -80,6 +80,7 @@ race:
 	CGO_ENABLED=1 go test -race -run 'JournalSays|JournalEnds|Overflows|Forgets|HandedOver|OpenFiles' ./internal/changes
 	CGO_ENABLED=1 go test -race -run 'Session|Watch|Extract' ./internal/cli
 	CGO_ENABLED=1 go test -race -run 'OneKills|TwoPeople|Online|Link|Joining|Removed|Cloned|OfAGroup|Reached|Tried|Throttle|Login' ./internal/server
+	CGO_ENABLED=1 go test -race -run 'Early|Stream|Parts|Checkpoint|EveryKindOfFile|Store|ExtraReaders|ALargeFile|FilesThatDoNot' ./internal/pipeline
 	cd internal/sim && CGO_ENABLED=1 go test -race -run '^TestSites$$' -seeds 5
 	CGO_ENABLED=1 go test -race $(filter-out $(NORACE:./%=keepward/%),$(shell go list ./api/... ./cmd/... ./internal/...))
 
