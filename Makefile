@@ -80,7 +80,7 @@ race:
 	CGO_ENABLED=1 go test -race -run 'JournalSays|JournalEnds|Overflows|Forgets|HandedOver|OpenFiles' ./internal/changes
 	CGO_ENABLED=1 go test -race -run 'Session|Watch|Extract' ./internal/cli
 	CGO_ENABLED=1 go test -race -run 'OneKills|TwoPeople|Online|Link|Joining|Removed|Cloned|OfAGroup|Reached|Tried|Throttle|Login' ./internal/server
-	CGO_ENABLED=1 go test -race -run 'Early|Stream|Parts|Checkpoint|EveryKindOfFile|Store|ExtraReaders|ALargeFile|FilesThatDoNot' ./internal/pipeline
+	CGO_ENABLED=1 go test -race -run 'Stream|Parts|Checkpoint|StoreFailure|ExtraReaders|FilesThatDoNot' ./internal/pipeline
 	cd internal/sim && CGO_ENABLED=1 go test -race -run '^TestSites$$' -seeds 5
 	CGO_ENABLED=1 go test -race $(filter-out $(NORACE:./%=keepward/%),$(shell go list ./api/... ./cmd/... ./internal/...))
 

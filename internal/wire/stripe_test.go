@@ -69,7 +69,9 @@ func TestBothEndsHaveAsManyConnectionsAsAreAskedFor(t *testing.T) {
 func TestFewerConnectionsThanAskedFor(t *testing.T) {
 	s := newSite(t, &memory{}, nil)
 	r := newRelay(t, s.endpoint.GetAddress())
+	r.mu.Lock()
 	r.most = 3
+	r.mu.Unlock()
 	s.endpoint.Address = r.l.Addr().String()
 	c, mine, its := several(t, s, 8)
 	if mine != 3 || its != 3 {
