@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -263,4 +264,66 @@ func withLanes(list []*frameConn) []*frameConn {
 		l.laneIn, l.laneOut = l.in, l.out
 	}
 	return list
+}
+
+// A cell that comes again, read already or not, ends the stream.
+func TestACellThatComesTwiceEndsTheStream(t *testing.T) {
+	for name, numbers := range map[string][]uint64{"read": {0, 0}, "waiting": {2, 2}} {
+		t.Run(name, func(t *testing.T) {
+			a, b := lanePairs(t, 2)
+			s := newStripe(withLanes(b))
+			defer s.close()
+			for _, n := range numbers {
+				cell := binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint64(nil, n), 1)
+				if _, err := a[0].raw.Write(append(cell, 'x')); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := io.ReadAll(s); errs.CodeOf(err) != "connection.protocol" {
+				t.Errorf("it ends with %v", err)
+			}
+			for _, f := range a {
+				_ = f.raw.Close()
+			}
+		})
+	}
+}
+
+// The further connections are of the certificate that the first has, also for who knows the session.
+func TestAFurtherConnectionOfAnotherCertificate(t *testing.T) {
+	s := newSite(t, &memory{}, nil)
+	open := func(creds Credentials) (*frameConn, net.Conn) {
+		raw, err := net.Dial("tcp", s.endpoint.GetAddress())
+		if err != nil {
+			t.Fatal(err)
+		}
+		fc, err := secure(t.Context(), raw, timingOf(0), nil, func(c net.Conn) *tls.Conn {
+			return tls.Client(c, agentTLS(creds, s.endpoint.GetCertificateSha256()))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fc, raw
+	}
+	own := s.ca.issue(t, RoleAgent, "web1")
+	hi := hello{min: 1, max: 1, key: seal.Secret(s.endpoint.GetTaskKey()), attempt: s.attempt, wish: 3, window: recordWindow}
+	first, _ := open(own)
+	defer first.close()
+	w, err := first.hello(&hi)
+	if err != nil || w.connections != 3 {
+		t.Fatalf("welcome %+v, %v", w, err)
+	}
+	hi.nonce = w.nonce
+	for _, c := range []struct {
+		creds Credentials
+		index uint16
+		let   bool
+	}{{s.ca.issue(t, RoleAgent, "web1"), 1, false}, {own, 2, true}} {
+		l, _ := open(c.creds)
+		hi.index = c.index
+		if _, err := l.hello(&hi); (err == nil) != c.let || err != nil && errs.KindOf(err) != errs.Denied {
+			t.Errorf("number %d: %v", c.index, err)
+		}
+		l.close()
+	}
 }
