@@ -16,7 +16,7 @@ import (
 const Nice = 10
 
 // Always has this process step back for good. New threads inherit it.
-func Always() error { return setAll(level{nice: Nice, io: lowestIO}) }
+func Always() error { return setAll(behind) }
 
 // Work is a piece of work.
 type Work struct {
@@ -42,8 +42,11 @@ type Pace struct {
 	base         level
 }
 
-// level is a rank at the processors and at the disk.
-type level struct{ nice, io int }
+// level is a rank at the processors and at the disk, and of the session of processes among others.
+type level struct{ nice, io, session int }
+
+// behind is where gentle work is.
+var behind = level{nice: Nice, io: lowestIO, session: Nice}
 
 // Begin begins a piece of work, and answers what ends it.
 func (p *Pace) Begin(w Work) (end func()) {
@@ -87,7 +90,7 @@ func (p *Pace) step(back bool) error {
 		return nil // somebody has set it lower
 	}
 	if back {
-		return setAll(level{nice: Nice, io: lowestIO})
+		return setAll(behind)
 	}
 	return setAll(p.base)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,6 +15,14 @@ const (
 	lowestIO     = 2<<13 | 7 // best effort, its lowest rank
 	ioWhoProcess = 1
 )
+
+// sessionFile holds the niceness of a session of processes, see sched(7): where the kernel groups them
+// (sched_autogroup_enabled), that of a thread only counts among those of its session. Each service of
+// a service manager is one, so without it a gentle agent would take as much as a database.
+const sessionFile = "/proc/self/autogroup"
+
+// sessionPause is how long the kernel has who may not do all wait between two changes of it.
+const sessionPause = 100 * time.Millisecond
 
 // maxSweeps bounds how often new threads are looked for.
 const maxSweeps = 20
@@ -42,7 +51,46 @@ func setAll(l level) error {
 			break
 		}
 	}
+	return setSession(l.session)
+}
+
+// setSession has the session of processes step back that this process leads. Where it is one of a
+// session of somebody else, a terminal's, the others in it must not step back with it. It is a wish:
+// there are kernels without such groups, and containers where the file cannot be written.
+func setSession(nice int) error {
+	if !leads() {
+		return nil
+	}
+	text := []byte(strconv.Itoa(nice))
+	err := os.WriteFile(sessionFile, text, 0)
+	if errors.Is(err, unix.EAGAIN) {
+		time.Sleep(sessionPause)
+		err = os.WriteFile(sessionFile, text, 0)
+	}
+	if errors.Is(err, unix.EAGAIN) {
+		return fmt.Errorf("set the priority of the session to %d: %w", nice, err)
+	}
 	return nil
+}
+
+// leads tells whether this process is the first of its session.
+func leads() bool {
+	sid, err := unix.Getsid(0)
+	return err == nil && sid == os.Getpid()
+}
+
+// sessionNow is how far the session steps back that this process leads; 0, where it leads none.
+func sessionNow() int {
+	text, err := os.ReadFile(sessionFile)
+	if err != nil || !leads() {
+		return 0
+	}
+	var name string
+	var nice int
+	if _, err := fmt.Sscanf(string(text), "%s nice %d", &name, &nice); err != nil {
+		return 0
+	}
+	return nice
 }
 
 func set(id int, l level) error {
@@ -65,5 +113,5 @@ func now() (level, error) {
 	if e != 0 {
 		return level{}, fmt.Errorf("look up the priority at the disk: %w", e)
 	}
-	return level{nice: 20 - raw, io: int(io)}, nil
+	return level{nice: 20 - raw, io: int(io), session: sessionNow()}, nil
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -85,4 +86,69 @@ func printAll(what string) {
 			fmt.Println(what, 20-raw)
 		}
 	}
+}
+
+const sessionChild = "KEEPWARD_TEST_SESSION"
+
+// A kernel that groups processes by sessions goes by the niceness of the session: one that is all
+// gentle work steps back and forward, one that a terminal has stays as it is.
+func TestASessionStepsBackWithItsLeader(t *testing.T) {
+	if os.Getenv(sessionChild) != "" {
+		p := Pace{Failed: func(err error) { fmt.Println(err); os.Exit(1) }}
+		end := p.Begin(Work{Waits: true})
+		printSession("waits")
+		end()
+		printSession("over")
+		return
+	}
+	if _, err := os.Stat(sessionFile); err != nil {
+		t.Skip("this kernel does not group processes by sessions")
+	}
+	for _, leads := range []bool{true, false} {
+		cmd := exec.Command(os.Args[0], "-test.run", "^TestASessionStepsBackWithItsLeader$", "-test.v")
+		cmd.Env = append(os.Environ(), sessionChild+"=1")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: leads}
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		before := 0
+		if !leads {
+			before = ofSession(t)
+		}
+		waits := before
+		if leads {
+			waits = Nice
+		}
+		want := fmt.Sprintf("waits %d\nover %d\n", waits, before)
+		if !strings.Contains(string(out), want) {
+			t.Errorf("leader: %v, it says\n%s\nwant\n%s", leads, out, want)
+		}
+	}
+}
+
+func printSession(when string) {
+	nice, err := readSession()
+	fmt.Println(when, nice)
+	if err != nil {
+		fmt.Println(err)
+	}
+}
+
+func ofSession(t *testing.T) int {
+	t.Helper()
+	nice, err := readSession()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return nice
+}
+
+func readSession() (int, error) {
+	text, err := os.ReadFile(sessionFile)
+	if err != nil {
+		return 0, err
+	}
+	_, last, _ := strings.Cut(strings.TrimSpace(string(text)), " nice ")
+	return strconv.Atoi(last)
 }

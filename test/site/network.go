@@ -158,7 +158,10 @@ func (s *Site) Replace(p *Proc) (*Proc, error) { return s.joinAs("transport", p.
 // via is what goes before a command on the computer of a role, which does not see the sockets of
 // those that joined before.
 func (s *Site) via(name string) []string {
-	if s.network == nil {
+	switch {
+	case s.network == nil && s.Services:
+		return []string{"setsid"}
+	case s.network == nil:
 		return nil
 	}
 	var hidden []string

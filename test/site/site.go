@@ -34,7 +34,9 @@ type Site struct {
 	AgentArgs []string
 	// TransportArgs are given to every transport that joins after they are set.
 	TransportArgs []string
-	network       *Network // nil: the loopback
+	// Services gives what joins after it is set a session of its own, as a service manager does.
+	Services bool
+	network  *Network // nil: the loopback
 }
 
 // Start starts a server with its data below dir. bin is the keepward binary.
