@@ -10,6 +10,7 @@ import (
 
 // What export writes, apply takes: nothing changes. A changed document changes that.
 func TestExportAppliesAndIsStable(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, "web1")
 	f.createJob("docs", "web1", []string{"/etc"}, "--exclude", "*.tmp", "--schedule", "daily 22:00")
 	first := f.do("export").Stdout
@@ -37,6 +38,7 @@ func TestExportAppliesAndIsStable(t *testing.T) {
 // A fault in a document: file, line and field are said, and nothing is applied, not
 // even what is right.
 func TestApplyNamesLineAndField(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, "web1")
 	f.createJob("docs", "web1", []string{"/etc"})
 	before := f.do("export").Stdout

@@ -32,6 +32,7 @@ func diskFleet(t *testing.T, size int64) (f *fleet, disk, src string) {
 // A repository on a file system that became read-only, as ext4 does after an error of the disk:
 // reading goes on, writing fails and says why.
 func TestRepositoryThatIsReadOnly(t *testing.T) {
+	t.Parallel()
 	f, disk, src := diskFleet(t, 64<<20)
 	first := copyTree(t, src)
 	command(t, "mount", "-o", "remount,ro", disk)
@@ -56,6 +57,7 @@ func TestRepositoryThatIsReadOnly(t *testing.T) {
 // A repository on a full disk: sweep and check end with a reason or their work, deleting makes
 // room, and nothing that stays is harmed.
 func TestUpkeepOfARepositoryThatIsFull(t *testing.T) {
+	t.Parallel()
 	f, disk, src := diskFleet(t, 64<<20)
 	first := f.last("docs", "Completed").Tasks[0].Point
 	f.must(os.RemoveAll(src))
@@ -92,6 +94,7 @@ func fill(t *testing.T, path string) {
 // A repository whose file system goes away: what runs fails and says so, nothing is written to
 // the empty mount point, and with the disk back all goes on.
 func TestRepositoryUnmountedUnderUs(t *testing.T) {
+	t.Parallel()
 	f, disk, src := diskFleet(t, 256<<20)
 	first := copyTree(t, src)
 	again := func() { command(t, "mount", "-o", "loop", filepath.Join(filepath.Dir(disk), "disk.img"), disk) }

@@ -22,6 +22,7 @@ const (
 
 // What is not there: exit 4, and the names that are near.
 func TestUnknownNamesSayTheNearest(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, "web1")
 	src := filepath.Join(tempDir(t), "src")
 	f.must(site.RandomTree(src, 10, 1<<20, 1))
@@ -68,6 +69,7 @@ func TestUnknownNamesSayTheNearest(t *testing.T) {
 
 // Include paths that do not exist: named, the others go on; none exists: fails.
 func TestIncludePathThatDoesNotExist(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, "web1")
 	src := filepath.Join(tempDir(t), "src")
 	f.must(site.RandomTree(src, 10, 1<<20, 1))
@@ -91,6 +93,7 @@ func TestIncludePathThatDoesNotExist(t *testing.T) {
 
 // A directory that cannot become a repository is refused before a byte is written.
 func TestRepositoryPathsThatAreRefused(t *testing.T) {
+	t.Parallel()
 	needRoot(t) // for the read-only mount
 	needPrograms(t, "mkfs.ext4", "mount", "umount", "losetup")
 	f := newFleet(t, "web1")
@@ -143,6 +146,7 @@ func listing(t *testing.T, dir string) string {
 
 // A second process on a data directory is refused and harms nothing.
 func TestTwoProcessesOnOneDataDirectory(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, "web1")
 	for _, p := range []*site.Proc{f.Server, f.store, f.agent["web1"]} {
 		role := "agent"
@@ -168,6 +172,7 @@ func TestTwoProcessesOnOneDataDirectory(t *testing.T) {
 
 // A wrong or broken recovery key is said at once, and nothing is written.
 func TestWrongRecoveryKey(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, "web1")
 	f.createRepository("other", filepath.Join(f.Dir, "other"))
 	src := filepath.Join(tempDir(t), "src")
@@ -198,6 +203,7 @@ func exitOf(key string) int {
 
 // Without the right token nothing answers; without a server it is said so.
 func TestExitStatusOfAccess(t *testing.T) {
+	t.Parallel()
 	f := newServer(t)
 	f.fails(exitUsage, nil, "job", "frobnicate")
 	f.fails(exitUsage, nil, "job", "run")

@@ -82,6 +82,7 @@ func replace(t *testing.T, path string, content []byte) (undo func()) {
 // A repository of a newer Keepward: one with unknown incompatible features is not touched at
 // all, one with unknown read-only compatible ones is only read.
 func TestRepositoryOfANewerFormat(t *testing.T) {
+	t.Parallel()
 	f, src := newSource(t)
 	points, err := f.Points("web1")
 	f.must(err)
@@ -141,6 +142,7 @@ func TestRepositoryOfANewerFormat(t *testing.T) {
 // Packs that are not what or where they were: the check names them and what is lost with them;
 // with the pack back in its place nothing is.
 func TestPacksOutOfPlace(t *testing.T) {
+	t.Parallel()
 	f, src := newSource(t)
 	// A repository with a name that main bore in another life, of the same computer.
 	f.createRepository("other", filepath.Join(f.Dir, "other"))
@@ -220,6 +222,7 @@ func TestPacksOutOfPlace(t *testing.T) {
 
 // An index that lies: whole by its checksums, and wrong in what it says. Packs are what counts.
 func TestIndexThatLies(t *testing.T) {
+	t.Parallel()
 	f, src := newSource(t)
 	path := objects(t, f.repo, "index/*/*")[0]
 	content, err := os.ReadFile(path)

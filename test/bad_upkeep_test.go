@@ -18,6 +18,7 @@ import (
 // Rules of retention that cannot be meant are refused, by flags and by files, with the field;
 // nothing of the file is applied.
 func TestRetentionThatCannotBeMeant(t *testing.T) {
+	t.Parallel()
 	f, src := newSource(t)
 	before := f.do("export").Stdout
 	for _, c := range []struct {
@@ -59,6 +60,7 @@ func lastDocument(yaml string) string {
 // A hold on a point that a sweep is about to purge: the hold is refused as long as the point is
 // deleted; one that is undeleted and held in time stays, whatever the sweep does.
 func TestHoldOnAPointThatIsGoing(t *testing.T) {
+	t.Parallel()
 	f, src := newSource(t)
 	first := f.last("docs", "Completed").Tasks[0].Point
 	f.run("docs")
@@ -92,6 +94,7 @@ func TestHoldOnAPointThatIsGoing(t *testing.T) {
 
 // Two sweeps at once: the second waits for the first, and both end well.
 func TestTwoSweepsAtOnce(t *testing.T) {
+	t.Parallel()
 	f, src := newSource(t)
 	f.must(os.RemoveAll(src))
 	f.must(site.RandomTree(src, 20, badBytes, 2))
@@ -114,6 +117,7 @@ func TestTwoSweepsAtOnce(t *testing.T) {
 // An index that is rebuilt while a backup's mover writes: it waits for it, and neither harms
 // the other.
 func TestRebuildOfTheIndexOverALiveMover(t *testing.T) {
+	t.Parallel()
 	f, src := newSource(t)
 	f.must(site.RandomTree(filepath.Join(src, "more"), 200, 40<<20, 2))
 	running := f.start("docs")
@@ -132,6 +136,7 @@ func TestRebuildOfTheIndexOverALiveMover(t *testing.T) {
 // A server whose clock jumps back a year deletes nothing until somebody has said that it is
 // right; backups and restores go on.
 func TestClockThatJumpsBackAYear(t *testing.T) {
+	t.Parallel()
 	f, src := newSource(t)
 	f.run("docs")
 	f.do("job", "edit", "docs", "--keep-last", "1")

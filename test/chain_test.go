@@ -17,6 +17,7 @@ import (
 // One job follows another, in a circle never; a computer that comes online is backed up; and what
 // ran is found, counted and summed up.
 func TestJobsFollowEachOtherAndComputersThatComeOnline(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, "web1", "web2")
 	src := filepath.Join(tempDir(t), "src")
 	f.must(site.RandomTree(src, 10, 1<<20, 1))
@@ -74,6 +75,7 @@ func TestJobsFollowEachOtherAndComputersThatComeOnline(t *testing.T) {
 
 // A list that goes on shows a session from its beginning to its end, also one of a restarted server.
 func TestAListOfSessionsIsLive(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, "web1")
 	src := filepath.Join(tempDir(t), "src")
 	f.must(site.RandomTree(src, 10, 1<<20, 1))

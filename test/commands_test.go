@@ -51,6 +51,7 @@ func (s *commandSite) into(path, run string, args ...string) []string {
 }
 
 func TestWhatCommandsPrintIsAFileOfThePoint(t *testing.T) {
+	t.Parallel()
 	s := newCommandSite(t, "db2")
 	src := filepath.Join(s.dir, "src")
 	s.must(os.MkdirAll(src, 0o755))
@@ -104,6 +105,7 @@ func (s *commandSite) output(path string) []byte {
 }
 
 func TestACommandThatFailsLeavesNoHalfFile(t *testing.T) {
+	t.Parallel()
 	s := newCommandSite(t)
 	pid := filepath.Join(s.dir, "pid")
 	// Children of two kinds: in the command's group, and one that has left it.
@@ -154,6 +156,7 @@ func (s *commandSite) allGone(file string) {
 }
 
 func TestACommandEndsWithItsSessionAndWithItsAgent(t *testing.T) {
+	t.Parallel()
 	s := newCommandSite(t)
 	pid := filepath.Join(s.dir, "pid")
 	path := s.program("hangs", "seq 1 1000; (trap '' TERM HUP; sleep 1000) & echo $! >"+pid+"; setsid sleep 1001 & echo $! >>"+pid+"; echo $$ >>"+pid+"; sleep 1000")
@@ -202,6 +205,7 @@ func TestACommandEndsWithItsSessionAndWithItsAgent(t *testing.T) {
 }
 
 func TestARestoreIntoACommandThatFailsSaysWhy(t *testing.T) {
+	t.Parallel()
 	s := newCommandSite(t)
 	src := filepath.Join(s.dir, "src")
 	s.must(os.MkdirAll(src, 0o755))

@@ -16,6 +16,7 @@ import (
 // says that it is partial, nothing takes it for the latest, and the next backup does not send again
 // what it has stored.
 func TestABackupThatIsEndedEarlyKeepsWhatItWrote(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, "web1")
 	src := filepath.Join(tempDir(t), "src")
 	const size = 700 << 20
@@ -92,6 +93,7 @@ func sameFiles(t *testing.T, dir, want string) int {
 
 // What failed in a session is tried again by hand, and only that.
 func TestWhatFailedIsRetriedByHand(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, "web1")
 	src := filepath.Join(tempDir(t), "src")
 	missing := filepath.Join(filepath.Dir(src), "later")
@@ -118,6 +120,7 @@ func (f *fleet) completed(src string) int64 {
 // A session that is started suspended waits for its resume, and one job has one session at a time
 // where it says so.
 func TestStartedSuspendedAndRefusedDuplicates(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, "web1")
 	src := filepath.Join(tempDir(t), "src")
 	f.must(site.RandomTree(src, 3, 3<<10, 10))

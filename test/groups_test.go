@@ -29,6 +29,7 @@ func (f *fleet) protects(job string) string {
 // A group file is edited: the next session protects the new member, and not the removed one. A
 // computer that joins by itself with a token of a group of the job is protected too.
 func TestTheMembersOfAGroupAreProtected(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, "web1", "web2")
 	dir := tempDir(t)
 	src, list := filepath.Join(dir, "src"), filepath.Join(dir, "lab.csv")

@@ -21,10 +21,12 @@ const kills = 10
 // the truth, what says Completed restores, the next run works, and the repository
 // is clean.
 func TestKillAgent(t *testing.T) {
+	t.Parallel()
 	killOften(t, func(f *fleet) { f.agent["web1"].Kill(); f.must(f.agent["web1"].Start()) })
 }
 
 func TestKillMover(t *testing.T) {
+	t.Parallel()
 	killOften(t, func(f *fleet) {
 		for _, m := range site.Movers(f.store) {
 			m.Kill()
@@ -33,10 +35,12 @@ func TestKillMover(t *testing.T) {
 }
 
 func TestKillTransport(t *testing.T) {
+	t.Parallel()
 	killOften(t, func(f *fleet) { f.store.Kill(); f.must(f.store.Start()) })
 }
 
 func TestKillServer(t *testing.T) {
+	t.Parallel()
 	killOften(t, func(f *fleet) { f.Server.Kill(); f.must(f.Server.Start()) })
 }
 
@@ -138,6 +142,7 @@ func killSeed(t *testing.T) uint64 {
 // A mover outlives both the server and its transport, and what it commits meanwhile
 // counts: after the restart the session is followed to its end, by the same attempt.
 func TestMoverOutlivesServerAndTransport(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, "web1")
 	src := filepath.Join(tempDir(t), "src")
 	f.must(site.RandomTree(src, 3000, 200<<20, 7))

@@ -21,6 +21,7 @@ func (f *fleet) hasReason(id int64, code string) {
 // A paused server keeps a session in the queue, over its own end too, and says why; when it is
 // resumed the session runs. So do the other rules, each until it is lifted.
 func TestRulesKeepSessionsInTheQueue(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, "web1")
 	src := filepath.Join(tempDir(t), "src")
 	f.must(site.RandomTree(src, 10, 1<<20, 1))
@@ -62,6 +63,7 @@ func TestRulesKeepSessionsInTheQueue(t *testing.T) {
 
 // What is set of priorities is what sessions get, and what cannot be is refused.
 func TestPrioritiesAreSetAndRefused(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, "web1")
 	src := filepath.Join(tempDir(t), "src")
 	f.must(site.RandomTree(src, 10, 1<<20, 1))

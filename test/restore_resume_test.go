@@ -13,6 +13,7 @@ import (
 // Kill -9 of each part in the middle of a restore: it goes on, does not write again what is
 // right, and takes nothing half written for finished.
 func TestRestoreGoesOnAfterKill(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, "web1")
 	src := filepath.Join(tempDir(t), "src")
 	f.must(site.RandomTree(src, 600, 160<<20, 1))
@@ -73,6 +74,7 @@ func filesBelow(dir string) int {
 // A byte that flips on the target under its right size and time is found by --verify, named,
 // and the session does not end well.
 func TestRestoreVerifyFindsFlippedByte(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, "web1")
 	src := filepath.Join(tempDir(t), "src")
 	f.must(site.RandomTree(src, 200, 30<<20, 2))
@@ -105,6 +107,7 @@ func TestRestoreVerifyFindsFlippedByte(t *testing.T) {
 
 // An estimate is told, and writes nothing; nor does a restore of what is not there.
 func TestRestoreEstimateWritesNothing(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, "web1")
 	src := filepath.Join(tempDir(t), "src")
 	f.must(site.RandomTree(src, 200, 30<<20, 3))

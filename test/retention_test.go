@@ -84,6 +84,7 @@ func (h *history) sweep() *keepwardv1.Session {
 }
 
 func TestDeletedPointsGiveTheirSpaceBackAndNothingElse(t *testing.T) {
+	t.Parallel()
 	needPrograms(t, "du", "cp", "rsync")
 	h := newHistory(t, 4)
 	full := h.size()
@@ -131,6 +132,7 @@ func TestDeletedPointsGiveTheirSpaceBackAndNothingElse(t *testing.T) {
 }
 
 func TestASweepThatIsKilledIsEndedByTheNext(t *testing.T) {
+	t.Parallel()
 	needPrograms(t, "du", "cp", "rsync")
 	h := newHistory(t, 3)
 	full := h.size()
@@ -168,6 +170,7 @@ func TestASweepThatIsKilledIsEndedByTheNext(t *testing.T) {
 }
 
 func TestRetentionKeepsWhatTheJobSaysAndTellsWhy(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, "web1")
 	src := filepath.Join(tempDir(t), "src")
 	f.must(site.RandomTree(src, 10, 1<<20, 1))

@@ -11,6 +11,7 @@ import (
 
 // A schedule runs its job by itself, and a switched off job does not run.
 func TestScheduleRuns(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, "web1")
 	src := filepath.Join(tempDir(t), "src")
 	f.must(site.RandomTree(src, 10, 1<<20, 1))

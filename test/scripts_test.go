@@ -80,6 +80,7 @@ func (s *scriptSite) notedAre(want ...string) {
 }
 
 func TestScriptsRunInTheirOrder(t *testing.T) {
+	t.Parallel()
 	s := newScriptSite(t)
 	s.job()
 	done := s.run("docs")
@@ -90,6 +91,7 @@ func TestScriptsRunInTheirOrder(t *testing.T) {
 }
 
 func TestScriptsThatCannotRunFailTheTask(t *testing.T) {
+	t.Parallel()
 	s := newScriptSite(t)
 	s.job()
 	path := filepath.Join(s.scripts, "agent-before")
@@ -117,6 +119,7 @@ func TestScriptsThatCannotRunFailTheTask(t *testing.T) {
 }
 
 func TestOnTheServerOnlyScriptsOfItsFolderRun(t *testing.T) {
+	t.Parallel()
 	s := newScriptSite(t)
 	outside := s.script(s.scripts, "outside", "")
 	s.fails(2, []string{"server-before"}, "job", "create", "docs", "--computer", "web1", "--repository", "main", "--include", s.scripts,
@@ -132,6 +135,7 @@ func TestOnTheServerOnlyScriptsOfItsFolderRun(t *testing.T) {
 }
 
 func TestAScriptThatHangsIsEnded(t *testing.T) {
+	t.Parallel()
 	s := newScriptSite(t)
 	s.job()
 	pid := filepath.Join(s.scripts, "pid")
@@ -157,6 +161,7 @@ func TestAScriptThatHangsIsEnded(t *testing.T) {
 
 // A gigabyte of output, of which the server and the agent keep kilobytes.
 func TestAScriptThatPrintsAGigabyte(t *testing.T) {
+	t.Parallel()
 	s := newScriptSite(t)
 	s.job()
 	meter := site.StartMeter(func() []int { return []int{s.Server.Pid(), s.agent["web1"].Pid()} })
@@ -228,6 +233,7 @@ func (s *scriptSite) killed(k scriptKill) {
 }
 
 func TestScriptsOutliveTheServer(t *testing.T) {
+	t.Parallel()
 	s := newScriptSite(t)
 	s.job()
 	for _, k := range []scriptKill{
@@ -241,6 +247,7 @@ func TestScriptsOutliveTheServer(t *testing.T) {
 }
 
 func TestScriptsOfAnAgentThatIsKilled(t *testing.T) {
+	t.Parallel()
 	s := newScriptSite(t)
 	s.job()
 	agent := s.agent["web1"]

@@ -15,6 +15,7 @@ import (
 // The server's disk is gone. One command brings it back from the repository into which it has
 // backed itself up: its nodes know it again, its jobs run, and what was stored since is there.
 func TestALostServerIsPutBackByOneCommand(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, "web1")
 	src := filepath.Join(tempDir(t), "src")
 	f.must(site.RandomTree(src, 50, 5<<20, 1))
@@ -72,6 +73,7 @@ func otherKey(t *testing.T) string {
 
 // Saved jobs of maintenance, and browsing, are sessions of their types.
 func TestMaintenanceAndBrowsingAreSessions(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, "web1")
 	src := filepath.Join(tempDir(t), "src")
 	f.must(site.RandomTree(src, 20, 1<<20, 2))

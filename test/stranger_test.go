@@ -29,6 +29,7 @@ import (
 // Whoever is not the one agent of a task is refused by its mover and written down;
 // the real task is not disturbed.
 func TestMoverRefusesStrangers(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, "web1", "web2")
 	src := filepath.Join(tempDir(t), "src")
 	f.must(site.RandomTree(src, 20, 5<<20, 1))
@@ -103,6 +104,7 @@ func TestMoverRefusesStrangers(t *testing.T) {
 // An agent with a valid task of its own reads nothing of another computer: not its
 // points, not its chunks by id, not by asking the server.
 func TestAgentReadsNothingOfAnotherComputer(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, "web1")
 	src := filepath.Join(tempDir(t), "src")
 	f.must(site.RandomTree(src, 20, 5<<20, 1))
@@ -190,6 +192,7 @@ func pointObject(t *testing.T, repo, id string) point.Point {
 // The server's port: a link takes a certificate of the authority; a removed computer
 // has no link any more; a token works once, for its role and name, and not when revoked.
 func TestServerRefusesStrangers(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, "web1")
 	own := credentials(t, f.agent["web1"].DataDir)
 	if link, err := wire.DialLink(t.Context(), f.Addr, selfSigned(t, own, "agent", "web1"), http.NotFoundHandler()); err == nil {
@@ -244,6 +247,7 @@ func TestServerRefusesStrangers(t *testing.T) {
 // An agent whose clock is hours off: points carry the server's time, and the skew is
 // shown as a condition.
 func TestClockOfAnAgentIsOff(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	fake := newFakeAgent(f, "late", -5*time.Hour)
 	var got keepwardv1.GetComputerResponse

@@ -23,6 +23,7 @@ const (
 // key, and the computer with its agent, which knows the lost server only. By the steps of docs/operator/recovery.md everything that
 // the repository tells is back: points, computers, jobs.
 func TestTheLossOfTheWholeServer(t *testing.T) {
+	t.Parallel()
 	dir := tempDir(t)
 	src, key := filepath.Join(dir, "src"), filepath.Join(dir, "main.key")
 	must(t, treegen.Small(src, lossFiles))

@@ -78,6 +78,7 @@ func (f *fleet) killedOnTrial(name, version, says string) {
 // that never speaks to the server, make place again for it by themselves, also where the agent is killed
 // meanwhile; the server says why, and backups go on.
 func TestAnAgentUpdatesItselfAndGivesABrokenVersionBack(t *testing.T) {
+	t.Parallel()
 	needPrograms(t, "go")
 	f := newFleet(t)
 	dir := tempDir(t)

@@ -40,6 +40,7 @@ func (f *fleet) lastSweep() *keepwardv1.SweepReport {
 // With parity a flipped bit costs nothing: a restore makes it good on its way and says so, a
 // check mends it for good, and maintenance takes the damaged pack away.
 func TestParityMendsAFlippedBit(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, "web1")
 	f.do("repository", "edit", "main", "--parity", "10")
 	src := filepath.Join(tempDir(t), "src")
@@ -79,6 +80,7 @@ func TestParityMendsAFlippedBit(t *testing.T) {
 // Where all is proved as it arrives, what an honest computer stored counts as proved at once, and
 // what no point of a hostile one needs is not relied on by anybody.
 func TestWhatArrivesIsProved(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, "web1", "web2")
 	f.do("repository", "edit", "main", "--foreign-proof", "arrival")
 	dir := tempDir(t)
@@ -113,6 +115,7 @@ func TestWhatArrivesIsProved(t *testing.T) {
 // A sweep that compacts compresses harder what was stored fast and takes out of the bundles what
 // no point needs; what is left restores bit for bit.
 func TestCompactionMakesWhatRestsDense(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, "web1")
 	f.do("repository", "edit", "main", "--undelete-grace", "0s")
 	src := filepath.Join(tempDir(t), "src")

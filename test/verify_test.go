@@ -37,6 +37,7 @@ func (f *fleet) repository() *keepwardv1.Repository {
 // A check reads what was proved longest ago and remembers it, whether it ends by its budget, is
 // killed, or has read all; so the next one goes on with the rest.
 func TestChecksGoOnWithTheOldestProof(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, "web1")
 	src := filepath.Join(tempDir(t), "src")
 	f.createJob("docs", "web1", []string{src})
@@ -112,6 +113,7 @@ func (f *fleet) startCheck(args ...string) int64 {
 
 // A repository that is to be proved within some days is checked by the server itself.
 func TestTheServerKeepsARepositoryProved(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, "web1")
 	src := filepath.Join(tempDir(t), "src")
 	f.createJob("docs", "web1", []string{src})
@@ -145,6 +147,7 @@ func TestTheServerKeepsARepositoryProved(t *testing.T) {
 // A flipped bit is named with the files that need it; the next full backup heals it; nothing
 // removes the damaged place meanwhile.
 func TestDamageIsNamedAndHealed(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, "web1")
 	src := filepath.Join(tempDir(t), "src")
 	f.must(site.RandomTree(src, 20, 12<<20, 1))
@@ -250,6 +253,7 @@ func (a *fakeAgent) commitGarbage(f *fleet, o *keepwardv1.StartBackupRequest, co
 // An agent stores garbage under the ids of what is popular, before the honest computers store
 // it and after: their restores are unharmed, and the check says whose damage it is.
 func TestGarbageOfAHostileAgentHarmsNobodyElse(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, "web1", "web2")
 	dir := tempDir(t)
 	early, late := filepath.Join(dir, "early"), filepath.Join(dir, "late")

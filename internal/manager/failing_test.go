@@ -57,3 +57,40 @@ func TestSessionsThatCannotBeWrittenStandStillAndItIsSaid(t *testing.T) {
 		}
 	})
 }
+
+// Who goes by the end of a session finds one that could not be written for a while.
+func TestAnEndThatIsWrittenLateIsFollowed(t *testing.T) {
+	site(t, func(t *testing.T, w *world) {
+		exec := func(statement string) {
+			w.write(func(ctx context.Context, tx *sql.Tx) error {
+				_, err := tx.ExecContext(ctx, statement)
+				return err
+			})
+		}
+		w.setJob(jobOf("mail", "after docs", "web2"))
+		w.connect()
+		id := w.run()
+		attempt := w.agents["web1"].only(t)
+		exec(`CREATE TRIGGER full BEFORE UPDATE ON sessions WHEN NEW.ended <> 0 BEGIN SELECT RAISE(ABORT, 'the disk is full'); END`)
+		if !w.moverCommits(attempt) {
+			t.Fatal("the attempt was fenced")
+		}
+		w.mu.Lock()
+		w.agents["web1"].forget(attempt)
+		w.mu.Unlock()
+		told := make(chan error, 1) // one answer, read at the end
+		go func() { told <- w.m.End(t.Context(), agentOf("web1"), attempt, done(nil)) }()
+		time.Sleep(3 * endsLate)
+		synctest.Wait()
+		w.m.ConfigChanged() // the schedules are looked at meanwhile
+		time.Sleep(3 * endsLate)
+		synctest.Wait()
+		exec(`DROP TRIGGER full`)
+		w.pass(time.Minute)
+		<-told // how long the agent waited is another matter
+		w.expect(id, job.Completed, "")
+		if n := len(w.of("mail")); n != 1 {
+			t.Errorf("it was followed %d times", n)
+		}
+	})
+}

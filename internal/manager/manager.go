@@ -37,6 +37,7 @@ type Manager struct {
 	ready    chan struct{}                       // closed when every session is taken up
 	late     chan struct{}                       // one token: who has it may write sessions that are over
 	supply   chan struct{}                       // one token: who has it may tell the broker what there is
+	offered  map[broker.ID]bool                  // under that token: the computers and repositories that the broker knows
 	marks    chan struct{}                       // one token: who has it may mark points or order their purge
 	gated    chan struct{}                       // one signal: what the gate wants looked at next may come sooner
 	clock    *clockWatch
@@ -105,6 +106,7 @@ func New(d Deps) *Manager {
 		ready:     make(chan struct{}),
 		late:      make(chan struct{}, 1),
 		supply:    make(chan struct{}, 1),
+		offered:   map[broker.ID]bool{},
 		marks:     make(chan struct{}, 1),
 		gated:     make(chan struct{}, 1),
 		retries:   make(chan struct{}, 1),

@@ -3,6 +3,7 @@ package manager
 import (
 	"context"
 	"errors"
+	"slices"
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/broker"
@@ -75,7 +76,12 @@ func (m *Manager) presence(ctx context.Context, n Node) {
 	m.supply <- struct{}{} // the last to come reads the newest state, and has the last word
 	defer func() { <-m.supply }()
 	if n.Role == wire.RoleAgent {
-		m.dispatch(m.broker.SetResource(m.clientSlot(n.Name)))
+		slot := m.clientSlot(n.Name)
+		if slot.Down != nil && !m.offered[slot.ID] {
+			return // its computer was removed, which is why it has gone
+		}
+		m.offered[slot.ID] = true
+		m.dispatch(m.broker.SetResource(slot))
 		return
 	}
 	if err := m.setRepositories(ctx); err != nil && ctx.Err() == nil {
@@ -105,10 +111,28 @@ func (m *Manager) setComputers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var all []broker.Resource
 	for _, c := range computers {
-		m.dispatch(m.broker.SetResource(m.clientSlot(c.Name)))
+		all = append(all, m.clientSlot(c.Name))
 	}
+	m.offer(all, broker.Client)
 	return nil
+}
+
+// offer tells the broker that these are all there are of some kinds. m.supply must be held.
+func (m *Manager) offer(all []broker.Resource, kinds ...broker.Kind) {
+	now := make(map[broker.ID]bool, len(all))
+	for _, r := range all {
+		now[r.ID] = true
+		m.offered[r.ID] = true
+		m.dispatch(m.broker.SetResource(r))
+	}
+	for id := range m.offered {
+		if slices.Contains(kinds, id.Kind) && !now[id] {
+			delete(m.offered, id)
+			m.dispatch(m.broker.RemoveResource(id))
+		}
+	}
 }
 
 func (m *Manager) setRepositories(ctx context.Context) error {
@@ -116,15 +140,16 @@ func (m *Manager) setRepositories(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var all []broker.Resource
 	for _, r := range repositories {
 		down := m.down(transportOf(r.Transport))
-		m.dispatch(m.broker.SetResource(broker.Resource{
+		all = append(all, broker.Resource{
 			ID: broker.ID{Kind: broker.Stream, Name: r.Name}, Label: "repository " + r.Name, Capacity: int(r.Streams), Down: down,
-		}))
-		m.dispatch(m.broker.SetResource(broker.Resource{
+		}, broker.Resource{
 			ID: broker.ID{Kind: broker.Writer, Name: r.Name}, Label: r.Path, Capacity: int(r.Writers), Down: down,
-		}))
+		})
 	}
+	m.offer(all, broker.Stream, broker.Writer)
 	return nil
 }
 

@@ -1,6 +1,9 @@
 package manager
 
 import (
+	"context"
+	"database/sql"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -8,6 +11,7 @@ import (
 	"connectrpc.com/connect"
 
 	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/catalog"
 	"keepward/internal/errs"
 	"keepward/internal/job"
 )
@@ -146,6 +150,29 @@ func TestAWaitShowsAllThatIsLacking(t *testing.T) {
 			if waiting != 1 {
 				t.Errorf("%d wait for a %s, want 1", waiting, kind)
 			}
+		}
+	})
+}
+
+// What was taken out of the configuration is nothing that a task could hold.
+func TestWhatWasRemovedIsNoResource(t *testing.T) {
+	site(t, func(t *testing.T, w *world) {
+		w.connect()
+		w.write(func(ctx context.Context, tx *sql.Tx) error {
+			return errors.Join(
+				catalog.RemoveComputer(ctx, tx, "web2"),
+				catalog.DeleteJob(ctx, tx, theJob),
+				catalog.ForgetRepository(ctx, tx, theRepo),
+			)
+		})
+		w.m.ConfigChanged()
+		synctest.Wait()
+		w.m.NodeOffline(agentOf("web2")) // its link is cut after that
+		w.m.NodeOffline(agentOf("web1")) // and this one goes by itself
+		synctest.Wait()
+		all := w.resources("", "")
+		if len(all) != 1 || all[0].GetName() != "web1" {
+			t.Errorf("only web1 is left, got %v", all)
 		}
 	})
 }
