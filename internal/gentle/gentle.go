@@ -8,6 +8,7 @@ package gentle
 import (
 	"runtime"
 	"sync"
+	"time"
 )
 
 // Nice is how far gentle work steps back: far enough that others hardly notice, and not so far that
@@ -17,6 +18,9 @@ const Nice = 10
 
 // Always has this process step back for good. New threads inherit it.
 func Always() error { return setAll(behind) }
+
+// Last has it step back behind what steps back, for good: nobody waits for the work at all.
+func Last() error { return setAll(last) }
 
 // Work is a piece of work.
 type Work struct {
@@ -43,10 +47,21 @@ type Pace struct {
 }
 
 // level is a rank at the processors and at the disk, and of the session of processes among others.
-type level struct{ nice, io, session int }
+type level struct {
+	nice, io, session int
+	slice             time.Duration // how long it runs when it has its turn; 0: as all do
+}
 
-// behind is where gentle work is.
-var behind = level{nice: Nice, io: lowestIO, session: Nice}
+// longSlice is more than any other process has, so that who wakes up need not wait for the end of
+// ours: Linux 6.12 and newer let who has the shorter slice interrupt the one who has the longer.
+const longSlice = 20 * time.Millisecond
+
+var (
+	// behind is where gentle work is.
+	behind = level{nice: Nice, io: lowestIO, session: Nice, slice: longSlice}
+	// last is behind that, but not so far that it never comes to its end.
+	last = level{nice: Nice + 5, io: lowestIO, session: Nice + 5, slice: longSlice}
+)
 
 // Begin begins a piece of work, and answers what ends it.
 func (p *Pace) Begin(w Work) (end func()) {

@@ -100,7 +100,19 @@ func set(id int, l level) error {
 	if _, _, e := unix.Syscall(unix.SYS_IOPRIO_SET, ioWhoProcess, uintptr(id), uintptr(l.io)); e != 0 && e != unix.ESRCH {
 		return fmt.Errorf("set the priority of thread %d at the disk: %w", id, e)
 	}
+	setSlice(id, l.slice)
 	return nil
+}
+
+// setSlice sets how long a thread runs at a time. It is a wish: kernels before 6.12 do not look at it,
+// and some containers do not allow the call.
+func setSlice(id int, slice time.Duration) {
+	attr, err := unix.SchedGetAttr(id, 0)
+	if err != nil || attr.Policy != unix.SCHED_NORMAL && attr.Policy != unix.SCHED_BATCH {
+		return // somebody has chosen another way to share the processors out
+	}
+	attr.Runtime = uint64(slice)
+	_ = unix.SchedSetAttr(id, attr, 0)
 }
 
 // now is the rank of this thread, which stands for all.

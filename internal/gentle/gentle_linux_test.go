@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -94,11 +95,15 @@ const sessionChild = "KEEPWARD_TEST_SESSION"
 // gentle work steps back and forward, one that a terminal has stays as it is.
 func TestASessionStepsBackWithItsLeader(t *testing.T) {
 	if os.Getenv(sessionChild) != "" {
+		runtime.LockOSThread()
 		p := Pace{Failed: func(err error) { fmt.Println(err); os.Exit(1) }}
+		printSlice("before")
 		end := p.Begin(Work{Waits: true})
 		printSession("waits")
+		printSlice("waits")
 		end()
 		printSession("over")
+		printSlice("over")
 		return
 	}
 	if _, err := os.Stat(sessionFile); err != nil {
@@ -120,9 +125,24 @@ func TestASessionStepsBackWithItsLeader(t *testing.T) {
 		if leads {
 			waits = Nice
 		}
-		want := fmt.Sprintf("waits %d\nover %d\n", waits, before)
-		if !strings.Contains(string(out), want) {
-			t.Errorf("leader: %v, it says\n%s\nwant\n%s", leads, out, want)
+		for _, want := range []string{fmt.Sprintf("waits %d\n", waits), fmt.Sprintf("over %d\n", before)} {
+			if !strings.Contains(string(out), want) {
+				t.Errorf("leader: %v, it says\n%s\nwant\n%s", leads, out, want)
+			}
+		}
+		slices := map[string]string{}
+		for line := range strings.Lines(string(out)) {
+			if rest, ok := strings.CutPrefix(line, "slice "); ok {
+				when, ns, _ := strings.Cut(strings.TrimSpace(rest), " ")
+				slices[when] = ns
+			}
+		}
+		if slices["before"] == "0" {
+			t.Log("this kernel has one slice for all")
+			continue
+		}
+		if slices["waits"] != strconv.FormatInt(int64(longSlice), 10) || slices["over"] != slices["before"] {
+			t.Errorf("leader: %v, the slices are %v", leads, slices)
 		}
 	}
 }
@@ -151,4 +171,14 @@ func readSession() (int, error) {
 	}
 	_, last, _ := strings.Cut(strings.TrimSpace(string(text)), " nice ")
 	return strconv.Atoi(last)
+}
+
+// printSlice says how long this thread runs at a time, in nanoseconds.
+func printSlice(when string) {
+	attr, err := unix.SchedGetAttr(0, 0)
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	fmt.Println("slice", when, attr.Runtime)
 }

@@ -92,7 +92,7 @@ func (i *issue) add(m *Manager, k *repositoryKeys, j *keepwardv1.Job, planned ti
 	start := &keepwardv1.StartMoverRequest{
 		Mode: modeBackup, RepositoryPath: k.repository.Path, Keys: k.forComputer(row.Computer), Issue: issue,
 		Computer: row.Computer, Owner: k.owner(row.Computer), ForeignProof: k.repository.Proofs.Foreign, Parity: k.repository.Proofs.Parity,
-		AgentWait: durationpb.New(m.set.AgentWait), Heartbeat: durationpb.New(m.set.Heartbeat),
+		AgentWait: durationpb.New(m.set.AgentWait), Heartbeat: durationpb.New(m.set.Heartbeat), FullSpeed: j.GetFullSpeed(),
 	}
 	ofAgent, ofTransport := sealed.NewHalf(), sealed.NewHalf()
 	o := &keepwardv1.StandingOrder{

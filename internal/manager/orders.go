@@ -236,6 +236,7 @@ func (c *call) moverRequest(ctx context.Context, k *repositoryKeys) (req *keepwa
 		req.Computer, req.Keys = c.row.Computer, k.forComputer(c.row.Computer)
 		req.Owner, req.ForeignProof = k.owner(c.row.Computer), k.repository.Proofs.Foreign
 		req.ReadablePoints = nonEmpty(c.attempt.Parent, c.attempt.Checkpoint)
+		req.FullSpeed = c.plan.interval.GetFullSpeed()
 		if req.Issue, err = c.issue(k); err != nil {
 			return nil, err
 		}

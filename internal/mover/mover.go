@@ -60,7 +60,7 @@ func Main(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 		return refuse(err, ready)
 	}
 	if o.background() {
-		if err := gentle.Always(); err != nil {
+		if err := gentle.Last(); err != nil {
 			slog.Warn("this mover runs at the priority of a backup", "mode", o.GetStart().GetMode(), "error", err)
 		}
 	}

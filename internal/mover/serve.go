@@ -3,9 +3,11 @@ package mover
 import (
 	"context"
 	"fmt"
+	"log/slog"
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/errs"
+	"keepward/internal/gentle"
 	"keepward/internal/repo"
 	"keepward/internal/repo/seal"
 	"keepward/internal/wire"
@@ -93,6 +95,7 @@ func (t *task) refused(r wire.Refusal) {
 
 func (t *task) arrived(a wire.Arrival) {
 	t.rates.met(a)
+	t.spare(a)
 	t.enter("transfer")
 	how := "agent dialled, TLS 1.3"
 	if a.Dialled {
@@ -106,4 +109,15 @@ func (t *task) arrived(a wire.Arrival) {
 		code, what = "connection.again", "connected again after a lost connection"
 	}
 	t.events.add("info", code, fmt.Sprintf("%s %s from %s (%s)", a.Peer, what, a.Address, how))
+}
+
+// spare lets other work go first on a host that is protected and keeps the repository, too.
+func (t *task) spare(a wire.Arrival) {
+	start := t.order.GetStart()
+	if !a.Local || a.Again || start.GetMode() != ModeBackup || start.GetFullSpeed() {
+		return
+	}
+	if err := gentle.Always(); err != nil {
+		slog.Warn("this mover has another priority than its agent", "error", err)
+	}
 }

@@ -3561,8 +3561,10 @@ type StartMoverRequest struct {
 	// listen; none: the agent dials.
 	AgentAddresses []string `protobuf:"bytes,664,rep,name=agent_addresses,json=agentAddresses,proto3" json:"agent_addresses,omitempty"`
 	Rates          *Rates   `protobuf:"bytes,680,opt,name=rates,proto3" json:"rates,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Mode backup: not set, it lets other work of the host go first if its agent is there too.
+	FullSpeed     bool `protobuf:"varint,746,opt,name=full_speed,json=fullSpeed,proto3" json:"full_speed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StartMoverRequest) Reset() {
@@ -3726,6 +3728,13 @@ func (x *StartMoverRequest) GetRates() *Rates {
 		return x.Rates
 	}
 	return nil
+}
+
+func (x *StartMoverRequest) GetFullSpeed() bool {
+	if x != nil {
+		return x.FullSpeed
+	}
+	return false
 }
 
 // CheckOrder says how far a check goes and what time it is: proofs carry the server's time.
@@ -5783,7 +5792,7 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\bsegments\x18\x04 \x01(\x03R\bsegments\x12\x16\n" +
 	"\x06points\x18\x05 \x01(\x03R\x06points\x12\x16\n" +
 	"\x06chunks\x18\x06 \x01(\x03R\x06chunks\x12-\n" +
-	"\x05proof\x18P \x01(\v2\x17.keepward.v1.ProofStateR\x05proof\"\xe5\x05\n" +
+	"\x05proof\x18P \x01(\v2\x17.keepward.v1.ProofStateR\x05proof\"\x85\x06\n" +
 	"\x11StartMoverRequest\x12(\n" +
 	"\x05order\x18\x01 \x01(\v2\x12.keepward.v1.OrderR\x05order\x12\x12\n" +
 	"\x04mode\x18\x02 \x01(\tR\x04mode\x12'\n" +
@@ -5805,7 +5814,9 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\x04time\x18\xab\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x128\n" +
 	"\theartbeat\x18\xcc\x03 \x01(\v2\x19.google.protobuf.DurationR\theartbeat\x12(\n" +
 	"\x0fagent_addresses\x18\x98\x05 \x03(\tR\x0eagentAddresses\x12)\n" +
-	"\x05rates\x18\xa8\x05 \x01(\v2\x12.keepward.v1.RatesR\x05rates\"\xa6\x02\n" +
+	"\x05rates\x18\xa8\x05 \x01(\v2\x12.keepward.v1.RatesR\x05rates\x12\x1e\n" +
+	"\n" +
+	"full_speed\x18\xea\x05 \x01(\bR\tfullSpeed\"\xa6\x02\n" +
 	"\n" +
 	"CheckOrder\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x120\n" +
