@@ -16,24 +16,32 @@ import (
 
 // Dir is a directory of a walk, named by its path.
 type Dir struct {
+	cache  *dirCache
 	parent *Dir
 	name   string
-	spot   *spot
+	spot   *spot // what of the view lies at or below it; nil: nothing
 }
 
-// dirCache has no view here: there are no snapshots yet.
-type dirCache struct{ view *spot }
+// dirCache holds nothing open here.
+type dirCache struct{ view *spot } // nil: all is read at its own place
 
 func newDirCache() *dirCache { return &dirCache{} }
 
-func (c *dirCache) root() *Dir { return &Dir{} }
+func (c *dirCache) root() *Dir { return &Dir{cache: c, spot: c.view} }
 
 func (c *dirCache) closeAll() {}
 
-func (d *Dir) child(name []byte) *Dir { return &Dir{parent: d, name: string(name)} }
+func (d *Dir) child(name []byte) *Dir {
+	return &Dir{cache: d.cache, parent: d, name: string(name), spot: d.spot.child(name)}
+}
 
-// Seen is the moment whose state is read.
-func (d *Dir) Seen(now time.Time) time.Time { return now }
+// Seen is the moment whose state is read in d: now, or when its snapshot was taken.
+func (d *Dir) Seen(now time.Time) time.Time {
+	if g, _ := d.cache.view.innermost(d.Path()); g != nil && !g.Taken.IsZero() && g.Taken.Before(now) {
+		return g.Taken
+	}
+	return now
+}
 
 func (d *Dir) acquire() (int, error) { return 0, nil }
 
@@ -51,16 +59,16 @@ func (d *Dir) Path() []byte {
 	return append(p, d.name...)
 }
 
-// native is the path of name in d; a volume's root ends with a separator.
+// native is where name in d is read, or d itself.
 func (d *Dir) native(name string) string {
-	p := string(d.Path())
+	p := d.Path()
 	if name != "" {
-		p = strings.TrimPrefix(p+"/"+name, "/")
+		if len(p) > 0 {
+			p = append(p, '/')
+		}
+		p = append(p, name...)
 	}
-	if strings.HasSuffix(p, ":") {
-		p += "/"
-	}
-	return filepath.FromSlash(p)
+	return d.cache.view.native(p, string(filepath.Separator))
 }
 
 func (d *Dir) statOpen(_ int, st *Stat) error {
@@ -193,6 +201,9 @@ func (f File) Flags() uint32 { return 0 }
 func (f File) Readahead() {}
 
 const errNameTooLong = syscall.ENAMETOOLONG
+
+// foldsCase: a file has one name, however it is written.
+const foldsCase = true
 
 // toPath is an absolute path as Item.Path has it.
 func toPath(native string) []byte { return []byte(strings.TrimRight(filepath.ToSlash(native), "/")) }

@@ -10,6 +10,9 @@ import (
 
 const errNameTooLong = unix.ENAMETOOLONG
 
+// foldsCase: a file has one name, in upper and lower case.
+const foldsCase = false
+
 // toPath is an absolute path as Item.Path has it.
 func toPath(native string) []byte { return []byte(strings.TrimPrefix(native, "/")) }
 

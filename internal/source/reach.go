@@ -89,7 +89,6 @@ func (r *Reach) named(path []byte) bool {
 
 // below tells whether a path is dir or lies below it.
 func below(path, dir string) bool {
-	d := toPath(dir)
-	p := toPath(path)
-	return len(d) == 0 || len(p) >= len(d) && string(p[:len(d)]) == string(d) && (len(p) == len(d) || p[len(d)] == '/')
+	_, ok := cutDir(toPath(path), toPath(dir), foldsCase)
+	return ok
 }

@@ -28,79 +28,21 @@ type Graft struct {
 	Taken time.Time
 }
 
-// spot is a directory of the tree that the paths of a view span.
-type spot struct {
-	children map[string]*spot
-	over     *Graft
-	hidden   bool
-}
-
-// spots is the tree of a view; nil: there is nothing in it.
-func (v *View) spots() *spot {
-	if v == nil || len(v.Grafts)+len(v.Hidden) == 0 {
-		return nil
-	}
-	root := &spot{}
-	for i := range v.Grafts {
-		root.at(v.Grafts[i].At).over = &v.Grafts[i]
-	}
-	for _, h := range v.Hidden {
-		root.at(h).hidden = true
-	}
-	return root
-}
-
-// at is the spot of a path, made where there is none.
-func (s *spot) at(path string) *spot {
-	for rest := toPath(filepath.Clean(path)); len(rest) > 0; {
-		var name []byte
-		name, rest = cutComponent(rest)
-		next := s.children[string(name)]
-		if next == nil {
-			if s.children == nil {
-				s.children = make(map[string]*spot)
-			}
-			next = &spot{}
-			s.children[string(name)] = next
-		}
-		s = next
-	}
-	return s
-}
-
-func (s *spot) child(name []byte) *spot {
-	if s == nil {
-		return nil
-	}
-	return s.children[string(name)]
-}
-
-func (s *spot) graft() *Graft {
-	if s == nil {
-		return nil
-	}
-	return s.over
-}
-
-func (s *spot) hides(name []byte) bool {
-	c := s.child(name)
-	return c != nil && c.hidden
-}
-
 // Place is where a directory is read: at its own place, or in the graft that is answered with it.
 func (v *View) Place(path string) (from string, of Graft) {
-	best := Graft{}
+	best, rel := Graft{}, []byte(nil)
 	if v != nil {
 		for _, g := range v.Grafts {
-			if below(path, g.At) && (best.At == "" || len(g.At) > len(best.At)) {
-				best = g
+			rest, ok := cutDir(toPath(path), toPath(g.At), foldsCase)
+			if ok && (best.At == "" || len(g.At) > len(best.At)) {
+				best, rel = g, rest
 			}
 		}
 	}
 	if best.From == "" {
 		return path, Graft{}
 	}
-	return filepath.Join(best.From, filepath.FromSlash(string(toPath(path)[len(toPath(best.At)):]))), best
+	return filepath.Join(best.From, filepath.FromSlash(string(rel))), best
 }
 
 // Below are the grafts within a directory, each with where it is read.
