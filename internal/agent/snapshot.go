@@ -192,8 +192,9 @@ func (o *shot) open(ctx context.Context) (*source.View, error) {
 		v.Grafts = append(v.Grafts, g)
 	})
 	for _, b := range o.set.Beside {
-		// A file that is mounted over another is read below it.
-		if info, err := os.Lstat(b.Mount); err == nil && info.IsDir() {
+		// A file that is mounted over another is read below it. The separator: on Windows the folder
+		// of a volume is what leads to it, and is asked for what it leads to.
+		if info, err := os.Lstat(b.Mount + string(filepath.Separator)); err == nil && info.IsDir() {
 			v.Grafts = append(v.Grafts, source.Graft{At: b.Mount})
 		}
 	}

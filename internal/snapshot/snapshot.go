@@ -27,6 +27,7 @@ const (
 	Btrfs Kind = "btrfs"
 	LVM   Kind = "lvm"
 	ZFS   Kind = "zfs"
+	VSS   Kind = "vss"  // shadow copies of Windows
 	None  Kind = "none" // files are read as they are
 )
 
@@ -147,6 +148,11 @@ type Checker interface {
 	// Check answers an Ended when a snapshot no longer shows its state, or may not have for all of
 	// the time since it was taken; another error when that cannot be found out.
 	Check(ctx context.Context, s *Snapshot) error
+}
+
+// Slow is a Provider that may need longer for a try than others.
+type Slow interface {
+	TryLimit() time.Duration
 }
 
 // Ended is why a snapshot no longer shows its state.

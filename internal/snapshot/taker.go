@@ -25,10 +25,10 @@ type Taker struct {
 	Wait func(ctx context.Context, d time.Duration) error
 }
 
-// NewTaker makes one with all kinds that there are. mounts is a directory for what must be mounted
-// to be read; nobody else looks into it.
+// NewTaker makes one with all kinds that this system has. mounts is a directory for what must be
+// mounted to be read, and for notes; nobody else looks into it.
 func NewTaker(mounts string) *Taker {
-	return &Taker{Providers: []Provider{NewBtrfs(), NewZFS(RunCommand), NewLVM(RunCommand, mounts, "/sys"), NewNone()}, Mounts: mounts, Volumes: Volumes, Wait: wait}
+	return &Taker{Providers: kinds(mounts), Mounts: mounts, Volumes: Volumes, Wait: wait}
 }
 
 func wait(ctx context.Context, d time.Duration) error {
@@ -94,7 +94,8 @@ type Set struct {
 }
 
 const (
-	// tryLimit bounds one try at one volume: a kernel that hangs must not hang the backup.
+	// tryLimit bounds one try at one volume, unless its provider is Slow: a kernel that hangs must not
+	// hang the backup.
 	tryLimit = time.Minute
 	// removeLimit bounds the removal of one snapshot.
 	removeLimit = time.Minute
@@ -173,6 +174,10 @@ var shows = map[string]bool{
 	"hugetlbfs": true, "rpc_pipefs": true, "nsfs": true, "selinuxfs": true, "resctrl": true,
 }
 
+// ownKinds are the types of file systems that have snapshots of their own; NTFS and ReFS are what Windows
+// calls its own, and no names of Linux.
+var ownKinds = map[string]bool{"btrfs": true, "zfs": true, ntfs: true, refs: true}
+
 // one gives a volume the best kind that fits, and tries again what fails.
 func (t *Taker) one(ctx context.Context, v Volume, r Request) (*Snapshot, Choice, error) {
 	c := Choice{Volume: v}
@@ -192,7 +197,7 @@ func (t *Taker) one(ctx context.Context, v Volume, r Request) (*Snapshot, Choice
 		if err != nil {
 			return nil, c, err
 		}
-		if p.Kind() == None && !r.Live && v.Type != "btrfs" && v.Type != "zfs" {
+		if p.Kind() == None && !r.Live && !ownKinds[v.Type] {
 			c.Why = append([]string{v.Type + " has no snapshots of its own"}, c.Why...)
 		}
 		c.Kind, c.Parts, c.Duration = p.Kind(), len(s.Parts), time.Since(start)
@@ -228,7 +233,11 @@ func (t *Taker) tried(ctx context.Context, p Provider, v Volume, r Request) (*Sn
 
 // try takes one snapshot. What a try before may have left goes first.
 func (t *Taker) try(ctx context.Context, p Provider, v Volume, r Request) (*Snapshot, error) {
-	ctx, cancel := context.WithTimeout(ctx, tryLimit)
+	limit := tryLimit
+	if slow, ok := p.(Slow); ok {
+		limit = slow.TryLimit()
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if err := p.Fits(ctx, v); err != nil {
 		return nil, err

@@ -3,7 +3,6 @@ package snapshot
 import (
 	"bufio"
 	"bytes"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,26 +12,13 @@ import (
 type Volume struct {
 	ID     int    // of the mount
 	Parent int    // the mount that it is mounted on
-	Device string // major:minor, as mounts have it
+	Device string // major:minor, as mounts have it; on Windows the volume
 	Root   string // the directory of the file system that is mounted
-	Mount  string // where
+	Mount  string // where: /srv, C:\, D:\srv
 	Type   string
-	Source string // the device, or what stands for one
+	Source string // the device, or what stands for one; on Windows the volume
 	// ReadOnly: the file system is, not only the mount.
 	ReadOnly bool
-}
-
-// Volumes are what is mounted here, in the order in which it was mounted. Where the system does
-// not tell, it is nothing.
-func Volumes() ([]Volume, error) {
-	b, err := os.ReadFile("/proc/self/mountinfo")
-	if os.IsNotExist(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return parseMounts(b), nil
 }
 
 // Visible are what is mounted here and not hidden by another mount, those above before those within
@@ -119,7 +105,17 @@ func visible(mounts []Volume) []Volume {
 
 // within tells whether path is dir or lies below it.
 func within(path, dir string) bool {
+	path, dir = plain(path), plain(dir)
 	return dir == "/" || path == dir || strings.HasPrefix(path, dir+"/")
+}
+
+// plain is a path as it is compared. One of Windows is told by its drive: there \ is /, and upper and
+// lower case are the same.
+func plain(path string) string {
+	if len(path) < 2 || path[0] == '/' || path[1] != ':' {
+		return path
+	}
+	return strings.ToUpper(strings.TrimRight(strings.ReplaceAll(path, `\`, "/"), "/"))
 }
 
 // join is a path below a directory.
