@@ -1,14 +1,21 @@
 package server
 
 import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/api/keepward/v1/keepwardv1connect"
 	"keepward/internal/errs"
+	"keepward/internal/wire"
 )
 
 func (s *testServer) connections() keepwardv1connect.ConnectionServiceClient {
@@ -100,4 +107,80 @@ func TestAConnectionTestSaysWhyNothingCouldBeTried(t *testing.T) {
 	if _, err := s.connections().TestConnection(t.Context(), connect.NewRequest(&keepwardv1.TestConnectionRequest{Name: "web1", Transports: []string{"t9"}})); errs.KindOf(err) != errs.NotFound {
 		t.Errorf("a transport that is not there: %v", err)
 	}
+}
+
+// waiting is an agent that joined and waits for its server at a door; what comes is told in links.
+func (s *testServer) waiting(name string) (address string, links chan *testNode) {
+	s.t.Helper()
+	creds, err := s.enrol(s.joinToken(wire.RoleAgent, name), wire.RoleAgent, name)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	links = make(chan *testNode, 8)
+	door := wire.NewDoor(wire.DoorConfig{
+		Listener: l, Credentials: func() (wire.Credentials, bool) { return creds, true },
+		Link: func(_ context.Context, c *tls.Conn) {
+			link, err := wire.AcceptLink(c, http.NotFoundHandler())
+			if err != nil {
+				return
+			}
+			links <- &testNode{s.t, link, keepwardv1connect.NewNodeServiceClient(link.Client(), wire.LinkURL, connect.WithInterceptors(wire.Errors()))}
+		},
+		Pairing: func() (tls.Certificate, func(context.Context, *tls.Conn), bool) { return tls.Certificate{}, nil, false },
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	var own sync.WaitGroup
+	own.Go(func() { door.Serve(ctx) })
+	s.t.Cleanup(func() {
+		cancel()
+		own.Wait()
+		for len(links) > 0 {
+			_ = (<-links).link.Close()
+		}
+	})
+	return l.Addr().String(), links
+}
+
+func TestALinkThatTheServerDialledOutlivesAnEdit(t *testing.T) {
+	s := start(t, t.TempDir())
+	address, links := s.waiting("web1")
+	edit := func(m *keepwardv1.EditComputerRequest) {
+		t.Helper()
+		m.Name = "web1"
+		must(s.connections().EditComputer(t.Context(), connect.NewRequest(m)))(t)
+	}
+	edit(&keepwardv1.EditComputerRequest{Control: "server", SetAddresses: true, Addresses: []string{address}})
+	n := <-links
+	t.Cleanup(func() { _ = n.link.Close() })
+	if err := n.heartbeat(time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	// Another way of data, an address where nobody is, and at last it is to dial itself, which it cannot.
+	edit(&keepwardv1.EditComputerRequest{Data: "mover"})
+	edit(&keepwardv1.EditComputerRequest{SetAddresses: true, Addresses: []string{"127.0.0.1:1"}})
+	edit(&keepwardv1.EditComputerRequest{Control: "agent"})
+	// The dialler has heard of each by then: another computer that it is told of later is tried.
+	must(s.connections().AddComputer(t.Context(), connect.NewRequest(&keepwardv1.AddComputerRequest{Name: "web2"})))(t)
+	must(s.connections().EditComputer(t.Context(), connect.NewRequest(&keepwardv1.EditComputerRequest{
+		Name: "web2", Control: "server", SetAddresses: true, Addresses: []string{"127.0.0.1:1"},
+	})))(t)
+	waitFor(t, func() bool { return s.computer("web2").ControlError != "" })
+	select {
+	case <-n.link.Done():
+		t.Fatal("the link ended with the edit")
+	default:
+	}
+	if err := n.heartbeat(time.Now()); err != nil {
+		t.Errorf("over the link that stood: %v", err)
+	}
+	if got := s.computer("web1"); got.Status != statusOnline || got.ControlError != "" {
+		t.Errorf("it is %s (%s)", got.Status, got.ControlError)
+	}
+	// A computer that is removed loses it.
+	must(s.computers().RemoveComputer(t.Context(), connect.NewRequest(&keepwardv1.RemoveComputerRequest{Name: "web1"})))(t)
+	n.gone()
 }

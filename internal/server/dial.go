@@ -90,7 +90,7 @@ func (d *dialler) serve(ctx context.Context) error {
 			}
 			one, end := context.WithCancel(ctx)
 			loops[c.Computer] = loop{c, end}
-			own.Go(func() { d.keep(one, c) })
+			own.Go(func() { d.keep(one, ctx, c) })
 		}
 		for name, l := range loops {
 			if err == nil && !wanted[name] {
@@ -115,8 +115,9 @@ func (d *dialler) serve(ctx context.Context) error {
 	}
 }
 
-// keep keeps one link up. A link that the agent has dialled is as good.
-func (d *dialler) keep(ctx context.Context, c catalog.Connection) {
+// keep keeps one link up until ctx is done. A link that the agent has dialled is as good. What was
+// dialled stands as long as links: it outlives the connection that said where to dial.
+func (d *dialler) keep(ctx, links context.Context, c catalog.Connection) {
 	node := manager.Node{Role: wire.RoleAgent, Name: c.Computer}
 	wait := dialFirst
 	for ctx.Err() == nil {
@@ -127,7 +128,7 @@ func (d *dialler) keep(ctx context.Context, c catalog.Connection) {
 				return
 			}
 			wait = dialFirst
-		} else if err := d.call(ctx, c); ctx.Err() != nil {
+		} else if err := d.call(ctx, links, c); ctx.Err() != nil {
 			return
 		} else if err == nil {
 			wait = dialFirst
@@ -147,7 +148,7 @@ func (d *dialler) keep(ctx context.Context, c catalog.Connection) {
 
 // call makes one link and returns when it is over, or why there was none. A computer whose
 // connection is edited meanwhile keeps the link that stands.
-func (d *dialler) call(ctx context.Context, c catalog.Connection) error {
+func (d *dialler) call(ctx, links context.Context, c catalog.Connection) error {
 	select {
 	case d.slots <- struct{}{}:
 	case <-ctx.Done():
@@ -158,7 +159,7 @@ func (d *dialler) call(ctx context.Context, c catalog.Connection) error {
 	if err != nil {
 		return wire.WithReachHint(err)
 	}
-	return d.s.nodes.serve(ctx, conn, wire.RoleServer, func() { d.note(c.Computer, nil) })
+	return d.s.nodes.serve(links, conn, wire.RoleServer, func() { d.note(c.Computer, nil) })
 }
 
 // reach is how the data connection with a computer is made: the addresses that were given, and the
