@@ -21,10 +21,10 @@ const (
 	// cellHeader is the number of a cell (8) and its length (4); a cell of no length says only that
 	// the lane is alive.
 	cellHeader = 12
-	// stripeHeld bounds what has come and waits for what is missing before it. What may be on its way
-	// is bounded by the credits, so an honest peer does not come to it.
+	// stripeHeld bounds the memory of what has come and waits for what is missing before it. What may be
+	// on its way is bounded by the credits, so an honest peer hardly comes to it; one that does waits.
 	stripeHeld = 4 * dataCredit
-	// stripeReady bounds what waits to be read.
+	// stripeReady bounds the memory of what waits to be read.
 	stripeReady = 4 << 20
 )
 
@@ -49,8 +49,8 @@ type stripe struct {
 	early map[uint64]*buffer // cells behind it
 	ready []*buffer          // cells before it, not read yet
 	at    int                // how much of the first of them is read
-	held  int                // bytes of both
-	await int                // bytes of ready
+	held  int                // memory of both: a cell of one byte takes a buffer of thousands
+	await int                // memory of ready
 	ended int                // lanes whose peer has said its last
 }
 
@@ -221,14 +221,14 @@ func (s *stripe) place(number uint64, buf *buffer) error {
 	if number < s.next || s.early[number] != nil {
 		return protocolError("cell %d comes twice", number)
 	}
-	s.held += len(buf.b)
+	s.held += cap(buf.b)
 	if number != s.next {
 		s.early[number] = buf
 		return nil
 	}
 	for buf != nil {
 		s.ready = append(s.ready, buf)
-		s.await += len(buf.b)
+		s.await += cap(buf.b)
 		s.next++
 		buf = s.early[s.next]
 		delete(s.early, s.next)
@@ -262,8 +262,8 @@ func (s *stripe) Read(p []byte) (int, error) {
 	}
 	buf := s.ready[0]
 	n := copy(p, buf.b[s.at:])
-	s.held, s.await = s.held-n, s.await-n
 	if s.at += n; s.at == len(buf.b) {
+		s.held, s.await = s.held-cap(buf.b), s.await-cap(buf.b)
 		s.ready[0], s.at = nil, 0
 		s.ready = s.ready[1:]
 		buf.free()

@@ -327,3 +327,35 @@ func TestAFurtherConnectionOfAnotherCertificate(t *testing.T) {
 		l.close()
 	}
 }
+
+// A cell of one byte takes a buffer of some thousand: an agent that sends nothing but such cells, and
+// never the one that all wait for, must not have a mover hold more than what it may.
+func TestSmallCellsCountAsTheMemoryThatTheyTake(t *testing.T) {
+	s := &stripe{gone: make(chan struct{}), early: map[uint64]*buffer{}}
+	s.moved = sync.NewCond(&s.mu)
+	memory := 0
+	place := func(number uint64) {
+		buf := newBuffer(1)
+		memory += cap(buf.b)
+		if err := s.place(number, buf); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const cells = 100
+	for n := range uint64(cells) {
+		place(n + 1)
+	}
+	if s.held != memory || s.await != 0 {
+		t.Errorf("%d cells take %d bytes, of which %d are counted, %d of them as if they could be read", cells, memory, s.held, s.await)
+	}
+	place(0)
+	if s.held != memory || s.await != memory {
+		t.Errorf("of %d bytes that can be read %d are counted, and of all that is held %d", memory, s.await, s.held)
+	}
+	if _, err := io.ReadFull(s, make([]byte, cells+1)); err != nil {
+		t.Fatal(err)
+	}
+	if s.held != 0 || s.await != 0 {
+		t.Errorf("all is read, and %d bytes are counted as held, %d as not read", s.held, s.await)
+	}
+}
