@@ -113,8 +113,8 @@ func (j *jobFlags) apply(cmd *cobra.Command, to *keepwardv1.Job) {
 	for name, set := range map[string]func(){
 		"type":             func() { to.Type = j.job.Type },
 		"mode":             func() { to.Mode = j.job.Mode },
-		"computer":         func() { to.Computers = j.job.Computers; config.WithoutOverrides(to) },
-		"group":            func() { to.Groups = j.job.Groups; config.WithoutOverrides(to) },
+		"computer":         func() { to.Computers = j.job.Computers; config.WithoutStrangers(to) },
+		"group":            func() { to.Groups = j.job.Groups; config.WithoutStrangers(to) },
 		"repository":       func() { to.Repository = j.job.Repository },
 		"schedule":         func() { to.Schedule = j.job.Schedule },
 		"jitter":           func() { to.Jitter = durationpb.New(time.Duration(j.jitter)) },

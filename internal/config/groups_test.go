@@ -46,7 +46,7 @@ func TestAJobOfGroupsMayHaveFilesForAnyComputer(t *testing.T) {
 		Overrides: []*keepwardv1.FileOverride{{Computer: "web1", Live: &live}},
 	}
 	CompleteJob(j)
-	WithoutOverrides(j)
+	WithoutStrangers(j)
 	if f := CheckJob(j, Site{Repositories: []string{"main"}, Groups: []*keepwardv1.Group{{Name: "lab"}}}); len(f) != 0 {
 		t.Errorf("%v", f)
 	}

@@ -63,13 +63,23 @@ func overridden(files *keepwardv1.FileSelection, o *keepwardv1.FileOverride) {
 	}
 }
 
-// WithoutOverrides takes out what a job has for computers that are not its own any more. Who is in a
-// group may change and change back, so of a job with groups all stays.
-func WithoutOverrides(j *keepwardv1.Job) {
+// WithoutStrangers takes out what a job has for computers that are not its own any more: their files,
+// and the applications and commands that were for nobody else. Who is in a group may change and change
+// back, so of a job with groups all stays.
+func WithoutStrangers(j *keepwardv1.Job) {
 	if len(j.Groups) > 0 {
 		return
 	}
-	j.Overrides = slices.DeleteFunc(j.Overrides, func(o *keepwardv1.FileOverride) bool { return !slices.Contains(j.Computers, o.GetComputer()) })
+	stranger := func(c string) bool { return !slices.Contains(j.Computers, c) }
+	// A list that becomes empty must not stay: that would be for every computer.
+	forNobody := func(list *[]string) bool {
+		had := len(*list)
+		*list = slices.DeleteFunc(*list, stranger)
+		return had > 0 && len(*list) == 0
+	}
+	j.Overrides = slices.DeleteFunc(j.Overrides, func(o *keepwardv1.FileOverride) bool { return stranger(o.GetComputer()) })
+	j.Applications = slices.DeleteFunc(j.Applications, func(a *keepwardv1.Application) bool { return forNobody(&a.Computers) })
+	j.Commands = slices.DeleteFunc(j.Commands, func(c *keepwardv1.CommandSource) bool { return forNobody(&c.Computers) })
 }
 
 // completeOverrides drops what says nothing, and puts the rest in the order of the computers' names.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -88,13 +89,33 @@ func TestChangedOverridesAreNamed(t *testing.T) {
 func TestOverridesOfComputersThatLeaveAJobGo(t *testing.T) {
 	j := goodJob()
 	j.Overrides = append(override("web2", []string{"/b"}), override("web1", []string{"/a"})...)
-	WithoutOverrides(j)
+	WithoutStrangers(j)
 	if len(j.Overrides) != 1 || j.Overrides[0].GetComputer() != "web1" {
 		t.Errorf("left: %v", j.Overrides)
 	}
 	j.Overrides = override("web1", nil)
 	if CompleteJob(j); j.Overrides != nil {
 		t.Errorf("one that says nothing stays: %v", j.Overrides)
+	}
+}
+
+// What was for a computer that leaves goes with it, and does not become everybody's.
+func TestApplicationsAndCommandsOfComputersThatLeaveAJobGo(t *testing.T) {
+	j := goodJob()
+	j.Applications = []*keepwardv1.Application{
+		{Name: "all"}, {Name: "hers", Computers: []string{"web2"}}, {Name: "both", Computers: []string{"web2", "web1"}},
+	}
+	j.Commands = []*keepwardv1.CommandSource{{Name: "all"}, {Name: "hers", Computers: []string{"web2"}}, {Name: "both", Computers: []string{"web1", "web2"}}}
+	WithoutStrangers(j)
+	if a := j.Applications; len(a) != 2 || a[0].Name != "all" || len(a[0].Computers) != 0 || !slices.Equal(a[1].Computers, []string{"web1"}) {
+		t.Errorf("applications left: %v", a)
+	}
+	if c := j.Commands; len(c) != 2 || c[0].Name != "all" || len(c[0].Computers) != 0 || !slices.Equal(c[1].Computers, []string{"web1"}) {
+		t.Errorf("commands left: %v", c)
+	}
+	j.Groups, j.Applications = []string{"web"}, []*keepwardv1.Application{{Computers: []string{"web2"}}}
+	if WithoutStrangers(j); len(j.Applications) != 1 {
+		t.Errorf("who may be in a group loses %v", j.Applications)
 	}
 }
 

@@ -105,7 +105,7 @@ func takeFromJobs(ctx context.Context, tx *sql.Tx, computer string, now time.Tim
 	}
 	for _, j := range jobs {
 		j.Computers = slices.DeleteFunc(j.Computers, func(c string) bool { return c == computer })
-		config.WithoutOverrides(j)
+		config.WithoutStrangers(j)
 		j.Disabled = j.Disabled || len(j.Computers)+len(j.Groups) == 0
 		if err := catalog.PutJob(ctx, tx, j, now); err != nil {
 			return err

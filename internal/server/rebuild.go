@@ -207,7 +207,7 @@ func (b *rebuild) addJobs(ctx context.Context) error {
 			j.Disabled, j.Repository = true, b.row.Name
 			j.Computers = slices.DeleteFunc(j.Computers, func(c string) bool { return !slices.Contains(site.Computers, c) })
 			withoutLostGroups(j, site)
-			config.WithoutOverrides(j)
+			config.WithoutStrangers(j)
 			config.CompleteJob(j)
 			if err := config.Error(config.CheckJob(j, site)); err != nil {
 				b.log.Warn("a job is not taken into the catalog", "job", name, "error", err)
