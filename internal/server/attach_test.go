@@ -179,6 +179,42 @@ func TestANewServerFindsPointsComputersAndJobsInTheRepository(t *testing.T) {
 	}
 }
 
+// The secrets of applications are in no repository: a job that needs one comes back without it, and
+// does not stay away.
+func TestAJobComesBackWithoutACredentialThatIsLost(t *testing.T) {
+	old := loseServer(t)
+	key, err := repoconf.ParseRecovery(old.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	master, err := repoconf.OpenKeyObject(old.f.made["/srv/main"].Keys[0].Content, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old.f.points["/srv/main"] = append(old.f.points["/srv/main"], storedPoint(t, [16]byte([]byte(must16(t, old))), master, 9, &keepwardv1.Job{
+		Name: "db", Type: "backup", Computers: []string{"web7"}, Repository: "main",
+		Applications: []*keepwardv1.Application{
+			{Kind: "postgresql", Credential: "pg"}, {Kind: "postgresql", Name: "other", Credential: "kept"},
+		},
+	}))
+	s := start(t, t.TempDir())
+	s.joinTransport(old.f)
+	if _, err := s.saveCredential("kept", "secret", false); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.attach(attachMain(old.key, true))
+	if err != nil || !slices.Equal(got.AddedJobs, []string{"db", "docs"}) {
+		t.Fatalf("got %v, %v", got, err)
+	}
+	j := must(s.jobs().GetJob(t.Context(), connect.NewRequest(&keepwardv1.GetJobRequest{Name: "db"})))(t).Job
+	if a := j.GetApplications(); !j.Disabled || len(a) != 2 || a[0].Credential != "" || a[1].Credential != "kept" {
+		t.Errorf("it comes back as %v", j)
+	}
+	if !strings.Contains(s.log.String(), "credentials=[pg]") {
+		t.Error("nobody is told of the credential that is lost")
+	}
+}
+
 func TestAttachRefusesWhatIsNotItsOwn(t *testing.T) {
 	old := loseServer(t)
 	s := start(t, t.TempDir())

@@ -207,6 +207,9 @@ func (b *rebuild) addJobs(ctx context.Context) error {
 			j.Disabled, j.Repository = true, b.row.Name
 			j.Computers = slices.DeleteFunc(j.Computers, func(c string) bool { return !slices.Contains(site.Computers, c) })
 			withoutLostGroups(j, site)
+			if lost := withoutLostCredentials(j, site); len(lost) > 0 {
+				b.log.Warn("a job has lost its credentials: make them, and name them in it before it is enabled", "job", name, "credentials", lost)
+			}
 			config.WithoutStrangers(j)
 			config.CompleteJob(j)
 			if err := config.Error(config.CheckJob(j, site)); err != nil {
@@ -220,4 +223,15 @@ func (b *rebuild) addJobs(ctx context.Context) error {
 		}
 		return nil
 	})
+}
+
+// withoutLostCredentials takes out of the applications of a job the credentials that there are none of
+// here, and names them: no repository tells a secret, and a job without one is more than none.
+func withoutLostCredentials(j *keepwardv1.Job, site config.Site) (lost []string) {
+	for _, a := range j.GetApplications() {
+		if c := a.GetCredential(); c != "" && !slices.Contains(site.Credentials, c) {
+			a.Credential, lost = "", append(lost, c)
+		}
+	}
+	return lost
 }
