@@ -85,6 +85,30 @@ func Rollouts(ctx context.Context, q Queryer, status string) ([]*keepwardv1.Roll
 	return documents(rows, err, "rollouts", func() *keepwardv1.Rollout { return &keepwardv1.Rollout{} })
 }
 
+// NewestRollout is the newest rollout of a version; empty: of any. nil: there is none. Those before it
+// are not read: a rollout is as long as the site is large.
+func NewestRollout(ctx context.Context, q Queryer, version string) (*keepwardv1.Rollout, error) {
+	rows, err := q.QueryContext(ctx, `SELECT definition FROM rollouts ORDER BY id DESC`)
+	if err != nil {
+		return nil, fmt.Errorf("find newest rollout: %w", err)
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var text string
+		if err := rows.Scan(&text); err != nil {
+			return nil, fmt.Errorf("find newest rollout: %w", err)
+		}
+		r, err := fromJSON(text, &keepwardv1.Rollout{})
+		if err != nil || version == "" || r.GetVersion() == version {
+			return r, err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("find newest rollout: %w", err)
+	}
+	return nil, nil
+}
+
 // GetRollout finds a rollout, or answers errs.NotFound.
 func GetRollout(ctx context.Context, q Queryer, id int64) (*keepwardv1.Rollout, error) {
 	var text string

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -117,19 +118,18 @@ func (r *rollouts) advance(ctx context.Context, ro *keepwardv1.Rollout) error {
 		if atIt >= int(ro.GetAtOnce()) {
 			break
 		}
-		if _, err := catalog.GetComputer(ctx, r.db.Read(), m.GetComputer()); err != nil {
-			m.Status, m.Reason = memberLeftOut, err.Error()
-			continue
+		if err = r.install(ctx, ro, m); err != nil {
+			break
 		}
-		id, err := r.manager.InstallUpdate(ctx, &keepwardv1.UpdateOrder{
-			Id: fmt.Sprintf("%x/%d/%s", r.data.serverID, ro.GetId(), m.GetComputer()), Computer: m.GetComputer(), Version: ro.GetVersion(),
-			AllowDowngrade: ro.GetAllowDowngrade(), Again: ro.GetAgain(),
-		}, ro.GetUser())
-		if err != nil {
-			return err
+		if m.GetStatus() == memberAtIt {
+			atIt++
 		}
-		m.Status, m.Session = memberAtIt, id
-		atIt++
+	}
+	if err != nil { // it is tried again; whoever has begun has begun, and does not do so every time
+		if changed {
+			err = errors.Join(err, r.db.Write(ctx, func(tx *sql.Tx) error { return catalog.PutRollout(ctx, tx, ro) }))
+		}
+		return err
 	}
 	if atIt == 0 {
 		ro.Status, ro.Ended, changed = catalog.RolloutDone, timestamppb.Now(), true
@@ -142,6 +142,25 @@ func (r *rollouts) advance(ctx context.Context, ro *keepwardv1.Rollout) error {
 		return nil
 	}
 	return r.db.Write(ctx, func(tx *sql.Tx) error { return catalog.PutRollout(ctx, tx, ro) })
+}
+
+// install begins the session of a computer, unless that is gone.
+func (r *rollouts) install(ctx context.Context, ro *keepwardv1.Rollout, m *keepwardv1.RolloutMember) error {
+	if _, err := catalog.GetComputer(ctx, r.db.Read(), m.GetComputer()); errs.KindOf(err) == errs.NotFound {
+		m.Status, m.Reason = memberLeftOut, err.Error()
+		return nil
+	} else if err != nil {
+		return err
+	}
+	id, err := r.manager.InstallUpdate(ctx, &keepwardv1.UpdateOrder{
+		Id: fmt.Sprintf("%x/%d/%s", r.data.serverID, ro.GetId(), m.GetComputer()), Computer: m.GetComputer(), Version: ro.GetVersion(),
+		AllowDowngrade: ro.GetAllowDowngrade(), Again: ro.GetAgain(),
+	}, ro.GetUser())
+	if err != nil {
+		return err
+	}
+	m.Status, m.Session = memberAtIt, id
+	return nil
 }
 
 // leavesOut are the failures that say nothing of the version: the computer is not one that can be
@@ -267,7 +286,9 @@ func needless(ro *keepwardv1.Rollout, c *keepwardv1.Computer, list []*keepwardv1
 	return ""
 }
 
-// byThemselves begins a rollout of the server's version where that is wanted, and somebody is older.
+// byThemselves begins a rollout of the server's version where that is wanted, and somebody is older. One
+// that was stopped, by a computer or by a person, is for a person to go on with: else a version that
+// fails everywhere would be tried on some more computers every minute.
 func (r *rollouts) byThemselves(ctx context.Context) error {
 	wanted, _, _ := r.manager.AgentUpdates()
 	if !wanted {
@@ -275,6 +296,10 @@ func (r *rollouts) byThemselves(ctx context.Context) error {
 	}
 	active, err := catalog.Rollouts(ctx, r.db.Read(), catalog.RolloutActive)
 	if err != nil || len(active) > 0 {
+		return err
+	}
+	newest, err := catalog.NewestRollout(ctx, r.db.Read(), r.cfg.Version)
+	if err != nil || newest.GetStatus() == catalog.RolloutStopped {
 		return err
 	}
 	list, err := r.computersIn(ctx, viewOutOfDate, "")
@@ -290,11 +315,10 @@ func (r *rollouts) byThemselves(ctx context.Context) error {
 
 // updateConditions are the newest rollout, where a computer stopped it.
 func (s *server) updateConditions(ctx context.Context) ([]*keepwardv1.Condition, error) {
-	list, err := catalog.Rollouts(ctx, s.db.Read(), "")
-	if err != nil || len(list) == 0 {
+	ro, err := catalog.NewestRollout(ctx, s.db.Read(), "")
+	if err != nil || ro == nil {
 		return nil, err
 	}
-	ro := list[0]
 	i := slices.IndexFunc(ro.GetMembers(), func(m *keepwardv1.RolloutMember) bool { return m.GetStatus() == memberFailed })
 	if i < 0 {
 		return nil, nil
