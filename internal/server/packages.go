@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -234,7 +233,7 @@ func (p *packages) upload(id string, now time.Time) (string, *upload, error) {
 	return id, p.uploads[id], nil
 }
 
-// drop ends an upload; what it had become stays. p.mu is held.
+// drop ends an upload; a package that it has become has another name. p.mu is held.
 func (p *packages) drop(id string, u *upload) {
 	delete(p.uploads, id)
 	_ = errors.Join(u.file.Close(), os.Remove(u.file.Name()))
@@ -253,13 +252,12 @@ func (p *packages) complete(ctx context.Context, u *upload, version string) (*ke
 	if err != nil {
 		return nil, err
 	}
-	if err := u.file.Sync(); err != nil {
+	if err := errors.Join(u.file.Sync(), u.file.Close()); err != nil {
 		return nil, errs.New(errs.KindOf(err), "package.upload", "import agent package: %w", err)
 	}
-	if err := os.Link(u.file.Name(), p.path(found.SHA256)); err != nil && !errors.Is(err, os.ErrExist) {
-		if err := os.Rename(u.file.Name(), p.path(found.SHA256)); err != nil {
-			return nil, errs.New(errs.KindOf(err), "package.upload", "import agent package: %w", err)
-		}
+	// Over a file of that name, if there is one: it may be damaged, and that is why it is imported again.
+	if err := os.Rename(u.file.Name(), p.path(found.SHA256)); err != nil {
+		return nil, errs.New(errs.KindOf(err), "package.upload", "import agent package: %w", err)
 	}
 	if err := durable.SyncDir(p.dir); err != nil {
 		return nil, errs.New(errs.KindOf(err), "package.upload", "import agent package: %w", err)
@@ -272,7 +270,7 @@ func (p *packages) complete(ctx context.Context, u *upload, version string) (*ke
 	return done, p.sweep(ctx)
 }
 
-// sweep removes files that are no package any more.
+// sweep removes files that are no package any more, and what a crash left of uploads. p.mu is held.
 func (p *packages) sweep(ctx context.Context) error {
 	imported, err := catalog.AgentPackages(ctx, p.db.Read())
 	if err != nil {
@@ -287,7 +285,10 @@ func (p *packages) sweep(ctx context.Context) error {
 	}
 	for _, f := range files {
 		wanted := slices.ContainsFunc(imported, func(one *keepwardv1.AgentPackage) bool { return one.GetSha256() == f.Name() })
-		if wanted || strings.HasPrefix(f.Name(), ".") && len(p.uploads) > 0 {
+		for _, u := range p.uploads {
+			wanted = wanted || filepath.Base(u.file.Name()) == f.Name()
+		}
+		if wanted {
 			continue
 		}
 		if err := os.Remove(filepath.Join(p.dir, f.Name())); err != nil {

@@ -7,6 +7,7 @@ import (
 	"debug/elf"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -283,6 +284,26 @@ func TestPackagesAreTakenWholeOrNotAtAll(t *testing.T) {
 	}
 	if got := list(); got[1].Problem == "" {
 		t.Error("it is not seen that its file is cut")
+	}
+	// To import it again is what is said to help: it puts a good file in the place of the damaged one, also
+	// where the size has not changed. What a crash left of an upload goes with it.
+	for _, damage := range []func() error{
+		func() error { return os.Truncate(file, 5) },
+		func() error { return os.WriteFile(file, make([]byte, len(program)), 0o600) },
+	} {
+		left := filepath.Join(dir, packageDir, ".upload-left")
+		if err := errors.Join(damage(), os.WriteFile(left, []byte("half"), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.upload(program, "1.1.0"); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := os.ReadFile(file); err != nil || !bytes.Equal(b, program) {
+			t.Errorf("after it was imported again its file is damaged still: %v", err)
+		}
+		if _, err := os.Stat(left); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("what a crash left of an upload: %v", err)
+		}
 	}
 	must(s.updates().RemovePackage(t.Context(), connect.NewRequest(&keepwardv1.RemovePackageRequest{Os: "linux", Arch: "arm64", Version: "1.1.0"})))(t)
 	if files, err := os.ReadDir(filepath.Join(dir, packageDir)); err != nil || len(files) > 0 {
