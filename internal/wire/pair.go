@@ -95,7 +95,9 @@ func OneClient(conn net.Conn) *http.Client {
 
 // ServeOne serves HTTP on one connection until it is over, ctx is, or the time is.
 func ServeOne(ctx context.Context, conn net.Conn, handler http.Handler, within time.Duration) {
-	_ = conn.SetDeadline(time.Now().Add(within))
+	// Not by a deadline of conn: net/http sets its own, and takes it back behind the head of a request.
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
 	l := &oneListener{conn: make(chan net.Conn, 1), addr: conn.LocalAddr(), closed: make(chan struct{})}
 	l.conn <- struct{ net.Conn }{conn} // as a plain one: its protocol's name is not HTTP's
 	srv := &http.Server{

@@ -7,11 +7,15 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
+	"io"
 	"net"
+	"net/http"
 	"net/netip"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -164,6 +168,44 @@ func pairConns(t *testing.T, cert tls.Certificate, code PairCode) (server, agent
 	agent = <-accepted
 	t.Cleanup(func() { _ = server.Close(); _ = agent.Close() })
 	return server, agent
+}
+
+// A stranger at a door that waits to be paired keeps his place for the time that one has, whatever he
+// does not say: with all places taken the server would not get in.
+func TestAConnectionIsServedForItsTimeAtMost(t *testing.T) {
+	for name, sent := range map[string]string{
+		"nothing": "", "half a head": "POST / HTTP/1.1\r\nHost: ", "a head": "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n",
+		"a request and no other": "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx",
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				here, there := net.Pipe()
+				defer func() { _ = there.Close() }()
+				began, done := time.Now(), make(chan time.Duration, 1)
+				go func() {
+					ServeOne(context.Background(), here, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+						_, _ = io.Copy(io.Discard, r.Body)
+					}), 30*time.Second)
+					done <- time.Since(began)
+				}()
+				go func() { _, _ = io.Copy(io.Discard, there) }()
+				if sent != "" {
+					if _, err := there.Write([]byte(sent)); err != nil {
+						t.Error(err)
+					}
+				}
+				select {
+				case took := <-done:
+					if took < 30*time.Second || took > 31*time.Second {
+						t.Errorf("it was served for %s", took)
+					}
+				case <-time.After(time.Hour):
+					t.Error("it is served still")
+					_ = here.Close()
+				}
+			})
+		})
+	}
 }
 
 func TestPreferredNetworksComeFirst(t *testing.T) {
