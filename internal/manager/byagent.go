@@ -16,6 +16,7 @@ import (
 	"keepward/api/keepward/v1/keepwardv1connect"
 	"keepward/internal/catalog"
 	"keepward/internal/errs"
+	"keepward/internal/group"
 	"keepward/internal/job"
 	"keepward/internal/wire"
 )
@@ -110,35 +111,18 @@ func (m *Manager) syncStanding(ctx context.Context, about *Node, quick bool) {
 }
 
 func (m *Manager) syncAll(ctx context.Context, about *Node, quick bool) error {
-	jobs, err := m.expandedJobs(ctx)
+	only := ""
+	if about != nil && about.Role == wire.RoleAgent {
+		only = about.Name
+	}
+	wanted, err := m.wantedByAgents(ctx, only)
 	if err != nil {
 		return err
 	}
-	kept, err := catalog.StandingPolicies(ctx, m.deps.DB.Read(), "")
-	if err != nil {
-		return err
-	}
-	wanted := map[string][]*keepwardv1.Job{} // by computer
-	for _, j := range jobs {
-		if j.GetMode() != job.ModeAgent || j.GetDisabled() {
-			continue
-		}
-		for _, c := range j.GetComputers() {
-			wanted[c] = append(wanted[c], j)
-		}
-	}
-	for _, p := range kept {
-		if _, ok := wanted[p.Computer]; !ok {
-			wanted[p.Computer] = nil
-		}
-	}
-	m.forgetUnissued(wanted)
+	m.forgetUnissued(only, wanted)
 	var all error
 	for computer, jobs := range wanted {
-		if about != nil && about.Role == wire.RoleAgent && about.Name != computer {
-			continue
-		}
-		again, err := m.syncComputer(ctx, computer, jobs, about != nil && about.Role == wire.RoleAgent, quick)
+		again, err := m.syncComputer(ctx, computer, jobs, only != "", quick)
 		if err == nil && again { // one of them has lost what it had
 			_, err = m.syncComputer(ctx, computer, jobs, true, false)
 		}
@@ -151,6 +135,44 @@ func (m *Manager) syncAll(ctx context.Context, about *Node, quick bool) error {
 		return nil
 	}
 	return all
+}
+
+// wantedByAgents are the jobs that agents are to manage, by computer; only: of this one, empty: of all.
+// Who still has something of a job, and is to have nothing, is there with none. Of one nothing is read
+// that is about others: after a start of the server thousands of agents come within a minute.
+func (m *Manager) wantedByAgents(ctx context.Context, only string) (map[string][]*keepwardv1.Job, error) {
+	q := m.deps.DB.Read()
+	kept, err := catalog.StandingPolicies(ctx, q, only)
+	if err != nil {
+		return nil, err
+	}
+	var jobs []*keepwardv1.Job
+	if only == "" {
+		jobs, err = catalog.Jobs(ctx, q)
+	} else {
+		jobs, err = catalog.JobsWith(ctx, q, only)
+	}
+	if err != nil {
+		return nil, err
+	}
+	jobs = slices.DeleteFunc(jobs, func(j *keepwardv1.Job) bool { return j.GetMode() != job.ModeAgent || j.GetDisabled() })
+	if jobs, err = group.Expanded(ctx, q, jobs); err != nil {
+		return nil, err
+	}
+	wanted := map[string][]*keepwardv1.Job{}
+	for _, j := range jobs {
+		for _, c := range j.GetComputers() {
+			if only == "" || c == only {
+				wanted[c] = append(wanted[c], j)
+			}
+		}
+	}
+	for _, p := range kept {
+		if _, ok := wanted[p.Computer]; !ok {
+			wanted[p.Computer] = nil
+		}
+	}
+	return wanted, nil
 }
 
 // issue is a policy with what its two ends are to keep of it; halves are known to nobody else.

@@ -35,12 +35,12 @@ func (m *Manager) noteIssuable(job, computer string) {
 	delete(m.unissued, jobAt{job, computer})
 }
 
-// forgetUnissued drops what is not wanted any more.
-func (m *Manager) forgetUnissued(wanted map[string][]*keepwardv1.Job) {
+// forgetUnissued drops what is not wanted any more of a computer; empty: of all.
+func (m *Manager) forgetUnissued(only string, wanted map[string][]*keepwardv1.Job) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	maps.DeleteFunc(m.unissued, func(at jobAt, _ *keepwardv1.Condition) bool {
-		return !slices.ContainsFunc(wanted[at.computer], func(j *keepwardv1.Job) bool { return j.GetName() == at.job })
+		return (only == "" || at.computer == only) && !slices.ContainsFunc(wanted[at.computer], func(j *keepwardv1.Job) bool { return j.GetName() == at.job })
 	})
 }
 

@@ -15,6 +15,7 @@ import (
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/api/keepward/v1/keepwardv1connect"
 	"keepward/internal/catalog"
+	"keepward/internal/group"
 	"keepward/internal/job"
 	sealed "keepward/internal/standing"
 )
@@ -346,6 +347,71 @@ func TestATransportThatLostWhatItKeptGetsItAnew(t *testing.T) {
 		second := s.policy(t)
 		if second.GetId() == first || len(s.issued) != len(second.GetAttempts()) {
 			t.Errorf("the transport has %d attempts, the agent %d", len(s.issued), len(second.GetAttempts()))
+		}
+	})
+}
+
+// After a start of the server thousands of agents come at once. What is read for one is about that one:
+// the jobs of others, as many as there are, and whatever is the matter with them, are not looked at.
+func TestAnAgentThatComesIsLookedAtAlone(t *testing.T) {
+	byAgents(t, func(t *testing.T, s *standingSite) {
+		s.agentDown("web1")
+		s.mu.Lock()
+		clear(s.policies)
+		s.mu.Unlock()
+		s.m.noteUnissued("docs", "web9", "its transport does not wait for agents", "start it otherwise")
+		s.write(func(ctx context.Context, tx *sql.Tx) error {
+			j := theJobOf()
+			j.Name, j.Disabled = "other", true
+			if err := catalog.PutJob(ctx, tx, j, time.Now()); err != nil {
+				return err
+			}
+			_, err := tx.ExecContext(ctx, `UPDATE jobs SET definition = 'nothing that can be read' WHERE name = ?`, j.Name)
+			return err
+		})
+		s.agentUp("web1")
+		s.policy(t)
+		if got := s.m.unissuedConditions(); len(got) != 1 {
+			t.Errorf("what is the matter with another computer is forgotten: %v", got)
+		}
+	})
+}
+
+// A member of a group is found by what was noted of the job, and by what the group is now.
+func TestAMemberOfAGroupGetsWhatItsAgentManagesWhenItComes(t *testing.T) {
+	byAgents(t, func(t *testing.T, s *standingSite) {
+		put := func(g *keepwardv1.Group) {
+			t.Helper()
+			s.write(func(ctx context.Context, tx *sql.Tx) error {
+				if err := catalog.PutGroup(ctx, tx, g, time.Now()); err != nil {
+					return err
+				}
+				j := agentJob()
+				j.Computers, j.Groups = nil, []string{g.Name}
+				if err := catalog.PutJob(ctx, tx, j, time.Now()); err != nil {
+					return err
+				}
+				_, err := group.Note(ctx, tx, time.Now())
+				return err
+			})
+		}
+		s.write(func(ctx context.Context, tx *sql.Tx) error {
+			return catalog.AddCertificate(ctx, tx, catalog.Certificate{Serial: "1", Role: "agent", Name: "web1", DER: []byte("c"), Issued: time.Now(), Expires: time.Now().Add(1000 * time.Hour)})
+		})
+		s.agentDown("web1")
+		s.mu.Lock()
+		clear(s.policies)
+		s.mu.Unlock()
+		put(&keepwardv1.Group{Name: "web", Computers: []string{"web1"}})
+		s.agentUp("web1")
+		s.policy(t)
+		s.agentDown("web1")
+		put(&keepwardv1.Group{Name: "web", Computers: []string{"web1"}, Exclude: []string{"web*"}})
+		s.agentUp("web1")
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if n := len(s.policies["web1"]); n != 0 {
+			t.Errorf("one whom the group excludes manages %d jobs", n)
 		}
 	})
 }
