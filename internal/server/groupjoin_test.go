@@ -3,7 +3,10 @@ package server
 import (
 	"context"
 	"crypto/ecdsa"
+	"database/sql"
+	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +16,7 @@ import (
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/api/keepward/v1/keepwardv1connect"
+	"keepward/internal/catalog"
 	"keepward/internal/errs"
 	"keepward/internal/pki"
 	"keepward/internal/wire"
@@ -222,5 +226,39 @@ func TestAComputerThatIsRenamedGoesOnAsItWas(t *testing.T) {
 	}
 	if list := must(s.computers().ListComputers(t.Context(), connect.NewRequest(&keepwardv1.ListComputersRequest{})))(t).Computers; len(list) != 1 {
 		t.Errorf("%v", list)
+	}
+}
+
+// One that is paired is in the jobs of its groups at once, as one that joins with a token is: what starts
+// when it comes online goes by that.
+func TestAPairedComputerIsNotedInTheJobsOfItsGroups(t *testing.T) {
+	s, _ := withOldAgents(t)
+	key, err := pki.NewKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := wire.PairingCertificate(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, now := t.Context(), time.Now()
+	err = s.db.Write(ctx, func(tx *sql.Tx) error {
+		return errors.Join(
+			catalog.JoinTransport(ctx, tx, "t1", now),
+			catalog.AddRepository(ctx, tx, catalog.Repository{Name: "main", ID: [16]byte{1}, Transport: "t1", Path: "/r", Master: []byte("m"), Recovery: []byte("r"), Created: now}),
+			catalog.PutGroup(ctx, tx, &keepwardv1.Group{Name: "web", Patterns: []string{"web*"}}, now),
+			catalog.PutJob(ctx, tx, &keepwardv1.Job{Name: "docs", Type: "backup", Repository: "main", Groups: []string{"web"}}, now),
+		)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	how := catalog.Connection{Computer: "web1", Control: catalog.DialServer, Data: catalog.DialAgent, Addresses: []string{"h:1"}}
+	if _, err := (&connectionService{s}).admitPaired(ctx, how, wire.NewPairCode(cert.Leaf), certificateRequest(t, key)); err != nil {
+		t.Fatal(err)
+	}
+	members, err := catalog.JobMembers(ctx, s.db.Read())
+	if err != nil || !slices.Equal(members["docs"], []string{"web1"}) {
+		t.Errorf("members of jobs: %v, %v", members, err)
 	}
 }

@@ -59,6 +59,7 @@ func (s *connectionService) pair(ctx context.Context, c catalog.Connection, text
 		return paired{}, err
 	}
 	s.nodes.cut(wire.RoleAgent, c.Computer) // its certificate was replaced
+	s.nodes.twins.forget(agentNode(c.Computer))
 	if _, err := client.Accept(ctx, connect.NewRequest(&keepwardv1.PairAcceptRequest{Certificate: der})); err != nil {
 		e := errs.New(errs.Unavailable, "pair.unfinished", "pair with %q: the agent did not say that it took its certificate: %w", c.Computer, err)
 		return paired{}, e.WithHint("if it still shows the code, do the same again; else it has joined")
@@ -104,7 +105,10 @@ func (s *connectionService) admitPaired(ctx context.Context, c catalog.Connectio
 		if err := catalog.JoinComputer(ctx, tx, c.Computer, now); err != nil {
 			return err
 		}
-		return catalog.SetConnection(ctx, tx, c)
+		if err := catalog.SetConnection(ctx, tx, c); err != nil {
+			return err
+		}
+		return noteMembers(ctx, tx, now) // it may be one that a group waits for
 	})
 	return der, err
 }

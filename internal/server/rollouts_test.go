@@ -35,8 +35,8 @@ func (u *updating) InstallUpdate(_ context.Context, o *keepwardv1.UpdateOrder, _
 	return int64(1000 + len(u.begun)), nil
 }
 
-// withOldAgents is a server of version 2.0.0 that does nothing by itself, and computers that are online
-// with version 1.0.0.
+// withOldAgents is a server of version 2.0.0 that does nothing by itself, and has computers that are
+// online with version 1.0.0.
 func withOldAgents(t *testing.T, names ...string) (*server, *updating) {
 	t.Helper()
 	dir, log := t.TempDir(), slog.New(slog.DiscardHandler)
