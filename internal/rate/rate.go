@@ -49,6 +49,11 @@ func (l *Limit) Set(bytes int64) {
 	} else if old > 0 {
 		l.fill(time.Now(), old)
 	}
+	if old := l.bound.Load(); l.tokens < 0 && bytes > 0 && bytes < old {
+		// What was let through at the old rate is paid for in the time that it would have taken then. At the
+		// new one a slice could hold a connection up until the other end takes it for dead.
+		l.tokens *= float64(bytes) / float64(old)
+	}
 	l.bound.Store(max(bytes, 0))
 	l.filled = time.Now()
 	l.tokens = min(l.tokens, room(bytes))

@@ -62,6 +62,24 @@ func TestANewRateHoldsForWhoWaits(t *testing.T) {
 	})
 }
 
+// A slice of a fast rate is no debt of a slow one: the other end must hear something in time.
+func TestALowerRateDoesNotMakeADebtLonger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l Limit
+		l.Set(100 << 20)
+		for range 10 {
+			l.Wait(nil, l.Slice(1<<20))
+		}
+		l.Set(Least)
+		began := time.Now()
+		l.Wait(nil, 1)
+		if d := time.Since(began); d > time.Second {
+			t.Errorf("behind a slice of the rate before it waited for %s", d)
+		}
+		near(t, "from then on", moved(&l, 128, 30*time.Second), 30*Least, 5)
+	})
+}
+
 func TestSeveralShareALimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var l Limit
