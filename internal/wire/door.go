@@ -58,7 +58,7 @@ type expectation struct {
 	limit       *rate.Limit                         // of what is sent; nil: none
 	calls       chan *frameConn                     // capacity 1: the newest
 	called      func() bool                         // somebody has; false: no longer of use; must not block
-	lanes       [MaxConnections - 1]chan *frameConn // capacity 1: further connections of the newest
+	lanes       [MaxConnections - 1]chan *frameConn // capacity 1: the newest further connection of each number
 }
 
 // NewDoor makes a door; Serve opens it.
@@ -248,16 +248,31 @@ func (d *Door) call(ctx context.Context, tc *tls.Conn, bottom *timed, low *joine
 	if e.limit != nil {
 		low.hold(e.limit)
 	}
-	if c.index == 0 {
-		e.take(fc)
-		return nil
+	waits := e.calls
+	if c.index > 0 {
+		waits = e.lanes[c.index-1]
 	}
-	select {
-	case e.lanes[c.index-1] <- fc:
-	default:
-		fc.close() // one of that number waits already
-	}
+	d.hand(c.attempt, e, waits, fc)
 	return nil
+}
+
+// hand keeps a call until its task looks. A newer one takes the place of one that waits, which the mover
+// has given up; one of a task that waits no more is closed.
+func (d *Door) hand(attempt point.Attempt, e *expectation, waits chan *frameConn, fc *frameConn) {
+	d.mu.Lock()
+	old := fc
+	if d.expected[attempt] == e {
+		select {
+		case old = <-waits:
+		default:
+			old = nil
+		}
+		waits <- fc // there is room: nobody else puts anything there
+	}
+	d.mu.Unlock()
+	if old != nil {
+		old.close()
+	}
 }
 
 // refuseCall tells the mover why, and closes.
@@ -267,22 +282,6 @@ func (f *frameConn) refuseCall(err error) {
 	cancel()
 	_ = f.run(done)
 	f.close()
-}
-
-// take keeps a call until the task looks; a newer one takes its place.
-func (e *expectation) take(fc *frameConn) {
-	for {
-		select {
-		case e.calls <- fc:
-			return
-		default:
-		}
-		select {
-		case old := <-e.calls:
-			old.close()
-		default:
-		}
-	}
 }
 
 // expect lets the mover of a task in from now on. The returned function ends that.

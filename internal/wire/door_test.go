@@ -4,12 +4,14 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"sync"
 	"testing"
 	"time"
 
 	"keepward/internal/errs"
+	"keepward/internal/repo/point"
 	"keepward/internal/repo/seal"
 )
 
@@ -258,5 +260,47 @@ func TestAddressesThatLeadElsewhereArePassedOver(t *testing.T) {
 	}
 	if err := dialAny(t.Context(), []string{d.address()}, func(c net.Conn) error { return errors.Join(c.Close(), errors.New("no")) }); err == nil {
 		t.Error("a try that failed passed for one that did not")
+	}
+}
+
+// Of several calls of one number the newest counts: the mover has given those before it up. Behind the end
+// of the task none is kept.
+func TestTheNewestCallOfANumberIsKept(t *testing.T) {
+	d := NewDoor(DoorConfig{})
+	e := &expectation{calls: make(chan *frameConn, 1)}
+	for i := range e.lanes {
+		e.lanes[i] = make(chan *frameConn, 1)
+	}
+	attempt := point.Attempt{1}
+	forget, err := d.expect(attempt, e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	call := func(waits chan *frameConn) (fc *frameConn, closed func() bool) {
+		here, there := net.Pipe()
+		t.Cleanup(func() { _, _ = here.Close(), there.Close() })
+		fc = local(here, timingOf(0), Identity{})
+		d.hand(attempt, e, waits, fc)
+		return fc, func() bool {
+			_ = there.SetReadDeadline(time.Now().Add(10 * time.Millisecond))
+			_, err := there.Read(make([]byte, 1))
+			return errors.Is(err, io.EOF)
+		}
+	}
+	for _, waits := range []chan *frameConn{e.calls, e.lanes[3]} {
+		_, firstClosed := call(waits)
+		second, secondClosed := call(waits)
+		if !firstClosed() || secondClosed() {
+			t.Error("the older call is kept, or both are closed")
+		}
+		if got := <-waits; got != second {
+			t.Error("another call waits than the newest")
+		}
+	}
+	_, lastClosed := call(e.lanes[0])
+	forget()
+	_, lateClosed := call(e.lanes[0])
+	if !lastClosed() || !lateClosed() || len(e.lanes[0]) > 0 {
+		t.Error("a call is kept that no task waits for")
 	}
 }
