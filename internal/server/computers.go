@@ -114,35 +114,52 @@ func takeFromJobs(ctx context.Context, tx *sql.Tx, computer string, now time.Tim
 	return nil
 }
 
-func (s *server) computerMessages(ctx context.Context) ([]*keepwardv1.Computer, error) {
+// computerMessages are all computers, with what decides which views they are in.
+func (s *server) computerMessages(ctx context.Context) ([]*keepwardv1.Computer, *views, error) {
 	rows, err := catalog.Computers(ctx, s.db.Read())
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	special, err := catalog.Connections(ctx, s.db.Read())
+	if err != nil {
+		return nil, nil, err
+	}
+	connections := make(map[string]catalog.Connection, len(special))
+	for _, c := range special {
+		connections[c.Computer] = c
 	}
 	v, err := s.lookAtViews(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	out := make([]*keepwardv1.Computer, len(rows))
 	for i, row := range rows {
-		if out[i], err = s.computerMessage(ctx, row); err != nil {
-			return nil, err
+		connection, ok := connections[row.Name]
+		if !ok {
+			connection = catalog.UsualConnection(row.Name)
+		}
+		if out[i], err = s.messageOf(ctx, row, connection); err != nil {
+			return nil, nil, err
 		}
 		v.put(out[i])
 	}
-	return out, nil
+	return out, v, nil
 }
 
 func (s *server) computerMessage(ctx context.Context, row catalog.Computer) (*keepwardv1.Computer, error) {
+	connection, err := catalog.ConnectionOf(ctx, s.db.Read(), row.Name)
+	if err != nil {
+		return nil, err
+	}
+	return s.messageOf(ctx, row, connection)
+}
+
+func (s *server) messageOf(ctx context.Context, row catalog.Computer, connection catalog.Connection) (*keepwardv1.Computer, error) {
 	live := s.nodes.liveness(manager.Node{Role: wire.RoleAgent, Name: row.Name})
 	if live.Online {
 		row.Address, row.LastSeen, row.Skew = live.Address, live.Seen, live.Skew
 	}
 	last, err := s.manager.LastPoint(ctx, row.Name)
-	if err != nil {
-		return nil, err
-	}
-	connection, err := catalog.ConnectionOf(ctx, s.db.Read(), row.Name)
 	if err != nil {
 		return nil, err
 	}

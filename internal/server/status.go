@@ -20,10 +20,11 @@ type statusService struct{ *server }
 func (s *statusService) GetStatus(ctx context.Context, _ *connect.Request[keepwardv1.GetStatusRequest]) (*connect.Response[keepwardv1.GetStatusResponse], error) {
 	now := time.Now()
 	res := &keepwardv1.GetStatusResponse{Version: s.cfg.Version, Started: timestamppb.New(s.started), Time: timestamppb.New(now)}
-	var err error
-	if res.Computers, err = s.computerMessages(ctx); err != nil {
+	computers, v, err := s.computerMessages(ctx)
+	if err != nil {
 		return nil, err
 	}
+	res.Computers, res.Views = computers, v.counts(computers)
 	if res.Transports, err = s.transportMessages(ctx); err != nil {
 		return nil, err
 	}
@@ -48,9 +49,6 @@ func (s *statusService) GetStatus(ctx context.Context, _ *connect.Request[keepwa
 	}
 	updates, err := s.updateConditions(ctx)
 	if err != nil {
-		return nil, err
-	}
-	if res.Views, err = s.viewCounts(ctx, res.Computers); err != nil {
 		return nil, err
 	}
 	res.Conditions = slices.Concat(s.manager.Conditions(), allConditions(res), groups, updates, jobs)

@@ -130,15 +130,11 @@ func (s *server) computersIn(ctx context.Context, view, of string) ([]*keepwardv
 			return nil, err
 		}
 	}
-	list, err := s.computerMessages(ctx)
+	list, v, err := s.computerMessages(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if view != "" || of != "" {
-		v, err := s.lookAtViews(ctx)
-		if err != nil {
-			return nil, err
-		}
 		list = append(list, v.strangers(list)...)
 	}
 	return slices.DeleteFunc(list, func(c *keepwardv1.Computer) bool {
@@ -146,12 +142,8 @@ func (s *server) computersIn(ctx context.Context, view, of string) ([]*keepwardv
 	}), nil
 }
 
-// viewCounts says how many computers are in each view.
-func (s *server) viewCounts(ctx context.Context, list []*keepwardv1.Computer) ([]*keepwardv1.ViewCount, error) {
-	v, err := s.lookAtViews(ctx)
-	if err != nil {
-		return nil, err
-	}
+// counts says how many computers are in each view.
+func (v *views) counts(list []*keepwardv1.Computer) []*keepwardv1.ViewCount {
 	counts := map[string]int64{}
 	for _, c := range slices.Concat(list, v.strangers(list)) {
 		for _, view := range c.Views {
@@ -162,7 +154,7 @@ func (s *server) viewCounts(ctx context.Context, list []*keepwardv1.Computer) ([
 	for i, view := range viewNames {
 		out[i] = &keepwardv1.ViewCount{View: view, Computers: counts[view]}
 	}
-	return out, nil
+	return out
 }
 
 // groupConditions are the lists of groups that could not be read.
