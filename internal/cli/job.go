@@ -113,8 +113,8 @@ func (j *jobFlags) apply(cmd *cobra.Command, to *keepwardv1.Job) {
 	for name, set := range map[string]func(){
 		"type":             func() { to.Type = j.job.Type },
 		"mode":             func() { to.Mode = j.job.Mode },
-		"computer":         func() { to.Computers = j.job.Computers; config.WithoutStrangers(to) },
-		"group":            func() { to.Groups = j.job.Groups; config.WithoutStrangers(to) },
+		"computer":         func() { to.Computers = j.job.Computers },
+		"group":            func() { to.Groups = j.job.Groups },
 		"repository":       func() { to.Repository = j.job.Repository },
 		"schedule":         func() { to.Schedule = j.job.Schedule },
 		"jitter":           func() { to.Jitter = durationpb.New(time.Duration(j.jitter)) },
@@ -138,6 +138,9 @@ func (j *jobFlags) apply(cmd *cobra.Command, to *keepwardv1.Job) {
 		if cmd.Flags().Changed(name) {
 			set()
 		}
+	}
+	if cmd.Flags().Changed("computer") || cmd.Flags().Changed("group") { // both stand now: who is in a group counts
+		config.WithoutStrangers(to)
 	}
 	to.Retention = j.keep.apply(cmd.Flags(), to.Retention)
 	to.Check = j.verify.apply(cmd.Flags(), to.Check)

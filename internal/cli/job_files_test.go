@@ -107,3 +107,19 @@ func TestFilesOfOneComputerAreEdited(t *testing.T) {
 		t.Errorf("of a computer that has left: %v", f.jobs["docs"].GetOverrides())
 	}
 }
+
+// What a job has for single computers is looked at when computers and groups both stand, in whatever order
+// they are set.
+func TestFilesOfAComputerThatChangesIntoAGroupStay(t *testing.T) {
+	f := newFake(t)
+	for range 20 { // flags are set in a random order
+		f.jobs["docs"] = &keepwardv1.Job{
+			Name: "docs", Computers: []string{"web1", "web2"}, Files: &keepwardv1.FileSelection{Include: []string{"/srv"}},
+			Overrides: []*keepwardv1.FileOverride{{Computer: "web2", Include: &keepwardv1.TextList{Items: []string{"/other"}}}},
+		}
+		f.do(t, "job", "edit", "docs", "--computer", "web1", "--group", "web").want(t, 0)
+		if len(f.jobs["docs"].GetOverrides()) != 1 {
+			t.Fatal("who may be in the group has lost its own files")
+		}
+	}
+}
