@@ -34,8 +34,8 @@ func (m *Manager) credential(ctx context.Context, name string) (user, secret str
 	return c.User, secret, err
 }
 
-// applicationOrders are the applications of a job on a computer, with what opens them. The mode of
-// one whose credential is gone decides at the agent, which cannot be let in then.
+// applicationOrders are the applications of a job on a computer, with what opens them. Where a credential
+// is gone the attempt fails, whatever the mode: what was named is missing, not the application.
 func (c *call) applicationOrders(ctx context.Context) (out []*keepwardv1.ApplicationOrder, err error) {
 	for _, a := range config.ApplicationsOf(c.plan.interval, c.row.Computer) {
 		o := &keepwardv1.ApplicationOrder{Application: a}
