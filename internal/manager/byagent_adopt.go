@@ -57,13 +57,13 @@ func (m *Manager) adoptIssued(ctx context.Context, id string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	m.noteIssued(false, id)
 	m.log.Info("an agent runs a job by itself, or has run it", "job", p.Job, "computer", p.Computer, "session", s.row.ID, "attempt", id)
 	for _, t := range s.tasks {
 		t.holds = true
 		m.dispatch(m.broker.Adopt(t.grant()))
 	}
 	m.register(s)
+	m.noteIssued(false, id) // not before: a heartbeat that names it would have it dropped as nobody's
 	s.post("", evWake{})
 	for _, n := range m.onlineFor(s) {
 		s.post("", evOnline{n})

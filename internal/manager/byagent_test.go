@@ -3,8 +3,10 @@ package manager
 import (
 	"context"
 	"database/sql"
+	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -412,6 +414,43 @@ func TestAMemberOfAGroupGetsWhatItsAgentManagesWhenItComes(t *testing.T) {
 		defer s.mu.Unlock()
 		if n := len(s.policies["web1"]); n != 0 {
 			t.Errorf("one whom the group excludes manages %d jobs", n)
+		}
+	})
+}
+
+// atLine calls do at a line of a log.
+type atLine struct {
+	slog.Handler
+	line string
+	do   func()
+}
+
+func (a atLine) Enabled(context.Context, slog.Level) bool { return true }
+
+func (a atLine) Handle(_ context.Context, r slog.Record) error {
+	if strings.Contains(r.Message, a.line) {
+		a.do()
+	}
+	return nil
+}
+
+// Two nodes tell of an attempt at about one time. While its session is made for the one, the other is not
+// told to drop what it runs.
+func TestAnAttemptThatIsBeingTakenOverIsNotDropped(t *testing.T) {
+	byAgents(t, func(t *testing.T, s *standingSite) {
+		a := s.opens(t)
+		looked := 0
+		s.m.log = slog.New(atLine{slog.DiscardHandler, "runs a job by itself", func() {
+			looked++
+			drop, err := s.m.Heartbeat(t.Context(), transportOf(theNode), "boot-t", []*keepwardv1.AttemptState{{Attempt: a.GetAttempt()}})
+			if err != nil || len(drop) > 0 {
+				t.Errorf("the transport is to drop %v (%v)", drop, err)
+			}
+		}})
+		s.beat(agentOf("web1"), s.agents["web1"].boot(), []string{a.GetAttempt()})
+		synctest.Wait()
+		if n := len(s.sessions(t)); looked != 1 || n != 1 {
+			t.Errorf("%d sessions, %d looks", n, looked)
 		}
 	})
 }
