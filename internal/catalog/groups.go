@@ -91,8 +91,8 @@ func JobMembers(ctx context.Context, q Queryer) (map[string][]string, error) {
 }
 
 // pairs reads two columns of texts: all of the second for each of the first.
-func pairs(ctx context.Context, q Queryer, what, query string, args ...any) (map[string][]string, error) {
-	rows, err := q.QueryContext(ctx, query, args...)
+func pairs(ctx context.Context, q Queryer, what, query string) (map[string][]string, error) {
+	rows, err := q.QueryContext(ctx, query)
 	list, err := collect(rows, err, func(r *sql.Rows) (p [2]string, err error) { return p, r.Scan(&p[0], &p[1]) })
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
@@ -117,14 +117,10 @@ func SetTags(ctx context.Context, tx *sql.Tx, computer string, tags []string) er
 	return nil
 }
 
-// PutJobMembers notes who is in a job because of a group, and answers who has come and gone.
-func PutJobMembers(ctx context.Context, tx *sql.Tx, job string, computers []string) (changed bool, err error) {
-	had, err := pairs(ctx, tx, "list members of job "+job, `SELECT job, computer FROM job_members WHERE job = ?`, job)
-	if err != nil {
-		return false, err
-	}
+// PutJobMembers notes who is in a job because of a group. had is who was noted before.
+func PutJobMembers(ctx context.Context, tx *sql.Tx, job string, had, computers []string) error {
 	before, now := map[string]bool{}, map[string]bool{}
-	for _, c := range had[job] {
+	for _, c := range had {
 		before[c] = true
 	}
 	for _, c := range computers {
@@ -132,21 +128,19 @@ func PutJobMembers(ctx context.Context, tx *sql.Tx, job string, computers []stri
 		if before[c] {
 			continue
 		}
-		changed = true
 		if _, err := tx.ExecContext(ctx, `INSERT INTO job_members (job, computer) VALUES (?, ?)`, job, c); err != nil {
-			return false, fmt.Errorf("note members of job %s: %w", job, err)
+			return fmt.Errorf("note members of job %s: %w", job, err)
 		}
 	}
-	for _, c := range had[job] {
+	for _, c := range had {
 		if now[c] {
 			continue
 		}
-		changed = true
 		if _, err := tx.ExecContext(ctx, `DELETE FROM job_members WHERE job = ? AND computer = ?`, job, c); err != nil {
-			return false, fmt.Errorf("note members of job %s: %w", job, err)
+			return fmt.Errorf("note members of job %s: %w", job, err)
 		}
 	}
-	return changed, nil
+	return nil
 }
 
 // PutInventory keeps what a computer is.

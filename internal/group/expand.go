@@ -158,19 +158,19 @@ func Expanded(ctx context.Context, q catalog.Queryer, jobs []*keepwardv1.Job) ([
 }
 
 // Note writes down who is in each job because of a group, so that statements about the computers of
-// jobs know of it. It answers whether anybody has come or gone.
-func Note(ctx context.Context, tx *sql.Tx, now time.Time) (changed bool, err error) {
+// jobs know of it. It answers the groups as it has found them.
+func Note(ctx context.Context, tx *sql.Tx, now time.Time) (*Site, error) {
 	s, err := Load(ctx, tx, now)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	had, err := catalog.JobMembers(ctx, tx)
 	if err != nil || len(s.Groups)+len(had) == 0 {
-		return false, err
+		return s, err
 	}
 	jobs, err := catalog.Jobs(ctx, tx)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	for _, j := range jobs {
 		if len(j.GetGroups()) == 0 && len(had[j.GetName()]) == 0 {
@@ -181,11 +181,9 @@ func Note(ctx context.Context, tx *sql.Tx, now time.Time) (changed bool, err err
 			computers = append(computers, m.GetComputer())
 		}
 		slices.Sort(computers)
-		moved, err := catalog.PutJobMembers(ctx, tx, j.GetName(), slices.Compact(computers))
-		if err != nil {
-			return false, err
+		if err := catalog.PutJobMembers(ctx, tx, j.GetName(), had[j.GetName()], slices.Compact(computers)); err != nil {
+			return nil, err
 		}
-		changed = changed || moved
 	}
-	return changed, nil
+	return s, nil
 }

@@ -99,11 +99,7 @@ func (m *Manager) admitMembers(ctx context.Context, j *keepwardv1.Job, r request
 func (m *Manager) takePart(ctx context.Context, j *keepwardv1.Job) (group.Expansion, error) {
 	var e group.Expansion
 	err := m.deps.DB.Write(ctx, func(tx *sql.Tx) error {
-		now := time.Now()
-		if _, err := group.Note(ctx, tx, now); err != nil {
-			return err
-		}
-		site, err := group.Load(ctx, tx, now)
+		site, err := group.Note(ctx, tx, time.Now())
 		if err != nil {
 			return err
 		}
