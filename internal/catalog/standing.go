@@ -41,13 +41,23 @@ func scanStandingPolicy(row interface{ Scan(...any) error }) (p StandingPolicy, 
 
 // StandingPolicies lists what was issued to a computer, the newest first; an empty name: to all.
 func StandingPolicies(ctx context.Context, q Queryer, computer string) ([]StandingPolicy, error) {
-	rows, err := q.QueryContext(ctx, `SELECT `+standingPolicyColumns+` FROM standing_policies
-		WHERE ?1 = '' OR computer = ?1 ORDER BY issued DESC, id`, computer)
+	query, args := standingPoliciesQuery(computer)
+	rows, err := q.QueryContext(ctx, query, args...)
 	out, err := collect(rows, err, func(r *sql.Rows) (StandingPolicy, error) { return scanStandingPolicy(r) })
 	if err != nil {
 		return nil, fmt.Errorf("list policies of agents: %w", err)
 	}
 	return out, nil
+}
+
+// standingPoliciesQuery has a statement of its own for one computer: a condition that may be empty is
+// none that an index is used for, and this is asked for each of thousands of computers.
+func standingPoliciesQuery(computer string) (query string, args []any) {
+	where := ""
+	if computer != "" {
+		where, args = `WHERE computer = ? `, []any{computer}
+	}
+	return `SELECT ` + standingPolicyColumns + ` FROM standing_policies ` + where + `ORDER BY issued DESC, id`, args
 }
 
 // AddStandingPolicy adds a policy with its attempts.
