@@ -365,11 +365,17 @@ func (m *Manager) keepIssue(ctx context.Context, i *issue) error {
 
 // supersede marks what holds no more.
 func (m *Manager) supersede(ctx context.Context, had, holds []*issue) error {
+	var list []*issue
+	for _, i := range had {
+		if !i.row.Superseded && !slices.Contains(holds, i) {
+			list = append(list, i)
+		}
+	}
+	if len(list) == 0 { // as it is for almost all of thousands
+		return nil
+	}
 	return m.deps.DB.Write(ctx, func(tx *sql.Tx) error {
-		for _, i := range had {
-			if i.row.Superseded || slices.Contains(holds, i) {
-				continue
-			}
+		for _, i := range list {
 			if err := catalog.PutStandingPolicy(ctx, tx, i.row.ID, i.row.Delivered, true); err != nil {
 				return err
 			}
