@@ -34,6 +34,9 @@ const (
 	// whether one has to begin by itself.
 	rolloutsEvery = time.Second
 	autoEvery     = time.Minute
+	// restsFor is how long nothing begins by itself behind a rollout that a failure has stopped: time for
+	// people to look, and an end where it was one computer's own matter, such as a laptop that was shut.
+	restsFor = 24 * time.Hour
 )
 
 // rollouts bring versions to computers, some at once. What they do next follows from the catalog
@@ -286,9 +289,14 @@ func needless(ro *keepwardv1.Rollout, c *keepwardv1.Computer, list []*keepwardv1
 	return ""
 }
 
-// byThemselves begins a rollout of the server's version where that is wanted, and somebody is older. One
-// that was stopped, by a computer or by a person, is for a person to go on with: else a version that
-// fails everywhere would be tried on some more computers every minute.
+// rests tells whether no rollout of a version is to begin by itself behind the newest one: a person has
+// stopped that, or a computer not long ago. Else a version that fails everywhere would be tried on some
+// more computers every minute.
+func rests(newest *keepwardv1.Rollout, now time.Time) bool {
+	return newest.GetStatus() == catalog.RolloutStopped && (count(newest, memberFailed) == 0 || now.Sub(newest.GetEnded().AsTime()) < restsFor)
+}
+
+// byThemselves begins a rollout of the server's version where that is wanted, and somebody is older.
 func (r *rollouts) byThemselves(ctx context.Context) error {
 	wanted, _, _ := r.manager.AgentUpdates()
 	if !wanted {
@@ -299,7 +307,7 @@ func (r *rollouts) byThemselves(ctx context.Context) error {
 		return err
 	}
 	newest, err := catalog.NewestRollout(ctx, r.db.Read(), r.cfg.Version)
-	if err != nil || newest.GetStatus() == catalog.RolloutStopped {
+	if err != nil || rests(newest, time.Now()) {
 		return err
 	}
 	list, err := r.computersIn(ctx, viewOutOfDate, "")
