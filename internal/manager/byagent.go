@@ -374,15 +374,21 @@ func (m *Manager) supersede(ctx context.Context, had, holds []*issue) error {
 	if len(list) == 0 { // as it is for almost all of thousands
 		return nil
 	}
-	return m.deps.DB.Write(ctx, func(tx *sql.Tx) error {
+	err := m.deps.DB.Write(ctx, func(tx *sql.Tx) error { // it may be called again
 		for _, i := range list {
 			if err := catalog.PutStandingPolicy(ctx, tx, i.row.ID, i.row.Delivered, true); err != nil {
 				return err
 			}
-			i.row.Superseded = true
 		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	for _, i := range list {
+		i.row.Superseded = true
+	}
+	return nil
 }
 
 // agentPolicy is what an agent is told of a job.

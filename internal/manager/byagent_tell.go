@@ -143,17 +143,25 @@ func (m *Manager) putPolicies(ctx context.Context, computer string, had, current
 	if err != nil {
 		return false, err
 	}
-	return len(res.Msg.GetUnknown()) > 0, m.deps.DB.Write(ctx, func(tx *sql.Tx) error {
+	has := func(i *issue) bool {
+		return slices.Contains(current, i) && !slices.Contains(res.Msg.GetUnknown(), i.row.ID)
+	}
+	err = m.deps.DB.Write(ctx, func(tx *sql.Tx) error { // it may be called again: the rows are changed behind it
 		for _, i := range had {
-			has := slices.Contains(current, i) && !slices.Contains(res.Msg.GetUnknown(), i.row.ID)
-			if i.row.Delivered == has {
+			if i.row.Delivered == has(i) {
 				continue
 			}
-			if err := catalog.PutStandingPolicy(ctx, tx, i.row.ID, has, i.row.Superseded); err != nil {
+			if err := catalog.PutStandingPolicy(ctx, tx, i.row.ID, has(i), i.row.Superseded); err != nil {
 				return err
 			}
-			i.row.Delivered = has
 		}
 		return nil
 	})
+	if err != nil {
+		return false, err
+	}
+	for _, i := range had {
+		i.row.Delivered = has(i)
+	}
+	return len(res.Msg.GetUnknown()) > 0, nil
 }
