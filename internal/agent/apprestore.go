@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/app"
@@ -128,7 +130,8 @@ func (r *appRestore) clear() error {
 	if err != nil {
 		return bad(err)
 	}
-	if len(found) > 0 {
+	// A mark that was being written is nobody else's.
+	if slices.ContainsFunc(found, func(e os.DirEntry) bool { return !strings.HasPrefix(e.Name(), "."+appMark+".") }) {
 		if mark, err := os.ReadFile(filepath.Join(dir, appMark)); err != nil || string(mark) != r.task {
 			return errs.New(errs.Exists, "application.not-empty", "restore an application to %s: it is not empty", dir).WithHint("name a new directory")
 		}

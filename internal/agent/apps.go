@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	keepwardv1 "keepward/api/keepward/v1"
@@ -37,17 +38,25 @@ type apps struct {
 	dir, tree string
 	// fail ends the attempt: a file of an application could not be read.
 	fail context.CancelCauseFunc
+	// first is why the first of them was gone on without; nil: none was.
+	first error
 }
 
 // oneApp is one application.
 type oneApp struct {
 	app.Application
-	row   *keepwardv1.Application
-	plan  app.Plan
-	read  []app.Tree // what is read for the plan
-	at    string     // its folder, below the root of the point
-	ended bool
-	more  []app.Tree
+	row  *keepwardv1.Application
+	plan app.Plan
+	read []app.Tree // what is read for the plan
+	// copied: that is a copy, which was made behind the snapshots and is in none of them.
+	copied bool
+	at     string // its folder, below the root of the point
+	ended  bool
+	more   []app.Tree
+	// gone: its session has ended before its time.
+	gone bool
+	// lost: the point lacks something of it, and may.
+	lost atomic.Bool
 }
 
 const (
@@ -67,6 +76,7 @@ func (a *agent) openApps(ctx context.Context, m *keepwardv1.StartBackupRequest, 
 	x.forgetOld()
 	for _, o := range m.GetApplications() {
 		if err := x.open(ctx, o); err != nil {
+			x.missed(err)
 			if err := x.without(o.GetApplication(), err); err != nil {
 				x.close()
 				return nil, err
@@ -83,6 +93,12 @@ func (x *apps) without(row *keepwardv1.Application, err error) error {
 	}
 	x.warn("application.unprotected", nameOf(row)+" is not protected, and its files are taken as they are: "+err.Error())
 	return nil
+}
+
+func (x *apps) missed(err error) {
+	if x.first == nil {
+		x.first = err
+	}
 }
 
 func (x *apps) warn(code, text string) { x.tell("warning", code, text) }
@@ -132,15 +148,15 @@ func (x *apps) close() {
 	}
 }
 
-// forgetOld removes what a process before has left.
+// forgetOld removes what a process before has left. That may be a copy of a whole server: nobody else
+// waits for its end.
 func (x *apps) forgetOld() {
+	old, _ := os.ReadDir(x.a.appDir()) // usually there is none
 	x.a.mu.Lock()
-	defer x.a.mu.Unlock()
-	old, _ := filepath.Glob(filepath.Join(x.a.appDir(), "*")) // a pattern that is one
-	for _, dir := range old {
-		if x.a.running[filepath.Base(dir)] == nil {
-			_ = os.RemoveAll(dir) // another time
-		}
+	old = slices.DeleteFunc(old, func(e os.DirEntry) bool { return x.a.running[e.Name()] != nil })
+	x.a.mu.Unlock()
+	for _, e := range old {
+		_ = os.RemoveAll(filepath.Join(x.a.appDir(), e.Name())) // another time
 	}
 }
 
@@ -157,6 +173,7 @@ func (x *apps) each(do func(*oneApp) error) error {
 		if err == nil {
 			return false
 		}
+		x.missed(err)
 		if failed = x.without(one.row, err); failed != nil {
 			return false
 		}
@@ -206,19 +223,26 @@ func (x *apps) release(ctx context.Context) error {
 		err := one.Release(ctx)
 		if err != nil {
 			one.Close()
+			one.gone = true
 		}
 		return err
 	})
+}
+
+// gone tells whether one of them has lost its session: only another attempt opens a new one.
+func (x *apps) gone() bool {
+	return slices.ContainsFunc(x.list, func(one *oneApp) bool { return one.gone })
 }
 
 // lay says how what is read for the applications comes into the point. It is called when the state is
 // taken; view is how snapshots are read.
 func (x *apps) lay(ctx context.Context, view *source.View, opts *pipeline.Options) error {
 	if len(x.list) == 0 {
-		return nil
+		return x.nothing(opts)
 	}
-	x.dir = filepath.Join(x.a.appDir(), x.attempt)
-	x.tree = filepath.Join(x.dir, "tree")
+	if err := x.ownDir(); err != nil {
+		return errs.New(errs.KindOf(err), "application.stage", "make room for what belongs to an application: %w", err)
+	}
 	err := x.each(func(one *oneApp) error {
 		return errors.Join(stub(x.tree, one.at, 0o755), stub(x.tree, one.at+"/"+filesDir, 0o755), stub(x.tree, one.at+"/"+moreDir, 0o700))
 	})
@@ -229,6 +253,9 @@ func (x *apps) lay(ctx context.Context, view *source.View, opts *pipeline.Option
 	opts.Selection.Exclude = append(slices.Clone(opts.Selection.Exclude), "/"+job.ApplicationFolder)
 	if err := x.each(func(one *oneApp) error { return x.state(ctx, one, view) }); err != nil {
 		return err
+	}
+	if len(x.list) == 0 {
+		return x.nothing(opts)
 	}
 	// What is named both ways is read once.
 	opts.Selection.Include = slices.DeleteFunc(slices.Clone(opts.Selection.Include), func(p string) bool {
@@ -244,12 +271,17 @@ func (x *apps) lay(ctx context.Context, view *source.View, opts *pipeline.Option
 		for _, t := range one.plan.Trees {
 			opts.Selection.Exclude = append(opts.Selection.Exclude, source.Literal(t.Path))
 		}
+		shown := view
+		if one.copied {
+			shown = nil
+		}
 		opts.Parts = append(opts.Parts,
 			pipeline.Part{Open: func(context.Context) (source.Selection, error) {
-				return x.selection(one, filesDir, one.read, view)
+				return x.selection(one, filesDir, one.read, shown)
 			}},
 			pipeline.Part{Rest: true, Strict: true, Open: func(ctx context.Context) (source.Selection, error) {
 				if err := x.end(ctx, one); err != nil {
+					one.lost.Store(true)
 					if err := x.without(one.row, err); err != nil {
 						return source.Selection{}, err
 					}
@@ -262,6 +294,32 @@ func (x *apps) lay(ctx context.Context, view *source.View, opts *pipeline.Option
 		told(e)
 		x.watch(e)
 	}
+	return nil
+}
+
+// nothing is why there is nothing to read, where no application is left and the job takes no more.
+func (x *apps) nothing(opts *pipeline.Options) error {
+	if len(opts.Selection.Include) > 0 || len(opts.Streams) > 0 {
+		return nil
+	}
+	return x.first
+}
+
+// ownDir makes the attempt's own directory. Its path has no link in it, and holds wherever a program
+// of an application runs.
+func (x *apps) ownDir() error {
+	dir, err := filepath.Abs(filepath.Join(x.a.appDir(), x.attempt))
+	if err != nil {
+		return err
+	}
+	x.dir = dir
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if x.dir, err = filepath.EvalSymlinks(dir); err != nil {
+		return err
+	}
+	x.tree = filepath.Join(x.dir, "tree")
 	return nil
 }
 
@@ -290,7 +348,7 @@ func stub(tree, name string, mode os.FileMode) error {
 func (x *apps) state(ctx context.Context, one *oneApp, view *source.View) error {
 	live := ""
 	for _, t := range one.plan.Trees {
-		if from, _ := view.Place(t.Path); from == t.Path {
+		if isLive(t, view) {
 			live = t.Path
 		}
 	}
@@ -306,6 +364,19 @@ func (x *apps) state(ctx context.Context, one *oneApp, view *source.View) error 
 	return nil
 }
 
+// isLive tells whether a tree is read from the live files, or a part of it that lies elsewhere.
+func isLive(t app.Tree, view *source.View) bool {
+	if from, _ := view.Place(t.Path); from == t.Path {
+		return true
+	}
+	return slices.ContainsFunc(view.Below(t.Path), func(g source.Graft) bool {
+		rel := strings.TrimPrefix(g.At, t.Path)
+		return g.From == g.At && !slices.ContainsFunc(t.Leave, func(p string) bool {
+			return strings.HasPrefix(p, "/") && within(rel, strings.TrimSuffix(p, "/*"))
+		})
+	})
+}
+
 // copy has an application make a copy of itself, which is read in place of its files.
 func (x *apps) copy(ctx context.Context, one *oneApp, c app.Copier) error {
 	dir := filepath.Join(x.dir, "copy", one.at)
@@ -314,7 +385,7 @@ func (x *apps) copy(ctx context.Context, one *oneApp, c app.Copier) error {
 	}
 	trees, err := c.Copy(ctx, dir)
 	if err == nil {
-		one.read = trees
+		one.read, one.copied = trees, true
 	}
 	return err
 }
@@ -368,32 +439,42 @@ func within(path, dir string) bool {
 	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
 }
 
-// quiet: files of an application change while they are read, and it copes with that.
+// quiet: files of an application change and go while they are read, and it copes with that. A whole
+// tree does not go.
 func (x *apps) quiet(path []byte) bool {
-	_, rest, ok := strings.Cut(string(path), job.ApplicationFolder+"/")
-	parts := strings.SplitN(rest, "/", 4)
-	return ok && len(parts) == 4 && parts[2] == filesDir
+	for _, one := range x.list {
+		if name, in := strings.CutPrefix(string(path), one.at+"/"+filesDir+"/"); in {
+			return !slices.ContainsFunc(one.read, func(t app.Tree) bool { return within(t.Name, name) })
+		}
+	}
+	return false
 }
 
-// watch ends an attempt in which a file of an application is lost: what is left is no state. In a
-// point of one that may fail it is an error like any other.
+// watch ends an attempt in which a file of an application is lost: what is left is no state. The point
+// of one that may fail does without that application.
 func (x *apps) watch(e pipeline.Event) {
-	if e.Level != source.Error && !(e.Level == source.Warning && strings.Contains(string(e.Path), "/"+moreDir+"/")) {
-		return
-	}
 	for _, one := range x.list {
-		if strings.HasPrefix(string(e.Path), one.at+"/") && one.row.GetMode() != job.ApplicationTry {
-			x.fail(errs.New(errs.Unavailable, "application.unreadable", "protect %s: %s: %s", nameOf(one.row), rooted(e.Path), e.Text))
-			return
+		name, in := strings.CutPrefix(string(e.Path), one.at+"/")
+		bad := e.Level == source.Error || e.Level == source.Warning && (e.Code == "file.vanished" || within(name, moreDir))
+		if !in || !bad || one.lost.Swap(true) {
+			continue
+		}
+		err := errs.New(errs.Unavailable, "application.unreadable", "protect %s: %s: %s", nameOf(one.row), rooted(e.Path), e.Text)
+		if err := x.without(one.row, err); err != nil {
+			x.fail(err)
 		}
 	}
 }
 
-// committed tells all of them that the point stands.
+// committed tells all of them that the point stands, but for those of which it lacks something: what
+// they have kept for it is needed still.
 func (x *apps) committed(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), committedWithin)
 	defer cancel()
 	for _, one := range x.list {
+		if one.lost.Load() {
+			continue
+		}
 		if err := one.Committed(ctx); err != nil {
 			x.warn("application.kept", nameOf(one.row)+" keeps what is in the point until the next backup: "+err.Error())
 			continue

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +14,9 @@ import (
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/app"
 	"keepward/internal/errs"
+	"keepward/internal/pipeline"
+	"keepward/internal/restore"
+	"keepward/internal/source"
 )
 
 // player is a kind of application of which one call may fail, and that notes them all.
@@ -20,6 +24,8 @@ type player struct {
 	plan app.Plan
 	log  string // a file in the first tree; its end is noted when End comes
 	fail string
+	// during is done while a call is under way.
+	during map[string]func()
 
 	mu    sync.Mutex
 	calls []string
@@ -30,6 +36,9 @@ func (p *player) did(call string) error {
 	defer p.mu.Unlock()
 	if call != "close" || len(p.calls) == 0 || p.calls[len(p.calls)-1] != "close" {
 		p.calls = append(p.calls, call)
+	}
+	if do := p.during[call]; do != nil {
+		do()
 	}
 	if call == p.fail {
 		return errs.New(errs.Unavailable, "application.failed", "play: %s is to fail", call)
@@ -135,6 +144,9 @@ func TestAnApplicationThatFailsEndsTheBackupOrIsAWarning(t *testing.T) {
 					t.Errorf("its file came back as %q", got)
 				}
 			}
+			if slices.Contains(p.calls, "committed") || len(s.said(id, "application.protected")) > 0 {
+				t.Errorf("it is taken for protected: %q", p.calls)
+			}
 		})
 	}
 }
@@ -154,5 +166,137 @@ func TestAFileOfAnApplicationThatIsLostFailsTheBackup(t *testing.T) {
 	_, end := s.playBackup(src, "require")
 	if end.GetOutcome() != "failed" || !strings.Contains(end.GetFailure().GetMessage(), "no such file") {
 		t.Errorf("ended with %v", end)
+	}
+}
+
+func TestATreeOfAnApplicationThatGoesIsNoFileThatGoes(t *testing.T) {
+	for _, mode := range []string{"require", "try"} {
+		s, p, src := play(t)
+		p.log = t.TempDir()
+		put(t, filepath.Join(p.log, "kept"), "log")
+		p.during = map[string]func(){"release": func() { _ = os.RemoveAll(filepath.Join(src, "data")) }}
+		id, end := s.playBackup(src, mode)
+		if mode == "require" && end.GetFailure().GetCode() != "application.unreadable" {
+			t.Errorf("required, it ended with %v", end)
+		}
+		if mode == "try" && (end.GetOutcome() != "done" || len(s.said(id, "application.unprotected")) != 1) {
+			t.Errorf("tried, it ended with %v", end)
+		}
+		if slices.Contains(p.calls, "committed") {
+			t.Errorf("%s: what was kept for the point is let go: %q", mode, p.calls)
+		}
+	}
+}
+
+func TestAnApplicationWhoseSessionIsLostIsNotHeldAgain(t *testing.T) {
+	s, p, src := play(t)
+	p.fail = "release"
+	s.call()
+	id := s.snapshotted(src, func(m *keepwardv1.StartBackupRequest) {
+		m.SnapshotRetries = 3
+		m.Applications = []*keepwardv1.ApplicationOrder{{Application: &keepwardv1.Application{Kind: "play", Name: "main", Mode: "require"}}}
+	})
+	if end := s.server.End(id); !strings.Contains(end.GetFailure().GetMessage(), "release is to fail") {
+		t.Errorf("it ended with %v", end)
+	}
+	if n := strings.Count(strings.Join(p.calls, " "), "hold"); n != 1 {
+		t.Errorf("it was held %d times: %q", n, p.calls)
+	}
+}
+
+func TestWithNothingButAnApplicationThatFailsThereIsNoPoint(t *testing.T) {
+	for _, call := range []string{"open", "hold"} {
+		s, p, src := play(t)
+		p.fail = call
+		s.call()
+		id := s.snapshotted(src, func(m *keepwardv1.StartBackupRequest) {
+			m.SnapshotRetries, m.Files.Include = 0, nil
+			m.Applications = []*keepwardv1.ApplicationOrder{{Application: &keepwardv1.Application{Kind: "play", Name: "main", Mode: "try"}}}
+		})
+		if end := s.server.End(id); end.GetOutcome() != "failed" || !strings.Contains(end.GetFailure().GetMessage(), call+" is to fail") {
+			t.Errorf("%s: it ended with %v", call, end)
+		}
+	}
+}
+
+// copying is an application that makes a copy of itself.
+type copying struct{ playing }
+
+func (c copying) Copy(_ context.Context, dir string) ([]app.Tree, error) {
+	return []app.Tree{{Name: "data", Path: dir}}, os.WriteFile(filepath.Join(dir, "table"), []byte("rows"), 0o600)
+}
+
+// TestACopyIsReadWhereItWasMade: all of this computer is in a snapshot but for the application's file
+// system, and the copy was made when that had been taken.
+func TestACopyIsReadWhereItWasMade(t *testing.T) {
+	live, own := t.TempDir(), t.TempDir()
+	plan := app.Plan{Snapshot: true, Trees: []app.Tree{{Name: "data", Path: live}}}
+	one := &oneApp{
+		Application: copying{playing{&player{plan: plan}}}, plan: plan, read: plan.Trees,
+		row: &keepwardv1.Application{Kind: "play", Name: "main"}, at: "~applications/play/main",
+	}
+	x := &apps{a: &agent{cfg: Config{DataDir: own}}, attempt: "attempt", list: []*oneApp{one}}
+	view := &source.View{Grafts: []source.Graft{{At: "/", From: t.TempDir()}, {At: live}}}
+	opts := pipeline.Options{Event: func(pipeline.Event) {}}
+	if err := x.lay(t.Context(), view, &opts); err != nil {
+		t.Fatal(err)
+	}
+	sel, err := opts.Parts[0].Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if from, _ := sel.View.Place("/~applications/play/main/files/data"); !strings.HasPrefix(from, own) {
+		t.Errorf("the copy is read from %s, want a place below %s", from, own)
+	} else if b, err := os.ReadFile(filepath.Join(from, "table")); err != nil || string(b) != "rows" {
+		t.Errorf("the copy is %q, %v", b, err)
+	}
+}
+
+func TestATreeOfWhichAPartIsInNoSnapshotIsLive(t *testing.T) {
+	view := &source.View{Grafts: []source.Graft{{At: "/srv", From: "/snapshot"}, {At: "/srv/db/wal"}, {At: "/srv/db/tmp"}, {At: "/srv/other/base"}}}
+	for _, c := range []struct {
+		path  string
+		leave []string
+		want  bool
+	}{
+		{"/srv/db", []string{"/wal", "/tmp/*"}, false},
+		{"/srv/db", []string{"/wal"}, true},
+		{"/srv/db", []string{"wal", "/tmp"}, true}, // of a name in all trees it cannot be told
+		{"/srv/other", nil, true},
+		{"/srv/third", nil, false},
+		{"/var/db", nil, true},
+	} {
+		if got := isLive(app.Tree{Path: c.path, Leave: c.leave}, view); got != c.want {
+			t.Errorf("%s without %q: live is %v", c.path, c.leave, got)
+		}
+	}
+}
+
+func TestOnlyWhatARestoreHasLeftItselfIsRemoved(t *testing.T) {
+	for _, c := range []struct {
+		there string
+		task  string
+		code  string
+	}{
+		{"", "", ""},
+		{"files", "t1", ""},
+		{"files", "t2", "application.not-empty"},
+		{"files", "", "application.not-empty"},
+		{"." + appMark + ".123", "", ""}, // it was killed while it wrote the mark
+	} {
+		dir := t.TempDir()
+		if c.there != "" {
+			put(t, filepath.Join(dir, c.there), "x")
+		}
+		if c.task != "" {
+			put(t, filepath.Join(dir, appMark), c.task)
+		}
+		r := &appRestore{task: "t1", opts: restore.Options{To: dir}}
+		if err := r.clear(); errs.CodeOf(err) != c.code {
+			t.Errorf("%+v: %v", c, err)
+		}
+		if _, err := os.Stat(filepath.Join(dir, c.there)); c.there != "" && (err == nil) != (c.code != "") {
+			t.Errorf("%+v: what was there is there: %v", c, err == nil)
+		}
 	}
 }

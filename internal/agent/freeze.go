@@ -103,8 +103,8 @@ func (a *agent) heldTry(ctx context.Context, m *keepwardv1.StartBackupRequest, p
 		return nil, false, err
 	}
 	if err = h.freeze(ctx); err == nil {
-		again = true
 		s, err = a.heldApps(ctx, h, p, also)
+		again = !also.gone()
 	}
 	h.finish()
 	if err == nil {
