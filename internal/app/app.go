@@ -63,9 +63,10 @@ type Kind interface {
 	// Reaches tells whether what was laid down suffices to bring back the state of r.ToTime.
 	// It is asked before the first later point is laid down and after each.
 	Reaches(ctx context.Context, r *Recovery) (bool, error)
-	// Recover brings the instance back from what was laid down. It MUST touch nothing but r.Dir
-	// and, with r.Into, the database that it loads there; it MUST leave no process behind, however
-	// it ends. It tells by events what it found.
+	// Recover brings the instance back from what was laid down, which may have been made by somebody who
+	// is not to be trusted: names and links in it may lead elsewhere. It MUST touch nothing but r.Dir and,
+	// with r.Into, the database that it loads there; it MUST leave no process behind, however it ends. It
+	// tells by events what it found.
 	Recover(ctx context.Context, r *Recovery) error
 }
 
@@ -149,8 +150,8 @@ type Recovery struct {
 	// Dir holds the folder of the instance as its point has it: files and more. It is on this
 	// computer, was empty before, and is the result.
 	Dir string
-	// Later are directories like Dir, of later points, with more alone, the oldest first. They are
-	// removed when all is done.
+	// Later are directories like Dir, of later points, with more alone, the oldest first. They lie within
+	// Dir, and are removed when all is done.
 	Later []string
 	// ToTime is the time whose state is wanted; zero: that of the point.
 	ToTime time.Time

@@ -1,13 +1,10 @@
 package mariadb
 
 import (
-	"encoding/json"
-	"os"
-	"path/filepath"
 	"regexp"
 	"time"
 
-	"keepward/internal/errs"
+	"keepward/internal/app"
 )
 
 // about describes an instance in its point, for who brings it back.
@@ -33,30 +30,14 @@ type about struct {
 	Logs     []string `json:"logs,omitempty"`
 }
 
-const (
-	aboutFile = "about.json"
-	logDir    = "binlog"
-	configDir = "config"
-)
-
-func (a *about) write(dir string) error {
-	b, err := json.MarshalIndent(a, "", "  ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(dir, aboutFile), append(b, '\n'), 0o600)
-}
+// logDir has the binary logs, below more.
+const logDir = "binlog"
 
 // readAbout reads what was laid down in dir.
 func readAbout(dir string) (*about, error) {
-	b, err := os.ReadFile(filepath.Join(dir, "more", aboutFile))
-	if err != nil {
-		return nil, errs.New(errs.KindOf(err), "application.incomplete", "read what the point says of MariaDB: %w", err).
-			WithHint("was the application protected by that backup? See its session's log")
-	}
 	a := &about{}
-	if err := json.Unmarshal(b, a); err != nil {
-		return nil, errs.New(errs.Corrupt, "application.incomplete", "read what the point says of MariaDB: %w", err)
+	if err := app.ReadAbout(dir, "MariaDB", a); err != nil {
+		return nil, err
 	}
 	return a, nil
 }

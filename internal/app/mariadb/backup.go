@@ -2,13 +2,8 @@ package mariadb
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"keepward/internal/app"
@@ -46,11 +41,12 @@ func (i *instance) Begin(ctx context.Context) error {
 	})
 }
 
-// letGo ends what a session may hold.
+// letGo ends what a session may hold, and has it wait for the next try.
 func (s *session) letGo(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stageWait*time.Second)
 	defer cancel()
 	_, _ = s.ExecContext(ctx, "BACKUP STAGE END") // nothing is held where it fails, or the session is gone
+	_, _ = s.ExecContext(ctx, waitLong)
 }
 
 // Hold has all commits wait, so that the files and the binary log say the same. The server itself ends
@@ -97,7 +93,7 @@ func (i *instance) Release(ctx context.Context) error {
 			return nil
 		}
 		i.held = false
-		return i.do(ctx, "let the server go on, which may have done so by itself", "BACKUP STAGE END", "SET SESSION wait_timeout = 31536000")
+		return i.do(ctx, "let the server go on, which may have done so by itself", "BACKUP STAGE END", waitLong)
 	})
 }
 
@@ -137,13 +133,13 @@ func (i *instance) End(ctx context.Context, more string) (trees []app.Tree, err 
 			}
 			a.Logs = trees[0].Only
 		}
-		if err := i.copyConfig(filepath.Join(more, configDir)); err != nil {
+		err = app.CopyConfig(more, a.Config, func(path string, err error) {
+			i.tell("warning", "application.config", "the configuration file %s is not kept: %v", path, err)
+		})
+		if err != nil {
 			return err
 		}
-		if err := a.write(more); err != nil {
-			return errs.New(errs.KindOf(err), "application.failed", "keep what is known of the server: %w", err)
-		}
-		return nil
+		return app.WriteAbout(more, a)
 	})
 	return trees, err
 }
@@ -187,34 +183,6 @@ func (i *instance) closedLogs(ctx context.Context) ([]app.Tree, error) {
 			WithHint("the server has removed it; see binlog_expire_logs_seconds")
 	}
 	return []app.Tree{tree}, nil
-}
-
-// copyConfig keeps the configuration. It is for people: nothing is brought back from it.
-func (i *instance) copyConfig(to string) error {
-	if err := os.MkdirAll(to, 0o700); err != nil {
-		return errs.New(errs.KindOf(err), "application.failed", "keep the configuration: %w", err)
-	}
-	for _, path := range i.about.Config {
-		if err := copyFile(path, filepath.Join(to, strings.ReplaceAll(strings.Trim(path, "/"), "/", "_"))); err != nil {
-			i.tell("warning", "application.config", "the configuration file %s is not kept: %v", path, err)
-		}
-	}
-	return nil
-}
-
-func copyFile(from, to string) (err error) {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = in.Close() }() // only read
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, out.Close()) }()
-	_, err = io.Copy(out, in)
-	return err
 }
 
 // Committed has nothing to do: how long binary logs stay is the server's own matter.

@@ -2,7 +2,6 @@ package mariadb
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -86,14 +85,10 @@ func TestALogThatIsBrokenIsSaidSo(t *testing.T) {
 // laid is what a point lays down: its state, its mark, and its logs.
 func laid(t *testing.T, dir string, a about) string {
 	t.Helper()
-	b, err := json.Marshal(a)
-	if err != nil {
-		t.Fatal(err)
-	}
 	if err := os.MkdirAll(filepath.Join(dir, "more"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "more", aboutFile), b, 0o600); err != nil {
+	if err := app.WriteAbout(filepath.Join(dir, "more"), a); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range a.Logs {

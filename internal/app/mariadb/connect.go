@@ -76,6 +76,9 @@ type session struct {
 	*sql.Conn
 }
 
+// waitLong has a session of a backup that takes long not be ended for saying nothing.
+const waitLong = "SET SESSION wait_timeout = 31536000"
+
 // Close ends the connection.
 func (s *session) Close() error { return errors.Join(s.Conn.Close(), s.db.Close()) }
 
@@ -109,8 +112,7 @@ func connect(ctx context.Context, where, user string, secret app.Secret, tls str
 	conn, err := db.Conn(within)
 	if err == nil {
 		s := &session{db, conn}
-		// Of a backup that takes long: what waits is not ended for that.
-		if _, err = s.ExecContext(within, "SET SESSION wait_timeout = 31536000"); err == nil {
+		if _, err = s.ExecContext(within, waitLong); err == nil {
 			return s, nil
 		}
 		_ = s.Close() // what went wrong is known

@@ -5,9 +5,13 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"keepward/internal/errs"
 )
+
+// dropWithin is how long a database that is not whole may take to go: somebody may be in it.
+const dropWithin = time.Minute
 
 // load copies one database of the recovered server into one that runs. It is made there, so that
 // nothing that is there can be damaged, and goes again if not all of it comes.
@@ -43,7 +47,9 @@ func (s *server) load(ctx context.Context) (err error) {
 		r.Event("info", "application.loaded", fmt.Sprintf("MariaDB: database %s is in the server at %s, as %s", r.Database, at, as))
 		return nil
 	}
-	if _, dropErr := target.ExecContext(context.WithoutCancel(ctx), "DROP DATABASE "+identifier(as)); dropErr != nil {
+	free, done := context.WithTimeout(context.WithoutCancel(ctx), dropWithin)
+	defer done()
+	if _, dropErr := target.ExecContext(free, "DROP DATABASE "+identifier(as)); dropErr != nil {
 		r.Event("warning", "application.left", fmt.Sprintf("MariaDB: database %s, which is not whole, could not be removed: %v", as, dropErr))
 	}
 	return err

@@ -55,14 +55,25 @@ type recovery struct {
 	stop uint64
 }
 
+// dataDir is the data directory in that of a recovery.
+var dataDir = filepath.Join("files", "data")
+
 // Recover makes a data directory of what was laid down.
 func (Kind) Recover(ctx context.Context, in *app.Recovery) error {
 	a, err := readAbout(in.Dir)
 	if err != nil {
 		return err
 	}
-	r := &recovery{Recovery: in, about: a, data: filepath.Join(in.Dir, "files", "data"), stop: nowhere}
-	if r.uid, r.gid, err = ownerOf(r.data); err != nil {
+	r := &recovery{Recovery: in, about: a, data: filepath.Join(in.Dir, dataDir), stop: nowhere}
+	root, err := os.OpenRoot(in.Dir) // what was laid down may have links that lead out of it
+	if err != nil {
+		return r.failed(err)
+	}
+	defer func() { _ = root.Close() }() // nothing is written by it
+	if _, err = root.Stat(dataDir); err == nil {
+		r.uid, r.gid, err = ownerOf(r.data)
+	}
+	if err != nil {
 		return errs.New(errs.KindOf(err), "application.incomplete", "look at the data directory that was laid down: %w", err)
 	}
 	r.Phase("recover")
@@ -80,9 +91,9 @@ func (Kind) Recover(ctx context.Context, in *app.Recovery) error {
 			return err
 		}
 	} else {
-		r.Event("info", "application.recover", "the server recovers when it is started on "+r.data+"; copies of its configuration are in "+filepath.Join(in.Dir, "more", configDir))
+		r.Event("info", "application.recover", "the server recovers when it is started on "+r.data+"; copies of its configuration are in "+app.Config(in.Dir))
 	}
-	if err := os.RemoveAll(filepath.Join(in.Dir, "more", logDir)); err != nil {
+	if err := root.RemoveAll(filepath.Join("more", logDir)); err != nil {
 		return r.failed(err)
 	}
 	return nil

@@ -20,12 +20,14 @@ import (
 )
 
 const (
-	pollEvery  = 100 * time.Millisecond
-	stopWithin = 2 * time.Minute
+	pollEvery = 100 * time.Millisecond
 	// recoveryUser is who applies logs and looks at tables. It is made for that, with a password of
 	// its own, and removed before the server ends.
 	recoveryUser = "keepward_recovery"
 )
+
+// stopWithin is how long a server that is told to end may take at least. Tests have less time.
+var stopWithin = 2 * time.Minute
 
 // server is one that runs on a data directory only for the time of a recovery. Nobody else can
 // connect: its socket is in a directory of its own.
@@ -106,7 +108,7 @@ func (r *recovery) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() {
-		if stopErr := s.end(err == nil); err == nil {
+		if stopErr := s.end(ctx, err == nil); err == nil {
 			err = stopErr
 		}
 	}()
@@ -160,8 +162,10 @@ func (r *recovery) start(ctx context.Context) (*server, error) {
 		"--skip-networking", "--skip-log-bin", "--skip-slave-start", "--event-scheduler=OFF", "--skip-ssl", "--max-allowed-packet=1G", "--secure-file-priv=" + s.dir,
 		"--innodb-buffer-pool-load-at-startup=OFF", "--innodb-buffer-pool-dump-at-shutdown=OFF", "--loose-wsrep-on=OFF", "--log-warnings=1", "--general-log=OFF", "--slow-query-log=OFF",
 	}
-	for name, value := range r.about.Settings {
-		args = append(args, "--"+strings.ReplaceAll(name, "_", "-")+"="+value)
+	for _, name := range kept { // and nothing else that the point may say
+		if value, ok := r.about.Settings[name]; ok {
+			args = append(args, "--"+strings.ReplaceAll(name, "_", "-")+"="+value)
+		}
 	}
 	s.cmd = exec.Command(path, args...)
 	s.cmd.Dir, s.cmd.Env = s.dir, environment(s.dir)
@@ -348,27 +352,38 @@ func (s *server) forget(ctx context.Context) error {
 	return nil
 }
 
-// end shuts the server down in order, if what it has done is of use; it has to be gone in any case.
-func (s *server) end(orderly bool) error {
+// end shuts the server down in order, if what it has done is of use: to write that out takes as long as
+// it takes, within the time of the recovery. It has to be gone in any case.
+func (s *server) end(ctx context.Context, wanted bool) error {
 	defer func() { _ = os.RemoveAll(s.dir) }()
-	if orderly {
+	if wanted {
 		_ = s.cmd.Process.Signal(syscall.SIGTERM)
 		timer := time.NewTimer(stopWithin)
 		defer timer.Stop()
 		select {
 		case <-s.over:
-			var exit *exec.ExitError
-			if errors.As(s.err, &exit) {
-				return errs.New(errs.Unavailable, "application.recover", "MariaDB did not end in order: %w: %s", s.err, s.said.lines())
-			}
-			return nil
+			return s.ended()
 		case <-timer.C:
+		}
+		select {
+		case <-s.over:
+			return s.ended()
+		case <-ctx.Done():
 		}
 	}
 	_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)
 	<-s.over
-	if !orderly {
+	if !wanted {
 		return nil
 	}
-	return errs.New(errs.Unavailable, "application.recover", "MariaDB did not end within %s", stopWithin)
+	return errs.New(errs.Unavailable, "application.recover", "MariaDB did not end in time")
+}
+
+// ended is why it did not end in order; nil: it did.
+func (s *server) ended() error {
+	var exit *exec.ExitError
+	if errors.As(s.err, &exit) {
+		return errs.New(errs.Unavailable, "application.recover", "MariaDB did not end in order: %w: %s", s.err, s.said.lines())
+	}
+	return nil
 }

@@ -1,14 +1,12 @@
 package postgres
 
 import (
-	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"time"
 
+	"keepward/internal/app"
 	"keepward/internal/errs"
 )
 
@@ -45,35 +43,43 @@ type tablespace struct {
 }
 
 const (
-	aboutFile = "about.json"
 	labelFile = "backup_label"
 	mapFile   = "tablespace_map"
 	walDir    = "wal"
-	configDir = "config"
 	// signalFile has a server recover as it is told, and not as after a crash.
 	signalFile = "recovery" + ".signal"
 )
 
-func (a *about) write(dir string) error {
-	b, err := json.MarshalIndent(a, "", "  ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(dir, aboutFile), append(b, '\n'), 0o600)
-}
-
 // readAbout reads what was laid down in dir.
 func readAbout(dir string) (*about, error) {
-	b, err := os.ReadFile(filepath.Join(dir, "more", aboutFile))
-	if err != nil {
-		return nil, errs.New(errs.KindOf(err), "application.incomplete", "read what the point says of PostgreSQL: %w", err).
-			WithHint("was the application protected by that backup? See its session's log")
-	}
 	a := &about{}
-	if err := json.Unmarshal(b, a); err != nil {
-		return nil, errs.New(errs.Corrupt, "application.incomplete", "read what the point says of PostgreSQL: %w", err)
+	if err := app.ReadAbout(dir, "PostgreSQL", a); err != nil {
+		return nil, err
+	}
+	if err := a.check(); err != nil {
+		return nil, app.Unbelievable("PostgreSQL", err)
 	}
 	return a, nil
+}
+
+const (
+	// A server's segments have from one megabyte to one gigabyte.
+	segmentLeast, segmentMost = 1 << 20, 1 << 30
+)
+
+var oidForm = regexp.MustCompile(`^[0-9]{1,10}$`)
+
+// check refuses what would name files outside of what was laid down, or cannot be counted with.
+func (a *about) check() error {
+	if s := a.SegmentSize; s < segmentLeast || s > segmentMost || s&(s-1) != 0 {
+		return fmt.Errorf("a segment of its log has %d bytes", s)
+	}
+	for _, t := range a.Tablespaces {
+		if !oidForm.MatchString(t.OID) {
+			return fmt.Errorf("the tablespace %s has the number %q", t.Name, t.OID)
+		}
+	}
+	return nil
 }
 
 // lsn is a position in the log.

@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -146,11 +145,14 @@ func (i *instance) end(ctx context.Context, more string) ([]app.Tree, error) {
 			return nil, errs.New(errs.KindOf(err), "application.failed", "keep %s: %w", name, err)
 		}
 	}
-	if err := i.copyConfig(filepath.Join(more, configDir)); err != nil {
+	err = app.CopyConfig(more, slices.Compact(slices.Sorted(slices.Values(a.Config))), func(path string, err error) {
+		i.tell("warning", "application.config", "the configuration file %s is not kept: %v", path, err)
+	})
+	if err != nil {
 		return nil, err
 	}
-	if err := a.write(more); err != nil {
-		return nil, errs.New(errs.KindOf(err), "application.failed", "keep what is known of the server: %w", err)
+	if err := app.WriteAbout(more, a); err != nil {
+		return nil, err
 	}
 	return []app.Tree{wal}, nil
 }
@@ -221,35 +223,6 @@ func (i *instance) log(ctx context.Context, label string) (app.Tree, error) {
 	}
 	slices.Sort(tree.Only)
 	return tree, nil
-}
-
-// copyConfig keeps the configuration, wherever it lies. It is for people: nothing is brought back
-// from it.
-func (i *instance) copyConfig(to string) error {
-	if err := os.MkdirAll(to, 0o700); err != nil {
-		return errs.New(errs.KindOf(err), "application.failed", "keep the configuration: %w", err)
-	}
-	for _, path := range slices.Compact(slices.Sorted(slices.Values(i.about.Config))) {
-		if err := copyFile(path, filepath.Join(to, strings.ReplaceAll(strings.Trim(path, "/"), "/", "_"))); err != nil {
-			i.tell("warning", "application.config", "the configuration file %s is not kept: %v", path, err)
-		}
-	}
-	return nil
-}
-
-func copyFile(from, to string) (err error) {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = in.Close() }() // only read
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, out.Close()) }()
-	_, err = io.Copy(out, in)
-	return err
 }
 
 // Committed lets go of the log that is in the point.

@@ -3,20 +3,25 @@ package postgres
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/sys/unix"
 
 	"keepward/internal/errs"
 )
+
+// dropWithin is how long a database that is not whole may take to go: somebody may be in it.
+const dropWithin = time.Minute
 
 // load copies one database of the recovered server into one that runs. It is made there, so that
 // nothing that is there can be damaged, and goes again if not all of it comes.
@@ -42,7 +47,9 @@ func (s *server) load(ctx context.Context) (err error) {
 		r.Event("info", "application.loaded", fmt.Sprintf("PostgreSQL: database %s is in the server at %s, as %s", r.Database, cmp.Or(r.Into, usualSockets), as))
 		return nil
 	}
-	if _, dropErr := target.Exec(context.WithoutCancel(ctx), "DROP DATABASE "+pgx.Identifier{as}.Sanitize()); dropErr != nil {
+	free, done := context.WithTimeout(context.WithoutCancel(ctx), dropWithin)
+	defer done()
+	if _, dropErr := target.Exec(free, "DROP DATABASE "+pgx.Identifier{as}.Sanitize()); dropErr != nil {
 		r.Event("warning", "application.left", fmt.Sprintf("PostgreSQL: database %s, which is not whole, could not be removed: %v", as, dropErr))
 	}
 	return err
@@ -76,26 +83,39 @@ func (s *server) make(ctx context.Context, target *pgx.Conn, as string) error {
 	return nil
 }
 
-// copy runs a dump into a load. The password goes by a file that only the user of both may read.
+// passwordFile is a file with a password that is in no directory: it is gone with those who have it
+// open. Only the user of the server may read it.
+func (r *recovery) passwordFile() (*os.File, error) {
+	fd, err := unix.MemfdCreate("password", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), "password")
+	escaped := strings.NewReplacer(`\`, `\\`, `:`, `\:`).Replace(r.Secret.Reveal())
+	_, err = f.WriteString("*:*:*:*:" + escaped + "\n")
+	if err = errors.Join(err, f.Chmod(0o600), f.Chown(r.uid, r.gid)); err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// copy runs a dump into a load.
 func (s *server) copy(ctx context.Context, as string) error {
 	r := s.r
 	host, port, err := address(r.Into)
 	if err != nil {
 		return err
 	}
-	password := filepath.Join(s.dir, "password")
-	escaped := strings.NewReplacer(`\`, `\\`, `:`, `\:`).Replace(r.Secret.Reveal())
-	if err := os.WriteFile(password, []byte("*:*:*:*:"+escaped+"\n"), 0o600); err != nil {
+	password, err := r.passwordFile()
+	if err != nil {
 		return r.failed(err)
 	}
-	defer func() { _ = os.Remove(password) }()
-	if err := r.owned(password); err != nil {
-		return err
-	}
+	defer password.Close()
 	dump := s.command("pg_dump", "-h", s.dir, "-p", strconv.Itoa(usualPort), "-U", r.about.Superuser, "--no-password", "-Fc", "-Z0", "--dbname", "dbname="+quoted(r.Database))
 	load := s.command("pg_restore", "--no-password", "--exit-on-error", "--single-transaction",
 		"--dbname", "host="+quoted(host)+" port="+strconv.Itoa(int(port))+" user="+quoted(cmp.Or(r.User, "postgres"))+" dbname="+quoted(as)+" sslmode="+setting(r.Settings, "tls", "prefer"))
-	load.Env = append(load.Env, "PGPASSFILE="+password)
+	load.Env, load.ExtraFiles = append(load.Env, "PGPASSFILE=/proc/self/fd/3"), []*os.File{password} // the first of those
 	from, to, err := os.Pipe()
 	if err != nil {
 		return r.failed(err)

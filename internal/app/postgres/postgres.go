@@ -177,10 +177,12 @@ func systemOf(data string) (string, error) {
 	return fmt.Sprint(native.Uint64(b)), nil
 }
 
+// keptSettings are what a server must have at least as much of as the one whose log it reads.
+var keptSettings = []string{"max_connections", "max_worker_processes", "max_wal_senders", "max_prepared_transactions", "max_locks_per_transaction"}
+
 // settings keeps what a server must have to recover this one, and where its configuration is.
 func (i *instance) settings(ctx context.Context) error {
-	rows, err := i.conn.Query(ctx, `SELECT name, setting FROM pg_settings WHERE name = ANY($1)`,
-		[]string{"max_connections", "max_worker_processes", "max_wal_senders", "max_prepared_transactions", "max_locks_per_transaction"})
+	rows, err := i.conn.Query(ctx, `SELECT name, setting FROM pg_settings WHERE name = ANY($1)`, keptSettings)
 	if err != nil {
 		return asked("ask for settings", err)
 	}

@@ -42,6 +42,8 @@ func stamp(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05.00
 // recovery is one that goes on.
 type recovery struct {
 	*app.Recovery
+	// root is Dir: what was laid down may have links that lead out of it.
+	root  *os.Root
 	about *about
 	data  string // the data directory
 	wal   string // the log, from which the server takes it
@@ -49,17 +51,27 @@ type recovery struct {
 	gid   int
 }
 
+// dataDir is the data directory in that of a recovery.
+var dataDir = filepath.Join("files", "data")
+
 // Recover makes a data directory of what was laid down.
 func (Kind) Recover(ctx context.Context, in *app.Recovery) error {
 	a, err := readAbout(in.Dir)
 	if err != nil {
 		return err
 	}
-	r := &recovery{Recovery: in, about: a, data: filepath.Join(in.Dir, "files", "data"), wal: filepath.Join(in.Dir, walDir)}
+	r := &recovery{Recovery: in, about: a, data: filepath.Join(in.Dir, dataDir), wal: filepath.Join(in.Dir, walDir)}
+	if r.root, err = os.OpenRoot(in.Dir); err != nil {
+		return r.failed(err)
+	}
+	defer func() { _ = r.root.Close() }() // nothing is written by it
 	if strings.ContainsAny(in.Dir, "'\"\\%\n$`") {
 		return errs.New(errs.Invalid, "restore.to", "bring PostgreSQL back in %q: the server cannot be told of a directory with such characters", in.Dir)
 	}
-	if r.uid, r.gid, err = ownerOf(r.data); err != nil {
+	if _, err = r.root.Stat(dataDir); err == nil { // it leads nowhere else
+		r.uid, r.gid, err = ownerOf(r.data)
+	}
+	if err != nil {
 		return errs.New(errs.KindOf(err), "application.incomplete", "look at the data directory that was laid down: %w", err)
 	}
 	r.Phase("recover")
@@ -75,54 +87,56 @@ func (Kind) Recover(ctx context.Context, in *app.Recovery) error {
 		if err := r.leaveSettings(); err != nil {
 			return err
 		}
-		r.Event("info", "application.recover", "the server recovers when it is started on "+r.data+"; its configuration was at "+strings.Join(a.Config[:min(1, len(a.Config))], "")+", a copy is in "+filepath.Join(in.Dir, "more", configDir))
+		r.Event("info", "application.recover", "the server recovers when it is started on "+r.data+"; its configuration was at "+strings.Join(a.Config[:min(1, len(a.Config))], "")+", a copy is in "+app.Config(in.Dir))
 		return r.tidy()
 	}
 	if err := r.run(ctx); err != nil {
 		return err
 	}
-	if err := os.RemoveAll(r.wal); err != nil {
-		return err
+	if err := r.root.RemoveAll(walDir); err != nil {
+		return r.failed(err)
 	}
 	return r.tidy()
 }
 
 // prepare puts what the server needs into the data directory.
 func (r *recovery) prepare() error {
-	wal := filepath.Join(r.data, "pg_wal")
-	for _, dir := range []string{wal, filepath.Join(wal, "archive_status"), filepath.Join(r.data, "pg_tblspc")} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
+	wal, places := filepath.Join(dataDir, "pg_wal"), filepath.Join(dataDir, "pg_tblspc")
+	for _, dir := range []string{wal, filepath.Join(wal, "archive_status"), places} {
+		if err := r.root.MkdirAll(dir, 0o700); err != nil {
 			return r.failed(err)
 		}
-		if err := os.Lchown(dir, r.uid, r.gid); err != nil {
-			return r.failed(err)
+		if err := r.owned(dir); err != nil {
+			return err
 		}
 	}
 	for _, t := range r.about.Tablespaces {
-		link, to := filepath.Join(r.data, "pg_tblspc", t.OID), filepath.Join(r.Dir, "files", "tablespaces", t.OID)
-		if err := os.Remove(link); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		link, to := filepath.Join(places, t.OID), filepath.Join(r.Dir, "files", "tablespaces", t.OID)
+		if err := r.root.Remove(link); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return r.failed(err)
 		}
-		if err := os.Symlink(to, link); err != nil {
+		if err := r.root.Symlink(to, link); err != nil {
 			return r.failed(err)
 		}
 		r.Event("info", "application.tablespace", fmt.Sprintf("tablespace %s, which was at %s, is at %s", t.Name, t.Path, to))
 	}
-	label := filepath.Join(r.data, labelFile)
-	if err := copyFile(filepath.Join(r.Dir, "more", labelFile), label); err != nil {
+	text, err := r.root.ReadFile(filepath.Join("more", labelFile))
+	if err != nil {
 		return r.failed(err)
 	}
-	signal := filepath.Join(r.data, signalFile)
-	if err := os.WriteFile(signal, nil, 0o600); err != nil {
-		return r.failed(err)
+	label, signal := filepath.Join(dataDir, labelFile), filepath.Join(dataDir, signalFile)
+	for name, text := range map[string][]byte{label: text, signal: nil} {
+		if err := r.root.WriteFile(name, text, 0o600); err != nil {
+			return r.failed(err)
+		}
 	}
 	return r.owned(label, signal)
 }
 
-// owned gives what was made to the owner of the data directory.
-func (r *recovery) owned(paths ...string) error {
-	for _, p := range paths {
-		if err := os.Lchown(p, r.uid, r.gid); err != nil {
+// owned gives what was made in root to the owner of the data directory.
+func (r *recovery) owned(names ...string) error {
+	for _, name := range names {
+		if err := r.root.Lchown(name, r.uid, r.gid); err != nil {
 			return r.failed(err)
 		}
 	}
@@ -136,22 +150,26 @@ func (r *recovery) failed(err error) error {
 // gather brings the log of all points together and makes sure that nothing of it is missing. It
 // answers the name of its last segment.
 func (r *recovery) gather() (string, error) {
-	if err := os.MkdirAll(r.wal, 0o700); err != nil {
+	if err := r.root.MkdirAll(walDir, 0o700); err != nil {
 		return "", r.failed(err)
 	}
-	if err := r.owned(r.wal); err != nil {
+	if err := r.owned(walDir); err != nil {
 		return "", err
 	}
 	stop, timeline := r.about.Stop, r.about.Timeline
 	there := map[uint64]bool{}
 	for _, dir := range append([]string{r.Dir}, r.Later...) {
-		from := filepath.Join(dir, "more", walDir)
-		found, err := os.ReadDir(from)
+		in, err := filepath.Rel(r.Dir, dir)
+		if err != nil {
+			return "", r.failed(err)
+		}
+		from := filepath.Join(in, "more", walDir)
+		found, err := fs.ReadDir(r.root.FS(), filepath.ToSlash(from))
 		if err != nil {
 			return "", r.failed(err)
 		}
 		for _, f := range found {
-			if err := os.Rename(filepath.Join(from, f.Name()), filepath.Join(r.wal, f.Name())); err != nil {
+			if err := r.root.Rename(filepath.Join(from, f.Name()), filepath.Join(walDir, f.Name())); err != nil {
 				return "", r.failed(err)
 			}
 			if _, number, ok := r.about.segmentOf(f.Name()); ok {
@@ -175,19 +193,30 @@ func (r *recovery) gather() (string, error) {
 	return r.about.file(timeline, stop), nil
 }
 
-// settings are those of the recovery itself.
+// settings are those of the recovery itself. Those of an earlier one may still stand in the directory,
+// where such a recovery or a person had left them: all that says where it ends is said anew.
 func (r *recovery) settings() [][2]string {
-	s := [][2]string{{"restore_command", fmt.Sprintf(`cp "%s/%%f" "%%p"`, r.wal)}, {"recovery_target_action", "promote"}, {"recovery_target_timeline", "latest"}}
+	until := ""
 	if !r.ToTime.IsZero() {
-		s = append(s, [2]string{"recovery_target_time", r.ToTime.UTC().Format("2006-01-02 15:04:05.000000+00")})
+		until = r.ToTime.UTC().Format("2006-01-02 15:04:05.000000+00")
 	}
-	return s
+	return [][2]string{
+		{"restore_command", fmt.Sprintf(`cp "%s/%%f" "%%p"`, r.wal)},
+		{"recovery_target_action", "promote"},
+		{"recovery_target_timeline", "latest"},
+		// A server takes one target, and that the last.
+		{"recovery_target", ""},
+		{"recovery_target_name", ""},
+		{"recovery_target_xid", ""},
+		{"recovery_target_lsn", ""},
+		{"recovery_target_time", until},
+	}
 }
 
 // leaveSettings has whoever starts the server next recover it.
 func (r *recovery) leaveSettings() error {
-	path := filepath.Join(r.data, "postgresql.auto.conf")
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	path := filepath.Join(dataDir, "postgresql.auto.conf")
+	f, err := r.root.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return r.failed(err)
 	}
@@ -205,7 +234,7 @@ func (r *recovery) leaveSettings() error {
 // tidy removes what nobody needs any more. The configuration stays, for people.
 func (r *recovery) tidy() error {
 	for _, name := range []string{walDir, labelFile, mapFile} {
-		if err := os.RemoveAll(filepath.Join(r.Dir, "more", name)); err != nil {
+		if err := r.root.RemoveAll(filepath.Join("more", name)); err != nil {
 			return r.failed(err)
 		}
 	}

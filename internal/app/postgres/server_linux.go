@@ -32,11 +32,13 @@ func ownerOf(path string) (uid, gid int, err error) {
 }
 
 const (
-	pollEvery  = 100 * time.Millisecond
-	stopWithin = time.Minute
+	pollEvery = 100 * time.Millisecond
 	// logMost is how much of what a server says is kept.
 	logMost = 16 << 10
 )
+
+// stopWithin is how long a server that is told to end may take at least. Tests have less time.
+var stopWithin = time.Minute
 
 // server is one that runs on a data directory only for the time of a recovery. Nobody else can
 // connect: its socket is in a directory of its own.
@@ -92,7 +94,7 @@ func (r *recovery) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() {
-		if stopErr := s.end(); err == nil {
+		if stopErr := s.end(ctx, err == nil); err == nil {
 			err = stopErr
 		}
 	}()
@@ -131,10 +133,12 @@ func (r *recovery) start(ctx context.Context) (*server, error) {
 		"-D", r.data, "-c", "config_file=" + filepath.Join(s.dir, "postgresql.conf"), "-c", "hba_file=" + filepath.Join(s.dir, "pg_hba.conf"), "-c", "ident_file=" + filepath.Join(s.dir, "pg_ident.conf"),
 		"-c", "data_directory=" + r.data, "-c", "listen_addresses=", "-c", "unix_socket_directories=" + s.dir, "-c", "unix_socket_permissions=0700", "-c", "port=" + strconv.Itoa(usualPort),
 		"-c", "archive_mode=off", "-c", "hot_standby=off", "-c", "logging_collector=off", "-c", "log_destination=stderr", "-c", "external_pid_file=", "-c", "shared_preload_libraries=", "-c", "ssl=off",
-		"-c", "synchronous_standby_names=", "-c", "primary_conninfo=", "-c", "cluster_name=keepward-recovery", "-c", "log_min_messages=log",
+		"-c", "archive_cleanup_command=", "-c", "recovery_end_command=", "-c", "synchronous_standby_names=", "-c", "primary_conninfo=", "-c", "cluster_name=keepward-recovery", "-c", "log_min_messages=log",
 	}
-	for name, value := range r.about.Settings {
-		args = append(args, "-c", name+"="+value)
+	for _, name := range keptSettings { // and nothing else that the point may say
+		if value, ok := r.about.Settings[name]; ok {
+			args = append(args, "-c", name+"="+value)
+		}
 	}
 	for _, set := range r.settings() {
 		args = append(args, "-c", set[0]+"="+set[1])
@@ -192,11 +196,14 @@ func (s *server) files() error {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			return s.r.failed(err)
 		}
-		if err := s.r.owned(path); err != nil {
-			return err
+		if err := os.Lchown(path, s.r.uid, s.r.gid); err != nil {
+			return s.r.failed(err)
 		}
 	}
-	return s.r.owned(s.dir)
+	if err := os.Lchown(s.dir, s.r.uid, s.r.gid); err != nil {
+		return s.r.failed(err)
+	}
+	return nil
 }
 
 // command is a program of the server's, as its user.
@@ -296,24 +303,37 @@ func (s *server) do(ctx context.Context, cmd *exec.Cmd) error {
 	return nil
 }
 
-// end shuts the server down in order; it has to be gone in any case.
-func (s *server) end() error {
+// end shuts the server down in order; it has to be gone in any case. What it has done is of use if
+// wanted, and to write it out takes as long as it takes, within the time of the recovery.
+func (s *server) end(ctx context.Context, wanted bool) error {
 	defer func() { _ = os.RemoveAll(s.dir) }()
 	_ = s.cmd.Process.Signal(syscall.SIGINT)
 	timer := time.NewTimer(stopWithin)
 	defer timer.Stop()
 	select {
 	case <-s.over:
-		var exit *exec.ExitError
-		if errors.As(s.err, &exit) {
-			return errs.New(errs.Unavailable, "application.recover", "PostgreSQL did not end in order: %w: %s", s.err, s.said.lines())
-		}
-		return nil
+		return s.ended()
 	case <-timer.C:
+	}
+	if wanted {
+		select {
+		case <-s.over:
+			return s.ended()
+		case <-ctx.Done():
+		}
 	}
 	_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGQUIT)
 	<-s.over
-	return errs.New(errs.Unavailable, "application.recover", "PostgreSQL did not end within %s", stopWithin)
+	return errs.New(errs.Unavailable, "application.recover", "PostgreSQL did not end in time")
+}
+
+// ended is why it did not end in order; nil: it did.
+func (s *server) ended() error {
+	var exit *exec.ExitError
+	if errors.As(s.err, &exit) {
+		return errs.New(errs.Unavailable, "application.recover", "PostgreSQL did not end in order: %w: %s", s.err, s.said.lines())
+	}
+	return nil
 }
 
 // programs finds the programs of a version.
