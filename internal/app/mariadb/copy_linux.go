@@ -2,6 +2,8 @@ package mariadb
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -58,8 +60,10 @@ func (i *instance) Copy(ctx context.Context, dir string) (trees []app.Tree, err 
 		return nil, i.failed(err)
 	}
 	i.about.Copy = true
-	if i.about.File, i.about.Position, err = copyPosition(dir); err != nil {
-		return nil, err
+	if i.base != "" { // else the point has no logs that would go on from there
+		if i.about.File, i.about.Position, err = copyPosition(dir); err != nil {
+			return nil, err
+		}
 	}
 	if err := i.give(dir); err != nil {
 		return nil, i.failed(err)
@@ -79,18 +83,28 @@ func (i *instance) failed(err error) error {
 	return errs.New(errs.KindOf(err), "application.failed", "MariaDB: copy the server: %w", err)
 }
 
-// scratch makes a directory of this application's own in one that somebody named. What was left by a
-// process that was killed is removed.
+// scratch makes a directory of this try's own in one that somebody named. What was left by a process
+// that was killed is removed: that of the same server in the same job, since others may be at it.
 func (i *instance) scratch(in string) (string, error) {
 	real, err := filepath.EvalSymlinks(in)
 	if err != nil || !filepath.IsAbs(real) {
 		return "", errs.New(errs.Invalid, "application.setting", "MariaDB: the directory %s of the setting scratch: %w", in, err)
 	}
-	dir := filepath.Join(real, ".keepward-mariadb-"+i.in.Name)
-	if err := os.RemoveAll(dir); err != nil {
+	of := sha256.Sum256([]byte(i.in.Job + "\x00" + i.in.Name))
+	begin := ".keepward-mariadb-" + hex.EncodeToString(of[:8]) + "-"
+	left, err := os.ReadDir(real)
+	if err != nil {
 		return "", i.failed(err)
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil {
+	for _, e := range left {
+		if strings.HasPrefix(e.Name(), begin) {
+			if err := os.RemoveAll(filepath.Join(real, e.Name())); err != nil {
+				return "", i.failed(err)
+			}
+		}
+	}
+	dir, err := os.MkdirTemp(real, begin)
+	if err != nil {
 		return "", i.failed(err)
 	}
 	context.AfterFunc(i.over, func() { _ = os.RemoveAll(dir) }) // else the next one does

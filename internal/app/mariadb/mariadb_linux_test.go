@@ -79,6 +79,73 @@ func TestAHoldEndsByTheServersClock(t *testing.T) {
 	a.Close()
 }
 
+// TestAHoldThatFailsMayBeTriedAgain: the session is not ended for saying nothing until the next try.
+func TestAHoldThatFailsMayBeTriedAgain(t *testing.T) {
+	s := mariatest.Start(t)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := s.Exec(ctx, grants); err != nil {
+		t.Fatal(err)
+	}
+	opened, err := Kind{}.Open(ctx, app.Instance{Name: "main", Address: s.Socket, User: "keepward", Secret: app.NewSecret("a password")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer opened.Close()
+	db := s.Open()
+	defer db.Close()
+	other, err := db.Conn(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if _, err := other.ExecContext(ctx, "BACKUP STAGE START"); err != nil {
+		t.Fatal(err)
+	}
+	if err := opened.Hold(ctx); errs.CodeOf(err) != "application.busy" {
+		t.Fatalf("it is held beside another backup: %v", err)
+	}
+	var waits int
+	if err := opened.(*instance).conn.QueryRowContext(ctx, "SELECT @@SESSION.wait_timeout").Scan(&waits); err != nil || waits < 3600 {
+		t.Errorf("the server waits for %d seconds, %v", waits, err)
+	}
+	if _, err := other.ExecContext(ctx, "BACKUP STAGE END"); err != nil {
+		t.Fatal(err)
+	}
+	if err := opened.Hold(ctx); err != nil {
+		t.Error(err)
+	}
+	if err := opened.Release(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestACopyLeavesThoseOfOthersAlone: servers of several jobs may have one directory for their copies.
+func TestACopyLeavesThoseOfOthersAlone(t *testing.T) {
+	in, over := t.TempDir(), t.Context()
+	scratch := func(job string) string {
+		i := &instance{in: app.Instance{Name: "main", Job: job}, over: over}
+		dir, err := i.scratch(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("%s: %v, %v", dir, info, err)
+		}
+		return dir
+	}
+	first, other := scratch("docs"), scratch("mail")
+	again := scratch("docs") // its process was killed, or has not removed it yet
+	for dir, want := range map[string]bool{first: false, other: true, again: true} {
+		if _, err := os.Stat(dir); (err == nil) != want {
+			t.Errorf("%s is there: %v", dir, err == nil)
+		}
+	}
+	if first == again {
+		t.Error("what is removed late is the copy of the next try")
+	}
+}
+
 func TestOtherServersAreRefused(t *testing.T) {
 	for _, c := range []struct{ version, comment, want string }{
 		{"8.0.40", "MySQL Community Server - GPL", "no MariaDB"},
