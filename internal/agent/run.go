@@ -107,8 +107,10 @@ type agent struct {
 	// measuring is held while the sizes of volumes are asked for.
 	measuring sync.Mutex
 
-	mu      sync.Mutex
-	closed  bool
+	mu     sync.Mutex
+	closed bool
+	// leaving: it makes place for another version.
+	leaving bool
 	running map[string]*attempt
 	server  *http.Client // of the newest link; nil before it
 }
@@ -278,7 +280,7 @@ func (a *agent) begin(ctx context.Context, order *keepwardv1.Order, enough func(
 	id := order.GetAttempt()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.closed {
+	if a.closed || a.leaving {
 		return errs.New(errs.Unavailable, "agent.stopping", "begin attempt %s: the agent is shutting down", id)
 	}
 	if a.running[id] != nil {

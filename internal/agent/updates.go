@@ -46,6 +46,7 @@ func (a *agent) attachUpdates() {
 		Authority: func() *x509.Certificate { return a.node.Credentials().CA },
 		Source:    a.readPackage,
 		Drain:     a.drain,
+		Resume:    a.resume,
 	})
 }
 
@@ -97,9 +98,16 @@ func (a *agent) working() (what string, over <-chan struct{}) {
 	for k, r := range a.scripts.running {
 		names, over = append(names, "script "+string(k.place)), r.over
 	}
-	a.closed = a.closed || over == nil
+	a.leaving = over == nil
 	slices.Sort(names)
 	return strings.Join(names, ", ") + " on this computer", over
+}
+
+// resume has things begin again: no other version takes over.
+func (a *agent) resume() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.leaving = false
 }
 
 // beginsNothing tells whether what is asked for now is refused: the agent makes place for another
@@ -107,7 +115,7 @@ func (a *agent) working() (what string, over <-chan struct{}) {
 func (a *agent) beginsNothing() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.closed
+	return a.closed || a.leaving
 }
 
 // updateService is what the server calls about updates.

@@ -76,6 +76,9 @@ func drive(ctx context.Context, w world) error {
 			}
 		case Restart:
 			w.clear(s)
+			if ctx.Err() != nil {
+				return nil // it was told to end; the next start is that of the new version
+			}
 			err := w.restart()
 			w.failed("the new version is in its place and could not be started; it begins with the next start", err)
 			return err

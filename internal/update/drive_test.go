@@ -208,6 +208,17 @@ type failing struct {
 
 func (f failing) replace() error { return f.with }
 
+func TestAnAgentThatIsToldToEndDoesNotBecomeAnother(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	l := &life{disk: &disk{installed: oldSum}, t: t, running: oldSum, trial: func() error { cancel(); return nil }}
+	if err := drive(ctx, l); err != nil { // it would panic
+		t.Fatal(err)
+	}
+	if l.installed != newSum || !l.state.Last.Done {
+		t.Errorf("%s has the place: %+v", l.installed, l.state.Last)
+	}
+}
+
 func TestWhichOrdersAreRefused(t *testing.T) {
 	for _, c := range []struct {
 		from, to         string

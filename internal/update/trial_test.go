@@ -9,8 +9,11 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"keepward/internal/errs"
@@ -114,6 +117,7 @@ type site struct {
 	content []byte
 	drained chan func(error) // the agent is asked to drain; answered by the test
 	stopped chan error       // serve has ended
+	resumed atomic.Int32     // how often the agent was told to go on
 }
 
 func newSite(t *testing.T) *site {
@@ -151,6 +155,7 @@ func newSite(t *testing.T) *site {
 						return context.Cause(ctx)
 					}
 				},
+				Resume: func() { s.resumed.Add(1) },
 			})
 			close(ready)
 			<-ctx.Done()
@@ -286,5 +291,55 @@ func TestSomebodyElsesReplacementIsNotWrittenOver(t *testing.T) {
 	}
 	if b, _ := os.ReadFile(s.u.home.path); string(b) != "by hand" {
 		t.Errorf("%q is there", b)
+	}
+}
+
+func TestAnAgentThatMadePlaceForNothingGoesOn(t *testing.T) {
+	t.Setenv(helper, "self-check")
+	s := newSite(t)
+	if err := s.u.Begin(s.order, false, false); err != nil {
+		t.Fatal(err)
+	}
+	drained := <-s.drained
+	// What stands there cannot be written over, as on a disk that is full.
+	if err := os.MkdirAll(filepath.Join(s.u.cfg.Dir, stateFile, "in the way"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	drained(nil)
+	s.u.work.Wait()
+	if st := s.u.Status(); st.ID != "" || st.Last == nil || st.Last.Code != "update.state" {
+		t.Errorf("it stands as %+v", st)
+	}
+	if n := s.resumed.Load(); n != 1 {
+		t.Errorf("the agent was told to go on %d times", n)
+	}
+}
+
+// TestAnOrderWhoseServerIsAwayIsLeftOff: it is none that has failed, for the server may give it again.
+func TestAnOrderWhoseServerIsAwayIsLeftOff(t *testing.T) {
+	content := bytes.Repeat([]byte("keepward"), 1000)
+	o := Order{ID: "1", Package: packageOf(content, "1.2.3")}
+	u := &Updater{cfg: Config{Dir: t.TempDir(), Logger: discard}, home: homeIn(t, "old"), free: plenty, status: Status{ID: "1", Phase: Downloading}}
+	away := func(_ context.Context, _ string, offset int64) ([]byte, error) {
+		if offset == 0 {
+			return content[:1000], nil
+		}
+		return nil, errs.New(errs.Unavailable, "link.lost", "gone")
+	}
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*lastingMost)
+		defer cancel()
+		u.ctx = ctx
+		begun := time.Now()
+		u.carryOut(ctx, State{}, o, Hooks{Source: away, Resume: func() {}})
+		if took := time.Since(begun); took < lastingMost || took > 2*lastingMost {
+			t.Errorf("it was left off after %s", took)
+		}
+	})
+	if st := u.Status(); st.ID != "" || st.Last != nil {
+		t.Errorf("it stands as %+v", st)
+	}
+	if s, err := u.load(); err != nil || s.Last != nil {
+		t.Errorf("the state is %+v, %v", s, err)
 	}
 }

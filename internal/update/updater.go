@@ -63,6 +63,8 @@ type Hooks struct {
 	// Drain returns when nothing runs on this computer and nothing begins any more; told is
 	// called with what it waits for.
 	Drain func(ctx context.Context, told func(waits string)) error
+	// Resume has things begin again after a Drain that came to nothing.
+	Resume func()
 }
 
 // Status is how an order stands.
@@ -84,6 +86,8 @@ type Updater struct {
 	free  func(dir string) (int64, error)
 	run   func(ctx context.Context, u *Updater) error
 	sum   func() (string, error) // the digest of this program
+	// unlock lets go of the directory.
+	unlock func() error
 
 	work sync.WaitGroup // the one order
 
@@ -126,7 +130,7 @@ func Run(ctx context.Context, cfg Config, run func(ctx context.Context, u *Updat
 	}
 	defer func() { err = errors.Join(err, lock.Unlock()) }()
 	u := &Updater{
-		cfg: cfg, home: h, off: off, free: freeOn, run: run,
+		cfg: cfg, home: h, off: off, free: freeOn, run: run, unlock: lock.Unlock,
 		trial: trial{arguments: cfg.Arguments, errOut: cfg.ErrOut, stays: staysFor},
 	}
 	u.sum = sync.OnceValues(func() (string, error) { return digest(h.path) })
@@ -171,6 +175,11 @@ func (u *Updater) facts() (Facts, error) {
 func (u *Updater) replace() error { return u.home.replace() }
 func (u *Updater) restart() error {
 	u.cfg.Logger.Info("the new version takes over")
+	if runtime.GOOS == "windows" { // there it is another process, and finds the directory in use
+		if err := u.unlock(); err != nil {
+			return err
+		}
+	}
 	return u.home.restart(u.cfg.Arguments, os.Environ())
 }
 
@@ -274,6 +283,9 @@ func (u *Updater) Begin(o Order, again, downgrade bool) error {
 	return nil
 }
 
+// errNoServer is why an order ends whose server could not be reached for long: it may have given it up.
+var errNoServer = errors.New("the server could not be reached")
+
 // errCancelled is why an order ends that the server has taken back.
 var errCancelled = errs.New(errs.Cancelled, "update.cancelled", "the server took the order back")
 
@@ -303,9 +315,12 @@ func (u *Updater) carryOut(ctx context.Context, s State, o Order, h Hooks) {
 		err = cause
 	}
 	u.cancel = nil
+	h.Resume()
 	_ = os.Remove(u.home.staged()) // it may be there or not
-	if u.ctx.Err() != nil {
-		return // the agent ends; the server orders it again
+	if u.ctx.Err() != nil || errors.Is(err, errNoServer) {
+		u.cfg.Logger.Warn("update left off; the server orders it again, if it still wants it", "to", o.Package.Version, "error", err)
+		u.status = Status{Managed: u.off, Last: s.Last}
+		return
 	}
 	u.cfg.Logger.Error("update not done", "to", o.Package.Version, "error", err)
 	s.Order = o
@@ -357,14 +372,19 @@ func (u *Updater) prepare(ctx context.Context, o Order, h Hooks) error {
 
 // download brings the package, also over links that come and go.
 func (u *Updater) download(ctx context.Context, p Package, from Source) (string, error) {
-	last := time.Now()
+	last, most := time.Now(), int64(0)
 	for {
 		path, err := fetch(ctx, filepath.Join(u.cfg.Dir, "packages"), p, u.free, from, func(have int64) {
-			last = time.Now()
+			if have > most { // what is there from before is told of each time
+				last, most = time.Now(), have
+			}
 			u.note(Downloading, "", have)
 		})
-		if err == nil || errs.KindOf(err) != errs.Unavailable || time.Since(last) > lastingMost {
+		switch {
+		case err == nil || errs.KindOf(err) != errs.Unavailable:
 			return path, err
+		case time.Since(last) > lastingMost:
+			return "", errors.Join(errNoServer, err)
 		}
 		select {
 		case <-ctx.Done():
