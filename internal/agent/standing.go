@@ -323,6 +323,10 @@ func (st *standing) begin(ctx context.Context, p *keepwardv1.AgentPolicy) {
 		if ctx.Err() != nil {
 			return
 		}
+		if errs.CodeOf(err) == "agent.stopping" { // it makes place for another version, which goes on with it
+			st.putBack(p)
+			return
+		}
 		if k := errs.KindOf(err); k != errs.Denied && k != errs.Exists || errs.CodeOf(err) == "standing.expired" {
 			break // another one would fare no better
 		}
@@ -332,6 +336,15 @@ func (st *standing) begin(ctx context.Context, p *keepwardv1.AgentPolicy) {
 		st.mu.Unlock()
 	}
 	st.ended(p, &keepwardv1.AttemptEnd{Outcome: notOpened, Failure: wire.ToFailure(err, partAgent)})
+}
+
+// putBack notes that a run did not begin, and is due as before.
+func (st *standing) putBack(p *keepwardv1.AgentPolicy) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	j := st.job(p, time.Now())
+	j.Running, j.Since = "", nil
+	st.keep()
 }
 
 // began writes down that an attempt is used, before it does anything.

@@ -223,6 +223,33 @@ func TestATransportOutOfReachCostsNoAttemptAndARefusalOne(t *testing.T) {
 	})
 }
 
+func TestAnAgentThatMakesPlaceForAnotherVersionLosesNoRun(t *testing.T) {
+	managing(t, "run once", func(t *testing.T, m *managed) {
+		m.runs.set(func() { m.runs.refuse = errs.New(errs.Unavailable, "agent.stopping", "another version takes over") })
+		m.pass(time.Hour + time.Minute)
+		if runs := m.st.state.GetRuns(); len(runs) > 0 {
+			t.Errorf("runs: %v", runs)
+		}
+		m.runs.set(func() { m.runs.refuse = nil })
+		m.pass(5 * time.Second)
+		if !m.runs.busy() {
+			t.Error("the run does not begin")
+		}
+		m.runs.end(outcomeDone)
+	})
+	a := &agent{}
+	for _, c := range []struct{ closed, leaving bool }{{true, false}, {false, true}, {false, false}} {
+		a.closed, a.leaving = c.closed, c.leaving
+		if (ownRuns{a}).busy() != (c.closed || c.leaving) {
+			t.Errorf("%+v: runs are opened that cannot begin, or none is", c)
+		}
+	}
+	a.leaving = true
+	if a.resume(); a.beginsNothing() {
+		t.Error("it begins nothing although no other version takes over")
+	}
+}
+
 func TestWithoutAttemptsARunWaitsForNewOnes(t *testing.T) {
 	managing(t, "run once", func(t *testing.T, m *managed) {
 		for n := 1; n <= 5; n++ {

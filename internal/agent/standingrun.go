@@ -21,14 +21,18 @@ import (
 // orders, but for who opened them.
 type ownRuns struct{ a *agent }
 
-// busy tells whether an attempt runs: what the agent begins by itself waits for it.
-func (o ownRuns) busy() bool { return len(o.a.attempts()) > 0 }
+// busy tells whether an attempt runs, or none may begin now: what the agent begins by itself waits for
+// that. An attempt that is opened and refused then would be used up.
+func (o ownRuns) busy() bool { return len(o.a.attempts()) > 0 || o.a.beginsNothing() }
 
 func (o ownRuns) run(ctx context.Context, p *keepwardv1.AgentPolicy, at *keepwardv1.AgentAttempt, began func() error, ended func(*keepwardv1.AttemptEnd)) error {
 	a := o.a
 	open, err := o.open(ctx, p, at)
 	if err != nil {
 		return err
+	}
+	if open.GetMover() == nil || p.GetBackup() == nil {
+		return errs.New(errs.Corrupt, "transport.door", "open attempt %s at transport %s: the answer names no mover", at.GetAttempt(), p.GetTransport())
 	}
 	keys := &keepwardv1.RepositoryKeys{}
 	if err := sealed.Open(open.GetHalf(), at.GetKeys(), sealed.Keys, at.GetAttempt(), keys); err != nil {
