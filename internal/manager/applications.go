@@ -6,6 +6,9 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/catalog"
@@ -127,7 +130,7 @@ func (m *Manager) checkApplication(ctx context.Context, r *keepwardv1.RestoreFil
 }
 
 // pointOfApplication names the point that an application is restored of where nobody has: the newest,
-// or the newest before the time that is wanted, of a job that protects it.
+// or the newest of before the time that is wanted, of a job that protects it.
 func (m *Manager) pointOfApplication(ctx context.Context, r *keepwardv1.RestoreFilesRequest) error {
 	a := r.GetApplication()
 	if _, err := catalog.GetComputer(ctx, m.deps.DB.Read(), r.GetComputer()); err != nil {
@@ -147,15 +150,55 @@ func (m *Manager) pointOfApplication(ctx context.Context, r *keepwardv1.RestoreF
 	if err != nil {
 		return err
 	}
-	for _, p := range points { // the newest is the first
-		late := a.GetToTime() != nil && p.GetTime().AsTime().After(a.GetToTime().AsTime())
-		if protects[p.GetJob()] && !p.GetPartial() && !late {
-			r.Point = p.GetId()
-			return nil
-		}
+	points = slices.DeleteFunc(points, func(p *keepwardv1.Point) bool { return !protects[p.GetJob()] || p.GetPartial() })
+	p, err := pointBefore(points, a.GetToTime(), func(p *keepwardv1.Point) (time.Time, error) { return m.madeAt(ctx, p) })
+	if err != nil {
+		return err
+	}
+	if p != nil {
+		r.Point = p.GetId()
+		return nil
 	}
 	return errs.New(errs.NotFound, "point.unknown", "restore: no point of %s by a job that protects %s is there from before that time", r.GetComputer(), a.GetKind()).
 		WithHint("name the point, if the job is no more: keepward point list --computer %s", r.GetComputer())
+}
+
+// pointBefore is the point that a state is brought back from: the newest whose backup had ended by that
+// time, since before its end its files are no state. points are in order, the newest first. Where only
+// such are there that had begun by then, it is the newest of those: their files may have been read
+// from a snapshot, long before the end.
+func pointBefore(points []*keepwardv1.Point, at *timestamppb.Timestamp, ended func(*keepwardv1.Point) (time.Time, error)) (begun *keepwardv1.Point, err error) {
+	for _, p := range points {
+		if at == nil {
+			return p, nil
+		}
+		if p.GetTime().AsTime().After(at.AsTime()) {
+			continue
+		}
+		switch end, err := ended(p); {
+		case err != nil:
+			return nil, err
+		case !end.After(at.AsTime()):
+			return p, nil
+		case begun == nil:
+			begun = p
+		}
+	}
+	return begun, nil
+}
+
+// madeAt is when the backup that made a point ended; zero: that is not known any more.
+func (m *Manager) madeAt(ctx context.Context, p *keepwardv1.Point) (time.Time, error) {
+	tasks, err := catalog.Tasks(ctx, m.deps.DB.Read(), p.GetSession())
+	if err != nil {
+		return time.Time{}, err
+	}
+	for _, t := range tasks {
+		if t.Point == p.GetId() {
+			return t.Ended, nil
+		}
+	}
+	return time.Time{}, nil
 }
 
 // loadAgents gives the tasks of a session the agents whose rows say whether they may be interrupted.
