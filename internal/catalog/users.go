@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"database/sql"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
@@ -38,7 +39,7 @@ func AddUser(ctx context.Context, tx *sql.Tx, u User) (int64, error) {
 
 const userColumns = `users.id, users.name, users.role, users.password, users.created`
 
-func scanUser(row *sql.Row) (User, error) {
+func scanUser(row interface{ Scan(...any) error }) (User, error) {
 	var u User
 	var created int64
 	err := row.Scan(&u.ID, &u.Name, &u.Role, &u.Password, &created)
@@ -61,12 +62,66 @@ func HasUsers(ctx context.Context, q Queryer) (bool, error) {
 	return has, nil
 }
 
+// ListUsers lists all by name.
+func ListUsers(ctx context.Context, q Queryer) ([]User, error) {
+	rows, err := q.QueryContext(ctx, `SELECT `+userColumns+` FROM users ORDER BY name`)
+	out, err := collect(rows, err, func(r *sql.Rows) (User, error) { return scanUser(r) })
+	if err != nil {
+		return nil, fmt.Errorf("list users: %w", err)
+	}
+	return out, nil
+}
+
+// GetUser finds one, or answers errs.NotFound with the nearest names.
+func GetUser(ctx context.Context, q Queryer, name string) (User, error) {
+	u, err := scanUser(q.QueryRowContext(ctx, `SELECT `+userColumns+` FROM users WHERE name = ?`, name))
+	return orNearest(ctx, q, u, err, "user", "users", name)
+}
+
+// CountUsers is how many users have a role.
+func CountUsers(ctx context.Context, q Queryer, role string) (int, error) {
+	var n int
+	if err := q.QueryRowContext(ctx, `SELECT count(*) FROM users WHERE role = ?`, role).Scan(&n); err != nil {
+		return 0, fmt.Errorf("count users: %w", err)
+	}
+	return n, nil
+}
+
+// PutUser keeps role and password of a user.
+func PutUser(ctx context.Context, tx *sql.Tx, u User) error {
+	if _, err := tx.ExecContext(ctx, `UPDATE users SET role = ?, password = ? WHERE id = ?`, u.Role, u.Password, u.ID); err != nil {
+		return fmt.Errorf("write user %q: %w", u.Name, err)
+	}
+	return nil
+}
+
+// DeleteUser removes a user with all tokens.
+func DeleteUser(ctx context.Context, tx *sql.Tx, id int64) error {
+	if _, err := tx.ExecContext(ctx, `DELETE FROM users WHERE id = ?`, id); err != nil {
+		return fmt.Errorf("delete user %d: %w", id, err)
+	}
+	return nil
+}
+
+// What a token was made for.
+const (
+	TokenLogin = "login"
+	TokenAPI   = "token"
+	TokenFile  = "file" // the client file of the server's data directory
+)
+
 // APIToken lets whoever shows it act as its user. Only its hash is kept.
 type APIToken struct {
+	ID      string // made of the hash
 	UserID  int64
-	Label   string // what it was made for
+	User    string
+	Kind    string // empty: TokenLogin
+	Label   string // what people call it
+	Role    string // what it is for at most; empty: all that its user may
+	Address string // where it was made
 	Created time.Time
 	Expires time.Time // zero: never
+	Used    time.Time // the last time, to the hour
 }
 
 // AddAPIToken keeps a token of a user and clears away expired ones.
@@ -74,22 +129,90 @@ func AddAPIToken(ctx context.Context, tx *sql.Tx, token string, t APIToken) erro
 	if _, err := tx.ExecContext(ctx, `DELETE FROM api_tokens WHERE expires <> 0 AND expires <= ?`, nanos(t.Created)); err != nil {
 		return fmt.Errorf("clear expired tokens: %w", err)
 	}
+	if t.Kind == "" {
+		t.Kind = TokenLogin
+	}
 	_, err := tx.ExecContext(ctx,
-		`INSERT INTO api_tokens (hash, user_id, label, created, expires) VALUES (?, ?, ?, ?, ?)`,
-		tokenHash(token), t.UserID, t.Label, nanos(t.Created), nanos(t.Expires))
+		`INSERT INTO api_tokens (hash, user_id, label, created, expires, role, kind, address) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+		tokenHash(token), t.UserID, t.Label, nanos(t.Created), nanos(t.Expires), t.Role, t.Kind, t.Address)
 	if err != nil {
 		return fmt.Errorf("add token of user %d: %w", t.UserID, err)
 	}
 	return nil
 }
 
+// tokenID is what of a hash names a token: too little to look for the token by, and enough to tell
+// it from others.
+const tokenID = `lower(hex(substr(api_tokens.hash, 1, 6)))`
+
+// TokenID is the ID of a token.
+func TokenID(token string) string { return hex.EncodeToString(tokenHash(token)[:6]) }
+
+const tokenColumns = tokenID + `, api_tokens.user_id, users.name, api_tokens.kind, api_tokens.label, api_tokens.role, api_tokens.address,
+	api_tokens.created, api_tokens.expires, api_tokens.used`
+
+func scanToken(r interface{ Scan(...any) error }, more ...any) (APIToken, error) {
+	var t APIToken
+	var created, expires, used int64
+	err := r.Scan(append([]any{&t.ID, &t.UserID, &t.User, &t.Kind, &t.Label, &t.Role, &t.Address, &created, &expires, &used}, more...)...)
+	t.Created, t.Expires, t.Used = timeOf(created), timeOf(expires), timeOf(used)
+	return t, err
+}
+
+// CallerOf finds a token that has not expired, and its user; ok is false where there is none.
+func CallerOf(ctx context.Context, q Queryer, token string, now time.Time) (u User, t APIToken, ok bool, err error) {
+	var created int64
+	row := q.QueryRowContext(ctx, `SELECT `+tokenColumns+`, `+userColumns+` FROM api_tokens
+		JOIN users ON users.id = api_tokens.user_id
+		WHERE api_tokens.hash = ? AND (api_tokens.expires = 0 OR api_tokens.expires > ?)`, tokenHash(token), nanos(now))
+	t, err = scanToken(row, &u.ID, &u.Name, &u.Role, &u.Password, &created)
+	u.Created = timeOf(created)
+	t, ok, err = found(t, err, "read token")
+	return u, t, ok, err
+}
+
 // UserOfToken finds the user of a token that has not expired; ok is false where there is none.
 func UserOfToken(ctx context.Context, q Queryer, token string, now time.Time) (u User, ok bool, err error) {
-	u, err = scanUser(q.QueryRowContext(ctx, `SELECT `+userColumns+` FROM api_tokens
-		JOIN users ON users.id = api_tokens.user_id
-		WHERE api_tokens.hash = ? AND (api_tokens.expires = 0 OR api_tokens.expires > ?)`,
-		tokenHash(token), nanos(now)))
-	return found(u, err, "read token")
+	u, _, ok, err = CallerOf(ctx, q, token, now)
+	return u, ok, err
+}
+
+// APITokens lists the tokens that have not expired, by user and age; an empty name: of all users.
+func APITokens(ctx context.Context, q Queryer, user string, now time.Time) ([]APIToken, error) {
+	rows, err := q.QueryContext(ctx, `SELECT `+tokenColumns+` FROM api_tokens JOIN users ON users.id = api_tokens.user_id
+		WHERE (?1 = '' OR users.name = ?1) AND (api_tokens.expires = 0 OR api_tokens.expires > ?2)
+		ORDER BY users.name, api_tokens.created, api_tokens.hash`, user, nanos(now))
+	out, err := collect(rows, err, func(r *sql.Rows) (APIToken, error) { return scanToken(r) })
+	if err != nil {
+		return nil, fmt.Errorf("list tokens: %w", err)
+	}
+	return out, nil
+}
+
+// UseToken notes when a token was used.
+func UseToken(ctx context.Context, tx *sql.Tx, token string, now time.Time) error {
+	if _, err := tx.ExecContext(ctx, `UPDATE api_tokens SET used = ? WHERE hash = ?`, nanos(now), tokenHash(token)); err != nil {
+		return fmt.Errorf("write the last use of a token: %w", err)
+	}
+	return nil
+}
+
+// DeleteAPIToken ends a token.
+func DeleteAPIToken(ctx context.Context, tx *sql.Tx, id string) error {
+	if _, err := tx.ExecContext(ctx, `DELETE FROM api_tokens WHERE `+tokenID+` = ?`, id); err != nil {
+		return fmt.Errorf("end token %s: %w", id, err)
+	}
+	return nil
+}
+
+// EndLogins ends the logins of a user but for one token, and says how many they were.
+func EndLogins(ctx context.Context, tx *sql.Tx, user int64, but string) (int, error) {
+	res, err := tx.ExecContext(ctx, `DELETE FROM api_tokens WHERE user_id = ? AND kind = ? AND `+tokenID+` <> ?`, user, TokenLogin, but)
+	if err != nil {
+		return 0, fmt.Errorf("end the logins of user %d: %w", user, err)
+	}
+	n, err := res.RowsAffected()
+	return int(n), err
 }
 
 // tokenHash needs no salt and no stretching: tokens are random and long.

@@ -37,6 +37,9 @@ type client struct {
 	groups       v1.GroupServiceClient
 	traffic      v1.TrafficServiceClient
 	updates      v1.UpdateServiceClient
+	users        v1.UserServiceClient
+	apiTokens    v1.APITokenServiceClient
+	audit        v1.AuditServiceClient
 	close        func()
 }
 
@@ -92,6 +95,9 @@ func newClient(address, token string, cfg *tls.Config) *client {
 		updates:      v1.NewUpdateServiceClient(h, url, opt),
 		groups:       v1.NewGroupServiceClient(h, url, opt),
 		traffic:      v1.NewTrafficServiceClient(h, url, opt),
+		users:        v1.NewUserServiceClient(h, url, opt),
+		apiTokens:    v1.NewAPITokenServiceClient(h, url, opt),
+		audit:        v1.NewAuditServiceClient(h, url, opt),
 		close:        transport.CloseIdleConnections,
 	}
 }

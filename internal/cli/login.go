@@ -43,6 +43,7 @@ At the first contact the authority of the server is not known yet: its fingerpri
 	cmd.Flags().StringVar(&f.ca, "ca", "", "file with the authority of the server, PEM")
 	cmd.Flags().StringVar(&f.fingerprint, "fingerprint", "", "16 hex digits or more of the SHA-256 of the authority")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return a.login(cmd.Context(), args[0], f) }
+	cmd.AddCommand(a.loginCommands()...)
 	return cmd
 }
 

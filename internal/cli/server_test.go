@@ -40,6 +40,7 @@ type fake struct {
 	v1.UnimplementedPointServiceHandler
 	v1.UnimplementedRestoreServiceHandler
 	v1.UnimplementedConfigServiceHandler
+	v1.UnimplementedAuditServiceHandler
 
 	address, config string
 	ca              []byte // PEM
@@ -60,6 +61,7 @@ type fake struct {
 	upkeep   upkeep
 	live     live
 	tried    *keepwardv1.DryRunRequest // the last dry run
+	audited  *keepwardv1.ListAuditRequest
 }
 
 func newFake(t *testing.T) *fake {
@@ -119,6 +121,7 @@ func (f *fake) handler() http.Handler {
 		func() (string, http.Handler) { return v1.NewPointServiceHandler(f, opt) },
 		func() (string, http.Handler) { return v1.NewRestoreServiceHandler(f, opt) },
 		func() (string, http.Handler) { return v1.NewConfigServiceHandler(f, opt) },
+		func() (string, http.Handler) { return v1.NewAuditServiceHandler(f, opt) },
 	} {
 		path, h := add()
 		mux.Handle(path, h)

@@ -25,6 +25,8 @@ const page = "../../docs/errors.md"
 // areas says, for the first word of a code, what it is about and what to do.
 var areas = map[string]string{
 	"access":         "Who may call the server. Log in again with `keepward login`, or ask an administrator for a role that may.",
+	"api-token":      "Tokens by which programs call the API; see operator/access.md.",
+	"audit":          "The audit log: see operator/access.md, and formats/audit.md for what a broken one means.",
 	"activity":       "Activities that can be switched off; see `keepward activity list`.",
 	"application":    "An application of a computer, such as a database; see user/postgresql.md and user/mariadb.md.",
 	"agent":          "The agent of a computer: away, ended or stopping. Look whether it runs and reaches the server; the task is tried again by itself.",
@@ -123,7 +125,7 @@ var areas = map[string]string{
 	"tracker":        "Following what changes on a volume. Without it a backup looks at every file; see docs/decisions/trackers.md.",
 	"transport":      "The transport service of a repository host. Look whether it runs and reaches the server.",
 	"tree":           "A file index is damaged.",
-	"user":           "Users of the server.",
+	"user":           "Users of the server and their passwords; see operator/access.md.",
 	"priority":       "Digits of priorities; see `keepward priority list`.",
 	"window":         "When sessions may run; see `keepward window list` and operator/queue.md.",
 	"wire":           "The data connection's protocol.",
@@ -147,6 +149,9 @@ var areas = map[string]string{
 // meanings are the sentences of codes that have none in a call of errs.New: events about
 // single files, conditions, and codes that are put together elsewhere.
 var meanings = map[string]string{
+	"audit.broken":              "a row of the audit log was altered, taken out or put in",
+	"audit.cut":                 "the audit log ends before the head that was given",
+	"user.unknown":              "there is no user of that name",
 	"job.application":           "an application of a job is not defined as it must be",
 	"restore.application":       "what a restore of an application was asked for contradicts itself",
 	"application.found":         "what kind of server it is, and where its files are",

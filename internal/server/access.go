@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/audit"
 	"keepward/internal/catalog"
 	"keepward/internal/errs"
 	"keepward/internal/pki"
@@ -57,17 +58,10 @@ func (s *accessService) login(ctx context.Context, name, password, peer string) 
 	if err != nil {
 		return nil, err
 	}
-	if err := s.throttle.try(name, peer); err != nil {
-		return nil, err
-	}
-	if err := s.logins.Acquire(ctx, 1); err != nil {
-		return nil, err
-	}
 	if !known {
-		u.Password = s.nobody()
+		u.Name, u.Password = name, s.nobody()
 	}
-	right, err := catalog.CheckPassword(u.Password, password)
-	s.logins.Release(1)
+	right, err := s.rightPassword(ctx, u, password, peer)
 	if err != nil {
 		return nil, err
 	}
@@ -77,13 +71,29 @@ func (s *accessService) login(ctx context.Context, name, password, peer string) 
 	s.throttle.right(name, peer)
 	now := time.Now()
 	token, expires := newAPIToken(), now.Add(loginLife)
+	made := catalog.APIToken{UserID: u.ID, Kind: catalog.TokenLogin, Label: "login", Address: hostOf(peer), Created: now, Expires: expires}
 	err = s.db.Write(ctx, func(tx *sql.Tx) error {
-		return catalog.AddAPIToken(ctx, tx, token, catalog.APIToken{UserID: u.ID, Label: "login", Created: now, Expires: expires})
+		if err := auditIn(ctx, tx, func(r *audit.Row) { r.Token, r.Role = catalog.TokenID(token), u.Role }); err != nil {
+			return err
+		}
+		return catalog.AddAPIToken(ctx, tx, token, made)
 	})
 	if err != nil {
 		return nil, err
 	}
 	return &keepwardv1.LoginResponse{Token: token, User: u.Name, Expires: timestamppb.New(expires)}, nil
+}
+
+// rightPassword looks at one try, wherever it is made: all of them count for the wait.
+func (s *accessService) rightPassword(ctx context.Context, u catalog.User, password, peer string) (bool, error) {
+	if err := s.throttle.try(u.Name, peer); err != nil {
+		return false, err
+	}
+	if err := s.logins.Acquire(ctx, 1); err != nil {
+		return false, err
+	}
+	defer s.logins.Release(1)
+	return catalog.CheckPassword(u.Password, password)
 }
 
 func (s *accessService) CreateToken(ctx context.Context, req *connect.Request[keepwardv1.CreateTokenRequest]) (*connect.Response[keepwardv1.CreateTokenResponse], error) {
@@ -151,7 +161,8 @@ func timestamp(t time.Time) *timestamppb.Timestamp {
 	return timestamppb.New(t)
 }
 
-// audit logs a change with who made it.
+// audit logs a change with who made it, for who reads the server's log. The audit log is another
+// thing: see audit.go.
 func (s *server) audit(ctx context.Context, what string, args ...any) {
 	s.log.Info(what, append([]any{"user", userOf(ctx)}, args...)...)
 }

@@ -98,11 +98,14 @@ func TestEveryMethodOfTheSchemaHasItsRow(t *testing.T) {
 			for k := range service.Methods().Len() {
 				name := "/" + string(service.FullName()) + "/" + string(service.Methods().Get(k).Name())
 				rows[name] = true
-				if methods[name] == 0 {
+				if methods[name].may == 0 {
 					t.Errorf("%s has no row: nobody may call it", name)
 				}
-				if isNode := service.Name() == "NodeService" || service.Name() == "PackageService"; isNode != (methods[name] == node) {
-					t.Errorf("%s: access %d", name, methods[name])
+				if a := methods[name].audit; a < silent || a > itself {
+					t.Errorf("%s does not say whether it is audited", name)
+				}
+				if isNode := service.Name() == "NodeService" || service.Name() == "PackageService"; isNode != (methods[name].may == node) {
+					t.Errorf("%s: access %d", name, methods[name].may)
 				}
 			}
 		}

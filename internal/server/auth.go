@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"database/sql"
 	"log/slog"
 	"strings"
 	"time"
@@ -12,169 +13,269 @@ import (
 	"keepward/internal/wire"
 )
 
-// Who may call a method.
+// access is who may call a method: bits, of which each role of a user is one.
 type access int
 
 const (
 	// open is for everybody: the call brings its own proof.
-	open access = iota + 1
-	// admin is for users of the role of that name.
-	admin
+	open access = 1 << iota
 	// node is for agents and transports, over their links.
 	node
+
+	viewer
+	operator
+	restorer
+	admin
+
+	operators = operator | admin
+	restorers = restorer | admin
+	// users is for whoever has a token.
+	users = viewer | operator | restorer | admin
 )
 
-const roleAdmin = "admin"
+// audited is how a call comes into the audit log; see audit.go. There is no zero: a call must say.
+type audited int
 
-// methods says who may call what. What is not here is refused to all.
-var methods = map[string]access{
-	keepwardv1connect.AccessServiceLoginProcedure:                   open,
-	keepwardv1connect.AccessServiceCreateTokenProcedure:             admin,
-	keepwardv1connect.AccessServiceListTokensProcedure:              admin,
-	keepwardv1connect.AccessServiceRevokeTokenProcedure:             admin,
-	keepwardv1connect.StatusServiceGetStatusProcedure:               admin,
-	keepwardv1connect.ComputerServiceListComputersProcedure:         admin,
-	keepwardv1connect.ComputerServiceGetComputerProcedure:           admin,
-	keepwardv1connect.ComputerServiceRemoveComputerProcedure:        admin,
-	keepwardv1connect.ConnectionServiceAddComputerProcedure:         admin,
-	keepwardv1connect.ConnectionServiceEditComputerProcedure:        admin,
-	keepwardv1connect.ConnectionServiceTestConnectionProcedure:      admin,
-	keepwardv1connect.RepositoryServiceCreateRepositoryProcedure:    admin,
-	keepwardv1connect.RepositoryServiceListRepositoriesProcedure:    admin,
-	keepwardv1connect.RepositoryServiceGetRepositoryProcedure:       admin,
-	keepwardv1connect.RepositoryServiceEditRepositoryProcedure:      admin,
-	keepwardv1connect.RepositoryServiceGetRepositoryStatsProcedure:  admin,
-	keepwardv1connect.RepositoryServiceListRepositoryKeysProcedure:  admin,
-	keepwardv1connect.RepositoryServiceAddRepositoryKeyProcedure:    admin,
-	keepwardv1connect.RepositoryServiceRemoveRepositoryKeyProcedure: admin,
-	keepwardv1connect.RepositoryServiceBeginEpochProcedure:          admin,
-	keepwardv1connect.RepositoryServiceAttachRepositoryProcedure:    admin,
-	keepwardv1connect.RepositoryServiceDetachRepositoryProcedure:    admin,
-	keepwardv1connect.RepositoryServiceTakeOverRepositoryProcedure:  admin,
-	keepwardv1connect.RepositoryServiceRebuildCatalogProcedure:      admin,
-	keepwardv1connect.RepositoryServiceCheckRepositoryProcedure:     admin,
-	keepwardv1connect.RepositoryServiceRebuildIndexProcedure:        admin,
-	keepwardv1connect.RepositoryServiceSweepRepositoryProcedure:     admin,
-	keepwardv1connect.RepositoryServiceReconcileRepositoryProcedure: admin,
-	keepwardv1connect.RepositoryServiceExportRecoveryKeyProcedure:   admin,
-	keepwardv1connect.JobServiceCreateJobProcedure:                  admin,
-	keepwardv1connect.JobServiceListJobsProcedure:                   admin,
-	keepwardv1connect.JobServiceGetJobProcedure:                     admin,
-	keepwardv1connect.JobServiceUpdateJobProcedure:                  admin,
-	keepwardv1connect.JobServiceDeleteJobProcedure:                  admin,
-	keepwardv1connect.JobServiceRunJobProcedure:                     admin,
-	keepwardv1connect.JobServicePreviewRetentionProcedure:           admin,
-	keepwardv1connect.JobServiceResumeRetentionProcedure:            admin,
-	keepwardv1connect.JobServiceGetJobFiguresProcedure:              admin,
-	keepwardv1connect.JobServiceDryRunProcedure:                     admin,
-	keepwardv1connect.SessionServiceListSessionsProcedure:           admin,
-	keepwardv1connect.SessionServiceWatchSessionsProcedure:          admin,
-	keepwardv1connect.SessionServiceGetSessionProcedure:             admin,
-	keepwardv1connect.SessionServiceWatchSessionProcedure:           admin,
-	keepwardv1connect.SessionServiceReadLogProcedure:                admin,
-	keepwardv1connect.SessionServiceKillSessionProcedure:            admin,
-	keepwardv1connect.SessionServiceRetrySessionProcedure:           admin,
-	keepwardv1connect.SessionServiceSuspendSessionProcedure:         admin,
-	keepwardv1connect.SessionServiceResumeSessionProcedure:          admin,
-	keepwardv1connect.SessionServiceSetSessionPriorityProcedure:     admin,
-	keepwardv1connect.SessionServiceListResourcesProcedure:          admin,
-	keepwardv1connect.PointServiceListPointsProcedure:               admin,
-	keepwardv1connect.PointServiceGetPointProcedure:                 admin,
-	keepwardv1connect.PointServiceBrowseProcedure:                   admin,
-	keepwardv1connect.PointServiceFindProcedure:                     admin,
-	keepwardv1connect.PointServiceDiffProcedure:                     admin,
-	keepwardv1connect.PointServiceGetPointKeysProcedure:             admin,
-	keepwardv1connect.PointServiceReadRecordsProcedure:              admin,
-	keepwardv1connect.PointServiceDeletePointsProcedure:             admin,
-	keepwardv1connect.PointServiceUndeletePointsProcedure:           admin,
-	keepwardv1connect.PointServiceHoldPointsProcedure:               admin,
-	keepwardv1connect.PointServiceReleasePointsProcedure:            admin,
-	keepwardv1connect.RestoreServiceRestoreFilesProcedure:           admin,
-	keepwardv1connect.ConfigServiceApplyProcedure:                   admin,
-	keepwardv1connect.ConfigServiceExportProcedure:                  admin,
+const (
+	// silent calls change nothing and give out no backup data. Only their refusals are rows.
+	silent audited = iota + 1
+	// each call is written down before it begins, and again with its outcome.
+	each
+	// folded is for calls that read backup data, piece by piece: as each, but the same caller is
+	// written down once in a while for the same thing.
+	folded
+	// itself is for calls that anybody may make: they write their row in the transaction of their
+	// change. A refused one is written behind it.
+	itself
+)
 
-	keepwardv1connect.CredentialServiceSaveCredentialProcedure:   admin,
-	keepwardv1connect.CredentialServiceListCredentialsProcedure:  admin,
-	keepwardv1connect.CredentialServiceDeleteCredentialProcedure: admin,
-
-	keepwardv1connect.SettingsServiceListSettingsProcedure: admin,
-	keepwardv1connect.SettingsServiceSetSettingProcedure:   admin,
-	keepwardv1connect.SettingsServiceResetSettingProcedure: admin,
-	keepwardv1connect.QueueServiceListWindowsProcedure:     admin,
-	keepwardv1connect.QueueServiceSaveWindowProcedure:      admin,
-	keepwardv1connect.QueueServiceDeleteWindowProcedure:    admin,
-	keepwardv1connect.QueueServiceListActivitiesProcedure:  admin,
-	keepwardv1connect.QueueServiceSetActivityProcedure:     admin,
-	keepwardv1connect.QueueServiceListLimitsProcedure:      admin,
-	keepwardv1connect.QueueServiceSetLimitProcedure:        admin,
-	keepwardv1connect.QueueServiceListPrioritiesProcedure:  admin,
-	keepwardv1connect.QueueServiceSetPriorityProcedure:     admin,
-	keepwardv1connect.QueueServicePauseServerProcedure:     admin,
-	keepwardv1connect.QueueServiceResumeServerProcedure:    admin,
-
-	keepwardv1connect.GroupServiceCreateGroupProcedure:         admin,
-	keepwardv1connect.GroupServiceListGroupsProcedure:          admin,
-	keepwardv1connect.GroupServiceGetGroupProcedure:            admin,
-	keepwardv1connect.GroupServiceUpdateGroupProcedure:         admin,
-	keepwardv1connect.GroupServiceDeleteGroupProcedure:         admin,
-	keepwardv1connect.GroupServiceRescanGroupsProcedure:        admin,
-	keepwardv1connect.GroupServiceSetTagsProcedure:             admin,
-	keepwardv1connect.TrafficServiceListTrafficRulesProcedure:  admin,
-	keepwardv1connect.TrafficServiceSaveTrafficRuleProcedure:   admin,
-	keepwardv1connect.TrafficServiceDeleteTrafficRuleProcedure: admin,
-
-	keepwardv1connect.UpdateServiceUploadPackageProcedure:   admin,
-	keepwardv1connect.UpdateServiceListPackagesProcedure:    admin,
-	keepwardv1connect.UpdateServiceRemovePackageProcedure:   admin,
-	keepwardv1connect.UpdateServiceUpdateComputersProcedure: admin,
-	keepwardv1connect.UpdateServiceListRolloutsProcedure:    admin,
-	keepwardv1connect.UpdateServiceGetRolloutProcedure:      admin,
-	keepwardv1connect.UpdateServiceStopRolloutProcedure:     admin,
-	keepwardv1connect.PackageServiceReadPackageProcedure:    node,
-
-	keepwardv1connect.EnrolServiceJoinProcedure:          open,
-	keepwardv1connect.NodeServiceHeartbeatProcedure:      node,
-	keepwardv1connect.NodeServiceReportProgressProcedure: node,
-	keepwardv1connect.NodeServiceReportEventsProcedure:   node,
-	keepwardv1connect.NodeServiceReportEndProcedure:      node,
+// rule is the row of a method.
+type rule struct {
+	may   access
+	audit audited
 }
 
-type userKey struct{}
+// methods says who may call what, and how it is written down. What is not here is refused to all.
+// docs/reference/roles.md prints it.
+var methods = map[string]rule{
+	keepwardv1connect.AccessServiceLoginProcedure:                   {open, itself},
+	keepwardv1connect.AccessServiceCreateTokenProcedure:             {admin, each},
+	keepwardv1connect.AccessServiceListTokensProcedure:              {users, silent},
+	keepwardv1connect.AccessServiceRevokeTokenProcedure:             {admin, each},
+	keepwardv1connect.StatusServiceGetStatusProcedure:               {users, silent},
+	keepwardv1connect.ComputerServiceListComputersProcedure:         {users, silent},
+	keepwardv1connect.ComputerServiceGetComputerProcedure:           {users, silent},
+	keepwardv1connect.ComputerServiceRemoveComputerProcedure:        {admin, each},
+	keepwardv1connect.ConnectionServiceAddComputerProcedure:         {admin, each},
+	keepwardv1connect.ConnectionServiceEditComputerProcedure:        {admin, each},
+	keepwardv1connect.ConnectionServiceTestConnectionProcedure:      {operators, each},
+	keepwardv1connect.RepositoryServiceCreateRepositoryProcedure:    {admin, each},
+	keepwardv1connect.RepositoryServiceListRepositoriesProcedure:    {users, silent},
+	keepwardv1connect.RepositoryServiceGetRepositoryProcedure:       {users, silent},
+	keepwardv1connect.RepositoryServiceEditRepositoryProcedure:      {admin, each},
+	keepwardv1connect.RepositoryServiceGetRepositoryStatsProcedure:  {users, silent},
+	keepwardv1connect.RepositoryServiceListRepositoryKeysProcedure:  {admin, silent},
+	keepwardv1connect.RepositoryServiceAddRepositoryKeyProcedure:    {admin, each},
+	keepwardv1connect.RepositoryServiceRemoveRepositoryKeyProcedure: {admin, each},
+	keepwardv1connect.RepositoryServiceBeginEpochProcedure:          {admin, each},
+	keepwardv1connect.RepositoryServiceAttachRepositoryProcedure:    {admin, each},
+	keepwardv1connect.RepositoryServiceDetachRepositoryProcedure:    {admin, each},
+	keepwardv1connect.RepositoryServiceTakeOverRepositoryProcedure:  {admin, each},
+	keepwardv1connect.RepositoryServiceRebuildCatalogProcedure:      {admin, each},
+	keepwardv1connect.RepositoryServiceCheckRepositoryProcedure:     {operators, each},
+	keepwardv1connect.RepositoryServiceRebuildIndexProcedure:        {operators, each},
+	keepwardv1connect.RepositoryServiceSweepRepositoryProcedure:     {operators, each},
+	keepwardv1connect.RepositoryServiceReconcileRepositoryProcedure: {operators, each},
+	keepwardv1connect.RepositoryServiceExportRecoveryKeyProcedure:   {admin, each},
+	keepwardv1connect.JobServiceCreateJobProcedure:                  {admin, each},
+	keepwardv1connect.JobServiceListJobsProcedure:                   {users, silent},
+	keepwardv1connect.JobServiceGetJobProcedure:                     {users, silent},
+	keepwardv1connect.JobServiceUpdateJobProcedure:                  {admin, each},
+	keepwardv1connect.JobServiceDeleteJobProcedure:                  {admin, each},
+	keepwardv1connect.JobServiceRunJobProcedure:                     {operators, each},
+	keepwardv1connect.JobServicePreviewRetentionProcedure:           {users, silent},
+	keepwardv1connect.JobServiceResumeRetentionProcedure:            {admin, each},
+	keepwardv1connect.JobServiceGetJobFiguresProcedure:              {users, silent},
+	keepwardv1connect.JobServiceDryRunProcedure:                     {operators, each},
+	keepwardv1connect.SessionServiceListSessionsProcedure:           {users, silent},
+	keepwardv1connect.SessionServiceWatchSessionsProcedure:          {users, silent},
+	keepwardv1connect.SessionServiceGetSessionProcedure:             {users, silent},
+	keepwardv1connect.SessionServiceWatchSessionProcedure:           {users, silent},
+	keepwardv1connect.SessionServiceReadLogProcedure:                {users, silent},
+	keepwardv1connect.SessionServiceKillSessionProcedure:            {operators, each},
+	keepwardv1connect.SessionServiceRetrySessionProcedure:           {operators, each},
+	keepwardv1connect.SessionServiceSuspendSessionProcedure:         {operators, each},
+	keepwardv1connect.SessionServiceResumeSessionProcedure:          {operators, each},
+	keepwardv1connect.SessionServiceSetSessionPriorityProcedure:     {operators, each},
+	keepwardv1connect.SessionServiceListResourcesProcedure:          {users, silent},
+	keepwardv1connect.PointServiceListPointsProcedure:               {users, silent},
+	keepwardv1connect.PointServiceGetPointProcedure:                 {users, silent},
+	keepwardv1connect.PointServiceBrowseProcedure:                   {restorers, folded},
+	keepwardv1connect.PointServiceFindProcedure:                     {restorers, folded},
+	keepwardv1connect.PointServiceDiffProcedure:                     {restorers, folded},
+	keepwardv1connect.PointServiceGetPointKeysProcedure:             {restorers, folded},
+	keepwardv1connect.PointServiceReadRecordsProcedure:              {restorers, folded},
+	keepwardv1connect.PointServiceDeletePointsProcedure:             {admin, each},
+	keepwardv1connect.PointServiceUndeletePointsProcedure:           {admin, each},
+	keepwardv1connect.PointServiceHoldPointsProcedure:               {admin, each},
+	keepwardv1connect.PointServiceReleasePointsProcedure:            {admin, each},
+	keepwardv1connect.RestoreServiceRestoreFilesProcedure:           {restorers, each},
+	keepwardv1connect.ConfigServiceApplyProcedure:                   {admin, each},
+	keepwardv1connect.ConfigServiceExportProcedure:                  {users, silent},
+
+	keepwardv1connect.CredentialServiceSaveCredentialProcedure:   {admin, each},
+	keepwardv1connect.CredentialServiceListCredentialsProcedure:  {users, silent},
+	keepwardv1connect.CredentialServiceDeleteCredentialProcedure: {admin, each},
+
+	keepwardv1connect.SettingsServiceListSettingsProcedure: {users, silent},
+	keepwardv1connect.SettingsServiceSetSettingProcedure:   {admin, each},
+	keepwardv1connect.SettingsServiceResetSettingProcedure: {admin, each},
+	keepwardv1connect.QueueServiceListWindowsProcedure:     {users, silent},
+	keepwardv1connect.QueueServiceSaveWindowProcedure:      {admin, each},
+	keepwardv1connect.QueueServiceDeleteWindowProcedure:    {admin, each},
+	keepwardv1connect.QueueServiceListActivitiesProcedure:  {users, silent},
+	keepwardv1connect.QueueServiceSetActivityProcedure:     {admin, each},
+	keepwardv1connect.QueueServiceListLimitsProcedure:      {users, silent},
+	keepwardv1connect.QueueServiceSetLimitProcedure:        {admin, each},
+	keepwardv1connect.QueueServiceListPrioritiesProcedure:  {users, silent},
+	keepwardv1connect.QueueServiceSetPriorityProcedure:     {admin, each},
+	keepwardv1connect.QueueServicePauseServerProcedure:     {operators, each},
+	keepwardv1connect.QueueServiceResumeServerProcedure:    {operators, each},
+
+	keepwardv1connect.GroupServiceCreateGroupProcedure:         {admin, each},
+	keepwardv1connect.GroupServiceListGroupsProcedure:          {users, silent},
+	keepwardv1connect.GroupServiceGetGroupProcedure:            {users, silent},
+	keepwardv1connect.GroupServiceUpdateGroupProcedure:         {admin, each},
+	keepwardv1connect.GroupServiceDeleteGroupProcedure:         {admin, each},
+	keepwardv1connect.GroupServiceRescanGroupsProcedure:        {operators, each},
+	keepwardv1connect.GroupServiceSetTagsProcedure:             {admin, each},
+	keepwardv1connect.TrafficServiceListTrafficRulesProcedure:  {users, silent},
+	keepwardv1connect.TrafficServiceSaveTrafficRuleProcedure:   {admin, each},
+	keepwardv1connect.TrafficServiceDeleteTrafficRuleProcedure: {admin, each},
+
+	keepwardv1connect.UpdateServiceUploadPackageProcedure:   {admin, each},
+	keepwardv1connect.UpdateServiceListPackagesProcedure:    {users, silent},
+	keepwardv1connect.UpdateServiceRemovePackageProcedure:   {admin, each},
+	keepwardv1connect.UpdateServiceUpdateComputersProcedure: {admin, each},
+	keepwardv1connect.UpdateServiceListRolloutsProcedure:    {users, silent},
+	keepwardv1connect.UpdateServiceGetRolloutProcedure:      {users, silent},
+	keepwardv1connect.UpdateServiceStopRolloutProcedure:     {admin, each},
+	keepwardv1connect.PackageServiceReadPackageProcedure:    {node, silent},
+
+	keepwardv1connect.UserServiceCreateUserProcedure:         {admin, each},
+	keepwardv1connect.UserServiceListUsersProcedure:          {admin, silent},
+	keepwardv1connect.UserServiceEditUserProcedure:           {admin, each},
+	keepwardv1connect.UserServiceRemoveUserProcedure:         {admin, each},
+	keepwardv1connect.UserServiceSetPasswordProcedure:        {users, each},
+	keepwardv1connect.UserServiceGetCallerProcedure:          {users, silent},
+	keepwardv1connect.APITokenServiceCreateAPITokenProcedure: {users, each},
+	keepwardv1connect.APITokenServiceListAPITokensProcedure:  {users, silent},
+	keepwardv1connect.APITokenServiceRevokeAPITokenProcedure: {users, each},
+	keepwardv1connect.AuditServiceListAuditProcedure:         {admin, silent},
+	keepwardv1connect.AuditServiceReadAuditProcedure:         {admin, silent},
+
+	keepwardv1connect.EnrolServiceJoinProcedure:          {open, itself},
+	keepwardv1connect.NodeServiceHeartbeatProcedure:      {node, silent},
+	keepwardv1connect.NodeServiceReportProgressProcedure: {node, silent},
+	keepwardv1connect.NodeServiceReportEventsProcedure:   {node, silent},
+	keepwardv1connect.NodeServiceReportEndProcedure:      {node, silent},
+}
+
+// caller is the user who calls, and the token that was shown.
+type caller struct {
+	user  catalog.User
+	token catalog.APIToken
+	shown string // as the call brought it
+}
+
+type callerKey struct{}
+
+// callerOf is the user whose call ctx belongs to.
+func callerOf(ctx context.Context) (caller, bool) {
+	c, ok := ctx.Value(callerKey{}).(caller)
+	return c, ok
+}
 
 // userOf is the name of the user whose call ctx belongs to.
 func userOf(ctx context.Context) string {
-	name, _ := ctx.Value(userKey{}).(string)
-	return name
+	c, _ := callerOf(ctx)
+	return c.user.Name
+}
+
+// may tells whether the user may, and the token too.
+func (c caller) may(a access) bool {
+	return a&roleOf(c.user.Role) != 0 && (c.token.Role == "" || a&roleOf(c.token.Role) != 0)
+}
+
+// role is what c acts as: what user and token both may.
+func (c caller) role() string {
+	switch {
+	case c.token.Role == "" || within(c.user.Role, c.token.Role):
+		return c.user.Role
+	case within(c.token.Role, c.user.Role):
+		return c.token.Role
+	}
+	return roles[0].name // what every two roles have in common
 }
 
 // guard lets a call in or refuses it. Every refusal is logged with
 // who asked, from where, and why.
 type guard struct {
-	db  *catalog.DB
-	log *slog.Logger
+	db      *catalog.DB
+	log     *slog.Logger
+	audits  *auditor
+	streams *streams
+}
+
+func newGuard(db *catalog.DB, log *slog.Logger) *guard {
+	g := &guard{db: db, log: log, audits: newAuditor(db, log, time.Now)}
+	g.streams = &streams{check: g.again, open: map[*openStream]bool{}}
+	return g
 }
 
 func (g *guard) admit(ctx context.Context, method, addr, authorization string) (context.Context, error) {
 	ctx, err := g.check(ctx, method, authorization)
-	if err != nil {
-		if peer, ok := wire.Peer(ctx); ok {
-			addr = peer.Address
-		}
-		g.log.Warn("call refused", "method", method, "peer", addr, "reason", err)
+	if err == nil {
+		return ctx, nil
+	}
+	peer, isNode := wire.Peer(ctx)
+	if isNode {
+		addr = peer.Address
+	}
+	g.log.Warn("call refused", "method", method, "peer", addr, "reason", err)
+	if !isNode { // nodes have no rows: what they do is in the events of sessions
+		g.audits.refused(ctx, g.audits.row(ctx, method, addr), err)
 	}
 	return ctx, err
 }
 
 func (g *guard) check(ctx context.Context, method, authorization string) (context.Context, error) {
-	switch methods[method] {
-	case open:
+	switch may := methods[method].may; {
+	case may == 0:
+		return ctx, errs.New(errs.Denied, "access.unlisted", "call %s: nobody may", method)
+	case may == open:
 		return ctx, nil
-	case node:
+	case may == node:
 		return ctx, g.checkNode(ctx)
-	case admin:
-		return g.checkUser(ctx, authorization)
+	default:
+		c, err := g.callerBy(ctx, authorization)
+		if err != nil {
+			return ctx, err
+		}
+		ctx = context.WithValue(ctx, callerKey{}, c) // a refusal is written down with who it was
+		if !c.may(may) {
+			return ctx, errs.New(errs.Denied, "access.role", "call %s: user %s may not (role %s)", callName(method), c.user.Name, c.role()).
+				WithHint("this is for: %s", strings.Join(roleNames(may), ", "))
+		}
+		g.used(ctx, c)
+		return ctx, nil
 	}
-	return ctx, errs.New(errs.Denied, "access.unlisted", "call %s: nobody may", method)
+}
+
+// again tells whether a call that was let in would be let in now.
+func (g *guard) again(ctx context.Context, method string, c caller) error {
+	_, err := g.check(ctx, method, "Bearer "+c.shown)
+	return err
 }
 
 // checkNode looks at every call, not only at the link's start: a revocation counts at once.
@@ -186,24 +287,46 @@ func (g *guard) checkNode(ctx context.Context) error {
 	return checkCertificate(ctx, g.db, peer)
 }
 
-func (g *guard) checkUser(ctx context.Context, authorization string) (context.Context, error) {
+// callerBy looks at every call, too: a role that was changed, or a token that was ended, counts at
+// once.
+func (g *guard) callerBy(ctx context.Context, authorization string) (caller, error) {
 	token, ok := strings.CutPrefix(authorization, "Bearer ")
 	if !ok || token == "" {
-		return ctx, errs.New(errs.Denied, "access.token-missing", "call: a token is needed").
+		return caller{}, errs.New(errs.Denied, "access.token-missing", "call: a token is needed").
 			WithHint("log in with: keepward login HOST:PORT")
 	}
-	u, ok, err := catalog.UserOfToken(ctx, g.db.Read(), token, time.Now())
+	c := caller{shown: token}
+	var err error
+	c.user, c.token, ok, err = catalog.CallerOf(ctx, g.db.Read(), token, time.Now())
 	if err != nil {
-		return ctx, err
+		return caller{}, err
 	}
 	if !ok {
-		return ctx, errs.New(errs.Denied, "access.token-unknown", "call: the token is not known here, or has expired").
+		return caller{}, errs.New(errs.Denied, "access.token-unknown", "call: the token is not known here, or has expired").
 			WithHint("log in again with: keepward login HOST:PORT")
 	}
-	if u.Role != roleAdmin {
-		return ctx, errs.New(errs.Denied, "access.role", "call: user %s may not (role %s)", u.Name, u.Role)
+	return c, nil
+}
+
+const (
+	// usedEvery is how exact the last use of a token is kept: a write for each call would be dear.
+	usedEvery = time.Hour
+	// usedWithin bounds how long a call waits for that.
+	usedWithin = time.Second
+)
+
+// used notes that a token was used. A call does not fail for it.
+func (g *guard) used(ctx context.Context, c caller) {
+	now := time.Now()
+	if now.Sub(c.token.Used) < usedEvery {
+		return
 	}
-	return context.WithValue(ctx, userKey{}, u.Name), nil
+	ctx, cancel := context.WithTimeout(ctx, usedWithin)
+	defer cancel()
+	err := g.db.Write(ctx, func(tx *sql.Tx) error { return catalog.UseToken(ctx, tx, c.shown, now) })
+	if err != nil {
+		g.log.Debug("last use of a token not written", "token", c.token.ID, "reason", err)
+	}
 }
 
 const hintRejoin = "to let it in again, make a token with 'keepward token create --role %s --name %s', and start it with --join TOKEN"

@@ -51,7 +51,7 @@ func (s *testServer) send(method, token string, body io.Reader) int {
 func TestTheMessageOfAStrangerIsNotRead(t *testing.T) {
 	s := start(t, t.TempDir())
 	for method := range methods {
-		if methods[method] != admin {
+		if methods[method].may&admin == 0 {
 			continue
 		}
 		body := &counted{r: bytes.NewReader(make([]byte, 4<<20))}

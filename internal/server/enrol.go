@@ -69,6 +69,9 @@ func (s *enrolService) join(ctx context.Context, m *keepwardv1.JoinRequest) (*ke
 func (s *enrolService) admitNode(ctx context.Context, secret string, role wire.Role, name string, public crypto.PublicKey) (der []byte, err error) {
 	err = s.db.Write(ctx, func(tx *sql.Tx) error {
 		now := time.Now()
+		if err := auditIn(ctx, tx, nil); err != nil {
+			return err
+		}
 		group, err := catalog.UseJoinToken(ctx, tx, secret, string(role), name, now)
 		if err != nil {
 			return err

@@ -72,23 +72,21 @@ func (d *dataDir) writeClient(ctx context.Context, tx *sql.Tx, address string, n
 		return err
 	}
 	want := clientConfig{Address: address, CA: string(pki.EncodeCertificate(d.authority.Certificate.Raw)), Token: had.Token}
-	_, good, err := catalog.UserOfToken(ctx, tx, had.Token, now)
+	user, good, err := catalog.UserOfToken(ctx, tx, had.Token, now)
 	if err != nil {
 		return err
 	}
+	good = good && user.Role == roleAdmin // it may have been demoted: who is here is the administrator
 	if good && want == had {
 		return nil
 	}
 	if !good {
-		admin, ok, err := catalog.UserByName(ctx, tx, adminName)
+		owner, err := anAdministrator(ctx, tx)
 		if err != nil {
 			return err
 		}
-		if !ok {
-			return errs.New(errs.Corrupt, "user.admin-missing", "write %s: there is no user %q", path, adminName)
-		}
 		want.Token = newAPIToken()
-		if err := catalog.AddAPIToken(ctx, tx, want.Token, catalog.APIToken{UserID: admin.ID, Label: clientFile, Created: now}); err != nil {
+		if err := catalog.AddAPIToken(ctx, tx, want.Token, catalog.APIToken{UserID: owner.ID, Kind: catalog.TokenFile, Label: clientFile, Created: now}); err != nil {
 			return err
 		}
 	}
@@ -97,6 +95,28 @@ func (d *dataDir) writeClient(ctx context.Context, tx *sql.Tx, address string, n
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return durable.WriteFile(path, text, 0o600)
+}
+
+// anAdministrator is the first one, if it still is one, or else another.
+func anAdministrator(ctx context.Context, tx *sql.Tx) (catalog.User, error) {
+	list, err := catalog.ListUsers(ctx, tx)
+	if err != nil {
+		return catalog.User{}, err
+	}
+	var other *catalog.User
+	for _, u := range list {
+		if u.Role != roleAdmin {
+			continue
+		}
+		if u.Name == adminName {
+			return u, nil
+		}
+		other = &u
+	}
+	if other == nil {
+		return catalog.User{}, errs.New(errs.Corrupt, "user.admin-missing", "write %s: there is no administrator", clientFile)
+	}
+	return *other, nil
 }
 
 // readClient reads an earlier client file. One that is gone or unreadable is made anew: who

@@ -155,7 +155,11 @@ func (s *server) apiHandler() http.Handler {
 	opts, short := s.handlerOptions(clientMessageMost), s.handlerOptions(openMessageMost)
 	mount := func(path string, h http.Handler) { mux.Handle(path, h) }
 	mount(keepwardv1connect.NewEnrolServiceHandler(&enrolService{s}, short...))
-	mount(keepwardv1connect.NewAccessServiceHandler(newAccessService(s), short...))
+	access := newAccessService(s)
+	mount(keepwardv1connect.NewAccessServiceHandler(access, short...))
+	mount(keepwardv1connect.NewUserServiceHandler(&userService{access}, short...))
+	mount(keepwardv1connect.NewAPITokenServiceHandler(&tokenService{s}, short...))
+	mount(keepwardv1connect.NewAuditServiceHandler(&auditService{s}, short...))
 	mount(keepwardv1connect.NewStatusServiceHandler(&statusService{s}, opts...))
 	mount(keepwardv1connect.NewConnectionServiceHandler(&connectionService{s}, opts...))
 	mount(keepwardv1connect.NewComputerServiceHandler(&computerService{s}, opts...))
@@ -171,14 +175,14 @@ func (s *server) apiHandler() http.Handler {
 	mount(keepwardv1connect.NewTrafficServiceHandler(s.manager, opts...))
 	mount(keepwardv1connect.NewPointServiceHandler(s.manager, opts...))
 	mount(keepwardv1connect.NewRestoreServiceHandler(s.manager, opts...))
-	return s.guard().door(mux)
+	return s.guard.door(mux)
 }
 
 // linkHandler is what nodes may call over their links.
 func (s *server) linkHandler() http.Handler {
 	agents := s.nodeHandler(agentMessageMost, agentFieldsMost)
 	transports := s.nodeHandler(transportMessageMost, transportFieldsMost)
-	return s.guard().door(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return s.guard.door(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if peer, _ := wire.Peer(r.Context()); peer.Role == wire.RoleTransport {
 			transports.ServeHTTP(w, r)
 			return
@@ -197,11 +201,9 @@ func (s *server) nodeHandler(bytes, fields int) http.Handler {
 	return mux
 }
 
-func (s *server) guard() *guard { return &guard{db: s.db, log: s.log} }
-
 func (s *server) handlerOptions(most int) []connect.HandlerOption {
 	return []connect.HandlerOption{
-		connect.WithInterceptors(wire.Errors()),
+		connect.WithInterceptors(wire.Errors(), s.guard.streams, s.guard.audits),
 		connect.WithReadMaxBytes(most),
 		connect.WithRecover(func(_ context.Context, spec connect.Spec, _ http.Header, v any) error {
 			s.log.Error("call panicked", "method", spec.Procedure, "panic", v)

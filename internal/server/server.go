@@ -52,6 +52,7 @@ type server struct {
 	groups  *groupReader
 	updates *rollouts
 	dialler *dialler
+	guard   *guard
 }
 
 // Run serves until ctx is done; then it ends every link and call, and returns nil. What runs
@@ -83,7 +84,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 }
 
 func newServer(cfg Config, data *dataDir) *server {
-	s := &server{cfg: cfg, log: cfg.Logger, data: data, db: data.db, started: time.Now()}
+	s := &server{cfg: cfg, log: cfg.Logger, data: data, db: data.db, started: time.Now(), guard: newGuard(data.db, cfg.Logger)}
 	s.nodes = newNodes(data.db, cfg.Logger, cfg.Heartbeat)
 	s.repos = newRepositories(s)
 	scripts := scriptFolder(cmp.Or(cfg.ScriptDir, filepath.Join(cfg.DataDir, "scripts")))
@@ -124,6 +125,7 @@ func (s *server) serve(ctx context.Context, l *listener) error {
 	g.Go(func() error { return ended(ctx, s.manager.Serve(ctx)) })
 	g.Go(func() error { return ended(ctx, s.repos.serve(ctx)) })
 	g.Go(func() error { return ended(ctx, s.updates.serve(ctx)) })
+	g.Go(func() error { return ended(ctx, s.guard.audits.serve(ctx)) })
 	s.dialler.creds = l.creds
 	g.Go(func() error { return ended(ctx, s.dialler.serve(ctx)) })
 	g.Go(func() error { return s.serveHTTP(ctx, l) })

@@ -1,0 +1,213 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/errs"
+)
+
+// userRoles are offered by completion; the server knows what they may.
+var userRoles = []string{"viewer", "operator", "restore-operator", "admin"}
+
+func roleFlag(cmd *cobra.Command, role *string, words string) {
+	cmd.Flags().StringVar(role, "role", "", words+": "+strings.Join(userRoles, ", "))
+	noError(cmd.RegisterFlagCompletionFunc("role", cobra.FixedCompletions(userRoles, cobra.ShellCompDirectiveNoFileComp)))
+}
+
+func (a *app) userCommand() *cobra.Command {
+	cmd := a.noun("user", "Users of the server and their roles", "A viewer sees what goes on, an operator runs and stops it, a restore operator looks into restore points and restores, an\nadministrator may everything. docs/reference/roles.md has it call by call.")
+	cmd.AddCommand(a.userCreate(), a.userList(), a.userEdit(), a.userRemove(), a.userPassword())
+	return cmd
+}
+
+func (a *app) userCreate() *cobra.Command {
+	req := &keepwardv1.CreateUserRequest{}
+	var file string
+	cmd := &cobra.Command{
+		Use: "create NAME --role ROLE", Short: "Make a user",
+		Long:    "The password is the first line of a file, or of standard input; on a terminal it is asked for. It is no argument: others of the\ncomputer could see it.",
+		Example: "  keepward user create ann --role operator\n  keepward user create ben --role viewer --password-file ben.txt",
+		Args:    exactly("NAME"),
+	}
+	roleFlag(cmd, &req.Role, "what the user may")
+	cmd.Flags().StringVar(&file, "password-file", "", "file with the password; - is standard input")
+	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) (err error) {
+		if err := required(cmd, "role"); err != nil {
+			return err
+		}
+		req.Name = args[0]
+		if req.Password, err = a.newPassword("Password of "+req.Name, file, bufio.NewReader(a.in)); err != nil {
+			return err
+		}
+		m, err := call(ctx, c.users.CreateUser, req)
+		if err != nil {
+			return err
+		}
+		return a.print(m.GetUser(), func() { a.remark("user %s is there, with the role %s", m.GetUser().GetName(), m.GetUser().GetRole()) })
+	})
+	return cmd
+}
+
+// newPassword reads a new password from a file or a pipe, or asks for it twice.
+func (a *app) newPassword(prompt, file string, in *bufio.Reader) (string, error) {
+	if file != "" && file != "-" {
+		return a.passwordIn(file)
+	}
+	one, err := a.askLine(prompt, file, in)
+	if err != nil {
+		return "", err
+	}
+	if _, ok := terminal(a.in); !ok || file == "-" {
+		return one, nil
+	}
+	two, err := a.askLine("Once more", file, in)
+	if err == nil && one != two {
+		err = usage("the two passwords differ")
+	}
+	return one, err
+}
+
+func (a *app) passwordIn(file string) (string, error) {
+	b, err := a.readSecret(file)
+	if err != nil {
+		return "", err
+	}
+	if p := firstLine(string(b)); p != "" {
+		return p, nil
+	}
+	return "", usage("no password: %s is empty", file)
+}
+
+// askLine reads a line unseen from the terminal, or the next one of standard input.
+func (a *app) askLine(prompt, file string, in *bufio.Reader) (string, error) {
+	if tty, ok := terminal(a.in); ok && file != "-" {
+		fmt.Fprintf(a.errOut, "%s: ", safe(prompt))
+		text, err := term.ReadPassword(int(tty.Fd()))
+		fmt.Fprintln(a.errOut)
+		return string(text), err
+	}
+	line, err := in.ReadString('\n')
+	if err != nil && err != io.EOF {
+		return "", errs.New(errs.KindOf(err), "client.password", "read the password: %w", err)
+	}
+	if line = firstLine(line); line == "" {
+		return "", usage("no password: standard input is empty")
+	}
+	return line, nil
+}
+
+func (a *app) userTable(list []*keepwardv1.User) {
+	t := a.newTable("NAME", "ROLE", ">LOGINS", ">TOKENS", "|", "CREATED")
+	for _, u := range list {
+		t.row(u.GetName(), u.GetRole(), fmt.Sprint(u.GetLogins()), fmt.Sprint(u.GetTokens()), a.stamp(u.GetCreated()))
+	}
+	t.print()
+}
+
+func (a *app) userList() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List users", Example: "  keepward user list", Args: exactly(),
+		RunE: a.withClient(func(ctx context.Context, c *client, _ []string) error {
+			m, err := call(ctx, c.users.ListUsers, &keepwardv1.ListUsersRequest{})
+			if err != nil {
+				return err
+			}
+			return a.print(m, func() { a.userTable(m.GetUsers()) })
+		}),
+	}
+}
+
+func (a *app) userEdit() *cobra.Command {
+	req := &keepwardv1.EditUserRequest{}
+	cmd := &cobra.Command{
+		Use: "edit NAME --role ROLE", Short: "Change the role of a user",
+		Long:    "The role counts at once, for logins and API tokens that are out too. The last administrator stays one.",
+		Example: "  keepward user edit ann --role restore-operator", Args: exactly("NAME"), ValidArgsFunction: a.complete(userNames),
+	}
+	roleFlag(cmd, &req.Role, "what the user may from now on")
+	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) error {
+		if err := required(cmd, "role"); err != nil {
+			return err
+		}
+		req.Name = args[0]
+		m, err := call(ctx, c.users.EditUser, req)
+		if err != nil {
+			return err
+		}
+		return a.print(m.GetUser(), func() { a.remark("user %s has the role %s now", m.GetUser().GetName(), m.GetUser().GetRole()) })
+	})
+	return cmd
+}
+
+func (a *app) userRemove() *cobra.Command {
+	return &cobra.Command{
+		Use: "remove NAME", Short: "Remove a user with all logins and API tokens", Long: "It counts at once. The last administrator stays.",
+		Example: "  keepward user remove ben", Args: exactly("NAME"), ValidArgsFunction: a.complete(userNames),
+		RunE: a.withClient(func(ctx context.Context, c *client, args []string) error {
+			m, err := call(ctx, c.users.RemoveUser, &keepwardv1.RemoveUserRequest{Name: args[0]})
+			if err != nil {
+				return err
+			}
+			return a.print(m, func() { a.remark("user %s is removed", args[0]) })
+		}),
+	}
+}
+
+func (a *app) userPassword() *cobra.Command {
+	var file, currentFile string
+	cmd := &cobra.Command{
+		Use: "password [NAME]", Short: "Set a password",
+		Long: `Sets the own password, or as an administrator that of any user, and ends the user's other logins. API tokens stay.
+
+Who is no administrator has to give the current password first: it is asked for before the new one, and on standard input it is the line before.`,
+		Example: "  keepward user password\n  keepward user password ann --password-file ann.txt",
+		Args:    between(0, "NAME"), ValidArgsFunction: a.complete(userNames),
+	}
+	cmd.Flags().StringVar(&file, "password-file", "", "file with the new password; - is standard input")
+	cmd.Flags().StringVar(&currentFile, "current-password-file", "", "file with the current password")
+	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) error {
+		me, err := call(ctx, c.users.GetCaller, &keepwardv1.GetCallerRequest{})
+		if err != nil {
+			return err
+		}
+		req := &keepwardv1.SetPasswordRequest{Name: me.GetUser().GetName()}
+		if len(args) > 0 {
+			req.Name = args[0]
+		}
+		in := bufio.NewReader(a.in)
+		switch {
+		case me.GetRole() == "admin": // needs none
+		case currentFile != "":
+			req.CurrentPassword, err = a.passwordIn(currentFile)
+		default:
+			req.CurrentPassword, err = a.askLine("Current password of "+req.Name, file, in)
+		}
+		if err != nil {
+			return err
+		}
+		if req.Password, err = a.newPassword("New password of "+req.Name, file, in); err != nil {
+			return err
+		}
+		m, err := call(ctx, c.users.SetPassword, req)
+		if err != nil {
+			return err
+		}
+		return a.print(m, func() {
+			a.remark("the password of %s is set; %s ended", m.GetName(), plural(int64(m.GetEndedLogins()), "other login"))
+		})
+	})
+	return cmd
+}
+
+func userNames(ctx context.Context, c *client) ([]string, error) {
+	m, err := call(ctx, c.users.ListUsers, &keepwardv1.ListUsersRequest{})
+	return namesOf(m.GetUsers()), err
+}
