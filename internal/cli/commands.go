@@ -53,7 +53,7 @@ func parseCommand(text string) (*keepwardv1.CommandSource, error) {
 			return nil, usage("--command %q: write name=FILE,run=/PROGRAM ARGUMENTS", text)
 		}
 		if key == "run" {
-			line, closed := words(value)
+			line, closed := wordsOf(value)
 			if !closed {
 				return nil, usage("--command: a quote is not closed in %q", value)
 			}

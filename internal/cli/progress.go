@@ -10,6 +10,7 @@ import (
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/job"
+	"keepward/internal/words"
 )
 
 // progress shows how a session goes on: on a terminal one moving line, else a line now
@@ -19,7 +20,7 @@ type progress struct {
 	width int // of the terminal; 0: there is none
 	next  time.Time
 	drawn bool
-	rate  rate
+	rate  words.Rate
 	waits *waiting
 }
 
@@ -48,8 +49,8 @@ func (p *progress) show(ctx context.Context, s *keepwardv1.Session) {
 	}
 	now := p.a.now()
 	n := s.GetProgress().GetCounters()
-	p.rate.add(now, through(n))
-	p.draw(now, p.a.progressLine(s, p.rate.perSecond()))
+	p.rate.Add(now, through(n))
+	p.draw(now, p.a.progressLine(s, p.rate.PerSecond()))
 }
 
 // draw shows a line: at once on a terminal, else now and then.
@@ -111,12 +112,6 @@ func (a *app) progressLine(s *keepwardv1.Session, perSecond int64) string {
 	return strings.Join(parts, " · ")
 }
 
-// through is how many bytes have been gone through: those of files that are done, or, where files
-// are large and none is for a while, what was read or found unchanged.
-func through(n *keepwardv1.Counters) int64 {
-	return max(n.GetDoneBytes(), min(n.GetReadBytes()+n.GetReusedBytes(), n.GetTotalBytes()))
-}
-
 // counted is what a type of session counts as it goes.
 func counted(typ string) string {
 	switch job.Type(typ) {
@@ -131,37 +126,4 @@ func doneOf(done string, total int64, show func(int64) string) string {
 		return done
 	}
 	return done + " of " + show(total)
-}
-
-// rate is bytes per second over the last moments: long enough to be calm, short enough
-// to be true.
-type rate struct{ samples []sample }
-
-type sample struct {
-	at    time.Time
-	bytes int64
-}
-
-const rateWindow = 10 * time.Second
-
-func (r *rate) add(at time.Time, bytes int64) {
-	if n := len(r.samples); n > 0 && bytes < r.samples[n-1].bytes {
-		r.samples = r.samples[:0] // a new attempt counts anew
-	}
-	r.samples = append(r.samples, sample{at, bytes})
-	for len(r.samples) > 2 && at.Sub(r.samples[0].at) > rateWindow {
-		r.samples = r.samples[1:]
-	}
-}
-
-func (r *rate) perSecond() int64 {
-	if len(r.samples) < 2 {
-		return 0
-	}
-	first, last := r.samples[0], r.samples[len(r.samples)-1]
-	d := last.at.Sub(first.at)
-	if d < time.Second {
-		return 0
-	}
-	return int64(float64(last.bytes-first.bytes) / d.Seconds())
 }

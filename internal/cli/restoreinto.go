@@ -38,7 +38,7 @@ The command runs as the user of the agent. It is no shell: write one as the comm
 		if err := required(cmd, "computer", "point", "path", "run"); err != nil {
 			return err
 		}
-		line, ok := words(run)
+		line, ok := wordsOf(run)
 		if !ok || len(line) == 0 {
 			return usage("--run %q: a quote is not closed, or there is no command", run)
 		}

@@ -35,7 +35,7 @@ func (s *scriptFlags) add(f *pflag.FlagSet) {
 // check finds what is wrong without asking the server.
 func (s *scriptFlags) check() error {
 	for i, r := range job.Scripts {
-		if _, ok := words(s.lines[i]); !ok {
+		if _, ok := wordsOf(s.lines[i]); !ok {
 			return usage("--%s: a quote is not closed in %q", r.Place, s.lines[i])
 		}
 	}
@@ -52,7 +52,7 @@ func (s *scriptFlags) apply(f *pflag.FlagSet, to *keepwardv1.Scripts) *keepwardv
 			to = &keepwardv1.Scripts{}
 		}
 		at := config.ScriptAt(to, r.Place)
-		line, _ := words(s.lines[i])
+		line, _ := wordsOf(s.lines[i])
 		if len(line) == 0 {
 			*at = nil
 			continue
@@ -65,9 +65,9 @@ func (s *scriptFlags) apply(f *pflag.FlagSet, to *keepwardv1.Scripts) *keepwardv
 	return to
 }
 
-// words splits a command line at its spaces, but not within quotes. A backslash is one: paths of
+// wordsOf splits a command line at its spaces, but not within quotes. A backslash is one: paths of
 // Windows have them. ok: every quote is closed.
-func words(line string) (out []string, ok bool) {
+func wordsOf(line string) (out []string, ok bool) {
 	var word strings.Builder
 	begun := false
 	quote := rune(0)

@@ -22,9 +22,9 @@ func TestWordsOfAScript(t *testing.T) {
 		{`"a`, []string{"a"}, false},
 		{"'", []string{""}, false},
 	} {
-		got, ok := words(c.line)
+		got, ok := wordsOf(c.line)
 		if d := cmp.Diff(c.want, got); d != "" || ok != c.ok {
-			t.Errorf("words(%q), closed %v (-want +got):\n%s", c.line, ok, d)
+			t.Errorf("wordsOf(%q), closed %v (-want +got):\n%s", c.line, ok, d)
 		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/proto"
@@ -37,15 +36,6 @@ func computersOf(s *keepwardv1.Session) []string {
 		}
 	}
 	return names
-}
-
-// few names the first of a list, and how many more there are.
-func few(names []string) string {
-	const most = 2
-	if len(names) <= most+1 {
-		return strings.Join(names, ", ")
-	}
-	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
 }
 
 // parseSession reads the number of a session.

@@ -11,6 +11,7 @@ import (
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/job"
+	"keepward/internal/words"
 )
 
 // listFlags are the flags that choose sessions.
@@ -102,11 +103,11 @@ func (a *app) sessionTable(list []*keepwardv1.Session) {
 
 // donePercent is how far a session is; empty where nobody can tell, or it is over.
 func donePercent(s *keepwardv1.Session) string {
-	n := s.GetProgress().GetCounters()
-	if s.GetEnded() != nil || n.GetTotalBytes() <= 0 || n.GetDoneBytes() > n.GetTotalBytes() {
+	percent, ok := words.Percent(s)
+	if !ok {
 		return ""
 	}
-	return strconv.FormatInt(int64(float64(through(n))/float64(n.GetTotalBytes())*100), 10) + " %"
+	return strconv.Itoa(percent) + " %"
 }
 
 // timeLeft is how long a session will take yet; empty where nobody can tell.

@@ -3,13 +3,13 @@ package cli
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/job"
+	"keepward/internal/words"
 )
 
 // waiting tells, once and as soon as it is known, what a session that is followed waits for: who
@@ -102,17 +102,8 @@ func lastSeen[N member](a *app, nodes []N, name string) string {
 // reason is a reason for delay with its times in the zone of the user.
 func (a *app) reason(r *keepwardv1.Reason) string { return a.localTimes(r.GetText()) }
 
-// utcTime is a time as the server writes it into its sentences.
-var utcTime = regexp.MustCompile(`\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`)
-
 // localTimes puts the times of a sentence of the server into the zone of the user, as the columns
 // beside it are.
 func (a *app) localTimes(text string) string {
-	return utcTime.ReplaceAllStringFunc(text, func(s string) string {
-		t, err := time.Parse(time.RFC3339, s)
-		if err != nil {
-			return s
-		}
-		return a.stamp(timestamppb.New(t))
-	})
+	return words.LocalTimes(text, func(t time.Time) string { return a.stamp(timestamppb.New(t)) })
 }

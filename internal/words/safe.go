@@ -1,4 +1,4 @@
-package cli
+package words
 
 import (
 	"fmt"
@@ -7,11 +7,10 @@ import (
 	"unicode/utf8"
 )
 
-// safe makes any bytes fit to be shown on one line of a terminal: control characters,
-// characters that turn the direction of writing or are not to be seen, and bytes that
-// are not UTF-8 become escapes as in C (\n, \x1b, \u202e). A backslash is doubled, so
-// that two different names never look the same.
-func safe(s string) string {
+// Safe makes any bytes fit to be shown on one line: control characters, characters that turn the
+// direction of writing or are not to be seen, and bytes that are not UTF-8 become escapes as in
+// C (\n, \x1b, \u202e). A backslash is doubled, so that two different names never look the same.
+func Safe(s string) string {
 	if plain(s) {
 		return s
 	}
@@ -59,7 +58,7 @@ func plain(s string) bool {
 	return true
 }
 
-// shown says whether a terminal shows r as one character that stays where it is.
-// IsPrint leaves out controls, formats (bidirectional marks among them), surrogates,
-// private use and all spaces but the common one.
+// shown says whether r is shown as one character that stays where it is. IsPrint leaves out
+// controls, formats (bidirectional marks among them), surrogates, private use and all spaces but
+// the common one.
 func shown(r rune) bool { return unicode.IsPrint(r) }
