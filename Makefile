@@ -13,7 +13,7 @@
 #   make sim       invented sites with crashes and preemptions: SEEDS of them, from SEED
 #   make demo      a backup site on this machine, from enrolment to bit for bit restore
 #   make bench     side by side with the peers in PATH; writes docs/performance.md; flags in BENCH
-#   make generate  code from api/**/*.proto (needs protoc)
+#   make generate  code from api/**/*.proto (needs protoc), and from the console's *.templ
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -26,7 +26,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version={keepward:$(VERSION)}
 # Empty in CI, where sharing compiled packages with vet and the tests saves minutes.
 TRIMPATH ?= -trimpath
-GO_FILES = git ls-files '*.go' ':!:*.pb.go' ':!:*.connect.go'
+GO_FILES = git ls-files '*.go' ':!:*.pb.go' ':!:*.connect.go' ':!:*_templ.go'
 FUZZTIME ?= 10s
 SOAKTIME ?= 10m
 SEED ?= 0
@@ -128,6 +128,7 @@ bench: build
 generate: .bin/stamp
 	PATH="$(CURDIR)/.bin:$$PATH" protoc -I api --go_out=api --go_opt=paths=source_relative \
 	  --connect-go_out=api --connect-go_opt=paths=source_relative api/keepward/v1/*.proto
+	.bin/templ generate -path internal/console
 
 clean:
 	rm -rf bin dist .bin

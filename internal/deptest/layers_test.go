@@ -100,6 +100,19 @@ var rules = []rule{
 		why:  "the server touches no backup data and does not know the pack format",
 	},
 	{
+		from: []string{"internal/console/..."},
+		not: []string{
+			"internal/server/...", "internal/catalog/...", "internal/manager/...", "internal/broker", "internal/repo", "internal/storage/...",
+			"internal/mover/...", "internal/transport/...", "internal/agent/...", "internal/pipeline/...", "internal/cli/...",
+		},
+		why: "the console knows what the API answers to its user, and nothing else",
+	},
+	{
+		from: []string{"internal/words"},
+		not:  []string{"..."}, except: []string{"internal/words", "internal/errs", "api/..."},
+		why: "how something is written knows neither who asks nor where it is shown",
+	},
+	{
 		from: []string{"internal/extract/..."},
 		not:  []string{"api/...", "internal/wire/...", "internal/server/...", "internal/catalog/...", "internal/manager/...", "internal/agent/...", "internal/cli/..."},
 		why:  "extract works with no server, database or network, so it must not need their code",

@@ -479,7 +479,7 @@ func TestEveryCodeHasItsPlaceInTheDocumentation(t *testing.T) {
 // shape is what a code looks like; the ends of file names are none.
 var (
 	shape    = regexp.MustCompile(`^[a-z-]+\.[a-z-]+$`)
-	fileName = regexp.MustCompile(`\.(pem|crt|key|pb|json|sock|log|yaml|db|lock|tmp)$`)
+	fileName = regexp.MustCompile(`\.(pem|crt|key|pb|json|sock|log|yaml|db|lock|tmp|templ)$`)
 )
 
 // codes reads all code of the product: the second argument of errs.New, and every other

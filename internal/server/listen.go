@@ -15,6 +15,7 @@ import (
 	"connectrpc.com/connect"
 
 	"keepward/api/keepward/v1/keepwardv1connect"
+	"keepward/internal/console"
 	"keepward/internal/errs"
 	"keepward/internal/pki"
 	"keepward/internal/wire"
@@ -113,7 +114,7 @@ func (s *server) serveHTTP(ctx context.Context, l *listener) error {
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
 	srv := &http.Server{
-		Handler:           s.apiHandler(),
+		Handler:           s.webHandler(),
 		TLSConfig:         wire.ServerTLS(l.creds),
 		Protocols:         &protocols,
 		ReadHeaderTimeout: headerTimeout,
@@ -147,6 +148,23 @@ func (s *server) serveHTTP(ctx context.Context, l *listener) error {
 	}
 	s.nodes.close()
 	return errs.New(errs.Unavailable, "listen.failed", "serve %s: %w", l.address, errors.Join(err, srv.Close()))
+}
+
+// apiPrefix begins the path of every call, and of nothing else.
+const apiPrefix = "/keepward."
+
+// webHandler is what comes in over HTTP: calls, and everything else is for the console, which
+// makes calls of its own for who sits before it.
+func (s *server) webHandler() http.Handler {
+	api := s.apiHandler()
+	pages := console.New(console.Config{API: api, Version: s.cfg.Version, Log: s.log})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, apiPrefix) {
+			api.ServeHTTP(w, r)
+			return
+		}
+		pages.ServeHTTP(w, r)
+	})
 }
 
 // apiHandler is what clients may call, and nodes that have not joined yet.

@@ -1,0 +1,645 @@
+package console
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+	"go.uber.org/goleak"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	v1 "keepward/api/keepward/v1/keepwardv1connect"
+	"keepward/internal/errs"
+	"keepward/internal/wire"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	goodToken = "kwt1.good"
+	password  = "correct horse"
+	// hostile is a name that is markup, turns the direction of writing and moves a cursor. Paths
+	// need not be UTF-8 besides.
+	hostile = "<script>alert(1)</script>\u202e\x1b[31m\"'&"
+)
+
+// fakeAPI answers as the server does, of a site with hostile names. It keeps what it was asked
+// to do.
+type fakeAPI struct {
+	v1.UnimplementedAccessServiceHandler
+	v1.UnimplementedStatusServiceHandler
+	v1.UnimplementedComputerServiceHandler
+	v1.UnimplementedRepositoryServiceHandler
+	v1.UnimplementedJobServiceHandler
+	v1.UnimplementedSessionServiceHandler
+	v1.UnimplementedPointServiceHandler
+
+	killed  *keepwardv1.KillSessionRequest
+	peer    string
+	changes chan *keepwardv1.Session // what a watch tells; closed at the end of the session
+}
+
+func (f *fakeAPI) handler() http.Handler {
+	mux := http.NewServeMux()
+	opt := connect.WithInterceptors(wire.Errors())
+	mount := func(path string, h http.Handler) { mux.Handle(path, h) }
+	mount(v1.NewAccessServiceHandler(f, opt))
+	mount(v1.NewStatusServiceHandler(f, opt))
+	mount(v1.NewComputerServiceHandler(f, opt))
+	mount(v1.NewRepositoryServiceHandler(f, opt))
+	mount(v1.NewJobServiceHandler(f, opt))
+	mount(v1.NewSessionServiceHandler(f, opt))
+	mount(v1.NewPointServiceHandler(f, opt))
+	answer := connect.NewErrorWriter()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		f.peer = r.RemoteAddr
+		if r.URL.Path != v1.AccessServiceLoginProcedure && r.Header.Get("Authorization") != "Bearer "+goodToken {
+			_ = answer.Write(w, r, wire.ToConnect(errs.New(errs.Denied, "access.token-unknown", "call: the token is not known here, or has expired")))
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+func (f *fakeAPI) Login(_ context.Context, req *connect.Request[keepwardv1.LoginRequest]) (*connect.Response[keepwardv1.LoginResponse], error) {
+	if req.Msg.GetPassword() != password {
+		return nil, errs.New(errs.Denied, "access.login", "log in as %q: user or password is wrong", req.Msg.GetUser())
+	}
+	return connect.NewResponse(&keepwardv1.LoginResponse{Token: goodToken, User: req.Msg.GetUser()}), nil
+}
+
+func fakeSession() *keepwardv1.Session {
+	return &keepwardv1.Session{
+		Id: 7, Job: hostile, Type: "backup", Status: "Running", Phase: hostile, Repository: hostile, User: hostile, Priority: 166, Started: timestamppb.Now(),
+		Reason:   &keepwardv1.Reason{Code: "CONFLICT", Text: "session " + hostile + " must end first"},
+		Progress: &keepwardv1.Progress{Counters: &keepwardv1.Counters{DoneBytes: 50, TotalBytes: 100, DoneFiles: 3}},
+		Tasks:    []*keepwardv1.Task{{Id: "t", Computer: hostile, Status: "Running", Point: hostile}},
+		Waits: []*keepwardv1.Wait{{
+			Computer: hostile, Reason: &keepwardv1.Reason{Code: "STREAMS_SHORT", Text: hostile},
+			Resources: []*keepwardv1.Resource{{Kind: "stream", Label: hostile, Holders: []*keepwardv1.Holder{{Session: 3, Job: hostile, Computer: hostile}}}},
+		}},
+	}
+}
+
+func fakeConditions() []*keepwardv1.Condition {
+	return []*keepwardv1.Condition{{Code: "x", Severity: "error", Subject: hostile, Text: hostile, Hint: hostile, Since: timestamppb.Now()}}
+}
+
+func fakeComputer() *keepwardv1.Computer {
+	return &keepwardv1.Computer{Name: hostile, Status: "online", Os: hostile, AgentVersion: hostile, Groups: []string{hostile}, Views: []string{"unprotected"}, Conditions: fakeConditions()}
+}
+
+func fakeRepository() *keepwardv1.Repository {
+	return &keepwardv1.Repository{Name: hostile, Status: "online", Transport: hostile, Path: hostile, SizeBytes: 10, FreeBytes: 90, Conditions: fakeConditions()}
+}
+
+func fakeJob() *keepwardv1.Job {
+	return &keepwardv1.Job{Name: hostile, Type: "backup", Computers: []string{hostile}, Groups: []string{hostile}, Repository: hostile, Schedule: hostile, LastResult: hostile, LastSession: 7}
+}
+
+func (f *fakeAPI) GetStatus(context.Context, *connect.Request[keepwardv1.GetStatusRequest]) (*connect.Response[keepwardv1.GetStatusResponse], error) {
+	return connect.NewResponse(&keepwardv1.GetStatusResponse{
+		Computers: []*keepwardv1.Computer{fakeComputer()}, Repositories: []*keepwardv1.Repository{fakeRepository()},
+		Active: []*keepwardv1.Session{fakeSession()}, Recent: []*keepwardv1.Session{{Id: 6, Status: "Failed"}}, Conditions: fakeConditions(),
+	}), nil
+}
+
+func (f *fakeAPI) ListComputers(context.Context, *connect.Request[keepwardv1.ListComputersRequest]) (*connect.Response[keepwardv1.ListComputersResponse], error) {
+	return connect.NewResponse(&keepwardv1.ListComputersResponse{Computers: []*keepwardv1.Computer{fakeComputer()}}), nil
+}
+
+func (f *fakeAPI) ListRepositories(context.Context, *connect.Request[keepwardv1.ListRepositoriesRequest]) (*connect.Response[keepwardv1.ListRepositoriesResponse], error) {
+	return connect.NewResponse(&keepwardv1.ListRepositoriesResponse{Repositories: []*keepwardv1.Repository{fakeRepository()}}), nil
+}
+
+func (f *fakeAPI) ListJobs(context.Context, *connect.Request[keepwardv1.ListJobsRequest]) (*connect.Response[keepwardv1.ListJobsResponse], error) {
+	return connect.NewResponse(&keepwardv1.ListJobsResponse{Jobs: []*keepwardv1.Job{fakeJob()}}), nil
+}
+
+func (f *fakeAPI) GetJob(context.Context, *connect.Request[keepwardv1.GetJobRequest]) (*connect.Response[keepwardv1.GetJobResponse], error) {
+	return connect.NewResponse(&keepwardv1.GetJobResponse{Job: fakeJob(), When: hostile, Warnings: []string{hostile}}), nil
+}
+
+func (f *fakeAPI) RunJob(context.Context, *connect.Request[keepwardv1.RunJobRequest]) (*connect.Response[keepwardv1.StartSessionResponse], error) {
+	return nil, errs.New(errs.Busy, "job.busy", "run %s: no", hostile)
+}
+
+func (f *fakeAPI) ListSessions(_ context.Context, req *connect.Request[keepwardv1.ListSessionsRequest]) (*connect.Response[keepwardv1.ListSessionsResponse], error) {
+	if req.Msg.GetJob() == "unknown" {
+		return nil, errs.New(errs.NotFound, "job.not-found", "there is no job unknown")
+	}
+	return connect.NewResponse(&keepwardv1.ListSessionsResponse{Sessions: []*keepwardv1.Session{fakeSession()}}), nil
+}
+
+func (f *fakeAPI) GetSession(_ context.Context, req *connect.Request[keepwardv1.GetSessionRequest]) (*connect.Response[keepwardv1.GetSessionResponse], error) {
+	if req.Msg.GetId() != 7 {
+		return nil, errs.New(errs.NotFound, "session.not-found", "there is no session %d", req.Msg.GetId())
+	}
+	return connect.NewResponse(&keepwardv1.GetSessionResponse{Session: fakeSession()}), nil
+}
+
+func (f *fakeAPI) ReadLog(_ context.Context, _ *connect.Request[keepwardv1.ReadLogRequest], s *connect.ServerStream[keepwardv1.ReadLogResponse]) error {
+	return s.Send(&keepwardv1.ReadLogResponse{Events: []*keepwardv1.Event{{Seq: 1, Time: timestamppb.Now(), Level: "error", Part: "agent", Text: hostile, Path: []byte(hostile + "\xff"), Actor: hostile}}})
+}
+
+func (f *fakeAPI) WatchSessions(ctx context.Context, _ *connect.Request[keepwardv1.WatchSessionsRequest], s *connect.ServerStream[keepwardv1.WatchSessionsResponse]) error {
+	if err := s.Send(&keepwardv1.WatchSessionsResponse{Whole: true, Sessions: []*keepwardv1.Session{fakeSession()}}); err != nil {
+		return err
+	}
+	<-ctx.Done() // as the server, it goes on until nobody listens
+	return ctx.Err()
+}
+
+func (f *fakeAPI) WatchSession(ctx context.Context, _ *connect.Request[keepwardv1.WatchSessionRequest], s *connect.ServerStream[keepwardv1.WatchSessionResponse]) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case m, more := <-f.changes:
+			if !more {
+				return nil
+			}
+			if err := s.Send(&keepwardv1.WatchSessionResponse{Session: m}); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (f *fakeAPI) KillSession(_ context.Context, req *connect.Request[keepwardv1.KillSessionRequest]) (*connect.Response[keepwardv1.KillSessionResponse], error) {
+	f.killed = req.Msg
+	return connect.NewResponse(&keepwardv1.KillSessionResponse{Session: fakeSession()}), nil
+}
+
+func (f *fakeAPI) SuspendSession(context.Context, *connect.Request[keepwardv1.SuspendSessionRequest]) (*connect.Response[keepwardv1.SuspendSessionResponse], error) {
+	return nil, errs.New(errs.Busy, "session.not-suspended", "suspend session 7: %s", hostile)
+}
+
+func (f *fakeAPI) ListPoints(context.Context, *connect.Request[keepwardv1.ListPointsRequest]) (*connect.Response[keepwardv1.ListPointsResponse], error) {
+	return connect.NewResponse(&keepwardv1.ListPointsResponse{Points: []*keepwardv1.Point{{
+		Id: "3fa10000000000000000", Computer: hostile, Job: hostile, Repository: hostile, Time: timestamppb.Now(), KeptBecause: []string{hostile}, Held: true, HoldReason: hostile,
+	}}}), nil
+}
+
+// browser is a client of a console that keeps cookies and follows nothing.
+type browser struct {
+	t   *testing.T
+	api *fakeAPI
+	url string
+	*http.Client
+}
+
+func newBrowser(t *testing.T) *browser {
+	t.Helper()
+	api := &fakeAPI{changes: make(chan *keepwardv1.Session)}
+	srv := httptest.NewUnstartedServer(New(Config{API: api.handler(), Version: "test", Log: slog.New(slog.DiscardHandler)}))
+	srv.EnableHTTP2 = true
+	srv.StartTLS()
+	t.Cleanup(srv.Close)
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := srv.Client()
+	c.Jar = jar
+	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	t.Cleanup(c.CloseIdleConnections)
+	return &browser{t: t, api: api, url: srv.URL, Client: c}
+}
+
+// loggedIn is a browser with a token.
+func loggedIn(t *testing.T) *browser {
+	t.Helper()
+	b := newBrowser(t)
+	res := b.post("/login", url.Values{"user": {"admin"}, "password": {password}})
+	if res.StatusCode != http.StatusSeeOther {
+		t.Fatalf("the login is answered with %s", res.Status)
+	}
+	return b
+}
+
+// ask sends a request as a browser does that stands on a page of this console.
+func (b *browser) ask(method, path string, form url.Values, header ...string) *http.Response {
+	b.t.Helper()
+	req, err := http.NewRequestWithContext(b.t.Context(), method, b.url+path, strings.NewReader(form.Encode()))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if form != nil {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	req.Header.Set("Sec-Fetch-Site", "same-origin")
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	res, err := b.Do(req)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { _ = res.Body.Close() })
+	return res
+}
+
+func (b *browser) get(path string, header ...string) *http.Response {
+	b.t.Helper()
+	return b.ask(http.MethodGet, path, nil, header...)
+}
+
+func (b *browser) post(path string, form url.Values, header ...string) *http.Response {
+	b.t.Helper()
+	return b.ask(http.MethodPost, path, form, header...)
+}
+
+func text(t *testing.T, res *http.Response) string {
+	t.Helper()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
+}
+
+// pages are all pages behind the login, and the parts that live ones ask for.
+var pages = []string{
+	"/", "/overview", "/sessions", "/sessions/7", "/sessions/7/kill", "/sessions/7/commit", "/sessions/7/suspend", "/sessions/7/priority",
+	"/jobs", "/jobs/run?job=x", "/computers", "/repositories", "/points",
+}
+
+func TestEveryPageIsAnsweredWithStrictHeaders(t *testing.T) {
+	b := loggedIn(t)
+	for _, path := range append([]string{"/login", "/assets/app.js", "/nowhere", "/sessions/8"}, pages...) {
+		res := b.get(path)
+		csp := res.Header.Get("Content-Security-Policy")
+		for _, want := range []string{"default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'self'"} {
+			if !strings.Contains(csp, want) {
+				t.Errorf("%s: the policy %q lacks %s", path, csp, want)
+			}
+		}
+		if strings.Contains(csp, "unsafe") {
+			t.Errorf("%s: the policy is %q", path, csp)
+		}
+		if got := res.Header.Get("X-Content-Type-Options"); got != "nosniff" {
+			t.Errorf("%s: X-Content-Type-Options is %q", path, got)
+		}
+		want := "no-store"
+		if strings.HasPrefix(path, "/assets/") {
+			want = "no-cache"
+		}
+		if got := res.Header.Get("Cache-Control"); got != want {
+			t.Errorf("%s: Cache-Control is %q, want %s", path, got, want)
+		}
+	}
+}
+
+func TestNoPageHasCodeOrStyleInIt(t *testing.T) {
+	b := loggedIn(t)
+	for _, path := range append([]string{"/login"}, pages...) {
+		page := text(t, b.get(path))
+		for _, bad := range []string{"<style", " style=", "javascript:", " onclick", " onload", "hx-on", "<script>"} {
+			if strings.Contains(page, bad) {
+				t.Errorf("%s contains %q", path, bad)
+			}
+		}
+	}
+}
+
+func TestHostileNamesAppearAsText(t *testing.T) {
+	b := loggedIn(t)
+	for _, path := range pages {
+		res := b.get(path)
+		page := text(t, res)
+		if res.StatusCode != http.StatusOK {
+			t.Errorf("%s is answered with %s: %s", path, res.Status, page)
+		}
+		if strings.Contains(page, "<script>alert") || strings.ContainsAny(page, "\u202e\x1b") || strings.Contains(page, "\xff") {
+			t.Errorf("%s shows a hostile name as it is", path)
+		}
+		if !strings.Contains(page, "&lt;script&gt;alert(1)&lt;/script&gt;") {
+			t.Errorf("%s does not show the hostile name at all", path)
+		}
+	}
+}
+
+func TestALoginGivesATokenThatOnlyThisHostGetsOverTLS(t *testing.T) {
+	b := newBrowser(t)
+	res := b.post("/login", url.Values{"user": {"admin"}, "password": {password}, "next": {"/jobs"}})
+	if res.StatusCode != http.StatusSeeOther || res.Header.Get("Location") != "/jobs" {
+		t.Fatalf("the login is answered with %s to %s", res.Status, res.Header.Get("Location"))
+	}
+	c := res.Header.Get("Set-Cookie")
+	for _, want := range []string{"__Host-keepward=" + goodToken, "Path=/", "HttpOnly", "Secure", "SameSite=Strict"} {
+		if !strings.Contains(c, want) {
+			t.Errorf("the cookie %q lacks %s", c, want)
+		}
+	}
+	if strings.Contains(c, "Domain") || strings.Contains(c, "Max-Age") {
+		t.Errorf("the cookie %q goes to more than this host, or outlives the browser", c)
+	}
+	if !strings.HasPrefix(b.api.peer, "127.0.0.1:") {
+		t.Errorf("the API saw the login come from %q: guessing is counted by address", b.api.peer)
+	}
+}
+
+func TestAWrongPasswordIsSaidAndGivesNothing(t *testing.T) {
+	b := newBrowser(t)
+	res := b.post("/login", url.Values{"user": {"admin"}, "password": {"wrong"}})
+	page := text(t, res)
+	if res.StatusCode != http.StatusUnauthorized || !strings.Contains(page, "user or password is wrong") || res.Header.Get("Set-Cookie") != "" {
+		t.Errorf("a wrong password is answered with %s, %q: %s", res.Status, res.Header.Get("Set-Cookie"), page)
+	}
+	if strings.Contains(page, "wrong\"") || !strings.Contains(page, `autocomplete="current-password"`) {
+		t.Error("the password comes back in the page, or there is nothing to try again with")
+	}
+}
+
+func TestALoginLeadsToNoOtherSite(t *testing.T) {
+	for next, want := range map[string]string{
+		"/sessions?status=failed": "/sessions?status=failed", "": "/", "//evil.example": "/", "https://evil.example/": "/",
+		`/\evil.example`: "/", "javascript:alert(1)": "/", "evil": "/", "/\t/evil.example": "/", "http:/jobs": "/",
+	} {
+		if got := localPath(next); got != want {
+			t.Errorf("%q leads to %q, want %q", next, got, want)
+		}
+	}
+}
+
+func TestWhoHasNoTokenIsSentToTheLogin(t *testing.T) {
+	for name, token := range map[string]string{"none": "", "one that counts no more": "kwt1.old"} {
+		b := newBrowser(t)
+		site, err := url.Parse(b.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// A token that counts no more is taken away by the answer.
+		show := func() {
+			if token != "" {
+				b.Jar.SetCookies(site, []*http.Cookie{{Name: tokenCookie, Value: token, Path: "/", Secure: true}})
+			}
+		}
+		for _, path := range append([]string{"/sessions/live", "/sessions/7/live", "/sessions/7/log?after=0"}, pages...) {
+			show()
+			res := b.get(path)
+			if res.StatusCode != http.StatusSeeOther || !strings.HasPrefix(res.Header.Get("Location"), "/login") {
+				t.Errorf("token %s: %s is answered with %s to %q", name, path, res.Status, res.Header.Get("Location"))
+			}
+			if strings.Contains(text(t, res), "script") {
+				t.Errorf("token %s: %s says something of the site", name, path)
+			}
+			show()
+			// What a page's own script asks for cannot be sent elsewhere.
+			if res := b.get(path, "HX-Request", "true"); res.StatusCode != http.StatusUnauthorized {
+				t.Errorf("token %s: a script that asks for %s is answered with %s", name, path, res.Status)
+			}
+		}
+		show()
+		if res := b.post("/sessions/7/kill", url.Values{}); res.StatusCode != http.StatusSeeOther || b.api.killed != nil {
+			t.Errorf("token %s: a session is killed: %s", name, res.Status)
+		}
+	}
+}
+
+func TestPostsOfOtherSitesAreRefused(t *testing.T) {
+	b := loggedIn(t)
+	for name, header := range map[string][]string{
+		"another site":               {"Sec-Fetch-Site", "cross-site"},
+		"another host of the domain": {"Sec-Fetch-Site", "same-site"},
+		"an old browser":             {"Sec-Fetch-Site", "", "Origin", "https://evil.example"},
+		"a page without an origin":   {"Sec-Fetch-Site", "", "Origin", "null"},
+	} {
+		for _, path := range []string{"/sessions/7/kill", "/jobs/run?job=x", "/login", "/logout"} {
+			if res := b.post(path, url.Values{"password": {password}}, header...); res.StatusCode != http.StatusForbidden {
+				t.Errorf("%s posts to %s: %s", name, path, res.Status)
+			}
+		}
+	}
+	if b.api.killed != nil {
+		t.Error("a session was killed for another site")
+	}
+}
+
+func TestASessionIsKilledAfterItWasSaidWhatComesOfIt(t *testing.T) {
+	b := loggedIn(t)
+	page := text(t, b.get("/sessions/7/commit"))
+	if b.api.killed != nil || !strings.Contains(page, "partial restore point") {
+		t.Fatalf("asking does %v and says %s", b.api.killed, page)
+	}
+	res := b.post("/sessions/7/commit", url.Values{})
+	if res.StatusCode != http.StatusSeeOther || res.Header.Get("Location") != "/sessions/7" {
+		t.Errorf("answered with %s to %q", res.Status, res.Header.Get("Location"))
+	}
+	if b.api.killed.GetId() != 7 || !b.api.killed.GetCommit() {
+		t.Errorf("the API was asked for %v", b.api.killed)
+	}
+}
+
+func TestWhatTheAPIRefusesIsSaidWhereItWasAsked(t *testing.T) {
+	b := loggedIn(t)
+	for path, code := range map[string]string{"/sessions/7/suspend": "session.not-suspended", "/jobs/run?job=x": "job.busy"} {
+		res := b.post(path, url.Values{})
+		if page := text(t, res); res.StatusCode != http.StatusConflict || !strings.Contains(page, code) || !strings.Contains(page, "Leave it as it is") {
+			t.Errorf("%s is answered with %s: %s", path, res.Status, page)
+		}
+	}
+	res := b.get("/sessions?job=unknown")
+	if page := text(t, res); res.StatusCode != http.StatusNotFound || !strings.Contains(page, "there is no job unknown") || !strings.Contains(page, `value="unknown"`) {
+		t.Errorf("an unknown job is answered with %s: %s", res.Status, page)
+	}
+}
+
+// message reads one message of a stream of events.
+func message(t *testing.T, r *bufio.Reader) string {
+	t.Helper()
+	var all strings.Builder
+	for {
+		line, err := r.ReadString('\n')
+		if err != nil {
+			t.Fatalf("the stream ends with %v after %q", err, all.String())
+		}
+		if line == "\n" {
+			return all.String()
+		}
+		all.WriteString(line)
+	}
+}
+
+func TestALiveSessionIsSentAsItChangesAndEndsWithIt(t *testing.T) {
+	b := loggedIn(t)
+	told := make(chan struct{})
+	var site sync.WaitGroup
+	site.Go(func() {
+		b.api.changes <- fakeSession()
+		<-told
+		s := fakeSession()
+		s.Status = "Completed"
+		b.api.changes <- s
+		close(b.api.changes)
+	})
+	r := bufio.NewReader(b.get("/sessions/7/live", "HX-Request", "true").Body)
+	if m := message(t, r); !strings.HasPrefix(m, "data: ") || !strings.Contains(m, "Running") || !strings.Contains(m, "50 %") {
+		t.Errorf("first: %s", m)
+	}
+	close(told) // the first came before the second was there: it streams
+	if m := message(t, r); !strings.Contains(m, "Completed") {
+		t.Errorf("then: %s", m)
+	}
+	if m := message(t, r); !strings.HasPrefix(m, "event: done\n") {
+		t.Errorf("at last: %s", m)
+	}
+	site.Wait()
+}
+
+func TestALogGoesOnBehindTheLineThatWasSeen(t *testing.T) {
+	b := loggedIn(t)
+	r := bufio.NewReader(b.get("/sessions/7/log?after=0").Body)
+	if m := message(t, r); !strings.HasPrefix(m, "id: 1\ndata: ") {
+		t.Errorf("first: %s", m)
+	}
+	if m := message(t, r); !strings.HasPrefix(m, "event: done\n") {
+		t.Errorf("then: %s", m)
+	}
+	for header, want := range map[string]int64{"": 5, "12": 12} {
+		req := httptest.NewRequest(http.MethodGet, "/sessions/7/log?after=5", nil)
+		req.Header.Set("Last-Event-ID", header)
+		if n, err := seenLine(req); err != nil || n != want {
+			t.Errorf("Last-Event-ID %q: line %d, %v, want %d", header, n, err, want)
+		}
+	}
+}
+
+// A browser that goes away ends the call that was made for it: else each closed tab would leave
+// one behind.
+func TestAStreamEndsWithItsBrowser(t *testing.T) {
+	b := loggedIn(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.url+"/sessions/live", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := b.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	if m := message(t, bufio.NewReader(res.Body)); !strings.Contains(m, "alert(1)") {
+		t.Errorf("first: %s", m)
+	}
+	cancel()
+	if _, err := io.ReadAll(res.Body); !errors.Is(err, context.Canceled) {
+		t.Errorf("the stream ended with %v", err)
+	}
+	// Closing the server waits for its handlers, and goleak looks for what they have left.
+}
+
+func TestTimesAreThoseOfTheViewer(t *testing.T) {
+	paris, err := time.LoadLocation("Europe/Paris")
+	if err != nil {
+		t.Skipf("no time zones here: %v", err)
+	}
+	for value, want := range map[string]*time.Location{"Europe%2FParis": paris, "": time.UTC, "Local": time.UTC, "..%2F..%2Fetc%2Fpasswd": time.UTC, strings.Repeat("x", 100): time.UTC} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.AddCookie(&http.Cookie{Name: zoneCookie, Value: value})
+		if got := zoneOf(r); got.String() != want.String() {
+			t.Errorf("%q is taken for %s, want %s", value, got, want)
+		}
+	}
+	v := &view{now: time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC), zone: paris}
+	if got := v.clock(time.Date(2026, 7, 1, 10, 5, 0, 0, time.UTC)); got != "12:05:00" {
+		t.Errorf("today: %s", got)
+	}
+	if got := v.clock(time.Date(2026, 6, 30, 21, 59, 0, 0, time.UTC)); got != "2026-06-30 23:59" {
+		t.Errorf("yesterday: %s", got)
+	}
+	if got := v.says("starts at 2026-07-01T10:05:00Z"); got != "starts at 12:05:00" {
+		t.Errorf("in a sentence: %s", got)
+	}
+}
+
+func TestOnlyWhatMakesSenseIsOffered(t *testing.T) {
+	offered := func(s *keepwardv1.Session) string {
+		var names []string
+		for _, a := range actsOf(s) {
+			names = append(names, a.name)
+		}
+		return strings.Join(names, " ")
+	}
+	for _, one := range []struct {
+		typ, status, want string
+	}{
+		{"backup", "Running", "suspend priority commit kill"},
+		{"verify", "Running", "suspend priority kill"},
+		{"backup", "Suspended", "resume priority commit kill"},
+		{"backup", "Kill Pending", "kill"},
+		{"backup", "Completed", ""},
+		{"backup", "Failed", "retry"},
+		{"backup", "Committed", "retry"},
+	} {
+		s := &keepwardv1.Session{Type: one.typ, Status: one.status, Tasks: []*keepwardv1.Task{{Status: one.status}}}
+		if got := offered(s); got != one.want {
+			t.Errorf("%s, %s: %s, want %s", one.typ, one.status, got, one.want)
+		}
+	}
+}
+
+// A live list shows what its messages come to, the newest first.
+func TestALiveListTakesWhatComesAndGoes(t *testing.T) {
+	l, now := newLiveList(), time.Unix(100, 0)
+	v := &view{now: now, zone: time.UTC}
+	running := func(id, bytes int64) *keepwardv1.Session {
+		return &keepwardv1.Session{Id: id, Status: "Running", Progress: &keepwardv1.Progress{Counters: &keepwardv1.Counters{DoneBytes: bytes}}}
+	}
+	l.take(&keepwardv1.WatchSessionsResponse{Whole: true, Sessions: []*keepwardv1.Session{running(1, 0), running(2, 0)}}, now)
+	l.take(&keepwardv1.WatchSessionsResponse{Sessions: []*keepwardv1.Session{running(3, 0), running(2, 2048)}, Gone: []int64{1}}, now.Add(2*time.Second))
+	rows := l.rows(v)
+	if len(rows) != 2 || rows[0].id != 3 || rows[1].id != 2 || rows[1].rate != "1.00 KiB/s" {
+		t.Errorf("it shows %+v", rows)
+	}
+	l.take(&keepwardv1.WatchSessionsResponse{Whole: true}, now)
+	if rows := l.rows(v); len(rows) != 0 || len(l.rates) != 0 {
+		t.Errorf("after a message that is whole and empty it shows %v", rows)
+	}
+}
+
+func TestAPanicOfACallIsAnError(t *testing.T) {
+	c := newClient(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("defect") }))
+	if _, err := call(t.Context(), c.status.GetStatus, &keepwardv1.GetStatusRequest{}); err == nil {
+		t.Error("a call that panicked has no error")
+	}
+}
+
+// What one open list costs each time when something in it changes.
+func BenchmarkAPageOfSessions(b *testing.B) {
+	l, v := newLiveList(), &view{now: time.Unix(100, 0), zone: time.UTC}
+	m := &keepwardv1.WatchSessionsResponse{Whole: true}
+	for i := range pageSize {
+		s := fakeSession()
+		s.Id = int64(i + 1)
+		m.Sessions = append(m.Sessions, s)
+	}
+	l.take(m, v.now)
+	rec := httptest.NewRecorder()
+	out, err := begin(rec)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		rec.Body.Reset()
+		out.last = nil
+		if err := out.send(b.Context(), "", sessionsBody(v, sessionTable{rows: l.rows(v)})); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(rec.Body.Len()), "bytes/message")
+}

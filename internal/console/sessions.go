@@ -1,0 +1,264 @@
+package console
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"time"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/errs"
+	"keepward/internal/job"
+	"keepward/internal/words"
+)
+
+// pageSize is how many sessions a page lists: all are drawn anew when one of them changes.
+const pageSize = 50
+
+// sessionFilter is what the list of sessions was asked for, as its form has it.
+type sessionFilter struct {
+	status string // a status, a result, or "active"
+	job    string
+	text   string
+	before int64 // only those of a lower number: the next page
+}
+
+func filterOf(q url.Values) sessionFilter {
+	f := sessionFilter{status: q.Get("status"), job: q.Get("job"), text: q.Get("text")}
+	if n, err := strconv.ParseInt(q.Get("before"), 10, 64); err == nil && n > 0 {
+		f.before = n
+	}
+	return f
+}
+
+func (f sessionFilter) request() *keepwardv1.ListSessionsRequest {
+	req := &keepwardv1.ListSessionsRequest{Job: f.job, Text: f.text, Before: f.before, Limit: pageSize}
+	switch f.status {
+	case "":
+	case "active":
+		req.Active = true
+	default:
+		req.Statuses = []string{f.status}
+	}
+	return req
+}
+
+// link is the path of a list with this filter, from a session on.
+func (f sessionFilter) link(path string, before int64) string {
+	n := ""
+	if before > 0 {
+		n = number(before)
+	}
+	return link(path, "status", f.status, "job", f.job, "text", f.text, "before", n)
+}
+
+func (f sessionFilter) any() bool { return f.status != "" || f.job != "" || f.text != "" }
+
+// choice is one of a list to choose from.
+type choice struct{ value, label string }
+
+// statusChoices are what the list can be narrowed to: results first, for they are asked for most.
+func statusChoices() []choice {
+	out := []choice{{"", "All"}, {"active", "Not over"}, {"success", "Success"}, {"warning", "With warnings"}}
+	for _, r := range job.Statuses {
+		out = append(out, choice{string(r.Status), string(r.Status)})
+	}
+	return out
+}
+
+// sessionRow is a session as lists show it.
+type sessionRow struct {
+	id            int64
+	job, kind     string
+	of            string // its computers, else its repository
+	status, phase string
+	reason        string
+	percent       int // -1: not known
+	rate, left    string
+	priority      string
+	started       *keepwardv1.Session // has the times
+	acts          []act
+}
+
+// name is what a session is called: by its number, for not every one has a job.
+func (r sessionRow) name() string { return "Session " + number(r.id) }
+
+// progress is how far it is, in words; empty where there is nothing to tell.
+func (r sessionRow) progress() string {
+	text := ""
+	for _, part := range []string{r.done(), r.rate, r.left} {
+		if part != "" && text != "" {
+			text += " · "
+		}
+		text += part
+	}
+	return text
+}
+
+func (r sessionRow) done() string {
+	if r.percent < 0 {
+		return ""
+	}
+	return strconv.Itoa(r.percent) + " %"
+}
+
+// row makes a row; perSecond is the rate of what runs, 0 where nobody can tell yet.
+func (v *view) row(s *keepwardv1.Session, perSecond int64) sessionRow {
+	r := sessionRow{
+		id: s.GetId(), job: words.Safe(s.GetJob()), kind: s.GetType(), of: words.Safe(cmp.Or(words.Few(computersOf(s)), s.GetRepository())),
+		status: s.GetStatus(), phase: words.Safe(s.GetPhase()), reason: v.why(s.GetReason(), failureOf(s)), percent: -1,
+		priority: fmt.Sprintf("%03d", s.GetPriority()), started: s, acts: actsOf(s),
+	}
+	if over(s) {
+		r.phase = ""
+		return r
+	}
+	if percent, ok := words.Percent(s); ok {
+		r.percent = percent
+	}
+	if perSecond > 0 {
+		r.rate = words.Size(perSecond) + "/s"
+	}
+	if about, ok := moment(s.GetDoneAbout()); ok {
+		r.left = words.Span(max(about.Sub(v.now), 0).Round(time.Second)) + " left"
+	}
+	return r
+}
+
+func computersOf(s *keepwardv1.Session) []string {
+	var names []string
+	for _, t := range s.GetTasks() {
+		if t.GetComputer() != "" {
+			names = append(names, t.GetComputer())
+		}
+	}
+	return names
+}
+
+// failureOf is the session's failure, else that of its first task that has one.
+func failureOf(s *keepwardv1.Session) *keepwardv1.Failure {
+	if s.GetFailure().GetMessage() != "" {
+		return s.GetFailure()
+	}
+	for _, t := range s.GetTasks() {
+		if t.GetFailure().GetMessage() != "" {
+			return t.GetFailure()
+		}
+	}
+	return nil
+}
+
+// sessionTable is what the list shows.
+type sessionTable struct {
+	filter sessionFilter
+	rows   []sessionRow
+}
+
+// older is where the next page begins; 0: there is none.
+func (t sessionTable) older() int64 {
+	if len(t.rows) < pageSize {
+		return 0
+	}
+	return t.rows[len(t.rows)-1].id
+}
+
+func (c *console) sessionList(w http.ResponseWriter, r *http.Request, v *view) error {
+	f := filterOf(r.URL.Query())
+	v.title, v.at = "Sessions", "sessions"
+	t := sessionTable{filter: f}
+	m, err := call(r.Context(), c.client.sessions.ListSessions, f.request())
+	var wrong *problem
+	switch kind := errs.KindOf(err); {
+	case kind == errs.Invalid || kind == errs.NotFound:
+		wrong = problemOf(v, err) // the filter can be put right where it is
+	case err != nil:
+		return err
+	}
+	for _, s := range m.GetSessions() {
+		t.rows = append(t.rows, v.row(s, 0))
+	}
+	status := http.StatusOK
+	if wrong != nil {
+		status = statusOf(err)
+	}
+	c.show(w, r, status, sessionsPage(v, t, wrong))
+	return nil
+}
+
+// liveList is the sessions of a list as they change.
+type liveList struct {
+	shown map[int64]*keepwardv1.Session
+	rates map[int64]*words.Rate
+}
+
+func newLiveList() *liveList {
+	return &liveList{shown: map[int64]*keepwardv1.Session{}, rates: map[int64]*words.Rate{}}
+}
+
+// take takes over what a watch tells.
+func (l *liveList) take(m *keepwardv1.WatchSessionsResponse, now time.Time) {
+	if m.GetWhole() {
+		clear(l.shown)
+	}
+	for _, s := range m.GetSessions() {
+		l.shown[s.GetId()] = s
+	}
+	for _, id := range m.GetGone() {
+		delete(l.shown, id)
+	}
+	maps.DeleteFunc(l.rates, func(id int64, _ *words.Rate) bool { return l.shown[id] == nil })
+	for id, s := range l.shown {
+		if s.GetEnded() != nil {
+			delete(l.rates, id)
+			continue
+		}
+		if l.rates[id] == nil {
+			l.rates[id] = &words.Rate{}
+		}
+		l.rates[id].Add(now, words.Through(s.GetProgress().GetCounters()))
+	}
+}
+
+// rows are the newest of what there is.
+func (l *liveList) rows(v *view) []sessionRow {
+	list := slices.SortedFunc(maps.Values(l.shown), func(a, b *keepwardv1.Session) int { return cmp.Compare(b.GetId(), a.GetId()) })
+	var out []sessionRow
+	for _, s := range list[:min(len(list), pageSize)] {
+		out = append(out, v.row(s, l.perSecond(s)))
+	}
+	return out
+}
+
+// perSecond is the rate of a session that moves data now.
+func (l *liveList) perSecond(s *keepwardv1.Session) int64 {
+	r := l.rates[s.GetId()]
+	if r == nil || job.Status(s.GetStatus()).Class() != job.Active {
+		return 0
+	}
+	return r.PerSecond()
+}
+
+// sessionListLive sends the table anew whenever something in it changes.
+func (c *console) sessionListLive(w http.ResponseWriter, r *http.Request, v *view) error {
+	f := filterOf(r.URL.Query())
+	l := newLiveList()
+	var out *events
+	err := receive(r.Context(), c.client.sessions.WatchSessions, &keepwardv1.WatchSessionsRequest{Filter: f.request()}, func(m *keepwardv1.WatchSessionsResponse) (err error) {
+		v.now = time.Now()
+		l.take(m, v.now)
+		if out == nil {
+			if out, err = begin(w); err != nil {
+				return err
+			}
+		}
+		return out.send(r.Context(), "", sessionsBody(v, sessionTable{filter: f, rows: l.rows(v)}))
+	})
+	if out != nil {
+		return nil // it has begun: the browser comes again by itself
+	}
+	return quiet(r.Context(), err)
+}
