@@ -7,7 +7,7 @@ set -euo pipefail
 want="rsync:rsync setfacl:acl setfattr:attr setcap:libcap2-bin mkfs.ext4:e2fsprogs
 chattr:e2fsprogs mkfs.btrfs:btrfs-progs mkfs.xfs:xfsprogs strace:strace losetup:mount gcc:gcc ip:iproute2 tc:iproute2 nft:nftables
 pg_ctlcluster:postgresql mariadbd:mariadb-server mariadb-backup:mariadb-backup dbus-daemon:dbus-daemon lvcreate:lvm2 qemu-system-x86_64:qemu-system-x86
-chromium:chromium"
+chromium:chromium promtool:prometheus"
 
 missing=() packages=()
 PATH="$PATH:/usr/sbin:/sbin"
@@ -32,6 +32,10 @@ log=$(mktemp)
 fetched=$(mktemp -d)
 trap 'rm -rf "$log" "$fetched"' EXIT
 apt() { DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 -qq "$@" >>"$log" 2>&1; }
+# Prometheus would run as a service of this machine, which is no business of a test: nobody has said that it shall.
+if [[ " ${packages[*]} " == *" prometheus "* && -d /run/systemd/system ]]; then
+  systemctl mask prometheus.service >>"$log" 2>&1
+fi
 { apt update && apt install -y --no-install-recommends "${packages[@]}" libc6-dev; } || { cat "$log" >&2; exit 1; }
 
 # Unpacked, not installed: this machine keeps its own.

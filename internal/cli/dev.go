@@ -31,12 +31,13 @@ func (a *app) devCommand() *cobra.Command {
 		"Runs a whole site on this machine, for trying it out. The three talk to each other as they would over a network.",
 		"  keepward dev --data-dir /tmp/keepward")
 	listen := r.cmd.Flags().String("listen", "127.0.0.1:"+defaultPort, "address of the server's port")
+	metrics := r.metricsListen()
 	return r.serves(func(ctx context.Context, log *slog.Logger) error {
 		dir, err := filepath.Abs(r.dataDir)
 		if err != nil {
 			return err
 		}
-		return (&dev{a: a, dir: dir, listen: *listen, log: log}).run(ctx)
+		return (&dev{a: a, dir: dir, listen: *listen, metrics: *metrics, log: log}).run(ctx)
 	})
 }
 
@@ -45,7 +46,9 @@ type dev struct {
 	a      *app
 	dir    string
 	listen string
-	log    *slog.Logger
+	// metrics is the address of the second port; empty: none.
+	metrics string
+	log     *slog.Logger
 }
 
 func (d *dev) sub(name string) string { return filepath.Join(d.dir, name) }
@@ -57,7 +60,7 @@ func (d *dev) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		return stopped(ctx, "server", server.Run(ctx, server.Config{
-			DataDir: d.sub("server"), Listen: d.listen, Version: d.a.version, Logger: d.log.With("part", "server"), Out: d.a.out,
+			DataDir: d.sub("server"), Listen: d.listen, MetricsListen: d.metrics, Version: d.a.version, Logger: d.log.With("part", "server"), Out: d.a.out,
 			Ready: func(address string) { ready <- address }, OwnAgent: ownAgent,
 		}))
 	})

@@ -73,6 +73,7 @@ func (a *app) serverCommand() *cobra.Command {
 		"Runs the backup server. Its first start makes the certificate authority and an administrator, prints the password once and writes D/client.yaml.",
 		"  keepward server --data-dir /var/lib/keepward/server --listen :7480")
 	listen := r.cmd.Flags().String("listen", ":"+defaultPort, "address of the one port")
+	metrics := r.metricsListen()
 	scripts := r.cmd.Flags().String("script-dir", "", "the only folder whose scripts jobs may run on the server (default: scripts in the data directory)")
 	noError(r.cmd.MarkFlagDirname("script-dir"))
 	heartbeat := duration(job.DefaultHeartbeat)
@@ -84,10 +85,15 @@ func (a *app) serverCommand() *cobra.Command {
 		}
 		server.LimitMemory()
 		return server.Run(ctx, server.Config{
-			DataDir: r.dataDir, Listen: *listen, ScriptDir: *scripts, Version: a.version, Logger: log, Out: a.out, Heartbeat: time.Duration(heartbeat),
+			DataDir: r.dataDir, Listen: *listen, MetricsListen: *metrics, ScriptDir: *scripts, Version: a.version, Logger: log, Out: a.out, Heartbeat: time.Duration(heartbeat),
 			Ready: func(string) { a.ready(log) }, OwnAgent: ownAgent,
 		})
 	})
+}
+
+// metricsListen is the flag of the second port.
+func (r *role) metricsListen() *string {
+	return r.cmd.Flags().String("metrics-listen", "", "address of a second port for metrics, health and readiness, plain and without login, such as 127.0.0.1:9480 (default: none)")
 }
 
 // node is a role that joins a server.

@@ -43,6 +43,11 @@ var rules = []rule{
 		why: "a backend stores named bytes and knows nothing of what they mean",
 	},
 	{
+		from: []string{"internal/metrics"},
+		not:  []string{"..."}, except: []string{"internal/errs", "internal/job", "internal/metrics"},
+		why: "what a monitoring system is told does not know where the server knows it from",
+	},
+	{
 		from: []string{"internal/repo/..."},
 		not: []string{
 			"api/...", "internal/job", "internal/schedule", "internal/broker", "internal/manager/...", "internal/catalog/...",

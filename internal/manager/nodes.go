@@ -115,6 +115,9 @@ func (m *Manager) setComputers(ctx context.Context) error {
 	for _, c := range computers {
 		all = append(all, m.clientSlot(c.Name))
 	}
+	if itself := m.clientSlot(job.ServerComputer); m.offered[itself.ID] {
+		all = append(all, itself) // which is nobody's to remove
+	}
 	m.offer(all, broker.Client)
 	return nil
 }

@@ -196,6 +196,14 @@ func callerOf(ctx context.Context) (caller, bool) {
 	return c, ok
 }
 
+// accessTo is who may call a method, or ask for a page.
+func accessTo(path string) access {
+	if c, ok := methods[path]; ok {
+		return c.may
+	}
+	return pages[path]
+}
+
 // userOf is the name of the user whose call ctx belongs to.
 func userOf(ctx context.Context) string {
 	c, _ := callerOf(ctx)
@@ -250,7 +258,7 @@ func (g *guard) admit(ctx context.Context, method, addr, authorization string) (
 }
 
 func (g *guard) check(ctx context.Context, method, authorization string) (context.Context, error) {
-	switch may := methods[method].may; {
+	switch may := accessTo(method); {
 	case may == 0:
 		return ctx, errs.New(errs.Denied, "access.unlisted", "call %s: nobody may", method)
 	case may == open:

@@ -26,7 +26,7 @@ func (g *guard) door(next http.Handler) http.Handler {
 			_ = answer.Write(w, r, wire.ToConnect(err)) // who does not listen need not know
 			return
 		}
-		if methods[r.URL.Path].may == open {
+		if accessTo(r.URL.Path) == open {
 			// Where it cannot be set, the bound of the message's length has to do.
 			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(openTimeout))
 		}

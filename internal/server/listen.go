@@ -153,17 +153,17 @@ func (s *server) serveHTTP(ctx context.Context, l *listener) error {
 // apiPrefix begins the path of every call, and of nothing else.
 const apiPrefix = "/keepward."
 
-// webHandler is what comes in over HTTP: calls, and everything else is for the console, which
+// webHandler is what comes in over HTTP: calls, what monitoring asks for, and everything else is for the console, which
 // makes calls of its own for who sits before it.
 func (s *server) webHandler() http.Handler {
 	api := s.apiHandler()
-	pages := console.New(console.Config{API: api, Version: s.cfg.Version, Log: s.log})
+	site := console.New(console.Config{API: api, Version: s.cfg.Version, Log: s.log})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, apiPrefix) {
+		if _, monitored := pages[r.URL.Path]; monitored || strings.HasPrefix(r.URL.Path, apiPrefix) {
 			api.ServeHTTP(w, r)
 			return
 		}
-		pages.ServeHTTP(w, r)
+		site.ServeHTTP(w, r)
 	})
 }
 
@@ -193,6 +193,9 @@ func (s *server) apiHandler() http.Handler {
 	mount(keepwardv1connect.NewTrafficServiceHandler(s.manager, opts...))
 	mount(keepwardv1connect.NewPointServiceHandler(s.manager, opts...))
 	mount(keepwardv1connect.NewRestoreServiceHandler(s.manager, opts...))
+	for page := range pages {
+		mux.Handle(page, s.pages)
+	}
 	return s.guard.door(mux)
 }
 

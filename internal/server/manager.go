@@ -6,6 +6,7 @@ import (
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/api/keepward/v1/keepwardv1connect"
+	"keepward/internal/broker"
 	"keepward/internal/catalog"
 	"keepward/internal/manager"
 )
@@ -20,6 +21,10 @@ type jobManager interface {
 	keepwardv1connect.RestoreServiceHandler
 
 	Serve(ctx context.Context) error
+	// Ready tells whether it does its work.
+	Ready() bool
+	// Streams is how many streams of each repository are in use.
+	Streams() []broker.Use
 
 	NodeOnline(n manager.Node)
 	NodeOffline(n manager.Node)

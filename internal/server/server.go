@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"time"
@@ -24,6 +25,9 @@ type Config struct {
 	DataDir string
 	// Listen is host:port of the one port; port 0 takes a free one.
 	Listen string
+	// MetricsListen is host:port of a second port that serves metrics, health and readiness in plain
+	// HTTP and without login; empty: there is none.
+	MetricsListen string
 	// ScriptDir is the only folder whose files run as scripts on the server; empty: DataDir/scripts.
 	ScriptDir string
 	Version   string
@@ -53,6 +57,7 @@ type server struct {
 	updates *rollouts
 	dialler *dialler
 	guard   *guard
+	pages   http.Handler // what a monitoring system asks for
 }
 
 // Run serves until ctx is done; then it ends every link and call, and returns nil. What runs
@@ -114,10 +119,21 @@ func newServer(cfg Config, data *dataDir) *server {
 }
 
 func (s *server) serve(ctx context.Context, l *listener) error {
+	s.pages = s.monitoring(l.creds.Certificate.Leaf.NotAfter)
+	plain, err := s.listenMetrics()
+	if err != nil {
+		return errors.Join(err, l.close())
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	itself, err := s.newOwn(ctx)
 	if err != nil {
+		if plain != nil {
+			err = errors.Join(err, plain.Close())
+		}
 		return errors.Join(err, l.close())
+	}
+	if plain != nil {
+		g.Go(func() error { return s.serveMetrics(ctx, plain) })
 	}
 	if itself != nil {
 		g.Go(func() error { return ended(ctx, itself.serve(ctx)) })

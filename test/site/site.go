@@ -45,6 +45,14 @@ func Start(bin, dir string) (*Site, error) { return start(bin, dir, "server", &S
 // StartDev starts server, transport and agent in one process.
 func StartDev(bin, dir string) (*Site, error) { return start(bin, dir, "dev", &Site{}) }
 
+// StartDevWith is StartDev with more arguments.
+func StartDevWith(bin, dir string, args ...string) (*Site, error) {
+	return start(bin, dir, "dev", &Site{}, args...)
+}
+
+// FreeAddr is an address of the loopback on which nobody listens.
+func FreeAddr() (string, error) { return freeAddr() }
+
 // start starts a server at the site's address, or at any.
 func start(bin, dir, role string, s *Site, args ...string) (*Site, error) {
 	bin, err := filepath.Abs(bin)
