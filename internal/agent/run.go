@@ -52,7 +52,7 @@ func Run(ctx context.Context, cfg Config) error {
 	defer a.shots.trackers.Close()
 	a.shots.sweep(ctx)
 	a.work.Go(func() { a.shots.tend(ctx) })
-	if a.standing, err = openStanding(filepath.Join(cfg.DataDir, standingDir), n.Credentials().CA.Raw, cfg.Logger, ownRuns{a}); err != nil {
+	if a.standing, err = openStanding(filepath.Join(cfg.DataDir, standingDir), n.Credentials().CA.Raw, cfg.Logger, ownRuns{a}, power.Read); err != nil {
 		return err
 	}
 	a.work.Go(func() { a.standing.serve(ctx) })

@@ -18,6 +18,7 @@ import (
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/durable"
 	"keepward/internal/errs"
+	"keepward/internal/power"
 	"keepward/internal/schedule"
 	"keepward/internal/wire"
 )
@@ -26,12 +27,14 @@ import (
 // and how far the agent is with them, D/standing/state.pb. The server gives both and takes both away;
 // nothing at this computer can add to them.
 //
-// When a run begins is decided by this computer's clock, whether it may by the transport's.
+// When a run begins is decided by this computer's clock, and by how the computer is supplied then;
+// whether it may by the transport's.
 type standing struct {
 	dir     string
 	log     *slog.Logger
 	runner  standingRunner
 	started time.Time
+	supply  func(context.Context) power.State
 	wake    chan struct{} // capacity 1
 
 	mu       sync.Mutex
@@ -45,6 +48,8 @@ type standingRunner interface {
 	busy() bool
 	// run opens an attempt and begins it; ended is called with its end. An error: nothing was begun.
 	run(ctx context.Context, p *keepwardv1.AgentPolicy, a *keepwardv1.AgentAttempt, began func() error, ended func(*keepwardv1.AttemptEnd)) error
+	// stop ends an attempt that was begun; its end says why.
+	stop(attempt string, why error)
 }
 
 const (
@@ -67,8 +72,8 @@ const (
 )
 
 // openStanding reads what an earlier process left. What was issued by another authority is of no use.
-func openStanding(dir string, ca []byte, log *slog.Logger, r standingRunner) (*standing, error) {
-	st := &standing{dir: dir, log: log, runner: r, started: time.Now(), wake: make(chan struct{}, 1)}
+func openStanding(dir string, ca []byte, log *slog.Logger, r standingRunner, supply func(context.Context) power.State) (*standing, error) {
+	st := &standing{dir: dir, log: log, runner: r, started: time.Now(), supply: supply, wake: make(chan struct{}, 1)}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, errs.New(errs.KindOf(err), "datadir.create", "create the directory of the jobs that this agent manages: %w", err)
 	}
@@ -274,10 +279,19 @@ func (st *standing) look(ctx context.Context) time.Time {
 	st.mu.Lock()
 	now := time.Now()
 	next := st.plan(now)
+	mind := st.minds()
+	st.mu.Unlock()
+	if mind {
+		next = earlier(next, now.Add(supplyLook))
+		if letGo := st.spare(st.supply(ctx), now); letGo != nil {
+			letGo()
+		}
+	}
+	st.mu.Lock()
 	var p *keepwardv1.AgentPolicy
 	for _, j := range st.state.GetJobs() {
 		switch {
-		case j.GetDue() == nil || j.GetRunning() != "":
+		case j.GetDue() == nil || j.GetRunning() != "" || j.GetWaits() != nil:
 			continue
 		case j.GetAgain().IsValid() && j.GetAgain().AsTime().After(now) && j.GetAgain().AsTime().Before(now.Add(24*time.Hour)):
 			next = earlier(next, j.GetAgain().AsTime())
@@ -363,8 +377,13 @@ func (st *standing) ended(p *keepwardv1.AgentPolicy, end *keepwardv1.AttemptEnd)
 	defer st.mu.Unlock()
 	j := st.job(p, time.Now())
 	st.note(j, end)
-	j.Tries++
-	if end.GetOutcome() == outcomeDone || end.GetOutcome() == outcomeAborted || j.GetTries() >= p.GetTries() {
+	spared := end.GetFailure().GetCode() == codeSpared
+	if !spared { // else nothing is wrong with the run: it goes on as soon as it may
+		j.Tries++
+	}
+	if spared {
+		j.Again = nil
+	} else if end.GetOutcome() == outcomeDone || end.GetOutcome() == outcomeAborted || j.GetTries() >= p.GetTries() {
 		j.Due, j.Tries, j.Again = nil, 0, nil
 	} else {
 		j.Again = timestamppb.New(time.Now().Add(p.GetRetryAfter().AsDuration()))
@@ -387,7 +406,7 @@ func (st *standing) note(j *keepwardv1.AgentJobState, end *keepwardv1.AttemptEnd
 	}
 	st.state.Runs = slices.Insert(st.state.Runs, 0, run)
 	st.state.Runs = st.state.Runs[:min(len(st.state.Runs), standingRuns)]
-	j.Running, j.Since = "", nil
+	j.Running, j.Since, j.Waits = "", nil, nil
 }
 
 // PutPolicies takes over which jobs this agent manages.

@@ -15,6 +15,8 @@ import (
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/errs"
+	"keepward/internal/job"
+	"keepward/internal/power"
 )
 
 // fakeRuns notes what is begun, and ends it when the test says so.
@@ -23,7 +25,8 @@ type fakeRuns struct {
 	began  []string
 	at     []time.Time
 	refuse error
-	other  bool // something else runs
+	other  bool    // something else runs
+	told   []error // why what ran was to end
 	ended  func(*keepwardv1.AttemptEnd)
 }
 
@@ -47,12 +50,16 @@ func (f *fakeRuns) run(_ context.Context, _ *keepwardv1.AgentPolicy, a *keepward
 	return nil
 }
 
-func (f *fakeRuns) end(outcome string) {
+func (f *fakeRuns) stop(_ string, why error) { f.set(func() { f.told = append(f.told, why) }) }
+
+func (f *fakeRuns) end(outcome string) { f.endFor(outcome, "x") }
+
+func (f *fakeRuns) endFor(outcome, code string) {
 	f.mu.Lock()
 	done := f.ended
 	f.ended = nil
 	f.mu.Unlock()
-	done(&keepwardv1.AttemptEnd{Outcome: outcome, Failure: &keepwardv1.Failure{Code: "x"}})
+	done(&keepwardv1.AttemptEnd{Outcome: outcome, Failure: &keepwardv1.Failure{Code: code}})
 	synctest.Wait()
 }
 
@@ -91,6 +98,30 @@ type managed struct {
 	runs *fakeRuns
 	st   *standing
 	stop func()
+
+	mu     sync.Mutex
+	supply power.State
+}
+
+// supplied is the computer from now on.
+func (m *managed) supplied(s power.State) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.supply = s
+}
+
+func (m *managed) look(context.Context) power.State {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.supply
+}
+
+func (m *managed) wantWait(code job.Code) {
+	m.t.Helper()
+	got := m.st.show(m.st.policies.GetPolicies()[0], time.Now()).GetWaits()
+	if got.GetCode() != string(code) {
+		m.t.Fatalf("it waits for %q (%s), want %q", got.GetCode(), got.GetText(), code)
+	}
 }
 
 func hourly(missed string, attempts ...string) *keepwardv1.AgentPolicy {
@@ -107,7 +138,7 @@ func hourly(missed string, attempts ...string) *keepwardv1.AgentPolicy {
 // start is the agent's process.
 func (m *managed) start() {
 	m.t.Helper()
-	st, err := openStanding(m.dir, []byte("ca"), slog.New(slog.DiscardHandler), m.runs)
+	st, err := openStanding(m.dir, []byte("ca"), slog.New(slog.DiscardHandler), m.runs, m.look)
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -297,7 +328,7 @@ func TestThePoliciesAreForTheAgentsEyesOnly(t *testing.T) {
 				t.Errorf("%s: %v, %v", name, info, err)
 			}
 		}
-		other, err := openStanding(m.dir, []byte("another authority"), slog.New(slog.DiscardHandler), m.runs)
+		other, err := openStanding(m.dir, []byte("another authority"), slog.New(slog.DiscardHandler), m.runs, m.look)
 		if err != nil || len(other.policies.GetPolicies()) != 0 {
 			t.Errorf("what another server has issued is believed: %v, %v", other.policies, err)
 		}
@@ -305,5 +336,87 @@ func TestThePoliciesAreForTheAgentsEyesOnly(t *testing.T) {
 		if err != nil || len(unknown) != 1 || unknown[0] != "pz" || len(m.st.policies.GetPolicies()) != 1 {
 			t.Errorf("unknown: %v, %v", unknown, err)
 		}
+	})
+}
+
+// sparing gives the agent its job anew, with rules about batteries and metered networks.
+func (m *managed) sparing() {
+	m.t.Helper()
+	p := hourly("run once", "b1", "b2", "b3")
+	p.LeastCharge, p.Unmetered, p.Backup = 30, true, &keepwardv1.StartBackupRequest{Computer: "web1"}
+	if _, err := m.st.put([]*keepwardv1.AgentPolicy{p}); err != nil {
+		m.t.Fatal(err)
+	}
+	synctest.Wait()
+}
+
+func TestARunOfTheAgentsWaitsForMainsAndAFreeNetworkAndSaysSo(t *testing.T) {
+	managing(t, "run once", func(t *testing.T, m *managed) {
+		m.sparing()
+		m.supplied(power.State{Battery: true, Charge: 29})
+		m.wantWait("") // nothing is due
+		m.pass(time.Hour + time.Minute)
+		m.wantRuns(0)
+		m.wantWait(job.OnBattery)
+		m.stop()
+		m.start()
+		m.wantWait(job.OnBattery)
+		m.supplied(power.State{Metered: true})
+		m.pass(supplyLook + time.Second)
+		m.wantWait(job.MeteredNetwork)
+		m.wantRuns(0)
+		m.supplied(power.State{Battery: true, Charge: 30})
+		m.pass(supplyLook + time.Second)
+		m.wantRuns(1)
+		m.wantWait("")
+	})
+}
+
+func TestARunLetsGoOnABatteryAndGoesOnLaterAtNoTry(t *testing.T) {
+	managing(t, "run once", func(t *testing.T, m *managed) {
+		m.sparing()
+		m.pass(time.Hour + time.Second)
+		m.wantRuns(1)
+		for range 5 { // the plug is pulled and put in elsewhere
+			m.supplied(power.State{Battery: true, Charge: 10})
+			m.pass(letGoAfter - supplyLook)
+			m.supplied(power.State{})
+			m.pass(2 * supplyLook)
+		}
+		if len(m.runs.told) > 0 {
+			t.Fatalf("it was to let go: %v", m.runs.told)
+		}
+		for n := 1; n <= 2; n++ {
+			m.supplied(power.State{Battery: true, Charge: 10})
+			m.pass(letGoAfter + 2*supplyLook)
+			if len(m.runs.told) == 0 || errs.CodeOf(m.runs.told[0]) != codeSpared {
+				t.Fatalf("on its battery: %v", m.runs.told)
+			}
+			m.runs.endFor(outcomeFailed, codeSpared)
+			m.pass(5 * time.Minute)
+			m.wantRuns(n)
+			m.wantWait(job.OnBattery)
+			m.supplied(power.State{})
+			m.pass(supplyLook + time.Second)
+			m.wantRuns(n + 1)
+			m.runs.set(func() { m.runs.told = nil })
+		}
+		if j := m.st.state.GetJobs()[0]; j.GetTries() != 0 || j.GetRunning() != "b3" {
+			t.Errorf("the run that goes on: %v", j)
+		}
+	})
+}
+
+func TestARuleThatIsTakenBackHoldsNothingAnyMore(t *testing.T) {
+	managing(t, "run once", func(t *testing.T, m *managed) {
+		m.sparing()
+		m.supplied(power.State{Battery: true})
+		m.pass(time.Hour + time.Minute)
+		m.wantRuns(0)
+		if _, err := m.st.put([]*keepwardv1.AgentPolicy{hourly("run once", "c1")}); err != nil {
+			t.Fatal(err)
+		}
+		m.pass(time.Second)
+		m.wantRuns(1)
 	})
 }

@@ -25,6 +25,8 @@ type ownRuns struct{ a *agent }
 // that. An attempt that is opened and refused then would be used up.
 func (o ownRuns) busy() bool { return len(o.a.attempts()) > 0 || o.a.beginsNothing() }
 
+func (o ownRuns) stop(attempt string, why error) { o.a.stop(attempt, why) }
+
 func (o ownRuns) run(ctx context.Context, p *keepwardv1.AgentPolicy, at *keepwardv1.AgentAttempt, began func() error, ended func(*keepwardv1.AttemptEnd)) error {
 	a := o.a
 	open, err := o.open(ctx, p, at)

@@ -77,7 +77,7 @@ func (st *standing) show(p *keepwardv1.AgentPolicy, now time.Time) *keepwardv1.A
 	j := st.job(p, now)
 	out := &keepwardv1.AgentJobStatus{
 		Job: p.GetJob(), Repository: p.GetRepository(), Schedule: p.GetSchedule(), Missed: p.GetMissed(), Transport: p.GetTransport(),
-		ValidUntil: p.GetValidUntil(), Issued: p.GetIssued(), Running: j.GetRunning(),
+		ValidUntil: p.GetValidUntil(), Issued: p.GetIssued(), Running: j.GetRunning(), Waits: j.GetWaits(),
 	}
 	spent := map[string]bool{}
 	for _, id := range st.state.GetSpent() {

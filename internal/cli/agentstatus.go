@@ -57,8 +57,11 @@ func (a *app) agentStatusTables(s *keepwardv1.AgentStatus) {
 		t := a.newTable("JOB", "REPOSITORY", "SCHEDULE", "NEXT RUN", "RUNS LEFT", "VALID UNTIL", "NOW", "|", "MISSED", "TRANSPORT", "ISSUED")
 		for _, j := range s.GetJobs() {
 			now := ""
-			if j.GetRunning() != "" {
+			switch {
+			case j.GetRunning() != "":
 				now = "running"
+			case j.GetWaits() != nil:
+				now = "waits: " + j.GetWaits().GetText()
 			}
 			t.row(j.GetJob(), j.GetRepository(), j.GetSchedule(), a.stamp(j.GetNextRun()), strconv.Itoa(int(j.GetAttemptsLeft())), a.stamp(j.GetValidUntil()), now,
 				j.GetMissed(), j.GetTransport(), a.stamp(j.GetIssued()))

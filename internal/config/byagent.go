@@ -9,20 +9,6 @@ import (
 	"keepward/internal/schedule"
 )
 
-// runsByAgent takes the defaults about batteries and metered networks from a job that agents manage:
-// only the server keeps these rules.
-func runsByAgent(j *keepwardv1.Job) {
-	if j.Mode != modeAgent {
-		return
-	}
-	if j.OnBattery == job.DefaultOnBattery {
-		j.OnBattery = job.SupplyRun
-	}
-	if j.OnMetered == job.DefaultOnMetered {
-		j.OnMetered = job.SupplyRun
-	}
-}
-
 // byAgent looks at what a job that agents manage cannot have: what only the server can do, or tell.
 func (f *faults) byAgent(j *keepwardv1.Job) {
 	if j.Mode != modeAgent {
@@ -47,7 +33,6 @@ func (f *faults) byAgent(j *keepwardv1.Job) {
 		{"applications", len(j.Applications) > 0, "applications need what only the server keeps"},
 		{"commands", len(j.Commands) > 0, "commands are run by the server's order"},
 		{"full_read_every", j.FullReadEvery > 0, "an agent does not count the runs of a job"},
-		{"on_battery", j.OnBattery != job.SupplyRun && j.OnBattery != job.DefaultOnBattery, "its runs do not wait for mains"},
 	} {
 		if no.has {
 			bad(no.field, no.what, asServer)

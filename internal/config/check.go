@@ -217,7 +217,6 @@ func CompleteJob(j *keepwardv1.Job) {
 	}
 	if j.Type == string(job.Backup) {
 		j.OnBattery, j.OnMetered = cmp.Or(j.OnBattery, job.DefaultOnBattery), cmp.Or(j.OnMetered, job.DefaultOnMetered)
-		runsByAgent(j)
 	}
 	if j.Files == nil {
 		j.Files = &keepwardv1.FileSelection{}

@@ -69,7 +69,6 @@ func TestJobMustKeepTheRules(t *testing.T) {
 		{func(j *keepwardv1.Job) { j.Schedule = "sometimes" }, "schedule", errs.Invalid, "for example: daily 22:00, daily 06:00,18:00, weekly mon,fri 03:30"},
 		{func(j *keepwardv1.Job) { j.FullReadEvery = -1 }, "full_read_every", errs.Invalid, ""},
 		{func(j *keepwardv1.Job) { j.OnBattery = "30" }, "on_battery", errs.Invalid, ""},
-		{func(j *keepwardv1.Job) { j.Mode, j.OnBattery = "agent", "wait" }, "on_battery", errs.Invalid, ""},
 		{func(j *keepwardv1.Job) { j.OnMetered = "50%" }, "on_metered", errs.Invalid, ""},
 		{func(j *keepwardv1.Job) { j.Processors = -1 }, "processors", errs.Invalid, ""},
 		{func(j *keepwardv1.Job) { j.Connections = 17 }, "connections", errs.Invalid, ""},

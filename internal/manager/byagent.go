@@ -398,7 +398,10 @@ func (m *Manager) agentPolicy(j *keepwardv1.Job, computer string, row catalog.St
 		Delay:  durationpb.New(spread(j.GetName(), computer, j.GetJitter().AsDuration())),
 		Issued: timestamppb.New(row.Issued), ValidUntil: timestamppb.New(row.ValidUntil),
 		Transport: row.Transport, Addresses: m.Preferred(doors), Tries: j.GetAttempts(), RetryAfter: j.GetRestartInterval(),
+		Unmetered: j.GetOnMetered() == job.SupplyWait,
 	}
+	least, _ := job.LeastCharge(j.GetOnBattery()) // it was checked when the job was saved; 0: it does not matter
+	p.LeastCharge = int32(least)
 	if p.Tries <= 0 {
 		p.Tries = triesByAgent
 	}

@@ -32,6 +32,19 @@ func (t *task) patience(d time.Duration) time.Duration {
 	return d
 }
 
+// codeSpared is by which an agent ends a run of its own to spare its computer. It goes on with it
+// as another session, so that this one has not failed.
+const codeSpared = "agent.spared"
+
+func (t *task) spared() bool {
+	return t.byAgent && t.att.agent.end.GetFailure().GetCode() == codeSpared
+}
+
+func (t *task) endSpared(x *turn) {
+	x.line(t, levelInfo, partAgent, codeSpared, t.att.agent.end.GetFailure().GetMessage())
+	t.onKill(x, byTheAgent)
+}
+
 // adoptIssued makes a session of an attempt that an agent has opened; false: it is none.
 func (m *Manager) adoptIssued(ctx context.Context, id string) (bool, error) {
 	if !m.isIssued(id) {

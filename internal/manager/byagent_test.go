@@ -17,6 +17,7 @@ import (
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/api/keepward/v1/keepwardv1connect"
 	"keepward/internal/catalog"
+	"keepward/internal/errs"
 	"keepward/internal/group"
 	"keepward/internal/job"
 	sealed "keepward/internal/standing"
@@ -453,4 +454,47 @@ func TestAnAttemptThatIsBeingTakenOverIsNotDropped(t *testing.T) {
 			t.Errorf("%d sessions, %d looks", n, looked)
 		}
 	})
+}
+
+func TestAnAgentIsToldWhenItsComputerIsToBeSpared(t *testing.T) {
+	byAgents(t, func(t *testing.T, s *standingSite) {
+		if p := s.policy(t); p.GetLeastCharge() != 0 || p.GetUnmetered() {
+			t.Errorf("without a rule: %v", p)
+		}
+		j := agentJob()
+		j.OnBattery, j.OnMetered = "30%", job.SupplyWait
+		s.setJob(j)
+		if p := s.policy(t); p.GetLeastCharge() != 30 || !p.GetUnmetered() {
+			t.Errorf("least charge %d, unmetered %v", p.GetLeastCharge(), p.GetUnmetered())
+		}
+	})
+}
+
+func TestARunThatItsAgentEndedToSpareTheComputerHasNotFailed(t *testing.T) {
+	spared := &keepwardv1.AttemptEnd{Outcome: outcomeFailed, Failure: &keepwardv1.Failure{Kind: string(errs.Busy), Code: codeSpared, Message: "it lets go"}}
+	lost := &keepwardv1.AttemptEnd{Outcome: outcomeFailed, Failure: &keepwardv1.Failure{Kind: string(errs.Unavailable), Code: "connection.lost", Message: "the agent is gone"}}
+	for name, moverFirst := range map[string]bool{"the agent says so first": false, "the mover notices first": true} {
+		t.Run(name, func(t *testing.T) {
+			byAgents(t, func(t *testing.T, s *standingSite) {
+				a := s.opens(t)
+				s.reopen()
+				s.connect()
+				s.connect()
+				id := s.sessions(t)[0].ID
+				delete(s.transports[theNode].movers, a.GetAttempt())
+				if moverFirst {
+					s.end(t, transportOf(theNode), a.GetAttempt(), lost)
+				}
+				s.end(t, agentOf("web1"), a.GetAttempt(), spared)
+				if !moverFirst {
+					s.end(t, transportOf(theNode), a.GetAttempt(), lost)
+				}
+				s.pass(time.Minute)
+				s.expect(id, job.Killed, "")
+				if got := s.transports[theNode].names[a.GetAttempt()]; got != "tombstone" {
+					t.Errorf("the attempt is not settled: %q", got)
+				}
+			})
+		})
+	}
 }

@@ -173,6 +173,8 @@ func (t *task) decide(x *turn) {
 	cause := t.cause()
 	phase, known := t.typ.Phase(t.mainPhase())
 	switch {
+	case t.spared(): // the mover has noticed first
+		t.endSpared(x)
 	case !transient(cause), known && !phase.Restartable:
 		t.row.Failure = cause
 		t.move(x, job.Failed, job.Reason{}, cause.GetMessage(), bySelf)

@@ -123,6 +123,8 @@ func (t *task) judge(x *turn) {
 		}
 		t.row.Phase = job.PhaseFinish
 		t.awaitOther(x)
+	case t.spared():
+		t.endSpared(x)
 	case agent != nil && agent.GetOutcome() != outcomeDone:
 		t.fail(x, failureOf(agent, partAgent))
 	case mover != nil && mover.GetOutcome() != outcomeDone && !t.restored():

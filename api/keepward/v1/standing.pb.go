@@ -631,10 +631,15 @@ type AgentPolicy struct {
 	Transport  string                 `protobuf:"bytes,9,opt,name=transport,proto3" json:"transport,omitempty"`
 	Addresses  []string               `protobuf:"bytes,10,rep,name=addresses,proto3" json:"addresses,omitempty"`
 	// Without order and keys; of the mover only the number of connections.
-	Backup        *StartBackupRequest  `protobuf:"bytes,11,opt,name=backup,proto3" json:"backup,omitempty"`
-	Tries         int32                `protobuf:"varint,12,opt,name=tries,proto3" json:"tries,omitempty"`
-	RetryAfter    *durationpb.Duration `protobuf:"bytes,13,opt,name=retry_after,json=retryAfter,proto3" json:"retry_after,omitempty"`
-	Attempts      []*AgentAttempt      `protobuf:"bytes,14,rep,name=attempts,proto3" json:"attempts,omitempty"`
+	Backup     *StartBackupRequest  `protobuf:"bytes,11,opt,name=backup,proto3" json:"backup,omitempty"`
+	Tries      int32                `protobuf:"varint,12,opt,name=tries,proto3" json:"tries,omitempty"`
+	RetryAfter *durationpb.Duration `protobuf:"bytes,13,opt,name=retry_after,json=retryAfter,proto3" json:"retry_after,omitempty"`
+	Attempts   []*AgentAttempt      `protobuf:"bytes,14,rep,name=attempts,proto3" json:"attempts,omitempty"`
+	// How much of its battery the computer must have left, in percent, where it runs on one; above 100: it
+	// must not; 0: it does not matter.
+	LeastCharge int32 `protobuf:"varint,760,opt,name=least_charge,json=leastCharge,proto3" json:"least_charge,omitempty"`
+	// Its network must not be metered.
+	Unmetered     bool `protobuf:"varint,761,opt,name=unmetered,proto3" json:"unmetered,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -765,6 +770,20 @@ func (x *AgentPolicy) GetAttempts() []*AgentAttempt {
 		return x.Attempts
 	}
 	return nil
+}
+
+func (x *AgentPolicy) GetLeastCharge() int32 {
+	if x != nil {
+		return x.LeastCharge
+	}
+	return 0
+}
+
+func (x *AgentPolicy) GetUnmetered() bool {
+	if x != nil {
+		return x.Unmetered
+	}
+	return false
 }
 
 // half: opens the start at the transport. keys: a RepositoryKeys, sealed with the half that only the transport has.
@@ -964,7 +983,9 @@ type AgentJobState struct {
 	Running string                 `protobuf:"bytes,6,opt,name=running,proto3" json:"running,omitempty"`
 	Since   *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=since,proto3" json:"since,omitempty"`
 	// Before it the run is not tried again.
-	Again         *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=again,proto3" json:"again,omitempty"`
+	Again *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=again,proto3" json:"again,omitempty"`
+	// Why a run that is due does not begin, or one that runs is about to let go.
+	Waits         *AgentWait `protobuf:"bytes,762,opt,name=waits,proto3" json:"waits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1055,6 +1076,74 @@ func (x *AgentJobState) GetAgain() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *AgentJobState) GetWaits() *AgentWait {
+	if x != nil {
+		return x.Waits
+	}
+	return nil
+}
+
+// AgentWait is a computer that is to be spared. code: a reason of jobs, such as ON_BATTERY.
+type AgentWait struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Code          string                 `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
+	Text          string                 `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	Since         *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since,proto3" json:"since,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AgentWait) Reset() {
+	*x = AgentWait{}
+	mi := &file_keepward_v1_standing_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AgentWait) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AgentWait) ProtoMessage() {}
+
+func (x *AgentWait) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_standing_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AgentWait.ProtoReflect.Descriptor instead.
+func (*AgentWait) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_standing_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *AgentWait) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *AgentWait) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *AgentWait) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
 // AgentRun is a run as the agent saw it. The server makes a session of it, with its log.
 type AgentRun struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
@@ -1072,7 +1161,7 @@ type AgentRun struct {
 
 func (x *AgentRun) Reset() {
 	*x = AgentRun{}
-	mi := &file_keepward_v1_standing_proto_msgTypes[13]
+	mi := &file_keepward_v1_standing_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1084,7 +1173,7 @@ func (x *AgentRun) String() string {
 func (*AgentRun) ProtoMessage() {}
 
 func (x *AgentRun) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_standing_proto_msgTypes[13]
+	mi := &file_keepward_v1_standing_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1097,7 +1186,7 @@ func (x *AgentRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentRun.ProtoReflect.Descriptor instead.
 func (*AgentRun) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_standing_proto_rawDescGZIP(), []int{13}
+	return file_keepward_v1_standing_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *AgentRun) GetJob() string {
@@ -1165,7 +1254,7 @@ type AgentStatus struct {
 
 func (x *AgentStatus) Reset() {
 	*x = AgentStatus{}
-	mi := &file_keepward_v1_standing_proto_msgTypes[14]
+	mi := &file_keepward_v1_standing_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1177,7 +1266,7 @@ func (x *AgentStatus) String() string {
 func (*AgentStatus) ProtoMessage() {}
 
 func (x *AgentStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_standing_proto_msgTypes[14]
+	mi := &file_keepward_v1_standing_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1190,7 +1279,7 @@ func (x *AgentStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentStatus.ProtoReflect.Descriptor instead.
 func (*AgentStatus) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_standing_proto_rawDescGZIP(), []int{14}
+	return file_keepward_v1_standing_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *AgentStatus) GetName() string {
@@ -1240,13 +1329,14 @@ type AgentJobStatus struct {
 	Issued        *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=issued,proto3" json:"issued,omitempty"`
 	Running       string                 `protobuf:"bytes,9,opt,name=running,proto3" json:"running,omitempty"`
 	Transport     string                 `protobuf:"bytes,10,opt,name=transport,proto3" json:"transport,omitempty"`
+	Waits         *AgentWait             `protobuf:"bytes,763,opt,name=waits,proto3" json:"waits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AgentJobStatus) Reset() {
 	*x = AgentJobStatus{}
-	mi := &file_keepward_v1_standing_proto_msgTypes[15]
+	mi := &file_keepward_v1_standing_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1258,7 +1348,7 @@ func (x *AgentJobStatus) String() string {
 func (*AgentJobStatus) ProtoMessage() {}
 
 func (x *AgentJobStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_standing_proto_msgTypes[15]
+	mi := &file_keepward_v1_standing_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1271,7 +1361,7 @@ func (x *AgentJobStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentJobStatus.ProtoReflect.Descriptor instead.
 func (*AgentJobStatus) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_standing_proto_rawDescGZIP(), []int{15}
+	return file_keepward_v1_standing_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *AgentJobStatus) GetJob() string {
@@ -1344,6 +1434,13 @@ func (x *AgentJobStatus) GetTransport() string {
 	return ""
 }
 
+func (x *AgentJobStatus) GetWaits() *AgentWait {
+	if x != nil {
+		return x.Waits
+	}
+	return nil
+}
+
 var File_keepward_v1_standing_proto protoreflect.FileDescriptor
 
 const file_keepward_v1_standing_proto_rawDesc = "" +
@@ -1398,7 +1495,7 @@ const file_keepward_v1_standing_proto_rawDesc = "" +
 	"\x05order\x18\x01 \x01(\v2\x12.keepward.v1.OrderR\x05order\x124\n" +
 	"\bpolicies\x18\x02 \x03(\v2\x18.keepward.v1.AgentPolicyR\bpolicies\"/\n" +
 	"\x13PutPoliciesResponse\x12\x18\n" +
-	"\aunknown\x18\x01 \x03(\tR\aunknown\"\xa3\x04\n" +
+	"\aunknown\x18\x01 \x03(\tR\aunknown\"\xe6\x04\n" +
 	"\vAgentPolicy\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
 	"\x03job\x18\x02 \x01(\tR\x03job\x12\x1e\n" +
@@ -1418,7 +1515,9 @@ const file_keepward_v1_standing_proto_rawDesc = "" +
 	"\x05tries\x18\f \x01(\x05R\x05tries\x12:\n" +
 	"\vretry_after\x18\r \x01(\v2\x19.google.protobuf.DurationR\n" +
 	"retryAfter\x125\n" +
-	"\battempts\x18\x0e \x03(\v2\x19.keepward.v1.AgentAttemptR\battempts\"d\n" +
+	"\battempts\x18\x0e \x03(\v2\x19.keepward.v1.AgentAttemptR\battempts\x12\"\n" +
+	"\fleast_charge\x18\xf8\x05 \x01(\x05R\vleastCharge\x12\x1d\n" +
+	"\tunmetered\x18\xf9\x05 \x01(\bR\tunmetered\"d\n" +
 	"\fAgentAttempt\x12\x18\n" +
 	"\aattempt\x18\x01 \x01(\tR\aattempt\x12\x12\n" +
 	"\x04task\x18\x02 \x01(\tR\x04task\x12\x12\n" +
@@ -1430,7 +1529,7 @@ const file_keepward_v1_standing_proto_rawDesc = "" +
 	"\x12AgentStandingState\x12.\n" +
 	"\x04jobs\x18\x01 \x03(\v2\x1a.keepward.v1.AgentJobStateR\x04jobs\x12)\n" +
 	"\x04runs\x18\x02 \x03(\v2\x15.keepward.v1.AgentRunR\x04runs\x12\x14\n" +
-	"\x05spent\x18\x03 \x03(\tR\x05spent\"\xb3\x02\n" +
+	"\x05spent\x18\x03 \x03(\tR\x05spent\"\xe2\x02\n" +
 	"\rAgentJobState\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\tR\x03job\x12\x1e\n" +
 	"\n" +
@@ -1441,7 +1540,12 @@ const file_keepward_v1_standing_proto_rawDesc = "" +
 	"\x05tries\x18\x05 \x01(\x05R\x05tries\x12\x18\n" +
 	"\arunning\x18\x06 \x01(\tR\arunning\x120\n" +
 	"\x05since\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
-	"\x05again\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x05again\"\x88\x02\n" +
+	"\x05again\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x05again\x12-\n" +
+	"\x05waits\x18\xfa\x05 \x01(\v2\x16.keepward.v1.AgentWaitR\x05waits\"e\n" +
+	"\tAgentWait\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\tR\x04code\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\x120\n" +
+	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"\x88\x02\n" +
 	"\bAgentRun\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\tR\x03job\x12\x1e\n" +
 	"\n" +
@@ -1459,7 +1563,7 @@ const file_keepward_v1_standing_proto_rawDesc = "" +
 	"\x04runs\x18\x04 \x03(\v2\x15.keepward.v1.AgentRunR\x04runs\x12\x1e\n" +
 	"\n" +
 	"unreported\x18\x05 \x01(\x05R\n" +
-	"unreported\"\xfb\x02\n" +
+	"unreported\"\xaa\x03\n" +
 	"\x0eAgentJobStatus\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\tR\x03job\x12\x1e\n" +
 	"\n" +
@@ -1474,7 +1578,8 @@ const file_keepward_v1_standing_proto_rawDesc = "" +
 	"\x06issued\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x06issued\x12\x18\n" +
 	"\arunning\x18\t \x01(\tR\arunning\x12\x1c\n" +
 	"\ttransport\x18\n" +
-	" \x01(\tR\ttransport2l\n" +
+	" \x01(\tR\ttransport\x12-\n" +
+	"\x05waits\x18\xfb\x05 \x01(\v2\x16.keepward.v1.AgentWaitR\x05waits2l\n" +
 	"\x18StandingTransportService\x12P\n" +
 	"\vPutStanding\x12\x1f.keepward.v1.PutStandingRequest\x1a .keepward.v1.PutStandingResponse2j\n" +
 	"\x13StandingDoorService\x12S\n" +
@@ -1494,7 +1599,7 @@ func file_keepward_v1_standing_proto_rawDescGZIP() []byte {
 	return file_keepward_v1_standing_proto_rawDescData
 }
 
-var file_keepward_v1_standing_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_keepward_v1_standing_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_keepward_v1_standing_proto_goTypes = []any{
 	(*PutStandingRequest)(nil),    // 0: keepward.v1.PutStandingRequest
 	(*StandingOrder)(nil),         // 1: keepward.v1.StandingOrder
@@ -1509,58 +1614,62 @@ var file_keepward_v1_standing_proto_goTypes = []any{
 	(*AgentPolicies)(nil),         // 10: keepward.v1.AgentPolicies
 	(*AgentStandingState)(nil),    // 11: keepward.v1.AgentStandingState
 	(*AgentJobState)(nil),         // 12: keepward.v1.AgentJobState
-	(*AgentRun)(nil),              // 13: keepward.v1.AgentRun
-	(*AgentStatus)(nil),           // 14: keepward.v1.AgentStatus
-	(*AgentJobStatus)(nil),        // 15: keepward.v1.AgentJobStatus
-	(*Order)(nil),                 // 16: keepward.v1.Order
-	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
-	(*MoverEndpoint)(nil),         // 18: keepward.v1.MoverEndpoint
-	(*durationpb.Duration)(nil),   // 19: google.protobuf.Duration
-	(*StartBackupRequest)(nil),    // 20: keepward.v1.StartBackupRequest
-	(*Failure)(nil),               // 21: keepward.v1.Failure
+	(*AgentWait)(nil),             // 13: keepward.v1.AgentWait
+	(*AgentRun)(nil),              // 14: keepward.v1.AgentRun
+	(*AgentStatus)(nil),           // 15: keepward.v1.AgentStatus
+	(*AgentJobStatus)(nil),        // 16: keepward.v1.AgentJobStatus
+	(*Order)(nil),                 // 17: keepward.v1.Order
+	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
+	(*MoverEndpoint)(nil),         // 19: keepward.v1.MoverEndpoint
+	(*durationpb.Duration)(nil),   // 20: google.protobuf.Duration
+	(*StartBackupRequest)(nil),    // 21: keepward.v1.StartBackupRequest
+	(*Failure)(nil),               // 22: keepward.v1.Failure
 }
 var file_keepward_v1_standing_proto_depIdxs = []int32{
-	16, // 0: keepward.v1.PutStandingRequest.order:type_name -> keepward.v1.Order
+	17, // 0: keepward.v1.PutStandingRequest.order:type_name -> keepward.v1.Order
 	1,  // 1: keepward.v1.PutStandingRequest.attempts:type_name -> keepward.v1.StandingOrder
-	17, // 2: keepward.v1.StandingOrder.valid_until:type_name -> google.protobuf.Timestamp
-	18, // 3: keepward.v1.OpenStandingResponse.mover:type_name -> keepward.v1.MoverEndpoint
-	17, // 4: keepward.v1.OpenStandingResponse.opened:type_name -> google.protobuf.Timestamp
+	18, // 2: keepward.v1.StandingOrder.valid_until:type_name -> google.protobuf.Timestamp
+	19, // 3: keepward.v1.OpenStandingResponse.mover:type_name -> keepward.v1.MoverEndpoint
+	18, // 4: keepward.v1.OpenStandingResponse.opened:type_name -> google.protobuf.Timestamp
 	1,  // 5: keepward.v1.StandingRecord.order:type_name -> keepward.v1.StandingOrder
-	17, // 6: keepward.v1.StandingRecord.opened:type_name -> google.protobuf.Timestamp
-	16, // 7: keepward.v1.PutPoliciesRequest.order:type_name -> keepward.v1.Order
+	18, // 6: keepward.v1.StandingRecord.opened:type_name -> google.protobuf.Timestamp
+	17, // 7: keepward.v1.PutPoliciesRequest.order:type_name -> keepward.v1.Order
 	8,  // 8: keepward.v1.PutPoliciesRequest.policies:type_name -> keepward.v1.AgentPolicy
-	19, // 9: keepward.v1.AgentPolicy.delay:type_name -> google.protobuf.Duration
-	17, // 10: keepward.v1.AgentPolicy.issued:type_name -> google.protobuf.Timestamp
-	17, // 11: keepward.v1.AgentPolicy.valid_until:type_name -> google.protobuf.Timestamp
-	20, // 12: keepward.v1.AgentPolicy.backup:type_name -> keepward.v1.StartBackupRequest
-	19, // 13: keepward.v1.AgentPolicy.retry_after:type_name -> google.protobuf.Duration
+	20, // 9: keepward.v1.AgentPolicy.delay:type_name -> google.protobuf.Duration
+	18, // 10: keepward.v1.AgentPolicy.issued:type_name -> google.protobuf.Timestamp
+	18, // 11: keepward.v1.AgentPolicy.valid_until:type_name -> google.protobuf.Timestamp
+	21, // 12: keepward.v1.AgentPolicy.backup:type_name -> keepward.v1.StartBackupRequest
+	20, // 13: keepward.v1.AgentPolicy.retry_after:type_name -> google.protobuf.Duration
 	9,  // 14: keepward.v1.AgentPolicy.attempts:type_name -> keepward.v1.AgentAttempt
 	8,  // 15: keepward.v1.AgentPolicies.policies:type_name -> keepward.v1.AgentPolicy
 	12, // 16: keepward.v1.AgentStandingState.jobs:type_name -> keepward.v1.AgentJobState
-	13, // 17: keepward.v1.AgentStandingState.runs:type_name -> keepward.v1.AgentRun
-	17, // 18: keepward.v1.AgentJobState.seen:type_name -> google.protobuf.Timestamp
-	17, // 19: keepward.v1.AgentJobState.due:type_name -> google.protobuf.Timestamp
-	17, // 20: keepward.v1.AgentJobState.since:type_name -> google.protobuf.Timestamp
-	17, // 21: keepward.v1.AgentJobState.again:type_name -> google.protobuf.Timestamp
-	17, // 22: keepward.v1.AgentRun.started:type_name -> google.protobuf.Timestamp
-	17, // 23: keepward.v1.AgentRun.ended:type_name -> google.protobuf.Timestamp
-	21, // 24: keepward.v1.AgentRun.failure:type_name -> keepward.v1.Failure
-	15, // 25: keepward.v1.AgentStatus.jobs:type_name -> keepward.v1.AgentJobStatus
-	13, // 26: keepward.v1.AgentStatus.runs:type_name -> keepward.v1.AgentRun
-	17, // 27: keepward.v1.AgentJobStatus.next_run:type_name -> google.protobuf.Timestamp
-	17, // 28: keepward.v1.AgentJobStatus.valid_until:type_name -> google.protobuf.Timestamp
-	17, // 29: keepward.v1.AgentJobStatus.issued:type_name -> google.protobuf.Timestamp
-	0,  // 30: keepward.v1.StandingTransportService.PutStanding:input_type -> keepward.v1.PutStandingRequest
-	3,  // 31: keepward.v1.StandingDoorService.OpenStanding:input_type -> keepward.v1.OpenStandingRequest
-	6,  // 32: keepward.v1.StandingAgentService.PutPolicies:input_type -> keepward.v1.PutPoliciesRequest
-	2,  // 33: keepward.v1.StandingTransportService.PutStanding:output_type -> keepward.v1.PutStandingResponse
-	4,  // 34: keepward.v1.StandingDoorService.OpenStanding:output_type -> keepward.v1.OpenStandingResponse
-	7,  // 35: keepward.v1.StandingAgentService.PutPolicies:output_type -> keepward.v1.PutPoliciesResponse
-	33, // [33:36] is the sub-list for method output_type
-	30, // [30:33] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	14, // 17: keepward.v1.AgentStandingState.runs:type_name -> keepward.v1.AgentRun
+	18, // 18: keepward.v1.AgentJobState.seen:type_name -> google.protobuf.Timestamp
+	18, // 19: keepward.v1.AgentJobState.due:type_name -> google.protobuf.Timestamp
+	18, // 20: keepward.v1.AgentJobState.since:type_name -> google.protobuf.Timestamp
+	18, // 21: keepward.v1.AgentJobState.again:type_name -> google.protobuf.Timestamp
+	13, // 22: keepward.v1.AgentJobState.waits:type_name -> keepward.v1.AgentWait
+	18, // 23: keepward.v1.AgentWait.since:type_name -> google.protobuf.Timestamp
+	18, // 24: keepward.v1.AgentRun.started:type_name -> google.protobuf.Timestamp
+	18, // 25: keepward.v1.AgentRun.ended:type_name -> google.protobuf.Timestamp
+	22, // 26: keepward.v1.AgentRun.failure:type_name -> keepward.v1.Failure
+	16, // 27: keepward.v1.AgentStatus.jobs:type_name -> keepward.v1.AgentJobStatus
+	14, // 28: keepward.v1.AgentStatus.runs:type_name -> keepward.v1.AgentRun
+	18, // 29: keepward.v1.AgentJobStatus.next_run:type_name -> google.protobuf.Timestamp
+	18, // 30: keepward.v1.AgentJobStatus.valid_until:type_name -> google.protobuf.Timestamp
+	18, // 31: keepward.v1.AgentJobStatus.issued:type_name -> google.protobuf.Timestamp
+	13, // 32: keepward.v1.AgentJobStatus.waits:type_name -> keepward.v1.AgentWait
+	0,  // 33: keepward.v1.StandingTransportService.PutStanding:input_type -> keepward.v1.PutStandingRequest
+	3,  // 34: keepward.v1.StandingDoorService.OpenStanding:input_type -> keepward.v1.OpenStandingRequest
+	6,  // 35: keepward.v1.StandingAgentService.PutPolicies:input_type -> keepward.v1.PutPoliciesRequest
+	2,  // 36: keepward.v1.StandingTransportService.PutStanding:output_type -> keepward.v1.PutStandingResponse
+	4,  // 37: keepward.v1.StandingDoorService.OpenStanding:output_type -> keepward.v1.OpenStandingResponse
+	7,  // 38: keepward.v1.StandingAgentService.PutPolicies:output_type -> keepward.v1.PutPoliciesResponse
+	36, // [36:39] is the sub-list for method output_type
+	33, // [33:36] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_standing_proto_init() }
@@ -1576,7 +1685,7 @@ func file_keepward_v1_standing_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_keepward_v1_standing_proto_rawDesc), len(file_keepward_v1_standing_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   3,
 		},
