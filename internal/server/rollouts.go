@@ -62,9 +62,10 @@ func (r *rollouts) look() {
 
 func (r *rollouts) serve(ctx context.Context) error {
 	defer r.packages.close()
+	every := cmp.Or(r.cfg.UpdatesEvery, autoEvery)
 	var begun time.Time
 	for {
-		if now := time.Now(); now.Sub(begun) >= autoEvery {
+		if now := time.Now(); now.Sub(begun) >= every {
 			begun = now
 			if err := r.byThemselves(ctx); err != nil && ctx.Err() == nil {
 				r.log.Error("it was not looked which agents are to be updated", "error", err)
@@ -74,9 +75,9 @@ func (r *rollouts) serve(ctx context.Context) error {
 		if err != nil && ctx.Err() == nil {
 			r.log.Error("rollouts not looked at, will try again", "error", err)
 		}
-		pause := autoEvery
+		pause := every
 		if active || err != nil {
-			pause = rolloutsEvery
+			pause = min(every, rolloutsEvery)
 		}
 		select {
 		case <-ctx.Done():

@@ -33,7 +33,10 @@ type Config struct {
 	Version   string
 	// Heartbeat is how often nodes say that they are there; zero: job.DefaultHeartbeat.
 	Heartbeat time.Duration
-	Logger    *slog.Logger
+	// UpdatesEvery is how often it is looked whether agents are to be updated by themselves; zero: every
+	// minute.
+	UpdatesEvery time.Duration
+	Logger       *slog.Logger
 	// Out is told the administrator's password, once; nil: standard error.
 	Out io.Writer
 	// Ready, where it is set, is called once the port is open, with the address that clients

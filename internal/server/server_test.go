@@ -88,15 +88,21 @@ type testServer struct {
 // start runs a server on dir until the test ends or stop is called.
 func start(t *testing.T, dir string) *testServer {
 	t.Helper()
+	return startAs(t, dir, func(*Config) {})
+}
+
+// startAs runs one that is configured otherwise.
+func startAs(t *testing.T, dir string, otherwise func(*Config)) *testServer {
+	t.Helper()
 	s := &testServer{t: t, dir: dir}
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, done := make(chan string, 1), make(chan error, 1)
-	go func() {
-		done <- Run(ctx, Config{
-			DataDir: dir, Listen: "127.0.0.1:0", Version: "test", Out: &s.out,
-			Logger: slog.New(slog.NewTextHandler(&s.log, nil)), Ready: func(a string) { ready <- a },
-		})
-	}()
+	cfg := Config{
+		DataDir: dir, Listen: "127.0.0.1:0", Version: "test", Out: &s.out,
+		Logger: slog.New(slog.NewTextHandler(&s.log, nil)), Ready: func(a string) { ready <- a },
+	}
+	otherwise(&cfg)
+	go func() { done <- Run(ctx, cfg) }()
 	var once sync.Once
 	s.stop = func() {
 		once.Do(func() {

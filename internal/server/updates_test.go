@@ -60,6 +60,7 @@ func (s *testServer) upload(program []byte, version string) (*keepwardv1.AgentPa
 type updatedAgent struct {
 	keepwardv1connect.UnimplementedAgentUpdateServiceHandler
 	fails *keepwardv1.UpdateResult // of what it says when it is told to become another version
+	leave bool                     // it ends then, until comeBack
 
 	mu    sync.Mutex
 	state *keepwardv1.GetUpdateResponse
@@ -78,6 +79,10 @@ func (a *updatedAgent) BeginUpdate(_ context.Context, req *connect.Request[keepw
 	defer a.mu.Unlock()
 	a.order = req.Msg
 	a.times++
+	if a.leave {
+		a.state.Id, a.state.Phase = req.Msg.Id, "trying"
+		return connect.NewResponse(&keepwardv1.BeginUpdateResponse{}), nil
+	}
 	last := &keepwardv1.UpdateResult{Done: true}
 	if a.fails != nil {
 		last = proto.CloneOf(a.fails)
@@ -89,6 +94,12 @@ func (a *updatedAgent) BeginUpdate(_ context.Context, req *connect.Request[keepw
 	return connect.NewResponse(&keepwardv1.BeginUpdateResponse{}), nil
 }
 
+func (a *updatedAgent) ordered() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.times
+}
+
 // old brings an agent of version 1.0.0 online.
 func (s *testServer) old(name string, a *updatedAgent) (*testNode, wire.Credentials) {
 	s.t.Helper()
@@ -97,6 +108,12 @@ func (s *testServer) old(name string, a *updatedAgent) (*testNode, wire.Credenti
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	return s.comes(creds, a, "1.0.0"), creds
+}
+
+// comes connects an agent of a version.
+func (s *testServer) comes(creds wire.Credentials, a *updatedAgent, version string) *testNode {
+	s.t.Helper()
 	mux := http.NewServeMux()
 	mux.Handle(keepwardv1connect.NewAgentUpdateServiceHandler(a))
 	n, err := s.connect(creds, mux)
@@ -104,9 +121,20 @@ func (s *testServer) old(name string, a *updatedAgent) (*testNode, wire.Credenti
 		s.t.Fatal(err)
 	}
 	must(n.node.Heartbeat(s.t.Context(), connect.NewRequest(&keepwardv1.HeartbeatRequest{
-		Info: &keepwardv1.NodeInfo{Version: "1.0.0", Os: "linux", Arch: "arm64"}, Clock: timestamppb.Now(), Boot: name,
+		Info: &keepwardv1.NodeInfo{Version: version, Os: "linux", Arch: "arm64"}, Clock: timestamppb.Now(), Boot: version,
 	})))(s.t)
-	return n, creds
+	return n
+}
+
+// comesBack connects an agent that has become what it was told to.
+func (s *testServer) comesBack(creds wire.Credentials, a *updatedAgent, version string) {
+	s.t.Helper()
+	s.comes(creds, a, version)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.state = &keepwardv1.GetUpdateResponse{
+		Version: version, Os: "linux", Arch: "arm64", Last: &keepwardv1.UpdateResult{Id: a.order.Id, Done: true, From: "1.0.0", Version: version},
+	}
 }
 
 // over waits until a rollout is.
@@ -243,6 +271,71 @@ func TestWhoIsLeftOutOfARollout(t *testing.T) {
 	}
 	if ro = s.over(ro.Id); members(ro) != "m left out, strange left out" || ro.Status != "done" || managed.times > 0 {
 		t.Errorf("%s: %s", ro.Status, members(ro))
+	}
+}
+
+func (s *testServer) settings() keepwardv1connect.SettingsServiceClient {
+	return keepwardv1connect.NewSettingsServiceClient(s.client, s.url(), as(s.token))
+}
+
+func (s *testServer) rollouts() []*keepwardv1.Rollout {
+	s.t.Helper()
+	return must(s.updates().ListRollouts(s.t.Context(), connect.NewRequest(&keepwardv1.ListRolloutsRequest{})))(s.t).Rollouts
+}
+
+// soon waits until something is so that the server does by itself.
+func (s *testServer) soon(what string, is func() bool) {
+	s.t.Helper()
+	for until := time.Now().Add(20 * time.Second); !is(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(until) {
+			s.t.Fatalf("no %s; the rollouts are %v", what, s.rollouts())
+		}
+	}
+}
+
+// Nobody orders an update here: the setting does, once there is a package for who is older.
+func TestTheSettingUpdatesAgentsByThemselves(t *testing.T) {
+	const every = time.Millisecond
+	s := startAs(t, t.TempDir(), func(c *Config) { c.Version, c.UpdatesEvery = "1.1.0", every })
+	set := func(value string) {
+		t.Helper()
+		must(s.settings().SetSetting(t.Context(), connect.NewRequest(&keepwardv1.SetSettingRequest{Name: "agent_updates", Value: value})))(t)
+	}
+	stay := func(n int, while string) { // for many of the moments at which the server looks
+		t.Helper()
+		for began := time.Now(); time.Since(began) < 50*every; {
+			if list := s.rollouts(); len(list) != n {
+				t.Fatalf("%s a rollout begins: %v", while, list)
+			}
+		}
+	}
+	good := &updatedAgent{leave: true}
+	_, creds := s.old("a", good)
+	set("on")
+	stay(0, "without a package for its platform")
+	set("off")
+	if _, err := s.upload(armProgram(t, 8), "1.1.0"); err != nil {
+		t.Fatal(err)
+	}
+	stay(0, "while the setting is off")
+	set("on")
+	s.soon("order to the agent", func() bool { return good.ordered() > 0 })
+	s.comesBack(creds, good, "1.1.0")
+	ro := s.over(s.rollouts()[0].Id)
+	if got := members(ro); got != "a updated" || ro.Status != "done" || ro.Version != "1.1.0" || ro.User != "" || ro.Again {
+		t.Fatalf("the rollout of %s by %q is %s: %s", ro.Version, ro.User, ro.Status, got)
+	}
+
+	// Who comes later has its own; one on which it failed is left alone.
+	bad := &updatedAgent{fails: &keepwardv1.UpdateResult{Code: "update.no-answer", Reason: "nobody answered it"}}
+	s.old("b", bad)
+	s.soon("second rollout", func() bool { return len(s.rollouts()) == 2 })
+	if ro = s.over(s.rollouts()[0].Id); members(ro) != "b failed" || ro.Status != "stopped" {
+		t.Fatalf("the second rollout is %s: %s", ro.Status, members(ro))
+	}
+	stay(2, "after it has failed")
+	if good.ordered() != 1 || bad.ordered() != 1 {
+		t.Errorf("a was ordered %d times, b %d times", good.ordered(), bad.ordered())
 	}
 }
 
