@@ -22,7 +22,7 @@ func (t *task) standing() broker.Standing {
 
 // preemptable tells whether the task may be asked to let go in the phase it is in.
 func (t *task) preemptable() bool {
-	if t.once || t.byAgent {
+	if t.once != "" || t.byAgent {
 		return false
 	}
 	phase, ok := t.typ.Phase(t.phase())
@@ -101,11 +101,14 @@ func (t *task) onSuspend(x *turn, actor string) {
 // whyNotSuspended is the reason why the task cannot be paused now; empty: it can.
 func (t *task) whyNotSuspended() string {
 	why := whyNotSuspended(t.typ, t.row.Status, t.phase())
-	if why == "" && t.once && t.row.Status.Class() == job.Active {
-		why = "a command has begun, which can only end or be killed"
+	if why == "" && t.row.Status.Class() == job.Active {
+		why = t.once
 	}
 	if why == "" && t.byAgent && t.row.Status.Class() == job.Active {
 		why = "its agent has begun it by itself; it can only end or be killed"
+	}
+	if why == "" && t.row.Status == job.Running && !t.preemptable() {
+		why = "what it protects cannot be interrupted; it can only end or be killed"
 	}
 	return why
 }

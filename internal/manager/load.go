@@ -44,7 +44,7 @@ func (m *Manager) loadFrom(ctx context.Context, row catalog.Session, from *recor
 	for _, r := range rows {
 		t := &task{
 			row: r, typ: row.Type, job: row.Job, priority: r.Priority, full: row.Full, files: config.FilesOf(p.interval, r.Computer),
-			transport: repository.Transport, limit: p.attempts, loaded: r.Attempts > 0, once: p.restore.GetCommand() != nil, byAgent: managedByAgent(row), interval: p.interval.GetRestartInterval().AsDuration(),
+			transport: repository.Transport, limit: p.attempts, loaded: r.Attempts > 0, once: once(p.restore), byAgent: managedByAgent(row), interval: p.interval.GetRestartInterval().AsDuration(),
 			idle: p.sweep.GetIdle(), after: p.after,
 			queues: row.Type == job.Backup && row.Job != "" && m.duplicatesOf(p.interval) == job.DuplicatesQueue,
 		}
@@ -69,6 +69,18 @@ func (m *Manager) loadFrom(ctx context.Context, row catalog.Session, from *recor
 	return s, m.loadScripts(ctx, s)
 }
 
+// once is why a restore is neither interrupted nor tried again; empty: it may be. What a command did
+// with a part cannot be told, and a database comes back whole or not at all.
+func once(r *keepwardv1.RestoreFilesRequest) string {
+	switch {
+	case r.GetCommand() != nil:
+		return "a command has begun, which can only end or be killed"
+	case r.GetApplication() != nil:
+		return "a database is being brought back, which can only end or be killed"
+	}
+	return ""
+}
+
 func (m *Manager) planOf(row catalog.Session) (plan, error) {
 	row, after, err := asCommanded(row)
 	if err != nil {
@@ -87,8 +99,8 @@ func (m *Manager) planOf(row catalog.Session) (plan, error) {
 			return p, err
 		}
 		p.restore, p.interval = r, &keepwardv1.Job{RestartInterval: r.GetRestartInterval()}
-		if r.GetEstimate() || r.GetCommand() != nil {
-			p.attempts = 1 // somebody waits for it now; what a command did with a part cannot be told
+		if r.GetEstimate() || once(r) != "" {
+			p.attempts = 1 // somebody waits for it now; or see once
 		}
 	case job.Sweep:
 		o, err := catalog.DefinitionOf(row, &keepwardv1.SweepRepositoryRequest{})

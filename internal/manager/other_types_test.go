@@ -8,6 +8,7 @@ import (
 
 	"connectrpc.com/connect"
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/catalog"
@@ -142,6 +143,46 @@ func TestRestoreGoesOnWhenItsAgentIsBack(t *testing.T) {
 		w.moverEnds(attempt, done(nil))
 		w.expect(id, job.Completed, "")
 	})
+}
+
+// A restore of files lets go, and is tried again. What brings back a database, or feeds a command, is not.
+func TestWhatIsRestoredOnceIsNeitherInterruptedNorTriedAgain(t *testing.T) {
+	for name, c := range map[string]struct {
+		request *keepwardv1.RestoreFilesRequest
+		says    string
+	}{
+		"files":    {&keepwardv1.RestoreFilesRequest{}, ""},
+		"database": {&keepwardv1.RestoreFilesRequest{To: []byte("/out"), Application: &keepwardv1.ApplicationRestore{Kind: job.PostgreSQL}}, "a database"},
+		"command":  {&keepwardv1.RestoreFilesRequest{Paths: [][]byte{[]byte("/dump")}, Command: &keepwardv1.CommandTarget{Path: "/load"}}, "a command"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			site(t, func(t *testing.T, w *world) {
+				w.connect()
+				w.run()
+				w.finish("web1")
+				r := proto.CloneOf(c.request)
+				r.Computer, r.Point = "web1", "latest"
+				id := w.restore(r)
+				w.expect(id, job.Running, "")
+				attempt := w.agents["web1"].only(t)
+				if c.says != "" {
+					if err := w.suspend(id); errs.CodeOf(err) != "session.not-suspended" || !strings.Contains(err.Error(), c.says) {
+						t.Errorf("a pause: %v", err)
+					}
+					w.expect(id, job.Running, "")
+				}
+				w.agents["web1"].restart()
+				w.end(agentOf("web1"), attempt, failed(errs.Unavailable, "the connection is gone"))
+				w.end(transportOf(theNode), attempt, failed(errs.Cancelled, "the agent gave up"))
+				w.pass(15 * time.Second)
+				if c.says == "" {
+					w.expect(id, job.Pending, job.RestartAt)
+					return
+				}
+				w.expect(id, job.Failed, "")
+			})
+		})
+	}
 }
 
 func TestRestoreOfNothingIsRefused(t *testing.T) {

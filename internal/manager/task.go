@@ -36,7 +36,7 @@ type task struct {
 	leaveBy  time.Time // end of a leaving status
 	progress map[part]*keepwardv1.Progress
 	newest   map[part]time.Time // of the lines of the attempt
-	once     bool               // it is neither interrupted nor tried again
+	once     string             // why it is neither interrupted nor tried again; empty: it may be
 	byAgent  bool               // likewise: its agent has begun it by itself, and tries again itself
 	loaded   bool               // it was taken up from the catalog: lines may be there already
 	quiet    bool               // it waits since before the server's start: why it does now is shown, not written
