@@ -337,7 +337,7 @@ func (s *mySite) wrongPassword(t *testing.T) {
 	r, err := s.CLI("job", "run", "strict", "--wait")
 	s.must(err)
 	last := s.last("strict", "Failed")
-	if r.Code != 1 || last.GetFailure().GetCode() != "application.denied" || !strings.Contains(last.GetFailure().GetMessage(), "Access denied") || len(last.Tasks) != 1 {
+	if r.Code != 1 || last.GetFailure().GetCode() != "application.denied" || !strings.Contains(last.GetFailure().GetMessage(), "Access denied") || last.Tasks[0].GetAttempt() != 1 {
 		t.Errorf("%s\n%v\n%s", r, last.GetFailure(), s.sessionLog(last.Id))
 	}
 	file := filepath.Join(s.Dir, "a file")

@@ -421,6 +421,7 @@ var meanings = map[string]string{
 	"session.nothing-kept":      "a session was to be ended and keep what it had written, and there was nothing, or nothing yet",
 	"session.overdue":           "a session has run for longer than the limit of running time",
 	"session.retry":             "what failed in a session is tried again by another one",
+	"session.not-retried":       "what failed in a session stays so until somebody has changed something; then: `keepward session retry`",
 	"agent.spared":              "the agent let go of a run of its own, since the computer runs on its battery or its network is metered; it goes on by itself",
 	"resource.not-to-be-had":    "what a task needs cannot be had, and its job type does not wait for it any longer",
 	"session.log-full":          "the log of a session has its greatest length; further lines are counted, not kept",

@@ -25,6 +25,10 @@ var failedOnly = []job.Status{job.Failed, job.FailedToStart}
 // they were to.
 var undone = []job.Status{job.Failed, job.FailedToStart, job.Killed, job.Committed}
 
+// forSomebody tells whether a failure stays until somebody has changed something: trying again by
+// itself has a database lock out its user.
+func forSomebody(f *keepwardv1.Failure) bool { return f.GetCode() == "application.denied" }
+
 // newerMost is how many sessions of a job are looked through for newer ones: more than start while
 // one waits for its retry.
 const newerMost = 200
@@ -38,8 +42,15 @@ func (s *session) planRetry(x *turn, t *task) {
 		return
 	}
 	most := s.m.knobs().Int("session_retries")
-	failed := slices.ContainsFunc(s.tasks, func(t *task) bool { return slices.Contains(failedOnly, t.row.Status) })
-	if !failed || s.row.Retry >= most {
+	failed := func(t *task) bool { return slices.Contains(failedOnly, t.row.Status) }
+	if !slices.ContainsFunc(s.tasks, func(t *task) bool { return failed(t) && !forSomebody(t.row.Failure) }) {
+		if slices.ContainsFunc(s.tasks, failed) {
+			x.line(t, levelInfo, partServer, "session.not-retried",
+				fmt.Sprintf("it is not tried again by itself, since that takes somebody first; afterwards: keepward session retry %d", s.row.ID))
+		}
+		return
+	}
+	if s.row.Retry >= most {
 		return
 	}
 	x.retryAt = x.now.Add(s.m.knobs().Duration("session_retry_after"))
@@ -137,7 +148,7 @@ func (m *Manager) dropRetry(ctx context.Context, id int64) error {
 // stillFailed are the computers that failed in a session, that the job still names, and that no
 // newer session of the job has taken on.
 func (m *Manager) stillFailed(ctx context.Context, row catalog.Session, j *keepwardv1.Job) ([]string, error) {
-	computers, _, err := m.tasksIn(ctx, row, failedOnly)
+	computers, _, err := m.tasksIn(ctx, row, failedOnly, forSomebody)
 	if err != nil {
 		return nil, err
 	}
@@ -166,14 +177,14 @@ func (m *Manager) stillFailed(ctx context.Context, row catalog.Session, j *keepw
 }
 
 // tasksIn are the computers of a session's tasks that are in one of the statuses, and the point
-// that these read.
-func (m *Manager) tasksIn(ctx context.Context, row catalog.Session, statuses []job.Status) (computers []string, point string, err error) {
+// that these read. but, where it is set, leaves some out by their failure.
+func (m *Manager) tasksIn(ctx context.Context, row catalog.Session, statuses []job.Status, but func(*keepwardv1.Failure) bool) (computers []string, point string, err error) {
 	tasks, err := catalog.Tasks(ctx, m.deps.DB.Read(), row.ID)
 	if err != nil {
 		return nil, "", err
 	}
 	for _, t := range tasks {
-		if !slices.Contains(statuses, t.Status) {
+		if !slices.Contains(statuses, t.Status) || but != nil && but(t.Failure) {
 			continue
 		}
 		computers = append(computers, t.Computer)
@@ -199,7 +210,7 @@ func (m *Manager) RetrySession(ctx context.Context, req *connect.Request[keepwar
 		typ: row.Type, job: row.Job, repository: row.Repository, full: row.Full, by: m.user(ctx), priority: row.Priority,
 		origin: row.ID, written: row.Definition, remark: fmt.Sprintf("retry of what session %d left undone", id),
 	}
-	if r.computers, r.point, err = m.tasksIn(ctx, row, undone); err != nil {
+	if r.computers, r.point, err = m.tasksIn(ctx, row, undone, nil); err != nil {
 		return nil, err
 	}
 	if len(r.computers) == 0 {

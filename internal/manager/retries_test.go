@@ -3,6 +3,7 @@ package manager
 import (
 	"context"
 	"database/sql"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -84,6 +85,57 @@ func TestAScheduledSessionIsRetriedWithItsFailedTasksOnly(t *testing.T) {
 		w.pass(time.Hour)
 		if got := w.newest().GetId(); got != last {
 			t.Errorf("session %d is a fourth retry", got)
+		}
+	})
+}
+
+// refused has the one running backup of a computer fail because a database does not let it in.
+func (w *world) refused(name string) {
+	w.t.Helper()
+	attempt := w.agents[name].only(w.t)
+	w.agents[name].restart()
+	end := failed(errs.Denied, "password authentication failed")
+	end.Failure.Code = "application.denied"
+	w.end(agentOf(name), attempt, end)
+	w.end(transportOf(theNode), attempt, failed(errs.Cancelled, "the agent gave up"))
+	w.pass(15 * time.Second)
+}
+
+// A wrong password is not tried again, neither by its task nor by its session, until somebody says so.
+func TestWhoIsNotLetInToADatabaseIsNotRetriedBySelf(t *testing.T) {
+	site(t, func(t *testing.T, w *world) {
+		w.setJob(theJobOf("web1", "web2"))
+		w.connect()
+		first := w.scheduled()
+		w.finish("web2")
+		w.refused("web1")
+		w.expect(first, job.CompletedWithErrors, "")
+		if log := w.log(first); !strings.Contains(log, "keepward session retry") || !strings.Contains(log, "password authentication failed") {
+			t.Errorf("the log does not say why, nor what to do:\n%s", log)
+		}
+		w.pass(2 * time.Hour)
+		if s := w.newest(); s.GetId() != first || s.GetTasks()[0].GetAttempt() > 1 {
+			t.Fatalf("it was tried again by itself: %v", s)
+		}
+		again, err := w.retry(first)
+		w.must(err)
+		if s := w.session(again); len(s.GetTasks()) != 1 || s.GetTasks()[0].GetComputer() != "web1" {
+			t.Errorf("the retry that somebody asked for is %v", s)
+		}
+	})
+}
+
+// What failed beside it for another reason is.
+func TestARetryLeavesOutWhoIsNotLetIn(t *testing.T) {
+	site(t, func(t *testing.T, w *world) {
+		w.setJob(theJobOf("web1", "web2"))
+		w.connect()
+		first := w.scheduled()
+		w.refused("web1")
+		w.fail("web2")
+		w.pass(11 * time.Minute)
+		if s := w.newest(); s.GetOrigin() != first || len(s.GetTasks()) != 1 || s.GetTasks()[0].GetComputer() != "web2" {
+			t.Errorf("the retry is %v", s)
 		}
 	})
 }
