@@ -104,6 +104,40 @@ func (s *commandSite) output(path string) []byte {
 	return out
 }
 
+// A command gets the secret of its credential from a descriptor: it is in no list of processes, no environment,
+// no log and no file of the site, though the command prints it.
+func TestACommandGetsTheSecretOfItsCredential(t *testing.T) {
+	t.Parallel()
+	s := newCommandSite(t)
+	const secret = "open sesame, please"
+	s.credential("shop", "dumper", secret)
+	pattern, found := filepath.Join(s.dir, "pattern"), filepath.Join(s.dir, "found")
+	dump := s.program("dump", `secret=$(cat <&"$KEEPWARD_SECRET_FD")
+printf '%s\n' "$secret" >`+pattern+`
+grep -l -a -F -f `+pattern+` /proc/[0-9]*/cmdline /proc/[0-9]*/environ >`+found+` 2>/dev/null
+rm `+pattern+`
+echo "it was told $secret" >&2
+printf '%s' "$KEEPWARD_CREDENTIAL_USER:$secret" | sha256sum`)
+	s.dumps("dumps", "name=sum,credential=shop,run="+dump, "name=fails,mode=try,credential=shop,run="+s.program("fails", `echo "and $(cat <&3)" >&2; exit 1`))
+	done := s.final(s.start("dumps"), "Completed w/ errors")
+	log := s.sessionLog(done.GetId())
+	if strings.Contains(log, secret) || !strings.Contains(log, "it was told (secret)") || !strings.Contains(log, "and (secret)") {
+		t.Errorf("the log says\n%s", log)
+	}
+	if text, err := os.ReadFile(found); err != nil || len(text) > 0 {
+		t.Errorf("the secret is in %s (%v)", text, err)
+	}
+	to := filepath.Join(s.dir, "to")
+	s.do("restore", "files", "--computer", "db1", "--point", "latest", "--to", to, "--path", "/~commands", "--wait", "--yes")
+	got, err := os.ReadFile(filepath.Join(to, "~commands", "sum"))
+	s.must(err)
+	if want := fmt.Sprintf("%x  -\n", sha256.Sum256([]byte("dumper:"+secret))); string(got) != want {
+		t.Errorf("the command was given another secret: %s", got)
+	}
+	s.isNowhere(secret)
+	s.fails(1, []string{"job dumps names it"}, "credential", "delete", "shop")
+}
+
 func TestACommandThatFailsLeavesNoHalfFile(t *testing.T) {
 	t.Parallel()
 	s := newCommandSite(t)

@@ -32,7 +32,10 @@ type commandOrder struct {
 	Path      string
 	Arguments []string
 	Variables map[string]string
-	Limit     time.Duration
+	// Secret is what it reads from a descriptor of its own. The order goes through a pipe, and is shown
+	// and kept nowhere.
+	Secret string
+	Limit  time.Duration
 	// Input: frames follow, which are the command's input. A frame is its length in four bytes, the
 	// highest first, and so many bytes; the one without any ends the input. Where they end without
 	// it the input is not whole, and the command is ended before it sees an end of it.

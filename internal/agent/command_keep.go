@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/app"
 	"keepward/internal/errs"
 	"keepward/internal/job"
 	"keepward/internal/script"
@@ -52,7 +53,7 @@ func serveCommand(ctx context.Context, in io.Reader, data *os.File, reports io.W
 	}
 	running, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	c := script.Command{Path: o.Path, Arguments: o.Arguments, Variables: o.Variables, Limit: o.Limit, All: true, Tied: own}
+	c := script.Command{Path: o.Path, Arguments: o.Arguments, Variables: o.Variables, Secret: app.NewSecret(o.Secret), Limit: o.Limit, All: true, Tied: own}
 	if own {
 		adoptOrphans()
 		c.Left = endOrphans

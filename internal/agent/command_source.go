@@ -3,6 +3,9 @@ package agent
 import (
 	"context"
 	"maps"
+	"slices"
+	"strconv"
+	"strings"
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/errs"
@@ -31,6 +34,7 @@ type sourceOutput struct {
 	a       *agent
 	attempt string
 	path    []byte
+	secret  string // what of its output goes into no log
 }
 
 func (a *agent) openSource(ctx context.Context, m *keepwardv1.StartBackupRequest, s *keepwardv1.CommandSource) (pipeline.Output, error) {
@@ -41,12 +45,17 @@ func (a *agent) openSource(ctx context.Context, m *keepwardv1.StartBackupRequest
 		variables = map[string]string{}
 	}
 	variables[job.VarCommand] = s.GetName()
+	if i := slices.IndexFunc(m.GetCommandSecrets(), func(c *keepwardv1.CommandSecret) bool { return c.GetCommand() == s.GetName() }); i >= 0 {
+		one := m.GetCommandSecrets()[i]
+		o.secret = one.GetSecret()
+		variables[job.VarCredentialUser], variables[job.VarSecretFD] = one.GetUser(), strconv.Itoa(job.SecretFD)
+	}
 	limit := s.GetTimeLimit().AsDuration()
 	if limit <= 0 {
 		limit = job.DefaultCommandLimit
 	}
 	var err error
-	o.command, err = a.startCommand(ctx, "command "+s.GetName(), commandOrder{Path: s.GetPath(), Arguments: s.GetArguments(), Variables: variables, Limit: limit})
+	o.command, err = a.startCommand(ctx, "command "+s.GetName(), commandOrder{Path: s.GetPath(), Arguments: s.GetArguments(), Variables: variables, Secret: o.secret, Limit: limit})
 	if err != nil {
 		return nil, err
 	}
@@ -58,6 +67,11 @@ func (o *sourceOutput) End() error {
 	end, _, err := o.ended(o.eof)
 	if err != nil {
 		return err
+	}
+	if o.secret != "" { // a program that tells what it was given
+		for i, line := range end.GetOutput() {
+			end.Output[i] = strings.ReplaceAll(line, o.secret, "(secret)")
+		}
 	}
 	o.a.reportCommand(o.attempt, areaSource, o.path, end, "")
 	if err := commandFailure(areaSource, o.what, end); err != nil {

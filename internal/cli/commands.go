@@ -17,7 +17,7 @@ type commandFlags struct{ texts []string }
 
 func (c *commandFlags) add(f *pflag.FlagSet) {
 	f.StringArrayVar(&c.texts, "command", nil, "store what a program of the computer prints: name=FILE,run=/PROGRAM ARGUMENTS, before run also limit=2h, mode="+
-		strings.Join(job.CommandModes, " or mode=")+", computer=C; may be repeated")
+		strings.Join(job.CommandModes, " or mode=")+", credential=NAME, computer=C; may be repeated")
 }
 
 // check finds what is wrong without asking the server.
@@ -69,6 +69,8 @@ func parseCommand(text string) (*keepwardv1.CommandSource, error) {
 			c.Name = value
 		case "mode":
 			c.Mode = value
+		case "credential":
+			c.Credential = value
 		case "computer":
 			c.Computers = append(c.Computers, value)
 		case "limit":
@@ -78,7 +80,7 @@ func parseCommand(text string) (*keepwardv1.CommandSource, error) {
 			}
 			c.TimeLimit = durationpb.New(time.Duration(d))
 		default:
-			return nil, usage("--command %q: there is no %q; there is name, limit, mode, computer and, last, run", text, key)
+			return nil, usage("--command %q: there is no %q; there is name, limit, mode, credential, computer and, last, run", text, key)
 		}
 	}
 }
@@ -91,6 +93,9 @@ func commandsText(list []*keepwardv1.CommandSource) string {
 		var also []string
 		if c.GetMode() != job.CommandModes[0] {
 			also = append(also, c.GetMode())
+		}
+		if c.GetCredential() != "" {
+			also = append(also, "with credential "+c.GetCredential())
 		}
 		if d := c.GetTimeLimit().AsDuration(); d > 0 {
 			also = append(also, "at most "+config.FormatDuration(d))

@@ -14,8 +14,8 @@ import (
 func TestCommandsOfAJobAsFlags(t *testing.T) {
 	for text, want := range map[string]*keepwardv1.CommandSource{
 		"name=a,run=/bin/a": {Name: "a", Path: "/bin/a", Arguments: []string{}},
-		"name=a.sql,limit=2h,mode=try,computer=x,computer=y,run=/bin/a --b=c,d 'e f'": {
-			Name: "a.sql", Path: "/bin/a", Arguments: []string{"--b=c,d", "e f"}, Mode: "try",
+		"name=a.sql,limit=2h,mode=try,credential=shop,computer=x,computer=y,run=/bin/a --b=c,d 'e f'": {
+			Name: "a.sql", Path: "/bin/a", Arguments: []string{"--b=c,d", "e f"}, Mode: "try", Credential: "shop",
 			TimeLimit: durationpb.New(2 * time.Hour), Computers: []string{"x", "y"},
 		},
 		"name=a":                     nil,

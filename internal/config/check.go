@@ -298,7 +298,7 @@ func CheckJob(j *keepwardv1.Job, site Site) []Fault {
 	}
 	f.scripts(j)
 	f.applications(j, site)
-	f.commands(j)
+	f.commands(j, site)
 	return f
 }
 

@@ -53,7 +53,7 @@ func completeCommands(j *keepwardv1.Job) {
 	slices.SortStableFunc(j.Commands, func(a, b *keepwardv1.CommandSource) int { return strings.Compare(a.GetName(), b.GetName()) })
 }
 
-func (f *faults) commands(j *keepwardv1.Job) {
+func (f *faults) commands(j *keepwardv1.Job, site Site) {
 	if len(j.Commands) > job.CommandsMost {
 		f.invalid("commands", "job.commands", "check job %q: it has %d commands, and at most %d can be", j.Name, len(j.Commands), job.CommandsMost)
 	}
@@ -73,6 +73,9 @@ func (f *faults) commands(j *keepwardv1.Job) {
 		}
 		if !slices.Contains(job.CommandModes, c.GetMode()) {
 			bad("mode", "mode %q is unknown; there is %s", c.GetMode(), strings.Join(job.CommandModes, ", "))
+		}
+		if c.GetCredential() != "" {
+			f.reference(at+".credential", "credential", c.GetCredential(), site.Credentials)
 		}
 		for _, on := range c.GetComputers() {
 			if !slices.Contains(j.Computers, on) && len(j.Groups) == 0 { // who is in a group is seen later
@@ -124,6 +127,7 @@ func commandFields(c *keepwardv1.CommandSource) []field {
 	return []field{
 		{name: "path", value: &c.Path},
 		{name: "arguments", value: &c.Arguments},
+		{name: "credential", value: &c.Credential},
 		{name: "time_limit", value: &c.TimeLimit},
 		{name: "mode", value: &c.Mode, normal: job.CommandModes[0]},
 		{name: "computers", value: &c.Computers},

@@ -27,19 +27,20 @@ commands:
     mode: try
   shop.sql:
     path: /usr/bin/pg_dump
+    credential: shop
     time_limit: 2h
     computers:
       - db1
 repository: main
 `
 
-var dumpSite = Site{Computers: []string{"db1", "db2"}, Repositories: []string{"main"}}
+var dumpSite = Site{Computers: []string{"db1", "db2"}, Repositories: []string{"main"}, Credentials: []string{"shop"}}
 
 func TestCommandsAsText(t *testing.T) {
 	j := parseOne(t, withCommands)
 	want := []*keepwardv1.CommandSource{
 		{Name: "packages.txt", Path: "/usr/bin/dpkg", Arguments: []string{"--list"}, Mode: job.CommandTry},
-		{Name: "shop.sql", Path: "/usr/bin/pg_dump", TimeLimit: durationpb.New(2 * time.Hour), Mode: job.CommandRequire, Computers: []string{"db1"}},
+		{Name: "shop.sql", Path: "/usr/bin/pg_dump", Credential: "shop", TimeLimit: durationpb.New(2 * time.Hour), Mode: job.CommandRequire, Computers: []string{"db1"}},
 	}
 	if d := cmp.Diff(want, j.Commands, protocmp.Transform()); d != "" {
 		t.Errorf("read (-want +got):\n%s", d)
@@ -73,6 +74,7 @@ func TestFaultsOfCommands(t *testing.T) {
 		"the time limit must be":     func(j *keepwardv1.Job) { j.Commands[0].TimeLimit = durationpb.New(1000 * time.Hour) },
 		"mode \"later\" is unknown":  func(j *keepwardv1.Job) { j.Commands[0].Mode = "later" },
 		"is none of the job's":       func(j *keepwardv1.Job) { j.Commands[0].Computers = []string{"db3"} },
+		"there is no credential":     func(j *keepwardv1.Job) { j.Commands[0].Credential = "other" },
 		"an argument is longer":      func(j *keepwardv1.Job) { j.Commands[0].Arguments = []string{"a\x00b"} },
 		"has no such commands":       func(j *keepwardv1.Job) { j.Type = string(job.Verify) },
 		// db2 would have neither files nor a command.

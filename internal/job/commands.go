@@ -29,4 +29,10 @@ const (
 const (
 	VarCommand = "KEEPWARD_COMMAND"
 	VarFile    = "KEEPWARD_FILE"
+	// Of the credential of a command: its user, and the number of the descriptor that its secret comes from.
+	VarCredentialUser = "KEEPWARD_CREDENTIAL_USER"
+	VarSecretFD       = "KEEPWARD_SECRET_FD"
 )
+
+// SecretFD is the descriptor from which a command reads the secret of its credential.
+const SecretFD = 3

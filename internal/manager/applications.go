@@ -50,6 +50,21 @@ func (c *call) applicationOrders(ctx context.Context) (out []*keepwardv1.Applica
 	return out, nil
 }
 
+// commandSecrets are what opens something for the commands of an order.
+func (c *call) commandSecrets(ctx context.Context, commands []*keepwardv1.CommandSource) (out []*keepwardv1.CommandSecret, err error) {
+	for _, one := range commands {
+		if one.GetCredential() == "" {
+			continue
+		}
+		s := &keepwardv1.CommandSecret{Command: one.GetName()}
+		if s.User, s.Secret, err = c.m.credential(ctx, one.GetCredential()); err != nil {
+			return nil, err
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
 // laterPoints are those of the same job and computer behind the point of a restore, the oldest first.
 func (c *call) laterPoints(ctx context.Context) ([]string, error) {
 	a := c.plan.restore.GetApplication()

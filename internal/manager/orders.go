@@ -337,6 +337,11 @@ func (c *call) startAgent(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	commands := config.CommandsOf(c.plan.interval, c.row.Computer)
+	secrets, err := c.commandSecrets(ctx, commands)
+	if err != nil {
+		return err
+	}
 	_, err = a.StartBackup(ctx, connect.NewRequest(&keepwardv1.StartBackupRequest{
 		Order: c.wireOrder(), Keys: k.forComputer(c.row.Computer), Mover: c.endpoint(), Files: config.FilesOf(c.plan.interval, c.row.Computer),
 		Parent: c.attempt.Parent, Checkpoint: c.attempt.Checkpoint, Compression: c.plan.compression,
@@ -348,7 +353,7 @@ func (c *call) startAgent(ctx context.Context) error {
 		Rates:        rates,
 		CompareEvery: int32(c.m.knobs().Int("compare_every")),
 		TrackingKept: durationpb.New(c.m.knobs().Duration("tracking_kept")),
-		Commands:     config.CommandsOf(c.plan.interval, c.row.Computer), CommandVariables: commandVariables(c.session, c.row),
+		Commands:     commands, CommandVariables: commandVariables(c.session, c.row), CommandSecrets: secrets,
 	}))
 	return err
 }

@@ -12,10 +12,12 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
 
+	"keepward/internal/app"
 	"keepward/internal/errs"
 	"keepward/internal/job"
 )
@@ -26,6 +28,9 @@ type Command struct {
 	Arguments []string
 	// Variables are set beside the environment of this process.
 	Variables map[string]string
+	// Secret is what it reads from descriptor job.SecretFD, and nowhere else: not in its environment, which
+	// all that it starts would have, nor in a file. It is there to be read once.
+	Secret app.Secret
 	// Limit bounds its time; 0: job.DefaultScriptLimit.
 	Limit time.Duration
 	// Stdin is what it reads, and closed here once it has it; nil: nothing.
@@ -84,6 +89,14 @@ func Run(ctx context.Context, c Command) (Result, error) {
 	if c.Stdin != nil {
 		cmd.Stdin = c.Stdin
 	}
+	if !c.Secret.Empty() {
+		secret, err := secretPipe(c.Secret)
+		if err != nil {
+			return r, err
+		}
+		defer secret.Close()
+		cmd.ExtraFiles = []*os.File{secret} // the first is job.SecretFD
+	}
 	rest := func() {}
 	if c.All {
 		var err error
@@ -130,6 +143,25 @@ func Run(ctx context.Context, c Command) (Result, error) {
 	r.Output, r.LeftOut = out.result()
 	r.Exit = cmd.ProcessState.ExitCode()
 	return r, verdict(limited, c, err)
+}
+
+// secretPipe is a pipe with a secret in it: the room of a pipe is more than a secret can have.
+func secretPipe(s app.Secret) (*os.File, error) {
+	if runtime.GOOS == "windows" {
+		return nil, errs.New(errs.Invalid, "script.secret", "give a script its secret: on this system it has no descriptors").
+			WithHint("take the credential out of the command, and let the program find its password in a file that only the agent's user can read")
+	}
+	r, w, err := os.Pipe()
+	if err == nil {
+		if _, err = io.WriteString(w, s.Reveal()); err != nil {
+			_ = r.Close() // it was not used
+		}
+		_ = w.Close()
+	}
+	if err != nil {
+		return nil, errs.New(errs.Unavailable, "script.secret", "give a script its secret: %w", err)
+	}
+	return r, nil
 }
 
 var errLimit = errors.New("time limit")

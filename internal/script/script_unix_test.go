@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"keepward/internal/app"
 	"keepward/internal/errs"
 )
 
@@ -219,6 +220,24 @@ func TestEnvironmentHasTheVariablesAndNoSecretOfOurs(t *testing.T) {
 		t.Fatal(err)
 	}
 	if d := cmp.Diff([]string{"docs $(x)||kept|"}, r.Output); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
+// A secret comes from its descriptor, once, and is in no environment.
+func TestASecretComesFromItsDescriptorAlone(t *testing.T) {
+	const secret = "open sesame, please"
+	r, err := Run(t.Context(), Command{
+		Path: program(t, `[ "$(cat <&3)" = "open sesame"", please" ] && echo got it
+cat <&3 | wc -c | tr -d ' '
+env | grep -c sesame
+exit 0`),
+		Secret: app.NewSecret(secret), All: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]string{"got it", "0", "0"}, r.Output); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
 }

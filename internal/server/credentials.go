@@ -87,7 +87,8 @@ func (s *credentialService) list(ctx context.Context) ([]*keepwardv1.Credential,
 // jobsWith are the jobs that name a credential.
 func jobsWith(jobs []*keepwardv1.Job, credential string) (names []string) {
 	for _, j := range jobs {
-		if slices.ContainsFunc(j.GetApplications(), func(a *keepwardv1.Application) bool { return a.GetCredential() == credential }) {
+		if slices.ContainsFunc(j.GetApplications(), func(a *keepwardv1.Application) bool { return a.GetCredential() == credential }) ||
+			slices.ContainsFunc(j.GetCommands(), func(c *keepwardv1.CommandSource) bool { return c.GetCredential() == credential }) {
 			names = append(names, j.GetName())
 		}
 	}

@@ -64,6 +64,22 @@ func TestCredentialsAreKeptSealedAndShownToNobody(t *testing.T) {
 	if len(list.Credentials) != 1 || len(list.Credentials[0].Jobs) != 1 {
 		t.Errorf("listed %v", list)
 	}
+	if _, err := s.saveCredential("shop", secret, false); err != nil {
+		t.Fatal(err)
+	}
+	dumps := docs()
+	dumps.Name, dumps.Computers, dumps.Disabled = "dumps", nil, true
+	dumps.Commands = []*keepwardv1.CommandSource{{Name: "shop.sql", Path: "/dump", Credential: "other"}}
+	if _, err := s.createJob(dumps); errs.CodeOf(err) != "credential.unknown" {
+		t.Errorf("a command with a credential that there is none of: %v", err)
+	}
+	dumps.Commands[0].Credential = "shop"
+	if _, err := s.createJob(dumps); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.credentials().DeleteCredential(t.Context(), connect.NewRequest(&keepwardv1.DeleteCredentialRequest{Name: "shop"})); errs.CodeOf(err) != "credential.used" {
+		t.Errorf("deleted though a command has it: %v", err)
+	}
 	if bytes.Contains([]byte(s.export()+s.log.String()+list.String()), []byte(secret)) {
 		t.Error("the secret is in an export, the log, or a list")
 	}

@@ -1999,6 +1999,7 @@ type StartBackupRequest struct {
 	// Those that run on this computer.
 	Commands         []*CommandSource  `protobuf:"bytes,620,rep,name=commands,proto3" json:"commands,omitempty"`
 	CommandVariables map[string]string `protobuf:"bytes,621,rep,name=command_variables,json=commandVariables,proto3" json:"command_variables,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	CommandSecrets   []*CommandSecret  `protobuf:"bytes,766,rep,name=command_secrets,json=commandSecrets,proto3" json:"command_secrets,omitempty"`
 	// From the first byte on.
 	Rates         *Rates `protobuf:"bytes,680,opt,name=rates,proto3" json:"rates,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -2189,11 +2190,79 @@ func (x *StartBackupRequest) GetCommandVariables() map[string]string {
 	return nil
 }
 
+func (x *StartBackupRequest) GetCommandSecrets() []*CommandSecret {
+	if x != nil {
+		return x.CommandSecrets
+	}
+	return nil
+}
+
 func (x *StartBackupRequest) GetRates() *Rates {
 	if x != nil {
 		return x.Rates
 	}
 	return nil
+}
+
+// CommandSecret is what opens something for the command of that name.
+type CommandSecret struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Command       string                 `protobuf:"bytes,1,opt,name=command,proto3" json:"command,omitempty"`
+	User          string                 `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
+	Secret        string                 `protobuf:"bytes,3,opt,name=secret,proto3" json:"secret,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CommandSecret) Reset() {
+	*x = CommandSecret{}
+	mi := &file_keepward_v1_node_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CommandSecret) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CommandSecret) ProtoMessage() {}
+
+func (x *CommandSecret) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_node_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CommandSecret.ProtoReflect.Descriptor instead.
+func (*CommandSecret) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *CommandSecret) GetCommand() string {
+	if x != nil {
+		return x.Command
+	}
+	return ""
+}
+
+func (x *CommandSecret) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *CommandSecret) GetSecret() string {
+	if x != nil {
+		return x.Secret
+	}
+	return ""
 }
 
 type StartBackupResponse struct {
@@ -2204,7 +2273,7 @@ type StartBackupResponse struct {
 
 func (x *StartBackupResponse) Reset() {
 	*x = StartBackupResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[28]
+	mi := &file_keepward_v1_node_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2216,7 +2285,7 @@ func (x *StartBackupResponse) String() string {
 func (*StartBackupResponse) ProtoMessage() {}
 
 func (x *StartBackupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[28]
+	mi := &file_keepward_v1_node_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2229,7 +2298,7 @@ func (x *StartBackupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartBackupResponse.ProtoReflect.Descriptor instead.
 func (*StartBackupResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{28}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{29}
 }
 
 type StartRestoreRequest struct {
@@ -2261,7 +2330,7 @@ type StartRestoreRequest struct {
 
 func (x *StartRestoreRequest) Reset() {
 	*x = StartRestoreRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[29]
+	mi := &file_keepward_v1_node_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2273,7 +2342,7 @@ func (x *StartRestoreRequest) String() string {
 func (*StartRestoreRequest) ProtoMessage() {}
 
 func (x *StartRestoreRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[29]
+	mi := &file_keepward_v1_node_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2286,7 +2355,7 @@ func (x *StartRestoreRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartRestoreRequest.ProtoReflect.Descriptor instead.
 func (*StartRestoreRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{29}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *StartRestoreRequest) GetOrder() *Order {
@@ -2430,7 +2499,7 @@ type StartRestoreResponse struct {
 
 func (x *StartRestoreResponse) Reset() {
 	*x = StartRestoreResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[30]
+	mi := &file_keepward_v1_node_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2442,7 +2511,7 @@ func (x *StartRestoreResponse) String() string {
 func (*StartRestoreResponse) ProtoMessage() {}
 
 func (x *StartRestoreResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[30]
+	mi := &file_keepward_v1_node_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2455,7 +2524,7 @@ func (x *StartRestoreResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartRestoreResponse.ProtoReflect.Descriptor instead.
 func (*StartRestoreResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{30}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{31}
 }
 
 // commit: a backup takes in no more, and makes a partial point of what is complete.
@@ -2470,7 +2539,7 @@ type StopAttemptRequest struct {
 
 func (x *StopAttemptRequest) Reset() {
 	*x = StopAttemptRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[31]
+	mi := &file_keepward_v1_node_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2482,7 +2551,7 @@ func (x *StopAttemptRequest) String() string {
 func (*StopAttemptRequest) ProtoMessage() {}
 
 func (x *StopAttemptRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[31]
+	mi := &file_keepward_v1_node_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2495,7 +2564,7 @@ func (x *StopAttemptRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopAttemptRequest.ProtoReflect.Descriptor instead.
 func (*StopAttemptRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{31}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *StopAttemptRequest) GetOrder() *Order {
@@ -2527,7 +2596,7 @@ type StopAttemptResponse struct {
 
 func (x *StopAttemptResponse) Reset() {
 	*x = StopAttemptResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[32]
+	mi := &file_keepward_v1_node_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2539,7 +2608,7 @@ func (x *StopAttemptResponse) String() string {
 func (*StopAttemptResponse) ProtoMessage() {}
 
 func (x *StopAttemptResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[32]
+	mi := &file_keepward_v1_node_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2552,7 +2621,7 @@ func (x *StopAttemptResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopAttemptResponse.ProtoReflect.Descriptor instead.
 func (*StopAttemptResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{32}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{33}
 }
 
 type TransportCreateRepositoryRequest struct {
@@ -2569,7 +2638,7 @@ type TransportCreateRepositoryRequest struct {
 
 func (x *TransportCreateRepositoryRequest) Reset() {
 	*x = TransportCreateRepositoryRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[33]
+	mi := &file_keepward_v1_node_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2581,7 +2650,7 @@ func (x *TransportCreateRepositoryRequest) String() string {
 func (*TransportCreateRepositoryRequest) ProtoMessage() {}
 
 func (x *TransportCreateRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[33]
+	mi := &file_keepward_v1_node_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2594,7 +2663,7 @@ func (x *TransportCreateRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransportCreateRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*TransportCreateRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{33}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *TransportCreateRepositoryRequest) GetPath() string {
@@ -2649,7 +2718,7 @@ type KeyObject struct {
 
 func (x *KeyObject) Reset() {
 	*x = KeyObject{}
-	mi := &file_keepward_v1_node_proto_msgTypes[34]
+	mi := &file_keepward_v1_node_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2661,7 +2730,7 @@ func (x *KeyObject) String() string {
 func (*KeyObject) ProtoMessage() {}
 
 func (x *KeyObject) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[34]
+	mi := &file_keepward_v1_node_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2674,7 +2743,7 @@ func (x *KeyObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyObject.ProtoReflect.Descriptor instead.
 func (*KeyObject) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{34}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *KeyObject) GetName() string {
@@ -2701,7 +2770,7 @@ type TransportCreateRepositoryResponse struct {
 
 func (x *TransportCreateRepositoryResponse) Reset() {
 	*x = TransportCreateRepositoryResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[35]
+	mi := &file_keepward_v1_node_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2713,7 +2782,7 @@ func (x *TransportCreateRepositoryResponse) String() string {
 func (*TransportCreateRepositoryResponse) ProtoMessage() {}
 
 func (x *TransportCreateRepositoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[35]
+	mi := &file_keepward_v1_node_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2726,7 +2795,7 @@ func (x *TransportCreateRepositoryResponse) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use TransportCreateRepositoryResponse.ProtoReflect.Descriptor instead.
 func (*TransportCreateRepositoryResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{35}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *TransportCreateRepositoryResponse) GetCanonicalPath() string {
@@ -2752,7 +2821,7 @@ type ReadRepositoryRequest struct {
 
 func (x *ReadRepositoryRequest) Reset() {
 	*x = ReadRepositoryRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[36]
+	mi := &file_keepward_v1_node_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2764,7 +2833,7 @@ func (x *ReadRepositoryRequest) String() string {
 func (*ReadRepositoryRequest) ProtoMessage() {}
 
 func (x *ReadRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[36]
+	mi := &file_keepward_v1_node_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2777,7 +2846,7 @@ func (x *ReadRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*ReadRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{36}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ReadRepositoryRequest) GetPath() string {
@@ -2803,7 +2872,7 @@ type ReadRepositoryResponse struct {
 
 func (x *ReadRepositoryResponse) Reset() {
 	*x = ReadRepositoryResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[37]
+	mi := &file_keepward_v1_node_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2815,7 +2884,7 @@ func (x *ReadRepositoryResponse) String() string {
 func (*ReadRepositoryResponse) ProtoMessage() {}
 
 func (x *ReadRepositoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[37]
+	mi := &file_keepward_v1_node_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2828,7 +2897,7 @@ func (x *ReadRepositoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRepositoryResponse.ProtoReflect.Descriptor instead.
 func (*ReadRepositoryResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{37}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ReadRepositoryResponse) GetCanonicalPath() string {
@@ -2895,7 +2964,7 @@ type ChangeKeysRequest struct {
 
 func (x *ChangeKeysRequest) Reset() {
 	*x = ChangeKeysRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[38]
+	mi := &file_keepward_v1_node_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2907,7 +2976,7 @@ func (x *ChangeKeysRequest) String() string {
 func (*ChangeKeysRequest) ProtoMessage() {}
 
 func (x *ChangeKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[38]
+	mi := &file_keepward_v1_node_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2920,7 +2989,7 @@ func (x *ChangeKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeKeysRequest.ProtoReflect.Descriptor instead.
 func (*ChangeKeysRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{38}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ChangeKeysRequest) GetRepositoryPath() string {
@@ -2973,7 +3042,7 @@ type ChangeKeysResponse struct {
 
 func (x *ChangeKeysResponse) Reset() {
 	*x = ChangeKeysResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[39]
+	mi := &file_keepward_v1_node_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2985,7 +3054,7 @@ func (x *ChangeKeysResponse) String() string {
 func (*ChangeKeysResponse) ProtoMessage() {}
 
 func (x *ChangeKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[39]
+	mi := &file_keepward_v1_node_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2998,7 +3067,7 @@ func (x *ChangeKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeKeysResponse.ProtoReflect.Descriptor instead.
 func (*ChangeKeysResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{39}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{40}
 }
 
 type MeasureRepositoryRequest struct {
@@ -3013,7 +3082,7 @@ type MeasureRepositoryRequest struct {
 
 func (x *MeasureRepositoryRequest) Reset() {
 	*x = MeasureRepositoryRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[40]
+	mi := &file_keepward_v1_node_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3025,7 +3094,7 @@ func (x *MeasureRepositoryRequest) String() string {
 func (*MeasureRepositoryRequest) ProtoMessage() {}
 
 func (x *MeasureRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[40]
+	mi := &file_keepward_v1_node_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3038,7 +3107,7 @@ func (x *MeasureRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MeasureRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*MeasureRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{40}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *MeasureRepositoryRequest) GetRepositoryPath() string {
@@ -3085,7 +3154,7 @@ type MeasureRepositoryResponse struct {
 
 func (x *MeasureRepositoryResponse) Reset() {
 	*x = MeasureRepositoryResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[41]
+	mi := &file_keepward_v1_node_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3097,7 +3166,7 @@ func (x *MeasureRepositoryResponse) String() string {
 func (*MeasureRepositoryResponse) ProtoMessage() {}
 
 func (x *MeasureRepositoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[41]
+	mi := &file_keepward_v1_node_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3110,7 +3179,7 @@ func (x *MeasureRepositoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MeasureRepositoryResponse.ProtoReflect.Descriptor instead.
 func (*MeasureRepositoryResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{41}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *MeasureRepositoryResponse) GetOwners() []*OwnerUse {
@@ -3182,7 +3251,7 @@ type OwnerUse struct {
 
 func (x *OwnerUse) Reset() {
 	*x = OwnerUse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[42]
+	mi := &file_keepward_v1_node_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3194,7 +3263,7 @@ func (x *OwnerUse) String() string {
 func (*OwnerUse) ProtoMessage() {}
 
 func (x *OwnerUse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[42]
+	mi := &file_keepward_v1_node_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3207,7 +3276,7 @@ func (x *OwnerUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OwnerUse.ProtoReflect.Descriptor instead.
 func (*OwnerUse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{42}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *OwnerUse) GetOwner() []byte {
@@ -3250,7 +3319,7 @@ type ClaimRepositoryRequest struct {
 
 func (x *ClaimRepositoryRequest) Reset() {
 	*x = ClaimRepositoryRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[43]
+	mi := &file_keepward_v1_node_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3262,7 +3331,7 @@ func (x *ClaimRepositoryRequest) String() string {
 func (*ClaimRepositoryRequest) ProtoMessage() {}
 
 func (x *ClaimRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[43]
+	mi := &file_keepward_v1_node_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3275,7 +3344,7 @@ func (x *ClaimRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*ClaimRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{43}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ClaimRepositoryRequest) GetRepositoryPath() string {
@@ -3316,7 +3385,7 @@ type ClaimRepositoryResponse struct {
 
 func (x *ClaimRepositoryResponse) Reset() {
 	*x = ClaimRepositoryResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[44]
+	mi := &file_keepward_v1_node_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3328,7 +3397,7 @@ func (x *ClaimRepositoryResponse) String() string {
 func (*ClaimRepositoryResponse) ProtoMessage() {}
 
 func (x *ClaimRepositoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[44]
+	mi := &file_keepward_v1_node_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3341,7 +3410,7 @@ func (x *ClaimRepositoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimRepositoryResponse.ProtoReflect.Descriptor instead.
 func (*ClaimRepositoryResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{44}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ClaimRepositoryResponse) GetTerm() uint64 {
@@ -3371,7 +3440,7 @@ type InspectRepositoryRequest struct {
 
 func (x *InspectRepositoryRequest) Reset() {
 	*x = InspectRepositoryRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[45]
+	mi := &file_keepward_v1_node_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3383,7 +3452,7 @@ func (x *InspectRepositoryRequest) String() string {
 func (*InspectRepositoryRequest) ProtoMessage() {}
 
 func (x *InspectRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[45]
+	mi := &file_keepward_v1_node_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3396,7 +3465,7 @@ func (x *InspectRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InspectRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*InspectRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{45}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *InspectRepositoryRequest) GetPath() string {
@@ -3449,7 +3518,7 @@ type InspectRepositoryResponse struct {
 
 func (x *InspectRepositoryResponse) Reset() {
 	*x = InspectRepositoryResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[46]
+	mi := &file_keepward_v1_node_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3461,7 +3530,7 @@ func (x *InspectRepositoryResponse) String() string {
 func (*InspectRepositoryResponse) ProtoMessage() {}
 
 func (x *InspectRepositoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[46]
+	mi := &file_keepward_v1_node_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3474,7 +3543,7 @@ func (x *InspectRepositoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InspectRepositoryResponse.ProtoReflect.Descriptor instead.
 func (*InspectRepositoryResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{46}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *InspectRepositoryResponse) GetSizeBytes() int64 {
@@ -3569,7 +3638,7 @@ type StartMoverRequest struct {
 
 func (x *StartMoverRequest) Reset() {
 	*x = StartMoverRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[47]
+	mi := &file_keepward_v1_node_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3581,7 +3650,7 @@ func (x *StartMoverRequest) String() string {
 func (*StartMoverRequest) ProtoMessage() {}
 
 func (x *StartMoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[47]
+	mi := &file_keepward_v1_node_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3594,7 +3663,7 @@ func (x *StartMoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartMoverRequest.ProtoReflect.Descriptor instead.
 func (*StartMoverRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{47}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *StartMoverRequest) GetOrder() *Order {
@@ -3754,7 +3823,7 @@ type CheckOrder struct {
 
 func (x *CheckOrder) Reset() {
 	*x = CheckOrder{}
-	mi := &file_keepward_v1_node_proto_msgTypes[48]
+	mi := &file_keepward_v1_node_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3766,7 +3835,7 @@ func (x *CheckOrder) String() string {
 func (*CheckOrder) ProtoMessage() {}
 
 func (x *CheckOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[48]
+	mi := &file_keepward_v1_node_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3779,7 +3848,7 @@ func (x *CheckOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckOrder.ProtoReflect.Descriptor instead.
 func (*CheckOrder) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{48}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *CheckOrder) GetTime() *timestamppb.Timestamp {
@@ -3863,7 +3932,7 @@ type SweepOrder struct {
 
 func (x *SweepOrder) Reset() {
 	*x = SweepOrder{}
-	mi := &file_keepward_v1_node_proto_msgTypes[49]
+	mi := &file_keepward_v1_node_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3875,7 +3944,7 @@ func (x *SweepOrder) String() string {
 func (*SweepOrder) ProtoMessage() {}
 
 func (x *SweepOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[49]
+	mi := &file_keepward_v1_node_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3888,7 +3957,7 @@ func (x *SweepOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepOrder.ProtoReflect.Descriptor instead.
 func (*SweepOrder) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{49}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *SweepOrder) GetPurgePoints() []string {
@@ -3977,7 +4046,7 @@ type StartMoverResponse struct {
 
 func (x *StartMoverResponse) Reset() {
 	*x = StartMoverResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[50]
+	mi := &file_keepward_v1_node_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3989,7 +4058,7 @@ func (x *StartMoverResponse) String() string {
 func (*StartMoverResponse) ProtoMessage() {}
 
 func (x *StartMoverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[50]
+	mi := &file_keepward_v1_node_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4002,7 +4071,7 @@ func (x *StartMoverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartMoverResponse.ProtoReflect.Descriptor instead.
 func (*StartMoverResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{50}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *StartMoverResponse) GetMover() *MoverEndpoint {
@@ -4022,7 +4091,7 @@ type StopMoverRequest struct {
 
 func (x *StopMoverRequest) Reset() {
 	*x = StopMoverRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[51]
+	mi := &file_keepward_v1_node_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4034,7 +4103,7 @@ func (x *StopMoverRequest) String() string {
 func (*StopMoverRequest) ProtoMessage() {}
 
 func (x *StopMoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[51]
+	mi := &file_keepward_v1_node_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4047,7 +4116,7 @@ func (x *StopMoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopMoverRequest.ProtoReflect.Descriptor instead.
 func (*StopMoverRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{51}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *StopMoverRequest) GetOrder() *Order {
@@ -4072,7 +4141,7 @@ type StopMoverResponse struct {
 
 func (x *StopMoverResponse) Reset() {
 	*x = StopMoverResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[52]
+	mi := &file_keepward_v1_node_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4084,7 +4153,7 @@ func (x *StopMoverResponse) String() string {
 func (*StopMoverResponse) ProtoMessage() {}
 
 func (x *StopMoverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[52]
+	mi := &file_keepward_v1_node_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4097,7 +4166,7 @@ func (x *StopMoverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopMoverResponse.ProtoReflect.Descriptor instead.
 func (*StopMoverResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{52}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{53}
 }
 
 // commit: an attempt without a point gets a partial one of its last checkpoint, if it has one, and a
@@ -4115,7 +4184,7 @@ type FenceAttemptRequest struct {
 
 func (x *FenceAttemptRequest) Reset() {
 	*x = FenceAttemptRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[53]
+	mi := &file_keepward_v1_node_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4127,7 +4196,7 @@ func (x *FenceAttemptRequest) String() string {
 func (*FenceAttemptRequest) ProtoMessage() {}
 
 func (x *FenceAttemptRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[53]
+	mi := &file_keepward_v1_node_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4140,7 +4209,7 @@ func (x *FenceAttemptRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FenceAttemptRequest.ProtoReflect.Descriptor instead.
 func (*FenceAttemptRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{53}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *FenceAttemptRequest) GetRepositoryPath() string {
@@ -4191,7 +4260,7 @@ type FenceAttemptResponse struct {
 
 func (x *FenceAttemptResponse) Reset() {
 	*x = FenceAttemptResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[54]
+	mi := &file_keepward_v1_node_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4203,7 +4272,7 @@ func (x *FenceAttemptResponse) String() string {
 func (*FenceAttemptResponse) ProtoMessage() {}
 
 func (x *FenceAttemptResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[54]
+	mi := &file_keepward_v1_node_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4216,7 +4285,7 @@ func (x *FenceAttemptResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FenceAttemptResponse.ProtoReflect.Descriptor instead.
 func (*FenceAttemptResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{54}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *FenceAttemptResponse) GetCommitted() bool {
@@ -4256,7 +4325,7 @@ type MarkPointsRequest struct {
 
 func (x *MarkPointsRequest) Reset() {
 	*x = MarkPointsRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[55]
+	mi := &file_keepward_v1_node_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4268,7 +4337,7 @@ func (x *MarkPointsRequest) String() string {
 func (*MarkPointsRequest) ProtoMessage() {}
 
 func (x *MarkPointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[55]
+	mi := &file_keepward_v1_node_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4281,7 +4350,7 @@ func (x *MarkPointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkPointsRequest.ProtoReflect.Descriptor instead.
 func (*MarkPointsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{55}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *MarkPointsRequest) GetRepositoryPath() string {
@@ -4349,7 +4418,7 @@ type MarkPointsResponse struct {
 
 func (x *MarkPointsResponse) Reset() {
 	*x = MarkPointsResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[56]
+	mi := &file_keepward_v1_node_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4361,7 +4430,7 @@ func (x *MarkPointsResponse) String() string {
 func (*MarkPointsResponse) ProtoMessage() {}
 
 func (x *MarkPointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[56]
+	mi := &file_keepward_v1_node_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4374,7 +4443,7 @@ func (x *MarkPointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkPointsResponse.ProtoReflect.Descriptor instead.
 func (*MarkPointsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{56}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *MarkPointsResponse) GetPoints() []*PointMark {
@@ -4395,7 +4464,7 @@ type ListMarkersRequest struct {
 
 func (x *ListMarkersRequest) Reset() {
 	*x = ListMarkersRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[57]
+	mi := &file_keepward_v1_node_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4407,7 +4476,7 @@ func (x *ListMarkersRequest) String() string {
 func (*ListMarkersRequest) ProtoMessage() {}
 
 func (x *ListMarkersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[57]
+	mi := &file_keepward_v1_node_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4420,7 +4489,7 @@ func (x *ListMarkersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMarkersRequest.ProtoReflect.Descriptor instead.
 func (*ListMarkersRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{57}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ListMarkersRequest) GetRepositoryPath() string {
@@ -4456,7 +4525,7 @@ type ListMarkersResponse struct {
 
 func (x *ListMarkersResponse) Reset() {
 	*x = ListMarkersResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[58]
+	mi := &file_keepward_v1_node_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4468,7 +4537,7 @@ func (x *ListMarkersResponse) String() string {
 func (*ListMarkersResponse) ProtoMessage() {}
 
 func (x *ListMarkersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[58]
+	mi := &file_keepward_v1_node_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4481,7 +4550,7 @@ func (x *ListMarkersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMarkersResponse.ProtoReflect.Descriptor instead.
 func (*ListMarkersResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{58}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ListMarkersResponse) GetNames() []string {
@@ -4512,7 +4581,7 @@ type PointMarkers struct {
 
 func (x *PointMarkers) Reset() {
 	*x = PointMarkers{}
-	mi := &file_keepward_v1_node_proto_msgTypes[59]
+	mi := &file_keepward_v1_node_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4524,7 +4593,7 @@ func (x *PointMarkers) String() string {
 func (*PointMarkers) ProtoMessage() {}
 
 func (x *PointMarkers) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[59]
+	mi := &file_keepward_v1_node_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4537,7 +4606,7 @@ func (x *PointMarkers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PointMarkers.ProtoReflect.Descriptor instead.
 func (*PointMarkers) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{59}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *PointMarkers) GetPoint() string {
@@ -4592,7 +4661,7 @@ type PointMark struct {
 
 func (x *PointMark) Reset() {
 	*x = PointMark{}
-	mi := &file_keepward_v1_node_proto_msgTypes[60]
+	mi := &file_keepward_v1_node_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4604,7 +4673,7 @@ func (x *PointMark) String() string {
 func (*PointMark) ProtoMessage() {}
 
 func (x *PointMark) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[60]
+	mi := &file_keepward_v1_node_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4617,7 +4686,7 @@ func (x *PointMark) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PointMark.ProtoReflect.Descriptor instead.
 func (*PointMark) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{60}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *PointMark) GetPoint() string {
@@ -4648,7 +4717,7 @@ type TransportListPointsRequest struct {
 
 func (x *TransportListPointsRequest) Reset() {
 	*x = TransportListPointsRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[61]
+	mi := &file_keepward_v1_node_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4660,7 +4729,7 @@ func (x *TransportListPointsRequest) String() string {
 func (*TransportListPointsRequest) ProtoMessage() {}
 
 func (x *TransportListPointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[61]
+	mi := &file_keepward_v1_node_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4673,7 +4742,7 @@ func (x *TransportListPointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransportListPointsRequest.ProtoReflect.Descriptor instead.
 func (*TransportListPointsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{61}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *TransportListPointsRequest) GetRepositoryPath() string {
@@ -4723,7 +4792,7 @@ type TransportListPointsResponse struct {
 
 func (x *TransportListPointsResponse) Reset() {
 	*x = TransportListPointsResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[62]
+	mi := &file_keepward_v1_node_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4735,7 +4804,7 @@ func (x *TransportListPointsResponse) String() string {
 func (*TransportListPointsResponse) ProtoMessage() {}
 
 func (x *TransportListPointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[62]
+	mi := &file_keepward_v1_node_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4748,7 +4817,7 @@ func (x *TransportListPointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransportListPointsResponse.ProtoReflect.Descriptor instead.
 func (*TransportListPointsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{62}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *TransportListPointsResponse) GetPoints() []*PointObject {
@@ -4787,7 +4856,7 @@ type PointObject struct {
 
 func (x *PointObject) Reset() {
 	*x = PointObject{}
-	mi := &file_keepward_v1_node_proto_msgTypes[63]
+	mi := &file_keepward_v1_node_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4799,7 +4868,7 @@ func (x *PointObject) String() string {
 func (*PointObject) ProtoMessage() {}
 
 func (x *PointObject) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[63]
+	mi := &file_keepward_v1_node_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4812,7 +4881,7 @@ func (x *PointObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PointObject.ProtoReflect.Descriptor instead.
 func (*PointObject) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{63}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *PointObject) GetId() string {
@@ -4872,7 +4941,7 @@ type BrowseMoverRequest struct {
 
 func (x *BrowseMoverRequest) Reset() {
 	*x = BrowseMoverRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[64]
+	mi := &file_keepward_v1_node_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4884,7 +4953,7 @@ func (x *BrowseMoverRequest) String() string {
 func (*BrowseMoverRequest) ProtoMessage() {}
 
 func (x *BrowseMoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[64]
+	mi := &file_keepward_v1_node_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4897,7 +4966,7 @@ func (x *BrowseMoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrowseMoverRequest.ProtoReflect.Descriptor instead.
 func (*BrowseMoverRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{64}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *BrowseMoverRequest) GetAttempt() string {
@@ -4960,7 +5029,7 @@ type BrowseMoverResponse struct {
 
 func (x *BrowseMoverResponse) Reset() {
 	*x = BrowseMoverResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[65]
+	mi := &file_keepward_v1_node_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4972,7 +5041,7 @@ func (x *BrowseMoverResponse) String() string {
 func (*BrowseMoverResponse) ProtoMessage() {}
 
 func (x *BrowseMoverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[65]
+	mi := &file_keepward_v1_node_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4985,7 +5054,7 @@ func (x *BrowseMoverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrowseMoverResponse.ProtoReflect.Descriptor instead.
 func (*BrowseMoverResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{65}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *BrowseMoverResponse) GetSelf() *Entry {
@@ -5026,7 +5095,7 @@ type FindMoverRequest struct {
 
 func (x *FindMoverRequest) Reset() {
 	*x = FindMoverRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[66]
+	mi := &file_keepward_v1_node_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5038,7 +5107,7 @@ func (x *FindMoverRequest) String() string {
 func (*FindMoverRequest) ProtoMessage() {}
 
 func (x *FindMoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[66]
+	mi := &file_keepward_v1_node_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5051,7 +5120,7 @@ func (x *FindMoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindMoverRequest.ProtoReflect.Descriptor instead.
 func (*FindMoverRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{66}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *FindMoverRequest) GetAttempt() string {
@@ -5120,7 +5189,7 @@ type PointKey struct {
 
 func (x *PointKey) Reset() {
 	*x = PointKey{}
-	mi := &file_keepward_v1_node_proto_msgTypes[67]
+	mi := &file_keepward_v1_node_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5132,7 +5201,7 @@ func (x *PointKey) String() string {
 func (*PointKey) ProtoMessage() {}
 
 func (x *PointKey) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[67]
+	mi := &file_keepward_v1_node_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5145,7 +5214,7 @@ func (x *PointKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PointKey.ProtoReflect.Descriptor instead.
 func (*PointKey) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{67}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *PointKey) GetPoint() string {
@@ -5175,7 +5244,7 @@ type FindMoverResponse struct {
 
 func (x *FindMoverResponse) Reset() {
 	*x = FindMoverResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[68]
+	mi := &file_keepward_v1_node_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5187,7 +5256,7 @@ func (x *FindMoverResponse) String() string {
 func (*FindMoverResponse) ProtoMessage() {}
 
 func (x *FindMoverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[68]
+	mi := &file_keepward_v1_node_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5200,7 +5269,7 @@ func (x *FindMoverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindMoverResponse.ProtoReflect.Descriptor instead.
 func (*FindMoverResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{68}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *FindMoverResponse) GetPoint() string {
@@ -5244,7 +5313,7 @@ type ReadRecordsMoverRequest struct {
 
 func (x *ReadRecordsMoverRequest) Reset() {
 	*x = ReadRecordsMoverRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[69]
+	mi := &file_keepward_v1_node_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5256,7 +5325,7 @@ func (x *ReadRecordsMoverRequest) String() string {
 func (*ReadRecordsMoverRequest) ProtoMessage() {}
 
 func (x *ReadRecordsMoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[69]
+	mi := &file_keepward_v1_node_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5269,7 +5338,7 @@ func (x *ReadRecordsMoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRecordsMoverRequest.ProtoReflect.Descriptor instead.
 func (*ReadRecordsMoverRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{69}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *ReadRecordsMoverRequest) GetAttempt() string {
@@ -5312,7 +5381,7 @@ type ReadRecordsResponse struct {
 
 func (x *ReadRecordsResponse) Reset() {
 	*x = ReadRecordsResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[70]
+	mi := &file_keepward_v1_node_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5324,7 +5393,7 @@ func (x *ReadRecordsResponse) String() string {
 func (*ReadRecordsResponse) ProtoMessage() {}
 
 func (x *ReadRecordsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[70]
+	mi := &file_keepward_v1_node_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5337,7 +5406,7 @@ func (x *ReadRecordsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRecordsResponse.ProtoReflect.Descriptor instead.
 func (*ReadRecordsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{70}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *ReadRecordsResponse) GetAt() uint32 {
@@ -5372,7 +5441,7 @@ type DiffMoverRequest struct {
 
 func (x *DiffMoverRequest) Reset() {
 	*x = DiffMoverRequest{}
-	mi := &file_keepward_v1_node_proto_msgTypes[71]
+	mi := &file_keepward_v1_node_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5384,7 +5453,7 @@ func (x *DiffMoverRequest) String() string {
 func (*DiffMoverRequest) ProtoMessage() {}
 
 func (x *DiffMoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[71]
+	mi := &file_keepward_v1_node_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5397,7 +5466,7 @@ func (x *DiffMoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffMoverRequest.ProtoReflect.Descriptor instead.
 func (*DiffMoverRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{71}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *DiffMoverRequest) GetAttempt() string {
@@ -5432,7 +5501,7 @@ type DiffMoverResponse struct {
 
 func (x *DiffMoverResponse) Reset() {
 	*x = DiffMoverResponse{}
-	mi := &file_keepward_v1_node_proto_msgTypes[72]
+	mi := &file_keepward_v1_node_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5444,7 +5513,7 @@ func (x *DiffMoverResponse) String() string {
 func (*DiffMoverResponse) ProtoMessage() {}
 
 func (x *DiffMoverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_node_proto_msgTypes[72]
+	mi := &file_keepward_v1_node_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5457,7 +5526,7 @@ func (x *DiffMoverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffMoverResponse.ProtoReflect.Descriptor instead.
 func (*DiffMoverResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_node_proto_rawDescGZIP(), []int{72}
+	return file_keepward_v1_node_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *DiffMoverResponse) GetChange() string {
@@ -5645,7 +5714,8 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"\x04thaw\x18\a \x01(\v2\x13.keepward.v1.ScriptR\x04thaw\x1a<\n" +
 	"\x0eVariablesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xdd\t\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa3\n" +
+	"\n" +
 	"\x12StartBackupRequest\x12(\n" +
 	"\x05order\x18\x01 \x01(\v2\x12.keepward.v1.OrderR\x05order\x12/\n" +
 	"\x04keys\x18\x02 \x01(\v2\x1b.keepward.v1.RepositoryKeysR\x04keys\x120\n" +
@@ -5674,14 +5744,19 @@ const file_keepward_v1_node_proto_rawDesc = "" +
 	"processors\x12B\n" +
 	"\fapplications\x18\xd8\x04 \x03(\v2\x1d.keepward.v1.ApplicationOrderR\fapplications\x127\n" +
 	"\bcommands\x18\xec\x04 \x03(\v2\x1a.keepward.v1.CommandSourceR\bcommands\x12c\n" +
-	"\x11command_variables\x18\xed\x04 \x03(\v25.keepward.v1.StartBackupRequest.CommandVariablesEntryR\x10commandVariables\x12)\n" +
+	"\x11command_variables\x18\xed\x04 \x03(\v25.keepward.v1.StartBackupRequest.CommandVariablesEntryR\x10commandVariables\x12D\n" +
+	"\x0fcommand_secrets\x18\xfe\x05 \x03(\v2\x1a.keepward.v1.CommandSecretR\x0ecommandSecrets\x12)\n" +
 	"\x05rates\x18\xa8\x05 \x01(\v2\x12.keepward.v1.RatesR\x05rates\x1aB\n" +
 	"\x14ScriptVariablesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1aC\n" +
 	"\x15CommandVariablesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x15\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"U\n" +
+	"\rCommandSecret\x12\x18\n" +
+	"\acommand\x18\x01 \x01(\tR\acommand\x12\x12\n" +
+	"\x04user\x18\x02 \x01(\tR\x04user\x12\x16\n" +
+	"\x06secret\x18\x03 \x01(\tR\x06secret\"\x15\n" +
 	"\x13StartBackupResponse\"\xde\x06\n" +
 	"\x13StartRestoreRequest\x12(\n" +
 	"\x05order\x18\x01 \x01(\v2\x12.keepward.v1.OrderR\x05order\x12/\n" +
@@ -6009,7 +6084,7 @@ func file_keepward_v1_node_proto_rawDescGZIP() []byte {
 	return file_keepward_v1_node_proto_rawDescData
 }
 
-var file_keepward_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 79)
+var file_keepward_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 80)
 var file_keepward_v1_node_proto_goTypes = []any{
 	(*JoinRequest)(nil),                       // 0: keepward.v1.JoinRequest
 	(*JoinResponse)(nil),                      // 1: keepward.v1.JoinResponse
@@ -6039,243 +6114,245 @@ var file_keepward_v1_node_proto_goTypes = []any{
 	(*StopScriptResponse)(nil),                // 25: keepward.v1.StopScriptResponse
 	(*ScriptEntry)(nil),                       // 26: keepward.v1.ScriptEntry
 	(*StartBackupRequest)(nil),                // 27: keepward.v1.StartBackupRequest
-	(*StartBackupResponse)(nil),               // 28: keepward.v1.StartBackupResponse
-	(*StartRestoreRequest)(nil),               // 29: keepward.v1.StartRestoreRequest
-	(*StartRestoreResponse)(nil),              // 30: keepward.v1.StartRestoreResponse
-	(*StopAttemptRequest)(nil),                // 31: keepward.v1.StopAttemptRequest
-	(*StopAttemptResponse)(nil),               // 32: keepward.v1.StopAttemptResponse
-	(*TransportCreateRepositoryRequest)(nil),  // 33: keepward.v1.TransportCreateRepositoryRequest
-	(*KeyObject)(nil),                         // 34: keepward.v1.KeyObject
-	(*TransportCreateRepositoryResponse)(nil), // 35: keepward.v1.TransportCreateRepositoryResponse
-	(*ReadRepositoryRequest)(nil),             // 36: keepward.v1.ReadRepositoryRequest
-	(*ReadRepositoryResponse)(nil),            // 37: keepward.v1.ReadRepositoryResponse
-	(*ChangeKeysRequest)(nil),                 // 38: keepward.v1.ChangeKeysRequest
-	(*ChangeKeysResponse)(nil),                // 39: keepward.v1.ChangeKeysResponse
-	(*MeasureRepositoryRequest)(nil),          // 40: keepward.v1.MeasureRepositoryRequest
-	(*MeasureRepositoryResponse)(nil),         // 41: keepward.v1.MeasureRepositoryResponse
-	(*OwnerUse)(nil),                          // 42: keepward.v1.OwnerUse
-	(*ClaimRepositoryRequest)(nil),            // 43: keepward.v1.ClaimRepositoryRequest
-	(*ClaimRepositoryResponse)(nil),           // 44: keepward.v1.ClaimRepositoryResponse
-	(*InspectRepositoryRequest)(nil),          // 45: keepward.v1.InspectRepositoryRequest
-	(*InspectRepositoryResponse)(nil),         // 46: keepward.v1.InspectRepositoryResponse
-	(*StartMoverRequest)(nil),                 // 47: keepward.v1.StartMoverRequest
-	(*CheckOrder)(nil),                        // 48: keepward.v1.CheckOrder
-	(*SweepOrder)(nil),                        // 49: keepward.v1.SweepOrder
-	(*StartMoverResponse)(nil),                // 50: keepward.v1.StartMoverResponse
-	(*StopMoverRequest)(nil),                  // 51: keepward.v1.StopMoverRequest
-	(*StopMoverResponse)(nil),                 // 52: keepward.v1.StopMoverResponse
-	(*FenceAttemptRequest)(nil),               // 53: keepward.v1.FenceAttemptRequest
-	(*FenceAttemptResponse)(nil),              // 54: keepward.v1.FenceAttemptResponse
-	(*MarkPointsRequest)(nil),                 // 55: keepward.v1.MarkPointsRequest
-	(*MarkPointsResponse)(nil),                // 56: keepward.v1.MarkPointsResponse
-	(*ListMarkersRequest)(nil),                // 57: keepward.v1.ListMarkersRequest
-	(*ListMarkersResponse)(nil),               // 58: keepward.v1.ListMarkersResponse
-	(*PointMarkers)(nil),                      // 59: keepward.v1.PointMarkers
-	(*PointMark)(nil),                         // 60: keepward.v1.PointMark
-	(*TransportListPointsRequest)(nil),        // 61: keepward.v1.TransportListPointsRequest
-	(*TransportListPointsResponse)(nil),       // 62: keepward.v1.TransportListPointsResponse
-	(*PointObject)(nil),                       // 63: keepward.v1.PointObject
-	(*BrowseMoverRequest)(nil),                // 64: keepward.v1.BrowseMoverRequest
-	(*BrowseMoverResponse)(nil),               // 65: keepward.v1.BrowseMoverResponse
-	(*FindMoverRequest)(nil),                  // 66: keepward.v1.FindMoverRequest
-	(*PointKey)(nil),                          // 67: keepward.v1.PointKey
-	(*FindMoverResponse)(nil),                 // 68: keepward.v1.FindMoverResponse
-	(*ReadRecordsMoverRequest)(nil),           // 69: keepward.v1.ReadRecordsMoverRequest
-	(*ReadRecordsResponse)(nil),               // 70: keepward.v1.ReadRecordsResponse
-	(*DiffMoverRequest)(nil),                  // 71: keepward.v1.DiffMoverRequest
-	(*DiffMoverResponse)(nil),                 // 72: keepward.v1.DiffMoverResponse
-	nil,                                       // 73: keepward.v1.RepositoryKeys.EpochsEntry
-	nil,                                       // 74: keepward.v1.RunScriptRequest.VariablesEntry
-	nil,                                       // 75: keepward.v1.ScriptEntry.VariablesEntry
-	nil,                                       // 76: keepward.v1.StartBackupRequest.ScriptVariablesEntry
-	nil,                                       // 77: keepward.v1.StartBackupRequest.CommandVariablesEntry
-	nil,                                       // 78: keepward.v1.StartRestoreRequest.CommandVariablesEntry
-	(*Supply)(nil),                            // 79: keepward.v1.Supply
-	(*timestamppb.Timestamp)(nil),             // 80: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),               // 81: google.protobuf.Duration
-	(*AttemptRates)(nil),                      // 82: keepward.v1.AttemptRates
-	(*Progress)(nil),                          // 83: keepward.v1.Progress
-	(*Event)(nil),                             // 84: keepward.v1.Event
-	(*Failure)(nil),                           // 85: keepward.v1.Failure
-	(*Counters)(nil),                          // 86: keepward.v1.Counters
-	(*SweepReport)(nil),                       // 87: keepward.v1.SweepReport
-	(*FileSelection)(nil),                     // 88: keepward.v1.FileSelection
-	(*DryRun)(nil),                            // 89: keepward.v1.DryRun
-	(*Script)(nil),                            // 90: keepward.v1.Script
-	(*ScriptEnd)(nil),                         // 91: keepward.v1.ScriptEnd
-	(*Scripts)(nil),                           // 92: keepward.v1.Scripts
-	(*ApplicationOrder)(nil),                  // 93: keepward.v1.ApplicationOrder
-	(*CommandSource)(nil),                     // 94: keepward.v1.CommandSource
-	(*Rates)(nil),                             // 95: keepward.v1.Rates
-	(*OwnerMap)(nil),                          // 96: keepward.v1.OwnerMap
-	(*PathMap)(nil),                           // 97: keepward.v1.PathMap
-	(*ApplicationRestoreOrder)(nil),           // 98: keepward.v1.ApplicationRestoreOrder
-	(*CommandTarget)(nil),                     // 99: keepward.v1.CommandTarget
-	(*ProofAge)(nil),                          // 100: keepward.v1.ProofAge
-	(*ProofState)(nil),                        // 101: keepward.v1.ProofState
-	(*Entry)(nil),                             // 102: keepward.v1.Entry
+	(*CommandSecret)(nil),                     // 28: keepward.v1.CommandSecret
+	(*StartBackupResponse)(nil),               // 29: keepward.v1.StartBackupResponse
+	(*StartRestoreRequest)(nil),               // 30: keepward.v1.StartRestoreRequest
+	(*StartRestoreResponse)(nil),              // 31: keepward.v1.StartRestoreResponse
+	(*StopAttemptRequest)(nil),                // 32: keepward.v1.StopAttemptRequest
+	(*StopAttemptResponse)(nil),               // 33: keepward.v1.StopAttemptResponse
+	(*TransportCreateRepositoryRequest)(nil),  // 34: keepward.v1.TransportCreateRepositoryRequest
+	(*KeyObject)(nil),                         // 35: keepward.v1.KeyObject
+	(*TransportCreateRepositoryResponse)(nil), // 36: keepward.v1.TransportCreateRepositoryResponse
+	(*ReadRepositoryRequest)(nil),             // 37: keepward.v1.ReadRepositoryRequest
+	(*ReadRepositoryResponse)(nil),            // 38: keepward.v1.ReadRepositoryResponse
+	(*ChangeKeysRequest)(nil),                 // 39: keepward.v1.ChangeKeysRequest
+	(*ChangeKeysResponse)(nil),                // 40: keepward.v1.ChangeKeysResponse
+	(*MeasureRepositoryRequest)(nil),          // 41: keepward.v1.MeasureRepositoryRequest
+	(*MeasureRepositoryResponse)(nil),         // 42: keepward.v1.MeasureRepositoryResponse
+	(*OwnerUse)(nil),                          // 43: keepward.v1.OwnerUse
+	(*ClaimRepositoryRequest)(nil),            // 44: keepward.v1.ClaimRepositoryRequest
+	(*ClaimRepositoryResponse)(nil),           // 45: keepward.v1.ClaimRepositoryResponse
+	(*InspectRepositoryRequest)(nil),          // 46: keepward.v1.InspectRepositoryRequest
+	(*InspectRepositoryResponse)(nil),         // 47: keepward.v1.InspectRepositoryResponse
+	(*StartMoverRequest)(nil),                 // 48: keepward.v1.StartMoverRequest
+	(*CheckOrder)(nil),                        // 49: keepward.v1.CheckOrder
+	(*SweepOrder)(nil),                        // 50: keepward.v1.SweepOrder
+	(*StartMoverResponse)(nil),                // 51: keepward.v1.StartMoverResponse
+	(*StopMoverRequest)(nil),                  // 52: keepward.v1.StopMoverRequest
+	(*StopMoverResponse)(nil),                 // 53: keepward.v1.StopMoverResponse
+	(*FenceAttemptRequest)(nil),               // 54: keepward.v1.FenceAttemptRequest
+	(*FenceAttemptResponse)(nil),              // 55: keepward.v1.FenceAttemptResponse
+	(*MarkPointsRequest)(nil),                 // 56: keepward.v1.MarkPointsRequest
+	(*MarkPointsResponse)(nil),                // 57: keepward.v1.MarkPointsResponse
+	(*ListMarkersRequest)(nil),                // 58: keepward.v1.ListMarkersRequest
+	(*ListMarkersResponse)(nil),               // 59: keepward.v1.ListMarkersResponse
+	(*PointMarkers)(nil),                      // 60: keepward.v1.PointMarkers
+	(*PointMark)(nil),                         // 61: keepward.v1.PointMark
+	(*TransportListPointsRequest)(nil),        // 62: keepward.v1.TransportListPointsRequest
+	(*TransportListPointsResponse)(nil),       // 63: keepward.v1.TransportListPointsResponse
+	(*PointObject)(nil),                       // 64: keepward.v1.PointObject
+	(*BrowseMoverRequest)(nil),                // 65: keepward.v1.BrowseMoverRequest
+	(*BrowseMoverResponse)(nil),               // 66: keepward.v1.BrowseMoverResponse
+	(*FindMoverRequest)(nil),                  // 67: keepward.v1.FindMoverRequest
+	(*PointKey)(nil),                          // 68: keepward.v1.PointKey
+	(*FindMoverResponse)(nil),                 // 69: keepward.v1.FindMoverResponse
+	(*ReadRecordsMoverRequest)(nil),           // 70: keepward.v1.ReadRecordsMoverRequest
+	(*ReadRecordsResponse)(nil),               // 71: keepward.v1.ReadRecordsResponse
+	(*DiffMoverRequest)(nil),                  // 72: keepward.v1.DiffMoverRequest
+	(*DiffMoverResponse)(nil),                 // 73: keepward.v1.DiffMoverResponse
+	nil,                                       // 74: keepward.v1.RepositoryKeys.EpochsEntry
+	nil,                                       // 75: keepward.v1.RunScriptRequest.VariablesEntry
+	nil,                                       // 76: keepward.v1.ScriptEntry.VariablesEntry
+	nil,                                       // 77: keepward.v1.StartBackupRequest.ScriptVariablesEntry
+	nil,                                       // 78: keepward.v1.StartBackupRequest.CommandVariablesEntry
+	nil,                                       // 79: keepward.v1.StartRestoreRequest.CommandVariablesEntry
+	(*Supply)(nil),                            // 80: keepward.v1.Supply
+	(*timestamppb.Timestamp)(nil),             // 81: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),               // 82: google.protobuf.Duration
+	(*AttemptRates)(nil),                      // 83: keepward.v1.AttemptRates
+	(*Progress)(nil),                          // 84: keepward.v1.Progress
+	(*Event)(nil),                             // 85: keepward.v1.Event
+	(*Failure)(nil),                           // 86: keepward.v1.Failure
+	(*Counters)(nil),                          // 87: keepward.v1.Counters
+	(*SweepReport)(nil),                       // 88: keepward.v1.SweepReport
+	(*FileSelection)(nil),                     // 89: keepward.v1.FileSelection
+	(*DryRun)(nil),                            // 90: keepward.v1.DryRun
+	(*Script)(nil),                            // 91: keepward.v1.Script
+	(*ScriptEnd)(nil),                         // 92: keepward.v1.ScriptEnd
+	(*Scripts)(nil),                           // 93: keepward.v1.Scripts
+	(*ApplicationOrder)(nil),                  // 94: keepward.v1.ApplicationOrder
+	(*CommandSource)(nil),                     // 95: keepward.v1.CommandSource
+	(*Rates)(nil),                             // 96: keepward.v1.Rates
+	(*OwnerMap)(nil),                          // 97: keepward.v1.OwnerMap
+	(*PathMap)(nil),                           // 98: keepward.v1.PathMap
+	(*ApplicationRestoreOrder)(nil),           // 99: keepward.v1.ApplicationRestoreOrder
+	(*CommandTarget)(nil),                     // 100: keepward.v1.CommandTarget
+	(*ProofAge)(nil),                          // 101: keepward.v1.ProofAge
+	(*ProofState)(nil),                        // 102: keepward.v1.ProofState
+	(*Entry)(nil),                             // 103: keepward.v1.Entry
 }
 var file_keepward_v1_node_proto_depIdxs = []int32{
-	79,  // 0: keepward.v1.NodeInfo.supply:type_name -> keepward.v1.Supply
+	80,  // 0: keepward.v1.NodeInfo.supply:type_name -> keepward.v1.Supply
 	2,   // 1: keepward.v1.HeartbeatRequest.info:type_name -> keepward.v1.NodeInfo
-	80,  // 2: keepward.v1.HeartbeatRequest.clock:type_name -> google.protobuf.Timestamp
+	81,  // 2: keepward.v1.HeartbeatRequest.clock:type_name -> google.protobuf.Timestamp
 	4,   // 3: keepward.v1.HeartbeatRequest.attempts:type_name -> keepward.v1.AttemptState
-	80,  // 4: keepward.v1.HeartbeatResponse.time:type_name -> google.protobuf.Timestamp
-	81,  // 5: keepward.v1.HeartbeatResponse.interval:type_name -> google.protobuf.Duration
-	82,  // 6: keepward.v1.HeartbeatResponse.rates:type_name -> keepward.v1.AttemptRates
-	83,  // 7: keepward.v1.ReportProgressRequest.progress:type_name -> keepward.v1.Progress
-	84,  // 8: keepward.v1.ReportEventsRequest.events:type_name -> keepward.v1.Event
+	81,  // 4: keepward.v1.HeartbeatResponse.time:type_name -> google.protobuf.Timestamp
+	82,  // 5: keepward.v1.HeartbeatResponse.interval:type_name -> google.protobuf.Duration
+	83,  // 6: keepward.v1.HeartbeatResponse.rates:type_name -> keepward.v1.AttemptRates
+	84,  // 7: keepward.v1.ReportProgressRequest.progress:type_name -> keepward.v1.Progress
+	85,  // 8: keepward.v1.ReportEventsRequest.events:type_name -> keepward.v1.Event
 	12,  // 9: keepward.v1.ReportEndRequest.end:type_name -> keepward.v1.AttemptEnd
-	85,  // 10: keepward.v1.AttemptEnd.failure:type_name -> keepward.v1.Failure
-	86,  // 11: keepward.v1.AttemptEnd.counters:type_name -> keepward.v1.Counters
+	86,  // 10: keepward.v1.AttemptEnd.failure:type_name -> keepward.v1.Failure
+	87,  // 11: keepward.v1.AttemptEnd.counters:type_name -> keepward.v1.Counters
 	13,  // 12: keepward.v1.AttemptEnd.point:type_name -> keepward.v1.PointSummary
 	14,  // 13: keepward.v1.AttemptEnd.check:type_name -> keepward.v1.CheckReport
-	87,  // 14: keepward.v1.AttemptEnd.sweep:type_name -> keepward.v1.SweepReport
-	80,  // 15: keepward.v1.AttemptEnd.opened:type_name -> google.protobuf.Timestamp
-	86,  // 16: keepward.v1.PointSummary.counters:type_name -> keepward.v1.Counters
+	88,  // 14: keepward.v1.AttemptEnd.sweep:type_name -> keepward.v1.SweepReport
+	81,  // 15: keepward.v1.AttemptEnd.opened:type_name -> google.protobuf.Timestamp
+	87,  // 16: keepward.v1.PointSummary.counters:type_name -> keepward.v1.Counters
 	15,  // 17: keepward.v1.CheckReport.findings:type_name -> keepward.v1.CheckFinding
 	16,  // 18: keepward.v1.CheckFinding.affected:type_name -> keepward.v1.AffectedFile
-	73,  // 19: keepward.v1.RepositoryKeys.epochs:type_name -> keepward.v1.RepositoryKeys.EpochsEntry
-	81,  // 20: keepward.v1.MoverEndpoint.heartbeat:type_name -> google.protobuf.Duration
+	74,  // 19: keepward.v1.RepositoryKeys.epochs:type_name -> keepward.v1.RepositoryKeys.EpochsEntry
+	82,  // 20: keepward.v1.MoverEndpoint.heartbeat:type_name -> google.protobuf.Duration
 	17,  // 21: keepward.v1.AgentDryRunRequest.order:type_name -> keepward.v1.Order
-	88,  // 22: keepward.v1.AgentDryRunRequest.files:type_name -> keepward.v1.FileSelection
-	83,  // 23: keepward.v1.AgentDryRunResponse.progress:type_name -> keepward.v1.Progress
-	89,  // 24: keepward.v1.AgentDryRunResponse.result:type_name -> keepward.v1.DryRun
+	89,  // 22: keepward.v1.AgentDryRunRequest.files:type_name -> keepward.v1.FileSelection
+	84,  // 23: keepward.v1.AgentDryRunResponse.progress:type_name -> keepward.v1.Progress
+	90,  // 24: keepward.v1.AgentDryRunResponse.result:type_name -> keepward.v1.DryRun
 	17,  // 25: keepward.v1.RunScriptRequest.order:type_name -> keepward.v1.Order
-	90,  // 26: keepward.v1.RunScriptRequest.script:type_name -> keepward.v1.Script
-	74,  // 27: keepward.v1.RunScriptRequest.variables:type_name -> keepward.v1.RunScriptRequest.VariablesEntry
-	81,  // 28: keepward.v1.RunScriptRequest.wait:type_name -> google.protobuf.Duration
-	91,  // 29: keepward.v1.RunScriptResponse.end:type_name -> keepward.v1.ScriptEnd
+	91,  // 26: keepward.v1.RunScriptRequest.script:type_name -> keepward.v1.Script
+	75,  // 27: keepward.v1.RunScriptRequest.variables:type_name -> keepward.v1.RunScriptRequest.VariablesEntry
+	82,  // 28: keepward.v1.RunScriptRequest.wait:type_name -> google.protobuf.Duration
+	92,  // 29: keepward.v1.RunScriptResponse.end:type_name -> keepward.v1.ScriptEnd
 	17,  // 30: keepward.v1.StopScriptRequest.order:type_name -> keepward.v1.Order
-	90,  // 31: keepward.v1.ScriptEntry.script:type_name -> keepward.v1.Script
-	75,  // 32: keepward.v1.ScriptEntry.variables:type_name -> keepward.v1.ScriptEntry.VariablesEntry
-	80,  // 33: keepward.v1.ScriptEntry.started:type_name -> google.protobuf.Timestamp
-	91,  // 34: keepward.v1.ScriptEntry.end:type_name -> keepward.v1.ScriptEnd
-	90,  // 35: keepward.v1.ScriptEntry.thaw:type_name -> keepward.v1.Script
+	91,  // 31: keepward.v1.ScriptEntry.script:type_name -> keepward.v1.Script
+	76,  // 32: keepward.v1.ScriptEntry.variables:type_name -> keepward.v1.ScriptEntry.VariablesEntry
+	81,  // 33: keepward.v1.ScriptEntry.started:type_name -> google.protobuf.Timestamp
+	92,  // 34: keepward.v1.ScriptEntry.end:type_name -> keepward.v1.ScriptEnd
+	91,  // 35: keepward.v1.ScriptEntry.thaw:type_name -> keepward.v1.Script
 	17,  // 36: keepward.v1.StartBackupRequest.order:type_name -> keepward.v1.Order
 	18,  // 37: keepward.v1.StartBackupRequest.keys:type_name -> keepward.v1.RepositoryKeys
 	19,  // 38: keepward.v1.StartBackupRequest.mover:type_name -> keepward.v1.MoverEndpoint
-	88,  // 39: keepward.v1.StartBackupRequest.files:type_name -> keepward.v1.FileSelection
-	80,  // 40: keepward.v1.StartBackupRequest.time:type_name -> google.protobuf.Timestamp
-	92,  // 41: keepward.v1.StartBackupRequest.scripts:type_name -> keepward.v1.Scripts
-	76,  // 42: keepward.v1.StartBackupRequest.script_variables:type_name -> keepward.v1.StartBackupRequest.ScriptVariablesEntry
-	81,  // 43: keepward.v1.StartBackupRequest.snapshot_kept:type_name -> google.protobuf.Duration
-	81,  // 44: keepward.v1.StartBackupRequest.tracking_kept:type_name -> google.protobuf.Duration
-	93,  // 45: keepward.v1.StartBackupRequest.applications:type_name -> keepward.v1.ApplicationOrder
-	94,  // 46: keepward.v1.StartBackupRequest.commands:type_name -> keepward.v1.CommandSource
-	77,  // 47: keepward.v1.StartBackupRequest.command_variables:type_name -> keepward.v1.StartBackupRequest.CommandVariablesEntry
-	95,  // 48: keepward.v1.StartBackupRequest.rates:type_name -> keepward.v1.Rates
-	17,  // 49: keepward.v1.StartRestoreRequest.order:type_name -> keepward.v1.Order
-	18,  // 50: keepward.v1.StartRestoreRequest.keys:type_name -> keepward.v1.RepositoryKeys
-	19,  // 51: keepward.v1.StartRestoreRequest.mover:type_name -> keepward.v1.MoverEndpoint
-	96,  // 52: keepward.v1.StartRestoreRequest.owners:type_name -> keepward.v1.OwnerMap
-	97,  // 53: keepward.v1.StartRestoreRequest.renames:type_name -> keepward.v1.PathMap
-	98,  // 54: keepward.v1.StartRestoreRequest.application:type_name -> keepward.v1.ApplicationRestoreOrder
-	99,  // 55: keepward.v1.StartRestoreRequest.command:type_name -> keepward.v1.CommandTarget
-	78,  // 56: keepward.v1.StartRestoreRequest.command_variables:type_name -> keepward.v1.StartRestoreRequest.CommandVariablesEntry
-	95,  // 57: keepward.v1.StartRestoreRequest.rates:type_name -> keepward.v1.Rates
-	17,  // 58: keepward.v1.StopAttemptRequest.order:type_name -> keepward.v1.Order
-	34,  // 59: keepward.v1.TransportCreateRepositoryRequest.keys:type_name -> keepward.v1.KeyObject
-	34,  // 60: keepward.v1.ReadRepositoryResponse.keys:type_name -> keepward.v1.KeyObject
-	34,  // 61: keepward.v1.ChangeKeysRequest.put:type_name -> keepward.v1.KeyObject
-	80,  // 62: keepward.v1.MeasureRepositoryRequest.time:type_name -> google.protobuf.Timestamp
-	42,  // 63: keepward.v1.MeasureRepositoryResponse.owners:type_name -> keepward.v1.OwnerUse
-	100, // 64: keepward.v1.MeasureRepositoryResponse.ages:type_name -> keepward.v1.ProofAge
-	80,  // 65: keepward.v1.InspectRepositoryRequest.time:type_name -> google.protobuf.Timestamp
-	101, // 66: keepward.v1.InspectRepositoryResponse.proof:type_name -> keepward.v1.ProofState
-	17,  // 67: keepward.v1.StartMoverRequest.order:type_name -> keepward.v1.Order
-	18,  // 68: keepward.v1.StartMoverRequest.keys:type_name -> keepward.v1.RepositoryKeys
-	81,  // 69: keepward.v1.StartMoverRequest.agent_wait:type_name -> google.protobuf.Duration
-	49,  // 70: keepward.v1.StartMoverRequest.sweep:type_name -> keepward.v1.SweepOrder
-	48,  // 71: keepward.v1.StartMoverRequest.check:type_name -> keepward.v1.CheckOrder
-	80,  // 72: keepward.v1.StartMoverRequest.time:type_name -> google.protobuf.Timestamp
-	81,  // 73: keepward.v1.StartMoverRequest.heartbeat:type_name -> google.protobuf.Duration
-	95,  // 74: keepward.v1.StartMoverRequest.rates:type_name -> keepward.v1.Rates
-	80,  // 75: keepward.v1.CheckOrder.time:type_name -> google.protobuf.Timestamp
-	80,  // 76: keepward.v1.CheckOrder.since:type_name -> google.protobuf.Timestamp
-	81,  // 77: keepward.v1.CheckOrder.budget:type_name -> google.protobuf.Duration
-	81,  // 78: keepward.v1.CheckOrder.older_than:type_name -> google.protobuf.Duration
-	19,  // 79: keepward.v1.StartMoverResponse.mover:type_name -> keepward.v1.MoverEndpoint
-	17,  // 80: keepward.v1.StopMoverRequest.order:type_name -> keepward.v1.Order
-	17,  // 81: keepward.v1.FenceAttemptRequest.order:type_name -> keepward.v1.Order
-	80,  // 82: keepward.v1.MarkPointsRequest.time:type_name -> google.protobuf.Timestamp
-	60,  // 83: keepward.v1.MarkPointsResponse.points:type_name -> keepward.v1.PointMark
-	59,  // 84: keepward.v1.ListMarkersResponse.marked:type_name -> keepward.v1.PointMarkers
-	80,  // 85: keepward.v1.PointMarkers.deleted_at:type_name -> google.protobuf.Timestamp
-	85,  // 86: keepward.v1.PointMark.failure:type_name -> keepward.v1.Failure
-	63,  // 87: keepward.v1.TransportListPointsResponse.points:type_name -> keepward.v1.PointObject
-	80,  // 88: keepward.v1.PointObject.deleted:type_name -> google.protobuf.Timestamp
-	80,  // 89: keepward.v1.PointObject.held:type_name -> google.protobuf.Timestamp
-	102, // 90: keepward.v1.BrowseMoverResponse.self:type_name -> keepward.v1.Entry
-	102, // 91: keepward.v1.BrowseMoverResponse.entries:type_name -> keepward.v1.Entry
-	67,  // 92: keepward.v1.FindMoverRequest.points:type_name -> keepward.v1.PointKey
-	80,  // 93: keepward.v1.FindMoverRequest.after:type_name -> google.protobuf.Timestamp
-	80,  // 94: keepward.v1.FindMoverRequest.before:type_name -> google.protobuf.Timestamp
-	102, // 95: keepward.v1.FindMoverResponse.entry:type_name -> keepward.v1.Entry
-	85,  // 96: keepward.v1.ReadRecordsResponse.failure:type_name -> keepward.v1.Failure
-	67,  // 97: keepward.v1.DiffMoverRequest.a:type_name -> keepward.v1.PointKey
-	67,  // 98: keepward.v1.DiffMoverRequest.b:type_name -> keepward.v1.PointKey
-	102, // 99: keepward.v1.DiffMoverResponse.a:type_name -> keepward.v1.Entry
-	102, // 100: keepward.v1.DiffMoverResponse.b:type_name -> keepward.v1.Entry
-	0,   // 101: keepward.v1.EnrolService.Join:input_type -> keepward.v1.JoinRequest
-	3,   // 102: keepward.v1.NodeService.Heartbeat:input_type -> keepward.v1.HeartbeatRequest
-	6,   // 103: keepward.v1.NodeService.ReportProgress:input_type -> keepward.v1.ReportProgressRequest
-	8,   // 104: keepward.v1.NodeService.ReportEvents:input_type -> keepward.v1.ReportEventsRequest
-	10,  // 105: keepward.v1.NodeService.ReportEnd:input_type -> keepward.v1.ReportEndRequest
-	27,  // 106: keepward.v1.AgentService.StartBackup:input_type -> keepward.v1.StartBackupRequest
-	29,  // 107: keepward.v1.AgentService.StartRestore:input_type -> keepward.v1.StartRestoreRequest
-	31,  // 108: keepward.v1.AgentService.StopAttempt:input_type -> keepward.v1.StopAttemptRequest
-	22,  // 109: keepward.v1.AgentService.RunScript:input_type -> keepward.v1.RunScriptRequest
-	24,  // 110: keepward.v1.AgentService.StopScript:input_type -> keepward.v1.StopScriptRequest
-	20,  // 111: keepward.v1.AgentService.DryRun:input_type -> keepward.v1.AgentDryRunRequest
-	33,  // 112: keepward.v1.TransportService.CreateRepository:input_type -> keepward.v1.TransportCreateRepositoryRequest
-	45,  // 113: keepward.v1.TransportService.InspectRepository:input_type -> keepward.v1.InspectRepositoryRequest
-	36,  // 114: keepward.v1.TransportService.ReadRepository:input_type -> keepward.v1.ReadRepositoryRequest
-	43,  // 115: keepward.v1.TransportService.ClaimRepository:input_type -> keepward.v1.ClaimRepositoryRequest
-	40,  // 116: keepward.v1.TransportService.MeasureRepository:input_type -> keepward.v1.MeasureRepositoryRequest
-	38,  // 117: keepward.v1.TransportService.ChangeKeys:input_type -> keepward.v1.ChangeKeysRequest
-	47,  // 118: keepward.v1.TransportService.StartMover:input_type -> keepward.v1.StartMoverRequest
-	51,  // 119: keepward.v1.TransportService.StopMover:input_type -> keepward.v1.StopMoverRequest
-	53,  // 120: keepward.v1.TransportService.FenceAttempt:input_type -> keepward.v1.FenceAttemptRequest
-	55,  // 121: keepward.v1.TransportService.MarkPoints:input_type -> keepward.v1.MarkPointsRequest
-	57,  // 122: keepward.v1.TransportService.ListMarkers:input_type -> keepward.v1.ListMarkersRequest
-	61,  // 123: keepward.v1.TransportService.ListPoints:input_type -> keepward.v1.TransportListPointsRequest
-	64,  // 124: keepward.v1.TransportService.BrowseMover:input_type -> keepward.v1.BrowseMoverRequest
-	66,  // 125: keepward.v1.TransportService.FindMover:input_type -> keepward.v1.FindMoverRequest
-	71,  // 126: keepward.v1.TransportService.DiffMover:input_type -> keepward.v1.DiffMoverRequest
-	69,  // 127: keepward.v1.TransportService.ReadRecordsMover:input_type -> keepward.v1.ReadRecordsMoverRequest
-	1,   // 128: keepward.v1.EnrolService.Join:output_type -> keepward.v1.JoinResponse
-	5,   // 129: keepward.v1.NodeService.Heartbeat:output_type -> keepward.v1.HeartbeatResponse
-	7,   // 130: keepward.v1.NodeService.ReportProgress:output_type -> keepward.v1.ReportProgressResponse
-	9,   // 131: keepward.v1.NodeService.ReportEvents:output_type -> keepward.v1.ReportEventsResponse
-	11,  // 132: keepward.v1.NodeService.ReportEnd:output_type -> keepward.v1.ReportEndResponse
-	28,  // 133: keepward.v1.AgentService.StartBackup:output_type -> keepward.v1.StartBackupResponse
-	30,  // 134: keepward.v1.AgentService.StartRestore:output_type -> keepward.v1.StartRestoreResponse
-	32,  // 135: keepward.v1.AgentService.StopAttempt:output_type -> keepward.v1.StopAttemptResponse
-	23,  // 136: keepward.v1.AgentService.RunScript:output_type -> keepward.v1.RunScriptResponse
-	25,  // 137: keepward.v1.AgentService.StopScript:output_type -> keepward.v1.StopScriptResponse
-	21,  // 138: keepward.v1.AgentService.DryRun:output_type -> keepward.v1.AgentDryRunResponse
-	35,  // 139: keepward.v1.TransportService.CreateRepository:output_type -> keepward.v1.TransportCreateRepositoryResponse
-	46,  // 140: keepward.v1.TransportService.InspectRepository:output_type -> keepward.v1.InspectRepositoryResponse
-	37,  // 141: keepward.v1.TransportService.ReadRepository:output_type -> keepward.v1.ReadRepositoryResponse
-	44,  // 142: keepward.v1.TransportService.ClaimRepository:output_type -> keepward.v1.ClaimRepositoryResponse
-	41,  // 143: keepward.v1.TransportService.MeasureRepository:output_type -> keepward.v1.MeasureRepositoryResponse
-	39,  // 144: keepward.v1.TransportService.ChangeKeys:output_type -> keepward.v1.ChangeKeysResponse
-	50,  // 145: keepward.v1.TransportService.StartMover:output_type -> keepward.v1.StartMoverResponse
-	52,  // 146: keepward.v1.TransportService.StopMover:output_type -> keepward.v1.StopMoverResponse
-	54,  // 147: keepward.v1.TransportService.FenceAttempt:output_type -> keepward.v1.FenceAttemptResponse
-	56,  // 148: keepward.v1.TransportService.MarkPoints:output_type -> keepward.v1.MarkPointsResponse
-	58,  // 149: keepward.v1.TransportService.ListMarkers:output_type -> keepward.v1.ListMarkersResponse
-	62,  // 150: keepward.v1.TransportService.ListPoints:output_type -> keepward.v1.TransportListPointsResponse
-	65,  // 151: keepward.v1.TransportService.BrowseMover:output_type -> keepward.v1.BrowseMoverResponse
-	68,  // 152: keepward.v1.TransportService.FindMover:output_type -> keepward.v1.FindMoverResponse
-	72,  // 153: keepward.v1.TransportService.DiffMover:output_type -> keepward.v1.DiffMoverResponse
-	70,  // 154: keepward.v1.TransportService.ReadRecordsMover:output_type -> keepward.v1.ReadRecordsResponse
-	128, // [128:155] is the sub-list for method output_type
-	101, // [101:128] is the sub-list for method input_type
-	101, // [101:101] is the sub-list for extension type_name
-	101, // [101:101] is the sub-list for extension extendee
-	0,   // [0:101] is the sub-list for field type_name
+	89,  // 39: keepward.v1.StartBackupRequest.files:type_name -> keepward.v1.FileSelection
+	81,  // 40: keepward.v1.StartBackupRequest.time:type_name -> google.protobuf.Timestamp
+	93,  // 41: keepward.v1.StartBackupRequest.scripts:type_name -> keepward.v1.Scripts
+	77,  // 42: keepward.v1.StartBackupRequest.script_variables:type_name -> keepward.v1.StartBackupRequest.ScriptVariablesEntry
+	82,  // 43: keepward.v1.StartBackupRequest.snapshot_kept:type_name -> google.protobuf.Duration
+	82,  // 44: keepward.v1.StartBackupRequest.tracking_kept:type_name -> google.protobuf.Duration
+	94,  // 45: keepward.v1.StartBackupRequest.applications:type_name -> keepward.v1.ApplicationOrder
+	95,  // 46: keepward.v1.StartBackupRequest.commands:type_name -> keepward.v1.CommandSource
+	78,  // 47: keepward.v1.StartBackupRequest.command_variables:type_name -> keepward.v1.StartBackupRequest.CommandVariablesEntry
+	28,  // 48: keepward.v1.StartBackupRequest.command_secrets:type_name -> keepward.v1.CommandSecret
+	96,  // 49: keepward.v1.StartBackupRequest.rates:type_name -> keepward.v1.Rates
+	17,  // 50: keepward.v1.StartRestoreRequest.order:type_name -> keepward.v1.Order
+	18,  // 51: keepward.v1.StartRestoreRequest.keys:type_name -> keepward.v1.RepositoryKeys
+	19,  // 52: keepward.v1.StartRestoreRequest.mover:type_name -> keepward.v1.MoverEndpoint
+	97,  // 53: keepward.v1.StartRestoreRequest.owners:type_name -> keepward.v1.OwnerMap
+	98,  // 54: keepward.v1.StartRestoreRequest.renames:type_name -> keepward.v1.PathMap
+	99,  // 55: keepward.v1.StartRestoreRequest.application:type_name -> keepward.v1.ApplicationRestoreOrder
+	100, // 56: keepward.v1.StartRestoreRequest.command:type_name -> keepward.v1.CommandTarget
+	79,  // 57: keepward.v1.StartRestoreRequest.command_variables:type_name -> keepward.v1.StartRestoreRequest.CommandVariablesEntry
+	96,  // 58: keepward.v1.StartRestoreRequest.rates:type_name -> keepward.v1.Rates
+	17,  // 59: keepward.v1.StopAttemptRequest.order:type_name -> keepward.v1.Order
+	35,  // 60: keepward.v1.TransportCreateRepositoryRequest.keys:type_name -> keepward.v1.KeyObject
+	35,  // 61: keepward.v1.ReadRepositoryResponse.keys:type_name -> keepward.v1.KeyObject
+	35,  // 62: keepward.v1.ChangeKeysRequest.put:type_name -> keepward.v1.KeyObject
+	81,  // 63: keepward.v1.MeasureRepositoryRequest.time:type_name -> google.protobuf.Timestamp
+	43,  // 64: keepward.v1.MeasureRepositoryResponse.owners:type_name -> keepward.v1.OwnerUse
+	101, // 65: keepward.v1.MeasureRepositoryResponse.ages:type_name -> keepward.v1.ProofAge
+	81,  // 66: keepward.v1.InspectRepositoryRequest.time:type_name -> google.protobuf.Timestamp
+	102, // 67: keepward.v1.InspectRepositoryResponse.proof:type_name -> keepward.v1.ProofState
+	17,  // 68: keepward.v1.StartMoverRequest.order:type_name -> keepward.v1.Order
+	18,  // 69: keepward.v1.StartMoverRequest.keys:type_name -> keepward.v1.RepositoryKeys
+	82,  // 70: keepward.v1.StartMoverRequest.agent_wait:type_name -> google.protobuf.Duration
+	50,  // 71: keepward.v1.StartMoverRequest.sweep:type_name -> keepward.v1.SweepOrder
+	49,  // 72: keepward.v1.StartMoverRequest.check:type_name -> keepward.v1.CheckOrder
+	81,  // 73: keepward.v1.StartMoverRequest.time:type_name -> google.protobuf.Timestamp
+	82,  // 74: keepward.v1.StartMoverRequest.heartbeat:type_name -> google.protobuf.Duration
+	96,  // 75: keepward.v1.StartMoverRequest.rates:type_name -> keepward.v1.Rates
+	81,  // 76: keepward.v1.CheckOrder.time:type_name -> google.protobuf.Timestamp
+	81,  // 77: keepward.v1.CheckOrder.since:type_name -> google.protobuf.Timestamp
+	82,  // 78: keepward.v1.CheckOrder.budget:type_name -> google.protobuf.Duration
+	82,  // 79: keepward.v1.CheckOrder.older_than:type_name -> google.protobuf.Duration
+	19,  // 80: keepward.v1.StartMoverResponse.mover:type_name -> keepward.v1.MoverEndpoint
+	17,  // 81: keepward.v1.StopMoverRequest.order:type_name -> keepward.v1.Order
+	17,  // 82: keepward.v1.FenceAttemptRequest.order:type_name -> keepward.v1.Order
+	81,  // 83: keepward.v1.MarkPointsRequest.time:type_name -> google.protobuf.Timestamp
+	61,  // 84: keepward.v1.MarkPointsResponse.points:type_name -> keepward.v1.PointMark
+	60,  // 85: keepward.v1.ListMarkersResponse.marked:type_name -> keepward.v1.PointMarkers
+	81,  // 86: keepward.v1.PointMarkers.deleted_at:type_name -> google.protobuf.Timestamp
+	86,  // 87: keepward.v1.PointMark.failure:type_name -> keepward.v1.Failure
+	64,  // 88: keepward.v1.TransportListPointsResponse.points:type_name -> keepward.v1.PointObject
+	81,  // 89: keepward.v1.PointObject.deleted:type_name -> google.protobuf.Timestamp
+	81,  // 90: keepward.v1.PointObject.held:type_name -> google.protobuf.Timestamp
+	103, // 91: keepward.v1.BrowseMoverResponse.self:type_name -> keepward.v1.Entry
+	103, // 92: keepward.v1.BrowseMoverResponse.entries:type_name -> keepward.v1.Entry
+	68,  // 93: keepward.v1.FindMoverRequest.points:type_name -> keepward.v1.PointKey
+	81,  // 94: keepward.v1.FindMoverRequest.after:type_name -> google.protobuf.Timestamp
+	81,  // 95: keepward.v1.FindMoverRequest.before:type_name -> google.protobuf.Timestamp
+	103, // 96: keepward.v1.FindMoverResponse.entry:type_name -> keepward.v1.Entry
+	86,  // 97: keepward.v1.ReadRecordsResponse.failure:type_name -> keepward.v1.Failure
+	68,  // 98: keepward.v1.DiffMoverRequest.a:type_name -> keepward.v1.PointKey
+	68,  // 99: keepward.v1.DiffMoverRequest.b:type_name -> keepward.v1.PointKey
+	103, // 100: keepward.v1.DiffMoverResponse.a:type_name -> keepward.v1.Entry
+	103, // 101: keepward.v1.DiffMoverResponse.b:type_name -> keepward.v1.Entry
+	0,   // 102: keepward.v1.EnrolService.Join:input_type -> keepward.v1.JoinRequest
+	3,   // 103: keepward.v1.NodeService.Heartbeat:input_type -> keepward.v1.HeartbeatRequest
+	6,   // 104: keepward.v1.NodeService.ReportProgress:input_type -> keepward.v1.ReportProgressRequest
+	8,   // 105: keepward.v1.NodeService.ReportEvents:input_type -> keepward.v1.ReportEventsRequest
+	10,  // 106: keepward.v1.NodeService.ReportEnd:input_type -> keepward.v1.ReportEndRequest
+	27,  // 107: keepward.v1.AgentService.StartBackup:input_type -> keepward.v1.StartBackupRequest
+	30,  // 108: keepward.v1.AgentService.StartRestore:input_type -> keepward.v1.StartRestoreRequest
+	32,  // 109: keepward.v1.AgentService.StopAttempt:input_type -> keepward.v1.StopAttemptRequest
+	22,  // 110: keepward.v1.AgentService.RunScript:input_type -> keepward.v1.RunScriptRequest
+	24,  // 111: keepward.v1.AgentService.StopScript:input_type -> keepward.v1.StopScriptRequest
+	20,  // 112: keepward.v1.AgentService.DryRun:input_type -> keepward.v1.AgentDryRunRequest
+	34,  // 113: keepward.v1.TransportService.CreateRepository:input_type -> keepward.v1.TransportCreateRepositoryRequest
+	46,  // 114: keepward.v1.TransportService.InspectRepository:input_type -> keepward.v1.InspectRepositoryRequest
+	37,  // 115: keepward.v1.TransportService.ReadRepository:input_type -> keepward.v1.ReadRepositoryRequest
+	44,  // 116: keepward.v1.TransportService.ClaimRepository:input_type -> keepward.v1.ClaimRepositoryRequest
+	41,  // 117: keepward.v1.TransportService.MeasureRepository:input_type -> keepward.v1.MeasureRepositoryRequest
+	39,  // 118: keepward.v1.TransportService.ChangeKeys:input_type -> keepward.v1.ChangeKeysRequest
+	48,  // 119: keepward.v1.TransportService.StartMover:input_type -> keepward.v1.StartMoverRequest
+	52,  // 120: keepward.v1.TransportService.StopMover:input_type -> keepward.v1.StopMoverRequest
+	54,  // 121: keepward.v1.TransportService.FenceAttempt:input_type -> keepward.v1.FenceAttemptRequest
+	56,  // 122: keepward.v1.TransportService.MarkPoints:input_type -> keepward.v1.MarkPointsRequest
+	58,  // 123: keepward.v1.TransportService.ListMarkers:input_type -> keepward.v1.ListMarkersRequest
+	62,  // 124: keepward.v1.TransportService.ListPoints:input_type -> keepward.v1.TransportListPointsRequest
+	65,  // 125: keepward.v1.TransportService.BrowseMover:input_type -> keepward.v1.BrowseMoverRequest
+	67,  // 126: keepward.v1.TransportService.FindMover:input_type -> keepward.v1.FindMoverRequest
+	72,  // 127: keepward.v1.TransportService.DiffMover:input_type -> keepward.v1.DiffMoverRequest
+	70,  // 128: keepward.v1.TransportService.ReadRecordsMover:input_type -> keepward.v1.ReadRecordsMoverRequest
+	1,   // 129: keepward.v1.EnrolService.Join:output_type -> keepward.v1.JoinResponse
+	5,   // 130: keepward.v1.NodeService.Heartbeat:output_type -> keepward.v1.HeartbeatResponse
+	7,   // 131: keepward.v1.NodeService.ReportProgress:output_type -> keepward.v1.ReportProgressResponse
+	9,   // 132: keepward.v1.NodeService.ReportEvents:output_type -> keepward.v1.ReportEventsResponse
+	11,  // 133: keepward.v1.NodeService.ReportEnd:output_type -> keepward.v1.ReportEndResponse
+	29,  // 134: keepward.v1.AgentService.StartBackup:output_type -> keepward.v1.StartBackupResponse
+	31,  // 135: keepward.v1.AgentService.StartRestore:output_type -> keepward.v1.StartRestoreResponse
+	33,  // 136: keepward.v1.AgentService.StopAttempt:output_type -> keepward.v1.StopAttemptResponse
+	23,  // 137: keepward.v1.AgentService.RunScript:output_type -> keepward.v1.RunScriptResponse
+	25,  // 138: keepward.v1.AgentService.StopScript:output_type -> keepward.v1.StopScriptResponse
+	21,  // 139: keepward.v1.AgentService.DryRun:output_type -> keepward.v1.AgentDryRunResponse
+	36,  // 140: keepward.v1.TransportService.CreateRepository:output_type -> keepward.v1.TransportCreateRepositoryResponse
+	47,  // 141: keepward.v1.TransportService.InspectRepository:output_type -> keepward.v1.InspectRepositoryResponse
+	38,  // 142: keepward.v1.TransportService.ReadRepository:output_type -> keepward.v1.ReadRepositoryResponse
+	45,  // 143: keepward.v1.TransportService.ClaimRepository:output_type -> keepward.v1.ClaimRepositoryResponse
+	42,  // 144: keepward.v1.TransportService.MeasureRepository:output_type -> keepward.v1.MeasureRepositoryResponse
+	40,  // 145: keepward.v1.TransportService.ChangeKeys:output_type -> keepward.v1.ChangeKeysResponse
+	51,  // 146: keepward.v1.TransportService.StartMover:output_type -> keepward.v1.StartMoverResponse
+	53,  // 147: keepward.v1.TransportService.StopMover:output_type -> keepward.v1.StopMoverResponse
+	55,  // 148: keepward.v1.TransportService.FenceAttempt:output_type -> keepward.v1.FenceAttemptResponse
+	57,  // 149: keepward.v1.TransportService.MarkPoints:output_type -> keepward.v1.MarkPointsResponse
+	59,  // 150: keepward.v1.TransportService.ListMarkers:output_type -> keepward.v1.ListMarkersResponse
+	63,  // 151: keepward.v1.TransportService.ListPoints:output_type -> keepward.v1.TransportListPointsResponse
+	66,  // 152: keepward.v1.TransportService.BrowseMover:output_type -> keepward.v1.BrowseMoverResponse
+	69,  // 153: keepward.v1.TransportService.FindMover:output_type -> keepward.v1.FindMoverResponse
+	73,  // 154: keepward.v1.TransportService.DiffMover:output_type -> keepward.v1.DiffMoverResponse
+	71,  // 155: keepward.v1.TransportService.ReadRecordsMover:output_type -> keepward.v1.ReadRecordsResponse
+	129, // [129:156] is the sub-list for method output_type
+	102, // [102:129] is the sub-list for method input_type
+	102, // [102:102] is the sub-list for extension type_name
+	102, // [102:102] is the sub-list for extension extendee
+	0,   // [0:102] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_node_proto_init() }
@@ -6286,14 +6363,14 @@ func file_keepward_v1_node_proto_init() {
 	file_keepward_v1_app_proto_init()
 	file_keepward_v1_types_proto_init()
 	file_keepward_v1_traffic_proto_init()
-	file_keepward_v1_node_proto_msgTypes[66].OneofWrappers = []any{}
+	file_keepward_v1_node_proto_msgTypes[67].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_keepward_v1_node_proto_rawDesc), len(file_keepward_v1_node_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   79,
+			NumMessages:   80,
 			NumExtensions: 0,
 			NumServices:   4,
 		},

@@ -2824,7 +2824,9 @@ type CommandSource struct {
 	// require (the default): the backup fails with it. try: the point is without the file, and has errors.
 	Mode string `protobuf:"bytes,5,opt,name=mode,proto3" json:"mode,omitempty"`
 	// Of the job's computers those that it runs on; none: all.
-	Computers     []string `protobuf:"bytes,6,rep,name=computers,proto3" json:"computers,omitempty"`
+	Computers []string `protobuf:"bytes,6,rep,name=computers,proto3" json:"computers,omitempty"`
+	// The credential whose secret it reads from a descriptor; empty: none.
+	Credential    string `protobuf:"bytes,765,opt,name=credential,proto3" json:"credential,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2899,6 +2901,13 @@ func (x *CommandSource) GetComputers() []string {
 		return x.Computers
 	}
 	return nil
+}
+
+func (x *CommandSource) GetCredential() string {
+	if x != nil {
+		return x.Credential
+	}
+	return ""
 }
 
 // CommandTarget is a program that gets a file of a restore point as its standard input.
@@ -6137,7 +6146,7 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\targuments\x18\x02 \x03(\tR\targuments\x128\n" +
 	"\n" +
 	"time_limit\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\ttimeLimit\x12\x13\n" +
-	"\x05go_on\x18\x04 \x01(\bR\x04goOn\"\xc1\x01\n" +
+	"\x05go_on\x18\x04 \x01(\bR\x04goOn\"\xe2\x01\n" +
 	"\rCommandSource\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x12\x1c\n" +
@@ -6145,7 +6154,10 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\n" +
 	"time_limit\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\ttimeLimit\x12\x12\n" +
 	"\x04mode\x18\x05 \x01(\tR\x04mode\x12\x1c\n" +
-	"\tcomputers\x18\x06 \x03(\tR\tcomputers\"{\n" +
+	"\tcomputers\x18\x06 \x03(\tR\tcomputers\x12\x1f\n" +
+	"\n" +
+	"credential\x18\xfd\x05 \x01(\tR\n" +
+	"credential\"{\n" +
 	"\rCommandTarget\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1c\n" +
 	"\targuments\x18\x02 \x03(\tR\targuments\x128\n" +
