@@ -16,7 +16,8 @@ type link struct {
 	limit rate.Limit
 
 	mu        sync.Mutex
-	told      bool // the server has said something since the order to begin
+	told      bool   // the server has said something since the order to begin
+	number    uint64 // of what it said last
 	own, peer string
 	local     bool
 }
@@ -26,7 +27,7 @@ func (l *link) begin(r *keepwardv1.Rates) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.told {
-		l.limit.Set(r.GetNetwork())
+		l.take(r)
 	}
 }
 
@@ -34,6 +35,15 @@ func (l *link) set(r *keepwardv1.Rates) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.told = true
+	l.take(r)
+}
+
+// take goes by what the server says, unless it has come late; mu must be held.
+func (l *link) take(r *keepwardv1.Rates) {
+	if r.GetNumber() < l.number {
+		return
+	}
+	l.number = r.GetNumber()
 	l.limit.Set(r.GetNetwork())
 }
 

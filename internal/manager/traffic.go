@@ -52,6 +52,7 @@ type movement struct {
 	of    map[string]string           // attempts by task
 	told  map[toldRates]traffic.Rates // none: the end was not told to begin, or not by this server
 	busy  map[Node]bool               // being told
+	said  uint32                      // how often this server has said what somebody may move
 }
 
 type toldRates struct {
@@ -166,11 +167,16 @@ func (v *movement) start(attempt string, p part, mover string) *keepwardv1.Rates
 	}
 	v.told[toldRates{n, attempt}] = s.Rates
 	signal(v.kick) // what the others may move is less now
-	return wireRates(s.Rates)
+	return v.say(s.Rates)
 }
 
-func wireRates(r traffic.Rates) *keepwardv1.Rates {
-	return &keepwardv1.Rates{Network: r[traffic.Network], Read: r[traffic.Read], Write: r[traffic.Write]}
+// say makes rates what an end is told. Answers to heartbeats and orders pass each other on their way, so
+// each has a number, which goes on over a start of the server with its term. mu must be held.
+func (v *movement) say(r traffic.Rates) *keepwardv1.Rates {
+	v.said++
+	return &keepwardv1.Rates{
+		Network: r[traffic.Network], Read: r[traffic.Read], Write: r[traffic.Write], Number: v.m.deps.Term()<<32 | uint64(v.said),
+	}
 }
 
 // decide makes shares out anew; mu must be held.
@@ -240,7 +246,7 @@ func (v *movement) ratesOf(n Node, attempts []string) []*keepwardv1.AttemptRates
 	}
 	for _, id := range attempts {
 		if s, ok := v.table.Share(id); ok {
-			out = append(out, &keepwardv1.AttemptRates{Attempt: id, Rates: wireRates(s.Rates)})
+			out = append(out, &keepwardv1.AttemptRates{Attempt: id, Rates: v.say(s.Rates)})
 			v.told[toldRates{n, id}] = s.Rates
 		}
 	}
@@ -292,7 +298,7 @@ func (v *movement) tell(ctx context.Context, g *errgroup.Group) (next time.Time)
 			if !begun || v.busy[n] || !changedRates(told, s.Rates, n) {
 				continue // it begins with its share, or says first that it runs
 			}
-			orders[n] = append(orders[n], &keepwardv1.AttemptRates{Attempt: id, Rates: wireRates(s.Rates)})
+			orders[n] = append(orders[n], &keepwardv1.AttemptRates{Attempt: id, Rates: v.say(s.Rates)})
 		}
 	}
 	for n, list := range orders {

@@ -30,10 +30,11 @@ func (w *world) SetRates(_ context.Context, n Node, req *keepwardv1.SetRatesRequ
 		return w.unpaced
 	}
 	if w.paced == nil {
-		w.paced = map[toldRates]int64{}
+		w.paced, w.numbered = map[toldRates]int64{}, map[toldRates]*keepwardv1.Rates{}
 	}
 	for _, r := range req.GetAttempts() {
 		w.paced[toldRates{n, r.GetAttempt()}] = r.GetRates().GetNetwork()
+		w.numbered[toldRates{n, r.GetAttempt()}] = r.GetRates()
 	}
 	return nil
 }
@@ -242,5 +243,33 @@ func TestTheAddressesThatCountAreThoseOfTheConnection(t *testing.T) {
 			time.Sleep(time.Second)
 			w.wantTold(tc.meter.String(), tc.want)
 		}
+	})
+}
+
+// Orders and answers to heartbeats may pass each other: the later has the higher number, also after the
+// server was started anew.
+func TestWhatIsSaidOfRatesIsNumbered(t *testing.T) {
+	site(t, func(t *testing.T, w *world) {
+		w.connect()
+		w.rule(&keepwardv1.TrafficRule{Name: "line", Limit: "40Mbit/s"})
+		w.run()
+		a := w.agents["web1"].only(t)
+		var last uint64
+		later := func(what string, r *keepwardv1.Rates) {
+			t.Helper()
+			if r.GetNumber() <= last {
+				t.Errorf("%s has the number %d, after %d", what, r.GetNumber(), last)
+			}
+			last = r.GetNumber()
+		}
+		later("the order to begin", w.agents["web1"].backups[a].GetRates())
+		later("an answer", w.m.Rates(agentOf("web1"))[0].GetRates())
+		w.rule(&keepwardv1.TrafficRule{Name: "line", Limit: "20Mbit/s"})
+		w.pass(time.Second)
+		later("an order", w.numbered[toldRates{agentOf("web1"), a}])
+		later("the next answer", w.m.Rates(agentOf("web1"))[0].GetRates())
+		w.reopen()
+		w.connect()
+		later("an answer after a start", w.m.Rates(agentOf("web1"))[0].GetRates())
 	})
 }

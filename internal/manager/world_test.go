@@ -42,8 +42,10 @@ type world struct {
 	agents     map[string]*fakeAgent
 	transports map[string]*fakeTransport
 	scripts    fakeScripts
-	paced      map[toldRates]int64 // network rates that nodes were told
-	unpaced    error               // why they cannot be told
+	paced      map[toldRates]int64             // network rates that nodes were told
+	numbered   map[toldRates]*keepwardv1.Rates // the same, as they were said last
+	unpaced    error                           // why they cannot be told
+	term       uint64                          // of the server that was started last
 }
 
 const (
@@ -159,8 +161,10 @@ func (w *world) clock() retention.Reading {
 // start starts a server on the catalog; no node is connected yet.
 func (w *world) start() {
 	ctx, cancel := context.WithCancel(context.Background())
+	w.term++
+	term := w.term
 	w.m = New(Deps{
-		DB: w.db, Nodes: w, Term: func() uint64 { return 1 },
+		DB: w.db, Nodes: w, Term: func() uint64 { return term },
 		Master: func(catalog.Repository) (seal.Master, error) { return w.master, nil },
 		User:   func(context.Context) string { return "ann" },
 		Clock:  w.clock,

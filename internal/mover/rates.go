@@ -18,13 +18,21 @@ type rates struct {
 	network, read, write rate.Limit
 
 	mu        sync.Mutex
+	number    uint64 // of what was said last
 	own, peer string
 	local     bool
 	over      chan struct{} // closed when nothing is held up any more
 	gone      bool
 }
 
+// set goes by what the server says, unless that has come late.
 func (r *rates) set(to *keepwardv1.Rates) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if to.GetNumber() < r.number {
+		return
+	}
+	r.number = to.GetNumber()
 	r.network.Set(to.GetNetwork())
 	r.read.Set(to.GetRead())
 	r.write.Set(to.GetWrite())

@@ -65,3 +65,27 @@ func TestADiskIsUsedNoFasterThanItsShares(t *testing.T) {
 		}
 	})
 }
+
+// What the server said first may come last.
+func TestRatesThatComeLateArePassedOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r rates
+		r.set(&keepwardv1.Rates{Write: 1 << 20, Number: 7})
+		r.set(&keepwardv1.Rates{Write: 1 << 10, Number: 6})
+		r.set(&keepwardv1.Rates{}) // of the order to begin, which had none
+		began := time.Now()
+		for range 8 {
+			r.writing(512 << 10)
+		}
+		if took := time.Since(began); took < 3*time.Second || took > 4*time.Second {
+			t.Errorf("4 MiB at 1 MiB a second took %s", took)
+		}
+		r.set(&keepwardv1.Rates{Number: 8})
+		began = time.Now()
+		r.writing(64 << 20)
+		r.writing(1)
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("after the limit was lifted it took %s", took)
+		}
+	})
+}

@@ -608,10 +608,13 @@ func (x *TaskRate) GetWrite() int64 {
 
 // Rates bound one end of a task, in bytes a second; 0: no bound.
 type Rates struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Network       int64                  `protobuf:"varint,1,opt,name=network,proto3" json:"network,omitempty"`
-	Read          int64                  `protobuf:"varint,2,opt,name=read,proto3" json:"read,omitempty"`
-	Write         int64                  `protobuf:"varint,3,opt,name=write,proto3" json:"write,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Network int64                  `protobuf:"varint,1,opt,name=network,proto3" json:"network,omitempty"`
+	Read    int64                  `protobuf:"varint,2,opt,name=read,proto3" json:"read,omitempty"`
+	Write   int64                  `protobuf:"varint,3,opt,name=write,proto3" json:"write,omitempty"`
+	// Of what the server says, the later has the higher number: an end passes over what is older than what
+	// it has. 0: of a server that does not count.
+	Number        uint64 `protobuf:"varint,764,opt,name=number,proto3" json:"number,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -663,6 +666,13 @@ func (x *Rates) GetRead() int64 {
 func (x *Rates) GetWrite() int64 {
 	if x != nil {
 		return x.Write
+	}
+	return 0
+}
+
+func (x *Rates) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
 	}
 	return 0
 }
@@ -1041,11 +1051,12 @@ const file_keepward_v1_traffic_proto_rawDesc = "" +
 	"\anetwork\x18\x02 \x01(\x03R\anetwork\x12\x16\n" +
 	"\x06moving\x18\x03 \x01(\x03R\x06moving\x12\x12\n" +
 	"\x04read\x18\x04 \x01(\x03R\x04read\x12\x14\n" +
-	"\x05write\x18\x05 \x01(\x03R\x05write\"K\n" +
+	"\x05write\x18\x05 \x01(\x03R\x05write\"d\n" +
 	"\x05Rates\x12\x18\n" +
 	"\anetwork\x18\x01 \x01(\x03R\anetwork\x12\x12\n" +
 	"\x04read\x18\x02 \x01(\x03R\x04read\x12\x14\n" +
-	"\x05write\x18\x03 \x01(\x03R\x05write\"R\n" +
+	"\x05write\x18\x03 \x01(\x03R\x05write\x12\x17\n" +
+	"\x06number\x18\xfc\x05 \x01(\x04R\x06number\"R\n" +
 	"\fAttemptRates\x12\x18\n" +
 	"\aattempt\x18\x01 \x01(\tR\aattempt\x12(\n" +
 	"\x05rates\x18\x02 \x01(\v2\x12.keepward.v1.RatesR\x05rates\"\xcc\x02\n" +
