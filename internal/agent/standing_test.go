@@ -118,7 +118,9 @@ func (m *managed) look(context.Context) power.State {
 
 func (m *managed) wantWait(code job.Code) {
 	m.t.Helper()
+	m.st.mu.Lock()
 	got := m.st.show(m.st.policies.GetPolicies()[0], time.Now()).GetWaits()
+	m.st.mu.Unlock()
 	if got.GetCode() != string(code) {
 		m.t.Fatalf("it waits for %q (%s), want %q", got.GetCode(), got.GetText(), code)
 	}
@@ -383,7 +385,7 @@ func TestARunLetsGoOnABatteryAndGoesOnLaterAtNoTry(t *testing.T) {
 			m.supplied(power.State{})
 			m.pass(2 * supplyLook)
 		}
-		if len(m.runs.told) > 0 {
+		if m.runs.set(func() {}); len(m.runs.told) > 0 {
 			t.Fatalf("it was to let go: %v", m.runs.told)
 		}
 		for n := 1; n <= 2; n++ {
