@@ -89,7 +89,7 @@ race:
 # Run from within test/, where go test shows what the tests print: the skips and their number.
 e2e: build
 	go test ./test/site ./test/bench ./test/demo
-	cd test && KEEPWARD_BIN=$(CURDIR)/bin/keepward go test -count=1 -timeout 35m
+	cd test && KEEPWARD_BIN=$(CURDIR)/bin/keepward go test -count=1 -parallel 3 -timeout 35m
 
 # The end to end run is the last, so that its lines close the output.
 test: deps
