@@ -16,6 +16,8 @@ import (
 // client is what the console calls of the API.
 type client struct {
 	access       v1.AccessServiceClient
+	users        v1.UserServiceClient
+	tokens       v1.APITokenServiceClient
 	status       v1.StatusServiceClient
 	computers    v1.ComputerServiceClient
 	repositories v1.RepositoryServiceClient
@@ -33,6 +35,8 @@ func newClient(api http.Handler) *client {
 	}
 	return &client{
 		access:       v1.NewAccessServiceClient(h, url, opts...),
+		users:        v1.NewUserServiceClient(h, url, opts...),
+		tokens:       v1.NewAPITokenServiceClient(h, url, opts...),
 		status:       v1.NewStatusServiceClient(h, url, opts...),
 		computers:    v1.NewComputerServiceClient(h, url, opts...),
 		repositories: v1.NewRepositoryServiceClient(h, url, opts...),

@@ -39,6 +39,8 @@ const (
 // to do.
 type fakeAPI struct {
 	v1.UnimplementedAccessServiceHandler
+	v1.UnimplementedUserServiceHandler
+	v1.UnimplementedAPITokenServiceHandler
 	v1.UnimplementedStatusServiceHandler
 	v1.UnimplementedComputerServiceHandler
 	v1.UnimplementedRepositoryServiceHandler
@@ -47,6 +49,7 @@ type fakeAPI struct {
 	v1.UnimplementedPointServiceHandler
 
 	killed  *keepwardv1.KillSessionRequest
+	ended   string // the token that was revoked
 	peer    string
 	changes chan *keepwardv1.Session // what a watch tells; closed at the end of the session
 }
@@ -56,6 +59,8 @@ func (f *fakeAPI) handler() http.Handler {
 	opt := connect.WithInterceptors(wire.Errors())
 	mount := func(path string, h http.Handler) { mux.Handle(path, h) }
 	mount(v1.NewAccessServiceHandler(f, opt))
+	mount(v1.NewUserServiceHandler(f, opt))
+	mount(v1.NewAPITokenServiceHandler(f, opt))
 	mount(v1.NewStatusServiceHandler(f, opt))
 	mount(v1.NewComputerServiceHandler(f, opt))
 	mount(v1.NewRepositoryServiceHandler(f, opt))
@@ -642,4 +647,43 @@ func BenchmarkAPageOfSessions(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(rec.Body.Len()), "bytes/message")
+}
+
+func (f *fakeAPI) GetCaller(context.Context, *connect.Request[keepwardv1.GetCallerRequest]) (*connect.Response[keepwardv1.GetCallerResponse], error) {
+	return connect.NewResponse(&keepwardv1.GetCallerResponse{Token: &keepwardv1.APIToken{Id: "4f2a"}}), nil
+}
+
+func (f *fakeAPI) RevokeAPIToken(_ context.Context, req *connect.Request[keepwardv1.RevokeAPITokenRequest]) (*connect.Response[keepwardv1.RevokeAPITokenResponse], error) {
+	if f.ended != "" {
+		return nil, errs.New(errs.Unavailable, "test", "the catalog cannot be written")
+	}
+	f.ended = req.Msg.GetId()
+	return connect.NewResponse(&keepwardv1.RevokeAPITokenResponse{}), nil
+}
+
+func TestLogoutEndsTheToken(t *testing.T) {
+	b := loggedIn(t)
+	if res := b.post("/logout", url.Values{}); res.Header.Get("Location") != "/login?why=out" || b.api.ended != "4f2a" {
+		t.Errorf("answered with %s to %q, ended is %q", res.Status, res.Header.Get("Location"), b.api.ended)
+	}
+	if res := b.get("/"); res.StatusCode != http.StatusSeeOther {
+		t.Errorf("the browser still has the token: %s", res.Status)
+	}
+	again := loggedIn(t)
+	again.api.ended = "before"
+	if res := again.post("/logout", url.Values{}); res.Header.Get("Location") != "/login?why=kept" {
+		t.Errorf("a token that was not ended: %s to %q", res.Status, res.Header.Get("Location"))
+	}
+	if res := again.get("/"); res.StatusCode != http.StatusSeeOther {
+		t.Errorf("the browser still has it: %s", res.Status)
+	}
+}
+
+// htmx begins at once where it is loaded behind the page, and does not know an extension that comes
+// later: every live part of the page stays dead then.
+func TestTheExtensionIsThereWhenHtmxBegins(t *testing.T) {
+	page := text(t, loggedIn(t).get("/"))
+	if !strings.Contains(page, `<script src="/assets/htmx.min.js"></script><script src="/assets/hx-sse.min.js" defer></script>`) {
+		t.Errorf("the scripts are loaded in another way:\n%s", page)
+	}
 }

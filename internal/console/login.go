@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"strings"
@@ -47,7 +48,8 @@ func (c *console) toLogin(w http.ResponseWriter, r *http.Request, why string) {
 // remarks are what the login page can be asked to say.
 var remarks = map[string]string{
 	"expired": "The login has ended, or its token was revoked. Log in again.",
-	"out":     "You are logged out in this browser.",
+	"out":     "You are logged out.",
+	"kept":    "You are logged out in this browser. The login itself could not be ended: see keepward login list.",
 }
 
 // loginForm is what the login page shows.
@@ -88,10 +90,27 @@ func (c *console) login(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, f.next, http.StatusSeeOther)
 }
 
-// logout takes the token from the browser. The API has no call that ends it; it ends by itself.
+// logout ends the token, and takes it from the browser. One that cannot be ended now is gone from
+// the browser all the same, and ends by itself.
 func (c *console) logout(w http.ResponseWriter, r *http.Request) {
+	why := "out"
+	if token, ok := tokenOf(r); ok {
+		if err := c.endToken(as(r.Context(), caller{token: token, address: r.RemoteAddr})); err != nil && errs.KindOf(err) != errs.Denied {
+			c.log.Warn("login not ended", "peer", r.RemoteAddr, "error", err)
+			why = "kept"
+		}
+	}
 	clearToken(w)
-	http.Redirect(w, r, link("/login", "why", "out"), http.StatusSeeOther)
+	http.Redirect(w, r, link("/login", "why", why), http.StatusSeeOther)
+}
+
+func (c *console) endToken(ctx context.Context) error {
+	m, err := call(ctx, c.client.users.GetCaller, &keepwardv1.GetCallerRequest{})
+	if err != nil {
+		return err
+	}
+	_, err = call(ctx, c.client.tokens.RevokeAPIToken, &keepwardv1.RevokeAPITokenRequest{Id: m.GetToken().GetId()})
+	return err
 }
 
 // localPath is a path of this console to go to; anything else becomes the first page.
