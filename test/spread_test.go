@@ -26,6 +26,7 @@ type pace struct {
 	size                  int64  // of the large file
 	mbit                  int    // of the slow line
 	noticed               time.Duration
+	alone                 bool // no other test beside it: speeds are measured
 }
 
 var (
@@ -49,7 +50,9 @@ func newSpread(t *testing.T, p pace) *spread {
 	t.Helper()
 	needRoot(t)
 	needPrograms(t, "ip", "tc", "mount")
-	t.Parallel()
+	if !p.alone {
+		t.Parallel()
+	}
 	dir := tempDir(t)
 	n, err := site.NewNetwork()
 	must(t, err)

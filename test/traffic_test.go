@@ -12,7 +12,7 @@ import (
 )
 
 // shaped is a site whose second computer sends as much as the first.
-var shaped = pace{heartbeat: "1s", size: 128 << 20, noticed: time.Minute}
+var shaped = pace{heartbeat: "1s", size: 128 << 20, noticed: time.Minute, alone: true}
 
 // Two backups and a restore under a traffic rule that is edited meanwhile. What the computers send is
 // read from their network interfaces.
