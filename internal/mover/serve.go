@@ -113,11 +113,16 @@ func (t *task) arrived(a wire.Arrival) {
 
 // spare lets other work go first on a host that is protected and keeps the repository, too.
 func (t *task) spare(a wire.Arrival) {
-	start := t.order.GetStart()
-	if !a.Local || a.Again || start.GetMode() != ModeBackup || start.GetFullSpeed() {
+	if a.Again || !t.order.spares(a) {
 		return
 	}
 	if err := gentle.Always(); err != nil {
 		slog.Warn("this mover has another priority than its agent", "error", err)
 	}
+}
+
+// spares tells whether other work of this host goes before a task whose agent has come so.
+func (o *order) spares(a wire.Arrival) bool {
+	start := o.GetStart()
+	return a.Local && start.GetMode() == ModeBackup && !start.GetFullSpeed()
 }
