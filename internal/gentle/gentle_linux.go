@@ -85,9 +85,15 @@ func sessionNow() int {
 	if err != nil || !leads() {
 		return 0
 	}
+	return niceOf(string(text))
+}
+
+// niceOf reads what is in sessionFile, such as "/autogroup-7 nice 10". It is empty for what was started
+// before there were sessions: that is in no group, and steps back by its own priority alone.
+func niceOf(text string) int {
 	var name string
 	var nice int
-	if _, err := fmt.Sscanf(string(text), "%s nice %d", &name, &nice); err != nil {
+	if _, err := fmt.Sscanf(text, "%s nice %d", &name, &nice); err != nil {
 		return 0
 	}
 	return nice

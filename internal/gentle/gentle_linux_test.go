@@ -169,8 +169,20 @@ func readSession() (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	_, last, _ := strings.Cut(strings.TrimSpace(string(text)), " nice ")
-	return strconv.Atoi(last)
+	return niceOf(string(text)), nil
+}
+
+func TestTheNicenessOfASessionIsRead(t *testing.T) {
+	for text, want := range map[string]int{
+		"/autogroup-7 nice 10\n":   10,
+		"/autogroup-312 nice -5\n": -5,
+		"/autogroup-1 nice 0\n":    0,
+		"":                         0, // started before there were sessions
+	} {
+		if got := niceOf(text); got != want {
+			t.Errorf("%q: %d, want %d", text, got, want)
+		}
+	}
 }
 
 // printSlice says how long this thread runs at a time, in nanoseconds.
