@@ -69,7 +69,7 @@ func (r *report) markdown(verdicts []verdict) string {
 	p("# Performance")
 	p("")
 	p("Made by `make bench` on %s. %s", r.date(), machine())
-	p("Every figure is the median of the rounds that the tables name, which alternate between the programs over the same data, page cache warm; restores go into a new ext4 file system each.")
+	p("Every figure is the median of the rounds that the tables name, which alternate between the programs over the same data, which is locked in the page cache for the round; restores go into a new ext4 file system each.")
 	p("Peak memory and CPU time of Keepward are the sum over server, transport, agent, mover and the waiting command, mapped files included; beside the peak stand agent and mover alone.")
 	p("The others are one process each. Figures of one machine: compare the rows, do not quote them as absolute.")
 	if missing := missingPeers(); len(missing) > 0 {

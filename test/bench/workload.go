@@ -233,9 +233,11 @@ func (r *run) do(ctx context.Context) (err error) {
 		err = errors.Join(err, os.RemoveAll(r.dir))
 	}()
 	if !r.w.cold {
-		if err := walk(r.src, true); err != nil { // into the page cache
+		release, err := hold(r.src)
+		if err != nil {
 			return err
 		}
+		defer func() { err = errors.Join(err, release()) }()
 	}
 	// Every round measures the floors too: they share the machine's mood.
 	for _, f := range floors {
