@@ -233,7 +233,7 @@ func (r *run) do(ctx context.Context) (err error) {
 		err = errors.Join(err, os.RemoveAll(r.dir))
 	}()
 	if !r.w.cold {
-		release, err := hold(r.src)
+		release, err := hold(filepath.Join(r.src, r.w.source)) // not the repository of a sweep, which is holes
 		if err != nil {
 			return err
 		}
