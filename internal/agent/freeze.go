@@ -153,6 +153,16 @@ func (h *hold) verdict() error {
 	return nil
 }
 
+// ended is why a take ends whose watchdog is gone: it may have let go before, and both are seen at once.
+func (h *hold) ended() error {
+	select {
+	case <-h.letting:
+		return h.a.errHeld()
+	default:
+		return errWatchdog
+	}
+}
+
 func (a *agent) errHeld() error {
 	return errs.New(errs.Unavailable, "snapshot.held", "take the state of the computer: it took more than %s while the application was held, which was let go", a.holdLimit())
 }
@@ -191,7 +201,7 @@ func (a *agent) takeWithin(ctx context.Context, h *hold, p *plan) (*shot, error)
 		h.dog.kill() // it should have let go
 		err = errWatchdog
 	case <-h.over:
-		err = errWatchdog
+		err = h.ended()
 	case <-ctx.Done():
 		err = context.Cause(ctx)
 	}
