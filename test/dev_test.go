@@ -2,7 +2,9 @@ package test
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/test/site"
@@ -31,4 +33,23 @@ func TestDevIsAWholeSite(t *testing.T) {
 	f.createJob("docs", computer, []string{src})
 	f.run("docs")
 	same(t, src, below(f.restore(computer, "latest"), src))
+}
+
+// What it says at its start can be done at once: its parts are linked by then.
+func TestDevSaysThatItRunsWhenItsPartsAreLinked(t *testing.T) {
+	s, err := site.StartDev(binary, filepath.Join(tempDir(t), "site"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fleet{Site: s, t: t, agent: map[string]*site.Proc{}}
+	t.Cleanup(f.end)
+	f.must(site.Until(10*time.Second, "it does not say that it runs", func() (bool, error) {
+		return strings.Contains(s.Server.Log(), "Keepward runs."), nil
+	}))
+	before, _, _ := strings.Cut(s.Server.Log(), "Keepward runs.")
+	for _, part := range []string{"transport", "agent"} {
+		if !strings.Contains(before, `"msg":"linked","part":"`+part+`"`) {
+			t.Errorf("the %s was not linked when it was said:\n%s", part, before)
+		}
+	}
 }

@@ -58,6 +58,8 @@ type Config struct {
 	HoldLimit time.Duration
 	// Ready, where it is set, is called once the agent has joined and begins to keep its link up.
 	Ready func()
+	// Linked, where it is set, is called each time the server has answered over a new link.
+	Linked func()
 	// Updates carries out updates of this program; nil: it is not updated by itself.
 	Updates *update.Updater
 	// Answered, where it is set, is called when the server has answered. The agent is on trial

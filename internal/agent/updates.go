@@ -32,8 +32,10 @@ func (a *agent) linked(client *http.Client) {
 	a.mu.Lock()
 	a.server = client
 	a.mu.Unlock()
-	if a.cfg.Answered != nil {
-		a.cfg.Answered()
+	for _, tell := range []func(){a.cfg.Linked, a.cfg.Answered} {
+		if tell != nil {
+			tell()
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -98,13 +99,17 @@ func (d *dev) nodes(ctx context.Context, address string) error {
 		return err
 	}
 	up := make(chan struct{}, 2) // one for each of the two
-	ready := func() { up <- struct{}{} }
+	linked := func() func() { return sync.OnceFunc(func() { up <- struct{}{} }) }
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		return stopped(ctx, "transport", transport.Run(ctx, d.a.transportConfig(d.sub("transport"), t, d.log.With("part", "transport"), ready)))
+		cfg := d.a.transportConfig(d.sub("transport"), t, d.log.With("part", "transport"), nil)
+		cfg.Linked = linked()
+		return stopped(ctx, "transport", transport.Run(ctx, cfg))
 	})
 	g.Go(func() error {
-		return stopped(ctx, "agent", agent.Run(ctx, d.a.agentConfig(d.sub("agent"), n, d.log.With("part", "agent"), ready)))
+		cfg := d.a.agentConfig(d.sub("agent"), n, d.log.With("part", "agent"), nil)
+		cfg.Linked = linked()
+		return stopped(ctx, "agent", agent.Run(ctx, cfg))
 	})
 	g.Go(func() error {
 		for range 2 {

@@ -140,10 +140,10 @@ func (s *session) hold(ctx context.Context, link *wire.Link, by wire.Role, addre
 		return err
 	}
 	s.greeted = true
+	n.log.Info("linked", "server", address, "as", n.Identity().String(), "dialled_by", string(by))
 	if s.svc.Linked != nil {
 		s.svc.Linked(link.Client())
 	}
-	n.log.Info("linked", "server", address, "as", n.Identity().String(), "dialled_by", string(by))
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		select {

@@ -44,6 +44,8 @@ type Config struct {
 
 	// Ready, where it is set, is called once the service has joined and begins to keep its link up.
 	Ready func()
+	// Linked, where it is set, is called each time the server has answered over a new link.
+	Linked func()
 
 	// MoverCommand starts a mover; empty: this program with the argument "mover".
 	MoverCommand []string
@@ -91,7 +93,14 @@ func Run(ctx context.Context, cfg Config) error {
 	if cfg.Ready != nil {
 		cfg.Ready()
 	}
-	return n.Run(ctx, node.Service{Handler: s.handler(), Info: s.info, Attempts: s.attempts, Drop: s.drop, Rates: s.takeRates})
+	return n.Run(ctx, node.Service{Handler: s.handler(), Info: s.info, Attempts: s.attempts, Drop: s.drop, Rates: s.takeRates, Linked: s.linked})
+}
+
+// linked is told that the server has answered over a link. The service never calls it there.
+func (s *Service) linked(*http.Client) {
+	if s.cfg.Linked != nil {
+		s.cfg.Linked()
+	}
 }
 
 func moverCommand(cfg *Config) error {
