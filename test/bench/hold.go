@@ -14,7 +14,7 @@ import (
 )
 
 // heldByOne is how many files one process holds: the kernel lets a process have 65 530 mappings.
-const heldByOne = 60_000
+var heldByOne = 60_000
 
 // holdMark in the environment makes of this program a holder.
 const holdMark = "KEEPWARD_BENCH_HOLD"
@@ -102,7 +102,19 @@ func (all holders) release() error {
 	return err
 }
 
-// beHolder is such a process: it maps and locks what it is told, says so, and waits to be let go.
+// holdIfTold makes a holder of this process, and ends it, if it was started as one.
+func holdIfTold() {
+	if os.Getenv(holdMark) == "" {
+		return
+	}
+	if err := beHolder(os.Stdin, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "bench: hold files in memory:", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// beHolder maps and locks what it is told, says so, and waits to be let go.
 func beHolder(in io.Reader, out io.Writer) error {
 	paths := bufio.NewReader(in)
 	for {

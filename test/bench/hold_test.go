@@ -12,6 +12,8 @@ import (
 func TestWhatIsHeldIsLockedInMemoryUntilItIsLetGo(t *testing.T) {
 	dir := t.TempDir()
 	const files, size = 500, 64 << 10
+	defer func(n int) { heldByOne = n }(heldByOne)
+	heldByOne = 200
 	for i := range files {
 		must(t, os.WriteFile(filepath.Join(dir, fmt.Sprint(i)), make([]byte, size), 0o600))
 	}
@@ -21,11 +23,11 @@ func TestWhatIsHeldIsLockedInMemoryUntilItIsLetGo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if locked := lockedOfChildren(t); locked < files*size {
-		t.Errorf("%d bytes are locked, want %d", locked, files*size)
+	if by, locked := lockedOfChildren(t); by != 3 || locked < files*size {
+		t.Errorf("%d bytes are locked by %d processes, want %d by 3", locked, by, files*size)
 	}
 	must(t, release())
-	if locked := lockedOfChildren(t); locked != 0 {
+	if _, locked := lockedOfChildren(t); locked != 0 {
 		t.Errorf("%d bytes are locked after the end", locked)
 	}
 	if _, err := hold(filepath.Join(dir, "missing")); err == nil {
@@ -33,8 +35,8 @@ func TestWhatIsHeldIsLockedInMemoryUntilItIsLetGo(t *testing.T) {
 	}
 }
 
-// lockedOfChildren is how many bytes the processes that this one started have locked in memory.
-func lockedOfChildren(t *testing.T) (sum int64) {
+// lockedOfChildren is how many of the processes that this one started have locked memory, and bytes of it.
+func lockedOfChildren(t *testing.T) (by int, sum int64) {
 	t.Helper()
 	var children []byte
 	tasks, err := filepath.Glob("/proc/self/task/*/children")
@@ -55,9 +57,11 @@ func lockedOfChildren(t *testing.T) (sum int64) {
 			if rest, ok := strings.CutPrefix(line, "VmLck:"); ok {
 				kib, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
 				must(t, err)
-				sum += kib << 10
+				if sum += kib << 10; kib > 0 {
+					by++
+				}
 			}
 		}
 	}
-	return sum
+	return by, sum
 }

@@ -45,13 +45,7 @@ type options struct {
 func (o options) sizes() sizes { return sizes{o.files, o.bytes, o.tiny, o.scale} }
 
 func main() {
-	if os.Getenv(holdMark) != "" {
-		if err := beHolder(os.Stdin, os.Stdout); err != nil {
-			fmt.Fprintln(os.Stderr, "bench: hold files in memory:", err)
-			os.Exit(1)
-		}
-		return
-	}
+	holdIfTold()
 	var o options
 	flag.StringVar(&o.bin, "keepward", "bin/keepward", "the binary to measure")
 	flag.StringVar(&o.out, "out", "", "file for the markdown page; standard output if empty")
