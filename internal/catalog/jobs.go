@@ -20,21 +20,21 @@ import (
 
 func scanJob(row interface{ Scan(...any) error }) (*keepwardv1.Job, error) {
 	var definition string
-	var created int64
-	if err := row.Scan(&definition, &created); err != nil {
+	var created, changed int64
+	if err := row.Scan(&definition, &created, &changed); err != nil {
 		return nil, err
 	}
 	j := &keepwardv1.Job{}
 	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal([]byte(definition), j); err != nil {
 		return nil, errs.New(errs.Corrupt, "catalog.job", "read job from the catalog: %w", err)
 	}
-	j.Created = timestamppb.New(timeOf(created))
+	j.Created, j.Revision = timestamppb.New(timeOf(created)), changed
 	return j, nil
 }
 
 // Jobs lists all jobs by name.
 func Jobs(ctx context.Context, q Queryer) ([]*keepwardv1.Job, error) {
-	rows, err := q.QueryContext(ctx, `SELECT definition, created FROM jobs ORDER BY name`)
+	rows, err := q.QueryContext(ctx, `SELECT definition, created, changed FROM jobs ORDER BY name`)
 	out, err := collect(rows, err, func(r *sql.Rows) (*keepwardv1.Job, error) { return scanJob(r) })
 	if err != nil {
 		return nil, fmt.Errorf("list jobs: %w", err)
@@ -44,7 +44,7 @@ func Jobs(ctx context.Context, q Queryer) ([]*keepwardv1.Job, error) {
 
 // JobsOfComputer lists the jobs that name a computer itself.
 func JobsOfComputer(ctx context.Context, q Queryer, computer string) ([]*keepwardv1.Job, error) {
-	rows, err := q.QueryContext(ctx, `SELECT definition, created FROM jobs
+	rows, err := q.QueryContext(ctx, `SELECT definition, created, changed FROM jobs
 		JOIN job_computers ON job_computers.job = jobs.name WHERE computer = ? ORDER BY name`, computer)
 	out, err := collect(rows, err, func(r *sql.Rows) (*keepwardv1.Job, error) { return scanJob(r) })
 	if err != nil {
@@ -56,7 +56,7 @@ func JobsOfComputer(ctx context.Context, q Queryer, computer string) ([]*keepwar
 // JobsWith lists the jobs that a computer is in: those that name it, and those that name a group
 // which it was in when that was looked at last.
 func JobsWith(ctx context.Context, q Queryer, computer string) ([]*keepwardv1.Job, error) {
-	rows, err := q.QueryContext(ctx, `SELECT definition, created FROM jobs WHERE name IN (SELECT job FROM job_computers WHERE computer = ?1
+	rows, err := q.QueryContext(ctx, `SELECT definition, created, changed FROM jobs WHERE name IN (SELECT job FROM job_computers WHERE computer = ?1
 		UNION SELECT job FROM job_members WHERE computer = ?1) ORDER BY name`, computer)
 	out, err := collect(rows, err, func(r *sql.Rows) (*keepwardv1.Job, error) { return scanJob(r) })
 	if err != nil {
@@ -67,11 +67,13 @@ func JobsWith(ctx context.Context, q Queryer, computer string) ([]*keepwardv1.Jo
 
 // GetJob finds a job, or answers errs.NotFound with the nearest names.
 func GetJob(ctx context.Context, q Queryer, name string) (*keepwardv1.Job, error) {
-	j, err := scanJob(q.QueryRowContext(ctx, `SELECT definition, created FROM jobs WHERE name = ?`, name))
+	j, err := scanJob(q.QueryRowContext(ctx, `SELECT definition, created, changed FROM jobs WHERE name = ?`, name))
 	return orNearest(ctx, q, j, err, "job", "jobs", name)
 }
 
-// PutJob adds a job, or replaces the one of the same name. It must have been validated.
+// PutJob adds a job, or replaces the one of the same name. It must have been validated. Its revision is
+// the time of the change, and later than the one before even where the clock is not: so one that was
+// deleted and made anew has not the revision of the old one either.
 func PutJob(ctx context.Context, tx *sql.Tx, j *keepwardv1.Job, now time.Time) error {
 	definition, err := protojson.Marshal(definitionOf(j))
 	if err != nil {
@@ -80,7 +82,7 @@ func PutJob(ctx context.Context, tx *sql.Tx, j *keepwardv1.Job, now time.Time) e
 	_, err = tx.ExecContext(ctx, `INSERT INTO jobs (name, repository, disabled, schedule, definition, created, changed)
 		VALUES (?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (name) DO UPDATE SET repository = excluded.repository, disabled = excluded.disabled,
-			schedule = excluded.schedule, definition = excluded.definition, changed = excluded.changed`,
+			schedule = excluded.schedule, definition = excluded.definition, changed = max(excluded.changed, jobs.changed + 1)`,
 		j.Name, j.Repository, j.Disabled, j.Schedule, string(definition), nanos(now), nanos(now))
 	if err != nil {
 		return fmt.Errorf("write job %s: %w", j.Name, err)
@@ -108,7 +110,7 @@ func PutJob(ctx context.Context, tx *sql.Tx, j *keepwardv1.Job, now time.Time) e
 func definitionOf(j *keepwardv1.Job) *keepwardv1.Job {
 	d := proto.CloneOf(j)
 	d.Created, d.NextRun, d.LastRun, d.LastResult, d.LastSession = nil, nil, nil, "", 0
-	d.StartAfter, d.Members = "", nil
+	d.StartAfter, d.Members, d.Revision = "", nil, 0
 	return d
 }
 

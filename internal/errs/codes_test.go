@@ -356,6 +356,7 @@ var meanings = map[string]string{
 	"standing.unknown":          "the attempt was taken back or never issued: the job or the computer was changed",
 	"transport.agents":          "the transport service cannot listen for agents",
 	"transport.door":            "no address is reached at which the transport service waits for agents",
+	"job.changed":               "a job was changed by somebody else since it was read",
 	"job.cloud-mode":            "cloud machines can only be in jobs that the backup server manages",
 	"join.name-taken":           "a token of a group lets in under new names only, and there is or was a computer of this one",
 	"job.computers":             "the list of computers is wrong",

@@ -97,6 +97,7 @@ var methods = map[string]rule{
 	keepwardv1connect.JobServiceResumeRetentionProcedure:            {admin, each},
 	keepwardv1connect.JobServiceGetJobFiguresProcedure:              {users, silent},
 	keepwardv1connect.JobServiceDryRunProcedure:                     {operators, each},
+	keepwardv1connect.JobPreviewServicePreviewJobProcedure:          {users, silent},
 	keepwardv1connect.SessionServiceListSessionsProcedure:           {users, silent},
 	keepwardv1connect.SessionServiceWatchSessionsProcedure:          {users, silent},
 	keepwardv1connect.SessionServiceGetSessionProcedure:             {users, silent},

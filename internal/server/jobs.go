@@ -32,7 +32,7 @@ func (s *jobService) CreateJob(ctx context.Context, req *connect.Request[keepwar
 		_, err := catalog.GetJob(ctx, tx, name)
 		switch {
 		case err == nil:
-			return errs.New(errs.Exists, "job.exists", "create job %q: there is one already", name).WithHint("change it with: keepward job edit %s", name)
+			return existsJob(name)
 		case errs.KindOf(err) == errs.NotFound:
 			return nil
 		}
@@ -46,8 +46,13 @@ func (s *jobService) CreateJob(ctx context.Context, req *connect.Request[keepwar
 }
 
 func (s *jobService) UpdateJob(ctx context.Context, req *connect.Request[keepwardv1.UpdateJobRequest]) (*connect.Response[keepwardv1.UpdateJobResponse], error) {
+	read := req.Msg.Job.GetRevision() // what its sender has seen
 	j, warnings, err := s.save(ctx, req.Msg.Job, func(tx *sql.Tx, name string) error {
-		_, err := catalog.GetJob(ctx, tx, name)
+		had, err := catalog.GetJob(ctx, tx, name)
+		if err == nil && read != 0 && read != had.GetRevision() {
+			err = errs.New(errs.Busy, "job.changed", "change job %q: it was changed meanwhile, at %s", name, revised(had).Format(time.RFC3339)).
+				WithHint("look at it as it is now, and change it again: keepward job show %s", name)
+		}
 		return err
 	})
 	if err != nil {
@@ -56,6 +61,9 @@ func (s *jobService) UpdateJob(ctx context.Context, req *connect.Request[keepwar
 	s.audit(ctx, "job changed", "job", j.Name)
 	return connect.NewResponse(&keepwardv1.UpdateJobResponse{Job: j, Warnings: warnings}), nil
 }
+
+// revised is when a job was changed last: its revision says so.
+func revised(j *keepwardv1.Job) time.Time { return time.Unix(0, j.GetRevision()).UTC() }
 
 // save checks a job and writes it, if allowed has nothing against its name. It answers the
 // job as it stands then, and what may not be meant.
