@@ -1868,8 +1868,11 @@ type Job struct {
 	Compact bool `protobuf:"varint,441,opt,name=compact,proto3" json:"compact,omitempty"`
 	// What happens to a session of a job that already has one: allow, queue, cancel new, cancel lower
 	// level, cancel running. Empty: as the setting duplicates says.
-	Duplicates  string                 `protobuf:"bytes,340,opt,name=duplicates,proto3" json:"duplicates,omitempty"`
-	Created     *timestamppb.Timestamp `protobuf:"bytes,20,opt,name=created,proto3" json:"created,omitempty"`
+	Duplicates string                 `protobuf:"bytes,340,opt,name=duplicates,proto3" json:"duplicates,omitempty"`
+	Created    *timestamppb.Timestamp `protobuf:"bytes,20,opt,name=created,proto3" json:"created,omitempty"`
+	// Grows with every change. UpdateJob with one that is not the present one is refused, so that nobody
+	// overwrites what he has not seen; 0: whatever there is.
+	Revision    int64                  `protobuf:"varint,820,opt,name=revision,proto3" json:"revision,omitempty"`
 	NextRun     *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=next_run,json=nextRun,proto3" json:"next_run,omitempty"`
 	LastRun     *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=last_run,json=lastRun,proto3" json:"last_run,omitempty"`
 	LastResult  string                 `protobuf:"bytes,23,opt,name=last_result,json=lastResult,proto3" json:"last_result,omitempty"`
@@ -2106,6 +2109,13 @@ func (x *Job) GetCreated() *timestamppb.Timestamp {
 		return x.Created
 	}
 	return nil
+}
+
+func (x *Job) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
 }
 
 func (x *Job) GetNextRun() *timestamppb.Timestamp {
@@ -6030,7 +6040,7 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\x0esample_percent\x18\x02 \x01(\x05R\rsamplePercent\x121\n" +
 	"\x06budget\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x06budget\x128\n" +
 	"\n" +
-	"older_than\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\tolderThan\"\xcb\v\n" +
+	"older_than\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\tolderThan\"\xe8\v\n" +
 	"\x03Job\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x1c\n" +
@@ -6067,7 +6077,8 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\n" +
 	"duplicates\x18\xd4\x02 \x01(\tR\n" +
 	"duplicates\x124\n" +
-	"\acreated\x18\x14 \x01(\v2\x1a.google.protobuf.TimestampR\acreated\x125\n" +
+	"\acreated\x18\x14 \x01(\v2\x1a.google.protobuf.TimestampR\acreated\x12\x1b\n" +
+	"\brevision\x18\xb4\x06 \x01(\x03R\brevision\x125\n" +
 	"\bnext_run\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\anextRun\x125\n" +
 	"\blast_run\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampR\alastRun\x12\x1f\n" +
 	"\vlast_result\x18\x17 \x01(\tR\n" +
