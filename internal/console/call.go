@@ -22,6 +22,10 @@ type client struct {
 	computers    v1.ComputerServiceClient
 	repositories v1.RepositoryServiceClient
 	jobs         v1.JobServiceClient
+	previews     v1.JobPreviewServiceClient
+	groups       v1.GroupServiceClient
+	credentials  v1.CredentialServiceClient
+	queue        v1.QueueServiceClient
 	sessions     v1.SessionServiceClient
 	points       v1.PointServiceClient
 }
@@ -41,6 +45,10 @@ func newClient(api http.Handler) *client {
 		computers:    v1.NewComputerServiceClient(h, url, opts...),
 		repositories: v1.NewRepositoryServiceClient(h, url, opts...),
 		jobs:         v1.NewJobServiceClient(h, url, opts...),
+		previews:     v1.NewJobPreviewServiceClient(h, url, opts...),
+		groups:       v1.NewGroupServiceClient(h, url, opts...),
+		credentials:  v1.NewCredentialServiceClient(h, url, opts...),
+		queue:        v1.NewQueueServiceClient(h, url, opts...),
 		sessions:     v1.NewSessionServiceClient(h, url, opts...),
 		points:       v1.NewPointServiceClient(h, url, opts...),
 	}

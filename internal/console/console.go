@@ -15,8 +15,8 @@ import (
 	"keepward/internal/errs"
 )
 
-// formMost bounds what a form may send: none has more than a password and a path.
-const formMost = 64 << 10
+// formMost bounds what a form may send: a job with thousands of computers names each.
+const formMost = 1 << 20
 
 // policy lets a page load what the server serves and nothing else: no script or style in the
 // page, no frame around it, nowhere to send its forms to.
@@ -49,12 +49,29 @@ func New(cfg Config) http.Handler {
 		"GET /overview":             c.overviewPart,
 		"GET /sessions":             c.sessionList,
 		"GET /sessions/live":        c.sessionListLive,
+		"GET /sessions/waits":       c.waits,
+		"GET /sessions/waits/part":  c.waitsPart,
+		"GET /sessions/do":          c.askMany,
+		"POST /sessions/do":         c.doMany,
 		"GET /sessions/{id}":        c.session,
 		"GET /sessions/{id}/live":   c.sessionLive,
 		"GET /sessions/{id}/log":    c.sessionLog,
 		"GET /sessions/{id}/{act}":  c.askAct,
 		"POST /sessions/{id}/{act}": c.doAct,
 		"GET /jobs":                 c.jobList,
+		"GET /jobs/part":            c.jobListPart,
+		"GET /jobs/show":            c.job,
+		"GET /jobs/show/part":       c.jobPart,
+		"GET /jobs/yaml":            c.jobYAML,
+		"GET /jobs/file":            c.jobFile,
+		"GET /jobs/do/{act}":        c.askJobAct,
+		"POST /jobs/do/{act}":       c.doJobAct,
+		"GET /jobs/new":             c.openWizard(draftNew),
+		"GET /jobs/edit":            c.openWizard(draftEdit),
+		"GET /jobs/clone":           c.openWizard(draftClone),
+		"POST /jobs/wizard":         c.doWizard,
+		"POST /jobs/wizard/check":   c.checkWizard,
+		"POST /jobs/wizard/look":    c.lookWizard,
 		"GET /jobs/run":             c.askRun,
 		"POST /jobs/run":            c.doRun,
 		"GET /computers":            c.computerList,

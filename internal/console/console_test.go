@@ -17,6 +17,7 @@ import (
 
 	"connectrpc.com/connect"
 	"go.uber.org/goleak"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	keepwardv1 "keepward/api/keepward/v1"
@@ -45,10 +46,17 @@ type fakeAPI struct {
 	v1.UnimplementedComputerServiceHandler
 	v1.UnimplementedRepositoryServiceHandler
 	v1.UnimplementedJobServiceHandler
+	v1.UnimplementedJobPreviewServiceHandler
+	v1.UnimplementedGroupServiceHandler
+	v1.UnimplementedCredentialServiceHandler
+	v1.UnimplementedQueueServiceHandler
 	v1.UnimplementedSessionServiceHandler
 	v1.UnimplementedPointServiceHandler
 
 	killed  *keepwardv1.KillSessionRequest
+	saved   *keepwardv1.Job // what was written last
+	changed bool            // somebody else has changed the job since it was read
+	jobGone bool
 	ended   string // the token that was revoked
 	peer    string
 	changes chan *keepwardv1.Session // what a watch tells; closed at the end of the session
@@ -65,6 +73,10 @@ func (f *fakeAPI) handler() http.Handler {
 	mount(v1.NewComputerServiceHandler(f, opt))
 	mount(v1.NewRepositoryServiceHandler(f, opt))
 	mount(v1.NewJobServiceHandler(f, opt))
+	mount(v1.NewJobPreviewServiceHandler(f, opt))
+	mount(v1.NewGroupServiceHandler(f, opt))
+	mount(v1.NewCredentialServiceHandler(f, opt))
+	mount(v1.NewQueueServiceHandler(f, opt))
 	mount(v1.NewSessionServiceHandler(f, opt))
 	mount(v1.NewPointServiceHandler(f, opt))
 	answer := connect.NewErrorWriter()
@@ -111,7 +123,15 @@ func fakeRepository() *keepwardv1.Repository {
 }
 
 func fakeJob() *keepwardv1.Job {
-	return &keepwardv1.Job{Name: hostile, Type: "backup", Computers: []string{hostile}, Groups: []string{hostile}, Repository: hostile, Schedule: hostile, LastResult: hostile, LastSession: 7}
+	return &keepwardv1.Job{
+		Name: hostile, Type: "backup", Mode: "server", Description: hostile, Computers: []string{hostile}, Groups: []string{hostile}, Repository: hostile, Schedule: hostile,
+		LastResult: hostile, LastSession: 7, Revision: 1, Files: &keepwardv1.FileSelection{Include: []string{"/" + hostile, "/a\nb"}, Exclude: []string{hostile}},
+		Retention:    &keepwardv1.Retention{KeepLast: 7},
+		Applications: []*keepwardv1.Application{{Kind: "postgresql", Name: hostile, Mode: "require", Settings: map[string]string{"database": hostile}, Computers: []string{hostile}}},
+		Scripts:      &keepwardv1.Scripts{PreFreeze: &keepwardv1.Script{Path: "/" + hostile, Arguments: []string{hostile}, TimeLimit: durationpb.New(time.Minute)}},
+		Commands:     []*keepwardv1.CommandSource{{Name: hostile, Path: hostile}},
+		Overrides:    []*keepwardv1.FileOverride{{Computer: hostile, Include: &keepwardv1.TextList{Items: []string{hostile}}}},
+	}
 }
 
 func (f *fakeAPI) GetStatus(context.Context, *connect.Request[keepwardv1.GetStatusRequest]) (*connect.Response[keepwardv1.GetStatusResponse], error) {
@@ -134,7 +154,14 @@ func (f *fakeAPI) ListJobs(context.Context, *connect.Request[keepwardv1.ListJobs
 }
 
 func (f *fakeAPI) GetJob(context.Context, *connect.Request[keepwardv1.GetJobRequest]) (*connect.Response[keepwardv1.GetJobResponse], error) {
-	return connect.NewResponse(&keepwardv1.GetJobResponse{Job: fakeJob(), When: hostile, Warnings: []string{hostile}}), nil
+	if f.jobGone {
+		return nil, errs.New(errs.NotFound, "job.not-found", "there is no job")
+	}
+	j := fakeJob()
+	if f.changed {
+		j.Revision, j.Description, j.Retention.KeepLast = 2, "of somebody else", 9
+	}
+	return connect.NewResponse(&keepwardv1.GetJobResponse{Job: j, When: hostile, Warnings: []string{hostile}, Coming: fakeRuns(), Recent: []*keepwardv1.Session{fakeSession()}}), nil
 }
 
 func (f *fakeAPI) RunJob(context.Context, *connect.Request[keepwardv1.RunJobRequest]) (*connect.Response[keepwardv1.StartSessionResponse], error) {
@@ -279,7 +306,11 @@ func text(t *testing.T, res *http.Response) string {
 // pages are all pages behind the login, and the parts that live ones ask for.
 var pages = []string{
 	"/", "/overview", "/sessions", "/sessions/7", "/sessions/7/kill", "/sessions/7/commit", "/sessions/7/suspend", "/sessions/7/priority",
-	"/jobs", "/jobs/run?job=x", "/computers", "/repositories", "/points",
+	"/sessions/waits", "/sessions/waits/part", "/sessions/do?act=kill&id=7",
+	"/jobs", "/jobs/part", "/jobs/run?job=x", "/jobs/show?job=x", "/jobs/show/part?job=x", "/jobs/yaml?job=x", "/jobs/do/disable?job=x", "/jobs/do/delete?job=x",
+	"/jobs/edit?job=x&step=name", "/jobs/edit?job=x&step=computers", "/jobs/edit?job=x&step=files", "/jobs/edit?job=x&step=repository", "/jobs/edit?job=x&step=retention",
+	"/jobs/edit?job=x&step=storage", "/jobs/edit?job=x&step=guest", "/jobs/edit?job=x&step=schedule", "/jobs/edit?job=x&step=summary", "/jobs/clone?job=x",
+	"/computers", "/repositories", "/points",
 }
 
 func TestEveryPageIsAnsweredWithStrictHeaders(t *testing.T) {

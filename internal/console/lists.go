@@ -1,102 +1,13 @@
 package console
 
 import (
-	"fmt"
 	"net/http"
 	"strings"
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/errs"
-	"keepward/internal/job"
 	"keepward/internal/words"
 )
-
-// jobRow is a job as the list shows it.
-type jobRow struct {
-	name, kind, who, repository, schedule string
-	disabled                              bool
-	job                                   *keepwardv1.Job // has the times
-}
-
-func rowOfJob(j *keepwardv1.Job) jobRow {
-	who := append([]string{}, j.GetComputers()...)
-	for _, g := range j.GetGroups() {
-		who = append(who, "group "+g)
-	}
-	return jobRow{
-		name: words.Safe(j.GetName()), kind: j.GetType(), who: words.Safe(words.Few(who)), repository: words.Safe(j.GetRepository()),
-		schedule: words.Safe(j.GetSchedule()), disabled: j.GetDisabled(), job: j,
-	}
-}
-
-func (c *console) jobList(w http.ResponseWriter, r *http.Request, v *view) error {
-	m, err := call(r.Context(), c.client.jobs.ListJobs, &keepwardv1.ListJobsRequest{})
-	if err != nil {
-		return err
-	}
-	var rows []jobRow
-	for _, j := range m.GetJobs() {
-		rows = append(rows, rowOfJob(j))
-	}
-	v.title, v.at = "Jobs", "jobs"
-	c.show(w, r, http.StatusOK, jobsPage(v, rows))
-	return nil
-}
-
-// shownRuns is how many coming runs a job is shown with.
-const shownRuns = 3
-
-// runForm is what the page that starts a job shows.
-type runForm struct {
-	row      jobRow
-	backup   bool
-	coming   []*keepwardv1.NextRun
-	when     string
-	warnings []string
-}
-
-func (c *console) runForm(r *http.Request, name string) (runForm, error) {
-	m, err := call(r.Context(), c.client.jobs.GetJob, &keepwardv1.GetJobRequest{Name: name, NextRuns: shownRuns})
-	if err != nil {
-		return runForm{}, err
-	}
-	j := m.GetJob()
-	return runForm{row: rowOfJob(j), backup: j.GetType() == "" || job.Type(j.GetType()) == job.Backup, coming: m.GetComing(), when: m.GetWhen(), warnings: m.GetWarnings()}, nil
-}
-
-func (c *console) askRun(w http.ResponseWriter, r *http.Request, v *view) error {
-	f, err := c.runForm(r, r.URL.Query().Get("job"))
-	if err != nil {
-		return err
-	}
-	c.answerRun(w, r, v, http.StatusOK, f, nil)
-	return nil
-}
-
-func (c *console) answerRun(w http.ResponseWriter, r *http.Request, v *view, status int, f runForm, wrong *problem) {
-	v.title, v.at = "Run job "+f.row.name, "jobs"
-	c.show(w, r, status, runPage(v, f, wrong))
-}
-
-func (c *console) doRun(w http.ResponseWriter, r *http.Request, v *view) error {
-	if err := r.ParseForm(); err != nil {
-		return errs.New(errs.Invalid, "", "read the form: %w", err)
-	}
-	f, err := c.runForm(r, r.URL.Query().Get("job"))
-	if err != nil {
-		return err
-	}
-	m, err := call(r.Context(), c.client.jobs.RunJob, &keepwardv1.RunJobRequest{Name: f.row.job.GetName(), Full: r.PostForm.Get("full") != ""})
-	if err != nil {
-		if expired(err) {
-			return err
-		}
-		c.answerRun(w, r, v, statusOf(err), f, problemOf(v, err))
-		return nil
-	}
-	http.Redirect(w, r, fmt.Sprintf("/sessions/%d", m.GetSession()), http.StatusSeeOther)
-	return nil
-}
 
 // computerViews are the views that the list of computers can be narrowed to.
 var computerViews = []choice{

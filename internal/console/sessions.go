@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"time"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/errs"
 	"keepward/internal/job"
@@ -21,22 +23,38 @@ const pageSize = 50
 
 // sessionFilter is what the list of sessions was asked for, as its form has it.
 type sessionFilter struct {
-	status string // a status, a result, or "active"
-	job    string
-	text   string
-	before int64 // only those of a lower number: the next page
+	status   string // a status, a result, or "active"
+	job      string
+	computer string
+	kind     string // the type
+	within   string // the time that they were there in, one of withins
+	text     string
+	before   int64 // only those of a lower number: the next page
+}
+
+// withins are how far back the list can be asked to go.
+var withins = []struct {
+	choice
+	time time.Duration
+}{
+	{choice{"", "Any time"}, 0}, {choice{"1d", "24 hours"}, 24 * time.Hour}, {choice{"7d", "7 days"}, 7 * 24 * time.Hour}, {choice{"30d", "30 days"}, 30 * 24 * time.Hour},
 }
 
 func filterOf(q url.Values) sessionFilter {
-	f := sessionFilter{status: q.Get("status"), job: q.Get("job"), text: q.Get("text")}
+	f := sessionFilter{status: q.Get("status"), job: q.Get("job"), computer: q.Get("computer"), kind: q.Get("type"), within: q.Get("within"), text: q.Get("text")}
 	if n, err := strconv.ParseInt(q.Get("before"), 10, 64); err == nil && n > 0 {
 		f.before = n
 	}
 	return f
 }
 
-func (f sessionFilter) request() *keepwardv1.ListSessionsRequest {
-	req := &keepwardv1.ListSessionsRequest{Job: f.job, Text: f.text, Before: f.before, Limit: pageSize}
+func (f sessionFilter) request(now time.Time) *keepwardv1.ListSessionsRequest {
+	req := &keepwardv1.ListSessionsRequest{Job: f.job, Computer: f.computer, Type: f.kind, Text: f.text, Before: f.before, Limit: pageSize}
+	for _, w := range withins {
+		if w.value == f.within && w.time > 0 {
+			req.Since = timestamppb.New(now.Add(-w.time))
+		}
+	}
 	switch f.status {
 	case "":
 	case "active":
@@ -53,10 +71,25 @@ func (f sessionFilter) link(path string, before int64) string {
 	if before > 0 {
 		n = number(before)
 	}
-	return link(path, "status", f.status, "job", f.job, "text", f.text, "before", n)
+	return link(path, "status", f.status, "job", f.job, "computer", f.computer, "type", f.kind, "within", f.within, "text", f.text, "before", n)
 }
 
-func (f sessionFilter) any() bool { return f.status != "" || f.job != "" || f.text != "" }
+// any tells whether it leaves anything out, but for what other pages list.
+func (f sessionFilter) any() bool {
+	f.before = 0
+	return f != sessionFilter{}
+}
+
+// typeChoices are the types of sessions that there are.
+func typeChoices() []choice {
+	out := []choice{{"", "All"}}
+	for _, r := range job.Types {
+		if r.Implemented {
+			out = append(out, choice{string(r.Type), string(r.Type)})
+		}
+	}
+	return out
+}
 
 // choice is one of a list to choose from.
 type choice struct{ value, label string }
@@ -170,7 +203,7 @@ func (c *console) sessionList(w http.ResponseWriter, r *http.Request, v *view) e
 	f := filterOf(r.URL.Query())
 	v.title, v.at = "Sessions", "sessions"
 	t := sessionTable{filter: f}
-	m, err := call(r.Context(), c.client.sessions.ListSessions, f.request())
+	m, err := call(r.Context(), c.client.sessions.ListSessions, f.request(v.now))
 	var wrong *problem
 	switch kind := errs.KindOf(err); {
 	case kind == errs.Invalid || kind == errs.NotFound:
@@ -247,7 +280,7 @@ func (c *console) sessionListLive(w http.ResponseWriter, r *http.Request, v *vie
 	f := filterOf(r.URL.Query())
 	l := newLiveList()
 	var out *events
-	err := receive(r.Context(), c.client.sessions.WatchSessions, &keepwardv1.WatchSessionsRequest{Filter: f.request()}, func(m *keepwardv1.WatchSessionsResponse) (err error) {
+	err := receive(r.Context(), c.client.sessions.WatchSessions, &keepwardv1.WatchSessionsRequest{Filter: f.request(v.now)}, func(m *keepwardv1.WatchSessionsResponse) (err error) {
 		v.now = time.Now()
 		l.take(m, v.now)
 		if out == nil {

@@ -39,4 +39,7 @@
     document.addEventListener("htmx:after:swap", () => { if (atEnd) toEnd(); });
   }
   document.addEventListener("htmx:after:swap", () => stale(false));
+
+  // What was wrong with an input is judged anew once it is changed.
+  document.addEventListener("input", (e) => e.target.removeAttribute("aria-invalid"));
 })();
