@@ -78,12 +78,17 @@ type Use struct {
 	Parent bool
 }
 
-// Uses lists what the tasks of a repository that are not over need of its points.
+// openTasks are the tasks that are not over. Those are of sessions that are not, which an index lists:
+// of a long history the tasks alone are a million rows.
+const openTasks = `(SELECT tasks.* FROM sessions JOIN tasks ON tasks.session = sessions.id WHERE sessions.ended = 0 AND tasks.ended = 0)`
+
+// Uses lists what the tasks of a repository that are not over need of its points; empty: of all
+// repositories.
 func Uses(ctx context.Context, q Queryer, repository string) ([]Use, error) {
 	rows, err := q.QueryContext(ctx, `
-		SELECT point, session, 0 FROM tasks WHERE ended = 0 AND repository = ?1 AND point <> ''
-		UNION SELECT parent, session, 1 FROM attempts JOIN tasks ON tasks.id = attempts.task
-			WHERE ended = 0 AND repository = ?1 AND parent <> ''`, repository)
+		SELECT point, session, 0 FROM `+openTasks+` WHERE (?1 = '' OR repository = ?1) AND point <> ''
+		UNION SELECT parent, session, 1 FROM `+openTasks+` AS tasks JOIN attempts ON tasks.id = attempts.task
+			WHERE (?1 = '' OR repository = ?1) AND parent <> ''`, repository)
 	out, err := collect(rows, err, func(r *sql.Rows) (u Use, err error) {
 		err = r.Scan(&u.ID, &u.Session, &u.Parent)
 		return u, err
@@ -98,10 +103,10 @@ func Uses(ctx context.Context, q Queryer, repository string) ([]Use, error) {
 // may go on from.
 func WantedCheckpoints(ctx context.Context, q Queryer, repository string) ([]string, error) {
 	rows, err := q.QueryContext(ctx, `
-		SELECT attempts.id FROM attempts JOIN tasks ON tasks.id = attempts.task
-			WHERE ended = 0 AND repository = ?1 AND checkpointed <> 0
-		UNION SELECT checkpoint FROM attempts JOIN tasks ON tasks.id = attempts.task
-			WHERE ended = 0 AND repository = ?1 AND checkpoint <> ''
+		SELECT attempts.id FROM `+openTasks+` AS tasks JOIN attempts ON tasks.id = attempts.task
+			WHERE repository = ?1 AND checkpointed <> 0
+		UNION SELECT checkpoint FROM `+openTasks+` AS tasks JOIN attempts ON tasks.id = attempts.task
+			WHERE repository = ?1 AND checkpoint <> ''
 		ORDER BY 1`, repository)
 	out, err := collect(rows, err, scanText)
 	if err != nil {

@@ -16,6 +16,10 @@ import (
 const pointColumns = `id, computer, job, session, repository, time, parent, is_full, partial, completeness, counters_json, files_json,
 	deleted, deleted_because, held, hold_reason`
 
+// barePointColumns leaves out what nobody looks at.
+const barePointColumns = `id, computer, job, session, repository, time, parent, is_full, partial, completeness, '', '',
+	deleted, deleted_because, held, hold_reason`
+
 func scanPoint(row interface{ Scan(...any) error }, bare bool) (*keepwardv1.Point, error) {
 	p := &keepwardv1.Point{}
 	var at, deleted int64
@@ -62,6 +66,8 @@ type PointFilter struct {
 	Computer   string
 	Job        string
 	Repository string
+	// Pair lets only points pass that its job, which may be none, has made of its computer.
+	Pair *Pair
 	// Prefix of the id.
 	Prefix string
 	// Until lets points at or before it pass.
@@ -88,7 +94,7 @@ func Points(ctx context.Context, q Queryer, f PointFilter) ([]*keepwardv1.Point,
 }
 
 // parentPoint is answered from the index of computers: a repository has the points of all.
-const parentPoint = `SELECT id FROM points WHERE computer = ? AND job = ? AND +repository = ? AND partial = 0 AND deleted = 0
+const parentPoint = `SELECT id FROM points WHERE computer = ? AND +job = ? AND +repository = ? AND partial = 0 AND deleted = 0
 	ORDER BY time DESC, session DESC, id LIMIT 1`
 
 // ParentPoint is the newest point that a job has made of a computer in a repository, which the next
@@ -110,8 +116,14 @@ func (f PointFilter) query() (text string, args []any) {
 	if f.Computer != "" {
 		and("computer = ?", f.Computer)
 	}
-	if f.Job != "" {
+	switch {
+	case f.Job != "" && f.Computer != "":
+		and("+job = ?", f.Job) // by an index of computers: a job has those of many
+	case f.Job != "":
 		and("job = ?", f.Job)
+	}
+	if f.Pair != nil {
+		and("computer = ? AND +job = ?", f.Pair.Computer, f.Pair.Job)
 	}
 	switch {
 	case f.Repository != "" && f.Computer != "":
@@ -136,6 +148,10 @@ func (f PointFilter) query() (text string, args []any) {
 	if limit == 0 {
 		limit = -1
 	}
-	return `SELECT ` + pointColumns + ` FROM points WHERE 1` + where.String() +
+	columns := pointColumns
+	if f.Bare {
+		columns = barePointColumns
+	}
+	return `SELECT ` + columns + ` FROM points WHERE 1` + where.String() +
 		` ORDER BY time DESC, session DESC, id LIMIT +?`, append(args, limit)
 }

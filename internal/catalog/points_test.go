@@ -11,6 +11,8 @@ import (
 func TestThePointsOfAComputerAreFoundByTheComputer(t *testing.T) {
 	db := openTest(t)
 	of, ofArgs := PointFilter{Computer: "web1", Job: "docs", Repository: "main"}.query()
+	pair, pairArgs := PointFilter{Pair: &Pair{"web1", "docs"}, Bare: true}.query()
+	made, madeArgs := PointFilter{Job: "docs", Limit: 200}.query()
 	all, allArgs := PointFilter{Repository: "main"}.query()
 	for _, c := range []struct {
 		index, query string
@@ -19,6 +21,8 @@ func TestThePointsOfAComputerAreFoundByTheComputer(t *testing.T) {
 		{"points_by_computer", of, ofArgs},
 		{"points_by_computer", parentPoint, []any{"web1", "docs", "main"}},
 		{"points_by_repository", all, allArgs},
+		{"points_by_computer", pair, pairArgs},
+		{"points_by_job", made, madeArgs},
 	} {
 		foundBy(t, db, c.index, c.query, c.args...)
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -26,6 +27,8 @@ type judged struct {
 // takes all points into account that one job has made of one computer.
 type scope struct {
 	computer, job string
+	// pairs, if set, are those to decide on, each asked for by itself.
+	pairs []catalog.Pair
 	// want is tried in place of the job's own retention.
 	want *keepwardv1.Retention
 	// bare: nobody asks for the points' counters.
@@ -35,8 +38,7 @@ type scope struct {
 // retained decides on all points of a scope that are not deleted. Points of a job that is gone
 // are kept, as those of a job without retention are: nobody has said otherwise.
 func (m *Manager) retained(ctx context.Context, in scope, now time.Time) ([]judged, error) {
-	q := m.deps.DB.Read()
-	points, err := catalog.Points(ctx, q, catalog.PointFilter{Computer: in.computer, Job: in.job, Bare: in.bare})
+	points, err := m.pointsIn(ctx, in)
 	if err != nil || len(points) == 0 {
 		return nil, err
 	}
@@ -60,6 +62,23 @@ func (m *Manager) retained(ctx context.Context, in scope, now time.Time) ([]judg
 	return out, nil
 }
 
+// pointsIn are the points of a scope that are not deleted.
+func (m *Manager) pointsIn(ctx context.Context, in scope) ([]*keepwardv1.Point, error) {
+	q := m.deps.DB.Read()
+	if in.pairs == nil {
+		return catalog.Points(ctx, q, catalog.PointFilter{Computer: in.computer, Job: in.job, Bare: in.bare})
+	}
+	var out []*keepwardv1.Point
+	for _, one := range in.pairs {
+		points, err := catalog.Points(ctx, q, catalog.PointFilter{Pair: &one, Bare: in.bare})
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, points...)
+	}
+	return out, nil
+}
+
 // rules is everything that decides on points, as it is now.
 type rules struct {
 	policies map[string]retention.Policy // by job
@@ -71,7 +90,7 @@ type rules struct {
 func (m *Manager) rules(ctx context.Context, in scope) (*rules, error) {
 	q := m.deps.DB.Read()
 	r := &rules{policies: map[string]retention.Policy{}, upkeep: map[string]catalog.Upkeep{}, uses: map[string]string{}}
-	jobs, err := catalog.Jobs(ctx, q)
+	jobs, err := m.jobsIn(ctx, in)
 	if err != nil {
 		return nil, err
 	}
@@ -87,16 +106,28 @@ func (m *Manager) rules(ctx context.Context, in scope) (*rules, error) {
 	}
 	for _, one := range repositories {
 		r.upkeep[one.Name] = one.Upkeep
-		uses, err := catalog.Uses(ctx, q, one.Name)
-		if err != nil {
-			return nil, err
-		}
-		for _, u := range uses {
-			r.uses[u.ID] = useText(u)
-		}
+	}
+	uses, err := catalog.Uses(ctx, q, "")
+	if err != nil {
+		return nil, err
+	}
+	for _, u := range uses {
+		r.uses[u.ID] = useText(u)
 	}
 	r.left, err = catalog.Unprotected(ctx, q)
 	return r, err
+}
+
+// jobsIn are the jobs of a scope that there are.
+func (m *Manager) jobsIn(ctx context.Context, in scope) ([]*keepwardv1.Job, error) {
+	if in.pairs == nil {
+		return catalog.Jobs(ctx, m.deps.DB.Read())
+	}
+	names := map[string]bool{}
+	for _, one := range in.pairs {
+		names[one.Job] = true
+	}
+	return catalog.JobsNamed(ctx, m.deps.DB.Read(), slices.Sorted(maps.Keys(names)))
 }
 
 func useText(u catalog.Use) string {
@@ -128,17 +159,27 @@ func (r *rules) judge(pair catalog.Pair, list []*keepwardv1.Point, now time.Time
 	return out
 }
 
+// pairsMost is up to how many pairs of computer and job are decided on one by one: with more it is
+// quicker to read all points there are.
+const pairsMost = 1000
+
 // explain puts into points why they are kept and until when, and when those that are deleted are
 // gone for good.
 func (m *Manager) explain(ctx context.Context, points []*keepwardv1.Point) error {
 	if len(points) == 0 {
 		return nil
 	}
-	in := scope{computer: points[0].GetComputer(), bare: true}
+	in := scope{bare: true}
+	seen := map[catalog.Pair]bool{}
 	for _, p := range points {
-		if p.GetComputer() != in.computer {
-			in.computer = ""
+		pair := catalog.Pair{Computer: p.GetComputer(), Job: p.GetJob()}
+		if !seen[pair] {
+			seen[pair] = true
+			in.pairs = append(in.pairs, pair)
 		}
+	}
+	if len(in.pairs) > pairsMost {
+		in.pairs = nil
 	}
 	list, err := m.retained(ctx, in, time.Now())
 	if err != nil {
