@@ -75,6 +75,32 @@ func EndedOfJob(ctx context.Context, q Queryer, jobName string, newest int) ([]E
 	return out, nil
 }
 
+// Newest is one of the newest sessions of a job.
+type Newest struct {
+	Job   string
+	ID    int64
+	Ended time.Time // zero: it is not over
+}
+
+// NewestSessions has up to so many sessions of each job that there is, the newest first.
+func NewestSessions(ctx context.Context, q Queryer, each int) ([]Newest, error) {
+	rows, err := q.QueryContext(ctx, newestSessions, each-1)
+	out, err := collect(rows, err, func(r *sql.Rows) (n Newest, err error) {
+		var ended int64
+		err = r.Scan(&n.Job, &n.ID, &ended)
+		n.Ended = timeOf(ended)
+		return n, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list the newest sessions of jobs: %w", err)
+	}
+	return out, nil
+}
+
+const newestSessions = `SELECT jobs.name, sessions.id, sessions.ended FROM jobs JOIN sessions ON sessions.job = jobs.name
+	AND sessions.id >= coalesce((SELECT id FROM sessions AS older WHERE older.job = jobs.name ORDER BY id DESC LIMIT 1 OFFSET +?1), 0)
+	ORDER BY jobs.name, sessions.id DESC`
+
 // CountersOf are the counters of the tasks of a session.
 func CountersOf(ctx context.Context, q Queryer, session int64) ([]*keepwardv1.Counters, error) {
 	rows, err := q.QueryContext(ctx, `SELECT progress_json FROM tasks WHERE session = ?`, session)

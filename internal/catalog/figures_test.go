@@ -12,6 +12,7 @@ func TestWhatMetricsAskIsAnsweredFromIndexes(t *testing.T) {
 		`SELECT type, status, count(*) FROM sessions WHERE ended = 0 GROUP BY type, status`: "sessions_by_end (ended=?)",
 		`SELECT id, job, type, status, started, ended FROM sessions WHERE ended >= 5`:       "sessions_by_end",
 		`SELECT * FROM sessions WHERE job = 'docs' ORDER BY id DESC LIMIT 9`:                "sessions_by_job",
+		strings.ReplaceAll(newestSessions, "?1", "4"):                                       "sessions_by_job (job=? AND id>?)",
 		`SELECT progress_json FROM tasks WHERE session = 5`:                                 "(session=?)",
 		`SELECT name, coalesce((SELECT time FROM points
 			WHERE computer = computers.name AND partial = 0 AND deleted = 0 ORDER BY time DESC LIMIT 1), 0) FROM computers`: "points_by_computer",

@@ -31,14 +31,16 @@ type SessionFilter struct {
 }
 
 // sessionWhere is the filter as SQL; sessionArgs are its arguments. The log is looked into last,
-// and only for sessions that pass all else.
+// and only for sessions that pass all else. Each look is at an index: most sessions have no trouble to tell of.
 const sessionWhere = `(NOT ?1 OR ended = 0) AND (?2 = '' OR job = ?2) AND (?3 = 0 OR ended >= ?3)
 	AND (?4 = '' OR id IN (SELECT session FROM tasks WHERE computer = ?4))
 	AND (?5 = '' OR type = ?5) AND (?6 = '' OR status IN (SELECT value FROM json_each(?6)))
 	AND (?7 = 0 OR ended = 0 OR ended >= ?7) AND (?8 = 0 OR created <= ?8) AND (?9 = 0 OR id < ?9)
 	AND (?10 = '' OR instr(lower(job || char(10) || type || char(10) || repository || char(10) || started_by || char(10) || reason_json || char(10) || failure_json), lower(?10)) > 0
-		OR EXISTS (SELECT 1 FROM tasks WHERE session = sessions.id AND instr(lower(computer || char(10) || reason_json || char(10) || failure_json), lower(?10)) > 0)
-		OR EXISTS (SELECT 1 FROM events WHERE session = sessions.id AND level <> 'info' AND instr(lower(text), lower(?10)) > 0))`
+		OR EXISTS (SELECT 1 FROM tasks WHERE session = sessions.id AND instr(lower(computer), lower(?10)) > 0)
+		OR EXISTS (SELECT 1 FROM tasks WHERE session = sessions.id AND (reason_json <> '' OR failure_json <> '')
+			AND instr(lower(reason_json || char(10) || failure_json), lower(?10)) > 0)
+		OR EXISTS (SELECT 1 FROM events INDEXED BY events_of_trouble WHERE session = sessions.id AND level <> 'info' AND instr(lower(text), lower(?10)) > 0))`
 
 func sessionArgs(f SessionFilter) ([]any, error) {
 	statuses := ""

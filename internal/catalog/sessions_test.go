@@ -222,3 +222,15 @@ func TestPointsAreFilteredNewestFirst(t *testing.T) {
 		t.Errorf("a point was overwritten: %v (%v)", got, err)
 	}
 }
+
+// A text is looked for in names of computers, in what went wrong and in the log by an index of each.
+func TestATextIsLookedForByIndexes(t *testing.T) {
+	db := openTest(t)
+	args, err := sessionArgs(SessionFilter{Text: "lost"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, index := range []string{"COVERING INDEX tasks_of_session", "tasks_in_trouble", "events_of_trouble"} {
+		foundBy(t, db, index, `SELECT id FROM sessions WHERE `+sessionWhere, args...)
+	}
+}

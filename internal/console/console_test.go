@@ -136,13 +136,14 @@ func fakeJob() *keepwardv1.Job {
 
 func (f *fakeAPI) GetStatus(context.Context, *connect.Request[keepwardv1.GetStatusRequest]) (*connect.Response[keepwardv1.GetStatusResponse], error) {
 	return connect.NewResponse(&keepwardv1.GetStatusResponse{
-		Computers: []*keepwardv1.Computer{fakeComputer()}, Repositories: []*keepwardv1.Repository{fakeRepository()},
-		Active: []*keepwardv1.Session{fakeSession()}, Recent: []*keepwardv1.Session{{Id: 6, Status: "Failed"}}, Conditions: fakeConditions(),
+		Repositories: []*keepwardv1.Repository{fakeRepository()}, Active: []*keepwardv1.Session{fakeSession()}, Conditions: fakeConditions(),
+		Views:  []*keepwardv1.ViewCount{{View: "offline", Computers: 1}, {View: "unprotected", Computers: 1}},
+		Counts: &keepwardv1.StatusCounts{Computers: 1, Failed: 1, Waiting: 1, Conditions: 9950 + int64(len(fakeConditions())), Errors: 1},
 	}), nil
 }
 
 func (f *fakeAPI) ListComputers(context.Context, *connect.Request[keepwardv1.ListComputersRequest]) (*connect.Response[keepwardv1.ListComputersResponse], error) {
-	return connect.NewResponse(&keepwardv1.ListComputersResponse{Computers: []*keepwardv1.Computer{fakeComputer()}}), nil
+	return connect.NewResponse(&keepwardv1.ListComputersResponse{Computers: []*keepwardv1.Computer{fakeComputer()}, Found: 250, More: true}), nil
 }
 
 func (f *fakeAPI) ListRepositories(context.Context, *connect.Request[keepwardv1.ListRepositoriesRequest]) (*connect.Response[keepwardv1.ListRepositoriesResponse], error) {

@@ -21,13 +21,35 @@ type computerRow struct {
 	computer                              *keepwardv1.Computer // has the times and conditions
 }
 
+// computersShown is how many computers a page has.
+const computersShown = 100
+
+// computerTable is a page of the list of computers.
+type computerTable struct {
+	view, text, after string
+	rows              []computerRow
+	found             int64 // in all pages
+	more              bool
+}
+
+// link is the list with this filter, behind a computer.
+func (t computerTable) link(view, after string) string {
+	return link("/computers", "view", view, "text", t.text, "after", after)
+}
+
+// next is the page behind this one.
+func (t computerTable) next() string {
+	return t.link(t.view, t.rows[len(t.rows)-1].computer.GetName())
+}
+
 func (c *console) computerList(w http.ResponseWriter, r *http.Request, v *view) error {
-	chosen := r.URL.Query().Get("view")
-	m, err := call(r.Context(), c.client.computers.ListComputers, &keepwardv1.ListComputersRequest{View: chosen})
+	q := r.URL.Query()
+	t := computerTable{view: q.Get("view"), text: q.Get("text"), after: q.Get("after")}
+	m, err := call(r.Context(), c.client.computers.ListComputers, &keepwardv1.ListComputersRequest{View: t.view, Text: t.text, After: t.after, Limit: computersShown})
 	if err != nil {
 		return err
 	}
-	var rows []computerRow
+	t.found, t.more = m.GetFound(), m.GetMore()
 	for _, one := range m.GetComputers() {
 		row := computerRow{
 			name: words.Safe(one.GetName()), status: one.GetStatus(), system: words.Safe(strings.Trim(one.GetOs()+"/"+one.GetArch(), "/")),
@@ -40,10 +62,10 @@ func (c *console) computerList(w http.ResponseWriter, r *http.Request, v *view) 
 				}
 			}
 		}
-		rows = append(rows, row)
+		t.rows = append(t.rows, row)
 	}
 	v.title, v.at = "Computers", "computers"
-	c.show(w, r, http.StatusOK, computersPage(v, chosen, rows))
+	c.show(w, r, http.StatusOK, computersPage(v, t))
 	return nil
 }
 

@@ -1,67 +1,39 @@
 package console
 
 import (
-	"cmp"
 	"context"
 	"net/http"
-	"slices"
 
 	keepwardv1 "keepward/api/keepward/v1"
-	"keepward/internal/job"
 	"keepward/internal/words"
 )
 
 // glance is what the overview shows.
 type glance struct {
-	computers, unprotected, offline int
-	good, warned, failed            int // sessions of the last 24 hours
-	running, waiting                int
-	conditions                      []*keepwardv1.Condition
+	computers, unprotected, offline int64
+	counts                          *keepwardv1.StatusCounts
+	conditions                      []*keepwardv1.Condition // the first of them
 	active                          []sessionRow
 	repositories                    []repositoryRow
 }
 
-// shownActive bounds the sessions of the overview; the list of sessions has all.
-const shownActive = 10
-
 func (c *console) glance(ctx context.Context, v *view) (*glance, error) {
-	m, err := call(ctx, c.client.status.GetStatus, &keepwardv1.GetStatusRequest{})
+	m, err := call(ctx, c.client.status.GetStatus, &keepwardv1.GetStatusRequest{Brief: true})
 	if err != nil {
 		return nil, err
 	}
-	g := &glance{computers: len(m.GetComputers()), conditions: m.GetConditions()}
-	for _, one := range m.GetComputers() {
-		if slices.Contains(one.GetViews(), "unprotected") {
-			g.unprotected++
-		}
-		if slices.Contains(one.GetViews(), "offline") {
-			g.offline++
-		}
-	}
-	for _, s := range m.GetRecent() {
-		switch job.Status(s.GetStatus()).Result() {
-		case job.ResultSuccess:
-			g.good++
-		case job.ResultWarning:
-			g.warned++
-		case job.ResultFailed:
-			g.failed++
+	g := &glance{computers: m.GetCounts().GetComputers(), counts: m.GetCounts(), conditions: m.GetConditions()}
+	for _, one := range m.GetViews() {
+		switch one.GetView() {
+		case "unprotected":
+			g.unprotected = one.GetComputers()
+		case "offline":
+			g.offline = one.GetComputers()
 		}
 	}
 	for _, s := range m.GetActive() {
-		if job.Status(s.GetStatus()).Class() == job.Parked {
-			g.waiting++
-		} else {
-			g.running++
-		}
-		if len(g.active) < shownActive {
-			g.active = append(g.active, v.row(s, 0))
-		}
+		g.active = append(g.active, v.row(s, 0))
 	}
-	// Errors first; of one severity those that began last.
-	slices.SortStableFunc(g.conditions, func(a, b *keepwardv1.Condition) int {
-		return cmp.Or(cmp.Compare(a.GetSeverity(), b.GetSeverity()), b.GetSince().AsTime().Compare(a.GetSince().AsTime()))
-	})
 	for _, r := range m.GetRepositories() {
 		g.repositories = append(g.repositories, v.repository(r))
 	}
@@ -69,16 +41,10 @@ func (c *console) glance(ctx context.Context, v *view) (*glance, error) {
 }
 
 // protected are the computers that are backed up as they should be.
-func (g *glance) protected() int { return g.computers - g.unprotected }
+func (g *glance) protected() int64 { return g.computers - g.unprotected }
 
-func (g *glance) errors() (n int) {
-	for _, one := range g.conditions {
-		if one.GetSeverity() == "error" {
-			n++
-		}
-	}
-	return n
-}
+// more is how many conditions there are that are not shown.
+func (g *glance) more() int64 { return g.counts.GetConditions() - int64(len(g.conditions)) }
 
 func (c *console) overview(w http.ResponseWriter, r *http.Request, v *view) error {
 	g, err := c.glance(r.Context(), v)

@@ -5,8 +5,10 @@ package console
 
 //lint:file-ignore SA4006 This context is only used if a nested component is present.
 
-import "github.com/a-h/templ"
-import templruntime "github.com/a-h/templ/runtime"
+import (
+	"github.com/a-h/templ"
+	templruntime "github.com/a-h/templ/runtime"
+)
 
 import (
 	keepwardv1 "keepward/api/keepward/v1"
@@ -180,7 +182,7 @@ func logLines(v *view, lines []*keepwardv1.Event) templ.Component {
 		}
 		ctx = templ.ClearChildren(ctx)
 		for _, e := range lines {
-			var templ_7745c5c3_Var8 = []any{"line " + e.GetLevel()}
+			templ_7745c5c3_Var8 := []any{"line " + e.GetLevel()}
 			templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var8...)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
@@ -321,7 +323,7 @@ func sessionBody(v *view, s sessionView) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			for _, a := range s.row.acts {
-				var templ_7745c5c3_Var16 = []any{"button", templ.KV("danger", a.danger)}
+				templ_7745c5c3_Var16 := []any{"button", templ.KV("danger", a.danger)}
 				templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var16...)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
@@ -959,7 +961,7 @@ func actPage(v *view, r sessionRow, a act, comes []string, wrong *problem) templ
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			var templ_7745c5c3_Var48 = []any{"main", templ.KV("danger", a.danger)}
+			templ_7745c5c3_Var48 := []any{"main", templ.KV("danger", a.danger)}
 			templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var48...)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err

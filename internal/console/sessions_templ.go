@@ -5,8 +5,10 @@ package console
 
 //lint:file-ignore SA4006 This context is only used if a nested component is present.
 
-import "github.com/a-h/templ"
-import templruntime "github.com/a-h/templ/runtime"
+import (
+	"github.com/a-h/templ"
+	templruntime "github.com/a-h/templ/runtime"
+)
 
 import "strconv"
 
@@ -248,7 +250,7 @@ func sessionsPage(v *view, t sessionTable, wrong *problem) templ.Component {
 					return templ_7745c5c3_Err
 				}
 				for _, a := range acts {
-					var templ_7745c5c3_Var12 = []any{templ.KV("warns", a.danger)}
+					templ_7745c5c3_Var12 := []any{templ.KV("warns", a.danger)}
 					templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var12...)
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err

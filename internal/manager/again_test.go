@@ -76,7 +76,7 @@ func TestMaintenanceThatCouldNotBeWrittenIsMadeUpFor(t *testing.T) {
 		free := w.blocked()
 		w.pass(25 * time.Hour)
 		sweeps := func() (n int) {
-			list, err := w.m.ActiveSessions(t.Context())
+			list, err := w.m.ActiveSessions(t.Context(), 0)
 			w.must(err)
 			for _, s := range list {
 				if job.Type(s.GetType()) == job.Sweep {

@@ -61,9 +61,10 @@ func (m *Manager) sessions(ctx context.Context, f catalog.SessionFilter) ([]*kee
 	return out, nil
 }
 
-// ActiveSessions are the sessions that are not over, the newest first.
-func (m *Manager) ActiveSessions(ctx context.Context) ([]*keepwardv1.Session, error) {
-	return m.sessions(ctx, catalog.SessionFilter{Active: true})
+// ActiveSessions are the sessions that are not over, the newest first; no more than limit, if it is
+// not 0.
+func (m *Manager) ActiveSessions(ctx context.Context, limit int) ([]*keepwardv1.Session, error) {
+	return m.sessions(ctx, catalog.SessionFilter{Active: true, Limit: limit})
 }
 
 // EndedSince are the sessions that ended at or after a moment, the newest first.

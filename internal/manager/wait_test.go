@@ -197,7 +197,7 @@ func TestUnknownNamesAreRefusedBeforeAnythingIsWritten(t *testing.T) {
 			t.Error("an unknown repository is checked")
 		}
 		synctest.Wait()
-		if list, _ := w.m.ActiveSessions(t.Context()); len(list) != 0 {
+		if list, _ := w.m.ActiveSessions(t.Context(), 0); len(list) != 0 {
 			t.Errorf("%d sessions were written", len(list))
 		}
 	})

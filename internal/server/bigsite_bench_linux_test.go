@@ -101,6 +101,7 @@ func (b bigSite) pages() []bigPage {
 		{"sessions-of-job", q("/sessions", "job", "job0007")},
 		{"sessions-of-computer", q("/sessions", "computer", "c00077")},
 		{"sessions-with-text", q("/sessions", "text", "connection lost")},
+		{"sessions-with-text-nowhere", q("/sessions", "text", "no such text")},
 		{"sessions-old", q("/sessions", "before", strconv.Itoa(last/2))},
 		{"session", fmt.Sprintf("/sessions/%d", last)},
 		{"waits", "/sessions/waits"},

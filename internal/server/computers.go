@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"slices"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -12,6 +13,7 @@ import (
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/catalog"
 	"keepward/internal/config"
+	"keepward/internal/errs"
 	"keepward/internal/manager"
 	"keepward/internal/wire"
 )
@@ -26,11 +28,30 @@ const (
 type computerService struct{ *server }
 
 func (s *computerService) ListComputers(ctx context.Context, req *connect.Request[keepwardv1.ListComputersRequest]) (*connect.Response[keepwardv1.ListComputersResponse], error) {
+	if req.Msg.GetLimit() < 0 {
+		return nil, errs.New(errs.Invalid, "computer.limit", "list computers: a limit of %d makes no sense", req.Msg.GetLimit())
+	}
 	list, err := s.computersIn(ctx, req.Msg.View, req.Msg.Group)
 	if err != nil {
 		return nil, err
 	}
-	return connect.NewResponse(&keepwardv1.ListComputersResponse{Computers: list}), nil
+	if text := strings.ToLower(req.Msg.GetText()); text != "" {
+		list = slices.DeleteFunc(list, func(c *keepwardv1.Computer) bool { return !strings.Contains(wordsOf(c), text) })
+	}
+	res := &keepwardv1.ListComputersResponse{Found: int64(len(list))}
+	if after := req.Msg.GetAfter(); after != "" {
+		list = slices.DeleteFunc(list, func(c *keepwardv1.Computer) bool { return c.GetName() <= after })
+	}
+	if most := int(req.Msg.GetLimit()); most > 0 && len(list) > most {
+		list, res.More = list[:most], true
+	}
+	res.Computers = list
+	return connect.NewResponse(res), nil
+}
+
+// wordsOf is what a computer is found by.
+func wordsOf(c *keepwardv1.Computer) string {
+	return strings.ToLower(strings.Join(slices.Concat([]string{c.GetName(), c.GetHostname()}, c.GetGroups(), c.GetTags()), "\n"))
 }
 
 func (s *computerService) GetComputer(ctx context.Context, req *connect.Request[keepwardv1.GetComputerRequest]) (*connect.Response[keepwardv1.GetComputerResponse], error) {
@@ -128,6 +149,14 @@ func (s *server) computerMessages(ctx context.Context) ([]*keepwardv1.Computer, 
 	for _, c := range special {
 		connections[c.Computer] = c
 	}
+	newest, err := catalog.NewestPoints(ctx, s.db.Read())
+	if err != nil {
+		return nil, nil, err
+	}
+	last := make(map[string]time.Time, len(newest))
+	for _, p := range newest {
+		last[p.Computer] = p.Time
+	}
 	v, err := s.lookAtViews(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -138,9 +167,7 @@ func (s *server) computerMessages(ctx context.Context) ([]*keepwardv1.Computer, 
 		if !ok {
 			connection = catalog.UsualConnection(row.Name)
 		}
-		if out[i], err = s.messageOf(ctx, row, connection); err != nil {
-			return nil, nil, err
-		}
+		out[i] = s.messageOf(row, connection, last[row.Name])
 		v.put(out[i])
 	}
 	return out, v, nil
@@ -151,17 +178,18 @@ func (s *server) computerMessage(ctx context.Context, row catalog.Computer) (*ke
 	if err != nil {
 		return nil, err
 	}
-	return s.messageOf(ctx, row, connection)
-}
-
-func (s *server) messageOf(ctx context.Context, row catalog.Computer, connection catalog.Connection) (*keepwardv1.Computer, error) {
-	live := s.nodes.liveness(manager.Node{Role: wire.RoleAgent, Name: row.Name})
-	if live.Online {
-		row.Address, row.LastSeen, row.Skew = live.Address, live.Seen, live.Skew
-	}
 	last, err := s.manager.LastPoint(ctx, row.Name)
 	if err != nil {
 		return nil, err
+	}
+	return s.messageOf(row, connection, last), nil
+}
+
+// messageOf tells of a computer whose newest point is of last; zero: it has none.
+func (s *server) messageOf(row catalog.Computer, connection catalog.Connection, last time.Time) *keepwardv1.Computer {
+	live := s.nodes.liveness(manager.Node{Role: wire.RoleAgent, Name: row.Name})
+	if live.Online {
+		row.Address, row.LastSeen, row.Skew = live.Address, live.Seen, live.Skew
 	}
 	unreached := ""
 	if err := s.dialler.failure(row.Name); err != nil && !live.Online {
@@ -172,7 +200,7 @@ func (s *server) messageOf(ctx context.Context, row catalog.Computer, connection
 		Name: row.Name, Status: nodeStatus(live.Online, row.LastSeen), Os: row.OS, Arch: row.Arch, Hostname: row.Hostname, Zone: row.Zone,
 		AgentVersion: row.Version, Address: row.Address, Joined: timestamp(row.Joined), LastSeen: timestamp(row.LastSeen),
 		Skew: durationpb.New(row.Skew), LastPoint: timestamp(last), Conditions: append(computerConditions(row, live.Online), s.nodes.twins.conditions(row.Name, time.Now())...),
-	}, nil
+	}
 }
 
 func nodeStatus(online bool, seen time.Time) string {

@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"fmt"
+	"maps"
+	"sync"
 	"time"
 
 	keepwardv1 "keepward/api/keepward/v1"
@@ -93,30 +95,87 @@ func (s *server) repositoryConditions(row catalog.Repository) []*keepwardv1.Cond
 // jobConditions are the jobs whose newest session failed, and those of which one of the newest has
 // found that a tracker missed changes.
 func (s *server) jobConditions(ctx context.Context) ([]*keepwardv1.Condition, error) {
-	names, err := catalog.JobNames(ctx, s.db.Read())
+	newest, err := catalog.NewestSessions(ctx, s.db.Read(), sessionsLookedAt)
 	if err != nil {
 		return nil, err
 	}
+	states := map[string]string{}
+	var names []string
+	for _, one := range newest {
+		if _, ok := states[one.Job]; !ok {
+			names = append(names, one.Job)
+		}
+		states[one.Job] += fmt.Sprint(one.ID, one.Ended.UnixNano(), " ")
+	}
 	var out []*keepwardv1.Condition
 	for _, name := range names {
-		recent, err := s.manager.RecentSessions(ctx, name, 5)
-		if err != nil {
-			return nil, err
-		}
-		if c := missedChanges(name, recent); c != nil {
-			out = append(out, c)
-		}
-		for _, session := range recent {
-			if session.Ended == nil {
-				continue // the newest that is over says how the last backup went
+		list, ok := s.jobsSeen.get(name, states[name])
+		if !ok {
+			recent, err := s.manager.RecentSessions(ctx, name, sessionsLookedAt)
+			if err != nil {
+				return nil, err
 			}
-			if session.Result == "Failed" {
-				out = append(out, failedJob(name, session))
-			}
-			break
+			list = conditionsOfJob(name, recent)
+			s.jobsSeen.put(name, states[name], list)
 		}
+		out = append(out, list...)
 	}
+	s.jobsSeen.only(states)
 	return out, nil
+}
+
+// sessionsLookedAt is how many of a job's newest sessions tell of its condition.
+const sessionsLookedAt = 5
+
+// jobsSeen keeps what was found of each job until one of its newest sessions begins or ends: there are
+// thousands of jobs, and a status is asked for every few seconds. The zero value is ready to use.
+type jobsSeen struct {
+	mu   sync.Mutex
+	jobs map[string]jobSeen
+}
+
+type jobSeen struct {
+	state      string // of the sessions that were looked at
+	conditions []*keepwardv1.Condition
+}
+
+func (j *jobsSeen) get(name, state string) ([]*keepwardv1.Condition, bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	seen, ok := j.jobs[name]
+	return seen.conditions, ok && seen.state == state
+}
+
+func (j *jobsSeen) put(name, state string, list []*keepwardv1.Condition) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.jobs == nil {
+		j.jobs = map[string]jobSeen{}
+	}
+	j.jobs[name] = jobSeen{state, list}
+}
+
+// only forgets jobs that are not among these.
+func (j *jobsSeen) only(names map[string]string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	maps.DeleteFunc(j.jobs, func(name string, _ jobSeen) bool { _, ok := names[name]; return !ok })
+}
+
+func conditionsOfJob(name string, recent []*keepwardv1.Session) (out []*keepwardv1.Condition) {
+	if c := missedChanges(name, recent); c != nil {
+		out = append(out, c)
+	}
+	for _, session := range recent {
+		if session.Ended == nil {
+			continue // the newest that is over says how the last backup went
+		}
+		if session.Result == "Failed" {
+			out = append(out, failedJob(name, session))
+		}
+		break
+	}
+	return out
 }
 
 // missedChanges tells of the newest session that found some.

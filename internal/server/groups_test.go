@@ -202,7 +202,7 @@ func TestViewsOfComputers(t *testing.T) {
 		{viewUntrusted, "", "later"},
 		{viewUnprotected, "", "web1 web2 web3"}, // web2 is in a job, and has no point
 		{viewOutOfDate, "", ""},                 // "1" cannot be compared
-		{"", "lab", "web2 later"},
+		{"", "lab", "later web2"},
 		{viewUnprotected, "lab", "web2"},
 	} {
 		if got := in(c.view, c.group); got != c.want {

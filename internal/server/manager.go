@@ -83,7 +83,7 @@ type jobManager interface {
 	DescribeJob(ctx context.Context, j *keepwardv1.Job) error
 	// RecentSessions are the newest sessions of a job, the newest first.
 	RecentSessions(ctx context.Context, job string, limit int) ([]*keepwardv1.Session, error)
-	ActiveSessions(ctx context.Context) ([]*keepwardv1.Session, error)
+	ActiveSessions(ctx context.Context, limit int) ([]*keepwardv1.Session, error)
 	EndedSince(ctx context.Context, since time.Time) ([]*keepwardv1.Session, error)
 	// PointsOf are the restore points of a computer, the newest first.
 	PointsOf(ctx context.Context, computer string) ([]*keepwardv1.Point, error)

@@ -61,6 +61,8 @@ type server struct {
 	dialler *dialler
 	guard   *guard
 	pages   http.Handler // what a monitoring system asks for
+
+	jobsSeen jobsSeen
 }
 
 // Run serves until ctx is done; then it ends every link and call, and returns nil. What runs

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -10,6 +11,7 @@ import (
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/catalog"
+	"keepward/internal/job"
 )
 
 // recentAge is how long an ended session stays in the status.
@@ -17,7 +19,7 @@ const recentAge = 24 * time.Hour
 
 type statusService struct{ *server }
 
-func (s *statusService) GetStatus(ctx context.Context, _ *connect.Request[keepwardv1.GetStatusRequest]) (*connect.Response[keepwardv1.GetStatusResponse], error) {
+func (s *statusService) GetStatus(ctx context.Context, req *connect.Request[keepwardv1.GetStatusRequest]) (*connect.Response[keepwardv1.GetStatusResponse], error) {
 	now := time.Now()
 	res := &keepwardv1.GetStatusResponse{Version: s.cfg.Version, Started: timestamppb.New(s.started), Time: timestamppb.New(now)}
 	computers, v, err := s.computerMessages(ctx)
@@ -33,11 +35,20 @@ func (s *statusService) GetStatus(ctx context.Context, _ *connect.Request[keepwa
 		return nil, err
 	}
 	res.Repositories = s.repositoryMessages(rows)
-	if res.Active, err = s.manager.ActiveSessions(ctx); err != nil {
+	if res.Counts, err = s.statusCounts(ctx, now.Add(-recentAge)); err != nil {
 		return nil, err
 	}
-	if res.Recent, err = s.manager.EndedSince(ctx, now.Add(-recentAge)); err != nil {
+	active := 0
+	if req.Msg.GetBrief() {
+		active = briefActive
+	}
+	if res.Active, err = s.manager.ActiveSessions(ctx, active); err != nil {
 		return nil, err
+	}
+	if !req.Msg.GetBrief() {
+		if res.Recent, err = s.manager.EndedSince(ctx, now.Add(-recentAge)); err != nil {
+			return nil, err
+		}
 	}
 	jobs, err := s.jobConditions(ctx)
 	if err != nil {
@@ -52,7 +63,62 @@ func (s *statusService) GetStatus(ctx context.Context, _ *connect.Request[keepwa
 		return nil, err
 	}
 	res.Conditions = slices.Concat(s.manager.Conditions(), allConditions(res), groups, updates, jobs)
+	res.Counts.Computers, res.Counts.Conditions = int64(len(res.Computers)), int64(len(res.Conditions))
+	for _, c := range res.Conditions {
+		if c.GetSeverity() == severityError {
+			res.Counts.Errors++
+		}
+	}
+	if req.Msg.GetBrief() {
+		shorten(res)
+	}
 	return connect.NewResponse(res), nil
+}
+
+// How many active sessions and conditions a brief status has at most.
+const (
+	briefActive     = 10
+	briefConditions = 100
+)
+
+// shorten leaves out what an overview does not show.
+func shorten(res *keepwardv1.GetStatusResponse) {
+	res.Computers = nil
+	slices.SortStableFunc(res.Conditions, func(a, b *keepwardv1.Condition) int {
+		return cmp.Or(cmp.Compare(a.GetSeverity(), b.GetSeverity()), b.GetSince().AsTime().Compare(a.GetSince().AsTime()))
+	})
+	res.Conditions = res.Conditions[:min(len(res.Conditions), briefConditions)]
+}
+
+// statusCounts counts sessions: those that are not over, and those that ended since a moment.
+func (s *server) statusCounts(ctx context.Context, since time.Time) (*keepwardv1.StatusCounts, error) {
+	out := &keepwardv1.StatusCounts{}
+	active, err := catalog.CountActive(ctx, s.db.Read())
+	if err != nil {
+		return nil, err
+	}
+	for _, one := range active {
+		if one.Status.Class() == job.Parked {
+			out.Waiting += one.Count
+		} else {
+			out.Running += one.Count
+		}
+	}
+	ended, err := catalog.EndedSince(ctx, s.db.Read(), since)
+	if err != nil {
+		return nil, err
+	}
+	for _, one := range ended {
+		switch one.Status.Result() {
+		case job.ResultSuccess:
+			out.Success++
+		case job.ResultWarning:
+			out.Warning++
+		case job.ResultFailed:
+			out.Failed++
+		}
+	}
+	return out, nil
 }
 
 // allConditions gathers what the parts of a status say of themselves.

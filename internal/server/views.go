@@ -136,6 +136,7 @@ func (s *server) computersIn(ctx context.Context, view, of string) ([]*keepwardv
 	}
 	if view != "" || of != "" {
 		list = append(list, v.strangers(list)...)
+		slices.SortStableFunc(list, func(a, b *keepwardv1.Computer) int { return strings.Compare(a.GetName(), b.GetName()) })
 	}
 	return slices.DeleteFunc(list, func(c *keepwardv1.Computer) bool {
 		return view != "" && !slices.Contains(c.Views, view) || of != "" && !slices.Contains(c.Groups, of)

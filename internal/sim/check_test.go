@@ -48,7 +48,7 @@ func (s *site) check() {
 
 func (s *site) look() *picture {
 	s.t.Helper()
-	list, err := s.m.ActiveSessions(context.Background())
+	list, err := s.m.ActiveSessions(context.Background(), 0)
 	s.must(err)
 	p := &picture{
 		state: s.m.Holdings(), active: map[int64]*keepwardv1.Session{}, grants: map[string]broker.Grant{},

@@ -528,8 +528,11 @@ func (*RevokeTokenResponse) Descriptor() ([]byte, []int) {
 	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{8}
 }
 
+// brief: for an overview of a large site. Computers and recent sessions are counted and not listed, and
+// of active sessions and conditions there are the first few: errors first, then those that began last.
 type GetStatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	Brief         bool                   `protobuf:"varint,890,opt,name=brief,proto3" json:"brief,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -564,6 +567,13 @@ func (*GetStatusRequest) Descriptor() ([]byte, []int) {
 	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{9}
 }
 
+func (x *GetStatusRequest) GetBrief() bool {
+	if x != nil {
+		return x.Brief
+	}
+	return false
+}
+
 type GetStatusResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Version       string                 `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
@@ -576,6 +586,7 @@ type GetStatusResponse struct {
 	Recent        []*Session             `protobuf:"bytes,8,rep,name=recent,proto3" json:"recent,omitempty"` // ended in the last 24 hours, newest first
 	Conditions    []*Condition           `protobuf:"bytes,9,rep,name=conditions,proto3" json:"conditions,omitempty"`
 	Views         []*ViewCount           `protobuf:"bytes,640,rep,name=views,proto3" json:"views,omitempty"`
+	Counts        *StatusCounts          `protobuf:"bytes,890,opt,name=counts,proto3" json:"counts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -680,18 +691,132 @@ func (x *GetStatusResponse) GetViews() []*ViewCount {
 	return nil
 }
 
+func (x *GetStatusResponse) GetCounts() *StatusCounts {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
+// How many there are of what a status tells of; success, warning and failed are the results of the
+// sessions that ended in the last 24 hours.
+type StatusCounts struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Computers     int64                  `protobuf:"varint,1,opt,name=computers,proto3" json:"computers,omitempty"`
+	Success       int64                  `protobuf:"varint,2,opt,name=success,proto3" json:"success,omitempty"`
+	Warning       int64                  `protobuf:"varint,3,opt,name=warning,proto3" json:"warning,omitempty"`
+	Failed        int64                  `protobuf:"varint,4,opt,name=failed,proto3" json:"failed,omitempty"`
+	Running       int64                  `protobuf:"varint,5,opt,name=running,proto3" json:"running,omitempty"`
+	Waiting       int64                  `protobuf:"varint,6,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	Conditions    int64                  `protobuf:"varint,7,opt,name=conditions,proto3" json:"conditions,omitempty"`
+	Errors        int64                  `protobuf:"varint,8,opt,name=errors,proto3" json:"errors,omitempty"` // among the conditions
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StatusCounts) Reset() {
+	*x = StatusCounts{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StatusCounts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StatusCounts) ProtoMessage() {}
+
+func (x *StatusCounts) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StatusCounts.ProtoReflect.Descriptor instead.
+func (*StatusCounts) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *StatusCounts) GetComputers() int64 {
+	if x != nil {
+		return x.Computers
+	}
+	return 0
+}
+
+func (x *StatusCounts) GetSuccess() int64 {
+	if x != nil {
+		return x.Success
+	}
+	return 0
+}
+
+func (x *StatusCounts) GetWarning() int64 {
+	if x != nil {
+		return x.Warning
+	}
+	return 0
+}
+
+func (x *StatusCounts) GetFailed() int64 {
+	if x != nil {
+		return x.Failed
+	}
+	return 0
+}
+
+func (x *StatusCounts) GetRunning() int64 {
+	if x != nil {
+		return x.Running
+	}
+	return 0
+}
+
+func (x *StatusCounts) GetWaiting() int64 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
+func (x *StatusCounts) GetConditions() int64 {
+	if x != nil {
+		return x.Conditions
+	}
+	return 0
+}
+
+func (x *StatusCounts) GetErrors() int64 {
+	if x != nil {
+		return x.Errors
+	}
+	return 0
+}
+
 // view: only those in it; group: only its members. A view can name computers that have not joined.
+// text: only those that have it in their name, host name, groups or tags. Computers are sorted by name;
+// after, if set, is the name behind which the list begins, and limit, if not 0, how long it is at most.
 type ListComputersRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	View          string                 `protobuf:"bytes,640,opt,name=view,proto3" json:"view,omitempty"`
 	Group         string                 `protobuf:"bytes,641,opt,name=group,proto3" json:"group,omitempty"`
+	Text          string                 `protobuf:"bytes,890,opt,name=text,proto3" json:"text,omitempty"`
+	After         string                 `protobuf:"bytes,891,opt,name=after,proto3" json:"after,omitempty"`
+	Limit         int32                  `protobuf:"varint,892,opt,name=limit,proto3" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListComputersRequest) Reset() {
 	*x = ListComputersRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[11]
+	mi := &file_keepward_v1_admin_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -703,7 +828,7 @@ func (x *ListComputersRequest) String() string {
 func (*ListComputersRequest) ProtoMessage() {}
 
 func (x *ListComputersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[11]
+	mi := &file_keepward_v1_admin_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -716,7 +841,7 @@ func (x *ListComputersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListComputersRequest.ProtoReflect.Descriptor instead.
 func (*ListComputersRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{11}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListComputersRequest) GetView() string {
@@ -733,16 +858,40 @@ func (x *ListComputersRequest) GetGroup() string {
 	return ""
 }
 
+func (x *ListComputersRequest) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *ListComputersRequest) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+func (x *ListComputersRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// found: how many there are in all pages together.
 type ListComputersResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Computers     []*Computer            `protobuf:"bytes,1,rep,name=computers,proto3" json:"computers,omitempty"`
+	Found         int64                  `protobuf:"varint,890,opt,name=found,proto3" json:"found,omitempty"`
+	More          bool                   `protobuf:"varint,891,opt,name=more,proto3" json:"more,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListComputersResponse) Reset() {
 	*x = ListComputersResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[12]
+	mi := &file_keepward_v1_admin_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -754,7 +903,7 @@ func (x *ListComputersResponse) String() string {
 func (*ListComputersResponse) ProtoMessage() {}
 
 func (x *ListComputersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[12]
+	mi := &file_keepward_v1_admin_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -767,7 +916,7 @@ func (x *ListComputersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListComputersResponse.ProtoReflect.Descriptor instead.
 func (*ListComputersResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{12}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListComputersResponse) GetComputers() []*Computer {
@@ -775,6 +924,20 @@ func (x *ListComputersResponse) GetComputers() []*Computer {
 		return x.Computers
 	}
 	return nil
+}
+
+func (x *ListComputersResponse) GetFound() int64 {
+	if x != nil {
+		return x.Found
+	}
+	return 0
+}
+
+func (x *ListComputersResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
 }
 
 type GetComputerRequest struct {
@@ -786,7 +949,7 @@ type GetComputerRequest struct {
 
 func (x *GetComputerRequest) Reset() {
 	*x = GetComputerRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[13]
+	mi := &file_keepward_v1_admin_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -798,7 +961,7 @@ func (x *GetComputerRequest) String() string {
 func (*GetComputerRequest) ProtoMessage() {}
 
 func (x *GetComputerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[13]
+	mi := &file_keepward_v1_admin_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -811,7 +974,7 @@ func (x *GetComputerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetComputerRequest.ProtoReflect.Descriptor instead.
 func (*GetComputerRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{13}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetComputerRequest) GetName() string {
@@ -833,7 +996,7 @@ type GetComputerResponse struct {
 
 func (x *GetComputerResponse) Reset() {
 	*x = GetComputerResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[14]
+	mi := &file_keepward_v1_admin_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -845,7 +1008,7 @@ func (x *GetComputerResponse) String() string {
 func (*GetComputerResponse) ProtoMessage() {}
 
 func (x *GetComputerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[14]
+	mi := &file_keepward_v1_admin_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -858,7 +1021,7 @@ func (x *GetComputerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetComputerResponse.ProtoReflect.Descriptor instead.
 func (*GetComputerResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{14}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetComputerResponse) GetComputer() *Computer {
@@ -898,7 +1061,7 @@ type RemoveComputerRequest struct {
 
 func (x *RemoveComputerRequest) Reset() {
 	*x = RemoveComputerRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[15]
+	mi := &file_keepward_v1_admin_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -910,7 +1073,7 @@ func (x *RemoveComputerRequest) String() string {
 func (*RemoveComputerRequest) ProtoMessage() {}
 
 func (x *RemoveComputerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[15]
+	mi := &file_keepward_v1_admin_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -923,7 +1086,7 @@ func (x *RemoveComputerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveComputerRequest.ProtoReflect.Descriptor instead.
 func (*RemoveComputerRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{15}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RemoveComputerRequest) GetName() string {
@@ -941,7 +1104,7 @@ type RemoveComputerResponse struct {
 
 func (x *RemoveComputerResponse) Reset() {
 	*x = RemoveComputerResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[16]
+	mi := &file_keepward_v1_admin_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -953,7 +1116,7 @@ func (x *RemoveComputerResponse) String() string {
 func (*RemoveComputerResponse) ProtoMessage() {}
 
 func (x *RemoveComputerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[16]
+	mi := &file_keepward_v1_admin_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -966,7 +1129,7 @@ func (x *RemoveComputerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveComputerResponse.ProtoReflect.Descriptor instead.
 func (*RemoveComputerResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{16}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{17}
 }
 
 type CreateRepositoryRequest struct {
@@ -978,7 +1141,7 @@ type CreateRepositoryRequest struct {
 
 func (x *CreateRepositoryRequest) Reset() {
 	*x = CreateRepositoryRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[17]
+	mi := &file_keepward_v1_admin_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -990,7 +1153,7 @@ func (x *CreateRepositoryRequest) String() string {
 func (*CreateRepositoryRequest) ProtoMessage() {}
 
 func (x *CreateRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[17]
+	mi := &file_keepward_v1_admin_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1003,7 +1166,7 @@ func (x *CreateRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*CreateRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{17}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CreateRepositoryRequest) GetRepository() *Repository {
@@ -1024,7 +1187,7 @@ type CreateRepositoryResponse struct {
 
 func (x *CreateRepositoryResponse) Reset() {
 	*x = CreateRepositoryResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[18]
+	mi := &file_keepward_v1_admin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1036,7 +1199,7 @@ func (x *CreateRepositoryResponse) String() string {
 func (*CreateRepositoryResponse) ProtoMessage() {}
 
 func (x *CreateRepositoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[18]
+	mi := &file_keepward_v1_admin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1049,7 +1212,7 @@ func (x *CreateRepositoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRepositoryResponse.ProtoReflect.Descriptor instead.
 func (*CreateRepositoryResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{18}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CreateRepositoryResponse) GetRepository() *Repository {
@@ -1080,7 +1243,7 @@ type AttachRepositoryRequest struct {
 
 func (x *AttachRepositoryRequest) Reset() {
 	*x = AttachRepositoryRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[19]
+	mi := &file_keepward_v1_admin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1092,7 +1255,7 @@ func (x *AttachRepositoryRequest) String() string {
 func (*AttachRepositoryRequest) ProtoMessage() {}
 
 func (x *AttachRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[19]
+	mi := &file_keepward_v1_admin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1105,7 +1268,7 @@ func (x *AttachRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*AttachRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{19}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *AttachRepositoryRequest) GetRepository() *Repository {
@@ -1146,7 +1309,7 @@ type RebuildCatalogRequest struct {
 
 func (x *RebuildCatalogRequest) Reset() {
 	*x = RebuildCatalogRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[20]
+	mi := &file_keepward_v1_admin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1158,7 +1321,7 @@ func (x *RebuildCatalogRequest) String() string {
 func (*RebuildCatalogRequest) ProtoMessage() {}
 
 func (x *RebuildCatalogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[20]
+	mi := &file_keepward_v1_admin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1171,7 +1334,7 @@ func (x *RebuildCatalogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildCatalogRequest.ProtoReflect.Descriptor instead.
 func (*RebuildCatalogRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{20}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RebuildCatalogRequest) GetRepository() string {
@@ -1197,7 +1360,7 @@ type CatalogProgress struct {
 
 func (x *CatalogProgress) Reset() {
 	*x = CatalogProgress{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[21]
+	mi := &file_keepward_v1_admin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1209,7 +1372,7 @@ func (x *CatalogProgress) String() string {
 func (*CatalogProgress) ProtoMessage() {}
 
 func (x *CatalogProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[21]
+	mi := &file_keepward_v1_admin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1222,7 +1385,7 @@ func (x *CatalogProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatalogProgress.ProtoReflect.Descriptor instead.
 func (*CatalogProgress) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{21}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CatalogProgress) GetRepository() string {
@@ -1290,7 +1453,7 @@ type TakeOverRepositoryRequest struct {
 
 func (x *TakeOverRepositoryRequest) Reset() {
 	*x = TakeOverRepositoryRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[22]
+	mi := &file_keepward_v1_admin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1302,7 +1465,7 @@ func (x *TakeOverRepositoryRequest) String() string {
 func (*TakeOverRepositoryRequest) ProtoMessage() {}
 
 func (x *TakeOverRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[22]
+	mi := &file_keepward_v1_admin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1315,7 +1478,7 @@ func (x *TakeOverRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TakeOverRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*TakeOverRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{22}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *TakeOverRepositoryRequest) GetName() string {
@@ -1334,7 +1497,7 @@ type TakeOverRepositoryResponse struct {
 
 func (x *TakeOverRepositoryResponse) Reset() {
 	*x = TakeOverRepositoryResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[23]
+	mi := &file_keepward_v1_admin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1346,7 +1509,7 @@ func (x *TakeOverRepositoryResponse) String() string {
 func (*TakeOverRepositoryResponse) ProtoMessage() {}
 
 func (x *TakeOverRepositoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[23]
+	mi := &file_keepward_v1_admin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1359,7 +1522,7 @@ func (x *TakeOverRepositoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TakeOverRepositoryResponse.ProtoReflect.Descriptor instead.
 func (*TakeOverRepositoryResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{23}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *TakeOverRepositoryResponse) GetRepository() *Repository {
@@ -1380,7 +1543,7 @@ type DetachRepositoryRequest struct {
 
 func (x *DetachRepositoryRequest) Reset() {
 	*x = DetachRepositoryRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[24]
+	mi := &file_keepward_v1_admin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1392,7 +1555,7 @@ func (x *DetachRepositoryRequest) String() string {
 func (*DetachRepositoryRequest) ProtoMessage() {}
 
 func (x *DetachRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[24]
+	mi := &file_keepward_v1_admin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1405,7 +1568,7 @@ func (x *DetachRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetachRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*DetachRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{24}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *DetachRepositoryRequest) GetName() string {
@@ -1431,7 +1594,7 @@ type DetachRepositoryResponse struct {
 
 func (x *DetachRepositoryResponse) Reset() {
 	*x = DetachRepositoryResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[25]
+	mi := &file_keepward_v1_admin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1443,7 +1606,7 @@ func (x *DetachRepositoryResponse) String() string {
 func (*DetachRepositoryResponse) ProtoMessage() {}
 
 func (x *DetachRepositoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[25]
+	mi := &file_keepward_v1_admin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1456,7 +1619,7 @@ func (x *DetachRepositoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetachRepositoryResponse.ProtoReflect.Descriptor instead.
 func (*DetachRepositoryResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{25}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *DetachRepositoryResponse) GetDeletedJobs() []string {
@@ -1474,7 +1637,7 @@ type ListRepositoriesRequest struct {
 
 func (x *ListRepositoriesRequest) Reset() {
 	*x = ListRepositoriesRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[26]
+	mi := &file_keepward_v1_admin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1486,7 +1649,7 @@ func (x *ListRepositoriesRequest) String() string {
 func (*ListRepositoriesRequest) ProtoMessage() {}
 
 func (x *ListRepositoriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[26]
+	mi := &file_keepward_v1_admin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1499,7 +1662,7 @@ func (x *ListRepositoriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRepositoriesRequest.ProtoReflect.Descriptor instead.
 func (*ListRepositoriesRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{26}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{27}
 }
 
 type ListRepositoriesResponse struct {
@@ -1512,7 +1675,7 @@ type ListRepositoriesResponse struct {
 
 func (x *ListRepositoriesResponse) Reset() {
 	*x = ListRepositoriesResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[27]
+	mi := &file_keepward_v1_admin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1524,7 +1687,7 @@ func (x *ListRepositoriesResponse) String() string {
 func (*ListRepositoriesResponse) ProtoMessage() {}
 
 func (x *ListRepositoriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[27]
+	mi := &file_keepward_v1_admin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1537,7 +1700,7 @@ func (x *ListRepositoriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRepositoriesResponse.ProtoReflect.Descriptor instead.
 func (*ListRepositoriesResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{27}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListRepositoriesResponse) GetRepositories() []*Repository {
@@ -1563,7 +1726,7 @@ type GetRepositoryRequest struct {
 
 func (x *GetRepositoryRequest) Reset() {
 	*x = GetRepositoryRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[28]
+	mi := &file_keepward_v1_admin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1575,7 +1738,7 @@ func (x *GetRepositoryRequest) String() string {
 func (*GetRepositoryRequest) ProtoMessage() {}
 
 func (x *GetRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[28]
+	mi := &file_keepward_v1_admin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1588,7 +1751,7 @@ func (x *GetRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*GetRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{28}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *GetRepositoryRequest) GetName() string {
@@ -1607,7 +1770,7 @@ type GetRepositoryResponse struct {
 
 func (x *GetRepositoryResponse) Reset() {
 	*x = GetRepositoryResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[29]
+	mi := &file_keepward_v1_admin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1619,7 +1782,7 @@ func (x *GetRepositoryResponse) String() string {
 func (*GetRepositoryResponse) ProtoMessage() {}
 
 func (x *GetRepositoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[29]
+	mi := &file_keepward_v1_admin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1632,7 +1795,7 @@ func (x *GetRepositoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRepositoryResponse.ProtoReflect.Descriptor instead.
 func (*GetRepositoryResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{29}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *GetRepositoryResponse) GetRepository() *Repository {
@@ -1663,7 +1826,7 @@ type EditRepositoryRequest struct {
 
 func (x *EditRepositoryRequest) Reset() {
 	*x = EditRepositoryRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[30]
+	mi := &file_keepward_v1_admin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1675,7 +1838,7 @@ func (x *EditRepositoryRequest) String() string {
 func (*EditRepositoryRequest) ProtoMessage() {}
 
 func (x *EditRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[30]
+	mi := &file_keepward_v1_admin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1688,7 +1851,7 @@ func (x *EditRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EditRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*EditRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{30}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *EditRepositoryRequest) GetName() string {
@@ -1784,7 +1947,7 @@ type EditRepositoryResponse struct {
 
 func (x *EditRepositoryResponse) Reset() {
 	*x = EditRepositoryResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[31]
+	mi := &file_keepward_v1_admin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1796,7 +1959,7 @@ func (x *EditRepositoryResponse) String() string {
 func (*EditRepositoryResponse) ProtoMessage() {}
 
 func (x *EditRepositoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[31]
+	mi := &file_keepward_v1_admin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1809,7 +1972,7 @@ func (x *EditRepositoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EditRepositoryResponse.ProtoReflect.Descriptor instead.
 func (*EditRepositoryResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{31}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *EditRepositoryResponse) GetRepository() *Repository {
@@ -1837,7 +2000,7 @@ type CheckRepositoryRequest struct {
 
 func (x *CheckRepositoryRequest) Reset() {
 	*x = CheckRepositoryRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[32]
+	mi := &file_keepward_v1_admin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1849,7 +2012,7 @@ func (x *CheckRepositoryRequest) String() string {
 func (*CheckRepositoryRequest) ProtoMessage() {}
 
 func (x *CheckRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[32]
+	mi := &file_keepward_v1_admin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1862,7 +2025,7 @@ func (x *CheckRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*CheckRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{32}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *CheckRepositoryRequest) GetName() string {
@@ -1931,7 +2094,7 @@ type SweepRepositoryRequest struct {
 
 func (x *SweepRepositoryRequest) Reset() {
 	*x = SweepRepositoryRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[33]
+	mi := &file_keepward_v1_admin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1943,7 +2106,7 @@ func (x *SweepRepositoryRequest) String() string {
 func (*SweepRepositoryRequest) ProtoMessage() {}
 
 func (x *SweepRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[33]
+	mi := &file_keepward_v1_admin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1956,7 +2119,7 @@ func (x *SweepRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*SweepRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{33}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *SweepRepositoryRequest) GetName() string {
@@ -2003,7 +2166,7 @@ type RebuildIndexRequest struct {
 
 func (x *RebuildIndexRequest) Reset() {
 	*x = RebuildIndexRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[34]
+	mi := &file_keepward_v1_admin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2015,7 +2178,7 @@ func (x *RebuildIndexRequest) String() string {
 func (*RebuildIndexRequest) ProtoMessage() {}
 
 func (x *RebuildIndexRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[34]
+	mi := &file_keepward_v1_admin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2028,7 +2191,7 @@ func (x *RebuildIndexRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildIndexRequest.ProtoReflect.Descriptor instead.
 func (*RebuildIndexRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{34}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *RebuildIndexRequest) GetName() string {
@@ -2047,7 +2210,7 @@ type ReconcileRepositoryRequest struct {
 
 func (x *ReconcileRepositoryRequest) Reset() {
 	*x = ReconcileRepositoryRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[35]
+	mi := &file_keepward_v1_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2059,7 +2222,7 @@ func (x *ReconcileRepositoryRequest) String() string {
 func (*ReconcileRepositoryRequest) ProtoMessage() {}
 
 func (x *ReconcileRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[35]
+	mi := &file_keepward_v1_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2072,7 +2235,7 @@ func (x *ReconcileRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*ReconcileRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{35}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ReconcileRepositoryRequest) GetName() string {
@@ -2091,7 +2254,7 @@ type GetRepositoryStatsRequest struct {
 
 func (x *GetRepositoryStatsRequest) Reset() {
 	*x = GetRepositoryStatsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[36]
+	mi := &file_keepward_v1_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2103,7 +2266,7 @@ func (x *GetRepositoryStatsRequest) String() string {
 func (*GetRepositoryStatsRequest) ProtoMessage() {}
 
 func (x *GetRepositoryStatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[36]
+	mi := &file_keepward_v1_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2116,7 +2279,7 @@ func (x *GetRepositoryStatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRepositoryStatsRequest.ProtoReflect.Descriptor instead.
 func (*GetRepositoryStatsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{36}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *GetRepositoryStatsRequest) GetName() string {
@@ -2135,7 +2298,7 @@ type GetRepositoryStatsResponse struct {
 
 func (x *GetRepositoryStatsResponse) Reset() {
 	*x = GetRepositoryStatsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[37]
+	mi := &file_keepward_v1_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2147,7 +2310,7 @@ func (x *GetRepositoryStatsResponse) String() string {
 func (*GetRepositoryStatsResponse) ProtoMessage() {}
 
 func (x *GetRepositoryStatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[37]
+	mi := &file_keepward_v1_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2160,7 +2323,7 @@ func (x *GetRepositoryStatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRepositoryStatsResponse.ProtoReflect.Descriptor instead.
 func (*GetRepositoryStatsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *GetRepositoryStatsResponse) GetStats() *RepositoryStats {
@@ -2179,7 +2342,7 @@ type ListRepositoryKeysRequest struct {
 
 func (x *ListRepositoryKeysRequest) Reset() {
 	*x = ListRepositoryKeysRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[38]
+	mi := &file_keepward_v1_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2191,7 +2354,7 @@ func (x *ListRepositoryKeysRequest) String() string {
 func (*ListRepositoryKeysRequest) ProtoMessage() {}
 
 func (x *ListRepositoryKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[38]
+	mi := &file_keepward_v1_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2204,7 +2367,7 @@ func (x *ListRepositoryKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRepositoryKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListRepositoryKeysRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListRepositoryKeysRequest) GetName() string {
@@ -2224,7 +2387,7 @@ type ListRepositoryKeysResponse struct {
 
 func (x *ListRepositoryKeysResponse) Reset() {
 	*x = ListRepositoryKeysResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[39]
+	mi := &file_keepward_v1_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2236,7 +2399,7 @@ func (x *ListRepositoryKeysResponse) String() string {
 func (*ListRepositoryKeysResponse) ProtoMessage() {}
 
 func (x *ListRepositoryKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[39]
+	mi := &file_keepward_v1_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2249,7 +2412,7 @@ func (x *ListRepositoryKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRepositoryKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListRepositoryKeysResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ListRepositoryKeysResponse) GetKeys() []*RepositoryKey {
@@ -2280,7 +2443,7 @@ type RepositoryKey struct {
 
 func (x *RepositoryKey) Reset() {
 	*x = RepositoryKey{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[40]
+	mi := &file_keepward_v1_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2292,7 +2455,7 @@ func (x *RepositoryKey) String() string {
 func (*RepositoryKey) ProtoMessage() {}
 
 func (x *RepositoryKey) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[40]
+	mi := &file_keepward_v1_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2305,7 +2468,7 @@ func (x *RepositoryKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepositoryKey.ProtoReflect.Descriptor instead.
 func (*RepositoryKey) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *RepositoryKey) GetNumber() string {
@@ -2357,7 +2520,7 @@ type AddRepositoryKeyRequest struct {
 
 func (x *AddRepositoryKeyRequest) Reset() {
 	*x = AddRepositoryKeyRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[41]
+	mi := &file_keepward_v1_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2369,7 +2532,7 @@ func (x *AddRepositoryKeyRequest) String() string {
 func (*AddRepositoryKeyRequest) ProtoMessage() {}
 
 func (x *AddRepositoryKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[41]
+	mi := &file_keepward_v1_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2382,7 +2545,7 @@ func (x *AddRepositoryKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddRepositoryKeyRequest.ProtoReflect.Descriptor instead.
 func (*AddRepositoryKeyRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *AddRepositoryKeyRequest) GetName() string {
@@ -2424,7 +2587,7 @@ type AddRepositoryKeyResponse struct {
 
 func (x *AddRepositoryKeyResponse) Reset() {
 	*x = AddRepositoryKeyResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[42]
+	mi := &file_keepward_v1_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2436,7 +2599,7 @@ func (x *AddRepositoryKeyResponse) String() string {
 func (*AddRepositoryKeyResponse) ProtoMessage() {}
 
 func (x *AddRepositoryKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[42]
+	mi := &file_keepward_v1_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2449,7 +2612,7 @@ func (x *AddRepositoryKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddRepositoryKeyResponse.ProtoReflect.Descriptor instead.
 func (*AddRepositoryKeyResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *AddRepositoryKeyResponse) GetKey() *RepositoryKey {
@@ -2483,7 +2646,7 @@ type RemoveRepositoryKeyRequest struct {
 
 func (x *RemoveRepositoryKeyRequest) Reset() {
 	*x = RemoveRepositoryKeyRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[43]
+	mi := &file_keepward_v1_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2495,7 +2658,7 @@ func (x *RemoveRepositoryKeyRequest) String() string {
 func (*RemoveRepositoryKeyRequest) ProtoMessage() {}
 
 func (x *RemoveRepositoryKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[43]
+	mi := &file_keepward_v1_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2508,7 +2671,7 @@ func (x *RemoveRepositoryKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRepositoryKeyRequest.ProtoReflect.Descriptor instead.
 func (*RemoveRepositoryKeyRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *RemoveRepositoryKeyRequest) GetName() string {
@@ -2533,7 +2696,7 @@ type RemoveRepositoryKeyResponse struct {
 
 func (x *RemoveRepositoryKeyResponse) Reset() {
 	*x = RemoveRepositoryKeyResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[44]
+	mi := &file_keepward_v1_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2545,7 +2708,7 @@ func (x *RemoveRepositoryKeyResponse) String() string {
 func (*RemoveRepositoryKeyResponse) ProtoMessage() {}
 
 func (x *RemoveRepositoryKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[44]
+	mi := &file_keepward_v1_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2558,7 +2721,7 @@ func (x *RemoveRepositoryKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRepositoryKeyResponse.ProtoReflect.Descriptor instead.
 func (*RemoveRepositoryKeyResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{45}
 }
 
 type BeginEpochRequest struct {
@@ -2570,7 +2733,7 @@ type BeginEpochRequest struct {
 
 func (x *BeginEpochRequest) Reset() {
 	*x = BeginEpochRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[45]
+	mi := &file_keepward_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2582,7 +2745,7 @@ func (x *BeginEpochRequest) String() string {
 func (*BeginEpochRequest) ProtoMessage() {}
 
 func (x *BeginEpochRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[45]
+	mi := &file_keepward_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2595,7 +2758,7 @@ func (x *BeginEpochRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginEpochRequest.ProtoReflect.Descriptor instead.
 func (*BeginEpochRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *BeginEpochRequest) GetName() string {
@@ -2614,7 +2777,7 @@ type BeginEpochResponse struct {
 
 func (x *BeginEpochResponse) Reset() {
 	*x = BeginEpochResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[46]
+	mi := &file_keepward_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2626,7 +2789,7 @@ func (x *BeginEpochResponse) String() string {
 func (*BeginEpochResponse) ProtoMessage() {}
 
 func (x *BeginEpochResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[46]
+	mi := &file_keepward_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2639,7 +2802,7 @@ func (x *BeginEpochResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginEpochResponse.ProtoReflect.Descriptor instead.
 func (*BeginEpochResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *BeginEpochResponse) GetEpoch() uint32 {
@@ -2658,7 +2821,7 @@ type ExportRecoveryKeyRequest struct {
 
 func (x *ExportRecoveryKeyRequest) Reset() {
 	*x = ExportRecoveryKeyRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[47]
+	mi := &file_keepward_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2670,7 +2833,7 @@ func (x *ExportRecoveryKeyRequest) String() string {
 func (*ExportRecoveryKeyRequest) ProtoMessage() {}
 
 func (x *ExportRecoveryKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[47]
+	mi := &file_keepward_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2683,7 +2846,7 @@ func (x *ExportRecoveryKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRecoveryKeyRequest.ProtoReflect.Descriptor instead.
 func (*ExportRecoveryKeyRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ExportRecoveryKeyRequest) GetName() string {
@@ -2702,7 +2865,7 @@ type ExportRecoveryKeyResponse struct {
 
 func (x *ExportRecoveryKeyResponse) Reset() {
 	*x = ExportRecoveryKeyResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[48]
+	mi := &file_keepward_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2714,7 +2877,7 @@ func (x *ExportRecoveryKeyResponse) String() string {
 func (*ExportRecoveryKeyResponse) ProtoMessage() {}
 
 func (x *ExportRecoveryKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[48]
+	mi := &file_keepward_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2727,7 +2890,7 @@ func (x *ExportRecoveryKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRecoveryKeyResponse.ProtoReflect.Descriptor instead.
 func (*ExportRecoveryKeyResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ExportRecoveryKeyResponse) GetRecoveryKey() string {
@@ -2746,7 +2909,7 @@ type StartSessionResponse struct {
 
 func (x *StartSessionResponse) Reset() {
 	*x = StartSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[49]
+	mi := &file_keepward_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2758,7 +2921,7 @@ func (x *StartSessionResponse) String() string {
 func (*StartSessionResponse) ProtoMessage() {}
 
 func (x *StartSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[49]
+	mi := &file_keepward_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2771,7 +2934,7 @@ func (x *StartSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartSessionResponse.ProtoReflect.Descriptor instead.
 func (*StartSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *StartSessionResponse) GetSession() int64 {
@@ -2794,7 +2957,7 @@ type DryRunRequest struct {
 
 func (x *DryRunRequest) Reset() {
 	*x = DryRunRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[50]
+	mi := &file_keepward_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2806,7 +2969,7 @@ func (x *DryRunRequest) String() string {
 func (*DryRunRequest) ProtoMessage() {}
 
 func (x *DryRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[50]
+	mi := &file_keepward_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2819,7 +2982,7 @@ func (x *DryRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DryRunRequest.ProtoReflect.Descriptor instead.
 func (*DryRunRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *DryRunRequest) GetName() string {
@@ -2856,7 +3019,7 @@ type DryRunResponse struct {
 
 func (x *DryRunResponse) Reset() {
 	*x = DryRunResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[51]
+	mi := &file_keepward_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2868,7 +3031,7 @@ func (x *DryRunResponse) String() string {
 func (*DryRunResponse) ProtoMessage() {}
 
 func (x *DryRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[51]
+	mi := &file_keepward_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2881,7 +3044,7 @@ func (x *DryRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DryRunResponse.ProtoReflect.Descriptor instead.
 func (*DryRunResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *DryRunResponse) GetComputer() string {
@@ -2922,7 +3085,7 @@ type DryRuns struct {
 
 func (x *DryRuns) Reset() {
 	*x = DryRuns{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[52]
+	mi := &file_keepward_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2934,7 +3097,7 @@ func (x *DryRuns) String() string {
 func (*DryRuns) ProtoMessage() {}
 
 func (x *DryRuns) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[52]
+	mi := &file_keepward_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2947,7 +3110,7 @@ func (x *DryRuns) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DryRuns.ProtoReflect.Descriptor instead.
 func (*DryRuns) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *DryRuns) GetComputers() []*DryRunResponse {
@@ -2969,7 +3132,7 @@ type GetJobFiguresRequest struct {
 
 func (x *GetJobFiguresRequest) Reset() {
 	*x = GetJobFiguresRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[53]
+	mi := &file_keepward_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2981,7 +3144,7 @@ func (x *GetJobFiguresRequest) String() string {
 func (*GetJobFiguresRequest) ProtoMessage() {}
 
 func (x *GetJobFiguresRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[53]
+	mi := &file_keepward_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2994,7 +3157,7 @@ func (x *GetJobFiguresRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJobFiguresRequest.ProtoReflect.Descriptor instead.
 func (*GetJobFiguresRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{53}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *GetJobFiguresRequest) GetName() string {
@@ -3027,7 +3190,7 @@ type GetJobFiguresResponse struct {
 
 func (x *GetJobFiguresResponse) Reset() {
 	*x = GetJobFiguresResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[54]
+	mi := &file_keepward_v1_admin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3039,7 +3202,7 @@ func (x *GetJobFiguresResponse) String() string {
 func (*GetJobFiguresResponse) ProtoMessage() {}
 
 func (x *GetJobFiguresResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[54]
+	mi := &file_keepward_v1_admin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3052,7 +3215,7 @@ func (x *GetJobFiguresResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJobFiguresResponse.ProtoReflect.Descriptor instead.
 func (*GetJobFiguresResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{54}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *GetJobFiguresResponse) GetFigures() *JobFigures {
@@ -3070,7 +3233,7 @@ type ResumeRetentionRequest struct {
 
 func (x *ResumeRetentionRequest) Reset() {
 	*x = ResumeRetentionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[55]
+	mi := &file_keepward_v1_admin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3082,7 +3245,7 @@ func (x *ResumeRetentionRequest) String() string {
 func (*ResumeRetentionRequest) ProtoMessage() {}
 
 func (x *ResumeRetentionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[55]
+	mi := &file_keepward_v1_admin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3095,7 +3258,7 @@ func (x *ResumeRetentionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRetentionRequest.ProtoReflect.Descriptor instead.
 func (*ResumeRetentionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{55}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{56}
 }
 
 // jump: how far the clock was off what was expected; not set: retention was not paused.
@@ -3108,7 +3271,7 @@ type ResumeRetentionResponse struct {
 
 func (x *ResumeRetentionResponse) Reset() {
 	*x = ResumeRetentionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[56]
+	mi := &file_keepward_v1_admin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3120,7 +3283,7 @@ func (x *ResumeRetentionResponse) String() string {
 func (*ResumeRetentionResponse) ProtoMessage() {}
 
 func (x *ResumeRetentionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[56]
+	mi := &file_keepward_v1_admin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3133,7 +3296,7 @@ func (x *ResumeRetentionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRetentionResponse.ProtoReflect.Descriptor instead.
 func (*ResumeRetentionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{56}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ResumeRetentionResponse) GetJump() *durationpb.Duration {
@@ -3154,7 +3317,7 @@ type PreviewRetentionRequest struct {
 
 func (x *PreviewRetentionRequest) Reset() {
 	*x = PreviewRetentionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[57]
+	mi := &file_keepward_v1_admin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3166,7 +3329,7 @@ func (x *PreviewRetentionRequest) String() string {
 func (*PreviewRetentionRequest) ProtoMessage() {}
 
 func (x *PreviewRetentionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[57]
+	mi := &file_keepward_v1_admin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3179,7 +3342,7 @@ func (x *PreviewRetentionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewRetentionRequest.ProtoReflect.Descriptor instead.
 func (*PreviewRetentionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{57}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *PreviewRetentionRequest) GetJob() string {
@@ -3207,7 +3370,7 @@ type RetentionOrder struct {
 
 func (x *RetentionOrder) Reset() {
 	*x = RetentionOrder{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[58]
+	mi := &file_keepward_v1_admin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3219,7 +3382,7 @@ func (x *RetentionOrder) String() string {
 func (*RetentionOrder) ProtoMessage() {}
 
 func (x *RetentionOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[58]
+	mi := &file_keepward_v1_admin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3232,7 +3395,7 @@ func (x *RetentionOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetentionOrder.ProtoReflect.Descriptor instead.
 func (*RetentionOrder) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{58}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *RetentionOrder) GetRepository() string {
@@ -3261,7 +3424,7 @@ type BrowseOrder struct {
 
 func (x *BrowseOrder) Reset() {
 	*x = BrowseOrder{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[59]
+	mi := &file_keepward_v1_admin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3273,7 +3436,7 @@ func (x *BrowseOrder) String() string {
 func (*BrowseOrder) ProtoMessage() {}
 
 func (x *BrowseOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[59]
+	mi := &file_keepward_v1_admin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3286,7 +3449,7 @@ func (x *BrowseOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrowseOrder.ProtoReflect.Descriptor instead.
 func (*BrowseOrder) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{59}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *BrowseOrder) GetRepository() string {
@@ -3318,7 +3481,7 @@ type PreviewRetentionResponse struct {
 
 func (x *PreviewRetentionResponse) Reset() {
 	*x = PreviewRetentionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[60]
+	mi := &file_keepward_v1_admin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3330,7 +3493,7 @@ func (x *PreviewRetentionResponse) String() string {
 func (*PreviewRetentionResponse) ProtoMessage() {}
 
 func (x *PreviewRetentionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[60]
+	mi := &file_keepward_v1_admin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3343,7 +3506,7 @@ func (x *PreviewRetentionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewRetentionResponse.ProtoReflect.Descriptor instead.
 func (*PreviewRetentionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{60}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *PreviewRetentionResponse) GetPoints() []*Point {
@@ -3390,7 +3553,7 @@ type CreateJobRequest struct {
 
 func (x *CreateJobRequest) Reset() {
 	*x = CreateJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[61]
+	mi := &file_keepward_v1_admin_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3402,7 +3565,7 @@ func (x *CreateJobRequest) String() string {
 func (*CreateJobRequest) ProtoMessage() {}
 
 func (x *CreateJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[61]
+	mi := &file_keepward_v1_admin_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3415,7 +3578,7 @@ func (x *CreateJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJobRequest.ProtoReflect.Descriptor instead.
 func (*CreateJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{61}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *CreateJobRequest) GetJob() *Job {
@@ -3436,7 +3599,7 @@ type CreateJobResponse struct {
 
 func (x *CreateJobResponse) Reset() {
 	*x = CreateJobResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[62]
+	mi := &file_keepward_v1_admin_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3448,7 +3611,7 @@ func (x *CreateJobResponse) String() string {
 func (*CreateJobResponse) ProtoMessage() {}
 
 func (x *CreateJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[62]
+	mi := &file_keepward_v1_admin_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3461,7 +3624,7 @@ func (x *CreateJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJobResponse.ProtoReflect.Descriptor instead.
 func (*CreateJobResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{62}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *CreateJobResponse) GetJob() *Job {
@@ -3486,7 +3649,7 @@ type ListJobsRequest struct {
 
 func (x *ListJobsRequest) Reset() {
 	*x = ListJobsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[63]
+	mi := &file_keepward_v1_admin_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3498,7 +3661,7 @@ func (x *ListJobsRequest) String() string {
 func (*ListJobsRequest) ProtoMessage() {}
 
 func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[63]
+	mi := &file_keepward_v1_admin_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3511,7 +3674,7 @@ func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsRequest.ProtoReflect.Descriptor instead.
 func (*ListJobsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{63}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{64}
 }
 
 type ListJobsResponse struct {
@@ -3523,7 +3686,7 @@ type ListJobsResponse struct {
 
 func (x *ListJobsResponse) Reset() {
 	*x = ListJobsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[64]
+	mi := &file_keepward_v1_admin_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3535,7 +3698,7 @@ func (x *ListJobsResponse) String() string {
 func (*ListJobsResponse) ProtoMessage() {}
 
 func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[64]
+	mi := &file_keepward_v1_admin_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3548,7 +3711,7 @@ func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsResponse.ProtoReflect.Descriptor instead.
 func (*ListJobsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{64}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ListJobsResponse) GetJobs() []*Job {
@@ -3568,7 +3731,7 @@ type GetJobRequest struct {
 
 func (x *GetJobRequest) Reset() {
 	*x = GetJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[65]
+	mi := &file_keepward_v1_admin_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3580,7 +3743,7 @@ func (x *GetJobRequest) String() string {
 func (*GetJobRequest) ProtoMessage() {}
 
 func (x *GetJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[65]
+	mi := &file_keepward_v1_admin_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3593,7 +3756,7 @@ func (x *GetJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJobRequest.ProtoReflect.Descriptor instead.
 func (*GetJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{65}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *GetJobRequest) GetName() string {
@@ -3626,7 +3789,7 @@ type GetJobResponse struct {
 
 func (x *GetJobResponse) Reset() {
 	*x = GetJobResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[66]
+	mi := &file_keepward_v1_admin_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3638,7 +3801,7 @@ func (x *GetJobResponse) String() string {
 func (*GetJobResponse) ProtoMessage() {}
 
 func (x *GetJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[66]
+	mi := &file_keepward_v1_admin_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3651,7 +3814,7 @@ func (x *GetJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJobResponse.ProtoReflect.Descriptor instead.
 func (*GetJobResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{66}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *GetJobResponse) GetJob() *Job {
@@ -3705,7 +3868,7 @@ type UpdateJobRequest struct {
 
 func (x *UpdateJobRequest) Reset() {
 	*x = UpdateJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[67]
+	mi := &file_keepward_v1_admin_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3717,7 +3880,7 @@ func (x *UpdateJobRequest) String() string {
 func (*UpdateJobRequest) ProtoMessage() {}
 
 func (x *UpdateJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[67]
+	mi := &file_keepward_v1_admin_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3730,7 +3893,7 @@ func (x *UpdateJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateJobRequest.ProtoReflect.Descriptor instead.
 func (*UpdateJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{67}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *UpdateJobRequest) GetJob() *Job {
@@ -3750,7 +3913,7 @@ type UpdateJobResponse struct {
 
 func (x *UpdateJobResponse) Reset() {
 	*x = UpdateJobResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[68]
+	mi := &file_keepward_v1_admin_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3762,7 +3925,7 @@ func (x *UpdateJobResponse) String() string {
 func (*UpdateJobResponse) ProtoMessage() {}
 
 func (x *UpdateJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[68]
+	mi := &file_keepward_v1_admin_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3775,7 +3938,7 @@ func (x *UpdateJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateJobResponse.ProtoReflect.Descriptor instead.
 func (*UpdateJobResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{68}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *UpdateJobResponse) GetJob() *Job {
@@ -3801,7 +3964,7 @@ type DeleteJobRequest struct {
 
 func (x *DeleteJobRequest) Reset() {
 	*x = DeleteJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[69]
+	mi := &file_keepward_v1_admin_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3813,7 +3976,7 @@ func (x *DeleteJobRequest) String() string {
 func (*DeleteJobRequest) ProtoMessage() {}
 
 func (x *DeleteJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[69]
+	mi := &file_keepward_v1_admin_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3826,7 +3989,7 @@ func (x *DeleteJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteJobRequest.ProtoReflect.Descriptor instead.
 func (*DeleteJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{69}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *DeleteJobRequest) GetName() string {
@@ -3844,7 +4007,7 @@ type DeleteJobResponse struct {
 
 func (x *DeleteJobResponse) Reset() {
 	*x = DeleteJobResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[70]
+	mi := &file_keepward_v1_admin_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3856,7 +4019,7 @@ func (x *DeleteJobResponse) String() string {
 func (*DeleteJobResponse) ProtoMessage() {}
 
 func (x *DeleteJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[70]
+	mi := &file_keepward_v1_admin_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3869,7 +4032,7 @@ func (x *DeleteJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteJobResponse.ProtoReflect.Descriptor instead.
 func (*DeleteJobResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{70}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{71}
 }
 
 // With start_at it stays in the queue until then, with after until the sessions of that job are over
@@ -3887,7 +4050,7 @@ type RunJobRequest struct {
 
 func (x *RunJobRequest) Reset() {
 	*x = RunJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[71]
+	mi := &file_keepward_v1_admin_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3899,7 +4062,7 @@ func (x *RunJobRequest) String() string {
 func (*RunJobRequest) ProtoMessage() {}
 
 func (x *RunJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[71]
+	mi := &file_keepward_v1_admin_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3912,7 +4075,7 @@ func (x *RunJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunJobRequest.ProtoReflect.Descriptor instead.
 func (*RunJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{71}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *RunJobRequest) GetName() string {
@@ -3960,7 +4123,7 @@ type SuspendSessionRequest struct {
 
 func (x *SuspendSessionRequest) Reset() {
 	*x = SuspendSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[72]
+	mi := &file_keepward_v1_admin_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3972,7 +4135,7 @@ func (x *SuspendSessionRequest) String() string {
 func (*SuspendSessionRequest) ProtoMessage() {}
 
 func (x *SuspendSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[72]
+	mi := &file_keepward_v1_admin_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3985,7 +4148,7 @@ func (x *SuspendSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendSessionRequest.ProtoReflect.Descriptor instead.
 func (*SuspendSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{72}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *SuspendSessionRequest) GetId() int64 {
@@ -4011,7 +4174,7 @@ type SuspendSessionResponse struct {
 
 func (x *SuspendSessionResponse) Reset() {
 	*x = SuspendSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[73]
+	mi := &file_keepward_v1_admin_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4023,7 +4186,7 @@ func (x *SuspendSessionResponse) String() string {
 func (*SuspendSessionResponse) ProtoMessage() {}
 
 func (x *SuspendSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[73]
+	mi := &file_keepward_v1_admin_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4036,7 +4199,7 @@ func (x *SuspendSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendSessionResponse.ProtoReflect.Descriptor instead.
 func (*SuspendSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{73}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *SuspendSessionResponse) GetSession() *Session {
@@ -4056,7 +4219,7 @@ type ResumeSessionRequest struct {
 
 func (x *ResumeSessionRequest) Reset() {
 	*x = ResumeSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[74]
+	mi := &file_keepward_v1_admin_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4068,7 +4231,7 @@ func (x *ResumeSessionRequest) String() string {
 func (*ResumeSessionRequest) ProtoMessage() {}
 
 func (x *ResumeSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[74]
+	mi := &file_keepward_v1_admin_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4081,7 +4244,7 @@ func (x *ResumeSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeSessionRequest.ProtoReflect.Descriptor instead.
 func (*ResumeSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{74}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *ResumeSessionRequest) GetId() int64 {
@@ -4107,7 +4270,7 @@ type ResumeSessionResponse struct {
 
 func (x *ResumeSessionResponse) Reset() {
 	*x = ResumeSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[75]
+	mi := &file_keepward_v1_admin_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4119,7 +4282,7 @@ func (x *ResumeSessionResponse) String() string {
 func (*ResumeSessionResponse) ProtoMessage() {}
 
 func (x *ResumeSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[75]
+	mi := &file_keepward_v1_admin_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4132,7 +4295,7 @@ func (x *ResumeSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeSessionResponse.ProtoReflect.Descriptor instead.
 func (*ResumeSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{75}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *ResumeSessionResponse) GetSession() *Session {
@@ -4165,7 +4328,7 @@ type ListSessionsRequest struct {
 
 func (x *ListSessionsRequest) Reset() {
 	*x = ListSessionsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[76]
+	mi := &file_keepward_v1_admin_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4177,7 +4340,7 @@ func (x *ListSessionsRequest) String() string {
 func (*ListSessionsRequest) ProtoMessage() {}
 
 func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[76]
+	mi := &file_keepward_v1_admin_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4190,7 +4353,7 @@ func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
 func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{76}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *ListSessionsRequest) GetActive() bool {
@@ -4272,7 +4435,7 @@ type WatchSessionsRequest struct {
 
 func (x *WatchSessionsRequest) Reset() {
 	*x = WatchSessionsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[77]
+	mi := &file_keepward_v1_admin_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4284,7 +4447,7 @@ func (x *WatchSessionsRequest) String() string {
 func (*WatchSessionsRequest) ProtoMessage() {}
 
 func (x *WatchSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[77]
+	mi := &file_keepward_v1_admin_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4297,7 +4460,7 @@ func (x *WatchSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSessionsRequest.ProtoReflect.Descriptor instead.
 func (*WatchSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{77}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *WatchSessionsRequest) GetFilter() *ListSessionsRequest {
@@ -4320,7 +4483,7 @@ type WatchSessionsResponse struct {
 
 func (x *WatchSessionsResponse) Reset() {
 	*x = WatchSessionsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[78]
+	mi := &file_keepward_v1_admin_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4332,7 +4495,7 @@ func (x *WatchSessionsResponse) String() string {
 func (*WatchSessionsResponse) ProtoMessage() {}
 
 func (x *WatchSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[78]
+	mi := &file_keepward_v1_admin_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4345,7 +4508,7 @@ func (x *WatchSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSessionsResponse.ProtoReflect.Descriptor instead.
 func (*WatchSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{78}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *WatchSessionsResponse) GetWhole() bool {
@@ -4378,7 +4541,7 @@ type ListSessionsResponse struct {
 
 func (x *ListSessionsResponse) Reset() {
 	*x = ListSessionsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[79]
+	mi := &file_keepward_v1_admin_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4390,7 +4553,7 @@ func (x *ListSessionsResponse) String() string {
 func (*ListSessionsResponse) ProtoMessage() {}
 
 func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[79]
+	mi := &file_keepward_v1_admin_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4403,7 +4566,7 @@ func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
 func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{79}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *ListSessionsResponse) GetSessions() []*Session {
@@ -4422,7 +4585,7 @@ type GetSessionRequest struct {
 
 func (x *GetSessionRequest) Reset() {
 	*x = GetSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[80]
+	mi := &file_keepward_v1_admin_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4434,7 +4597,7 @@ func (x *GetSessionRequest) String() string {
 func (*GetSessionRequest) ProtoMessage() {}
 
 func (x *GetSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[80]
+	mi := &file_keepward_v1_admin_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4447,7 +4610,7 @@ func (x *GetSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSessionRequest.ProtoReflect.Descriptor instead.
 func (*GetSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{80}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *GetSessionRequest) GetId() int64 {
@@ -4466,7 +4629,7 @@ type GetSessionResponse struct {
 
 func (x *GetSessionResponse) Reset() {
 	*x = GetSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[81]
+	mi := &file_keepward_v1_admin_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4478,7 +4641,7 @@ func (x *GetSessionResponse) String() string {
 func (*GetSessionResponse) ProtoMessage() {}
 
 func (x *GetSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[81]
+	mi := &file_keepward_v1_admin_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4491,7 +4654,7 @@ func (x *GetSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSessionResponse.ProtoReflect.Descriptor instead.
 func (*GetSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{81}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *GetSessionResponse) GetSession() *Session {
@@ -4511,7 +4674,7 @@ type SetSessionPriorityRequest struct {
 
 func (x *SetSessionPriorityRequest) Reset() {
 	*x = SetSessionPriorityRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[82]
+	mi := &file_keepward_v1_admin_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4523,7 +4686,7 @@ func (x *SetSessionPriorityRequest) String() string {
 func (*SetSessionPriorityRequest) ProtoMessage() {}
 
 func (x *SetSessionPriorityRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[82]
+	mi := &file_keepward_v1_admin_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4536,7 +4699,7 @@ func (x *SetSessionPriorityRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetSessionPriorityRequest.ProtoReflect.Descriptor instead.
 func (*SetSessionPriorityRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{82}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *SetSessionPriorityRequest) GetId() int64 {
@@ -4562,7 +4725,7 @@ type SetSessionPriorityResponse struct {
 
 func (x *SetSessionPriorityResponse) Reset() {
 	*x = SetSessionPriorityResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[83]
+	mi := &file_keepward_v1_admin_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4574,7 +4737,7 @@ func (x *SetSessionPriorityResponse) String() string {
 func (*SetSessionPriorityResponse) ProtoMessage() {}
 
 func (x *SetSessionPriorityResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[83]
+	mi := &file_keepward_v1_admin_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4587,7 +4750,7 @@ func (x *SetSessionPriorityResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetSessionPriorityResponse.ProtoReflect.Descriptor instead.
 func (*SetSessionPriorityResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{83}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *SetSessionPriorityResponse) GetSession() *Session {
@@ -4608,7 +4771,7 @@ type ListResourcesRequest struct {
 
 func (x *ListResourcesRequest) Reset() {
 	*x = ListResourcesRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[84]
+	mi := &file_keepward_v1_admin_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4620,7 +4783,7 @@ func (x *ListResourcesRequest) String() string {
 func (*ListResourcesRequest) ProtoMessage() {}
 
 func (x *ListResourcesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[84]
+	mi := &file_keepward_v1_admin_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4633,7 +4796,7 @@ func (x *ListResourcesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResourcesRequest.ProtoReflect.Descriptor instead.
 func (*ListResourcesRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{84}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *ListResourcesRequest) GetKind() string {
@@ -4659,7 +4822,7 @@ type ListResourcesResponse struct {
 
 func (x *ListResourcesResponse) Reset() {
 	*x = ListResourcesResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[85]
+	mi := &file_keepward_v1_admin_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4671,7 +4834,7 @@ func (x *ListResourcesResponse) String() string {
 func (*ListResourcesResponse) ProtoMessage() {}
 
 func (x *ListResourcesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[85]
+	mi := &file_keepward_v1_admin_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4684,7 +4847,7 @@ func (x *ListResourcesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResourcesResponse.ProtoReflect.Descriptor instead.
 func (*ListResourcesResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{85}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *ListResourcesResponse) GetResources() []*Resource {
@@ -4703,7 +4866,7 @@ type WatchSessionRequest struct {
 
 func (x *WatchSessionRequest) Reset() {
 	*x = WatchSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[86]
+	mi := &file_keepward_v1_admin_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4715,7 +4878,7 @@ func (x *WatchSessionRequest) String() string {
 func (*WatchSessionRequest) ProtoMessage() {}
 
 func (x *WatchSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[86]
+	mi := &file_keepward_v1_admin_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4728,7 +4891,7 @@ func (x *WatchSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSessionRequest.ProtoReflect.Descriptor instead.
 func (*WatchSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{86}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *WatchSessionRequest) GetId() int64 {
@@ -4747,7 +4910,7 @@ type WatchSessionResponse struct {
 
 func (x *WatchSessionResponse) Reset() {
 	*x = WatchSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[87]
+	mi := &file_keepward_v1_admin_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4759,7 +4922,7 @@ func (x *WatchSessionResponse) String() string {
 func (*WatchSessionResponse) ProtoMessage() {}
 
 func (x *WatchSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[87]
+	mi := &file_keepward_v1_admin_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4772,7 +4935,7 @@ func (x *WatchSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSessionResponse.ProtoReflect.Descriptor instead.
 func (*WatchSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{87}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *WatchSessionResponse) GetSession() *Session {
@@ -4793,7 +4956,7 @@ type ReadLogRequest struct {
 
 func (x *ReadLogRequest) Reset() {
 	*x = ReadLogRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[88]
+	mi := &file_keepward_v1_admin_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4805,7 +4968,7 @@ func (x *ReadLogRequest) String() string {
 func (*ReadLogRequest) ProtoMessage() {}
 
 func (x *ReadLogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[88]
+	mi := &file_keepward_v1_admin_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4818,7 +4981,7 @@ func (x *ReadLogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLogRequest.ProtoReflect.Descriptor instead.
 func (*ReadLogRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{88}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *ReadLogRequest) GetId() int64 {
@@ -4851,7 +5014,7 @@ type ReadLogResponse struct {
 
 func (x *ReadLogResponse) Reset() {
 	*x = ReadLogResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[89]
+	mi := &file_keepward_v1_admin_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4863,7 +5026,7 @@ func (x *ReadLogResponse) String() string {
 func (*ReadLogResponse) ProtoMessage() {}
 
 func (x *ReadLogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[89]
+	mi := &file_keepward_v1_admin_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4876,7 +5039,7 @@ func (x *ReadLogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLogResponse.ProtoReflect.Descriptor instead.
 func (*ReadLogResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{89}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *ReadLogResponse) GetEvents() []*Event {
@@ -4895,7 +5058,7 @@ type RetrySessionRequest struct {
 
 func (x *RetrySessionRequest) Reset() {
 	*x = RetrySessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[90]
+	mi := &file_keepward_v1_admin_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4907,7 +5070,7 @@ func (x *RetrySessionRequest) String() string {
 func (*RetrySessionRequest) ProtoMessage() {}
 
 func (x *RetrySessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[90]
+	mi := &file_keepward_v1_admin_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4920,7 +5083,7 @@ func (x *RetrySessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetrySessionRequest.ProtoReflect.Descriptor instead.
 func (*RetrySessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{90}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *RetrySessionRequest) GetId() int64 {
@@ -4942,7 +5105,7 @@ type KillSessionRequest struct {
 
 func (x *KillSessionRequest) Reset() {
 	*x = KillSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[91]
+	mi := &file_keepward_v1_admin_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4954,7 +5117,7 @@ func (x *KillSessionRequest) String() string {
 func (*KillSessionRequest) ProtoMessage() {}
 
 func (x *KillSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[91]
+	mi := &file_keepward_v1_admin_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4967,7 +5130,7 @@ func (x *KillSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillSessionRequest.ProtoReflect.Descriptor instead.
 func (*KillSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{91}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *KillSessionRequest) GetId() int64 {
@@ -5002,7 +5165,7 @@ type KillSessionResponse struct {
 
 func (x *KillSessionResponse) Reset() {
 	*x = KillSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[92]
+	mi := &file_keepward_v1_admin_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5014,7 +5177,7 @@ func (x *KillSessionResponse) String() string {
 func (*KillSessionResponse) ProtoMessage() {}
 
 func (x *KillSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[92]
+	mi := &file_keepward_v1_admin_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5027,7 +5190,7 @@ func (x *KillSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillSessionResponse.ProtoReflect.Descriptor instead.
 func (*KillSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{92}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *KillSessionResponse) GetSession() *Session {
@@ -5055,7 +5218,7 @@ type ChangePointsRequest struct {
 
 func (x *ChangePointsRequest) Reset() {
 	*x = ChangePointsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[93]
+	mi := &file_keepward_v1_admin_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5067,7 +5230,7 @@ func (x *ChangePointsRequest) String() string {
 func (*ChangePointsRequest) ProtoMessage() {}
 
 func (x *ChangePointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[93]
+	mi := &file_keepward_v1_admin_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5080,7 +5243,7 @@ func (x *ChangePointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePointsRequest.ProtoReflect.Descriptor instead.
 func (*ChangePointsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{93}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *ChangePointsRequest) GetNames() []string {
@@ -5108,7 +5271,7 @@ type ChangePointsResponse struct {
 
 func (x *ChangePointsResponse) Reset() {
 	*x = ChangePointsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[94]
+	mi := &file_keepward_v1_admin_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5120,7 +5283,7 @@ func (x *ChangePointsResponse) String() string {
 func (*ChangePointsResponse) ProtoMessage() {}
 
 func (x *ChangePointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[94]
+	mi := &file_keepward_v1_admin_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5133,7 +5296,7 @@ func (x *ChangePointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePointsResponse.ProtoReflect.Descriptor instead.
 func (*ChangePointsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{94}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *ChangePointsResponse) GetPoints() []*Point {
@@ -5163,7 +5326,7 @@ type ListPointsRequest struct {
 
 func (x *ListPointsRequest) Reset() {
 	*x = ListPointsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[95]
+	mi := &file_keepward_v1_admin_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5175,7 +5338,7 @@ func (x *ListPointsRequest) String() string {
 func (*ListPointsRequest) ProtoMessage() {}
 
 func (x *ListPointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[95]
+	mi := &file_keepward_v1_admin_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5188,7 +5351,7 @@ func (x *ListPointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPointsRequest.ProtoReflect.Descriptor instead.
 func (*ListPointsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{95}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *ListPointsRequest) GetComputer() string {
@@ -5235,7 +5398,7 @@ type ListPointsResponse struct {
 
 func (x *ListPointsResponse) Reset() {
 	*x = ListPointsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[96]
+	mi := &file_keepward_v1_admin_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5247,7 +5410,7 @@ func (x *ListPointsResponse) String() string {
 func (*ListPointsResponse) ProtoMessage() {}
 
 func (x *ListPointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[96]
+	mi := &file_keepward_v1_admin_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5260,7 +5423,7 @@ func (x *ListPointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPointsResponse.ProtoReflect.Descriptor instead.
 func (*ListPointsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{96}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *ListPointsResponse) GetPoints() []*Point {
@@ -5281,7 +5444,7 @@ type GetPointRequest struct {
 
 func (x *GetPointRequest) Reset() {
 	*x = GetPointRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[97]
+	mi := &file_keepward_v1_admin_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5293,7 +5456,7 @@ func (x *GetPointRequest) String() string {
 func (*GetPointRequest) ProtoMessage() {}
 
 func (x *GetPointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[97]
+	mi := &file_keepward_v1_admin_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5306,7 +5469,7 @@ func (x *GetPointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPointRequest.ProtoReflect.Descriptor instead.
 func (*GetPointRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{97}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *GetPointRequest) GetName() string {
@@ -5339,7 +5502,7 @@ type GetPointResponse struct {
 
 func (x *GetPointResponse) Reset() {
 	*x = GetPointResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[98]
+	mi := &file_keepward_v1_admin_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5351,7 +5514,7 @@ func (x *GetPointResponse) String() string {
 func (*GetPointResponse) ProtoMessage() {}
 
 func (x *GetPointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[98]
+	mi := &file_keepward_v1_admin_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5364,7 +5527,7 @@ func (x *GetPointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPointResponse.ProtoReflect.Descriptor instead.
 func (*GetPointResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{98}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *GetPointResponse) GetPoint() *Point {
@@ -5388,7 +5551,7 @@ type BrowseRequest struct {
 
 func (x *BrowseRequest) Reset() {
 	*x = BrowseRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[99]
+	mi := &file_keepward_v1_admin_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5400,7 +5563,7 @@ func (x *BrowseRequest) String() string {
 func (*BrowseRequest) ProtoMessage() {}
 
 func (x *BrowseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[99]
+	mi := &file_keepward_v1_admin_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5413,7 +5576,7 @@ func (x *BrowseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrowseRequest.ProtoReflect.Descriptor instead.
 func (*BrowseRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{99}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *BrowseRequest) GetPoint() string {
@@ -5470,7 +5633,7 @@ type BrowseResponse struct {
 
 func (x *BrowseResponse) Reset() {
 	*x = BrowseResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[100]
+	mi := &file_keepward_v1_admin_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5482,7 +5645,7 @@ func (x *BrowseResponse) String() string {
 func (*BrowseResponse) ProtoMessage() {}
 
 func (x *BrowseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[100]
+	mi := &file_keepward_v1_admin_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5495,7 +5658,7 @@ func (x *BrowseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrowseResponse.ProtoReflect.Descriptor instead.
 func (*BrowseResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{100}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *BrowseResponse) GetSelf() *Entry {
@@ -5536,7 +5699,7 @@ type GetPointKeysRequest struct {
 
 func (x *GetPointKeysRequest) Reset() {
 	*x = GetPointKeysRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[101]
+	mi := &file_keepward_v1_admin_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5548,7 +5711,7 @@ func (x *GetPointKeysRequest) String() string {
 func (*GetPointKeysRequest) ProtoMessage() {}
 
 func (x *GetPointKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[101]
+	mi := &file_keepward_v1_admin_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5561,7 +5724,7 @@ func (x *GetPointKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPointKeysRequest.ProtoReflect.Descriptor instead.
 func (*GetPointKeysRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{101}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *GetPointKeysRequest) GetComputer() string {
@@ -5587,7 +5750,7 @@ type GetPointKeysResponse struct {
 
 func (x *GetPointKeysResponse) Reset() {
 	*x = GetPointKeysResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[102]
+	mi := &file_keepward_v1_admin_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5599,7 +5762,7 @@ func (x *GetPointKeysResponse) String() string {
 func (*GetPointKeysResponse) ProtoMessage() {}
 
 func (x *GetPointKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[102]
+	mi := &file_keepward_v1_admin_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5612,7 +5775,7 @@ func (x *GetPointKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPointKeysResponse.ProtoReflect.Descriptor instead.
 func (*GetPointKeysResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{102}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *GetPointKeysResponse) GetKeys() *RepositoryKeys {
@@ -5632,7 +5795,7 @@ type ReadRecordsRequest struct {
 
 func (x *ReadRecordsRequest) Reset() {
 	*x = ReadRecordsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[103]
+	mi := &file_keepward_v1_admin_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5644,7 +5807,7 @@ func (x *ReadRecordsRequest) String() string {
 func (*ReadRecordsRequest) ProtoMessage() {}
 
 func (x *ReadRecordsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[103]
+	mi := &file_keepward_v1_admin_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5657,7 +5820,7 @@ func (x *ReadRecordsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRecordsRequest.ProtoReflect.Descriptor instead.
 func (*ReadRecordsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{103}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *ReadRecordsRequest) GetPoint() string {
@@ -5691,7 +5854,7 @@ type FindRequest struct {
 
 func (x *FindRequest) Reset() {
 	*x = FindRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[104]
+	mi := &file_keepward_v1_admin_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5703,7 +5866,7 @@ func (x *FindRequest) String() string {
 func (*FindRequest) ProtoMessage() {}
 
 func (x *FindRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[104]
+	mi := &file_keepward_v1_admin_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5716,7 +5879,7 @@ func (x *FindRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindRequest.ProtoReflect.Descriptor instead.
 func (*FindRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{104}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *FindRequest) GetGlob() string {
@@ -5794,7 +5957,7 @@ type FindResponse struct {
 
 func (x *FindResponse) Reset() {
 	*x = FindResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[105]
+	mi := &file_keepward_v1_admin_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5806,7 +5969,7 @@ func (x *FindResponse) String() string {
 func (*FindResponse) ProtoMessage() {}
 
 func (x *FindResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[105]
+	mi := &file_keepward_v1_admin_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5819,7 +5982,7 @@ func (x *FindResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindResponse.ProtoReflect.Descriptor instead.
 func (*FindResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{105}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *FindResponse) GetPoint() string {
@@ -5889,7 +6052,7 @@ type DiffRequest struct {
 
 func (x *DiffRequest) Reset() {
 	*x = DiffRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[106]
+	mi := &file_keepward_v1_admin_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5901,7 +6064,7 @@ func (x *DiffRequest) String() string {
 func (*DiffRequest) ProtoMessage() {}
 
 func (x *DiffRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[106]
+	mi := &file_keepward_v1_admin_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5914,7 +6077,7 @@ func (x *DiffRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffRequest.ProtoReflect.Descriptor instead.
 func (*DiffRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{106}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *DiffRequest) GetA() string {
@@ -5950,7 +6113,7 @@ type DiffResponse struct {
 
 func (x *DiffResponse) Reset() {
 	*x = DiffResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[107]
+	mi := &file_keepward_v1_admin_proto_msgTypes[108]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5962,7 +6125,7 @@ func (x *DiffResponse) String() string {
 func (*DiffResponse) ProtoMessage() {}
 
 func (x *DiffResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[107]
+	mi := &file_keepward_v1_admin_proto_msgTypes[108]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5975,7 +6138,7 @@ func (x *DiffResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffResponse.ProtoReflect.Descriptor instead.
 func (*DiffResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{107}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{108}
 }
 
 func (x *DiffResponse) GetChange() string {
@@ -6035,7 +6198,7 @@ type RestoreFilesRequest struct {
 
 func (x *RestoreFilesRequest) Reset() {
 	*x = RestoreFilesRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[108]
+	mi := &file_keepward_v1_admin_proto_msgTypes[109]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6047,7 +6210,7 @@ func (x *RestoreFilesRequest) String() string {
 func (*RestoreFilesRequest) ProtoMessage() {}
 
 func (x *RestoreFilesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[108]
+	mi := &file_keepward_v1_admin_proto_msgTypes[109]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6060,7 +6223,7 @@ func (x *RestoreFilesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreFilesRequest.ProtoReflect.Descriptor instead.
 func (*RestoreFilesRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{108}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{109}
 }
 
 func (x *RestoreFilesRequest) GetComputer() string {
@@ -6212,7 +6375,7 @@ type RestoreEstimate struct {
 
 func (x *RestoreEstimate) Reset() {
 	*x = RestoreEstimate{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[109]
+	mi := &file_keepward_v1_admin_proto_msgTypes[110]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6224,7 +6387,7 @@ func (x *RestoreEstimate) String() string {
 func (*RestoreEstimate) ProtoMessage() {}
 
 func (x *RestoreEstimate) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[109]
+	mi := &file_keepward_v1_admin_proto_msgTypes[110]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6237,7 +6400,7 @@ func (x *RestoreEstimate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreEstimate.ProtoReflect.Descriptor instead.
 func (*RestoreEstimate) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{109}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{110}
 }
 
 func (x *RestoreEstimate) GetPoint() string {
@@ -6369,7 +6532,7 @@ type ApplyRequest struct {
 
 func (x *ApplyRequest) Reset() {
 	*x = ApplyRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[110]
+	mi := &file_keepward_v1_admin_proto_msgTypes[111]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6381,7 +6544,7 @@ func (x *ApplyRequest) String() string {
 func (*ApplyRequest) ProtoMessage() {}
 
 func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[110]
+	mi := &file_keepward_v1_admin_proto_msgTypes[111]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6394,7 +6557,7 @@ func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{110}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{111}
 }
 
 func (x *ApplyRequest) GetFiles() []*SourceFile {
@@ -6421,7 +6584,7 @@ type SourceFile struct {
 
 func (x *SourceFile) Reset() {
 	*x = SourceFile{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[111]
+	mi := &file_keepward_v1_admin_proto_msgTypes[112]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6433,7 +6596,7 @@ func (x *SourceFile) String() string {
 func (*SourceFile) ProtoMessage() {}
 
 func (x *SourceFile) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[111]
+	mi := &file_keepward_v1_admin_proto_msgTypes[112]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6446,7 +6609,7 @@ func (x *SourceFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SourceFile.ProtoReflect.Descriptor instead.
 func (*SourceFile) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{111}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{112}
 }
 
 func (x *SourceFile) GetName() string {
@@ -6476,7 +6639,7 @@ type ApplyResponse struct {
 
 func (x *ApplyResponse) Reset() {
 	*x = ApplyResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[112]
+	mi := &file_keepward_v1_admin_proto_msgTypes[113]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6488,7 +6651,7 @@ func (x *ApplyResponse) String() string {
 func (*ApplyResponse) ProtoMessage() {}
 
 func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[112]
+	mi := &file_keepward_v1_admin_proto_msgTypes[113]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6501,7 +6664,7 @@ func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{112}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{113}
 }
 
 func (x *ApplyResponse) GetChanges() []*ConfigChange {
@@ -6538,7 +6701,7 @@ type ConfigChange struct {
 
 func (x *ConfigChange) Reset() {
 	*x = ConfigChange{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[113]
+	mi := &file_keepward_v1_admin_proto_msgTypes[114]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6550,7 +6713,7 @@ func (x *ConfigChange) String() string {
 func (*ConfigChange) ProtoMessage() {}
 
 func (x *ConfigChange) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[113]
+	mi := &file_keepward_v1_admin_proto_msgTypes[114]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6563,7 +6726,7 @@ func (x *ConfigChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigChange.ProtoReflect.Descriptor instead.
 func (*ConfigChange) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{113}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{114}
 }
 
 func (x *ConfigChange) GetAction() string {
@@ -6614,7 +6777,7 @@ type ConfigFault struct {
 
 func (x *ConfigFault) Reset() {
 	*x = ConfigFault{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[114]
+	mi := &file_keepward_v1_admin_proto_msgTypes[115]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6626,7 +6789,7 @@ func (x *ConfigFault) String() string {
 func (*ConfigFault) ProtoMessage() {}
 
 func (x *ConfigFault) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[114]
+	mi := &file_keepward_v1_admin_proto_msgTypes[115]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6639,7 +6802,7 @@ func (x *ConfigFault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigFault.ProtoReflect.Descriptor instead.
 func (*ConfigFault) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{114}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{115}
 }
 
 func (x *ConfigFault) GetFile() string {
@@ -6685,7 +6848,7 @@ type ExportRequest struct {
 
 func (x *ExportRequest) Reset() {
 	*x = ExportRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[115]
+	mi := &file_keepward_v1_admin_proto_msgTypes[116]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6697,7 +6860,7 @@ func (x *ExportRequest) String() string {
 func (*ExportRequest) ProtoMessage() {}
 
 func (x *ExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[115]
+	mi := &file_keepward_v1_admin_proto_msgTypes[116]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6710,7 +6873,7 @@ func (x *ExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
 func (*ExportRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{115}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{116}
 }
 
 type ExportResponse struct {
@@ -6722,7 +6885,7 @@ type ExportResponse struct {
 
 func (x *ExportResponse) Reset() {
 	*x = ExportResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[116]
+	mi := &file_keepward_v1_admin_proto_msgTypes[117]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6734,7 +6897,7 @@ func (x *ExportResponse) String() string {
 func (*ExportResponse) ProtoMessage() {}
 
 func (x *ExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[116]
+	mi := &file_keepward_v1_admin_proto_msgTypes[117]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6747,7 +6910,7 @@ func (x *ExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
 func (*ExportResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{116}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{117}
 }
 
 func (x *ExportResponse) GetYaml() []byte {
@@ -6792,8 +6955,9 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\x06tokens\x18\x01 \x03(\v2\x16.keepward.v1.JoinTokenR\x06tokens\"$\n" +
 	"\x12RevokeTokenRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x15\n" +
-	"\x13RevokeTokenResponse\"\x12\n" +
-	"\x10GetStatusRequest\"\x80\x04\n" +
+	"\x13RevokeTokenResponse\")\n" +
+	"\x10GetStatusRequest\x12\x15\n" +
+	"\x05brief\x18\xfa\x06 \x01(\bR\x05brief\"\xb4\x04\n" +
 	"\x11GetStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x124\n" +
 	"\astarted\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x12.\n" +
@@ -6808,12 +6972,29 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"conditions\x18\t \x03(\v2\x16.keepward.v1.ConditionR\n" +
 	"conditions\x12-\n" +
-	"\x05views\x18\x80\x05 \x03(\v2\x16.keepward.v1.ViewCountR\x05views\"B\n" +
+	"\x05views\x18\x80\x05 \x03(\v2\x16.keepward.v1.ViewCountR\x05views\x122\n" +
+	"\x06counts\x18\xfa\x06 \x01(\v2\x19.keepward.v1.StatusCountsR\x06counts\"\xe4\x01\n" +
+	"\fStatusCounts\x12\x1c\n" +
+	"\tcomputers\x18\x01 \x01(\x03R\tcomputers\x12\x18\n" +
+	"\asuccess\x18\x02 \x01(\x03R\asuccess\x12\x18\n" +
+	"\awarning\x18\x03 \x01(\x03R\awarning\x12\x16\n" +
+	"\x06failed\x18\x04 \x01(\x03R\x06failed\x12\x18\n" +
+	"\arunning\x18\x05 \x01(\x03R\arunning\x12\x18\n" +
+	"\awaiting\x18\x06 \x01(\x03R\awaiting\x12\x1e\n" +
+	"\n" +
+	"conditions\x18\a \x01(\x03R\n" +
+	"conditions\x12\x16\n" +
+	"\x06errors\x18\b \x01(\x03R\x06errors\"\x85\x01\n" +
 	"\x14ListComputersRequest\x12\x13\n" +
 	"\x04view\x18\x80\x05 \x01(\tR\x04view\x12\x15\n" +
-	"\x05group\x18\x81\x05 \x01(\tR\x05group\"L\n" +
+	"\x05group\x18\x81\x05 \x01(\tR\x05group\x12\x13\n" +
+	"\x04text\x18\xfa\x06 \x01(\tR\x04text\x12\x15\n" +
+	"\x05after\x18\xfb\x06 \x01(\tR\x05after\x12\x15\n" +
+	"\x05limit\x18\xfc\x06 \x01(\x05R\x05limit\"x\n" +
 	"\x15ListComputersResponse\x123\n" +
-	"\tcomputers\x18\x01 \x03(\v2\x15.keepward.v1.ComputerR\tcomputers\"(\n" +
+	"\tcomputers\x18\x01 \x03(\v2\x15.keepward.v1.ComputerR\tcomputers\x12\x15\n" +
+	"\x05found\x18\xfa\x06 \x01(\x03R\x05found\x12\x13\n" +
+	"\x04more\x18\xfb\x06 \x01(\bR\x04more\"(\n" +
 	"\x12GetComputerRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"\xd1\x01\n" +
 	"\x13GetComputerResponse\x121\n" +
@@ -7343,7 +7524,7 @@ func file_keepward_v1_admin_proto_rawDescGZIP() []byte {
 	return file_keepward_v1_admin_proto_rawDescData
 }
 
-var file_keepward_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 117)
+var file_keepward_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 118)
 var file_keepward_v1_admin_proto_goTypes = []any{
 	(*LoginRequest)(nil),                // 0: keepward.v1.LoginRequest
 	(*LoginResponse)(nil),               // 1: keepward.v1.LoginResponse
@@ -7356,363 +7537,365 @@ var file_keepward_v1_admin_proto_goTypes = []any{
 	(*RevokeTokenResponse)(nil),         // 8: keepward.v1.RevokeTokenResponse
 	(*GetStatusRequest)(nil),            // 9: keepward.v1.GetStatusRequest
 	(*GetStatusResponse)(nil),           // 10: keepward.v1.GetStatusResponse
-	(*ListComputersRequest)(nil),        // 11: keepward.v1.ListComputersRequest
-	(*ListComputersResponse)(nil),       // 12: keepward.v1.ListComputersResponse
-	(*GetComputerRequest)(nil),          // 13: keepward.v1.GetComputerRequest
-	(*GetComputerResponse)(nil),         // 14: keepward.v1.GetComputerResponse
-	(*RemoveComputerRequest)(nil),       // 15: keepward.v1.RemoveComputerRequest
-	(*RemoveComputerResponse)(nil),      // 16: keepward.v1.RemoveComputerResponse
-	(*CreateRepositoryRequest)(nil),     // 17: keepward.v1.CreateRepositoryRequest
-	(*CreateRepositoryResponse)(nil),    // 18: keepward.v1.CreateRepositoryResponse
-	(*AttachRepositoryRequest)(nil),     // 19: keepward.v1.AttachRepositoryRequest
-	(*RebuildCatalogRequest)(nil),       // 20: keepward.v1.RebuildCatalogRequest
-	(*CatalogProgress)(nil),             // 21: keepward.v1.CatalogProgress
-	(*TakeOverRepositoryRequest)(nil),   // 22: keepward.v1.TakeOverRepositoryRequest
-	(*TakeOverRepositoryResponse)(nil),  // 23: keepward.v1.TakeOverRepositoryResponse
-	(*DetachRepositoryRequest)(nil),     // 24: keepward.v1.DetachRepositoryRequest
-	(*DetachRepositoryResponse)(nil),    // 25: keepward.v1.DetachRepositoryResponse
-	(*ListRepositoriesRequest)(nil),     // 26: keepward.v1.ListRepositoriesRequest
-	(*ListRepositoriesResponse)(nil),    // 27: keepward.v1.ListRepositoriesResponse
-	(*GetRepositoryRequest)(nil),        // 28: keepward.v1.GetRepositoryRequest
-	(*GetRepositoryResponse)(nil),       // 29: keepward.v1.GetRepositoryResponse
-	(*EditRepositoryRequest)(nil),       // 30: keepward.v1.EditRepositoryRequest
-	(*EditRepositoryResponse)(nil),      // 31: keepward.v1.EditRepositoryResponse
-	(*CheckRepositoryRequest)(nil),      // 32: keepward.v1.CheckRepositoryRequest
-	(*SweepRepositoryRequest)(nil),      // 33: keepward.v1.SweepRepositoryRequest
-	(*RebuildIndexRequest)(nil),         // 34: keepward.v1.RebuildIndexRequest
-	(*ReconcileRepositoryRequest)(nil),  // 35: keepward.v1.ReconcileRepositoryRequest
-	(*GetRepositoryStatsRequest)(nil),   // 36: keepward.v1.GetRepositoryStatsRequest
-	(*GetRepositoryStatsResponse)(nil),  // 37: keepward.v1.GetRepositoryStatsResponse
-	(*ListRepositoryKeysRequest)(nil),   // 38: keepward.v1.ListRepositoryKeysRequest
-	(*ListRepositoryKeysResponse)(nil),  // 39: keepward.v1.ListRepositoryKeysResponse
-	(*RepositoryKey)(nil),               // 40: keepward.v1.RepositoryKey
-	(*AddRepositoryKeyRequest)(nil),     // 41: keepward.v1.AddRepositoryKeyRequest
-	(*AddRepositoryKeyResponse)(nil),    // 42: keepward.v1.AddRepositoryKeyResponse
-	(*RemoveRepositoryKeyRequest)(nil),  // 43: keepward.v1.RemoveRepositoryKeyRequest
-	(*RemoveRepositoryKeyResponse)(nil), // 44: keepward.v1.RemoveRepositoryKeyResponse
-	(*BeginEpochRequest)(nil),           // 45: keepward.v1.BeginEpochRequest
-	(*BeginEpochResponse)(nil),          // 46: keepward.v1.BeginEpochResponse
-	(*ExportRecoveryKeyRequest)(nil),    // 47: keepward.v1.ExportRecoveryKeyRequest
-	(*ExportRecoveryKeyResponse)(nil),   // 48: keepward.v1.ExportRecoveryKeyResponse
-	(*StartSessionResponse)(nil),        // 49: keepward.v1.StartSessionResponse
-	(*DryRunRequest)(nil),               // 50: keepward.v1.DryRunRequest
-	(*DryRunResponse)(nil),              // 51: keepward.v1.DryRunResponse
-	(*DryRuns)(nil),                     // 52: keepward.v1.DryRuns
-	(*GetJobFiguresRequest)(nil),        // 53: keepward.v1.GetJobFiguresRequest
-	(*GetJobFiguresResponse)(nil),       // 54: keepward.v1.GetJobFiguresResponse
-	(*ResumeRetentionRequest)(nil),      // 55: keepward.v1.ResumeRetentionRequest
-	(*ResumeRetentionResponse)(nil),     // 56: keepward.v1.ResumeRetentionResponse
-	(*PreviewRetentionRequest)(nil),     // 57: keepward.v1.PreviewRetentionRequest
-	(*RetentionOrder)(nil),              // 58: keepward.v1.RetentionOrder
-	(*BrowseOrder)(nil),                 // 59: keepward.v1.BrowseOrder
-	(*PreviewRetentionResponse)(nil),    // 60: keepward.v1.PreviewRetentionResponse
-	(*CreateJobRequest)(nil),            // 61: keepward.v1.CreateJobRequest
-	(*CreateJobResponse)(nil),           // 62: keepward.v1.CreateJobResponse
-	(*ListJobsRequest)(nil),             // 63: keepward.v1.ListJobsRequest
-	(*ListJobsResponse)(nil),            // 64: keepward.v1.ListJobsResponse
-	(*GetJobRequest)(nil),               // 65: keepward.v1.GetJobRequest
-	(*GetJobResponse)(nil),              // 66: keepward.v1.GetJobResponse
-	(*UpdateJobRequest)(nil),            // 67: keepward.v1.UpdateJobRequest
-	(*UpdateJobResponse)(nil),           // 68: keepward.v1.UpdateJobResponse
-	(*DeleteJobRequest)(nil),            // 69: keepward.v1.DeleteJobRequest
-	(*DeleteJobResponse)(nil),           // 70: keepward.v1.DeleteJobResponse
-	(*RunJobRequest)(nil),               // 71: keepward.v1.RunJobRequest
-	(*SuspendSessionRequest)(nil),       // 72: keepward.v1.SuspendSessionRequest
-	(*SuspendSessionResponse)(nil),      // 73: keepward.v1.SuspendSessionResponse
-	(*ResumeSessionRequest)(nil),        // 74: keepward.v1.ResumeSessionRequest
-	(*ResumeSessionResponse)(nil),       // 75: keepward.v1.ResumeSessionResponse
-	(*ListSessionsRequest)(nil),         // 76: keepward.v1.ListSessionsRequest
-	(*WatchSessionsRequest)(nil),        // 77: keepward.v1.WatchSessionsRequest
-	(*WatchSessionsResponse)(nil),       // 78: keepward.v1.WatchSessionsResponse
-	(*ListSessionsResponse)(nil),        // 79: keepward.v1.ListSessionsResponse
-	(*GetSessionRequest)(nil),           // 80: keepward.v1.GetSessionRequest
-	(*GetSessionResponse)(nil),          // 81: keepward.v1.GetSessionResponse
-	(*SetSessionPriorityRequest)(nil),   // 82: keepward.v1.SetSessionPriorityRequest
-	(*SetSessionPriorityResponse)(nil),  // 83: keepward.v1.SetSessionPriorityResponse
-	(*ListResourcesRequest)(nil),        // 84: keepward.v1.ListResourcesRequest
-	(*ListResourcesResponse)(nil),       // 85: keepward.v1.ListResourcesResponse
-	(*WatchSessionRequest)(nil),         // 86: keepward.v1.WatchSessionRequest
-	(*WatchSessionResponse)(nil),        // 87: keepward.v1.WatchSessionResponse
-	(*ReadLogRequest)(nil),              // 88: keepward.v1.ReadLogRequest
-	(*ReadLogResponse)(nil),             // 89: keepward.v1.ReadLogResponse
-	(*RetrySessionRequest)(nil),         // 90: keepward.v1.RetrySessionRequest
-	(*KillSessionRequest)(nil),          // 91: keepward.v1.KillSessionRequest
-	(*KillSessionResponse)(nil),         // 92: keepward.v1.KillSessionResponse
-	(*ChangePointsRequest)(nil),         // 93: keepward.v1.ChangePointsRequest
-	(*ChangePointsResponse)(nil),        // 94: keepward.v1.ChangePointsResponse
-	(*ListPointsRequest)(nil),           // 95: keepward.v1.ListPointsRequest
-	(*ListPointsResponse)(nil),          // 96: keepward.v1.ListPointsResponse
-	(*GetPointRequest)(nil),             // 97: keepward.v1.GetPointRequest
-	(*GetPointResponse)(nil),            // 98: keepward.v1.GetPointResponse
-	(*BrowseRequest)(nil),               // 99: keepward.v1.BrowseRequest
-	(*BrowseResponse)(nil),              // 100: keepward.v1.BrowseResponse
-	(*GetPointKeysRequest)(nil),         // 101: keepward.v1.GetPointKeysRequest
-	(*GetPointKeysResponse)(nil),        // 102: keepward.v1.GetPointKeysResponse
-	(*ReadRecordsRequest)(nil),          // 103: keepward.v1.ReadRecordsRequest
-	(*FindRequest)(nil),                 // 104: keepward.v1.FindRequest
-	(*FindResponse)(nil),                // 105: keepward.v1.FindResponse
-	(*DiffRequest)(nil),                 // 106: keepward.v1.DiffRequest
-	(*DiffResponse)(nil),                // 107: keepward.v1.DiffResponse
-	(*RestoreFilesRequest)(nil),         // 108: keepward.v1.RestoreFilesRequest
-	(*RestoreEstimate)(nil),             // 109: keepward.v1.RestoreEstimate
-	(*ApplyRequest)(nil),                // 110: keepward.v1.ApplyRequest
-	(*SourceFile)(nil),                  // 111: keepward.v1.SourceFile
-	(*ApplyResponse)(nil),               // 112: keepward.v1.ApplyResponse
-	(*ConfigChange)(nil),                // 113: keepward.v1.ConfigChange
-	(*ConfigFault)(nil),                 // 114: keepward.v1.ConfigFault
-	(*ExportRequest)(nil),               // 115: keepward.v1.ExportRequest
-	(*ExportResponse)(nil),              // 116: keepward.v1.ExportResponse
-	(*timestamppb.Timestamp)(nil),       // 117: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),         // 118: google.protobuf.Duration
-	(*Computer)(nil),                    // 119: keepward.v1.Computer
-	(*Transport)(nil),                   // 120: keepward.v1.Transport
-	(*Repository)(nil),                  // 121: keepward.v1.Repository
-	(*Session)(nil),                     // 122: keepward.v1.Session
-	(*Condition)(nil),                   // 123: keepward.v1.Condition
-	(*ViewCount)(nil),                   // 124: keepward.v1.ViewCount
-	(*Point)(nil),                       // 125: keepward.v1.Point
-	(*Job)(nil),                         // 126: keepward.v1.Job
-	(*Inventory)(nil),                   // 127: keepward.v1.Inventory
-	(*RepositoryStats)(nil),             // 128: keepward.v1.RepositoryStats
-	(*Progress)(nil),                    // 129: keepward.v1.Progress
-	(*DryRun)(nil),                      // 130: keepward.v1.DryRun
-	(*Failure)(nil),                     // 131: keepward.v1.Failure
-	(*JobFigures)(nil),                  // 132: keepward.v1.JobFigures
-	(*Retention)(nil),                   // 133: keepward.v1.Retention
-	(*NextRun)(nil),                     // 134: keepward.v1.NextRun
-	(*Resource)(nil),                    // 135: keepward.v1.Resource
-	(*Event)(nil),                       // 136: keepward.v1.Event
-	(*Entry)(nil),                       // 137: keepward.v1.Entry
-	(*RepositoryKeys)(nil),              // 138: keepward.v1.RepositoryKeys
-	(*OwnerMap)(nil),                    // 139: keepward.v1.OwnerMap
-	(*PathMap)(nil),                     // 140: keepward.v1.PathMap
-	(*ApplicationRestore)(nil),          // 141: keepward.v1.ApplicationRestore
-	(*CommandTarget)(nil),               // 142: keepward.v1.CommandTarget
-	(*ReadRecordsResponse)(nil),         // 143: keepward.v1.ReadRecordsResponse
+	(*StatusCounts)(nil),                // 11: keepward.v1.StatusCounts
+	(*ListComputersRequest)(nil),        // 12: keepward.v1.ListComputersRequest
+	(*ListComputersResponse)(nil),       // 13: keepward.v1.ListComputersResponse
+	(*GetComputerRequest)(nil),          // 14: keepward.v1.GetComputerRequest
+	(*GetComputerResponse)(nil),         // 15: keepward.v1.GetComputerResponse
+	(*RemoveComputerRequest)(nil),       // 16: keepward.v1.RemoveComputerRequest
+	(*RemoveComputerResponse)(nil),      // 17: keepward.v1.RemoveComputerResponse
+	(*CreateRepositoryRequest)(nil),     // 18: keepward.v1.CreateRepositoryRequest
+	(*CreateRepositoryResponse)(nil),    // 19: keepward.v1.CreateRepositoryResponse
+	(*AttachRepositoryRequest)(nil),     // 20: keepward.v1.AttachRepositoryRequest
+	(*RebuildCatalogRequest)(nil),       // 21: keepward.v1.RebuildCatalogRequest
+	(*CatalogProgress)(nil),             // 22: keepward.v1.CatalogProgress
+	(*TakeOverRepositoryRequest)(nil),   // 23: keepward.v1.TakeOverRepositoryRequest
+	(*TakeOverRepositoryResponse)(nil),  // 24: keepward.v1.TakeOverRepositoryResponse
+	(*DetachRepositoryRequest)(nil),     // 25: keepward.v1.DetachRepositoryRequest
+	(*DetachRepositoryResponse)(nil),    // 26: keepward.v1.DetachRepositoryResponse
+	(*ListRepositoriesRequest)(nil),     // 27: keepward.v1.ListRepositoriesRequest
+	(*ListRepositoriesResponse)(nil),    // 28: keepward.v1.ListRepositoriesResponse
+	(*GetRepositoryRequest)(nil),        // 29: keepward.v1.GetRepositoryRequest
+	(*GetRepositoryResponse)(nil),       // 30: keepward.v1.GetRepositoryResponse
+	(*EditRepositoryRequest)(nil),       // 31: keepward.v1.EditRepositoryRequest
+	(*EditRepositoryResponse)(nil),      // 32: keepward.v1.EditRepositoryResponse
+	(*CheckRepositoryRequest)(nil),      // 33: keepward.v1.CheckRepositoryRequest
+	(*SweepRepositoryRequest)(nil),      // 34: keepward.v1.SweepRepositoryRequest
+	(*RebuildIndexRequest)(nil),         // 35: keepward.v1.RebuildIndexRequest
+	(*ReconcileRepositoryRequest)(nil),  // 36: keepward.v1.ReconcileRepositoryRequest
+	(*GetRepositoryStatsRequest)(nil),   // 37: keepward.v1.GetRepositoryStatsRequest
+	(*GetRepositoryStatsResponse)(nil),  // 38: keepward.v1.GetRepositoryStatsResponse
+	(*ListRepositoryKeysRequest)(nil),   // 39: keepward.v1.ListRepositoryKeysRequest
+	(*ListRepositoryKeysResponse)(nil),  // 40: keepward.v1.ListRepositoryKeysResponse
+	(*RepositoryKey)(nil),               // 41: keepward.v1.RepositoryKey
+	(*AddRepositoryKeyRequest)(nil),     // 42: keepward.v1.AddRepositoryKeyRequest
+	(*AddRepositoryKeyResponse)(nil),    // 43: keepward.v1.AddRepositoryKeyResponse
+	(*RemoveRepositoryKeyRequest)(nil),  // 44: keepward.v1.RemoveRepositoryKeyRequest
+	(*RemoveRepositoryKeyResponse)(nil), // 45: keepward.v1.RemoveRepositoryKeyResponse
+	(*BeginEpochRequest)(nil),           // 46: keepward.v1.BeginEpochRequest
+	(*BeginEpochResponse)(nil),          // 47: keepward.v1.BeginEpochResponse
+	(*ExportRecoveryKeyRequest)(nil),    // 48: keepward.v1.ExportRecoveryKeyRequest
+	(*ExportRecoveryKeyResponse)(nil),   // 49: keepward.v1.ExportRecoveryKeyResponse
+	(*StartSessionResponse)(nil),        // 50: keepward.v1.StartSessionResponse
+	(*DryRunRequest)(nil),               // 51: keepward.v1.DryRunRequest
+	(*DryRunResponse)(nil),              // 52: keepward.v1.DryRunResponse
+	(*DryRuns)(nil),                     // 53: keepward.v1.DryRuns
+	(*GetJobFiguresRequest)(nil),        // 54: keepward.v1.GetJobFiguresRequest
+	(*GetJobFiguresResponse)(nil),       // 55: keepward.v1.GetJobFiguresResponse
+	(*ResumeRetentionRequest)(nil),      // 56: keepward.v1.ResumeRetentionRequest
+	(*ResumeRetentionResponse)(nil),     // 57: keepward.v1.ResumeRetentionResponse
+	(*PreviewRetentionRequest)(nil),     // 58: keepward.v1.PreviewRetentionRequest
+	(*RetentionOrder)(nil),              // 59: keepward.v1.RetentionOrder
+	(*BrowseOrder)(nil),                 // 60: keepward.v1.BrowseOrder
+	(*PreviewRetentionResponse)(nil),    // 61: keepward.v1.PreviewRetentionResponse
+	(*CreateJobRequest)(nil),            // 62: keepward.v1.CreateJobRequest
+	(*CreateJobResponse)(nil),           // 63: keepward.v1.CreateJobResponse
+	(*ListJobsRequest)(nil),             // 64: keepward.v1.ListJobsRequest
+	(*ListJobsResponse)(nil),            // 65: keepward.v1.ListJobsResponse
+	(*GetJobRequest)(nil),               // 66: keepward.v1.GetJobRequest
+	(*GetJobResponse)(nil),              // 67: keepward.v1.GetJobResponse
+	(*UpdateJobRequest)(nil),            // 68: keepward.v1.UpdateJobRequest
+	(*UpdateJobResponse)(nil),           // 69: keepward.v1.UpdateJobResponse
+	(*DeleteJobRequest)(nil),            // 70: keepward.v1.DeleteJobRequest
+	(*DeleteJobResponse)(nil),           // 71: keepward.v1.DeleteJobResponse
+	(*RunJobRequest)(nil),               // 72: keepward.v1.RunJobRequest
+	(*SuspendSessionRequest)(nil),       // 73: keepward.v1.SuspendSessionRequest
+	(*SuspendSessionResponse)(nil),      // 74: keepward.v1.SuspendSessionResponse
+	(*ResumeSessionRequest)(nil),        // 75: keepward.v1.ResumeSessionRequest
+	(*ResumeSessionResponse)(nil),       // 76: keepward.v1.ResumeSessionResponse
+	(*ListSessionsRequest)(nil),         // 77: keepward.v1.ListSessionsRequest
+	(*WatchSessionsRequest)(nil),        // 78: keepward.v1.WatchSessionsRequest
+	(*WatchSessionsResponse)(nil),       // 79: keepward.v1.WatchSessionsResponse
+	(*ListSessionsResponse)(nil),        // 80: keepward.v1.ListSessionsResponse
+	(*GetSessionRequest)(nil),           // 81: keepward.v1.GetSessionRequest
+	(*GetSessionResponse)(nil),          // 82: keepward.v1.GetSessionResponse
+	(*SetSessionPriorityRequest)(nil),   // 83: keepward.v1.SetSessionPriorityRequest
+	(*SetSessionPriorityResponse)(nil),  // 84: keepward.v1.SetSessionPriorityResponse
+	(*ListResourcesRequest)(nil),        // 85: keepward.v1.ListResourcesRequest
+	(*ListResourcesResponse)(nil),       // 86: keepward.v1.ListResourcesResponse
+	(*WatchSessionRequest)(nil),         // 87: keepward.v1.WatchSessionRequest
+	(*WatchSessionResponse)(nil),        // 88: keepward.v1.WatchSessionResponse
+	(*ReadLogRequest)(nil),              // 89: keepward.v1.ReadLogRequest
+	(*ReadLogResponse)(nil),             // 90: keepward.v1.ReadLogResponse
+	(*RetrySessionRequest)(nil),         // 91: keepward.v1.RetrySessionRequest
+	(*KillSessionRequest)(nil),          // 92: keepward.v1.KillSessionRequest
+	(*KillSessionResponse)(nil),         // 93: keepward.v1.KillSessionResponse
+	(*ChangePointsRequest)(nil),         // 94: keepward.v1.ChangePointsRequest
+	(*ChangePointsResponse)(nil),        // 95: keepward.v1.ChangePointsResponse
+	(*ListPointsRequest)(nil),           // 96: keepward.v1.ListPointsRequest
+	(*ListPointsResponse)(nil),          // 97: keepward.v1.ListPointsResponse
+	(*GetPointRequest)(nil),             // 98: keepward.v1.GetPointRequest
+	(*GetPointResponse)(nil),            // 99: keepward.v1.GetPointResponse
+	(*BrowseRequest)(nil),               // 100: keepward.v1.BrowseRequest
+	(*BrowseResponse)(nil),              // 101: keepward.v1.BrowseResponse
+	(*GetPointKeysRequest)(nil),         // 102: keepward.v1.GetPointKeysRequest
+	(*GetPointKeysResponse)(nil),        // 103: keepward.v1.GetPointKeysResponse
+	(*ReadRecordsRequest)(nil),          // 104: keepward.v1.ReadRecordsRequest
+	(*FindRequest)(nil),                 // 105: keepward.v1.FindRequest
+	(*FindResponse)(nil),                // 106: keepward.v1.FindResponse
+	(*DiffRequest)(nil),                 // 107: keepward.v1.DiffRequest
+	(*DiffResponse)(nil),                // 108: keepward.v1.DiffResponse
+	(*RestoreFilesRequest)(nil),         // 109: keepward.v1.RestoreFilesRequest
+	(*RestoreEstimate)(nil),             // 110: keepward.v1.RestoreEstimate
+	(*ApplyRequest)(nil),                // 111: keepward.v1.ApplyRequest
+	(*SourceFile)(nil),                  // 112: keepward.v1.SourceFile
+	(*ApplyResponse)(nil),               // 113: keepward.v1.ApplyResponse
+	(*ConfigChange)(nil),                // 114: keepward.v1.ConfigChange
+	(*ConfigFault)(nil),                 // 115: keepward.v1.ConfigFault
+	(*ExportRequest)(nil),               // 116: keepward.v1.ExportRequest
+	(*ExportResponse)(nil),              // 117: keepward.v1.ExportResponse
+	(*timestamppb.Timestamp)(nil),       // 118: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),         // 119: google.protobuf.Duration
+	(*Computer)(nil),                    // 120: keepward.v1.Computer
+	(*Transport)(nil),                   // 121: keepward.v1.Transport
+	(*Repository)(nil),                  // 122: keepward.v1.Repository
+	(*Session)(nil),                     // 123: keepward.v1.Session
+	(*Condition)(nil),                   // 124: keepward.v1.Condition
+	(*ViewCount)(nil),                   // 125: keepward.v1.ViewCount
+	(*Point)(nil),                       // 126: keepward.v1.Point
+	(*Job)(nil),                         // 127: keepward.v1.Job
+	(*Inventory)(nil),                   // 128: keepward.v1.Inventory
+	(*RepositoryStats)(nil),             // 129: keepward.v1.RepositoryStats
+	(*Progress)(nil),                    // 130: keepward.v1.Progress
+	(*DryRun)(nil),                      // 131: keepward.v1.DryRun
+	(*Failure)(nil),                     // 132: keepward.v1.Failure
+	(*JobFigures)(nil),                  // 133: keepward.v1.JobFigures
+	(*Retention)(nil),                   // 134: keepward.v1.Retention
+	(*NextRun)(nil),                     // 135: keepward.v1.NextRun
+	(*Resource)(nil),                    // 136: keepward.v1.Resource
+	(*Event)(nil),                       // 137: keepward.v1.Event
+	(*Entry)(nil),                       // 138: keepward.v1.Entry
+	(*RepositoryKeys)(nil),              // 139: keepward.v1.RepositoryKeys
+	(*OwnerMap)(nil),                    // 140: keepward.v1.OwnerMap
+	(*PathMap)(nil),                     // 141: keepward.v1.PathMap
+	(*ApplicationRestore)(nil),          // 142: keepward.v1.ApplicationRestore
+	(*CommandTarget)(nil),               // 143: keepward.v1.CommandTarget
+	(*ReadRecordsResponse)(nil),         // 144: keepward.v1.ReadRecordsResponse
 }
 var file_keepward_v1_admin_proto_depIdxs = []int32{
-	117, // 0: keepward.v1.LoginResponse.expires:type_name -> google.protobuf.Timestamp
-	118, // 1: keepward.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
+	118, // 0: keepward.v1.LoginResponse.expires:type_name -> google.protobuf.Timestamp
+	119, // 1: keepward.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
 	4,   // 2: keepward.v1.CreateTokenResponse.info:type_name -> keepward.v1.JoinToken
-	117, // 3: keepward.v1.JoinToken.created:type_name -> google.protobuf.Timestamp
-	117, // 4: keepward.v1.JoinToken.expires:type_name -> google.protobuf.Timestamp
-	117, // 5: keepward.v1.JoinToken.used:type_name -> google.protobuf.Timestamp
+	118, // 3: keepward.v1.JoinToken.created:type_name -> google.protobuf.Timestamp
+	118, // 4: keepward.v1.JoinToken.expires:type_name -> google.protobuf.Timestamp
+	118, // 5: keepward.v1.JoinToken.used:type_name -> google.protobuf.Timestamp
 	4,   // 6: keepward.v1.ListTokensResponse.tokens:type_name -> keepward.v1.JoinToken
-	117, // 7: keepward.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
-	117, // 8: keepward.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
-	119, // 9: keepward.v1.GetStatusResponse.computers:type_name -> keepward.v1.Computer
-	120, // 10: keepward.v1.GetStatusResponse.transports:type_name -> keepward.v1.Transport
-	121, // 11: keepward.v1.GetStatusResponse.repositories:type_name -> keepward.v1.Repository
-	122, // 12: keepward.v1.GetStatusResponse.active:type_name -> keepward.v1.Session
-	122, // 13: keepward.v1.GetStatusResponse.recent:type_name -> keepward.v1.Session
-	123, // 14: keepward.v1.GetStatusResponse.conditions:type_name -> keepward.v1.Condition
-	124, // 15: keepward.v1.GetStatusResponse.views:type_name -> keepward.v1.ViewCount
-	119, // 16: keepward.v1.ListComputersResponse.computers:type_name -> keepward.v1.Computer
-	119, // 17: keepward.v1.GetComputerResponse.computer:type_name -> keepward.v1.Computer
-	125, // 18: keepward.v1.GetComputerResponse.points:type_name -> keepward.v1.Point
-	126, // 19: keepward.v1.GetComputerResponse.jobs:type_name -> keepward.v1.Job
-	127, // 20: keepward.v1.GetComputerResponse.inventory:type_name -> keepward.v1.Inventory
-	121, // 21: keepward.v1.CreateRepositoryRequest.repository:type_name -> keepward.v1.Repository
-	121, // 22: keepward.v1.CreateRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	121, // 23: keepward.v1.AttachRepositoryRequest.repository:type_name -> keepward.v1.Repository
-	121, // 24: keepward.v1.CatalogProgress.attached:type_name -> keepward.v1.Repository
-	121, // 25: keepward.v1.TakeOverRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	121, // 26: keepward.v1.ListRepositoriesResponse.repositories:type_name -> keepward.v1.Repository
-	120, // 27: keepward.v1.ListRepositoriesResponse.transports:type_name -> keepward.v1.Transport
-	121, // 28: keepward.v1.GetRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	118, // 29: keepward.v1.EditRepositoryRequest.undelete_grace:type_name -> google.protobuf.Duration
-	118, // 30: keepward.v1.EditRepositoryRequest.unprotected_after:type_name -> google.protobuf.Duration
-	121, // 31: keepward.v1.EditRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	118, // 32: keepward.v1.CheckRepositoryRequest.budget:type_name -> google.protobuf.Duration
-	118, // 33: keepward.v1.CheckRepositoryRequest.older_than:type_name -> google.protobuf.Duration
-	128, // 34: keepward.v1.GetRepositoryStatsResponse.stats:type_name -> keepward.v1.RepositoryStats
-	40,  // 35: keepward.v1.ListRepositoryKeysResponse.keys:type_name -> keepward.v1.RepositoryKey
-	117, // 36: keepward.v1.RepositoryKey.created:type_name -> google.protobuf.Timestamp
-	40,  // 37: keepward.v1.AddRepositoryKeyResponse.key:type_name -> keepward.v1.RepositoryKey
-	126, // 38: keepward.v1.DryRunRequest.job:type_name -> keepward.v1.Job
-	129, // 39: keepward.v1.DryRunResponse.progress:type_name -> keepward.v1.Progress
-	130, // 40: keepward.v1.DryRunResponse.result:type_name -> keepward.v1.DryRun
-	131, // 41: keepward.v1.DryRunResponse.failure:type_name -> keepward.v1.Failure
-	51,  // 42: keepward.v1.DryRuns.computers:type_name -> keepward.v1.DryRunResponse
-	117, // 43: keepward.v1.GetJobFiguresRequest.since:type_name -> google.protobuf.Timestamp
-	132, // 44: keepward.v1.GetJobFiguresResponse.figures:type_name -> keepward.v1.JobFigures
-	118, // 45: keepward.v1.ResumeRetentionResponse.jump:type_name -> google.protobuf.Duration
-	133, // 46: keepward.v1.PreviewRetentionRequest.retention:type_name -> keepward.v1.Retention
-	125, // 47: keepward.v1.PreviewRetentionResponse.points:type_name -> keepward.v1.Point
-	126, // 48: keepward.v1.CreateJobRequest.job:type_name -> keepward.v1.Job
-	126, // 49: keepward.v1.CreateJobResponse.job:type_name -> keepward.v1.Job
-	126, // 50: keepward.v1.ListJobsResponse.jobs:type_name -> keepward.v1.Job
-	126, // 51: keepward.v1.GetJobResponse.job:type_name -> keepward.v1.Job
-	117, // 52: keepward.v1.GetJobResponse.next_runs:type_name -> google.protobuf.Timestamp
-	122, // 53: keepward.v1.GetJobResponse.recent:type_name -> keepward.v1.Session
-	134, // 54: keepward.v1.GetJobResponse.coming:type_name -> keepward.v1.NextRun
-	126, // 55: keepward.v1.UpdateJobRequest.job:type_name -> keepward.v1.Job
-	126, // 56: keepward.v1.UpdateJobResponse.job:type_name -> keepward.v1.Job
-	117, // 57: keepward.v1.RunJobRequest.start_at:type_name -> google.protobuf.Timestamp
-	122, // 58: keepward.v1.SuspendSessionResponse.session:type_name -> keepward.v1.Session
-	122, // 59: keepward.v1.ResumeSessionResponse.session:type_name -> keepward.v1.Session
-	117, // 60: keepward.v1.ListSessionsRequest.since:type_name -> google.protobuf.Timestamp
-	117, // 61: keepward.v1.ListSessionsRequest.until:type_name -> google.protobuf.Timestamp
-	76,  // 62: keepward.v1.WatchSessionsRequest.filter:type_name -> keepward.v1.ListSessionsRequest
-	122, // 63: keepward.v1.WatchSessionsResponse.sessions:type_name -> keepward.v1.Session
-	122, // 64: keepward.v1.ListSessionsResponse.sessions:type_name -> keepward.v1.Session
-	122, // 65: keepward.v1.GetSessionResponse.session:type_name -> keepward.v1.Session
-	122, // 66: keepward.v1.SetSessionPriorityResponse.session:type_name -> keepward.v1.Session
-	135, // 67: keepward.v1.ListResourcesResponse.resources:type_name -> keepward.v1.Resource
-	122, // 68: keepward.v1.WatchSessionResponse.session:type_name -> keepward.v1.Session
-	136, // 69: keepward.v1.ReadLogResponse.events:type_name -> keepward.v1.Event
-	122, // 70: keepward.v1.KillSessionResponse.session:type_name -> keepward.v1.Session
-	125, // 71: keepward.v1.ChangePointsResponse.points:type_name -> keepward.v1.Point
-	125, // 72: keepward.v1.ListPointsResponse.points:type_name -> keepward.v1.Point
-	125, // 73: keepward.v1.GetPointResponse.point:type_name -> keepward.v1.Point
-	137, // 74: keepward.v1.BrowseResponse.self:type_name -> keepward.v1.Entry
-	137, // 75: keepward.v1.BrowseResponse.entries:type_name -> keepward.v1.Entry
-	125, // 76: keepward.v1.BrowseResponse.point:type_name -> keepward.v1.Point
-	138, // 77: keepward.v1.GetPointKeysResponse.keys:type_name -> keepward.v1.RepositoryKeys
-	117, // 78: keepward.v1.FindRequest.after:type_name -> google.protobuf.Timestamp
-	117, // 79: keepward.v1.FindRequest.before:type_name -> google.protobuf.Timestamp
-	117, // 80: keepward.v1.FindResponse.time:type_name -> google.protobuf.Timestamp
-	137, // 81: keepward.v1.FindResponse.entry:type_name -> keepward.v1.Entry
-	117, // 82: keepward.v1.FindResponse.first_time:type_name -> google.protobuf.Timestamp
-	137, // 83: keepward.v1.DiffResponse.a:type_name -> keepward.v1.Entry
-	137, // 84: keepward.v1.DiffResponse.b:type_name -> keepward.v1.Entry
-	118, // 85: keepward.v1.RestoreFilesRequest.restart_interval:type_name -> google.protobuf.Duration
-	139, // 86: keepward.v1.RestoreFilesRequest.owners:type_name -> keepward.v1.OwnerMap
-	140, // 87: keepward.v1.RestoreFilesRequest.renames:type_name -> keepward.v1.PathMap
-	141, // 88: keepward.v1.RestoreFilesRequest.application:type_name -> keepward.v1.ApplicationRestore
-	142, // 89: keepward.v1.RestoreFilesRequest.command:type_name -> keepward.v1.CommandTarget
-	117, // 90: keepward.v1.RestoreEstimate.time:type_name -> google.protobuf.Timestamp
-	118, // 91: keepward.v1.RestoreEstimate.expected:type_name -> google.protobuf.Duration
-	111, // 92: keepward.v1.ApplyRequest.files:type_name -> keepward.v1.SourceFile
-	113, // 93: keepward.v1.ApplyResponse.changes:type_name -> keepward.v1.ConfigChange
-	114, // 94: keepward.v1.ApplyResponse.faults:type_name -> keepward.v1.ConfigFault
-	0,   // 95: keepward.v1.AccessService.Login:input_type -> keepward.v1.LoginRequest
-	2,   // 96: keepward.v1.AccessService.CreateToken:input_type -> keepward.v1.CreateTokenRequest
-	5,   // 97: keepward.v1.AccessService.ListTokens:input_type -> keepward.v1.ListTokensRequest
-	7,   // 98: keepward.v1.AccessService.RevokeToken:input_type -> keepward.v1.RevokeTokenRequest
-	9,   // 99: keepward.v1.StatusService.GetStatus:input_type -> keepward.v1.GetStatusRequest
-	11,  // 100: keepward.v1.ComputerService.ListComputers:input_type -> keepward.v1.ListComputersRequest
-	13,  // 101: keepward.v1.ComputerService.GetComputer:input_type -> keepward.v1.GetComputerRequest
-	15,  // 102: keepward.v1.ComputerService.RemoveComputer:input_type -> keepward.v1.RemoveComputerRequest
-	17,  // 103: keepward.v1.RepositoryService.CreateRepository:input_type -> keepward.v1.CreateRepositoryRequest
-	26,  // 104: keepward.v1.RepositoryService.ListRepositories:input_type -> keepward.v1.ListRepositoriesRequest
-	28,  // 105: keepward.v1.RepositoryService.GetRepository:input_type -> keepward.v1.GetRepositoryRequest
-	30,  // 106: keepward.v1.RepositoryService.EditRepository:input_type -> keepward.v1.EditRepositoryRequest
-	19,  // 107: keepward.v1.RepositoryService.AttachRepository:input_type -> keepward.v1.AttachRepositoryRequest
-	20,  // 108: keepward.v1.RepositoryService.RebuildCatalog:input_type -> keepward.v1.RebuildCatalogRequest
-	22,  // 109: keepward.v1.RepositoryService.TakeOverRepository:input_type -> keepward.v1.TakeOverRepositoryRequest
-	24,  // 110: keepward.v1.RepositoryService.DetachRepository:input_type -> keepward.v1.DetachRepositoryRequest
-	32,  // 111: keepward.v1.RepositoryService.CheckRepository:input_type -> keepward.v1.CheckRepositoryRequest
-	34,  // 112: keepward.v1.RepositoryService.RebuildIndex:input_type -> keepward.v1.RebuildIndexRequest
-	33,  // 113: keepward.v1.RepositoryService.SweepRepository:input_type -> keepward.v1.SweepRepositoryRequest
-	35,  // 114: keepward.v1.RepositoryService.ReconcileRepository:input_type -> keepward.v1.ReconcileRepositoryRequest
-	36,  // 115: keepward.v1.RepositoryService.GetRepositoryStats:input_type -> keepward.v1.GetRepositoryStatsRequest
-	38,  // 116: keepward.v1.RepositoryService.ListRepositoryKeys:input_type -> keepward.v1.ListRepositoryKeysRequest
-	41,  // 117: keepward.v1.RepositoryService.AddRepositoryKey:input_type -> keepward.v1.AddRepositoryKeyRequest
-	43,  // 118: keepward.v1.RepositoryService.RemoveRepositoryKey:input_type -> keepward.v1.RemoveRepositoryKeyRequest
-	45,  // 119: keepward.v1.RepositoryService.BeginEpoch:input_type -> keepward.v1.BeginEpochRequest
-	47,  // 120: keepward.v1.RepositoryService.ExportRecoveryKey:input_type -> keepward.v1.ExportRecoveryKeyRequest
-	61,  // 121: keepward.v1.JobService.CreateJob:input_type -> keepward.v1.CreateJobRequest
-	63,  // 122: keepward.v1.JobService.ListJobs:input_type -> keepward.v1.ListJobsRequest
-	65,  // 123: keepward.v1.JobService.GetJob:input_type -> keepward.v1.GetJobRequest
-	67,  // 124: keepward.v1.JobService.UpdateJob:input_type -> keepward.v1.UpdateJobRequest
-	69,  // 125: keepward.v1.JobService.DeleteJob:input_type -> keepward.v1.DeleteJobRequest
-	71,  // 126: keepward.v1.JobService.RunJob:input_type -> keepward.v1.RunJobRequest
-	57,  // 127: keepward.v1.JobService.PreviewRetention:input_type -> keepward.v1.PreviewRetentionRequest
-	55,  // 128: keepward.v1.JobService.ResumeRetention:input_type -> keepward.v1.ResumeRetentionRequest
-	53,  // 129: keepward.v1.JobService.GetJobFigures:input_type -> keepward.v1.GetJobFiguresRequest
-	50,  // 130: keepward.v1.JobService.DryRun:input_type -> keepward.v1.DryRunRequest
-	76,  // 131: keepward.v1.SessionService.ListSessions:input_type -> keepward.v1.ListSessionsRequest
-	80,  // 132: keepward.v1.SessionService.GetSession:input_type -> keepward.v1.GetSessionRequest
-	77,  // 133: keepward.v1.SessionService.WatchSessions:input_type -> keepward.v1.WatchSessionsRequest
-	86,  // 134: keepward.v1.SessionService.WatchSession:input_type -> keepward.v1.WatchSessionRequest
-	88,  // 135: keepward.v1.SessionService.ReadLog:input_type -> keepward.v1.ReadLogRequest
-	91,  // 136: keepward.v1.SessionService.KillSession:input_type -> keepward.v1.KillSessionRequest
-	90,  // 137: keepward.v1.SessionService.RetrySession:input_type -> keepward.v1.RetrySessionRequest
-	72,  // 138: keepward.v1.SessionService.SuspendSession:input_type -> keepward.v1.SuspendSessionRequest
-	74,  // 139: keepward.v1.SessionService.ResumeSession:input_type -> keepward.v1.ResumeSessionRequest
-	82,  // 140: keepward.v1.SessionService.SetSessionPriority:input_type -> keepward.v1.SetSessionPriorityRequest
-	84,  // 141: keepward.v1.SessionService.ListResources:input_type -> keepward.v1.ListResourcesRequest
-	95,  // 142: keepward.v1.PointService.ListPoints:input_type -> keepward.v1.ListPointsRequest
-	97,  // 143: keepward.v1.PointService.GetPoint:input_type -> keepward.v1.GetPointRequest
-	99,  // 144: keepward.v1.PointService.Browse:input_type -> keepward.v1.BrowseRequest
-	104, // 145: keepward.v1.PointService.Find:input_type -> keepward.v1.FindRequest
-	106, // 146: keepward.v1.PointService.Diff:input_type -> keepward.v1.DiffRequest
-	101, // 147: keepward.v1.PointService.GetPointKeys:input_type -> keepward.v1.GetPointKeysRequest
-	103, // 148: keepward.v1.PointService.ReadRecords:input_type -> keepward.v1.ReadRecordsRequest
-	93,  // 149: keepward.v1.PointService.DeletePoints:input_type -> keepward.v1.ChangePointsRequest
-	93,  // 150: keepward.v1.PointService.UndeletePoints:input_type -> keepward.v1.ChangePointsRequest
-	93,  // 151: keepward.v1.PointService.HoldPoints:input_type -> keepward.v1.ChangePointsRequest
-	93,  // 152: keepward.v1.PointService.ReleasePoints:input_type -> keepward.v1.ChangePointsRequest
-	108, // 153: keepward.v1.RestoreService.RestoreFiles:input_type -> keepward.v1.RestoreFilesRequest
-	110, // 154: keepward.v1.ConfigService.Apply:input_type -> keepward.v1.ApplyRequest
-	115, // 155: keepward.v1.ConfigService.Export:input_type -> keepward.v1.ExportRequest
-	1,   // 156: keepward.v1.AccessService.Login:output_type -> keepward.v1.LoginResponse
-	3,   // 157: keepward.v1.AccessService.CreateToken:output_type -> keepward.v1.CreateTokenResponse
-	6,   // 158: keepward.v1.AccessService.ListTokens:output_type -> keepward.v1.ListTokensResponse
-	8,   // 159: keepward.v1.AccessService.RevokeToken:output_type -> keepward.v1.RevokeTokenResponse
-	10,  // 160: keepward.v1.StatusService.GetStatus:output_type -> keepward.v1.GetStatusResponse
-	12,  // 161: keepward.v1.ComputerService.ListComputers:output_type -> keepward.v1.ListComputersResponse
-	14,  // 162: keepward.v1.ComputerService.GetComputer:output_type -> keepward.v1.GetComputerResponse
-	16,  // 163: keepward.v1.ComputerService.RemoveComputer:output_type -> keepward.v1.RemoveComputerResponse
-	18,  // 164: keepward.v1.RepositoryService.CreateRepository:output_type -> keepward.v1.CreateRepositoryResponse
-	27,  // 165: keepward.v1.RepositoryService.ListRepositories:output_type -> keepward.v1.ListRepositoriesResponse
-	29,  // 166: keepward.v1.RepositoryService.GetRepository:output_type -> keepward.v1.GetRepositoryResponse
-	31,  // 167: keepward.v1.RepositoryService.EditRepository:output_type -> keepward.v1.EditRepositoryResponse
-	21,  // 168: keepward.v1.RepositoryService.AttachRepository:output_type -> keepward.v1.CatalogProgress
-	21,  // 169: keepward.v1.RepositoryService.RebuildCatalog:output_type -> keepward.v1.CatalogProgress
-	23,  // 170: keepward.v1.RepositoryService.TakeOverRepository:output_type -> keepward.v1.TakeOverRepositoryResponse
-	25,  // 171: keepward.v1.RepositoryService.DetachRepository:output_type -> keepward.v1.DetachRepositoryResponse
-	49,  // 172: keepward.v1.RepositoryService.CheckRepository:output_type -> keepward.v1.StartSessionResponse
-	49,  // 173: keepward.v1.RepositoryService.RebuildIndex:output_type -> keepward.v1.StartSessionResponse
-	49,  // 174: keepward.v1.RepositoryService.SweepRepository:output_type -> keepward.v1.StartSessionResponse
-	49,  // 175: keepward.v1.RepositoryService.ReconcileRepository:output_type -> keepward.v1.StartSessionResponse
-	37,  // 176: keepward.v1.RepositoryService.GetRepositoryStats:output_type -> keepward.v1.GetRepositoryStatsResponse
-	39,  // 177: keepward.v1.RepositoryService.ListRepositoryKeys:output_type -> keepward.v1.ListRepositoryKeysResponse
-	42,  // 178: keepward.v1.RepositoryService.AddRepositoryKey:output_type -> keepward.v1.AddRepositoryKeyResponse
-	44,  // 179: keepward.v1.RepositoryService.RemoveRepositoryKey:output_type -> keepward.v1.RemoveRepositoryKeyResponse
-	46,  // 180: keepward.v1.RepositoryService.BeginEpoch:output_type -> keepward.v1.BeginEpochResponse
-	48,  // 181: keepward.v1.RepositoryService.ExportRecoveryKey:output_type -> keepward.v1.ExportRecoveryKeyResponse
-	62,  // 182: keepward.v1.JobService.CreateJob:output_type -> keepward.v1.CreateJobResponse
-	64,  // 183: keepward.v1.JobService.ListJobs:output_type -> keepward.v1.ListJobsResponse
-	66,  // 184: keepward.v1.JobService.GetJob:output_type -> keepward.v1.GetJobResponse
-	68,  // 185: keepward.v1.JobService.UpdateJob:output_type -> keepward.v1.UpdateJobResponse
-	70,  // 186: keepward.v1.JobService.DeleteJob:output_type -> keepward.v1.DeleteJobResponse
-	49,  // 187: keepward.v1.JobService.RunJob:output_type -> keepward.v1.StartSessionResponse
-	60,  // 188: keepward.v1.JobService.PreviewRetention:output_type -> keepward.v1.PreviewRetentionResponse
-	56,  // 189: keepward.v1.JobService.ResumeRetention:output_type -> keepward.v1.ResumeRetentionResponse
-	54,  // 190: keepward.v1.JobService.GetJobFigures:output_type -> keepward.v1.GetJobFiguresResponse
-	51,  // 191: keepward.v1.JobService.DryRun:output_type -> keepward.v1.DryRunResponse
-	79,  // 192: keepward.v1.SessionService.ListSessions:output_type -> keepward.v1.ListSessionsResponse
-	81,  // 193: keepward.v1.SessionService.GetSession:output_type -> keepward.v1.GetSessionResponse
-	78,  // 194: keepward.v1.SessionService.WatchSessions:output_type -> keepward.v1.WatchSessionsResponse
-	87,  // 195: keepward.v1.SessionService.WatchSession:output_type -> keepward.v1.WatchSessionResponse
-	89,  // 196: keepward.v1.SessionService.ReadLog:output_type -> keepward.v1.ReadLogResponse
-	92,  // 197: keepward.v1.SessionService.KillSession:output_type -> keepward.v1.KillSessionResponse
-	49,  // 198: keepward.v1.SessionService.RetrySession:output_type -> keepward.v1.StartSessionResponse
-	73,  // 199: keepward.v1.SessionService.SuspendSession:output_type -> keepward.v1.SuspendSessionResponse
-	75,  // 200: keepward.v1.SessionService.ResumeSession:output_type -> keepward.v1.ResumeSessionResponse
-	83,  // 201: keepward.v1.SessionService.SetSessionPriority:output_type -> keepward.v1.SetSessionPriorityResponse
-	85,  // 202: keepward.v1.SessionService.ListResources:output_type -> keepward.v1.ListResourcesResponse
-	96,  // 203: keepward.v1.PointService.ListPoints:output_type -> keepward.v1.ListPointsResponse
-	98,  // 204: keepward.v1.PointService.GetPoint:output_type -> keepward.v1.GetPointResponse
-	100, // 205: keepward.v1.PointService.Browse:output_type -> keepward.v1.BrowseResponse
-	105, // 206: keepward.v1.PointService.Find:output_type -> keepward.v1.FindResponse
-	107, // 207: keepward.v1.PointService.Diff:output_type -> keepward.v1.DiffResponse
-	102, // 208: keepward.v1.PointService.GetPointKeys:output_type -> keepward.v1.GetPointKeysResponse
-	143, // 209: keepward.v1.PointService.ReadRecords:output_type -> keepward.v1.ReadRecordsResponse
-	94,  // 210: keepward.v1.PointService.DeletePoints:output_type -> keepward.v1.ChangePointsResponse
-	94,  // 211: keepward.v1.PointService.UndeletePoints:output_type -> keepward.v1.ChangePointsResponse
-	94,  // 212: keepward.v1.PointService.HoldPoints:output_type -> keepward.v1.ChangePointsResponse
-	94,  // 213: keepward.v1.PointService.ReleasePoints:output_type -> keepward.v1.ChangePointsResponse
-	49,  // 214: keepward.v1.RestoreService.RestoreFiles:output_type -> keepward.v1.StartSessionResponse
-	112, // 215: keepward.v1.ConfigService.Apply:output_type -> keepward.v1.ApplyResponse
-	116, // 216: keepward.v1.ConfigService.Export:output_type -> keepward.v1.ExportResponse
-	156, // [156:217] is the sub-list for method output_type
-	95,  // [95:156] is the sub-list for method input_type
-	95,  // [95:95] is the sub-list for extension type_name
-	95,  // [95:95] is the sub-list for extension extendee
-	0,   // [0:95] is the sub-list for field type_name
+	118, // 7: keepward.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	118, // 8: keepward.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
+	120, // 9: keepward.v1.GetStatusResponse.computers:type_name -> keepward.v1.Computer
+	121, // 10: keepward.v1.GetStatusResponse.transports:type_name -> keepward.v1.Transport
+	122, // 11: keepward.v1.GetStatusResponse.repositories:type_name -> keepward.v1.Repository
+	123, // 12: keepward.v1.GetStatusResponse.active:type_name -> keepward.v1.Session
+	123, // 13: keepward.v1.GetStatusResponse.recent:type_name -> keepward.v1.Session
+	124, // 14: keepward.v1.GetStatusResponse.conditions:type_name -> keepward.v1.Condition
+	125, // 15: keepward.v1.GetStatusResponse.views:type_name -> keepward.v1.ViewCount
+	11,  // 16: keepward.v1.GetStatusResponse.counts:type_name -> keepward.v1.StatusCounts
+	120, // 17: keepward.v1.ListComputersResponse.computers:type_name -> keepward.v1.Computer
+	120, // 18: keepward.v1.GetComputerResponse.computer:type_name -> keepward.v1.Computer
+	126, // 19: keepward.v1.GetComputerResponse.points:type_name -> keepward.v1.Point
+	127, // 20: keepward.v1.GetComputerResponse.jobs:type_name -> keepward.v1.Job
+	128, // 21: keepward.v1.GetComputerResponse.inventory:type_name -> keepward.v1.Inventory
+	122, // 22: keepward.v1.CreateRepositoryRequest.repository:type_name -> keepward.v1.Repository
+	122, // 23: keepward.v1.CreateRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	122, // 24: keepward.v1.AttachRepositoryRequest.repository:type_name -> keepward.v1.Repository
+	122, // 25: keepward.v1.CatalogProgress.attached:type_name -> keepward.v1.Repository
+	122, // 26: keepward.v1.TakeOverRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	122, // 27: keepward.v1.ListRepositoriesResponse.repositories:type_name -> keepward.v1.Repository
+	121, // 28: keepward.v1.ListRepositoriesResponse.transports:type_name -> keepward.v1.Transport
+	122, // 29: keepward.v1.GetRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	119, // 30: keepward.v1.EditRepositoryRequest.undelete_grace:type_name -> google.protobuf.Duration
+	119, // 31: keepward.v1.EditRepositoryRequest.unprotected_after:type_name -> google.protobuf.Duration
+	122, // 32: keepward.v1.EditRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	119, // 33: keepward.v1.CheckRepositoryRequest.budget:type_name -> google.protobuf.Duration
+	119, // 34: keepward.v1.CheckRepositoryRequest.older_than:type_name -> google.protobuf.Duration
+	129, // 35: keepward.v1.GetRepositoryStatsResponse.stats:type_name -> keepward.v1.RepositoryStats
+	41,  // 36: keepward.v1.ListRepositoryKeysResponse.keys:type_name -> keepward.v1.RepositoryKey
+	118, // 37: keepward.v1.RepositoryKey.created:type_name -> google.protobuf.Timestamp
+	41,  // 38: keepward.v1.AddRepositoryKeyResponse.key:type_name -> keepward.v1.RepositoryKey
+	127, // 39: keepward.v1.DryRunRequest.job:type_name -> keepward.v1.Job
+	130, // 40: keepward.v1.DryRunResponse.progress:type_name -> keepward.v1.Progress
+	131, // 41: keepward.v1.DryRunResponse.result:type_name -> keepward.v1.DryRun
+	132, // 42: keepward.v1.DryRunResponse.failure:type_name -> keepward.v1.Failure
+	52,  // 43: keepward.v1.DryRuns.computers:type_name -> keepward.v1.DryRunResponse
+	118, // 44: keepward.v1.GetJobFiguresRequest.since:type_name -> google.protobuf.Timestamp
+	133, // 45: keepward.v1.GetJobFiguresResponse.figures:type_name -> keepward.v1.JobFigures
+	119, // 46: keepward.v1.ResumeRetentionResponse.jump:type_name -> google.protobuf.Duration
+	134, // 47: keepward.v1.PreviewRetentionRequest.retention:type_name -> keepward.v1.Retention
+	126, // 48: keepward.v1.PreviewRetentionResponse.points:type_name -> keepward.v1.Point
+	127, // 49: keepward.v1.CreateJobRequest.job:type_name -> keepward.v1.Job
+	127, // 50: keepward.v1.CreateJobResponse.job:type_name -> keepward.v1.Job
+	127, // 51: keepward.v1.ListJobsResponse.jobs:type_name -> keepward.v1.Job
+	127, // 52: keepward.v1.GetJobResponse.job:type_name -> keepward.v1.Job
+	118, // 53: keepward.v1.GetJobResponse.next_runs:type_name -> google.protobuf.Timestamp
+	123, // 54: keepward.v1.GetJobResponse.recent:type_name -> keepward.v1.Session
+	135, // 55: keepward.v1.GetJobResponse.coming:type_name -> keepward.v1.NextRun
+	127, // 56: keepward.v1.UpdateJobRequest.job:type_name -> keepward.v1.Job
+	127, // 57: keepward.v1.UpdateJobResponse.job:type_name -> keepward.v1.Job
+	118, // 58: keepward.v1.RunJobRequest.start_at:type_name -> google.protobuf.Timestamp
+	123, // 59: keepward.v1.SuspendSessionResponse.session:type_name -> keepward.v1.Session
+	123, // 60: keepward.v1.ResumeSessionResponse.session:type_name -> keepward.v1.Session
+	118, // 61: keepward.v1.ListSessionsRequest.since:type_name -> google.protobuf.Timestamp
+	118, // 62: keepward.v1.ListSessionsRequest.until:type_name -> google.protobuf.Timestamp
+	77,  // 63: keepward.v1.WatchSessionsRequest.filter:type_name -> keepward.v1.ListSessionsRequest
+	123, // 64: keepward.v1.WatchSessionsResponse.sessions:type_name -> keepward.v1.Session
+	123, // 65: keepward.v1.ListSessionsResponse.sessions:type_name -> keepward.v1.Session
+	123, // 66: keepward.v1.GetSessionResponse.session:type_name -> keepward.v1.Session
+	123, // 67: keepward.v1.SetSessionPriorityResponse.session:type_name -> keepward.v1.Session
+	136, // 68: keepward.v1.ListResourcesResponse.resources:type_name -> keepward.v1.Resource
+	123, // 69: keepward.v1.WatchSessionResponse.session:type_name -> keepward.v1.Session
+	137, // 70: keepward.v1.ReadLogResponse.events:type_name -> keepward.v1.Event
+	123, // 71: keepward.v1.KillSessionResponse.session:type_name -> keepward.v1.Session
+	126, // 72: keepward.v1.ChangePointsResponse.points:type_name -> keepward.v1.Point
+	126, // 73: keepward.v1.ListPointsResponse.points:type_name -> keepward.v1.Point
+	126, // 74: keepward.v1.GetPointResponse.point:type_name -> keepward.v1.Point
+	138, // 75: keepward.v1.BrowseResponse.self:type_name -> keepward.v1.Entry
+	138, // 76: keepward.v1.BrowseResponse.entries:type_name -> keepward.v1.Entry
+	126, // 77: keepward.v1.BrowseResponse.point:type_name -> keepward.v1.Point
+	139, // 78: keepward.v1.GetPointKeysResponse.keys:type_name -> keepward.v1.RepositoryKeys
+	118, // 79: keepward.v1.FindRequest.after:type_name -> google.protobuf.Timestamp
+	118, // 80: keepward.v1.FindRequest.before:type_name -> google.protobuf.Timestamp
+	118, // 81: keepward.v1.FindResponse.time:type_name -> google.protobuf.Timestamp
+	138, // 82: keepward.v1.FindResponse.entry:type_name -> keepward.v1.Entry
+	118, // 83: keepward.v1.FindResponse.first_time:type_name -> google.protobuf.Timestamp
+	138, // 84: keepward.v1.DiffResponse.a:type_name -> keepward.v1.Entry
+	138, // 85: keepward.v1.DiffResponse.b:type_name -> keepward.v1.Entry
+	119, // 86: keepward.v1.RestoreFilesRequest.restart_interval:type_name -> google.protobuf.Duration
+	140, // 87: keepward.v1.RestoreFilesRequest.owners:type_name -> keepward.v1.OwnerMap
+	141, // 88: keepward.v1.RestoreFilesRequest.renames:type_name -> keepward.v1.PathMap
+	142, // 89: keepward.v1.RestoreFilesRequest.application:type_name -> keepward.v1.ApplicationRestore
+	143, // 90: keepward.v1.RestoreFilesRequest.command:type_name -> keepward.v1.CommandTarget
+	118, // 91: keepward.v1.RestoreEstimate.time:type_name -> google.protobuf.Timestamp
+	119, // 92: keepward.v1.RestoreEstimate.expected:type_name -> google.protobuf.Duration
+	112, // 93: keepward.v1.ApplyRequest.files:type_name -> keepward.v1.SourceFile
+	114, // 94: keepward.v1.ApplyResponse.changes:type_name -> keepward.v1.ConfigChange
+	115, // 95: keepward.v1.ApplyResponse.faults:type_name -> keepward.v1.ConfigFault
+	0,   // 96: keepward.v1.AccessService.Login:input_type -> keepward.v1.LoginRequest
+	2,   // 97: keepward.v1.AccessService.CreateToken:input_type -> keepward.v1.CreateTokenRequest
+	5,   // 98: keepward.v1.AccessService.ListTokens:input_type -> keepward.v1.ListTokensRequest
+	7,   // 99: keepward.v1.AccessService.RevokeToken:input_type -> keepward.v1.RevokeTokenRequest
+	9,   // 100: keepward.v1.StatusService.GetStatus:input_type -> keepward.v1.GetStatusRequest
+	12,  // 101: keepward.v1.ComputerService.ListComputers:input_type -> keepward.v1.ListComputersRequest
+	14,  // 102: keepward.v1.ComputerService.GetComputer:input_type -> keepward.v1.GetComputerRequest
+	16,  // 103: keepward.v1.ComputerService.RemoveComputer:input_type -> keepward.v1.RemoveComputerRequest
+	18,  // 104: keepward.v1.RepositoryService.CreateRepository:input_type -> keepward.v1.CreateRepositoryRequest
+	27,  // 105: keepward.v1.RepositoryService.ListRepositories:input_type -> keepward.v1.ListRepositoriesRequest
+	29,  // 106: keepward.v1.RepositoryService.GetRepository:input_type -> keepward.v1.GetRepositoryRequest
+	31,  // 107: keepward.v1.RepositoryService.EditRepository:input_type -> keepward.v1.EditRepositoryRequest
+	20,  // 108: keepward.v1.RepositoryService.AttachRepository:input_type -> keepward.v1.AttachRepositoryRequest
+	21,  // 109: keepward.v1.RepositoryService.RebuildCatalog:input_type -> keepward.v1.RebuildCatalogRequest
+	23,  // 110: keepward.v1.RepositoryService.TakeOverRepository:input_type -> keepward.v1.TakeOverRepositoryRequest
+	25,  // 111: keepward.v1.RepositoryService.DetachRepository:input_type -> keepward.v1.DetachRepositoryRequest
+	33,  // 112: keepward.v1.RepositoryService.CheckRepository:input_type -> keepward.v1.CheckRepositoryRequest
+	35,  // 113: keepward.v1.RepositoryService.RebuildIndex:input_type -> keepward.v1.RebuildIndexRequest
+	34,  // 114: keepward.v1.RepositoryService.SweepRepository:input_type -> keepward.v1.SweepRepositoryRequest
+	36,  // 115: keepward.v1.RepositoryService.ReconcileRepository:input_type -> keepward.v1.ReconcileRepositoryRequest
+	37,  // 116: keepward.v1.RepositoryService.GetRepositoryStats:input_type -> keepward.v1.GetRepositoryStatsRequest
+	39,  // 117: keepward.v1.RepositoryService.ListRepositoryKeys:input_type -> keepward.v1.ListRepositoryKeysRequest
+	42,  // 118: keepward.v1.RepositoryService.AddRepositoryKey:input_type -> keepward.v1.AddRepositoryKeyRequest
+	44,  // 119: keepward.v1.RepositoryService.RemoveRepositoryKey:input_type -> keepward.v1.RemoveRepositoryKeyRequest
+	46,  // 120: keepward.v1.RepositoryService.BeginEpoch:input_type -> keepward.v1.BeginEpochRequest
+	48,  // 121: keepward.v1.RepositoryService.ExportRecoveryKey:input_type -> keepward.v1.ExportRecoveryKeyRequest
+	62,  // 122: keepward.v1.JobService.CreateJob:input_type -> keepward.v1.CreateJobRequest
+	64,  // 123: keepward.v1.JobService.ListJobs:input_type -> keepward.v1.ListJobsRequest
+	66,  // 124: keepward.v1.JobService.GetJob:input_type -> keepward.v1.GetJobRequest
+	68,  // 125: keepward.v1.JobService.UpdateJob:input_type -> keepward.v1.UpdateJobRequest
+	70,  // 126: keepward.v1.JobService.DeleteJob:input_type -> keepward.v1.DeleteJobRequest
+	72,  // 127: keepward.v1.JobService.RunJob:input_type -> keepward.v1.RunJobRequest
+	58,  // 128: keepward.v1.JobService.PreviewRetention:input_type -> keepward.v1.PreviewRetentionRequest
+	56,  // 129: keepward.v1.JobService.ResumeRetention:input_type -> keepward.v1.ResumeRetentionRequest
+	54,  // 130: keepward.v1.JobService.GetJobFigures:input_type -> keepward.v1.GetJobFiguresRequest
+	51,  // 131: keepward.v1.JobService.DryRun:input_type -> keepward.v1.DryRunRequest
+	77,  // 132: keepward.v1.SessionService.ListSessions:input_type -> keepward.v1.ListSessionsRequest
+	81,  // 133: keepward.v1.SessionService.GetSession:input_type -> keepward.v1.GetSessionRequest
+	78,  // 134: keepward.v1.SessionService.WatchSessions:input_type -> keepward.v1.WatchSessionsRequest
+	87,  // 135: keepward.v1.SessionService.WatchSession:input_type -> keepward.v1.WatchSessionRequest
+	89,  // 136: keepward.v1.SessionService.ReadLog:input_type -> keepward.v1.ReadLogRequest
+	92,  // 137: keepward.v1.SessionService.KillSession:input_type -> keepward.v1.KillSessionRequest
+	91,  // 138: keepward.v1.SessionService.RetrySession:input_type -> keepward.v1.RetrySessionRequest
+	73,  // 139: keepward.v1.SessionService.SuspendSession:input_type -> keepward.v1.SuspendSessionRequest
+	75,  // 140: keepward.v1.SessionService.ResumeSession:input_type -> keepward.v1.ResumeSessionRequest
+	83,  // 141: keepward.v1.SessionService.SetSessionPriority:input_type -> keepward.v1.SetSessionPriorityRequest
+	85,  // 142: keepward.v1.SessionService.ListResources:input_type -> keepward.v1.ListResourcesRequest
+	96,  // 143: keepward.v1.PointService.ListPoints:input_type -> keepward.v1.ListPointsRequest
+	98,  // 144: keepward.v1.PointService.GetPoint:input_type -> keepward.v1.GetPointRequest
+	100, // 145: keepward.v1.PointService.Browse:input_type -> keepward.v1.BrowseRequest
+	105, // 146: keepward.v1.PointService.Find:input_type -> keepward.v1.FindRequest
+	107, // 147: keepward.v1.PointService.Diff:input_type -> keepward.v1.DiffRequest
+	102, // 148: keepward.v1.PointService.GetPointKeys:input_type -> keepward.v1.GetPointKeysRequest
+	104, // 149: keepward.v1.PointService.ReadRecords:input_type -> keepward.v1.ReadRecordsRequest
+	94,  // 150: keepward.v1.PointService.DeletePoints:input_type -> keepward.v1.ChangePointsRequest
+	94,  // 151: keepward.v1.PointService.UndeletePoints:input_type -> keepward.v1.ChangePointsRequest
+	94,  // 152: keepward.v1.PointService.HoldPoints:input_type -> keepward.v1.ChangePointsRequest
+	94,  // 153: keepward.v1.PointService.ReleasePoints:input_type -> keepward.v1.ChangePointsRequest
+	109, // 154: keepward.v1.RestoreService.RestoreFiles:input_type -> keepward.v1.RestoreFilesRequest
+	111, // 155: keepward.v1.ConfigService.Apply:input_type -> keepward.v1.ApplyRequest
+	116, // 156: keepward.v1.ConfigService.Export:input_type -> keepward.v1.ExportRequest
+	1,   // 157: keepward.v1.AccessService.Login:output_type -> keepward.v1.LoginResponse
+	3,   // 158: keepward.v1.AccessService.CreateToken:output_type -> keepward.v1.CreateTokenResponse
+	6,   // 159: keepward.v1.AccessService.ListTokens:output_type -> keepward.v1.ListTokensResponse
+	8,   // 160: keepward.v1.AccessService.RevokeToken:output_type -> keepward.v1.RevokeTokenResponse
+	10,  // 161: keepward.v1.StatusService.GetStatus:output_type -> keepward.v1.GetStatusResponse
+	13,  // 162: keepward.v1.ComputerService.ListComputers:output_type -> keepward.v1.ListComputersResponse
+	15,  // 163: keepward.v1.ComputerService.GetComputer:output_type -> keepward.v1.GetComputerResponse
+	17,  // 164: keepward.v1.ComputerService.RemoveComputer:output_type -> keepward.v1.RemoveComputerResponse
+	19,  // 165: keepward.v1.RepositoryService.CreateRepository:output_type -> keepward.v1.CreateRepositoryResponse
+	28,  // 166: keepward.v1.RepositoryService.ListRepositories:output_type -> keepward.v1.ListRepositoriesResponse
+	30,  // 167: keepward.v1.RepositoryService.GetRepository:output_type -> keepward.v1.GetRepositoryResponse
+	32,  // 168: keepward.v1.RepositoryService.EditRepository:output_type -> keepward.v1.EditRepositoryResponse
+	22,  // 169: keepward.v1.RepositoryService.AttachRepository:output_type -> keepward.v1.CatalogProgress
+	22,  // 170: keepward.v1.RepositoryService.RebuildCatalog:output_type -> keepward.v1.CatalogProgress
+	24,  // 171: keepward.v1.RepositoryService.TakeOverRepository:output_type -> keepward.v1.TakeOverRepositoryResponse
+	26,  // 172: keepward.v1.RepositoryService.DetachRepository:output_type -> keepward.v1.DetachRepositoryResponse
+	50,  // 173: keepward.v1.RepositoryService.CheckRepository:output_type -> keepward.v1.StartSessionResponse
+	50,  // 174: keepward.v1.RepositoryService.RebuildIndex:output_type -> keepward.v1.StartSessionResponse
+	50,  // 175: keepward.v1.RepositoryService.SweepRepository:output_type -> keepward.v1.StartSessionResponse
+	50,  // 176: keepward.v1.RepositoryService.ReconcileRepository:output_type -> keepward.v1.StartSessionResponse
+	38,  // 177: keepward.v1.RepositoryService.GetRepositoryStats:output_type -> keepward.v1.GetRepositoryStatsResponse
+	40,  // 178: keepward.v1.RepositoryService.ListRepositoryKeys:output_type -> keepward.v1.ListRepositoryKeysResponse
+	43,  // 179: keepward.v1.RepositoryService.AddRepositoryKey:output_type -> keepward.v1.AddRepositoryKeyResponse
+	45,  // 180: keepward.v1.RepositoryService.RemoveRepositoryKey:output_type -> keepward.v1.RemoveRepositoryKeyResponse
+	47,  // 181: keepward.v1.RepositoryService.BeginEpoch:output_type -> keepward.v1.BeginEpochResponse
+	49,  // 182: keepward.v1.RepositoryService.ExportRecoveryKey:output_type -> keepward.v1.ExportRecoveryKeyResponse
+	63,  // 183: keepward.v1.JobService.CreateJob:output_type -> keepward.v1.CreateJobResponse
+	65,  // 184: keepward.v1.JobService.ListJobs:output_type -> keepward.v1.ListJobsResponse
+	67,  // 185: keepward.v1.JobService.GetJob:output_type -> keepward.v1.GetJobResponse
+	69,  // 186: keepward.v1.JobService.UpdateJob:output_type -> keepward.v1.UpdateJobResponse
+	71,  // 187: keepward.v1.JobService.DeleteJob:output_type -> keepward.v1.DeleteJobResponse
+	50,  // 188: keepward.v1.JobService.RunJob:output_type -> keepward.v1.StartSessionResponse
+	61,  // 189: keepward.v1.JobService.PreviewRetention:output_type -> keepward.v1.PreviewRetentionResponse
+	57,  // 190: keepward.v1.JobService.ResumeRetention:output_type -> keepward.v1.ResumeRetentionResponse
+	55,  // 191: keepward.v1.JobService.GetJobFigures:output_type -> keepward.v1.GetJobFiguresResponse
+	52,  // 192: keepward.v1.JobService.DryRun:output_type -> keepward.v1.DryRunResponse
+	80,  // 193: keepward.v1.SessionService.ListSessions:output_type -> keepward.v1.ListSessionsResponse
+	82,  // 194: keepward.v1.SessionService.GetSession:output_type -> keepward.v1.GetSessionResponse
+	79,  // 195: keepward.v1.SessionService.WatchSessions:output_type -> keepward.v1.WatchSessionsResponse
+	88,  // 196: keepward.v1.SessionService.WatchSession:output_type -> keepward.v1.WatchSessionResponse
+	90,  // 197: keepward.v1.SessionService.ReadLog:output_type -> keepward.v1.ReadLogResponse
+	93,  // 198: keepward.v1.SessionService.KillSession:output_type -> keepward.v1.KillSessionResponse
+	50,  // 199: keepward.v1.SessionService.RetrySession:output_type -> keepward.v1.StartSessionResponse
+	74,  // 200: keepward.v1.SessionService.SuspendSession:output_type -> keepward.v1.SuspendSessionResponse
+	76,  // 201: keepward.v1.SessionService.ResumeSession:output_type -> keepward.v1.ResumeSessionResponse
+	84,  // 202: keepward.v1.SessionService.SetSessionPriority:output_type -> keepward.v1.SetSessionPriorityResponse
+	86,  // 203: keepward.v1.SessionService.ListResources:output_type -> keepward.v1.ListResourcesResponse
+	97,  // 204: keepward.v1.PointService.ListPoints:output_type -> keepward.v1.ListPointsResponse
+	99,  // 205: keepward.v1.PointService.GetPoint:output_type -> keepward.v1.GetPointResponse
+	101, // 206: keepward.v1.PointService.Browse:output_type -> keepward.v1.BrowseResponse
+	106, // 207: keepward.v1.PointService.Find:output_type -> keepward.v1.FindResponse
+	108, // 208: keepward.v1.PointService.Diff:output_type -> keepward.v1.DiffResponse
+	103, // 209: keepward.v1.PointService.GetPointKeys:output_type -> keepward.v1.GetPointKeysResponse
+	144, // 210: keepward.v1.PointService.ReadRecords:output_type -> keepward.v1.ReadRecordsResponse
+	95,  // 211: keepward.v1.PointService.DeletePoints:output_type -> keepward.v1.ChangePointsResponse
+	95,  // 212: keepward.v1.PointService.UndeletePoints:output_type -> keepward.v1.ChangePointsResponse
+	95,  // 213: keepward.v1.PointService.HoldPoints:output_type -> keepward.v1.ChangePointsResponse
+	95,  // 214: keepward.v1.PointService.ReleasePoints:output_type -> keepward.v1.ChangePointsResponse
+	50,  // 215: keepward.v1.RestoreService.RestoreFiles:output_type -> keepward.v1.StartSessionResponse
+	113, // 216: keepward.v1.ConfigService.Apply:output_type -> keepward.v1.ApplyResponse
+	117, // 217: keepward.v1.ConfigService.Export:output_type -> keepward.v1.ExportResponse
+	157, // [157:218] is the sub-list for method output_type
+	96,  // [96:157] is the sub-list for method input_type
+	96,  // [96:96] is the sub-list for extension type_name
+	96,  // [96:96] is the sub-list for extension extendee
+	0,   // [0:96] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_admin_proto_init() }
@@ -7724,15 +7907,15 @@ func file_keepward_v1_admin_proto_init() {
 	file_keepward_v1_groups_proto_init()
 	file_keepward_v1_node_proto_init()
 	file_keepward_v1_types_proto_init()
-	file_keepward_v1_admin_proto_msgTypes[30].OneofWrappers = []any{}
-	file_keepward_v1_admin_proto_msgTypes[104].OneofWrappers = []any{}
+	file_keepward_v1_admin_proto_msgTypes[31].OneofWrappers = []any{}
+	file_keepward_v1_admin_proto_msgTypes[105].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_keepward_v1_admin_proto_rawDesc), len(file_keepward_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   117,
+			NumMessages:   118,
 			NumExtensions: 0,
 			NumServices:   9,
 		},
