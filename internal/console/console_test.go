@@ -639,12 +639,12 @@ func TestALiveListTakesWhatComesAndGoes(t *testing.T) {
 	}
 	l.take(&keepwardv1.WatchSessionsResponse{Whole: true, Sessions: []*keepwardv1.Session{running(1, 0), running(2, 0)}}, now)
 	l.take(&keepwardv1.WatchSessionsResponse{Sessions: []*keepwardv1.Session{running(3, 0), running(2, 2048)}, Gone: []int64{1}}, now.Add(2*time.Second))
-	rows := l.rows(v)
+	rows := must(l.rows(t.Context(), v))(t)
 	if len(rows) != 2 || rows[0].id != 3 || rows[1].id != 2 || rows[1].rate != "1.00 KiB/s" {
 		t.Errorf("it shows %+v", rows)
 	}
 	l.take(&keepwardv1.WatchSessionsResponse{Whole: true}, now)
-	if rows := l.rows(v); len(rows) != 0 || len(l.rates) != 0 {
+	if rows := must(l.rows(t.Context(), v))(t); len(rows) != 0 || len(l.rates) != 0 {
 		t.Errorf("after a message that is whole and empty it shows %v", rows)
 	}
 }
@@ -674,7 +674,7 @@ func BenchmarkAPageOfSessions(b *testing.B) {
 	for b.Loop() {
 		rec.Body.Reset()
 		out.last = nil
-		if err := out.send(b.Context(), "", sessionsBody(v, sessionTable{rows: l.rows(v)})); err != nil {
+		if err := out.send(b.Context(), "", sessionsBody(v, sessionTable{rows: must(l.rows(b.Context(), v))(b)})); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -717,5 +717,52 @@ func TestTheExtensionIsThereWhenHtmxBegins(t *testing.T) {
 	page := text(t, loggedIn(t).get("/"))
 	if !strings.Contains(page, `<script src="/assets/htmx.min.js"></script><script src="/assets/hx-sse.min.js" defer></script>`) {
 		t.Errorf("the scripts are loaded in another way:\n%s", page)
+	}
+}
+
+// must takes the answer out of what may not fail.
+func must[T any](v T, err error) func(testing.TB) T {
+	return func(t testing.TB) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+// The row of a session that is over is drawn once, and again when it has changed or the day has.
+func TestTheRowOfASessionThatIsOverIsDrawnOnce(t *testing.T) {
+	l, v := newLiveList(), &view{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), zone: time.UTC}
+	over := func(status string) *keepwardv1.Session {
+		s := fakeSession()
+		s.Id, s.Status, s.Ended = 5, status, timestamppb.New(v.now)
+		return s
+	}
+	drawn := func() string {
+		t.Helper()
+		rows := must(l.rows(t.Context(), v))(t)
+		if len(rows) != 1 || rows[0].html == "" {
+			t.Fatalf("it shows %+v", rows)
+		}
+		return rows[0].html
+	}
+	l.take(&keepwardv1.WatchSessionsResponse{Whole: true, Sessions: []*keepwardv1.Session{over("Completed")}}, v.now)
+	drawn()
+	l.drawn[5] = drawnRow{l.drawn[5].session, l.drawn[5].day, "kept"}
+	if drawn() != "kept" {
+		t.Error("it is drawn again although nothing has changed")
+	}
+	v.now = v.now.AddDate(0, 0, 1)
+	if html := drawn(); html == "kept" || !strings.Contains(html, "Completed") {
+		t.Errorf("the day after it is\n%s", html)
+	}
+	l.take(&keepwardv1.WatchSessionsResponse{Sessions: []*keepwardv1.Session{over("Failed")}}, v.now)
+	if html := drawn(); !strings.Contains(html, "Failed") {
+		t.Errorf("after a change it is\n%s", html)
+	}
+	l.take(&keepwardv1.WatchSessionsResponse{Gone: []int64{5}}, v.now)
+	if len(l.drawn) != 0 {
+		t.Error("what is gone is kept")
 	}
 }

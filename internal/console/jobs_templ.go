@@ -5,10 +5,8 @@ package console
 
 //lint:file-ignore SA4006 This context is only used if a nested component is present.
 
-import (
-	"github.com/a-h/templ"
-	templruntime "github.com/a-h/templ/runtime"
-)
+import "github.com/a-h/templ"
+import templruntime "github.com/a-h/templ/runtime"
 
 import "keepward/internal/words"
 
@@ -673,7 +671,7 @@ func jobBody(v *view, j jobView) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		for _, a := range jobActsOf(j.row.job) {
-			templ_7745c5c3_Var33 := []any{"button", templ.KV("danger", a.danger)}
+			var templ_7745c5c3_Var33 = []any{"button", templ.KV("danger", a.danger)}
 			templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var33...)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
@@ -1085,7 +1083,7 @@ func jobActPage(v *view, r jobRow, a jobAct, comes []string, wrong *problem) tem
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Var55 := []any{"main", templ.KV("danger", a.danger)}
+			var templ_7745c5c3_Var55 = []any{"main", templ.KV("danger", a.danger)}
 			templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var55...)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err

@@ -5,10 +5,8 @@ package console
 
 //lint:file-ignore SA4006 This context is only used if a nested component is present.
 
-import (
-	"github.com/a-h/templ"
-	templruntime "github.com/a-h/templ/runtime"
-)
+import "github.com/a-h/templ"
+import templruntime "github.com/a-h/templ/runtime"
 
 import (
 	"strconv"
@@ -415,7 +413,7 @@ func repositoriesPage(v *view, rows []repositoryRow) templ.Component {
 				}
 				for _, r := range rows {
 					for _, one := range r.conditions {
-						templ_7745c5c3_Var18 := []any{"notice", tone(one.GetSeverity())}
+						var templ_7745c5c3_Var18 = []any{"notice", tone(one.GetSeverity())}
 						templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var18...)
 						if templ_7745c5c3_Err != nil {
 							return templ_7745c5c3_Err

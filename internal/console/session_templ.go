@@ -5,10 +5,8 @@ package console
 
 //lint:file-ignore SA4006 This context is only used if a nested component is present.
 
-import (
-	"github.com/a-h/templ"
-	templruntime "github.com/a-h/templ/runtime"
-)
+import "github.com/a-h/templ"
+import templruntime "github.com/a-h/templ/runtime"
 
 import (
 	keepwardv1 "keepward/api/keepward/v1"
@@ -182,7 +180,7 @@ func logLines(v *view, lines []*keepwardv1.Event) templ.Component {
 		}
 		ctx = templ.ClearChildren(ctx)
 		for _, e := range lines {
-			templ_7745c5c3_Var8 := []any{"line " + e.GetLevel()}
+			var templ_7745c5c3_Var8 = []any{"line " + e.GetLevel()}
 			templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var8...)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
@@ -323,7 +321,7 @@ func sessionBody(v *view, s sessionView) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			for _, a := range s.row.acts {
-				templ_7745c5c3_Var16 := []any{"button", templ.KV("danger", a.danger)}
+				var templ_7745c5c3_Var16 = []any{"button", templ.KV("danger", a.danger)}
 				templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var16...)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
@@ -961,7 +959,7 @@ func actPage(v *view, r sessionRow, a act, comes []string, wrong *problem) templ
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Var48 := []any{"main", templ.KV("danger", a.danger)}
+			var templ_7745c5c3_Var48 = []any{"main", templ.KV("danger", a.danger)}
 			templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var48...)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err

@@ -2,12 +2,14 @@ package console
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -115,6 +117,7 @@ type sessionRow struct {
 	priority      string
 	started       *keepwardv1.Session // has the times
 	acts          []act
+	html          string // the row as it was drawn before; empty: it has to be drawn
 }
 
 // name is what a session is called: by its number, for not every one has a job.
@@ -226,10 +229,19 @@ func (c *console) sessionList(w http.ResponseWriter, r *http.Request, v *view) e
 type liveList struct {
 	shown map[int64]*keepwardv1.Session
 	rates map[int64]*words.Rate
+	drawn map[int64]drawnRow
+}
+
+// drawnRow is the row of a session that is over. Nearly all of a list are, and hundreds may look at it
+// while one of them goes on, so each is drawn once and not at every change of another.
+type drawnRow struct {
+	session *keepwardv1.Session
+	day     string // times are shown by the day that it is
+	html    string
 }
 
 func newLiveList() *liveList {
-	return &liveList{shown: map[int64]*keepwardv1.Session{}, rates: map[int64]*words.Rate{}}
+	return &liveList{shown: map[int64]*keepwardv1.Session{}, rates: map[int64]*words.Rate{}, drawn: map[int64]drawnRow{}}
 }
 
 // take takes over what a watch tells.
@@ -243,6 +255,7 @@ func (l *liveList) take(m *keepwardv1.WatchSessionsResponse, now time.Time) {
 	for _, id := range m.GetGone() {
 		delete(l.shown, id)
 	}
+	maps.DeleteFunc(l.drawn, func(id int64, _ drawnRow) bool { return l.shown[id] == nil })
 	maps.DeleteFunc(l.rates, func(id int64, _ *words.Rate) bool { return l.shown[id] == nil })
 	for id, s := range l.shown {
 		if s.GetEnded() != nil {
@@ -257,13 +270,35 @@ func (l *liveList) take(m *keepwardv1.WatchSessionsResponse, now time.Time) {
 }
 
 // rows are the newest of what there is.
-func (l *liveList) rows(v *view) []sessionRow {
+func (l *liveList) rows(ctx context.Context, v *view) ([]sessionRow, error) {
 	list := slices.SortedFunc(maps.Values(l.shown), func(a, b *keepwardv1.Session) int { return cmp.Compare(b.GetId(), a.GetId()) })
 	var out []sessionRow
 	for _, s := range list[:min(len(list), pageSize)] {
-		out = append(out, v.row(s, l.perSecond(s)))
+		if s.GetEnded() == nil {
+			out = append(out, v.row(s, l.perSecond(s)))
+			continue
+		}
+		html, err := l.drawnOf(ctx, v, s)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, sessionRow{id: s.GetId(), html: html})
 	}
-	return out
+	return out, nil
+}
+
+// drawnOf is the row of a session that is over.
+func (l *liveList) drawnOf(ctx context.Context, v *view, s *keepwardv1.Session) (string, error) {
+	day := v.now.In(v.zone).Format(time.DateOnly)
+	if had := l.drawn[s.GetId()]; had.session == s && had.day == day {
+		return had.html, nil
+	}
+	var out strings.Builder
+	if err := sessionTableRow(v, v.row(s, 0), true).Render(ctx, &out); err != nil {
+		return "", fmt.Errorf("draw the row of session %d: %w", s.GetId(), err)
+	}
+	l.drawn[s.GetId()] = drawnRow{s, day, out.String()}
+	return out.String(), nil
 }
 
 // perSecond is the rate of a session that moves data now.
@@ -288,7 +323,11 @@ func (c *console) sessionListLive(w http.ResponseWriter, r *http.Request, v *vie
 				return err
 			}
 		}
-		return out.send(r.Context(), "", sessionsBody(v, sessionTable{filter: f, rows: l.rows(v)}))
+		rows, err := l.rows(r.Context(), v)
+		if err != nil {
+			return err
+		}
+		return out.send(r.Context(), "", sessionsBody(v, sessionTable{filter: f, rows: rows}))
 	})
 	if out != nil {
 		return nil // it has begun: the browser comes again by itself

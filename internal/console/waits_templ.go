@@ -5,10 +5,8 @@ package console
 
 //lint:file-ignore SA4006 This context is only used if a nested component is present.
 
-import (
-	"github.com/a-h/templ"
-	templruntime "github.com/a-h/templ/runtime"
-)
+import "github.com/a-h/templ"
+import templruntime "github.com/a-h/templ/runtime"
 
 import (
 	"fmt"
@@ -486,7 +484,7 @@ func graphDrawn(g *waitGraph) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		for _, e := range g.edges {
-			templ_7745c5c3_Var22 := []any{templ.KV("leaving", e.leaving)}
+			var templ_7745c5c3_Var22 = []any{templ.KV("leaving", e.leaving)}
 			templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var22...)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
@@ -523,7 +521,7 @@ func graphDrawn(g *waitGraph) templ.Component {
 			}
 		}
 		for _, n := range g.nodes {
-			templ_7745c5c3_Var25 := []any{n.kind}
+			var templ_7745c5c3_Var25 = []any{n.kind}
 			templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var25...)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err

@@ -5,10 +5,8 @@ package console
 
 //lint:file-ignore SA4006 This context is only used if a nested component is present.
 
-import (
-	"github.com/a-h/templ"
-	templruntime "github.com/a-h/templ/runtime"
-)
+import "github.com/a-h/templ"
+import templruntime "github.com/a-h/templ/runtime"
 
 import (
 	"strconv"
@@ -273,7 +271,7 @@ func wizardPage(v *view, w *wizard) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Var18 := []any{w.stateOf(i)}
+				var templ_7745c5c3_Var18 = []any{w.stateOf(i)}
 				templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var18...)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
@@ -1895,7 +1893,7 @@ func runsAhead(v *view, coming []*keepwardv1.NextRun, inWords string, disabled, 
 						return templ_7745c5c3_Err
 					}
 					for _, d := range week {
-						templ_7745c5c3_Var88 := []any{templ.KV("today", d.today), templ.KV("past", d.past), templ.KV("runs", d.count() > 0)}
+						var templ_7745c5c3_Var88 = []any{templ.KV("today", d.today), templ.KV("past", d.past), templ.KV("runs", d.count() > 0)}
 						templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var88...)
 						if templ_7745c5c3_Err != nil {
 							return templ_7745c5c3_Err
@@ -3369,7 +3367,7 @@ func lookTable(title string, heads []string, rows [][]string) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			for _, h := range heads {
-				templ_7745c5c3_Var149 := []any{templ.KV("num", isNumber(h))}
+				var templ_7745c5c3_Var149 = []any{templ.KV("num", isNumber(h))}
 				templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var149...)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
@@ -3415,7 +3413,7 @@ func lookTable(title string, heads []string, rows [][]string) templ.Component {
 					return templ_7745c5c3_Err
 				}
 				for i, text := range cells {
-					templ_7745c5c3_Var152 := []any{templ.KV("num", isNumber(heads[i]))}
+					var templ_7745c5c3_Var152 = []any{templ.KV("num", isNumber(heads[i]))}
 					templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var152...)
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err

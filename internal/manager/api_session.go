@@ -38,11 +38,16 @@ func (m *Manager) describeRow(ctx context.Context, row catalog.Session) (*keepwa
 	if s := m.liveSession(row.ID); s != nil {
 		return s.live.Load(), nil
 	}
+	if s := m.ended.get(row); s != nil {
+		return s, nil
+	}
 	tasks, err := catalog.Tasks(ctx, m.deps.DB.Read(), row.ID)
 	if err != nil {
 		return nil, err
 	}
-	return describe(row, tasks), nil
+	s := describe(row, tasks)
+	m.ended.put(row, s)
+	return s, nil
 }
 
 func (m *Manager) sessions(ctx context.Context, f catalog.SessionFilter) ([]*keepwardv1.Session, error) {

@@ -7,6 +7,7 @@ import "sync"
 type hub struct {
 	mu       sync.Mutex
 	watchers map[int64]map[chan struct{}]struct{}
+	changes  int64 // so far, of any session
 }
 
 func newHub() *hub { return &hub{watchers: map[int64]map[chan struct{}]struct{}{}} }
@@ -36,6 +37,7 @@ func (h *hub) watch(session int64) (<-chan struct{}, func()) {
 func (h *hub) changed(session int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.changes++
 	for _, id := range [...]int64{session, allSessions} {
 		for c := range h.watchers[id] {
 			select {
@@ -44,4 +46,11 @@ func (h *hub) changed(session int64) {
 			}
 		}
 	}
+}
+
+// since tells whether no session has changed since a count of changes, and the count now.
+func (h *hub) since(count int64) (same bool, now int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.changes == count, h.changes
 }

@@ -27,6 +27,8 @@ type Manager struct {
 	log      *slog.Logger
 	broker   *broker.Broker
 	hub      *hub
+	ended    endedSessions
+	watched  watchedLists
 	browsers *browsers
 	chores   *mailbox[func(ctx context.Context)] // what Serve shall run in goroutines of its own
 	grown    *mailbox[string]                    // jobs that have points more than before

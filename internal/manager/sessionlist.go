@@ -3,8 +3,10 @@ package manager
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"connectrpc.com/connect"
@@ -115,9 +117,11 @@ func (m *Manager) WatchSessions(ctx context.Context, req *connect.Request[keepwa
 func (m *Manager) watchList(ctx context.Context, f catalog.SessionFilter, send func(*keepwardv1.WatchSessionsResponse) error) error {
 	changed, end := m.hub.watch(allSessions)
 	defer end()
+	watched, leave := m.watched.join(f)
+	defer leave()
 	var shown map[int64]*keepwardv1.Session
 	for {
-		list, err := m.sessions(ctx, f)
+		list, err := watched.sessions(ctx, m, f)
 		if err != nil {
 			return err
 		}
@@ -142,6 +146,59 @@ func (m *Manager) watchList(ctx context.Context, f catalog.SessionFilter, send f
 			return ctx.Err()
 		}
 	}
+}
+
+// watchedLists has each list that is watched read once after a change, whoever many watch it: most
+// consoles show the same. The lists are shared, and must not be changed. The zero value is ready to use.
+type watchedLists struct {
+	mu    sync.Mutex
+	lists map[string]*watchedList
+}
+
+type watchedList struct {
+	watchers int
+
+	mu      sync.Mutex // held while it is read: the others wait for what comes of it
+	changes int64      // how many there had been when it was read
+	list    []*keepwardv1.Session
+}
+
+// join answers the list of a filter, and how to leave it: the last who leaves forgets it.
+func (w *watchedLists) join(f catalog.SessionFilter) (*watchedList, func()) {
+	key := fmt.Sprintf("%+v", f)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.lists == nil {
+		w.lists = map[string]*watchedList{}
+	}
+	l := w.lists[key]
+	if l == nil {
+		l = &watchedList{changes: -1}
+		w.lists[key] = l
+	}
+	l.watchers++
+	return l, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if l.watchers--; l.watchers == 0 {
+			delete(w.lists, key)
+		}
+	}
+}
+
+func (l *watchedList) sessions(ctx context.Context, m *Manager, f catalog.SessionFilter) ([]*keepwardv1.Session, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	same, now := m.hub.since(l.changes)
+	if same {
+		return l.list, nil
+	}
+	list, err := m.sessions(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	l.changes, l.list = now, list
+	return list, nil
 }
 
 // difference is what a watcher must be told who was shown something, and what is shown then; nil
