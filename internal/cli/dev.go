@@ -61,6 +61,7 @@ func (d *dev) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		return stopped(ctx, "server", server.Run(ctx, server.Config{
+			Opener:  []string{openerName},
 			DataDir: d.sub("server"), Listen: d.listen, MetricsListen: d.metrics, Version: d.a.version, Logger: d.log.With("part", "server"), Out: d.a.out,
 			Ready: func(address string) { ready <- address }, OwnAgent: ownAgent,
 		}))

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"keepward/internal/agent"
+	"keepward/internal/content/opener"
 	"keepward/internal/errs"
 	"keepward/internal/job"
 	"keepward/internal/mover"
@@ -23,7 +24,7 @@ import (
 
 // roleCommands are the processes of a site.
 func (a *app) roleCommands() []*cobra.Command {
-	return []*cobra.Command{a.devCommand(), a.serverCommand(), a.transportCommand(), a.agentCommand(), a.moverCommand(), a.watchdogCommand(), a.keeperCommand(), a.selfCheckCommand()}
+	return []*cobra.Command{a.devCommand(), a.serverCommand(), a.transportCommand(), a.agentCommand(), a.moverCommand(), a.watchdogCommand(), a.keeperCommand(), a.openerCommand(), a.selfCheckCommand()}
 }
 
 // role is what the processes have in common.
@@ -86,7 +87,7 @@ func (a *app) serverCommand() *cobra.Command {
 		server.LimitMemory()
 		return server.Run(ctx, server.Config{
 			DataDir: r.dataDir, Listen: *listen, MetricsListen: *metrics, ScriptDir: *scripts, Version: a.version, Logger: log, Out: a.out, Heartbeat: time.Duration(heartbeat),
-			Ready: func(string) { a.ready(log) }, OwnAgent: ownAgent,
+			Ready: func(string) { a.ready(log) }, OwnAgent: ownAgent, Opener: []string{openerName},
 		})
 	})
 }
@@ -232,6 +233,16 @@ func (a *app) keeperCommand() *cobra.Command {
 		}
 		return agent.Keep(cmd.Context(), a.in, data, reports)
 	}
+	return cmd
+}
+
+// openerName is the command of the process that opens content for a server.
+const openerName = "open-content"
+
+// openerCommand is for the server only.
+func (a *app) openerCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: openerName, Short: "Open content for a server", Hidden: true, Args: exactly()}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return opener.Main(cmd.Context(), a.in, a.out) }
 	return cmd
 }
 

@@ -28,6 +28,8 @@ type client struct {
 	queue        v1.QueueServiceClient
 	sessions     v1.SessionServiceClient
 	points       v1.PointServiceClient
+	content      v1.ContentServiceClient
+	restores     v1.RestoreServiceClient
 }
 
 func newClient(api http.Handler) *client {
@@ -51,6 +53,8 @@ func newClient(api http.Handler) *client {
 		queue:        v1.NewQueueServiceClient(h, url, opts...),
 		sessions:     v1.NewSessionServiceClient(h, url, opts...),
 		points:       v1.NewPointServiceClient(h, url, opts...),
+		content:      v1.NewContentServiceClient(h, url, opts...),
+		restores:     v1.NewRestoreServiceClient(h, url, opts...),
 	}
 }
 

@@ -25,20 +25,23 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 // Config is what a console needs.
 type Config struct {
 	// API answers the calls; the console makes no other use of the server.
-	API     http.Handler
-	Version string
-	Log     *slog.Logger
+	API http.Handler
+	// Contents opens what points hold, for previews and downloads; nil: there are none.
+	Contents Contents
+	Version  string
+	Log      *slog.Logger
 }
 
 type console struct {
-	client  *client
-	version string
-	log     *slog.Logger
+	client   *client
+	contents Contents
+	version  string
+	log      *slog.Logger
 }
 
 // New makes the console's handler. It wants to be served over TLS: its cookies are for that only.
 func New(cfg Config) http.Handler {
-	c := &console{client: newClient(cfg.API), version: cfg.Version, log: cfg.Log}
+	c := &console{client: newClient(cfg.API), contents: cfg.Contents, version: cfg.Version, log: cfg.Log}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /assets/{name}", serveAsset)
 	mux.HandleFunc("GET /login", c.showLogin)
@@ -77,6 +80,15 @@ func New(cfg Config) http.Handler {
 		"GET /computers":            c.computerList,
 		"GET /repositories":         c.repositoryList,
 		"GET /points":               c.pointList,
+		"GET /restore":              c.restoreStart,
+		"GET /restore/points":       c.restorePoints,
+		"GET /restore/browse":       c.restoreBrowse,
+		"GET /restore/find":         c.restoreFind,
+		"GET /restore/versions":     c.restoreVersions,
+		"GET /restore/preview":      c.preview,
+		"GET /restore/picture":      c.picture,
+		"GET /restore/content":      c.download,
+		"GET /restore/archive":      c.archive,
 		"/":                         c.nothing,
 	} {
 		mux.HandleFunc(pattern, c.inside(p))

@@ -52,6 +52,8 @@ type fakeAPI struct {
 	v1.UnimplementedQueueServiceHandler
 	v1.UnimplementedSessionServiceHandler
 	v1.UnimplementedPointServiceHandler
+	v1.UnimplementedContentServiceHandler
+	v1.UnimplementedRestoreServiceHandler
 
 	killed  *keepwardv1.KillSessionRequest
 	saved   *keepwardv1.Job // what was written last
@@ -60,6 +62,7 @@ type fakeAPI struct {
 	ended   string // the token that was revoked
 	peer    string
 	changes chan *keepwardv1.Session // what a watch tells; closed at the end of the session
+	fakePoints
 }
 
 func (f *fakeAPI) handler() http.Handler {
@@ -79,6 +82,8 @@ func (f *fakeAPI) handler() http.Handler {
 	mount(v1.NewQueueServiceHandler(f, opt))
 	mount(v1.NewSessionServiceHandler(f, opt))
 	mount(v1.NewPointServiceHandler(f, opt))
+	mount(v1.NewContentServiceHandler(f, opt))
+	mount(v1.NewRestoreServiceHandler(f, opt))
 	answer := connect.NewErrorWriter()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f.peer = r.RemoteAddr
@@ -237,7 +242,7 @@ type browser struct {
 func newBrowser(t *testing.T) *browser {
 	t.Helper()
 	api := &fakeAPI{changes: make(chan *keepwardv1.Session)}
-	srv := httptest.NewUnstartedServer(New(Config{API: api.handler(), Version: "test", Log: slog.New(slog.DiscardHandler)}))
+	srv := httptest.NewUnstartedServer(New(Config{API: api.handler(), Contents: api, Version: "test", Log: slog.New(slog.DiscardHandler)}))
 	srv.EnableHTTP2 = true
 	srv.StartTLS()
 	t.Cleanup(srv.Close)
@@ -312,6 +317,8 @@ var pages = []string{
 	"/jobs/edit?job=x&step=name", "/jobs/edit?job=x&step=computers", "/jobs/edit?job=x&step=files", "/jobs/edit?job=x&step=repository", "/jobs/edit?job=x&step=retention",
 	"/jobs/edit?job=x&step=storage", "/jobs/edit?job=x&step=guest", "/jobs/edit?job=x&step=schedule", "/jobs/edit?job=x&step=summary", "/jobs/clone?job=x",
 	"/computers", "/repositories", "/points",
+	"/restore", "/restore/points?computer=x", "/restore/browse?point=3fa1&path=/srv/%E2%80%AE%1B%FF", "/restore/find?text=x",
+	"/restore/versions?computer=x&path=/x", "/restore/preview?point=3fa1&path=/srv/%E2%80%AE%1B%FF",
 }
 
 func TestEveryPageIsAnsweredWithStrictHeaders(t *testing.T) {

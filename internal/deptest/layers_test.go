@@ -113,6 +113,19 @@ var rules = []rule{
 		why: "the console knows what the API answers to its user, and nothing else",
 	},
 	{
+		from: []string{"internal/server/...", "internal/console/...", "internal/content"},
+		not:  []string{"internal/content/opener", "internal/mount/...", "internal/repo", "internal/restore/..."},
+		why:  "content is opened in a process of its own: what answers browsers passes it on and cannot open it",
+	},
+	{
+		from: []string{"internal/content/..."},
+		not: []string{
+			"internal/server/...", "internal/console/...", "internal/catalog/...", "internal/manager/...", "internal/agent/...", "internal/mover/...",
+			"internal/transport/...", "internal/cli/...", "internal/storage/...", "internal/repo",
+		},
+		why: "who opens content does not decide who may read it, and reads sealed records from whoever has them",
+	},
+	{
 		from: []string{"internal/words"},
 		not:  []string{"..."}, except: []string{"internal/words", "internal/errs", "api/..."},
 		why: "how something is written knows neither who asks nor where it is shown",

@@ -116,6 +116,7 @@ var methods = map[string]rule{
 	keepwardv1connect.PointServiceDiffProcedure:                     {restorers, folded},
 	keepwardv1connect.PointServiceGetPointKeysProcedure:             {restorers, folded},
 	keepwardv1connect.PointServiceReadRecordsProcedure:              {restorers, folded},
+	keepwardv1connect.ContentServiceOpenContentProcedure:            {restorers, each},
 	keepwardv1connect.PointServiceDeletePointsProcedure:             {admin, each},
 	keepwardv1connect.PointServiceUndeletePointsProcedure:           {admin, each},
 	keepwardv1connect.PointServiceHoldPointsProcedure:               {admin, each},

@@ -14,8 +14,10 @@ import (
 
 	"connectrpc.com/connect"
 
+	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/api/keepward/v1/keepwardv1connect"
 	"keepward/internal/console"
+	"keepward/internal/content"
 	"keepward/internal/errs"
 	"keepward/internal/pki"
 	"keepward/internal/wire"
@@ -157,7 +159,11 @@ const apiPrefix = "/keepward."
 // makes calls of its own for who sits before it.
 func (s *server) webHandler() http.Handler {
 	api := s.apiHandler()
-	site := console.New(console.Config{API: api, Version: s.cfg.Version, Log: s.log})
+	cfg := console.Config{API: api, Version: s.cfg.Version, Log: s.log}
+	if len(s.cfg.Opener) > 0 {
+		cfg.Contents = contents{&content.Opener{Arguments: s.cfg.Opener, Log: s.log}}
+	}
+	site := console.New(cfg)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, monitored := pages[r.URL.Path]; monitored || strings.HasPrefix(r.URL.Path, apiPrefix) {
 			api.ServeHTTP(w, r)
@@ -165,6 +171,17 @@ func (s *server) webHandler() http.Handler {
 		}
 		site.ServeHTTP(w, r)
 	})
+}
+
+// contents has content opened by processes of its own.
+type contents struct{ *content.Opener }
+
+func (c contents) Open(ctx context.Context, order *keepwardv1.ContentOrder, from console.Records) (console.Reading, error) {
+	r, err := c.Opener.Open(ctx, order, from)
+	if err != nil {
+		return nil, err // else it would be an interface that holds nothing
+	}
+	return r, nil
 }
 
 // apiHandler is what clients may call, and nodes that have not joined yet.
@@ -193,6 +210,7 @@ func (s *server) apiHandler() http.Handler {
 	mount(keepwardv1connect.NewQueueServiceHandler(s.manager, opts...))
 	mount(keepwardv1connect.NewTrafficServiceHandler(s.manager, opts...))
 	mount(keepwardv1connect.NewPointServiceHandler(s.manager, opts...))
+	mount(keepwardv1connect.NewContentServiceHandler(s.manager, short...))
 	mount(keepwardv1connect.NewRestoreServiceHandler(s.manager, opts...))
 	for page := range pages {
 		mux.Handle(page, s.pages)

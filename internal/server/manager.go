@@ -18,6 +18,7 @@ type jobManager interface {
 	keepwardv1connect.QueueServiceHandler
 	keepwardv1connect.TrafficServiceHandler
 	keepwardv1connect.PointServiceHandler
+	keepwardv1connect.ContentServiceHandler
 	keepwardv1connect.RestoreServiceHandler
 
 	Serve(ctx context.Context) error

@@ -44,6 +44,8 @@ type Config struct {
 	Ready func(address string)
 	// OwnAgent makes the agent by which the server backs itself up; nil: it cannot.
 	OwnAgent func(ctx context.Context, cfg OwnAgentConfig) OwnAgent
+	// Opener is the command of this very program that opens content of points; nil: the console shows none.
+	Opener []string
 }
 
 // server is one running server.
