@@ -319,6 +319,7 @@ var pages = []string{
 	"/computers", "/repositories", "/points",
 	"/restore", "/restore/points?computer=x", "/restore/browse?point=3fa1&path=/srv/%E2%80%AE%1B%FF", "/restore/find?text=x",
 	"/restore/versions?computer=x&path=/x", "/restore/preview?point=3fa1&path=/srv/%E2%80%AE%1B%FF",
+	"/restore/to?point=3fa1&path=/srv/%E2%80%AE%1B%FF",
 }
 
 func TestEveryPageIsAnsweredWithStrictHeaders(t *testing.T) {

@@ -38,6 +38,7 @@ type fakePoints struct {
 	enough  bool           // a search was ended by who asked
 	browsed *keepwardv1.BrowseRequest
 	globs   []string
+	restore *keepwardv1.RestoreFilesRequest
 }
 
 func fakePoint() *keepwardv1.Point {
@@ -49,7 +50,7 @@ func fakeEntry(kind string) *keepwardv1.Entry {
 }
 
 func (f *fakeAPI) GetPoint(_ context.Context, req *connect.Request[keepwardv1.GetPointRequest]) (*connect.Response[keepwardv1.GetPointResponse], error) {
-	if req.Msg.GetBefore() != "2026-11-01T22:00:00Z" {
+	if req.Msg.GetBefore() != "2026-11-01T22:00:00Z" && req.Msg.GetName() == "" {
 		return nil, errs.New(errs.NotFound, "point.not-found", "there is no restore point before %s", req.Msg.GetBefore())
 	}
 	return connect.NewResponse(&keepwardv1.GetPointResponse{Point: fakePoint()}), nil
@@ -313,6 +314,97 @@ func TestFoldersOnTheWay(t *testing.T) {
 		}
 		if strings.Join(got, " ") != want {
 			t.Errorf("%s: %q, want %q", path, got, want)
+		}
+	}
+}
+
+func (f *fakeAPI) RestoreFiles(_ context.Context, req *connect.Request[keepwardv1.RestoreFilesRequest]) (*connect.Response[keepwardv1.StartSessionResponse], error) {
+	f.restore = req.Msg
+	switch {
+	case f.denied:
+		return nil, errs.New(errs.Denied, "access.role", "restore: you may not")
+	case string(req.Msg.GetTo()) == "relative":
+		return nil, errs.New(errs.Invalid, "restore.to", "restore: the directory is not absolute")
+	}
+	return connect.NewResponse(&keepwardv1.StartSessionResponse{Session: 7}), nil
+}
+
+func TestARestoreIsEstimatedAndThenRunAsItWasAskedFor(t *testing.T) {
+	b := loggedIn(t)
+	form := url.Values{
+		"point": {"3fa1"}, "chosen": {escaped(hostilePath), escaped("/100 %41")}, "target": {"web2"}, "place": {"other"}, "to": {"/srv/back"},
+		"overwrite": {"never"}, "strip": {"yes"}, "verify": {"yes"}, "do": {"estimate"},
+	}
+	asked := func() string {
+		r := b.api.restore
+		return fmt.Sprintf("%s %q %s %s %s strip=%t extra=%t verify=%t estimate=%t dry=%t",
+			r.GetPoint(), r.GetPaths(), r.GetTargetComputer(), r.GetTo(), r.GetOverwrite(), r.GetStrip(), r.GetDeleteExtra(), r.GetVerify(), r.GetEstimate(), r.GetDryRun())
+	}
+	res := b.post("/restore/to", form)
+	want := func(verify, estimate, dry bool) string {
+		return fmt.Sprintf("3fa1 %q web2 /srv/back never strip=true extra=false verify=%t estimate=%t dry=%t", []string{hostilePath, "/100 %41"}, verify, estimate, dry)
+	}
+	if got := asked(); res.StatusCode != http.StatusSeeOther || got != want(false, true, false) {
+		t.Fatalf("answered with %s, asked for\n%s, want\n%s", res.Status, got, want(false, true, false))
+	}
+	// The page that it leads to holds the same form, and what was estimated.
+	page := text(t, b.get(res.Header.Get("Location")))
+	for _, part := range []string{"/srv/back", `value="never" checked`, "/restore/estimate/7", "100 %2541", "Estimate", "session 7"} {
+		if !strings.Contains(page, part) {
+			t.Errorf("the page lacks %s:\n%s", part, page)
+		}
+	}
+	for do, says := range map[string]string{"restore": want(true, false, false), "list": want(false, false, true)} {
+		form.Set("do", do)
+		res := b.post("/restore/to", form)
+		if got := asked(); res.Header.Get("Location") != "/sessions/7" || got != says {
+			t.Errorf("%s leads to %q, asked for %s", do, res.Header.Get("Location"), got)
+		}
+	}
+	form.Set("chosen", "/")
+	form.Set("place", "original")
+	b.post("/restore/to", form)
+	if r := b.api.restore; len(r.GetPaths()) != 0 || len(r.GetTo()) != 0 || r.GetStrip() {
+		t.Errorf("everything, where it was: %v", r)
+	}
+}
+
+func TestARestoreThatCannotBeIsSaidInItsForm(t *testing.T) {
+	b := loggedIn(t)
+	form := url.Values{"point": {"3fa1"}, "chosen": {"/srv"}, "place": {"other"}, "to": {"relative"}, "do": {"restore"}}
+	if res := b.post("/restore/to", form); res.StatusCode != http.StatusBadRequest || !strings.Contains(text(t, res), `value="relative"`) {
+		t.Errorf("what the API refuses is answered with %s", res.Status)
+	}
+	b.api.restore = nil
+	for name, change := range map[string][2]string{"no folder": {"to", ""}, "no place": {"place", ""}, "no act": {"do", "erase"}, "no path": {"chosen", "%zz"}} {
+		form := url.Values{"point": {"3fa1"}, "chosen": {"/srv"}, "place": {"other"}, "to": {"/x"}, "do": {"restore"}}
+		form.Set(change[0], change[1])
+		if res := b.post("/restore/to", form); res.StatusCode != http.StatusBadRequest || b.api.restore != nil {
+			t.Errorf("%s: answered with %s", name, res.Status)
+		}
+	}
+	if res := b.get("/restore/to?point=3fa1"); res.StatusCode != http.StatusBadRequest {
+		t.Errorf("nothing chosen is answered with %s", res.Status)
+	}
+	form.Set("to", "/x")
+	b.api.denied = true
+	if res := b.post("/restore/to", form); res.StatusCode != http.StatusForbidden {
+		t.Errorf("who may not restore is answered with %s", res.Status)
+	}
+	b.api.denied, b.api.restore = false, nil
+	if res := b.post("/restore/to", form, "Sec-Fetch-Site", "cross-site"); res.StatusCode != http.StatusForbidden || b.api.restore != nil {
+		t.Errorf("a restore for another site is answered with %s", res.Status)
+	}
+}
+
+func TestAPathOutlivesAForm(t *testing.T) {
+	for _, path := range []string{"/srv/docs", hostilePath, "/100 %41%", "/line\nfeed", "/gr\xfc\xdfe/\ufffd/日本"} {
+		got, err := url.PathUnescape(escaped(path))
+		if err != nil || got != path {
+			t.Errorf("%q comes back as %q (%v)", path, got, err)
+		}
+		if e := escaped(path); strings.ToValidUTF8(e, "") != e || strings.ContainsAny(e, "\x00\n\r\x1b") {
+			t.Errorf("%q is sent as %q", path, e)
 		}
 	}
 }
