@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"crypto/tls"
 	"fmt"
+	"image"
+	"image/png"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -15,6 +17,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	devbrowser "github.com/chromedp/cdproto/browser"
+	"github.com/chromedp/chromedp"
 
 	"keepward/test/site"
 )
@@ -238,4 +244,105 @@ func diffTrees(t *testing.T, a, b string) string {
 		t.Fatalf("rsync: %v\n%s", err, out)
 	}
 	return firstLines(string(out))
+}
+
+// Somebody finds a file over all points, looks at its versions, sees one and saves it; then restores a folder to
+// another computer, after an estimate. Every page is accessible, fits a narrow screen, and makes no error.
+func TestARestoreInARealBrowser(t *testing.T) {
+	needPrograms(t, "chromium")
+	axe, err := os.ReadFile("testdata/axe/axe.min.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newFleet(t, "web1", "web2")
+	src := filepath.Join(tempDir(t), "src")
+	f.must(site.RandomTree(src, 60, 4<<20, 9))
+	reports := filepath.Join(src, "reports")
+	f.must(os.Mkdir(reports, 0o755))
+	plan := filepath.Join(reports, "plan.txt")
+	f.must(os.WriteFile(plan, []byte("the first text\n"), 0o644))
+	f.must(os.Chtimes(plan, time.Now(), time.Now().Add(-time.Hour)))
+	var picture bytes.Buffer
+	f.must(png.Encode(&picture, image.NewGray(image.Rect(0, 0, 40, 30))))
+	f.must(os.WriteFile(filepath.Join(reports, "chart.html"), picture.Bytes(), 0o644)) // whatever its name says
+	f.must(os.WriteFile(filepath.Join(reports, "drawing.png"), []byte(`<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>`), 0o644))
+	for i, name := range hostileNames {
+		f.must(os.WriteFile(filepath.Join(reports, name), []byte(fmt.Sprintf("hostile %d", i)), 0o644))
+	}
+	f.createJob("docs", "web1", []string{src})
+	f.run("docs")
+	f.must(os.WriteFile(plan, []byte("the second text, which is longer\n"), 0o644))
+	f.run("docs")
+	point := f.pointOf("web1", "docs")
+	f.user("rita", "restore-operator")
+
+	b := newBrowser(t, "https://"+f.Addr)
+	b.size(1280, "light")
+	b.open("/restore")
+	b.at("/login?next=%2Frestore")
+	b.do(chromedp.SetValue(chromedp.CSS("#user"), "rita"), chromedp.SendKeys(chromedp.CSS("#password"), "a long enough password\r"))
+	b.at("/restore")
+
+	// A file is found over all points, seen in both versions, and saved.
+	b.do(chromedp.SendKeys(chromedp.CSS("#text"), "plan\r"))
+	b.says(".name", "plan.txt")
+	b.click(`a[aria-label="Versions of plan.txt"]`)
+	b.says(".versions", "33 bytes")
+	b.says(".versions", "15 bytes")
+	b.click(`.versions li:last-child a[href^="/restore/preview"]`)
+	b.says("pre.preview", "the first text")
+	saved := tempDir(t)
+	_, err = chromedp.Call(b.ctx, devbrowser.SetDownloadBehavior, devbrowser.SetDownloadBehaviorParams{Behavior: "allow", DownloadPath: saved})
+	f.must(err)
+	b.click(`a[href^="/restore/content"]`)
+	f.must(site.Until(stepWithin, "the saved file", func() (bool, error) {
+		got, err := os.ReadFile(filepath.Join(saved, "plan.txt"))
+		return err == nil && string(got) == "the first text\n", nil
+	}))
+
+	// Pictures are shown by what they are; what could run is text.
+	preview := func(name string) string {
+		return "/restore/preview?" + url.Values{"point": {point}, "path": {filepath.Join(reports, name)}}.Encode()
+	}
+	b.open(preview("chart.html"))
+	b.until("the picture", `(i => i && i.complete && i.naturalWidth === 40)(document.querySelector("img.preview"))`)
+	b.open(preview("drawing.png"))
+	b.says("pre.preview", "<svg")
+
+	// From a computer to its points, to its files.
+	b.open("/restore")
+	b.click(`a[href="/restore/points?computer=web1"]`)
+	b.click(`.timeline a`)
+	b.until("the folders of the newest point", `location.pathname === "/restore/browse"`)
+	folder := "/restore/browse?" + url.Values{"point": {point}, "path": {reports}}.Encode()
+	b.open(folder)
+	b.says(".name", `gnp.\u202etxt`)
+	b.until("names as text", fmt.Sprintf(`document.querySelectorAll("tbody tr").length === %d && !document.querySelector("td img")`, len(hostileNames)+3))
+	choose := "/restore/to?" + url.Values{"point": {point}, "path": {reports}}.Encode()
+	b.gallery(string(axe), map[string]string{
+		"restore": "/restore", "restore-points": "/restore/points?computer=web1", "restore-browse": folder, "restore-find": "/restore/find?text=plan", "restore-find-none": "/restore/find?text=nowhere",
+		"restore-versions": "/restore/versions?" + url.Values{"computer": {"web1"}, "path": {plan}}.Encode(), "restore-preview": preview("plan.txt"), "restore-picture": preview("chart.html"), "restore-to": choose,
+	})
+	b.size(1280, "light")
+
+	// All of it is chosen, also what is no text, and goes to another computer.
+	b.open(folder)
+	b.until("all chosen", `[...document.querySelectorAll("td input")].map(e => e.click()).length`)
+	b.click("form button.main")
+	b.until("the form", `location.pathname === "/restore/to" && document.querySelector("#to")`)
+	to := filepath.Join(tempDir(t), "back")
+	b.do(chromedp.SetValue(chromedp.CSS("#target"), "web2"), chromedp.SendKeys(chromedp.CSS("#to"), to))
+	b.click(`button[value="estimate"]`)
+	b.says("#estimate", "To write")
+	b.accessible(string(axe), "estimate")
+	b.shoot("restore-estimate")
+	if _, err := os.Stat(to); err == nil {
+		t.Error("an estimate has written something")
+	}
+	b.click(`button[value="restore"]`)
+	b.until("page of the session", `/^\/sessions\/\d+$/.test(location.pathname) && document.querySelector("#session h1")`)
+	b.says("#session .state", "Completed")
+	b.shoot("restore-result")
+	same(t, reports, below(to, reports))
+	b.noTrouble()
 }
