@@ -84,15 +84,6 @@ func (v *visitor) get(status int, path string, pairs ...string) []byte {
 	return all
 }
 
-func (f *fleet) printedPassword() string {
-	f.t.Helper()
-	m := printedPassword.FindStringSubmatch(f.Server.Log())
-	if m == nil {
-		f.t.Fatalf("the server printed no password:\n%s", f.Server.Tail(20))
-	}
-	return m[1]
-}
-
 // user makes a user and logs in to the console.
 func (f *fleet) user(name, role string) *visitor {
 	f.t.Helper()
@@ -287,8 +278,8 @@ func TestARestoreInARealBrowser(t *testing.T) {
 	b.do(chromedp.SendKeys(chromedp.CSS("#text"), "plan\r"))
 	b.says(".name", "plan.txt")
 	b.click(`a[aria-label="Versions of plan.txt"]`)
-	b.says(".versions", "33 bytes")
-	b.says(".versions", "15 bytes")
+	b.says(".versions", "33 B")
+	b.says(".versions", "15 B")
 	b.click(`.versions li:last-child a[href^="/restore/preview"]`)
 	b.says("pre.preview", "the first text")
 	saved := tempDir(t)

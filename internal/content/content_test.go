@@ -45,8 +45,7 @@ func child(mode string) error {
 		_, err := protodelim.MarshalTo(os.Stdout, m)
 		return err
 	}
-	ask, err := next()
-	if err != nil {
+	if _, err := next(); err != nil {
 		return err
 	}
 	data := &keepwardv1.ContentTell{Data: &keepwardv1.ContentData{Data: []byte("data")}}
@@ -64,6 +63,7 @@ func child(mode string) error {
 	if err := tell(&keepwardv1.ContentTell{Info: &keepwardv1.ContentInfo{Type: "file", Size: 5, Unconfined: []string{"something"}}}); err != nil {
 		return err
 	}
+	var err error
 	switch mode {
 	case "says too much at once":
 		_, err = os.Stdout.Write(append([]byte{0xff, 0xff, 0xff, 0xff, 0x0f}, make([]byte, 100)...)) // 4 GiB, it says
@@ -77,6 +77,7 @@ func child(mode string) error {
 		err = tell(&keepwardv1.ContentTell{Want: want})
 	}
 	for err == nil {
+		var ask *keepwardv1.ContentAsk
 		if ask, err = next(); err != nil {
 			break
 		}
