@@ -333,6 +333,7 @@ func TestARestoreInARealBrowser(t *testing.T) {
 	b.click(`button[value="restore"]`)
 	b.until("page of the session", `/^\/sessions\/\d+$/.test(location.pathname) && document.querySelector("#session h1")`)
 	b.says("#session .state", "Completed")
+	b.says("#lines", filepath.Join(reports, "plan.txt")+": created")
 	b.shoot("restore-result")
 	same(t, reports, below(to, reports))
 	b.noTrouble()

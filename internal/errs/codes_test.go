@@ -409,6 +409,7 @@ var meanings = map[string]string{
 	"restore.partial":           "the point is of a backup that was ended early",
 	"restore.size":              "a file has another size than its entry says",
 	"restore.stream":            "a named stream of a file could not be restored",
+	"restore.did":               "what a restore has done; the first 1000 files and directories are listed",
 	"restore.would":             "what a dry run would have done",
 	"restore.xattr":             "an extended attribute could not be set",
 	"segment.damaged":           "an index segment is damaged",

@@ -186,7 +186,7 @@ func TestDamagedChunkCostsOnlyTheFilesThatNeedIt(t *testing.T) {
 				t.Errorf("%+v", n)
 			}
 			for _, e := range l.events {
-				if e.Level != "error" || string(e.Path) != src+"/a/large" {
+				if e.Code != "restore.did" && (e.Level != "error" || string(e.Path) != src+"/a/large") {
 					t.Errorf("%s %q %s", e.Level, e.Path, e.Text)
 				}
 			}

@@ -121,8 +121,10 @@ func (d *dir) finish() {
 		d.r.failedDir(d.fullPath(), err)
 	case d.fresh():
 		d.count(outNew)
+		d.r.report.does("created", d.fullPath)
 	case s.changed:
 		d.count(outChanged)
+		d.r.report.does("changed", d.fullPath)
 	default:
 		d.count(outSkipped)
 	}
@@ -147,6 +149,9 @@ func (d *dir) removeExtra() {
 		}
 		n, err := removeAt(d.fd, name, d.was.dev)
 		d.r.c.DeletedFiles.Add(n)
+		if n > 0 {
+			d.r.report.does("deleted", func() []byte { return path })
+		}
 		if err != nil && !errors.Is(err, unix.ENOENT) {
 			d.r.report.fail(path, err)
 		}

@@ -78,8 +78,10 @@ func (it *item) done(changed bool) {
 	switch {
 	case it.there == nil:
 		o = outNew
+		it.dir.r.report.does("created", it.path)
 	case changed:
 		o = outChanged
+		it.dir.r.report.does("changed", it.path)
 	}
 	it.dir.r.count(o, it.bytes())
 	if it.inode != nil {

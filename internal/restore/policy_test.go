@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -113,6 +114,45 @@ func TestExtraFilesAreDeletedOnlyWhenAsked(t *testing.T) {
 				t.Errorf("%s: %s is still there", c.name, f)
 			}
 		}
+	}
+}
+
+// The log of a restore is the list of what it has done: who reads it sees each file that is another one now,
+// and none that is as it was.
+func TestARestoreListsWhatItHasDone(t *testing.T) {
+	src := tree(t, map[string]string{"new": "1", "changed": "22", "same": "3", "dir/new": "4"})
+	s := newStore()
+	name := s.backup(t, src)
+	to := tree(t, map[string]string{"changed": "0", "extra": "5"})
+	must(t, os.Chtimes(filepath.Join(to, "changed"), time.Time{}, time.Unix(1000, 0)))
+	var first, second log
+	o := s.options(name, src, to, &first)
+	o.DeleteExtra = true
+	restoreOK(t, o)
+	var did []string
+	for _, e := range first.events {
+		rest, _ := filepath.Rel(src, string(e.Path))
+		did = append(did, e.Text+" "+rest)
+	}
+	slices.Sort(did)
+	want := []string{"changed .", "changed changed", "created dir", "created dir/new", "created new", "created same", "deleted extra"}
+	if d := cmp.Diff(want, did); d != "" {
+		t.Error(d)
+	}
+	o.Event = second.add
+	if restoreOK(t, o); len(second.events) != 0 {
+		t.Errorf("a restore that had nothing to do did %v", second.events)
+	}
+}
+
+func TestTheListOfWhatWasDoneIsBounded(t *testing.T) {
+	var l log
+	r := &reporter{c: &Counters{}, event: l.add}
+	for range maxListed + 50 {
+		r.does("created", func() []byte { return []byte("/x") })
+	}
+	if n := len(l.events); n != maxListed+1 || !strings.Contains(l.events[n-1].Text, "more follows") {
+		t.Errorf("%d events, the last is %q", n, l.events[n-1].Text)
 	}
 }
 

@@ -10,8 +10,8 @@ import (
 	"keepward/internal/errs"
 )
 
-// maxListed bounds the events of a dry run: a person reads the first, and counters tell
-// the rest.
+// maxListed bounds the events that list what is done, or would be: a person reads the first, and
+// counters tell the rest.
 const maxListed = 1000
 
 // reporter passes events on, one at a time, and counts them.
@@ -24,6 +24,8 @@ type reporter struct {
 	once    map[string]*kindOfLoss
 	listed  int
 	quiet   bool // what would be done is only counted
+
+	did atomic.Int64 // how much was done
 }
 
 // kindOfLoss is a kind of metadata that could not be set, with how often.
@@ -98,6 +100,21 @@ func (r *reporter) would(what string, path []byte) {
 		r.send(Event{Level: "info", Code: "restore.would", Text: "would " + what, Path: path})
 	case r.listed == maxListed+1:
 		r.send(Event{Level: "info", Code: "restore.would", Text: "more would follow; the counters tell how many"})
+	}
+}
+
+// does lists what was done. It costs the many behind the first no lock.
+func (r *reporter) does(what string, path func() []byte) {
+	n := r.did.Add(1)
+	if n > maxListed+1 {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if n <= maxListed {
+		r.send(Event{Level: "info", Code: "restore.did", Text: what, Path: path()})
+	} else {
+		r.send(Event{Level: "info", Code: "restore.did", Text: "more follows; the counters tell how much"})
 	}
 }
 
