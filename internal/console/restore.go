@@ -19,16 +19,18 @@ func word(q url.Values, name string) string { return strings.ToValidUTF8(q.Get(n
 
 // restoreStart lets choose a computer.
 func (c *console) restoreStart(w http.ResponseWriter, r *http.Request, v *view) error {
-	m, err := call(r.Context(), c.client.computers.ListComputers, &keepwardv1.ListComputersRequest{})
+	q := r.URL.Query()
+	t := computerTable{text: word(q, "computers"), after: word(q, "after")}
+	m, err := call(r.Context(), c.client.computers.ListComputers, &keepwardv1.ListComputersRequest{Text: t.text, After: t.after, Limit: computersShown})
 	if err != nil {
 		return err
 	}
-	var rows []computerRow
+	t.found, t.more = m.GetFound(), m.GetMore()
 	for _, one := range m.GetComputers() {
-		rows = append(rows, computerRow{name: words.Safe(one.GetName()), status: one.GetStatus(), computer: one})
+		t.rows = append(t.rows, computerRow{name: words.Safe(one.GetName()), status: one.GetStatus(), computer: one})
 	}
 	v.title, v.at = "Restore", "restore"
-	c.show(w, r, http.StatusOK, restorePage(v, rows))
+	c.show(w, r, http.StatusOK, restorePage(v, t))
 	return nil
 }
 

@@ -369,6 +369,19 @@ func TestARestoreIsEstimatedAndThenRunAsItWasAskedFor(t *testing.T) {
 	}
 }
 
+// A site has more computers than a list to choose from may have.
+func TestTheTargetIsWrittenWhereThereAreMany(t *testing.T) {
+	b := loggedIn(t)
+	form := url.Values{"point": {"3fa1"}, "chosen": {"/srv"}, "place": {"original"}, "do": {"restore"}, "named": {"web 100%"}}
+	if res := b.post("/restore/to", form); res.StatusCode != http.StatusSeeOther || b.api.restore.GetTargetComputer() != "web 100%" {
+		t.Errorf("answered with %s, the target is %q", res.Status, b.api.restore.GetTargetComputer())
+	}
+	form.Set("do", "estimate")
+	if page := text(t, b.get(b.post("/restore/to", form).Header.Get("Location"))); !strings.Contains(page, `name="named" value="web 100%"`) {
+		t.Errorf("the estimate has another target:\n%s", page)
+	}
+}
+
 func TestARestoreThatCannotBeIsSaidInItsForm(t *testing.T) {
 	b := loggedIn(t)
 	form := url.Values{"point": {"3fa1"}, "chosen": {"/srv"}, "place": {"other"}, "to": {"relative"}, "do": {"restore"}}

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -46,7 +47,7 @@ func restoreFormOf(q url.Values) (restoreForm, error) {
 	if err != nil {
 		return f, errs.New(errs.Invalid, "", "read the form: the computer %q cannot be read", q.Get("target"))
 	}
-	f.target = strings.ToValidUTF8(target, "\ufffd")
+	f.target = cmp.Or(strings.ToValidUTF8(target, "\ufffd"), word(q, "named"))
 	for _, text := range q["chosen"] {
 		path, err := url.PathUnescape(text)
 		if err != nil {
@@ -137,7 +138,16 @@ type restoreView struct {
 	form     restoreForm
 	point    *keepwardv1.Point
 	targets  []choice
+	many     bool                // computers, more than a list has: the name is written
 	estimate *keepwardv1.Session // nil: none was asked for
+}
+
+// written is the name of a target that somebody has written; empty: the files stay on their computer.
+func (r restoreView) written() string {
+	if r.form.target == r.point.GetComputer() {
+		return ""
+	}
+	return r.form.target
 }
 
 func (c *console) restoreView(r *http.Request, f restoreForm) (restoreView, error) {
@@ -147,7 +157,7 @@ func (c *console) restoreView(r *http.Request, f restoreForm) (restoreView, erro
 		return out, err
 	}
 	out.point = p.GetPoint()
-	m, err := call(r.Context(), c.client.computers.ListComputers, &keepwardv1.ListComputersRequest{})
+	m, err := call(r.Context(), c.client.computers.ListComputers, &keepwardv1.ListComputersRequest{Limit: computersShown})
 	if err != nil {
 		return out, err
 	}
@@ -157,6 +167,7 @@ func (c *console) restoreView(r *http.Request, f restoreForm) (restoreView, erro
 	if f.place == "" {
 		out.form.place, out.form.verify = "other", true
 	}
+	out.many = m.GetMore()
 	for _, one := range m.GetComputers() {
 		out.targets = append(out.targets, choice{one.GetName(), words.Safe(one.GetName()) + ", " + words.Safe(one.GetStatus())})
 	}
