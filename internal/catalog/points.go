@@ -76,6 +76,8 @@ type PointFilter struct {
 	Whole bool
 	// Deleted lets deleted points pass too, as long as they are not purged.
 	Deleted bool
+	// Behind lets only points pass that come behind this one.
+	Behind *keepwardv1.Point
 	// Limit bounds the list; 0 means no bound.
 	Limit int
 	// Bare leaves counters and files out: most of the work of reading many points.
@@ -137,6 +139,10 @@ func (f PointFilter) query() (text string, args []any) {
 	}
 	if !f.Until.IsZero() {
 		and("time <= ?", nanos(f.Until))
+	}
+	if b := f.Behind; b != nil {
+		at := nanos(b.GetTime().AsTime())
+		and("time <= ? AND (time < ? OR session < ? OR (session = ? AND id > ?))", at, at, b.GetSession(), b.GetSession(), b.GetId())
 	}
 	if f.Whole {
 		and("partial = 0")

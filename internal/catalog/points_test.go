@@ -4,6 +4,11 @@ import (
 	"database/sql"
 	"strings"
 	"testing"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	keepwardv1 "keepward/api/keepward/v1"
 )
 
 // A repository has the points of thousands of computers: whose computer is known is not looked for
@@ -14,6 +19,7 @@ func TestThePointsOfAComputerAreFoundByTheComputer(t *testing.T) {
 	pair, pairArgs := PointFilter{Pair: &Pair{"web1", "docs"}, Bare: true}.query()
 	made, madeArgs := PointFilter{Job: "docs", Limit: 200}.query()
 	all, allArgs := PointFilter{Repository: "main"}.query()
+	next, nextArgs := PointFilter{Behind: pointAt(100, 7, "a"), Limit: 10}.query()
 	for _, c := range []struct {
 		index, query string
 		args         []any
@@ -23,8 +29,43 @@ func TestThePointsOfAComputerAreFoundByTheComputer(t *testing.T) {
 		{"points_by_repository", all, allArgs},
 		{"points_by_computer", pair, pairArgs},
 		{"points_by_job", made, madeArgs},
+		{"points_by_time (time<?)", next, nextArgs}, // a page in the middle of millions does not begin with the first
 	} {
 		foundBy(t, db, c.index, c.query, c.args...)
+	}
+}
+
+func pointAt(second, session int64, id string) *keepwardv1.Point {
+	return &keepwardv1.Point{Id: id, Computer: "web1", Job: "docs", Repository: "main", Session: session, Time: timestamppb.New(time.Unix(second, 0))}
+}
+
+// Page after page is the whole list, each point once, also of points that were made at the same time.
+func TestPagesOfPointsAreTheWholeList(t *testing.T) {
+	db := openTest(t)
+	err := db.Write(t.Context(), func(tx *sql.Tx) error {
+		for _, p := range []*keepwardv1.Point{pointAt(9, 1, "a"), pointAt(9, 2, "b"), pointAt(9, 2, "c"), pointAt(8, 5, "d"), pointAt(10, 1, "e")} {
+			if err := AddPoint(t.Context(), tx, p); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, f := "", PointFilter{Limit: 1}
+	for range 10 {
+		page, err := Points(t.Context(), db.Read(), f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page) == 0 {
+			break
+		}
+		got, f.Behind = got+page[0].GetId(), page[0]
+	}
+	if got != "ebcad" {
+		t.Errorf("page after page gives %s", got)
 	}
 }
 

@@ -30,6 +30,10 @@ type client struct {
 	points       v1.PointServiceClient
 	content      v1.ContentServiceClient
 	restores     v1.RestoreServiceClient
+	connections  v1.ConnectionServiceClient
+	updates      v1.UpdateServiceClient
+	settings     v1.SettingsServiceClient
+	traffic      v1.TrafficServiceClient
 }
 
 func newClient(api http.Handler) *client {
@@ -55,6 +59,10 @@ func newClient(api http.Handler) *client {
 		points:       v1.NewPointServiceClient(h, url, opts...),
 		content:      v1.NewContentServiceClient(h, url, opts...),
 		restores:     v1.NewRestoreServiceClient(h, url, opts...),
+		connections:  v1.NewConnectionServiceClient(h, url, opts...),
+		updates:      v1.NewUpdateServiceClient(h, url, opts...),
+		settings:     v1.NewSettingsServiceClient(h, url, opts...),
+		traffic:      v1.NewTrafficServiceClient(h, url, opts...),
 	}
 }
 

@@ -28,20 +28,24 @@ type Config struct {
 	API http.Handler
 	// Contents opens what points hold, for previews and downloads; nil: there are none.
 	Contents Contents
-	Version  string
-	Log      *slog.Logger
+	// May tells whether a role may make a call, by its procedure: what it may not is not offered. nil: all
+	// is. The API decides in any case.
+	May     func(role, procedure string) bool
+	Version string
+	Log     *slog.Logger
 }
 
 type console struct {
 	client   *client
 	contents Contents
+	may      func(role, procedure string) bool
 	version  string
 	log      *slog.Logger
 }
 
 // New makes the console's handler. It wants to be served over TLS: its cookies are for that only.
 func New(cfg Config) http.Handler {
-	c := &console{client: newClient(cfg.API), contents: cfg.Contents, version: cfg.Version, log: cfg.Log}
+	c := &console{client: newClient(cfg.API), contents: cfg.Contents, may: cfg.May, version: cfg.Version, log: cfg.Log}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /assets/{name}", serveAsset)
 	mux.HandleFunc("GET /login", c.showLogin)
@@ -92,6 +96,21 @@ func New(cfg Config) http.Handler {
 		"POST /restore/to":           c.doRestore,
 		"GET /restore/estimate/{id}": c.estimateLive,
 		"GET /restore/archive":       c.archive,
+		"GET /computers/show":        c.knowing(c.computerPage),
+		"GET /groups":                c.knowing(c.groupList),
+		"GET /groups/show":           c.knowing(c.groupPage),
+		"GET /tokens":                c.knowing(c.joinTokenList),
+		"GET /updates":               c.knowing(c.updateList),
+		"GET /updates/show":          c.knowing(c.rolloutPage),
+		"GET /repositories/show":     c.knowing(c.repositoryPage),
+		"GET /resources":             c.knowing(c.resourceList),
+		"GET /traffic":               c.knowing(c.trafficList),
+		"GET /windows":               c.knowing(c.windowList),
+		"GET /settings":              c.knowing(c.settingList),
+		"GET /users":                 c.knowing(c.userList),
+		"GET /points/show":           c.knowing(c.pointPage),
+		"GET /do/{deed}":             c.knowing(c.askDeed),
+		"POST /do/{deed}":            c.knowing(c.doDeed),
 		"/":                          c.nothing,
 	} {
 		mux.HandleFunc(pattern, c.inside(p))

@@ -2,6 +2,7 @@ package console
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -54,6 +55,10 @@ type fakeAPI struct {
 	v1.UnimplementedPointServiceHandler
 	v1.UnimplementedContentServiceHandler
 	v1.UnimplementedRestoreServiceHandler
+	v1.UnimplementedTrafficServiceHandler
+	v1.UnimplementedSettingsServiceHandler
+	v1.UnimplementedUpdateServiceHandler
+	v1.UnimplementedConnectionServiceHandler
 
 	killed  *keepwardv1.KillSessionRequest
 	saved   *keepwardv1.Job // what was written last
@@ -63,6 +68,8 @@ type fakeAPI struct {
 	peer    string
 	changes chan *keepwardv1.Session // what a watch tells; closed at the end of the session
 	fakePoints
+	role string // of who calls; empty: admin
+	fakeThings
 }
 
 func (f *fakeAPI) handler() http.Handler {
@@ -84,6 +91,10 @@ func (f *fakeAPI) handler() http.Handler {
 	mount(v1.NewPointServiceHandler(f, opt))
 	mount(v1.NewContentServiceHandler(f, opt))
 	mount(v1.NewRestoreServiceHandler(f, opt))
+	mount(v1.NewTrafficServiceHandler(f, opt))
+	mount(v1.NewSettingsServiceHandler(f, opt))
+	mount(v1.NewUpdateServiceHandler(f, opt))
+	mount(v1.NewConnectionServiceHandler(f, opt))
 	answer := connect.NewErrorWriter()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f.peer = r.RemoteAddr
@@ -225,12 +236,6 @@ func (f *fakeAPI) SuspendSession(context.Context, *connect.Request[keepwardv1.Su
 	return nil, errs.New(errs.Busy, "session.not-suspended", "suspend session 7: %s", hostile)
 }
 
-func (f *fakeAPI) ListPoints(context.Context, *connect.Request[keepwardv1.ListPointsRequest]) (*connect.Response[keepwardv1.ListPointsResponse], error) {
-	return connect.NewResponse(&keepwardv1.ListPointsResponse{Points: []*keepwardv1.Point{{
-		Id: "3fa10000000000000000", Computer: hostile, Job: hostile, Repository: hostile, Time: timestamppb.Now(), KeptBecause: []string{hostile}, Held: true, HoldReason: hostile,
-	}}}), nil
-}
-
 // browser is a client of a console that keeps cookies and follows nothing.
 type browser struct {
 	t   *testing.T
@@ -242,7 +247,7 @@ type browser struct {
 func newBrowser(t *testing.T) *browser {
 	t.Helper()
 	api := &fakeAPI{changes: make(chan *keepwardv1.Session)}
-	srv := httptest.NewUnstartedServer(New(Config{API: api.handler(), Contents: api, Version: "test", Log: slog.New(slog.DiscardHandler)}))
+	srv := httptest.NewUnstartedServer(New(Config{API: api.handler(), Contents: api, May: func(role, _ string) bool { return role == "admin" }, Version: "test", Log: slog.New(slog.DiscardHandler)}))
 	srv.EnableHTTP2 = true
 	srv.StartTLS()
 	t.Cleanup(srv.Close)
@@ -320,6 +325,8 @@ var pages = []string{
 	"/restore", "/restore/points?computer=x", "/restore/browse?point=3fa1&path=/srv/%E2%80%AE%1B%FF", "/restore/find?text=x",
 	"/restore/versions?computer=x&path=/x", "/restore/preview?point=3fa1&path=/srv/%E2%80%AE%1B%FF",
 	"/restore/to?point=3fa1&path=/srv/%E2%80%AE%1B%FF",
+	"/points/show?point=3fa1", "/do/hold-point?of=3fa1", "/do/delete-point?of=3fa1",
+	"/computers/show?computer=x", "/groups", "/groups/show?group=x", "/tokens", "/updates", "/updates/show?rollout=4", "/do/edit-group?of=x", "/repositories/show?repository=x", "/resources", "/traffic", "/windows", "/settings", "/users", "/do/edit-repository?of=x", "/do/set-setting?of=long", "/do/edit-rule?of=long", "/do/edit-window?of=long", "/do/set-limit?of=x", "/do/edit-connection?of=x", "/do/set-tags?of=x",
 }
 
 func TestEveryPageIsAnsweredWithStrictHeaders(t *testing.T) {
@@ -690,7 +697,7 @@ func BenchmarkAPageOfSessions(b *testing.B) {
 }
 
 func (f *fakeAPI) GetCaller(context.Context, *connect.Request[keepwardv1.GetCallerRequest]) (*connect.Response[keepwardv1.GetCallerResponse], error) {
-	return connect.NewResponse(&keepwardv1.GetCallerResponse{Token: &keepwardv1.APIToken{Id: "4f2a"}}), nil
+	return connect.NewResponse(&keepwardv1.GetCallerResponse{Role: cmp.Or(f.role, "admin"), User: &keepwardv1.User{Name: hostile}, Token: &keepwardv1.APIToken{Id: "4f2a"}}), nil
 }
 
 func (f *fakeAPI) RevokeAPIToken(_ context.Context, req *connect.Request[keepwardv1.RevokeAPITokenRequest]) (*connect.Response[keepwardv1.RevokeAPITokenResponse], error) {

@@ -38,16 +38,8 @@ func (f *fakeAPI) PreviewJob(_ context.Context, req *connect.Request[keepwardv1.
 	return connect.NewResponse(res), nil
 }
 
-func (f *fakeAPI) ListGroups(context.Context, *connect.Request[keepwardv1.ListGroupsRequest]) (*connect.Response[keepwardv1.ListGroupsResponse], error) {
-	return connect.NewResponse(&keepwardv1.ListGroupsResponse{}), nil
-}
-
 func (f *fakeAPI) ListCredentials(context.Context, *connect.Request[keepwardv1.ListCredentialsRequest]) (*connect.Response[keepwardv1.ListCredentialsResponse], error) {
 	return connect.NewResponse(&keepwardv1.ListCredentialsResponse{Credentials: []*keepwardv1.Credential{{Name: hostile}}}), nil
-}
-
-func (f *fakeAPI) ListWindows(context.Context, *connect.Request[keepwardv1.ListWindowsRequest]) (*connect.Response[keepwardv1.ListWindowsResponse], error) {
-	return connect.NewResponse(&keepwardv1.ListWindowsResponse{Windows: []*keepwardv1.Window{{Name: hostile, Open: []string{hostile}, Computers: []string{hostile}}}}), nil
 }
 
 func (f *fakeAPI) PreviewRetention(context.Context, *connect.Request[keepwardv1.PreviewRetentionRequest]) (*connect.Response[keepwardv1.PreviewRetentionResponse], error) {

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	keepwardv1 "keepward/api/keepward/v1"
-	"keepward/internal/errs"
 	"keepward/internal/words"
 )
 
@@ -80,62 +79,5 @@ func (c *console) repositoryList(w http.ResponseWriter, r *http.Request, v *view
 	}
 	v.title, v.at = "Repositories", "repositories"
 	c.show(w, r, http.StatusOK, repositoriesPage(v, rows))
-	return nil
-}
-
-// pointsShown is how many restore points the list shows, the newest ones.
-const pointsShown = 200
-
-// pointFilter is what the list of restore points was asked for.
-type pointFilter struct{ computer, job string }
-
-// pointRow is a restore point as the list shows it.
-type pointRow struct {
-	id, computer, job, repository string
-	kind, state                   string
-	files, size, why              string
-	point                         *keepwardv1.Point // has the times
-}
-
-func (v *view) point(p *keepwardv1.Point) pointRow {
-	n := p.GetCounters()
-	row := pointRow{
-		id: words.Safe(short(p.GetId())), computer: words.Safe(p.GetComputer()), job: words.Safe(p.GetJob()), repository: words.Safe(p.GetRepository()),
-		kind: "incremental", state: p.GetCompleteness(), files: words.Count(n.GetDoneFiles() - n.GetDoneDirs()), size: words.Size(n.GetDoneBytes()),
-		why: v.says(strings.Join(p.GetKeptBecause(), ", ")), point: p,
-	}
-	if p.GetFull() {
-		row.kind = "full"
-	}
-	if p.GetPartial() {
-		row.state = "partial, " + row.state
-	}
-	if p.GetHeld() {
-		row.why = strings.TrimSuffix("held: "+words.Safe(p.GetHoldReason()), ": ")
-	}
-	return row
-}
-
-func (c *console) pointList(w http.ResponseWriter, r *http.Request, v *view) error {
-	q := r.URL.Query()
-	f := pointFilter{computer: q.Get("computer"), job: q.Get("job")}
-	m, err := call(r.Context(), c.client.points.ListPoints, &keepwardv1.ListPointsRequest{Computer: f.computer, Job: f.job, Limit: pointsShown})
-	var wrong *problem
-	switch kind := errs.KindOf(err); {
-	case kind == errs.Invalid || kind == errs.NotFound:
-		wrong = problemOf(v, err) // the filter can be put right where it is
-	case err != nil:
-		return err
-	}
-	var rows []pointRow
-	for _, p := range m.GetPoints() {
-		rows = append(rows, v.point(p))
-	}
-	status := http.StatusOK
-	if wrong != nil {
-		status = statusOf(err)
-	}
-	v.title, v.at = "Restore points", "points"
-	c.show(w, r, status, pointsPage(v, f, rows, wrong))
 	return nil
 }

@@ -69,6 +69,7 @@ func (c *console) overviewPart(w http.ResponseWriter, r *http.Request, v *view) 
 // repositoryRow is a repository as lists show it.
 type repositoryRow struct {
 	name, status, place string
+	to                  string // its page
 	used, free          string
 	full                int // percent of the space that it has or could have; -1: not known
 	points              string
@@ -78,7 +79,7 @@ type repositoryRow struct {
 
 func (v *view) repository(r *keepwardv1.Repository) repositoryRow {
 	row := repositoryRow{
-		name: words.Safe(r.GetName()), status: r.GetStatus(), place: words.Safe(r.GetTransport() + ":" + r.GetPath()),
+		name: words.Safe(r.GetName()), to: repositoryLink(r.GetName()), status: r.GetStatus(), place: words.Safe(r.GetTransport() + ":" + r.GetPath()),
 		used: words.Size(r.GetSizeBytes()), full: -1, points: words.Count(r.GetPoints()),
 		streams: number(int64(r.GetStreams())) + " / " + number(int64(r.GetWriters())), conditions: r.GetConditions(),
 	}

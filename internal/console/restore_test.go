@@ -49,13 +49,6 @@ func fakeEntry(kind string) *keepwardv1.Entry {
 	return &keepwardv1.Entry{Path: []byte(hostilePath), Type: kind, Size: 5, User: hostile, Group: hostile, Mtime: timestamppb.Now(), LinkTarget: []byte(hostilePath)}
 }
 
-func (f *fakeAPI) GetPoint(_ context.Context, req *connect.Request[keepwardv1.GetPointRequest]) (*connect.Response[keepwardv1.GetPointResponse], error) {
-	if req.Msg.GetBefore() != "2026-11-01T22:00:00Z" && req.Msg.GetName() == "" {
-		return nil, errs.New(errs.NotFound, "point.not-found", "there is no restore point before %s", req.Msg.GetBefore())
-	}
-	return connect.NewResponse(&keepwardv1.GetPointResponse{Point: fakePoint()}), nil
-}
-
 func (f *fakeAPI) Browse(_ context.Context, req *connect.Request[keepwardv1.BrowseRequest]) (*connect.Response[keepwardv1.BrowseResponse], error) {
 	f.browsed = req.Msg
 	return connect.NewResponse(&keepwardv1.BrowseResponse{

@@ -29,6 +29,9 @@ type view struct {
 	now     time.Time
 	zone    *time.Location
 	inside  bool // somebody has logged in
+	// On pages that offer what not everybody may: who looks, and whether he may make a call.
+	caller *keepwardv1.GetCallerResponse
+	may    func(procedure string) bool
 }
 
 // zoneOf is the zone that a browser says it is in; UTC where it has not said so.

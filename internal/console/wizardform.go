@@ -31,6 +31,7 @@ const (
 	inChoice
 	inRadio
 	inNames // names of things that there are, shown by the step itself
+	inMany  // some of its choices
 )
 
 // input is one input of the wizard. Its name is that of the field of the schema, so that a fault finds

@@ -50,6 +50,13 @@ func (m *Manager) ListPoints(ctx context.Context, req *connect.Request[keepwardv
 			return nil, err
 		}
 	}
+	if id := req.Msg.GetBehind(); id != "" {
+		p, err := m.findAnyPoint(ctx, id, "")
+		if err != nil {
+			return nil, err
+		}
+		f.Behind = p
+	}
 	points, err := catalog.Points(ctx, m.deps.DB.Read(), f)
 	if err != nil {
 		return nil, err

@@ -159,7 +159,7 @@ const apiPrefix = "/keepward."
 // makes calls of its own for who sits before it.
 func (s *server) webHandler() http.Handler {
 	api := s.apiHandler()
-	cfg := console.Config{API: api, Version: s.cfg.Version, Log: s.log}
+	cfg := console.Config{API: api, May: roleMay, Version: s.cfg.Version, Log: s.log}
 	if len(s.cfg.Opener) > 0 {
 		cfg.Contents = contents{&content.Opener{Arguments: s.cfg.Opener, Log: s.log}}
 	}

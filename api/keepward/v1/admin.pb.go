@@ -5314,12 +5314,14 @@ func (x *ChangePointsResponse) GetUnchanged() []string {
 }
 
 type ListPointsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Computer      string                 `protobuf:"bytes,1,opt,name=computer,proto3" json:"computer,omitempty"`
-	Job           string                 `protobuf:"bytes,2,opt,name=job,proto3" json:"job,omitempty"`
-	Repository    string                 `protobuf:"bytes,3,opt,name=repository,proto3" json:"repository,omitempty"`
-	Limit         int32                  `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
-	Deleted       bool                   `protobuf:"varint,70,opt,name=deleted,proto3" json:"deleted,omitempty"` // the deleted ones too
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Computer   string                 `protobuf:"bytes,1,opt,name=computer,proto3" json:"computer,omitempty"`
+	Job        string                 `protobuf:"bytes,2,opt,name=job,proto3" json:"job,omitempty"`
+	Repository string                 `protobuf:"bytes,3,opt,name=repository,proto3" json:"repository,omitempty"`
+	Limit      int32                  `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
+	Deleted    bool                   `protobuf:"varint,70,opt,name=deleted,proto3" json:"deleted,omitempty"` // the deleted ones too
+	// Only those that come behind the point with this id: the next page.
+	Behind        string `protobuf:"bytes,880,opt,name=behind,proto3" json:"behind,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5387,6 +5389,13 @@ func (x *ListPointsRequest) GetDeleted() bool {
 		return x.Deleted
 	}
 	return false
+}
+
+func (x *ListPointsRequest) GetBehind() string {
+	if x != nil {
+		return x.Behind
+	}
+	return ""
 }
 
 type ListPointsResponse struct {
@@ -7296,7 +7305,7 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"a\n" +
 	"\x14ChangePointsResponse\x12*\n" +
 	"\x06points\x18\x01 \x03(\v2\x12.keepward.v1.PointR\x06points\x12\x1d\n" +
-	"\tunchanged\x18\xc8\x01 \x03(\tR\tunchanged\"\x91\x01\n" +
+	"\tunchanged\x18\xc8\x01 \x03(\tR\tunchanged\"\xaa\x01\n" +
 	"\x11ListPointsRequest\x12\x1a\n" +
 	"\bcomputer\x18\x01 \x01(\tR\bcomputer\x12\x10\n" +
 	"\x03job\x18\x02 \x01(\tR\x03job\x12\x1e\n" +
@@ -7304,7 +7313,8 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"repository\x18\x03 \x01(\tR\n" +
 	"repository\x12\x14\n" +
 	"\x05limit\x18\x04 \x01(\x05R\x05limit\x12\x18\n" +
-	"\adeleted\x18F \x01(\bR\adeleted\"@\n" +
+	"\adeleted\x18F \x01(\bR\adeleted\x12\x17\n" +
+	"\x06behind\x18\xf0\x06 \x01(\tR\x06behind\"@\n" +
 	"\x12ListPointsResponse\x12*\n" +
 	"\x06points\x18\x01 \x03(\v2\x12.keepward.v1.PointR\x06points\"Y\n" +
 	"\x0fGetPointRequest\x12\x12\n" +

@@ -40,6 +40,19 @@
   }
   document.addEventListener("htmx:after:swap", () => stale(false));
 
+  // In the week, arrows lead from hour to hour.
+  const steps = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+  document.addEventListener("keydown", (e) => {
+    const step = steps[e.key];
+    const cell = e.target.closest(".week td");
+    if (!step || !cell) return;
+    const row = cell.parentElement.parentElement.rows[cell.parentElement.rowIndex - 1 + step[0]];
+    const next = row?.cells[cell.cellIndex + step[1]]?.querySelector("input");
+    if (!next) return;
+    next.focus();
+    e.preventDefault();
+  });
+
   // What was wrong with an input is judged anew once it is changed.
   document.addEventListener("input", (e) => e.target.removeAttribute("aria-invalid"));
 })();
