@@ -19,6 +19,7 @@ type User struct {
 	Role     string
 	Password string // hash, as HashPassword makes it
 	Created  time.Time
+	Codes    bool // a login needs a one-time code
 }
 
 // AddUser adds a user and answers its number.
@@ -37,12 +38,13 @@ func AddUser(ctx context.Context, tx *sql.Tx, u User) (int64, error) {
 	return id, nil
 }
 
-const userColumns = `users.id, users.name, users.role, users.password, users.created`
+const userColumns = `users.id, users.name, users.role, users.password, users.created,
+	EXISTS (SELECT 1 FROM one_time_codes WHERE one_time_codes.user_id = users.id AND one_time_codes.confirmed <> 0)`
 
 func scanUser(row interface{ Scan(...any) error }) (User, error) {
 	var u User
 	var created int64
-	err := row.Scan(&u.ID, &u.Name, &u.Role, &u.Password, &created)
+	err := row.Scan(&u.ID, &u.Name, &u.Role, &u.Password, &created, &u.Codes)
 	u.Created = timeOf(created)
 	return u, err
 }
@@ -165,7 +167,7 @@ func CallerOf(ctx context.Context, q Queryer, token string, now time.Time) (u Us
 	row := q.QueryRowContext(ctx, `SELECT `+tokenColumns+`, `+userColumns+` FROM api_tokens
 		JOIN users ON users.id = api_tokens.user_id
 		WHERE api_tokens.hash = ? AND (api_tokens.expires = 0 OR api_tokens.expires > ?)`, tokenHash(token), nanos(now))
-	t, err = scanToken(row, &u.ID, &u.Name, &u.Role, &u.Password, &created)
+	t, err = scanToken(row, &u.ID, &u.Name, &u.Role, &u.Password, &created, &u.Codes)
 	u.Created = timeOf(created)
 	t, ok, err = found(t, err, "read token")
 	return u, t, ok, err

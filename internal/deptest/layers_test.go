@@ -56,6 +56,11 @@ var rules = []rule{
 		why: "a repository outlives every server: it does not know what a job is",
 	},
 	{
+		from: []string{"internal/totp"},
+		not:  []string{"..."}, except: []string{"internal/totp"},
+		why: "a one-time code is a matter of a secret and the time; whose it is others know",
+	},
+	{
 		from: []string{"internal/audit"},
 		not:  []string{"..."}, except: []string{"internal/errs", "internal/audit"},
 		why: "an audit log is checked by its rows alone, also where there is no server",
