@@ -33,6 +33,7 @@ type User struct {
 	Created       *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=created,proto3" json:"created,omitempty"`
 	Logins        int32                  `protobuf:"varint,4,opt,name=logins,proto3" json:"logins,omitempty"`
 	Tokens        int32                  `protobuf:"varint,5,opt,name=tokens,proto3" json:"tokens,omitempty"`
+	OneTimeCodes  bool                   `protobuf:"varint,840,opt,name=one_time_codes,json=oneTimeCodes,proto3" json:"one_time_codes,omitempty"` // a login needs one
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -100,6 +101,13 @@ func (x *User) GetTokens() int32 {
 		return x.Tokens
 	}
 	return 0
+}
+
+func (x *User) GetOneTimeCodes() bool {
+	if x != nil {
+		return x.OneTimeCodes
+	}
+	return false
 }
 
 type CreateUserRequest struct {
@@ -1677,13 +1685,14 @@ var File_keepward_v1_access_proto protoreflect.FileDescriptor
 
 const file_keepward_v1_access_proto_rawDesc = "" +
 	"\n" +
-	"\x18keepward/v1/access.proto\x12\vkeepward.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x94\x01\n" +
+	"\x18keepward/v1/access.proto\x12\vkeepward.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbb\x01\n" +
 	"\x04User\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04role\x18\x02 \x01(\tR\x04role\x124\n" +
 	"\acreated\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\acreated\x12\x16\n" +
 	"\x06logins\x18\x04 \x01(\x05R\x06logins\x12\x16\n" +
-	"\x06tokens\x18\x05 \x01(\x05R\x06tokens\"W\n" +
+	"\x06tokens\x18\x05 \x01(\x05R\x06tokens\x12%\n" +
+	"\x0eone_time_codes\x18\xc8\x06 \x01(\bR\foneTimeCodes\"W\n" +
 	"\x11CreateUserRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04role\x18\x02 \x01(\tR\x04role\x12\x1a\n" +

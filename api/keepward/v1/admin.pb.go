@@ -26,10 +26,12 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// code: a one-time or recovery code, for users who have set them up.
 type LoginRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
 	Password      string                 `protobuf:"bytes,2,opt,name=password,proto3" json:"password,omitempty"`
+	Code          string                 `protobuf:"bytes,840,opt,name=code,proto3" json:"code,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -74,6 +76,13 @@ func (x *LoginRequest) GetUser() string {
 func (x *LoginRequest) GetPassword() string {
 	if x != nil {
 		return x.Password
+	}
+	return ""
+}
+
+func (x *LoginRequest) GetCode() string {
+	if x != nil {
+		return x.Code
 	}
 	return ""
 }
@@ -6933,10 +6942,11 @@ var File_keepward_v1_admin_proto protoreflect.FileDescriptor
 
 const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\n" +
-	"\x17keepward/v1/admin.proto\x12\vkeepward.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x15keepward/v1/app.proto\x1a\x18keepward/v1/groups.proto\x1a\x16keepward/v1/node.proto\x1a\x17keepward/v1/types.proto\">\n" +
+	"\x17keepward/v1/admin.proto\x12\vkeepward.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x15keepward/v1/app.proto\x1a\x18keepward/v1/groups.proto\x1a\x16keepward/v1/node.proto\x1a\x17keepward/v1/types.proto\"S\n" +
 	"\fLoginRequest\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x1a\n" +
-	"\bpassword\x18\x02 \x01(\tR\bpassword\"o\n" +
+	"\bpassword\x18\x02 \x01(\tR\bpassword\x12\x13\n" +
+	"\x04code\x18\xc8\x06 \x01(\tR\x04code\"o\n" +
 	"\rLoginResponse\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12\x12\n" +
 	"\x04user\x18\x02 \x01(\tR\x04user\x124\n" +
