@@ -39,6 +39,7 @@ type client struct {
 	updates      v1.UpdateServiceClient
 	users        v1.UserServiceClient
 	apiTokens    v1.APITokenServiceClient
+	codes        v1.OneTimeCodeServiceClient
 	audit        v1.AuditServiceClient
 	close        func()
 }
@@ -96,6 +97,7 @@ func newClient(address, token string, cfg *tls.Config) *client {
 		groups:       v1.NewGroupServiceClient(h, url, opt),
 		traffic:      v1.NewTrafficServiceClient(h, url, opt),
 		users:        v1.NewUserServiceClient(h, url, opt),
+		codes:        v1.NewOneTimeCodeServiceClient(h, url, opt),
 		apiTokens:    v1.NewAPITokenServiceClient(h, url, opt),
 		audit:        v1.NewAuditServiceClient(h, url, opt),
 		close:        transport.CloseIdleConnections,

@@ -34,7 +34,9 @@ func (a *app) loginCommand() *cobra.Command {
 		Use: "login HOST:7480", Short: "Log in to a server and remember it",
 		Long: `Asks for the password and writes address, certificate authority and token to the client file (see --config).
 
-At the first contact the authority of the server is not known yet: its fingerprint is shown and has to be confirmed, or given with --fingerprint, or the authority with --ca.`,
+At the first contact the authority of the server is not known yet: its fingerprint is shown and has to be confirmed, or given with --fingerprint, or the authority with --ca.
+
+Who has set up one-time codes is asked for one behind the password; on standard input it is the next line.`,
 		Example: "  keepward login backup.example.com:7480\n  keepward login 10.0.0.5 --user admin --password-file secret.txt --fingerprint 3f0a91c2d4e5f607",
 		Args:    exactly("the address of a server"),
 	}
@@ -64,7 +66,15 @@ func (a *app) login(ctx context.Context, address string, f loginFlags) error {
 	}
 	c := newClient(address, "", cfg)
 	defer c.close()
-	m, err := call(ctx, c.access.Login, &keepwardv1.LoginRequest{User: f.user, Password: password})
+	req := &keepwardv1.LoginRequest{User: f.user, Password: password}
+	m, err := call(ctx, c.access.Login, req)
+	if errs.CodeOf(err) == codeNeeded {
+		needed := err
+		if req.Code, err = a.code(f.passwordFile, in); err != nil {
+			return needed // a script is told what it lacks
+		}
+		m, err = call(ctx, c.access.Login, req)
+	}
 	if err != nil {
 		return err
 	}

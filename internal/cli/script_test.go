@@ -5,6 +5,7 @@ package cli_test
 import (
 	"bytes"
 	"context"
+	"encoding/base32"
 	"net"
 	"os"
 	"os/exec"
@@ -17,6 +18,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"keepward/internal/cli"
+	"keepward/internal/totp"
 )
 
 // TestMain makes this test binary the keepward of the scripts: a process of its own
@@ -53,7 +55,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("NO_COLOR", "1")
 			return l.Close()
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"until": until, "status": status},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"until": until, "status": status, "totp": code},
 	})
 }
 
@@ -71,6 +73,18 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("%s: %v", strings.Join(args, " "), err)
 		}
 	}
+}
+
+// code writes the one-time code of a secret in a file into another: "now" that of now, "next" the one
+// behind it, which counts already.
+func code(ts *testscript.TestScript, _ bool, args []string) {
+	secret, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(strings.TrimSpace(ts.ReadFile(args[1])))
+	ts.Check(err)
+	step := totp.StepAt(time.Now())
+	if args[0] == "next" {
+		step++
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[2]), []byte(totp.Code(secret, step)+"\n"), 0o600))
 }
 
 // status runs a command that must end with an exit status, and keeps what it printed

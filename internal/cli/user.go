@@ -24,7 +24,7 @@ func roleFlag(cmd *cobra.Command, role *string, words string) {
 
 func (a *app) userCommand() *cobra.Command {
 	cmd := a.noun("user", "Users of the server and their roles", "A viewer sees what goes on, an operator runs and stops it, a restore operator looks into restore points and restores, an\nadministrator may everything. docs/reference/roles.md has it call by call.")
-	cmd.AddCommand(a.userCreate(), a.userList(), a.userEdit(), a.userRemove(), a.userPassword())
+	cmd.AddCommand(a.userCreate(), a.userList(), a.userEdit(), a.userRemove(), a.userPassword(), a.userCode())
 	return cmd
 }
 
@@ -105,9 +105,9 @@ func (a *app) askLine(prompt, file string, in *bufio.Reader) (string, error) {
 }
 
 func (a *app) userTable(list []*keepwardv1.User) {
-	t := a.newTable("NAME", "ROLE", ">LOGINS", ">TOKENS", "|", "CREATED")
+	t := a.newTable("NAME", "ROLE", ">LOGINS", ">TOKENS", "CODES", "|", "CREATED")
 	for _, u := range list {
-		t.row(u.GetName(), u.GetRole(), fmt.Sprint(u.GetLogins()), fmt.Sprint(u.GetTokens()), a.stamp(u.GetCreated()))
+		t.row(u.GetName(), u.GetRole(), fmt.Sprint(u.GetLogins()), fmt.Sprint(u.GetTokens()), yesNo(u.GetOneTimeCodes()), a.stamp(u.GetCreated()))
 	}
 	t.print()
 }

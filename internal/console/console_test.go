@@ -32,6 +32,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const (
 	goodToken = "kwt1.good"
 	password  = "correct horse"
+	codeUser  = "ann" // needs a one-time code
 	// hostile is a name that is markup, turns the direction of writing and moves a cursor. Paths
 	// need not be UTF-8 besides.
 	hostile = "<script>alert(1)</script>\u202e\x1b[31m\"'&"
@@ -109,6 +110,12 @@ func (f *fakeAPI) handler() http.Handler {
 func (f *fakeAPI) Login(_ context.Context, req *connect.Request[keepwardv1.LoginRequest]) (*connect.Response[keepwardv1.LoginResponse], error) {
 	if req.Msg.GetPassword() != password {
 		return nil, errs.New(errs.Denied, "access.login", "log in as %q: user or password is wrong", req.Msg.GetUser())
+	}
+	if req.Msg.GetUser() == codeUser && req.Msg.GetCode() == "" {
+		return nil, errs.New(errs.Denied, "access.code-needed", "log in as %q: a one-time code is needed", codeUser)
+	}
+	if req.Msg.GetUser() == codeUser && req.Msg.GetCode() != "123456" {
+		return nil, errs.New(errs.Denied, "access.code", "log in as %q: the one-time code is wrong, or was used already", codeUser)
 	}
 	return connect.NewResponse(&keepwardv1.LoginResponse{Token: goodToken, User: req.Msg.GetUser()}), nil
 }
@@ -706,6 +713,22 @@ func (f *fakeAPI) RevokeAPIToken(_ context.Context, req *connect.Request[keepwar
 	}
 	f.ended = req.Msg.GetId()
 	return connect.NewResponse(&keepwardv1.RevokeAPITokenResponse{}), nil
+}
+
+func TestALoginTakesAOneTimeCode(t *testing.T) {
+	b := newBrowser(t)
+	for code, want := range map[string]string{"": "access.code-needed", "000000": "was used already"} {
+		res := b.post("/login", url.Values{"user": {codeUser}, "password": {password}, "code": {code}, "next": {"/jobs"}})
+		if page := text(t, res); res.StatusCode != http.StatusUnauthorized || !strings.Contains(page, want) || !strings.Contains(page, `value="/jobs"`) || strings.Contains(page, password) || len(res.Cookies()) != 0 {
+			t.Errorf("with the code %q: %s, cookies %v\n%s", code, res.Status, res.Cookies(), page)
+		}
+	}
+	if page := text(t, b.get("/login")); !strings.Contains(page, `autocomplete="one-time-code"`) {
+		t.Errorf("the form does not ask for a code:\n%s", page)
+	}
+	if res := b.post("/login", url.Values{"user": {codeUser}, "password": {password}, "code": {"123456"}, "next": {"/jobs"}}); res.Header.Get("Location") != "/jobs" {
+		t.Errorf("with the right code: %s to %q", res.Status, res.Header.Get("Location"))
+	}
 }
 
 func TestLogoutEndsTheToken(t *testing.T) {

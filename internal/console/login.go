@@ -76,7 +76,7 @@ func (c *console) login(w http.ResponseWriter, r *http.Request) {
 	}
 	f := loginForm{user: r.PostForm.Get("user"), next: localPath(r.PostForm.Get("next"))}
 	ctx := as(r.Context(), caller{address: r.RemoteAddr})
-	m, err := call(ctx, c.client.access.Login, &keepwardv1.LoginRequest{User: f.user, Password: r.PostForm.Get("password")})
+	m, err := call(ctx, c.client.access.Login, &keepwardv1.LoginRequest{User: f.user, Password: r.PostForm.Get("password"), Code: r.PostForm.Get("code")})
 	if err != nil {
 		f.problem = problemOf(c.view(r), err)
 		status := statusOf(err)

@@ -51,6 +51,7 @@ var areas = map[string]string{
 	"connection":     "The data connection between agent and data mover. It is made again by itself; a refusal names who was not let in.",
 	"content":        "Content of restore points that is read through the server, as the console's previews and downloads are; see user/restore.md.",
 	"credential":     "The users and secrets that applications are opened with; see `keepward credential --help`.",
+	"code":           "One-time codes at the login; see operator/access.md.",
 	"datadir":        "The data directory of a role. Another process uses it, or it cannot be read or written.",
 	"diff":           "Comparing restore points.",
 	"dir":            "A directory that a backup could not read.",

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"sync"
 	"time"
 
@@ -44,7 +45,7 @@ func newAccessService(s *server) *accessService {
 
 func (s *accessService) Login(ctx context.Context, req *connect.Request[keepwardv1.LoginRequest]) (*connect.Response[keepwardv1.LoginResponse], error) {
 	user, addr := req.Msg.User, req.Peer().Addr
-	res, err := s.login(ctx, user, req.Msg.Password, addr)
+	res, err := s.login(ctx, req.Msg, addr)
 	if err != nil {
 		s.log.Warn("login refused", "user", user, "peer", addr, "reason", err)
 		return nil, err
@@ -53,7 +54,8 @@ func (s *accessService) Login(ctx context.Context, req *connect.Request[keepward
 	return connect.NewResponse(res), nil
 }
 
-func (s *accessService) login(ctx context.Context, name, password, peer string) (*keepwardv1.LoginResponse, error) {
+func (s *accessService) login(ctx context.Context, m *keepwardv1.LoginRequest, peer string) (*keepwardv1.LoginResponse, error) {
+	name := m.GetUser()
 	u, known, err := catalog.UserByName(ctx, s.db.Read(), name)
 	if err != nil {
 		return nil, err
@@ -61,24 +63,38 @@ func (s *accessService) login(ctx context.Context, name, password, peer string) 
 	if !known {
 		u.Name, u.Password = name, s.nobody()
 	}
-	right, err := s.rightPassword(ctx, u, password, peer)
+	right, err := s.rightPassword(ctx, u, m.GetPassword(), peer)
 	if err != nil {
 		return nil, err
 	}
 	if !right || !known {
 		return nil, errs.New(errs.Denied, "access.login", "log in as %q: user or password is wrong", name)
 	}
-	s.throttle.right(name, peer)
 	now := time.Now()
 	token, expires := newAPIToken(), now.Add(loginLife)
 	made := catalog.APIToken{UserID: u.ID, Kind: catalog.TokenLogin, Label: "login", Address: hostOf(peer), Created: now, Expires: expires}
 	err = s.db.Write(ctx, func(tx *sql.Tx) error {
-		if err := auditIn(ctx, tx, func(r *audit.Row) { r.Token, r.Role = catalog.TokenID(token), u.Role }); err != nil {
+		by, err := s.useCode(ctx, tx, fmt.Sprintf("log in as %q", name), u, m.GetCode())
+		if err != nil {
+			return err
+		}
+		err = auditIn(ctx, tx, func(r *audit.Row) {
+			if r.Token, r.Role = catalog.TokenID(token), u.Role; by != "" {
+				r.Named = append(r.Named, audit.Named{Field: "by", Value: by})
+			}
+		})
+		if err != nil {
 			return err
 		}
 		return catalog.AddAPIToken(ctx, tx, token, made)
 	})
-	if err != nil {
+	switch {
+	case err == nil:
+		s.throttle.right(name, peer)
+	case errs.CodeOf(err) == "access.code": // a wrong one is a wrong try
+		return nil, err
+	default:
+		s.throttle.undo(name, peer)
 		return nil, err
 	}
 	return &keepwardv1.LoginResponse{Token: token, User: u.Name, Expires: timestamppb.New(expires)}, nil

@@ -349,7 +349,7 @@ func fill(m protoreflect.Message, deeper int) {
 
 // secretFields hold what must never be in a row, in whatever message they are.
 var secretFields = []string{
-	"password", "current_password", "secret", "passphrase", "recovery_key", "token", "code", "csr", "content", "data", "value", "url", "key", "arguments", "environment", "yaml",
+	"password", "current_password", "secret", "passphrase", "recovery_key", "token", "code", "codes", "csr", "content", "data", "value", "url", "key", "arguments", "environment", "yaml",
 }
 
 func TestNoSecretIsNamed(t *testing.T) {

@@ -193,6 +193,7 @@ func (s *server) apiHandler() http.Handler {
 	access := newAccessService(s)
 	mount(keepwardv1connect.NewAccessServiceHandler(access, short...))
 	mount(keepwardv1connect.NewUserServiceHandler(&userService{access}, short...))
+	mount(keepwardv1connect.NewOneTimeCodeServiceHandler(&codeService{access}, short...))
 	mount(keepwardv1connect.NewAPITokenServiceHandler(&tokenService{s}, short...))
 	mount(keepwardv1connect.NewAuditServiceHandler(&auditService{s}, short...))
 	mount(keepwardv1connect.NewStatusServiceHandler(&statusService{s}, opts...))

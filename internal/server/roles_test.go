@@ -129,7 +129,9 @@ func TestOnlyCallsThatLookAreSilent(t *testing.T) {
 func TestAViewerChangesNothingButItsOwn(t *testing.T) {
 	own := map[string]bool{
 		keepwardv1connect.UserServiceSetPasswordProcedure: true, keepwardv1connect.APITokenServiceCreateAPITokenProcedure: true,
-		keepwardv1connect.APITokenServiceRevokeAPITokenProcedure: true,
+		keepwardv1connect.APITokenServiceRevokeAPITokenProcedure: true, keepwardv1connect.OneTimeCodeServiceEnrolOneTimeCodesProcedure: true,
+		keepwardv1connect.OneTimeCodeServiceConfirmOneTimeCodesProcedure: true, keepwardv1connect.OneTimeCodeServiceRenewRecoveryCodesProcedure: true,
+		keepwardv1connect.OneTimeCodeServiceRemoveOneTimeCodesProcedure: true,
 	}
 	for method, rule := range methods {
 		if rule.may&viewer != 0 && rule.audit != silent && !own[method] {

@@ -58,7 +58,7 @@ func (t *throttle) try(user, peer string) error {
 	}
 	if wait := until.Sub(now); wait > 0 {
 		seconds := int64((wait + time.Second - 1) / time.Second)
-		return errs.New(errs.Denied, "access.throttled", "log in as %q: there were too many wrong passwords; try again in %d s", user, seconds).
+		return errs.New(errs.Denied, "access.throttled", "log in as %q: there were too many wrong passwords or codes; try again in %d s", user, seconds).
 			WithHint("tokens that were given out, such as that in the server's client.yaml, work meanwhile")
 	}
 	t.count(byUser, freeTriesOfUser, now)
@@ -74,6 +74,18 @@ func (t *throttle) right(user, peer string) {
 	// The address is not cleared: who knows one password may be guessing another.
 	if e := t.tries[addressKey(peer)]; e != nil {
 		e.count, e.until = e.count-1, time.Time{}
+	}
+}
+
+// undo takes back what a try counted that turned out to be neither right nor wrong, or right for
+// something less than a login. Those before it still count.
+func (t *throttle) undo(user, peer string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, key := range []string{"user " + user, addressKey(peer)} {
+		if e := t.tries[key]; e != nil && e.count > 0 {
+			e.count, e.until = e.count-1, time.Time{}
+		}
 	}
 }
 

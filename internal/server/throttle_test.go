@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/catalog"
 	"keepward/internal/errs"
 )
@@ -144,7 +145,7 @@ func TestALoginThatMustWaitIsNotLookedAt(t *testing.T) {
 	s.throttle = th
 	login := func(password, code string) {
 		t.Helper()
-		if _, err := s.login(t.Context(), "ann", password, "192.0.2.1:1"); errs.CodeOf(err) != code {
+		if _, err := s.login(t.Context(), &keepwardv1.LoginRequest{User: "ann", Password: password}, "192.0.2.1:1"); errs.CodeOf(err) != code {
 			t.Errorf("login with %q: %v, want %q", password, err, code)
 		}
 	}

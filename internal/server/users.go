@@ -60,7 +60,7 @@ func (s *userService) CreateUser(ctx context.Context, req *connect.Request[keepw
 }
 
 func userMessage(u catalog.User, tokens []catalog.APIToken) *keepwardv1.User {
-	m := &keepwardv1.User{Name: u.Name, Role: u.Role, Created: timestamp(u.Created)}
+	m := &keepwardv1.User{Name: u.Name, Role: u.Role, Created: timestamp(u.Created), OneTimeCodes: u.Codes}
 	for _, t := range tokens {
 		switch {
 		case t.UserID != u.ID:
@@ -208,7 +208,7 @@ func (s *userService) mayChangeOwn(ctx context.Context, c caller, name, current,
 	if !right {
 		return errs.New(errs.Denied, "user.current-password", "set the password of %s: the current password is wrong", name)
 	}
-	s.throttle.right(name, peer)
+	s.throttle.undo(name, peer) // no more than that: the wrong codes of a login that is tried meanwhile still count
 	return nil
 }
 
