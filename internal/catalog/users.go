@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"keepward/internal/errs"
@@ -19,16 +20,17 @@ type User struct {
 	Role     string
 	Password string // hash, as HashPassword makes it
 	Created  time.Time
-	Codes    bool // a login needs a one-time code
+	Codes    bool     // a login needs a one-time code
+	Groups   []string // to whose computers the role is limited; none: it holds for the whole site
 }
 
 // AddUser adds a user and answers its number.
 func AddUser(ctx context.Context, tx *sql.Tx, u User) (int64, error) {
 	var id int64
 	err := tx.QueryRowContext(ctx,
-		`INSERT INTO users (name, role, password, created) VALUES (?, ?, ?, ?)
+		`INSERT INTO users (name, role, password, created, limited_to) VALUES (?, ?, ?, ?, ?)
 		ON CONFLICT (name) DO NOTHING RETURNING id`,
-		u.Name, u.Role, u.Password, nanos(u.Created)).Scan(&id)
+		u.Name, u.Role, u.Password, nanos(u.Created), lines(u.Groups)).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, errs.New(errs.Exists, "user.exists", "add user %q: there is one already", u.Name)
 	}
@@ -39,13 +41,14 @@ func AddUser(ctx context.Context, tx *sql.Tx, u User) (int64, error) {
 }
 
 const userColumns = `users.id, users.name, users.role, users.password, users.created,
-	EXISTS (SELECT 1 FROM one_time_codes WHERE one_time_codes.user_id = users.id AND one_time_codes.confirmed <> 0)`
+	EXISTS (SELECT 1 FROM one_time_codes WHERE one_time_codes.user_id = users.id AND one_time_codes.confirmed <> 0), users.limited_to`
 
 func scanUser(row interface{ Scan(...any) error }) (User, error) {
 	var u User
 	var created int64
-	err := row.Scan(&u.ID, &u.Name, &u.Role, &u.Password, &created, &u.Codes)
-	u.Created = timeOf(created)
+	var limited string
+	err := row.Scan(&u.ID, &u.Name, &u.Role, &u.Password, &created, &u.Codes, &limited)
+	u.Created, u.Groups = timeOf(created), ofLines(limited)
 	return u, err
 }
 
@@ -80,18 +83,28 @@ func GetUser(ctx context.Context, q Queryer, name string) (User, error) {
 	return orNearest(ctx, q, u, err, "user", "users", name)
 }
 
-// CountUsers is how many users have a role.
+// lines keeps names in one column; a name has no line in it.
+func lines(names []string) string { return strings.Join(names, "\n") }
+
+func ofLines(s string) []string {
+	if s == "" {
+		return nil
+	}
+	return strings.Split(s, "\n")
+}
+
+// CountUsers is how many users have a role for the whole site.
 func CountUsers(ctx context.Context, q Queryer, role string) (int, error) {
 	var n int
-	if err := q.QueryRowContext(ctx, `SELECT count(*) FROM users WHERE role = ?`, role).Scan(&n); err != nil {
+	if err := q.QueryRowContext(ctx, `SELECT count(*) FROM users WHERE role = ? AND limited_to = ''`, role).Scan(&n); err != nil {
 		return 0, fmt.Errorf("count users: %w", err)
 	}
 	return n, nil
 }
 
-// PutUser keeps role and password of a user.
+// PutUser keeps role, limits and password of a user.
 func PutUser(ctx context.Context, tx *sql.Tx, u User) error {
-	if _, err := tx.ExecContext(ctx, `UPDATE users SET role = ?, password = ? WHERE id = ?`, u.Role, u.Password, u.ID); err != nil {
+	if _, err := tx.ExecContext(ctx, `UPDATE users SET role = ?, password = ?, limited_to = ? WHERE id = ?`, u.Role, u.Password, lines(u.Groups), u.ID); err != nil {
 		return fmt.Errorf("write user %q: %w", u.Name, err)
 	}
 	return nil
@@ -124,6 +137,7 @@ type APIToken struct {
 	Created time.Time
 	Expires time.Time // zero: never
 	Used    time.Time // the last time, to the hour
+	Groups  []string  // as those of a User; what both allow counts
 }
 
 // AddAPIToken keeps a token of a user and clears away expired ones.
@@ -135,8 +149,8 @@ func AddAPIToken(ctx context.Context, tx *sql.Tx, token string, t APIToken) erro
 		t.Kind = TokenLogin
 	}
 	_, err := tx.ExecContext(ctx,
-		`INSERT INTO api_tokens (hash, user_id, label, created, expires, role, kind, address) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-		tokenHash(token), t.UserID, t.Label, nanos(t.Created), nanos(t.Expires), t.Role, t.Kind, t.Address)
+		`INSERT INTO api_tokens (hash, user_id, label, created, expires, role, kind, address, limited_to) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		tokenHash(token), t.UserID, t.Label, nanos(t.Created), nanos(t.Expires), t.Role, t.Kind, t.Address, lines(t.Groups))
 	if err != nil {
 		return fmt.Errorf("add token of user %d: %w", t.UserID, err)
 	}
@@ -151,12 +165,14 @@ const tokenID = `lower(hex(substr(api_tokens.hash, 1, 6)))`
 func TokenID(token string) string { return hex.EncodeToString(tokenHash(token)[:6]) }
 
 const tokenColumns = tokenID + `, api_tokens.user_id, users.name, api_tokens.kind, api_tokens.label, api_tokens.role, api_tokens.address,
-	api_tokens.created, api_tokens.expires, api_tokens.used`
+	api_tokens.created, api_tokens.expires, api_tokens.used, api_tokens.limited_to`
 
 func scanToken(r interface{ Scan(...any) error }, more ...any) (APIToken, error) {
 	var t APIToken
 	var created, expires, used int64
-	err := r.Scan(append([]any{&t.ID, &t.UserID, &t.User, &t.Kind, &t.Label, &t.Role, &t.Address, &created, &expires, &used}, more...)...)
+	var limited string
+	err := r.Scan(append([]any{&t.ID, &t.UserID, &t.User, &t.Kind, &t.Label, &t.Role, &t.Address, &created, &expires, &used, &limited}, more...)...)
+	t.Groups = ofLines(limited)
 	t.Created, t.Expires, t.Used = timeOf(created), timeOf(expires), timeOf(used)
 	return t, err
 }
@@ -164,11 +180,12 @@ func scanToken(r interface{ Scan(...any) error }, more ...any) (APIToken, error)
 // CallerOf finds a token that has not expired, and its user; ok is false where there is none.
 func CallerOf(ctx context.Context, q Queryer, token string, now time.Time) (u User, t APIToken, ok bool, err error) {
 	var created int64
+	var limited string
 	row := q.QueryRowContext(ctx, `SELECT `+tokenColumns+`, `+userColumns+` FROM api_tokens
 		JOIN users ON users.id = api_tokens.user_id
 		WHERE api_tokens.hash = ? AND (api_tokens.expires = 0 OR api_tokens.expires > ?)`, tokenHash(token), nanos(now))
-	t, err = scanToken(row, &u.ID, &u.Name, &u.Role, &u.Password, &created, &u.Codes)
-	u.Created = timeOf(created)
+	t, err = scanToken(row, &u.ID, &u.Name, &u.Role, &u.Password, &created, &u.Codes, &limited)
+	u.Created, u.Groups = timeOf(created), ofLines(limited)
 	t, ok, err = found(t, err, "read token")
 	return u, t, ok, err
 }
@@ -232,4 +249,19 @@ func found[T any](v T, err error, doing string) (T, bool, error) {
 		return v, false, fmt.Errorf("%s: %w", doing, err)
 	}
 	return v, true, nil
+}
+
+// LimitedTo names the users who are limited to a group, by themselves or by a token.
+func LimitedTo(ctx context.Context, q Queryer, group string) ([]string, error) {
+	rows, err := q.QueryContext(ctx, `SELECT DISTINCT users.name FROM users LEFT JOIN api_tokens ON api_tokens.user_id = users.id
+		WHERE instr(char(10) || users.limited_to || char(10), char(10) || ?1 || char(10)) OR instr(char(10) || api_tokens.limited_to || char(10), char(10) || ?1 || char(10))
+		ORDER BY users.name`, group)
+	out, err := collect(rows, err, func(r *sql.Rows) (name string, err error) {
+		err = r.Scan(&name)
+		return name, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("find who is limited to group %q: %w", group, err)
+	}
+	return out, nil
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,24 +21,26 @@ func (a *app) apiTokenCommand() *cobra.Command {
 
 func (a *app) apiTokenCreate() *cobra.Command {
 	var role string
+	var groups []string
 	ttl := duration(90 * day)
 	cmd := &cobra.Command{
 		Use: "create NAME", Short: "Make an API token",
 		Long:    "Prints the token, once: the server keeps only its hash. Whoever has it may what its role may, until it expires or is revoked, and\nnever more than its user may at that time.",
-		Example: "  keepward api-token create monitoring --role viewer --ttl 365d > token", Args: exactly("NAME"),
+		Example: "  keepward api-token create monitoring --role viewer --ttl 365d > token\n  keepward api-token create portal --role viewer --group laptops > token", Args: exactly("NAME"),
 	}
 	roleFlag(cmd, &role, "what it may, at most what you may; empty: the same")
+	a.limitFlag(cmd, &groups)
 	cmd.Flags().Var(&ttl, "ttl", "how long it may be used, up to 730d")
 	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) error {
-		m, err := call(ctx, c.apiTokens.CreateAPIToken, &keepwardv1.CreateAPITokenRequest{Name: args[0], Role: role, Ttl: durationpb.New(time.Duration(ttl))})
+		m, err := call(ctx, c.apiTokens.CreateAPIToken, &keepwardv1.CreateAPITokenRequest{Name: args[0], Role: role, Ttl: durationpb.New(time.Duration(ttl)), Groups: groups})
 		if err != nil {
 			return err
 		}
 		return a.print(m, func() {
 			fmt.Fprintln(a.out, safe(m.GetToken()))
 			i := m.GetInfo()
-			a.remark("API token %s (%s) of %s, role %s, until %s. It is shown only now. Use it with KEEPWARD_TOKEN and KEEPWARD_ADDR, or as 'Authorization: Bearer …'.",
-				i.GetName(), i.GetId(), i.GetUser(), i.GetRole(), a.stamp(i.GetExpires()))
+			a.remark("API token %s (%s) of %s, role %s%s, until %s. It is shown only now. Use it with KEEPWARD_TOKEN and KEEPWARD_ADDR, or as 'Authorization: Bearer …'.",
+				i.GetName(), i.GetId(), i.GetUser(), i.GetRole(), limitWords(i.GetGroups()), a.stamp(i.GetExpires()))
 		})
 	})
 	return cmd
@@ -57,13 +60,13 @@ func (a *app) tokenListOf(kind, short, example string) *cobra.Command {
 			m.Tokens = without(m.GetTokens(), "token")
 		}
 		return a.print(m, func() {
-			t := a.newTable("ID", "USER", "NAME", "ROLE", "EXPIRES", "USED", "|", "CREATED", "ADDRESS", "CURRENT")
+			t := a.newTable("ID", "USER", "NAME", "ROLE", "EXPIRES", "USED", "|", "CREATED", "ADDRESS", "GROUPS", "CURRENT")
 			for _, k := range m.GetTokens() {
 				current := ""
 				if k.GetCurrent() {
 					current = "this one"
 				}
-				t.row(k.GetId(), k.GetUser(), k.GetName(), k.GetRole(), cmp.Or(a.stamp(k.GetExpires()), "never"), cmp.Or(a.stamp(k.GetUsed()), "never"), a.stamp(k.GetCreated()), k.GetAddress(), current)
+				t.row(k.GetId(), k.GetUser(), k.GetName(), k.GetRole(), cmp.Or(a.stamp(k.GetExpires()), "never"), cmp.Or(a.stamp(k.GetUsed()), "never"), a.stamp(k.GetCreated()), k.GetAddress(), strings.Join(k.GetGroups(), ", "), current)
 			}
 			t.print()
 		})

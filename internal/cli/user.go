@@ -34,16 +34,18 @@ func (a *app) userCreate() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "create NAME --role ROLE", Short: "Make a user",
 		Long:    "The password is the first line of a file, or of standard input; on a terminal it is asked for. It is no argument: others of the\ncomputer could see it.",
-		Example: "  keepward user create ann --role operator\n  keepward user create ben --role viewer --password-file ben.txt",
+		Example: "  keepward user create ann --role operator\n  keepward user create ben --role viewer --password-file ben.txt\n  keepward user create carla --role restore-operator --group laptops",
 		Args:    exactly("NAME"),
 	}
 	roleFlag(cmd, &req.Role, "what the user may")
+	var groups []string
+	a.limitFlag(cmd, &groups)
 	cmd.Flags().StringVar(&file, "password-file", "", "file with the password; - is standard input")
 	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) (err error) {
 		if err := required(cmd, "role"); err != nil {
 			return err
 		}
-		req.Name = args[0]
+		req.Name, req.Limit = args[0], &keepwardv1.UserLimit{Groups: groups}
 		if req.Password, err = a.newPassword("Password of "+req.Name, file, bufio.NewReader(a.in)); err != nil {
 			return err
 		}
@@ -51,9 +53,17 @@ func (a *app) userCreate() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.print(m.GetUser(), func() { a.remark("user %s is there, with the role %s", m.GetUser().GetName(), m.GetUser().GetRole()) })
+		return a.print(m.GetUser(), func() {
+			a.remark("user %s is there, with the role %s%s", m.GetUser().GetName(), m.GetUser().GetRole(), limitWords(m.GetUser().GetGroups()))
+		})
 	})
 	return cmd
+}
+
+// limitFlag is for the groups to whose computers somebody is limited.
+func (a *app) limitFlag(cmd *cobra.Command, groups *[]string) {
+	cmd.Flags().StringArrayVar(groups, "group", nil, "only for the computers of this protection group, and what was made of them; more than once for several")
+	noError(cmd.RegisterFlagCompletionFunc("group", a.complete(groupNames)))
 }
 
 // newPassword reads a new password from a file or a pipe, or asks for it twice.
@@ -105,9 +115,9 @@ func (a *app) askLine(prompt, file string, in *bufio.Reader) (string, error) {
 }
 
 func (a *app) userTable(list []*keepwardv1.User) {
-	t := a.newTable("NAME", "ROLE", ">LOGINS", ">TOKENS", "CODES", "|", "CREATED")
+	t := a.newTable("NAME", "ROLE", ">LOGINS", ">TOKENS", "CODES", "GROUPS", "|", "CREATED")
 	for _, u := range list {
-		t.row(u.GetName(), u.GetRole(), fmt.Sprint(u.GetLogins()), fmt.Sprint(u.GetTokens()), yesNo(u.GetOneTimeCodes()), a.stamp(u.GetCreated()))
+		t.row(u.GetName(), u.GetRole(), fmt.Sprint(u.GetLogins()), fmt.Sprint(u.GetTokens()), yesNo(u.GetOneTimeCodes()), strings.Join(u.GetGroups(), ", "), a.stamp(u.GetCreated()))
 	}
 	t.print()
 }
@@ -127,24 +137,42 @@ func (a *app) userList() *cobra.Command {
 
 func (a *app) userEdit() *cobra.Command {
 	req := &keepwardv1.EditUserRequest{}
+	var groups []string
+	var everything bool
 	cmd := &cobra.Command{
-		Use: "edit NAME --role ROLE", Short: "Change the role of a user",
-		Long:    "The role counts at once, for logins and API tokens that are out too. The last administrator stays one.",
-		Example: "  keepward user edit ann --role restore-operator", Args: exactly("NAME"), ValidArgsFunction: a.complete(userNames),
+		Use: "edit NAME", Short: "Change the role of a user, or for which computers it is",
+		Long: `Role and limit count at once, for logins and API tokens that are out too. The last administrator of the whole site stays one.
+
+With --group the role is for the computers of these protection groups only, in place of those before; with --everything for the whole site.`,
+		Example: "  keepward user edit ann --role restore-operator\n  keepward user edit ann --group web --group db\n  keepward user edit ann --everything", Args: exactly("NAME"), ValidArgsFunction: a.complete(userNames),
 	}
 	roleFlag(cmd, &req.Role, "what the user may from now on")
+	a.limitFlag(cmd, &groups)
+	cmd.Flags().BoolVar(&everything, "everything", false, "for the whole site")
+	cmd.MarkFlagsMutuallyExclusive("group", "everything")
 	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) error {
-		if err := required(cmd, "role"); err != nil {
-			return err
+		if req.Role == "" && len(groups) == 0 && !everything {
+			return usage("%s wants --role, --group or --everything", cmd.CommandPath())
 		}
-		req.Name = args[0]
+		if req.Name = args[0]; everything || len(groups) > 0 {
+			req.Limit = &keepwardv1.UserLimit{Groups: groups}
+		}
 		m, err := call(ctx, c.users.EditUser, req)
 		if err != nil {
 			return err
 		}
-		return a.print(m.GetUser(), func() { a.remark("user %s has the role %s now", m.GetUser().GetName(), m.GetUser().GetRole()) })
+		return a.print(m.GetUser(), func() {
+			a.remark("user %s has the role %s now%s", m.GetUser().GetName(), m.GetUser().GetRole(), limitWords(m.GetUser().GetGroups()))
+		})
 	})
 	return cmd
+}
+
+func limitWords(groups []string) string {
+	if len(groups) == 0 {
+		return ""
+	}
+	return ", for the computers of " + strings.Join(groups, ", ")
 }
 
 func (a *app) userRemove() *cobra.Command {

@@ -57,6 +57,10 @@ func (s *tokenService) CreateAPIToken(ctx context.Context, req *connect.Request[
 	}
 	token := newAPIToken()
 	err := s.db.Write(ctx, func(tx *sql.Tx) error {
+		var err error
+		if t.Groups, err = c.tokenGroups(ctx, tx, t.Label, m.GetGroups()); err != nil {
+			return err
+		}
 		had, err := catalog.APITokens(ctx, tx, c.user.Name, now)
 		if err != nil {
 			return err
@@ -78,9 +82,31 @@ func (s *tokenService) CreateAPIToken(ctx context.Context, req *connect.Request[
 	return connect.NewResponse(&keepwardv1.CreateAPITokenResponse{Token: token, Info: tokenMessage(t, c)}), nil
 }
 
+// tokenGroups are those that a new token is limited to. What makes it gives it no more than it has
+// itself; the limits of the user hold beside them, whatever they are then.
+func (c caller) tokenGroups(ctx context.Context, q catalog.Queryer, label string, asked []string) ([]string, error) {
+	if len(c.token.Groups) == 0 {
+		if len(c.user.Groups) == 0 {
+			return groupsThere(ctx, q, asked)
+		}
+		// Which other groups there are is not for who is limited.
+	}
+	if len(asked) == 0 {
+		return c.token.Groups, nil
+	}
+	for _, own := range [][]string{c.user.Groups, c.token.Groups} {
+		for _, n := range asked {
+			if len(own) > 0 && !slices.Contains(own, n) {
+				return nil, errs.New(errs.Denied, "api-token.groups", "make API token %s: who calls is not for group %q", label, n)
+			}
+		}
+	}
+	return slices.Compact(slices.Sorted(slices.Values(asked))), nil
+}
+
 func tokenMessage(t catalog.APIToken, c caller) *keepwardv1.APIToken {
 	return &keepwardv1.APIToken{
-		Id: t.ID, User: t.User, Kind: t.Kind, Name: t.Label, Role: t.Role, Address: t.Address,
+		Id: t.ID, User: t.User, Kind: t.Kind, Name: t.Label, Role: t.Role, Address: t.Address, Groups: t.Groups,
 		Created: timestamp(t.Created), Expires: timestamp(t.Expires), Used: timestamp(t.Used), Current: t.ID == c.token.ID,
 	}
 }
@@ -89,7 +115,7 @@ func (s *tokenService) ListAPITokens(ctx context.Context, req *connect.Request[k
 	c, _ := callerOf(ctx)
 	of := c.user.Name
 	if req.Msg.GetAll() {
-		if !c.may(admin) {
+		if !c.administers() {
 			return nil, errs.New(errs.Denied, "api-token.all", "list tokens of all users: user %s sees only the own ones", c.user.Name)
 		}
 		of = ""
@@ -110,7 +136,7 @@ func (s *tokenService) ListAPITokens(ctx context.Context, req *connect.Request[k
 func (s *tokenService) RevokeAPIToken(ctx context.Context, req *connect.Request[keepwardv1.RevokeAPITokenRequest]) (*connect.Response[keepwardv1.RevokeAPITokenResponse], error) {
 	c, _ := callerOf(ctx)
 	of := c.user.Name
-	if c.may(admin) {
+	if c.administers() {
 		of = ""
 	}
 	var gone catalog.APIToken

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -53,140 +54,147 @@ const (
 type rule struct {
 	may   access
 	audit audited
+	scope scope
 }
 
 // methods says who may call what, and how it is written down. What is not here is refused to all.
 // docs/reference/roles.md prints it.
 var methods = map[string]rule{
-	keepwardv1connect.AccessServiceLoginProcedure:                   {open, itself},
-	keepwardv1connect.AccessServiceCreateTokenProcedure:             {admin, each},
-	keepwardv1connect.AccessServiceListTokensProcedure:              {users, silent},
-	keepwardv1connect.AccessServiceRevokeTokenProcedure:             {admin, each},
-	keepwardv1connect.StatusServiceGetStatusProcedure:               {users, silent},
-	keepwardv1connect.ComputerServiceListComputersProcedure:         {users, silent},
-	keepwardv1connect.ComputerServiceGetComputerProcedure:           {users, silent},
-	keepwardv1connect.ComputerServiceRemoveComputerProcedure:        {admin, each},
-	keepwardv1connect.ConnectionServiceAddComputerProcedure:         {admin, each},
-	keepwardv1connect.ConnectionServiceEditComputerProcedure:        {admin, each},
-	keepwardv1connect.ConnectionServiceTestConnectionProcedure:      {operators, each},
-	keepwardv1connect.RepositoryServiceCreateRepositoryProcedure:    {admin, each},
-	keepwardv1connect.RepositoryServiceListRepositoriesProcedure:    {users, silent},
-	keepwardv1connect.RepositoryServiceGetRepositoryProcedure:       {users, silent},
-	keepwardv1connect.RepositoryServiceEditRepositoryProcedure:      {admin, each},
-	keepwardv1connect.RepositoryServiceGetRepositoryStatsProcedure:  {users, silent},
-	keepwardv1connect.RepositoryServiceListRepositoryKeysProcedure:  {admin, silent},
-	keepwardv1connect.RepositoryServiceAddRepositoryKeyProcedure:    {admin, each},
-	keepwardv1connect.RepositoryServiceRemoveRepositoryKeyProcedure: {admin, each},
-	keepwardv1connect.RepositoryServiceBeginEpochProcedure:          {admin, each},
-	keepwardv1connect.RepositoryServiceAttachRepositoryProcedure:    {admin, each},
-	keepwardv1connect.RepositoryServiceDetachRepositoryProcedure:    {admin, each},
-	keepwardv1connect.RepositoryServiceTakeOverRepositoryProcedure:  {admin, each},
-	keepwardv1connect.RepositoryServiceRebuildCatalogProcedure:      {admin, each},
-	keepwardv1connect.RepositoryServiceCheckRepositoryProcedure:     {operators, each},
-	keepwardv1connect.RepositoryServiceRebuildIndexProcedure:        {operators, each},
-	keepwardv1connect.RepositoryServiceSweepRepositoryProcedure:     {operators, each},
-	keepwardv1connect.RepositoryServiceReconcileRepositoryProcedure: {operators, each},
-	keepwardv1connect.RepositoryServiceExportRecoveryKeyProcedure:   {admin, each},
-	keepwardv1connect.JobServiceCreateJobProcedure:                  {admin, each},
-	keepwardv1connect.JobServiceListJobsProcedure:                   {users, silent},
-	keepwardv1connect.JobServiceGetJobProcedure:                     {users, silent},
-	keepwardv1connect.JobServiceUpdateJobProcedure:                  {admin, each},
-	keepwardv1connect.JobServiceDeleteJobProcedure:                  {admin, each},
-	keepwardv1connect.JobServiceRunJobProcedure:                     {operators, each},
-	keepwardv1connect.JobServicePreviewRetentionProcedure:           {users, silent},
-	keepwardv1connect.JobServiceResumeRetentionProcedure:            {admin, each},
-	keepwardv1connect.JobServiceGetJobFiguresProcedure:              {users, silent},
-	keepwardv1connect.JobServiceDryRunProcedure:                     {operators, each},
-	keepwardv1connect.JobPreviewServicePreviewJobProcedure:          {users, silent},
-	keepwardv1connect.SessionServiceListSessionsProcedure:           {users, silent},
-	keepwardv1connect.SessionServiceWatchSessionsProcedure:          {users, silent},
-	keepwardv1connect.SessionServiceGetSessionProcedure:             {users, silent},
-	keepwardv1connect.SessionServiceWatchSessionProcedure:           {users, silent},
-	keepwardv1connect.SessionServiceReadLogProcedure:                {users, silent},
-	keepwardv1connect.SessionServiceKillSessionProcedure:            {operators, each},
-	keepwardv1connect.SessionServiceRetrySessionProcedure:           {operators, each},
-	keepwardv1connect.SessionServiceSuspendSessionProcedure:         {operators, each},
-	keepwardv1connect.SessionServiceResumeSessionProcedure:          {operators, each},
-	keepwardv1connect.SessionServiceSetSessionPriorityProcedure:     {operators, each},
-	keepwardv1connect.SessionServiceListResourcesProcedure:          {users, silent},
-	keepwardv1connect.PointServiceListPointsProcedure:               {users, silent},
-	keepwardv1connect.PointServiceGetPointProcedure:                 {users, silent},
-	keepwardv1connect.PointServiceBrowseProcedure:                   {restorers, folded},
-	keepwardv1connect.PointServiceFindProcedure:                     {restorers, folded},
-	keepwardv1connect.PointServiceDiffProcedure:                     {restorers, folded},
-	keepwardv1connect.PointServiceGetPointKeysProcedure:             {restorers, folded},
-	keepwardv1connect.PointServiceReadRecordsProcedure:              {restorers, folded},
-	keepwardv1connect.ContentServiceOpenContentProcedure:            {restorers, each},
-	keepwardv1connect.PointServiceDeletePointsProcedure:             {admin, each},
-	keepwardv1connect.PointServiceUndeletePointsProcedure:           {admin, each},
-	keepwardv1connect.PointServiceHoldPointsProcedure:               {admin, each},
-	keepwardv1connect.PointServiceReleasePointsProcedure:            {admin, each},
-	keepwardv1connect.RestoreServiceRestoreFilesProcedure:           {restorers, each},
-	keepwardv1connect.ConfigServiceApplyProcedure:                   {admin, each},
-	keepwardv1connect.ConfigServiceExportProcedure:                  {users, silent},
+	keepwardv1connect.AccessServiceLoginProcedure:                   {open, itself, ofCaller},
+	keepwardv1connect.AccessServiceCreateTokenProcedure:             {admin, each, site},
+	keepwardv1connect.AccessServiceListTokensProcedure:              {users, silent, site},
+	keepwardv1connect.AccessServiceRevokeTokenProcedure:             {admin, each, site},
+	keepwardv1connect.StatusServiceGetStatusProcedure:               {users, silent, listed},
+	keepwardv1connect.ComputerServiceListComputersProcedure:         {users, silent, listed},
+	keepwardv1connect.ComputerServiceGetComputerProcedure:           {users, silent, ofComputer},
+	keepwardv1connect.ComputerServiceRemoveComputerProcedure:        {admin, each, site},
+	keepwardv1connect.ConnectionServiceAddComputerProcedure:         {admin, each, site},
+	keepwardv1connect.ConnectionServiceEditComputerProcedure:        {admin, each, site},
+	keepwardv1connect.ConnectionServiceTestConnectionProcedure:      {operators, each, site},
+	keepwardv1connect.RepositoryServiceCreateRepositoryProcedure:    {admin, each, site},
+	keepwardv1connect.RepositoryServiceListRepositoriesProcedure:    {users, silent, site},
+	keepwardv1connect.RepositoryServiceGetRepositoryProcedure:       {users, silent, site},
+	keepwardv1connect.RepositoryServiceEditRepositoryProcedure:      {admin, each, site},
+	keepwardv1connect.RepositoryServiceGetRepositoryStatsProcedure:  {users, silent, site},
+	keepwardv1connect.RepositoryServiceListRepositoryKeysProcedure:  {admin, silent, site},
+	keepwardv1connect.RepositoryServiceAddRepositoryKeyProcedure:    {admin, each, site},
+	keepwardv1connect.RepositoryServiceRemoveRepositoryKeyProcedure: {admin, each, site},
+	keepwardv1connect.RepositoryServiceBeginEpochProcedure:          {admin, each, site},
+	keepwardv1connect.RepositoryServiceAttachRepositoryProcedure:    {admin, each, site},
+	keepwardv1connect.RepositoryServiceDetachRepositoryProcedure:    {admin, each, site},
+	keepwardv1connect.RepositoryServiceTakeOverRepositoryProcedure:  {admin, each, site},
+	keepwardv1connect.RepositoryServiceRebuildCatalogProcedure:      {admin, each, site},
+	keepwardv1connect.RepositoryServiceCheckRepositoryProcedure:     {operators, each, site},
+	keepwardv1connect.RepositoryServiceRebuildIndexProcedure:        {operators, each, site},
+	keepwardv1connect.RepositoryServiceSweepRepositoryProcedure:     {operators, each, site},
+	keepwardv1connect.RepositoryServiceReconcileRepositoryProcedure: {operators, each, site},
+	keepwardv1connect.RepositoryServiceExportRecoveryKeyProcedure:   {admin, each, site},
+	keepwardv1connect.JobServiceCreateJobProcedure:                  {admin, each, site},
+	keepwardv1connect.JobServiceListJobsProcedure:                   {users, silent, listed},
+	keepwardv1connect.JobServiceGetJobProcedure:                     {users, silent, ofJob},
+	keepwardv1connect.JobServiceUpdateJobProcedure:                  {admin, each, site},
+	keepwardv1connect.JobServiceDeleteJobProcedure:                  {admin, each, site},
+	keepwardv1connect.JobServiceRunJobProcedure:                     {operators, each, ofJob},
+	keepwardv1connect.JobServicePreviewRetentionProcedure:           {users, silent, ofJob},
+	keepwardv1connect.JobServiceResumeRetentionProcedure:            {admin, each, site},
+	keepwardv1connect.JobServiceGetJobFiguresProcedure:              {users, silent, ofJob},
+	keepwardv1connect.JobServiceDryRunProcedure:                     {operators, each, site},
+	keepwardv1connect.JobPreviewServicePreviewJobProcedure:          {users, silent, site},
+	keepwardv1connect.SessionServiceListSessionsProcedure:           {users, silent, listed},
+	keepwardv1connect.SessionServiceWatchSessionsProcedure:          {users, silent, listed},
+	keepwardv1connect.SessionServiceGetSessionProcedure:             {users, silent, ofSession},
+	keepwardv1connect.SessionServiceWatchSessionProcedure:           {users, silent, ofSession},
+	keepwardv1connect.SessionServiceReadLogProcedure:                {users, silent, ofSession},
+	keepwardv1connect.SessionServiceKillSessionProcedure:            {operators, each, ofSession},
+	keepwardv1connect.SessionServiceRetrySessionProcedure:           {operators, each, ofSession},
+	keepwardv1connect.SessionServiceSuspendSessionProcedure:         {operators, each, ofSession},
+	keepwardv1connect.SessionServiceResumeSessionProcedure:          {operators, each, ofSession},
+	keepwardv1connect.SessionServiceSetSessionPriorityProcedure:     {operators, each, ofSession},
+	keepwardv1connect.SessionServiceListResourcesProcedure:          {users, silent, site},
+	keepwardv1connect.PointServiceListPointsProcedure:               {users, silent, listed},
+	keepwardv1connect.PointServiceGetPointProcedure:                 {users, silent, ofPoint},
+	keepwardv1connect.PointServiceBrowseProcedure:                   {restorers, folded, ofPoint},
+	keepwardv1connect.PointServiceFindProcedure:                     {restorers, folded, listed},
+	keepwardv1connect.PointServiceDiffProcedure:                     {restorers, folded, ofPoint},
+	keepwardv1connect.PointServiceGetPointKeysProcedure:             {restorers, folded, ofPoint},
+	keepwardv1connect.PointServiceReadRecordsProcedure:              {restorers, folded, ofPoint},
+	keepwardv1connect.ContentServiceOpenContentProcedure:            {restorers, each, ofPoint},
+	keepwardv1connect.PointServiceDeletePointsProcedure:             {admin, each, site},
+	keepwardv1connect.PointServiceUndeletePointsProcedure:           {admin, each, site},
+	keepwardv1connect.PointServiceHoldPointsProcedure:               {admin, each, site},
+	keepwardv1connect.PointServiceReleasePointsProcedure:            {admin, each, site},
+	keepwardv1connect.RestoreServiceRestoreFilesProcedure:           {restorers, each, ofPoint},
+	keepwardv1connect.ConfigServiceApplyProcedure:                   {admin, each, site},
+	keepwardv1connect.ConfigServiceExportProcedure:                  {users, silent, site},
 
-	keepwardv1connect.CredentialServiceSaveCredentialProcedure:   {admin, each},
-	keepwardv1connect.CredentialServiceListCredentialsProcedure:  {users, silent},
-	keepwardv1connect.CredentialServiceDeleteCredentialProcedure: {admin, each},
+	keepwardv1connect.CredentialServiceSaveCredentialProcedure:   {admin, each, site},
+	keepwardv1connect.CredentialServiceListCredentialsProcedure:  {users, silent, site},
+	keepwardv1connect.CredentialServiceDeleteCredentialProcedure: {admin, each, site},
 
-	keepwardv1connect.SettingsServiceListSettingsProcedure: {users, silent},
-	keepwardv1connect.SettingsServiceSetSettingProcedure:   {admin, each},
-	keepwardv1connect.SettingsServiceResetSettingProcedure: {admin, each},
-	keepwardv1connect.QueueServiceListWindowsProcedure:     {users, silent},
-	keepwardv1connect.QueueServiceSaveWindowProcedure:      {admin, each},
-	keepwardv1connect.QueueServiceDeleteWindowProcedure:    {admin, each},
-	keepwardv1connect.QueueServiceListActivitiesProcedure:  {users, silent},
-	keepwardv1connect.QueueServiceSetActivityProcedure:     {admin, each},
-	keepwardv1connect.QueueServiceListLimitsProcedure:      {users, silent},
-	keepwardv1connect.QueueServiceSetLimitProcedure:        {admin, each},
-	keepwardv1connect.QueueServiceListPrioritiesProcedure:  {users, silent},
-	keepwardv1connect.QueueServiceSetPriorityProcedure:     {admin, each},
-	keepwardv1connect.QueueServicePauseServerProcedure:     {operators, each},
-	keepwardv1connect.QueueServiceResumeServerProcedure:    {operators, each},
+	keepwardv1connect.SettingsServiceListSettingsProcedure: {users, silent, site},
+	keepwardv1connect.SettingsServiceSetSettingProcedure:   {admin, each, site},
+	keepwardv1connect.SettingsServiceResetSettingProcedure: {admin, each, site},
+	keepwardv1connect.QueueServiceListWindowsProcedure:     {users, silent, site},
+	keepwardv1connect.QueueServiceSaveWindowProcedure:      {admin, each, site},
+	keepwardv1connect.QueueServiceDeleteWindowProcedure:    {admin, each, site},
+	keepwardv1connect.QueueServiceListActivitiesProcedure:  {users, silent, site},
+	keepwardv1connect.QueueServiceSetActivityProcedure:     {admin, each, site},
+	keepwardv1connect.QueueServiceListLimitsProcedure:      {users, silent, site},
+	keepwardv1connect.QueueServiceSetLimitProcedure:        {admin, each, site},
+	keepwardv1connect.QueueServiceListPrioritiesProcedure:  {users, silent, site},
+	keepwardv1connect.QueueServiceSetPriorityProcedure:     {admin, each, site},
+	keepwardv1connect.QueueServicePauseServerProcedure:     {operators, each, site},
+	keepwardv1connect.QueueServiceResumeServerProcedure:    {operators, each, site},
 
-	keepwardv1connect.GroupServiceCreateGroupProcedure:         {admin, each},
-	keepwardv1connect.GroupServiceListGroupsProcedure:          {users, silent},
-	keepwardv1connect.GroupServiceGetGroupProcedure:            {users, silent},
-	keepwardv1connect.GroupServiceUpdateGroupProcedure:         {admin, each},
-	keepwardv1connect.GroupServiceDeleteGroupProcedure:         {admin, each},
-	keepwardv1connect.GroupServiceRescanGroupsProcedure:        {operators, each},
-	keepwardv1connect.GroupServiceSetTagsProcedure:             {admin, each},
-	keepwardv1connect.TrafficServiceListTrafficRulesProcedure:  {users, silent},
-	keepwardv1connect.TrafficServiceSaveTrafficRuleProcedure:   {admin, each},
-	keepwardv1connect.TrafficServiceDeleteTrafficRuleProcedure: {admin, each},
+	keepwardv1connect.GroupServiceCreateGroupProcedure:         {admin, each, site},
+	keepwardv1connect.GroupServiceListGroupsProcedure:          {users, silent, site},
+	keepwardv1connect.GroupServiceGetGroupProcedure:            {users, silent, site},
+	keepwardv1connect.GroupServiceUpdateGroupProcedure:         {admin, each, site},
+	keepwardv1connect.GroupServiceDeleteGroupProcedure:         {admin, each, site},
+	keepwardv1connect.GroupServiceRescanGroupsProcedure:        {operators, each, site},
+	keepwardv1connect.GroupServiceSetTagsProcedure:             {admin, each, site},
+	keepwardv1connect.TrafficServiceListTrafficRulesProcedure:  {users, silent, site},
+	keepwardv1connect.TrafficServiceSaveTrafficRuleProcedure:   {admin, each, site},
+	keepwardv1connect.TrafficServiceDeleteTrafficRuleProcedure: {admin, each, site},
 
-	keepwardv1connect.UpdateServiceUploadPackageProcedure:   {admin, each},
-	keepwardv1connect.UpdateServiceListPackagesProcedure:    {users, silent},
-	keepwardv1connect.UpdateServiceRemovePackageProcedure:   {admin, each},
-	keepwardv1connect.UpdateServiceUpdateComputersProcedure: {admin, each},
-	keepwardv1connect.UpdateServiceListRolloutsProcedure:    {users, silent},
-	keepwardv1connect.UpdateServiceGetRolloutProcedure:      {users, silent},
-	keepwardv1connect.UpdateServiceStopRolloutProcedure:     {admin, each},
-	keepwardv1connect.PackageServiceReadPackageProcedure:    {node, silent},
+	keepwardv1connect.UpdateServiceUploadPackageProcedure:   {admin, each, site},
+	keepwardv1connect.UpdateServiceListPackagesProcedure:    {users, silent, site},
+	keepwardv1connect.UpdateServiceRemovePackageProcedure:   {admin, each, site},
+	keepwardv1connect.UpdateServiceUpdateComputersProcedure: {admin, each, site},
+	keepwardv1connect.UpdateServiceListRolloutsProcedure:    {users, silent, site},
+	keepwardv1connect.UpdateServiceGetRolloutProcedure:      {users, silent, site},
+	keepwardv1connect.UpdateServiceStopRolloutProcedure:     {admin, each, site},
+	keepwardv1connect.PackageServiceReadPackageProcedure:    {node, silent, ofCaller},
 
-	keepwardv1connect.UserServiceCreateUserProcedure:                 {admin, each},
-	keepwardv1connect.UserServiceListUsersProcedure:                  {admin, silent},
-	keepwardv1connect.UserServiceEditUserProcedure:                   {admin, each},
-	keepwardv1connect.UserServiceRemoveUserProcedure:                 {admin, each},
-	keepwardv1connect.UserServiceSetPasswordProcedure:                {users, each},
-	keepwardv1connect.UserServiceGetCallerProcedure:                  {users, silent},
-	keepwardv1connect.OneTimeCodeServiceGetOneTimeCodesProcedure:     {users, silent},
-	keepwardv1connect.OneTimeCodeServiceEnrolOneTimeCodesProcedure:   {users, each},
-	keepwardv1connect.OneTimeCodeServiceConfirmOneTimeCodesProcedure: {users, each},
-	keepwardv1connect.OneTimeCodeServiceRenewRecoveryCodesProcedure:  {users, each},
-	keepwardv1connect.OneTimeCodeServiceRemoveOneTimeCodesProcedure:  {users, each},
-	keepwardv1connect.APITokenServiceCreateAPITokenProcedure:         {users, each},
-	keepwardv1connect.APITokenServiceListAPITokensProcedure:          {users, silent},
-	keepwardv1connect.APITokenServiceRevokeAPITokenProcedure:         {users, each},
-	keepwardv1connect.AuditServiceListAuditProcedure:                 {admin, silent},
-	keepwardv1connect.AuditServiceReadAuditProcedure:                 {admin, silent},
+	keepwardv1connect.UserServiceCreateUserProcedure:                 {admin, each, site},
+	keepwardv1connect.UserServiceListUsersProcedure:                  {admin, silent, site},
+	keepwardv1connect.UserServiceEditUserProcedure:                   {admin, each, site},
+	keepwardv1connect.UserServiceRemoveUserProcedure:                 {admin, each, site},
+	keepwardv1connect.UserServiceSetPasswordProcedure:                {users, each, ofCaller},
+	keepwardv1connect.UserServiceGetCallerProcedure:                  {users, silent, ofCaller},
+	keepwardv1connect.OneTimeCodeServiceGetOneTimeCodesProcedure:     {users, silent, ofCaller},
+	keepwardv1connect.OneTimeCodeServiceEnrolOneTimeCodesProcedure:   {users, each, ofCaller},
+	keepwardv1connect.OneTimeCodeServiceConfirmOneTimeCodesProcedure: {users, each, ofCaller},
+	keepwardv1connect.OneTimeCodeServiceRenewRecoveryCodesProcedure:  {users, each, ofCaller},
+	keepwardv1connect.OneTimeCodeServiceRemoveOneTimeCodesProcedure:  {users, each, ofCaller},
+	keepwardv1connect.APITokenServiceCreateAPITokenProcedure:         {users, each, ofCaller},
+	keepwardv1connect.APITokenServiceListAPITokensProcedure:          {users, silent, ofCaller},
+	keepwardv1connect.APITokenServiceRevokeAPITokenProcedure:         {users, each, ofCaller},
+	keepwardv1connect.AuditServiceListAuditProcedure:                 {admin, silent, site},
+	keepwardv1connect.AuditServiceReadAuditProcedure:                 {admin, silent, site},
 
-	keepwardv1connect.EnrolServiceJoinProcedure:          {open, itself},
-	keepwardv1connect.NodeServiceHeartbeatProcedure:      {node, silent},
-	keepwardv1connect.NodeServiceReportProgressProcedure: {node, silent},
-	keepwardv1connect.NodeServiceReportEventsProcedure:   {node, silent},
-	keepwardv1connect.NodeServiceReportEndProcedure:      {node, silent},
+	keepwardv1connect.EnrolServiceJoinProcedure:          {open, itself, ofCaller},
+	keepwardv1connect.NodeServiceHeartbeatProcedure:      {node, silent, ofCaller},
+	keepwardv1connect.NodeServiceReportProgressProcedure: {node, silent, ofCaller},
+	keepwardv1connect.NodeServiceReportEventsProcedure:   {node, silent, ofCaller},
+	keepwardv1connect.NodeServiceReportEndProcedure:      {node, silent, ofCaller},
 }
+
+// limited tells whether c is for some computers only.
+func (c caller) limited() bool { return len(c.user.Groups) > 0 || len(c.token.Groups) > 0 }
+
+// administers tells whether c rules over others: an administrator of some computers does not.
+func (c caller) administers() bool { return c.may(admin) && !c.limited() }
 
 // caller is the user who calls, and the token that was shown.
 type caller struct {
@@ -240,10 +248,12 @@ type guard struct {
 	log     *slog.Logger
 	audits  *auditor
 	streams *streams
+	scopes  *scoper
 }
 
 func newGuard(db *catalog.DB, log *slog.Logger) *guard {
 	g := &guard{db: db, log: log, audits: newAuditor(db, log, time.Now)}
+	g.scopes = &scoper{db: db, log: log, audits: g.audits, now: time.Now}
 	g.streams = &streams{check: g.again, open: map[*openStream]bool{}}
 	return g
 }
@@ -282,6 +292,9 @@ func (g *guard) check(ctx context.Context, method, authorization string) (contex
 			return ctx, errs.New(errs.Denied, "access.role", "call %s: user %s may not (role %s)", callName(method), c.user.Name, c.role()).
 				WithHint("this is for: %s", strings.Join(roleNames(may), ", "))
 		}
+		if how := methods[method].scope; c.limited() && (how == 0 || how == site) { // a page that is no call has none
+			return ctx, errs.New(errs.Denied, "access.scope", "call %s: user %s is for some computers only, and this is about the whole site", callName(method), c.user.Name)
+		}
 		g.used(ctx, c)
 		return ctx, nil
 	}
@@ -289,8 +302,14 @@ func (g *guard) check(ctx context.Context, method, authorization string) (contex
 
 // again tells whether a call that was let in would be let in now.
 func (g *guard) again(ctx context.Context, method string, c caller) error {
-	_, err := g.check(ctx, method, "Bearer "+c.shown)
-	return err
+	ctx, err := g.check(ctx, method, "Bearer "+c.shown)
+	if err != nil {
+		return err
+	}
+	if now, ok := callerOf(ctx); ok && (!slices.Equal(now.user.Groups, c.user.Groups) || !slices.Equal(now.token.Groups, c.token.Groups)) {
+		return errs.New(errs.Denied, "access.scope-changed", "call %s: user %s is for other computers now", callName(method), c.user.Name)
+	}
+	return nil
 }
 
 // checkNode looks at every call, not only at the link's start: a revocation counts at once.

@@ -76,7 +76,7 @@ func (d *dataDir) writeClient(ctx context.Context, tx *sql.Tx, address string, n
 	if err != nil {
 		return err
 	}
-	good = good && user.Role == roleAdmin // it may have been demoted: who is here is the administrator
+	good = good && user.Role == roleAdmin && len(user.Groups) == 0 // it may have been demoted: who is here is the administrator
 	if good && want == had {
 		return nil
 	}
@@ -105,7 +105,7 @@ func anAdministrator(ctx context.Context, tx *sql.Tx) (catalog.User, error) {
 	}
 	var other *catalog.User
 	for _, u := range list {
-		if u.Role != roleAdmin {
+		if u.Role != roleAdmin || len(u.Groups) > 0 {
 			continue
 		}
 		if u.Name == adminName {

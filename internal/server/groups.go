@@ -131,6 +131,14 @@ func (s *groupService) DeleteGroup(ctx context.Context, req *connect.Request[kee
 			return errs.New(errs.Busy, "group.used", "delete group %q: it is in job %s", name, strings.Join(in, ", ")).
 				WithHint("take it out first: keepward job edit %s --group …", in[0])
 		}
+		users, err := catalog.LimitedTo(ctx, tx, name)
+		if err != nil {
+			return err
+		}
+		if len(users) > 0 {
+			// Its user would see nothing; and whoever made another group of the name would give it away.
+			return errs.New(errs.Busy, "group.limit", "delete group %q: user %s, or a token of that user, is limited to it", name, users[0])
+		}
 		return errors.Join(catalog.ForgetLevel(ctx, tx, "group/"+name, time.Now()), catalog.DeleteGroup(ctx, tx, name))
 	})
 	if err != nil {

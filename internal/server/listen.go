@@ -244,7 +244,7 @@ func (s *server) nodeHandler(bytes, fields int) http.Handler {
 
 func (s *server) handlerOptions(most int) []connect.HandlerOption {
 	return []connect.HandlerOption{
-		connect.WithInterceptors(wire.Errors(), s.guard.streams, s.guard.audits),
+		connect.WithInterceptors(wire.Errors(), s.guard.streams, s.guard.audits, s.guard.scopes),
 		connect.WithReadMaxBytes(most),
 		connect.WithRecover(func(_ context.Context, spec connect.Spec, _ http.Header, v any) error {
 			s.log.Error("call panicked", "method", spec.Procedure, "panic", v)

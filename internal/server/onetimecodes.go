@@ -266,7 +266,7 @@ func (s *codeService) RemoveOneTimeCodes(ctx context.Context, req *connect.Reque
 		name = c.user.Name
 	}
 	of := name
-	if c.may(admin) {
+	if c.administers() {
 		of = "" // an administrator resets those of others
 	}
 	if _, err := s.own(ctx, doing, of); err != nil {

@@ -168,8 +168,9 @@ func roleReference() []byte {
 	}
 	b.WriteString("\n*Anybody* brings a proof in the call itself: a password, a join token. *Nodes* call over their links, by their certificates. In the\n" +
 		"audit log: **each** before it begins and with its outcome; **folded** the same, for the same caller and thing once in ten minutes; **itself**\n" +
-		"in one with its change; of the others only refusals.\n\n| call | viewer | operator | restore-operator | admin | audit log |\n|---|---|---|---|---|---|\n")
+		"in one with its change; of the others only refusals. *Limited* is what the call is to users and tokens that are limited to the computers of groups.\n\n| call | viewer | operator | restore-operator | admin | audit log | limited |\n|---|---|---|---|---|---|---|\n")
 	kept := map[audited]string{silent: "", each: "each", folded: "folded", itself: "itself"}
+	scoped := map[scope]string{site: "refused", ofCaller: "yes", listed: "what is within", ofComputer: "its computers", ofJob: "its jobs", ofSession: "its sessions", ofPoint: "its points"}
 	for _, method := range slices.Sorted(maps.Keys(methods)) {
 		rule := methods[method]
 		fmt.Fprintf(&b, "| `%s` |", callName(method))
@@ -183,7 +184,11 @@ func roleReference() []byte {
 				b.WriteString(map[bool]string{true: " yes |", false: " |"}[rule.may&r.bit != 0])
 			}
 		}
-		fmt.Fprintf(&b, " %s |\n", kept[rule.audit])
+		limited := scoped[rule.scope]
+		if rule.may&users == 0 {
+			limited = ""
+		}
+		fmt.Fprintf(&b, " %s | %s |\n", kept[rule.audit], limited)
 	}
 	return b.Bytes()
 }

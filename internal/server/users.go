@@ -1,8 +1,10 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
+	"slices"
 	"time"
 
 	"connectrpc.com/connect"
@@ -48,8 +50,11 @@ func (s *userService) CreateUser(ctx context.Context, req *connect.Request[keepw
 		return nil, err
 	}
 	u := catalog.User{Name: m.GetName(), Role: m.GetRole(), Password: hash, Created: time.Now()}
-	err = s.db.Write(ctx, func(tx *sql.Tx) error {
-		_, err := catalog.AddUser(ctx, tx, u)
+	err = s.db.Write(ctx, func(tx *sql.Tx) (err error) {
+		if u.Groups, err = groupsThere(ctx, tx, m.GetLimit().GetGroups()); err != nil {
+			return err
+		}
+		_, err = catalog.AddUser(ctx, tx, u)
 		return err
 	})
 	if err != nil {
@@ -60,7 +65,7 @@ func (s *userService) CreateUser(ctx context.Context, req *connect.Request[keepw
 }
 
 func userMessage(u catalog.User, tokens []catalog.APIToken) *keepwardv1.User {
-	m := &keepwardv1.User{Name: u.Name, Role: u.Role, Created: timestamp(u.Created), OneTimeCodes: u.Codes}
+	m := &keepwardv1.User{Name: u.Name, Role: u.Role, Created: timestamp(u.Created), OneTimeCodes: u.Codes, Groups: u.Groups}
 	for _, t := range tokens {
 		switch {
 		case t.UserID != u.ID:
@@ -91,7 +96,7 @@ func (s *userService) ListUsers(ctx context.Context, _ *connect.Request[keepward
 
 // notTheLast refuses what would leave nobody who may let others in again.
 func notTheLast(ctx context.Context, tx *sql.Tx, doing string, u catalog.User) error {
-	if u.Role != roleAdmin {
+	if u.Role != roleAdmin || len(u.Groups) > 0 {
 		return nil
 	}
 	n, err := catalog.CountUsers(ctx, tx, roleAdmin)
@@ -107,18 +112,29 @@ func notTheLast(ctx context.Context, tx *sql.Tx, doing string, u catalog.User) e
 
 func (s *userService) EditUser(ctx context.Context, req *connect.Request[keepwardv1.EditUserRequest]) (*connect.Response[keepwardv1.EditUserResponse], error) {
 	m := req.Msg
-	if err := checkRole(m.GetRole()); err != nil {
-		return nil, err
+	if m.GetRole() != "" || m.GetLimit() == nil {
+		if err := checkRole(m.GetRole()); err != nil {
+			return nil, err
+		}
 	}
 	var u catalog.User
 	err := s.db.Write(ctx, func(tx *sql.Tx) (err error) {
-		if u, err = catalog.GetUser(ctx, tx, m.GetName()); err != nil || u.Role == m.GetRole() {
+		if u, err = catalog.GetUser(ctx, tx, m.GetName()); err != nil {
 			return err
 		}
-		if err := notTheLast(ctx, tx, "change the role of", u); err != nil {
-			return err
+		to := u
+		to.Role = cmp.Or(m.GetRole(), u.Role)
+		if m.GetLimit() != nil {
+			if to.Groups, err = groupsThere(ctx, tx, m.GetLimit().GetGroups()); err != nil {
+				return err
+			}
 		}
-		u.Role = m.GetRole()
+		if to.Role != roleAdmin || len(to.Groups) > 0 {
+			if err := notTheLast(ctx, tx, "change the role of", u); err != nil {
+				return err
+			}
+		}
+		u = to
 		return catalog.PutUser(ctx, tx, u)
 	})
 	if err != nil {
@@ -131,6 +147,18 @@ func (s *userService) EditUser(ctx context.Context, req *connect.Request[keepwar
 		return nil, err
 	}
 	return connect.NewResponse(&keepwardv1.EditUserResponse{User: userMessage(u, tokens)}), nil
+}
+
+// groupsThere are the groups that somebody is limited to, each once. One that is not there is refused:
+// it may be a wrong word, and whoever is limited to it would see nothing.
+func groupsThere(ctx context.Context, q catalog.Queryer, names []string) ([]string, error) {
+	names = slices.Compact(slices.Sorted(slices.Values(names)))
+	for _, n := range names {
+		if _, err := catalog.GetGroup(ctx, q, n); err != nil {
+			return nil, err
+		}
+	}
+	return names, nil
 }
 
 // changed ends the streams of who may no more, also if who changed it has gone.
@@ -162,7 +190,7 @@ func (s *userService) SetPassword(ctx context.Context, req *connect.Request[keep
 	if name == "" {
 		name = c.user.Name
 	}
-	if !c.may(admin) {
+	if !c.administers() {
 		if err := s.mayChangeOwn(ctx, c, name, m.GetCurrentPassword(), req.Peer().Addr); err != nil {
 			return nil, err
 		}
