@@ -34,6 +34,7 @@ type User struct {
 	Logins        int32                  `protobuf:"varint,4,opt,name=logins,proto3" json:"logins,omitempty"`
 	Tokens        int32                  `protobuf:"varint,5,opt,name=tokens,proto3" json:"tokens,omitempty"`
 	OneTimeCodes  bool                   `protobuf:"varint,840,opt,name=one_time_codes,json=oneTimeCodes,proto3" json:"one_time_codes,omitempty"` // a login needs one
+	Groups        []string               `protobuf:"bytes,841,rep,name=groups,proto3" json:"groups,omitempty"`                                    // as UserLimit
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -110,18 +111,72 @@ func (x *User) GetOneTimeCodes() bool {
 	return false
 }
 
+func (x *User) GetGroups() []string {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+// UserLimit limits a role to the computers of protection groups, and what was made of them; without
+// groups it holds for the whole site.
+type UserLimit struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Groups        []string               `protobuf:"bytes,1,rep,name=groups,proto3" json:"groups,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UserLimit) Reset() {
+	*x = UserLimit{}
+	mi := &file_keepward_v1_access_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UserLimit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UserLimit) ProtoMessage() {}
+
+func (x *UserLimit) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_access_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UserLimit.ProtoReflect.Descriptor instead.
+func (*UserLimit) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_access_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *UserLimit) GetGroups() []string {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
 type CreateUserRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Role          string                 `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
 	Password      string                 `protobuf:"bytes,3,opt,name=password,proto3" json:"password,omitempty"`
+	Limit         *UserLimit             `protobuf:"bytes,840,opt,name=limit,proto3" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CreateUserRequest) Reset() {
 	*x = CreateUserRequest{}
-	mi := &file_keepward_v1_access_proto_msgTypes[1]
+	mi := &file_keepward_v1_access_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -133,7 +188,7 @@ func (x *CreateUserRequest) String() string {
 func (*CreateUserRequest) ProtoMessage() {}
 
 func (x *CreateUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_access_proto_msgTypes[1]
+	mi := &file_keepward_v1_access_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -146,7 +201,7 @@ func (x *CreateUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateUserRequest.ProtoReflect.Descriptor instead.
 func (*CreateUserRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_access_proto_rawDescGZIP(), []int{1}
+	return file_keepward_v1_access_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *CreateUserRequest) GetName() string {
@@ -170,6 +225,13 @@ func (x *CreateUserRequest) GetPassword() string {
 	return ""
 }
 
+func (x *CreateUserRequest) GetLimit() *UserLimit {
+	if x != nil {
+		return x.Limit
+	}
+	return nil
+}
+
 type CreateUserResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	User          *User                  `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
@@ -179,7 +241,7 @@ type CreateUserResponse struct {
 
 func (x *CreateUserResponse) Reset() {
 	*x = CreateUserResponse{}
-	mi := &file_keepward_v1_access_proto_msgTypes[2]
+	mi := &file_keepward_v1_access_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -191,7 +253,7 @@ func (x *CreateUserResponse) String() string {
 func (*CreateUserResponse) ProtoMessage() {}
 
 func (x *CreateUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_access_proto_msgTypes[2]
+	mi := &file_keepward_v1_access_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -204,7 +266,7 @@ func (x *CreateUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateUserResponse.ProtoReflect.Descriptor instead.
 func (*CreateUserResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_access_proto_rawDescGZIP(), []int{2}
+	return file_keepward_v1_access_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *CreateUserResponse) GetUser() *User {
@@ -222,7 +284,7 @@ type ListUsersRequest struct {
 
 func (x *ListUsersRequest) Reset() {
 	*x = ListUsersRequest{}
-	mi := &file_keepward_v1_access_proto_msgTypes[3]
+	mi := &file_keepward_v1_access_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -234,7 +296,7 @@ func (x *ListUsersRequest) String() string {
 func (*ListUsersRequest) ProtoMessage() {}
 
 func (x *ListUsersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_access_proto_msgTypes[3]
+	mi := &file_keepward_v1_access_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -247,7 +309,7 @@ func (x *ListUsersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsersRequest.ProtoReflect.Descriptor instead.
 func (*ListUsersRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_access_proto_rawDescGZIP(), []int{3}
+	return file_keepward_v1_access_proto_rawDescGZIP(), []int{4}
 }
 
 type ListUsersResponse struct {
@@ -259,7 +321,7 @@ type ListUsersResponse struct {
 
 func (x *ListUsersResponse) Reset() {
 	*x = ListUsersResponse{}
-	mi := &file_keepward_v1_access_proto_msgTypes[4]
+	mi := &file_keepward_v1_access_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -271,7 +333,7 @@ func (x *ListUsersResponse) String() string {
 func (*ListUsersResponse) ProtoMessage() {}
 
 func (x *ListUsersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_access_proto_msgTypes[4]
+	mi := &file_keepward_v1_access_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -284,7 +346,7 @@ func (x *ListUsersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsersResponse.ProtoReflect.Descriptor instead.
 func (*ListUsersResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_access_proto_rawDescGZIP(), []int{4}
+	return file_keepward_v1_access_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ListUsersResponse) GetUsers() []*User {
@@ -294,17 +356,19 @@ func (x *ListUsersResponse) GetUsers() []*User {
 	return nil
 }
 
+// role empty, limit missing: as it is.
 type EditUserRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Role          string                 `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
+	Limit         *UserLimit             `protobuf:"bytes,840,opt,name=limit,proto3" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *EditUserRequest) Reset() {
 	*x = EditUserRequest{}
-	mi := &file_keepward_v1_access_proto_msgTypes[5]
+	mi := &file_keepward_v1_access_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -316,7 +380,7 @@ func (x *EditUserRequest) String() string {
 func (*EditUserRequest) ProtoMessage() {}
 
 func (x *EditUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_access_proto_msgTypes[5]
+	mi := &file_keepward_v1_access_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -329,7 +393,7 @@ func (x *EditUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EditUserRequest.ProtoReflect.Descriptor instead.
 func (*EditUserRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_access_proto_rawDescGZIP(), []int{5}
+	return file_keepward_v1_access_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *EditUserRequest) GetName() string {
@@ -346,6 +410,13 @@ func (x *EditUserRequest) GetRole() string {
 	return ""
 }
 
+func (x *EditUserRequest) GetLimit() *UserLimit {
+	if x != nil {
+		return x.Limit
+	}
+	return nil
+}
+
 type EditUserResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	User          *User                  `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
@@ -355,7 +426,7 @@ type EditUserResponse struct {
 
 func (x *EditUserResponse) Reset() {
 	*x = EditUserResponse{}
-	mi := &file_keepward_v1_access_proto_msgTypes[6]
+	mi := &file_keepward_v1_access_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -367,7 +438,7 @@ func (x *EditUserResponse) String() string {
 func (*EditUserResponse) ProtoMessage() {}
 
 func (x *EditUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_access_proto_msgTypes[6]
+	mi := &file_keepward_v1_access_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -380,7 +451,7 @@ func (x *EditUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EditUserResponse.ProtoReflect.Descriptor instead.
 func (*EditUserResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_access_proto_rawDescGZIP(), []int{6}
+	return file_keepward_v1_access_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *EditUserResponse) GetUser() *User {
@@ -399,7 +470,7 @@ type RemoveUserRequest struct {
 
 func (x *RemoveUserRequest) Reset() {
 	*x = RemoveUserRequest{}
-	mi := &file_keepward_v1_access_proto_msgTypes[7]
+	mi := &file_keepward_v1_access_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -411,7 +482,7 @@ func (x *RemoveUserRequest) String() string {
 func (*RemoveUserRequest) ProtoMessage() {}
 
 func (x *RemoveUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_access_proto_msgTypes[7]
+	mi := &file_keepward_v1_access_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -424,7 +495,7 @@ func (x *RemoveUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveUserRequest.ProtoReflect.Descriptor instead.
 func (*RemoveUserRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_access_proto_rawDescGZIP(), []int{7}
+	return file_keepward_v1_access_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *RemoveUserRequest) GetName() string {
@@ -442,7 +513,7 @@ type RemoveUserResponse struct {
 
 func (x *RemoveUserResponse) Reset() {
 	*x = RemoveUserResponse{}
-	mi := &file_keepward_v1_access_proto_msgTypes[8]
+	mi := &file_keepward_v1_access_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -454,7 +525,7 @@ func (x *RemoveUserResponse) String() string {
 func (*RemoveUserResponse) ProtoMessage() {}
 
 func (x *RemoveUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_access_proto_msgTypes[8]
+	mi := &file_keepward_v1_access_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -467,7 +538,7 @@ func (x *RemoveUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveUserResponse.ProtoReflect.Descriptor instead.
 func (*RemoveUserResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_access_proto_rawDescGZIP(), []int{8}
+	return file_keepward_v1_access_proto_rawDescGZIP(), []int{9}
 }
 
 // name empty: who calls.
@@ -482,7 +553,7 @@ type SetPasswordRequest struct {
 
 func (x *SetPasswordRequest) Reset() {
 	*x = SetPasswordRequest{}
-	mi := &file_keepward_v1_access_proto_msgTypes[9]
+	mi := &file_keepward_v1_access_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -494,7 +565,7 @@ func (x *SetPasswordRequest) String() string {
 func (*SetPasswordRequest) ProtoMessage() {}
 
 func (x *SetPasswordRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_access_proto_msgTypes[9]
+	mi := &file_keepward_v1_access_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -507,7 +578,7 @@ func (x *SetPasswordRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPasswordRequest.ProtoReflect.Descriptor instead.
 func (*SetPasswordRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_access_proto_rawDescGZIP(), []int{9}
+	return file_keepward_v1_access_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SetPasswordRequest) GetName() string {
@@ -541,7 +612,7 @@ type SetPasswordResponse struct {
 
 func (x *SetPasswordResponse) Reset() {
 	*x = SetPasswordResponse{}
-	mi := &file_keepward_v1_access_proto_msgTypes[10]
+	mi := &file_keepward_v1_access_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -553,7 +624,7 @@ func (x *SetPasswordResponse) String() string {
 func (*SetPasswordResponse) ProtoMessage() {}
 
 func (x *SetPasswordResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_access_proto_msgTypes[10]
+	mi := &file_keepward_v1_access_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -566,7 +637,7 @@ func (x *SetPasswordResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPasswordResponse.ProtoReflect.Descriptor instead.
 func (*SetPasswordResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_access_proto_rawDescGZIP(), []int{10}
+	return file_keepward_v1_access_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SetPasswordResponse) GetName() string {
@@ -591,7 +662,7 @@ type GetCallerRequest struct {
 
 func (x *GetCallerRequest) Reset() {
 	*x = GetCallerRequest{}
-	mi := &file_keepward_v1_access_proto_msgTypes[11]
+	mi := &file_keepward_v1_access_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -603,7 +674,7 @@ func (x *GetCallerRequest) String() string {
 func (*GetCallerRequest) ProtoMessage() {}
 
 func (x *GetCallerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_access_proto_msgTypes[11]
+	mi := &file_keepward_v1_access_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -616,7 +687,7 @@ func (x *GetCallerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCallerRequest.ProtoReflect.Descriptor instead.
 func (*GetCallerRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_access_proto_rawDescGZIP(), []int{11}
+	return file_keepward_v1_access_proto_rawDescGZIP(), []int{12}
 }
 
 // role: what the token may, which is at most what its user may.
@@ -631,7 +702,7 @@ type GetCallerResponse struct {
 
 func (x *GetCallerResponse) Reset() {
 	*x = GetCallerResponse{}
-	mi := &file_keepward_v1_access_proto_msgTypes[12]
+	mi := &file_keepward_v1_access_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -643,7 +714,7 @@ func (x *GetCallerResponse) String() string {
 func (*GetCallerResponse) ProtoMessage() {}
 
 func (x *GetCallerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_access_proto_msgTypes[12]
+	mi := &file_keepward_v1_access_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -656,7 +727,7 @@ func (x *GetCallerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCallerResponse.ProtoReflect.Descriptor instead.
 func (*GetCallerResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_access_proto_rawDescGZIP(), []int{12}
+	return file_keepward_v1_access_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetCallerResponse) GetUser() *User {
@@ -694,13 +765,14 @@ type APIToken struct {
 	Expires       *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=expires,proto3" json:"expires,omitempty"`
 	Used          *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=used,proto3" json:"used,omitempty"`
 	Current       bool                   `protobuf:"varint,10,opt,name=current,proto3" json:"current,omitempty"`
+	Groups        []string               `protobuf:"bytes,840,rep,name=groups,proto3" json:"groups,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *APIToken) Reset() {
 	*x = APIToken{}
-	mi := &file_keepward_v1_access_proto_msgTypes[13]
+	mi := &file_keepward_v1_access_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -712,7 +784,7 @@ func (x *APIToken) String() string {
 func (*APIToken) ProtoMessage() {}
 
 func (x *APIToken) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_access_proto_msgTypes[13]
+	mi := &file_keepward_v1_access_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -725,7 +797,7 @@ func (x *APIToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use APIToken.ProtoReflect.Descriptor instead.
 func (*APIToken) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_access_proto_rawDescGZIP(), []int{13}
+	return file_keepward_v1_access_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *APIToken) GetId() string {
@@ -798,19 +870,28 @@ func (x *APIToken) GetCurrent() bool {
 	return false
 }
 
+func (x *APIToken) GetGroups() []string {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
 // role empty: that of who calls. It is refused what who calls may not.
+// groups: as UserLimit; what user and token both allow counts.
 type CreateAPITokenRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Role          string                 `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
 	Ttl           *durationpb.Duration   `protobuf:"bytes,3,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	Groups        []string               `protobuf:"bytes,840,rep,name=groups,proto3" json:"groups,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CreateAPITokenRequest) Reset() {
 	*x = CreateAPITokenRequest{}
-	mi := &file_keepward_v1_access_proto_msgTypes[14]
+	mi := &file_keepward_v1_access_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -822,7 +903,7 @@ func (x *CreateAPITokenRequest) String() string {
 func (*CreateAPITokenRequest) ProtoMessage() {}
 
 func (x *CreateAPITokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_access_proto_msgTypes[14]
+	mi := &file_keepward_v1_access_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -835,7 +916,7 @@ func (x *CreateAPITokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAPITokenRequest.ProtoReflect.Descriptor instead.
 func (*CreateAPITokenRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_access_proto_rawDescGZIP(), []int{14}
+	return file_keepward_v1_access_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CreateAPITokenRequest) GetName() string {
@@ -859,6 +940,13 @@ func (x *CreateAPITokenRequest) GetTtl() *durationpb.Duration {
 	return nil
 }
 
+func (x *CreateAPITokenRequest) GetGroups() []string {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
 type CreateAPITokenResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Token         string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
@@ -869,7 +957,7 @@ type CreateAPITokenResponse struct {
 
 func (x *CreateAPITokenResponse) Reset() {
 	*x = CreateAPITokenResponse{}
-	mi := &file_keepward_v1_access_proto_msgTypes[15]
+	mi := &file_keepward_v1_access_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -881,7 +969,7 @@ func (x *CreateAPITokenResponse) String() string {
 func (*CreateAPITokenResponse) ProtoMessage() {}
 
 func (x *CreateAPITokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_access_proto_msgTypes[15]
+	mi := &file_keepward_v1_access_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -894,7 +982,7 @@ func (x *CreateAPITokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAPITokenResponse.ProtoReflect.Descriptor instead.
 func (*CreateAPITokenResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_access_proto_rawDescGZIP(), []int{15}
+	return file_keepward_v1_access_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CreateAPITokenResponse) GetToken() string {
@@ -922,7 +1010,7 @@ type ListAPITokensRequest struct {
 
 func (x *ListAPITokensRequest) Reset() {
 	*x = ListAPITokensRequest{}
-	mi := &file_keepward_v1_access_proto_msgTypes[16]
+	mi := &file_keepward_v1_access_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -934,7 +1022,7 @@ func (x *ListAPITokensRequest) String() string {
 func (*ListAPITokensRequest) ProtoMessage() {}
 
 func (x *ListAPITokensRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_access_proto_msgTypes[16]
+	mi := &file_keepward_v1_access_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -947,7 +1035,7 @@ func (x *ListAPITokensRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAPITokensRequest.ProtoReflect.Descriptor instead.
 func (*ListAPITokensRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_access_proto_rawDescGZIP(), []int{16}
+	return file_keepward_v1_access_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListAPITokensRequest) GetAll() bool {
@@ -973,7 +1061,7 @@ type ListAPITokensResponse struct {
 
 func (x *ListAPITokensResponse) Reset() {
 	*x = ListAPITokensResponse{}
-	mi := &file_keepward_v1_access_proto_msgTypes[17]
+	mi := &file_keepward_v1_access_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -985,7 +1073,7 @@ func (x *ListAPITokensResponse) String() string {
 func (*ListAPITokensResponse) ProtoMessage() {}
 
 func (x *ListAPITokensResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_access_proto_msgTypes[17]
+	mi := &file_keepward_v1_access_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -998,7 +1086,7 @@ func (x *ListAPITokensResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAPITokensResponse.ProtoReflect.Descriptor instead.
 func (*ListAPITokensResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_access_proto_rawDescGZIP(), []int{17}
+	return file_keepward_v1_access_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListAPITokensResponse) GetTokens() []*APIToken {
@@ -1017,7 +1105,7 @@ type RevokeAPITokenRequest struct {
 
 func (x *RevokeAPITokenRequest) Reset() {
 	*x = RevokeAPITokenRequest{}
-	mi := &file_keepward_v1_access_proto_msgTypes[18]
+	mi := &file_keepward_v1_access_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1029,7 +1117,7 @@ func (x *RevokeAPITokenRequest) String() string {
 func (*RevokeAPITokenRequest) ProtoMessage() {}
 
 func (x *RevokeAPITokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_access_proto_msgTypes[18]
+	mi := &file_keepward_v1_access_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1042,7 +1130,7 @@ func (x *RevokeAPITokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeAPITokenRequest.ProtoReflect.Descriptor instead.
 func (*RevokeAPITokenRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_access_proto_rawDescGZIP(), []int{18}
+	return file_keepward_v1_access_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RevokeAPITokenRequest) GetId() string {
@@ -1061,7 +1149,7 @@ type RevokeAPITokenResponse struct {
 
 func (x *RevokeAPITokenResponse) Reset() {
 	*x = RevokeAPITokenResponse{}
-	mi := &file_keepward_v1_access_proto_msgTypes[19]
+	mi := &file_keepward_v1_access_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1073,7 +1161,7 @@ func (x *RevokeAPITokenResponse) String() string {
 func (*RevokeAPITokenResponse) ProtoMessage() {}
 
 func (x *RevokeAPITokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_access_proto_msgTypes[19]
+	mi := &file_keepward_v1_access_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1086,7 +1174,7 @@ func (x *RevokeAPITokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeAPITokenResponse.ProtoReflect.Descriptor instead.
 func (*RevokeAPITokenResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_access_proto_rawDescGZIP(), []int{19}
+	return file_keepward_v1_access_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RevokeAPITokenResponse) GetToken() *APIToken {
@@ -1119,7 +1207,7 @@ type AuditRow struct {
 
 func (x *AuditRow) Reset() {
 	*x = AuditRow{}
-	mi := &file_keepward_v1_access_proto_msgTypes[20]
+	mi := &file_keepward_v1_access_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1131,7 +1219,7 @@ func (x *AuditRow) String() string {
 func (*AuditRow) ProtoMessage() {}
 
 func (x *AuditRow) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_access_proto_msgTypes[20]
+	mi := &file_keepward_v1_access_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1144,7 +1232,7 @@ func (x *AuditRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditRow.ProtoReflect.Descriptor instead.
 func (*AuditRow) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_access_proto_rawDescGZIP(), []int{20}
+	return file_keepward_v1_access_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *AuditRow) GetNumber() uint64 {
@@ -1257,7 +1345,7 @@ type AuditNamed struct {
 
 func (x *AuditNamed) Reset() {
 	*x = AuditNamed{}
-	mi := &file_keepward_v1_access_proto_msgTypes[21]
+	mi := &file_keepward_v1_access_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1269,7 +1357,7 @@ func (x *AuditNamed) String() string {
 func (*AuditNamed) ProtoMessage() {}
 
 func (x *AuditNamed) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_access_proto_msgTypes[21]
+	mi := &file_keepward_v1_access_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1282,7 +1370,7 @@ func (x *AuditNamed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditNamed.ProtoReflect.Descriptor instead.
 func (*AuditNamed) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_access_proto_rawDescGZIP(), []int{21}
+	return file_keepward_v1_access_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *AuditNamed) GetField() string {
@@ -1320,7 +1408,7 @@ type ListAuditRequest struct {
 
 func (x *ListAuditRequest) Reset() {
 	*x = ListAuditRequest{}
-	mi := &file_keepward_v1_access_proto_msgTypes[22]
+	mi := &file_keepward_v1_access_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1332,7 +1420,7 @@ func (x *ListAuditRequest) String() string {
 func (*ListAuditRequest) ProtoMessage() {}
 
 func (x *ListAuditRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_access_proto_msgTypes[22]
+	mi := &file_keepward_v1_access_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1345,7 +1433,7 @@ func (x *ListAuditRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditRequest.ProtoReflect.Descriptor instead.
 func (*ListAuditRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_access_proto_rawDescGZIP(), []int{22}
+	return file_keepward_v1_access_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListAuditRequest) GetUser() string {
@@ -1413,7 +1501,7 @@ type AuditedCall struct {
 
 func (x *AuditedCall) Reset() {
 	*x = AuditedCall{}
-	mi := &file_keepward_v1_access_proto_msgTypes[23]
+	mi := &file_keepward_v1_access_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1425,7 +1513,7 @@ func (x *AuditedCall) String() string {
 func (*AuditedCall) ProtoMessage() {}
 
 func (x *AuditedCall) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_access_proto_msgTypes[23]
+	mi := &file_keepward_v1_access_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1438,7 +1526,7 @@ func (x *AuditedCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditedCall.ProtoReflect.Descriptor instead.
 func (*AuditedCall) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_access_proto_rawDescGZIP(), []int{23}
+	return file_keepward_v1_access_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *AuditedCall) GetNumber() uint64 {
@@ -1541,7 +1629,7 @@ type ListAuditResponse struct {
 
 func (x *ListAuditResponse) Reset() {
 	*x = ListAuditResponse{}
-	mi := &file_keepward_v1_access_proto_msgTypes[24]
+	mi := &file_keepward_v1_access_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1553,7 +1641,7 @@ func (x *ListAuditResponse) String() string {
 func (*ListAuditResponse) ProtoMessage() {}
 
 func (x *ListAuditResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_access_proto_msgTypes[24]
+	mi := &file_keepward_v1_access_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1566,7 +1654,7 @@ func (x *ListAuditResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditResponse.ProtoReflect.Descriptor instead.
 func (*ListAuditResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_access_proto_rawDescGZIP(), []int{24}
+	return file_keepward_v1_access_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListAuditResponse) GetCalls() []*AuditedCall {
@@ -1586,7 +1674,7 @@ type ReadAuditRequest struct {
 
 func (x *ReadAuditRequest) Reset() {
 	*x = ReadAuditRequest{}
-	mi := &file_keepward_v1_access_proto_msgTypes[25]
+	mi := &file_keepward_v1_access_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1598,7 +1686,7 @@ func (x *ReadAuditRequest) String() string {
 func (*ReadAuditRequest) ProtoMessage() {}
 
 func (x *ReadAuditRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_access_proto_msgTypes[25]
+	mi := &file_keepward_v1_access_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1611,7 +1699,7 @@ func (x *ReadAuditRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadAuditRequest.ProtoReflect.Descriptor instead.
 func (*ReadAuditRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_access_proto_rawDescGZIP(), []int{25}
+	return file_keepward_v1_access_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ReadAuditRequest) GetAfter() uint64 {
@@ -1639,7 +1727,7 @@ type ReadAuditResponse struct {
 
 func (x *ReadAuditResponse) Reset() {
 	*x = ReadAuditResponse{}
-	mi := &file_keepward_v1_access_proto_msgTypes[26]
+	mi := &file_keepward_v1_access_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1651,7 +1739,7 @@ func (x *ReadAuditResponse) String() string {
 func (*ReadAuditResponse) ProtoMessage() {}
 
 func (x *ReadAuditResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_access_proto_msgTypes[26]
+	mi := &file_keepward_v1_access_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1664,7 +1752,7 @@ func (x *ReadAuditResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadAuditResponse.ProtoReflect.Descriptor instead.
 func (*ReadAuditResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_access_proto_rawDescGZIP(), []int{26}
+	return file_keepward_v1_access_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ReadAuditResponse) GetRows() []*AuditRow {
@@ -1685,26 +1773,31 @@ var File_keepward_v1_access_proto protoreflect.FileDescriptor
 
 const file_keepward_v1_access_proto_rawDesc = "" +
 	"\n" +
-	"\x18keepward/v1/access.proto\x12\vkeepward.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbb\x01\n" +
+	"\x18keepward/v1/access.proto\x12\vkeepward.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd4\x01\n" +
 	"\x04User\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04role\x18\x02 \x01(\tR\x04role\x124\n" +
 	"\acreated\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\acreated\x12\x16\n" +
 	"\x06logins\x18\x04 \x01(\x05R\x06logins\x12\x16\n" +
 	"\x06tokens\x18\x05 \x01(\x05R\x06tokens\x12%\n" +
-	"\x0eone_time_codes\x18\xc8\x06 \x01(\bR\foneTimeCodes\"W\n" +
+	"\x0eone_time_codes\x18\xc8\x06 \x01(\bR\foneTimeCodes\x12\x17\n" +
+	"\x06groups\x18\xc9\x06 \x03(\tR\x06groups\"#\n" +
+	"\tUserLimit\x12\x16\n" +
+	"\x06groups\x18\x01 \x03(\tR\x06groups\"\x86\x01\n" +
 	"\x11CreateUserRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04role\x18\x02 \x01(\tR\x04role\x12\x1a\n" +
-	"\bpassword\x18\x03 \x01(\tR\bpassword\";\n" +
+	"\bpassword\x18\x03 \x01(\tR\bpassword\x12-\n" +
+	"\x05limit\x18\xc8\x06 \x01(\v2\x16.keepward.v1.UserLimitR\x05limit\";\n" +
 	"\x12CreateUserResponse\x12%\n" +
 	"\x04user\x18\x01 \x01(\v2\x11.keepward.v1.UserR\x04user\"\x12\n" +
 	"\x10ListUsersRequest\"<\n" +
 	"\x11ListUsersResponse\x12'\n" +
-	"\x05users\x18\x01 \x03(\v2\x11.keepward.v1.UserR\x05users\"9\n" +
+	"\x05users\x18\x01 \x03(\v2\x11.keepward.v1.UserR\x05users\"h\n" +
 	"\x0fEditUserRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
-	"\x04role\x18\x02 \x01(\tR\x04role\"9\n" +
+	"\x04role\x18\x02 \x01(\tR\x04role\x12-\n" +
+	"\x05limit\x18\xc8\x06 \x01(\v2\x16.keepward.v1.UserLimitR\x05limit\"9\n" +
 	"\x10EditUserResponse\x12%\n" +
 	"\x04user\x18\x01 \x01(\v2\x11.keepward.v1.UserR\x04user\"'\n" +
 	"\x11RemoveUserRequest\x12\x12\n" +
@@ -1721,7 +1814,7 @@ const file_keepward_v1_access_proto_rawDesc = "" +
 	"\x11GetCallerResponse\x12%\n" +
 	"\x04user\x18\x01 \x01(\v2\x11.keepward.v1.UserR\x04user\x12\x12\n" +
 	"\x04role\x18\x02 \x01(\tR\x04role\x12+\n" +
-	"\x05token\x18\x03 \x01(\v2\x15.keepward.v1.APITokenR\x05token\"\xba\x02\n" +
+	"\x05token\x18\x03 \x01(\v2\x15.keepward.v1.APITokenR\x05token\"\xd3\x02\n" +
 	"\bAPIToken\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04user\x18\x02 \x01(\tR\x04user\x12\x12\n" +
@@ -1733,11 +1826,13 @@ const file_keepward_v1_access_proto_rawDesc = "" +
 	"\aexpires\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\x12.\n" +
 	"\x04used\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x04used\x12\x18\n" +
 	"\acurrent\x18\n" +
-	" \x01(\bR\acurrent\"l\n" +
+	" \x01(\bR\acurrent\x12\x17\n" +
+	"\x06groups\x18\xc8\x06 \x03(\tR\x06groups\"\x85\x01\n" +
 	"\x15CreateAPITokenRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04role\x18\x02 \x01(\tR\x04role\x12+\n" +
-	"\x03ttl\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\"Y\n" +
+	"\x03ttl\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x12\x17\n" +
+	"\x06groups\x18\xc8\x06 \x03(\tR\x06groups\"Y\n" +
 	"\x16CreateAPITokenResponse\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12)\n" +
 	"\x04info\x18\x02 \x01(\v2\x15.keepward.v1.APITokenR\x04info\"<\n" +
@@ -1831,89 +1926,92 @@ func file_keepward_v1_access_proto_rawDescGZIP() []byte {
 	return file_keepward_v1_access_proto_rawDescData
 }
 
-var file_keepward_v1_access_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_keepward_v1_access_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_keepward_v1_access_proto_goTypes = []any{
 	(*User)(nil),                   // 0: keepward.v1.User
-	(*CreateUserRequest)(nil),      // 1: keepward.v1.CreateUserRequest
-	(*CreateUserResponse)(nil),     // 2: keepward.v1.CreateUserResponse
-	(*ListUsersRequest)(nil),       // 3: keepward.v1.ListUsersRequest
-	(*ListUsersResponse)(nil),      // 4: keepward.v1.ListUsersResponse
-	(*EditUserRequest)(nil),        // 5: keepward.v1.EditUserRequest
-	(*EditUserResponse)(nil),       // 6: keepward.v1.EditUserResponse
-	(*RemoveUserRequest)(nil),      // 7: keepward.v1.RemoveUserRequest
-	(*RemoveUserResponse)(nil),     // 8: keepward.v1.RemoveUserResponse
-	(*SetPasswordRequest)(nil),     // 9: keepward.v1.SetPasswordRequest
-	(*SetPasswordResponse)(nil),    // 10: keepward.v1.SetPasswordResponse
-	(*GetCallerRequest)(nil),       // 11: keepward.v1.GetCallerRequest
-	(*GetCallerResponse)(nil),      // 12: keepward.v1.GetCallerResponse
-	(*APIToken)(nil),               // 13: keepward.v1.APIToken
-	(*CreateAPITokenRequest)(nil),  // 14: keepward.v1.CreateAPITokenRequest
-	(*CreateAPITokenResponse)(nil), // 15: keepward.v1.CreateAPITokenResponse
-	(*ListAPITokensRequest)(nil),   // 16: keepward.v1.ListAPITokensRequest
-	(*ListAPITokensResponse)(nil),  // 17: keepward.v1.ListAPITokensResponse
-	(*RevokeAPITokenRequest)(nil),  // 18: keepward.v1.RevokeAPITokenRequest
-	(*RevokeAPITokenResponse)(nil), // 19: keepward.v1.RevokeAPITokenResponse
-	(*AuditRow)(nil),               // 20: keepward.v1.AuditRow
-	(*AuditNamed)(nil),             // 21: keepward.v1.AuditNamed
-	(*ListAuditRequest)(nil),       // 22: keepward.v1.ListAuditRequest
-	(*AuditedCall)(nil),            // 23: keepward.v1.AuditedCall
-	(*ListAuditResponse)(nil),      // 24: keepward.v1.ListAuditResponse
-	(*ReadAuditRequest)(nil),       // 25: keepward.v1.ReadAuditRequest
-	(*ReadAuditResponse)(nil),      // 26: keepward.v1.ReadAuditResponse
-	(*timestamppb.Timestamp)(nil),  // 27: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),    // 28: google.protobuf.Duration
+	(*UserLimit)(nil),              // 1: keepward.v1.UserLimit
+	(*CreateUserRequest)(nil),      // 2: keepward.v1.CreateUserRequest
+	(*CreateUserResponse)(nil),     // 3: keepward.v1.CreateUserResponse
+	(*ListUsersRequest)(nil),       // 4: keepward.v1.ListUsersRequest
+	(*ListUsersResponse)(nil),      // 5: keepward.v1.ListUsersResponse
+	(*EditUserRequest)(nil),        // 6: keepward.v1.EditUserRequest
+	(*EditUserResponse)(nil),       // 7: keepward.v1.EditUserResponse
+	(*RemoveUserRequest)(nil),      // 8: keepward.v1.RemoveUserRequest
+	(*RemoveUserResponse)(nil),     // 9: keepward.v1.RemoveUserResponse
+	(*SetPasswordRequest)(nil),     // 10: keepward.v1.SetPasswordRequest
+	(*SetPasswordResponse)(nil),    // 11: keepward.v1.SetPasswordResponse
+	(*GetCallerRequest)(nil),       // 12: keepward.v1.GetCallerRequest
+	(*GetCallerResponse)(nil),      // 13: keepward.v1.GetCallerResponse
+	(*APIToken)(nil),               // 14: keepward.v1.APIToken
+	(*CreateAPITokenRequest)(nil),  // 15: keepward.v1.CreateAPITokenRequest
+	(*CreateAPITokenResponse)(nil), // 16: keepward.v1.CreateAPITokenResponse
+	(*ListAPITokensRequest)(nil),   // 17: keepward.v1.ListAPITokensRequest
+	(*ListAPITokensResponse)(nil),  // 18: keepward.v1.ListAPITokensResponse
+	(*RevokeAPITokenRequest)(nil),  // 19: keepward.v1.RevokeAPITokenRequest
+	(*RevokeAPITokenResponse)(nil), // 20: keepward.v1.RevokeAPITokenResponse
+	(*AuditRow)(nil),               // 21: keepward.v1.AuditRow
+	(*AuditNamed)(nil),             // 22: keepward.v1.AuditNamed
+	(*ListAuditRequest)(nil),       // 23: keepward.v1.ListAuditRequest
+	(*AuditedCall)(nil),            // 24: keepward.v1.AuditedCall
+	(*ListAuditResponse)(nil),      // 25: keepward.v1.ListAuditResponse
+	(*ReadAuditRequest)(nil),       // 26: keepward.v1.ReadAuditRequest
+	(*ReadAuditResponse)(nil),      // 27: keepward.v1.ReadAuditResponse
+	(*timestamppb.Timestamp)(nil),  // 28: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),    // 29: google.protobuf.Duration
 }
 var file_keepward_v1_access_proto_depIdxs = []int32{
-	27, // 0: keepward.v1.User.created:type_name -> google.protobuf.Timestamp
-	0,  // 1: keepward.v1.CreateUserResponse.user:type_name -> keepward.v1.User
-	0,  // 2: keepward.v1.ListUsersResponse.users:type_name -> keepward.v1.User
-	0,  // 3: keepward.v1.EditUserResponse.user:type_name -> keepward.v1.User
-	0,  // 4: keepward.v1.GetCallerResponse.user:type_name -> keepward.v1.User
-	13, // 5: keepward.v1.GetCallerResponse.token:type_name -> keepward.v1.APIToken
-	27, // 6: keepward.v1.APIToken.created:type_name -> google.protobuf.Timestamp
-	27, // 7: keepward.v1.APIToken.expires:type_name -> google.protobuf.Timestamp
-	27, // 8: keepward.v1.APIToken.used:type_name -> google.protobuf.Timestamp
-	28, // 9: keepward.v1.CreateAPITokenRequest.ttl:type_name -> google.protobuf.Duration
-	13, // 10: keepward.v1.CreateAPITokenResponse.info:type_name -> keepward.v1.APIToken
-	13, // 11: keepward.v1.ListAPITokensResponse.tokens:type_name -> keepward.v1.APIToken
-	13, // 12: keepward.v1.RevokeAPITokenResponse.token:type_name -> keepward.v1.APIToken
-	27, // 13: keepward.v1.AuditRow.time:type_name -> google.protobuf.Timestamp
-	21, // 14: keepward.v1.AuditRow.named:type_name -> keepward.v1.AuditNamed
-	27, // 15: keepward.v1.ListAuditRequest.since:type_name -> google.protobuf.Timestamp
-	27, // 16: keepward.v1.ListAuditRequest.until:type_name -> google.protobuf.Timestamp
-	27, // 17: keepward.v1.AuditedCall.time:type_name -> google.protobuf.Timestamp
-	27, // 18: keepward.v1.AuditedCall.ended:type_name -> google.protobuf.Timestamp
-	21, // 19: keepward.v1.AuditedCall.named:type_name -> keepward.v1.AuditNamed
-	21, // 20: keepward.v1.AuditedCall.answered:type_name -> keepward.v1.AuditNamed
-	23, // 21: keepward.v1.ListAuditResponse.calls:type_name -> keepward.v1.AuditedCall
-	20, // 22: keepward.v1.ReadAuditResponse.rows:type_name -> keepward.v1.AuditRow
-	1,  // 23: keepward.v1.UserService.CreateUser:input_type -> keepward.v1.CreateUserRequest
-	3,  // 24: keepward.v1.UserService.ListUsers:input_type -> keepward.v1.ListUsersRequest
-	5,  // 25: keepward.v1.UserService.EditUser:input_type -> keepward.v1.EditUserRequest
-	7,  // 26: keepward.v1.UserService.RemoveUser:input_type -> keepward.v1.RemoveUserRequest
-	9,  // 27: keepward.v1.UserService.SetPassword:input_type -> keepward.v1.SetPasswordRequest
-	11, // 28: keepward.v1.UserService.GetCaller:input_type -> keepward.v1.GetCallerRequest
-	14, // 29: keepward.v1.APITokenService.CreateAPIToken:input_type -> keepward.v1.CreateAPITokenRequest
-	16, // 30: keepward.v1.APITokenService.ListAPITokens:input_type -> keepward.v1.ListAPITokensRequest
-	18, // 31: keepward.v1.APITokenService.RevokeAPIToken:input_type -> keepward.v1.RevokeAPITokenRequest
-	22, // 32: keepward.v1.AuditService.ListAudit:input_type -> keepward.v1.ListAuditRequest
-	25, // 33: keepward.v1.AuditService.ReadAudit:input_type -> keepward.v1.ReadAuditRequest
-	2,  // 34: keepward.v1.UserService.CreateUser:output_type -> keepward.v1.CreateUserResponse
-	4,  // 35: keepward.v1.UserService.ListUsers:output_type -> keepward.v1.ListUsersResponse
-	6,  // 36: keepward.v1.UserService.EditUser:output_type -> keepward.v1.EditUserResponse
-	8,  // 37: keepward.v1.UserService.RemoveUser:output_type -> keepward.v1.RemoveUserResponse
-	10, // 38: keepward.v1.UserService.SetPassword:output_type -> keepward.v1.SetPasswordResponse
-	12, // 39: keepward.v1.UserService.GetCaller:output_type -> keepward.v1.GetCallerResponse
-	15, // 40: keepward.v1.APITokenService.CreateAPIToken:output_type -> keepward.v1.CreateAPITokenResponse
-	17, // 41: keepward.v1.APITokenService.ListAPITokens:output_type -> keepward.v1.ListAPITokensResponse
-	19, // 42: keepward.v1.APITokenService.RevokeAPIToken:output_type -> keepward.v1.RevokeAPITokenResponse
-	24, // 43: keepward.v1.AuditService.ListAudit:output_type -> keepward.v1.ListAuditResponse
-	26, // 44: keepward.v1.AuditService.ReadAudit:output_type -> keepward.v1.ReadAuditResponse
-	34, // [34:45] is the sub-list for method output_type
-	23, // [23:34] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	28, // 0: keepward.v1.User.created:type_name -> google.protobuf.Timestamp
+	1,  // 1: keepward.v1.CreateUserRequest.limit:type_name -> keepward.v1.UserLimit
+	0,  // 2: keepward.v1.CreateUserResponse.user:type_name -> keepward.v1.User
+	0,  // 3: keepward.v1.ListUsersResponse.users:type_name -> keepward.v1.User
+	1,  // 4: keepward.v1.EditUserRequest.limit:type_name -> keepward.v1.UserLimit
+	0,  // 5: keepward.v1.EditUserResponse.user:type_name -> keepward.v1.User
+	0,  // 6: keepward.v1.GetCallerResponse.user:type_name -> keepward.v1.User
+	14, // 7: keepward.v1.GetCallerResponse.token:type_name -> keepward.v1.APIToken
+	28, // 8: keepward.v1.APIToken.created:type_name -> google.protobuf.Timestamp
+	28, // 9: keepward.v1.APIToken.expires:type_name -> google.protobuf.Timestamp
+	28, // 10: keepward.v1.APIToken.used:type_name -> google.protobuf.Timestamp
+	29, // 11: keepward.v1.CreateAPITokenRequest.ttl:type_name -> google.protobuf.Duration
+	14, // 12: keepward.v1.CreateAPITokenResponse.info:type_name -> keepward.v1.APIToken
+	14, // 13: keepward.v1.ListAPITokensResponse.tokens:type_name -> keepward.v1.APIToken
+	14, // 14: keepward.v1.RevokeAPITokenResponse.token:type_name -> keepward.v1.APIToken
+	28, // 15: keepward.v1.AuditRow.time:type_name -> google.protobuf.Timestamp
+	22, // 16: keepward.v1.AuditRow.named:type_name -> keepward.v1.AuditNamed
+	28, // 17: keepward.v1.ListAuditRequest.since:type_name -> google.protobuf.Timestamp
+	28, // 18: keepward.v1.ListAuditRequest.until:type_name -> google.protobuf.Timestamp
+	28, // 19: keepward.v1.AuditedCall.time:type_name -> google.protobuf.Timestamp
+	28, // 20: keepward.v1.AuditedCall.ended:type_name -> google.protobuf.Timestamp
+	22, // 21: keepward.v1.AuditedCall.named:type_name -> keepward.v1.AuditNamed
+	22, // 22: keepward.v1.AuditedCall.answered:type_name -> keepward.v1.AuditNamed
+	24, // 23: keepward.v1.ListAuditResponse.calls:type_name -> keepward.v1.AuditedCall
+	21, // 24: keepward.v1.ReadAuditResponse.rows:type_name -> keepward.v1.AuditRow
+	2,  // 25: keepward.v1.UserService.CreateUser:input_type -> keepward.v1.CreateUserRequest
+	4,  // 26: keepward.v1.UserService.ListUsers:input_type -> keepward.v1.ListUsersRequest
+	6,  // 27: keepward.v1.UserService.EditUser:input_type -> keepward.v1.EditUserRequest
+	8,  // 28: keepward.v1.UserService.RemoveUser:input_type -> keepward.v1.RemoveUserRequest
+	10, // 29: keepward.v1.UserService.SetPassword:input_type -> keepward.v1.SetPasswordRequest
+	12, // 30: keepward.v1.UserService.GetCaller:input_type -> keepward.v1.GetCallerRequest
+	15, // 31: keepward.v1.APITokenService.CreateAPIToken:input_type -> keepward.v1.CreateAPITokenRequest
+	17, // 32: keepward.v1.APITokenService.ListAPITokens:input_type -> keepward.v1.ListAPITokensRequest
+	19, // 33: keepward.v1.APITokenService.RevokeAPIToken:input_type -> keepward.v1.RevokeAPITokenRequest
+	23, // 34: keepward.v1.AuditService.ListAudit:input_type -> keepward.v1.ListAuditRequest
+	26, // 35: keepward.v1.AuditService.ReadAudit:input_type -> keepward.v1.ReadAuditRequest
+	3,  // 36: keepward.v1.UserService.CreateUser:output_type -> keepward.v1.CreateUserResponse
+	5,  // 37: keepward.v1.UserService.ListUsers:output_type -> keepward.v1.ListUsersResponse
+	7,  // 38: keepward.v1.UserService.EditUser:output_type -> keepward.v1.EditUserResponse
+	9,  // 39: keepward.v1.UserService.RemoveUser:output_type -> keepward.v1.RemoveUserResponse
+	11, // 40: keepward.v1.UserService.SetPassword:output_type -> keepward.v1.SetPasswordResponse
+	13, // 41: keepward.v1.UserService.GetCaller:output_type -> keepward.v1.GetCallerResponse
+	16, // 42: keepward.v1.APITokenService.CreateAPIToken:output_type -> keepward.v1.CreateAPITokenResponse
+	18, // 43: keepward.v1.APITokenService.ListAPITokens:output_type -> keepward.v1.ListAPITokensResponse
+	20, // 44: keepward.v1.APITokenService.RevokeAPIToken:output_type -> keepward.v1.RevokeAPITokenResponse
+	25, // 45: keepward.v1.AuditService.ListAudit:output_type -> keepward.v1.ListAuditResponse
+	27, // 46: keepward.v1.AuditService.ReadAudit:output_type -> keepward.v1.ReadAuditResponse
+	36, // [36:47] is the sub-list for method output_type
+	25, // [25:36] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_access_proto_init() }
@@ -1927,7 +2025,7 @@ func file_keepward_v1_access_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_keepward_v1_access_proto_rawDesc), len(file_keepward_v1_access_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   27,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   3,
 		},
