@@ -290,6 +290,8 @@ func TestTheConsoleInARealBrowser(t *testing.T) {
 	b.click("button.main")
 	b.at(fmt.Sprintf("/sessions/%d", check))
 	b.says("#session .state", "Suspended")
+	b.open(fmt.Sprintf("/sessions/%d", check))
+	b.until("the pause in the time line", `[...document.querySelectorAll("#timeline rect.warn title")].some(t => t.textContent.startsWith("Suspended from"))`)
 	b.click(`a[href$="/resume"]`)
 	b.says(".comes", "It queues again")
 	b.click("button.main")

@@ -202,8 +202,9 @@ func (c *console) session(w http.ResponseWriter, r *http.Request, v *view) error
 	if err != nil {
 		return err
 	}
-	log := &logPart{}
+	log, changes := &logPart{}, &turns{}
 	err = receive(r.Context(), c.client.sessions.ReadLog, &keepwardv1.ReadLogRequest{Id: id}, func(m *keepwardv1.ReadLogResponse) error {
+		changes.take(m.GetEvents())
 		log.take(m.GetEvents())
 		return nil
 	})
@@ -211,7 +212,7 @@ func (c *console) session(w http.ResponseWriter, r *http.Request, v *view) error
 		return err
 	}
 	v.title, v.at = fmt.Sprintf("Session %d", id), "sessions"
-	c.show(w, r, http.StatusOK, sessionPage(v, v.session(m.GetSession(), 0), log))
+	c.show(w, r, http.StatusOK, sessionPage(v, v.session(m.GetSession(), 0), v.timeline(m.GetSession(), changes), log))
 	return nil
 }
 
