@@ -48,6 +48,11 @@ var rules = []rule{
 		why: "what a monitoring system is told does not know where the server knows it from",
 	},
 	{
+		from: []string{"internal/notify"},
+		not:  []string{"..."}, except: []string{"internal/errs", "internal/words", "api/...", "internal/notify"},
+		why: "how something is told knows neither where it is kept nor when it is sent",
+	},
+	{
 		from: []string{"internal/repo/..."},
 		not: []string{
 			"api/...", "internal/job", "internal/schedule", "internal/broker", "internal/manager/...", "internal/catalog/...",

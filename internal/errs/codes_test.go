@@ -83,6 +83,7 @@ var areas = map[string]string{
 	"mover":          "A data mover process. What it did is settled before a new attempt begins.",
 	"name":           "Names of computers, jobs, repositories and the like: letters, digits, dots, dashes and underscores.",
 	"mount":          "`keepward point mount`; see user/restore.md.",
+	"notify":         "Who is told of what: targets, rules and templates; see operator/notifications.md.",
 	"node":           "A node of a file index is damaged.",
 	"only":           "A mask of the files that alone are taken; see user/filters.md.",
 	"order":          "An order between server, transport and mover that is not taken. One of an older term comes from a server that was replaced.",
@@ -203,6 +204,17 @@ var meanings = map[string]string{
 	"pair.ended":                "the agent was told to end while it waited to be paired",
 	"peer.no-address":           "no address is known to dial",
 	"identity.no-server":        "the agent was paired and knows no address to dial",
+	"notify.ca":                 "the certificates that the other side is to be trusted by are not PEM",
+	"notify.field":              "a field of a target or rule is too long",
+	"notify.mail":               "a mail target is not complete, or would show a password",
+	"notify.plain":              "a webhook of plain http that nobody has said is meant",
+	"notify.rule":               "a rule names no target, or what there is not",
+	"notify.secret":             "the secret of a target is missing, too short or not one line",
+	"notify.target":             "a target must be either a webhook or mail",
+	"notify.template":           "the template of a rule cannot be filled in for every event",
+	"notify.undelivered":        "messages for a target do not arrive",
+	"notify.url":                "the URL of a webhook is not https://HOST/PATH",
+	"notify.used":               "a target that is to be deleted is named by a rule",
 	"node.no-way":               "the node neither dials nor listens",
 	"server.stopping":           "the server is shutting down",
 	"command-source.name":       "something of the computer has the name of the folder of what commands print, and is left out",
@@ -440,8 +452,11 @@ var meanings = map[string]string{
 	"xattr.failed":              "extended attributes could not be read",
 }
 
-// notCodes look like codes and are keys of the server's settings, or fields of a job.
-var notCodes = map[string]bool{"server.id": true, "clock.seen": true, "secret.check": true, "check.budget": true}
+// notCodes look like codes and are keys of the server's settings, fields of a job, or kinds of events.
+var notCodes = map[string]bool{
+	"server.id": true, "clock.seen": true, "secret.check": true, "check.budget": true,
+	"session.success": true, "session.warning": true, "session.failed": true,
+}
 
 // finding is what the source says of one code.
 type finding struct {

@@ -21,7 +21,7 @@ var (
 	asked = naming{fields: fieldSet("name", "names", "id", "number", "computer", "computers", "target_computer", "job", "repository", "group", "groups",
 		"transport", "transports", "point", "points", "path", "paths", "to", "a", "b", "glob", "task", "kind", "role", "user", "level", "activities",
 		"disabled", "sessions", "digit", "priority", "tags", "label", "os", "arch", "version", "control", "full", "commit", "dry_run", "replace",
-		"take_over", "all_out_of_date", "estimate", "reason", "delete_disabled_jobs")}
+		"take_over", "targets", "events", "severity", "all_out_of_date", "estimate", "reason", "delete_disabled_jobs")}
 	// answered is what an answer tells beyond what was asked for: what was made or removed.
 	answered = naming{
 		fields: fieldSet("session", "action", "kind", "name", "number", "id", "removed", "deleted_jobs", "ended_logins"),

@@ -99,7 +99,12 @@ func withTransport(t *testing.T) (*testServer, *fakeTransport) {
 
 func withTransportLink(t *testing.T) (*testServer, *fakeTransport, *testNode) {
 	t.Helper()
-	s := start(t, t.TempDir())
+	return withTransportIn(t, t.TempDir(), func(*Config) {})
+}
+
+func withTransportIn(t *testing.T, dir string, otherwise func(*Config)) (*testServer, *fakeTransport, *testNode) {
+	t.Helper()
+	s := startAs(t, dir, otherwise)
 	f := &fakeTransport{
 		made:   map[string]*keepwardv1.TransportCreateRepositoryRequest{},
 		owners: map[string]*keepwardv1.ClaimRepositoryResponse{}, points: map[string][]*keepwardv1.PointObject{},

@@ -33,6 +33,8 @@ type Config struct {
 	Version   string
 	// Heartbeat is how often nodes say that they are there; zero: job.DefaultHeartbeat.
 	Heartbeat time.Duration
+	// NotifyEvery is how often it is looked whether somebody is to be told of something; zero: every 5 s.
+	NotifyEvery time.Duration
 	// UpdatesEvery is how often it is looked whether agents are to be updated by themselves; zero: every
 	// minute.
 	UpdatesEvery time.Duration
@@ -46,6 +48,9 @@ type Config struct {
 	OwnAgent func(ctx context.Context, cfg OwnAgentConfig) OwnAgent
 	// Opener is the command of this very program that opens content of points; nil: the console shows none.
 	Opener []string
+
+	// now is the clock by which alarms are raised and messages sent; nil: the host's.
+	now func() time.Time
 }
 
 // server is one running server.
@@ -62,6 +67,7 @@ type server struct {
 	updates *rollouts
 	dialler *dialler
 	guard   *guard
+	notes   *notifier
 	pages   http.Handler // what a monitoring system asks for
 
 	jobsSeen jobsSeen
@@ -103,6 +109,7 @@ func newServer(cfg Config, data *dataDir) *server {
 	s.groups = &groupReader{server: s, scripts: scripts, hanging: map[string]bool{}, running: make(chan struct{}, 1)}
 	s.dialler = newDialler(s)
 	s.updates = newRollouts(s)
+	s.notes = newNotifier(s)
 	m := manager.New(manager.Deps{
 		DB:         data.db,
 		Nodes:      s.nodes,
@@ -148,6 +155,7 @@ func (s *server) serve(ctx context.Context, l *listener) error {
 	g.Go(func() error { return ended(ctx, s.manager.Serve(ctx)) })
 	g.Go(func() error { return ended(ctx, s.repos.serve(ctx)) })
 	g.Go(func() error { return ended(ctx, s.updates.serve(ctx)) })
+	g.Go(func() error { return ended(ctx, s.notes.serve(ctx)) })
 	g.Go(func() error { return ended(ctx, s.guard.audits.serve(ctx)) })
 	s.dialler.creds = l.creds
 	g.Go(func() error { return ended(ctx, s.dialler.serve(ctx)) })

@@ -22,19 +22,11 @@ type statusService struct{ *server }
 func (s *statusService) GetStatus(ctx context.Context, req *connect.Request[keepwardv1.GetStatusRequest]) (*connect.Response[keepwardv1.GetStatusResponse], error) {
 	now := time.Now()
 	res := &keepwardv1.GetStatusResponse{Version: s.cfg.Version, Started: timestamppb.New(s.started), Time: timestamppb.New(now)}
-	computers, v, err := s.computerMessages(ctx)
+	v, err := s.fillStanding(ctx, res)
 	if err != nil {
 		return nil, err
 	}
-	res.Computers, res.Views = computers, v.counts(computers)
-	if res.Transports, err = s.transportMessages(ctx); err != nil {
-		return nil, err
-	}
-	rows, err := catalog.Repositories(ctx, s.db.Read())
-	if err != nil {
-		return nil, err
-	}
-	res.Repositories = s.repositoryMessages(rows)
+	res.Views = v.counts(res.Computers)
 	if res.Counts, err = s.statusCounts(ctx, now.Add(-recentAge)); err != nil {
 		return nil, err
 	}
@@ -50,19 +42,9 @@ func (s *statusService) GetStatus(ctx context.Context, req *connect.Request[keep
 			return nil, err
 		}
 	}
-	jobs, err := s.jobConditions(ctx)
-	if err != nil {
+	if res.Conditions, err = s.conditionsOf(ctx, res); err != nil {
 		return nil, err
 	}
-	groups, err := s.groupConditions(ctx)
-	if err != nil {
-		return nil, err
-	}
-	updates, err := s.updateConditions(ctx)
-	if err != nil {
-		return nil, err
-	}
-	res.Conditions = slices.Concat(s.manager.Conditions(), allConditions(res), groups, updates, jobs)
 	res.Counts.Computers, res.Counts.Conditions = int64(len(res.Computers)), int64(len(res.Conditions))
 	for _, c := range res.Conditions {
 		if c.GetSeverity() == severityError {
@@ -73,6 +55,38 @@ func (s *statusService) GetStatus(ctx context.Context, req *connect.Request[keep
 		shorten(res)
 	}
 	return connect.NewResponse(res), nil
+}
+
+// fillStanding puts into a status what is there: computers, transports, repositories.
+func (s *server) fillStanding(ctx context.Context, res *keepwardv1.GetStatusResponse) (*views, error) {
+	computers, v, err := s.computerMessages(ctx)
+	if err != nil {
+		return nil, err
+	}
+	res.Computers = computers
+	if res.Transports, err = s.transportMessages(ctx); err != nil {
+		return nil, err
+	}
+	rows, err := catalog.Repositories(ctx, s.db.Read())
+	if err != nil {
+		return nil, err
+	}
+	res.Repositories = s.repositoryMessages(rows)
+	return v, nil
+}
+
+// conditionsOf are all lasting problems, of what is there and of all else. Whoever asks for them, a
+// status or who tells people, is told the same.
+func (s *server) conditionsOf(ctx context.Context, standing *keepwardv1.GetStatusResponse) ([]*keepwardv1.Condition, error) {
+	out := slices.Concat(s.manager.Conditions(), allConditions(standing))
+	for _, of := range []func(context.Context) ([]*keepwardv1.Condition, error){s.groupConditions, s.updateConditions, s.jobConditions, s.notifyConditions} {
+		list, err := of(ctx)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, list...)
+	}
+	return out, nil
 }
 
 // How many active sessions and conditions a brief status has at most.
