@@ -71,7 +71,7 @@ A first backup, on one machine:
 		a.loginCommand(), a.statusCommand(), a.versionCommand(),
 		a.tokenCommand(), a.computerCommand(), a.groupCommand(), a.repositoryCommand(), a.jobCommand(),
 		a.sessionCommand(), a.resourceCommand(), a.pointCommand(), a.restoreCommand(), a.extractCommand(),
-		a.credentialCommand(), a.settingCommand(), a.windowCommand(), a.activityCommand(), a.limitCommand(), a.priorityCommand(), a.trafficCommand(),
+		a.credentialCommand(), a.settingCommand(), a.windowCommand(), a.activityCommand(), a.limitCommand(), a.priorityCommand(), a.trafficCommand(), a.notifyCommand(),
 		a.agentPackageCommand(),
 		a.userCommand(), a.apiTokenCommand(), a.auditCommand(),
 		a.applyCommand(), a.exportCommand(), a.benchmarkCommand(),

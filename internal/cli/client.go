@@ -41,6 +41,7 @@ type client struct {
 	apiTokens    v1.APITokenServiceClient
 	codes        v1.OneTimeCodeServiceClient
 	audit        v1.AuditServiceClient
+	notices      v1.NotifyServiceClient
 	close        func()
 }
 
@@ -100,6 +101,7 @@ func newClient(address, token string, cfg *tls.Config) *client {
 		codes:        v1.NewOneTimeCodeServiceClient(h, url, opt),
 		apiTokens:    v1.NewAPITokenServiceClient(h, url, opt),
 		audit:        v1.NewAuditServiceClient(h, url, opt),
+		notices:      v1.NewNotifyServiceClient(h, url, opt),
 		close:        transport.CloseIdleConnections,
 	}
 }
