@@ -36,3 +36,17 @@ func Pause(tries int, age time.Duration, draw float64) (time.Duration, bool) {
 	}
 	return time.Duration(float64(d) * (0.5 + draw/2)), true
 }
+
+// The limits of alarms about what did not happen. After how many days without a point a computer
+// is unprotected is a setting, unprotected_days; a repository's proof_days is its own.
+const (
+	// OverdueAfter is how long after its moment a job may begin: it may wait for others.
+	OverdueAfter = 2 * time.Hour
+	// FillingPercent is a level, FillingDays how soon it must not be full by its growth.
+	FillingPercent, FillingDays = 90, 14
+	// GrowthDays is over how many days growth is measured, GrowthLeast over how many at the least: one
+	// first full backup is no trend.
+	GrowthDays, GrowthLeast = 30, 3
+	// CertificateDays is how long before its end a certificate is told of.
+	CertificateDays = 60
+)

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"maps"
+	"net"
 	netmail "net/mail"
 	"slices"
 	"strings"
@@ -83,23 +84,43 @@ func (m Mail) Send(ctx context.Context, out Message) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("write the mail: %s", shown(err.Error()))
 	}
-	client, err := m.client()
+	stops := make(chan func() bool, 1) // of the one connection that a mail takes
+	client, err := m.client(ctx, stops)
 	if err != nil {
 		return "", fmt.Errorf("send mail over %s: %s", m.Host, shown(err.Error()))
 	}
-	if err := client.DialAndSendWithContext(ctx, msg); err != nil {
+	err = client.DialAndSendWithContext(ctx, msg)
+	select {
+	case stop := <-stops:
+		stop()
+	default:
+	}
+	if err != nil {
 		return "", fmt.Errorf("send mail over %s: %s", m.Host, shown(err.Error()))
 	}
 	return shown(msg.ServerResponse()), nil
 }
 
-func (m Mail) client() (*mail.Client, error) {
+// client is how m is reached. Where it is dialled here its connection is cut when ctx ends; the library
+// only bounds each answer.
+func (m Mail) client(ctx context.Context, stops chan<- func() bool) (*mail.Client, error) {
 	roots, err := Roots(m.CA)
 	if err != nil {
 		return nil, err
 	}
-	opts := []mail.Option{
-		mail.WithTimeout(sendMost), mail.WithTLSConfig(&tls.Config{MinVersion: tls.VersionTLS12, ServerName: m.Host, RootCAs: roots}),
+	cfg := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: m.Host, RootCAs: roots}
+	opts := []mail.Option{mail.WithTimeout(sendMost), mail.WithTLSConfig(cfg)}
+	if m.Security != TLS { // the library trusts only its own dialler to seal from the first byte on
+		opts = append(opts, mail.WithDialContextFunc(func(_ context.Context, network, address string) (net.Conn, error) {
+			c, err := new(net.Dialer).DialContext(ctx, network, address)
+			if err == nil {
+				select {
+				case stops <- context.AfterFunc(ctx, func() { _ = c.Close() }):
+				default:
+				}
+			}
+			return c, err
+		}))
 	}
 	port := 587
 	switch m.Security {

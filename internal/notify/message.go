@@ -54,4 +54,4 @@ type Sender interface {
 }
 
 // shown is what is kept of the words of the other side.
-func shown(s string) string { return cut(words.Safe(strings.TrimSpace(s)), answerShown) }
+func shown(s string) string { return Cut(words.Safe(strings.TrimSpace(s)), answerShown) }

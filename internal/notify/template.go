@@ -133,7 +133,7 @@ func Subject(text string, f Fields) (string, error) {
 	}
 	out, err := filled(text, f)
 	out = strings.Join(strings.Fields(oneLine(out)), " ")
-	return cut(out, subjectMost), err
+	return Cut(out, subjectMost), err
 }
 
 // Body fills in a template for a body; empty: the default.
@@ -153,8 +153,8 @@ func oneLine(s string) string {
 	}, s)
 }
 
-// cut shortens s to so many bytes, between two characters.
-func cut(s string, most int) string {
+// Cut shortens s to so many bytes, between two characters.
+func Cut(s string, most int) string {
 	if len(s) <= most {
 		return s
 	}

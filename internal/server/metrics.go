@@ -224,7 +224,7 @@ func (m *monitor) stores(ctx context.Context, f *metrics.Facts) error {
 // others are the conditions that no computer, transport, repository or job has.
 func (m *monitor) others(ctx context.Context, f *metrics.Facts) error {
 	note(f, m.manager.Conditions()...)
-	for _, of := range []func(context.Context) ([]*keepwardv1.Condition, error){m.groupConditions, m.updateConditions} {
+	for _, of := range []func(context.Context) ([]*keepwardv1.Condition, error){m.groupConditions, m.updateConditions, m.notifyConditions, m.alarmConditions} {
 		list, err := of(ctx)
 		if err != nil {
 			return err

@@ -43,8 +43,11 @@ type notifier struct {
 	host  string
 	wake  chan struct{} // one signal: there is something to send
 
-	mu    sync.Mutex
-	lanes map[string]*lane // by target
+	watched time.Time // when conditions were; for its own goroutine
+
+	mu     sync.Mutex
+	lanes  map[string]*lane        // by target
+	alarms []*keepwardv1.Condition // found last
 }
 
 // lane is the way to one target: a slow one holds up nobody else.
@@ -96,6 +99,9 @@ func (n *notifier) serve(ctx context.Context) error {
 // look makes messages of what has happened since, and starts to send what is due.
 func (n *notifier) look(ctx context.Context, g *errgroup.Group) error {
 	if err := n.tellSessions(ctx); err != nil {
+		return err
+	}
+	if err := n.watchConditions(ctx); err != nil {
 		return err
 	}
 	targets, err := catalog.NotifyTargets(ctx, n.db.Read())
@@ -247,50 +253,47 @@ func (n *notifier) groupsOf(ctx context.Context, rules []*keepwardv1.NotifyRule)
 
 // put makes the messages of an event, one for each target however many rules name it: the first one
 // by name writes it. tx is that in which the event is noted as told.
-func (n *notifier) put(ctx context.Context, tx *sql.Tx, e notify.Event, rules []*keepwardv1.NotifyRule, groups []string) (made bool, err error) {
+func (n *notifier) put(ctx context.Context, tx *sql.Tx, e notify.Event, rules []*keepwardv1.NotifyRule, groups []string) error {
 	for _, r := range rules {
 		rule := notify.Rule{Events: r.GetEvents(), Severity: r.GetSeverity(), Jobs: r.GetJobs(), Groups: r.GetGroups()}
 		if !rule.Takes(e, groups) {
 			continue
 		}
 		m := notify.NewMessage(e, r.GetSubject(), r.GetBody(), time.Local)
-		fresh, err := n.putMessage(ctx, tx, m, r.GetTargets())
-		if err != nil {
-			return made, err
+		if err := n.putMessage(ctx, tx, m, r.GetTargets()); err != nil {
+			return err
 		}
-		made = made || fresh
 	}
-	return made, nil
+	return nil
 }
 
-func (n *notifier) putMessage(ctx context.Context, tx *sql.Tx, m notify.Message, targets []string) (made bool, err error) {
+func (n *notifier) putMessage(ctx context.Context, tx *sql.Tx, m notify.Message, targets []string) error {
 	b, err := m.Encode()
 	if err != nil {
-		return false, err
+		return err
 	}
 	for _, target := range targets {
 		if _, err := catalog.GetNotifyTarget(ctx, tx, target); errs.KindOf(err) == errs.NotFound {
 			continue // it was deleted since the rules were read
 		} else if err != nil {
-			return made, err
+			return err
 		}
 		waiting, err := catalog.CountWaiting(ctx, tx, target)
 		if err != nil {
-			return made, err
+			return err
 		}
 		if waiting >= notify.WaitingMost {
 			n.log.Error("message dropped: too many wait for its target", "target", target, "event", m.Event.ID, "kind", m.Event.Kind, "subject", m.Subject)
 			continue
 		}
-		fresh, err := catalog.PutOutgoing(ctx, tx, catalog.Outgoing{
+		_, err = catalog.PutOutgoing(ctx, tx, catalog.Outgoing{
 			Event: m.Event.ID, Target: target, Kind: m.Event.Kind, Subject: m.Subject, Message: b, Created: n.now(),
 		})
 		if err != nil {
-			return made, err
+			return err
 		}
-		made = made || fresh
 	}
-	return made, nil
+	return nil
 }
 
 // tellSessions makes messages of the sessions that are over.
@@ -345,8 +348,7 @@ func (n *notifier) tellSession(ctx context.Context, tx *sql.Tx, id int64, rules 
 			return err
 		}
 	}
-	_, err = n.put(ctx, tx, e, rules, groups(e.Computers))
-	return err
+	return n.put(ctx, tx, e, rules, groups(e.Computers))
 }
 
 // ends says how the result of a session is told.

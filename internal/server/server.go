@@ -68,6 +68,7 @@ type server struct {
 	dialler *dialler
 	guard   *guard
 	notes   *notifier
+	leaf    time.Time    // when the certificate ends that the server shows
 	pages   http.Handler // what a monitoring system asks for
 
 	jobsSeen jobsSeen
@@ -133,7 +134,8 @@ func newServer(cfg Config, data *dataDir) *server {
 }
 
 func (s *server) serve(ctx context.Context, l *listener) error {
-	s.pages = s.monitoring(l.creds.Certificate.Leaf.NotAfter)
+	s.leaf = l.creds.Certificate.Leaf.NotAfter
+	s.pages = s.monitoring(s.leaf)
 	plain, err := s.listenMetrics()
 	if err != nil {
 		return errors.Join(err, l.close())

@@ -79,7 +79,7 @@ func (s *server) fillStanding(ctx context.Context, res *keepwardv1.GetStatusResp
 // status or who tells people, is told the same.
 func (s *server) conditionsOf(ctx context.Context, standing *keepwardv1.GetStatusResponse) ([]*keepwardv1.Condition, error) {
 	out := slices.Concat(s.manager.Conditions(), allConditions(standing))
-	for _, of := range []func(context.Context) ([]*keepwardv1.Condition, error){s.groupConditions, s.updateConditions, s.jobConditions, s.notifyConditions} {
+	for _, of := range []func(context.Context) ([]*keepwardv1.Condition, error){s.groupConditions, s.updateConditions, s.jobConditions, s.notifyConditions, s.alarmConditions} {
 		list, err := of(ctx)
 		if err != nil {
 			return nil, err
