@@ -43,8 +43,8 @@ type day struct {
 	points []pointRow
 }
 
-// timeline is what the page of a computer's points shows.
-type timeline struct {
+// pointLine is what the page of a computer's points shows.
+type pointLine struct {
 	computer string
 	at       string // the time that was asked for, as it was written
 	days     []day
@@ -67,7 +67,7 @@ func (v *view) days(points []*keepwardv1.Point) []day {
 // restorePoints shows the points of a computer, or leads to the one that was the newest at a time.
 func (c *console) restorePoints(w http.ResponseWriter, r *http.Request, v *view) error {
 	q := r.URL.Query()
-	t := timeline{computer: word(q, "computer"), at: strings.TrimSpace(q.Get("at"))}
+	t := pointLine{computer: word(q, "computer"), at: strings.TrimSpace(q.Get("at"))}
 	var wrong *problem
 	status := http.StatusOK
 	if t.at != "" {
@@ -94,7 +94,7 @@ func (c *console) restorePoints(w http.ResponseWriter, r *http.Request, v *view)
 // momentForms are how a browser sends a time that was chosen, and how people write one.
 var momentForms = []string{"2006-01-02T15:04", "2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02 15:04", time.DateOnly}
 
-func (c *console) pointAt(r *http.Request, v *view, t timeline) (string, error) {
+func (c *console) pointAt(r *http.Request, v *view, t pointLine) (string, error) {
 	for _, form := range momentForms {
 		at, err := time.ParseInLocation(form, t.at, v.zone)
 		if err != nil {

@@ -298,7 +298,7 @@ func searchForm(s search) templ.Component {
 	})
 }
 
-func timelinePage(v *view, t timeline, wrong *problem) templ.Component {
+func timelinePage(v *view, t pointLine, wrong *problem) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
