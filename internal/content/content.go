@@ -78,6 +78,7 @@ type Content struct {
 	cancel  context.CancelCauseFunc
 	in      io.WriteCloser
 	writing sync.Mutex // of in
+	due     chan struct{} // a question that is not answered
 	answers chan answer
 	work    sync.WaitGroup
 	idle    *time.Timer
@@ -147,7 +148,7 @@ func (o *Opener) start(ctx context.Context) (*Content, error) {
 	if err != nil {
 		return nil, errs.New(errs.Internal, "content.start", "start a process that opens content: %w", err)
 	}
-	c := &Content{answers: make(chan answer, 1), said: &tail{}, every: o.Idle} // who asks takes one answer before he asks again
+	c := &Content{due: make(chan struct{}, 1), answers: make(chan answer, 1), said: &tail{}, every: o.Idle} // who asks takes one answer before he asks again
 	if c.every == 0 {
 		c.every = Idle
 	}
@@ -193,6 +194,10 @@ func (c *Content) Read(offset int64, n int) ([]byte, error) {
 func (c *Content) ask(q *keepwardv1.ContentAsk) (*keepwardv1.ContentTell, error) {
 	if !c.idle.Reset(c.every) && c.ctx.Err() != nil {
 		return nil, context.Cause(c.ctx)
+	}
+	select {
+	case c.due <- struct{}{}:
+	default: // the one before was not answered: the reading is over
 	}
 	if err := c.send(q); err != nil {
 		return nil, c.ended(err)
@@ -254,13 +259,18 @@ func (c *Content) listen(out io.Reader, from Source) {
 			})
 			continue
 		}
-		select {
-		case c.answers <- answer{tell, err}:
-		default:
-			c.cancel(errOutOfTurn)
+		if err != nil {
+			select {
+			case c.answers <- answer{nil, err}: // who asks next learns of it
+			case <-c.ctx.Done():
+			}
 			return
 		}
-		if err != nil {
+		select {
+		case <-c.due:
+			c.answers <- answer{tell, nil}
+		default:
+			c.cancel(errOutOfTurn)
 			return
 		}
 	}
