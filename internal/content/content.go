@@ -87,6 +87,7 @@ type Content struct {
 	said    *tail
 	free    func()
 	once    sync.Once
+	reaped  sync.Once
 }
 
 // answer is what came for an order or a read.
@@ -260,6 +261,8 @@ func (c *Content) listen(out io.Reader, from Source) {
 			continue
 		}
 		if err != nil {
+			_ = c.cmd.Process.Kill() // it says nothing any more, or nothing that makes sense
+			c.reap()                 // all that it had to say is in said then
 			select {
 			case c.answers <- answer{nil, err}: // who asks next learns of it
 			case <-c.ctx.Done():
@@ -291,11 +294,14 @@ func (c *Content) Close() error {
 		c.cancel(errs.New(errs.Cancelled, "", "read content: it was closed"))
 		_ = c.in.Close()
 		c.work.Wait()
-		_ = c.cmd.Wait() // it was killed
+		c.reap()
 		c.free()
 	})
 	return nil
 }
+
+// reap waits for the end of the process, which was killed or has ended.
+func (c *Content) reap() { c.reaped.Do(func() { _ = c.cmd.Wait() }) }
 
 // tail keeps the end of what is written to it.
 type tail struct {
