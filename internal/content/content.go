@@ -77,7 +77,7 @@ type Content struct {
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
 	in      io.WriteCloser
-	writing sync.Mutex // of in
+	writing sync.Mutex    // of in
 	due     chan struct{} // a question that is not answered
 	answers chan answer
 	work    sync.WaitGroup
