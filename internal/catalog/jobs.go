@@ -3,7 +3,6 @@ package catalog
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -45,11 +44,7 @@ func Jobs(ctx context.Context, q Queryer) ([]*keepwardv1.Job, error) {
 
 // JobsNamed lists those of some jobs that there are, by name.
 func JobsNamed(ctx context.Context, q Queryer, names []string) ([]*keepwardv1.Job, error) {
-	list, err := json.Marshal(names)
-	if err != nil {
-		return nil, fmt.Errorf("list jobs: %w", err)
-	}
-	rows, err := q.QueryContext(ctx, `SELECT definition, created, changed FROM jobs WHERE name IN (SELECT value FROM json_each(?)) ORDER BY name`, string(list))
+	rows, err := q.QueryContext(ctx, `SELECT definition, created, changed FROM jobs WHERE name IN (SELECT value FROM json_each(?)) ORDER BY name`, textsOf(names))
 	out, err := collect(rows, err, func(r *sql.Rows) (*keepwardv1.Job, error) { return scanJob(r) })
 	if err != nil {
 		return nil, fmt.Errorf("list jobs: %w", err)

@@ -66,6 +66,8 @@ type PointFilter struct {
 	Computer   string
 	Job        string
 	Repository string
+	// Within lets only points of these computers pass; nil: of all.
+	Within []string
 	// Pair lets only points pass that its job, which may be none, has made of its computer.
 	Pair *Pair
 	// Prefix of the id.
@@ -123,6 +125,9 @@ func (f PointFilter) query() (text string, args []any) {
 		and("+job = ?", f.Job) // by an index of computers: a job has those of many
 	case f.Job != "":
 		and("job = ?", f.Job)
+	}
+	if f.Within != nil {
+		and("computer IN (SELECT value FROM json_each(?))", textsOf(f.Within))
 	}
 	if f.Pair != nil {
 		and("computer = ? AND +job = ?", f.Pair.Computer, f.Pair.Job)

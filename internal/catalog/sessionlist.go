@@ -24,6 +24,8 @@ type SessionFilter struct {
 	EndedAfter time.Time
 	// Text must be in a name, in the reason or failure, or in a warning or error of the log.
 	Text string
+	// Within lets only sessions pass of which these computers alone take part; nil: of all.
+	Within []string
 	// Before lets only sessions of a lower number pass.
 	Before int64
 	// Limit bounds the list; 0 means no bound.
@@ -40,7 +42,21 @@ const sessionWhere = `(NOT ?1 OR ended = 0) AND (?2 = '' OR job = ?2) AND (?3 = 
 		OR EXISTS (SELECT 1 FROM tasks WHERE session = sessions.id AND instr(lower(computer), lower(?10)) > 0)
 		OR EXISTS (SELECT 1 FROM tasks WHERE session = sessions.id AND (reason_json <> '' OR failure_json <> '')
 			AND instr(lower(reason_json || char(10) || failure_json), lower(?10)) > 0)
-		OR EXISTS (SELECT 1 FROM events INDEXED BY events_of_trouble WHERE session = sessions.id AND level <> 'info' AND instr(lower(text), lower(?10)) > 0))`
+		OR EXISTS (SELECT 1 FROM events INDEXED BY events_of_trouble WHERE session = sessions.id AND level <> 'info' AND instr(lower(text), lower(?10)) > 0))
+	AND (?11 = '' OR EXISTS (SELECT 1 FROM tasks WHERE session = sessions.id AND computer IN (SELECT value FROM json_each(?11)))
+		AND NOT EXISTS (SELECT 1 FROM tasks WHERE session = sessions.id AND computer NOT IN (SELECT value FROM json_each(?11))))`
+
+// textsOf is a list of texts as a statement reads it with json_each.
+func textsOf(list []string) string {
+	if list == nil {
+		list = []string{}
+	}
+	text, err := json.Marshal(list)
+	if err != nil {
+		panic(fmt.Sprintf("texts can be written: %v", err))
+	}
+	return string(text)
+}
 
 func sessionArgs(f SessionFilter) ([]any, error) {
 	statuses := ""
@@ -51,8 +67,12 @@ func sessionArgs(f SessionFilter) ([]any, error) {
 		}
 		statuses = string(list)
 	}
+	within := ""
+	if f.Within != nil {
+		within = textsOf(f.Within)
+	}
 	return []any{
-		f.Active, f.Job, nanos(f.EndedAfter), f.Computer, f.Type, statuses, nanos(f.Since), nanos(f.Until), f.Before, f.Text,
+		f.Active, f.Job, nanos(f.EndedAfter), f.Computer, f.Type, statuses, nanos(f.Since), nanos(f.Until), f.Before, f.Text, within,
 	}, nil
 }
 
@@ -76,7 +96,7 @@ func Sessions(ctx context.Context, q Queryer, f SessionFilter) ([]Session, error
 	case f.Job != "":
 		where = `job = ?2 AND ` + where
 	}
-	rows, err := q.QueryContext(ctx, `SELECT `+sessionColumns+` FROM sessions WHERE `+where+` ORDER BY id DESC LIMIT +?11`, append(args, limit)...)
+	rows, err := q.QueryContext(ctx, `SELECT `+sessionColumns+` FROM sessions WHERE `+where+` ORDER BY id DESC LIMIT +?12`, append(args, limit)...)
 	out, err := collect(rows, err, func(r *sql.Rows) (Session, error) { return scanSession(r) })
 	if err != nil {
 		return nil, fmt.Errorf("list sessions: %w", err)

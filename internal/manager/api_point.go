@@ -44,7 +44,7 @@ func (m *Manager) knownComputer(ctx context.Context, name string) error {
 
 // ListPoints lists restore points, the newest first.
 func (m *Manager) ListPoints(ctx context.Context, req *connect.Request[keepwardv1.ListPointsRequest]) (*connect.Response[keepwardv1.ListPointsResponse], error) {
-	f := catalog.PointFilter{Computer: req.Msg.GetComputer(), Job: req.Msg.GetJob(), Repository: req.Msg.GetRepository(), Deleted: req.Msg.GetDeleted(), Limit: int(req.Msg.GetLimit())}
+	f := catalog.PointFilter{Computer: req.Msg.GetComputer(), Job: req.Msg.GetJob(), Repository: req.Msg.GetRepository(), Deleted: req.Msg.GetDeleted(), Limit: int(req.Msg.GetLimit()), Within: within(ctx)}
 	if f.Computer != "" {
 		if err := m.knownComputer(ctx, f.Computer); err != nil {
 			return nil, err

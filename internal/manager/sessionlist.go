@@ -46,7 +46,7 @@ func (m *Manager) ListSessions(ctx context.Context, req *connect.Request[keepwar
 func (m *Manager) filterOf(ctx context.Context, r *keepwardv1.ListSessionsRequest) (catalog.SessionFilter, error) {
 	f := catalog.SessionFilter{
 		Active: r.GetActive(), Job: r.GetJob(), Computer: r.GetComputer(), Type: job.Type(r.GetType()), Since: moment(r.GetSince()),
-		Until: moment(r.GetUntil()), Text: r.GetText(), Before: r.GetBefore(), Limit: min(int(r.GetLimit()), listMost),
+		Until: moment(r.GetUntil()), Text: r.GetText(), Before: r.GetBefore(), Limit: min(int(r.GetLimit()), listMost), Within: within(ctx),
 	}
 	if f.Limit <= 0 {
 		f.Limit = defaultList

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -17,6 +18,8 @@ import (
 	"keepward/internal/catalog"
 	"keepward/internal/errs"
 	"keepward/internal/group"
+	"keepward/internal/job"
+	"keepward/internal/manager"
 )
 
 // scope is what a call is to those who are limited to the computers of groups. There is no zero: a
@@ -347,6 +350,60 @@ func (l *limit) plain(err error) error {
 	return err
 }
 
+// wholly has a call that counts what it does not answer, or answers a page of it, answer all: what is
+// counted must be what is within. It answers which page was asked for.
+func wholly(m any) (p page) {
+	switch m := m.(type) {
+	case *keepwardv1.GetStatusRequest:
+		m.Brief = false
+	case *keepwardv1.ListComputersRequest:
+		p, m.Limit, m.After = page{int(m.GetLimit()), m.GetAfter()}, 0, ""
+	}
+	return p
+}
+
+// page is a part of a list: so many, 0 for all, that come behind a name.
+type page struct {
+	limit int
+	after string
+}
+
+// recount counts what an answer has after others were taken out of it.
+func recount(m proto.Message, p page) {
+	switch m := m.(type) {
+	case *keepwardv1.GetStatusResponse:
+		n := &keepwardv1.StatusCounts{Computers: int64(len(m.GetComputers())), Conditions: int64(len(m.GetConditions()))}
+		for _, s := range m.GetActive() {
+			countSession(n, job.Status(s.GetStatus()), 1)
+		}
+		for _, s := range m.GetRecent() {
+			countSession(n, job.Status(s.GetStatus()), 1)
+		}
+		m.Views = nil
+		views := map[string]int64{}
+		for _, c := range m.GetComputers() {
+			for _, view := range c.GetViews() {
+				views[view]++
+			}
+		}
+		for _, view := range viewNames {
+			m.Views = append(m.Views, &keepwardv1.ViewCount{View: view, Computers: views[view]})
+		}
+		for _, c := range m.GetConditions() {
+			if c.GetSeverity() == severityError {
+				n.Errors++
+			}
+		}
+		m.Counts = n
+	case *keepwardv1.ListComputersResponse:
+		m.Found = int64(len(m.GetComputers()))
+		m.Computers = slices.DeleteFunc(m.Computers, func(c *keepwardv1.Computer) bool { return c.GetName() <= p.after })
+		if m.More = p.limit > 0 && len(m.Computers) > p.limit; m.More {
+			m.Computers = m.Computers[:p.limit]
+		}
+	}
+}
+
 func (s *scoper) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
 		l, err := s.limit(ctx, req.Spec().Procedure)
@@ -359,7 +416,8 @@ func (s *scoper) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 		if err := l.asks(ctx, req.Peer().Addr, req.Any()); err != nil {
 			return nil, err
 		}
-		res, err := next(ctx, req)
+		p := wholly(req.Any())
+		res, err := next(manager.Within(ctx, slices.Sorted(maps.Keys(l.computers))), req)
 		if err != nil {
 			return nil, l.plain(err)
 		}
@@ -370,6 +428,7 @@ func (s *scoper) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 		if left == nil {
 			return nil, l.refused()
 		}
+		recount(left, p)
 		if whole := res.Any().(proto.Message); left != whole { // the outermost message is this call's own
 			proto.Reset(whole)
 			proto.Merge(whole, left)
@@ -388,8 +447,13 @@ func (s *scoper) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect
 		if !ok || !c.limited() {
 			return next(ctx, conn)
 		}
+		w, err := s.of(ctx, c)
+		if err != nil {
+			return err
+		}
+		ctx = manager.Within(ctx, slices.Sorted(maps.Keys(w.computers)))
 		stream := &limitedStream{StreamingHandlerConn: conn, ctx: ctx, s: s}
-		err := next(ctx, stream)
+		err = next(ctx, stream)
 		if stream.refused != nil {
 			return stream.refused
 		}

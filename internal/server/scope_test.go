@@ -549,3 +549,64 @@ func TestAnAdministratorOfSomeComputersRulesOverNobody(t *testing.T) {
 		t.Errorf("one of some computers is kept: %v", err)
 	}
 }
+
+// Counts and pages are of what is within: neither how many others there are nor a page emptied by what
+// was taken out of it tells of them, or hides the own.
+func TestCountsAndPagesOfTheLimitedAreOfTheOwnComputers(t *testing.T) {
+	s := divided(t)
+	ann := s.limitedUser("ann", "admin")
+	ctx, client := t.Context(), s.client
+	now := time.Now()
+	s.inCatalog(func(ctx context.Context, tx *sql.Tx) error { // the newest of all are of others
+		for i := range 40 {
+			err := catalog.AddPoint(ctx, tx, &keepwardv1.Point{
+				Id: fmt.Sprintf("%032x", 0xabc000+i), Computer: "secret1", Job: "secretjob", Session: 99, Repository: "main",
+				Time: timestamppb.New(now.Add(time.Duration(i) * time.Minute)), Completeness: "complete",
+			})
+			if err != nil {
+				return err
+			}
+			row := catalog.Session{Job: "secretjob", Type: job.Backup, Status: job.Completed, Repository: "main", Created: now, Started: now, Ended: now}
+			if err := catalog.AddSession(ctx, tx, &row); err != nil {
+				return err
+			}
+			if err := catalog.AddTask(ctx, tx, &catalog.Task{ID: fmt.Sprintf("%032x", 0xdef000+i), Session: row.ID, Computer: "secret1", Repository: "main", Status: job.Completed, Ended: now}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	points := must(keepwardv1connect.NewPointServiceClient(client, s.url(), as(ann)).ListPoints(ctx, connect.NewRequest(&keepwardv1.ListPointsRequest{Limit: 5})))(t)
+	if len(points.GetPoints()) == 0 {
+		t.Error("the newest points are of others, and the own ones are not listed")
+	}
+	sessions := must(s.sessions(ann).ListSessions(ctx, connect.NewRequest(&keepwardv1.ListSessionsRequest{Limit: 5})))(t)
+	if len(sessions.GetSessions()) == 0 {
+		t.Error("the newest sessions are of others, and the own ones are not listed")
+	}
+	computers := keepwardv1connect.NewComputerServiceClient(client, s.url(), as(ann))
+	var names []string
+	for after, more := "", true; more; {
+		res := must(computers.ListComputers(ctx, connect.NewRequest(&keepwardv1.ListComputersRequest{Limit: 1, After: after})))(t)
+		if res.GetFound() != 2 || len(res.GetComputers()) != 1 || len(names) > 2 {
+			t.Fatalf("a page says that there are %d: %v", res.GetFound(), res)
+		}
+		after, more = res.GetComputers()[0].GetName(), res.GetMore()
+		names = append(names, after)
+	}
+	if !slices.Equal(names, []string{"web1", "web2"}) {
+		t.Errorf("the pages have %v", names)
+	}
+	for _, brief := range []bool{false, true} {
+		res := must(keepwardv1connect.NewStatusServiceClient(client, s.url(), as(ann)).GetStatus(ctx, connect.NewRequest(&keepwardv1.GetStatusRequest{Brief: brief})))(t)
+		n := res.GetCounts()
+		if n.GetComputers() != 2 || n.GetSuccess()+n.GetWarning()+n.GetFailed()+n.GetRunning()+n.GetWaiting() > int64(len(res.GetRecent())+len(res.GetActive())) || n.GetConditions() != int64(len(res.GetConditions())) {
+			t.Errorf("brief: %v, it counts %v of %d active, %d recent and %d conditions", brief, n, len(res.GetActive()), len(res.GetRecent()), len(res.GetConditions()))
+		}
+		for _, v := range res.GetViews() {
+			if v.GetComputers() > 2 {
+				t.Errorf("brief: %v, view %s has %d", brief, v.GetView(), v.GetComputers())
+			}
+		}
+	}
+}

@@ -112,27 +112,32 @@ func (s *server) statusCounts(ctx context.Context, since time.Time) (*keepwardv1
 		return nil, err
 	}
 	for _, one := range active {
-		if one.Status.Class() == job.Parked {
-			out.Waiting += one.Count
-		} else {
-			out.Running += one.Count
-		}
+		countSession(out, one.Status, one.Count)
 	}
 	ended, err := catalog.EndedSince(ctx, s.db.Read(), since)
 	if err != nil {
 		return nil, err
 	}
 	for _, one := range ended {
-		switch one.Status.Result() {
-		case job.ResultSuccess:
-			out.Success++
-		case job.ResultWarning:
-			out.Warning++
-		case job.ResultFailed:
-			out.Failed++
-		}
+		countSession(out, one.Status, 1)
 	}
 	return out, nil
+}
+
+// countSession adds so many sessions of a status.
+func countSession(n *keepwardv1.StatusCounts, status job.Status, count int64) {
+	switch {
+	case !status.Final() && status.Class() == job.Parked:
+		n.Waiting += count
+	case !status.Final():
+		n.Running += count
+	case status.Result() == job.ResultSuccess:
+		n.Success += count
+	case status.Result() == job.ResultWarning:
+		n.Warning += count
+	case status.Result() == job.ResultFailed:
+		n.Failed += count
+	}
 }
 
 // allConditions gathers what the parts of a status say of themselves.
