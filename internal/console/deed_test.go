@@ -24,6 +24,7 @@ type fakeThings struct {
 	gone    bool // deleted
 	points  int  // how many there are; 0: one
 	group   *keepwardv1.Group
+	away    bool // the host of the repository
 }
 
 // did notes a call that changes something.

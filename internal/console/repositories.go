@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -24,13 +25,32 @@ func ratio(of, to int64) string {
 	return fmt.Sprintf("%.2f : 1", float64(of)/float64(to))
 }
 
+// repositoryStats are the figures of a repository; of one that cannot be reached those that the server
+// has, and a condition that says so: it is when something is wrong that its page is opened.
+func (c *console) repositoryStats(ctx context.Context, name string) (*keepwardv1.RepositoryStats, error) {
+	m, err := call(ctx, c.client.repositories.GetRepositoryStats, &keepwardv1.GetRepositoryStatsRequest{Name: name})
+	if errs.KindOf(err) != errs.Unavailable {
+		return m.GetStats(), err
+	}
+	known, knownErr := call(ctx, c.client.repositories.GetRepository, &keepwardv1.GetRepositoryRequest{Name: name})
+	if knownErr != nil {
+		return nil, knownErr
+	}
+	one := known.GetRepository()
+	one.Conditions = append(one.Conditions, &keepwardv1.Condition{
+		Code: errs.CodeOf(err), Severity: "warning", Subject: name, Hint: errs.HintOf(err),
+		Text: "the figures of its packs and its mount path cannot be had now: " + err.Error(),
+	})
+	return &keepwardv1.RepositoryStats{Repository: one}, nil
+}
+
 func (c *console) repositoryPage(w http.ResponseWriter, r *http.Request, v *view) error {
 	name := r.URL.Query().Get("repository")
-	m, err := call(r.Context(), c.client.repositories.GetRepositoryStats, &keepwardv1.GetRepositoryStatsRequest{Name: name})
+	st, err := c.repositoryStats(r.Context(), name)
 	if err != nil {
 		return err
 	}
-	st, one := m.GetStats(), m.GetStats().GetRepository()
+	one := st.GetRepository()
 	held, err := call(r.Context(), c.client.sessions.ListResources, &keepwardv1.ListResourcesRequest{Name: one.GetName()})
 	if err != nil {
 		return err

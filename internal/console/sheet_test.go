@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/errs"
 )
 
 func fakeGroup() *keepwardv1.GroupState {
@@ -241,6 +242,9 @@ func orText(p *string) string {
 }
 
 func (f *fakeAPI) GetRepositoryStats(context.Context, *connect.Request[keepwardv1.GetRepositoryStatsRequest]) (*connect.Response[keepwardv1.GetRepositoryStatsResponse], error) {
+	if f.away {
+		return nil, errs.New(errs.Unavailable, "repository.offline", "look at %s: its host is not connected", hostile)
+	}
 	r := fakeRepository()
 	r.Streams, r.Proof = 2, &keepwardv1.ProofState{Packs: 3, Oldest: timestamppb.Now()}
 	return connect.NewResponse(&keepwardv1.GetRepositoryStatsResponse{Stats: &keepwardv1.RepositoryStats{
@@ -438,5 +442,16 @@ func TestAnUntouchedWeekChangesNothing(t *testing.T) {
 	}
 	if page := text(t, b.get("/do/edit-week?of="+url.QueryEscape(hostile))); strings.Contains(page, `class="week"`) {
 		t.Error("hours that cannot be read are shown as a week")
+	}
+}
+
+// The page of a repository that cannot be reached shows what is known, and says why that is not all.
+func TestTheRepositoryThatIsAwayHasItsPage(t *testing.T) {
+	b := loggedIn(t)
+	b.api.away = true
+	res := b.get("/repositories/show?repository=x")
+	page := text(t, res)
+	if res.StatusCode != http.StatusOK || !strings.Contains(page, "cannot be had now") || !strings.Contains(page, "its host is not connected") || strings.Contains(page, hostile) {
+		t.Errorf("it is answered with %d:\n%s", res.StatusCode, page)
 	}
 }

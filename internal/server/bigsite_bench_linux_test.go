@@ -110,10 +110,21 @@ func (b bigSite) pages() []bigPage {
 		{"job-new", "/jobs/new"},
 		{"computers", "/computers"},
 		{"computers-unprotected", q("/computers", "view", "unprotected")},
+		{"computer", q("/computers/show", "computer", "c00077")},
+		{"groups", "/groups"},
+		{"group", q("/groups/show", "group", "g01")},
+		{"updates", "/updates"},
 		{"repositories", "/repositories"},
+		{"repository", q("/repositories/show", "repository", "r1")},
+		{"resources", "/resources"},
+		{"settings", "/settings"},
+		{"users", "/users"},
 		{"points", "/points"},
 		{"points-of-computer", q("/points", "computer", "c00077")},
 		{"points-of-job", q("/points", "job", "job0007")},
+		{"point", q("/points/show", "point", fmt.Sprintf("%032x", b.points()))},
+		{"restore", "/restore"},
+		{"restore-points", q("/restore/points", "computer", "c00077")},
 	}
 }
 
