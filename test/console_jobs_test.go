@@ -105,6 +105,9 @@ func TestAJobIsMadeByTheWizardAndRuns(t *testing.T) {
 	b.fill(`[name="retention.keep_last"]`, "7")
 	b.fill(`[name="retention.weekly"]`, "4")
 	b.says("#checks", "keep the newest 7, 4 weekly")
+	// The newest seven lie in one week or in two, as the day is: of older weeks three or two are left.
+	b.until("the year", `/Of the 365 restore points of a year (9|10) would be there now/.test(document.querySelector("#checks").innerText)`)
+	b.until("the drawing of the year", `document.querySelectorAll("#checks .year rect").length === 365 && [9, 10].includes(document.querySelectorAll("#checks .year rect.kept").length)`)
 	b.look(string(axe), "wizard-retention")
 	b.next("Storage and speed")
 	b.look(string(axe), "wizard-storage")

@@ -296,7 +296,7 @@ func (c *console) judge(ctx context.Context, d draft) (*wizard, error) {
 		w.faults = append(w.faults, stepFault{formFault{input: name, text: f.text}, step})
 	}
 	var err error
-	if w.res, err = call(ctx, c.client.previews.PreviewJob, &keepwardv1.PreviewJobRequest{Job: j, InsteadOf: w.instead(), NextRuns: calendarRuns, LeaveOutStrangers: true}); err != nil {
+	if w.res, err = call(ctx, c.client.previews.PreviewJob, &keepwardv1.PreviewJobRequest{Job: j, InsteadOf: w.instead(), NextRuns: calendarRuns, LeaveOutStrangers: true, Year: true}); err != nil {
 		return nil, err
 	}
 	w.job = w.res.GetJob()

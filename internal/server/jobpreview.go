@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
+	"time"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
@@ -49,6 +51,13 @@ func (s *jobService) PreviewJob(ctx context.Context, req *connect.Request[keepwa
 	if !slices.ContainsFunc(found, func(f config.Fault) bool { return f.Field == "schedule" || f.Field == "jitter" }) {
 		if res.Coming, res.When, err = s.manager.NextRuns(ctx, j, min(int(m.GetNextRuns()), nextRunsMost)); err != nil {
 			return nil, err
+		}
+	}
+	if m.GetYear() && !slices.ContainsFunc(found, func(f config.Fault) bool { return f.Field == "schedule" || strings.HasPrefix(f.Field, "retention") }) {
+		days, daily := s.manager.KeptYear(ctx, j)
+		res.YearDaily = daily
+		for _, d := range days {
+			res.Year = append(res.Year, &keepwardv1.KeptDay{Day: d.Date.Format(time.DateOnly), Made: int32(d.Made), Kept: int32(d.Kept), Because: d.Because})
 		}
 	}
 	if len(found) > 0 {

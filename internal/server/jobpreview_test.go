@@ -129,3 +129,40 @@ func TestAPreviewLeavesOutWhatIsForNobody(t *testing.T) {
 		t.Errorf("it says %q", said)
 	}
 }
+
+// What would be there of a year goes by the schedule where it has moments of its own, and says so where
+// it has none.
+func TestAPreviewTellsWhatWouldBeThereOfAYear(t *testing.T) {
+	s, _ := withRepository(t)
+	count := func(m *keepwardv1.PreviewJobResponse) (days, made, kept int) {
+		for _, d := range m.GetYear() {
+			days, made, kept = days+1, made+int(d.GetMade()), kept+int(d.GetKept())
+		}
+		return days, made, kept
+	}
+	for _, tt := range []struct {
+		schedule   string
+		made, kept int
+		daily      bool
+	}{
+		{"weekly Sun 03:00", 52, 5, false},
+		{"every 1h", 8760, 8, false}, // the newest five of one day, and the newest of three weeks before
+		{"", 365, 8, true},
+	} {
+		j := docs()
+		j.Schedule, j.Retention = tt.schedule, &keepwardv1.Retention{KeepLast: 5, Weekly: 4}
+		res := s.preview(&keepwardv1.PreviewJobRequest{Job: j, Year: true})
+		days, made, kept := count(res)
+		if days != 365 || made < tt.made-30 || made > tt.made+30 || kept > tt.kept || kept < tt.kept-2 || res.GetYearDaily() != tt.daily {
+			t.Errorf("%q: %d days, %d made, %d kept, daily %v", tt.schedule, days, made, kept, res.GetYearDaily())
+		}
+	}
+	bad := docs()
+	bad.Retention = &keepwardv1.Retention{KeepLast: -1}
+	if res := s.preview(&keepwardv1.PreviewJobRequest{Job: bad, Year: true}); len(res.GetYear()) != 0 || len(res.GetFaults()) == 0 {
+		t.Errorf("of rules that cannot be it tells a year: %v", res)
+	}
+	if res := s.preview(&keepwardv1.PreviewJobRequest{Job: docs()}); len(res.GetYear()) != 0 {
+		t.Error("a year is told that nobody asked for")
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"keepward/internal/broker"
 	"keepward/internal/catalog"
 	"keepward/internal/manager"
+	"keepward/internal/retention"
 )
 
 // jobManager is what the server asks of internal/manager.
@@ -78,6 +79,8 @@ type jobManager interface {
 	JobActive(ctx context.Context, job string) (int64, error)
 	// NextRuns are the coming runs of a job, and in words when it runs where that cannot be told.
 	NextRuns(ctx context.Context, j *keepwardv1.Job, n int) ([]*keepwardv1.NextRun, string, error)
+	// KeptYear says what would be there of a year of a job's runs; daily: taken as one a day.
+	KeptYear(ctx context.Context, j *keepwardv1.Job) (days []retention.Day, daily bool)
 	// JobFigures says how the sessions of a job went.
 	JobFigures(ctx context.Context, req *keepwardv1.GetJobFiguresRequest) (*keepwardv1.JobFigures, error)
 	// DescribeJob fills in next and last run.

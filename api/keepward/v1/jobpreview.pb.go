@@ -33,8 +33,10 @@ type PreviewJobRequest struct {
 	NextRuns int32 `protobuf:"varint,3,opt,name=next_runs,json=nextRuns,proto3" json:"next_runs,omitempty"`
 	// What it has for computers that are not its own is left out, as where computers were taken out.
 	LeaveOutStrangers bool `protobuf:"varint,4,opt,name=leave_out_strangers,json=leaveOutStrangers,proto3" json:"leave_out_strangers,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Whether it is told what would be there of a year.
+	Year          bool `protobuf:"varint,5,opt,name=year,proto3" json:"year,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PreviewJobRequest) Reset() {
@@ -95,6 +97,13 @@ func (x *PreviewJobRequest) GetLeaveOutStrangers() bool {
 	return false
 }
 
+func (x *PreviewJobRequest) GetYear() bool {
+	if x != nil {
+		return x.Year
+	}
+	return false
+}
+
 type PreviewJobResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// As it would be saved.
@@ -114,7 +123,12 @@ type PreviewJobResponse struct {
 	// When that one was changed last.
 	Revised *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=revised,proto3" json:"revised,omitempty"`
 	// What is left out because its computer is none of the job's, in words.
-	LeftOut       []string `protobuf:"bytes,10,rep,name=left_out,json=leftOut,proto3" json:"left_out,omitempty"`
+	LeftOut []string `protobuf:"bytes,10,rep,name=left_out,json=leftOut,proto3" json:"left_out,omitempty"`
+	// What would be there now of each computer if it had run by its schedule for a year: every day of that
+	// year, the oldest first.
+	Year []*KeptDay `protobuf:"bytes,11,rep,name=year,proto3" json:"year,omitempty"`
+	// Its schedule has no moments of its own: the year is that of a job that runs once a day.
+	YearDaily     bool `protobuf:"varint,12,opt,name=year_daily,json=yearDaily,proto3" json:"year_daily,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -219,6 +233,90 @@ func (x *PreviewJobResponse) GetLeftOut() []string {
 	return nil
 }
 
+func (x *PreviewJobResponse) GetYear() []*KeptDay {
+	if x != nil {
+		return x.Year
+	}
+	return nil
+}
+
+func (x *PreviewJobResponse) GetYearDaily() bool {
+	if x != nil {
+		return x.YearDaily
+	}
+	return false
+}
+
+// KeptDay is a day such as "2026-11-01" by the server's clock, the restore points made on it, how many of
+// them would still be there, and why, each reason once.
+type KeptDay struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Day           string                 `protobuf:"bytes,1,opt,name=day,proto3" json:"day,omitempty"`
+	Made          int32                  `protobuf:"varint,2,opt,name=made,proto3" json:"made,omitempty"`
+	Kept          int32                  `protobuf:"varint,3,opt,name=kept,proto3" json:"kept,omitempty"`
+	Because       []string               `protobuf:"bytes,4,rep,name=because,proto3" json:"because,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeptDay) Reset() {
+	*x = KeptDay{}
+	mi := &file_keepward_v1_jobpreview_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeptDay) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeptDay) ProtoMessage() {}
+
+func (x *KeptDay) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_jobpreview_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeptDay.ProtoReflect.Descriptor instead.
+func (*KeptDay) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_jobpreview_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *KeptDay) GetDay() string {
+	if x != nil {
+		return x.Day
+	}
+	return ""
+}
+
+func (x *KeptDay) GetMade() int32 {
+	if x != nil {
+		return x.Made
+	}
+	return 0
+}
+
+func (x *KeptDay) GetKept() int32 {
+	if x != nil {
+		return x.Kept
+	}
+	return 0
+}
+
+func (x *KeptDay) GetBecause() []string {
+	if x != nil {
+		return x.Because
+	}
+	return nil
+}
+
 // JobFault is one thing wrong with one field, named as in the schema: "files.include[1]".
 type JobFault struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -232,7 +330,7 @@ type JobFault struct {
 
 func (x *JobFault) Reset() {
 	*x = JobFault{}
-	mi := &file_keepward_v1_jobpreview_proto_msgTypes[2]
+	mi := &file_keepward_v1_jobpreview_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -244,7 +342,7 @@ func (x *JobFault) String() string {
 func (*JobFault) ProtoMessage() {}
 
 func (x *JobFault) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_jobpreview_proto_msgTypes[2]
+	mi := &file_keepward_v1_jobpreview_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -257,7 +355,7 @@ func (x *JobFault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobFault.ProtoReflect.Descriptor instead.
 func (*JobFault) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_jobpreview_proto_rawDescGZIP(), []int{2}
+	return file_keepward_v1_jobpreview_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *JobFault) GetField() string {
@@ -292,13 +390,14 @@ var File_keepward_v1_jobpreview_proto protoreflect.FileDescriptor
 
 const file_keepward_v1_jobpreview_proto_rawDesc = "" +
 	"\n" +
-	"\x1ckeepward/v1/jobpreview.proto\x12\vkeepward.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17keepward/v1/types.proto\"\xa3\x01\n" +
+	"\x1ckeepward/v1/jobpreview.proto\x12\vkeepward.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17keepward/v1/types.proto\"\xb7\x01\n" +
 	"\x11PreviewJobRequest\x12\"\n" +
 	"\x03job\x18\x01 \x01(\v2\x10.keepward.v1.JobR\x03job\x12\x1d\n" +
 	"\n" +
 	"instead_of\x18\x02 \x01(\tR\tinsteadOf\x12\x1b\n" +
 	"\tnext_runs\x18\x03 \x01(\x05R\bnextRuns\x12.\n" +
-	"\x13leave_out_strangers\x18\x04 \x01(\bR\x11leaveOutStrangers\"\xe0\x02\n" +
+	"\x13leave_out_strangers\x18\x04 \x01(\bR\x11leaveOutStrangers\x12\x12\n" +
+	"\x04year\x18\x05 \x01(\bR\x04year\"\xa9\x03\n" +
 	"\x12PreviewJobResponse\x12\"\n" +
 	"\x03job\x18\x01 \x01(\v2\x10.keepward.v1.JobR\x03job\x12-\n" +
 	"\x06faults\x18\x02 \x03(\v2\x15.keepward.v1.JobFaultR\x06faults\x12\x1a\n" +
@@ -310,7 +409,15 @@ const file_keepward_v1_jobpreview_proto_rawDesc = "" +
 	"\brevision\x18\b \x01(\x03R\brevision\x124\n" +
 	"\arevised\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\arevised\x12\x19\n" +
 	"\bleft_out\x18\n" +
-	" \x03(\tR\aleftOut\"\\\n" +
+	" \x03(\tR\aleftOut\x12(\n" +
+	"\x04year\x18\v \x03(\v2\x14.keepward.v1.KeptDayR\x04year\x12\x1d\n" +
+	"\n" +
+	"year_daily\x18\f \x01(\bR\tyearDaily\"]\n" +
+	"\aKeptDay\x12\x10\n" +
+	"\x03day\x18\x01 \x01(\tR\x03day\x12\x12\n" +
+	"\x04made\x18\x02 \x01(\x05R\x04made\x12\x12\n" +
+	"\x04kept\x18\x03 \x01(\x05R\x04kept\x12\x18\n" +
+	"\abecause\x18\x04 \x03(\tR\abecause\"\\\n" +
 	"\bJobFault\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\tR\x04code\x12\x12\n" +
@@ -332,28 +439,30 @@ func file_keepward_v1_jobpreview_proto_rawDescGZIP() []byte {
 	return file_keepward_v1_jobpreview_proto_rawDescData
 }
 
-var file_keepward_v1_jobpreview_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_keepward_v1_jobpreview_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_keepward_v1_jobpreview_proto_goTypes = []any{
 	(*PreviewJobRequest)(nil),     // 0: keepward.v1.PreviewJobRequest
 	(*PreviewJobResponse)(nil),    // 1: keepward.v1.PreviewJobResponse
-	(*JobFault)(nil),              // 2: keepward.v1.JobFault
-	(*Job)(nil),                   // 3: keepward.v1.Job
-	(*NextRun)(nil),               // 4: keepward.v1.NextRun
-	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
+	(*KeptDay)(nil),               // 2: keepward.v1.KeptDay
+	(*JobFault)(nil),              // 3: keepward.v1.JobFault
+	(*Job)(nil),                   // 4: keepward.v1.Job
+	(*NextRun)(nil),               // 5: keepward.v1.NextRun
+	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
 }
 var file_keepward_v1_jobpreview_proto_depIdxs = []int32{
-	3, // 0: keepward.v1.PreviewJobRequest.job:type_name -> keepward.v1.Job
-	3, // 1: keepward.v1.PreviewJobResponse.job:type_name -> keepward.v1.Job
-	2, // 2: keepward.v1.PreviewJobResponse.faults:type_name -> keepward.v1.JobFault
-	4, // 3: keepward.v1.PreviewJobResponse.coming:type_name -> keepward.v1.NextRun
-	5, // 4: keepward.v1.PreviewJobResponse.revised:type_name -> google.protobuf.Timestamp
-	0, // 5: keepward.v1.JobPreviewService.PreviewJob:input_type -> keepward.v1.PreviewJobRequest
-	1, // 6: keepward.v1.JobPreviewService.PreviewJob:output_type -> keepward.v1.PreviewJobResponse
-	6, // [6:7] is the sub-list for method output_type
-	5, // [5:6] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	4, // 0: keepward.v1.PreviewJobRequest.job:type_name -> keepward.v1.Job
+	4, // 1: keepward.v1.PreviewJobResponse.job:type_name -> keepward.v1.Job
+	3, // 2: keepward.v1.PreviewJobResponse.faults:type_name -> keepward.v1.JobFault
+	5, // 3: keepward.v1.PreviewJobResponse.coming:type_name -> keepward.v1.NextRun
+	6, // 4: keepward.v1.PreviewJobResponse.revised:type_name -> google.protobuf.Timestamp
+	2, // 5: keepward.v1.PreviewJobResponse.year:type_name -> keepward.v1.KeptDay
+	0, // 6: keepward.v1.JobPreviewService.PreviewJob:input_type -> keepward.v1.PreviewJobRequest
+	1, // 7: keepward.v1.JobPreviewService.PreviewJob:output_type -> keepward.v1.PreviewJobResponse
+	7, // [7:8] is the sub-list for method output_type
+	6, // [6:7] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_jobpreview_proto_init() }
@@ -368,7 +477,7 @@ func file_keepward_v1_jobpreview_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_keepward_v1_jobpreview_proto_rawDesc), len(file_keepward_v1_jobpreview_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   3,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
