@@ -57,6 +57,9 @@ func yearOf(m *keepwardv1.PreviewJobResponse) *year {
 		}
 		if name := t.Format("Jan"); name != month && row == 0 {
 			month = name
+			if n := len(out.months); n > 0 && column*yearCell-out.months[n-1].x < 3*yearCell {
+				out.months = out.months[:n-1] // the rest of a month: its name has no room
+			}
 			out.months = append(out.months, yearMonth{column * yearCell, name})
 		}
 		made, kept = made+int64(d.GetMade()), kept+int64(d.GetKept())

@@ -15,9 +15,6 @@ type Message struct {
 	Event   Event  `json:"event"`
 	Subject string `json:"subject"`
 	Body    string `json:"body"`
-	// HTML is what mail shows beside Body; empty: nothing. Pictures are what it shows, by their name.
-	HTML     string            `json:"html,omitempty"`
-	Pictures map[string][]byte `json:"pictures,omitempty"`
 }
 
 // NewMessage writes an event by the templates of a rule; those that are empty, or that fail though
