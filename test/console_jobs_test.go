@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -257,6 +258,36 @@ func TestSeveralSessionsAtOnceAndWhoWaitsForWhom(t *testing.T) {
 	b.until("a line to who holds it", `document.querySelectorAll("#waits svg path").length >= 2`)
 	b.gallery(string(axe), map[string]string{"waits": "/sessions/waits", "sessions-many": "/sessions", "many": fmt.Sprintf("/sessions/do?act=kill&id=%d&id=%d", first, second), "many-none": "/sessions/do?act=kill"})
 	b.size(1280, "light")
+
+	// A restore takes the stream away from the one that has it, who is asked for it back, then waits for it itself,
+	// and has it again. The first would be over in a moment, so its mover is slow to answer.
+	f.do("repository", "edit", "main", "--read-limit", "4MB/s")
+	drawn := func(kind, text string) {
+		t.Helper()
+		b.until(text+" as "+kind, fmt.Sprintf(`[...document.querySelectorAll("#waits svg g.%s")].some(g => g.textContent.includes(%q))`, kind, text))
+	}
+	b.open("/sessions/waits")
+	drawn("holder", "Running")
+	b.mark()
+	slow := site.Movers(f.store)
+	if len(slow) != 1 {
+		t.Fatalf("one check has the stream, and movers run: %v", slow)
+	}
+	f.must(syscall.Kill(slow[0].Pid, syscall.SIGSTOP))
+	restored := f.Command(t.Context(), "restore", "files", "--computer", "web1", "--point", "latest", "--to", filepath.Join(tempDir(t), "to"), "--wait")
+	f.must(restored.Start())
+	drawn("waiter", "restore")
+	drawn("holder", "Interrupt Pending")
+	b.says("#waits", "waiting for sessions [")
+	b.until("that the stream is on its way", `document.querySelector("#waits svg path.leaving")`)
+	b.shoot("waits-preemption")
+	f.must(syscall.Kill(slow[0].Pid, syscall.SIGCONT))
+	drawn("holder", "restore")
+	b.says("#waits", "no resources")
+	f.must(restored.Wait())
+	drawn("holder", "verify")
+	b.isMarked()
+	f.do("repository", "edit", "main", "--read-limit", "")
 
 	b.open("/sessions")
 	choose()

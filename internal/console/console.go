@@ -57,7 +57,7 @@ func New(cfg Config) http.Handler {
 		"GET /sessions":              c.sessionList,
 		"GET /sessions/live":         c.sessionListLive,
 		"GET /sessions/waits":        c.waits,
-		"GET /sessions/waits/part":   c.waitsPart,
+		"GET /sessions/waits/live":   c.waitsLive,
 		"GET /sessions/do":           c.askMany,
 		"POST /sessions/do":          c.doMany,
 		"GET /sessions/{id}":         c.session,

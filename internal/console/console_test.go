@@ -324,7 +324,7 @@ func text(t *testing.T, res *http.Response) string {
 // pages are all pages behind the login, and the parts that live ones ask for.
 var pages = []string{
 	"/", "/overview", "/sessions", "/sessions/7", "/sessions/7/kill", "/sessions/7/commit", "/sessions/7/suspend", "/sessions/7/priority",
-	"/sessions/waits", "/sessions/waits/part", "/sessions/do?act=kill&id=7",
+	"/sessions/waits", "/sessions/do?act=kill&id=7",
 	"/jobs", "/jobs/part", "/jobs/run?job=x", "/jobs/show?job=x", "/jobs/show/part?job=x", "/jobs/yaml?job=x", "/jobs/do/disable?job=x", "/jobs/do/delete?job=x",
 	"/jobs/edit?job=x&step=name", "/jobs/edit?job=x&step=computers", "/jobs/edit?job=x&step=files", "/jobs/edit?job=x&step=repository", "/jobs/edit?job=x&step=retention",
 	"/jobs/edit?job=x&step=storage", "/jobs/edit?job=x&step=guest", "/jobs/edit?job=x&step=schedule", "/jobs/edit?job=x&step=summary", "/jobs/clone?job=x",

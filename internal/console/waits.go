@@ -4,8 +4,11 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
+	"strings"
+	"time"
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/errs"
@@ -15,6 +18,9 @@ import (
 
 // waitsMost bounds of how many sessions it is asked what they wait for: the ones that go first.
 const waitsMost = 100
+
+// waitsEvery is how often estimates are made anew while nothing else changes.
+const waitsEvery = 5 * time.Second
 
 // waitRow is one task that waits, for one resource or one reason.
 type waitRow struct {
@@ -102,13 +108,50 @@ func (c *console) waits(w http.ResponseWriter, r *http.Request, v *view) error {
 	return nil
 }
 
-func (c *console) waitsPart(w http.ResponseWriter, r *http.Request, v *view) error {
-	z, err := c.waitView(r.Context(), v)
-	if err != nil {
-		return err
+// waitsLive sends all anew whenever a session comes, goes, or moves on. That one makes progress is no news
+// here, but what is estimated from it is.
+func (c *console) waitsLive(w http.ResponseWriter, r *http.Request, v *view) error {
+	l := newLiveList()
+	var out *events
+	var last string
+	var at time.Time
+	err := receive(r.Context(), c.client.sessions.WatchSessions, &keepwardv1.WatchSessionsRequest{Filter: &keepwardv1.ListSessionsRequest{Active: true}}, func(m *keepwardv1.WatchSessionsResponse) error {
+		v.now = time.Now()
+		l.take(m, v.now)
+		is := standingOf(l.shown)
+		if out != nil && is == last && v.now.Sub(at) < waitsEvery {
+			return nil
+		}
+		z, err := c.waitView(r.Context(), v)
+		if err != nil {
+			return err
+		}
+		if out == nil {
+			if out, err = begin(w); err != nil {
+				return err
+			}
+		}
+		last, at = is, v.now
+		return out.send(r.Context(), "", waitsBody(v, z))
+	})
+	if out != nil {
+		return nil // it has begun: the browser comes again by itself
 	}
-	c.show(w, r, http.StatusOK, waitsBody(v, z))
-	return nil
+	return quiet(r.Context(), err)
+}
+
+// standingOf is the status and the reason of every task, as one text: the same as long as nobody moves on.
+func standingOf(shown map[int64]*keepwardv1.Session) string {
+	var out strings.Builder
+	for _, id := range slices.Sorted(maps.Keys(shown)) {
+		s := shown[id]
+		fmt.Fprintf(&out, "%d %s %d", id, s.GetStatus(), s.GetPriority())
+		for _, t := range s.GetTasks() {
+			fmt.Fprintf(&out, " %s %s", t.GetStatus(), t.GetReason())
+		}
+		out.WriteByte('\n')
+	}
+	return out.String()
 }
 
 // The drawing: who waits, what for, and who has that, from left to right.

@@ -49,7 +49,7 @@ func waitsPage(v *view, z *waitView) templ.Component {
 				}()
 			}
 			ctx = templ.InitializeContext(ctx)
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 1, "<p class=\"quiet\"><a href=\"/sessions\">Sessions</a></p><h1>Who waits for whom</h1><div id=\"waits\" hx-get=\"/sessions/waits/part\" hx-trigger=\"every 5s\" hx-swap=\"innerMorph\">")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 1, "<p class=\"quiet\"><a href=\"/sessions\">Sessions</a></p><h1>Who waits for whom</h1><div id=\"waits\" hx-sse:connect=\"/sessions/waits/live\" hx-swap=\"innerMorph\">")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
