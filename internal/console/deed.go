@@ -211,7 +211,11 @@ func (c *console) askDeed(w http.ResponseWriter, r *http.Request, v *view) error
 	if err != nil {
 		return err
 	}
-	c.answerDeed(w, r, v, http.StatusOK, a, f, nil)
+	status := http.StatusOK
+	if !v.mayCall(a.procedure) {
+		status = http.StatusForbidden // the page says so, and has no button
+	}
+	c.answerDeed(w, r, v, status, a, f, nil)
 	return nil
 }
 
