@@ -28,6 +28,7 @@ type client struct {
 	repositories v1.RepositoryServiceClient
 	jobs         v1.JobServiceClient
 	sessions     v1.SessionServiceClient
+	details      v1.SessionDetailServiceClient
 	points       v1.PointServiceClient
 	restores     v1.RestoreServiceClient
 	config       v1.ConfigServiceClient
@@ -87,6 +88,7 @@ func newClient(address, token string, cfg *tls.Config) *client {
 		repositories: v1.NewRepositoryServiceClient(h, url, opt),
 		jobs:         v1.NewJobServiceClient(h, url, opt),
 		sessions:     v1.NewSessionServiceClient(h, url, opt),
+		details:      v1.NewSessionDetailServiceClient(h, url, opt),
 		connections:  v1.NewConnectionServiceClient(h, url, opt),
 		points:       v1.NewPointServiceClient(h, url, opt),
 		restores:     v1.NewRestoreServiceClient(h, url, opt),

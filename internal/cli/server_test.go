@@ -37,6 +37,7 @@ type fake struct {
 	v1.UnimplementedRepositoryServiceHandler
 	v1.UnimplementedJobServiceHandler
 	v1.UnimplementedSessionServiceHandler
+	v1.UnimplementedSessionDetailServiceHandler
 	v1.UnimplementedPointServiceHandler
 	v1.UnimplementedRestoreServiceHandler
 	v1.UnimplementedConfigServiceHandler
@@ -118,6 +119,7 @@ func (f *fake) handler() http.Handler {
 		func() (string, http.Handler) { return v1.NewRepositoryServiceHandler(f, opt) },
 		func() (string, http.Handler) { return v1.NewJobServiceHandler(f, opt) },
 		func() (string, http.Handler) { return v1.NewSessionServiceHandler(f, opt) },
+		func() (string, http.Handler) { return v1.NewSessionDetailServiceHandler(f, opt) },
 		func() (string, http.Handler) { return v1.NewPointServiceHandler(f, opt) },
 		func() (string, http.Handler) { return v1.NewRestoreServiceHandler(f, opt) },
 		func() (string, http.Handler) { return v1.NewConfigServiceHandler(f, opt) },

@@ -13,7 +13,7 @@ import (
 
 func (a *app) sessionCommand() *cobra.Command {
 	cmd := a.noun("session", "Runs of jobs: what runs, what ran, and why something waits", "A session is one run of a job, or one restore, check or other work. It has a number.")
-	cmd.AddCommand(a.sessionList(), a.sessionShow(), a.sessionLog(), a.sessionWatch(), a.sessionSuspend(), a.sessionResume(), a.sessionPriority(), a.sessionKill(), a.sessionRetry())
+	cmd.AddCommand(a.sessionList(), a.sessionShow(), a.sessionLog(), a.sessionSpeed(), a.sessionWatch(), a.sessionSuspend(), a.sessionResume(), a.sessionPriority(), a.sessionKill(), a.sessionRetry())
 	return cmd
 }
 

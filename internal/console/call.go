@@ -27,6 +27,7 @@ type client struct {
 	credentials  v1.CredentialServiceClient
 	queue        v1.QueueServiceClient
 	sessions     v1.SessionServiceClient
+	details      v1.SessionDetailServiceClient
 	points       v1.PointServiceClient
 	content      v1.ContentServiceClient
 	restores     v1.RestoreServiceClient
@@ -56,6 +57,7 @@ func newClient(api http.Handler) *client {
 		credentials:  v1.NewCredentialServiceClient(h, url, opts...),
 		queue:        v1.NewQueueServiceClient(h, url, opts...),
 		sessions:     v1.NewSessionServiceClient(h, url, opts...),
+		details:      v1.NewSessionDetailServiceClient(h, url, opts...),
 		points:       v1.NewPointServiceClient(h, url, opts...),
 		content:      v1.NewContentServiceClient(h, url, opts...),
 		restores:     v1.NewRestoreServiceClient(h, url, opts...),

@@ -63,6 +63,7 @@ func New(cfg Config) http.Handler {
 		"GET /sessions/{id}":         c.session,
 		"GET /sessions/{id}/live":    c.sessionLive,
 		"GET /sessions/{id}/log":     c.sessionLog,
+		"GET /sessions/{id}/speed":   c.sessionSpeed,
 		"GET /sessions/{id}/{act}":   c.askAct,
 		"POST /sessions/{id}/{act}":  c.doAct,
 		"GET /jobs":                  c.jobList,

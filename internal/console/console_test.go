@@ -53,6 +53,7 @@ type fakeAPI struct {
 	v1.UnimplementedCredentialServiceHandler
 	v1.UnimplementedQueueServiceHandler
 	v1.UnimplementedSessionServiceHandler
+	v1.UnimplementedSessionDetailServiceHandler
 	v1.UnimplementedPointServiceHandler
 	v1.UnimplementedContentServiceHandler
 	v1.UnimplementedRestoreServiceHandler
@@ -89,6 +90,7 @@ func (f *fakeAPI) handler() http.Handler {
 	mount(v1.NewCredentialServiceHandler(f, opt))
 	mount(v1.NewQueueServiceHandler(f, opt))
 	mount(v1.NewSessionServiceHandler(f, opt))
+	mount(v1.NewSessionDetailServiceHandler(f, opt))
 	mount(v1.NewPointServiceHandler(f, opt))
 	mount(v1.NewContentServiceHandler(f, opt))
 	mount(v1.NewRestoreServiceHandler(f, opt))
@@ -323,7 +325,7 @@ func text(t *testing.T, res *http.Response) string {
 
 // pages are all pages behind the login, and the parts that live ones ask for.
 var pages = []string{
-	"/", "/overview", "/sessions", "/sessions/7", "/sessions/7/kill", "/sessions/7/commit", "/sessions/7/suspend", "/sessions/7/priority",
+	"/", "/overview", "/sessions", "/sessions/7", "/sessions/7/speed", "/sessions/7/kill", "/sessions/7/commit", "/sessions/7/suspend", "/sessions/7/priority",
 	"/sessions/waits", "/sessions/do?act=kill&id=7",
 	"/jobs", "/jobs/part", "/jobs/run?job=x", "/jobs/show?job=x", "/jobs/show/part?job=x", "/jobs/yaml?job=x", "/jobs/do/disable?job=x", "/jobs/do/delete?job=x",
 	"/jobs/edit?job=x&step=name", "/jobs/edit?job=x&step=computers", "/jobs/edit?job=x&step=files", "/jobs/edit?job=x&step=repository", "/jobs/edit?job=x&step=retention",

@@ -27,6 +27,7 @@ type sessionView struct {
 	counters []field
 	waits    []*keepwardv1.Wait
 	tasks    []taskRow
+	speed    speedGraph
 	over     bool
 }
 
@@ -211,8 +212,12 @@ func (c *console) session(w http.ResponseWriter, r *http.Request, v *view) error
 	if err != nil {
 		return err
 	}
+	page := v.session(m.GetSession(), 0)
+	if page.speed, err = c.speed(r.Context(), v, m.GetSession()); err != nil {
+		return err
+	}
 	v.title, v.at = fmt.Sprintf("Session %d", id), "sessions"
-	c.show(w, r, http.StatusOK, sessionPage(v, v.session(m.GetSession(), 0), v.timeline(m.GetSession(), changes), log))
+	c.show(w, r, http.StatusOK, sessionPage(v, page, v.timeline(m.GetSession(), changes), log))
 	return nil
 }
 
@@ -225,6 +230,8 @@ func (c *console) sessionLive(w http.ResponseWriter, r *http.Request, v *view) e
 	}
 	var out *events
 	var rate words.Rate
+	var speed speedGraph
+	var drawn time.Time // the speed
 	last := ""
 	err = receive(r.Context(), c.client.sessions.WatchSession, &keepwardv1.WatchSessionRequest{Id: id}, func(m *keepwardv1.WatchSessionResponse) (err error) {
 		s := m.GetSession()
@@ -243,7 +250,15 @@ func (c *console) sessionLive(w http.ResponseWriter, r *http.Request, v *view) e
 			perSecond = rate.PerSecond()
 		}
 		last = s.GetStatus()
-		return out.send(r.Context(), "", sessionBody(v, v.session(s, perSecond)))
+		page := v.session(s, perSecond)
+		if page.over || v.now.Sub(drawn) >= speedEvery {
+			if speed, err = c.speed(r.Context(), v, s); err != nil {
+				return err
+			}
+			drawn = v.now
+		}
+		page.speed = speed
+		return out.send(r.Context(), "", sessionBody(v, page))
 	})
 	if out == nil {
 		return quiet(r.Context(), err)

@@ -27,9 +27,9 @@ type rule struct {
 
 var rules = []rule{
 	{
-		from:   []string{"internal/job", "internal/schedule", "internal/broker", "internal/gate", "internal/retention", "internal/history", "internal/traffic"},
+		from:   []string{"internal/job", "internal/schedule", "internal/broker", "internal/gate", "internal/retention", "internal/history", "internal/speed", "internal/traffic"},
 		not:    []string{"..."},
-		except: []string{"internal/errs", "internal/job", "internal/schedule", "internal/broker", "internal/gate", "internal/retention", "internal/history", "internal/traffic"},
+		except: []string{"internal/errs", "internal/job", "internal/schedule", "internal/broker", "internal/gate", "internal/retention", "internal/history", "internal/speed", "internal/traffic"},
 		why:    "what decides is pure: it is tested with values alone and never waits for anything",
 	},
 	{
@@ -173,7 +173,7 @@ var rules = []rule{
 // pure packages import none of these themselves: they get time, randomness, disk
 // and network as values.
 var (
-	pure   = []string{"internal/job", "internal/schedule", "internal/broker", "internal/gate", "internal/retention", "internal/history", "internal/traffic"}
+	pure   = []string{"internal/job", "internal/schedule", "internal/broker", "internal/gate", "internal/retention", "internal/history", "internal/speed", "internal/traffic"}
 	impure = []string{"os", "os/exec", "net", "net/http", "database/sql", "syscall", "math/rand", "math/rand/v2", "crypto/rand", "log/slog", "golang.org/x/sys/unix"}
 )
 

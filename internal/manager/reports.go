@@ -34,6 +34,7 @@ func (t *task) onProgress(x *turn, e evProgress) {
 		t.progress = map[part]*keepwardv1.Progress{}
 	}
 	t.progress[e.part] = e.progress
+	t.keepPace(x)
 	if _, known := t.typ.Phase(e.progress.GetPhase()); known && e.part == partAgent {
 		t.row.Phase = e.progress.GetPhase()
 	}

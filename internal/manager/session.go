@@ -102,6 +102,10 @@ func (s *session) deliver(ctx context.Context, l letter) {
 func (s *session) turn(ctx context.Context, t *task, ev any) error {
 	x := &turn{now: time.Now(), set: s.m.settings()}
 	before := t.row.Status
+	switch ev.(type) {
+	case evProgress, evEnd:
+		s.loadPace(ctx, t, x.now)
+	}
 	switch e := ev.(type) {
 	case evGrantNote:
 		if why := s.m.setUpAgain(t); !why.Zero() {
@@ -178,6 +182,7 @@ func (s *session) write(ctx context.Context, t *task, x *turn) error {
 	for try := 0; ; try++ {
 		err := s.m.deps.DB.Write(ctx, func(tx *sql.Tx) error { return s.save(ctx, tx, t, x) })
 		if err == nil {
+			t.paceSaved(x.now)
 			s.m.failing.over()
 			return nil
 		}
@@ -214,6 +219,9 @@ func (s *session) save(ctx context.Context, tx *sql.Tx, t *task, x *turn) error 
 		if err := catalog.PutAttempt(ctx, tx, a); err != nil {
 			return err
 		}
+	}
+	if err := t.savePace(ctx, tx); err != nil {
+		return err
 	}
 	if err := saveScripts(ctx, tx, t); err != nil {
 		return err

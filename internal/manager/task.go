@@ -1,6 +1,7 @@
 package manager
 
 import (
+	"sync/atomic"
 	"time"
 
 	keepwardv1 "keepward/api/keepward/v1"
@@ -35,11 +36,12 @@ type task struct {
 	retryAt  time.Time
 	leaveBy  time.Time // end of a leaving status
 	progress map[part]*keepwardv1.Progress
-	newest   map[part]time.Time // of the lines of the attempt
-	once     string             // why it is neither interrupted nor tried again; empty: it may be
-	byAgent  bool               // likewise: its agent has begun it by itself, and tries again itself
-	loaded   bool               // it was taken up from the catalog: lines may be there already
-	quiet    bool               // it waits since before the server's start: why it does now is shown, not written
+	newest   map[part]time.Time   // of the lines of the attempt
+	pace     atomic.Pointer[pace] // how fast it was; nil before its first report to this server
+	once     string               // why it is neither interrupted nor tried again; empty: it may be
+	byAgent  bool                 // likewise: its agent has begun it by itself, and tries again itself
+	loaded   bool                 // it was taken up from the catalog: lines may be there already
+	quiet    bool                 // it waits since before the server's start: why it does now is shown, not written
 
 	idle   bool          // it works while nothing else works on its repository
 	yields bool          // it was told to stop, since something does

@@ -111,6 +111,7 @@ var methods = map[string]rule{
 	keepwardv1connect.SessionServiceResumeSessionProcedure:          {operators, each, ofSession},
 	keepwardv1connect.SessionServiceSetSessionPriorityProcedure:     {operators, each, ofSession},
 	keepwardv1connect.SessionServiceListResourcesProcedure:          {users, silent, site},
+	keepwardv1connect.SessionDetailServiceGetSessionSpeedProcedure:  {users, silent, ofSession},
 	keepwardv1connect.PointServiceListPointsProcedure:               {users, silent, listed},
 	keepwardv1connect.PointServiceGetPointProcedure:                 {users, silent, ofPoint},
 	keepwardv1connect.PointServiceBrowseProcedure:                   {restorers, folded, ofPoint},

@@ -208,6 +208,7 @@ func (s *server) apiHandler() http.Handler {
 	mount(keepwardv1connect.NewNotifyServiceHandler(&notifyService{s}, opts...))
 	mount(keepwardv1connect.NewConfigServiceHandler(&configService{s}, opts...))
 	mount(keepwardv1connect.NewSessionServiceHandler(s.manager, opts...))
+	mount(keepwardv1connect.NewSessionDetailServiceHandler(s.manager, opts...))
 	mount(keepwardv1connect.NewSettingsServiceHandler(s.manager, opts...))
 	mount(keepwardv1connect.NewQueueServiceHandler(s.manager, opts...))
 	mount(keepwardv1connect.NewTrafficServiceHandler(s.manager, opts...))

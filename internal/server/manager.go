@@ -15,6 +15,7 @@ import (
 // jobManager is what the server asks of internal/manager.
 type jobManager interface {
 	keepwardv1connect.SessionServiceHandler
+	keepwardv1connect.SessionDetailServiceHandler
 	keepwardv1connect.SettingsServiceHandler
 	keepwardv1connect.QueueServiceHandler
 	keepwardv1connect.TrafficServiceHandler

@@ -332,6 +332,9 @@ func TestWhoIsLimitedIsToldOfTheOwnComputersOnly(t *testing.T) {
 		keepwardv1connect.SessionServiceReadLogProcedure: {
 			&keepwardv1.ReadLogRequest{Id: 1}, nil, []proto.Message{&keepwardv1.ReadLogRequest{Id: 2}, &keepwardv1.ReadLogRequest{Id: 3, Follow: true}},
 		},
+		keepwardv1connect.SessionDetailServiceGetSessionSpeedProcedure: {
+			&keepwardv1.GetSessionSpeedRequest{Id: 1}, nil, []proto.Message{&keepwardv1.GetSessionSpeedRequest{Id: 2}, &keepwardv1.GetSessionSpeedRequest{Id: 3}},
+		},
 		keepwardv1connect.SessionServiceKillSessionProcedure:        {nil, nil, []proto.Message{&keepwardv1.KillSessionRequest{Id: 3}}},
 		keepwardv1connect.SessionServiceRetrySessionProcedure:       {nil, nil, []proto.Message{&keepwardv1.RetrySessionRequest{Id: 3}}},
 		keepwardv1connect.SessionServiceSuspendSessionProcedure:     {nil, nil, []proto.Message{&keepwardv1.SuspendSessionRequest{Id: 3}}},
