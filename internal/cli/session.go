@@ -86,11 +86,11 @@ func (a *app) showSession(s *keepwardv1.Session) {
 		a.showCounters(n)
 	}
 	a.section("Tasks")
-	t := a.newTable("COMPUTER", "STATUS", "PHASE", ">ATTEMPT", ">FILES", ">READ", ">STORED", "REASON", "|", "POINT", "PRIORITY", "TASK")
+	t := a.newTable("COMPUTER", "STATUS", "PHASE", ">ATTEMPT", ">FILES", ">READ", ">STORED", "REASON", "|", "POINT", "PRIORITY", "LIMITED BY", "TASK")
 	for _, k := range s.GetTasks() {
 		n := k.GetProgress().GetCounters()
 		t.row(k.GetComputer(), k.GetStatus(), k.GetPhase(), strconv.Itoa(int(k.GetAttempt())), count(n.GetDoneFiles()-n.GetDoneDirs()), size(n.GetReadBytes()), size(n.GetStoredBytes()),
-			a.why(k.GetReason(), k.GetFailure()), k.GetPoint(), fmt.Sprintf("%03d", k.GetPriority()), k.GetId())
+			a.why(k.GetReason(), k.GetFailure()), k.GetPoint(), fmt.Sprintf("%03d", k.GetPriority()), limitedBy(k.GetLimits()), k.GetId())
 	}
 	t.print()
 }

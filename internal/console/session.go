@@ -28,6 +28,7 @@ type sessionView struct {
 	waits    []*keepwardv1.Wait
 	tasks    []taskRow
 	speed    speedGraph
+	limited  []limitedBy
 	over     bool
 }
 
@@ -56,9 +57,9 @@ func (v *view) session(s *keepwardv1.Session, perSecond int64) sessionView {
 	out.facts = fields(
 		"Job", words.Safe(s.GetJob()), "Type", s.GetType(), "Repository", words.Safe(s.GetRepository()), "Priority", out.row.priority,
 		"Started by", words.Safe(s.GetUser()), "Took", v.took(s.GetStarted(), s.GetEnded()), "Reads everything", full,
-		"Retry of", origin, "Tried again", retryAt, "Limited by", words.LimitedBy(s.GetLimits()),
+		"Retry of", origin, "Tried again", retryAt,
 	)
-	out.counters = countersOf(n)
+	out.counters, out.limited = countersOf(n), limitedOf(s)
 	for _, t := range s.GetTasks() {
 		n := t.GetProgress().GetCounters()
 		phase := words.Safe(t.GetPhase())

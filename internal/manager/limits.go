@@ -2,7 +2,7 @@ package manager
 
 import keepwardv1 "keepward/api/keepward/v1"
 
-// limits says what held a session's backups up, from the counters of all its parts; nil
+// limits says what held a backup up, or those of a session together, from the counters of all its parts; nil
 // where nothing was measured. The agent cannot tell a slow network from a slow target, the
 // mover can: it was at work at most while the target was what the agent waited for.
 func limits(c *keepwardv1.Counters) *keepwardv1.Limits {

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 
 	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/catalog"
 )
 
 func TestLimitsTellNetworkFromTarget(t *testing.T) {
@@ -38,5 +39,18 @@ func TestLimitsTellNetworkFromTarget(t *testing.T) {
 				t.Error(d)
 			}
 		})
+	}
+}
+
+func TestEachTaskSaysWhatLimitedIt(t *testing.T) {
+	of := func(c *keepwardv1.Counters) catalog.Task {
+		return catalog.Task{Progress: &keepwardv1.Progress{Counters: c}}
+	}
+	s := describe(catalog.Session{}, []catalog.Task{of(&keepwardv1.Counters{LimitCpuMillis: 100}), of(&keepwardv1.Counters{LimitSourceMillis: 300}), of(nil)})
+	if l := s.GetTasks(); l[0].GetLimits().GetCpu() != 100 || l[1].GetLimits().GetSource() != 100 || l[2].GetLimits() != nil {
+		t.Errorf("the tasks say %v", l)
+	}
+	if s.GetLimits().GetSource() != 75 || s.GetLimits().GetCpu() != 25 {
+		t.Errorf("the session says %v", s.GetLimits())
 	}
 }

@@ -82,7 +82,7 @@ func describe(s catalog.Session, tasks []catalog.Task) *keepwardv1.Session {
 		out.Tasks = append(out.Tasks, &keepwardv1.Task{
 			Id: t.ID, Session: t.Session, Computer: t.Computer, Status: string(t.Status), Phase: t.Phase, Attempt: int32(t.Attempts),
 			Reason: t.Reason, Progress: t.Progress, Failure: t.Failure, Point: t.Point, Result: string(t.Status.Result()),
-			Started: stamp(t.Started), Ended: stamp(t.Ended), Repository: t.Repository, Report: t.Report, Priority: int32(t.Priority),
+			Started: stamp(t.Started), Ended: stamp(t.Ended), Repository: t.Repository, Report: t.Report, Priority: int32(t.Priority), Limits: limits(t.Progress.GetCounters()),
 		})
 		if t.Report != nil {
 			out.Report = t.Report // such sessions have one task
