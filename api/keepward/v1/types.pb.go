@@ -3401,7 +3401,9 @@ type Task struct {
 	Report     *TaskReport            `protobuf:"bytes,70,opt,name=report,proto3" json:"report,omitempty"`
 	Priority   int32                  `protobuf:"varint,320,opt,name=priority,proto3" json:"priority,omitempty"`
 	// What bounds it while it runs; missing: nothing does.
-	Rate          *TaskRate `protobuf:"bytes,680,opt,name=rate,proto3" json:"rate,omitempty"`
+	Rate *TaskRate `protobuf:"bytes,680,opt,name=rate,proto3" json:"rate,omitempty"`
+	// What limited a backup; missing where nothing was measured.
+	Limits        *Limits `protobuf:"bytes,860,opt,name=limits,proto3" json:"limits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3551,6 +3553,13 @@ func (x *Task) GetPriority() int32 {
 func (x *Task) GetRate() *TaskRate {
 	if x != nil {
 		return x.Rate
+	}
+	return nil
+}
+
+func (x *Task) GetLimits() *Limits {
+	if x != nil {
+		return x.Limits
 	}
 	return nil
 }
@@ -6215,7 +6224,7 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"done_about\x18\xfc\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tdoneAbout\x12\x17\n" +
 	"\x06origin\x18\xd4\x02 \x01(\x03R\x06origin\x12\x15\n" +
 	"\x05retry\x18\xd5\x02 \x01(\x05R\x05retry\x126\n" +
-	"\bretry_at\x18\xd6\x02 \x01(\v2\x1a.google.protobuf.TimestampR\aretryAt\"\xd4\x04\n" +
+	"\bretry_at\x18\xd6\x02 \x01(\v2\x1a.google.protobuf.TimestampR\aretryAt\"\x82\x05\n" +
 	"\x04Task\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\asession\x18\x02 \x01(\x03R\asession\x12\x1a\n" +
@@ -6236,7 +6245,8 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"repository\x12/\n" +
 	"\x06report\x18F \x01(\v2\x17.keepward.v1.TaskReportR\x06report\x12\x1b\n" +
 	"\bpriority\x18\xc0\x02 \x01(\x05R\bpriority\x12*\n" +
-	"\x04rate\x18\xa8\x05 \x01(\v2\x15.keepward.v1.TaskRateR\x04rate\"\xaa\x02\n" +
+	"\x04rate\x18\xa8\x05 \x01(\v2\x15.keepward.v1.TaskRateR\x04rate\x12,\n" +
+	"\x06limits\x18\xdc\x06 \x01(\v2\x13.keepward.v1.LimitsR\x06limits\"\xaa\x02\n" +
 	"\x06Holder\x12\x18\n" +
 	"\asession\x18\x01 \x01(\x03R\asession\x12\x12\n" +
 	"\x04task\x18\x02 \x01(\tR\x04task\x12\x10\n" +
@@ -6643,51 +6653,52 @@ var file_keepward_v1_types_proto_depIdxs = []int32{
 	53,  // 74: keepward.v1.Task.ended:type_name -> google.protobuf.Timestamp
 	37,  // 75: keepward.v1.Task.report:type_name -> keepward.v1.TaskReport
 	57,  // 76: keepward.v1.Task.rate:type_name -> keepward.v1.TaskRate
-	53,  // 77: keepward.v1.Holder.since:type_name -> google.protobuf.Timestamp
-	53,  // 78: keepward.v1.Holder.until:type_name -> google.protobuf.Timestamp
-	0,   // 79: keepward.v1.Resource.down:type_name -> keepward.v1.Reason
-	32,  // 80: keepward.v1.Resource.holders:type_name -> keepward.v1.Holder
-	32,  // 81: keepward.v1.Resource.waiters:type_name -> keepward.v1.Holder
-	53,  // 82: keepward.v1.Wait.since:type_name -> google.protobuf.Timestamp
-	0,   // 83: keepward.v1.Wait.reason:type_name -> keepward.v1.Reason
-	33,  // 84: keepward.v1.Wait.resources:type_name -> keepward.v1.Resource
-	32,  // 85: keepward.v1.Wait.sessions:type_name -> keepward.v1.Holder
-	35,  // 86: keepward.v1.TaskReport.sweep:type_name -> keepward.v1.SweepReport
-	36,  // 87: keepward.v1.TaskReport.retention:type_name -> keepward.v1.RetentionReport
-	53,  // 88: keepward.v1.Event.time:type_name -> google.protobuf.Timestamp
-	53,  // 89: keepward.v1.Computer.joined:type_name -> google.protobuf.Timestamp
-	53,  // 90: keepward.v1.Computer.last_seen:type_name -> google.protobuf.Timestamp
-	54,  // 91: keepward.v1.Computer.skew:type_name -> google.protobuf.Duration
-	53,  // 92: keepward.v1.Computer.last_point:type_name -> google.protobuf.Timestamp
-	51,  // 93: keepward.v1.Computer.conditions:type_name -> keepward.v1.Condition
-	41,  // 94: keepward.v1.Computer.connection:type_name -> keepward.v1.ComputerConnection
-	40,  // 95: keepward.v1.Computer.supply:type_name -> keepward.v1.Supply
-	53,  // 96: keepward.v1.Transport.last_seen:type_name -> google.protobuf.Timestamp
-	53,  // 97: keepward.v1.Repository.created:type_name -> google.protobuf.Timestamp
-	51,  // 98: keepward.v1.Repository.conditions:type_name -> keepward.v1.Condition
-	54,  // 99: keepward.v1.Repository.undelete_grace:type_name -> google.protobuf.Duration
-	54,  // 100: keepward.v1.Repository.unprotected_after:type_name -> google.protobuf.Duration
-	49,  // 101: keepward.v1.Repository.proof:type_name -> keepward.v1.ProofState
-	54,  // 102: keepward.v1.ProofAge.within:type_name -> google.protobuf.Duration
-	43,  // 103: keepward.v1.RepositoryStats.repository:type_name -> keepward.v1.Repository
-	46,  // 104: keepward.v1.RepositoryStats.computers:type_name -> keepward.v1.ComputerStats
-	47,  // 105: keepward.v1.RepositoryStats.jobs:type_name -> keepward.v1.JobStats
-	48,  // 106: keepward.v1.RepositoryStats.days:type_name -> keepward.v1.DayStats
-	44,  // 107: keepward.v1.RepositoryStats.proofs:type_name -> keepward.v1.ProofAge
-	53,  // 108: keepward.v1.RepositoryStats.marked:type_name -> google.protobuf.Timestamp
-	53,  // 109: keepward.v1.ProofState.oldest:type_name -> google.protobuf.Timestamp
-	53,  // 110: keepward.v1.Point.time:type_name -> google.protobuf.Timestamp
-	2,   // 111: keepward.v1.Point.counters:type_name -> keepward.v1.Counters
-	7,   // 112: keepward.v1.Point.files:type_name -> keepward.v1.FileSelection
-	53,  // 113: keepward.v1.Point.kept_until:type_name -> google.protobuf.Timestamp
-	53,  // 114: keepward.v1.Point.deleted:type_name -> google.protobuf.Timestamp
-	53,  // 115: keepward.v1.Point.purge_after:type_name -> google.protobuf.Timestamp
-	53,  // 116: keepward.v1.Condition.since:type_name -> google.protobuf.Timestamp
-	117, // [117:117] is the sub-list for method output_type
-	117, // [117:117] is the sub-list for method input_type
-	117, // [117:117] is the sub-list for extension type_name
-	117, // [117:117] is the sub-list for extension extendee
-	0,   // [0:117] is the sub-list for field type_name
+	29,  // 77: keepward.v1.Task.limits:type_name -> keepward.v1.Limits
+	53,  // 78: keepward.v1.Holder.since:type_name -> google.protobuf.Timestamp
+	53,  // 79: keepward.v1.Holder.until:type_name -> google.protobuf.Timestamp
+	0,   // 80: keepward.v1.Resource.down:type_name -> keepward.v1.Reason
+	32,  // 81: keepward.v1.Resource.holders:type_name -> keepward.v1.Holder
+	32,  // 82: keepward.v1.Resource.waiters:type_name -> keepward.v1.Holder
+	53,  // 83: keepward.v1.Wait.since:type_name -> google.protobuf.Timestamp
+	0,   // 84: keepward.v1.Wait.reason:type_name -> keepward.v1.Reason
+	33,  // 85: keepward.v1.Wait.resources:type_name -> keepward.v1.Resource
+	32,  // 86: keepward.v1.Wait.sessions:type_name -> keepward.v1.Holder
+	35,  // 87: keepward.v1.TaskReport.sweep:type_name -> keepward.v1.SweepReport
+	36,  // 88: keepward.v1.TaskReport.retention:type_name -> keepward.v1.RetentionReport
+	53,  // 89: keepward.v1.Event.time:type_name -> google.protobuf.Timestamp
+	53,  // 90: keepward.v1.Computer.joined:type_name -> google.protobuf.Timestamp
+	53,  // 91: keepward.v1.Computer.last_seen:type_name -> google.protobuf.Timestamp
+	54,  // 92: keepward.v1.Computer.skew:type_name -> google.protobuf.Duration
+	53,  // 93: keepward.v1.Computer.last_point:type_name -> google.protobuf.Timestamp
+	51,  // 94: keepward.v1.Computer.conditions:type_name -> keepward.v1.Condition
+	41,  // 95: keepward.v1.Computer.connection:type_name -> keepward.v1.ComputerConnection
+	40,  // 96: keepward.v1.Computer.supply:type_name -> keepward.v1.Supply
+	53,  // 97: keepward.v1.Transport.last_seen:type_name -> google.protobuf.Timestamp
+	53,  // 98: keepward.v1.Repository.created:type_name -> google.protobuf.Timestamp
+	51,  // 99: keepward.v1.Repository.conditions:type_name -> keepward.v1.Condition
+	54,  // 100: keepward.v1.Repository.undelete_grace:type_name -> google.protobuf.Duration
+	54,  // 101: keepward.v1.Repository.unprotected_after:type_name -> google.protobuf.Duration
+	49,  // 102: keepward.v1.Repository.proof:type_name -> keepward.v1.ProofState
+	54,  // 103: keepward.v1.ProofAge.within:type_name -> google.protobuf.Duration
+	43,  // 104: keepward.v1.RepositoryStats.repository:type_name -> keepward.v1.Repository
+	46,  // 105: keepward.v1.RepositoryStats.computers:type_name -> keepward.v1.ComputerStats
+	47,  // 106: keepward.v1.RepositoryStats.jobs:type_name -> keepward.v1.JobStats
+	48,  // 107: keepward.v1.RepositoryStats.days:type_name -> keepward.v1.DayStats
+	44,  // 108: keepward.v1.RepositoryStats.proofs:type_name -> keepward.v1.ProofAge
+	53,  // 109: keepward.v1.RepositoryStats.marked:type_name -> google.protobuf.Timestamp
+	53,  // 110: keepward.v1.ProofState.oldest:type_name -> google.protobuf.Timestamp
+	53,  // 111: keepward.v1.Point.time:type_name -> google.protobuf.Timestamp
+	2,   // 112: keepward.v1.Point.counters:type_name -> keepward.v1.Counters
+	7,   // 113: keepward.v1.Point.files:type_name -> keepward.v1.FileSelection
+	53,  // 114: keepward.v1.Point.kept_until:type_name -> google.protobuf.Timestamp
+	53,  // 115: keepward.v1.Point.deleted:type_name -> google.protobuf.Timestamp
+	53,  // 116: keepward.v1.Point.purge_after:type_name -> google.protobuf.Timestamp
+	53,  // 117: keepward.v1.Condition.since:type_name -> google.protobuf.Timestamp
+	118, // [118:118] is the sub-list for method output_type
+	118, // [118:118] is the sub-list for method input_type
+	118, // [118:118] is the sub-list for extension type_name
+	118, // [118:118] is the sub-list for extension extendee
+	0,   // [0:118] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_types_proto_init() }
