@@ -40,17 +40,22 @@ func HasEvent(ctx context.Context, q Queryer, e *keepwardv1.Event) (bool, error)
 
 // Events reads a session's log behind afterSeq, up to limit lines.
 func Events(ctx context.Context, q Queryer, session, afterSeq int64, limit int) ([]*keepwardv1.Event, error) {
-	rows, err := q.QueryContext(ctx, `SELECT seq, time, task, level, part, code, text, path, from_status, to_status, actor
-		FROM events WHERE session = ? AND seq > ? ORDER BY seq LIMIT +?`, session, afterSeq, limit)
-	out, err := collect(rows, err, func(r *sql.Rows) (*keepwardv1.Event, error) {
+	rows, err := q.QueryContext(ctx, `SELECT `+eventColumns+` FROM events WHERE session = ? AND seq > ? ORDER BY seq LIMIT +?`, session, afterSeq, limit)
+	out, err := collect(rows, err, scanEvent(session))
+	if err != nil {
+		return nil, fmt.Errorf("read log of session %d: %w", session, err)
+	}
+	return out, nil
+}
+
+const eventColumns = `seq, time, task, level, part, code, text, path, from_status, to_status, actor`
+
+func scanEvent(session int64) func(*sql.Rows) (*keepwardv1.Event, error) {
+	return func(r *sql.Rows) (*keepwardv1.Event, error) {
 		e := &keepwardv1.Event{Session: session}
 		var at int64
 		err := r.Scan(&e.Seq, &at, &e.Task, &e.Level, &e.Part, &e.Code, &e.Text, &e.Path, &e.From, &e.To, &e.Actor)
 		e.Time = timestamppb.New(timeOf(at))
 		return e, err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read log of session %d: %w", session, err)
 	}
-	return out, nil
 }

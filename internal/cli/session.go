@@ -13,7 +13,7 @@ import (
 
 func (a *app) sessionCommand() *cobra.Command {
 	cmd := a.noun("session", "Runs of jobs: what runs, what ran, and why something waits", "A session is one run of a job, or one restore, check or other work. It has a number.")
-	cmd.AddCommand(a.sessionList(), a.sessionShow(), a.sessionLog(), a.sessionSpeed(), a.sessionWatch(), a.sessionSuspend(), a.sessionResume(), a.sessionPriority(), a.sessionKill(), a.sessionRetry())
+	cmd.AddCommand(a.sessionList(), a.sessionShow(), a.sessionLog(), a.sessionErrors(), a.sessionSpeed(), a.sessionWatch(), a.sessionSuspend(), a.sessionResume(), a.sessionPriority(), a.sessionKill(), a.sessionRetry())
 	return cmd
 }
 
@@ -130,23 +130,6 @@ func (a *app) showCounters(n *keepwardv1.Counters) {
 		"sent", bytes(n.GetSentBytes()), "stored", bytes(n.GetStoredBytes()), "duplicate", bytes(n.GetDuplicateBytes()), "kept in place", bytes(n.GetKeptBytes()),
 		"sent again", bytes(n.GetResentBytes()), "read again", bytes(n.GetRereadBytes()),
 		"errors", some(n.GetErrors()), "warnings", some(n.GetWarnings()))
-}
-
-func (a *app) sessionLog() *cobra.Command {
-	var follow bool
-	cmd := &cobra.Command{
-		Use: "log N", Short: "Print the log of a session", Example: "  keepward session log 12\n  keepward session log 12 -f",
-		Args: exactly("the number of a session"),
-	}
-	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on until the session is over")
-	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) error {
-		id, err := parseSession(args[0])
-		if err != nil {
-			return err
-		}
-		return a.printLog(ctx, c, id, follow)
-	})
-	return cmd
 }
 
 // printLog prints a log as it comes; as JSON it is one object, or one event per line

@@ -64,6 +64,7 @@ func New(cfg Config) http.Handler {
 		"GET /sessions/{id}/live":    c.sessionLive,
 		"GET /sessions/{id}/log":     c.sessionLog,
 		"GET /sessions/{id}/speed":   c.sessionSpeed,
+		"GET /sessions/{id}/file":    c.logFile,
 		"GET /sessions/{id}/{act}":   c.askAct,
 		"POST /sessions/{id}/{act}":  c.doAct,
 		"GET /jobs":                  c.jobList,

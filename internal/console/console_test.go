@@ -71,6 +71,10 @@ type fakeAPI struct {
 	changes chan *keepwardv1.Session // what a watch tells; closed at the end of the session
 	fakePoints
 	role string // of who calls; empty: admin
+	// What was looked for in a log, and how reading one ends.
+	foundLog   *keepwardv1.FindLogRequest
+	foundFiles *keepwardv1.ListFileErrorsRequest
+	logBreaks  error
 	fakeThings
 }
 
@@ -209,7 +213,8 @@ func (f *fakeAPI) GetSession(_ context.Context, req *connect.Request[keepwardv1.
 }
 
 func (f *fakeAPI) ReadLog(_ context.Context, _ *connect.Request[keepwardv1.ReadLogRequest], s *connect.ServerStream[keepwardv1.ReadLogResponse]) error {
-	return s.Send(&keepwardv1.ReadLogResponse{Events: []*keepwardv1.Event{{Seq: 1, Time: timestamppb.Now(), Level: "error", Part: "agent", Text: hostile, Path: []byte(hostile + "\xff"), Actor: hostile}}})
+	err := s.Send(&keepwardv1.ReadLogResponse{Events: []*keepwardv1.Event{{Seq: 1, Time: timestamppb.Now(), Level: "error", Part: "agent", Text: hostile, Path: []byte(hostile + "\xff"), Actor: hostile}}})
+	return errors.Join(err, f.logBreaks)
 }
 
 func (f *fakeAPI) WatchSessions(ctx context.Context, _ *connect.Request[keepwardv1.WatchSessionsRequest], s *connect.ServerStream[keepwardv1.WatchSessionsResponse]) error {
@@ -325,7 +330,7 @@ func text(t *testing.T, res *http.Response) string {
 
 // pages are all pages behind the login, and the parts that live ones ask for.
 var pages = []string{
-	"/", "/overview", "/sessions", "/sessions/7", "/sessions/7/speed", "/sessions/7/kill", "/sessions/7/commit", "/sessions/7/suspend", "/sessions/7/priority",
+	"/", "/overview", "/sessions", "/sessions/7", "/sessions/7?level=error&text=x&file=y&after=/%FF", "/sessions/7/speed", "/sessions/7/kill", "/sessions/7/commit", "/sessions/7/suspend", "/sessions/7/priority",
 	"/sessions/waits", "/sessions/do?act=kill&id=7",
 	"/jobs", "/jobs/part", "/jobs/run?job=x", "/jobs/show?job=x", "/jobs/show/part?job=x", "/jobs/yaml?job=x", "/jobs/do/disable?job=x", "/jobs/do/delete?job=x",
 	"/jobs/edit?job=x&step=name", "/jobs/edit?job=x&step=computers", "/jobs/edit?job=x&step=files", "/jobs/edit?job=x&step=repository", "/jobs/edit?job=x&step=retention",

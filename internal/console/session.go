@@ -15,10 +15,6 @@ import (
 	"keepward/internal/words"
 )
 
-// logShown is how many lines of a log the page begins with; what is older, `keepward session log`
-// prints.
-const logShown = 500
-
 // sessionView is what the page of a session shows.
 type sessionView struct {
 	row      sessionRow
@@ -178,23 +174,6 @@ func (v *view) line(e *keepwardv1.Event) string {
 	return text
 }
 
-// logPart is the end of a log, and what was left out before it.
-type logPart struct {
-	lines   []*keepwardv1.Event
-	earlier int
-	last    int64 // the number of the last line; 0: there is none
-}
-
-func (l *logPart) take(events []*keepwardv1.Event) {
-	l.lines = append(l.lines, events...)
-	if n := len(l.lines) - logShown; n > 0 {
-		l.lines, l.earlier = append(l.lines[:0], l.lines[n:]...), l.earlier+n
-	}
-	if n := len(l.lines); n > 0 {
-		l.last = l.lines[n-1].GetSeq()
-	}
-}
-
 func (c *console) session(w http.ResponseWriter, r *http.Request, v *view) error {
 	id, err := sessionID(r)
 	if err != nil {
@@ -204,21 +183,28 @@ func (c *console) session(w http.ResponseWriter, r *http.Request, v *view) error
 	if err != nil {
 		return err
 	}
-	log, changes := &logPart{}, &turns{}
-	err = receive(r.Context(), c.client.sessions.ReadLog, &keepwardv1.ReadLogRequest{Id: id}, func(m *keepwardv1.ReadLogResponse) error {
-		changes.take(m.GetEvents())
-		log.take(m.GetEvents())
-		return nil
-	})
+	f := logFilterOf(r.URL.Query())
+	log, err := c.logOf(r, id, f)
 	if err != nil {
 		return err
 	}
+	files, err := c.filesOf(r, v, m.GetSession(), f)
+	if err != nil {
+		return err
+	}
+	changes := &turns{}
+	moves, err := call(r.Context(), c.client.details.ListTransitions, &keepwardv1.ListTransitionsRequest{Id: id, Limit: lanesMost * turnsMost})
+	if err != nil {
+		return err
+	}
+	changes.take(moves.GetEvents())
+	changes.left += int(moves.GetMore())
 	page := v.session(m.GetSession(), 0)
 	if page.speed, err = c.speed(r.Context(), v, m.GetSession()); err != nil {
 		return err
 	}
 	v.title, v.at = fmt.Sprintf("Session %d", id), "sessions"
-	c.show(w, r, http.StatusOK, sessionPage(v, page, v.timeline(m.GetSession(), changes), log))
+	c.show(w, r, http.StatusOK, sessionPage(v, page, v.timeline(m.GetSession(), changes), files, log))
 	return nil
 }
 

@@ -435,6 +435,7 @@ var meanings = map[string]string{
 	"segment.unreadable":        "an index segment could not be read",
 	"segment.untrue":            "the checksums of an index segment are right, and what it says is not; it is made anew from the packs",
 	"session.priority":          "a priority is a number from 000, which goes first, to 999",
+	"session.log-level":         "a log was searched for a severity that is none: there are info, warning and error",
 	"session.over":              "the session is over: nothing of it can be changed any more",
 	"session.kill":              "somebody wants a session to end that is ending already: it ends as it was told to first",
 	"session.suspend":           "somebody wants a pause of a session that is still letting go: it begins when it has",

@@ -83,6 +83,12 @@ func BenchmarkConsoleOfABigSite(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
+// loud is the session whose log has bigLog lines.
+func (b bigSite) loud() int { return b.sessions() - 1 }
+
+// bigLog is ten times what a session's log can have; every tenth line is an error of a file of its own.
+const bigLog = 1_000_000
+
 type bigPage struct{ name, path string }
 
 func (b bigSite) pages() []bigPage {
@@ -104,6 +110,9 @@ func (b bigSite) pages() []bigPage {
 		{"sessions-with-text-nowhere", q("/sessions", "text", "no such text")},
 		{"sessions-old", q("/sessions", "before", strconv.Itoa(last/2))},
 		{"session", fmt.Sprintf("/sessions/%d", last)},
+		{"session-of-large-log", fmt.Sprintf("/sessions/%d", b.loud())},
+		{"session-of-large-log-errors", q(fmt.Sprintf("/sessions/%d", b.loud()), "level", "error")},
+		{"session-of-large-log-text-nowhere", q(fmt.Sprintf("/sessions/%d", b.loud()), "text", "no such text", "file", "no such text")},
 		{"waits", "/sessions/waits"},
 		{"jobs", "/jobs"},
 		{"job", q("/jobs/show", "job", "job0007")},
@@ -227,6 +236,9 @@ func (b bigSite) statements(now time.Time) []string {
 		numbers(5*b.sessions()) + f(`INSERT INTO events (session, seq, time, task, level, part, code, text)
 			SELECT n, (i - 1) %% 5 + 1, `+began+` + i %% 5, '', CASE i %% 50 WHEN 0 THEN 'warning' ELSE 'info' END, 'server', 'session.note', 'the restore point was made: 41 000 files, 4.8 GiB'
 			FROM (SELECT n AS i, (n - 1) / 5 + 1 AS n FROM t) WHERE %[1]d > 0`),
+		numbers(bigLog) + fmt.Sprintf(`INSERT INTO events (session, seq, time, task, level, part, code, text, path)
+			SELECT %d, n + 5, %d + n, '', CASE n %% 10 WHEN 0 THEN 'error' ELSE 'info' END, 'agent', 'file.unreadable', 'open: permission denied',
+				CASE n %% 10 WHEN 0 THEN CAST(printf('/srv/data/%%05d/%%d.txt', n / 100, n) AS BLOB) END FROM t`, b.loud(), now.UnixNano()),
 	}
 }
 

@@ -1,0 +1,66 @@
+package manager
+
+import (
+	"testing"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/errs"
+)
+
+func TestTheLogIsSearchedAndItsFilesAreListed(t *testing.T) {
+	site(t, func(t *testing.T, w *world) {
+		w.connect()
+		id := w.run()
+		attempt := w.agents["web1"].only(t)
+		w.must(w.m.Events(t.Context(), agentOf("web1"), attempt, []*keepwardv1.Event{
+			{Level: levelError, Code: "file.unreadable", Text: "open: permission denied", Path: []byte("/srv/a\xff"), Time: timestamppb.Now()},
+			{Level: levelWarning, Code: "file.changed", Text: "changed while it was read", Path: []byte("/srv/b"), Time: timestamppb.Now()},
+		}))
+		find := func(req *keepwardv1.FindLogRequest) []*keepwardv1.Event {
+			t.Helper()
+			m, err := w.m.FindLog(t.Context(), connect.NewRequest(req))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return m.Msg.GetEvents()
+		}
+		if got := find(&keepwardv1.FindLogRequest{Id: id, Levels: []string{"error"}, Text: "DENIED"}); len(got) != 1 || string(got[0].GetPath()) != "/srv/a\xff" {
+			t.Errorf("found is %v", got)
+		}
+		if got := find(&keepwardv1.FindLogRequest{Id: id, Limit: -5}); len(got) != 1 {
+			t.Errorf("of a limit that makes no sense come %d lines", len(got))
+		}
+		if _, err := w.m.FindLog(t.Context(), connect.NewRequest(&keepwardv1.FindLogRequest{Id: id, Levels: []string{"loud"}})); errs.CodeOf(err) != "session.log-level" {
+			t.Errorf("a severity that is none: %v", err)
+		}
+		files, err := w.m.ListFileErrors(t.Context(), connect.NewRequest(&keepwardv1.ListFileErrorsRequest{Id: id, Limit: 1}))
+		if err != nil || len(files.Msg.GetFiles()) != 1 || string(files.Msg.GetNext().GetPath()) != "/srv/a\xff" {
+			t.Errorf("the files are %v, %v", files, err)
+		}
+		moves, err := w.m.ListTransitions(t.Context(), connect.NewRequest(&keepwardv1.ListTransitionsRequest{Id: id}))
+		if err != nil || len(moves.Msg.GetEvents()) < 2 {
+			t.Errorf("the changes of status are %v, %v", moves, err)
+		}
+		for name, ask := range map[string]func() error{
+			"log": func() error {
+				_, err := w.m.FindLog(t.Context(), connect.NewRequest(&keepwardv1.FindLogRequest{Id: id + 1}))
+				return err
+			},
+			"files": func() error {
+				_, err := w.m.ListFileErrors(t.Context(), connect.NewRequest(&keepwardv1.ListFileErrorsRequest{Id: id + 1}))
+				return err
+			},
+			"transitions": func() error {
+				_, err := w.m.ListTransitions(t.Context(), connect.NewRequest(&keepwardv1.ListTransitionsRequest{Id: id + 1}))
+				return err
+			},
+		} {
+			if err := ask(); errs.KindOf(err) != errs.NotFound {
+				t.Errorf("%s of a session that is not there: %v", name, err)
+			}
+		}
+	})
+}
