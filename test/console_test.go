@@ -275,11 +275,21 @@ func TestTheConsoleInARealBrowser(t *testing.T) {
 	b.says("#session .state", "Running")
 	b.until("progress", `document.querySelector("#session progress")`)
 	b.says("#session .big", "/s")
+	b.until("a graph of the speed that goes on", `document.querySelector("#session svg.speed path.read")`)
 	b.says("#session .state", "Completed")
 	b.says("#lines", "Running → Completed")
 	b.isMarked()
 	docs := f.last("docs", "Completed").GetId()
-	f.final(f.start("broken"), "Failed", "Completed w/ errors", "Failed to start")
+	b.until("what limited it", `document.querySelector("#session .shares rect title")`)
+	broken := f.start("broken")
+	f.final(broken, "Failed", "Completed w/ errors", "Failed to start")
+
+	// Its log is narrowed and saved, and its speed is there in numbers.
+	b.open(fmt.Sprintf("/sessions/%d?text=COMPLETED", docs))
+	b.until("one line of many", `document.querySelectorAll("#lines li").length === 1`)
+	b.until("the whole log as text", `fetch(document.querySelector('a[href$="/file"]').href).then(r => r.text()).then(t => t.includes("Running → Completed") && t.split("\n").length > 5)`)
+	b.click(`a[href$="/speed"]`)
+	b.says("tbody", "/s")
 
 	// A slow check is paused and goes on.
 	check := f.startCheck("--read-data", "--rate", "500K")
@@ -308,7 +318,8 @@ func TestTheConsoleInARealBrowser(t *testing.T) {
 
 	b.gallery(string(axe), map[string]string{
 		"overview": "/", "sessions": "/sessions", "session-running": fmt.Sprintf("/sessions/%d", check), "session-waiting": fmt.Sprintf("/sessions/%d", waiting),
-		"session-over": fmt.Sprintf("/sessions/%d", docs), "kill": fmt.Sprintf("/sessions/%d/kill", check), "priority": fmt.Sprintf("/sessions/%d/priority", check),
+		"session-over": fmt.Sprintf("/sessions/%d", docs), "session-failed": fmt.Sprintf("/sessions/%d", broken), "session-speed": fmt.Sprintf("/sessions/%d/speed", check),
+		"session-log": fmt.Sprintf("/sessions/%d?level=trouble&text=nowhere&file=nowhere", broken), "kill": fmt.Sprintf("/sessions/%d/kill", check), "priority": fmt.Sprintf("/sessions/%d/priority", check),
 		"jobs": "/jobs", "run": "/jobs/run?job=docs", "computers": "/computers", "repositories": "/repositories", "points": "/points",
 		"points-none": "/points?computer=db1", "login": "/login?why=out",
 	})

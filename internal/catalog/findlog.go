@@ -18,7 +18,7 @@ const logLooks = 20_000
 // LogFilter says which lines of a log a page is about; zero fields let all pass.
 type LogFilter struct {
 	Levels []string
-	// Text must be in the text, the code or the path.
+	// Text must be in the text, the code, a status, the actor or the path.
 	Text string
 	// Before lets only lines of a lower number pass.
 	Before int64
@@ -45,7 +45,7 @@ func EventPage(ctx context.Context, q Queryer, session int64, f LogFilter) (even
 	}
 	rows, err := q.QueryContext(ctx, `SELECT `+eventColumns+` FROM `+from+` WHERE `+where+` AND seq >= ?3
 		AND (?4 = '[]' OR level IN (SELECT value FROM json_each(?4)))
-		AND (?5 = '' OR instr(lower(text || char(10) || code || char(10) || coalesce(CAST(path AS TEXT), '')), lower(?5)) > 0)
+		AND (?5 = '' OR instr(lower(text || char(10) || code || char(10) || from_status || char(10) || to_status || char(10) || actor || char(10) || coalesce(CAST(path AS TEXT), '')), lower(?5)) > 0)
 		ORDER BY seq DESC LIMIT +?6`, session, before, floor, textsOf(f.Levels), f.Text, f.Limit)
 	events, err = collect(rows, err, scanEvent(session))
 	if err != nil {

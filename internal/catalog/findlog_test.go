@@ -68,7 +68,7 @@ func TestALogIsReadByPagesToItsBeginning(t *testing.T) {
 		case i%5 == 0:
 			e.Level, e.Path = "error", []byte("/srv/Report\xff")
 		case i%7 == 0:
-			e.Level, e.Code = "warning", "file.changed"
+			e.Level, e.Code, e.From, e.To, e.Actor = "warning", "file.changed", "Running", "Suspended", "ann"
 		}
 		events = append(events, e)
 	}
@@ -85,6 +85,8 @@ func TestALogIsReadByPagesToItsBeginning(t *testing.T) {
 		"text":        {LogFilter{Text: "line 2"}, []int64{2, 20, 21, 22, 23}},
 		"path":        {LogFilter{Text: "REPORT"}, []int64{1, 6, 11, 16, 21}},
 		"code":        {LogFilter{Text: "file.changed"}, []int64{8, 15, 22}},
+		"status":      {LogFilter{Text: "suspended"}, []int64{8, 15, 22}},
+		"actor":       {LogFilter{Text: "ANN"}, []int64{8, 15, 22}},
 		"nothing":     {LogFilter{Text: "no such"}, nil},
 		"not a like":  {LogFilter{Text: "%"}, nil},
 		"before":      {LogFilter{Before: 3}, []int64{1, 2}},

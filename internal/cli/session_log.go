@@ -16,7 +16,7 @@ func (a *app) sessionLog() *cobra.Command {
 	req := &keepwardv1.FindLogRequest{}
 	cmd := &cobra.Command{
 		Use: "log N", Short: "Print the log of a session",
-		Long:    "Prints the log of a session, all of it or what is looked for. --search takes a text in a line, its code or its path, in any case.",
+		Long:    "Prints the log of a session, all of it or what is looked for. --search takes a text in a line, its code, its statuses, its actor or its path, in any case.",
 		Example: "  keepward session log 12\n  keepward session log 12 -f\n  keepward session log 12 --level warning --search report",
 		Args:    exactly("the number of a session"),
 	}

@@ -14,7 +14,7 @@ import (
 func (a *app) sessionSpeed() *cobra.Command {
 	return &cobra.Command{
 		Use: "speed N", Short: "Show how fast the tasks of a session were, over their time",
-		Long: "Prints for each task what it read, sent and stored a second, step by step. The steps are 5 s at first and longer the longer a task takes:\n" +
+		Long: "Prints for each task what it read, sent and stored a second, step by step. The steps are 2 s at first and longer the longer a task takes:\n" +
 			"there are at most 240. Of a restore, 'stored' is what was written to the computer.",
 		Example: "  keepward session speed 12\n  keepward session speed 12 -o json",
 		Args:    exactly("the number of a session"),

@@ -19,7 +19,7 @@ const (
 	Kept = 120
 	// First is how long slots are at first: reports come twice a second, and a graph of single reports is
 	// noise.
-	First = 5 * time.Second
+	First = 2 * time.Second
 )
 
 // Amounts are bytes.
