@@ -219,7 +219,8 @@ func (x *TaskSpeed) GetUntil() *timestamppb.Timestamp {
 	return nil
 }
 
-// levels: info, warning, error; none: all. text: in the text, the code or the path, in any case.
+// levels: info, warning, error; none: all. text: in the text, the code, a status, the actor or
+// the path, in any case.
 // before: only lines of a lower number; 0: from the end on.
 type FindLogRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
