@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	keepwardv1 "keepward/api/keepward/v1"
+	v1 "keepward/api/keepward/v1/keepwardv1connect"
 	"keepward/internal/errs"
 	"keepward/internal/job"
 )
@@ -21,6 +22,8 @@ type act struct {
 	verb   string // on what leads to its page, and on its button
 	short  string // in lists; empty: the verb
 	danger bool
+	// procedure is the call that it makes: who may make it is offered it.
+	procedure string
 	// offered says whether it makes sense now. The API decides, and says why not.
 	offered func(*keepwardv1.Session) bool
 	// comes is what comes of it.
@@ -33,7 +36,8 @@ type act struct {
 var acts = []act{
 	{
 		name: "suspend", verb: "Suspend",
-		offered: func(s *keepwardv1.Session) bool { return !over(s) && !pauses(s) && !leaves(s) },
+		procedure: v1.SessionServiceSuspendSessionProcedure,
+		offered:   func(s *keepwardv1.Session) bool { return !over(s) && !pauses(s) && !leaves(s) },
 		comes: func(*keepwardv1.Session) []string {
 			return []string{
 				"It gives back what it holds, and others can run.",
@@ -48,7 +52,8 @@ var acts = []act{
 	},
 	{
 		name: "resume", verb: "Resume",
-		offered: func(s *keepwardv1.Session) bool { return !over(s) && pauses(s) },
+		procedure: v1.SessionServiceResumeSessionProcedure,
+		offered:   func(s *keepwardv1.Session) bool { return !over(s) && pauses(s) },
 		comes: func(*keepwardv1.Session) []string {
 			return []string{"It queues again, and goes on from its checkpoint as soon as what it needs is free."}
 		},
@@ -59,7 +64,8 @@ var acts = []act{
 	},
 	{
 		name: "priority", verb: "Change priority", short: "Priority",
-		offered: func(s *keepwardv1.Session) bool { return !over(s) && !leaves(s) },
+		procedure: v1.SessionServiceSetSessionPriorityProcedure,
+		offered:   func(s *keepwardv1.Session) bool { return !over(s) && !leaves(s) },
 		comes: func(*keepwardv1.Session) []string {
 			return []string{
 				"The lower number goes first.",
@@ -77,7 +83,8 @@ var acts = []act{
 	},
 	{
 		name: "commit", verb: "End and keep", danger: true,
-		offered: func(s *keepwardv1.Session) bool { return isBackup(s) && !over(s) && !leaves(s) },
+		procedure: v1.SessionServiceKillSessionProcedure,
+		offered:   func(s *keepwardv1.Session) bool { return isBackup(s) && !over(s) && !leaves(s) },
 		comes: func(*keepwardv1.Session) []string {
 			return []string{
 				"It takes in no more. What it has written by then becomes a partial restore point.",
@@ -91,7 +98,8 @@ var acts = []act{
 	},
 	{
 		name: "kill", verb: "Kill", danger: true,
-		offered: func(s *keepwardv1.Session) bool { return !over(s) },
+		procedure: v1.SessionServiceKillSessionProcedure,
+		offered:   func(s *keepwardv1.Session) bool { return !over(s) },
 		comes: func(s *keepwardv1.Session) []string {
 			if isBackup(s) {
 				return []string{
@@ -108,6 +116,7 @@ var acts = []act{
 	},
 	{
 		name: "retry", verb: "Retry",
+		procedure: v1.SessionServiceRetrySessionProcedure,
 		offered: func(s *keepwardv1.Session) bool {
 			return over(s) && slices.ContainsFunc(s.GetTasks(), func(t *keepwardv1.Task) bool { return undone(job.Status(t.GetStatus())) })
 		},
@@ -151,9 +160,21 @@ func undone(s job.Status) bool {
 	return s.Result() == job.ResultFailed || s == job.Committed
 }
 
-func actsOf(s *keepwardv1.Session) []act {
+// acts are those that who looks may do.
+func (v *view) acts() []act {
 	var out []act
 	for _, a := range acts {
+		if v.mayCall(a.procedure) {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// actsOf are those that make sense for a session now, and that who looks may do.
+func (v *view) actsOf(s *keepwardv1.Session) []act {
+	var out []act
+	for _, a := range v.acts() {
 		if a.offered(s) {
 			out = append(out, a)
 		}

@@ -115,7 +115,7 @@ func New(cfg Config) http.Handler {
 		"POST /do/{deed}":            c.knowing(c.doDeed),
 		"/":                          c.nothing,
 	} {
-		mux.HandleFunc(pattern, c.inside(p))
+		mux.HandleFunc(pattern, c.inside(c.knowing(p)))
 	}
 	return headers(http.NewCrossOriginProtection().Handler(limited(mux)))
 }

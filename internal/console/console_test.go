@@ -636,7 +636,7 @@ func TestTimesAreThoseOfTheViewer(t *testing.T) {
 func TestOnlyWhatMakesSenseIsOffered(t *testing.T) {
 	offered := func(s *keepwardv1.Session) string {
 		var names []string
-		for _, a := range actsOf(s) {
+		for _, a := range (&view{}).actsOf(s) {
 			names = append(names, a.name)
 		}
 		return strings.Join(names, " ")

@@ -160,9 +160,12 @@ func deedLink(name, of string, pairs ...string) string {
 	return link("/do/"+name, append([]string{"of", of}, pairs...)...)
 }
 
-// knowing asks who looks, for a page that offers what not everybody may.
+// knowing asks who looks, once for a page: what not everybody may is not offered to everybody.
 func (c *console) knowing(p page) page {
 	return func(w http.ResponseWriter, r *http.Request, v *view) error {
+		if v.caller != nil {
+			return p(w, r, v)
+		}
 		m, err := call(r.Context(), c.client.users.GetCaller, &keepwardv1.GetCallerRequest{})
 		if err != nil {
 			return err

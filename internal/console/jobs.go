@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	keepwardv1 "keepward/api/keepward/v1"
+	v1 "keepward/api/keepward/v1/keepwardv1connect"
 	"keepward/internal/errs"
 	"keepward/internal/job"
 	"keepward/internal/words"
@@ -286,6 +287,7 @@ func (c *console) jobFile(w http.ResponseWriter, r *http.Request, _ *view) error
 type jobAct struct {
 	name, verb string
 	danger     bool
+	procedure  string // the call that it makes: who may make it is offered it
 	offered    func(j *keepwardv1.Job) bool
 	comes      func(j *keepwardv1.Job) []string
 	do         func(r *http.Request, c *client, j *keepwardv1.Job) error
@@ -294,7 +296,8 @@ type jobAct struct {
 var jobActs = []jobAct{
 	{
 		name: "disable", verb: "Disable",
-		offered: func(j *keepwardv1.Job) bool { return !j.GetDisabled() },
+		procedure: v1.JobServiceUpdateJobProcedure,
+		offered:   func(j *keepwardv1.Job) bool { return !j.GetDisabled() },
 		comes: func(j *keepwardv1.Job) []string {
 			return []string{
 				"Its schedule does not start it any more. It can still be started by hand.",
@@ -306,7 +309,8 @@ var jobActs = []jobAct{
 	},
 	{
 		name: "enable", verb: "Enable",
-		offered: func(j *keepwardv1.Job) bool { return j.GetDisabled() },
+		procedure: v1.JobServiceUpdateJobProcedure,
+		offered:   func(j *keepwardv1.Job) bool { return j.GetDisabled() },
 		comes: func(j *keepwardv1.Job) []string {
 			if j.GetSchedule() == "" {
 				return []string{"It has no schedule: it still runs only when it is told to."}
@@ -317,7 +321,8 @@ var jobActs = []jobAct{
 	},
 	{
 		name: "delete", verb: "Delete", danger: true,
-		offered: func(*keepwardv1.Job) bool { return true },
+		procedure: v1.JobServiceDeleteJobProcedure,
+		offered:   func(*keepwardv1.Job) bool { return true },
 		comes: func(j *keepwardv1.Job) []string {
 			return []string{
 				"The definition of the job is gone, and with it its schedule and its rules of retention. To keep it, download its YAML first.",
@@ -340,9 +345,10 @@ func switchJob(r *http.Request, c *client, j *keepwardv1.Job, disabled bool) err
 	return err
 }
 
-func jobActsOf(j *keepwardv1.Job) (out []jobAct) {
+// jobActsOf are those that make sense for a job now, and that who looks may do.
+func (v *view) jobActsOf(j *keepwardv1.Job) (out []jobAct) {
 	for _, a := range jobActs {
-		if a.offered(j) {
+		if a.offered(j) && v.mayCall(a.procedure) {
 			out = append(out, a)
 		}
 	}

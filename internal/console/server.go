@@ -348,6 +348,9 @@ var serverDeeds = []deed{
 	{
 		name: "end-token", verb: "End", procedure: v1.APITokenServiceRevokeAPITokenProcedure, part: "server", danger: true,
 		ask: func(d *doing) (form, error) {
+			if err := d.knowsToken(d.of); err != nil {
+				return form{}, err
+			}
 			return form{about: "login or token " + d.of, back: "/users", comes: []string{"It counts no more, at once; what runs by it in a browser or a program is cut off.", "Sessions that were started by it go on."}}, nil
 		},
 		do: func(d *doing) (done, error) {
@@ -355,6 +358,18 @@ var serverDeeds = []deed{
 			return done{to: "/users"}, err
 		},
 	},
+}
+
+// knowsToken fails for a token that there is not, or that is not for who looks.
+func (d *doing) knowsToken(id string) error {
+	m, err := call(d, d.c.tokens.ListAPITokens, &keepwardv1.ListAPITokensRequest{All: d.v.mayCall(v1.UserServiceListUsersProcedure)})
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(m.GetTokens(), func(k *keepwardv1.APIToken) bool { return k.GetId() == id }) {
+		return errs.New(errs.NotFound, "", "there is no login or token %q that you may end", id)
+	}
+	return nil
 }
 
 func readUser(d *doing) (*keepwardv1.User, error) {

@@ -147,7 +147,7 @@ func (v *view) row(s *keepwardv1.Session, perSecond int64) sessionRow {
 	r := sessionRow{
 		id: s.GetId(), job: words.Safe(s.GetJob()), kind: s.GetType(), of: words.Safe(cmp.Or(words.Few(computersOf(s)), s.GetRepository())),
 		status: s.GetStatus(), phase: words.Safe(s.GetPhase()), reason: v.why(s.GetReason(), failureOf(s)), percent: -1,
-		priority: fmt.Sprintf("%03d", s.GetPriority()), started: s, acts: actsOf(s),
+		priority: fmt.Sprintf("%03d", s.GetPriority()), started: s, acts: v.actsOf(s),
 	}
 	if over(s) {
 		r.phase = ""
@@ -294,7 +294,7 @@ func (l *liveList) drawnOf(ctx context.Context, v *view, s *keepwardv1.Session) 
 		return had.html, nil
 	}
 	var out strings.Builder
-	if err := sessionTableRow(v, v.row(s, 0), true).Render(ctx, &out); err != nil {
+	if err := sessionTableRow(v, v.row(s, 0), len(v.acts()) > 0).Render(ctx, &out); err != nil {
 		return "", fmt.Errorf("draw the row of session %d: %w", s.GetId(), err)
 	}
 	l.drawn[s.GetId()] = drawnRow{s, day, out.String()}

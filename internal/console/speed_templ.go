@@ -99,7 +99,7 @@ func speedPart(g speedGraph) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 8, "</ul><div class=\"graph\" role=\"region\" aria-labelledby=\"speed-title\" tabindex=\"0\"><svg class=\"speed\" viewBox=\"")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 8, "</ul><div class=\"graph rates\" role=\"region\" aria-labelledby=\"speed-title\" tabindex=\"0\"><svg class=\"speed\" viewBox=\"")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -29,7 +29,7 @@ type view struct {
 	now     time.Time
 	zone    *time.Location
 	inside  bool // somebody has logged in
-	// On pages that offer what not everybody may: who looks, and whether he may make a call.
+	// Who looks, and whether he may make a call; nil before it is known.
 	caller *keepwardv1.GetCallerResponse
 	may    func(procedure string) bool
 }
