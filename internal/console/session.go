@@ -25,6 +25,8 @@ type sessionView struct {
 	tasks    []taskRow
 	speed    speedGraph
 	limited  []limitedBy
+	touches  []touch     // of the page, not of its live part
+	scripts  []scriptRow // likewise
 	over     bool
 }
 
@@ -201,6 +203,10 @@ func (c *console) session(w http.ResponseWriter, r *http.Request, v *view) error
 	changes.left += int(moves.GetMore())
 	page := v.session(m.GetSession(), 0)
 	if page.speed, err = c.speed(r.Context(), v, m.GetSession()); err != nil {
+		return err
+	}
+	page.touches = touchesOf(moves.GetEvents())
+	if page.scripts, err = c.scriptsOf(r.Context(), v, m.GetSession()); err != nil {
 		return err
 	}
 	v.title, v.at = fmt.Sprintf("Session %d", id), "sessions"

@@ -73,3 +73,30 @@ func (m *Manager) ListTransitions(ctx context.Context, req *connect.Request[keep
 	}
 	return connect.NewResponse(&keepwardv1.ListTransitionsResponse{Events: events, More: more}), nil
 }
+
+// ListScripts says what became of the scripts of a session.
+func (m *Manager) ListScripts(ctx context.Context, req *connect.Request[keepwardv1.ListScriptsRequest]) (*connect.Response[keepwardv1.ListScriptsResponse], error) {
+	row, err := catalog.GetSession(ctx, m.deps.DB.Read(), req.Msg.GetId())
+	if err != nil {
+		return nil, err
+	}
+	list, err := catalog.Scripts(ctx, m.deps.DB.Read(), row.ID)
+	if err != nil {
+		return nil, err
+	}
+	out := &keepwardv1.ListScriptsResponse{}
+	if len(list) == 0 {
+		return connect.NewResponse(out), nil
+	}
+	def, err := catalog.DefinitionOf(row, &keepwardv1.Job{})
+	if err != nil {
+		return nil, err
+	}
+	slices.SortStableFunc(list, func(a, b catalog.Script) int { return a.Ordered.Compare(b.Ordered) })
+	for _, s := range list {
+		out.Scripts = append(out.Scripts, &keepwardv1.SessionScript{
+			Place: string(s.Place), Task: s.Task, Path: scriptOf(def.GetScripts(), s.Place).GetPath(), Ordered: stamp(s.Ordered), End: s.End,
+		})
+	}
+	return connect.NewResponse(out), nil
+}

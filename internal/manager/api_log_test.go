@@ -1,13 +1,16 @@
 package manager
 
 import (
+	"slices"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/errs"
+	"keepward/internal/job"
 )
 
 func TestTheLogIsSearchedAndItsFilesAreListed(t *testing.T) {
@@ -61,6 +64,36 @@ func TestTheLogIsSearchedAndItsFilesAreListed(t *testing.T) {
 			if err := ask(); errs.KindOf(err) != errs.NotFound {
 				t.Errorf("%s of a session that is not there: %v", name, err)
 			}
+		}
+	})
+}
+
+func TestScriptsOfASessionAreToldWithWhatTheyPrinted(t *testing.T) {
+	site(t, func(t *testing.T, w *world) {
+		w.setJob(w.scripted(aroundPlaces...))
+		w.connect()
+		id := w.run()
+		w.finish("web1")
+		w.pass(time.Second)
+		m, err := w.m.ListScripts(t.Context(), connect.NewRequest(&keepwardv1.ListScriptsRequest{Id: id}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var places []job.Place
+		for _, s := range m.Msg.GetScripts() {
+			p := job.Place(s.GetPlace())
+			places = append(places, p)
+			if s.GetPath() != "/"+s.GetPlace() || len(s.GetEnd().GetOutput()) != 1 || (s.GetTask() == "") != p.Row().OnServer {
+				t.Errorf("of a script it says %v", s)
+			}
+		}
+		for _, p := range aroundPlaces {
+			if !slices.Contains(places, p) {
+				t.Errorf("nothing is said of %s: %v", p, places)
+			}
+		}
+		if _, err := w.m.ListScripts(t.Context(), connect.NewRequest(&keepwardv1.ListScriptsRequest{Id: id + 1})); errs.KindOf(err) != errs.NotFound {
+			t.Errorf("of a session that is not there: %v", err)
 		}
 	})
 }

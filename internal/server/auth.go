@@ -114,6 +114,7 @@ var methods = map[string]rule{
 	keepwardv1connect.SessionDetailServiceGetSessionSpeedProcedure:  {users, silent, ofSession},
 	keepwardv1connect.SessionDetailServiceFindLogProcedure:          {users, silent, ofSession},
 	keepwardv1connect.SessionDetailServiceListFileErrorsProcedure:   {users, silent, ofSession},
+	keepwardv1connect.SessionDetailServiceListScriptsProcedure:      {users, silent, ofSession},
 	keepwardv1connect.SessionDetailServiceListTransitionsProcedure:  {users, silent, ofSession},
 	keepwardv1connect.PointServiceListPointsProcedure:               {users, silent, listed},
 	keepwardv1connect.PointServiceGetPointProcedure:                 {users, silent, ofPoint},
