@@ -23,6 +23,7 @@ type client struct {
 	caller       *caller
 	access       v1.AccessServiceClient
 	status       v1.StatusServiceClient
+	protection   v1.ProtectionServiceClient
 	computers    v1.ComputerServiceClient
 	connections  v1.ConnectionServiceClient
 	repositories v1.RepositoryServiceClient
@@ -84,6 +85,7 @@ func newClient(address, token string, cfg *tls.Config) *client {
 		caller:       caller,
 		access:       v1.NewAccessServiceClient(h, url, opt),
 		status:       v1.NewStatusServiceClient(h, url, opt),
+		protection:   v1.NewProtectionServiceClient(h, url, opt),
 		computers:    v1.NewComputerServiceClient(h, url, opt),
 		repositories: v1.NewRepositoryServiceClient(h, url, opt),
 		jobs:         v1.NewJobServiceClient(h, url, opt),

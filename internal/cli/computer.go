@@ -15,7 +15,7 @@ import (
 
 func (a *app) computerCommand() *cobra.Command {
 	cmd := a.noun("computer", "Protected computers", "A computer appears here when its agent has joined (see 'keepward token create'), or is paired with 'computer add'.")
-	cmd.AddCommand(a.computerList(), a.computerShow(), a.computerAdd(), a.computerEdit(), a.computerConnectTest(), a.computerUpdate(), a.rolloutCommand(), a.computerRemove())
+	cmd.AddCommand(a.computerList(), a.computerShow(), a.computerDays(), a.computerAdd(), a.computerEdit(), a.computerConnectTest(), a.computerUpdate(), a.rolloutCommand(), a.computerRemove())
 	return cmd
 }
 

@@ -23,6 +23,7 @@ type client struct {
 	repositories v1.RepositoryServiceClient
 	jobs         v1.JobServiceClient
 	previews     v1.JobPreviewServiceClient
+	protection   v1.ProtectionServiceClient
 	groups       v1.GroupServiceClient
 	credentials  v1.CredentialServiceClient
 	queue        v1.QueueServiceClient
@@ -53,6 +54,7 @@ func newClient(api http.Handler) *client {
 		repositories: v1.NewRepositoryServiceClient(h, url, opts...),
 		jobs:         v1.NewJobServiceClient(h, url, opts...),
 		previews:     v1.NewJobPreviewServiceClient(h, url, opts...),
+		protection:   v1.NewProtectionServiceClient(h, url, opts...),
 		groups:       v1.NewGroupServiceClient(h, url, opts...),
 		credentials:  v1.NewCredentialServiceClient(h, url, opts...),
 		queue:        v1.NewQueueServiceClient(h, url, opts...),

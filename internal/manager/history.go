@@ -31,6 +31,9 @@ func (m *Manager) forgetOld(ctx context.Context) {
 	if sessions+logs > 0 {
 		m.log.Info("old history forgotten", "sessions", sessions, "logs", logs)
 	}
+	if _, err := m.forgetDays(ctx, time.Now()); err != nil && ctx.Err() == nil {
+		m.log.Error("old days of computers not forgotten, will try again", "error", err)
+	}
 }
 
 func (m *Manager) forgetBefore(ctx context.Context, now time.Time) (sessions, logs int64, err error) {

@@ -204,6 +204,7 @@ func (s *server) apiHandler() http.Handler {
 	mount(keepwardv1connect.NewUpdateServiceHandler(&updateService{s.updates}, opts...))
 	mount(keepwardv1connect.NewJobServiceHandler(&jobService{s}, opts...))
 	mount(keepwardv1connect.NewJobPreviewServiceHandler(&jobService{s}, opts...))
+	mount(keepwardv1connect.NewProtectionServiceHandler(&protectionService{s}, opts...))
 	mount(keepwardv1connect.NewCredentialServiceHandler(&credentialService{s}, opts...))
 	mount(keepwardv1connect.NewNotifyServiceHandler(&notifyService{s}, opts...))
 	mount(keepwardv1connect.NewConfigServiceHandler(&configService{s}, opts...))

@@ -222,6 +222,8 @@ func (w *horizon) keeps(m proto.Message) (bool, error) {
 	switch m := m.(type) {
 	case *keepwardv1.Computer:
 		return w.computers[m.GetName()], nil
+	case *keepwardv1.ProtectedComputer:
+		return w.computers[m.GetComputer()], nil
 	case *keepwardv1.Point:
 		return w.computers[m.GetComputer()], nil
 	case *keepwardv1.Task:

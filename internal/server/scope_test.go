@@ -75,7 +75,7 @@ func TestEveryCallSaysWhatItIsToThoseWhoAreLimited(t *testing.T) {
 				t.Errorf("%s is about more than who calls", procedure)
 			}
 		case listed:
-			if name := methodOf(t, procedure).Name(); !strings.HasPrefix(string(name), "List") && !slices.Contains([]protoreflect.Name{"Find", "WatchSessions", "GetStatus"}, name) {
+			if name := methodOf(t, procedure).Name(); !strings.HasPrefix(string(name), "List") && !slices.Contains([]protoreflect.Name{"Find", "WatchSessions", "GetStatus", "ProtectionDays"}, name) {
 				t.Errorf("%s is no list: it must say what it names", procedure)
 			}
 		case ofComputer, ofJob:
@@ -603,6 +603,16 @@ func TestCountsAndPagesOfTheLimitedAreOfTheOwnComputers(t *testing.T) {
 	}
 	if !slices.Equal(names, []string{"web1", "web2"}) {
 		t.Errorf("the pages have %v", names)
+	}
+	days := keepwardv1connect.NewProtectionServiceClient(client, s.url(), as(ann))
+	for i := range int32(3) {
+		res := must(days.ProtectionDays(ctx, connect.NewRequest(&keepwardv1.ProtectionDaysRequest{Limit: 1, Offset: i})))(t)
+		if res.GetFound() != 2 || i < 2 && (len(res.GetComputers()) != 1 || len(res.GetComputers()[0].GetResults()) != 30) {
+			t.Errorf("page %d of days says that there are %d: %v", i, res.GetFound(), res)
+		}
+	}
+	if _, err := days.ProtectionDays(ctx, connect.NewRequest(&keepwardv1.ProtectionDaysRequest{Computer: "secret1"})); errs.CodeOf(err) != "access.not-within" {
+		t.Errorf("the days of another computer: %v", err)
 	}
 	for _, brief := range []bool{false, true} {
 		res := must(keepwardv1connect.NewStatusServiceClient(client, s.url(), as(ann)).GetStatus(ctx, connect.NewRequest(&keepwardv1.GetStatusRequest{Brief: brief})))(t)
