@@ -321,9 +321,17 @@ func TestTheConsoleInARealBrowser(t *testing.T) {
 		"session-over": fmt.Sprintf("/sessions/%d", docs), "session-failed": fmt.Sprintf("/sessions/%d", broken), "session-speed": fmt.Sprintf("/sessions/%d/speed", check),
 		"session-log": fmt.Sprintf("/sessions/%d?level=trouble&text=nowhere&file=nowhere", broken), "kill": fmt.Sprintf("/sessions/%d/kill", check), "priority": fmt.Sprintf("/sessions/%d/priority", check),
 		"jobs": "/jobs", "run": "/jobs/run?job=docs", "computers": "/computers", "repositories": "/repositories", "points": "/points",
-		"points-none": "/points?computer=db1", "login": "/login?why=out",
+		"points-none": "/points?computer=db1", "login": "/login?why=out", "days": "/computers/days", "days-of-one": "/computers/days?computer=web1&days=90",
 	})
 	b.size(1280, "light")
+
+	// One glance shows who is protected of today, and a click the sessions of that day.
+	today := time.Now().UTC().Format(time.DateOnly)
+	b.open("/")
+	b.until("the day of web1", fmt.Sprintf(`document.querySelector('#days a.success[title="web1, %s: success"]')`, today))
+	b.until("the day of db1, which nothing protects", fmt.Sprintf(`document.querySelector('#days a.none[title="db1, %s: no backup"]')`, today))
+	b.click(fmt.Sprintf(`#days a[title="web1, %s: success"]`, today))
+	b.says(fmt.Sprintf("#s%d", docs), "Completed")
 
 	// A list changes by itself: a session is ended elsewhere, another one comes.
 	b.open("/sessions")

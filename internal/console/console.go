@@ -54,6 +54,8 @@ func New(cfg Config) http.Handler {
 	for pattern, p := range map[string]page{
 		"GET /{$}":                   c.overview,
 		"GET /overview":              c.overviewPart,
+		"GET /overview/days":         c.worstPart,
+		"GET /computers/days":        c.computerDays,
 		"GET /sessions":              c.sessionList,
 		"GET /sessions/live":         c.sessionListLive,
 		"GET /sessions/waits":        c.waits,

@@ -52,7 +52,11 @@ func (c *console) overview(w http.ResponseWriter, r *http.Request, v *view) erro
 		return err
 	}
 	v.title, v.at = "Overview", "overview"
-	c.show(w, r, http.StatusOK, overviewPage(v, g))
+	worst, err := c.worst(r.Context())
+	if err != nil {
+		return err
+	}
+	c.show(w, r, http.StatusOK, overviewPage(v, g, worst))
 	return nil
 }
 

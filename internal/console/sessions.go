@@ -30,6 +30,7 @@ type sessionFilter struct {
 	computer string
 	kind     string // the type
 	within   string // the time that they were there in, one of withins
+	day      string // of UTC, such as 2026-11-23, that they were there on
 	text     string
 	before   int64 // only those of a lower number: the next page
 }
@@ -43,7 +44,7 @@ var withins = []struct {
 }
 
 func filterOf(q url.Values) sessionFilter {
-	f := sessionFilter{status: q.Get("status"), job: q.Get("job"), computer: q.Get("computer"), kind: q.Get("type"), within: q.Get("within"), text: q.Get("text")}
+	f := sessionFilter{status: q.Get("status"), job: q.Get("job"), computer: q.Get("computer"), kind: q.Get("type"), within: q.Get("within"), day: q.Get("day"), text: q.Get("text")}
 	if n, err := strconv.ParseInt(q.Get("before"), 10, 64); err == nil && n > 0 {
 		f.before = n
 	}
@@ -56,6 +57,9 @@ func (f sessionFilter) request(now time.Time) *keepwardv1.ListSessionsRequest {
 		if w.value == f.within && w.time > 0 {
 			req.Since = timestamppb.New(now.Add(-w.time))
 		}
+	}
+	if day, err := time.Parse(time.DateOnly, f.day); err == nil {
+		req.Since, req.Until = timestamppb.New(day), timestamppb.New(day.AddDate(0, 0, 1).Add(-1))
 	}
 	switch f.status {
 	case "":
@@ -73,7 +77,7 @@ func (f sessionFilter) link(path string, before int64) string {
 	if before > 0 {
 		n = number(before)
 	}
-	return link(path, "status", f.status, "job", f.job, "computer", f.computer, "type", f.kind, "within", f.within, "text", f.text, "before", n)
+	return link(path, "status", f.status, "job", f.job, "computer", f.computer, "type", f.kind, "within", f.within, "day", f.day, "text", f.text, "before", n)
 }
 
 // any tells whether it leaves anything out, but for what other pages list.
