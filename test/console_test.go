@@ -330,6 +330,10 @@ func TestTheConsoleInARealBrowser(t *testing.T) {
 	b.open("/")
 	b.until("the day of web1", fmt.Sprintf(`document.querySelector('#days a.success[title="web1, %s: success"]')`, today))
 	b.until("the day of db1, which nothing protects", fmt.Sprintf(`document.querySelector('#days a.none[title="db1, %s: no backup"]')`, today))
+	if _, err := eval[chromedp.Void](b, `document.querySelector("#days").dataset.kept = "yes"; document.querySelector(".tile b").textContent = "old"; htmx.ajax("GET", "/overview", {target: "#overview", swap: "innerMorph"}); undefined`); err != nil {
+		t.Fatal(err)
+	}
+	b.until("the rest changes, and leaves the days alone", `document.querySelector(".tile b").textContent !== "old" && document.querySelector("#days").dataset.kept === "yes" && document.querySelector("#days a.success")`)
 	b.click(fmt.Sprintf(`#days a[title="web1, %s: success"]`, today))
 	b.says(fmt.Sprintf("#s%d", docs), "Completed")
 

@@ -66,7 +66,7 @@ func (c *console) overviewPart(w http.ResponseWriter, r *http.Request, v *view) 
 	if err != nil {
 		return err
 	}
-	c.show(w, r, http.StatusOK, overviewBody(v, g))
+	c.show(w, r, http.StatusOK, overviewBody(v, g, nil))
 	return nil
 }
 
