@@ -78,6 +78,8 @@ type repositoryRow struct {
 	full                int // percent of the space that it has or could have; -1: not known
 	points              string
 	streams             string
+	debt                string // what was not proved in time
+	proof               string // about what is proved, where there is no debt
 	conditions          []*keepwardv1.Condition
 }
 
@@ -86,6 +88,15 @@ func (v *view) repository(r *keepwardv1.Repository) repositoryRow {
 		name: words.Safe(r.GetName()), to: repositoryLink(r.GetName()), status: r.GetStatus(), place: words.Safe(r.GetTransport() + ":" + r.GetPath()),
 		used: words.Size(r.GetSizeBytes()), full: -1, points: words.Count(r.GetPoints()),
 		streams: number(int64(r.GetStreams())) + " / " + number(int64(r.GetWriters())), conditions: r.GetConditions(),
+	}
+	switch p := r.GetProof(); {
+	case r.GetProofDays() == 0:
+		row.proof = "no time is set"
+	case p.GetDuePacks() > 0:
+		row.debt = words.Plural(p.GetDuePacks(), "pack") + ", " + words.Size(p.GetDueBytes())
+		row.proof = "not proved within " + words.Plural(int64(r.GetProofDays()), "day")
+	case p.GetPacks() > 0:
+		row.proof = "none: all proved within " + words.Plural(int64(r.GetProofDays()), "day")
 	}
 	if all := r.GetSizeBytes() + r.GetFreeBytes(); r.GetFreeBytes() > 0 {
 		row.free, row.full = words.Size(r.GetFreeBytes()), int(float64(r.GetSizeBytes())/float64(all)*100)
