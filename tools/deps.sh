@@ -7,7 +7,7 @@ set -euo pipefail
 want="rsync:rsync setfacl:acl setfattr:attr setcap:libcap2-bin mkfs.ext4:e2fsprogs
 chattr:e2fsprogs mkfs.btrfs:btrfs-progs mkfs.xfs:xfsprogs strace:strace losetup:mount gcc:gcc ip:iproute2 tc:iproute2 nft:nftables
 pg_ctlcluster:postgresql mariadbd:mariadb-server mariadb-backup:mariadb-backup dbus-daemon:dbus-daemon lvcreate:lvm2 qemu-system-x86_64:qemu-system-x86
-chromium:chromium promtool:prometheus"
+chromium:chromium promtool:prometheus curl:curl"
 
 missing=() packages=()
 PATH="$PATH:/usr/sbin:/sbin"

@@ -9,9 +9,10 @@ import (
 )
 
 // NotFound says that there is no such thing ("computer", "job", …) called name, and hints at the
-// known names that look most like it, or at all where they are few. Its code is "<thing>.unknown".
+// known names that look most like it, or at all where they are few. Its code is "<thing>.unknown", with
+// hyphens between words.
 func NotFound(thing, name string, known []string) *errs.Error {
-	e := errs.New(errs.NotFound, thing+".unknown", "there is no %s %q", thing, name)
+	e := errs.New(errs.NotFound, strings.ReplaceAll(thing, " ", "-")+".unknown", "there is no %s %q", thing, name)
 	if near := Nearest(name, known); len(near) > 0 {
 		return e.WithHint("did you mean %s?", strings.Join(near, ", "))
 	}
