@@ -541,7 +541,8 @@ func (*RemoveUserResponse) Descriptor() ([]byte, []int) {
 	return file_keepward_v1_access_proto_rawDescGZIP(), []int{9}
 }
 
-// name empty: who calls.
+// name empty: who calls. password: the new one. current_password: the one that counts now; administrators
+// need none.
 type SetPasswordRequest struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
 	Name            string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -602,6 +603,7 @@ func (x *SetPasswordRequest) GetCurrentPassword() string {
 	return ""
 }
 
+// ended_logins: how many.
 type SetPasswordResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -947,6 +949,7 @@ func (x *CreateAPITokenRequest) GetGroups() []string {
 	return nil
 }
 
+// token: answered here and never again.
 type CreateAPITokenResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Token         string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
@@ -999,7 +1002,7 @@ func (x *CreateAPITokenResponse) GetInfo() *APIToken {
 	return nil
 }
 
-// all: of all users, which is for administrators. kind empty: every kind.
+// all: of all users, which is for administrators. kind: as in APIToken; empty: every kind.
 type ListAPITokensRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	All           bool                   `protobuf:"varint,1,opt,name=all,proto3" json:"all,omitempty"`
@@ -1394,6 +1397,7 @@ func (x *AuditNamed) GetValueText() string {
 	return ""
 }
 
+// user: only calls of this one.
 type ListAuditRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
@@ -1664,6 +1668,7 @@ func (x *ListAuditResponse) GetCalls() []*AuditedCall {
 	return nil
 }
 
+// after: rows of a higher number. limit: at most so many; 0: a default.
 type ReadAuditRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	After         uint64                 `protobuf:"varint,1,opt,name=after,proto3" json:"after,omitempty"`

@@ -26,7 +26,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// code: a one-time or recovery code, for users who have set them up.
+// code: a one-time or recovery code, for users who have set them up. user, password: who logs in.
 type LoginRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
@@ -87,6 +87,7 @@ func (x *LoginRequest) GetCode() string {
 	return ""
 }
 
+// token: for the header Authorization of later calls, until expires.
 type LoginResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Token         string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
@@ -217,6 +218,7 @@ func (x *CreateTokenRequest) GetGroup() string {
 	return ""
 }
 
+// token: answered here and never again.
 type CreateTokenResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Token         string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
@@ -583,6 +585,7 @@ func (x *GetStatusRequest) GetBrief() bool {
 	return false
 }
 
+// version: that of the server.
 type GetStatusResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Version       string                 `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
@@ -810,8 +813,8 @@ func (x *StatusCounts) GetErrors() int64 {
 }
 
 // view: only those in it; group: only its members. A view can name computers that have not joined.
-// text: only those that have it in their name, host name, groups or tags. Computers are sorted by name;
-// after, if set, is the name behind which the list begins, and limit, if not 0, how long it is at most.
+// text: only those that have it in their name, host name, groups or tags. after: computers are sorted by name, and
+// the list begins behind this one. limit: how long it is at most; 0: no bound.
 type ListComputersRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	View          string                 `protobuf:"bytes,640,opt,name=view,proto3" json:"view,omitempty"`
@@ -888,7 +891,7 @@ func (x *ListComputersRequest) GetLimit() int32 {
 	return 0
 }
 
-// found: how many there are in all pages together.
+// found: how many there are in all pages together. more: there is another page.
 type ListComputersResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Computers     []*Computer            `protobuf:"bytes,1,rep,name=computers,proto3" json:"computers,omitempty"`
@@ -1353,6 +1356,7 @@ func (x *RebuildCatalogRequest) GetRepository() string {
 	return ""
 }
 
+// added_points, added_computers: what the catalog had not.
 type CatalogProgress struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Repository     string                 `protobuf:"bytes,1,opt,name=repository,proto3" json:"repository,omitempty"`
@@ -1594,6 +1598,7 @@ func (x *DetachRepositoryRequest) GetDeleteDisabledJobs() bool {
 	return false
 }
 
+// deleted_jobs: by name.
 type DetachRepositoryResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	DeletedJobs   []string               `protobuf:"bytes,200,rep,name=deleted_jobs,json=deletedJobs,proto3" json:"deleted_jobs,omitempty"`
@@ -1814,6 +1819,8 @@ func (x *GetRepositoryResponse) GetRepository() *Repository {
 	return nil
 }
 
+// What is not set stays as it is; the meaning of each is that of the field of Repository with its name: streams,
+// writers, maintenance, proof_days, foreign_proof, parity, recompress.
 type EditRepositoryRequest struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
 	Name             string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1993,7 +2000,8 @@ func (x *EditRepositoryResponse) GetRepository() *Repository {
 
 // Packs are read in the order of their proofs, the oldest first. sample: the share of all bytes, up to 1
 // (0: all). budget: stop at the next pack after so long. older_than: only packs with an older proof.
-// rate: bytes a second. proof_days: as much as keeps everything proved within so many days.
+// rate: bytes a second. proof_days: as much as keeps everything proved within so many days. read_data: the content
+// of packs too, not the structure only.
 type CheckRepositoryRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -2086,7 +2094,7 @@ func (x *CheckRepositoryRequest) GetProofDays() int32 {
 	return 0
 }
 
-// compact: rewrite thin packs too, whatever the settings say.
+// compact: rewrite thin packs too, whatever the settings say. dry_run: only say what would go.
 type SweepRepositoryRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Name    string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -2516,7 +2524,7 @@ func (x *RepositoryKey) GetCurrent() bool {
 }
 
 // passphrase empty: a new recovery key, which becomes the one that is exported. replace: the
-// other keys of its form are removed when the new one stands.
+// other keys of its form are removed when the new one stands. label: in words, whose it is.
 type AddRepositoryKeyRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -2585,6 +2593,7 @@ func (x *AddRepositoryKeyRequest) GetReplace() bool {
 	return false
 }
 
+// recovery_key: the new one, if it is one. removed: numbers of the keys that went.
 type AddRepositoryKeyResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Key           *RepositoryKey         `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
@@ -2645,6 +2654,7 @@ func (x *AddRepositoryKeyResponse) GetRemoved() []string {
 	return nil
 }
 
+// number: as ListRepositoryKeys has it.
 type RemoveRepositoryKeyRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -2909,6 +2919,7 @@ func (x *ExportRecoveryKeyResponse) GetRecoveryKey() string {
 	return ""
 }
 
+// session: its number; follow it with WatchSession.
 type StartSessionResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Session       int64                  `protobuf:"varint,1,opt,name=session,proto3" json:"session,omitempty"`
@@ -3475,6 +3486,7 @@ func (x *BrowseOrder) GetBrowser() string {
 	return ""
 }
 
+// kept, deleted: how many points of these.
 type PreviewRetentionResponse struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Points  []*Point               `protobuf:"bytes,1,rep,name=points,proto3" json:"points,omitempty"` // all of the job, newest first; those to go have deleted set
@@ -3730,6 +3742,7 @@ func (x *ListJobsResponse) GetJobs() []*Job {
 	return nil
 }
 
+// next_runs: how many of them are answered, up to 1000.
 type GetJobRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -4045,7 +4058,8 @@ func (*DeleteJobResponse) Descriptor() ([]byte, []int) {
 }
 
 // With start_at it stays in the queue until then, with after until the sessions of that job are over
-// which are there now. suspended: the session begins with a pause, and queues when it is resumed.
+// which are there now. suspended: the session begins with a pause, and queues when it is resumed. full: everything
+// is read, whatever the parent says.
 type RunJobRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -4314,6 +4328,7 @@ func (x *ResumeSessionResponse) GetSession() *Session {
 	return nil
 }
 
+// active: only those that are not over. type: only those of this one, such as backup.
 type ListSessionsRequest struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Active   bool                   `protobuf:"varint,1,opt,name=active,proto3" json:"active,omitempty"`
@@ -4673,6 +4688,7 @@ func (x *GetSessionResponse) GetSession() *Session {
 	return nil
 }
 
+// priority: 0 to 999.
 type SetSessionPriorityRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -4954,6 +4970,8 @@ func (x *WatchSessionResponse) GetSession() *Session {
 	return nil
 }
 
+// after_seq: only events behind this number; 0: all. follow: until
+// the session is final.
 type ReadLogRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -5451,6 +5469,7 @@ func (x *ListPointsResponse) GetPoints() []*Point {
 	return nil
 }
 
+// before: with "latest", the newest that is older than this point.
 type GetPointRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -5555,6 +5574,8 @@ func (x *GetPointResponse) GetPoint() *Point {
 	return nil
 }
 
+// cursor: next_cursor of the page before; empty: the first one. recursive: all below path, not only what is
+// directly in it.
 type BrowseRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Point         string                 `protobuf:"bytes,1,opt,name=point,proto3" json:"point,omitempty"`
@@ -5639,6 +5660,7 @@ func (x *BrowseRequest) GetRecursive() bool {
 	return false
 }
 
+// next_cursor: for the next page; empty: there is none.
 type BrowseResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Self          *Entry                 `protobuf:"bytes,1,opt,name=self,proto3" json:"self,omitempty"`
@@ -5803,6 +5825,7 @@ func (x *GetPointKeysResponse) GetKeys() *RepositoryKeys {
 	return nil
 }
 
+// ids: of records.
 type ReadRecordsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Point         string                 `protobuf:"bytes,1,opt,name=point,proto3" json:"point,omitempty"`
@@ -5861,11 +5884,11 @@ type FindRequest struct {
 	Glob          string                 `protobuf:"bytes,1,opt,name=glob,proto3" json:"glob,omitempty"`
 	Computer      string                 `protobuf:"bytes,2,opt,name=computer,proto3" json:"computer,omitempty"`
 	Point         string                 `protobuf:"bytes,3,opt,name=point,proto3" json:"point,omitempty"`
-	Types         []string               `protobuf:"bytes,560,rep,name=types,proto3" json:"types,omitempty"` // as in Entry.type; empty: any
-	MinSize       int64                  `protobuf:"varint,561,opt,name=min_size,json=minSize,proto3" json:"min_size,omitempty"`
-	MaxSize       *int64                 `protobuf:"varint,562,opt,name=max_size,json=maxSize,proto3,oneof" json:"max_size,omitempty"`
-	After         *timestamppb.Timestamp `protobuf:"bytes,563,opt,name=after,proto3" json:"after,omitempty"`   // changed at this time or later
-	Before        *timestamppb.Timestamp `protobuf:"bytes,564,opt,name=before,proto3" json:"before,omitempty"` // changed before this time
+	Types         []string               `protobuf:"bytes,560,rep,name=types,proto3" json:"types,omitempty"`                           // as in Entry.type; empty: any
+	MinSize       int64                  `protobuf:"varint,561,opt,name=min_size,json=minSize,proto3" json:"min_size,omitempty"`       // in bytes
+	MaxSize       *int64                 `protobuf:"varint,562,opt,name=max_size,json=maxSize,proto3,oneof" json:"max_size,omitempty"` // in bytes
+	After         *timestamppb.Timestamp `protobuf:"bytes,563,opt,name=after,proto3" json:"after,omitempty"`                           // changed at this time or later
+	Before        *timestamppb.Timestamp `protobuf:"bytes,564,opt,name=before,proto3" json:"before,omitempty"`                         // changed before this time
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5958,7 +5981,7 @@ func (x *FindRequest) GetBefore() *timestamppb.Timestamp {
 
 // One version of a file: a path with a type, size, time of change and content. It is in `points` of
 // the points that were searched; point and time are the newest of them, first_* the oldest, and
-// entry is as in the newest.
+// entry is as in the newest. first_point: the oldest.
 type FindResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Point         string                 `protobuf:"bytes,1,opt,name=point,proto3" json:"point,omitempty"`
@@ -6059,6 +6082,7 @@ func (x *FindResponse) GetRepository() string {
 	return ""
 }
 
+// a, b: names of points as in GetPoint.
 type DiffRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	A             string                 `protobuf:"bytes,1,opt,name=a,proto3" json:"a,omitempty"`
@@ -6189,9 +6213,12 @@ type RestoreFilesRequest struct {
 	To             []byte `protobuf:"bytes,4,opt,name=to,proto3" json:"to,omitempty"`
 	TargetComputer string `protobuf:"bytes,5,opt,name=target_computer,json=targetComputer,proto3" json:"target_computer,omitempty"` // empty: computer
 	Overwrite      string `protobuf:"bytes,6,opt,name=overwrite,proto3" json:"overwrite,omitempty"`                                 // always, different, newer, never
-	DeleteExtra    bool   `protobuf:"varint,7,opt,name=delete_extra,json=deleteExtra,proto3" json:"delete_extra,omitempty"`
-	DryRun         bool   `protobuf:"varint,8,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
-	Strip          bool   `protobuf:"varint,9,opt,name=strip,proto3" json:"strip,omitempty"`
+	// Remove what is in a restored directory and not in the point.
+	DeleteExtra bool `protobuf:"varint,7,opt,name=delete_extra,json=deleteExtra,proto3" json:"delete_extra,omitempty"`
+	// Only say what would be done.
+	DryRun bool `protobuf:"varint,8,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// Without the directories above each path.
+	Strip bool `protobuf:"varint,9,opt,name=strip,proto3" json:"strip,omitempty"`
 	// Read back from disk what was restored, and compare it with the point.
 	Verify bool `protobuf:"varint,100,opt,name=verify,proto3" json:"verify,omitempty"`
 	// Only count: what is there already, what would be fetched. Nothing is written.
@@ -6540,6 +6567,7 @@ func (x *RestoreEstimate) GetSession() int64 {
 	return 0
 }
 
+// dry_run: nothing is changed.
 type ApplyRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Files         []*SourceFile          `protobuf:"bytes,1,rep,name=files,proto3" json:"files,omitempty"`
@@ -6894,6 +6922,7 @@ func (*ExportRequest) Descriptor() ([]byte, []int) {
 	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{116}
 }
 
+// yaml: documents, one behind the other.
 type ExportResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Yaml          []byte                 `protobuf:"bytes,1,opt,name=yaml,proto3" json:"yaml,omitempty"`

@@ -110,6 +110,7 @@ func (x *Credential) GetJobs() []string {
 	return nil
 }
 
+// secret: one line. replace: one of that name is changed; else it is refused.
 type SaveCredentialRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Credential    *Credential            `protobuf:"bytes,1,opt,name=credential,proto3" json:"credential,omitempty"`

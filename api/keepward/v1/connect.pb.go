@@ -498,6 +498,7 @@ func (x *ProbeListenResponse) GetAddresses() []string {
 	return nil
 }
 
+// code: the pairing code that a waiting agent shows; empty: it joins by itself.
 type AddComputerRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -558,6 +559,7 @@ func (x *AddComputerRequest) GetCode() string {
 	return ""
 }
 
+// paired: with an agent. hostname, address: what it calls itself, and where it answered.
 type AddComputerResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Connection    *ComputerConnection    `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
@@ -626,7 +628,9 @@ func (x *AddComputerResponse) GetAddress() string {
 	return ""
 }
 
-// Fields that are not set stay as they are. set_addresses: addresses replace those that are there.
+// Fields that are not set stay as they are. addresses, set_addresses: with set_addresses
+// addresses replace those that are there. control, data:
+// who dials whom, as in ComputerConnection; empty: as it is.
 type EditComputerRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -800,6 +804,7 @@ func (x *TestConnectionRequest) GetTransports() []string {
 	return nil
 }
 
+// works: each way that is used does.
 type TestConnectionResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Checks        []*ConnectionCheck     `protobuf:"bytes,1,rep,name=checks,proto3" json:"checks,omitempty"`

@@ -192,6 +192,7 @@ func (x *ListSettingsResponse) GetSettings() []*Setting {
 	return nil
 }
 
+// value: a text as people write it: 20m, 5, on.
 type SetSettingRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1054,7 +1055,8 @@ func (x *ListActivitiesResponse) GetActivities() []*Activity {
 	return nil
 }
 
-// With time it is on again by itself after it.
+// With time it is on again by itself after it. level: server, computer/NAME. activities: of ListActivities.
+// disabled: off; else they are switched on.
 type SetActivityRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Level         string                 `protobuf:"bytes,1,opt,name=level,proto3" json:"level,omitempty"`
@@ -1316,7 +1318,7 @@ func (x *ListLimitsResponse) GetLimits() []*SessionLimit {
 	return nil
 }
 
-// 0 sessions: no limit.
+// 0 sessions: no limit. level: as in SessionLimit.
 type SetLimitRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Level         string                 `protobuf:"bytes,1,opt,name=level,proto3" json:"level,omitempty"`
@@ -1556,7 +1558,7 @@ func (x *ListPrioritiesResponse) GetPriorities() []*PriorityDigit {
 	return nil
 }
 
-// Without a digit it is the default again.
+// Without a digit it is the default again. level: as in PriorityDigit.
 type SetPriorityRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Level         string                 `protobuf:"bytes,1,opt,name=level,proto3" json:"level,omitempty"`

@@ -883,6 +883,7 @@ func (x *RescanGroupsRequest) GetNames() []string {
 	return nil
 }
 
+// session: its number.
 type RescanGroupsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Session       int64                  `protobuf:"varint,1,opt,name=session,proto3" json:"session,omitempty"`
@@ -927,6 +928,7 @@ func (x *RescanGroupsResponse) GetSession() int64 {
 	return 0
 }
 
+// tags: in the place of those that are there.
 type SetTagsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Computer      string                 `protobuf:"bytes,1,opt,name=computer,proto3" json:"computer,omitempty"`

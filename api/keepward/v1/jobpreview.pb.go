@@ -118,8 +118,9 @@ type PreviewJobResponse struct {
 	// The document of the job, as export writes it.
 	Yaml []byte `protobuf:"bytes,6,opt,name=yaml,proto3" json:"yaml,omitempty"`
 	// In which fields it differs from the one whose place it takes, and that one's revision.
-	Changed  []string `protobuf:"bytes,7,rep,name=changed,proto3" json:"changed,omitempty"`
-	Revision int64    `protobuf:"varint,8,opt,name=revision,proto3" json:"revision,omitempty"`
+	Changed []string `protobuf:"bytes,7,rep,name=changed,proto3" json:"changed,omitempty"`
+	// That of the one whose place it takes: what UpdateJob is told.
+	Revision int64 `protobuf:"varint,8,opt,name=revision,proto3" json:"revision,omitempty"`
 	// When that one was changed last.
 	Revised *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=revised,proto3" json:"revised,omitempty"`
 	// What is left out because its computer is none of the job's, in words.

@@ -27,7 +27,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// csr: PKCS #10 DER; its key stays where it was made. proof: see docs/formats/link.md.
+// token: a join token. version: that of the node. csr: PKCS #10 DER; its key stays where it was made. proof: see docs/formats/link.md.
 type JoinRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Token         string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
@@ -104,6 +104,7 @@ func (x *JoinRequest) GetVersion() string {
 	return ""
 }
 
+// certificate, ca: that of the node and that of the authority, as DER. server_id: of whom it is from now on.
 type JoinResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Certificate   []byte                 `protobuf:"bytes,1,opt,name=certificate,proto3" json:"certificate,omitempty"`
@@ -5369,7 +5370,7 @@ func (x *ReadRecordsMoverRequest) GetIds() [][]byte {
 	return nil
 }
 
-// at: which of the ids; failure: why it cannot be had.
+// at: which of the ids; failure: why it cannot be had. record: sealed, as it lies there.
 type ReadRecordsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	At            uint32                 `protobuf:"varint,1,opt,name=at,proto3" json:"at,omitempty"`

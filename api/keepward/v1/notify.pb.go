@@ -605,6 +605,7 @@ func (x *TestNotifyTargetRequest) GetName() string {
 	return ""
 }
 
+// delivered: the other side took it. event: by which the message can be found there.
 type TestNotifyTargetResponse struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Delivered bool                   `protobuf:"varint,1,opt,name=delivered,proto3" json:"delivered,omitempty"`
@@ -1179,6 +1180,7 @@ func (x *Notification) GetNext() *timestamppb.Timestamp {
 	return nil
 }
 
+// target: only those to this one; empty: all.
 type ListNotificationsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Target        string                 `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`

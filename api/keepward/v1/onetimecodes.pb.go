@@ -60,7 +60,7 @@ func (*GetOneTimeCodesRequest) Descriptor() ([]byte, []int) {
 	return file_keepward_v1_onetimecodes_proto_rawDescGZIP(), []int{0}
 }
 
-// since is missing where logins need no code.
+// since is missing where logins need no code. recovery_codes: how many are left.
 type GetOneTimeCodesResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Since         *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=since,proto3" json:"since,omitempty"`
@@ -166,6 +166,7 @@ func (x *EnrolOneTimeCodesRequest) GetPassword() string {
 	return ""
 }
 
+// secret, url: the same as text and as the URI that apps read. until: when it counts no more without a code.
 type EnrolOneTimeCodesResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Secret        string                 `protobuf:"bytes,1,opt,name=secret,proto3" json:"secret,omitempty"`
@@ -226,6 +227,7 @@ func (x *EnrolOneTimeCodesResponse) GetUntil() *timestamppb.Timestamp {
 	return nil
 }
 
+// user: as in EnrolOneTimeCodesRequest. code: what the app shows.
 type ConfirmOneTimeCodesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
@@ -278,6 +280,7 @@ func (x *ConfirmOneTimeCodesRequest) GetCode() string {
 	return ""
 }
 
+// codes: recovery codes, answered here and never again. ended_logins: how many.
 type ConfirmOneTimeCodesResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Codes         []string               `protobuf:"bytes,1,rep,name=codes,proto3" json:"codes,omitempty"`
@@ -330,6 +333,7 @@ func (x *ConfirmOneTimeCodesResponse) GetEndedLogins() int32 {
 	return 0
 }
 
+// user: as in EnrolOneTimeCodesRequest. code: what the app shows.
 type RenewRecoveryCodesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
@@ -382,6 +386,7 @@ func (x *RenewRecoveryCodesRequest) GetCode() string {
 	return ""
 }
 
+// codes: answered here and never again.
 type RenewRecoveryCodesResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Codes         []string               `protobuf:"bytes,1,rep,name=codes,proto3" json:"codes,omitempty"`
@@ -426,7 +431,7 @@ func (x *RenewRecoveryCodesResponse) GetCodes() []string {
 	return nil
 }
 
-// user empty: who calls.
+// user empty: who calls. code: needed for the own ones.
 type RemoveOneTimeCodesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
@@ -479,6 +484,7 @@ func (x *RemoveOneTimeCodesRequest) GetCode() string {
 	return ""
 }
 
+// user: whose they were.
 type RemoveOneTimeCodesResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`

@@ -138,6 +138,7 @@ func (x *AgentPackage) GetProblem() string {
 	return ""
 }
 
+// offset, data: a part of the program, and where it belongs. last: it is the last part.
 type UploadPackageRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Empty: it begins.
@@ -216,7 +217,7 @@ func (x *UploadPackageRequest) GetVersion() string {
 	return ""
 }
 
-// package is missing until the last part has come.
+// package is missing until the last part has come. upload: for the next part.
 type UploadPackageResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Upload        string                 `protobuf:"bytes,1,opt,name=upload,proto3" json:"upload,omitempty"`
@@ -349,6 +350,7 @@ func (x *ListPackagesResponse) GetPackages() []*AgentPackage {
 	return nil
 }
 
+// os, arch, version: those of the package.
 type RemovePackageRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Os            string                 `protobuf:"bytes,1,opt,name=os,proto3" json:"os,omitempty"`
@@ -449,7 +451,8 @@ func (*RemovePackageResponse) Descriptor() ([]byte, []int) {
 type UpdateComputersRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Computers []string               `protobuf:"bytes,1,rep,name=computers,proto3" json:"computers,omitempty"`
-	Group     string                 `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"`
+	// The members of this group.
+	Group string `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"`
 	// Those whose agents are older than the server.
 	AllOutOfDate bool `protobuf:"varint,3,opt,name=all_out_of_date,json=allOutOfDate,proto3" json:"all_out_of_date,omitempty"`
 	// Empty: the server's own.

@@ -68,7 +68,9 @@ const (
 
 // UserServiceClient is a client for the keepward.v1.UserService service.
 type UserServiceClient interface {
+	// Makes a user, who can log in at once.
 	CreateUser(context.Context, *connect.Request[v1.CreateUserRequest]) (*connect.Response[v1.CreateUserResponse], error)
+	// All users, by name.
 	ListUsers(context.Context, *connect.Request[v1.ListUsersRequest]) (*connect.Response[v1.ListUsersResponse], error)
 	// Changes the role, for tokens that are out too. The last administrator stays one.
 	EditUser(context.Context, *connect.Request[v1.EditUserRequest]) (*connect.Response[v1.EditUserResponse], error)
@@ -173,7 +175,9 @@ func (c *userServiceClient) GetCaller(ctx context.Context, req *connect.Request[
 
 // UserServiceHandler is an implementation of the keepward.v1.UserService service.
 type UserServiceHandler interface {
+	// Makes a user, who can log in at once.
 	CreateUser(context.Context, *connect.Request[v1.CreateUserRequest]) (*connect.Response[v1.CreateUserResponse], error)
+	// All users, by name.
 	ListUsers(context.Context, *connect.Request[v1.ListUsersRequest]) (*connect.Response[v1.ListUsersResponse], error)
 	// Changes the role, for tokens that are out too. The last administrator stays one.
 	EditUser(context.Context, *connect.Request[v1.EditUserRequest]) (*connect.Response[v1.EditUserResponse], error)
@@ -280,6 +284,7 @@ func (UnimplementedUserServiceHandler) GetCaller(context.Context, *connect.Reque
 type APITokenServiceClient interface {
 	// The token is answered once; only its hash is kept.
 	CreateAPIToken(context.Context, *connect.Request[v1.CreateAPITokenRequest]) (*connect.Response[v1.CreateAPITokenResponse], error)
+	// The own ones that have not expired, logins among them; with all those of every user.
 	ListAPITokens(context.Context, *connect.Request[v1.ListAPITokensRequest]) (*connect.Response[v1.ListAPITokensResponse], error)
 	// Ends it at once, with the streams that were opened by it.
 	RevokeAPIToken(context.Context, *connect.Request[v1.RevokeAPITokenRequest]) (*connect.Response[v1.RevokeAPITokenResponse], error)
@@ -343,6 +348,7 @@ func (c *aPITokenServiceClient) RevokeAPIToken(ctx context.Context, req *connect
 type APITokenServiceHandler interface {
 	// The token is answered once; only its hash is kept.
 	CreateAPIToken(context.Context, *connect.Request[v1.CreateAPITokenRequest]) (*connect.Response[v1.CreateAPITokenResponse], error)
+	// The own ones that have not expired, logins among them; with all those of every user.
 	ListAPITokens(context.Context, *connect.Request[v1.ListAPITokensRequest]) (*connect.Response[v1.ListAPITokensResponse], error)
 	// Ends it at once, with the streams that were opened by it.
 	RevokeAPIToken(context.Context, *connect.Request[v1.RevokeAPITokenRequest]) (*connect.Response[v1.RevokeAPITokenResponse], error)

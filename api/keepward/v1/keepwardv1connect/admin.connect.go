@@ -223,8 +223,11 @@ const (
 type AccessServiceClient interface {
 	// The only call without a token.
 	Login(context.Context, *connect.Request[v1.LoginRequest]) (*connect.Response[v1.LoginResponse], error)
+	// Makes a token by which one agent or transport joins, or the computers of a group.
 	CreateToken(context.Context, *connect.Request[v1.CreateTokenRequest]) (*connect.Response[v1.CreateTokenResponse], error)
+	// Join tokens, also those that were used or revoked.
 	ListTokens(context.Context, *connect.Request[v1.ListTokensRequest]) (*connect.Response[v1.ListTokensResponse], error)
+	// A join token lets nobody in any more. Who has joined stays.
 	RevokeToken(context.Context, *connect.Request[v1.RevokeTokenRequest]) (*connect.Response[v1.RevokeTokenResponse], error)
 }
 
@@ -298,8 +301,11 @@ func (c *accessServiceClient) RevokeToken(ctx context.Context, req *connect.Requ
 type AccessServiceHandler interface {
 	// The only call without a token.
 	Login(context.Context, *connect.Request[v1.LoginRequest]) (*connect.Response[v1.LoginResponse], error)
+	// Makes a token by which one agent or transport joins, or the computers of a group.
 	CreateToken(context.Context, *connect.Request[v1.CreateTokenRequest]) (*connect.Response[v1.CreateTokenResponse], error)
+	// Join tokens, also those that were used or revoked.
 	ListTokens(context.Context, *connect.Request[v1.ListTokensRequest]) (*connect.Response[v1.ListTokensResponse], error)
+	// A join token lets nobody in any more. Who has joined stays.
 	RevokeToken(context.Context, *connect.Request[v1.RevokeTokenRequest]) (*connect.Response[v1.RevokeTokenResponse], error)
 }
 
@@ -371,6 +377,7 @@ func (UnimplementedAccessServiceHandler) RevokeToken(context.Context, *connect.R
 
 // StatusServiceClient is a client for the keepward.v1.StatusService service.
 type StatusServiceClient interface {
+	// What the site is and does now: computers, transports, repositories, sessions, conditions.
 	GetStatus(context.Context, *connect.Request[v1.GetStatusRequest]) (*connect.Response[v1.GetStatusResponse], error)
 }
 
@@ -406,6 +413,7 @@ func (c *statusServiceClient) GetStatus(ctx context.Context, req *connect.Reques
 
 // StatusServiceHandler is an implementation of the keepward.v1.StatusService service.
 type StatusServiceHandler interface {
+	// What the site is and does now: computers, transports, repositories, sessions, conditions.
 	GetStatus(context.Context, *connect.Request[v1.GetStatusRequest]) (*connect.Response[v1.GetStatusResponse], error)
 }
 
@@ -441,7 +449,9 @@ func (UnimplementedStatusServiceHandler) GetStatus(context.Context, *connect.Req
 
 // ComputerServiceClient is a client for the keepward.v1.ComputerService service.
 type ComputerServiceClient interface {
+	// Computers that have joined or were added; pages through after.
 	ListComputers(context.Context, *connect.Request[v1.ListComputersRequest]) (*connect.Response[v1.ListComputersResponse], error)
+	// One computer with its restore points, its jobs, and what its agent says that it is.
 	GetComputer(context.Context, *connect.Request[v1.GetComputerRequest]) (*connect.Response[v1.GetComputerResponse], error)
 	// Revokes the certificate at once; its points stay.
 	RemoveComputer(context.Context, *connect.Request[v1.RemoveComputerRequest]) (*connect.Response[v1.RemoveComputerResponse], error)
@@ -503,7 +513,9 @@ func (c *computerServiceClient) RemoveComputer(ctx context.Context, req *connect
 
 // ComputerServiceHandler is an implementation of the keepward.v1.ComputerService service.
 type ComputerServiceHandler interface {
+	// Computers that have joined or were added; pages through after.
 	ListComputers(context.Context, *connect.Request[v1.ListComputersRequest]) (*connect.Response[v1.ListComputersResponse], error)
+	// One computer with its restore points, its jobs, and what its agent says that it is.
 	GetComputer(context.Context, *connect.Request[v1.GetComputerRequest]) (*connect.Response[v1.GetComputerResponse], error)
 	// Revokes the certificate at once; its points stay.
 	RemoveComputer(context.Context, *connect.Request[v1.RemoveComputerRequest]) (*connect.Response[v1.RemoveComputerResponse], error)
@@ -565,9 +577,13 @@ func (UnimplementedComputerServiceHandler) RemoveComputer(context.Context, *conn
 
 // RepositoryServiceClient is a client for the keepward.v1.RepositoryService service.
 type RepositoryServiceClient interface {
+	// Makes a repository where its transport stores, and a recovery key for it.
 	CreateRepository(context.Context, *connect.Request[v1.CreateRepositoryRequest]) (*connect.Response[v1.CreateRepositoryResponse], error)
+	// All repositories and the transports that they are at.
 	ListRepositories(context.Context, *connect.Request[v1.ListRepositoriesRequest]) (*connect.Response[v1.ListRepositoriesResponse], error)
+	// One repository.
 	GetRepository(context.Context, *connect.Request[v1.GetRepositoryRequest]) (*connect.Response[v1.GetRepositoryResponse], error)
+	// Changes what is set in the request, and nothing else.
 	EditRepository(context.Context, *connect.Request[v1.EditRepositoryRequest]) (*connect.Response[v1.EditRepositoryResponse], error)
 	// Takes a repository that exists into the configuration: its keys by a recovery key, its
 	// points, computers and jobs into the catalog. For a day after the loss of a server.
@@ -580,6 +596,7 @@ type RepositoryServiceClient interface {
 	DetachRepository(context.Context, *connect.Request[v1.DetachRepositoryRequest]) (*connect.Response[v1.DetachRepositoryResponse], error)
 	// A session of type verify; follow it with WatchSession.
 	CheckRepository(context.Context, *connect.Request[v1.CheckRepositoryRequest]) (*connect.Response[v1.StartSessionResponse], error)
+	// A session that makes the index anew from the packs.
 	RebuildIndex(context.Context, *connect.Request[v1.RebuildIndexRequest]) (*connect.Response[v1.StartSessionResponse], error)
 	// A session of type sweep: gives back the space of what no point needs.
 	SweepRepository(context.Context, *connect.Request[v1.SweepRepositoryRequest]) (*connect.Response[v1.StartSessionResponse], error)
@@ -589,7 +606,9 @@ type RepositoryServiceClient interface {
 	GetRepositoryStats(context.Context, *connect.Request[v1.GetRepositoryStatsRequest]) (*connect.Response[v1.GetRepositoryStatsResponse], error)
 	// What opens the repository without this server: recovery keys and passphrases.
 	ListRepositoryKeys(context.Context, *connect.Request[v1.ListRepositoryKeysRequest]) (*connect.Response[v1.ListRepositoryKeysResponse], error)
+	// Adds a recovery key or a passphrase.
 	AddRepositoryKey(context.Context, *connect.Request[v1.AddRepositoryKeyRequest]) (*connect.Response[v1.AddRepositoryKeyResponse], error)
+	// Removes a key. The recovery key that the server exports stays.
 	RemoveRepositoryKey(context.Context, *connect.Request[v1.RemoveRepositoryKeyRequest]) (*connect.Response[v1.RemoveRepositoryKeyResponse], error)
 	// Seals new chunks under a new epoch; what is there stays as it is and readable.
 	BeginEpoch(context.Context, *connect.Request[v1.BeginEpochRequest]) (*connect.Response[v1.BeginEpochResponse], error)
@@ -833,9 +852,13 @@ func (c *repositoryServiceClient) ExportRecoveryKey(ctx context.Context, req *co
 
 // RepositoryServiceHandler is an implementation of the keepward.v1.RepositoryService service.
 type RepositoryServiceHandler interface {
+	// Makes a repository where its transport stores, and a recovery key for it.
 	CreateRepository(context.Context, *connect.Request[v1.CreateRepositoryRequest]) (*connect.Response[v1.CreateRepositoryResponse], error)
+	// All repositories and the transports that they are at.
 	ListRepositories(context.Context, *connect.Request[v1.ListRepositoriesRequest]) (*connect.Response[v1.ListRepositoriesResponse], error)
+	// One repository.
 	GetRepository(context.Context, *connect.Request[v1.GetRepositoryRequest]) (*connect.Response[v1.GetRepositoryResponse], error)
+	// Changes what is set in the request, and nothing else.
 	EditRepository(context.Context, *connect.Request[v1.EditRepositoryRequest]) (*connect.Response[v1.EditRepositoryResponse], error)
 	// Takes a repository that exists into the configuration: its keys by a recovery key, its
 	// points, computers and jobs into the catalog. For a day after the loss of a server.
@@ -848,6 +871,7 @@ type RepositoryServiceHandler interface {
 	DetachRepository(context.Context, *connect.Request[v1.DetachRepositoryRequest]) (*connect.Response[v1.DetachRepositoryResponse], error)
 	// A session of type verify; follow it with WatchSession.
 	CheckRepository(context.Context, *connect.Request[v1.CheckRepositoryRequest]) (*connect.Response[v1.StartSessionResponse], error)
+	// A session that makes the index anew from the packs.
 	RebuildIndex(context.Context, *connect.Request[v1.RebuildIndexRequest]) (*connect.Response[v1.StartSessionResponse], error)
 	// A session of type sweep: gives back the space of what no point needs.
 	SweepRepository(context.Context, *connect.Request[v1.SweepRepositoryRequest]) (*connect.Response[v1.StartSessionResponse], error)
@@ -857,7 +881,9 @@ type RepositoryServiceHandler interface {
 	GetRepositoryStats(context.Context, *connect.Request[v1.GetRepositoryStatsRequest]) (*connect.Response[v1.GetRepositoryStatsResponse], error)
 	// What opens the repository without this server: recovery keys and passphrases.
 	ListRepositoryKeys(context.Context, *connect.Request[v1.ListRepositoryKeysRequest]) (*connect.Response[v1.ListRepositoryKeysResponse], error)
+	// Adds a recovery key or a passphrase.
 	AddRepositoryKey(context.Context, *connect.Request[v1.AddRepositoryKeyRequest]) (*connect.Response[v1.AddRepositoryKeyResponse], error)
+	// Removes a key. The recovery key that the server exports stays.
 	RemoveRepositoryKey(context.Context, *connect.Request[v1.RemoveRepositoryKeyRequest]) (*connect.Response[v1.RemoveRepositoryKeyResponse], error)
 	// Seals new chunks under a new epoch; what is there stays as it is and readable.
 	BeginEpoch(context.Context, *connect.Request[v1.BeginEpochRequest]) (*connect.Response[v1.BeginEpochResponse], error)
@@ -1101,12 +1127,17 @@ func (UnimplementedRepositoryServiceHandler) ExportRecoveryKey(context.Context, 
 
 // JobServiceClient is a client for the keepward.v1.JobService service.
 type JobServiceClient interface {
+	// Makes a job. Its schedule counts from now on.
 	CreateJob(context.Context, *connect.Request[v1.CreateJobRequest]) (*connect.Response[v1.CreateJobResponse], error)
+	// All jobs, by name.
 	ListJobs(context.Context, *connect.Request[v1.ListJobsRequest]) (*connect.Response[v1.ListJobsResponse], error)
+	// One job with its next runs and its newest sessions.
 	GetJob(context.Context, *connect.Request[v1.GetJobRequest]) (*connect.Response[v1.GetJobResponse], error)
 	// Replaces the whole definition of an existing job.
 	UpdateJob(context.Context, *connect.Request[v1.UpdateJobRequest]) (*connect.Response[v1.UpdateJobResponse], error)
+	// Forgets a job. Its restore points stay.
 	DeleteJob(context.Context, *connect.Request[v1.DeleteJobRequest]) (*connect.Response[v1.DeleteJobResponse], error)
+	// Starts a session of a job now, or lets it wait for something.
 	RunJob(context.Context, *connect.Request[v1.RunJobRequest]) (*connect.Response[v1.StartSessionResponse], error)
 	// What retention would keep and delete now, and what that would free.
 	PreviewRetention(context.Context, *connect.Request[v1.PreviewRetentionRequest]) (*connect.Response[v1.PreviewRetentionResponse], error)
@@ -1258,12 +1289,17 @@ func (c *jobServiceClient) DryRun(ctx context.Context, req *connect.Request[v1.D
 
 // JobServiceHandler is an implementation of the keepward.v1.JobService service.
 type JobServiceHandler interface {
+	// Makes a job. Its schedule counts from now on.
 	CreateJob(context.Context, *connect.Request[v1.CreateJobRequest]) (*connect.Response[v1.CreateJobResponse], error)
+	// All jobs, by name.
 	ListJobs(context.Context, *connect.Request[v1.ListJobsRequest]) (*connect.Response[v1.ListJobsResponse], error)
+	// One job with its next runs and its newest sessions.
 	GetJob(context.Context, *connect.Request[v1.GetJobRequest]) (*connect.Response[v1.GetJobResponse], error)
 	// Replaces the whole definition of an existing job.
 	UpdateJob(context.Context, *connect.Request[v1.UpdateJobRequest]) (*connect.Response[v1.UpdateJobResponse], error)
+	// Forgets a job. Its restore points stay.
 	DeleteJob(context.Context, *connect.Request[v1.DeleteJobRequest]) (*connect.Response[v1.DeleteJobResponse], error)
+	// Starts a session of a job now, or lets it wait for something.
 	RunJob(context.Context, *connect.Request[v1.RunJobRequest]) (*connect.Response[v1.StartSessionResponse], error)
 	// What retention would keep and delete now, and what that would free.
 	PreviewRetention(context.Context, *connect.Request[v1.PreviewRetentionRequest]) (*connect.Response[v1.PreviewRetentionResponse], error)
@@ -1415,7 +1451,9 @@ func (UnimplementedJobServiceHandler) DryRun(context.Context, *connect.Request[v
 
 // SessionServiceClient is a client for the keepward.v1.SessionService service.
 type SessionServiceClient interface {
+	// Sessions, the newest first; pages through before.
 	ListSessions(context.Context, *connect.Request[v1.ListSessionsRequest]) (*connect.Response[v1.ListSessionsResponse], error)
+	// One session with its tasks.
 	GetSession(context.Context, *connect.Request[v1.GetSessionRequest]) (*connect.Response[v1.GetSessionResponse], error)
 	// Sends all sessions of a filter at once, then those that change, come into it or leave it;
 	// at most twice a second, and for ever.
@@ -1425,6 +1463,7 @@ type SessionServiceClient interface {
 	WatchSession(context.Context, *connect.Request[v1.WatchSessionRequest]) (*connect.ServerStreamForClient[v1.WatchSessionResponse], error)
 	// Sends what is in the log from after_seq on; with follow goes on until the session is final.
 	ReadLog(context.Context, *connect.Request[v1.ReadLogRequest]) (*connect.ServerStreamForClient[v1.ReadLogResponse], error)
+	// Ends a session, or one task of it.
 	KillSession(context.Context, *connect.Request[v1.KillSessionRequest]) (*connect.Response[v1.KillSessionResponse], error)
 	// Starts a session of what a session that is over has left undone; it names that one as its origin.
 	RetrySession(context.Context, *connect.Request[v1.RetrySessionRequest]) (*connect.Response[v1.StartSessionResponse], error)
@@ -1432,6 +1471,7 @@ type SessionServiceClient interface {
 	// Refused in a phase that cannot be interrupted. Suspending twice, or resuming what is not
 	// suspended, changes nothing.
 	SuspendSession(context.Context, *connect.Request[v1.SuspendSessionRequest]) (*connect.Response[v1.SuspendSessionResponse], error)
+	// Ends a pause.
 	ResumeSession(context.Context, *connect.Request[v1.ResumeSessionRequest]) (*connect.Response[v1.ResumeSessionResponse], error)
 	// Changes the priority of a session that is not over: 0 to 999, the lower number goes first.
 	SetSessionPriority(context.Context, *connect.Request[v1.SetSessionPriorityRequest]) (*connect.Response[v1.SetSessionPriorityResponse], error)
@@ -1591,7 +1631,9 @@ func (c *sessionServiceClient) ListResources(ctx context.Context, req *connect.R
 
 // SessionServiceHandler is an implementation of the keepward.v1.SessionService service.
 type SessionServiceHandler interface {
+	// Sessions, the newest first; pages through before.
 	ListSessions(context.Context, *connect.Request[v1.ListSessionsRequest]) (*connect.Response[v1.ListSessionsResponse], error)
+	// One session with its tasks.
 	GetSession(context.Context, *connect.Request[v1.GetSessionRequest]) (*connect.Response[v1.GetSessionResponse], error)
 	// Sends all sessions of a filter at once, then those that change, come into it or leave it;
 	// at most twice a second, and for ever.
@@ -1601,6 +1643,7 @@ type SessionServiceHandler interface {
 	WatchSession(context.Context, *connect.Request[v1.WatchSessionRequest], *connect.ServerStream[v1.WatchSessionResponse]) error
 	// Sends what is in the log from after_seq on; with follow goes on until the session is final.
 	ReadLog(context.Context, *connect.Request[v1.ReadLogRequest], *connect.ServerStream[v1.ReadLogResponse]) error
+	// Ends a session, or one task of it.
 	KillSession(context.Context, *connect.Request[v1.KillSessionRequest]) (*connect.Response[v1.KillSessionResponse], error)
 	// Starts a session of what a session that is over has left undone; it names that one as its origin.
 	RetrySession(context.Context, *connect.Request[v1.RetrySessionRequest]) (*connect.Response[v1.StartSessionResponse], error)
@@ -1608,6 +1651,7 @@ type SessionServiceHandler interface {
 	// Refused in a phase that cannot be interrupted. Suspending twice, or resuming what is not
 	// suspended, changes nothing.
 	SuspendSession(context.Context, *connect.Request[v1.SuspendSessionRequest]) (*connect.Response[v1.SuspendSessionResponse], error)
+	// Ends a pause.
 	ResumeSession(context.Context, *connect.Request[v1.ResumeSessionRequest]) (*connect.Response[v1.ResumeSessionResponse], error)
 	// Changes the priority of a session that is not over: 0 to 999, the lower number goes first.
 	SetSessionPriority(context.Context, *connect.Request[v1.SetSessionPriorityRequest]) (*connect.Response[v1.SetSessionPriorityResponse], error)
@@ -1775,6 +1819,7 @@ type PointServiceClient interface {
 	Browse(context.Context, *connect.Request[v1.BrowseRequest]) (*connect.Response[v1.BrowseResponse], error)
 	// Entries whose name or path matches the glob, in every point asked for.
 	Find(context.Context, *connect.Request[v1.FindRequest]) (*connect.ServerStreamForClient[v1.FindResponse], error)
+	// What differs between two restore points in one repository, by path.
 	Diff(context.Context, *connect.Request[v1.DiffRequest]) (*connect.ServerStreamForClient[v1.DiffResponse], error)
 	// What opens the records of a computer's points in a repository, for who reads them himself, as a
 	// mount does. Nothing of other computers can be opened with it.
@@ -1784,9 +1829,11 @@ type PointServiceClient interface {
 	ReadRecords(context.Context, *connect.Request[v1.ReadRecordsRequest]) (*connect.ServerStreamForClient[v1.ReadRecordsResponse], error)
 	// Hides points at once; they can be undeleted until their repository's grace time is over.
 	DeletePoints(context.Context, *connect.Request[v1.ChangePointsRequest]) (*connect.Response[v1.ChangePointsResponse], error)
+	// Brings points back that were deleted and are not given up yet.
 	UndeletePoints(context.Context, *connect.Request[v1.ChangePointsRequest]) (*connect.Response[v1.ChangePointsResponse], error)
 	// Legal hold: nothing deletes a held point, nor does the repository give it up.
 	HoldPoints(context.Context, *connect.Request[v1.ChangePointsRequest]) (*connect.Response[v1.ChangePointsResponse], error)
+	// Ends a legal hold.
 	ReleasePoints(context.Context, *connect.Request[v1.ChangePointsRequest]) (*connect.Response[v1.ChangePointsResponse], error)
 }
 
@@ -1950,6 +1997,7 @@ type PointServiceHandler interface {
 	Browse(context.Context, *connect.Request[v1.BrowseRequest]) (*connect.Response[v1.BrowseResponse], error)
 	// Entries whose name or path matches the glob, in every point asked for.
 	Find(context.Context, *connect.Request[v1.FindRequest], *connect.ServerStream[v1.FindResponse]) error
+	// What differs between two restore points in one repository, by path.
 	Diff(context.Context, *connect.Request[v1.DiffRequest], *connect.ServerStream[v1.DiffResponse]) error
 	// What opens the records of a computer's points in a repository, for who reads them himself, as a
 	// mount does. Nothing of other computers can be opened with it.
@@ -1959,9 +2007,11 @@ type PointServiceHandler interface {
 	ReadRecords(context.Context, *connect.Request[v1.ReadRecordsRequest], *connect.ServerStream[v1.ReadRecordsResponse]) error
 	// Hides points at once; they can be undeleted until their repository's grace time is over.
 	DeletePoints(context.Context, *connect.Request[v1.ChangePointsRequest]) (*connect.Response[v1.ChangePointsResponse], error)
+	// Brings points back that were deleted and are not given up yet.
 	UndeletePoints(context.Context, *connect.Request[v1.ChangePointsRequest]) (*connect.Response[v1.ChangePointsResponse], error)
 	// Legal hold: nothing deletes a held point, nor does the repository give it up.
 	HoldPoints(context.Context, *connect.Request[v1.ChangePointsRequest]) (*connect.Response[v1.ChangePointsResponse], error)
+	// Ends a legal hold.
 	ReleasePoints(context.Context, *connect.Request[v1.ChangePointsRequest]) (*connect.Response[v1.ChangePointsResponse], error)
 }
 
@@ -2191,6 +2241,7 @@ func (UnimplementedRestoreServiceHandler) RestoreFiles(context.Context, *connect
 type ConfigServiceClient interface {
 	// YAML documents in; with dry_run only says what would change. All or nothing.
 	Apply(context.Context, *connect.Request[v1.ApplyRequest]) (*connect.Response[v1.ApplyResponse], error)
+	// The whole configuration as YAML documents, which Apply takes again. No secrets are in it.
 	Export(context.Context, *connect.Request[v1.ExportRequest]) (*connect.Response[v1.ExportResponse], error)
 }
 
@@ -2240,6 +2291,7 @@ func (c *configServiceClient) Export(ctx context.Context, req *connect.Request[v
 type ConfigServiceHandler interface {
 	// YAML documents in; with dry_run only says what would change. All or nothing.
 	Apply(context.Context, *connect.Request[v1.ApplyRequest]) (*connect.Response[v1.ApplyResponse], error)
+	// The whole configuration as YAML documents, which Apply takes again. No secrets are in it.
 	Export(context.Context, *connect.Request[v1.ExportRequest]) (*connect.Response[v1.ExportResponse], error)
 }
 

@@ -51,6 +51,7 @@ const (
 type CredentialServiceClient interface {
 	// Makes a credential; with replace it takes the place of the one of that name.
 	SaveCredential(context.Context, *connect.Request[v1.SaveCredentialRequest]) (*connect.Response[v1.SaveCredentialResponse], error)
+	// All of them, without their secrets.
 	ListCredentials(context.Context, *connect.Request[v1.ListCredentialsRequest]) (*connect.Response[v1.ListCredentialsResponse], error)
 	// Refused while a job names it.
 	DeleteCredential(context.Context, *connect.Request[v1.DeleteCredentialRequest]) (*connect.Response[v1.DeleteCredentialResponse], error)
@@ -114,6 +115,7 @@ func (c *credentialServiceClient) DeleteCredential(ctx context.Context, req *con
 type CredentialServiceHandler interface {
 	// Makes a credential; with replace it takes the place of the one of that name.
 	SaveCredential(context.Context, *connect.Request[v1.SaveCredentialRequest]) (*connect.Response[v1.SaveCredentialResponse], error)
+	// All of them, without their secrets.
 	ListCredentials(context.Context, *connect.Request[v1.ListCredentialsRequest]) (*connect.Response[v1.ListCredentialsResponse], error)
 	// Refused while a job names it.
 	DeleteCredential(context.Context, *connect.Request[v1.DeleteCredentialRequest]) (*connect.Response[v1.DeleteCredentialResponse], error)

@@ -262,7 +262,9 @@ func (UnimplementedProbeServiceHandler) ProbeListen(context.Context, *connect.Re
 type ConnectionServiceClient interface {
 	// With a code it pairs with the agent that shows it; without one it only adds the computer.
 	AddComputer(context.Context, *connect.Request[v1.AddComputerRequest]) (*connect.Response[v1.AddComputerResponse], error)
+	// Changes how a computer is reached.
 	EditComputer(context.Context, *connect.Request[v1.EditComputerRequest]) (*connect.Response[v1.EditComputerResponse], error)
+	// Tries which way between a computer and transports is open, and answers how each try ended.
 	TestConnection(context.Context, *connect.Request[v1.TestConnectionRequest]) (*connect.Response[v1.TestConnectionResponse], error)
 }
 
@@ -324,7 +326,9 @@ func (c *connectionServiceClient) TestConnection(ctx context.Context, req *conne
 type ConnectionServiceHandler interface {
 	// With a code it pairs with the agent that shows it; without one it only adds the computer.
 	AddComputer(context.Context, *connect.Request[v1.AddComputerRequest]) (*connect.Response[v1.AddComputerResponse], error)
+	// Changes how a computer is reached.
 	EditComputer(context.Context, *connect.Request[v1.EditComputerRequest]) (*connect.Response[v1.EditComputerResponse], error)
+	// Tries which way between a computer and transports is open, and answers how each try ended.
 	TestConnection(context.Context, *connect.Request[v1.TestConnectionRequest]) (*connect.Response[v1.TestConnectionResponse], error)
 }
 

@@ -81,7 +81,9 @@ const (
 
 // SettingsServiceClient is a client for the keepward.v1.SettingsService service.
 type SettingsServiceClient interface {
+	// All settings of the server, changed or not.
 	ListSettings(context.Context, *connect.Request[v1.ListSettingsRequest]) (*connect.Response[v1.ListSettingsResponse], error)
+	// Turns one setting.
 	SetSetting(context.Context, *connect.Request[v1.SetSettingRequest]) (*connect.Response[v1.SetSettingResponse], error)
 	// Back to the default.
 	ResetSetting(context.Context, *connect.Request[v1.ResetSettingRequest]) (*connect.Response[v1.ResetSettingResponse], error)
@@ -143,7 +145,9 @@ func (c *settingsServiceClient) ResetSetting(ctx context.Context, req *connect.R
 
 // SettingsServiceHandler is an implementation of the keepward.v1.SettingsService service.
 type SettingsServiceHandler interface {
+	// All settings of the server, changed or not.
 	ListSettings(context.Context, *connect.Request[v1.ListSettingsRequest]) (*connect.Response[v1.ListSettingsResponse], error)
+	// Turns one setting.
 	SetSetting(context.Context, *connect.Request[v1.SetSettingRequest]) (*connect.Response[v1.SetSettingResponse], error)
 	// Back to the default.
 	ResetSetting(context.Context, *connect.Request[v1.ResetSettingRequest]) (*connect.Response[v1.ResetSettingResponse], error)
@@ -205,20 +209,27 @@ func (UnimplementedSettingsServiceHandler) ResetSetting(context.Context, *connec
 
 // QueueServiceClient is a client for the keepward.v1.QueueService service.
 type QueueServiceClient interface {
+	// All windows, and whether each is open now.
 	ListWindows(context.Context, *connect.Request[v1.ListWindowsRequest]) (*connect.Response[v1.ListWindowsResponse], error)
 	// Makes a window, or changes the one of that name.
 	SaveWindow(context.Context, *connect.Request[v1.SaveWindowRequest]) (*connect.Response[v1.SaveWindowResponse], error)
+	// Forgets a window.
 	DeleteWindow(context.Context, *connect.Request[v1.DeleteWindowRequest]) (*connect.Response[v1.DeleteWindowResponse], error)
 	// Activities that are switched off.
 	ListActivities(context.Context, *connect.Request[v1.ListActivitiesRequest]) (*connect.Response[v1.ListActivitiesResponse], error)
+	// Switches activities of a level off, or on again.
 	SetActivity(context.Context, *connect.Request[v1.SetActivityRequest]) (*connect.Response[v1.SetActivityResponse], error)
+	// Limits that are set, and how many sessions are at them.
 	ListLimits(context.Context, *connect.Request[v1.ListLimitsRequest]) (*connect.Response[v1.ListLimitsResponse], error)
+	// Sets the limit of a level, or takes it away.
 	SetLimit(context.Context, *connect.Request[v1.SetLimitRequest]) (*connect.Response[v1.SetLimitResponse], error)
 	// Digits of the priorities of sessions to come.
 	ListPriorities(context.Context, *connect.Request[v1.ListPrioritiesRequest]) (*connect.Response[v1.ListPrioritiesResponse], error)
+	// Sets a digit for sessions to come; those that are there keep theirs.
 	SetPriority(context.Context, *connect.Request[v1.SetPriorityRequest]) (*connect.Response[v1.SetPriorityResponse], error)
 	// Nothing leaves the queue until ResumeServer; what runs goes on.
 	PauseServer(context.Context, *connect.Request[v1.PauseServerRequest]) (*connect.Response[v1.PauseServerResponse], error)
+	// Ends PauseServer.
 	ResumeServer(context.Context, *connect.Request[v1.ResumeServerRequest]) (*connect.Response[v1.ResumeServerResponse], error)
 }
 
@@ -374,20 +385,27 @@ func (c *queueServiceClient) ResumeServer(ctx context.Context, req *connect.Requ
 
 // QueueServiceHandler is an implementation of the keepward.v1.QueueService service.
 type QueueServiceHandler interface {
+	// All windows, and whether each is open now.
 	ListWindows(context.Context, *connect.Request[v1.ListWindowsRequest]) (*connect.Response[v1.ListWindowsResponse], error)
 	// Makes a window, or changes the one of that name.
 	SaveWindow(context.Context, *connect.Request[v1.SaveWindowRequest]) (*connect.Response[v1.SaveWindowResponse], error)
+	// Forgets a window.
 	DeleteWindow(context.Context, *connect.Request[v1.DeleteWindowRequest]) (*connect.Response[v1.DeleteWindowResponse], error)
 	// Activities that are switched off.
 	ListActivities(context.Context, *connect.Request[v1.ListActivitiesRequest]) (*connect.Response[v1.ListActivitiesResponse], error)
+	// Switches activities of a level off, or on again.
 	SetActivity(context.Context, *connect.Request[v1.SetActivityRequest]) (*connect.Response[v1.SetActivityResponse], error)
+	// Limits that are set, and how many sessions are at them.
 	ListLimits(context.Context, *connect.Request[v1.ListLimitsRequest]) (*connect.Response[v1.ListLimitsResponse], error)
+	// Sets the limit of a level, or takes it away.
 	SetLimit(context.Context, *connect.Request[v1.SetLimitRequest]) (*connect.Response[v1.SetLimitResponse], error)
 	// Digits of the priorities of sessions to come.
 	ListPriorities(context.Context, *connect.Request[v1.ListPrioritiesRequest]) (*connect.Response[v1.ListPrioritiesResponse], error)
+	// Sets a digit for sessions to come; those that are there keep theirs.
 	SetPriority(context.Context, *connect.Request[v1.SetPriorityRequest]) (*connect.Response[v1.SetPriorityResponse], error)
 	// Nothing leaves the queue until ResumeServer; what runs goes on.
 	PauseServer(context.Context, *connect.Request[v1.PauseServerRequest]) (*connect.Response[v1.PauseServerResponse], error)
+	// Ends PauseServer.
 	ResumeServer(context.Context, *connect.Request[v1.ResumeServerRequest]) (*connect.Response[v1.ResumeServerResponse], error)
 }
 

@@ -63,8 +63,11 @@ const (
 
 // GroupServiceClient is a client for the keepward.v1.GroupService service.
 type GroupServiceClient interface {
+	// Makes a group. Who is a member is in the answer.
 	CreateGroup(context.Context, *connect.Request[v1.CreateGroupRequest]) (*connect.Response[v1.CreateGroupResponse], error)
+	// All groups with their members as they are now.
 	ListGroups(context.Context, *connect.Request[v1.ListGroupsRequest]) (*connect.Response[v1.ListGroupsResponse], error)
+	// One group with its members as they are now.
 	GetGroup(context.Context, *connect.Request[v1.GetGroupRequest]) (*connect.Response[v1.GetGroupResponse], error)
 	// Replaces the whole definition of an existing group.
 	UpdateGroup(context.Context, *connect.Request[v1.UpdateGroupRequest]) (*connect.Response[v1.UpdateGroupResponse], error)
@@ -180,8 +183,11 @@ func (c *groupServiceClient) SetTags(ctx context.Context, req *connect.Request[v
 
 // GroupServiceHandler is an implementation of the keepward.v1.GroupService service.
 type GroupServiceHandler interface {
+	// Makes a group. Who is a member is in the answer.
 	CreateGroup(context.Context, *connect.Request[v1.CreateGroupRequest]) (*connect.Response[v1.CreateGroupResponse], error)
+	// All groups with their members as they are now.
 	ListGroups(context.Context, *connect.Request[v1.ListGroupsRequest]) (*connect.Response[v1.ListGroupsResponse], error)
+	// One group with its members as they are now.
 	GetGroup(context.Context, *connect.Request[v1.GetGroupRequest]) (*connect.Response[v1.GetGroupResponse], error)
 	// Replaces the whole definition of an existing group.
 	UpdateGroup(context.Context, *connect.Request[v1.UpdateGroupRequest]) (*connect.Response[v1.UpdateGroupResponse], error)

@@ -122,6 +122,7 @@ const (
 
 // EnrolServiceClient is a client for the keepward.v1.EnrolService service.
 type EnrolServiceClient interface {
+	// Lets a new node in: issues a certificate for its key.
 	Join(context.Context, *connect.Request[v1.JoinRequest]) (*connect.Response[v1.JoinResponse], error)
 }
 
@@ -157,6 +158,7 @@ func (c *enrolServiceClient) Join(ctx context.Context, req *connect.Request[v1.J
 
 // EnrolServiceHandler is an implementation of the keepward.v1.EnrolService service.
 type EnrolServiceHandler interface {
+	// Lets a new node in: issues a certificate for its key.
 	Join(context.Context, *connect.Request[v1.JoinRequest]) (*connect.Response[v1.JoinResponse], error)
 }
 

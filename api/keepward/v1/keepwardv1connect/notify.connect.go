@@ -65,6 +65,7 @@ const (
 type NotifyServiceClient interface {
 	// Makes a target, or changes the one of that name.
 	SaveNotifyTarget(context.Context, *connect.Request[v1.SaveNotifyTargetRequest]) (*connect.Response[v1.SaveNotifyTargetResponse], error)
+	// All targets, without their secrets.
 	ListNotifyTargets(context.Context, *connect.Request[v1.ListNotifyTargetsRequest]) (*connect.Response[v1.ListNotifyTargetsResponse], error)
 	// Forgets a target that no rule names, with what waits for it.
 	DeleteNotifyTarget(context.Context, *connect.Request[v1.DeleteNotifyTargetRequest]) (*connect.Response[v1.DeleteNotifyTargetResponse], error)
@@ -74,6 +75,7 @@ type NotifyServiceClient interface {
 	SaveNotifyRule(context.Context, *connect.Request[v1.SaveNotifyRuleRequest]) (*connect.Response[v1.SaveNotifyRuleResponse], error)
 	// For every user.
 	ListNotifyRules(context.Context, *connect.Request[v1.ListNotifyRulesRequest]) (*connect.Response[v1.ListNotifyRulesResponse], error)
+	// Forgets a rule.
 	DeleteNotifyRule(context.Context, *connect.Request[v1.DeleteNotifyRuleRequest]) (*connect.Response[v1.DeleteNotifyRuleResponse], error)
 	// What was sent, and what waits to be; the newest first. For operators.
 	ListNotifications(context.Context, *connect.Request[v1.ListNotificationsRequest]) (*connect.Response[v1.ListNotificationsResponse], error)
@@ -197,6 +199,7 @@ func (c *notifyServiceClient) ListNotifications(ctx context.Context, req *connec
 type NotifyServiceHandler interface {
 	// Makes a target, or changes the one of that name.
 	SaveNotifyTarget(context.Context, *connect.Request[v1.SaveNotifyTargetRequest]) (*connect.Response[v1.SaveNotifyTargetResponse], error)
+	// All targets, without their secrets.
 	ListNotifyTargets(context.Context, *connect.Request[v1.ListNotifyTargetsRequest]) (*connect.Response[v1.ListNotifyTargetsResponse], error)
 	// Forgets a target that no rule names, with what waits for it.
 	DeleteNotifyTarget(context.Context, *connect.Request[v1.DeleteNotifyTargetRequest]) (*connect.Response[v1.DeleteNotifyTargetResponse], error)
@@ -206,6 +209,7 @@ type NotifyServiceHandler interface {
 	SaveNotifyRule(context.Context, *connect.Request[v1.SaveNotifyRuleRequest]) (*connect.Response[v1.SaveNotifyRuleResponse], error)
 	// For every user.
 	ListNotifyRules(context.Context, *connect.Request[v1.ListNotifyRulesRequest]) (*connect.Response[v1.ListNotifyRulesResponse], error)
+	// Forgets a rule.
 	DeleteNotifyRule(context.Context, *connect.Request[v1.DeleteNotifyRuleRequest]) (*connect.Response[v1.DeleteNotifyRuleResponse], error)
 	// What was sent, and what waits to be; the newest first. For operators.
 	ListNotifications(context.Context, *connect.Request[v1.ListNotificationsRequest]) (*connect.Response[v1.ListNotificationsResponse], error)

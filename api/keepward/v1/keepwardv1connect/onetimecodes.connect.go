@@ -54,6 +54,7 @@ const (
 
 // OneTimeCodeServiceClient is a client for the keepward.v1.OneTimeCodeService service.
 type OneTimeCodeServiceClient interface {
+	// Whether logins of who calls need a code.
 	GetOneTimeCodes(context.Context, *connect.Request[v1.GetOneTimeCodesRequest]) (*connect.Response[v1.GetOneTimeCodesResponse], error)
 	// Makes a secret for an app, answered once. Nothing is asked for at a login until it is confirmed.
 	EnrolOneTimeCodes(context.Context, *connect.Request[v1.EnrolOneTimeCodesRequest]) (*connect.Response[v1.EnrolOneTimeCodesResponse], error)
@@ -145,6 +146,7 @@ func (c *oneTimeCodeServiceClient) RemoveOneTimeCodes(ctx context.Context, req *
 
 // OneTimeCodeServiceHandler is an implementation of the keepward.v1.OneTimeCodeService service.
 type OneTimeCodeServiceHandler interface {
+	// Whether logins of who calls need a code.
 	GetOneTimeCodes(context.Context, *connect.Request[v1.GetOneTimeCodesRequest]) (*connect.Response[v1.GetOneTimeCodesResponse], error)
 	// Makes a secret for an app, answered once. Nothing is asked for at a login until it is confirmed.
 	EnrolOneTimeCodes(context.Context, *connect.Request[v1.EnrolOneTimeCodesRequest]) (*connect.Response[v1.EnrolOneTimeCodesResponse], error)

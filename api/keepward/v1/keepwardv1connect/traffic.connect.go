@@ -63,6 +63,7 @@ type TrafficServiceClient interface {
 	ListTrafficRules(context.Context, *connect.Request[v1.ListTrafficRulesRequest]) (*connect.Response[v1.ListTrafficRulesResponse], error)
 	// Makes a rule, or changes the one of that name. It holds for what runs when it answers.
 	SaveTrafficRule(context.Context, *connect.Request[v1.SaveTrafficRuleRequest]) (*connect.Response[v1.SaveTrafficRuleResponse], error)
+	// Forgets a rule. What runs is bounded by it no more.
 	DeleteTrafficRule(context.Context, *connect.Request[v1.DeleteTrafficRuleRequest]) (*connect.Response[v1.DeleteTrafficRuleResponse], error)
 }
 
@@ -126,6 +127,7 @@ type TrafficServiceHandler interface {
 	ListTrafficRules(context.Context, *connect.Request[v1.ListTrafficRulesRequest]) (*connect.Response[v1.ListTrafficRulesResponse], error)
 	// Makes a rule, or changes the one of that name. It holds for what runs when it answers.
 	SaveTrafficRule(context.Context, *connect.Request[v1.SaveTrafficRuleRequest]) (*connect.Response[v1.SaveTrafficRuleResponse], error)
+	// Forgets a rule. What runs is bounded by it no more.
 	DeleteTrafficRule(context.Context, *connect.Request[v1.DeleteTrafficRuleRequest]) (*connect.Response[v1.DeleteTrafficRuleResponse], error)
 }
 

@@ -79,12 +79,15 @@ const (
 type UpdateServiceClient interface {
 	// A part of a program that is to become a package: the first names no upload, the last completes it.
 	UploadPackage(context.Context, *connect.Request[v1.UploadPackageRequest]) (*connect.Response[v1.UploadPackageResponse], error)
+	// The programs that agents can be updated with.
 	ListPackages(context.Context, *connect.Request[v1.ListPackagesRequest]) (*connect.Response[v1.ListPackagesResponse], error)
+	// Forgets a package that was uploaded.
 	RemovePackage(context.Context, *connect.Request[v1.RemovePackageRequest]) (*connect.Response[v1.RemovePackageResponse], error)
 	// Begins a rollout: a session of type update-install for each computer, some at once.
 	UpdateComputers(context.Context, *connect.Request[v1.UpdateComputersRequest]) (*connect.Response[v1.UpdateComputersResponse], error)
 	// The newest first.
 	ListRollouts(context.Context, *connect.Request[v1.ListRolloutsRequest]) (*connect.Response[v1.ListRolloutsResponse], error)
+	// One rollout with its computers.
 	GetRollout(context.Context, *connect.Request[v1.GetRolloutRequest]) (*connect.Response[v1.GetRolloutResponse], error)
 	// No computer of it begins any more; those that are at it go on.
 	StopRollout(context.Context, *connect.Request[v1.StopRolloutRequest]) (*connect.Response[v1.StopRolloutResponse], error)
@@ -196,12 +199,15 @@ func (c *updateServiceClient) StopRollout(ctx context.Context, req *connect.Requ
 type UpdateServiceHandler interface {
 	// A part of a program that is to become a package: the first names no upload, the last completes it.
 	UploadPackage(context.Context, *connect.Request[v1.UploadPackageRequest]) (*connect.Response[v1.UploadPackageResponse], error)
+	// The programs that agents can be updated with.
 	ListPackages(context.Context, *connect.Request[v1.ListPackagesRequest]) (*connect.Response[v1.ListPackagesResponse], error)
+	// Forgets a package that was uploaded.
 	RemovePackage(context.Context, *connect.Request[v1.RemovePackageRequest]) (*connect.Response[v1.RemovePackageResponse], error)
 	// Begins a rollout: a session of type update-install for each computer, some at once.
 	UpdateComputers(context.Context, *connect.Request[v1.UpdateComputersRequest]) (*connect.Response[v1.UpdateComputersResponse], error)
 	// The newest first.
 	ListRollouts(context.Context, *connect.Request[v1.ListRolloutsRequest]) (*connect.Response[v1.ListRolloutsResponse], error)
+	// One rollout with its computers.
 	GetRollout(context.Context, *connect.Request[v1.GetRolloutRequest]) (*connect.Response[v1.GetRolloutResponse], error)
 	// No computer of it begins any more; those that are at it go on.
 	StopRollout(context.Context, *connect.Request[v1.StopRolloutRequest]) (*connect.Response[v1.StopRolloutResponse], error)
