@@ -67,7 +67,8 @@ type fakeAPI struct {
 	saved   *keepwardv1.Job // what was written last
 	changed bool            // somebody else has changed the job since it was read
 	jobGone bool
-	ended   string // the token that was revoked
+	ended   string     // the token that was revoked
+	peering sync.Mutex // a page may make several calls at once
 	peer    string
 	changes chan *keepwardv1.Session // what a watch tells; closed at the end of the session
 	fakePoints
@@ -106,7 +107,9 @@ func (f *fakeAPI) handler() http.Handler {
 	mount(v1.NewConnectionServiceHandler(f, opt))
 	answer := connect.NewErrorWriter()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		f.peering.Lock()
 		f.peer = r.RemoteAddr
+		f.peering.Unlock()
 		if r.URL.Path != v1.AccessServiceLoginProcedure && r.Header.Get("Authorization") != "Bearer "+goodToken {
 			_ = answer.Write(w, r, wire.ToConnect(errs.New(errs.Denied, "access.token-unknown", "call: the token is not known here, or has expired")))
 			return

@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 
+	"golang.org/x/sync/errgroup"
+
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/words"
 )
@@ -47,15 +49,15 @@ func (g *glance) protected() int64 { return g.computers - g.unprotected }
 func (g *glance) more() int64 { return g.counts.GetConditions() - int64(len(g.conditions)) }
 
 func (c *console) overview(w http.ResponseWriter, r *http.Request, v *view) error {
-	g, err := c.glance(r.Context(), v)
-	if err != nil {
+	var g *glance
+	var worst *heat
+	both, ctx := errgroup.WithContext(r.Context()) // each looks through all computers
+	both.Go(func() (err error) { g, err = c.glance(ctx, v); return err })
+	both.Go(func() (err error) { worst, err = c.worst(ctx); return err })
+	if err := both.Wait(); err != nil {
 		return err
 	}
 	v.title, v.at = "Overview", "overview"
-	worst, err := c.worst(r.Context())
-	if err != nil {
-		return err
-	}
 	c.show(w, r, http.StatusOK, overviewPage(v, g, worst))
 	return nil
 }
