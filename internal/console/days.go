@@ -97,11 +97,11 @@ func (h heat) more() bool { return int64(h.next()) < h.found }
 func (h heat) says() string {
 	switch {
 	case h.holes == 0:
-		return "Every computer has a restore point of its last whole day."
+		return "No computer is without a restore point for a whole day or more."
 	case h.found == 1:
-		return "It has no restore point of its last whole day."
+		return "It is without a restore point for a whole day or more."
 	}
-	return words.Count(h.holes) + " of " + words.Plural(h.found, "computer") + " have no restore point of their last whole day, or of more."
+	return words.Count(h.holes) + " of " + words.Plural(h.found, "computer") + " are without a restore point for a whole day or more."
 }
 
 // reversed are the days of one computer, the newest first.
