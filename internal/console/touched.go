@@ -29,12 +29,12 @@ const byServer = "server"
 // several tasks is one.
 func touchesOf(events []*keepwardv1.Event) (out []touch) {
 	for _, e := range events {
-		if e.GetActor() == "" || e.GetActor() == byServer {
-			continue
+		if e.GetActor() == "" || e.GetActor() == byServer || job.Status(e.GetFrom()).Class() == job.Leaving {
+			continue // of one that has let go it was said before who wanted that
 		}
 		what := words.Safe(e.GetTo())
 		i := slices.IndexFunc(out, func(t touch) bool {
-			return t.who == words.Safe(e.GetActor()) && t.what == what && e.GetTime().AsTime().Sub(t.at.GetTime().AsTime()).Abs() < speedEvery
+			return t.who == words.Safe(e.GetActor()) && t.what == what && t.at.GetFrom() == e.GetFrom() && e.GetTime().AsTime().Sub(t.at.GetTime().AsTime()).Abs() < speedEvery
 		})
 		if i >= 0 {
 			out[i].times++
