@@ -13,7 +13,7 @@ import (
 func (a *app) sessionLog() *cobra.Command {
 	var follow bool
 	var level string
-	req := &keepwardv1.FindLogRequest{}
+	req := &keepwardv1.ReadLogPageRequest{}
 	cmd := &cobra.Command{
 		Use: "log N", Short: "Print the log of a session",
 		Long:    "Prints the log of a session, all of it or what is looked for. --search takes a text in a line, its code, its statuses, its actor or its path, in any case.",
@@ -55,10 +55,10 @@ func levelsFrom(level string) ([]string, error) {
 }
 
 // printFound prints the lines that are looked for. The server gives them page by page from the end on.
-func (a *app) printFound(ctx context.Context, c *client, req *keepwardv1.FindLogRequest) error {
+func (a *app) printFound(ctx context.Context, c *client, req *keepwardv1.ReadLogPageRequest) error {
 	var pages [][]*keepwardv1.Event
 	for {
-		m, err := call(ctx, c.details.FindLog, req)
+		m, err := call(ctx, c.details.ReadLogPage, req)
 		if err != nil {
 			return err
 		}

@@ -12,9 +12,9 @@ import (
 	keepwardv1 "keepward/api/keepward/v1"
 )
 
-// FindLog has one line a page.
-func (f *fake) FindLog(_ context.Context, r *connect.Request[keepwardv1.FindLogRequest]) (*connect.Response[keepwardv1.FindLogResponse], error) {
-	out := &keepwardv1.FindLogResponse{}
+// ReadLogPage has one line a page.
+func (f *fake) ReadLogPage(_ context.Context, r *connect.Request[keepwardv1.ReadLogPageRequest]) (*connect.Response[keepwardv1.ReadLogPageResponse], error) {
+	out := &keepwardv1.ReadLogPageResponse{}
 	for i := range slices.Backward(f.events) {
 		e := f.events[i]
 		if n := int64(i + 1); (r.Msg.GetBefore() == 0 || n < r.Msg.GetBefore()) && (len(r.Msg.GetLevels()) == 0 || slices.Contains(r.Msg.GetLevels(), e.GetLevel())) && strings.Contains(e.GetText(), r.Msg.GetText()) {

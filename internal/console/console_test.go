@@ -74,7 +74,7 @@ type fakeAPI struct {
 	fakePoints
 	role string // of who calls; empty: admin
 	// What was looked for in a log, and how reading one ends.
-	foundLog   *keepwardv1.FindLogRequest
+	foundLog   *keepwardv1.ReadLogPageRequest
 	foundFiles *keepwardv1.ListFileErrorsRequest
 	logBreaks  error
 	fakeThings

@@ -103,7 +103,7 @@ func (p filesPart) shown() bool {
 
 // logOf reads the page of the log that was asked for.
 func (c *console) logOf(r *http.Request, id int64, f logFilter) (*logPart, error) {
-	m, err := call(r.Context(), c.client.details.FindLog, &keepwardv1.FindLogRequest{Id: id, Levels: f.levels(), Text: f.text, Before: f.before, Limit: logShown})
+	m, err := call(r.Context(), c.client.details.ReadLogPage, &keepwardv1.ReadLogPageRequest{Id: id, Levels: f.levels(), Text: f.text, Before: f.before, Limit: logShown})
 	if err != nil {
 		return nil, err
 	}

@@ -21,12 +21,12 @@ func fakeLine() *keepwardv1.Event {
 	return &keepwardv1.Event{Seq: 12, Time: timestamppb.New(speedBegan), Level: "error", Part: "agent", Task: "t", Text: hostile + "\n2026 forged line", Path: []byte(hostile + "\xff\r\n"), Actor: hostile}
 }
 
-func (f *fakeAPI) FindLog(_ context.Context, req *connect.Request[keepwardv1.FindLogRequest]) (*connect.Response[keepwardv1.FindLogResponse], error) {
+func (f *fakeAPI) ReadLogPage(_ context.Context, req *connect.Request[keepwardv1.ReadLogPageRequest]) (*connect.Response[keepwardv1.ReadLogPageResponse], error) {
 	f.foundLog = req.Msg
 	if req.Msg.GetText() == "nowhere" {
-		return connect.NewResponse(&keepwardv1.FindLogResponse{Next: 9}), nil
+		return connect.NewResponse(&keepwardv1.ReadLogPageResponse{Next: 9}), nil
 	}
-	return connect.NewResponse(&keepwardv1.FindLogResponse{Events: []*keepwardv1.Event{fakeLine()}, Next: 12}), nil
+	return connect.NewResponse(&keepwardv1.ReadLogPageResponse{Events: []*keepwardv1.Event{fakeLine()}, Next: 12}), nil
 }
 
 func (f *fakeAPI) ListFileErrors(_ context.Context, req *connect.Request[keepwardv1.ListFileErrorsRequest]) (*connect.Response[keepwardv1.ListFileErrorsResponse], error) {
@@ -41,7 +41,7 @@ func (f *fakeAPI) ListTransitions(context.Context, *connect.Request[keepwardv1.L
 func TestALogIsNarrowedAndPagedByItsForm(t *testing.T) {
 	b := loggedIn(t)
 	page := text(t, b.get("/sessions/7?level=error&text=a%26b&before=40&file=x"))
-	if diff := cmp.Diff(&keepwardv1.FindLogRequest{Id: 7, Levels: []string{"error"}, Text: "a&b", Before: 40, Limit: logShown}, b.api.foundLog, protocmp.Transform()); diff != "" {
+	if diff := cmp.Diff(&keepwardv1.ReadLogPageRequest{Id: 7, Levels: []string{"error"}, Text: "a&b", Before: 40, Limit: logShown}, b.api.foundLog, protocmp.Transform()); diff != "" {
 		t.Errorf("the API was asked (want, got):\n%s", diff)
 	}
 	for _, want := range []string{`href="/sessions/7?before=12&amp;file=x&amp;level=error&amp;text=a%26b#log-title"`, "Earlier lines", `value="a&amp;b"`, "is not added", `href="/sessions/7/file"`, "4 more changes"} {

@@ -23,8 +23,8 @@ const (
 // bounded is how many of something are wanted.
 func bounded(limit int32, usual, most int) int { return min(max(cmp.Or(int(limit), usual), 1), most) }
 
-// FindLog reads a page of a log.
-func (m *Manager) FindLog(ctx context.Context, req *connect.Request[keepwardv1.FindLogRequest]) (*connect.Response[keepwardv1.FindLogResponse], error) {
+// ReadLogPage reads a page of a log.
+func (m *Manager) ReadLogPage(ctx context.Context, req *connect.Request[keepwardv1.ReadLogPageRequest]) (*connect.Response[keepwardv1.ReadLogPageResponse], error) {
 	for _, level := range req.Msg.GetLevels() {
 		if !slices.Contains([]string{levelInfo, levelWarning, levelError}, level) {
 			return nil, errs.New(errs.Invalid, "session.log-level", "search log of session %d: %q is no severity", req.Msg.GetId(), level).WithHint("it is info, warning or error")
@@ -39,7 +39,7 @@ func (m *Manager) FindLog(ctx context.Context, req *connect.Request[keepwardv1.F
 	if err != nil {
 		return nil, err
 	}
-	return connect.NewResponse(&keepwardv1.FindLogResponse{Events: events, Next: next}), nil
+	return connect.NewResponse(&keepwardv1.ReadLogPageResponse{Events: events, Next: next}), nil
 }
 
 // ListFileErrors reads the files of which a log has errors or warnings.

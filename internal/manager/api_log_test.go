@@ -22,21 +22,21 @@ func TestTheLogIsSearchedAndItsFilesAreListed(t *testing.T) {
 			{Level: levelError, Code: "file.unreadable", Text: "open: permission denied", Path: []byte("/srv/a\xff"), Time: timestamppb.Now()},
 			{Level: levelWarning, Code: "file.changed", Text: "changed while it was read", Path: []byte("/srv/b"), Time: timestamppb.Now()},
 		}))
-		find := func(req *keepwardv1.FindLogRequest) []*keepwardv1.Event {
+		find := func(req *keepwardv1.ReadLogPageRequest) []*keepwardv1.Event {
 			t.Helper()
-			m, err := w.m.FindLog(t.Context(), connect.NewRequest(req))
+			m, err := w.m.ReadLogPage(t.Context(), connect.NewRequest(req))
 			if err != nil {
 				t.Fatal(err)
 			}
 			return m.Msg.GetEvents()
 		}
-		if got := find(&keepwardv1.FindLogRequest{Id: id, Levels: []string{"error"}, Text: "DENIED"}); len(got) != 1 || string(got[0].GetPath()) != "/srv/a\xff" {
+		if got := find(&keepwardv1.ReadLogPageRequest{Id: id, Levels: []string{"error"}, Text: "DENIED"}); len(got) != 1 || string(got[0].GetPath()) != "/srv/a\xff" {
 			t.Errorf("found is %v", got)
 		}
-		if got := find(&keepwardv1.FindLogRequest{Id: id, Limit: -5}); len(got) != 1 {
+		if got := find(&keepwardv1.ReadLogPageRequest{Id: id, Limit: -5}); len(got) != 1 {
 			t.Errorf("of a limit that makes no sense come %d lines", len(got))
 		}
-		if _, err := w.m.FindLog(t.Context(), connect.NewRequest(&keepwardv1.FindLogRequest{Id: id, Levels: []string{"loud"}})); errs.CodeOf(err) != "session.log-level" {
+		if _, err := w.m.ReadLogPage(t.Context(), connect.NewRequest(&keepwardv1.ReadLogPageRequest{Id: id, Levels: []string{"loud"}})); errs.CodeOf(err) != "session.log-level" {
 			t.Errorf("a severity that is none: %v", err)
 		}
 		files, err := w.m.ListFileErrors(t.Context(), connect.NewRequest(&keepwardv1.ListFileErrorsRequest{Id: id, Limit: 1}))
@@ -49,7 +49,7 @@ func TestTheLogIsSearchedAndItsFilesAreListed(t *testing.T) {
 		}
 		for name, ask := range map[string]func() error{
 			"log": func() error {
-				_, err := w.m.FindLog(t.Context(), connect.NewRequest(&keepwardv1.FindLogRequest{Id: id + 1}))
+				_, err := w.m.ReadLogPage(t.Context(), connect.NewRequest(&keepwardv1.ReadLogPageRequest{Id: id + 1}))
 				return err
 			},
 			"files": func() error {

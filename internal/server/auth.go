@@ -113,7 +113,7 @@ var methods = map[string]rule{
 	keepwardv1connect.SessionServiceSetSessionPriorityProcedure:     {operators, each, ofSession},
 	keepwardv1connect.SessionServiceListResourcesProcedure:          {users, silent, site},
 	keepwardv1connect.SessionDetailServiceGetSessionSpeedProcedure:  {users, silent, ofSession},
-	keepwardv1connect.SessionDetailServiceFindLogProcedure:          {users, silent, ofSession},
+	keepwardv1connect.SessionDetailServiceReadLogPageProcedure:      {users, silent, ofSession},
 	keepwardv1connect.SessionDetailServiceListFileErrorsProcedure:   {users, silent, ofSession},
 	keepwardv1connect.SessionDetailServiceListScriptsProcedure:      {users, silent, ofSession},
 	keepwardv1connect.SessionDetailServiceListTransitionsProcedure:  {users, silent, ofSession},

@@ -335,7 +335,7 @@ func TestWhoIsLimitedIsToldOfTheOwnComputersOnly(t *testing.T) {
 		keepwardv1connect.SessionDetailServiceGetSessionSpeedProcedure: {
 			&keepwardv1.GetSessionSpeedRequest{Id: 1}, nil, []proto.Message{&keepwardv1.GetSessionSpeedRequest{Id: 2}, &keepwardv1.GetSessionSpeedRequest{Id: 3}},
 		},
-		keepwardv1connect.SessionDetailServiceFindLogProcedure:         {&keepwardv1.FindLogRequest{Id: 1}, nil, []proto.Message{&keepwardv1.FindLogRequest{Id: 2}, &keepwardv1.FindLogRequest{Id: 3}}},
+		keepwardv1connect.SessionDetailServiceReadLogPageProcedure:     {&keepwardv1.ReadLogPageRequest{Id: 1}, nil, []proto.Message{&keepwardv1.ReadLogPageRequest{Id: 2}, &keepwardv1.ReadLogPageRequest{Id: 3}}},
 		keepwardv1connect.SessionDetailServiceListFileErrorsProcedure:  {&keepwardv1.ListFileErrorsRequest{Id: 1}, nil, []proto.Message{&keepwardv1.ListFileErrorsRequest{Id: 3}}},
 		keepwardv1connect.SessionDetailServiceListScriptsProcedure:     {&keepwardv1.ListScriptsRequest{Id: 1}, nil, []proto.Message{&keepwardv1.ListScriptsRequest{Id: 3}}},
 		keepwardv1connect.SessionDetailServiceListTransitionsProcedure: {&keepwardv1.ListTransitionsRequest{Id: 1}, nil, []proto.Message{&keepwardv1.ListTransitionsRequest{Id: 3}}},
