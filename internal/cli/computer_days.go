@@ -25,11 +25,11 @@ func (a *app) computerDays() *cobra.Command {
 		Example: "  keepward computer days\n  keepward computer days web1 --days 90\n  keepward computer days --group web --days 7 -o json",
 		Args:    between(0, "NAME"),
 		RunE: a.withClient(func(ctx context.Context, c *client, args []string) error {
-			req := &keepwardv1.ProtectionDaysRequest{Last: last, Days: days, Group: group, Limit: limit, Offset: skip}
+			req := &keepwardv1.ListProtectionDaysRequest{Last: last, Days: days, Group: group, Limit: limit, Offset: skip}
 			if len(args) > 0 {
 				req.Computer = args[0]
 			}
-			m, err := call(ctx, c.protection.ProtectionDays, req)
+			m, err := call(ctx, c.protection.ListProtectionDays, req)
 			if err != nil {
 				return err
 			}
@@ -46,7 +46,7 @@ func (a *app) computerDays() *cobra.Command {
 	return cmd
 }
 
-func (a *app) showDays(m *keepwardv1.ProtectionDaysResponse, skipped int32) {
+func (a *app) showDays(m *keepwardv1.ListProtectionDaysResponse, skipped int32) {
 	t := a.newTable("COMPUTER", ">HOLE", ">FAILED", m.GetFirst()+" TO "+m.GetLast())
 	for _, c := range m.GetComputers() {
 		var line strings.Builder

@@ -116,7 +116,7 @@ func daysLink(computer string) string { return link("/computers/days", "computer
 
 // heat asks for the map.
 func (c *console) heat(ctx context.Context, h heat, limit int) (*heat, error) {
-	m, err := call(ctx, c.client.protection.ProtectionDays, &keepwardv1.ProtectionDaysRequest{
+	m, err := call(ctx, c.client.protection.ListProtectionDays, &keepwardv1.ListProtectionDaysRequest{
 		Computer: h.computer, Group: h.group, Last: h.last, Days: int32(h.days), Limit: int32(limit), Offset: int32(h.skip),
 	})
 	if err != nil {

@@ -13,15 +13,15 @@ import (
 	"keepward/internal/errs"
 )
 
-// ProtectionDays answers with a computer of every result, and one that a newer server would tell.
-func (f *fakeAPI) ProtectionDays(_ context.Context, req *connect.Request[keepwardv1.ProtectionDaysRequest]) (*connect.Response[keepwardv1.ProtectionDaysResponse], error) {
+// ListProtectionDays answers with a computer of every result, and one that a newer server would tell.
+func (f *fakeAPI) ListProtectionDays(_ context.Context, req *connect.Request[keepwardv1.ListProtectionDaysRequest]) (*connect.Response[keepwardv1.ListProtectionDaysResponse], error) {
 	if req.Msg.GetGroup() == "unknown" {
 		return nil, errs.New(errs.NotFound, "group.unknown", "there is no group %q", hostile)
 	}
 	last := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
 	results := make([]string, req.Msg.GetDays())
 	copy(results, []string{"success", "warning", "partial", "failed", "", hostile})
-	return connect.NewResponse(&keepwardv1.ProtectionDaysResponse{
+	return connect.NewResponse(&keepwardv1.ListProtectionDaysResponse{
 		First: last.AddDate(0, 0, 1-int(req.Msg.GetDays())).Format(time.DateOnly), Last: last.Format(time.DateOnly), Found: 120, WithHole: 3,
 		Computers: []*keepwardv1.ProtectedComputer{{Computer: hostile, HoleDays: 9, FailedDays: 1, Results: results}},
 	}), nil

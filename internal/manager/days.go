@@ -27,8 +27,8 @@ var protectionWords = map[catalog.Protection]string{
 	catalog.ProtectionSuccess: "success", catalog.ProtectionWarning: "warning", catalog.ProtectionPartial: "partial", catalog.ProtectionFailed: "failed",
 }
 
-// ProtectionDays lists computers with what their backups came to on each day, the worst first.
-func (m *Manager) ProtectionDays(ctx context.Context, req *keepwardv1.ProtectionDaysRequest) (*keepwardv1.ProtectionDaysResponse, error) {
+// ListProtectionDays lists computers with what their backups came to on each day, the worst first.
+func (m *Manager) ListProtectionDays(ctx context.Context, req *keepwardv1.ListProtectionDaysRequest) (*keepwardv1.ListProtectionDaysResponse, error) {
 	f, err := m.protectionFilter(ctx, req, time.Now())
 	if err != nil {
 		return nil, err
@@ -37,7 +37,7 @@ func (m *Manager) ProtectionDays(ctx context.Context, req *keepwardv1.Protection
 	if err != nil {
 		return nil, err
 	}
-	out := &keepwardv1.ProtectionDaysResponse{First: dayText(f.First), Last: dayText(f.Last), Found: list.Found, WithHole: list.Holes}
+	out := &keepwardv1.ListProtectionDaysResponse{First: dayText(f.First), Last: dayText(f.Last), Found: list.Found, WithHole: list.Holes}
 	for _, row := range list.Rows {
 		one := &keepwardv1.ProtectedComputer{Computer: row.Computer, HoleDays: int32(row.Hole), FailedDays: int32(row.Failed), Results: make([]string, len(row.Days))}
 		for i, d := range row.Days {
@@ -51,7 +51,7 @@ func (m *Manager) ProtectionDays(ctx context.Context, req *keepwardv1.Protection
 // dayText is a day of UTC as it is written.
 func dayText(day int64) string { return time.Unix(day*86400, 0).UTC().Format(time.DateOnly) }
 
-func (m *Manager) protectionFilter(ctx context.Context, req *keepwardv1.ProtectionDaysRequest, now time.Time) (f catalog.ProtectionFilter, err error) {
+func (m *Manager) protectionFilter(ctx context.Context, req *keepwardv1.ListProtectionDaysRequest, now time.Time) (f catalog.ProtectionFilter, err error) {
 	today := catalog.DayOf(now)
 	days := int64(cmp.Or(req.GetDays(), daysShown))
 	f = catalog.ProtectionFilter{Last: today, Limit: cmp.Or(int(req.GetLimit()), daysPage), Offset: int(req.GetOffset()), Only: within(ctx)}

@@ -14,7 +14,7 @@ func TestABackupMakesItsDayAndTheDayGoesWithItsTime(t *testing.T) {
 		w.connect()
 		today := func() []string {
 			t.Helper()
-			res, err := w.m.ProtectionDays(t.Context(), &keepwardv1.ProtectionDaysRequest{Computer: "web1", Days: 2})
+			res, err := w.m.ListProtectionDays(t.Context(), &keepwardv1.ListProtectionDaysRequest{Computer: "web1", Days: 2})
 			if err != nil || len(res.GetComputers()) != 1 {
 				t.Fatalf("%v (%v)", res, err)
 			}

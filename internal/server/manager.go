@@ -50,8 +50,8 @@ type jobManager interface {
 	InstallUpdate(ctx context.Context, o *keepwardv1.UpdateOrder, by string) (int64, error)
 	// AgentUpdates are the settings about updates of agents.
 	AgentUpdates() (byThemselves bool, atOnce int, trial time.Duration)
-	// ProtectionDays lists what the backups of computers came to, day by day.
-	ProtectionDays(ctx context.Context, req *keepwardv1.ProtectionDaysRequest) (*keepwardv1.ProtectionDaysResponse, error)
+	// ListProtectionDays lists what the backups of computers came to, day by day.
+	ListProtectionDays(ctx context.Context, req *keepwardv1.ListProtectionDaysRequest) (*keepwardv1.ListProtectionDaysResponse, error)
 	// UnprotectedDays is how old the newest point of a computer may be.
 	UnprotectedDays() int
 	// RulesChanged returns when rules of the queue hold that were written.

@@ -10,9 +10,9 @@ import (
 
 type protectionService struct{ *server }
 
-// ProtectionDays is the manager's: it keeps to what its caller may know of before it ranks and pages.
-func (s *protectionService) ProtectionDays(ctx context.Context, req *connect.Request[keepwardv1.ProtectionDaysRequest]) (*connect.Response[keepwardv1.ProtectionDaysResponse], error) {
-	res, err := s.manager.ProtectionDays(ctx, req.Msg)
+// ListProtectionDays is the manager's: it keeps to what its caller may know of before it ranks and pages.
+func (s *protectionService) ListProtectionDays(ctx context.Context, req *connect.Request[keepwardv1.ListProtectionDaysRequest]) (*connect.Response[keepwardv1.ListProtectionDaysResponse], error) {
+	res, err := s.manager.ListProtectionDays(ctx, req.Msg)
 	if err != nil {
 		return nil, err
 	}

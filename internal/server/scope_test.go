@@ -75,7 +75,7 @@ func TestEveryCallSaysWhatItIsToThoseWhoAreLimited(t *testing.T) {
 				t.Errorf("%s is about more than who calls", procedure)
 			}
 		case listed:
-			if name := methodOf(t, procedure).Name(); !strings.HasPrefix(string(name), "List") && !slices.Contains([]protoreflect.Name{"Find", "WatchSessions", "GetStatus", "ProtectionDays"}, name) {
+			if name := methodOf(t, procedure).Name(); !strings.HasPrefix(string(name), "List") && !slices.Contains([]protoreflect.Name{"Find", "WatchSessions", "GetStatus", "ListProtectionDays"}, name) {
 				t.Errorf("%s is no list: it must say what it names", procedure)
 			}
 		case ofComputer, ofJob:
@@ -606,12 +606,12 @@ func TestCountsAndPagesOfTheLimitedAreOfTheOwnComputers(t *testing.T) {
 	}
 	days := keepwardv1connect.NewProtectionServiceClient(client, s.url(), as(ann))
 	for i := range int32(3) {
-		res := must(days.ProtectionDays(ctx, connect.NewRequest(&keepwardv1.ProtectionDaysRequest{Limit: 1, Offset: i})))(t)
+		res := must(days.ListProtectionDays(ctx, connect.NewRequest(&keepwardv1.ListProtectionDaysRequest{Limit: 1, Offset: i})))(t)
 		if res.GetFound() != 2 || i < 2 && (len(res.GetComputers()) != 1 || len(res.GetComputers()[0].GetResults()) != 30) {
 			t.Errorf("page %d of days says that there are %d: %v", i, res.GetFound(), res)
 		}
 	}
-	if _, err := days.ProtectionDays(ctx, connect.NewRequest(&keepwardv1.ProtectionDaysRequest{Computer: "secret1"})); errs.CodeOf(err) != "access.not-within" {
+	if _, err := days.ListProtectionDays(ctx, connect.NewRequest(&keepwardv1.ListProtectionDaysRequest{Computer: "secret1"})); errs.CodeOf(err) != "access.not-within" {
 		t.Errorf("the days of another computer: %v", err)
 	}
 	for _, brief := range []bool{false, true} {

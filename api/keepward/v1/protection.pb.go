@@ -23,7 +23,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-type ProtectionDaysRequest struct {
+type ListProtectionDaysRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The last day, such as "2026-11-23"; empty: today. Days are those of UTC.
 	Last string `protobuf:"bytes,1,opt,name=last,proto3" json:"last,omitempty"`
@@ -40,20 +40,20 @@ type ProtectionDaysRequest struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *ProtectionDaysRequest) Reset() {
-	*x = ProtectionDaysRequest{}
+func (x *ListProtectionDaysRequest) Reset() {
+	*x = ListProtectionDaysRequest{}
 	mi := &file_keepward_v1_protection_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *ProtectionDaysRequest) String() string {
+func (x *ListProtectionDaysRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*ProtectionDaysRequest) ProtoMessage() {}
+func (*ListProtectionDaysRequest) ProtoMessage() {}
 
-func (x *ProtectionDaysRequest) ProtoReflect() protoreflect.Message {
+func (x *ListProtectionDaysRequest) ProtoReflect() protoreflect.Message {
 	mi := &file_keepward_v1_protection_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -65,54 +65,54 @@ func (x *ProtectionDaysRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use ProtectionDaysRequest.ProtoReflect.Descriptor instead.
-func (*ProtectionDaysRequest) Descriptor() ([]byte, []int) {
+// Deprecated: Use ListProtectionDaysRequest.ProtoReflect.Descriptor instead.
+func (*ListProtectionDaysRequest) Descriptor() ([]byte, []int) {
 	return file_keepward_v1_protection_proto_rawDescGZIP(), []int{0}
 }
 
-func (x *ProtectionDaysRequest) GetLast() string {
+func (x *ListProtectionDaysRequest) GetLast() string {
 	if x != nil {
 		return x.Last
 	}
 	return ""
 }
 
-func (x *ProtectionDaysRequest) GetDays() int32 {
+func (x *ListProtectionDaysRequest) GetDays() int32 {
 	if x != nil {
 		return x.Days
 	}
 	return 0
 }
 
-func (x *ProtectionDaysRequest) GetGroup() string {
+func (x *ListProtectionDaysRequest) GetGroup() string {
 	if x != nil {
 		return x.Group
 	}
 	return ""
 }
 
-func (x *ProtectionDaysRequest) GetComputer() string {
+func (x *ListProtectionDaysRequest) GetComputer() string {
 	if x != nil {
 		return x.Computer
 	}
 	return ""
 }
 
-func (x *ProtectionDaysRequest) GetLimit() int32 {
+func (x *ListProtectionDaysRequest) GetLimit() int32 {
 	if x != nil {
 		return x.Limit
 	}
 	return 0
 }
 
-func (x *ProtectionDaysRequest) GetOffset() int32 {
+func (x *ListProtectionDaysRequest) GetOffset() int32 {
 	if x != nil {
 		return x.Offset
 	}
 	return 0
 }
 
-type ProtectionDaysResponse struct {
+type ListProtectionDaysResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The first and the last day.
 	First     string               `protobuf:"bytes,1,opt,name=first,proto3" json:"first,omitempty"`
@@ -125,20 +125,20 @@ type ProtectionDaysResponse struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *ProtectionDaysResponse) Reset() {
-	*x = ProtectionDaysResponse{}
+func (x *ListProtectionDaysResponse) Reset() {
+	*x = ListProtectionDaysResponse{}
 	mi := &file_keepward_v1_protection_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *ProtectionDaysResponse) String() string {
+func (x *ListProtectionDaysResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*ProtectionDaysResponse) ProtoMessage() {}
+func (*ListProtectionDaysResponse) ProtoMessage() {}
 
-func (x *ProtectionDaysResponse) ProtoReflect() protoreflect.Message {
+func (x *ListProtectionDaysResponse) ProtoReflect() protoreflect.Message {
 	mi := &file_keepward_v1_protection_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -150,40 +150,40 @@ func (x *ProtectionDaysResponse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use ProtectionDaysResponse.ProtoReflect.Descriptor instead.
-func (*ProtectionDaysResponse) Descriptor() ([]byte, []int) {
+// Deprecated: Use ListProtectionDaysResponse.ProtoReflect.Descriptor instead.
+func (*ListProtectionDaysResponse) Descriptor() ([]byte, []int) {
 	return file_keepward_v1_protection_proto_rawDescGZIP(), []int{1}
 }
 
-func (x *ProtectionDaysResponse) GetFirst() string {
+func (x *ListProtectionDaysResponse) GetFirst() string {
 	if x != nil {
 		return x.First
 	}
 	return ""
 }
 
-func (x *ProtectionDaysResponse) GetLast() string {
+func (x *ListProtectionDaysResponse) GetLast() string {
 	if x != nil {
 		return x.Last
 	}
 	return ""
 }
 
-func (x *ProtectionDaysResponse) GetComputers() []*ProtectedComputer {
+func (x *ListProtectionDaysResponse) GetComputers() []*ProtectedComputer {
 	if x != nil {
 		return x.Computers
 	}
 	return nil
 }
 
-func (x *ProtectionDaysResponse) GetFound() int64 {
+func (x *ListProtectionDaysResponse) GetFound() int64 {
 	if x != nil {
 		return x.Found
 	}
 	return 0
 }
 
-func (x *ProtectionDaysResponse) GetWithHole() int64 {
+func (x *ListProtectionDaysResponse) GetWithHole() int64 {
 	if x != nil {
 		return x.WithHole
 	}
@@ -266,15 +266,15 @@ var File_keepward_v1_protection_proto protoreflect.FileDescriptor
 
 const file_keepward_v1_protection_proto_rawDesc = "" +
 	"\n" +
-	"\x1ckeepward/v1/protection.proto\x12\vkeepward.v1\"\x9f\x01\n" +
-	"\x15ProtectionDaysRequest\x12\x12\n" +
+	"\x1ckeepward/v1/protection.proto\x12\vkeepward.v1\"\xa3\x01\n" +
+	"\x19ListProtectionDaysRequest\x12\x12\n" +
 	"\x04last\x18\x01 \x01(\tR\x04last\x12\x12\n" +
 	"\x04days\x18\x02 \x01(\x05R\x04days\x12\x14\n" +
 	"\x05group\x18\x03 \x01(\tR\x05group\x12\x1a\n" +
 	"\bcomputer\x18\x04 \x01(\tR\bcomputer\x12\x14\n" +
 	"\x05limit\x18\x05 \x01(\x05R\x05limit\x12\x16\n" +
-	"\x06offset\x18\x06 \x01(\x05R\x06offset\"\xb3\x01\n" +
-	"\x16ProtectionDaysResponse\x12\x14\n" +
+	"\x06offset\x18\x06 \x01(\x05R\x06offset\"\xb7\x01\n" +
+	"\x1aListProtectionDaysResponse\x12\x14\n" +
 	"\x05first\x18\x01 \x01(\tR\x05first\x12\x12\n" +
 	"\x04last\x18\x02 \x01(\tR\x04last\x12<\n" +
 	"\tcomputers\x18\x03 \x03(\v2\x1e.keepward.v1.ProtectedComputerR\tcomputers\x12\x14\n" +
@@ -285,9 +285,9 @@ const file_keepward_v1_protection_proto_rawDesc = "" +
 	"\thole_days\x18\x02 \x01(\x05R\bholeDays\x12\x1f\n" +
 	"\vfailed_days\x18\x03 \x01(\x05R\n" +
 	"failedDays\x12\x18\n" +
-	"\aresults\x18\x04 \x03(\tR\aresults2n\n" +
-	"\x11ProtectionService\x12Y\n" +
-	"\x0eProtectionDays\x12\".keepward.v1.ProtectionDaysRequest\x1a#.keepward.v1.ProtectionDaysResponseB%Z#keepward/api/keepward/v1;keepwardv1b\x06proto3"
+	"\aresults\x18\x04 \x03(\tR\aresults2z\n" +
+	"\x11ProtectionService\x12e\n" +
+	"\x12ListProtectionDays\x12&.keepward.v1.ListProtectionDaysRequest\x1a'.keepward.v1.ListProtectionDaysResponseB%Z#keepward/api/keepward/v1;keepwardv1b\x06proto3"
 
 var (
 	file_keepward_v1_protection_proto_rawDescOnce sync.Once
@@ -303,14 +303,14 @@ func file_keepward_v1_protection_proto_rawDescGZIP() []byte {
 
 var file_keepward_v1_protection_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_keepward_v1_protection_proto_goTypes = []any{
-	(*ProtectionDaysRequest)(nil),  // 0: keepward.v1.ProtectionDaysRequest
-	(*ProtectionDaysResponse)(nil), // 1: keepward.v1.ProtectionDaysResponse
-	(*ProtectedComputer)(nil),      // 2: keepward.v1.ProtectedComputer
+	(*ListProtectionDaysRequest)(nil),  // 0: keepward.v1.ListProtectionDaysRequest
+	(*ListProtectionDaysResponse)(nil), // 1: keepward.v1.ListProtectionDaysResponse
+	(*ProtectedComputer)(nil),          // 2: keepward.v1.ProtectedComputer
 }
 var file_keepward_v1_protection_proto_depIdxs = []int32{
-	2, // 0: keepward.v1.ProtectionDaysResponse.computers:type_name -> keepward.v1.ProtectedComputer
-	0, // 1: keepward.v1.ProtectionService.ProtectionDays:input_type -> keepward.v1.ProtectionDaysRequest
-	1, // 2: keepward.v1.ProtectionService.ProtectionDays:output_type -> keepward.v1.ProtectionDaysResponse
+	2, // 0: keepward.v1.ListProtectionDaysResponse.computers:type_name -> keepward.v1.ProtectedComputer
+	0, // 1: keepward.v1.ProtectionService.ListProtectionDays:input_type -> keepward.v1.ListProtectionDaysRequest
+	1, // 2: keepward.v1.ProtectionService.ListProtectionDays:output_type -> keepward.v1.ListProtectionDaysResponse
 	2, // [2:3] is the sub-list for method output_type
 	1, // [1:2] is the sub-list for method input_type
 	1, // [1:1] is the sub-list for extension type_name

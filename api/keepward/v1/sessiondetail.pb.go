@@ -222,7 +222,7 @@ func (x *TaskSpeed) GetUntil() *timestamppb.Timestamp {
 // levels: info, warning, error; none: all. text: in the text, the code, a status, the actor or
 // the path, in any case.
 // before: only lines of a lower number; 0: from the end on.
-type FindLogRequest struct {
+type ReadLogPageRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
 	Levels        []string               `protobuf:"bytes,2,rep,name=levels,proto3" json:"levels,omitempty"`
@@ -233,20 +233,20 @@ type FindLogRequest struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *FindLogRequest) Reset() {
-	*x = FindLogRequest{}
+func (x *ReadLogPageRequest) Reset() {
+	*x = ReadLogPageRequest{}
 	mi := &file_keepward_v1_sessiondetail_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *FindLogRequest) String() string {
+func (x *ReadLogPageRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*FindLogRequest) ProtoMessage() {}
+func (*ReadLogPageRequest) ProtoMessage() {}
 
-func (x *FindLogRequest) ProtoReflect() protoreflect.Message {
+func (x *ReadLogPageRequest) ProtoReflect() protoreflect.Message {
 	mi := &file_keepward_v1_sessiondetail_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -258,40 +258,40 @@ func (x *FindLogRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use FindLogRequest.ProtoReflect.Descriptor instead.
-func (*FindLogRequest) Descriptor() ([]byte, []int) {
+// Deprecated: Use ReadLogPageRequest.ProtoReflect.Descriptor instead.
+func (*ReadLogPageRequest) Descriptor() ([]byte, []int) {
 	return file_keepward_v1_sessiondetail_proto_rawDescGZIP(), []int{3}
 }
 
-func (x *FindLogRequest) GetId() int64 {
+func (x *ReadLogPageRequest) GetId() int64 {
 	if x != nil {
 		return x.Id
 	}
 	return 0
 }
 
-func (x *FindLogRequest) GetLevels() []string {
+func (x *ReadLogPageRequest) GetLevels() []string {
 	if x != nil {
 		return x.Levels
 	}
 	return nil
 }
 
-func (x *FindLogRequest) GetText() string {
+func (x *ReadLogPageRequest) GetText() string {
 	if x != nil {
 		return x.Text
 	}
 	return ""
 }
 
-func (x *FindLogRequest) GetBefore() int64 {
+func (x *ReadLogPageRequest) GetBefore() int64 {
 	if x != nil {
 		return x.Before
 	}
 	return 0
 }
 
-func (x *FindLogRequest) GetLimit() int32 {
+func (x *ReadLogPageRequest) GetLimit() int32 {
 	if x != nil {
 		return x.Limit
 	}
@@ -300,7 +300,7 @@ func (x *FindLogRequest) GetLimit() int32 {
 
 // events: in the order of the log. next: before of the next page, towards the beginning; 0: there is none.
 // One call looks at a bounded number of lines: a page can have few lines, or none, and a next.
-type FindLogResponse struct {
+type ReadLogPageResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Events        []*Event               `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
 	Next          int64                  `protobuf:"varint,2,opt,name=next,proto3" json:"next,omitempty"`
@@ -308,20 +308,20 @@ type FindLogResponse struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *FindLogResponse) Reset() {
-	*x = FindLogResponse{}
+func (x *ReadLogPageResponse) Reset() {
+	*x = ReadLogPageResponse{}
 	mi := &file_keepward_v1_sessiondetail_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *FindLogResponse) String() string {
+func (x *ReadLogPageResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*FindLogResponse) ProtoMessage() {}
+func (*ReadLogPageResponse) ProtoMessage() {}
 
-func (x *FindLogResponse) ProtoReflect() protoreflect.Message {
+func (x *ReadLogPageResponse) ProtoReflect() protoreflect.Message {
 	mi := &file_keepward_v1_sessiondetail_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -333,19 +333,19 @@ func (x *FindLogResponse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use FindLogResponse.ProtoReflect.Descriptor instead.
-func (*FindLogResponse) Descriptor() ([]byte, []int) {
+// Deprecated: Use ReadLogPageResponse.ProtoReflect.Descriptor instead.
+func (*ReadLogPageResponse) Descriptor() ([]byte, []int) {
 	return file_keepward_v1_sessiondetail_proto_rawDescGZIP(), []int{4}
 }
 
-func (x *FindLogResponse) GetEvents() []*Event {
+func (x *ReadLogPageResponse) GetEvents() []*Event {
 	if x != nil {
 		return x.Events
 	}
 	return nil
 }
 
-func (x *FindLogResponse) GetNext() int64 {
+func (x *ReadLogPageResponse) GetNext() int64 {
 	if x != nil {
 		return x.Next
 	}
@@ -474,7 +474,7 @@ func (x *ListFileErrorsRequest) GetLimit() int32 {
 	return 0
 }
 
-// next: after of the next page; missing: there is none. As with FindLog, a page can be empty and have a next.
+// next: after of the next page; missing: there is none. As with ReadLogPage, a page can be empty and have a next.
 type ListFileErrorsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Files         []*FileError           `protobuf:"bytes,1,rep,name=files,proto3" json:"files,omitempty"`
@@ -870,14 +870,14 @@ const file_keepward_v1_sessiondetail_proto_rawDesc = "" +
 	"sent_bytes\x18\x05 \x03(\x03R\tsentBytes\x12!\n" +
 	"\fstored_bytes\x18\x06 \x03(\x03R\vstoredBytes\x12\x18\n" +
 	"\arunning\x18\a \x03(\bR\arunning\x120\n" +
-	"\x05until\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"z\n" +
-	"\x0eFindLogRequest\x12\x0e\n" +
+	"\x05until\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"~\n" +
+	"\x12ReadLogPageRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x16\n" +
 	"\x06levels\x18\x02 \x03(\tR\x06levels\x12\x12\n" +
 	"\x04text\x18\x03 \x01(\tR\x04text\x12\x16\n" +
 	"\x06before\x18\x04 \x01(\x03R\x06before\x12\x14\n" +
-	"\x05limit\x18\x05 \x01(\x05R\x05limit\"Q\n" +
-	"\x0fFindLogResponse\x12*\n" +
+	"\x05limit\x18\x05 \x01(\x05R\x05limit\"U\n" +
+	"\x13ReadLogPageResponse\x12*\n" +
 	"\x06events\x18\x01 \x03(\v2\x12.keepward.v1.EventR\x06events\x12\x12\n" +
 	"\x04next\x18\x02 \x01(\x03R\x04next\"3\n" +
 	"\tFilePlace\x12\x12\n" +
@@ -909,10 +909,10 @@ const file_keepward_v1_sessiondetail_proto_rawDesc = "" +
 	"\x04task\x18\x02 \x01(\tR\x04task\x12\x12\n" +
 	"\x04path\x18\x03 \x01(\tR\x04path\x124\n" +
 	"\aordered\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\aordered\x12(\n" +
-	"\x03end\x18\x05 \x01(\v2\x16.keepward.v1.ScriptEndR\x03end2\xc5\x03\n" +
+	"\x03end\x18\x05 \x01(\v2\x16.keepward.v1.ScriptEndR\x03end2\xd1\x03\n" +
 	"\x14SessionDetailService\x12\\\n" +
-	"\x0fGetSessionSpeed\x12#.keepward.v1.GetSessionSpeedRequest\x1a$.keepward.v1.GetSessionSpeedResponse\x12D\n" +
-	"\aFindLog\x12\x1b.keepward.v1.FindLogRequest\x1a\x1c.keepward.v1.FindLogResponse\x12Y\n" +
+	"\x0fGetSessionSpeed\x12#.keepward.v1.GetSessionSpeedRequest\x1a$.keepward.v1.GetSessionSpeedResponse\x12P\n" +
+	"\vReadLogPage\x12\x1f.keepward.v1.ReadLogPageRequest\x1a .keepward.v1.ReadLogPageResponse\x12Y\n" +
 	"\x0eListFileErrors\x12\".keepward.v1.ListFileErrorsRequest\x1a#.keepward.v1.ListFileErrorsResponse\x12\\\n" +
 	"\x0fListTransitions\x12#.keepward.v1.ListTransitionsRequest\x1a$.keepward.v1.ListTransitionsResponse\x12P\n" +
 	"\vListScripts\x12\x1f.keepward.v1.ListScriptsRequest\x1a .keepward.v1.ListScriptsResponseB%Z#keepward/api/keepward/v1;keepwardv1b\x06proto3"
@@ -934,8 +934,8 @@ var file_keepward_v1_sessiondetail_proto_goTypes = []any{
 	(*GetSessionSpeedRequest)(nil),  // 0: keepward.v1.GetSessionSpeedRequest
 	(*GetSessionSpeedResponse)(nil), // 1: keepward.v1.GetSessionSpeedResponse
 	(*TaskSpeed)(nil),               // 2: keepward.v1.TaskSpeed
-	(*FindLogRequest)(nil),          // 3: keepward.v1.FindLogRequest
-	(*FindLogResponse)(nil),         // 4: keepward.v1.FindLogResponse
+	(*ReadLogPageRequest)(nil),      // 3: keepward.v1.ReadLogPageRequest
+	(*ReadLogPageResponse)(nil),     // 4: keepward.v1.ReadLogPageResponse
 	(*FilePlace)(nil),               // 5: keepward.v1.FilePlace
 	(*ListFileErrorsRequest)(nil),   // 6: keepward.v1.ListFileErrorsRequest
 	(*ListFileErrorsResponse)(nil),  // 7: keepward.v1.ListFileErrorsResponse
@@ -955,7 +955,7 @@ var file_keepward_v1_sessiondetail_proto_depIdxs = []int32{
 	14, // 1: keepward.v1.TaskSpeed.start:type_name -> google.protobuf.Timestamp
 	15, // 2: keepward.v1.TaskSpeed.every:type_name -> google.protobuf.Duration
 	14, // 3: keepward.v1.TaskSpeed.until:type_name -> google.protobuf.Timestamp
-	16, // 4: keepward.v1.FindLogResponse.events:type_name -> keepward.v1.Event
+	16, // 4: keepward.v1.ReadLogPageResponse.events:type_name -> keepward.v1.Event
 	5,  // 5: keepward.v1.ListFileErrorsRequest.after:type_name -> keepward.v1.FilePlace
 	8,  // 6: keepward.v1.ListFileErrorsResponse.files:type_name -> keepward.v1.FileError
 	5,  // 7: keepward.v1.ListFileErrorsResponse.next:type_name -> keepward.v1.FilePlace
@@ -965,12 +965,12 @@ var file_keepward_v1_sessiondetail_proto_depIdxs = []int32{
 	14, // 11: keepward.v1.SessionScript.ordered:type_name -> google.protobuf.Timestamp
 	17, // 12: keepward.v1.SessionScript.end:type_name -> keepward.v1.ScriptEnd
 	0,  // 13: keepward.v1.SessionDetailService.GetSessionSpeed:input_type -> keepward.v1.GetSessionSpeedRequest
-	3,  // 14: keepward.v1.SessionDetailService.FindLog:input_type -> keepward.v1.FindLogRequest
+	3,  // 14: keepward.v1.SessionDetailService.ReadLogPage:input_type -> keepward.v1.ReadLogPageRequest
 	6,  // 15: keepward.v1.SessionDetailService.ListFileErrors:input_type -> keepward.v1.ListFileErrorsRequest
 	9,  // 16: keepward.v1.SessionDetailService.ListTransitions:input_type -> keepward.v1.ListTransitionsRequest
 	11, // 17: keepward.v1.SessionDetailService.ListScripts:input_type -> keepward.v1.ListScriptsRequest
 	1,  // 18: keepward.v1.SessionDetailService.GetSessionSpeed:output_type -> keepward.v1.GetSessionSpeedResponse
-	4,  // 19: keepward.v1.SessionDetailService.FindLog:output_type -> keepward.v1.FindLogResponse
+	4,  // 19: keepward.v1.SessionDetailService.ReadLogPage:output_type -> keepward.v1.ReadLogPageResponse
 	7,  // 20: keepward.v1.SessionDetailService.ListFileErrors:output_type -> keepward.v1.ListFileErrorsResponse
 	10, // 21: keepward.v1.SessionDetailService.ListTransitions:output_type -> keepward.v1.ListTransitionsResponse
 	12, // 22: keepward.v1.SessionDetailService.ListScripts:output_type -> keepward.v1.ListScriptsResponse

@@ -35,16 +35,16 @@ const (
 // reflection-formatted method names, remove the leading slash and convert the remaining slash to a
 // period.
 const (
-	// ProtectionServiceProtectionDaysProcedure is the fully-qualified name of the ProtectionService's
-	// ProtectionDays RPC.
-	ProtectionServiceProtectionDaysProcedure = "/keepward.v1.ProtectionService/ProtectionDays"
+	// ProtectionServiceListProtectionDaysProcedure is the fully-qualified name of the
+	// ProtectionService's ListProtectionDays RPC.
+	ProtectionServiceListProtectionDaysProcedure = "/keepward.v1.ProtectionService/ListProtectionDays"
 )
 
 // ProtectionServiceClient is a client for the keepward.v1.ProtectionService service.
 type ProtectionServiceClient interface {
 	// Lists computers with what their backups came to on each day, the worst first: those that are without
 	// a restore point for the longest time up to now, then those with the most failed days, then by name.
-	ProtectionDays(context.Context, *connect.Request[v1.ProtectionDaysRequest]) (*connect.Response[v1.ProtectionDaysResponse], error)
+	ListProtectionDays(context.Context, *connect.Request[v1.ListProtectionDaysRequest]) (*connect.Response[v1.ListProtectionDaysResponse], error)
 }
 
 // NewProtectionServiceClient constructs a client for the keepward.v1.ProtectionService service. By
@@ -58,10 +58,10 @@ func NewProtectionServiceClient(httpClient connect.HTTPClient, baseURL string, o
 	baseURL = strings.TrimRight(baseURL, "/")
 	protectionServiceMethods := v1.File_keepward_v1_protection_proto.Services().ByName("ProtectionService").Methods()
 	return &protectionServiceClient{
-		protectionDays: connect.NewClient[v1.ProtectionDaysRequest, v1.ProtectionDaysResponse](
+		listProtectionDays: connect.NewClient[v1.ListProtectionDaysRequest, v1.ListProtectionDaysResponse](
 			httpClient,
-			baseURL+ProtectionServiceProtectionDaysProcedure,
-			connect.WithSchema(protectionServiceMethods.ByName("ProtectionDays")),
+			baseURL+ProtectionServiceListProtectionDaysProcedure,
+			connect.WithSchema(protectionServiceMethods.ByName("ListProtectionDays")),
 			connect.WithClientOptions(opts...),
 		),
 	}
@@ -69,19 +69,19 @@ func NewProtectionServiceClient(httpClient connect.HTTPClient, baseURL string, o
 
 // protectionServiceClient implements ProtectionServiceClient.
 type protectionServiceClient struct {
-	protectionDays *connect.Client[v1.ProtectionDaysRequest, v1.ProtectionDaysResponse]
+	listProtectionDays *connect.Client[v1.ListProtectionDaysRequest, v1.ListProtectionDaysResponse]
 }
 
-// ProtectionDays calls keepward.v1.ProtectionService.ProtectionDays.
-func (c *protectionServiceClient) ProtectionDays(ctx context.Context, req *connect.Request[v1.ProtectionDaysRequest]) (*connect.Response[v1.ProtectionDaysResponse], error) {
-	return c.protectionDays.CallUnary(ctx, req)
+// ListProtectionDays calls keepward.v1.ProtectionService.ListProtectionDays.
+func (c *protectionServiceClient) ListProtectionDays(ctx context.Context, req *connect.Request[v1.ListProtectionDaysRequest]) (*connect.Response[v1.ListProtectionDaysResponse], error) {
+	return c.listProtectionDays.CallUnary(ctx, req)
 }
 
 // ProtectionServiceHandler is an implementation of the keepward.v1.ProtectionService service.
 type ProtectionServiceHandler interface {
 	// Lists computers with what their backups came to on each day, the worst first: those that are without
 	// a restore point for the longest time up to now, then those with the most failed days, then by name.
-	ProtectionDays(context.Context, *connect.Request[v1.ProtectionDaysRequest]) (*connect.Response[v1.ProtectionDaysResponse], error)
+	ListProtectionDays(context.Context, *connect.Request[v1.ListProtectionDaysRequest]) (*connect.Response[v1.ListProtectionDaysResponse], error)
 }
 
 // NewProtectionServiceHandler builds an HTTP handler from the service implementation. It returns
@@ -91,16 +91,16 @@ type ProtectionServiceHandler interface {
 // and JSON codecs. They also support gzip compression.
 func NewProtectionServiceHandler(svc ProtectionServiceHandler, opts ...connect.HandlerOption) (string, http.Handler) {
 	protectionServiceMethods := v1.File_keepward_v1_protection_proto.Services().ByName("ProtectionService").Methods()
-	protectionServiceProtectionDaysHandler := connect.NewUnaryHandler(
-		ProtectionServiceProtectionDaysProcedure,
-		svc.ProtectionDays,
-		connect.WithSchema(protectionServiceMethods.ByName("ProtectionDays")),
+	protectionServiceListProtectionDaysHandler := connect.NewUnaryHandler(
+		ProtectionServiceListProtectionDaysProcedure,
+		svc.ListProtectionDays,
+		connect.WithSchema(protectionServiceMethods.ByName("ListProtectionDays")),
 		connect.WithHandlerOptions(opts...),
 	)
 	return "/keepward.v1.ProtectionService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
-		case ProtectionServiceProtectionDaysProcedure:
-			protectionServiceProtectionDaysHandler.ServeHTTP(w, r)
+		case ProtectionServiceListProtectionDaysProcedure:
+			protectionServiceListProtectionDaysHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -110,6 +110,6 @@ func NewProtectionServiceHandler(svc ProtectionServiceHandler, opts ...connect.H
 // UnimplementedProtectionServiceHandler returns CodeUnimplemented from all methods.
 type UnimplementedProtectionServiceHandler struct{}
 
-func (UnimplementedProtectionServiceHandler) ProtectionDays(context.Context, *connect.Request[v1.ProtectionDaysRequest]) (*connect.Response[v1.ProtectionDaysResponse], error) {
-	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.ProtectionService.ProtectionDays is not implemented"))
+func (UnimplementedProtectionServiceHandler) ListProtectionDays(context.Context, *connect.Request[v1.ListProtectionDaysRequest]) (*connect.Response[v1.ListProtectionDaysResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.ProtectionService.ListProtectionDays is not implemented"))
 }

@@ -39,9 +39,9 @@ const (
 	// SessionDetailServiceGetSessionSpeedProcedure is the fully-qualified name of the
 	// SessionDetailService's GetSessionSpeed RPC.
 	SessionDetailServiceGetSessionSpeedProcedure = "/keepward.v1.SessionDetailService/GetSessionSpeed"
-	// SessionDetailServiceFindLogProcedure is the fully-qualified name of the SessionDetailService's
-	// FindLog RPC.
-	SessionDetailServiceFindLogProcedure = "/keepward.v1.SessionDetailService/FindLog"
+	// SessionDetailServiceReadLogPageProcedure is the fully-qualified name of the
+	// SessionDetailService's ReadLogPage RPC.
+	SessionDetailServiceReadLogPageProcedure = "/keepward.v1.SessionDetailService/ReadLogPage"
 	// SessionDetailServiceListFileErrorsProcedure is the fully-qualified name of the
 	// SessionDetailService's ListFileErrors RPC.
 	SessionDetailServiceListFileErrorsProcedure = "/keepward.v1.SessionDetailService/ListFileErrors"
@@ -58,7 +58,7 @@ type SessionDetailServiceClient interface {
 	// How fast each task was over its time.
 	GetSessionSpeed(context.Context, *connect.Request[v1.GetSessionSpeedRequest]) (*connect.Response[v1.GetSessionSpeedResponse], error)
 	// A page of the log, narrowed to what is looked for; the first page is the end of the log.
-	FindLog(context.Context, *connect.Request[v1.FindLogRequest]) (*connect.Response[v1.FindLogResponse], error)
+	ReadLogPage(context.Context, *connect.Request[v1.ReadLogPageRequest]) (*connect.Response[v1.ReadLogPageResponse], error)
 	// The files of which the log has errors or warnings, by their path.
 	ListFileErrors(context.Context, *connect.Request[v1.ListFileErrorsRequest]) (*connect.Response[v1.ListFileErrorsResponse], error)
 	// The changes of status of the tasks, from the first on.
@@ -85,10 +85,10 @@ func NewSessionDetailServiceClient(httpClient connect.HTTPClient, baseURL string
 			connect.WithSchema(sessionDetailServiceMethods.ByName("GetSessionSpeed")),
 			connect.WithClientOptions(opts...),
 		),
-		findLog: connect.NewClient[v1.FindLogRequest, v1.FindLogResponse](
+		readLogPage: connect.NewClient[v1.ReadLogPageRequest, v1.ReadLogPageResponse](
 			httpClient,
-			baseURL+SessionDetailServiceFindLogProcedure,
-			connect.WithSchema(sessionDetailServiceMethods.ByName("FindLog")),
+			baseURL+SessionDetailServiceReadLogPageProcedure,
+			connect.WithSchema(sessionDetailServiceMethods.ByName("ReadLogPage")),
 			connect.WithClientOptions(opts...),
 		),
 		listFileErrors: connect.NewClient[v1.ListFileErrorsRequest, v1.ListFileErrorsResponse](
@@ -115,7 +115,7 @@ func NewSessionDetailServiceClient(httpClient connect.HTTPClient, baseURL string
 // sessionDetailServiceClient implements SessionDetailServiceClient.
 type sessionDetailServiceClient struct {
 	getSessionSpeed *connect.Client[v1.GetSessionSpeedRequest, v1.GetSessionSpeedResponse]
-	findLog         *connect.Client[v1.FindLogRequest, v1.FindLogResponse]
+	readLogPage     *connect.Client[v1.ReadLogPageRequest, v1.ReadLogPageResponse]
 	listFileErrors  *connect.Client[v1.ListFileErrorsRequest, v1.ListFileErrorsResponse]
 	listTransitions *connect.Client[v1.ListTransitionsRequest, v1.ListTransitionsResponse]
 	listScripts     *connect.Client[v1.ListScriptsRequest, v1.ListScriptsResponse]
@@ -126,9 +126,9 @@ func (c *sessionDetailServiceClient) GetSessionSpeed(ctx context.Context, req *c
 	return c.getSessionSpeed.CallUnary(ctx, req)
 }
 
-// FindLog calls keepward.v1.SessionDetailService.FindLog.
-func (c *sessionDetailServiceClient) FindLog(ctx context.Context, req *connect.Request[v1.FindLogRequest]) (*connect.Response[v1.FindLogResponse], error) {
-	return c.findLog.CallUnary(ctx, req)
+// ReadLogPage calls keepward.v1.SessionDetailService.ReadLogPage.
+func (c *sessionDetailServiceClient) ReadLogPage(ctx context.Context, req *connect.Request[v1.ReadLogPageRequest]) (*connect.Response[v1.ReadLogPageResponse], error) {
+	return c.readLogPage.CallUnary(ctx, req)
 }
 
 // ListFileErrors calls keepward.v1.SessionDetailService.ListFileErrors.
@@ -151,7 +151,7 @@ type SessionDetailServiceHandler interface {
 	// How fast each task was over its time.
 	GetSessionSpeed(context.Context, *connect.Request[v1.GetSessionSpeedRequest]) (*connect.Response[v1.GetSessionSpeedResponse], error)
 	// A page of the log, narrowed to what is looked for; the first page is the end of the log.
-	FindLog(context.Context, *connect.Request[v1.FindLogRequest]) (*connect.Response[v1.FindLogResponse], error)
+	ReadLogPage(context.Context, *connect.Request[v1.ReadLogPageRequest]) (*connect.Response[v1.ReadLogPageResponse], error)
 	// The files of which the log has errors or warnings, by their path.
 	ListFileErrors(context.Context, *connect.Request[v1.ListFileErrorsRequest]) (*connect.Response[v1.ListFileErrorsResponse], error)
 	// The changes of status of the tasks, from the first on.
@@ -174,10 +174,10 @@ func NewSessionDetailServiceHandler(svc SessionDetailServiceHandler, opts ...con
 		connect.WithSchema(sessionDetailServiceMethods.ByName("GetSessionSpeed")),
 		connect.WithHandlerOptions(opts...),
 	)
-	sessionDetailServiceFindLogHandler := connect.NewUnaryHandler(
-		SessionDetailServiceFindLogProcedure,
-		svc.FindLog,
-		connect.WithSchema(sessionDetailServiceMethods.ByName("FindLog")),
+	sessionDetailServiceReadLogPageHandler := connect.NewUnaryHandler(
+		SessionDetailServiceReadLogPageProcedure,
+		svc.ReadLogPage,
+		connect.WithSchema(sessionDetailServiceMethods.ByName("ReadLogPage")),
 		connect.WithHandlerOptions(opts...),
 	)
 	sessionDetailServiceListFileErrorsHandler := connect.NewUnaryHandler(
@@ -202,8 +202,8 @@ func NewSessionDetailServiceHandler(svc SessionDetailServiceHandler, opts ...con
 		switch r.URL.Path {
 		case SessionDetailServiceGetSessionSpeedProcedure:
 			sessionDetailServiceGetSessionSpeedHandler.ServeHTTP(w, r)
-		case SessionDetailServiceFindLogProcedure:
-			sessionDetailServiceFindLogHandler.ServeHTTP(w, r)
+		case SessionDetailServiceReadLogPageProcedure:
+			sessionDetailServiceReadLogPageHandler.ServeHTTP(w, r)
 		case SessionDetailServiceListFileErrorsProcedure:
 			sessionDetailServiceListFileErrorsHandler.ServeHTTP(w, r)
 		case SessionDetailServiceListTransitionsProcedure:
@@ -223,8 +223,8 @@ func (UnimplementedSessionDetailServiceHandler) GetSessionSpeed(context.Context,
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.SessionDetailService.GetSessionSpeed is not implemented"))
 }
 
-func (UnimplementedSessionDetailServiceHandler) FindLog(context.Context, *connect.Request[v1.FindLogRequest]) (*connect.Response[v1.FindLogResponse], error) {
-	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.SessionDetailService.FindLog is not implemented"))
+func (UnimplementedSessionDetailServiceHandler) ReadLogPage(context.Context, *connect.Request[v1.ReadLogPageRequest]) (*connect.Response[v1.ReadLogPageResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.SessionDetailService.ReadLogPage is not implemented"))
 }
 
 func (UnimplementedSessionDetailServiceHandler) ListFileErrors(context.Context, *connect.Request[v1.ListFileErrorsRequest]) (*connect.Response[v1.ListFileErrorsResponse], error) {
