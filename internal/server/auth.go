@@ -100,7 +100,7 @@ var methods = map[string]rule{
 	keepwardv1connect.JobServiceGetJobFiguresProcedure:              {users, silent, ofJob},
 	keepwardv1connect.JobServiceDryRunProcedure:                     {operators, each, site},
 	keepwardv1connect.JobPreviewServicePreviewJobProcedure:          {users, silent, site},
-	keepwardv1connect.ProtectionServiceListProtectionDaysProcedure:      {users, silent, listed},
+	keepwardv1connect.ProtectionServiceListProtectionDaysProcedure:  {users, silent, listed},
 	keepwardv1connect.SessionServiceListSessionsProcedure:           {users, silent, listed},
 	keepwardv1connect.SessionServiceWatchSessionsProcedure:          {users, silent, listed},
 	keepwardv1connect.SessionServiceGetSessionProcedure:             {users, silent, ofSession},
