@@ -34,12 +34,14 @@ type SessionFilter struct {
 
 // sessionWhere is the filter as SQL; sessionArgs are its arguments. The log is looked into last,
 // and only for sessions that pass all else. Each look is at an index: most sessions have no trouble to tell of.
+// Computers with the text in their name are looked for before, see namesWith: there are fewer of them than tasks.
 const sessionWhere = `(NOT ?1 OR ended = 0) AND (?2 = '' OR job = ?2) AND (?3 = 0 OR ended >= ?3)
 	AND (?4 = '' OR id IN (SELECT session FROM tasks WHERE computer = ?4))
 	AND (?5 = '' OR type = ?5) AND (?6 = '' OR status IN (SELECT value FROM json_each(?6)))
 	AND (?7 = 0 OR ended = 0 OR ended >= ?7) AND (?8 = 0 OR created <= ?8) AND (?9 = 0 OR id < ?9)
 	AND (?10 = '' OR instr(lower(job || char(10) || type || char(10) || repository || char(10) || started_by || char(10) || reason_json || char(10) || failure_json), lower(?10)) > 0
-		OR EXISTS (SELECT 1 FROM tasks WHERE session = sessions.id AND instr(lower(computer), lower(?10)) > 0)
+		OR ?12 <> '' AND id IN (SELECT session FROM tasks WHERE computer IN (SELECT value FROM json_each(?12)))
+		OR ?12 = '' AND EXISTS (SELECT 1 FROM tasks WHERE session = sessions.id AND instr(lower(computer), lower(?10)) > 0)
 		OR EXISTS (SELECT 1 FROM tasks WHERE session = sessions.id AND (reason_json <> '' OR failure_json <> '')
 			AND instr(lower(reason_json || char(10) || failure_json), lower(?10)) > 0)
 		OR EXISTS (SELECT 1 FROM events INDEXED BY events_of_trouble WHERE session = sessions.id AND level <> 'info' AND instr(lower(text), lower(?10)) > 0))
@@ -76,6 +78,27 @@ func sessionArgs(f SessionFilter) ([]any, error) {
 	}, nil
 }
 
+// namesMost bounds the computers whose sessions are looked up by the computer. Where a text is in more names, the
+// newest sessions soon have one.
+const namesMost = 100
+
+// namesWith is the list of computers with a text in their name, for sessionWhere: of those that have tasks, one step
+// in their index for each. It is empty where they are more than namesMost.
+func namesWith(ctx context.Context, q Queryer, text string) (string, error) {
+	rows, err := q.QueryContext(ctx, `WITH RECURSIVE names (name) AS (
+			SELECT min(computer) FROM tasks
+			UNION ALL SELECT (SELECT min(computer) FROM tasks WHERE computer > name) FROM names WHERE name IS NOT NULL)
+		SELECT name FROM names WHERE name IS NOT NULL AND instr(lower(name), lower(?)) > 0 LIMIT +?`, text, namesMost+1)
+	list, err := collect(rows, err, func(r *sql.Rows) (name string, err error) { return name, r.Scan(&name) })
+	if err != nil {
+		return "", fmt.Errorf("list computers with %q in their name: %w", text, err)
+	}
+	if len(list) > namesMost {
+		return "", nil
+	}
+	return textsOf(list), nil
+}
+
 // Sessions lists sessions, newest first.
 func Sessions(ctx context.Context, q Queryer, f SessionFilter) ([]Session, error) {
 	args, err := sessionArgs(f)
@@ -85,6 +108,12 @@ func Sessions(ctx context.Context, q Queryer, f SessionFilter) ([]Session, error
 	limit := f.Limit
 	if limit == 0 {
 		limit = -1
+	}
+	names := ""
+	if f.Text != "" {
+		if names, err = namesWith(ctx, q, f.Text); err != nil {
+			return nil, err
+		}
 	}
 	// Said once more without a choice, so that an index can be used.
 	where := sessionWhere
@@ -96,7 +125,7 @@ func Sessions(ctx context.Context, q Queryer, f SessionFilter) ([]Session, error
 	case f.Job != "":
 		where = `job = ?2 AND ` + where
 	}
-	rows, err := q.QueryContext(ctx, `SELECT `+sessionColumns+` FROM sessions WHERE `+where+` ORDER BY id DESC LIMIT +?12`, append(args, limit)...)
+	rows, err := q.QueryContext(ctx, `SELECT `+sessionColumns+` FROM sessions WHERE `+where+` ORDER BY id DESC LIMIT +?13`, append(args, names, limit)...)
 	out, err := collect(rows, err, func(r *sql.Rows) (Session, error) { return scanSession(r) })
 	if err != nil {
 		return nil, fmt.Errorf("list sessions: %w", err)

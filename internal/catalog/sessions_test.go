@@ -231,6 +231,7 @@ func TestATextIsLookedForByIndexes(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, index := range []string{"COVERING INDEX tasks_of_session", "tasks_in_trouble", "events_of_trouble"} {
-		foundBy(t, db, index, `SELECT id FROM sessions WHERE `+sessionWhere, args...)
+		foundBy(t, db, index, `SELECT id FROM sessions WHERE `+sessionWhere, append(args, "")...)
 	}
+	foundBy(t, db, "COVERING INDEX tasks_by_computer (computer=?)", `SELECT id FROM sessions WHERE `+sessionWhere, append(args, `["web1"]`)...)
 }
