@@ -264,7 +264,7 @@ func TestTheServerIsSetInTheConsole(t *testing.T) {
 		b.at(path)
 		b.until("no way to a deed on "+path, `document.querySelector("h1") && !document.querySelector('main a[href^="/do/"]')`)
 	}
-	b.open("/do/set-setting?of=claim_after")
-	b.says(".notice", "Your role may not do this")
 	b.noTrouble()
+	b.open("/do/set-setting?of=claim_after") // refused, which is an error to the browser
+	b.says(".notice", "Your role may not do this")
 }
