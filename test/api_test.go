@@ -84,6 +84,15 @@ func TestTheExamplesOfTheReferenceRun(t *testing.T) {
 		}
 	}
 	t.Logf("%d examples ran, %d of them answered", ran, good)
+
+	// The same command again, over a server that was killed: one session.
+	one := f.start("docs", "--idempotency-key", "k1")
+	f.Server.Kill()
+	f.must(f.Server.Start())
+	two := f.start("docs", "--idempotency-key", "k1")
+	if three := f.start("docs", "--idempotency-key", "k2"); one != two || three == two {
+		t.Errorf("the same key made the sessions %d and %d, and another one %d", one, two, three)
+	}
 	if ran < 35 || good < 30 {
 		t.Errorf("only %d examples ran, and %d of them answered", ran, good)
 	}

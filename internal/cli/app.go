@@ -23,6 +23,7 @@ type app struct {
 	format  format
 	quiet   bool
 	noColor bool
+	key     string // of --idempotency-key
 }
 
 func newApp(p Process) *app {

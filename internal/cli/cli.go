@@ -84,6 +84,7 @@ func (a *app) globalFlags(root *cobra.Command) {
 	f := root.PersistentFlags()
 	f.StringVar(&a.config, "config", "", "client file with address, certificate and token (or KEEPWARD_CONFIG)")
 	f.VarP(&a.format, "output", "o", "table, wide, json or yaml")
+	f.StringVar(&a.key, "idempotency-key", "", "do what this key was used for before only once, for a day")
 	f.BoolVar(&a.quiet, "quiet", false, "no progress and no remarks")
 	f.BoolVar(&a.noColor, "no-color", false, "no colours (or NO_COLOR)")
 	noError(root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "wide", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp)))

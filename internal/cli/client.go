@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -8,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -66,11 +68,15 @@ func (a *app) connect() *client {
 	}
 	client := newClient(c.Address, c.Token, cfg)
 	client.caller.broken = err
+	client.caller.repeats.given = a.key
+	if len(a.key) > givenKeyMost || strings.ContainsFunc(a.key, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		client.caller.broken = cmp.Or(err, error(usage("--idempotency-key wants up to %d printable ASCII characters without blanks", givenKeyMost)))
+	}
 	return client
 }
 
 func newClient(address, token string, cfg *tls.Config) *client {
-	caller := &caller{address: address, token: token}
+	caller := &caller{address: address, token: token, repeats: newRepeats()}
 	transport := &http.Transport{
 		TLSClientConfig: cfg, ForceAttemptHTTP2: true,
 		DialContext:         (&net.Dialer{Timeout: dialTimeout}).DialContext,
@@ -149,6 +155,7 @@ func verifyServer(cs tls.ConnectionState, pool *x509.CertPool) error {
 type caller struct {
 	address, token string
 	broken         error // why no call can be made; nil: they can
+	repeats        *repeats
 }
 
 func (c *caller) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
@@ -157,7 +164,12 @@ func (c *caller) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 			return nil, c.broken
 		}
 		c.authorize(req.Header())
-		res, err := next(ctx, req)
+		if c.token == "" { // a login: a code counts once, and who was not answered is asked again
+			res, err := next(ctx, req)
+			return res, c.failure(err)
+		}
+		req.Header().Set(keyHeader, c.repeats.key(req.Spec().Procedure))
+		res, err := c.repeats.do(ctx, next, req)
 		return res, c.failure(err)
 	}
 }

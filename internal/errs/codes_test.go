@@ -129,7 +129,7 @@ var areas = map[string]string{
 	"notification-rule":   "Rules of who is told of what; see operator/notifications.md.",
 	"notification-target": "Where notifications go; see operator/notifications.md.",
 	"traffic-rule":        "Traffic rules; see operator/traffic.md.",
-	"idempotency":         "Calls that are made with an `Idempotency-Key`; see operator/access.md.",
+	"idempotency":         "Calls that are made with an `Idempotency-Key`; see reference/api/README.md.",
 	"transport":           "The transport service of a repository host. Look whether it runs and reaches the server.",
 	"tree":                "A file index is damaged.",
 	"user":                "Users of the server and their passwords; see operator/access.md.",

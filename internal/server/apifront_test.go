@@ -40,6 +40,26 @@ where there is one a hint. Every code is in [errors.md](../../errors.md).
 
 Every call may answer the codes of [` + "`access`" + `](../../errors.md#access) and [` + "`catalog`" + `](../../errors.md#catalog).
 
+## The same call again
+
+A connection that is lost before the answer came leaves open whether the call was done. Give calls that change something a header ` + "`Idempotency-Key`" + `: up to 128 printable
+characters, made up anew for each request (as by ` + "`uuidgen`" + `), and make the same call again with the same key.
+
+| | |
+|---|---|
+| done | the first answer again, with the header ` + "`Idempotency-Repeated`" + `; nothing is done |
+| still going on | it waits up to 30 seconds for the first one; then ` + "`idempotency.running`" + ` |
+| refused or failed | it is done as if for the first time: errors are not kept |
+| done, with a secret in its answer (or one over 64 KiB) | ` + "`idempotency.answered`" + `, with a hint how to go on: such answers are kept nowhere |
+| the server was killed or stopped on it | ` + "`idempotency.unknown`" + `: it may be done or not, and is **not** done again. Look, and use another key |
+| another request with the key | ` + "`idempotency.other-request`" + ` |
+
+A call with a key is done at most once. The key is written before the call begins and its answer after it ended, in two transactions, so a server that dies between both
+cannot tell; it never guesses. A call with a key goes on when who made it hangs up. Keys are those of the user (not of the token), for 24 hours, also over a restart, and at least the
+newest 20 000 of each user. Kept answers are sealed with the server's key; of requests only a keyed digest is kept. Each try is a row of the audit log, a repeated one with ` + "`repeats`" + `.
+Calls that only look pass the header over; streams that change something refuse it (` + "`idempotency.stream`" + `). The command line sends a key with every call and makes calls again whose
+answer was lost; ` + "`--idempotency-key`" + ` gives it one for the whole command.
+
 ## Streams
 
 Calls that watch, or answer much, answer a stream of messages: ` + "`Content-Type: application/connect+json`" + `. Each message, that of the request too, has five bytes before it: one

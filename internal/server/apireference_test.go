@@ -32,30 +32,32 @@ var meant = map[protoreflect.Name]string{
 
 // apiAreas are the areas of docs/errors.md whose codes a service answers, besides those that every call may.
 var apiAreas = map[string][]string{
-	"APITokenService":    {"api-token", "user"},
-	"AccessService":      {"access", "join-token"},
-	"AuditService":       {"audit"},
-	"ComputerService":    {"computer"},
-	"ConfigService":      {"config"},
-	"ConnectionService":  {"connection", "pair"},
-	"ContentService":     {"content", "point"},
-	"CredentialService":  {"credential"},
-	"EnrolService":       {"join"},
-	"GroupService":       {"group", "computer"},
-	"JobPreviewService":  {"job"},
-	"JobService":         {"job", "retention"},
-	"NotifyService":      {"notify", "notification-target", "notification-rule"},
-	"OneTimeCodeService": {"code"},
-	"PointService":       {"point", "browse", "find", "diff"},
-	"QueueService":       {"window", "activity", "limit", "priority"},
-	"RepositoryService":  {"repository", "key", "epoch"},
-	"RestoreService":     {"restore", "point"},
-	"SessionService":     {"session"},
-	"SettingsService":    {"setting"},
-	"StatusService":      {"computer"},
-	"TrafficService":     {"traffic", "traffic-rule"},
-	"UpdateService":      {"update", "package", "rollout"},
-	"UserService":        {"user"},
+	"APITokenService":      {"api-token", "user"},
+	"AccessService":        {"access", "join-token"},
+	"AuditService":         {"audit"},
+	"ComputerService":      {"computer"},
+	"ConfigService":        {"config"},
+	"ConnectionService":    {"connection", "pair"},
+	"ContentService":       {"content", "point"},
+	"CredentialService":    {"credential"},
+	"EnrolService":         {"join"},
+	"GroupService":         {"group", "computer"},
+	"JobPreviewService":    {"job"},
+	"JobService":           {"job", "retention"},
+	"NotifyService":        {"notify", "notification-target", "notification-rule"},
+	"OneTimeCodeService":   {"code"},
+	"PointService":         {"point", "browse", "find", "diff"},
+	"ProtectionService":    {"group", "computer"},
+	"QueueService":         {"window", "activity", "limit", "priority"},
+	"RepositoryService":    {"repository", "key", "epoch"},
+	"RestoreService":       {"restore", "point"},
+	"SessionDetailService": {"session"},
+	"SessionService":       {"session"},
+	"SettingsService":      {"setting"},
+	"StatusService":        {"computer"},
+	"TrafficService":       {"traffic", "traffic-rule"},
+	"UpdateService":        {"update", "package", "rollout"},
+	"UserService":          {"user"},
 }
 
 // publicServices are those that clients call, by name.
@@ -296,6 +298,13 @@ func printCall(b *bytes.Buffer, words map[string]string, call protoreflect.Metho
 	}
 	if rule.audit != silent {
 		b.WriteString("- It is written down in the audit log.\n")
+	}
+	switch rule := repeatRules[procedure]; {
+	case call.IsStreamingServer() || !takesKey(procedure):
+	case rule.how == secret:
+		fmt.Fprintf(b, "- Takes an [`Idempotency-Key`](README.md#the-same-call-again). Its answer has a secret and is given once; after that: %s.\n", rule.why)
+	default:
+		b.WriteString("- Takes an [`Idempotency-Key`](README.md#the-same-call-again).\n")
 	}
 	if call.IsStreamingServer() {
 		b.WriteString("- A stream: see [streams](README.md#streams).\n")

@@ -193,10 +193,11 @@ type auditedCall struct {
 	a       *auditor
 	rule    audited
 	row     audit.Row
-	key     string // of folded
-	begun   uint64 // number of its row
-	written bool   // by auditIn
-	skipped bool   // written down a while ago
+	key     string    // of folded
+	begun   uint64    // number of its row
+	written bool      // by auditIn
+	skipped bool      // written down a while ago
+	repeats time.Time // when the call was made that this one only repeats; zero: it is the first
 }
 
 type auditedKey struct{}
@@ -248,6 +249,9 @@ func (c *auditedCall) end(ctx context.Context, answer any, err error) {
 	}
 	if r.Named = nil; err == nil {
 		r.Named = namedBy(answer, answered)
+		if !c.repeats.IsZero() {
+			r.Named = append(r.Named, repeatOf(c.repeats))
+		}
 	}
 	c.a.write(ctx, r)
 	if c.rule == folded && err == nil {

@@ -247,7 +247,7 @@ func (s *server) nodeHandler(bytes, fields int) http.Handler {
 
 func (s *server) handlerOptions(most int) []connect.HandlerOption {
 	return []connect.HandlerOption{
-		connect.WithInterceptors(wire.Errors(), s.guard.streams, s.guard.audits, s.guard.scopes),
+		connect.WithInterceptors(wire.Errors(), s.guard.streams, s.guard.audits, s.guard.scopes, s.repeats),
 		connect.WithReadMaxBytes(most),
 		connect.WithRecover(func(_ context.Context, spec connect.Spec, _ http.Header, v any) error {
 			s.log.Error("call panicked", "method", spec.Procedure, "panic", v)

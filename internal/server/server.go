@@ -67,6 +67,7 @@ type server struct {
 	updates *rollouts
 	dialler *dialler
 	guard   *guard
+	repeats *repeater
 	notes   *notifier
 	leaf    time.Time    // when the certificate ends that the server shows
 	pages   http.Handler // what a monitoring system asks for
@@ -104,6 +105,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 
 func newServer(cfg Config, data *dataDir) *server {
 	s := &server{cfg: cfg, log: cfg.Logger, data: data, db: data.db, started: time.Now(), guard: newGuard(data.db, cfg.Logger)}
+	s.repeats = newRepeater(data.db, data.keys.key, cfg.Logger)
 	s.nodes = newNodes(data.db, cfg.Logger, cfg.Heartbeat)
 	s.repos = newRepositories(s)
 	scripts := scriptFolder(cmp.Or(cfg.ScriptDir, filepath.Join(cfg.DataDir, "scripts")))
@@ -159,6 +161,7 @@ func (s *server) serve(ctx context.Context, l *listener) error {
 	g.Go(func() error { return ended(ctx, s.updates.serve(ctx)) })
 	g.Go(func() error { return ended(ctx, s.notes.serve(ctx)) })
 	g.Go(func() error { return ended(ctx, s.guard.audits.serve(ctx)) })
+	g.Go(func() error { return ended(ctx, s.repeats.serve(ctx)) })
 	s.dialler.creds = l.creds
 	g.Go(func() error { return ended(ctx, s.dialler.serve(ctx)) })
 	g.Go(func() error { return s.serveHTTP(ctx, l) })

@@ -34,7 +34,8 @@ type ListProtectionDaysRequest struct {
 	// Only this computer.
 	Computer string `protobuf:"bytes,4,opt,name=computer,proto3" json:"computer,omitempty"`
 	// A page: so many computers (0: 50, at most 500), behind so many.
-	Limit         int32 `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"`
+	Limit int32 `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"`
+	// How many computers are before the page.
 	Offset        int32 `protobuf:"varint,6,opt,name=offset,proto3" json:"offset,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -114,12 +115,14 @@ func (x *ListProtectionDaysRequest) GetOffset() int32 {
 
 type ListProtectionDaysResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The first and the last day.
-	First     string               `protobuf:"bytes,1,opt,name=first,proto3" json:"first,omitempty"`
+	// The first day.
+	First string `protobuf:"bytes,1,opt,name=first,proto3" json:"first,omitempty"`
+	// The last day.
 	Last      string               `protobuf:"bytes,2,opt,name=last,proto3" json:"last,omitempty"`
 	Computers []*ProtectedComputer `protobuf:"bytes,3,rep,name=computers,proto3" json:"computers,omitempty"`
-	// How many computers there are on all pages, and how many of them have a hole now.
-	Found         int64 `protobuf:"varint,4,opt,name=found,proto3" json:"found,omitempty"`
+	// How many computers there are on all pages.
+	Found int64 `protobuf:"varint,4,opt,name=found,proto3" json:"found,omitempty"`
+	// How many of them have a hole now.
 	WithHole      int64 `protobuf:"varint,5,opt,name=with_hole,json=withHole,proto3" json:"with_hole,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
