@@ -19,7 +19,7 @@ import (
 
 var noon = time.Date(2026, 11, 7, 12, 0, 0, 0, time.UTC)
 
-func openTest(t *testing.T) *DB {
+func openTest(t testing.TB) *DB {
 	t.Helper()
 	db, err := Open(t.Context(), filepath.Join(t.TempDir(), "a b?c%d.db"))
 	if err != nil {

@@ -127,6 +127,27 @@ func TestOldLogsAreForgotten(t *testing.T) {
 	}
 }
 
+// A text is found in names of computers, whether they are few or more than are looked up by the name.
+func TestATextIsFoundInNamesOfComputersFewOrMany(t *testing.T) {
+	db := openTest(t)
+	s := addSession(t, db, Session{Type: job.Backup, Status: job.Completed, Job: "docs", Created: moment}, "node0000")
+	write(t, db, func(ctx context.Context, tx *sql.Tx) (err error) {
+		for n := 1; n <= namesMost && err == nil; n++ {
+			err = AddTask(ctx, tx, &Task{ID: fmt.Sprint("node-", n), Session: s.ID, Position: n, Computer: fmt.Sprintf("node%04d", n), Repository: "main", Status: s.Status})
+		}
+		return err
+	})
+	for text, want := range map[string]int{"NODE0007": 1, "node": 1, "nowhere": 0} {
+		names, err := namesWith(t.Context(), db.Read(), text)
+		if err != nil || (names == "") != (text == "node") {
+			t.Errorf("names with %s: %q, %v", text, names, err)
+		}
+		if list, err := Sessions(t.Context(), db.Read(), SessionFilter{Text: text}); err != nil || len(list) != want {
+			t.Errorf("%d sessions have %s (%v), want %d", len(list), text, err, want)
+		}
+	}
+}
+
 func TestAllFiltersOfSessions(t *testing.T) {
 	db := openTest(t)
 	add := func(s Session, days int) { past(t, db, s, days) }
