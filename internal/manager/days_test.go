@@ -18,6 +18,9 @@ func TestABackupMakesItsDayAndTheDayGoesWithItsTime(t *testing.T) {
 			if err != nil || len(res.GetComputers()) != 1 {
 				t.Fatalf("%v (%v)", res, err)
 			}
+			if hole := res.GetComputers()[0].GetHoleDays(); hole != 0 {
+				t.Errorf("a day that is not over is a hole: %d", hole)
+			}
 			return res.GetComputers()[0].GetResults()
 		}
 		w.run()
