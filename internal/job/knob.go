@@ -1,7 +1,9 @@
 package job
 
 import (
+	"fmt"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -12,9 +14,20 @@ type Bounds struct {
 	Least, Most int64
 	// Choices are the words of a setting that is a word.
 	Choices []string
-	// Networks: the setting is a list of networks.
-	Networks bool
+	// Form is how a setting is written that is a text of its own form; nil: it is another one.
+	Form *Form
 }
+
+// Form is how a text has to be written.
+type Form struct {
+	Check func(text string) error
+	Text  string // it in words, after "it is"
+}
+
+var (
+	networksForm   = Form{func(text string) error { _, err := Networks(text); return err }, "none, or networks such as 10.0.0.0/8,fd00::/8"}
+	consoleURLForm = Form{func(text string) error { _, err := ConsoleURL(text); return err }, "none, or an address such as https://backup.example.com:7480"}
+)
 
 func counts(least, most int64) Bounds        { return Bounds{Least: least, Most: most} }
 func times(least, most time.Duration) Bounds { return Bounds{Least: int64(least), Most: int64(most)} }
@@ -46,7 +59,8 @@ var knobBounds = map[string]Bounds{
 	"agent_updates_at_once":        counts(1, 10_000),
 	"agent_trial":                  times(time.Second, time.Hour),
 	"duplicates":                   words(DuplicatePolicies...),
-	"preferred_networks":           {Networks: true},
+	"preferred_networks":           {Form: &networksForm},
+	"console_url":                  {Form: &consoleURLForm},
 	"data_connections":             counts(1, MostDataConnections),
 }
 
@@ -99,7 +113,7 @@ func (s Setting) Bounds() Bounds {
 // Networks reads a list of networks in CIDR notation, separated by commas or spaces. none, or
 // nothing, is no network.
 func Networks(text string) ([]netip.Prefix, error) {
-	if text == NoNetworks {
+	if text == NotSet {
 		return nil, nil
 	}
 	var out []netip.Prefix
@@ -111,6 +125,24 @@ func Networks(text string) ([]netip.Prefix, error) {
 		out = append(out, n.Masked())
 	}
 	return out, nil
+}
+
+// ConsoleURL reads the address under which browsers reach the console: its origin, without a
+// path, in small letters and without the port that https has anyway, as browsers write it
+// (RFC 6454, section 6.2). none is the empty one.
+func ConsoleURL(text string) (origin string, err error) {
+	if text == NotSet {
+		return "", nil
+	}
+	u, err := url.Parse(text)
+	if err != nil {
+		return "", err
+	}
+	bad := u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || strings.Contains(text, "#") || u.Path != "" && u.Path != "/"
+	if bad {
+		return "", fmt.Errorf("%q is not https://HOST or https://HOST:PORT", text)
+	}
+	return "https://" + strings.TrimSuffix(strings.ToLower(u.Host), ":443"), nil
 }
 
 // Allows says whether a value is of the setting's kind and within its bounds.
@@ -128,9 +160,8 @@ func (s Setting) Allows(value any) bool {
 		return kind
 	case string:
 		_, kind := s.Default.(string)
-		if b.Networks {
-			_, err := Networks(v)
-			return kind && err == nil
+		if b.Form != nil {
+			return kind && b.Form.Check(v) == nil
 		}
 		return kind && (len(b.Choices) == 0 || slices.Contains(b.Choices, v))
 	}

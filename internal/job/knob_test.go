@@ -34,6 +34,19 @@ func TestSettingsTakeWhatIsOfTheirKindAndWithinTheirBounds(t *testing.T) {
 		{"priority_precedence", "agent", true},
 		{"priority_precedence", "computer", false},
 		{"priority_precedence", true, false},
+		{"preferred_networks", "10.0.0.0/8,fd00::/8", true},
+		{"preferred_networks", "10.0.0.0", false},
+		{"console_url", "none", true},
+		{"console_url", "", false},
+		{"console_url", "https://backup.example.com:7480", true},
+		{"console_url", "http://backup.example.com", false},
+		{"console_url", "https://backup.example.com/console", false},
+		{"console_url", "https://ann:secret@backup.example.com", false},
+		{"console_url", "https://backup.example.com/?next=1", false},
+		{"console_url", "https://backup.example.com#here", false},
+		{"console_url", "https://", false},
+		{"console_url", "backup.example.com", false},
+		{"console_url", true, false},
 	} {
 		s, ok := job.Named(c.name)
 		if !ok {
@@ -58,5 +71,16 @@ func TestSettingsOfOtherThingsAreNotTurnedForTheWholeServer(t *testing.T) {
 	s, _ := job.Named("claim_after")
 	if !s.Turned() {
 		t.Error("claim_after is not turned")
+	}
+}
+
+func TestTheAddressOfTheConsoleIsWrittenAsBrowsersWriteIt(t *testing.T) {
+	for text, want := range map[string]string{
+		"none": "", "https://Backup.Example.com/": "https://backup.example.com", "https://backup.example.com:443": "https://backup.example.com",
+		"https://backup.example.com:7480": "https://backup.example.com:7480", "https://[FD00::1]:7480": "https://[fd00::1]:7480",
+	} {
+		if got, err := job.ConsoleURL(text); got != want || err != nil {
+			t.Errorf("%s is %q, %v; want %q", text, got, err, want)
+		}
 	}
 }

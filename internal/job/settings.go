@@ -44,7 +44,7 @@ const (
 	DefaultUnprotectedDays     = 7
 	DefaultAgentDays           = 7             // a laptop that is away for a week goes on
 	DefaultProofBudget         = 8 * time.Hour // a night
-	NoNetworks                 = "none"
+	NotSet                     = "none"        // of a setting that is a text of a form of its own
 	DefaultDataConnections     = 1
 	MostDataConnections        = 16
 	DefaultAgentTrial          = 2 * time.Minute
@@ -109,7 +109,8 @@ var Settings = []Setting{
 	{"agent_updates", false, true, "bring agents that are older than the server to its version by themselves, within the windows of the activity agent-updates"},
 	{"agent_updates_at_once", DefaultAgentsAtOnce, true, "computers of a rollout that are updated at once, where nobody says how many"},
 	{"agent_trial", DefaultAgentTrial, true, "how long a new version of an agent may take until the server has answered it; then the old one goes on"},
-	{"preferred_networks", NoNetworks, true, "networks in CIDR notation: of several addresses of a computer or a transport, those in them are tried first"},
+	{"preferred_networks", NotSet, true, "networks in CIDR notation: of several addresses of a computer or a transport, those in them are tried first"},
+	{"console_url", NotSet, true, "where browsers reach the console, as https://HOST:PORT: passkeys and single sign-on go by it"},
 	{"duplicates", DefaultDuplicates, true, "a second session of the same job: allow, queue, cancel new, cancel lower level, cancel running; per job"},
 }
 

@@ -185,8 +185,8 @@ func boundsText(s job.Setting) string {
 	if s.Name == groupRescan {
 		return "a schedule such as daily 21:00 or every 60m, or never"
 	}
-	if b.Networks {
-		return "none, or networks such as 10.0.0.0/8,fd00::/8"
+	if b.Form != nil {
+		return b.Form.Text
 	}
 	return strings.Join(b.Choices, ", ")
 }

@@ -70,11 +70,28 @@ func (s *accessService) login(ctx context.Context, m *keepwardv1.LoginRequest, p
 	if !right || !known {
 		return nil, errs.New(errs.Denied, "access.login", "log in as %q: user or password is wrong", name)
 	}
+	res, err := s.finishLogin(ctx, u, peer, loginLife, func(tx *sql.Tx) (string, error) {
+		return s.useCode(ctx, tx, fmt.Sprintf("log in as %q", name), u, m.GetCode())
+	})
+	switch {
+	case err == nil:
+		s.throttle.right(name, peer)
+	case errs.CodeOf(err) == "access.code": // a wrong one is a wrong try
+	default:
+		s.throttle.undo(name, peer)
+	}
+	return res, err
+}
+
+// finishLogin makes the token of a login, for so long. proved is asked last, in the transaction
+// that makes it, so that what it uses up is used once; by is what the audit log has as the proof
+// beside the password, if any.
+func (s *accessService) finishLogin(ctx context.Context, u catalog.User, peer string, life time.Duration, proved func(tx *sql.Tx) (by string, err error)) (*keepwardv1.LoginResponse, error) {
 	now := time.Now()
-	token, expires := newAPIToken(), now.Add(loginLife)
+	token, expires := newAPIToken(), now.Add(life)
 	made := catalog.APIToken{UserID: u.ID, Kind: catalog.TokenLogin, Label: "login", Address: hostOf(peer), Created: now, Expires: expires}
-	err = s.db.Write(ctx, func(tx *sql.Tx) error {
-		by, err := s.useCode(ctx, tx, fmt.Sprintf("log in as %q", name), u, m.GetCode())
+	err := s.db.Write(ctx, func(tx *sql.Tx) error {
+		by, err := proved(tx)
 		if err != nil {
 			return err
 		}
@@ -88,13 +105,7 @@ func (s *accessService) login(ctx context.Context, m *keepwardv1.LoginRequest, p
 		}
 		return catalog.AddAPIToken(ctx, tx, token, made)
 	})
-	switch {
-	case err == nil:
-		s.throttle.right(name, peer)
-	case errs.CodeOf(err) == "access.code": // a wrong one is a wrong try
-		return nil, err
-	default:
-		s.throttle.undo(name, peer)
+	if err != nil {
 		return nil, err
 	}
 	return &keepwardv1.LoginResponse{Token: token, User: u.Name, Expires: timestamppb.New(expires)}, nil
