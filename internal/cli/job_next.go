@@ -2,28 +2,43 @@ package cli
 
 import (
 	"context"
+	"time"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/words"
 )
 
 func (a *app) jobNext() *cobra.Command {
-	var n int32
+	var n, ahead int32
 	cmd := &cobra.Command{
-		Use: "next NAME", Short: "Show when a job runs next",
-		Long: "Shows the coming runs of a job by its schedule. UNTIL is when the last of its computers starts, if they are spread\n" +
-			"over some time. A job that follows another one is shown with the runs of the first job of the chain.",
-		Example: "  keepward job next docs --count 10",
-		Args:    exactly("NAME"), ValidArgsFunction: a.complete(jobNames),
+		Use: "next [NAME]", Short: "Show when a job runs next, or all of them",
+		Long: "Shows the coming runs of a job by its schedule, or, without a name, those of all jobs in the next 24 hours. UNTIL is when the\n" +
+			"last of its computers starts, if they are spread over some time. A job that follows another one is shown with the runs of the\n" +
+			"first job of the chain. ABOUT is how long the last sessions of a job took, in the median.",
+		Example: "  keepward job next docs --count 10\n  keepward job next --hours 72 --count 50",
+		Args:    between(0, "NAME"), ValidArgsFunction: a.complete(jobNames),
 	}
 	cmd.Flags().Int32VarP(&n, "count", "n", 5, "how many runs")
+	cmd.Flags().Int32Var(&ahead, "hours", 24, "without a name: up to so many hours ahead, 168 at most")
 	cmd.Flags().Int32Var(&n, "number", 5, "how many runs")
 	noError(cmd.Flags().MarkHidden("number")) // what it was called before
+	hours := cmd.Flags().Lookup("hours")
 	cmd.RunE = a.withClient(func(ctx context.Context, c *client, args []string) error {
 		if n < 1 {
 			return usage("--count is the number of runs to show; it must be 1 or more, not %d", n)
+		}
+		if len(args) > 0 && hours.Changed {
+			return usage("--hours is for the runs of all jobs; of one, say --count")
+		}
+		if len(args) == 0 {
+			m, err := call(ctx, c.status.ListHours, &keepwardv1.ListHoursRequest{Ahead: ahead, Runs: n})
+			if err != nil {
+				return err
+			}
+			return a.print(m, func() { a.showComing(m, ahead) })
 		}
 		m, err := call(ctx, c.jobs.GetJob, &keepwardv1.GetJobRequest{Name: args[0], NextRuns: n})
 		if err != nil {
@@ -32,6 +47,26 @@ func (a *app) jobNext() *cobra.Command {
 		return a.print(m, func() { a.showNext(args[0], m) })
 	})
 	return cmd
+}
+
+func (a *app) showComing(m *keepwardv1.ListHoursResponse, ahead int32) {
+	if len(m.GetRuns()) == 0 {
+		a.remark("no schedule starts a job in the next %s", words.Plural(int64(ahead), "hour"))
+		return
+	}
+	t := a.newTable("NEXT RUN", "IN", "JOB", "TYPE", "AFTER JOB", ">ABOUT")
+	for _, r := range m.GetRuns() {
+		about := ""
+		if r.GetAboutSeconds() > 0 {
+			about = span(time.Duration(r.GetAboutSeconds()) * time.Second)
+		}
+		at := r.GetRun()
+		t.row(a.stamp(at.GetTime()), a.until(at.GetTime()), r.GetJob(), r.GetType(), at.GetAfter(), about)
+	}
+	t.print()
+	if more := m.GetFound() - int64(len(m.GetRuns())); more > 0 {
+		a.remark("and %s in the next %s: --count %d", words.Plural(more, "more run"), words.Plural(int64(ahead), "hour"), min(m.GetFound(), 1000))
+	}
 }
 
 func (a *app) showNext(name string, m *keepwardv1.GetJobResponse) {

@@ -19,14 +19,16 @@ import (
 
 // live is what the fake knows of schedules, lists and figures.
 type live struct {
-	filter  *keepwardv1.ListSessionsRequest // of the last call
-	states  []*keepwardv1.WatchSessionsResponse
-	cut     int // watches to break off after the first state
-	coming  []*keepwardv1.NextRun
-	when    string
-	asked   int32 // for so many runs
-	figures *keepwardv1.JobFigures
-	wanted  *keepwardv1.GetJobFiguresRequest
+	hours    *keepwardv1.ListHoursRequest
+	hoursAre keepwardv1.ListHoursResponse
+	filter   *keepwardv1.ListSessionsRequest // of the last call
+	states   []*keepwardv1.WatchSessionsResponse
+	cut      int // watches to break off after the first state
+	coming   []*keepwardv1.NextRun
+	when     string
+	asked    int32 // for so many runs
+	figures  *keepwardv1.JobFigures
+	wanted   *keepwardv1.GetJobFiguresRequest
 }
 
 func (l *live) job(j *keepwardv1.Job, runs int32) *keepwardv1.GetJobResponse {
@@ -160,6 +162,26 @@ func TestNextRunsSayWhatIsKnown(t *testing.T) {
 	f.do(t, "job", "next", "docs").want(t, 0, "UNTIL", "2026-11-01 14:00:00", "Asia/Tokyo", "web1")
 	f.live.coming, f.live.when = []*keepwardv1.NextRun{{Time: at, After: "mail"}}, "when a session of job mail is over"
 	f.do(t, "job", "next", "docs").want(t, 0, "job docs runs when a session of job mail is over", "AFTER JOB", "mail")
+}
+
+func (f *fake) ListHours(_ context.Context, r *connect.Request[keepwardv1.ListHoursRequest]) (*connect.Response[keepwardv1.ListHoursResponse], error) {
+	f.live.hours = r.Msg
+	return connect.NewResponse(&f.live.hoursAre), nil
+}
+
+func TestNextRunsOfAllJobs(t *testing.T) {
+	f := newFake(t)
+	f.do(t, "job", "next", "--hours", "72").want(t, 0, "no schedule starts a job in the next 72 hours")
+	f.live.hoursAre.Found = 7
+	f.live.hoursAre.Runs = []*keepwardv1.ComingRun{
+		{Job: "docs", Type: "backup", Run: &keepwardv1.NextRun{Time: timestamppb.New(now.Add(time.Hour))}, AboutSeconds: 600},
+		{Job: "offsite", Type: "copy", Run: &keepwardv1.NextRun{Time: timestamppb.New(now.Add(time.Hour)), After: "mail"}},
+	}
+	r := f.do(t, "job", "next", "-n", "2").want(t, 0, "2026-11-01 13:00:00", "1:00 h", "docs", "10:00 min", "offsite", "mail", "5 more runs in the next 24 hours: --count 7")
+	if f.live.hours.GetRuns() != 2 || f.live.hours.GetAhead() != 24 {
+		t.Errorf("asked for %v: %s", f.live.hours, r.out)
+	}
+	f.do(t, "job", "next", "docs", "--hours", "3").want(t, 2, "--hours is for the runs of all jobs")
 }
 
 func TestFiguresOfAJob(t *testing.T) {

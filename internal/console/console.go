@@ -55,6 +55,7 @@ func New(cfg Config) http.Handler {
 		"GET /{$}":                   c.overview,
 		"GET /overview":              c.overviewPart,
 		"GET /overview/days":         c.worstPart,
+		"GET /overview/hours":        c.hoursPart,
 		"GET /computers/days":        c.computerDays,
 		"GET /sessions":              c.sessionList,
 		"GET /sessions/live":         c.sessionListLive,

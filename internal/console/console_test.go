@@ -28,7 +28,7 @@ var pages = []string{
 	"/jobs", "/jobs/part", "/jobs/run?job=x", "/jobs/show?job=x", "/jobs/show/part?job=x", "/jobs/yaml?job=x", "/jobs/do/disable?job=x", "/jobs/do/delete?job=x",
 	"/jobs/edit?job=x&step=name", "/jobs/edit?job=x&step=computers", "/jobs/edit?job=x&step=files", "/jobs/edit?job=x&step=repository", "/jobs/edit?job=x&step=retention",
 	"/jobs/edit?job=x&step=storage", "/jobs/edit?job=x&step=guest", "/jobs/edit?job=x&step=schedule", "/jobs/edit?job=x&step=summary", "/jobs/clone?job=x",
-	"/computers", "/repositories", "/points", "/overview/days", "/computers/days", "/computers/days?computer=x&days=7", "/computers/days?skip=50", "/sessions?computer=x&day=2026-11-23",
+	"/computers", "/repositories", "/points", "/overview/days", "/overview/hours", "/computers/days", "/computers/days?computer=x&days=7", "/computers/days?skip=50", "/sessions?computer=x&day=2026-11-23",
 	"/restore", "/restore/points?computer=x", "/restore/browse?point=3fa1&path=/srv/%E2%80%AE%1B%FF", "/restore/find?text=x",
 	"/restore/versions?computer=x&path=/x", "/restore/preview?point=3fa1&path=/srv/%E2%80%AE%1B%FF",
 	"/restore/to?point=3fa1&path=/srv/%E2%80%AE%1B%FF",

@@ -51,14 +51,16 @@ func (g *glance) more() int64 { return g.counts.GetConditions() - int64(len(g.co
 func (c *console) overview(w http.ResponseWriter, r *http.Request, v *view) error {
 	var g *glance
 	var worst *heat
-	both, ctx := errgroup.WithContext(r.Context()) // each looks through all computers
-	both.Go(func() (err error) { g, err = c.glance(ctx, v); return err })
-	both.Go(func() (err error) { worst, err = c.worst(ctx); return err })
-	if err := both.Wait(); err != nil {
+	var day *hourGraph
+	all, ctx := errgroup.WithContext(r.Context()) // each looks through all computers, sessions or jobs
+	all.Go(func() (err error) { g, err = c.glance(ctx, v); return err })
+	all.Go(func() (err error) { worst, err = c.worst(ctx); return err })
+	all.Go(func() (err error) { day, err = c.hourGraph(ctx, v); return err })
+	if err := all.Wait(); err != nil {
 		return err
 	}
 	v.title, v.at = "Overview", "overview"
-	c.show(w, r, http.StatusOK, overviewPage(v, g, worst))
+	c.show(w, r, http.StatusOK, overviewPage(v, g, worst, day))
 	return nil
 }
 
@@ -68,7 +70,7 @@ func (c *console) overviewPart(w http.ResponseWriter, r *http.Request, v *view) 
 	if err != nil {
 		return err
 	}
-	c.show(w, r, http.StatusOK, overviewBody(v, g, nil))
+	c.show(w, r, http.StatusOK, overviewBody(v, g, nil, nil))
 	return nil
 }
 

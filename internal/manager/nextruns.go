@@ -42,9 +42,19 @@ func (m *Manager) NextRuns(ctx context.Context, j *keepwardv1.Job, n int) ([]*ke
 	return calendarRuns(j, s, zones, n, now), "", nil
 }
 
-// calendarRuns are the coming runs of a job whose schedule is a calendar.
+// calendarRuns are the n coming runs of a job whose schedule is a calendar.
 func calendarRuns(j *keepwardv1.Job, s schedule.Schedule, zones map[string]*time.Location, n int, now time.Time) []*keepwardv1.NextRun {
-	var out []*keepwardv1.NextRun
+	out := runsOf(j, s, zones, func(s schedule.Schedule) []time.Time { return s.NextN(now, n) })
+	return out[:min(n, len(out))]
+}
+
+// calendarRunsUntil are those up to a moment.
+func calendarRunsUntil(j *keepwardv1.Job, s schedule.Schedule, zones map[string]*time.Location, now, until time.Time) []*keepwardv1.NextRun {
+	return runsOf(j, s, zones, func(s schedule.Schedule) []time.Time { return s.Between(now, until) })
+}
+
+// runsOf are the runs of a job at the moments of its schedule, in each of its zones.
+func runsOf(j *keepwardv1.Job, s schedule.Schedule, zones map[string]*time.Location, moments func(schedule.Schedule) []time.Time) (out []*keepwardv1.NextRun) {
 	for _, part := range partsOf(j, s, zones) {
 		computers := part.computers
 		if computers == nil {
@@ -54,7 +64,7 @@ func calendarRuns(j *keepwardv1.Job, s schedule.Schedule, zones map[string]*time
 		for _, c := range computers {
 			last = max(last, spread(j.GetName(), c, j.GetJitter().AsDuration()))
 		}
-		for _, at := range part.schedule.NextN(now, n) {
+		for _, at := range moments(part.schedule) {
 			r := &keepwardv1.NextRun{Time: timestamppb.New(at), Computers: part.computers}
 			if last > 0 {
 				r.Until = timestamppb.New(at.Add(last))
@@ -66,7 +76,36 @@ func calendarRuns(j *keepwardv1.Job, s schedule.Schedule, zones map[string]*time
 		}
 	}
 	slices.SortStableFunc(out, func(a, b *keepwardv1.NextRun) int { return a.GetTime().AsTime().Compare(b.GetTime().AsTime()) })
-	return out[:min(n, len(out))]
+	return out
+}
+
+// rootOf follows a chain from a job to the one that begins it, and its calendar; nil: that has none.
+// named finds a job by its name, nil if there is none.
+func rootOf(j *keepwardv1.Job, named func(string) (*keepwardv1.Job, error)) (_ *keepwardv1.Job, _ schedule.Schedule, err error) {
+	for seen := map[string]bool{}; j != nil && !seen[j.GetName()]; {
+		seen[j.GetName()] = true
+		rule, _ := scheduleOf(j)
+		switch rule.Kind() {
+		case schedule.Calendar:
+			return j, rule, nil
+		case schedule.AfterJob:
+			name, _ := rule.After()
+			if j, err = named(name); err != nil {
+				return nil, rule, err
+			}
+		default:
+			return nil, rule, nil
+		}
+	}
+	return nil, schedule.Schedule{}, nil
+}
+
+// asFollower are runs of a job as those of one that follows it.
+func asFollower(root string, runs []*keepwardv1.NextRun) []*keepwardv1.NextRun {
+	for _, r := range runs {
+		r.After, r.Until, r.Computers = root, nil, nil
+	}
+	return runs
 }
 
 // nextAfter follows a chain to the job that begins it.
@@ -76,34 +115,24 @@ func (m *Manager) nextAfter(ctx context.Context, j *keepwardv1.Job, s schedule.S
 	if completed {
 		when += " and has left a result"
 	}
-	root, rule := j, s
-	for seen := map[string]bool{}; rule.Kind() == schedule.AfterJob && !seen[root.GetName()]; {
-		seen[root.GetName()] = true
-		name, _ := rule.After()
-		var err error
-		if root, err = catalog.GetJob(ctx, m.deps.DB.Read(), name); errs.KindOf(err) == errs.NotFound {
-			return nil, when, nil
-		} else if err != nil {
-			return nil, "", err
+	root, rule, err := rootOf(j, func(name string) (*keepwardv1.Job, error) {
+		j, err := catalog.GetJob(ctx, m.deps.DB.Read(), name)
+		if errs.KindOf(err) == errs.NotFound {
+			return nil, nil
 		}
-		rule, _ = scheduleOf(root)
+		return j, err
+	})
+	if err != nil || root == nil {
+		return nil, when, err
 	}
-	if rule.Kind() != schedule.Calendar {
-		return nil, when, nil
-	}
-	root, err := m.expandedJob(ctx, root)
-	if err != nil {
+	if root, err = m.expandedJob(ctx, root); err != nil {
 		return nil, "", err
 	}
 	zones, err := m.zonesFor(ctx, []*keepwardv1.Job{root})
 	if err != nil {
 		return nil, "", err
 	}
-	runs := calendarRuns(root, rule, zones, n, now)
-	for _, r := range runs {
-		r.After, r.Until, r.Computers = root.GetName(), nil, nil
-	}
-	return runs, when, nil
+	return asFollower(root.GetName(), calendarRuns(root, rule, zones, n, now)), when, nil
 }
 
 func (m *Manager) nextContinuous(ctx context.Context, j *keepwardv1.Job, s schedule.Schedule, now time.Time) ([]*keepwardv1.NextRun, string, error) {

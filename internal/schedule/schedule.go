@@ -161,6 +161,18 @@ func (s Schedule) NextN(after time.Time, n int) []time.Time {
 	return list
 }
 
+// Between are the moments after the first one, up to and with the second.
+func (s Schedule) Between(after, until time.Time) []time.Time {
+	var list []time.Time
+	for {
+		t, ok := s.Next(after)
+		if !ok || t.After(until) {
+			return list
+		}
+		list, after = append(list, t), t
+	}
+}
+
 // date is a day of the calendar, without a zone.
 type date struct {
 	year  int

@@ -54,7 +54,7 @@ var apiAreas = map[string][]string{
 	"SessionDetailService": {"session"},
 	"SessionService":       {"session"},
 	"SettingsService":      {"setting"},
-	"StatusService":        {"computer"},
+	"StatusService":        {"computer", "status"},
 	"TrafficService":       {"traffic", "traffic-rule"},
 	"UpdateService":        {"update", "package", "rollout"},
 	"UserService":          {"user"},

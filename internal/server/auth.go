@@ -65,6 +65,7 @@ var methods = map[string]rule{
 	keepwardv1connect.AccessServiceListTokensProcedure:              {users, silent, site},
 	keepwardv1connect.AccessServiceRevokeTokenProcedure:             {admin, each, site},
 	keepwardv1connect.StatusServiceGetStatusProcedure:               {users, silent, listed},
+	keepwardv1connect.StatusServiceListHoursProcedure:               {users, silent, listed},
 	keepwardv1connect.ComputerServiceListComputersProcedure:         {users, silent, listed},
 	keepwardv1connect.ComputerServiceGetComputerProcedure:           {users, silent, ofComputer},
 	keepwardv1connect.ComputerServiceRemoveComputerProcedure:        {admin, each, site},

@@ -52,6 +52,8 @@ type jobManager interface {
 	AgentUpdates() (byThemselves bool, atOnce int, trial time.Duration)
 	// ListProtectionDays lists what the backups of computers came to, day by day.
 	ListProtectionDays(ctx context.Context, req *keepwardv1.ListProtectionDaysRequest) (*keepwardv1.ListProtectionDaysResponse, error)
+	// ListHours lists the hours before and behind now.
+	ListHours(ctx context.Context, req *keepwardv1.ListHoursRequest) (*keepwardv1.ListHoursResponse, error)
 	// UnprotectedDays is how old the newest point of a computer may be.
 	UnprotectedDays() int
 	// RulesChanged returns when rules of the queue hold that were written.

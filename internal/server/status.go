@@ -57,6 +57,15 @@ func (s *statusService) GetStatus(ctx context.Context, req *connect.Request[keep
 	return connect.NewResponse(res), nil
 }
 
+// ListHours is the manager's: it keeps to what its caller may know of before it counts.
+func (s *statusService) ListHours(ctx context.Context, req *connect.Request[keepwardv1.ListHoursRequest]) (*connect.Response[keepwardv1.ListHoursResponse], error) {
+	res, err := s.manager.ListHours(ctx, req.Msg)
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(res), nil
+}
+
 // fillStanding puts into a status what is there: computers, transports, repositories.
 func (s *server) fillStanding(ctx context.Context, res *keepwardv1.GetStatusResponse) (*views, error) {
 	computers, v, err := s.computerMessages(ctx)

@@ -65,6 +65,8 @@ const (
 	AccessServiceRevokeTokenProcedure = "/keepward.v1.AccessService/RevokeToken"
 	// StatusServiceGetStatusProcedure is the fully-qualified name of the StatusService's GetStatus RPC.
 	StatusServiceGetStatusProcedure = "/keepward.v1.StatusService/GetStatus"
+	// StatusServiceListHoursProcedure is the fully-qualified name of the StatusService's ListHours RPC.
+	StatusServiceListHoursProcedure = "/keepward.v1.StatusService/ListHours"
 	// ComputerServiceListComputersProcedure is the fully-qualified name of the ComputerService's
 	// ListComputers RPC.
 	ComputerServiceListComputersProcedure = "/keepward.v1.ComputerService/ListComputers"
@@ -379,6 +381,9 @@ func (UnimplementedAccessServiceHandler) RevokeToken(context.Context, *connect.R
 type StatusServiceClient interface {
 	// What the site is and does now: computers, transports, repositories, sessions, conditions.
 	GetStatus(context.Context, *connect.Request[v1.GetStatusRequest]) (*connect.Response[v1.GetStatusResponse], error)
+	// The hours before and behind now: what the sessions came to that ended in each, how many sessions the
+	// schedules of jobs start in each, and the next of those.
+	ListHours(context.Context, *connect.Request[v1.ListHoursRequest]) (*connect.Response[v1.ListHoursResponse], error)
 }
 
 // NewStatusServiceClient constructs a client for the keepward.v1.StatusService service. By default,
@@ -398,12 +403,19 @@ func NewStatusServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(statusServiceMethods.ByName("GetStatus")),
 			connect.WithClientOptions(opts...),
 		),
+		listHours: connect.NewClient[v1.ListHoursRequest, v1.ListHoursResponse](
+			httpClient,
+			baseURL+StatusServiceListHoursProcedure,
+			connect.WithSchema(statusServiceMethods.ByName("ListHours")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // statusServiceClient implements StatusServiceClient.
 type statusServiceClient struct {
 	getStatus *connect.Client[v1.GetStatusRequest, v1.GetStatusResponse]
+	listHours *connect.Client[v1.ListHoursRequest, v1.ListHoursResponse]
 }
 
 // GetStatus calls keepward.v1.StatusService.GetStatus.
@@ -411,10 +423,18 @@ func (c *statusServiceClient) GetStatus(ctx context.Context, req *connect.Reques
 	return c.getStatus.CallUnary(ctx, req)
 }
 
+// ListHours calls keepward.v1.StatusService.ListHours.
+func (c *statusServiceClient) ListHours(ctx context.Context, req *connect.Request[v1.ListHoursRequest]) (*connect.Response[v1.ListHoursResponse], error) {
+	return c.listHours.CallUnary(ctx, req)
+}
+
 // StatusServiceHandler is an implementation of the keepward.v1.StatusService service.
 type StatusServiceHandler interface {
 	// What the site is and does now: computers, transports, repositories, sessions, conditions.
 	GetStatus(context.Context, *connect.Request[v1.GetStatusRequest]) (*connect.Response[v1.GetStatusResponse], error)
+	// The hours before and behind now: what the sessions came to that ended in each, how many sessions the
+	// schedules of jobs start in each, and the next of those.
+	ListHours(context.Context, *connect.Request[v1.ListHoursRequest]) (*connect.Response[v1.ListHoursResponse], error)
 }
 
 // NewStatusServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -430,10 +450,18 @@ func NewStatusServiceHandler(svc StatusServiceHandler, opts ...connect.HandlerOp
 		connect.WithSchema(statusServiceMethods.ByName("GetStatus")),
 		connect.WithHandlerOptions(opts...),
 	)
+	statusServiceListHoursHandler := connect.NewUnaryHandler(
+		StatusServiceListHoursProcedure,
+		svc.ListHours,
+		connect.WithSchema(statusServiceMethods.ByName("ListHours")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/keepward.v1.StatusService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case StatusServiceGetStatusProcedure:
 			statusServiceGetStatusHandler.ServeHTTP(w, r)
+		case StatusServiceListHoursProcedure:
+			statusServiceListHoursHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -445,6 +473,10 @@ type UnimplementedStatusServiceHandler struct{}
 
 func (UnimplementedStatusServiceHandler) GetStatus(context.Context, *connect.Request[v1.GetStatusRequest]) (*connect.Response[v1.GetStatusResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.StatusService.GetStatus is not implemented"))
+}
+
+func (UnimplementedStatusServiceHandler) ListHours(context.Context, *connect.Request[v1.ListHoursRequest]) (*connect.Response[v1.ListHoursResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.StatusService.ListHours is not implemented"))
 }
 
 // ComputerServiceClient is a client for the keepward.v1.ComputerService service.
