@@ -44,6 +44,7 @@ type client struct {
 	users        v1.UserServiceClient
 	apiTokens    v1.APITokenServiceClient
 	codes        v1.OneTimeCodeServiceClient
+	passkeys     v1.PasskeyServiceClient
 	audit        v1.AuditServiceClient
 	notices      v1.NotifyServiceClient
 	close        func()
@@ -109,6 +110,7 @@ func newClient(address, token string, cfg *tls.Config) *client {
 		traffic:      v1.NewTrafficServiceClient(h, url, opt),
 		users:        v1.NewUserServiceClient(h, url, opt),
 		codes:        v1.NewOneTimeCodeServiceClient(h, url, opt),
+		passkeys:     v1.NewPasskeyServiceClient(h, url, opt),
 		apiTokens:    v1.NewAPITokenServiceClient(h, url, opt),
 		audit:        v1.NewAuditServiceClient(h, url, opt),
 		notices:      v1.NewNotifyServiceClient(h, url, opt),

@@ -42,6 +42,7 @@ type fake struct {
 	v1.UnimplementedRestoreServiceHandler
 	v1.UnimplementedConfigServiceHandler
 	v1.UnimplementedAuditServiceHandler
+	v1.UnimplementedPasskeyServiceHandler
 
 	address, config string
 	ca              []byte // PEM
@@ -115,6 +116,7 @@ func (f *fake) handler() http.Handler {
 	for _, add := range []func() (string, http.Handler){
 		func() (string, http.Handler) { return v1.NewAccessServiceHandler(f, opt) },
 		func() (string, http.Handler) { return v1.NewStatusServiceHandler(f, opt) },
+		func() (string, http.Handler) { return v1.NewPasskeyServiceHandler(f, opt) },
 		func() (string, http.Handler) { return v1.NewComputerServiceHandler(f, opt) },
 		func() (string, http.Handler) { return v1.NewRepositoryServiceHandler(f, opt) },
 		func() (string, http.Handler) { return v1.NewJobServiceHandler(f, opt) },

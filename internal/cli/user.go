@@ -24,7 +24,7 @@ func roleFlag(cmd *cobra.Command, role *string, words string) {
 
 func (a *app) userCommand() *cobra.Command {
 	cmd := a.noun("user", "Users of the server and their roles", "A viewer sees what goes on, an operator runs and stops it, a restore operator looks into restore points and restores, an\nadministrator may everything. docs/reference/roles.md has it call by call.")
-	cmd.AddCommand(a.userCreate(), a.userList(), a.userEdit(), a.userRemove(), a.userPassword(), a.userCode())
+	cmd.AddCommand(a.userCreate(), a.userList(), a.userEdit(), a.userRemove(), a.userPassword(), a.userCode(), a.userPasskey())
 	return cmd
 }
 

@@ -27,6 +27,8 @@ type client struct {
 	groups       v1.GroupServiceClient
 	credentials  v1.CredentialServiceClient
 	queue        v1.QueueServiceClient
+	codes        v1.OneTimeCodeServiceClient
+	passkeys     v1.PasskeyServiceClient
 	sessions     v1.SessionServiceClient
 	details      v1.SessionDetailServiceClient
 	points       v1.PointServiceClient
@@ -48,6 +50,8 @@ func newClient(api http.Handler) *client {
 	return &client{
 		access:       v1.NewAccessServiceClient(h, url, opts...),
 		users:        v1.NewUserServiceClient(h, url, opts...),
+		codes:        v1.NewOneTimeCodeServiceClient(h, url, opts...),
+		passkeys:     v1.NewPasskeyServiceClient(h, url, opts...),
 		tokens:       v1.NewAPITokenServiceClient(h, url, opts...),
 		status:       v1.NewStatusServiceClient(h, url, opts...),
 		computers:    v1.NewComputerServiceClient(h, url, opts...),

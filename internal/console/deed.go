@@ -145,7 +145,7 @@ type done struct {
 }
 
 // deeds are all of them.
-var deeds = slices.Concat(pointDeeds, computerDeeds, groupDeeds, joinTokenDeeds, updateDeeds, repositoryDeeds, serverDeeds, windowDeeds)
+var deeds = slices.Concat(pointDeeds, computerDeeds, groupDeeds, joinTokenDeeds, updateDeeds, repositoryDeeds, serverDeeds, accountDeeds, windowDeeds)
 
 func deedNamed(name string) (deed, bool) {
 	i := slices.IndexFunc(deeds, func(a deed) bool { return a.name == name })
@@ -190,6 +190,15 @@ func (v *view) offers(of string, names ...string) (out []offer) {
 		if a, ok := deedNamed(name); ok && v.mayCall(a.procedure) {
 			out = append(out, offer{deed: a, to: deedLink(name, of)})
 		}
+	}
+	return out
+}
+
+// offersWith are offers whose pages are told one thing more, if it is not empty.
+func (v *view) offersWith(of, key, value string, names ...string) []offer {
+	out := v.offers(of, names...)
+	for i := range out {
+		out[i].to = deedLink(out[i].deed.name, of, key, value)
 	}
 	return out
 }

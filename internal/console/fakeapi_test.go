@@ -32,6 +32,8 @@ const (
 type fakeAPI struct {
 	v1.UnimplementedAccessServiceHandler
 	v1.UnimplementedUserServiceHandler
+	v1.UnimplementedOneTimeCodeServiceHandler
+	v1.UnimplementedPasskeyServiceHandler
 	v1.UnimplementedAPITokenServiceHandler
 	v1.UnimplementedStatusServiceHandler
 	v1.UnimplementedComputerServiceHandler
@@ -52,14 +54,15 @@ type fakeAPI struct {
 	v1.UnimplementedUpdateServiceHandler
 	v1.UnimplementedConnectionServiceHandler
 
-	killed  *keepwardv1.KillSessionRequest
-	saved   *keepwardv1.Job // what was written last
-	changed bool            // somebody else has changed the job since it was read
-	jobGone bool
-	ended   string     // the token that was revoked
-	peering sync.Mutex // a page may make several calls at once
-	peer    string
-	changes chan *keepwardv1.Session // what a watch tells; closed at the end of the session
+	killed     *keepwardv1.KillSessionRequest
+	saved      *keepwardv1.Job // what was written last
+	changed    bool            // somebody else has changed the job since it was read
+	jobGone    bool
+	noPasskeys bool
+	ended      string     // the token that was revoked
+	peering    sync.Mutex // a page may make several calls at once
+	peer       string
+	changes    chan *keepwardv1.Session // what a watch tells; closed at the end of the session
 	fakePoints
 	role string // of who calls; empty: admin
 	// What was looked for in a log, and how reading one ends.
@@ -75,6 +78,8 @@ func (f *fakeAPI) handler() http.Handler {
 	mount := func(path string, h http.Handler) { mux.Handle(path, h) }
 	mount(v1.NewAccessServiceHandler(f, opt))
 	mount(v1.NewUserServiceHandler(f, opt))
+	mount(v1.NewOneTimeCodeServiceHandler(f, opt))
+	mount(v1.NewPasskeyServiceHandler(f, opt))
 	mount(v1.NewAPITokenServiceHandler(f, opt))
 	mount(v1.NewStatusServiceHandler(f, opt))
 	mount(v1.NewComputerServiceHandler(f, opt))
@@ -99,7 +104,8 @@ func (f *fakeAPI) handler() http.Handler {
 		f.peering.Lock()
 		f.peer = r.RemoteAddr
 		f.peering.Unlock()
-		if r.URL.Path != v1.AccessServiceLoginProcedure && r.Header.Get("Authorization") != "Bearer "+goodToken {
+		open := r.URL.Path == v1.AccessServiceLoginProcedure || r.URL.Path == v1.PasskeyServiceGetPasskeyChallengeProcedure || r.URL.Path == v1.PasskeyServiceLoginByPasskeyProcedure
+		if !open && r.Header.Get("Authorization") != "Bearer "+goodToken {
 			_ = answer.Write(w, r, wire.ToConnect(errs.New(errs.Denied, "access.token-unknown", "call: the token is not known here, or has expired")))
 			return
 		}

@@ -55,6 +55,7 @@ var remarks = map[string]string{
 // loginForm is what the login page shows.
 type loginForm struct {
 	user, next, remark string
+	origin             string // where passkeys work; empty: there are none
 	problem            *problem
 }
 
@@ -66,6 +67,11 @@ func (c *console) showLogin(w http.ResponseWriter, r *http.Request) {
 func (c *console) answerLogin(w http.ResponseWriter, r *http.Request, status int, f loginForm) {
 	v := c.view(r)
 	v.title = "Log in"
+	m, err := call(as(r.Context(), caller{address: r.RemoteAddr}), c.client.passkeys.GetPasskeyChallenge, &keepwardv1.GetPasskeyChallengeRequest{})
+	if err != nil { // the password will do
+		c.log.Warn("login page without passkeys", "peer", r.RemoteAddr, "error", err)
+	}
+	f.origin = m.GetOrigin()
 	c.show(w, r, status, loginPage(v, f))
 }
 
@@ -77,6 +83,11 @@ func (c *console) login(w http.ResponseWriter, r *http.Request) {
 	f := loginForm{user: r.PostForm.Get("user"), next: localPath(r.PostForm.Get("next"))}
 	ctx := as(r.Context(), caller{address: r.RemoteAddr})
 	m, err := call(ctx, c.client.access.Login, &keepwardv1.LoginRequest{User: f.user, Password: r.PostForm.Get("password"), Code: r.PostForm.Get("code")})
+	c.loggedIn(w, r, f, m, err)
+}
+
+// loggedIn lets the browser in, or shows the login page again with what was wrong.
+func (c *console) loggedIn(w http.ResponseWriter, r *http.Request, f loginForm, m *keepwardv1.LoginResponse, err error) {
 	if err != nil {
 		f.problem = problemOf(c.view(r), err)
 		status := statusOf(err)

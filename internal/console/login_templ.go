@@ -94,7 +94,17 @@ func loginPage(v *view, f loginForm) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 6, "\" autocomplete=\"username\" required> <label for=\"password\">Password</label> <input id=\"password\" name=\"password\" type=\"password\" autocomplete=\"current-password\" required autofocus> <label for=\"code\">One-time code</label> <input id=\"code\" name=\"code\" autocomplete=\"one-time-code\" maxlength=\"64\" aria-describedby=\"code-hint\"><p class=\"quiet\" id=\"code-hint\">Only if you have set one up; a recovery code will do as well.</p><button class=\"main\" type=\"submit\">Log in</button></form><p class=\"quiet\">The server printed the administrator's password at its first start.</p></div>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 6, "\" autocomplete=\"username\" required> <label for=\"password\">Password</label> <input id=\"password\" name=\"password\" type=\"password\" autocomplete=\"current-password\" required autofocus> <label for=\"code\">One-time code</label> <input id=\"code\" name=\"code\" autocomplete=\"one-time-code\" maxlength=\"64\" aria-describedby=\"code-hint\"><p class=\"quiet\" id=\"code-hint\">Only if you have set one up; a recovery code will do as well.</p><button class=\"main\" type=\"submit\">Log in</button></form>")
+			if templ_7745c5c3_Err != nil {
+				return templ_7745c5c3_Err
+			}
+			if f.origin != "" {
+				templ_7745c5c3_Err = passkeyLogin(f.origin, f.next).Render(ctx, templ_7745c5c3_Buffer)
+				if templ_7745c5c3_Err != nil {
+					return templ_7745c5c3_Err
+				}
+			}
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 7, "<p class=\"quiet\">The server printed the administrator's password at its first start.</p></div>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

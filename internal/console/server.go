@@ -141,13 +141,11 @@ func (c *console) userList(w http.ResponseWriter, r *http.Request, v *view) erro
 		if err != nil {
 			return err
 		}
-		t := section{title: "Users", columns: columns("User", "Role", ">Logins", ">Tokens", "~Made", "Actions"), empty: "There is none."}
+		t := section{title: "Users", columns: columns("User", "Role", ">Logins", ">Tokens", "~Passkeys", "~Made", "Actions"), empty: "There is none."}
 		for _, one := range m.GetUsers() {
-			t.rows = append(t.rows, []cell{say(one.GetName()), say(one.GetRole()), say(number(int64(one.GetLogins()))), say(number(int64(one.GetTokens()))), at(one.GetCreated()), doable(v.offers(one.GetName(), "edit-user", "set-password", "remove-user"))})
+			t.rows = append(t.rows, []cell{say(one.GetName()), say(one.GetRole()), say(number(int64(one.GetLogins()))), say(number(int64(one.GetTokens()))), leads("show", link("/users/passkeys", "user", one.GetName())), at(one.GetCreated()), doable(v.offers(one.GetName(), "edit-user", "set-password", "remove-user"))})
 		}
 		s.sections = append(s.sections, t)
-	} else {
-		s.offers = append(s.offers, v.offers("", "own-password")...)
 	}
 	m, err := call(r.Context(), c.client.tokens.ListAPITokens, &keepwardv1.ListAPITokensRequest{All: admin})
 	if err != nil {
@@ -287,7 +285,7 @@ var serverDeeds = []deed{
 		name: "set-password", verb: "Set password", procedure: v1.UserServiceCreateUserProcedure, part: "server", // of others: for administrators
 		ask: func(d *doing) (form, error) {
 			_, err := readUser(d)
-			return form{about: "user " + d.of, back: "/users", comes: []string{"The user's other logins end at once. API tokens stay."}, inputs: []entry{secretEntry("password", "New password", ""), secretEntry("again", "Once more", "")}}, err
+			return form{about: "user " + d.of, back: "/users", comes: []string{"The user's other logins end at once, and passkeys are removed. API tokens stay."}, inputs: []entry{secretEntry("password", "New password", ""), secretEntry("again", "Once more", "")}}, err
 		},
 		do: func(d *doing) (done, error) {
 			password, err := d.twice()
@@ -298,9 +296,9 @@ var serverDeeds = []deed{
 		},
 	},
 	{
-		name: "own-password", verb: "Change my password", procedure: v1.UserServiceSetPasswordProcedure, part: "server",
+		name: "own-password", verb: "Change my password", procedure: v1.UserServiceSetPasswordProcedure, part: "account",
 		ask: func(*doing) (form, error) {
-			return form{back: "/users", comes: []string{"Your other logins end at once. API tokens stay."}, inputs: []entry{
+			return form{back: "/account", comes: []string{"Your other logins end at once. API tokens stay."}, inputs: []entry{
 				secretEntry("current", "Password that you have", ""), secretEntry("password", "New password", ""), secretEntry("again", "Once more", ""),
 			}}, nil
 		},
@@ -309,7 +307,7 @@ var serverDeeds = []deed{
 			if err == nil {
 				_, err = call(d, d.c.users.SetPassword, &keepwardv1.SetPasswordRequest{Password: password, CurrentPassword: d.in.Get("current")})
 			}
-			return done{to: "/users"}, err
+			return done{to: "/account"}, err
 		},
 	},
 	{

@@ -61,6 +61,11 @@ var rules = []rule{
 		why: "a repository outlives every server: it does not know what a job is",
 	},
 	{
+		from: []string{"internal/passkey"},
+		not:  []string{"..."}, except: []string{"internal/errs", "internal/passkey"},
+		why: "how a passkey is checked does not depend on where it is kept",
+	},
+	{
 		from: []string{"internal/totp"},
 		not:  []string{"..."}, except: []string{"internal/totp"},
 		why: "a one-time code is a matter of a secret and the time; whose it is others know",

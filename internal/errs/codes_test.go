@@ -93,6 +93,7 @@ var areas = map[string]string{
 	"path":                "A path that a restore point does not hold.",
 	"peer":                "The other end cannot be reached.",
 	"pem":                 "A certificate or key file that is not PEM.",
+	"passkey":             "Passkeys at the login; see operator/access.md.",
 	"parity":              "The parity of a pack, by which its damage is mended. It is made anew; nothing is lost by it.",
 	"pair":                "Pairing of a waiting agent with its server. Compare the code with the one that the agent shows now, and do it again; see `keepward computer add`.",
 	"point":               "A restore point: not found, not to be read by this task, or damaged.",

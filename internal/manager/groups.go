@@ -236,4 +236,7 @@ func (c *call) rescan(ctx context.Context) evAged {
 }
 
 // UnprotectedDays is after how many days without a restore point a computer counts as unprotected.
+// ConsoleURL is the setting of where browsers reach the console.
+func (m *Manager) ConsoleURL() string { return m.knobs().Text("console_url") }
+
 func (m *Manager) UnprotectedDays() int { return m.knobs().Int("unprotected_days") }

@@ -70,8 +70,9 @@ func (s *accessService) login(ctx context.Context, m *keepwardv1.LoginRequest, p
 	if !right || !known {
 		return nil, errs.New(errs.Denied, "access.login", "log in as %q: user or password is wrong", name)
 	}
-	res, err := s.finishLogin(ctx, u, peer, loginLife, func(tx *sql.Tx) (string, error) {
-		return s.useCode(ctx, tx, fmt.Sprintf("log in as %q", name), u, m.GetCode())
+	res, err := s.finishLogin(ctx, peer, loginLife, func(tx *sql.Tx) (catalog.User, string, error) {
+		by, err := s.useCode(ctx, tx, fmt.Sprintf("log in as %q", name), u, m.GetCode())
+		return u, by, err
 	})
 	switch {
 	case err == nil:
@@ -83,19 +84,20 @@ func (s *accessService) login(ctx context.Context, m *keepwardv1.LoginRequest, p
 	return res, err
 }
 
-// finishLogin makes the token of a login, for so long. proved is asked last, in the transaction
-// that makes it, so that what it uses up is used once; by is what the audit log has as the proof
-// beside the password, if any.
-func (s *accessService) finishLogin(ctx context.Context, u catalog.User, peer string, life time.Duration, proved func(tx *sql.Tx) (by string, err error)) (*keepwardv1.LoginResponse, error) {
+// finishLogin makes the token of a login, for so long. proved says whose it is. It is asked last, in the
+// transaction that makes the token, so that what it uses up is used once; by is what the audit log has
+// as the proof if that is not the password alone.
+func (s *accessService) finishLogin(ctx context.Context, peer string, life time.Duration, proved func(tx *sql.Tx) (u catalog.User, by string, err error)) (*keepwardv1.LoginResponse, error) {
 	now := time.Now()
 	token, expires := newAPIToken(), now.Add(life)
-	made := catalog.APIToken{UserID: u.ID, Kind: catalog.TokenLogin, Label: "login", Address: hostOf(peer), Created: now, Expires: expires}
-	err := s.db.Write(ctx, func(tx *sql.Tx) error {
-		by, err := proved(tx)
-		if err != nil {
+	var u catalog.User
+	err := s.db.Write(ctx, func(tx *sql.Tx) (err error) {
+		var by string
+		if u, by, err = proved(tx); err != nil {
 			return err
 		}
 		err = auditIn(ctx, tx, func(r *audit.Row) {
+			r.User = u.Name
 			if r.Token, r.Role = catalog.TokenID(token), u.Role; by != "" {
 				r.Named = append(r.Named, audit.Named{Field: "by", Value: by})
 			}
@@ -103,7 +105,9 @@ func (s *accessService) finishLogin(ctx context.Context, u catalog.User, peer st
 		if err != nil {
 			return err
 		}
-		return catalog.AddAPIToken(ctx, tx, token, made)
+		return catalog.AddAPIToken(ctx, tx, token, catalog.APIToken{
+			UserID: u.ID, Kind: catalog.TokenLogin, Label: "login", Address: hostOf(peer), Created: now, Expires: expires,
+		})
 	})
 	if err != nil {
 		return nil, err

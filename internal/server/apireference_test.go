@@ -45,6 +45,7 @@ var apiAreas = map[string][]string{
 	"JobPreviewService":    {"job"},
 	"JobService":           {"job", "retention"},
 	"NotifyService":        {"notify", "notification-target", "notification-rule"},
+	"PasskeyService":       {"passkey", "user"},
 	"OneTimeCodeService":   {"code"},
 	"PointService":         {"point", "browse", "find", "diff"},
 	"ProtectionService":    {"group", "computer"},

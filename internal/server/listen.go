@@ -19,6 +19,7 @@ import (
 	"keepward/internal/console"
 	"keepward/internal/content"
 	"keepward/internal/errs"
+	"keepward/internal/passkey"
 	"keepward/internal/pki"
 	"keepward/internal/wire"
 )
@@ -194,6 +195,7 @@ func (s *server) apiHandler() http.Handler {
 	mount(keepwardv1connect.NewAccessServiceHandler(access, short...))
 	mount(keepwardv1connect.NewUserServiceHandler(&userService{access}, short...))
 	mount(keepwardv1connect.NewOneTimeCodeServiceHandler(&codeService{access}, short...))
+	mount(keepwardv1connect.NewPasskeyServiceHandler(&passkeyService{access, passkey.New(time.Now)}, short...))
 	mount(keepwardv1connect.NewAPITokenServiceHandler(&tokenService{s}, short...))
 	mount(keepwardv1connect.NewAuditServiceHandler(&auditService{s}, short...))
 	mount(keepwardv1connect.NewStatusServiceHandler(&statusService{s}, opts...))

@@ -54,6 +54,8 @@ type jobManager interface {
 	ListProtectionDays(ctx context.Context, req *keepwardv1.ListProtectionDaysRequest) (*keepwardv1.ListProtectionDaysResponse, error)
 	// ListHours lists the hours before and behind now.
 	ListHours(ctx context.Context, req *keepwardv1.ListHoursRequest) (*keepwardv1.ListHoursResponse, error)
+	// ConsoleURL is the setting of where browsers reach the console.
+	ConsoleURL() string
 	// UnprotectedDays is how old the newest point of a computer may be.
 	UnprotectedDays() int
 	// RulesChanged returns when rules of the queue hold that were written.

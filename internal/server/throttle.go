@@ -45,23 +45,30 @@ func newThrottle(now func() time.Time) *throttle {
 	return &throttle{now: now, tries: map[string]*tries{}}
 }
 
-// try is one try of a user from an address. Until it is known to be right it counts as a wrong
+// try is one try of a user from an address; an empty name is a try of nobody yet, which counts for the
+// address alone. Until it is known to be right it counts as a wrong
 // one, so that many at once are no way round the wait.
 func (t *throttle) try(user, peer string) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.now()
-	byUser, byAddress := "user "+user, addressKey(peer)
-	until := t.waiting(byUser, now)
-	if other := t.waiting(byAddress, now); other.After(until) {
+	byAddress := addressKey(peer)
+	until := t.waiting(byAddress, now)
+	if other := t.waiting("user "+user, now); user != "" && other.After(until) {
 		until = other
 	}
 	if wait := until.Sub(now); wait > 0 {
 		seconds := int64((wait + time.Second - 1) / time.Second)
-		return errs.New(errs.Denied, "access.throttled", "log in as %q: there were too many wrong passwords or codes; try again in %d s", user, seconds).
+		as := ""
+		if user != "" {
+			as = fmt.Sprintf(" as %q", user)
+		}
+		return errs.New(errs.Denied, "access.throttled", "log in%s: there were too many wrong passwords or codes; try again in %d s", as, seconds).
 			WithHint("tokens that were given out, such as that in the server's client.yaml, work meanwhile")
 	}
-	t.count(byUser, freeTriesOfUser, now)
+	if user != "" {
+		t.count("user "+user, freeTriesOfUser, now)
+	}
 	t.count(byAddress, freeTriesOfAddress, now)
 	return nil
 }

@@ -209,7 +209,13 @@ func (s *userService) SetPassword(ctx context.Context, req *connect.Request[keep
 		if err := catalog.PutUser(ctx, tx, u); err != nil {
 			return err
 		}
-		ended, err = catalog.EndLogins(ctx, tx, u.ID, c.token.ID) // who knew the old one may have logged in
+		if ended, err = catalog.EndLogins(ctx, tx, u.ID, c.token.ID); err != nil { // who knew the old one may have logged in
+			return err
+		}
+		if u.ID != c.user.ID || c.token.Kind == catalog.TokenFile {
+			// An account that is taken back: who had it may have left a way in.
+			_, err = catalog.DeletePasskeys(ctx, tx, u.ID)
+		}
 		return err
 	})
 	if err != nil {
