@@ -80,7 +80,7 @@ func (c *console) account(r *http.Request, v *view) (*account, error) {
 		}
 		logins.rows = append(logins.rows, []cell{id, say(k.GetAddress()), at(k.GetUsed()), at(k.GetExpires()), acts})
 	}
-	a.sheet.sections = append(a.sheet.sections, s, logins, programs)
+	a.sheet.sections = append(a.sheet.sections, logins, programs, s)
 	return a, nil
 }
 
