@@ -62,9 +62,8 @@ func PasskeyOf(ctx context.Context, q Queryer, credential []byte) (p Passkey, u 
 	if p, ok, err = found(p, err, "read passkey"); err != nil || !ok {
 		return p, u, false, err
 	}
-	u, err = scanUser(q.QueryRowContext(ctx, `SELECT `+userColumns+` FROM users WHERE id = ?`, p.UserID))
-	u, ok, err = found(u, err, "read the user of a passkey")
-	return p, u, ok, err
+	u, err = UserByID(ctx, q, p.UserID)
+	return p, u, err == nil, err
 }
 
 // UsePasskey keeps what a use changed.
@@ -75,7 +74,7 @@ func UsePasskey(ctx context.Context, tx *sql.Tx, p Passkey) error {
 	return nil
 }
 
-// DeletePasskey removes one, and DeletePasskeys all of a user, of which it answers the number.
+// DeletePasskey removes one, and DeletePasskeys all of a user.
 func DeletePasskey(ctx context.Context, tx *sql.Tx, id string) error {
 	if _, err := tx.ExecContext(ctx, `DELETE FROM passkeys WHERE id = ?`, id); err != nil {
 		return fmt.Errorf("delete passkey %s: %w", id, err)
@@ -83,11 +82,9 @@ func DeletePasskey(ctx context.Context, tx *sql.Tx, id string) error {
 	return nil
 }
 
-func DeletePasskeys(ctx context.Context, tx *sql.Tx, user int64) (int, error) {
-	res, err := tx.ExecContext(ctx, `DELETE FROM passkeys WHERE user_id = ?`, user)
-	if err != nil {
-		return 0, fmt.Errorf("delete the passkeys of user %d: %w", user, err)
+func DeletePasskeys(ctx context.Context, tx *sql.Tx, user int64) error {
+	if _, err := tx.ExecContext(ctx, `DELETE FROM passkeys WHERE user_id = ?`, user); err != nil {
+		return fmt.Errorf("delete the passkeys of user %d: %w", user, err)
 	}
-	n, err := res.RowsAffected()
-	return int(n), err
+	return nil
 }

@@ -45,6 +45,7 @@ type client struct {
 	apiTokens    v1.APITokenServiceClient
 	codes        v1.OneTimeCodeServiceClient
 	passkeys     v1.PasskeyServiceClient
+	signOns      v1.SignOnServiceClient
 	audit        v1.AuditServiceClient
 	notices      v1.NotifyServiceClient
 	close        func()
@@ -111,6 +112,7 @@ func newClient(address, token string, cfg *tls.Config) *client {
 		users:        v1.NewUserServiceClient(h, url, opt),
 		codes:        v1.NewOneTimeCodeServiceClient(h, url, opt),
 		passkeys:     v1.NewPasskeyServiceClient(h, url, opt),
+		signOns:      v1.NewSignOnServiceClient(h, url, opt),
 		apiTokens:    v1.NewAPITokenServiceClient(h, url, opt),
 		audit:        v1.NewAuditServiceClient(h, url, opt),
 		notices:      v1.NewNotifyServiceClient(h, url, opt),

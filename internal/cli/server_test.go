@@ -43,6 +43,7 @@ type fake struct {
 	v1.UnimplementedConfigServiceHandler
 	v1.UnimplementedAuditServiceHandler
 	v1.UnimplementedPasskeyServiceHandler
+	v1.UnimplementedSignOnServiceHandler
 
 	address, config string
 	ca              []byte // PEM
@@ -117,6 +118,7 @@ func (f *fake) handler() http.Handler {
 		func() (string, http.Handler) { return v1.NewAccessServiceHandler(f, opt) },
 		func() (string, http.Handler) { return v1.NewStatusServiceHandler(f, opt) },
 		func() (string, http.Handler) { return v1.NewPasskeyServiceHandler(f, opt) },
+		func() (string, http.Handler) { return v1.NewSignOnServiceHandler(f, opt) },
 		func() (string, http.Handler) { return v1.NewComputerServiceHandler(f, opt) },
 		func() (string, http.Handler) { return v1.NewRepositoryServiceHandler(f, opt) },
 		func() (string, http.Handler) { return v1.NewJobServiceHandler(f, opt) },

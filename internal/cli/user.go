@@ -195,7 +195,8 @@ func (a *app) userPassword() *cobra.Command {
 		Use: "password [NAME]", Short: "Set a password",
 		Long: `Sets the own password, or as an administrator that of any user, and ends the user's other logins. API tokens stay.
 
-Who is no administrator has to give the current password first: it is asked for before the new one, and on standard input it is the line before.`,
+The own one needs the current password: it is asked for before the new one, and on standard input it is the line before. By the client file in the
+server's data directory it is not asked for.`,
 		Example: "  keepward user password\n  keepward user password ann --password-file ann.txt",
 		Args:    between(0, "NAME"), ValidArgsFunction: a.complete(userNames),
 	}
@@ -211,8 +212,9 @@ Who is no administrator has to give the current password first: it is asked for 
 			req.Name = args[0]
 		}
 		in := bufio.NewReader(a.in)
+		own, byFile := req.Name == me.GetUser().GetName(), me.GetToken().GetKind() == "file"
 		switch {
-		case me.GetRole() == "admin": // needs none
+		case byFile, me.GetRole() == "admin" && !own: // needs none
 		case currentFile != "":
 			req.CurrentPassword, err = a.passwordIn(currentFile)
 		default:

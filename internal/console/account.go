@@ -17,9 +17,11 @@ import (
 type account struct {
 	sheet sheet
 	// What a new passkey needs; origin empty: passkeys cannot be made.
-	origin  string
-	code    bool // a one-time code is asked for
-	problem *problem
+	origin string
+	// provider is with whom the account can be connected; empty: there is none.
+	provider string
+	code     bool // a one-time code is asked for
+	problem  *problem
 }
 
 func passkeySection(v *view, m *keepwardv1.ListPasskeysResponse, user string) section {
@@ -36,6 +38,10 @@ func passkeySection(v *view, m *keepwardv1.ListPasskeysResponse, user string) se
 
 func (c *console) account(r *http.Request, v *view) (*account, error) {
 	keys, err := call(r.Context(), c.client.passkeys.ListPasskeys, &keepwardv1.ListPasskeysRequest{})
+	if err != nil {
+		return nil, err
+	}
+	by, err := call(r.Context(), c.client.signOns.ListSignOns, &keepwardv1.ListSignOnsRequest{})
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +86,11 @@ func (c *console) account(r *http.Request, v *view) (*account, error) {
 		}
 		logins.rows = append(logins.rows, []cell{id, say(k.GetAddress()), at(k.GetUsed()), at(k.GetExpires()), acts})
 	}
-	a.sheet.sections = append(a.sheet.sections, logins, programs, s)
+	a.sheet.sections = append(a.sheet.sections, logins, programs)
+	if a.provider = words.Safe(by.GetProvider()); a.provider != "" || len(by.GetSignOns()) > 0 {
+		a.sheet.sections = append(a.sheet.sections, signOnSection(v, by))
+	}
+	a.sheet.sections = append(a.sheet.sections, s)
 	return a, nil
 }
 

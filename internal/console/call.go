@@ -29,6 +29,7 @@ type client struct {
 	queue        v1.QueueServiceClient
 	codes        v1.OneTimeCodeServiceClient
 	passkeys     v1.PasskeyServiceClient
+	signOns      v1.SignOnServiceClient
 	sessions     v1.SessionServiceClient
 	details      v1.SessionDetailServiceClient
 	points       v1.PointServiceClient
@@ -52,6 +53,7 @@ func newClient(api http.Handler) *client {
 		users:        v1.NewUserServiceClient(h, url, opts...),
 		codes:        v1.NewOneTimeCodeServiceClient(h, url, opts...),
 		passkeys:     v1.NewPasskeyServiceClient(h, url, opts...),
+		signOns:      v1.NewSignOnServiceClient(h, url, opts...),
 		tokens:       v1.NewAPITokenServiceClient(h, url, opts...),
 		status:       v1.NewStatusServiceClient(h, url, opts...),
 		computers:    v1.NewComputerServiceClient(h, url, opts...),

@@ -52,6 +52,8 @@ func New(cfg Config) http.Handler {
 	mux.HandleFunc("POST /login", c.login)
 	mux.HandleFunc("POST /login/passkey/begin", c.askPasskey)
 	mux.HandleFunc("POST /login/passkey", c.loginByPasskey)
+	mux.HandleFunc("GET /login/sign-on", c.signOn)
+	mux.HandleFunc("GET /login/sign-on/back", c.signOnBack)
 	mux.HandleFunc("POST /logout", c.logout)
 	for pattern, p := range map[string]page{
 		"GET /{$}":                     c.overview,
@@ -115,6 +117,7 @@ func New(cfg Config) http.Handler {
 		"GET /windows":                 c.windowList,
 		"GET /settings":                c.settingList,
 		"GET /users":                   c.userList,
+		"POST /account/sign-on":        c.connectSignOn,
 		"GET /users/passkeys":          c.passkeysOf,
 		"GET /account":                 c.showAccount,
 		"POST /account/passkeys":       c.addPasskey,

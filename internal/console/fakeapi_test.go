@@ -34,6 +34,7 @@ type fakeAPI struct {
 	v1.UnimplementedUserServiceHandler
 	v1.UnimplementedOneTimeCodeServiceHandler
 	v1.UnimplementedPasskeyServiceHandler
+	v1.UnimplementedSignOnServiceHandler
 	v1.UnimplementedAPITokenServiceHandler
 	v1.UnimplementedStatusServiceHandler
 	v1.UnimplementedComputerServiceHandler
@@ -80,6 +81,7 @@ func (f *fakeAPI) handler() http.Handler {
 	mount(v1.NewUserServiceHandler(f, opt))
 	mount(v1.NewOneTimeCodeServiceHandler(f, opt))
 	mount(v1.NewPasskeyServiceHandler(f, opt))
+	mount(v1.NewSignOnServiceHandler(f, opt))
 	mount(v1.NewAPITokenServiceHandler(f, opt))
 	mount(v1.NewStatusServiceHandler(f, opt))
 	mount(v1.NewComputerServiceHandler(f, opt))
@@ -104,8 +106,11 @@ func (f *fakeAPI) handler() http.Handler {
 		f.peering.Lock()
 		f.peer = r.RemoteAddr
 		f.peering.Unlock()
-		open := r.URL.Path == v1.AccessServiceLoginProcedure || r.URL.Path == v1.PasskeyServiceGetPasskeyChallengeProcedure || r.URL.Path == v1.PasskeyServiceLoginByPasskeyProcedure
-		if !open && r.Header.Get("Authorization") != "Bearer "+goodToken {
+		open := map[string]bool{
+			v1.AccessServiceLoginProcedure: true, v1.PasskeyServiceGetPasskeyChallengeProcedure: true, v1.PasskeyServiceLoginByPasskeyProcedure: true,
+			v1.SignOnServiceGetSignOnProcedure: true, v1.SignOnServiceGetSignOnURLProcedure: true, v1.SignOnServiceFinishSignOnProcedure: true,
+		}
+		if !open[r.URL.Path] && r.Header.Get("Authorization") != "Bearer "+goodToken {
 			_ = answer.Write(w, r, wire.ToConnect(errs.New(errs.Denied, "access.token-unknown", "call: the token is not known here, or has expired")))
 			return
 		}

@@ -2,12 +2,14 @@ package console
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/errs"
+	"keepward/internal/words"
 )
 
 // tokenCookie holds the token of a login. Its prefix has the browser take it over TLS only, for
@@ -56,6 +58,7 @@ var remarks = map[string]string{
 type loginForm struct {
 	user, next, remark string
 	origin             string // where passkeys work; empty: there are none
+	provider           string // of single sign-on; empty: there is none
 	problem            *problem
 }
 
@@ -67,11 +70,13 @@ func (c *console) showLogin(w http.ResponseWriter, r *http.Request) {
 func (c *console) answerLogin(w http.ResponseWriter, r *http.Request, status int, f loginForm) {
 	v := c.view(r)
 	v.title = "Log in"
-	m, err := call(as(r.Context(), caller{address: r.RemoteAddr}), c.client.passkeys.GetPasskeyChallenge, &keepwardv1.GetPasskeyChallengeRequest{})
-	if err != nil { // the password will do
-		c.log.Warn("login page without passkeys", "peer", r.RemoteAddr, "error", err)
+	ctx := as(r.Context(), caller{address: r.RemoteAddr})
+	keys, keysErr := call(ctx, c.client.passkeys.GetPasskeyChallenge, &keepwardv1.GetPasskeyChallengeRequest{})
+	by, byErr := call(ctx, c.client.signOns.GetSignOn, &keepwardv1.GetSignOnRequest{})
+	if err := errors.Join(keysErr, byErr); err != nil { // the password will do
+		c.log.Warn("login page with passwords only", "peer", r.RemoteAddr, "error", err)
 	}
-	f.origin = m.GetOrigin()
+	f.origin, f.provider = keys.GetOrigin(), words.Safe(by.GetName())
 	c.show(w, r, status, loginPage(v, f))
 }
 

@@ -168,6 +168,13 @@ func (c *console) userList(w http.ResponseWriter, r *http.Request, v *view) erro
 		}
 	}
 	s.sections = append(s.sections, logins, tokens)
+	if v.mayCall(v1.SignOnServiceSetSignOnProviderProcedure) {
+		by, err := c.signOnFacts(r, v)
+		if err != nil {
+			return err
+		}
+		s.sections = append(s.sections, by)
+	}
 	c.showSheet(w, r, v, "server", s)
 	return nil
 }

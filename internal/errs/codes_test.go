@@ -147,6 +147,7 @@ var areas = map[string]string{
 	"server-backup":       "The server's backup of itself, and how it is put back; see operator/server-backup.md.",
 	"signature":           "The signature of a large file, which the next backup compares with. Without it the file is read and stored as a new one.",
 	"script":              "A script of a job; see user/scripts.md. The session's log has what it printed.",
+	"sign-on":             "Single sign-on through a provider of OpenID Connect; see operator/access.md.",
 	"snapshot":            "The snapshots that files are read from; see user/snapshots.md.",
 	"scratch":             "A file for what a mover's memory does not hold. Look whether the disk of its data directory is full.",
 	"command-source":      "A command whose output is a file of the point; see user/commands.md. The session's log has what it printed on standard error.",

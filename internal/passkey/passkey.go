@@ -16,16 +16,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"net/url"
-	"sync"
 	"time"
 
 	"github.com/go-webauthn/webauthn/protocol"
 	"github.com/go-webauthn/webauthn/webauthn"
 
 	"keepward/internal/errs"
+	"keepward/internal/spent"
 )
 
 // Within is how long a challenge counts.
@@ -60,15 +59,13 @@ type Key struct {
 type Ceremonies struct {
 	now func() time.Time
 	key [sha256.Size]byte
-
-	mu    sync.Mutex
-	shown map[string]time.Time // challenges that were shown, until they end
-	swept time.Time            // when those that had ended were last forgotten
+	// shown are the challenges that were.
+	shown spent.Set
 }
 
 // New makes ceremonies that know the challenges of no others.
 func New(now func() time.Time) *Ceremonies {
-	c := &Ceremonies{now: now, shown: map[string]time.Time{}}
+	c := &Ceremonies{now: now}
 	_, _ = rand.Read(c.key[:]) // documented never to fail
 	return c
 }
@@ -266,16 +263,9 @@ func (c *Ceremonies) take(what string, of []byte, shown string) ([]byte, error) 
 	if !now.Before(until) {
 		return nil, errors.New("the challenge is too old")
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if now.Sub(c.swept) > Within {
-		maps.DeleteFunc(c.shown, func(_ string, ends time.Time) bool { return !now.Before(ends) })
-		c.swept = now
-	}
-	if _, before := c.shown[string(b)]; before {
+	if !c.shown.Spend(string(b), now, until) {
 		return nil, errors.New("the challenge was used before")
 	}
-	c.shown[string(b)] = until
 	return b, nil
 }
 

@@ -175,8 +175,8 @@ func TestAnAnswerCountsOnce(t *testing.T) {
 	}
 	// What has ended need not be remembered.
 	c.now = c.now.Add(2 * Within)
-	if err := c.check(origin, device.Answer(t, c.request())); err != nil || len(c.shown) != 1 {
-		t.Errorf("%d challenges are remembered (%v)", len(c.shown), err)
+	if err := c.check(origin, device.Answer(t, c.request())); err != nil || c.shown.Len() != 1 {
+		t.Errorf("%d challenges are remembered (%v)", c.shown.Len(), err)
 	}
 }
 

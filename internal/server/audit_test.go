@@ -355,6 +355,8 @@ var secretFields = []string{
 func TestNoSecretIsNamed(t *testing.T) {
 	nothing := map[string]bool{ // what names nothing, or only who calls, whom each row has
 		keepwardv1connect.PasskeyServiceBeginPasskeyProcedure: true, keepwardv1connect.PasskeyServiceLoginByPasskeyProcedure: true,
+		keepwardv1connect.SignOnServiceConnectSignOnProcedure: true, keepwardv1connect.SignOnServiceFinishSignOnProcedure: true,
+		keepwardv1connect.SignOnServiceTestSignOnProviderProcedure: true, keepwardv1connect.SignOnServiceRemoveSignOnProviderProcedure: true, // there is one
 		keepwardv1connect.JobServiceResumeRetentionProcedure: true, keepwardv1connect.QueueServiceResumeServerProcedure: true,
 	}
 	for method, rule := range methods {

@@ -73,6 +73,7 @@ var repeatRules = map[string]repeatRule{
 	keepwardv1connect.OneTimeCodeServiceConfirmOneTimeCodesProcedure: {secret, "logins need a code now; make new recovery codes (RenewRecoveryCodes)"},
 	keepwardv1connect.OneTimeCodeServiceRenewRecoveryCodesProcedure:  {secret, "make new recovery codes once more, with another code"},
 	keepwardv1connect.PasskeyServiceBeginPasskeyProcedure:            {keyless, "it makes options to show once"},
+	keepwardv1connect.SignOnServiceConnectSignOnProcedure:            {keyless, "it makes an address to go to once"},
 	keepwardv1connect.ContentServiceOpenContentProcedure:             {keyless, "it changes nothing"},
 	keepwardv1connect.UpdateServiceUploadPackageProcedure:            {keyless, "a part says where it belongs"},
 }

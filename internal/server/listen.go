@@ -21,6 +21,7 @@ import (
 	"keepward/internal/errs"
 	"keepward/internal/passkey"
 	"keepward/internal/pki"
+	"keepward/internal/signon"
 	"keepward/internal/wire"
 )
 
@@ -196,6 +197,7 @@ func (s *server) apiHandler() http.Handler {
 	mount(keepwardv1connect.NewUserServiceHandler(&userService{access}, short...))
 	mount(keepwardv1connect.NewOneTimeCodeServiceHandler(&codeService{access}, short...))
 	mount(keepwardv1connect.NewPasskeyServiceHandler(&passkeyService{access, passkey.New(time.Now)}, short...))
+	mount(keepwardv1connect.NewSignOnServiceHandler(&signOnService{access, signon.New(time.Now)}, short...))
 	mount(keepwardv1connect.NewAPITokenServiceHandler(&tokenService{s}, short...))
 	mount(keepwardv1connect.NewAuditServiceHandler(&auditService{s}, short...))
 	mount(keepwardv1connect.NewStatusServiceHandler(&statusService{s}, opts...))

@@ -60,20 +60,20 @@ func (s *passkeyService) userWith(u catalog.User, list []catalog.Passkey) passke
 	return out
 }
 
-// of is whose passkeys are meant: those of others are for administrators.
-func (s *passkeyService) of(ctx context.Context, q catalog.Queryer, doing, name string) (catalog.User, error) {
+// whose is of which user something is asked for: those of others are for administrators.
+func whose(ctx context.Context, q catalog.Queryer, doing, name string) (catalog.User, error) {
 	c, _ := callerOf(ctx)
 	if name == "" || name == c.user.Name {
 		return c.user, nil
 	}
 	if !c.administers() {
-		return catalog.User{}, errs.New(errs.Denied, "passkey.not-own", "%s of %s: user %s may only do that for the own ones", doing, name, c.user.Name)
+		return catalog.User{}, errs.New(errs.Denied, "user.not-own", "%s of %s: user %s may only do that for the own ones", doing, name, c.user.Name)
 	}
 	return catalog.GetUser(ctx, q, name)
 }
 
 func (s *passkeyService) ListPasskeys(ctx context.Context, req *connect.Request[keepwardv1.ListPasskeysRequest]) (*connect.Response[keepwardv1.ListPasskeysResponse], error) {
-	u, err := s.of(ctx, s.db.Read(), "list the passkeys", req.Msg.GetUser())
+	u, err := whose(ctx, s.db.Read(), "list the passkeys", req.Msg.GetUser())
 	if err != nil {
 		return nil, err
 	}
@@ -91,36 +91,39 @@ func (s *passkeyService) ListPasskeys(ctx context.Context, req *connect.Request[
 	return connect.NewResponse(res), nil
 }
 
+// newWayIn is who calls, who is about to make a way in beside password and code. Both are asked for: who
+// only has the browser of somebody must not be able to come back.
+func (s *accessService) newWayIn(ctx context.Context, doing, peer, password, code string) (caller, error) {
+	c, err := ownLogin(ctx, doing)
+	if err != nil {
+		return c, err
+	}
+	right, err := s.rightPassword(ctx, c.user, password, peer)
+	if err != nil {
+		return c, err
+	}
+	if !right {
+		return c, errs.New(errs.Denied, "user.current-password", "%s of %s: the current password is wrong", doing, c.user.Name)
+	}
+	s.throttle.undo(c.user.Name, peer)
+	return c, s.tryCode(ctx, c.user, peer, func(tx *sql.Tx) error {
+		_, err := s.useCode(ctx, tx, doing+" of "+c.user.Name, c.user, code)
+		return err
+	})
+}
+
 // ownLogin is who calls, by a login: a token that was stolen from a program is no way to one that lasts.
 func ownLogin(ctx context.Context, doing string) (caller, error) {
 	c, _ := callerOf(ctx)
 	if c.token.Kind != catalog.TokenLogin {
-		return c, errs.New(errs.Denied, "passkey.by-token", "%s of %s: only a login may, and this is a token", doing, c.user.Name).WithHint("log in in a browser")
+		return c, errs.New(errs.Denied, "user.by-token", "%s of %s: only a login may, and this is a token", doing, c.user.Name).WithHint("log in in a browser")
 	}
 	return c, nil
 }
 
 func (s *passkeyService) BeginPasskey(ctx context.Context, req *connect.Request[keepwardv1.BeginPasskeyRequest]) (*connect.Response[keepwardv1.BeginPasskeyResponse], error) {
 	const doing = "add a passkey"
-	c, err := ownLogin(ctx, doing)
-	if err != nil {
-		return nil, err
-	}
-	peer := req.Peer().Addr
-	// A passkey lets in without password and code, so that both are asked for: who only has the browser
-	// of somebody must not be able to come back.
-	right, err := s.rightPassword(ctx, c.user, req.Msg.GetPassword(), peer)
-	if err != nil {
-		return nil, err
-	}
-	if !right {
-		return nil, errs.New(errs.Denied, "user.current-password", "%s of %s: the current password is wrong", doing, c.user.Name)
-	}
-	s.throttle.undo(c.user.Name, peer)
-	err = s.tryCode(ctx, c.user, peer, func(tx *sql.Tx) error {
-		_, err := s.useCode(ctx, tx, doing+" of "+c.user.Name, c.user, req.Msg.GetCode())
-		return err
-	})
+	c, err := s.newWayIn(ctx, doing, req.Peer().Addr, req.Msg.GetPassword(), req.Msg.GetCode())
 	if err != nil {
 		return nil, err
 	}
@@ -172,16 +175,24 @@ func (s *passkeyService) AddPasskey(ctx context.Context, req *connect.Request[ke
 	return connect.NewResponse(&keepwardv1.AddPasskeyResponse{Passkey: passkeyMessage(p)}), nil
 }
 
+// noToken refuses API tokens a change of how their user logs in, but for administrators'.
+func noToken(c caller, doing string) error {
+	if c.token.Kind == catalog.TokenAPI && !c.administers() {
+		return errs.New(errs.Denied, "user.by-token", "%s of %s: an API token may not", doing, c.user.Name).WithHint("log in first")
+	}
+	return nil
+}
+
 func (s *passkeyService) RemovePasskey(ctx context.Context, req *connect.Request[keepwardv1.RemovePasskeyRequest]) (*connect.Response[keepwardv1.RemovePasskeyResponse], error) {
 	const doing = "remove a passkey"
 	c, _ := callerOf(ctx)
-	if c.token.Kind == catalog.TokenAPI && !c.administers() {
-		return nil, errs.New(errs.Denied, "passkey.by-token", "%s of %s: only a login may, and this is a token", doing, c.user.Name).WithHint("log in in a browser")
+	if err := noToken(c, doing); err != nil {
+		return nil, err
 	}
 	var gone catalog.Passkey
 	var of catalog.User
 	err := s.db.Write(ctx, func(tx *sql.Tx) (err error) {
-		if of, err = s.of(ctx, tx, doing, req.Msg.GetUser()); err != nil {
+		if of, err = whose(ctx, tx, doing, req.Msg.GetUser()); err != nil {
 			return err
 		}
 		list, err := catalog.Passkeys(ctx, tx, of.ID)
@@ -220,9 +231,9 @@ func (s *passkeyService) GetPasskeyChallenge(context.Context, *connect.Request[k
 
 func (s *passkeyService) LoginByPasskey(ctx context.Context, req *connect.Request[keepwardv1.LoginByPasskeyRequest]) (*connect.Response[keepwardv1.LoginResponse], error) {
 	peer := req.Peer().Addr
-	res, whose, err := s.loginByPasskey(ctx, req.Msg.GetResponse(), peer)
+	res, of, err := s.loginByPasskey(ctx, req.Msg.GetResponse(), peer)
 	if err != nil {
-		s.log.Warn("login by a passkey refused", "user", whose, "peer", peer, "reason", err)
+		s.log.Warn("login by a passkey refused", "user", of, "peer", peer, "reason", err)
 		return nil, err
 	}
 	s.log.Info("login by a passkey", "user", res.GetUser(), "peer", peer)
@@ -230,9 +241,9 @@ func (s *passkeyService) LoginByPasskey(ctx context.Context, req *connect.Reques
 }
 
 // loginByPasskey looks at the answer in the transaction that makes the login: what was removed meanwhile
-// lets nobody in, and of two with the same count one. whose is the user who has that passkey, if it is
+// lets nobody in, and of two with the same count one. of is the user who has that passkey, if it is
 // known, also where it is refused.
-func (s *passkeyService) loginByPasskey(ctx context.Context, response []byte, peer string) (res *keepwardv1.LoginResponse, whose string, err error) {
+func (s *passkeyService) loginByPasskey(ctx context.Context, response []byte, peer string) (res *keepwardv1.LoginResponse, of string, err error) {
 	if err := s.throttle.try("", peer); err != nil {
 		return nil, "", err
 	}
@@ -247,7 +258,7 @@ func (s *passkeyService) loginByPasskey(ctx context.Context, response []byte, pe
 				return passkey.User{}, errs.New(errs.Denied, "access.passkey", "log in by a passkey: it is not known here").
 					WithHint("log in with the password; the passkey may have been removed")
 			}
-			whose = u.Name
+			of = u.Name
 			return s.userWith(u, []catalog.Passkey{kept}), nil
 		})
 		if err != nil {
@@ -259,5 +270,5 @@ func (s *passkeyService) loginByPasskey(ctx context.Context, response []byte, pe
 	if errs.KindOf(err) != errs.Denied {
 		s.throttle.undo("", peer)
 	}
-	return res, whose, err
+	return res, of, err
 }

@@ -90,7 +90,7 @@ func TestAPasskeyLogsItsUserInAndNobodyElse(t *testing.T) {
 		"list":   second(s.passkeys(ben).ListPasskeys(ctx, connect.NewRequest(&keepwardv1.ListPasskeysRequest{User: "ann"}))),
 		"remove": second(s.passkeys(ben).RemovePasskey(ctx, connect.NewRequest(&keepwardv1.RemovePasskeyRequest{User: "ann", Id: id}))),
 	} {
-		if errs.CodeOf(err) != "passkey.not-own" {
+		if errs.CodeOf(err) != "user.not-own" {
 			t.Errorf("%s those of another: %v", what, err)
 		}
 	}
@@ -123,10 +123,10 @@ func TestAStolenLoginOrTokenMakesNoPasskey(t *testing.T) {
 	}
 	api := must(s.apiTokens(ann).CreateAPIToken(ctx, connect.NewRequest(&keepwardv1.CreateAPITokenRequest{Name: "script"})))(t).GetToken()
 	for what, token := range map[string]string{"an API token": api, "the client file": s.token} {
-		if err := begin(token, &keepwardv1.BeginPasskeyRequest{Password: goodPassword}); errs.CodeOf(err) != "passkey.by-token" {
+		if err := begin(token, &keepwardv1.BeginPasskeyRequest{Password: goodPassword}); errs.CodeOf(err) != "user.by-token" {
 			t.Errorf("%s: %v", what, err)
 		}
-		if err := second(s.passkeys(token).AddPasskey(ctx, connect.NewRequest(&keepwardv1.AddPasskeyRequest{Name: "x"}))); errs.CodeOf(err) != "passkey.by-token" {
+		if err := second(s.passkeys(token).AddPasskey(ctx, connect.NewRequest(&keepwardv1.AddPasskeyRequest{Name: "x"}))); errs.CodeOf(err) != "user.by-token" {
 			t.Errorf("%s adds: %v", what, err)
 		}
 	}

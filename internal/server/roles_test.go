@@ -134,6 +134,7 @@ func TestAViewerChangesNothingButItsOwn(t *testing.T) {
 		keepwardv1connect.OneTimeCodeServiceRemoveOneTimeCodesProcedure: true,
 		keepwardv1connect.PasskeyServiceBeginPasskeyProcedure:           true, keepwardv1connect.PasskeyServiceAddPasskeyProcedure: true,
 		keepwardv1connect.PasskeyServiceRemovePasskeyProcedure: true,
+		keepwardv1connect.SignOnServiceConnectSignOnProcedure:  true, keepwardv1connect.SignOnServiceDisconnectSignOnProcedure: true,
 	}
 	for method, rule := range methods {
 		if rule.may&viewer != 0 && rule.audit != silent && !own[method] {

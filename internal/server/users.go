@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"slices"
 	"time"
 
@@ -190,7 +191,9 @@ func (s *userService) SetPassword(ctx context.Context, req *connect.Request[keep
 	if name == "" {
 		name = c.user.Name
 	}
-	if !c.administers() {
+	// Of the own password the one that there is is asked for, whoever it is: a stolen login, or token, must not
+	// become one that lasts. The client file is the key of whoever has the server's disk.
+	if !c.administers() || name == c.user.Name && c.token.Kind != catalog.TokenFile {
 		if err := s.mayChangeOwn(ctx, c, name, m.GetCurrentPassword(), req.Peer().Addr); err != nil {
 			return nil, err
 		}
@@ -214,9 +217,9 @@ func (s *userService) SetPassword(ctx context.Context, req *connect.Request[keep
 		}
 		if u.ID != c.user.ID || c.token.Kind == catalog.TokenFile {
 			// An account that is taken back: who had it may have left a way in.
-			_, err = catalog.DeletePasskeys(ctx, tx, u.ID)
+			return errors.Join(catalog.DeletePasskeys(ctx, tx, u.ID), catalog.DeleteSignOns(ctx, tx, u.ID))
 		}
-		return err
+		return nil
 	})
 	if err != nil {
 		return nil, err

@@ -211,20 +211,23 @@ func TestPasswords(t *testing.T) {
 	}
 	ann, other := s.user("ann", "viewer"), ""
 	other = s.login("ann", goodPassword)
-	ben := s.user("ben", "operator")
+	ben, boss := s.user("ben", "operator"), s.user("boss", "admin")
+	byBoss := must(s.apiTokens(boss).CreateAPIToken(ctx, connect.NewRequest(&keepwardv1.CreateAPITokenRequest{Name: "ci"})))(t).GetToken()
 	byToken := must(s.apiTokens(ann).CreateAPIToken(ctx, connect.NewRequest(&keepwardv1.CreateAPITokenRequest{Name: "ci"})))(t).GetToken()
 	for what, tt := range map[string]struct {
 		token string
 		m     *keepwardv1.SetPasswordRequest
 		code  string
 	}{
-		"of another user":       {ann, &keepwardv1.SetPasswordRequest{Name: "ben", Password: goodPassword, CurrentPassword: goodPassword}, "user.not-own"},
-		"of an administrator":   {ben, &keepwardv1.SetPasswordRequest{Name: "admin", Password: goodPassword}, "user.not-own"},
-		"without the current":   {ann, &keepwardv1.SetPasswordRequest{Password: "another horse"}, "user.current-password"},
-		"by an API token":       {byToken, &keepwardv1.SetPasswordRequest{Password: "another horse", CurrentPassword: goodPassword}, "user.by-token"},
-		"too short":             {ann, &keepwardv1.SetPasswordRequest{Password: "x", CurrentPassword: goodPassword}, "user.password"},
-		"of nobody, as admin":   {s.token, &keepwardv1.SetPasswordRequest{Name: "nobody", Password: goodPassword}, "user.unknown"},
-		"without the right one": {ann, &keepwardv1.SetPasswordRequest{Password: "another horse", CurrentPassword: "wrong"}, "user.current-password"},
+		"of another user":                          {ann, &keepwardv1.SetPasswordRequest{Name: "ben", Password: goodPassword, CurrentPassword: goodPassword}, "user.not-own"},
+		"of an administrator":                      {ben, &keepwardv1.SetPasswordRequest{Name: "admin", Password: goodPassword}, "user.not-own"},
+		"without the current":                      {ann, &keepwardv1.SetPasswordRequest{Password: "another horse"}, "user.current-password"},
+		"by an API token":                          {byToken, &keepwardv1.SetPasswordRequest{Password: "another horse", CurrentPassword: goodPassword}, "user.by-token"},
+		"an administrator's own, by a login alone": {boss, &keepwardv1.SetPasswordRequest{Name: "boss", Password: "another horse"}, "user.current-password"},
+		"an administrator's own, by an API token":  {byBoss, &keepwardv1.SetPasswordRequest{Password: "another horse", CurrentPassword: goodPassword}, "user.by-token"},
+		"too short":                                {ann, &keepwardv1.SetPasswordRequest{Password: "x", CurrentPassword: goodPassword}, "user.password"},
+		"of nobody, as admin":                      {s.token, &keepwardv1.SetPasswordRequest{Name: "nobody", Password: goodPassword}, "user.unknown"},
+		"without the right one":                    {ann, &keepwardv1.SetPasswordRequest{Password: "another horse", CurrentPassword: "wrong"}, "user.current-password"},
 	} {
 		if err := set(tt.token, tt.m); errs.CodeOf(err) != tt.code {
 			t.Errorf("%s: %v, want %s", what, err, tt.code)
