@@ -177,29 +177,41 @@ func (c *Ceremonies) Request(origin string) ([]byte, error) {
 	return json.Marshal(asked.Response)
 }
 
-// Check takes what the browser answered (AuthenticationResponseJSON), and answers the key that was used as
-// it is from now on. find answers the user who has a credential, with that key. It is errs.Denied with code
-// access.passkey where no such key answered to Request, and access.passkey-copied where it counts as
-// if there were two of it. Of two answers to one challenge only the first is looked at.
-func (c *Ceremonies) Check(origin string, response []byte, find func(credential []byte) (User, error)) (Key, error) {
+// Answer is what a browser answered to Request. Its challenge counts no more.
+type Answer struct {
+	party   *webauthn.WebAuthn
+	session webauthn.SessionData
+	parsed  *protocol.ParsedCredentialAssertionData
+}
+
+// Answered takes what the browser answered (AuthenticationResponseJSON). It is errs.Denied with code
+// access.passkey where that is no answer to a challenge of these ceremonies, or not the first one.
+func (c *Ceremonies) Answered(origin string, response []byte) (*Answer, error) {
 	p, err := party(origin)
 	if err != nil {
-		return Key{}, err
+		return nil, err
 	}
 	parsed, err := protocol.ParseCredentialRequestResponseBytes(response)
 	if err != nil {
-		return Key{}, refused("log in", err)
+		return nil, refused("log in", err)
 	}
 	challenge, err := c.take(asking, nil, parsed.Response.CollectedClientData.Challenge)
 	if err != nil {
-		return Key{}, refused("log in", err)
+		return nil, refused("log in", err)
 	}
 	_, session, err := p.BeginDiscoverableLogin(webauthn.WithChallenge(challenge))
 	if err != nil {
-		return Key{}, err
+		return nil, err
 	}
+	return &Answer{p, *session, parsed}, nil
+}
+
+// Check answers the key that answered, as it is from now on. find answers the user who has a credential,
+// with that key. It is errs.Denied with code access.passkey where the key did not answer, and
+// access.passkey-copied where it counts as if there were two of it. It may be asked again.
+func (a *Answer) Check(find func(credential []byte) (User, error)) (Key, error) {
 	var lookup error
-	_, used, err := p.ValidatePasskeyLogin(func(credential, _ []byte) (webauthn.User, error) {
+	_, used, err := a.party.ValidatePasskeyLogin(func(credential, _ []byte) (webauthn.User, error) {
 		u, err := find(credential)
 		if err != nil {
 			lookup = err
@@ -208,7 +220,7 @@ func (c *Ceremonies) Check(origin string, response []byte, find func(credential 
 		who, err := userOf(u)
 		lookup = err
 		return who, err
-	}, *session, parsed)
+	}, a.session, a.parsed)
 	switch {
 	case lookup != nil:
 		return Key{}, lookup

@@ -59,7 +59,11 @@ func (c *ceremony) made() *passkeytest.Key {
 
 // check answers whether an answer lets ann in; the key is kept as it is then.
 func (c *ceremony) check(at string, response []byte) error {
-	used, err := c.Check(at, response, func(credential []byte) (User, error) {
+	a, err := c.Answered(at, response)
+	if err != nil {
+		return err
+	}
+	used, err := a.Check(func(credential []byte) (User, error) {
 		for _, k := range c.ann.Keys {
 			if bytes.Equal(k.Credential, credential) {
 				return c.ann, nil
@@ -242,7 +246,7 @@ func TestPasskeysNeedAName(t *testing.T) {
 	for _, at := range []string{"", "https://192.0.2.1:7480", "https://[2001:db8::1]"} {
 		_, err := c.Request(at)
 		_, _, made := c.Creation(at, c.ann)
-		_, checked := c.Check(at, nil, nil)
+		_, checked := c.Answered(at, nil)
 		if err := errors.Join(err, made, checked); Usable(at) == nil || err == nil || errs.CodeOf(made) != "passkey.no-origin" || errs.CodeOf(checked) != "passkey.no-origin" {
 			t.Errorf("at %q: %v", at, err)
 		}
@@ -263,8 +267,10 @@ func FuzzAnswers(f *testing.F) {
 	c := New(time.Now)
 	u := User{Handle: []byte("handle"), Name: "ann"}
 	f.Fuzz(func(t *testing.T, response []byte) {
-		if _, err := c.Check(origin, response, func([]byte) (User, error) { return u, nil }); err == nil {
-			t.Error("it was taken")
+		if a, err := c.Answered(origin, response); err == nil {
+			if _, err := a.Check(func([]byte) (User, error) { return u, nil }); err == nil {
+				t.Error("it was taken")
+			}
 		}
 		if _, err := c.Created(origin, u, response); err == nil {
 			t.Error("it was taken as a new one")

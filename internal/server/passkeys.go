@@ -15,7 +15,6 @@ import (
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/catalog"
 	"keepward/internal/errs"
-	"keepward/internal/job"
 	"keepward/internal/passkey"
 )
 
@@ -39,15 +38,6 @@ func (k *keyring) passkeyHandle(user int64) []byte {
 	return h.Sum(nil)
 }
 
-// consoleOrigin is where browsers reach the console; empty: it is not set.
-func (s *server) consoleOrigin() string {
-	origin, err := job.ConsoleURL(s.manager.ConsoleURL())
-	if err != nil {
-		return "" // it was looked at before it was kept
-	}
-	return origin
-}
-
 func passkeyMessage(p catalog.Passkey) *keepwardv1.Passkey {
 	return &keepwardv1.Passkey{Id: p.ID, Name: p.Name, Created: timestamp(p.Created), Used: timestamp(p.Used), Synced: passkey.Synced(p.Record)}
 }
@@ -58,18 +48,6 @@ func (s *passkeyService) userWith(u catalog.User, list []catalog.Passkey) passke
 		out.Keys = append(out.Keys, passkey.Key{Credential: p.Credential, Record: p.Record})
 	}
 	return out
-}
-
-// whose is of which user something is asked for: those of others are for administrators.
-func whose(ctx context.Context, q catalog.Queryer, doing, name string) (catalog.User, error) {
-	c, _ := callerOf(ctx)
-	if name == "" || name == c.user.Name {
-		return c.user, nil
-	}
-	if !c.administers() {
-		return catalog.User{}, errs.New(errs.Denied, "user.not-own", "%s of %s: user %s may only do that for the own ones", doing, name, c.user.Name)
-	}
-	return catalog.GetUser(ctx, q, name)
 }
 
 func (s *passkeyService) ListPasskeys(ctx context.Context, req *connect.Request[keepwardv1.ListPasskeysRequest]) (*connect.Response[keepwardv1.ListPasskeysResponse], error) {
@@ -89,36 +67,6 @@ func (s *passkeyService) ListPasskeys(ctx context.Context, req *connect.Request[
 		res.Passkeys = append(res.Passkeys, passkeyMessage(p))
 	}
 	return connect.NewResponse(res), nil
-}
-
-// newWayIn is who calls, who is about to make a way in beside password and code. Both are asked for: who
-// only has the browser of somebody must not be able to come back.
-func (s *accessService) newWayIn(ctx context.Context, doing, peer, password, code string) (caller, error) {
-	c, err := ownLogin(ctx, doing)
-	if err != nil {
-		return c, err
-	}
-	right, err := s.rightPassword(ctx, c.user, password, peer)
-	if err != nil {
-		return c, err
-	}
-	if !right {
-		return c, errs.New(errs.Denied, "user.current-password", "%s of %s: the current password is wrong", doing, c.user.Name)
-	}
-	s.throttle.undo(c.user.Name, peer)
-	return c, s.tryCode(ctx, c.user, peer, func(tx *sql.Tx) error {
-		_, err := s.useCode(ctx, tx, doing+" of "+c.user.Name, c.user, code)
-		return err
-	})
-}
-
-// ownLogin is who calls, by a login: a token that was stolen from a program is no way to one that lasts.
-func ownLogin(ctx context.Context, doing string) (caller, error) {
-	c, _ := callerOf(ctx)
-	if c.token.Kind != catalog.TokenLogin {
-		return c, errs.New(errs.Denied, "user.by-token", "%s of %s: only a login may, and this is a token", doing, c.user.Name).WithHint("log in in a browser")
-	}
-	return c, nil
 }
 
 func (s *passkeyService) BeginPasskey(ctx context.Context, req *connect.Request[keepwardv1.BeginPasskeyRequest]) (*connect.Response[keepwardv1.BeginPasskeyResponse], error) {
@@ -173,14 +121,6 @@ func (s *passkeyService) AddPasskey(ctx context.Context, req *connect.Request[ke
 	}
 	s.audit(ctx, "passkey added", "name", c.user.Name, "passkey", p.ID)
 	return connect.NewResponse(&keepwardv1.AddPasskeyResponse{Passkey: passkeyMessage(p)}), nil
-}
-
-// noToken refuses API tokens a change of how their user logs in, but for administrators'.
-func noToken(c caller, doing string) error {
-	if c.token.Kind == catalog.TokenAPI && !c.administers() {
-		return errs.New(errs.Denied, "user.by-token", "%s of %s: an API token may not", doing, c.user.Name).WithHint("log in first")
-	}
-	return nil
 }
 
 func (s *passkeyService) RemovePasskey(ctx context.Context, req *connect.Request[keepwardv1.RemovePasskeyRequest]) (*connect.Response[keepwardv1.RemovePasskeyResponse], error) {
@@ -247,9 +187,19 @@ func (s *passkeyService) loginByPasskey(ctx context.Context, response []byte, pe
 	if err := s.throttle.try("", peer); err != nil {
 		return nil, "", err
 	}
+	defer func() {
+		if errs.KindOf(err) != errs.Denied {
+			s.throttle.undo("", peer)
+		}
+	}()
+	// A transaction may be run again: what counts once is taken before it.
+	answer, err := s.ceremonies.Answered(s.consoleOrigin(), response)
+	if err != nil {
+		return nil, "", err
+	}
 	res, err = s.finishLogin(ctx, peer, loginLife, func(tx *sql.Tx) (u catalog.User, by string, err error) {
 		var kept catalog.Passkey
-		used, err := s.ceremonies.Check(s.consoleOrigin(), response, func(credential []byte) (passkey.User, error) {
+		used, err := answer.Check(func(credential []byte) (passkey.User, error) {
 			var known bool
 			if kept, u, known, err = catalog.PasskeyOf(ctx, tx, credential); err != nil {
 				return passkey.User{}, err
@@ -267,8 +217,5 @@ func (s *passkeyService) loginByPasskey(ctx context.Context, response []byte, pe
 		kept.Record, kept.Used = used.Record, time.Now()
 		return u, "passkey", catalog.UsePasskey(ctx, tx, kept)
 	})
-	if errs.KindOf(err) != errs.Denied {
-		s.throttle.undo("", peer)
-	}
 	return res, of, err
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -166,22 +167,26 @@ func (s *signOnService) TestSignOnProvider(ctx context.Context, _ *connect.Reque
 // log in.
 func (s *signOnService) GetSignOn(ctx context.Context, _ *connect.Request[keepwardv1.GetSignOnRequest]) (*connect.Response[keepwardv1.GetSignOnResponse], error) {
 	p, _, err := s.readyProvider(ctx)
+	switch errs.CodeOf(err) {
+	case "sign-on.none", "sign-on.no-origin":
+		return connect.NewResponse(&keepwardv1.GetSignOnResponse{}), nil
+	}
 	if err != nil {
-		return connect.NewResponse(&keepwardv1.GetSignOnResponse{}), nil // the password will do
+		return nil, err
 	}
 	return connect.NewResponse(&keepwardv1.GetSignOnResponse{Name: p.Name}), nil
 }
 
 // send makes what a browser needs to set out.
-func (s *signOnService) send(ctx context.Context, user int64, next string) (*connect.Response[keepwardv1.GetSignOnURLResponse], error) {
+func (s *signOnService) send(ctx context.Context, t signon.Ticket) (*connect.Response[keepwardv1.GetSignOnURLResponse], error) {
 	p, back, err := s.readyProvider(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if len(next) > signOnNextMost {
-		next = ""
+	if len(t.Next) > signOnNextMost {
+		t.Next = ""
 	}
-	to, ticket, err := s.desk.Send(ctx, p.Provider, back, user, next)
+	to, ticket, err := s.desk.Send(ctx, p.Provider, back, t)
 	if err != nil {
 		return nil, err
 	}
@@ -189,7 +194,7 @@ func (s *signOnService) send(ctx context.Context, user int64, next string) (*con
 }
 
 func (s *signOnService) GetSignOnURL(ctx context.Context, req *connect.Request[keepwardv1.GetSignOnURLRequest]) (*connect.Response[keepwardv1.GetSignOnURLResponse], error) {
-	return s.send(ctx, 0, req.Msg.GetNext())
+	return s.send(ctx, signon.Ticket{Next: req.Msg.GetNext()})
 }
 
 func (s *signOnService) ConnectSignOn(ctx context.Context, req *connect.Request[keepwardv1.ConnectSignOnRequest]) (*connect.Response[keepwardv1.GetSignOnURLResponse], error) {
@@ -197,7 +202,7 @@ func (s *signOnService) ConnectSignOn(ctx context.Context, req *connect.Request[
 	if err != nil {
 		return nil, err
 	}
-	return s.send(ctx, c.user.ID, req.Msg.GetNext())
+	return s.send(ctx, signon.Ticket{User: c.user.ID, Login: c.token.ID, Next: req.Msg.GetNext()})
 }
 
 func (s *signOnService) FinishSignOn(ctx context.Context, req *connect.Request[keepwardv1.FinishSignOnRequest]) (*connect.Response[keepwardv1.FinishSignOnResponse], error) {
@@ -229,7 +234,7 @@ func (s *signOnService) finish(ctx context.Context, m *keepwardv1.FinishSignOnRe
 	if err == nil {
 		res = &keepwardv1.FinishSignOnResponse{Next: ticket.Next}
 		if ticket.User != 0 {
-			of, err = s.connect(ctx, ticket.User, who)
+			of, err = s.connect(ctx, ticket, who)
 		} else {
 			res.Login, of, err = s.loginBy(ctx, who, peer)
 		}
@@ -258,16 +263,24 @@ func (s *signOnService) loginBy(ctx context.Context, who signon.Person, peer str
 	return res, of, err
 }
 
-// connect connects the account of who has proved to be its user before setting out.
-func (s *signOnService) connect(ctx context.Context, user int64, who signon.Person) (of string, err error) {
+// connect connects the account of who has proved to be its user before setting out, unless the login by
+// which that was has ended since, as when the account was taken back.
+func (s *signOnService) connect(ctx context.Context, t signon.Ticket, who signon.Person) (of string, err error) {
 	sum := sha256.Sum256([]byte(who.Issuer + "\n" + who.Subject))
-	kept := catalog.SignOn{ID: hex.EncodeToString(sum[:6]), Issuer: who.Issuer, Subject: who.Subject, UserID: user, Label: who.Label, Created: time.Now()}
+	kept := catalog.SignOn{ID: hex.EncodeToString(sum[:6]), Issuer: who.Issuer, Subject: who.Subject, UserID: t.User, Label: who.Label, Created: time.Now()}
 	err = s.db.Write(ctx, func(tx *sql.Tx) error {
-		u, err := catalog.UserByID(ctx, tx, user)
+		u, err := catalog.UserByID(ctx, tx, t.User)
 		if err != nil {
 			return err
 		}
 		of = u.Name
+		tokens, err := catalog.APITokens(ctx, tx, u.Name, time.Now())
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(tokens, func(k catalog.APIToken) bool { return k.ID == t.Login }) {
+			return errs.New(errs.Denied, "access.sign-on", "connect the account of %s: the login by which it was asked for has ended", u.Name).WithHint("log in and begin anew")
+		}
 		err = auditIn(ctx, tx, func(r *audit.Row) {
 			r.User, r.Role = u.Name, u.Role
 			r.Named = append(r.Named, audit.Named{Field: "connects", Value: kept.ID})

@@ -192,6 +192,20 @@ func TestAnAccountThatIsTakenBackIsDisconnected(t *testing.T) {
 	}
 }
 
+func TestWhoseLoginHasEndedOnTheWayConnectsNothing(t *testing.T) {
+	s, p := withProvider(t)
+	ann := s.user("ann", "viewer")
+	m := must(s.signOns(ann).ConnectSignOn(t.Context(), connect.NewRequest(&keepwardv1.ConnectSignOnRequest{Password: goodPassword})))(t)
+	back := s.visits(p, m)
+	must(s.users(s.token).SetPassword(t.Context(), connect.NewRequest(&keepwardv1.SetPasswordRequest{Name: "ann", Password: goodPassword})))(t)
+	if _, err := s.finish(back); errs.CodeOf(err) != "access.sign-on" || !strings.Contains(err.Error(), "has ended") {
+		t.Errorf("the account was taken back meanwhile: %v", err)
+	}
+	if _, err := s.signIn(p); errs.CodeOf(err) != "access.sign-on-unknown" {
+		t.Errorf("who had it is in: %v", err)
+	}
+}
+
 func TestASecretGoesToNobodyElse(t *testing.T) {
 	s, p := withProvider(t)
 	ctx := t.Context()

@@ -74,8 +74,10 @@ func (p Provider) Check() error {
 type Ticket struct {
 	Issuer, State, Nonce, Verifier string
 	Ends                           time.Time
-	// User is whose account is to be connected; 0: somebody logs in.
-	User int64
+	// User is whose account is to be connected, and Login by which login that was asked for; 0: somebody
+	// logs in.
+	User  int64
+	Login string
 	// Next is where to go then.
 	Next string
 }
@@ -205,14 +207,14 @@ func (p Provider) flow(found *asked, back string) *oauth2.Config {
 	return &oauth2.Config{ClientID: p.ClientID, ClientSecret: p.Secret, Endpoint: found.Endpoint(), RedirectURL: back, Scopes: []string{oidc.ScopeOpenID, "profile", "email"}}
 }
 
-// Send makes the address to which a browser is sent, and the ticket that it keeps meanwhile. back is where
-// the provider sends it then.
-func (d *Desk) Send(ctx context.Context, p Provider, back string, user int64, next string) (to string, ticket []byte, err error) {
+// Send makes the address to which a browser is sent, and the ticket that it keeps meanwhile, of what is
+// wanted: its User, Login and Next. back is where the provider sends it then.
+func (d *Desk) Send(ctx context.Context, p Provider, back string, t Ticket) (to string, ticket []byte, err error) {
 	found, err := d.ask(ctx, p)
 	if err != nil {
 		return "", nil, err
 	}
-	t := Ticket{Issuer: p.Issuer, State: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(), Ends: d.now().Add(Within), User: user, Next: next}
+	t.Issuer, t.State, t.Nonce, t.Verifier, t.Ends = p.Issuer, rand.Text(), rand.Text(), oauth2.GenerateVerifier(), d.now().Add(Within)
 	data, err := json.Marshal(t)
 	if err != nil {
 		return "", nil, err

@@ -50,7 +50,7 @@ func (v *visit) goes(to string) url.Values {
 
 func (v *visit) send() (query url.Values, ticket []byte) {
 	v.t.Helper()
-	to, ticket, err := v.Send(context.Background(), v.p, back, 7, "/jobs")
+	to, ticket, err := v.Send(context.Background(), v.p, back, Ticket{User: 7, Login: "4f", Next: "/jobs"})
 	if err != nil {
 		v.t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestWhoComesBackIsWhoTheProviderSays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if who != (Person{v.at.URL, "4711", "ann@example.com"}) || about.User != 7 || about.Next != "/jobs" {
+	if who != (Person{v.at.URL, "4711", "ann@example.com"}) || about.User != 7 || about.Login != "4f" || about.Next != "/jobs" {
 		t.Errorf("%v for %v", who, about)
 	}
 	if strings.Contains(string(ticket), about.Verifier) || strings.Contains(string(ticket), "/jobs") {
@@ -190,7 +190,7 @@ func TestAProviderThatIsNoneIsSaidToBeAway(t *testing.T) {
 		} else {
 			v.at.Tell(lie)
 		}
-		if _, _, err := v.Send(t.Context(), v.p, back, 0, ""); errs.CodeOf(err) != "sign-on.away" {
+		if _, _, err := v.Send(t.Context(), v.p, back, Ticket{}); errs.CodeOf(err) != "sign-on.away" {
 			t.Errorf("%s: %v", name, err)
 		}
 		if err := v.p.Test(t.Context()); errs.CodeOf(err) != "sign-on.away" {
