@@ -116,6 +116,9 @@ func TestABrowserGoesToTheProviderAndComesBackLoggedIn(t *testing.T) {
 	if res := b.get("/login/sign-on?next=//example.org"); !strings.HasSuffix(string(must(base64.RawURLEncoding.DecodeString(cookieOf(res, ticketCookie).Value))(t)), " to /") {
 		t.Error("it leads elsewhere")
 	}
+	if page := text(t, b.get("/login/sign-on/back?code=right&state=x", "Cookie", ticketCookie+"="+base64.RawURLEncoding.EncodeToString([]byte("ticket to //example.org")))); !strings.Contains(page, `content="0; url=/"`) {
+		t.Errorf("the way back leads elsewhere:\n%s", page)
+	}
 	b.api.noPasskeys = true
 	if res := b.get("/login/sign-on"); res.StatusCode != http.StatusServiceUnavailable || !strings.Contains(text(t, res), "Code: sign-on.away") {
 		t.Errorf("the provider is away: %s", res.Status)

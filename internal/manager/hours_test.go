@@ -1,6 +1,7 @@
 package manager
 
 import (
+	"database/sql"
 	"fmt"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/errs"
+	"keepward/internal/job"
 )
 
 func TestTheHoursHaveWhatEndedAndWhatSchedulesWillStart(t *testing.T) {
@@ -59,10 +61,44 @@ func TestTheHoursHaveWhatEndedAndWhatSchedulesWillStart(t *testing.T) {
 		if err != nil || limited.GetFound() != 2 || limited.GetRuns()[0].GetJob() != "mail" {
 			t.Errorf("who may know of web2 alone is told %v (%v)", limited, err)
 		}
+		for _, h := range limited.GetHours() {
+			if h.GetSuccess() != 0 {
+				t.Errorf("who may know of web2 alone is told of a session of others: %v", h)
+			}
+		}
 		for _, bad := range []*keepwardv1.ListHoursRequest{{Back: -1}, {Ahead: 169}, {Runs: 1001}, {Runs: -1}} {
 			if _, err := w.m.ListHours(t.Context(), bad); errs.CodeOf(err) != "status.hours" {
 				t.Errorf("%v: %v", bad, err)
 			}
+		}
+	})
+}
+
+func TestHowLongAJobTakesIsTheMedianOfWhatLeftAResult(t *testing.T) {
+	site(t, func(t *testing.T, w *world) {
+		w.connect()
+		now := time.Now()
+		for i, took := range []time.Duration{300, 10, 20, 1000} {
+			id := w.run()
+			w.finish("web1")
+			status := job.Completed
+			if took == 1000 {
+				status = job.Failed
+			}
+			err := w.m.deps.DB.Write(t.Context(), func(tx *sql.Tx) error {
+				at := now.Add(time.Duration(i) * time.Hour)
+				_, err := tx.ExecContext(t.Context(), `UPDATE sessions SET started = ?, ended = ?, status = ? WHERE id = ?`, at.UnixNano(), at.Add(took*time.Second).UnixNano(), string(status), id)
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, err := w.m.usualSeconds(t.Context(), theJob); got != 20 || err != nil {
+			t.Errorf("%d s (%v), want 20", got, err)
+		}
+		if got, err := w.m.usualSeconds(t.Context(), "none"); got != 0 || err != nil {
+			t.Errorf("of a job that never ran: %d s (%v)", got, err)
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -94,6 +95,9 @@ func TestWhoIsConnectedLogsInThroughTheProvider(t *testing.T) {
 	in, err := s.signIn(p)
 	if err != nil || in.GetLogin().GetUser() != "ann" || in.GetNext() != "/jobs" {
 		t.Fatalf("%v is in (%v)", in, err)
+	}
+	if left := time.Until(in.GetLogin().GetExpires().AsTime()); left > signOnLife || left < signOnLife-time.Minute {
+		t.Errorf("the login lasts %s", left)
 	}
 	if err := s.looks(in.GetLogin().GetToken()); err != nil {
 		t.Errorf("the login is of no use: %v", err)

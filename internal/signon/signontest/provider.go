@@ -3,6 +3,7 @@
 package signontest
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/hmac"
 	"crypto/rand"
@@ -16,6 +17,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -31,6 +33,7 @@ type Provider struct {
 	key     *rsa.PrivateKey
 	codes   map[string]url.Values // what each was asked for with
 	Fetched int                   // of what it says of itself
+	Written atomic.Int64          // bytes of that, where it is endless
 }
 
 // Lie is what it does not do as it should.
@@ -41,6 +44,7 @@ type Lie struct {
 	Answer    func(q url.Values)        // to the browser
 	Token     func(http.ResponseWriter) // in place of the tokens; false: as it should
 	TokenURL  string
+	Endless   bool // what it says of itself
 }
 
 // New starts one.
@@ -82,6 +86,15 @@ func (p *Provider) discovery(w http.ResponseWriter, _ *http.Request) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.Fetched++
+	if p.Lie.Endless {
+		part := bytes.Repeat([]byte(" "), 1<<16)
+		for {
+			n, err := w.Write(part)
+			if p.Written.Add(int64(n)); err != nil {
+				return
+			}
+		}
+	}
 	issuer, token := p.URL, p.URL+"/token"
 	if p.Lie.Issuer != "" {
 		issuer = p.Lie.Issuer
