@@ -20,7 +20,7 @@ func TestAgentCutOff(t *testing.T)  { agentCutOff(newSpread(t, quick)) }
 func TestMoverCutOff(t *testing.T)  { moverCutOff(newSpread(t, quick)) }
 func TestServerCutOff(t *testing.T) { serverCutOff(newSpread(t, quick)) }
 func TestAFencedMoverIsRefused(t *testing.T) {
-	fencedMover(newSpread(t, quick.uninterrupted(quick.mbit)))
+	fencedMover(newSpread(t, quick.uninterrupted(3)))
 }
 
 // The same with the times that a site has when nobody changes them.
@@ -31,7 +31,7 @@ func TestCutOffsAtTheDefaultPace(t *testing.T) {
 	for name, test := range map[string]func(*spread){"agent": agentCutOff, "mover": moverCutOff, "server": serverCutOff} {
 		t.Run(name, func(t *testing.T) { test(newSpread(t, normal)) })
 	}
-	t.Run("fenced mover", func(t *testing.T) { fencedMover(newSpread(t, normal.uninterrupted(2))) })
+	t.Run("fenced mover", func(t *testing.T) { fencedMover(newSpread(t, normal.uninterrupted(1))) })
 }
 
 // The computer that is backed up is cut off for longer than its lease: the mover ends without a
@@ -96,7 +96,6 @@ func fencedMover(f *spread) {
 	id := f.startSlowly()
 	f.must(f.net.Part("server", "web1"))
 	f.must(f.net.Part("server", "store"))
-	f.must(f.net.Slow("web1", 1)) // it must not end before it is cut off
 	f.was(id, unverified)
 	lost := f.store
 	p, err := f.Replace(lost)

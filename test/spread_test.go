@@ -39,7 +39,8 @@ var (
 )
 
 // uninterrupted is the pace of a backup that has no checkpoints and fits into one pack, so that it
-// is its commit that finds out that it was cut off.
+// is its commit that finds out that it was cut off. The line is slow from the beginning: to make one
+// slower that is full loses so much at once that the connection may be silent for too long.
 func (p pace) uninterrupted(mbit int) pace {
 	p.checkpoint, p.size, p.mbit = "1h", 48<<20, mbit
 	return p
