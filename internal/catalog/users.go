@@ -138,6 +138,8 @@ type APIToken struct {
 	Expires time.Time // zero: never
 	Used    time.Time // the last time, to the hour
 	Groups  []string  // as those of a User; what both allow counts
+	// Confirmed is when the user has shown the password last, or another proof of a login.
+	Confirmed time.Time
 }
 
 // AddAPIToken keeps a token of a user and clears away expired ones.
@@ -149,8 +151,8 @@ func AddAPIToken(ctx context.Context, tx *sql.Tx, token string, t APIToken) erro
 		t.Kind = TokenLogin
 	}
 	_, err := tx.ExecContext(ctx,
-		`INSERT INTO api_tokens (hash, user_id, label, created, expires, role, kind, address, limited_to) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		tokenHash(token), t.UserID, t.Label, nanos(t.Created), nanos(t.Expires), t.Role, t.Kind, t.Address, lines(t.Groups))
+		`INSERT INTO api_tokens (hash, user_id, label, created, expires, role, kind, address, limited_to, confirmed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		tokenHash(token), t.UserID, t.Label, nanos(t.Created), nanos(t.Expires), t.Role, t.Kind, t.Address, lines(t.Groups), nanos(t.Confirmed))
 	if err != nil {
 		return fmt.Errorf("add token of user %d: %w", t.UserID, err)
 	}
@@ -165,15 +167,15 @@ const tokenID = `lower(hex(substr(api_tokens.hash, 1, 6)))`
 func TokenID(token string) string { return hex.EncodeToString(tokenHash(token)[:6]) }
 
 const tokenColumns = tokenID + `, api_tokens.user_id, users.name, api_tokens.kind, api_tokens.label, api_tokens.role, api_tokens.address,
-	api_tokens.created, api_tokens.expires, api_tokens.used, api_tokens.limited_to`
+	api_tokens.created, api_tokens.expires, api_tokens.used, api_tokens.limited_to, api_tokens.confirmed`
 
 func scanToken(r interface{ Scan(...any) error }, more ...any) (APIToken, error) {
 	var t APIToken
-	var created, expires, used int64
+	var created, expires, used, confirmed int64
 	var limited string
-	err := r.Scan(append([]any{&t.ID, &t.UserID, &t.User, &t.Kind, &t.Label, &t.Role, &t.Address, &created, &expires, &used, &limited}, more...)...)
+	err := r.Scan(append([]any{&t.ID, &t.UserID, &t.User, &t.Kind, &t.Label, &t.Role, &t.Address, &created, &expires, &used, &limited, &confirmed}, more...)...)
 	t.Groups = ofLines(limited)
-	t.Created, t.Expires, t.Used = timeOf(created), timeOf(expires), timeOf(used)
+	t.Created, t.Expires, t.Used, t.Confirmed = timeOf(created), timeOf(expires), timeOf(used), timeOf(confirmed)
 	return t, err
 }
 
@@ -212,6 +214,14 @@ func APITokens(ctx context.Context, q Queryer, user string, now time.Time) ([]AP
 func UseToken(ctx context.Context, tx *sql.Tx, token string, now time.Time) error {
 	if _, err := tx.ExecContext(ctx, `UPDATE api_tokens SET used = ? WHERE hash = ?`, nanos(now), tokenHash(token)); err != nil {
 		return fmt.Errorf("write the last use of a token: %w", err)
+	}
+	return nil
+}
+
+// ConfirmToken notes when the user of a token has shown the password last.
+func ConfirmToken(ctx context.Context, tx *sql.Tx, id string, now time.Time) error {
+	if _, err := tx.ExecContext(ctx, `UPDATE api_tokens SET confirmed = ? WHERE `+tokenID+` = ?`, nanos(now), id); err != nil {
+		return fmt.Errorf("confirm token %s: %w", id, err)
 	}
 	return nil
 }

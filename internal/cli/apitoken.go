@@ -103,5 +103,6 @@ func (a *app) tokenEnd(use, short, example string) *cobra.Command {
 func (a *app) loginCommands() []*cobra.Command {
 	return []*cobra.Command{
 		a.tokenListOf("", "List logins", "keepward login list"), a.tokenEnd("end ID", "End a login", "keepward login end 4f2a910c77e1"),
+		a.loginConfirm(),
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -69,6 +70,13 @@ func (a *app) connect() *client {
 		cfg, err = pinned(c.CA)
 	}
 	client := newClient(c.Address, c.Token, cfg)
+	if _, ok := terminal(a.in); ok {
+		client.caller.confirm = func(ctx context.Context) error {
+			fmt.Fprintln(a.errOut, "This cannot be undone, and the password was not shown for a while.")
+			_, err := a.confirmLogin(ctx, client, "")
+			return err
+		}
+	}
 	client.caller.broken = err
 	client.caller.repeats.given = a.key
 	if len(a.key) > givenKeyMost || strings.ContainsFunc(a.key, func(r rune) bool { return r <= ' ' || r > '~' }) {
@@ -160,6 +168,8 @@ type caller struct {
 	address, token string
 	broken         error // why no call can be made; nil: they can
 	repeats        *repeats
+	// confirm asks whoever sits before it for the password again; nil: nobody can be asked.
+	confirm func(context.Context) error
 }
 
 func (c *caller) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
@@ -174,6 +184,12 @@ func (c *caller) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 		}
 		req.Header().Set(keyHeader, c.repeats.key(req.Spec().Procedure))
 		res, err := c.repeats.do(ctx, next, req)
+		if c.confirm != nil && errs.CodeOf(c.failure(err)) == codeUnconfirmed {
+			if err := c.confirm(ctx); err != nil {
+				return nil, err
+			}
+			res, err = c.repeats.do(ctx, next, req)
+		}
 		return res, c.failure(err)
 	}
 }

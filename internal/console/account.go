@@ -215,6 +215,26 @@ func readPasskey(d *doing) (*keepwardv1.Passkey, error) {
 
 var accountDeeds = []deed{
 	{
+		name: "confirm-login", verb: "Confirm that it is you", procedure: v1.AccessServiceConfirmLoginProcedure, part: "account",
+		ask: func(d *doing) (form, error) {
+			codes, err := call(d, d.c.codes.GetOneTimeCodes, &keepwardv1.GetOneTimeCodesRequest{})
+			f := form{back: "/account", comes: []string{
+				"This login may then do for a while what cannot be undone. Log in again instead if you have a passkey or single sign-on.",
+			}, inputs: []entry{secretEntry("password", "Your password", "")}}
+			if codes.GetSince() != nil {
+				f.inputs = append(f.inputs, secretEntry("code", "One-time code", "A recovery code will do too."))
+			}
+			return f, err
+		},
+		do: func(d *doing) (done, error) {
+			m, err := call(d, d.c.access.ConfirmLogin, &keepwardv1.ConfirmLoginRequest{Password: d.in.Get("password"), Code: d.in.Get("code")})
+			return done{to: "/account", says: []string{
+				"Confirmed until " + d.v.clock(m.GetUntil().AsTime()) + ".",
+				"Close this tab, go back to where you were, and press the button again.",
+			}}, err
+		},
+	},
+	{
 		name: "remove-passkey", verb: "Remove", procedure: v1.PasskeyServiceRemovePasskeyProcedure, part: "account", danger: true,
 		ask: func(d *doing) (form, error) {
 			p, err := readPasskey(d)

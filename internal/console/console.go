@@ -218,10 +218,17 @@ func (c *console) fail(w http.ResponseWriter, r *http.Request, v *view, err erro
 }
 
 // problem is an error as a page says it.
-type problem struct{ text, hint, code string }
+type problem struct {
+	text, hint, code string
+	confirm          bool // it would have been done if the login were confirmed
+}
 
 func problemOf(v *view, err error) *problem {
-	return &problem{text: v.says(err.Error()), hint: v.says(errs.HintOf(err)), code: errs.CodeOf(err)}
+	p := &problem{text: v.says(err.Error()), hint: v.says(errs.HintOf(err)), code: errs.CodeOf(err)}
+	if p.confirm = p.code == "access.unconfirmed"; p.confirm {
+		p.hint = "" // it is for the command line
+	}
+	return p
 }
 
 // show answers with a page. It is made before anything is sent, so that an error in the middle

@@ -154,6 +154,16 @@ func TestARefusedDeedKeepsWhatWasFilledIn(t *testing.T) {
 	}
 }
 
+// Where the login must be confirmed first, the page leads there, and not to the command line.
+func TestALoginThatMustBeConfirmedIsLedToIt(t *testing.T) {
+	b := loggedIn(t)
+	b.api.refused = errs.New(errs.Denied, "access.unconfirmed", "call PointService/DeletePoints: not confirmed").WithHint("keepward login confirm")
+	res, page := b.does("/do/delete-point?of=3fa1", "reason", "disk full")
+	if res.StatusCode != http.StatusForbidden || !strings.Contains(page, `href="/do/confirm-login"`) || !strings.Contains(page, `value="disk full"`) || strings.Contains(page, "keepward login confirm") {
+		t.Errorf("answered with %s: %s", res.Status, page)
+	}
+}
+
 // A form of which only a part came does nothing: a browser that was cut off sends less than it had.
 func TestAPartOfAFormDoesNothing(t *testing.T) {
 	b := loggedIn(t)

@@ -154,6 +154,7 @@ var formsAndCalls = []struct {
 	fill            []string
 	want, to, shows string
 }{
+	{path: "/do/confirm-login", fill: []string{"password", "horse", "code", "123456"}, want: "confirm horse 123456", shows: "go back to where you were"},
 	{path: "/do/remove-computer?of=x", want: "remove x", to: "/computers"},
 	{path: "/do/edit-connection?of=x", fill: []string{"control", "server", "addresses", "a:1\r\n b:2 \r\n"}, want: `edit x: server, mover, ["a:1" "b:2"]`, to: "/computers/show?computer=x"},
 	{path: "/do/test-connection?of=x", want: "test", shows: "fails"},
@@ -360,6 +361,10 @@ func (f *fakeAPI) CreateUser(_ context.Context, req *connect.Request[keepwardv1.
 
 func (f *fakeAPI) EditUser(_ context.Context, req *connect.Request[keepwardv1.EditUserRequest]) (*connect.Response[keepwardv1.EditUserResponse], error) {
 	return connect.NewResponse(&keepwardv1.EditUserResponse{}), f.did("role %s %s", req.Msg.GetName(), req.Msg.GetRole())
+}
+
+func (f *fakeAPI) ConfirmLogin(_ context.Context, req *connect.Request[keepwardv1.ConfirmLoginRequest]) (*connect.Response[keepwardv1.ConfirmLoginResponse], error) {
+	return connect.NewResponse(&keepwardv1.ConfirmLoginResponse{Until: timestamppb.New(time.Now().Add(time.Hour))}), f.did("confirm %s %s", req.Msg.GetPassword(), req.Msg.GetCode())
 }
 
 func (f *fakeAPI) SetPassword(_ context.Context, req *connect.Request[keepwardv1.SetPasswordRequest]) (*connect.Response[keepwardv1.SetPasswordResponse], error) {

@@ -61,6 +61,7 @@ var knobBounds = map[string]Bounds{
 	"duplicates":                   words(DuplicatePolicies...),
 	"preferred_networks":           {Form: &networksForm},
 	"console_url":                  {Form: &consoleURLForm},
+	"confirm_logins":               times(5*time.Minute, month),
 	"data_connections":             counts(1, MostDataConnections),
 }
 

@@ -29,6 +29,7 @@ const (
 	DefaultOnBattery           = "30%"
 	DefaultOnMetered           = SupplyWait
 	DefaultTotalRunningTimeEnd = "kill"
+	DefaultConfirmLogins       = time.Hour
 	DefaultUndeleteGrace       = 72 * time.Hour // long enough to notice on Monday what went on Friday
 	DefaultMaintenance         = "daily 03:00"
 	DefaultSessionHistory      = 365 * 24 * time.Hour
@@ -111,6 +112,7 @@ var Settings = []Setting{
 	{"agent_trial", DefaultAgentTrial, true, "how long a new version of an agent may take until the server has answered it; then the old one goes on"},
 	{"preferred_networks", NotSet, true, "networks in CIDR notation: of several addresses of a computer or a transport, those in them are tried first"},
 	{"console_url", NotSet, true, "where browsers reach the console, as https://HOST:PORT: passkeys and single sign-on go by it"},
+	{"confirm_logins", DefaultConfirmLogins, true, "how long after the password was shown a login is trusted with what cannot be undone; then it is asked for again"},
 	{"duplicates", DefaultDuplicates, true, "a second session of the same job: allow, queue, cancel new, cancel lower level, cancel running; per job"},
 }
 

@@ -239,4 +239,7 @@ func (c *call) rescan(ctx context.Context) evAged {
 // ConsoleURL is the setting of where browsers reach the console.
 func (m *Manager) ConsoleURL() string { return m.knobs().Text("console_url") }
 
+// ConfirmLogins is the setting of how long a login is trusted with what is harmful.
+func (m *Manager) ConfirmLogins() time.Duration { return m.knobs().Duration("confirm_logins") }
+
 func (m *Manager) UnprotectedDays() int { return m.knobs().Int("unprotected_days") }

@@ -106,7 +106,7 @@ func (s *accessService) finishLogin(ctx context.Context, peer string, life time.
 			return err
 		}
 		return catalog.AddAPIToken(ctx, tx, token, catalog.APIToken{
-			UserID: u.ID, Kind: catalog.TokenLogin, Label: "login", Address: hostOf(peer), Created: now, Expires: expires,
+			UserID: u.ID, Kind: catalog.TokenLogin, Label: "login", Address: hostOf(peer), Created: now, Expires: expires, Confirmed: now,
 		})
 	})
 	if err != nil {

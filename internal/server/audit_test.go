@@ -354,6 +354,7 @@ var secretFields = []string{
 
 func TestNoSecretIsNamed(t *testing.T) {
 	nothing := map[string]bool{ // what names nothing, or only who calls, whom each row has
+		keepwardv1connect.AccessServiceConfirmLoginProcedure:  true,
 		keepwardv1connect.PasskeyServiceBeginPasskeyProcedure: true, keepwardv1connect.PasskeyServiceLoginByPasskeyProcedure: true,
 		keepwardv1connect.SignOnServiceConnectSignOnProcedure: true, keepwardv1connect.SignOnServiceFinishSignOnProcedure: true,
 		keepwardv1connect.SignOnServiceTestSignOnProviderProcedure: true, keepwardv1connect.SignOnServiceRemoveSignOnProviderProcedure: true, // there is one

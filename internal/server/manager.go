@@ -56,6 +56,8 @@ type jobManager interface {
 	ListHours(ctx context.Context, req *keepwardv1.ListHoursRequest) (*keepwardv1.ListHoursResponse, error)
 	// ConsoleURL is the setting of where browsers reach the console.
 	ConsoleURL() string
+	// ConfirmLogins is the setting of how long a login is trusted with what is harmful.
+	ConfirmLogins() time.Duration
 	// UnprotectedDays is how old the newest point of a computer may be.
 	UnprotectedDays() int
 	// RulesChanged returns when rules of the queue hold that were written.

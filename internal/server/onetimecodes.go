@@ -272,6 +272,11 @@ func (s *codeService) RemoveOneTimeCodes(ctx context.Context, req *connect.Reque
 	if _, err := s.own(ctx, doing, of); err != nil {
 		return nil, err
 	}
+	if name != c.user.Name {
+		if err := s.guard.recently(ctx, doing+" of "+name); err != nil {
+			return nil, err
+		}
+	}
 	remove := func(tx *sql.Tx) error {
 		u, err := catalog.GetUser(ctx, tx, name)
 		if err != nil {

@@ -71,7 +71,7 @@ func (s *passkeyService) ListPasskeys(ctx context.Context, req *connect.Request[
 
 func (s *passkeyService) BeginPasskey(ctx context.Context, req *connect.Request[keepwardv1.BeginPasskeyRequest]) (*connect.Response[keepwardv1.BeginPasskeyResponse], error) {
 	const doing = "add a passkey"
-	c, err := s.newWayIn(ctx, doing, req.Peer().Addr, req.Msg.GetPassword(), req.Msg.GetCode())
+	c, err := s.newWayIn(ctx, doing, req.Peer().Addr, req.Msg.GetPassword(), req.Msg.GetCode(), nil)
 	if err != nil {
 		return nil, err
 	}

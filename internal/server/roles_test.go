@@ -24,6 +24,9 @@ import (
 
 var rewrite = flag.Bool("update", false, "rewrite docs/reference/roles.md")
 
+// hour is for how long the logins of tests are trusted.
+func hour() time.Duration { return time.Hour }
+
 // openCatalog is an empty catalog.
 func openCatalog(t *testing.T) *catalog.DB {
 	t.Helper()
@@ -54,7 +57,7 @@ func TestEachRoleMayCallWhatTheTableSaysAndNothingElse(t *testing.T) {
 				return err
 			}
 			may[shown{userRole, tokenRole}] = [2]access{user, token}
-			return catalog.AddAPIToken(t.Context(), tx, name, catalog.APIToken{UserID: id, Role: tokenRole, Created: now})
+			return catalog.AddAPIToken(t.Context(), tx, name, catalog.APIToken{UserID: id, Role: tokenRole, Created: now, Confirmed: now})
 		}
 		for _, u := range roles {
 			if err := add(u.within, users, u.name, ""); err != nil {
@@ -72,7 +75,7 @@ func TestEachRoleMayCallWhatTheTableSaysAndNothingElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	reached := false
-	door := newGuard(db, slog.New(slog.DiscardHandler)).door(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached = true }))
+	door := newGuard(db, slog.New(slog.DiscardHandler), hour).door(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached = true }))
 	for method, rule := range methods {
 		for who, within := range may {
 			r := httptest.NewRequest(http.MethodPost, method, nil)
@@ -136,9 +139,27 @@ func TestAViewerChangesNothingButItsOwn(t *testing.T) {
 		keepwardv1connect.PasskeyServiceRemovePasskeyProcedure: true,
 		keepwardv1connect.SignOnServiceConnectSignOnProcedure:  true, keepwardv1connect.SignOnServiceDisconnectSignOnProcedure: true,
 	}
+	own[keepwardv1connect.AccessServiceConfirmLoginProcedure] = true
 	for method, rule := range methods {
 		if rule.may&viewer != 0 && rule.audit != silent && !own[method] {
 			t.Errorf("%s: a viewer may", method)
+		}
+	}
+}
+
+// TestEachCallSaysWhetherItIsHarmful: a new one must be thought about. What only looks is not, but for what
+// opens repositories; and who has no login has nothing to confirm.
+func TestEachCallSaysWhetherItIsHarmful(t *testing.T) {
+	for method, rule := range methods {
+		name := method[strings.LastIndexByte(method, '/')+1:]
+		look := slices.ContainsFunc(looks, func(s string) bool { return strings.HasPrefix(name, s) })
+		switch {
+		case rule.harm != harmless && rule.harm != harmful:
+			t.Errorf("%s does not say whether it is harmful", method)
+		case rule.harm == harmful && (rule.may&users == 0 || look && name != "ExportRecoveryKey"):
+			t.Errorf("%s is no call that could harm", method)
+		case rule.harm == harmless && strings.HasPrefix(name, "Delete") && !slices.Contains([]string{"DeleteWindow", "DeleteTrafficRule", "DeleteNotifyTarget", "DeleteNotifyRule"}, name):
+			t.Errorf("%s takes something away and asks for no proof", method)
 		}
 	}
 }
@@ -171,7 +192,9 @@ func roleReference() []byte {
 	}
 	b.WriteString("\n*Anybody* brings a proof in the call itself: a password, a join token. *Nodes* call over their links, by their certificates. In the\n" +
 		"audit log: **each** before it begins and with its outcome; **folded** the same, for the same caller and thing once in ten minutes; **itself**\n" +
-		"in one with its change; of the others only refusals. *Limited* is what the call is to users and tokens that are limited to the computers of groups.\n\n| call | viewer | operator | restore-operator | admin | audit log | limited |\n|---|---|---|---|---|---|---|\n")
+		"in one with its change; of the others only refusals. *Limited* is what the call is to users and tokens that are limited to the computers of groups.\n" +
+		"*Harmful* calls are refused to a login whose user has not shown the password within the time that the setting `confirm_logins` gives.\n\n" +
+		"| call | viewer | operator | restore-operator | admin | audit log | limited | harmful |\n|---|---|---|---|---|---|---|---|\n")
 	kept := map[audited]string{silent: "", each: "each", folded: "folded", itself: "itself"}
 	scoped := map[scope]string{site: "refused", ofCaller: "yes", listed: "what is within", ofComputer: "its computers", ofJob: "its jobs", ofSession: "its sessions", ofPoint: "its points"}
 	for _, method := range slices.Sorted(maps.Keys(methods)) {
@@ -191,7 +214,7 @@ func roleReference() []byte {
 		if rule.may&users == 0 {
 			limited = ""
 		}
-		fmt.Fprintf(&b, " %s | %s |\n", kept[rule.audit], limited)
+		fmt.Fprintf(&b, " %s | %s | %s |\n", kept[rule.audit], limited, map[harm]string{harmful: "yes"}[rule.harm])
 	}
 	return b.Bytes()
 }

@@ -103,7 +103,7 @@ func TestWhatIsAboutTheWholeSiteIsRefusedToWhoIsLimited(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			if err := catalog.AddAPIToken(t.Context(), tx, name, catalog.APIToken{UserID: id, Created: now, Groups: of[1]}); err != nil {
+			if err := catalog.AddAPIToken(t.Context(), tx, name, catalog.APIToken{UserID: id, Created: now, Confirmed: now, Groups: of[1]}); err != nil {
 				return err
 			}
 		}
@@ -113,7 +113,7 @@ func TestWhatIsAboutTheWholeSiteIsRefusedToWhoIsLimited(t *testing.T) {
 		t.Fatal(err)
 	}
 	reached := false
-	door := newGuard(db, slog.New(slog.DiscardHandler)).door(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached = true }))
+	door := newGuard(db, slog.New(slog.DiscardHandler), hour).door(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached = true }))
 	ask := func(path, token string) bool {
 		r := httptest.NewRequest(http.MethodPost, path, nil)
 		r.Header.Set("Content-Type", "application/proto")

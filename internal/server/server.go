@@ -104,7 +104,8 @@ func Run(ctx context.Context, cfg Config) (err error) {
 }
 
 func newServer(cfg Config, data *dataDir) *server {
-	s := &server{cfg: cfg, log: cfg.Logger, data: data, db: data.db, started: time.Now(), guard: newGuard(data.db, cfg.Logger)}
+	s := &server{cfg: cfg, log: cfg.Logger, data: data, db: data.db, started: time.Now()}
+	s.guard = newGuard(data.db, cfg.Logger, func() time.Duration { return s.manager.ConfirmLogins() })
 	s.repeats = newRepeater(data.db, data.keys.key, cfg.Logger)
 	s.nodes = newNodes(data.db, cfg.Logger, cfg.Heartbeat)
 	s.repos = newRepositories(s)

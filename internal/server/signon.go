@@ -198,7 +198,7 @@ func (s *signOnService) GetSignOnURL(ctx context.Context, req *connect.Request[k
 }
 
 func (s *signOnService) ConnectSignOn(ctx context.Context, req *connect.Request[keepwardv1.ConnectSignOnRequest]) (*connect.Response[keepwardv1.GetSignOnURLResponse], error) {
-	c, err := s.newWayIn(ctx, "connect the account", req.Peer().Addr, req.Msg.GetPassword(), req.Msg.GetCode())
+	c, err := s.newWayIn(ctx, "connect the account", req.Peer().Addr, req.Msg.GetPassword(), req.Msg.GetCode(), nil)
 	if err != nil {
 		return nil, err
 	}

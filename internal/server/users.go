@@ -197,6 +197,8 @@ func (s *userService) SetPassword(ctx context.Context, req *connect.Request[keep
 		if err := s.mayChangeOwn(ctx, c, name, m.GetCurrentPassword(), req.Peer().Addr); err != nil {
 			return nil, err
 		}
+	} else if err := s.guard.recently(ctx, "set the password of "+name); err != nil {
+		return nil, err
 	}
 	hash, err := s.hash(ctx, name, m.GetPassword())
 	if err != nil {

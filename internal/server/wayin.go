@@ -32,9 +32,10 @@ func whose(ctx context.Context, q catalog.Queryer, doing, name string) (catalog.
 	return catalog.GetUser(ctx, q, name)
 }
 
-// newWayIn is who calls, who is about to make a way in beside password and code. Both are asked for: who
-// only has the browser of somebody must not be able to come back.
-func (s *accessService) newWayIn(ctx context.Context, doing, peer, password, code string) (caller, error) {
+// newWayIn is who calls, who is about to make a way in beside password and code, or wants the login
+// trusted with more. Both are asked for: who only has the browser of somebody must not be able to come
+// back. then is done in the transaction that uses the code up; nil: nothing.
+func (s *accessService) newWayIn(ctx context.Context, doing, peer, password, code string, then func(*sql.Tx, caller) error) (caller, error) {
 	c, err := ownLogin(ctx, doing)
 	if err != nil {
 		return c, err
@@ -49,7 +50,10 @@ func (s *accessService) newWayIn(ctx context.Context, doing, peer, password, cod
 	s.throttle.undo(c.user.Name, peer)
 	return c, s.tryCode(ctx, c.user, peer, func(tx *sql.Tx) error {
 		_, err := s.useCode(ctx, tx, doing+" of "+c.user.Name, c.user, code)
-		return err
+		if err != nil || then == nil {
+			return err
+		}
+		return then(tx, c)
 	})
 }
 

@@ -148,6 +148,104 @@ func (x *LoginResponse) GetExpires() *timestamppb.Timestamp {
 	return nil
 }
 
+// password, code: as for Login.
+type ConfirmLoginRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Password      string                 `protobuf:"bytes,1,opt,name=password,proto3" json:"password,omitempty"`
+	Code          string                 `protobuf:"bytes,2,opt,name=code,proto3" json:"code,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfirmLoginRequest) Reset() {
+	*x = ConfirmLoginRequest{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfirmLoginRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfirmLoginRequest) ProtoMessage() {}
+
+func (x *ConfirmLoginRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfirmLoginRequest.ProtoReflect.Descriptor instead.
+func (*ConfirmLoginRequest) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *ConfirmLoginRequest) GetPassword() string {
+	if x != nil {
+		return x.Password
+	}
+	return ""
+}
+
+func (x *ConfirmLoginRequest) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+// until: from then on the password is asked for again, by the setting confirm_logins.
+type ConfirmLoginResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Until         *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfirmLoginResponse) Reset() {
+	*x = ConfirmLoginResponse{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfirmLoginResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfirmLoginResponse) ProtoMessage() {}
+
+func (x *ConfirmLoginResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfirmLoginResponse.ProtoReflect.Descriptor instead.
+func (*ConfirmLoginResponse) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ConfirmLoginResponse) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
 // Join tokens: one use, one role, one name. With group: for any number of new computers, which
 // become members of the group; role agent, and no name.
 type CreateTokenRequest struct {
@@ -162,7 +260,7 @@ type CreateTokenRequest struct {
 
 func (x *CreateTokenRequest) Reset() {
 	*x = CreateTokenRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[2]
+	mi := &file_keepward_v1_admin_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -174,7 +272,7 @@ func (x *CreateTokenRequest) String() string {
 func (*CreateTokenRequest) ProtoMessage() {}
 
 func (x *CreateTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[2]
+	mi := &file_keepward_v1_admin_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -187,7 +285,7 @@ func (x *CreateTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTokenRequest.ProtoReflect.Descriptor instead.
 func (*CreateTokenRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{2}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *CreateTokenRequest) GetRole() string {
@@ -229,7 +327,7 @@ type CreateTokenResponse struct {
 
 func (x *CreateTokenResponse) Reset() {
 	*x = CreateTokenResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[3]
+	mi := &file_keepward_v1_admin_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -241,7 +339,7 @@ func (x *CreateTokenResponse) String() string {
 func (*CreateTokenResponse) ProtoMessage() {}
 
 func (x *CreateTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[3]
+	mi := &file_keepward_v1_admin_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -254,7 +352,7 @@ func (x *CreateTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTokenResponse.ProtoReflect.Descriptor instead.
 func (*CreateTokenResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{3}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *CreateTokenResponse) GetToken() string {
@@ -288,7 +386,7 @@ type JoinToken struct {
 
 func (x *JoinToken) Reset() {
 	*x = JoinToken{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[4]
+	mi := &file_keepward_v1_admin_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -300,7 +398,7 @@ func (x *JoinToken) String() string {
 func (*JoinToken) ProtoMessage() {}
 
 func (x *JoinToken) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[4]
+	mi := &file_keepward_v1_admin_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -313,7 +411,7 @@ func (x *JoinToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinToken.ProtoReflect.Descriptor instead.
 func (*JoinToken) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{4}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *JoinToken) GetId() string {
@@ -387,7 +485,7 @@ type ListTokensRequest struct {
 
 func (x *ListTokensRequest) Reset() {
 	*x = ListTokensRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[5]
+	mi := &file_keepward_v1_admin_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -399,7 +497,7 @@ func (x *ListTokensRequest) String() string {
 func (*ListTokensRequest) ProtoMessage() {}
 
 func (x *ListTokensRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[5]
+	mi := &file_keepward_v1_admin_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -412,7 +510,7 @@ func (x *ListTokensRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTokensRequest.ProtoReflect.Descriptor instead.
 func (*ListTokensRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{5}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{7}
 }
 
 type ListTokensResponse struct {
@@ -424,7 +522,7 @@ type ListTokensResponse struct {
 
 func (x *ListTokensResponse) Reset() {
 	*x = ListTokensResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[6]
+	mi := &file_keepward_v1_admin_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -436,7 +534,7 @@ func (x *ListTokensResponse) String() string {
 func (*ListTokensResponse) ProtoMessage() {}
 
 func (x *ListTokensResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[6]
+	mi := &file_keepward_v1_admin_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -449,7 +547,7 @@ func (x *ListTokensResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTokensResponse.ProtoReflect.Descriptor instead.
 func (*ListTokensResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{6}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListTokensResponse) GetTokens() []*JoinToken {
@@ -468,7 +566,7 @@ type RevokeTokenRequest struct {
 
 func (x *RevokeTokenRequest) Reset() {
 	*x = RevokeTokenRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[7]
+	mi := &file_keepward_v1_admin_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -480,7 +578,7 @@ func (x *RevokeTokenRequest) String() string {
 func (*RevokeTokenRequest) ProtoMessage() {}
 
 func (x *RevokeTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[7]
+	mi := &file_keepward_v1_admin_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -493,7 +591,7 @@ func (x *RevokeTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeTokenRequest.ProtoReflect.Descriptor instead.
 func (*RevokeTokenRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{7}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *RevokeTokenRequest) GetId() string {
@@ -511,7 +609,7 @@ type RevokeTokenResponse struct {
 
 func (x *RevokeTokenResponse) Reset() {
 	*x = RevokeTokenResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[8]
+	mi := &file_keepward_v1_admin_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -523,7 +621,7 @@ func (x *RevokeTokenResponse) String() string {
 func (*RevokeTokenResponse) ProtoMessage() {}
 
 func (x *RevokeTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[8]
+	mi := &file_keepward_v1_admin_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -536,7 +634,7 @@ func (x *RevokeTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeTokenResponse.ProtoReflect.Descriptor instead.
 func (*RevokeTokenResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{8}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{10}
 }
 
 // back, ahead: how many hours before and behind now, up to 168; 0: 24. runs: how many coming runs are listed,
@@ -552,7 +650,7 @@ type ListHoursRequest struct {
 
 func (x *ListHoursRequest) Reset() {
 	*x = ListHoursRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[9]
+	mi := &file_keepward_v1_admin_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -564,7 +662,7 @@ func (x *ListHoursRequest) String() string {
 func (*ListHoursRequest) ProtoMessage() {}
 
 func (x *ListHoursRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[9]
+	mi := &file_keepward_v1_admin_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -577,7 +675,7 @@ func (x *ListHoursRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHoursRequest.ProtoReflect.Descriptor instead.
 func (*ListHoursRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{9}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListHoursRequest) GetBack() int32 {
@@ -614,7 +712,7 @@ type ListHoursResponse struct {
 
 func (x *ListHoursResponse) Reset() {
 	*x = ListHoursResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[10]
+	mi := &file_keepward_v1_admin_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -626,7 +724,7 @@ func (x *ListHoursResponse) String() string {
 func (*ListHoursResponse) ProtoMessage() {}
 
 func (x *ListHoursResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[10]
+	mi := &file_keepward_v1_admin_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -639,7 +737,7 @@ func (x *ListHoursResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHoursResponse.ProtoReflect.Descriptor instead.
 func (*ListHoursResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{10}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListHoursResponse) GetHours() []*Hour {
@@ -677,7 +775,7 @@ type Hour struct {
 
 func (x *Hour) Reset() {
 	*x = Hour{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[11]
+	mi := &file_keepward_v1_admin_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -689,7 +787,7 @@ func (x *Hour) String() string {
 func (*Hour) ProtoMessage() {}
 
 func (x *Hour) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[11]
+	mi := &file_keepward_v1_admin_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -702,7 +800,7 @@ func (x *Hour) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hour.ProtoReflect.Descriptor instead.
 func (*Hour) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{11}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Hour) GetStart() *timestamppb.Timestamp {
@@ -755,7 +853,7 @@ type ComingRun struct {
 
 func (x *ComingRun) Reset() {
 	*x = ComingRun{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[12]
+	mi := &file_keepward_v1_admin_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -767,7 +865,7 @@ func (x *ComingRun) String() string {
 func (*ComingRun) ProtoMessage() {}
 
 func (x *ComingRun) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[12]
+	mi := &file_keepward_v1_admin_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -780,7 +878,7 @@ func (x *ComingRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ComingRun.ProtoReflect.Descriptor instead.
 func (*ComingRun) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{12}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ComingRun) GetJob() string {
@@ -822,7 +920,7 @@ type GetStatusRequest struct {
 
 func (x *GetStatusRequest) Reset() {
 	*x = GetStatusRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[13]
+	mi := &file_keepward_v1_admin_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -834,7 +932,7 @@ func (x *GetStatusRequest) String() string {
 func (*GetStatusRequest) ProtoMessage() {}
 
 func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[13]
+	mi := &file_keepward_v1_admin_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -847,7 +945,7 @@ func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetStatusRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{13}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetStatusRequest) GetBrief() bool {
@@ -877,7 +975,7 @@ type GetStatusResponse struct {
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[14]
+	mi := &file_keepward_v1_admin_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -889,7 +987,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[14]
+	mi := &file_keepward_v1_admin_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -902,7 +1000,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{14}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetStatusResponse) GetVersion() string {
@@ -1000,7 +1098,7 @@ type StatusCounts struct {
 
 func (x *StatusCounts) Reset() {
 	*x = StatusCounts{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[15]
+	mi := &file_keepward_v1_admin_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1012,7 +1110,7 @@ func (x *StatusCounts) String() string {
 func (*StatusCounts) ProtoMessage() {}
 
 func (x *StatusCounts) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[15]
+	mi := &file_keepward_v1_admin_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1025,7 +1123,7 @@ func (x *StatusCounts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusCounts.ProtoReflect.Descriptor instead.
 func (*StatusCounts) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{15}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *StatusCounts) GetComputers() int64 {
@@ -1100,7 +1198,7 @@ type ListComputersRequest struct {
 
 func (x *ListComputersRequest) Reset() {
 	*x = ListComputersRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[16]
+	mi := &file_keepward_v1_admin_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1112,7 +1210,7 @@ func (x *ListComputersRequest) String() string {
 func (*ListComputersRequest) ProtoMessage() {}
 
 func (x *ListComputersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[16]
+	mi := &file_keepward_v1_admin_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1125,7 +1223,7 @@ func (x *ListComputersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListComputersRequest.ProtoReflect.Descriptor instead.
 func (*ListComputersRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{16}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListComputersRequest) GetView() string {
@@ -1175,7 +1273,7 @@ type ListComputersResponse struct {
 
 func (x *ListComputersResponse) Reset() {
 	*x = ListComputersResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[17]
+	mi := &file_keepward_v1_admin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1187,7 +1285,7 @@ func (x *ListComputersResponse) String() string {
 func (*ListComputersResponse) ProtoMessage() {}
 
 func (x *ListComputersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[17]
+	mi := &file_keepward_v1_admin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1200,7 +1298,7 @@ func (x *ListComputersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListComputersResponse.ProtoReflect.Descriptor instead.
 func (*ListComputersResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{17}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListComputersResponse) GetComputers() []*Computer {
@@ -1233,7 +1331,7 @@ type GetComputerRequest struct {
 
 func (x *GetComputerRequest) Reset() {
 	*x = GetComputerRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[18]
+	mi := &file_keepward_v1_admin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1245,7 +1343,7 @@ func (x *GetComputerRequest) String() string {
 func (*GetComputerRequest) ProtoMessage() {}
 
 func (x *GetComputerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[18]
+	mi := &file_keepward_v1_admin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1258,7 +1356,7 @@ func (x *GetComputerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetComputerRequest.ProtoReflect.Descriptor instead.
 func (*GetComputerRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{18}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetComputerRequest) GetName() string {
@@ -1280,7 +1378,7 @@ type GetComputerResponse struct {
 
 func (x *GetComputerResponse) Reset() {
 	*x = GetComputerResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[19]
+	mi := &file_keepward_v1_admin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1292,7 +1390,7 @@ func (x *GetComputerResponse) String() string {
 func (*GetComputerResponse) ProtoMessage() {}
 
 func (x *GetComputerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[19]
+	mi := &file_keepward_v1_admin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1305,7 +1403,7 @@ func (x *GetComputerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetComputerResponse.ProtoReflect.Descriptor instead.
 func (*GetComputerResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{19}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetComputerResponse) GetComputer() *Computer {
@@ -1345,7 +1443,7 @@ type RemoveComputerRequest struct {
 
 func (x *RemoveComputerRequest) Reset() {
 	*x = RemoveComputerRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[20]
+	mi := &file_keepward_v1_admin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1357,7 +1455,7 @@ func (x *RemoveComputerRequest) String() string {
 func (*RemoveComputerRequest) ProtoMessage() {}
 
 func (x *RemoveComputerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[20]
+	mi := &file_keepward_v1_admin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1370,7 +1468,7 @@ func (x *RemoveComputerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveComputerRequest.ProtoReflect.Descriptor instead.
 func (*RemoveComputerRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{20}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *RemoveComputerRequest) GetName() string {
@@ -1388,7 +1486,7 @@ type RemoveComputerResponse struct {
 
 func (x *RemoveComputerResponse) Reset() {
 	*x = RemoveComputerResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[21]
+	mi := &file_keepward_v1_admin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1400,7 +1498,7 @@ func (x *RemoveComputerResponse) String() string {
 func (*RemoveComputerResponse) ProtoMessage() {}
 
 func (x *RemoveComputerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[21]
+	mi := &file_keepward_v1_admin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1413,7 +1511,7 @@ func (x *RemoveComputerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveComputerResponse.ProtoReflect.Descriptor instead.
 func (*RemoveComputerResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{21}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{23}
 }
 
 type CreateRepositoryRequest struct {
@@ -1425,7 +1523,7 @@ type CreateRepositoryRequest struct {
 
 func (x *CreateRepositoryRequest) Reset() {
 	*x = CreateRepositoryRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[22]
+	mi := &file_keepward_v1_admin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1437,7 +1535,7 @@ func (x *CreateRepositoryRequest) String() string {
 func (*CreateRepositoryRequest) ProtoMessage() {}
 
 func (x *CreateRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[22]
+	mi := &file_keepward_v1_admin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1450,7 +1548,7 @@ func (x *CreateRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*CreateRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{22}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CreateRepositoryRequest) GetRepository() *Repository {
@@ -1471,7 +1569,7 @@ type CreateRepositoryResponse struct {
 
 func (x *CreateRepositoryResponse) Reset() {
 	*x = CreateRepositoryResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[23]
+	mi := &file_keepward_v1_admin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1483,7 +1581,7 @@ func (x *CreateRepositoryResponse) String() string {
 func (*CreateRepositoryResponse) ProtoMessage() {}
 
 func (x *CreateRepositoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[23]
+	mi := &file_keepward_v1_admin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1496,7 +1594,7 @@ func (x *CreateRepositoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRepositoryResponse.ProtoReflect.Descriptor instead.
 func (*CreateRepositoryResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{23}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *CreateRepositoryResponse) GetRepository() *Repository {
@@ -1527,7 +1625,7 @@ type AttachRepositoryRequest struct {
 
 func (x *AttachRepositoryRequest) Reset() {
 	*x = AttachRepositoryRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[24]
+	mi := &file_keepward_v1_admin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1539,7 +1637,7 @@ func (x *AttachRepositoryRequest) String() string {
 func (*AttachRepositoryRequest) ProtoMessage() {}
 
 func (x *AttachRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[24]
+	mi := &file_keepward_v1_admin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1552,7 +1650,7 @@ func (x *AttachRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*AttachRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{24}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *AttachRepositoryRequest) GetRepository() *Repository {
@@ -1593,7 +1691,7 @@ type RebuildCatalogRequest struct {
 
 func (x *RebuildCatalogRequest) Reset() {
 	*x = RebuildCatalogRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[25]
+	mi := &file_keepward_v1_admin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1605,7 +1703,7 @@ func (x *RebuildCatalogRequest) String() string {
 func (*RebuildCatalogRequest) ProtoMessage() {}
 
 func (x *RebuildCatalogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[25]
+	mi := &file_keepward_v1_admin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1618,7 +1716,7 @@ func (x *RebuildCatalogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildCatalogRequest.ProtoReflect.Descriptor instead.
 func (*RebuildCatalogRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{25}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *RebuildCatalogRequest) GetRepository() string {
@@ -1645,7 +1743,7 @@ type CatalogProgress struct {
 
 func (x *CatalogProgress) Reset() {
 	*x = CatalogProgress{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[26]
+	mi := &file_keepward_v1_admin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1657,7 +1755,7 @@ func (x *CatalogProgress) String() string {
 func (*CatalogProgress) ProtoMessage() {}
 
 func (x *CatalogProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[26]
+	mi := &file_keepward_v1_admin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1670,7 +1768,7 @@ func (x *CatalogProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatalogProgress.ProtoReflect.Descriptor instead.
 func (*CatalogProgress) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{26}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *CatalogProgress) GetRepository() string {
@@ -1738,7 +1836,7 @@ type TakeOverRepositoryRequest struct {
 
 func (x *TakeOverRepositoryRequest) Reset() {
 	*x = TakeOverRepositoryRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[27]
+	mi := &file_keepward_v1_admin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1750,7 +1848,7 @@ func (x *TakeOverRepositoryRequest) String() string {
 func (*TakeOverRepositoryRequest) ProtoMessage() {}
 
 func (x *TakeOverRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[27]
+	mi := &file_keepward_v1_admin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1763,7 +1861,7 @@ func (x *TakeOverRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TakeOverRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*TakeOverRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{27}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *TakeOverRepositoryRequest) GetName() string {
@@ -1782,7 +1880,7 @@ type TakeOverRepositoryResponse struct {
 
 func (x *TakeOverRepositoryResponse) Reset() {
 	*x = TakeOverRepositoryResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[28]
+	mi := &file_keepward_v1_admin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1794,7 +1892,7 @@ func (x *TakeOverRepositoryResponse) String() string {
 func (*TakeOverRepositoryResponse) ProtoMessage() {}
 
 func (x *TakeOverRepositoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[28]
+	mi := &file_keepward_v1_admin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1807,7 +1905,7 @@ func (x *TakeOverRepositoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TakeOverRepositoryResponse.ProtoReflect.Descriptor instead.
 func (*TakeOverRepositoryResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{28}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *TakeOverRepositoryResponse) GetRepository() *Repository {
@@ -1828,7 +1926,7 @@ type DetachRepositoryRequest struct {
 
 func (x *DetachRepositoryRequest) Reset() {
 	*x = DetachRepositoryRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[29]
+	mi := &file_keepward_v1_admin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1840,7 +1938,7 @@ func (x *DetachRepositoryRequest) String() string {
 func (*DetachRepositoryRequest) ProtoMessage() {}
 
 func (x *DetachRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[29]
+	mi := &file_keepward_v1_admin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1853,7 +1951,7 @@ func (x *DetachRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetachRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*DetachRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{29}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *DetachRepositoryRequest) GetName() string {
@@ -1880,7 +1978,7 @@ type DetachRepositoryResponse struct {
 
 func (x *DetachRepositoryResponse) Reset() {
 	*x = DetachRepositoryResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[30]
+	mi := &file_keepward_v1_admin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1892,7 +1990,7 @@ func (x *DetachRepositoryResponse) String() string {
 func (*DetachRepositoryResponse) ProtoMessage() {}
 
 func (x *DetachRepositoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[30]
+	mi := &file_keepward_v1_admin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1905,7 +2003,7 @@ func (x *DetachRepositoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetachRepositoryResponse.ProtoReflect.Descriptor instead.
 func (*DetachRepositoryResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{30}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *DetachRepositoryResponse) GetDeletedJobs() []string {
@@ -1923,7 +2021,7 @@ type ListRepositoriesRequest struct {
 
 func (x *ListRepositoriesRequest) Reset() {
 	*x = ListRepositoriesRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[31]
+	mi := &file_keepward_v1_admin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1935,7 +2033,7 @@ func (x *ListRepositoriesRequest) String() string {
 func (*ListRepositoriesRequest) ProtoMessage() {}
 
 func (x *ListRepositoriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[31]
+	mi := &file_keepward_v1_admin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1948,7 +2046,7 @@ func (x *ListRepositoriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRepositoriesRequest.ProtoReflect.Descriptor instead.
 func (*ListRepositoriesRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{31}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{33}
 }
 
 type ListRepositoriesResponse struct {
@@ -1961,7 +2059,7 @@ type ListRepositoriesResponse struct {
 
 func (x *ListRepositoriesResponse) Reset() {
 	*x = ListRepositoriesResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[32]
+	mi := &file_keepward_v1_admin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1973,7 +2071,7 @@ func (x *ListRepositoriesResponse) String() string {
 func (*ListRepositoriesResponse) ProtoMessage() {}
 
 func (x *ListRepositoriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[32]
+	mi := &file_keepward_v1_admin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1986,7 +2084,7 @@ func (x *ListRepositoriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRepositoriesResponse.ProtoReflect.Descriptor instead.
 func (*ListRepositoriesResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{32}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListRepositoriesResponse) GetRepositories() []*Repository {
@@ -2012,7 +2110,7 @@ type GetRepositoryRequest struct {
 
 func (x *GetRepositoryRequest) Reset() {
 	*x = GetRepositoryRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[33]
+	mi := &file_keepward_v1_admin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2024,7 +2122,7 @@ func (x *GetRepositoryRequest) String() string {
 func (*GetRepositoryRequest) ProtoMessage() {}
 
 func (x *GetRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[33]
+	mi := &file_keepward_v1_admin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2037,7 +2135,7 @@ func (x *GetRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*GetRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{33}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *GetRepositoryRequest) GetName() string {
@@ -2056,7 +2154,7 @@ type GetRepositoryResponse struct {
 
 func (x *GetRepositoryResponse) Reset() {
 	*x = GetRepositoryResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[34]
+	mi := &file_keepward_v1_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2068,7 +2166,7 @@ func (x *GetRepositoryResponse) String() string {
 func (*GetRepositoryResponse) ProtoMessage() {}
 
 func (x *GetRepositoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[34]
+	mi := &file_keepward_v1_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2081,7 +2179,7 @@ func (x *GetRepositoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRepositoryResponse.ProtoReflect.Descriptor instead.
 func (*GetRepositoryResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{34}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *GetRepositoryResponse) GetRepository() *Repository {
@@ -2114,7 +2212,7 @@ type EditRepositoryRequest struct {
 
 func (x *EditRepositoryRequest) Reset() {
 	*x = EditRepositoryRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[35]
+	mi := &file_keepward_v1_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2126,7 +2224,7 @@ func (x *EditRepositoryRequest) String() string {
 func (*EditRepositoryRequest) ProtoMessage() {}
 
 func (x *EditRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[35]
+	mi := &file_keepward_v1_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2139,7 +2237,7 @@ func (x *EditRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EditRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*EditRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{35}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *EditRepositoryRequest) GetName() string {
@@ -2235,7 +2333,7 @@ type EditRepositoryResponse struct {
 
 func (x *EditRepositoryResponse) Reset() {
 	*x = EditRepositoryResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[36]
+	mi := &file_keepward_v1_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2247,7 +2345,7 @@ func (x *EditRepositoryResponse) String() string {
 func (*EditRepositoryResponse) ProtoMessage() {}
 
 func (x *EditRepositoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[36]
+	mi := &file_keepward_v1_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2260,7 +2358,7 @@ func (x *EditRepositoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EditRepositoryResponse.ProtoReflect.Descriptor instead.
 func (*EditRepositoryResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{36}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *EditRepositoryResponse) GetRepository() *Repository {
@@ -2289,7 +2387,7 @@ type CheckRepositoryRequest struct {
 
 func (x *CheckRepositoryRequest) Reset() {
 	*x = CheckRepositoryRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[37]
+	mi := &file_keepward_v1_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2301,7 +2399,7 @@ func (x *CheckRepositoryRequest) String() string {
 func (*CheckRepositoryRequest) ProtoMessage() {}
 
 func (x *CheckRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[37]
+	mi := &file_keepward_v1_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2314,7 +2412,7 @@ func (x *CheckRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*CheckRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *CheckRepositoryRequest) GetName() string {
@@ -2383,7 +2481,7 @@ type SweepRepositoryRequest struct {
 
 func (x *SweepRepositoryRequest) Reset() {
 	*x = SweepRepositoryRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[38]
+	mi := &file_keepward_v1_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2395,7 +2493,7 @@ func (x *SweepRepositoryRequest) String() string {
 func (*SweepRepositoryRequest) ProtoMessage() {}
 
 func (x *SweepRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[38]
+	mi := &file_keepward_v1_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2408,7 +2506,7 @@ func (x *SweepRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*SweepRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *SweepRepositoryRequest) GetName() string {
@@ -2455,7 +2553,7 @@ type RebuildIndexRequest struct {
 
 func (x *RebuildIndexRequest) Reset() {
 	*x = RebuildIndexRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[39]
+	mi := &file_keepward_v1_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2467,7 +2565,7 @@ func (x *RebuildIndexRequest) String() string {
 func (*RebuildIndexRequest) ProtoMessage() {}
 
 func (x *RebuildIndexRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[39]
+	mi := &file_keepward_v1_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2480,7 +2578,7 @@ func (x *RebuildIndexRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildIndexRequest.ProtoReflect.Descriptor instead.
 func (*RebuildIndexRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *RebuildIndexRequest) GetName() string {
@@ -2499,7 +2597,7 @@ type ReconcileRepositoryRequest struct {
 
 func (x *ReconcileRepositoryRequest) Reset() {
 	*x = ReconcileRepositoryRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[40]
+	mi := &file_keepward_v1_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2511,7 +2609,7 @@ func (x *ReconcileRepositoryRequest) String() string {
 func (*ReconcileRepositoryRequest) ProtoMessage() {}
 
 func (x *ReconcileRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[40]
+	mi := &file_keepward_v1_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2524,7 +2622,7 @@ func (x *ReconcileRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*ReconcileRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ReconcileRepositoryRequest) GetName() string {
@@ -2543,7 +2641,7 @@ type GetRepositoryStatsRequest struct {
 
 func (x *GetRepositoryStatsRequest) Reset() {
 	*x = GetRepositoryStatsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[41]
+	mi := &file_keepward_v1_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2555,7 +2653,7 @@ func (x *GetRepositoryStatsRequest) String() string {
 func (*GetRepositoryStatsRequest) ProtoMessage() {}
 
 func (x *GetRepositoryStatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[41]
+	mi := &file_keepward_v1_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2568,7 +2666,7 @@ func (x *GetRepositoryStatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRepositoryStatsRequest.ProtoReflect.Descriptor instead.
 func (*GetRepositoryStatsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *GetRepositoryStatsRequest) GetName() string {
@@ -2587,7 +2685,7 @@ type GetRepositoryStatsResponse struct {
 
 func (x *GetRepositoryStatsResponse) Reset() {
 	*x = GetRepositoryStatsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[42]
+	mi := &file_keepward_v1_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2599,7 +2697,7 @@ func (x *GetRepositoryStatsResponse) String() string {
 func (*GetRepositoryStatsResponse) ProtoMessage() {}
 
 func (x *GetRepositoryStatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[42]
+	mi := &file_keepward_v1_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2612,7 +2710,7 @@ func (x *GetRepositoryStatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRepositoryStatsResponse.ProtoReflect.Descriptor instead.
 func (*GetRepositoryStatsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *GetRepositoryStatsResponse) GetStats() *RepositoryStats {
@@ -2631,7 +2729,7 @@ type ListRepositoryKeysRequest struct {
 
 func (x *ListRepositoryKeysRequest) Reset() {
 	*x = ListRepositoryKeysRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[43]
+	mi := &file_keepward_v1_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2643,7 +2741,7 @@ func (x *ListRepositoryKeysRequest) String() string {
 func (*ListRepositoryKeysRequest) ProtoMessage() {}
 
 func (x *ListRepositoryKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[43]
+	mi := &file_keepward_v1_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2656,7 +2754,7 @@ func (x *ListRepositoryKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRepositoryKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListRepositoryKeysRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ListRepositoryKeysRequest) GetName() string {
@@ -2676,7 +2774,7 @@ type ListRepositoryKeysResponse struct {
 
 func (x *ListRepositoryKeysResponse) Reset() {
 	*x = ListRepositoryKeysResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[44]
+	mi := &file_keepward_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2688,7 +2786,7 @@ func (x *ListRepositoryKeysResponse) String() string {
 func (*ListRepositoryKeysResponse) ProtoMessage() {}
 
 func (x *ListRepositoryKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[44]
+	mi := &file_keepward_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2701,7 +2799,7 @@ func (x *ListRepositoryKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRepositoryKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListRepositoryKeysResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ListRepositoryKeysResponse) GetKeys() []*RepositoryKey {
@@ -2732,7 +2830,7 @@ type RepositoryKey struct {
 
 func (x *RepositoryKey) Reset() {
 	*x = RepositoryKey{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[45]
+	mi := &file_keepward_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2744,7 +2842,7 @@ func (x *RepositoryKey) String() string {
 func (*RepositoryKey) ProtoMessage() {}
 
 func (x *RepositoryKey) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[45]
+	mi := &file_keepward_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2757,7 +2855,7 @@ func (x *RepositoryKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepositoryKey.ProtoReflect.Descriptor instead.
 func (*RepositoryKey) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *RepositoryKey) GetNumber() string {
@@ -2809,7 +2907,7 @@ type AddRepositoryKeyRequest struct {
 
 func (x *AddRepositoryKeyRequest) Reset() {
 	*x = AddRepositoryKeyRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[46]
+	mi := &file_keepward_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2821,7 +2919,7 @@ func (x *AddRepositoryKeyRequest) String() string {
 func (*AddRepositoryKeyRequest) ProtoMessage() {}
 
 func (x *AddRepositoryKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[46]
+	mi := &file_keepward_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2834,7 +2932,7 @@ func (x *AddRepositoryKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddRepositoryKeyRequest.ProtoReflect.Descriptor instead.
 func (*AddRepositoryKeyRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *AddRepositoryKeyRequest) GetName() string {
@@ -2877,7 +2975,7 @@ type AddRepositoryKeyResponse struct {
 
 func (x *AddRepositoryKeyResponse) Reset() {
 	*x = AddRepositoryKeyResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[47]
+	mi := &file_keepward_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2889,7 +2987,7 @@ func (x *AddRepositoryKeyResponse) String() string {
 func (*AddRepositoryKeyResponse) ProtoMessage() {}
 
 func (x *AddRepositoryKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[47]
+	mi := &file_keepward_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2902,7 +3000,7 @@ func (x *AddRepositoryKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddRepositoryKeyResponse.ProtoReflect.Descriptor instead.
 func (*AddRepositoryKeyResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *AddRepositoryKeyResponse) GetKey() *RepositoryKey {
@@ -2937,7 +3035,7 @@ type RemoveRepositoryKeyRequest struct {
 
 func (x *RemoveRepositoryKeyRequest) Reset() {
 	*x = RemoveRepositoryKeyRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[48]
+	mi := &file_keepward_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2949,7 +3047,7 @@ func (x *RemoveRepositoryKeyRequest) String() string {
 func (*RemoveRepositoryKeyRequest) ProtoMessage() {}
 
 func (x *RemoveRepositoryKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[48]
+	mi := &file_keepward_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2962,7 +3060,7 @@ func (x *RemoveRepositoryKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRepositoryKeyRequest.ProtoReflect.Descriptor instead.
 func (*RemoveRepositoryKeyRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *RemoveRepositoryKeyRequest) GetName() string {
@@ -2987,7 +3085,7 @@ type RemoveRepositoryKeyResponse struct {
 
 func (x *RemoveRepositoryKeyResponse) Reset() {
 	*x = RemoveRepositoryKeyResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[49]
+	mi := &file_keepward_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2999,7 +3097,7 @@ func (x *RemoveRepositoryKeyResponse) String() string {
 func (*RemoveRepositoryKeyResponse) ProtoMessage() {}
 
 func (x *RemoveRepositoryKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[49]
+	mi := &file_keepward_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3012,7 +3110,7 @@ func (x *RemoveRepositoryKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRepositoryKeyResponse.ProtoReflect.Descriptor instead.
 func (*RemoveRepositoryKeyResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 type BeginEpochRequest struct {
@@ -3024,7 +3122,7 @@ type BeginEpochRequest struct {
 
 func (x *BeginEpochRequest) Reset() {
 	*x = BeginEpochRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[50]
+	mi := &file_keepward_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3036,7 +3134,7 @@ func (x *BeginEpochRequest) String() string {
 func (*BeginEpochRequest) ProtoMessage() {}
 
 func (x *BeginEpochRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[50]
+	mi := &file_keepward_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3049,7 +3147,7 @@ func (x *BeginEpochRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginEpochRequest.ProtoReflect.Descriptor instead.
 func (*BeginEpochRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *BeginEpochRequest) GetName() string {
@@ -3068,7 +3166,7 @@ type BeginEpochResponse struct {
 
 func (x *BeginEpochResponse) Reset() {
 	*x = BeginEpochResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[51]
+	mi := &file_keepward_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3080,7 +3178,7 @@ func (x *BeginEpochResponse) String() string {
 func (*BeginEpochResponse) ProtoMessage() {}
 
 func (x *BeginEpochResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[51]
+	mi := &file_keepward_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3093,7 +3191,7 @@ func (x *BeginEpochResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginEpochResponse.ProtoReflect.Descriptor instead.
 func (*BeginEpochResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *BeginEpochResponse) GetEpoch() uint32 {
@@ -3112,7 +3210,7 @@ type ExportRecoveryKeyRequest struct {
 
 func (x *ExportRecoveryKeyRequest) Reset() {
 	*x = ExportRecoveryKeyRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[52]
+	mi := &file_keepward_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3124,7 +3222,7 @@ func (x *ExportRecoveryKeyRequest) String() string {
 func (*ExportRecoveryKeyRequest) ProtoMessage() {}
 
 func (x *ExportRecoveryKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[52]
+	mi := &file_keepward_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3137,7 +3235,7 @@ func (x *ExportRecoveryKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRecoveryKeyRequest.ProtoReflect.Descriptor instead.
 func (*ExportRecoveryKeyRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ExportRecoveryKeyRequest) GetName() string {
@@ -3156,7 +3254,7 @@ type ExportRecoveryKeyResponse struct {
 
 func (x *ExportRecoveryKeyResponse) Reset() {
 	*x = ExportRecoveryKeyResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[53]
+	mi := &file_keepward_v1_admin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3168,7 +3266,7 @@ func (x *ExportRecoveryKeyResponse) String() string {
 func (*ExportRecoveryKeyResponse) ProtoMessage() {}
 
 func (x *ExportRecoveryKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[53]
+	mi := &file_keepward_v1_admin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3181,7 +3279,7 @@ func (x *ExportRecoveryKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRecoveryKeyResponse.ProtoReflect.Descriptor instead.
 func (*ExportRecoveryKeyResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{53}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ExportRecoveryKeyResponse) GetRecoveryKey() string {
@@ -3201,7 +3299,7 @@ type StartSessionResponse struct {
 
 func (x *StartSessionResponse) Reset() {
 	*x = StartSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[54]
+	mi := &file_keepward_v1_admin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3213,7 +3311,7 @@ func (x *StartSessionResponse) String() string {
 func (*StartSessionResponse) ProtoMessage() {}
 
 func (x *StartSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[54]
+	mi := &file_keepward_v1_admin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3226,7 +3324,7 @@ func (x *StartSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartSessionResponse.ProtoReflect.Descriptor instead.
 func (*StartSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{54}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *StartSessionResponse) GetSession() int64 {
@@ -3249,7 +3347,7 @@ type DryRunRequest struct {
 
 func (x *DryRunRequest) Reset() {
 	*x = DryRunRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[55]
+	mi := &file_keepward_v1_admin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3261,7 +3359,7 @@ func (x *DryRunRequest) String() string {
 func (*DryRunRequest) ProtoMessage() {}
 
 func (x *DryRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[55]
+	mi := &file_keepward_v1_admin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3274,7 +3372,7 @@ func (x *DryRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DryRunRequest.ProtoReflect.Descriptor instead.
 func (*DryRunRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{55}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *DryRunRequest) GetName() string {
@@ -3311,7 +3409,7 @@ type DryRunResponse struct {
 
 func (x *DryRunResponse) Reset() {
 	*x = DryRunResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[56]
+	mi := &file_keepward_v1_admin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3323,7 +3421,7 @@ func (x *DryRunResponse) String() string {
 func (*DryRunResponse) ProtoMessage() {}
 
 func (x *DryRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[56]
+	mi := &file_keepward_v1_admin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3336,7 +3434,7 @@ func (x *DryRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DryRunResponse.ProtoReflect.Descriptor instead.
 func (*DryRunResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{56}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *DryRunResponse) GetComputer() string {
@@ -3377,7 +3475,7 @@ type DryRuns struct {
 
 func (x *DryRuns) Reset() {
 	*x = DryRuns{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[57]
+	mi := &file_keepward_v1_admin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3389,7 +3487,7 @@ func (x *DryRuns) String() string {
 func (*DryRuns) ProtoMessage() {}
 
 func (x *DryRuns) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[57]
+	mi := &file_keepward_v1_admin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3402,7 +3500,7 @@ func (x *DryRuns) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DryRuns.ProtoReflect.Descriptor instead.
 func (*DryRuns) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{57}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *DryRuns) GetComputers() []*DryRunResponse {
@@ -3424,7 +3522,7 @@ type GetJobFiguresRequest struct {
 
 func (x *GetJobFiguresRequest) Reset() {
 	*x = GetJobFiguresRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[58]
+	mi := &file_keepward_v1_admin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3436,7 +3534,7 @@ func (x *GetJobFiguresRequest) String() string {
 func (*GetJobFiguresRequest) ProtoMessage() {}
 
 func (x *GetJobFiguresRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[58]
+	mi := &file_keepward_v1_admin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3449,7 +3547,7 @@ func (x *GetJobFiguresRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJobFiguresRequest.ProtoReflect.Descriptor instead.
 func (*GetJobFiguresRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{58}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *GetJobFiguresRequest) GetName() string {
@@ -3482,7 +3580,7 @@ type GetJobFiguresResponse struct {
 
 func (x *GetJobFiguresResponse) Reset() {
 	*x = GetJobFiguresResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[59]
+	mi := &file_keepward_v1_admin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3494,7 +3592,7 @@ func (x *GetJobFiguresResponse) String() string {
 func (*GetJobFiguresResponse) ProtoMessage() {}
 
 func (x *GetJobFiguresResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[59]
+	mi := &file_keepward_v1_admin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3507,7 +3605,7 @@ func (x *GetJobFiguresResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJobFiguresResponse.ProtoReflect.Descriptor instead.
 func (*GetJobFiguresResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{59}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *GetJobFiguresResponse) GetFigures() *JobFigures {
@@ -3525,7 +3623,7 @@ type ResumeRetentionRequest struct {
 
 func (x *ResumeRetentionRequest) Reset() {
 	*x = ResumeRetentionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[60]
+	mi := &file_keepward_v1_admin_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3537,7 +3635,7 @@ func (x *ResumeRetentionRequest) String() string {
 func (*ResumeRetentionRequest) ProtoMessage() {}
 
 func (x *ResumeRetentionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[60]
+	mi := &file_keepward_v1_admin_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3550,7 +3648,7 @@ func (x *ResumeRetentionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRetentionRequest.ProtoReflect.Descriptor instead.
 func (*ResumeRetentionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{60}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{62}
 }
 
 // jump: how far the clock was off what was expected; not set: retention was not paused.
@@ -3563,7 +3661,7 @@ type ResumeRetentionResponse struct {
 
 func (x *ResumeRetentionResponse) Reset() {
 	*x = ResumeRetentionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[61]
+	mi := &file_keepward_v1_admin_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3575,7 +3673,7 @@ func (x *ResumeRetentionResponse) String() string {
 func (*ResumeRetentionResponse) ProtoMessage() {}
 
 func (x *ResumeRetentionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[61]
+	mi := &file_keepward_v1_admin_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3588,7 +3686,7 @@ func (x *ResumeRetentionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRetentionResponse.ProtoReflect.Descriptor instead.
 func (*ResumeRetentionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{61}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ResumeRetentionResponse) GetJump() *durationpb.Duration {
@@ -3609,7 +3707,7 @@ type PreviewRetentionRequest struct {
 
 func (x *PreviewRetentionRequest) Reset() {
 	*x = PreviewRetentionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[62]
+	mi := &file_keepward_v1_admin_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3621,7 +3719,7 @@ func (x *PreviewRetentionRequest) String() string {
 func (*PreviewRetentionRequest) ProtoMessage() {}
 
 func (x *PreviewRetentionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[62]
+	mi := &file_keepward_v1_admin_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3634,7 +3732,7 @@ func (x *PreviewRetentionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewRetentionRequest.ProtoReflect.Descriptor instead.
 func (*PreviewRetentionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{62}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *PreviewRetentionRequest) GetJob() string {
@@ -3662,7 +3760,7 @@ type RetentionOrder struct {
 
 func (x *RetentionOrder) Reset() {
 	*x = RetentionOrder{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[63]
+	mi := &file_keepward_v1_admin_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3674,7 +3772,7 @@ func (x *RetentionOrder) String() string {
 func (*RetentionOrder) ProtoMessage() {}
 
 func (x *RetentionOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[63]
+	mi := &file_keepward_v1_admin_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3687,7 +3785,7 @@ func (x *RetentionOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetentionOrder.ProtoReflect.Descriptor instead.
 func (*RetentionOrder) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{63}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *RetentionOrder) GetRepository() string {
@@ -3716,7 +3814,7 @@ type BrowseOrder struct {
 
 func (x *BrowseOrder) Reset() {
 	*x = BrowseOrder{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[64]
+	mi := &file_keepward_v1_admin_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3728,7 +3826,7 @@ func (x *BrowseOrder) String() string {
 func (*BrowseOrder) ProtoMessage() {}
 
 func (x *BrowseOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[64]
+	mi := &file_keepward_v1_admin_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3741,7 +3839,7 @@ func (x *BrowseOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrowseOrder.ProtoReflect.Descriptor instead.
 func (*BrowseOrder) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{64}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *BrowseOrder) GetRepository() string {
@@ -3774,7 +3872,7 @@ type PreviewRetentionResponse struct {
 
 func (x *PreviewRetentionResponse) Reset() {
 	*x = PreviewRetentionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[65]
+	mi := &file_keepward_v1_admin_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3786,7 +3884,7 @@ func (x *PreviewRetentionResponse) String() string {
 func (*PreviewRetentionResponse) ProtoMessage() {}
 
 func (x *PreviewRetentionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[65]
+	mi := &file_keepward_v1_admin_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3799,7 +3897,7 @@ func (x *PreviewRetentionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewRetentionResponse.ProtoReflect.Descriptor instead.
 func (*PreviewRetentionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{65}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *PreviewRetentionResponse) GetPoints() []*Point {
@@ -3846,7 +3944,7 @@ type CreateJobRequest struct {
 
 func (x *CreateJobRequest) Reset() {
 	*x = CreateJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[66]
+	mi := &file_keepward_v1_admin_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3858,7 +3956,7 @@ func (x *CreateJobRequest) String() string {
 func (*CreateJobRequest) ProtoMessage() {}
 
 func (x *CreateJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[66]
+	mi := &file_keepward_v1_admin_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3871,7 +3969,7 @@ func (x *CreateJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJobRequest.ProtoReflect.Descriptor instead.
 func (*CreateJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{66}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *CreateJobRequest) GetJob() *Job {
@@ -3892,7 +3990,7 @@ type CreateJobResponse struct {
 
 func (x *CreateJobResponse) Reset() {
 	*x = CreateJobResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[67]
+	mi := &file_keepward_v1_admin_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3904,7 +4002,7 @@ func (x *CreateJobResponse) String() string {
 func (*CreateJobResponse) ProtoMessage() {}
 
 func (x *CreateJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[67]
+	mi := &file_keepward_v1_admin_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3917,7 +4015,7 @@ func (x *CreateJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJobResponse.ProtoReflect.Descriptor instead.
 func (*CreateJobResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{67}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *CreateJobResponse) GetJob() *Job {
@@ -3942,7 +4040,7 @@ type ListJobsRequest struct {
 
 func (x *ListJobsRequest) Reset() {
 	*x = ListJobsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[68]
+	mi := &file_keepward_v1_admin_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3954,7 +4052,7 @@ func (x *ListJobsRequest) String() string {
 func (*ListJobsRequest) ProtoMessage() {}
 
 func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[68]
+	mi := &file_keepward_v1_admin_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3967,7 +4065,7 @@ func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsRequest.ProtoReflect.Descriptor instead.
 func (*ListJobsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{68}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{70}
 }
 
 type ListJobsResponse struct {
@@ -3979,7 +4077,7 @@ type ListJobsResponse struct {
 
 func (x *ListJobsResponse) Reset() {
 	*x = ListJobsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[69]
+	mi := &file_keepward_v1_admin_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3991,7 +4089,7 @@ func (x *ListJobsResponse) String() string {
 func (*ListJobsResponse) ProtoMessage() {}
 
 func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[69]
+	mi := &file_keepward_v1_admin_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4004,7 +4102,7 @@ func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsResponse.ProtoReflect.Descriptor instead.
 func (*ListJobsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{69}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *ListJobsResponse) GetJobs() []*Job {
@@ -4025,7 +4123,7 @@ type GetJobRequest struct {
 
 func (x *GetJobRequest) Reset() {
 	*x = GetJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[70]
+	mi := &file_keepward_v1_admin_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4037,7 +4135,7 @@ func (x *GetJobRequest) String() string {
 func (*GetJobRequest) ProtoMessage() {}
 
 func (x *GetJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[70]
+	mi := &file_keepward_v1_admin_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4050,7 +4148,7 @@ func (x *GetJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJobRequest.ProtoReflect.Descriptor instead.
 func (*GetJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{70}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *GetJobRequest) GetName() string {
@@ -4083,7 +4181,7 @@ type GetJobResponse struct {
 
 func (x *GetJobResponse) Reset() {
 	*x = GetJobResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[71]
+	mi := &file_keepward_v1_admin_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4095,7 +4193,7 @@ func (x *GetJobResponse) String() string {
 func (*GetJobResponse) ProtoMessage() {}
 
 func (x *GetJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[71]
+	mi := &file_keepward_v1_admin_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4108,7 +4206,7 @@ func (x *GetJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJobResponse.ProtoReflect.Descriptor instead.
 func (*GetJobResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{71}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *GetJobResponse) GetJob() *Job {
@@ -4162,7 +4260,7 @@ type UpdateJobRequest struct {
 
 func (x *UpdateJobRequest) Reset() {
 	*x = UpdateJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[72]
+	mi := &file_keepward_v1_admin_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4174,7 +4272,7 @@ func (x *UpdateJobRequest) String() string {
 func (*UpdateJobRequest) ProtoMessage() {}
 
 func (x *UpdateJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[72]
+	mi := &file_keepward_v1_admin_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4187,7 +4285,7 @@ func (x *UpdateJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateJobRequest.ProtoReflect.Descriptor instead.
 func (*UpdateJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{72}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *UpdateJobRequest) GetJob() *Job {
@@ -4207,7 +4305,7 @@ type UpdateJobResponse struct {
 
 func (x *UpdateJobResponse) Reset() {
 	*x = UpdateJobResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[73]
+	mi := &file_keepward_v1_admin_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4219,7 +4317,7 @@ func (x *UpdateJobResponse) String() string {
 func (*UpdateJobResponse) ProtoMessage() {}
 
 func (x *UpdateJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[73]
+	mi := &file_keepward_v1_admin_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4232,7 +4330,7 @@ func (x *UpdateJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateJobResponse.ProtoReflect.Descriptor instead.
 func (*UpdateJobResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{73}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *UpdateJobResponse) GetJob() *Job {
@@ -4258,7 +4356,7 @@ type DeleteJobRequest struct {
 
 func (x *DeleteJobRequest) Reset() {
 	*x = DeleteJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[74]
+	mi := &file_keepward_v1_admin_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4270,7 +4368,7 @@ func (x *DeleteJobRequest) String() string {
 func (*DeleteJobRequest) ProtoMessage() {}
 
 func (x *DeleteJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[74]
+	mi := &file_keepward_v1_admin_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4283,7 +4381,7 @@ func (x *DeleteJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteJobRequest.ProtoReflect.Descriptor instead.
 func (*DeleteJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{74}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *DeleteJobRequest) GetName() string {
@@ -4301,7 +4399,7 @@ type DeleteJobResponse struct {
 
 func (x *DeleteJobResponse) Reset() {
 	*x = DeleteJobResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[75]
+	mi := &file_keepward_v1_admin_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4313,7 +4411,7 @@ func (x *DeleteJobResponse) String() string {
 func (*DeleteJobResponse) ProtoMessage() {}
 
 func (x *DeleteJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[75]
+	mi := &file_keepward_v1_admin_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4326,7 +4424,7 @@ func (x *DeleteJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteJobResponse.ProtoReflect.Descriptor instead.
 func (*DeleteJobResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{75}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{77}
 }
 
 // With start_at it stays in the queue until then, with after until the sessions of that job are over
@@ -4345,7 +4443,7 @@ type RunJobRequest struct {
 
 func (x *RunJobRequest) Reset() {
 	*x = RunJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[76]
+	mi := &file_keepward_v1_admin_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4357,7 +4455,7 @@ func (x *RunJobRequest) String() string {
 func (*RunJobRequest) ProtoMessage() {}
 
 func (x *RunJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[76]
+	mi := &file_keepward_v1_admin_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4370,7 +4468,7 @@ func (x *RunJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunJobRequest.ProtoReflect.Descriptor instead.
 func (*RunJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{76}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *RunJobRequest) GetName() string {
@@ -4418,7 +4516,7 @@ type SuspendSessionRequest struct {
 
 func (x *SuspendSessionRequest) Reset() {
 	*x = SuspendSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[77]
+	mi := &file_keepward_v1_admin_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4430,7 +4528,7 @@ func (x *SuspendSessionRequest) String() string {
 func (*SuspendSessionRequest) ProtoMessage() {}
 
 func (x *SuspendSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[77]
+	mi := &file_keepward_v1_admin_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4443,7 +4541,7 @@ func (x *SuspendSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendSessionRequest.ProtoReflect.Descriptor instead.
 func (*SuspendSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{77}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *SuspendSessionRequest) GetId() int64 {
@@ -4469,7 +4567,7 @@ type SuspendSessionResponse struct {
 
 func (x *SuspendSessionResponse) Reset() {
 	*x = SuspendSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[78]
+	mi := &file_keepward_v1_admin_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4481,7 +4579,7 @@ func (x *SuspendSessionResponse) String() string {
 func (*SuspendSessionResponse) ProtoMessage() {}
 
 func (x *SuspendSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[78]
+	mi := &file_keepward_v1_admin_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4494,7 +4592,7 @@ func (x *SuspendSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendSessionResponse.ProtoReflect.Descriptor instead.
 func (*SuspendSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{78}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *SuspendSessionResponse) GetSession() *Session {
@@ -4514,7 +4612,7 @@ type ResumeSessionRequest struct {
 
 func (x *ResumeSessionRequest) Reset() {
 	*x = ResumeSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[79]
+	mi := &file_keepward_v1_admin_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4526,7 +4624,7 @@ func (x *ResumeSessionRequest) String() string {
 func (*ResumeSessionRequest) ProtoMessage() {}
 
 func (x *ResumeSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[79]
+	mi := &file_keepward_v1_admin_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4539,7 +4637,7 @@ func (x *ResumeSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeSessionRequest.ProtoReflect.Descriptor instead.
 func (*ResumeSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{79}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *ResumeSessionRequest) GetId() int64 {
@@ -4565,7 +4663,7 @@ type ResumeSessionResponse struct {
 
 func (x *ResumeSessionResponse) Reset() {
 	*x = ResumeSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[80]
+	mi := &file_keepward_v1_admin_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4577,7 +4675,7 @@ func (x *ResumeSessionResponse) String() string {
 func (*ResumeSessionResponse) ProtoMessage() {}
 
 func (x *ResumeSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[80]
+	mi := &file_keepward_v1_admin_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4590,7 +4688,7 @@ func (x *ResumeSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeSessionResponse.ProtoReflect.Descriptor instead.
 func (*ResumeSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{80}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *ResumeSessionResponse) GetSession() *Session {
@@ -4624,7 +4722,7 @@ type ListSessionsRequest struct {
 
 func (x *ListSessionsRequest) Reset() {
 	*x = ListSessionsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[81]
+	mi := &file_keepward_v1_admin_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4636,7 +4734,7 @@ func (x *ListSessionsRequest) String() string {
 func (*ListSessionsRequest) ProtoMessage() {}
 
 func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[81]
+	mi := &file_keepward_v1_admin_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4649,7 +4747,7 @@ func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
 func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{81}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *ListSessionsRequest) GetActive() bool {
@@ -4731,7 +4829,7 @@ type WatchSessionsRequest struct {
 
 func (x *WatchSessionsRequest) Reset() {
 	*x = WatchSessionsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[82]
+	mi := &file_keepward_v1_admin_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4743,7 +4841,7 @@ func (x *WatchSessionsRequest) String() string {
 func (*WatchSessionsRequest) ProtoMessage() {}
 
 func (x *WatchSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[82]
+	mi := &file_keepward_v1_admin_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4756,7 +4854,7 @@ func (x *WatchSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSessionsRequest.ProtoReflect.Descriptor instead.
 func (*WatchSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{82}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *WatchSessionsRequest) GetFilter() *ListSessionsRequest {
@@ -4779,7 +4877,7 @@ type WatchSessionsResponse struct {
 
 func (x *WatchSessionsResponse) Reset() {
 	*x = WatchSessionsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[83]
+	mi := &file_keepward_v1_admin_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4791,7 +4889,7 @@ func (x *WatchSessionsResponse) String() string {
 func (*WatchSessionsResponse) ProtoMessage() {}
 
 func (x *WatchSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[83]
+	mi := &file_keepward_v1_admin_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4804,7 +4902,7 @@ func (x *WatchSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSessionsResponse.ProtoReflect.Descriptor instead.
 func (*WatchSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{83}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *WatchSessionsResponse) GetWhole() bool {
@@ -4837,7 +4935,7 @@ type ListSessionsResponse struct {
 
 func (x *ListSessionsResponse) Reset() {
 	*x = ListSessionsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[84]
+	mi := &file_keepward_v1_admin_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4849,7 +4947,7 @@ func (x *ListSessionsResponse) String() string {
 func (*ListSessionsResponse) ProtoMessage() {}
 
 func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[84]
+	mi := &file_keepward_v1_admin_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4862,7 +4960,7 @@ func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
 func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{84}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *ListSessionsResponse) GetSessions() []*Session {
@@ -4881,7 +4979,7 @@ type GetSessionRequest struct {
 
 func (x *GetSessionRequest) Reset() {
 	*x = GetSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[85]
+	mi := &file_keepward_v1_admin_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4893,7 +4991,7 @@ func (x *GetSessionRequest) String() string {
 func (*GetSessionRequest) ProtoMessage() {}
 
 func (x *GetSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[85]
+	mi := &file_keepward_v1_admin_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4906,7 +5004,7 @@ func (x *GetSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSessionRequest.ProtoReflect.Descriptor instead.
 func (*GetSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{85}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *GetSessionRequest) GetId() int64 {
@@ -4925,7 +5023,7 @@ type GetSessionResponse struct {
 
 func (x *GetSessionResponse) Reset() {
 	*x = GetSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[86]
+	mi := &file_keepward_v1_admin_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4937,7 +5035,7 @@ func (x *GetSessionResponse) String() string {
 func (*GetSessionResponse) ProtoMessage() {}
 
 func (x *GetSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[86]
+	mi := &file_keepward_v1_admin_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4950,7 +5048,7 @@ func (x *GetSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSessionResponse.ProtoReflect.Descriptor instead.
 func (*GetSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{86}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *GetSessionResponse) GetSession() *Session {
@@ -4971,7 +5069,7 @@ type SetSessionPriorityRequest struct {
 
 func (x *SetSessionPriorityRequest) Reset() {
 	*x = SetSessionPriorityRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[87]
+	mi := &file_keepward_v1_admin_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4983,7 +5081,7 @@ func (x *SetSessionPriorityRequest) String() string {
 func (*SetSessionPriorityRequest) ProtoMessage() {}
 
 func (x *SetSessionPriorityRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[87]
+	mi := &file_keepward_v1_admin_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4996,7 +5094,7 @@ func (x *SetSessionPriorityRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetSessionPriorityRequest.ProtoReflect.Descriptor instead.
 func (*SetSessionPriorityRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{87}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *SetSessionPriorityRequest) GetId() int64 {
@@ -5022,7 +5120,7 @@ type SetSessionPriorityResponse struct {
 
 func (x *SetSessionPriorityResponse) Reset() {
 	*x = SetSessionPriorityResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[88]
+	mi := &file_keepward_v1_admin_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5034,7 +5132,7 @@ func (x *SetSessionPriorityResponse) String() string {
 func (*SetSessionPriorityResponse) ProtoMessage() {}
 
 func (x *SetSessionPriorityResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[88]
+	mi := &file_keepward_v1_admin_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5047,7 +5145,7 @@ func (x *SetSessionPriorityResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetSessionPriorityResponse.ProtoReflect.Descriptor instead.
 func (*SetSessionPriorityResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{88}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *SetSessionPriorityResponse) GetSession() *Session {
@@ -5068,7 +5166,7 @@ type ListResourcesRequest struct {
 
 func (x *ListResourcesRequest) Reset() {
 	*x = ListResourcesRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[89]
+	mi := &file_keepward_v1_admin_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5080,7 +5178,7 @@ func (x *ListResourcesRequest) String() string {
 func (*ListResourcesRequest) ProtoMessage() {}
 
 func (x *ListResourcesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[89]
+	mi := &file_keepward_v1_admin_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5093,7 +5191,7 @@ func (x *ListResourcesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResourcesRequest.ProtoReflect.Descriptor instead.
 func (*ListResourcesRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{89}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *ListResourcesRequest) GetKind() string {
@@ -5119,7 +5217,7 @@ type ListResourcesResponse struct {
 
 func (x *ListResourcesResponse) Reset() {
 	*x = ListResourcesResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[90]
+	mi := &file_keepward_v1_admin_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5131,7 +5229,7 @@ func (x *ListResourcesResponse) String() string {
 func (*ListResourcesResponse) ProtoMessage() {}
 
 func (x *ListResourcesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[90]
+	mi := &file_keepward_v1_admin_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5144,7 +5242,7 @@ func (x *ListResourcesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResourcesResponse.ProtoReflect.Descriptor instead.
 func (*ListResourcesResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{90}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *ListResourcesResponse) GetResources() []*Resource {
@@ -5163,7 +5261,7 @@ type WatchSessionRequest struct {
 
 func (x *WatchSessionRequest) Reset() {
 	*x = WatchSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[91]
+	mi := &file_keepward_v1_admin_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5175,7 +5273,7 @@ func (x *WatchSessionRequest) String() string {
 func (*WatchSessionRequest) ProtoMessage() {}
 
 func (x *WatchSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[91]
+	mi := &file_keepward_v1_admin_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5188,7 +5286,7 @@ func (x *WatchSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSessionRequest.ProtoReflect.Descriptor instead.
 func (*WatchSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{91}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *WatchSessionRequest) GetId() int64 {
@@ -5207,7 +5305,7 @@ type WatchSessionResponse struct {
 
 func (x *WatchSessionResponse) Reset() {
 	*x = WatchSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[92]
+	mi := &file_keepward_v1_admin_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5219,7 +5317,7 @@ func (x *WatchSessionResponse) String() string {
 func (*WatchSessionResponse) ProtoMessage() {}
 
 func (x *WatchSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[92]
+	mi := &file_keepward_v1_admin_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5232,7 +5330,7 @@ func (x *WatchSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSessionResponse.ProtoReflect.Descriptor instead.
 func (*WatchSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{92}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *WatchSessionResponse) GetSession() *Session {
@@ -5255,7 +5353,7 @@ type ReadLogRequest struct {
 
 func (x *ReadLogRequest) Reset() {
 	*x = ReadLogRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[93]
+	mi := &file_keepward_v1_admin_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5267,7 +5365,7 @@ func (x *ReadLogRequest) String() string {
 func (*ReadLogRequest) ProtoMessage() {}
 
 func (x *ReadLogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[93]
+	mi := &file_keepward_v1_admin_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5280,7 +5378,7 @@ func (x *ReadLogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLogRequest.ProtoReflect.Descriptor instead.
 func (*ReadLogRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{93}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *ReadLogRequest) GetId() int64 {
@@ -5313,7 +5411,7 @@ type ReadLogResponse struct {
 
 func (x *ReadLogResponse) Reset() {
 	*x = ReadLogResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[94]
+	mi := &file_keepward_v1_admin_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5325,7 +5423,7 @@ func (x *ReadLogResponse) String() string {
 func (*ReadLogResponse) ProtoMessage() {}
 
 func (x *ReadLogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[94]
+	mi := &file_keepward_v1_admin_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5338,7 +5436,7 @@ func (x *ReadLogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLogResponse.ProtoReflect.Descriptor instead.
 func (*ReadLogResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{94}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *ReadLogResponse) GetEvents() []*Event {
@@ -5357,7 +5455,7 @@ type RetrySessionRequest struct {
 
 func (x *RetrySessionRequest) Reset() {
 	*x = RetrySessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[95]
+	mi := &file_keepward_v1_admin_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5369,7 +5467,7 @@ func (x *RetrySessionRequest) String() string {
 func (*RetrySessionRequest) ProtoMessage() {}
 
 func (x *RetrySessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[95]
+	mi := &file_keepward_v1_admin_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5382,7 +5480,7 @@ func (x *RetrySessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetrySessionRequest.ProtoReflect.Descriptor instead.
 func (*RetrySessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{95}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *RetrySessionRequest) GetId() int64 {
@@ -5404,7 +5502,7 @@ type KillSessionRequest struct {
 
 func (x *KillSessionRequest) Reset() {
 	*x = KillSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[96]
+	mi := &file_keepward_v1_admin_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5416,7 +5514,7 @@ func (x *KillSessionRequest) String() string {
 func (*KillSessionRequest) ProtoMessage() {}
 
 func (x *KillSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[96]
+	mi := &file_keepward_v1_admin_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5429,7 +5527,7 @@ func (x *KillSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillSessionRequest.ProtoReflect.Descriptor instead.
 func (*KillSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{96}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *KillSessionRequest) GetId() int64 {
@@ -5464,7 +5562,7 @@ type KillSessionResponse struct {
 
 func (x *KillSessionResponse) Reset() {
 	*x = KillSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[97]
+	mi := &file_keepward_v1_admin_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5476,7 +5574,7 @@ func (x *KillSessionResponse) String() string {
 func (*KillSessionResponse) ProtoMessage() {}
 
 func (x *KillSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[97]
+	mi := &file_keepward_v1_admin_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5489,7 +5587,7 @@ func (x *KillSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillSessionResponse.ProtoReflect.Descriptor instead.
 func (*KillSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{97}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *KillSessionResponse) GetSession() *Session {
@@ -5517,7 +5615,7 @@ type ChangePointsRequest struct {
 
 func (x *ChangePointsRequest) Reset() {
 	*x = ChangePointsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[98]
+	mi := &file_keepward_v1_admin_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5529,7 +5627,7 @@ func (x *ChangePointsRequest) String() string {
 func (*ChangePointsRequest) ProtoMessage() {}
 
 func (x *ChangePointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[98]
+	mi := &file_keepward_v1_admin_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5542,7 +5640,7 @@ func (x *ChangePointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePointsRequest.ProtoReflect.Descriptor instead.
 func (*ChangePointsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{98}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *ChangePointsRequest) GetNames() []string {
@@ -5570,7 +5668,7 @@ type ChangePointsResponse struct {
 
 func (x *ChangePointsResponse) Reset() {
 	*x = ChangePointsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[99]
+	mi := &file_keepward_v1_admin_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5582,7 +5680,7 @@ func (x *ChangePointsResponse) String() string {
 func (*ChangePointsResponse) ProtoMessage() {}
 
 func (x *ChangePointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[99]
+	mi := &file_keepward_v1_admin_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5595,7 +5693,7 @@ func (x *ChangePointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePointsResponse.ProtoReflect.Descriptor instead.
 func (*ChangePointsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{99}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *ChangePointsResponse) GetPoints() []*Point {
@@ -5627,7 +5725,7 @@ type ListPointsRequest struct {
 
 func (x *ListPointsRequest) Reset() {
 	*x = ListPointsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[100]
+	mi := &file_keepward_v1_admin_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5639,7 +5737,7 @@ func (x *ListPointsRequest) String() string {
 func (*ListPointsRequest) ProtoMessage() {}
 
 func (x *ListPointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[100]
+	mi := &file_keepward_v1_admin_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5652,7 +5750,7 @@ func (x *ListPointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPointsRequest.ProtoReflect.Descriptor instead.
 func (*ListPointsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{100}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *ListPointsRequest) GetComputer() string {
@@ -5706,7 +5804,7 @@ type ListPointsResponse struct {
 
 func (x *ListPointsResponse) Reset() {
 	*x = ListPointsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[101]
+	mi := &file_keepward_v1_admin_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5718,7 +5816,7 @@ func (x *ListPointsResponse) String() string {
 func (*ListPointsResponse) ProtoMessage() {}
 
 func (x *ListPointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[101]
+	mi := &file_keepward_v1_admin_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5731,7 +5829,7 @@ func (x *ListPointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPointsResponse.ProtoReflect.Descriptor instead.
 func (*ListPointsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{101}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *ListPointsResponse) GetPoints() []*Point {
@@ -5753,7 +5851,7 @@ type GetPointRequest struct {
 
 func (x *GetPointRequest) Reset() {
 	*x = GetPointRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[102]
+	mi := &file_keepward_v1_admin_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5765,7 +5863,7 @@ func (x *GetPointRequest) String() string {
 func (*GetPointRequest) ProtoMessage() {}
 
 func (x *GetPointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[102]
+	mi := &file_keepward_v1_admin_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5778,7 +5876,7 @@ func (x *GetPointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPointRequest.ProtoReflect.Descriptor instead.
 func (*GetPointRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{102}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *GetPointRequest) GetName() string {
@@ -5811,7 +5909,7 @@ type GetPointResponse struct {
 
 func (x *GetPointResponse) Reset() {
 	*x = GetPointResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[103]
+	mi := &file_keepward_v1_admin_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5823,7 +5921,7 @@ func (x *GetPointResponse) String() string {
 func (*GetPointResponse) ProtoMessage() {}
 
 func (x *GetPointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[103]
+	mi := &file_keepward_v1_admin_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5836,7 +5934,7 @@ func (x *GetPointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPointResponse.ProtoReflect.Descriptor instead.
 func (*GetPointResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{103}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *GetPointResponse) GetPoint() *Point {
@@ -5862,7 +5960,7 @@ type BrowseRequest struct {
 
 func (x *BrowseRequest) Reset() {
 	*x = BrowseRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[104]
+	mi := &file_keepward_v1_admin_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5874,7 +5972,7 @@ func (x *BrowseRequest) String() string {
 func (*BrowseRequest) ProtoMessage() {}
 
 func (x *BrowseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[104]
+	mi := &file_keepward_v1_admin_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5887,7 +5985,7 @@ func (x *BrowseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrowseRequest.ProtoReflect.Descriptor instead.
 func (*BrowseRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{104}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *BrowseRequest) GetPoint() string {
@@ -5945,7 +6043,7 @@ type BrowseResponse struct {
 
 func (x *BrowseResponse) Reset() {
 	*x = BrowseResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[105]
+	mi := &file_keepward_v1_admin_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5957,7 +6055,7 @@ func (x *BrowseResponse) String() string {
 func (*BrowseResponse) ProtoMessage() {}
 
 func (x *BrowseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[105]
+	mi := &file_keepward_v1_admin_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5970,7 +6068,7 @@ func (x *BrowseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrowseResponse.ProtoReflect.Descriptor instead.
 func (*BrowseResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{105}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *BrowseResponse) GetSelf() *Entry {
@@ -6011,7 +6109,7 @@ type GetPointKeysRequest struct {
 
 func (x *GetPointKeysRequest) Reset() {
 	*x = GetPointKeysRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[106]
+	mi := &file_keepward_v1_admin_proto_msgTypes[108]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6023,7 +6121,7 @@ func (x *GetPointKeysRequest) String() string {
 func (*GetPointKeysRequest) ProtoMessage() {}
 
 func (x *GetPointKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[106]
+	mi := &file_keepward_v1_admin_proto_msgTypes[108]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6036,7 +6134,7 @@ func (x *GetPointKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPointKeysRequest.ProtoReflect.Descriptor instead.
 func (*GetPointKeysRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{106}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{108}
 }
 
 func (x *GetPointKeysRequest) GetComputer() string {
@@ -6062,7 +6160,7 @@ type GetPointKeysResponse struct {
 
 func (x *GetPointKeysResponse) Reset() {
 	*x = GetPointKeysResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[107]
+	mi := &file_keepward_v1_admin_proto_msgTypes[109]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6074,7 +6172,7 @@ func (x *GetPointKeysResponse) String() string {
 func (*GetPointKeysResponse) ProtoMessage() {}
 
 func (x *GetPointKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[107]
+	mi := &file_keepward_v1_admin_proto_msgTypes[109]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6087,7 +6185,7 @@ func (x *GetPointKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPointKeysResponse.ProtoReflect.Descriptor instead.
 func (*GetPointKeysResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{107}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{109}
 }
 
 func (x *GetPointKeysResponse) GetKeys() *RepositoryKeys {
@@ -6108,7 +6206,7 @@ type ReadRecordsRequest struct {
 
 func (x *ReadRecordsRequest) Reset() {
 	*x = ReadRecordsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[108]
+	mi := &file_keepward_v1_admin_proto_msgTypes[110]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6120,7 +6218,7 @@ func (x *ReadRecordsRequest) String() string {
 func (*ReadRecordsRequest) ProtoMessage() {}
 
 func (x *ReadRecordsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[108]
+	mi := &file_keepward_v1_admin_proto_msgTypes[110]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6133,7 +6231,7 @@ func (x *ReadRecordsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRecordsRequest.ProtoReflect.Descriptor instead.
 func (*ReadRecordsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{108}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{110}
 }
 
 func (x *ReadRecordsRequest) GetPoint() string {
@@ -6167,7 +6265,7 @@ type FindRequest struct {
 
 func (x *FindRequest) Reset() {
 	*x = FindRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[109]
+	mi := &file_keepward_v1_admin_proto_msgTypes[111]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6179,7 +6277,7 @@ func (x *FindRequest) String() string {
 func (*FindRequest) ProtoMessage() {}
 
 func (x *FindRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[109]
+	mi := &file_keepward_v1_admin_proto_msgTypes[111]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6192,7 +6290,7 @@ func (x *FindRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindRequest.ProtoReflect.Descriptor instead.
 func (*FindRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{109}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{111}
 }
 
 func (x *FindRequest) GetGlob() string {
@@ -6270,7 +6368,7 @@ type FindResponse struct {
 
 func (x *FindResponse) Reset() {
 	*x = FindResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[110]
+	mi := &file_keepward_v1_admin_proto_msgTypes[112]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6282,7 +6380,7 @@ func (x *FindResponse) String() string {
 func (*FindResponse) ProtoMessage() {}
 
 func (x *FindResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[110]
+	mi := &file_keepward_v1_admin_proto_msgTypes[112]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6295,7 +6393,7 @@ func (x *FindResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindResponse.ProtoReflect.Descriptor instead.
 func (*FindResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{110}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{112}
 }
 
 func (x *FindResponse) GetPoint() string {
@@ -6366,7 +6464,7 @@ type DiffRequest struct {
 
 func (x *DiffRequest) Reset() {
 	*x = DiffRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[111]
+	mi := &file_keepward_v1_admin_proto_msgTypes[113]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6378,7 +6476,7 @@ func (x *DiffRequest) String() string {
 func (*DiffRequest) ProtoMessage() {}
 
 func (x *DiffRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[111]
+	mi := &file_keepward_v1_admin_proto_msgTypes[113]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6391,7 +6489,7 @@ func (x *DiffRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffRequest.ProtoReflect.Descriptor instead.
 func (*DiffRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{111}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{113}
 }
 
 func (x *DiffRequest) GetA() string {
@@ -6427,7 +6525,7 @@ type DiffResponse struct {
 
 func (x *DiffResponse) Reset() {
 	*x = DiffResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[112]
+	mi := &file_keepward_v1_admin_proto_msgTypes[114]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6439,7 +6537,7 @@ func (x *DiffResponse) String() string {
 func (*DiffResponse) ProtoMessage() {}
 
 func (x *DiffResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[112]
+	mi := &file_keepward_v1_admin_proto_msgTypes[114]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6452,7 +6550,7 @@ func (x *DiffResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffResponse.ProtoReflect.Descriptor instead.
 func (*DiffResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{112}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{114}
 }
 
 func (x *DiffResponse) GetChange() string {
@@ -6515,7 +6613,7 @@ type RestoreFilesRequest struct {
 
 func (x *RestoreFilesRequest) Reset() {
 	*x = RestoreFilesRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[113]
+	mi := &file_keepward_v1_admin_proto_msgTypes[115]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6527,7 +6625,7 @@ func (x *RestoreFilesRequest) String() string {
 func (*RestoreFilesRequest) ProtoMessage() {}
 
 func (x *RestoreFilesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[113]
+	mi := &file_keepward_v1_admin_proto_msgTypes[115]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6540,7 +6638,7 @@ func (x *RestoreFilesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreFilesRequest.ProtoReflect.Descriptor instead.
 func (*RestoreFilesRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{113}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{115}
 }
 
 func (x *RestoreFilesRequest) GetComputer() string {
@@ -6692,7 +6790,7 @@ type RestoreEstimate struct {
 
 func (x *RestoreEstimate) Reset() {
 	*x = RestoreEstimate{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[114]
+	mi := &file_keepward_v1_admin_proto_msgTypes[116]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6704,7 +6802,7 @@ func (x *RestoreEstimate) String() string {
 func (*RestoreEstimate) ProtoMessage() {}
 
 func (x *RestoreEstimate) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[114]
+	mi := &file_keepward_v1_admin_proto_msgTypes[116]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6717,7 +6815,7 @@ func (x *RestoreEstimate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreEstimate.ProtoReflect.Descriptor instead.
 func (*RestoreEstimate) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{114}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{116}
 }
 
 func (x *RestoreEstimate) GetPoint() string {
@@ -6850,7 +6948,7 @@ type ApplyRequest struct {
 
 func (x *ApplyRequest) Reset() {
 	*x = ApplyRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[115]
+	mi := &file_keepward_v1_admin_proto_msgTypes[117]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6862,7 +6960,7 @@ func (x *ApplyRequest) String() string {
 func (*ApplyRequest) ProtoMessage() {}
 
 func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[115]
+	mi := &file_keepward_v1_admin_proto_msgTypes[117]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6875,7 +6973,7 @@ func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{115}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{117}
 }
 
 func (x *ApplyRequest) GetFiles() []*SourceFile {
@@ -6902,7 +7000,7 @@ type SourceFile struct {
 
 func (x *SourceFile) Reset() {
 	*x = SourceFile{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[116]
+	mi := &file_keepward_v1_admin_proto_msgTypes[118]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6914,7 +7012,7 @@ func (x *SourceFile) String() string {
 func (*SourceFile) ProtoMessage() {}
 
 func (x *SourceFile) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[116]
+	mi := &file_keepward_v1_admin_proto_msgTypes[118]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6927,7 +7025,7 @@ func (x *SourceFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SourceFile.ProtoReflect.Descriptor instead.
 func (*SourceFile) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{116}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{118}
 }
 
 func (x *SourceFile) GetName() string {
@@ -6957,7 +7055,7 @@ type ApplyResponse struct {
 
 func (x *ApplyResponse) Reset() {
 	*x = ApplyResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[117]
+	mi := &file_keepward_v1_admin_proto_msgTypes[119]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6969,7 +7067,7 @@ func (x *ApplyResponse) String() string {
 func (*ApplyResponse) ProtoMessage() {}
 
 func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[117]
+	mi := &file_keepward_v1_admin_proto_msgTypes[119]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6982,7 +7080,7 @@ func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{117}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{119}
 }
 
 func (x *ApplyResponse) GetChanges() []*ConfigChange {
@@ -7019,7 +7117,7 @@ type ConfigChange struct {
 
 func (x *ConfigChange) Reset() {
 	*x = ConfigChange{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[118]
+	mi := &file_keepward_v1_admin_proto_msgTypes[120]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7031,7 +7129,7 @@ func (x *ConfigChange) String() string {
 func (*ConfigChange) ProtoMessage() {}
 
 func (x *ConfigChange) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[118]
+	mi := &file_keepward_v1_admin_proto_msgTypes[120]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7044,7 +7142,7 @@ func (x *ConfigChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigChange.ProtoReflect.Descriptor instead.
 func (*ConfigChange) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{118}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{120}
 }
 
 func (x *ConfigChange) GetAction() string {
@@ -7095,7 +7193,7 @@ type ConfigFault struct {
 
 func (x *ConfigFault) Reset() {
 	*x = ConfigFault{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[119]
+	mi := &file_keepward_v1_admin_proto_msgTypes[121]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7107,7 +7205,7 @@ func (x *ConfigFault) String() string {
 func (*ConfigFault) ProtoMessage() {}
 
 func (x *ConfigFault) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[119]
+	mi := &file_keepward_v1_admin_proto_msgTypes[121]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7120,7 +7218,7 @@ func (x *ConfigFault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigFault.ProtoReflect.Descriptor instead.
 func (*ConfigFault) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{119}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{121}
 }
 
 func (x *ConfigFault) GetFile() string {
@@ -7166,7 +7264,7 @@ type ExportRequest struct {
 
 func (x *ExportRequest) Reset() {
 	*x = ExportRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[120]
+	mi := &file_keepward_v1_admin_proto_msgTypes[122]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7178,7 +7276,7 @@ func (x *ExportRequest) String() string {
 func (*ExportRequest) ProtoMessage() {}
 
 func (x *ExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[120]
+	mi := &file_keepward_v1_admin_proto_msgTypes[122]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7191,7 +7289,7 @@ func (x *ExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
 func (*ExportRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{120}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{122}
 }
 
 // yaml: documents, one behind the other.
@@ -7204,7 +7302,7 @@ type ExportResponse struct {
 
 func (x *ExportResponse) Reset() {
 	*x = ExportResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[121]
+	mi := &file_keepward_v1_admin_proto_msgTypes[123]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7216,7 +7314,7 @@ func (x *ExportResponse) String() string {
 func (*ExportResponse) ProtoMessage() {}
 
 func (x *ExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[121]
+	mi := &file_keepward_v1_admin_proto_msgTypes[123]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7229,7 +7327,7 @@ func (x *ExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
 func (*ExportResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{121}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{123}
 }
 
 func (x *ExportResponse) GetYaml() []byte {
@@ -7251,7 +7349,12 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\rLoginResponse\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12\x12\n" +
 	"\x04user\x18\x02 \x01(\tR\x04user\x124\n" +
-	"\aexpires\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\"\x80\x01\n" +
+	"\aexpires\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\"E\n" +
+	"\x13ConfirmLoginRequest\x12\x1a\n" +
+	"\bpassword\x18\x01 \x01(\tR\bpassword\x12\x12\n" +
+	"\x04code\x18\x02 \x01(\tR\x04code\"H\n" +
+	"\x14ConfirmLoginResponse\x120\n" +
+	"\x05until\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"\x80\x01\n" +
 	"\x12CreateTokenRequest\x12\x12\n" +
 	"\x04role\x18\x01 \x01(\tR\x04role\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12+\n" +
@@ -7774,9 +7877,10 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\x04text\x18\x05 \x01(\tR\x04text\"\x0f\n" +
 	"\rExportRequest\"$\n" +
 	"\x0eExportResponse\x12\x12\n" +
-	"\x04yaml\x18\x01 \x01(\fR\x04yaml2\xc2\x02\n" +
+	"\x04yaml\x18\x01 \x01(\fR\x04yaml2\x97\x03\n" +
 	"\rAccessService\x12>\n" +
-	"\x05Login\x12\x19.keepward.v1.LoginRequest\x1a\x1a.keepward.v1.LoginResponse\x12P\n" +
+	"\x05Login\x12\x19.keepward.v1.LoginRequest\x1a\x1a.keepward.v1.LoginResponse\x12S\n" +
+	"\fConfirmLogin\x12 .keepward.v1.ConfirmLoginRequest\x1a!.keepward.v1.ConfirmLoginResponse\x12P\n" +
 	"\vCreateToken\x12\x1f.keepward.v1.CreateTokenRequest\x1a .keepward.v1.CreateTokenResponse\x12M\n" +
 	"\n" +
 	"ListTokens\x12\x1e.keepward.v1.ListTokensRequest\x1a\x1f.keepward.v1.ListTokensResponse\x12P\n" +
@@ -7865,388 +7969,393 @@ func file_keepward_v1_admin_proto_rawDescGZIP() []byte {
 	return file_keepward_v1_admin_proto_rawDescData
 }
 
-var file_keepward_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 122)
+var file_keepward_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 124)
 var file_keepward_v1_admin_proto_goTypes = []any{
 	(*LoginRequest)(nil),                // 0: keepward.v1.LoginRequest
 	(*LoginResponse)(nil),               // 1: keepward.v1.LoginResponse
-	(*CreateTokenRequest)(nil),          // 2: keepward.v1.CreateTokenRequest
-	(*CreateTokenResponse)(nil),         // 3: keepward.v1.CreateTokenResponse
-	(*JoinToken)(nil),                   // 4: keepward.v1.JoinToken
-	(*ListTokensRequest)(nil),           // 5: keepward.v1.ListTokensRequest
-	(*ListTokensResponse)(nil),          // 6: keepward.v1.ListTokensResponse
-	(*RevokeTokenRequest)(nil),          // 7: keepward.v1.RevokeTokenRequest
-	(*RevokeTokenResponse)(nil),         // 8: keepward.v1.RevokeTokenResponse
-	(*ListHoursRequest)(nil),            // 9: keepward.v1.ListHoursRequest
-	(*ListHoursResponse)(nil),           // 10: keepward.v1.ListHoursResponse
-	(*Hour)(nil),                        // 11: keepward.v1.Hour
-	(*ComingRun)(nil),                   // 12: keepward.v1.ComingRun
-	(*GetStatusRequest)(nil),            // 13: keepward.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),           // 14: keepward.v1.GetStatusResponse
-	(*StatusCounts)(nil),                // 15: keepward.v1.StatusCounts
-	(*ListComputersRequest)(nil),        // 16: keepward.v1.ListComputersRequest
-	(*ListComputersResponse)(nil),       // 17: keepward.v1.ListComputersResponse
-	(*GetComputerRequest)(nil),          // 18: keepward.v1.GetComputerRequest
-	(*GetComputerResponse)(nil),         // 19: keepward.v1.GetComputerResponse
-	(*RemoveComputerRequest)(nil),       // 20: keepward.v1.RemoveComputerRequest
-	(*RemoveComputerResponse)(nil),      // 21: keepward.v1.RemoveComputerResponse
-	(*CreateRepositoryRequest)(nil),     // 22: keepward.v1.CreateRepositoryRequest
-	(*CreateRepositoryResponse)(nil),    // 23: keepward.v1.CreateRepositoryResponse
-	(*AttachRepositoryRequest)(nil),     // 24: keepward.v1.AttachRepositoryRequest
-	(*RebuildCatalogRequest)(nil),       // 25: keepward.v1.RebuildCatalogRequest
-	(*CatalogProgress)(nil),             // 26: keepward.v1.CatalogProgress
-	(*TakeOverRepositoryRequest)(nil),   // 27: keepward.v1.TakeOverRepositoryRequest
-	(*TakeOverRepositoryResponse)(nil),  // 28: keepward.v1.TakeOverRepositoryResponse
-	(*DetachRepositoryRequest)(nil),     // 29: keepward.v1.DetachRepositoryRequest
-	(*DetachRepositoryResponse)(nil),    // 30: keepward.v1.DetachRepositoryResponse
-	(*ListRepositoriesRequest)(nil),     // 31: keepward.v1.ListRepositoriesRequest
-	(*ListRepositoriesResponse)(nil),    // 32: keepward.v1.ListRepositoriesResponse
-	(*GetRepositoryRequest)(nil),        // 33: keepward.v1.GetRepositoryRequest
-	(*GetRepositoryResponse)(nil),       // 34: keepward.v1.GetRepositoryResponse
-	(*EditRepositoryRequest)(nil),       // 35: keepward.v1.EditRepositoryRequest
-	(*EditRepositoryResponse)(nil),      // 36: keepward.v1.EditRepositoryResponse
-	(*CheckRepositoryRequest)(nil),      // 37: keepward.v1.CheckRepositoryRequest
-	(*SweepRepositoryRequest)(nil),      // 38: keepward.v1.SweepRepositoryRequest
-	(*RebuildIndexRequest)(nil),         // 39: keepward.v1.RebuildIndexRequest
-	(*ReconcileRepositoryRequest)(nil),  // 40: keepward.v1.ReconcileRepositoryRequest
-	(*GetRepositoryStatsRequest)(nil),   // 41: keepward.v1.GetRepositoryStatsRequest
-	(*GetRepositoryStatsResponse)(nil),  // 42: keepward.v1.GetRepositoryStatsResponse
-	(*ListRepositoryKeysRequest)(nil),   // 43: keepward.v1.ListRepositoryKeysRequest
-	(*ListRepositoryKeysResponse)(nil),  // 44: keepward.v1.ListRepositoryKeysResponse
-	(*RepositoryKey)(nil),               // 45: keepward.v1.RepositoryKey
-	(*AddRepositoryKeyRequest)(nil),     // 46: keepward.v1.AddRepositoryKeyRequest
-	(*AddRepositoryKeyResponse)(nil),    // 47: keepward.v1.AddRepositoryKeyResponse
-	(*RemoveRepositoryKeyRequest)(nil),  // 48: keepward.v1.RemoveRepositoryKeyRequest
-	(*RemoveRepositoryKeyResponse)(nil), // 49: keepward.v1.RemoveRepositoryKeyResponse
-	(*BeginEpochRequest)(nil),           // 50: keepward.v1.BeginEpochRequest
-	(*BeginEpochResponse)(nil),          // 51: keepward.v1.BeginEpochResponse
-	(*ExportRecoveryKeyRequest)(nil),    // 52: keepward.v1.ExportRecoveryKeyRequest
-	(*ExportRecoveryKeyResponse)(nil),   // 53: keepward.v1.ExportRecoveryKeyResponse
-	(*StartSessionResponse)(nil),        // 54: keepward.v1.StartSessionResponse
-	(*DryRunRequest)(nil),               // 55: keepward.v1.DryRunRequest
-	(*DryRunResponse)(nil),              // 56: keepward.v1.DryRunResponse
-	(*DryRuns)(nil),                     // 57: keepward.v1.DryRuns
-	(*GetJobFiguresRequest)(nil),        // 58: keepward.v1.GetJobFiguresRequest
-	(*GetJobFiguresResponse)(nil),       // 59: keepward.v1.GetJobFiguresResponse
-	(*ResumeRetentionRequest)(nil),      // 60: keepward.v1.ResumeRetentionRequest
-	(*ResumeRetentionResponse)(nil),     // 61: keepward.v1.ResumeRetentionResponse
-	(*PreviewRetentionRequest)(nil),     // 62: keepward.v1.PreviewRetentionRequest
-	(*RetentionOrder)(nil),              // 63: keepward.v1.RetentionOrder
-	(*BrowseOrder)(nil),                 // 64: keepward.v1.BrowseOrder
-	(*PreviewRetentionResponse)(nil),    // 65: keepward.v1.PreviewRetentionResponse
-	(*CreateJobRequest)(nil),            // 66: keepward.v1.CreateJobRequest
-	(*CreateJobResponse)(nil),           // 67: keepward.v1.CreateJobResponse
-	(*ListJobsRequest)(nil),             // 68: keepward.v1.ListJobsRequest
-	(*ListJobsResponse)(nil),            // 69: keepward.v1.ListJobsResponse
-	(*GetJobRequest)(nil),               // 70: keepward.v1.GetJobRequest
-	(*GetJobResponse)(nil),              // 71: keepward.v1.GetJobResponse
-	(*UpdateJobRequest)(nil),            // 72: keepward.v1.UpdateJobRequest
-	(*UpdateJobResponse)(nil),           // 73: keepward.v1.UpdateJobResponse
-	(*DeleteJobRequest)(nil),            // 74: keepward.v1.DeleteJobRequest
-	(*DeleteJobResponse)(nil),           // 75: keepward.v1.DeleteJobResponse
-	(*RunJobRequest)(nil),               // 76: keepward.v1.RunJobRequest
-	(*SuspendSessionRequest)(nil),       // 77: keepward.v1.SuspendSessionRequest
-	(*SuspendSessionResponse)(nil),      // 78: keepward.v1.SuspendSessionResponse
-	(*ResumeSessionRequest)(nil),        // 79: keepward.v1.ResumeSessionRequest
-	(*ResumeSessionResponse)(nil),       // 80: keepward.v1.ResumeSessionResponse
-	(*ListSessionsRequest)(nil),         // 81: keepward.v1.ListSessionsRequest
-	(*WatchSessionsRequest)(nil),        // 82: keepward.v1.WatchSessionsRequest
-	(*WatchSessionsResponse)(nil),       // 83: keepward.v1.WatchSessionsResponse
-	(*ListSessionsResponse)(nil),        // 84: keepward.v1.ListSessionsResponse
-	(*GetSessionRequest)(nil),           // 85: keepward.v1.GetSessionRequest
-	(*GetSessionResponse)(nil),          // 86: keepward.v1.GetSessionResponse
-	(*SetSessionPriorityRequest)(nil),   // 87: keepward.v1.SetSessionPriorityRequest
-	(*SetSessionPriorityResponse)(nil),  // 88: keepward.v1.SetSessionPriorityResponse
-	(*ListResourcesRequest)(nil),        // 89: keepward.v1.ListResourcesRequest
-	(*ListResourcesResponse)(nil),       // 90: keepward.v1.ListResourcesResponse
-	(*WatchSessionRequest)(nil),         // 91: keepward.v1.WatchSessionRequest
-	(*WatchSessionResponse)(nil),        // 92: keepward.v1.WatchSessionResponse
-	(*ReadLogRequest)(nil),              // 93: keepward.v1.ReadLogRequest
-	(*ReadLogResponse)(nil),             // 94: keepward.v1.ReadLogResponse
-	(*RetrySessionRequest)(nil),         // 95: keepward.v1.RetrySessionRequest
-	(*KillSessionRequest)(nil),          // 96: keepward.v1.KillSessionRequest
-	(*KillSessionResponse)(nil),         // 97: keepward.v1.KillSessionResponse
-	(*ChangePointsRequest)(nil),         // 98: keepward.v1.ChangePointsRequest
-	(*ChangePointsResponse)(nil),        // 99: keepward.v1.ChangePointsResponse
-	(*ListPointsRequest)(nil),           // 100: keepward.v1.ListPointsRequest
-	(*ListPointsResponse)(nil),          // 101: keepward.v1.ListPointsResponse
-	(*GetPointRequest)(nil),             // 102: keepward.v1.GetPointRequest
-	(*GetPointResponse)(nil),            // 103: keepward.v1.GetPointResponse
-	(*BrowseRequest)(nil),               // 104: keepward.v1.BrowseRequest
-	(*BrowseResponse)(nil),              // 105: keepward.v1.BrowseResponse
-	(*GetPointKeysRequest)(nil),         // 106: keepward.v1.GetPointKeysRequest
-	(*GetPointKeysResponse)(nil),        // 107: keepward.v1.GetPointKeysResponse
-	(*ReadRecordsRequest)(nil),          // 108: keepward.v1.ReadRecordsRequest
-	(*FindRequest)(nil),                 // 109: keepward.v1.FindRequest
-	(*FindResponse)(nil),                // 110: keepward.v1.FindResponse
-	(*DiffRequest)(nil),                 // 111: keepward.v1.DiffRequest
-	(*DiffResponse)(nil),                // 112: keepward.v1.DiffResponse
-	(*RestoreFilesRequest)(nil),         // 113: keepward.v1.RestoreFilesRequest
-	(*RestoreEstimate)(nil),             // 114: keepward.v1.RestoreEstimate
-	(*ApplyRequest)(nil),                // 115: keepward.v1.ApplyRequest
-	(*SourceFile)(nil),                  // 116: keepward.v1.SourceFile
-	(*ApplyResponse)(nil),               // 117: keepward.v1.ApplyResponse
-	(*ConfigChange)(nil),                // 118: keepward.v1.ConfigChange
-	(*ConfigFault)(nil),                 // 119: keepward.v1.ConfigFault
-	(*ExportRequest)(nil),               // 120: keepward.v1.ExportRequest
-	(*ExportResponse)(nil),              // 121: keepward.v1.ExportResponse
-	(*timestamppb.Timestamp)(nil),       // 122: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),         // 123: google.protobuf.Duration
-	(*NextRun)(nil),                     // 124: keepward.v1.NextRun
-	(*Computer)(nil),                    // 125: keepward.v1.Computer
-	(*Transport)(nil),                   // 126: keepward.v1.Transport
-	(*Repository)(nil),                  // 127: keepward.v1.Repository
-	(*Session)(nil),                     // 128: keepward.v1.Session
-	(*Condition)(nil),                   // 129: keepward.v1.Condition
-	(*ViewCount)(nil),                   // 130: keepward.v1.ViewCount
-	(*Point)(nil),                       // 131: keepward.v1.Point
-	(*Job)(nil),                         // 132: keepward.v1.Job
-	(*Inventory)(nil),                   // 133: keepward.v1.Inventory
-	(*RepositoryStats)(nil),             // 134: keepward.v1.RepositoryStats
-	(*Progress)(nil),                    // 135: keepward.v1.Progress
-	(*DryRun)(nil),                      // 136: keepward.v1.DryRun
-	(*Failure)(nil),                     // 137: keepward.v1.Failure
-	(*JobFigures)(nil),                  // 138: keepward.v1.JobFigures
-	(*Retention)(nil),                   // 139: keepward.v1.Retention
-	(*Resource)(nil),                    // 140: keepward.v1.Resource
-	(*Event)(nil),                       // 141: keepward.v1.Event
-	(*Entry)(nil),                       // 142: keepward.v1.Entry
-	(*RepositoryKeys)(nil),              // 143: keepward.v1.RepositoryKeys
-	(*OwnerMap)(nil),                    // 144: keepward.v1.OwnerMap
-	(*PathMap)(nil),                     // 145: keepward.v1.PathMap
-	(*ApplicationRestore)(nil),          // 146: keepward.v1.ApplicationRestore
-	(*CommandTarget)(nil),               // 147: keepward.v1.CommandTarget
-	(*ReadRecordsResponse)(nil),         // 148: keepward.v1.ReadRecordsResponse
+	(*ConfirmLoginRequest)(nil),         // 2: keepward.v1.ConfirmLoginRequest
+	(*ConfirmLoginResponse)(nil),        // 3: keepward.v1.ConfirmLoginResponse
+	(*CreateTokenRequest)(nil),          // 4: keepward.v1.CreateTokenRequest
+	(*CreateTokenResponse)(nil),         // 5: keepward.v1.CreateTokenResponse
+	(*JoinToken)(nil),                   // 6: keepward.v1.JoinToken
+	(*ListTokensRequest)(nil),           // 7: keepward.v1.ListTokensRequest
+	(*ListTokensResponse)(nil),          // 8: keepward.v1.ListTokensResponse
+	(*RevokeTokenRequest)(nil),          // 9: keepward.v1.RevokeTokenRequest
+	(*RevokeTokenResponse)(nil),         // 10: keepward.v1.RevokeTokenResponse
+	(*ListHoursRequest)(nil),            // 11: keepward.v1.ListHoursRequest
+	(*ListHoursResponse)(nil),           // 12: keepward.v1.ListHoursResponse
+	(*Hour)(nil),                        // 13: keepward.v1.Hour
+	(*ComingRun)(nil),                   // 14: keepward.v1.ComingRun
+	(*GetStatusRequest)(nil),            // 15: keepward.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),           // 16: keepward.v1.GetStatusResponse
+	(*StatusCounts)(nil),                // 17: keepward.v1.StatusCounts
+	(*ListComputersRequest)(nil),        // 18: keepward.v1.ListComputersRequest
+	(*ListComputersResponse)(nil),       // 19: keepward.v1.ListComputersResponse
+	(*GetComputerRequest)(nil),          // 20: keepward.v1.GetComputerRequest
+	(*GetComputerResponse)(nil),         // 21: keepward.v1.GetComputerResponse
+	(*RemoveComputerRequest)(nil),       // 22: keepward.v1.RemoveComputerRequest
+	(*RemoveComputerResponse)(nil),      // 23: keepward.v1.RemoveComputerResponse
+	(*CreateRepositoryRequest)(nil),     // 24: keepward.v1.CreateRepositoryRequest
+	(*CreateRepositoryResponse)(nil),    // 25: keepward.v1.CreateRepositoryResponse
+	(*AttachRepositoryRequest)(nil),     // 26: keepward.v1.AttachRepositoryRequest
+	(*RebuildCatalogRequest)(nil),       // 27: keepward.v1.RebuildCatalogRequest
+	(*CatalogProgress)(nil),             // 28: keepward.v1.CatalogProgress
+	(*TakeOverRepositoryRequest)(nil),   // 29: keepward.v1.TakeOverRepositoryRequest
+	(*TakeOverRepositoryResponse)(nil),  // 30: keepward.v1.TakeOverRepositoryResponse
+	(*DetachRepositoryRequest)(nil),     // 31: keepward.v1.DetachRepositoryRequest
+	(*DetachRepositoryResponse)(nil),    // 32: keepward.v1.DetachRepositoryResponse
+	(*ListRepositoriesRequest)(nil),     // 33: keepward.v1.ListRepositoriesRequest
+	(*ListRepositoriesResponse)(nil),    // 34: keepward.v1.ListRepositoriesResponse
+	(*GetRepositoryRequest)(nil),        // 35: keepward.v1.GetRepositoryRequest
+	(*GetRepositoryResponse)(nil),       // 36: keepward.v1.GetRepositoryResponse
+	(*EditRepositoryRequest)(nil),       // 37: keepward.v1.EditRepositoryRequest
+	(*EditRepositoryResponse)(nil),      // 38: keepward.v1.EditRepositoryResponse
+	(*CheckRepositoryRequest)(nil),      // 39: keepward.v1.CheckRepositoryRequest
+	(*SweepRepositoryRequest)(nil),      // 40: keepward.v1.SweepRepositoryRequest
+	(*RebuildIndexRequest)(nil),         // 41: keepward.v1.RebuildIndexRequest
+	(*ReconcileRepositoryRequest)(nil),  // 42: keepward.v1.ReconcileRepositoryRequest
+	(*GetRepositoryStatsRequest)(nil),   // 43: keepward.v1.GetRepositoryStatsRequest
+	(*GetRepositoryStatsResponse)(nil),  // 44: keepward.v1.GetRepositoryStatsResponse
+	(*ListRepositoryKeysRequest)(nil),   // 45: keepward.v1.ListRepositoryKeysRequest
+	(*ListRepositoryKeysResponse)(nil),  // 46: keepward.v1.ListRepositoryKeysResponse
+	(*RepositoryKey)(nil),               // 47: keepward.v1.RepositoryKey
+	(*AddRepositoryKeyRequest)(nil),     // 48: keepward.v1.AddRepositoryKeyRequest
+	(*AddRepositoryKeyResponse)(nil),    // 49: keepward.v1.AddRepositoryKeyResponse
+	(*RemoveRepositoryKeyRequest)(nil),  // 50: keepward.v1.RemoveRepositoryKeyRequest
+	(*RemoveRepositoryKeyResponse)(nil), // 51: keepward.v1.RemoveRepositoryKeyResponse
+	(*BeginEpochRequest)(nil),           // 52: keepward.v1.BeginEpochRequest
+	(*BeginEpochResponse)(nil),          // 53: keepward.v1.BeginEpochResponse
+	(*ExportRecoveryKeyRequest)(nil),    // 54: keepward.v1.ExportRecoveryKeyRequest
+	(*ExportRecoveryKeyResponse)(nil),   // 55: keepward.v1.ExportRecoveryKeyResponse
+	(*StartSessionResponse)(nil),        // 56: keepward.v1.StartSessionResponse
+	(*DryRunRequest)(nil),               // 57: keepward.v1.DryRunRequest
+	(*DryRunResponse)(nil),              // 58: keepward.v1.DryRunResponse
+	(*DryRuns)(nil),                     // 59: keepward.v1.DryRuns
+	(*GetJobFiguresRequest)(nil),        // 60: keepward.v1.GetJobFiguresRequest
+	(*GetJobFiguresResponse)(nil),       // 61: keepward.v1.GetJobFiguresResponse
+	(*ResumeRetentionRequest)(nil),      // 62: keepward.v1.ResumeRetentionRequest
+	(*ResumeRetentionResponse)(nil),     // 63: keepward.v1.ResumeRetentionResponse
+	(*PreviewRetentionRequest)(nil),     // 64: keepward.v1.PreviewRetentionRequest
+	(*RetentionOrder)(nil),              // 65: keepward.v1.RetentionOrder
+	(*BrowseOrder)(nil),                 // 66: keepward.v1.BrowseOrder
+	(*PreviewRetentionResponse)(nil),    // 67: keepward.v1.PreviewRetentionResponse
+	(*CreateJobRequest)(nil),            // 68: keepward.v1.CreateJobRequest
+	(*CreateJobResponse)(nil),           // 69: keepward.v1.CreateJobResponse
+	(*ListJobsRequest)(nil),             // 70: keepward.v1.ListJobsRequest
+	(*ListJobsResponse)(nil),            // 71: keepward.v1.ListJobsResponse
+	(*GetJobRequest)(nil),               // 72: keepward.v1.GetJobRequest
+	(*GetJobResponse)(nil),              // 73: keepward.v1.GetJobResponse
+	(*UpdateJobRequest)(nil),            // 74: keepward.v1.UpdateJobRequest
+	(*UpdateJobResponse)(nil),           // 75: keepward.v1.UpdateJobResponse
+	(*DeleteJobRequest)(nil),            // 76: keepward.v1.DeleteJobRequest
+	(*DeleteJobResponse)(nil),           // 77: keepward.v1.DeleteJobResponse
+	(*RunJobRequest)(nil),               // 78: keepward.v1.RunJobRequest
+	(*SuspendSessionRequest)(nil),       // 79: keepward.v1.SuspendSessionRequest
+	(*SuspendSessionResponse)(nil),      // 80: keepward.v1.SuspendSessionResponse
+	(*ResumeSessionRequest)(nil),        // 81: keepward.v1.ResumeSessionRequest
+	(*ResumeSessionResponse)(nil),       // 82: keepward.v1.ResumeSessionResponse
+	(*ListSessionsRequest)(nil),         // 83: keepward.v1.ListSessionsRequest
+	(*WatchSessionsRequest)(nil),        // 84: keepward.v1.WatchSessionsRequest
+	(*WatchSessionsResponse)(nil),       // 85: keepward.v1.WatchSessionsResponse
+	(*ListSessionsResponse)(nil),        // 86: keepward.v1.ListSessionsResponse
+	(*GetSessionRequest)(nil),           // 87: keepward.v1.GetSessionRequest
+	(*GetSessionResponse)(nil),          // 88: keepward.v1.GetSessionResponse
+	(*SetSessionPriorityRequest)(nil),   // 89: keepward.v1.SetSessionPriorityRequest
+	(*SetSessionPriorityResponse)(nil),  // 90: keepward.v1.SetSessionPriorityResponse
+	(*ListResourcesRequest)(nil),        // 91: keepward.v1.ListResourcesRequest
+	(*ListResourcesResponse)(nil),       // 92: keepward.v1.ListResourcesResponse
+	(*WatchSessionRequest)(nil),         // 93: keepward.v1.WatchSessionRequest
+	(*WatchSessionResponse)(nil),        // 94: keepward.v1.WatchSessionResponse
+	(*ReadLogRequest)(nil),              // 95: keepward.v1.ReadLogRequest
+	(*ReadLogResponse)(nil),             // 96: keepward.v1.ReadLogResponse
+	(*RetrySessionRequest)(nil),         // 97: keepward.v1.RetrySessionRequest
+	(*KillSessionRequest)(nil),          // 98: keepward.v1.KillSessionRequest
+	(*KillSessionResponse)(nil),         // 99: keepward.v1.KillSessionResponse
+	(*ChangePointsRequest)(nil),         // 100: keepward.v1.ChangePointsRequest
+	(*ChangePointsResponse)(nil),        // 101: keepward.v1.ChangePointsResponse
+	(*ListPointsRequest)(nil),           // 102: keepward.v1.ListPointsRequest
+	(*ListPointsResponse)(nil),          // 103: keepward.v1.ListPointsResponse
+	(*GetPointRequest)(nil),             // 104: keepward.v1.GetPointRequest
+	(*GetPointResponse)(nil),            // 105: keepward.v1.GetPointResponse
+	(*BrowseRequest)(nil),               // 106: keepward.v1.BrowseRequest
+	(*BrowseResponse)(nil),              // 107: keepward.v1.BrowseResponse
+	(*GetPointKeysRequest)(nil),         // 108: keepward.v1.GetPointKeysRequest
+	(*GetPointKeysResponse)(nil),        // 109: keepward.v1.GetPointKeysResponse
+	(*ReadRecordsRequest)(nil),          // 110: keepward.v1.ReadRecordsRequest
+	(*FindRequest)(nil),                 // 111: keepward.v1.FindRequest
+	(*FindResponse)(nil),                // 112: keepward.v1.FindResponse
+	(*DiffRequest)(nil),                 // 113: keepward.v1.DiffRequest
+	(*DiffResponse)(nil),                // 114: keepward.v1.DiffResponse
+	(*RestoreFilesRequest)(nil),         // 115: keepward.v1.RestoreFilesRequest
+	(*RestoreEstimate)(nil),             // 116: keepward.v1.RestoreEstimate
+	(*ApplyRequest)(nil),                // 117: keepward.v1.ApplyRequest
+	(*SourceFile)(nil),                  // 118: keepward.v1.SourceFile
+	(*ApplyResponse)(nil),               // 119: keepward.v1.ApplyResponse
+	(*ConfigChange)(nil),                // 120: keepward.v1.ConfigChange
+	(*ConfigFault)(nil),                 // 121: keepward.v1.ConfigFault
+	(*ExportRequest)(nil),               // 122: keepward.v1.ExportRequest
+	(*ExportResponse)(nil),              // 123: keepward.v1.ExportResponse
+	(*timestamppb.Timestamp)(nil),       // 124: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),         // 125: google.protobuf.Duration
+	(*NextRun)(nil),                     // 126: keepward.v1.NextRun
+	(*Computer)(nil),                    // 127: keepward.v1.Computer
+	(*Transport)(nil),                   // 128: keepward.v1.Transport
+	(*Repository)(nil),                  // 129: keepward.v1.Repository
+	(*Session)(nil),                     // 130: keepward.v1.Session
+	(*Condition)(nil),                   // 131: keepward.v1.Condition
+	(*ViewCount)(nil),                   // 132: keepward.v1.ViewCount
+	(*Point)(nil),                       // 133: keepward.v1.Point
+	(*Job)(nil),                         // 134: keepward.v1.Job
+	(*Inventory)(nil),                   // 135: keepward.v1.Inventory
+	(*RepositoryStats)(nil),             // 136: keepward.v1.RepositoryStats
+	(*Progress)(nil),                    // 137: keepward.v1.Progress
+	(*DryRun)(nil),                      // 138: keepward.v1.DryRun
+	(*Failure)(nil),                     // 139: keepward.v1.Failure
+	(*JobFigures)(nil),                  // 140: keepward.v1.JobFigures
+	(*Retention)(nil),                   // 141: keepward.v1.Retention
+	(*Resource)(nil),                    // 142: keepward.v1.Resource
+	(*Event)(nil),                       // 143: keepward.v1.Event
+	(*Entry)(nil),                       // 144: keepward.v1.Entry
+	(*RepositoryKeys)(nil),              // 145: keepward.v1.RepositoryKeys
+	(*OwnerMap)(nil),                    // 146: keepward.v1.OwnerMap
+	(*PathMap)(nil),                     // 147: keepward.v1.PathMap
+	(*ApplicationRestore)(nil),          // 148: keepward.v1.ApplicationRestore
+	(*CommandTarget)(nil),               // 149: keepward.v1.CommandTarget
+	(*ReadRecordsResponse)(nil),         // 150: keepward.v1.ReadRecordsResponse
 }
 var file_keepward_v1_admin_proto_depIdxs = []int32{
-	122, // 0: keepward.v1.LoginResponse.expires:type_name -> google.protobuf.Timestamp
-	123, // 1: keepward.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
-	4,   // 2: keepward.v1.CreateTokenResponse.info:type_name -> keepward.v1.JoinToken
-	122, // 3: keepward.v1.JoinToken.created:type_name -> google.protobuf.Timestamp
-	122, // 4: keepward.v1.JoinToken.expires:type_name -> google.protobuf.Timestamp
-	122, // 5: keepward.v1.JoinToken.used:type_name -> google.protobuf.Timestamp
-	4,   // 6: keepward.v1.ListTokensResponse.tokens:type_name -> keepward.v1.JoinToken
-	11,  // 7: keepward.v1.ListHoursResponse.hours:type_name -> keepward.v1.Hour
-	12,  // 8: keepward.v1.ListHoursResponse.runs:type_name -> keepward.v1.ComingRun
-	122, // 9: keepward.v1.Hour.start:type_name -> google.protobuf.Timestamp
-	124, // 10: keepward.v1.ComingRun.run:type_name -> keepward.v1.NextRun
-	122, // 11: keepward.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
-	122, // 12: keepward.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
-	125, // 13: keepward.v1.GetStatusResponse.computers:type_name -> keepward.v1.Computer
-	126, // 14: keepward.v1.GetStatusResponse.transports:type_name -> keepward.v1.Transport
-	127, // 15: keepward.v1.GetStatusResponse.repositories:type_name -> keepward.v1.Repository
-	128, // 16: keepward.v1.GetStatusResponse.active:type_name -> keepward.v1.Session
-	128, // 17: keepward.v1.GetStatusResponse.recent:type_name -> keepward.v1.Session
-	129, // 18: keepward.v1.GetStatusResponse.conditions:type_name -> keepward.v1.Condition
-	130, // 19: keepward.v1.GetStatusResponse.views:type_name -> keepward.v1.ViewCount
-	15,  // 20: keepward.v1.GetStatusResponse.counts:type_name -> keepward.v1.StatusCounts
-	125, // 21: keepward.v1.ListComputersResponse.computers:type_name -> keepward.v1.Computer
-	125, // 22: keepward.v1.GetComputerResponse.computer:type_name -> keepward.v1.Computer
-	131, // 23: keepward.v1.GetComputerResponse.points:type_name -> keepward.v1.Point
-	132, // 24: keepward.v1.GetComputerResponse.jobs:type_name -> keepward.v1.Job
-	133, // 25: keepward.v1.GetComputerResponse.inventory:type_name -> keepward.v1.Inventory
-	127, // 26: keepward.v1.CreateRepositoryRequest.repository:type_name -> keepward.v1.Repository
-	127, // 27: keepward.v1.CreateRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	127, // 28: keepward.v1.AttachRepositoryRequest.repository:type_name -> keepward.v1.Repository
-	127, // 29: keepward.v1.CatalogProgress.attached:type_name -> keepward.v1.Repository
-	127, // 30: keepward.v1.TakeOverRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	127, // 31: keepward.v1.ListRepositoriesResponse.repositories:type_name -> keepward.v1.Repository
-	126, // 32: keepward.v1.ListRepositoriesResponse.transports:type_name -> keepward.v1.Transport
-	127, // 33: keepward.v1.GetRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	123, // 34: keepward.v1.EditRepositoryRequest.undelete_grace:type_name -> google.protobuf.Duration
-	123, // 35: keepward.v1.EditRepositoryRequest.unprotected_after:type_name -> google.protobuf.Duration
-	127, // 36: keepward.v1.EditRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	123, // 37: keepward.v1.CheckRepositoryRequest.budget:type_name -> google.protobuf.Duration
-	123, // 38: keepward.v1.CheckRepositoryRequest.older_than:type_name -> google.protobuf.Duration
-	134, // 39: keepward.v1.GetRepositoryStatsResponse.stats:type_name -> keepward.v1.RepositoryStats
-	45,  // 40: keepward.v1.ListRepositoryKeysResponse.keys:type_name -> keepward.v1.RepositoryKey
-	122, // 41: keepward.v1.RepositoryKey.created:type_name -> google.protobuf.Timestamp
-	45,  // 42: keepward.v1.AddRepositoryKeyResponse.key:type_name -> keepward.v1.RepositoryKey
-	132, // 43: keepward.v1.DryRunRequest.job:type_name -> keepward.v1.Job
-	135, // 44: keepward.v1.DryRunResponse.progress:type_name -> keepward.v1.Progress
-	136, // 45: keepward.v1.DryRunResponse.result:type_name -> keepward.v1.DryRun
-	137, // 46: keepward.v1.DryRunResponse.failure:type_name -> keepward.v1.Failure
-	56,  // 47: keepward.v1.DryRuns.computers:type_name -> keepward.v1.DryRunResponse
-	122, // 48: keepward.v1.GetJobFiguresRequest.since:type_name -> google.protobuf.Timestamp
-	138, // 49: keepward.v1.GetJobFiguresResponse.figures:type_name -> keepward.v1.JobFigures
-	123, // 50: keepward.v1.ResumeRetentionResponse.jump:type_name -> google.protobuf.Duration
-	139, // 51: keepward.v1.PreviewRetentionRequest.retention:type_name -> keepward.v1.Retention
-	131, // 52: keepward.v1.PreviewRetentionResponse.points:type_name -> keepward.v1.Point
-	132, // 53: keepward.v1.CreateJobRequest.job:type_name -> keepward.v1.Job
-	132, // 54: keepward.v1.CreateJobResponse.job:type_name -> keepward.v1.Job
-	132, // 55: keepward.v1.ListJobsResponse.jobs:type_name -> keepward.v1.Job
-	132, // 56: keepward.v1.GetJobResponse.job:type_name -> keepward.v1.Job
-	122, // 57: keepward.v1.GetJobResponse.next_runs:type_name -> google.protobuf.Timestamp
-	128, // 58: keepward.v1.GetJobResponse.recent:type_name -> keepward.v1.Session
-	124, // 59: keepward.v1.GetJobResponse.coming:type_name -> keepward.v1.NextRun
-	132, // 60: keepward.v1.UpdateJobRequest.job:type_name -> keepward.v1.Job
-	132, // 61: keepward.v1.UpdateJobResponse.job:type_name -> keepward.v1.Job
-	122, // 62: keepward.v1.RunJobRequest.start_at:type_name -> google.protobuf.Timestamp
-	128, // 63: keepward.v1.SuspendSessionResponse.session:type_name -> keepward.v1.Session
-	128, // 64: keepward.v1.ResumeSessionResponse.session:type_name -> keepward.v1.Session
-	122, // 65: keepward.v1.ListSessionsRequest.since:type_name -> google.protobuf.Timestamp
-	122, // 66: keepward.v1.ListSessionsRequest.until:type_name -> google.protobuf.Timestamp
-	81,  // 67: keepward.v1.WatchSessionsRequest.filter:type_name -> keepward.v1.ListSessionsRequest
-	128, // 68: keepward.v1.WatchSessionsResponse.sessions:type_name -> keepward.v1.Session
-	128, // 69: keepward.v1.ListSessionsResponse.sessions:type_name -> keepward.v1.Session
-	128, // 70: keepward.v1.GetSessionResponse.session:type_name -> keepward.v1.Session
-	128, // 71: keepward.v1.SetSessionPriorityResponse.session:type_name -> keepward.v1.Session
-	140, // 72: keepward.v1.ListResourcesResponse.resources:type_name -> keepward.v1.Resource
-	128, // 73: keepward.v1.WatchSessionResponse.session:type_name -> keepward.v1.Session
-	141, // 74: keepward.v1.ReadLogResponse.events:type_name -> keepward.v1.Event
-	128, // 75: keepward.v1.KillSessionResponse.session:type_name -> keepward.v1.Session
-	131, // 76: keepward.v1.ChangePointsResponse.points:type_name -> keepward.v1.Point
-	131, // 77: keepward.v1.ListPointsResponse.points:type_name -> keepward.v1.Point
-	131, // 78: keepward.v1.GetPointResponse.point:type_name -> keepward.v1.Point
-	142, // 79: keepward.v1.BrowseResponse.self:type_name -> keepward.v1.Entry
-	142, // 80: keepward.v1.BrowseResponse.entries:type_name -> keepward.v1.Entry
-	131, // 81: keepward.v1.BrowseResponse.point:type_name -> keepward.v1.Point
-	143, // 82: keepward.v1.GetPointKeysResponse.keys:type_name -> keepward.v1.RepositoryKeys
-	122, // 83: keepward.v1.FindRequest.after:type_name -> google.protobuf.Timestamp
-	122, // 84: keepward.v1.FindRequest.before:type_name -> google.protobuf.Timestamp
-	122, // 85: keepward.v1.FindResponse.time:type_name -> google.protobuf.Timestamp
-	142, // 86: keepward.v1.FindResponse.entry:type_name -> keepward.v1.Entry
-	122, // 87: keepward.v1.FindResponse.first_time:type_name -> google.protobuf.Timestamp
-	142, // 88: keepward.v1.DiffResponse.a:type_name -> keepward.v1.Entry
-	142, // 89: keepward.v1.DiffResponse.b:type_name -> keepward.v1.Entry
-	123, // 90: keepward.v1.RestoreFilesRequest.restart_interval:type_name -> google.protobuf.Duration
-	144, // 91: keepward.v1.RestoreFilesRequest.owners:type_name -> keepward.v1.OwnerMap
-	145, // 92: keepward.v1.RestoreFilesRequest.renames:type_name -> keepward.v1.PathMap
-	146, // 93: keepward.v1.RestoreFilesRequest.application:type_name -> keepward.v1.ApplicationRestore
-	147, // 94: keepward.v1.RestoreFilesRequest.command:type_name -> keepward.v1.CommandTarget
-	122, // 95: keepward.v1.RestoreEstimate.time:type_name -> google.protobuf.Timestamp
-	123, // 96: keepward.v1.RestoreEstimate.expected:type_name -> google.protobuf.Duration
-	116, // 97: keepward.v1.ApplyRequest.files:type_name -> keepward.v1.SourceFile
-	118, // 98: keepward.v1.ApplyResponse.changes:type_name -> keepward.v1.ConfigChange
-	119, // 99: keepward.v1.ApplyResponse.faults:type_name -> keepward.v1.ConfigFault
-	0,   // 100: keepward.v1.AccessService.Login:input_type -> keepward.v1.LoginRequest
-	2,   // 101: keepward.v1.AccessService.CreateToken:input_type -> keepward.v1.CreateTokenRequest
-	5,   // 102: keepward.v1.AccessService.ListTokens:input_type -> keepward.v1.ListTokensRequest
-	7,   // 103: keepward.v1.AccessService.RevokeToken:input_type -> keepward.v1.RevokeTokenRequest
-	13,  // 104: keepward.v1.StatusService.GetStatus:input_type -> keepward.v1.GetStatusRequest
-	9,   // 105: keepward.v1.StatusService.ListHours:input_type -> keepward.v1.ListHoursRequest
-	16,  // 106: keepward.v1.ComputerService.ListComputers:input_type -> keepward.v1.ListComputersRequest
-	18,  // 107: keepward.v1.ComputerService.GetComputer:input_type -> keepward.v1.GetComputerRequest
-	20,  // 108: keepward.v1.ComputerService.RemoveComputer:input_type -> keepward.v1.RemoveComputerRequest
-	22,  // 109: keepward.v1.RepositoryService.CreateRepository:input_type -> keepward.v1.CreateRepositoryRequest
-	31,  // 110: keepward.v1.RepositoryService.ListRepositories:input_type -> keepward.v1.ListRepositoriesRequest
-	33,  // 111: keepward.v1.RepositoryService.GetRepository:input_type -> keepward.v1.GetRepositoryRequest
-	35,  // 112: keepward.v1.RepositoryService.EditRepository:input_type -> keepward.v1.EditRepositoryRequest
-	24,  // 113: keepward.v1.RepositoryService.AttachRepository:input_type -> keepward.v1.AttachRepositoryRequest
-	25,  // 114: keepward.v1.RepositoryService.RebuildCatalog:input_type -> keepward.v1.RebuildCatalogRequest
-	27,  // 115: keepward.v1.RepositoryService.TakeOverRepository:input_type -> keepward.v1.TakeOverRepositoryRequest
-	29,  // 116: keepward.v1.RepositoryService.DetachRepository:input_type -> keepward.v1.DetachRepositoryRequest
-	37,  // 117: keepward.v1.RepositoryService.CheckRepository:input_type -> keepward.v1.CheckRepositoryRequest
-	39,  // 118: keepward.v1.RepositoryService.RebuildIndex:input_type -> keepward.v1.RebuildIndexRequest
-	38,  // 119: keepward.v1.RepositoryService.SweepRepository:input_type -> keepward.v1.SweepRepositoryRequest
-	40,  // 120: keepward.v1.RepositoryService.ReconcileRepository:input_type -> keepward.v1.ReconcileRepositoryRequest
-	41,  // 121: keepward.v1.RepositoryService.GetRepositoryStats:input_type -> keepward.v1.GetRepositoryStatsRequest
-	43,  // 122: keepward.v1.RepositoryService.ListRepositoryKeys:input_type -> keepward.v1.ListRepositoryKeysRequest
-	46,  // 123: keepward.v1.RepositoryService.AddRepositoryKey:input_type -> keepward.v1.AddRepositoryKeyRequest
-	48,  // 124: keepward.v1.RepositoryService.RemoveRepositoryKey:input_type -> keepward.v1.RemoveRepositoryKeyRequest
-	50,  // 125: keepward.v1.RepositoryService.BeginEpoch:input_type -> keepward.v1.BeginEpochRequest
-	52,  // 126: keepward.v1.RepositoryService.ExportRecoveryKey:input_type -> keepward.v1.ExportRecoveryKeyRequest
-	66,  // 127: keepward.v1.JobService.CreateJob:input_type -> keepward.v1.CreateJobRequest
-	68,  // 128: keepward.v1.JobService.ListJobs:input_type -> keepward.v1.ListJobsRequest
-	70,  // 129: keepward.v1.JobService.GetJob:input_type -> keepward.v1.GetJobRequest
-	72,  // 130: keepward.v1.JobService.UpdateJob:input_type -> keepward.v1.UpdateJobRequest
-	74,  // 131: keepward.v1.JobService.DeleteJob:input_type -> keepward.v1.DeleteJobRequest
-	76,  // 132: keepward.v1.JobService.RunJob:input_type -> keepward.v1.RunJobRequest
-	62,  // 133: keepward.v1.JobService.PreviewRetention:input_type -> keepward.v1.PreviewRetentionRequest
-	60,  // 134: keepward.v1.JobService.ResumeRetention:input_type -> keepward.v1.ResumeRetentionRequest
-	58,  // 135: keepward.v1.JobService.GetJobFigures:input_type -> keepward.v1.GetJobFiguresRequest
-	55,  // 136: keepward.v1.JobService.DryRun:input_type -> keepward.v1.DryRunRequest
-	81,  // 137: keepward.v1.SessionService.ListSessions:input_type -> keepward.v1.ListSessionsRequest
-	85,  // 138: keepward.v1.SessionService.GetSession:input_type -> keepward.v1.GetSessionRequest
-	82,  // 139: keepward.v1.SessionService.WatchSessions:input_type -> keepward.v1.WatchSessionsRequest
-	91,  // 140: keepward.v1.SessionService.WatchSession:input_type -> keepward.v1.WatchSessionRequest
-	93,  // 141: keepward.v1.SessionService.ReadLog:input_type -> keepward.v1.ReadLogRequest
-	96,  // 142: keepward.v1.SessionService.KillSession:input_type -> keepward.v1.KillSessionRequest
-	95,  // 143: keepward.v1.SessionService.RetrySession:input_type -> keepward.v1.RetrySessionRequest
-	77,  // 144: keepward.v1.SessionService.SuspendSession:input_type -> keepward.v1.SuspendSessionRequest
-	79,  // 145: keepward.v1.SessionService.ResumeSession:input_type -> keepward.v1.ResumeSessionRequest
-	87,  // 146: keepward.v1.SessionService.SetSessionPriority:input_type -> keepward.v1.SetSessionPriorityRequest
-	89,  // 147: keepward.v1.SessionService.ListResources:input_type -> keepward.v1.ListResourcesRequest
-	100, // 148: keepward.v1.PointService.ListPoints:input_type -> keepward.v1.ListPointsRequest
-	102, // 149: keepward.v1.PointService.GetPoint:input_type -> keepward.v1.GetPointRequest
-	104, // 150: keepward.v1.PointService.Browse:input_type -> keepward.v1.BrowseRequest
-	109, // 151: keepward.v1.PointService.Find:input_type -> keepward.v1.FindRequest
-	111, // 152: keepward.v1.PointService.Diff:input_type -> keepward.v1.DiffRequest
-	106, // 153: keepward.v1.PointService.GetPointKeys:input_type -> keepward.v1.GetPointKeysRequest
-	108, // 154: keepward.v1.PointService.ReadRecords:input_type -> keepward.v1.ReadRecordsRequest
-	98,  // 155: keepward.v1.PointService.DeletePoints:input_type -> keepward.v1.ChangePointsRequest
-	98,  // 156: keepward.v1.PointService.UndeletePoints:input_type -> keepward.v1.ChangePointsRequest
-	98,  // 157: keepward.v1.PointService.HoldPoints:input_type -> keepward.v1.ChangePointsRequest
-	98,  // 158: keepward.v1.PointService.ReleasePoints:input_type -> keepward.v1.ChangePointsRequest
-	113, // 159: keepward.v1.RestoreService.RestoreFiles:input_type -> keepward.v1.RestoreFilesRequest
-	115, // 160: keepward.v1.ConfigService.Apply:input_type -> keepward.v1.ApplyRequest
-	120, // 161: keepward.v1.ConfigService.Export:input_type -> keepward.v1.ExportRequest
-	1,   // 162: keepward.v1.AccessService.Login:output_type -> keepward.v1.LoginResponse
-	3,   // 163: keepward.v1.AccessService.CreateToken:output_type -> keepward.v1.CreateTokenResponse
-	6,   // 164: keepward.v1.AccessService.ListTokens:output_type -> keepward.v1.ListTokensResponse
-	8,   // 165: keepward.v1.AccessService.RevokeToken:output_type -> keepward.v1.RevokeTokenResponse
-	14,  // 166: keepward.v1.StatusService.GetStatus:output_type -> keepward.v1.GetStatusResponse
-	10,  // 167: keepward.v1.StatusService.ListHours:output_type -> keepward.v1.ListHoursResponse
-	17,  // 168: keepward.v1.ComputerService.ListComputers:output_type -> keepward.v1.ListComputersResponse
-	19,  // 169: keepward.v1.ComputerService.GetComputer:output_type -> keepward.v1.GetComputerResponse
-	21,  // 170: keepward.v1.ComputerService.RemoveComputer:output_type -> keepward.v1.RemoveComputerResponse
-	23,  // 171: keepward.v1.RepositoryService.CreateRepository:output_type -> keepward.v1.CreateRepositoryResponse
-	32,  // 172: keepward.v1.RepositoryService.ListRepositories:output_type -> keepward.v1.ListRepositoriesResponse
-	34,  // 173: keepward.v1.RepositoryService.GetRepository:output_type -> keepward.v1.GetRepositoryResponse
-	36,  // 174: keepward.v1.RepositoryService.EditRepository:output_type -> keepward.v1.EditRepositoryResponse
-	26,  // 175: keepward.v1.RepositoryService.AttachRepository:output_type -> keepward.v1.CatalogProgress
-	26,  // 176: keepward.v1.RepositoryService.RebuildCatalog:output_type -> keepward.v1.CatalogProgress
-	28,  // 177: keepward.v1.RepositoryService.TakeOverRepository:output_type -> keepward.v1.TakeOverRepositoryResponse
-	30,  // 178: keepward.v1.RepositoryService.DetachRepository:output_type -> keepward.v1.DetachRepositoryResponse
-	54,  // 179: keepward.v1.RepositoryService.CheckRepository:output_type -> keepward.v1.StartSessionResponse
-	54,  // 180: keepward.v1.RepositoryService.RebuildIndex:output_type -> keepward.v1.StartSessionResponse
-	54,  // 181: keepward.v1.RepositoryService.SweepRepository:output_type -> keepward.v1.StartSessionResponse
-	54,  // 182: keepward.v1.RepositoryService.ReconcileRepository:output_type -> keepward.v1.StartSessionResponse
-	42,  // 183: keepward.v1.RepositoryService.GetRepositoryStats:output_type -> keepward.v1.GetRepositoryStatsResponse
-	44,  // 184: keepward.v1.RepositoryService.ListRepositoryKeys:output_type -> keepward.v1.ListRepositoryKeysResponse
-	47,  // 185: keepward.v1.RepositoryService.AddRepositoryKey:output_type -> keepward.v1.AddRepositoryKeyResponse
-	49,  // 186: keepward.v1.RepositoryService.RemoveRepositoryKey:output_type -> keepward.v1.RemoveRepositoryKeyResponse
-	51,  // 187: keepward.v1.RepositoryService.BeginEpoch:output_type -> keepward.v1.BeginEpochResponse
-	53,  // 188: keepward.v1.RepositoryService.ExportRecoveryKey:output_type -> keepward.v1.ExportRecoveryKeyResponse
-	67,  // 189: keepward.v1.JobService.CreateJob:output_type -> keepward.v1.CreateJobResponse
-	69,  // 190: keepward.v1.JobService.ListJobs:output_type -> keepward.v1.ListJobsResponse
-	71,  // 191: keepward.v1.JobService.GetJob:output_type -> keepward.v1.GetJobResponse
-	73,  // 192: keepward.v1.JobService.UpdateJob:output_type -> keepward.v1.UpdateJobResponse
-	75,  // 193: keepward.v1.JobService.DeleteJob:output_type -> keepward.v1.DeleteJobResponse
-	54,  // 194: keepward.v1.JobService.RunJob:output_type -> keepward.v1.StartSessionResponse
-	65,  // 195: keepward.v1.JobService.PreviewRetention:output_type -> keepward.v1.PreviewRetentionResponse
-	61,  // 196: keepward.v1.JobService.ResumeRetention:output_type -> keepward.v1.ResumeRetentionResponse
-	59,  // 197: keepward.v1.JobService.GetJobFigures:output_type -> keepward.v1.GetJobFiguresResponse
-	56,  // 198: keepward.v1.JobService.DryRun:output_type -> keepward.v1.DryRunResponse
-	84,  // 199: keepward.v1.SessionService.ListSessions:output_type -> keepward.v1.ListSessionsResponse
-	86,  // 200: keepward.v1.SessionService.GetSession:output_type -> keepward.v1.GetSessionResponse
-	83,  // 201: keepward.v1.SessionService.WatchSessions:output_type -> keepward.v1.WatchSessionsResponse
-	92,  // 202: keepward.v1.SessionService.WatchSession:output_type -> keepward.v1.WatchSessionResponse
-	94,  // 203: keepward.v1.SessionService.ReadLog:output_type -> keepward.v1.ReadLogResponse
-	97,  // 204: keepward.v1.SessionService.KillSession:output_type -> keepward.v1.KillSessionResponse
-	54,  // 205: keepward.v1.SessionService.RetrySession:output_type -> keepward.v1.StartSessionResponse
-	78,  // 206: keepward.v1.SessionService.SuspendSession:output_type -> keepward.v1.SuspendSessionResponse
-	80,  // 207: keepward.v1.SessionService.ResumeSession:output_type -> keepward.v1.ResumeSessionResponse
-	88,  // 208: keepward.v1.SessionService.SetSessionPriority:output_type -> keepward.v1.SetSessionPriorityResponse
-	90,  // 209: keepward.v1.SessionService.ListResources:output_type -> keepward.v1.ListResourcesResponse
-	101, // 210: keepward.v1.PointService.ListPoints:output_type -> keepward.v1.ListPointsResponse
-	103, // 211: keepward.v1.PointService.GetPoint:output_type -> keepward.v1.GetPointResponse
-	105, // 212: keepward.v1.PointService.Browse:output_type -> keepward.v1.BrowseResponse
-	110, // 213: keepward.v1.PointService.Find:output_type -> keepward.v1.FindResponse
-	112, // 214: keepward.v1.PointService.Diff:output_type -> keepward.v1.DiffResponse
-	107, // 215: keepward.v1.PointService.GetPointKeys:output_type -> keepward.v1.GetPointKeysResponse
-	148, // 216: keepward.v1.PointService.ReadRecords:output_type -> keepward.v1.ReadRecordsResponse
-	99,  // 217: keepward.v1.PointService.DeletePoints:output_type -> keepward.v1.ChangePointsResponse
-	99,  // 218: keepward.v1.PointService.UndeletePoints:output_type -> keepward.v1.ChangePointsResponse
-	99,  // 219: keepward.v1.PointService.HoldPoints:output_type -> keepward.v1.ChangePointsResponse
-	99,  // 220: keepward.v1.PointService.ReleasePoints:output_type -> keepward.v1.ChangePointsResponse
-	54,  // 221: keepward.v1.RestoreService.RestoreFiles:output_type -> keepward.v1.StartSessionResponse
-	117, // 222: keepward.v1.ConfigService.Apply:output_type -> keepward.v1.ApplyResponse
-	121, // 223: keepward.v1.ConfigService.Export:output_type -> keepward.v1.ExportResponse
-	162, // [162:224] is the sub-list for method output_type
-	100, // [100:162] is the sub-list for method input_type
-	100, // [100:100] is the sub-list for extension type_name
-	100, // [100:100] is the sub-list for extension extendee
-	0,   // [0:100] is the sub-list for field type_name
+	124, // 0: keepward.v1.LoginResponse.expires:type_name -> google.protobuf.Timestamp
+	124, // 1: keepward.v1.ConfirmLoginResponse.until:type_name -> google.protobuf.Timestamp
+	125, // 2: keepward.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
+	6,   // 3: keepward.v1.CreateTokenResponse.info:type_name -> keepward.v1.JoinToken
+	124, // 4: keepward.v1.JoinToken.created:type_name -> google.protobuf.Timestamp
+	124, // 5: keepward.v1.JoinToken.expires:type_name -> google.protobuf.Timestamp
+	124, // 6: keepward.v1.JoinToken.used:type_name -> google.protobuf.Timestamp
+	6,   // 7: keepward.v1.ListTokensResponse.tokens:type_name -> keepward.v1.JoinToken
+	13,  // 8: keepward.v1.ListHoursResponse.hours:type_name -> keepward.v1.Hour
+	14,  // 9: keepward.v1.ListHoursResponse.runs:type_name -> keepward.v1.ComingRun
+	124, // 10: keepward.v1.Hour.start:type_name -> google.protobuf.Timestamp
+	126, // 11: keepward.v1.ComingRun.run:type_name -> keepward.v1.NextRun
+	124, // 12: keepward.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	124, // 13: keepward.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
+	127, // 14: keepward.v1.GetStatusResponse.computers:type_name -> keepward.v1.Computer
+	128, // 15: keepward.v1.GetStatusResponse.transports:type_name -> keepward.v1.Transport
+	129, // 16: keepward.v1.GetStatusResponse.repositories:type_name -> keepward.v1.Repository
+	130, // 17: keepward.v1.GetStatusResponse.active:type_name -> keepward.v1.Session
+	130, // 18: keepward.v1.GetStatusResponse.recent:type_name -> keepward.v1.Session
+	131, // 19: keepward.v1.GetStatusResponse.conditions:type_name -> keepward.v1.Condition
+	132, // 20: keepward.v1.GetStatusResponse.views:type_name -> keepward.v1.ViewCount
+	17,  // 21: keepward.v1.GetStatusResponse.counts:type_name -> keepward.v1.StatusCounts
+	127, // 22: keepward.v1.ListComputersResponse.computers:type_name -> keepward.v1.Computer
+	127, // 23: keepward.v1.GetComputerResponse.computer:type_name -> keepward.v1.Computer
+	133, // 24: keepward.v1.GetComputerResponse.points:type_name -> keepward.v1.Point
+	134, // 25: keepward.v1.GetComputerResponse.jobs:type_name -> keepward.v1.Job
+	135, // 26: keepward.v1.GetComputerResponse.inventory:type_name -> keepward.v1.Inventory
+	129, // 27: keepward.v1.CreateRepositoryRequest.repository:type_name -> keepward.v1.Repository
+	129, // 28: keepward.v1.CreateRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	129, // 29: keepward.v1.AttachRepositoryRequest.repository:type_name -> keepward.v1.Repository
+	129, // 30: keepward.v1.CatalogProgress.attached:type_name -> keepward.v1.Repository
+	129, // 31: keepward.v1.TakeOverRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	129, // 32: keepward.v1.ListRepositoriesResponse.repositories:type_name -> keepward.v1.Repository
+	128, // 33: keepward.v1.ListRepositoriesResponse.transports:type_name -> keepward.v1.Transport
+	129, // 34: keepward.v1.GetRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	125, // 35: keepward.v1.EditRepositoryRequest.undelete_grace:type_name -> google.protobuf.Duration
+	125, // 36: keepward.v1.EditRepositoryRequest.unprotected_after:type_name -> google.protobuf.Duration
+	129, // 37: keepward.v1.EditRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	125, // 38: keepward.v1.CheckRepositoryRequest.budget:type_name -> google.protobuf.Duration
+	125, // 39: keepward.v1.CheckRepositoryRequest.older_than:type_name -> google.protobuf.Duration
+	136, // 40: keepward.v1.GetRepositoryStatsResponse.stats:type_name -> keepward.v1.RepositoryStats
+	47,  // 41: keepward.v1.ListRepositoryKeysResponse.keys:type_name -> keepward.v1.RepositoryKey
+	124, // 42: keepward.v1.RepositoryKey.created:type_name -> google.protobuf.Timestamp
+	47,  // 43: keepward.v1.AddRepositoryKeyResponse.key:type_name -> keepward.v1.RepositoryKey
+	134, // 44: keepward.v1.DryRunRequest.job:type_name -> keepward.v1.Job
+	137, // 45: keepward.v1.DryRunResponse.progress:type_name -> keepward.v1.Progress
+	138, // 46: keepward.v1.DryRunResponse.result:type_name -> keepward.v1.DryRun
+	139, // 47: keepward.v1.DryRunResponse.failure:type_name -> keepward.v1.Failure
+	58,  // 48: keepward.v1.DryRuns.computers:type_name -> keepward.v1.DryRunResponse
+	124, // 49: keepward.v1.GetJobFiguresRequest.since:type_name -> google.protobuf.Timestamp
+	140, // 50: keepward.v1.GetJobFiguresResponse.figures:type_name -> keepward.v1.JobFigures
+	125, // 51: keepward.v1.ResumeRetentionResponse.jump:type_name -> google.protobuf.Duration
+	141, // 52: keepward.v1.PreviewRetentionRequest.retention:type_name -> keepward.v1.Retention
+	133, // 53: keepward.v1.PreviewRetentionResponse.points:type_name -> keepward.v1.Point
+	134, // 54: keepward.v1.CreateJobRequest.job:type_name -> keepward.v1.Job
+	134, // 55: keepward.v1.CreateJobResponse.job:type_name -> keepward.v1.Job
+	134, // 56: keepward.v1.ListJobsResponse.jobs:type_name -> keepward.v1.Job
+	134, // 57: keepward.v1.GetJobResponse.job:type_name -> keepward.v1.Job
+	124, // 58: keepward.v1.GetJobResponse.next_runs:type_name -> google.protobuf.Timestamp
+	130, // 59: keepward.v1.GetJobResponse.recent:type_name -> keepward.v1.Session
+	126, // 60: keepward.v1.GetJobResponse.coming:type_name -> keepward.v1.NextRun
+	134, // 61: keepward.v1.UpdateJobRequest.job:type_name -> keepward.v1.Job
+	134, // 62: keepward.v1.UpdateJobResponse.job:type_name -> keepward.v1.Job
+	124, // 63: keepward.v1.RunJobRequest.start_at:type_name -> google.protobuf.Timestamp
+	130, // 64: keepward.v1.SuspendSessionResponse.session:type_name -> keepward.v1.Session
+	130, // 65: keepward.v1.ResumeSessionResponse.session:type_name -> keepward.v1.Session
+	124, // 66: keepward.v1.ListSessionsRequest.since:type_name -> google.protobuf.Timestamp
+	124, // 67: keepward.v1.ListSessionsRequest.until:type_name -> google.protobuf.Timestamp
+	83,  // 68: keepward.v1.WatchSessionsRequest.filter:type_name -> keepward.v1.ListSessionsRequest
+	130, // 69: keepward.v1.WatchSessionsResponse.sessions:type_name -> keepward.v1.Session
+	130, // 70: keepward.v1.ListSessionsResponse.sessions:type_name -> keepward.v1.Session
+	130, // 71: keepward.v1.GetSessionResponse.session:type_name -> keepward.v1.Session
+	130, // 72: keepward.v1.SetSessionPriorityResponse.session:type_name -> keepward.v1.Session
+	142, // 73: keepward.v1.ListResourcesResponse.resources:type_name -> keepward.v1.Resource
+	130, // 74: keepward.v1.WatchSessionResponse.session:type_name -> keepward.v1.Session
+	143, // 75: keepward.v1.ReadLogResponse.events:type_name -> keepward.v1.Event
+	130, // 76: keepward.v1.KillSessionResponse.session:type_name -> keepward.v1.Session
+	133, // 77: keepward.v1.ChangePointsResponse.points:type_name -> keepward.v1.Point
+	133, // 78: keepward.v1.ListPointsResponse.points:type_name -> keepward.v1.Point
+	133, // 79: keepward.v1.GetPointResponse.point:type_name -> keepward.v1.Point
+	144, // 80: keepward.v1.BrowseResponse.self:type_name -> keepward.v1.Entry
+	144, // 81: keepward.v1.BrowseResponse.entries:type_name -> keepward.v1.Entry
+	133, // 82: keepward.v1.BrowseResponse.point:type_name -> keepward.v1.Point
+	145, // 83: keepward.v1.GetPointKeysResponse.keys:type_name -> keepward.v1.RepositoryKeys
+	124, // 84: keepward.v1.FindRequest.after:type_name -> google.protobuf.Timestamp
+	124, // 85: keepward.v1.FindRequest.before:type_name -> google.protobuf.Timestamp
+	124, // 86: keepward.v1.FindResponse.time:type_name -> google.protobuf.Timestamp
+	144, // 87: keepward.v1.FindResponse.entry:type_name -> keepward.v1.Entry
+	124, // 88: keepward.v1.FindResponse.first_time:type_name -> google.protobuf.Timestamp
+	144, // 89: keepward.v1.DiffResponse.a:type_name -> keepward.v1.Entry
+	144, // 90: keepward.v1.DiffResponse.b:type_name -> keepward.v1.Entry
+	125, // 91: keepward.v1.RestoreFilesRequest.restart_interval:type_name -> google.protobuf.Duration
+	146, // 92: keepward.v1.RestoreFilesRequest.owners:type_name -> keepward.v1.OwnerMap
+	147, // 93: keepward.v1.RestoreFilesRequest.renames:type_name -> keepward.v1.PathMap
+	148, // 94: keepward.v1.RestoreFilesRequest.application:type_name -> keepward.v1.ApplicationRestore
+	149, // 95: keepward.v1.RestoreFilesRequest.command:type_name -> keepward.v1.CommandTarget
+	124, // 96: keepward.v1.RestoreEstimate.time:type_name -> google.protobuf.Timestamp
+	125, // 97: keepward.v1.RestoreEstimate.expected:type_name -> google.protobuf.Duration
+	118, // 98: keepward.v1.ApplyRequest.files:type_name -> keepward.v1.SourceFile
+	120, // 99: keepward.v1.ApplyResponse.changes:type_name -> keepward.v1.ConfigChange
+	121, // 100: keepward.v1.ApplyResponse.faults:type_name -> keepward.v1.ConfigFault
+	0,   // 101: keepward.v1.AccessService.Login:input_type -> keepward.v1.LoginRequest
+	2,   // 102: keepward.v1.AccessService.ConfirmLogin:input_type -> keepward.v1.ConfirmLoginRequest
+	4,   // 103: keepward.v1.AccessService.CreateToken:input_type -> keepward.v1.CreateTokenRequest
+	7,   // 104: keepward.v1.AccessService.ListTokens:input_type -> keepward.v1.ListTokensRequest
+	9,   // 105: keepward.v1.AccessService.RevokeToken:input_type -> keepward.v1.RevokeTokenRequest
+	15,  // 106: keepward.v1.StatusService.GetStatus:input_type -> keepward.v1.GetStatusRequest
+	11,  // 107: keepward.v1.StatusService.ListHours:input_type -> keepward.v1.ListHoursRequest
+	18,  // 108: keepward.v1.ComputerService.ListComputers:input_type -> keepward.v1.ListComputersRequest
+	20,  // 109: keepward.v1.ComputerService.GetComputer:input_type -> keepward.v1.GetComputerRequest
+	22,  // 110: keepward.v1.ComputerService.RemoveComputer:input_type -> keepward.v1.RemoveComputerRequest
+	24,  // 111: keepward.v1.RepositoryService.CreateRepository:input_type -> keepward.v1.CreateRepositoryRequest
+	33,  // 112: keepward.v1.RepositoryService.ListRepositories:input_type -> keepward.v1.ListRepositoriesRequest
+	35,  // 113: keepward.v1.RepositoryService.GetRepository:input_type -> keepward.v1.GetRepositoryRequest
+	37,  // 114: keepward.v1.RepositoryService.EditRepository:input_type -> keepward.v1.EditRepositoryRequest
+	26,  // 115: keepward.v1.RepositoryService.AttachRepository:input_type -> keepward.v1.AttachRepositoryRequest
+	27,  // 116: keepward.v1.RepositoryService.RebuildCatalog:input_type -> keepward.v1.RebuildCatalogRequest
+	29,  // 117: keepward.v1.RepositoryService.TakeOverRepository:input_type -> keepward.v1.TakeOverRepositoryRequest
+	31,  // 118: keepward.v1.RepositoryService.DetachRepository:input_type -> keepward.v1.DetachRepositoryRequest
+	39,  // 119: keepward.v1.RepositoryService.CheckRepository:input_type -> keepward.v1.CheckRepositoryRequest
+	41,  // 120: keepward.v1.RepositoryService.RebuildIndex:input_type -> keepward.v1.RebuildIndexRequest
+	40,  // 121: keepward.v1.RepositoryService.SweepRepository:input_type -> keepward.v1.SweepRepositoryRequest
+	42,  // 122: keepward.v1.RepositoryService.ReconcileRepository:input_type -> keepward.v1.ReconcileRepositoryRequest
+	43,  // 123: keepward.v1.RepositoryService.GetRepositoryStats:input_type -> keepward.v1.GetRepositoryStatsRequest
+	45,  // 124: keepward.v1.RepositoryService.ListRepositoryKeys:input_type -> keepward.v1.ListRepositoryKeysRequest
+	48,  // 125: keepward.v1.RepositoryService.AddRepositoryKey:input_type -> keepward.v1.AddRepositoryKeyRequest
+	50,  // 126: keepward.v1.RepositoryService.RemoveRepositoryKey:input_type -> keepward.v1.RemoveRepositoryKeyRequest
+	52,  // 127: keepward.v1.RepositoryService.BeginEpoch:input_type -> keepward.v1.BeginEpochRequest
+	54,  // 128: keepward.v1.RepositoryService.ExportRecoveryKey:input_type -> keepward.v1.ExportRecoveryKeyRequest
+	68,  // 129: keepward.v1.JobService.CreateJob:input_type -> keepward.v1.CreateJobRequest
+	70,  // 130: keepward.v1.JobService.ListJobs:input_type -> keepward.v1.ListJobsRequest
+	72,  // 131: keepward.v1.JobService.GetJob:input_type -> keepward.v1.GetJobRequest
+	74,  // 132: keepward.v1.JobService.UpdateJob:input_type -> keepward.v1.UpdateJobRequest
+	76,  // 133: keepward.v1.JobService.DeleteJob:input_type -> keepward.v1.DeleteJobRequest
+	78,  // 134: keepward.v1.JobService.RunJob:input_type -> keepward.v1.RunJobRequest
+	64,  // 135: keepward.v1.JobService.PreviewRetention:input_type -> keepward.v1.PreviewRetentionRequest
+	62,  // 136: keepward.v1.JobService.ResumeRetention:input_type -> keepward.v1.ResumeRetentionRequest
+	60,  // 137: keepward.v1.JobService.GetJobFigures:input_type -> keepward.v1.GetJobFiguresRequest
+	57,  // 138: keepward.v1.JobService.DryRun:input_type -> keepward.v1.DryRunRequest
+	83,  // 139: keepward.v1.SessionService.ListSessions:input_type -> keepward.v1.ListSessionsRequest
+	87,  // 140: keepward.v1.SessionService.GetSession:input_type -> keepward.v1.GetSessionRequest
+	84,  // 141: keepward.v1.SessionService.WatchSessions:input_type -> keepward.v1.WatchSessionsRequest
+	93,  // 142: keepward.v1.SessionService.WatchSession:input_type -> keepward.v1.WatchSessionRequest
+	95,  // 143: keepward.v1.SessionService.ReadLog:input_type -> keepward.v1.ReadLogRequest
+	98,  // 144: keepward.v1.SessionService.KillSession:input_type -> keepward.v1.KillSessionRequest
+	97,  // 145: keepward.v1.SessionService.RetrySession:input_type -> keepward.v1.RetrySessionRequest
+	79,  // 146: keepward.v1.SessionService.SuspendSession:input_type -> keepward.v1.SuspendSessionRequest
+	81,  // 147: keepward.v1.SessionService.ResumeSession:input_type -> keepward.v1.ResumeSessionRequest
+	89,  // 148: keepward.v1.SessionService.SetSessionPriority:input_type -> keepward.v1.SetSessionPriorityRequest
+	91,  // 149: keepward.v1.SessionService.ListResources:input_type -> keepward.v1.ListResourcesRequest
+	102, // 150: keepward.v1.PointService.ListPoints:input_type -> keepward.v1.ListPointsRequest
+	104, // 151: keepward.v1.PointService.GetPoint:input_type -> keepward.v1.GetPointRequest
+	106, // 152: keepward.v1.PointService.Browse:input_type -> keepward.v1.BrowseRequest
+	111, // 153: keepward.v1.PointService.Find:input_type -> keepward.v1.FindRequest
+	113, // 154: keepward.v1.PointService.Diff:input_type -> keepward.v1.DiffRequest
+	108, // 155: keepward.v1.PointService.GetPointKeys:input_type -> keepward.v1.GetPointKeysRequest
+	110, // 156: keepward.v1.PointService.ReadRecords:input_type -> keepward.v1.ReadRecordsRequest
+	100, // 157: keepward.v1.PointService.DeletePoints:input_type -> keepward.v1.ChangePointsRequest
+	100, // 158: keepward.v1.PointService.UndeletePoints:input_type -> keepward.v1.ChangePointsRequest
+	100, // 159: keepward.v1.PointService.HoldPoints:input_type -> keepward.v1.ChangePointsRequest
+	100, // 160: keepward.v1.PointService.ReleasePoints:input_type -> keepward.v1.ChangePointsRequest
+	115, // 161: keepward.v1.RestoreService.RestoreFiles:input_type -> keepward.v1.RestoreFilesRequest
+	117, // 162: keepward.v1.ConfigService.Apply:input_type -> keepward.v1.ApplyRequest
+	122, // 163: keepward.v1.ConfigService.Export:input_type -> keepward.v1.ExportRequest
+	1,   // 164: keepward.v1.AccessService.Login:output_type -> keepward.v1.LoginResponse
+	3,   // 165: keepward.v1.AccessService.ConfirmLogin:output_type -> keepward.v1.ConfirmLoginResponse
+	5,   // 166: keepward.v1.AccessService.CreateToken:output_type -> keepward.v1.CreateTokenResponse
+	8,   // 167: keepward.v1.AccessService.ListTokens:output_type -> keepward.v1.ListTokensResponse
+	10,  // 168: keepward.v1.AccessService.RevokeToken:output_type -> keepward.v1.RevokeTokenResponse
+	16,  // 169: keepward.v1.StatusService.GetStatus:output_type -> keepward.v1.GetStatusResponse
+	12,  // 170: keepward.v1.StatusService.ListHours:output_type -> keepward.v1.ListHoursResponse
+	19,  // 171: keepward.v1.ComputerService.ListComputers:output_type -> keepward.v1.ListComputersResponse
+	21,  // 172: keepward.v1.ComputerService.GetComputer:output_type -> keepward.v1.GetComputerResponse
+	23,  // 173: keepward.v1.ComputerService.RemoveComputer:output_type -> keepward.v1.RemoveComputerResponse
+	25,  // 174: keepward.v1.RepositoryService.CreateRepository:output_type -> keepward.v1.CreateRepositoryResponse
+	34,  // 175: keepward.v1.RepositoryService.ListRepositories:output_type -> keepward.v1.ListRepositoriesResponse
+	36,  // 176: keepward.v1.RepositoryService.GetRepository:output_type -> keepward.v1.GetRepositoryResponse
+	38,  // 177: keepward.v1.RepositoryService.EditRepository:output_type -> keepward.v1.EditRepositoryResponse
+	28,  // 178: keepward.v1.RepositoryService.AttachRepository:output_type -> keepward.v1.CatalogProgress
+	28,  // 179: keepward.v1.RepositoryService.RebuildCatalog:output_type -> keepward.v1.CatalogProgress
+	30,  // 180: keepward.v1.RepositoryService.TakeOverRepository:output_type -> keepward.v1.TakeOverRepositoryResponse
+	32,  // 181: keepward.v1.RepositoryService.DetachRepository:output_type -> keepward.v1.DetachRepositoryResponse
+	56,  // 182: keepward.v1.RepositoryService.CheckRepository:output_type -> keepward.v1.StartSessionResponse
+	56,  // 183: keepward.v1.RepositoryService.RebuildIndex:output_type -> keepward.v1.StartSessionResponse
+	56,  // 184: keepward.v1.RepositoryService.SweepRepository:output_type -> keepward.v1.StartSessionResponse
+	56,  // 185: keepward.v1.RepositoryService.ReconcileRepository:output_type -> keepward.v1.StartSessionResponse
+	44,  // 186: keepward.v1.RepositoryService.GetRepositoryStats:output_type -> keepward.v1.GetRepositoryStatsResponse
+	46,  // 187: keepward.v1.RepositoryService.ListRepositoryKeys:output_type -> keepward.v1.ListRepositoryKeysResponse
+	49,  // 188: keepward.v1.RepositoryService.AddRepositoryKey:output_type -> keepward.v1.AddRepositoryKeyResponse
+	51,  // 189: keepward.v1.RepositoryService.RemoveRepositoryKey:output_type -> keepward.v1.RemoveRepositoryKeyResponse
+	53,  // 190: keepward.v1.RepositoryService.BeginEpoch:output_type -> keepward.v1.BeginEpochResponse
+	55,  // 191: keepward.v1.RepositoryService.ExportRecoveryKey:output_type -> keepward.v1.ExportRecoveryKeyResponse
+	69,  // 192: keepward.v1.JobService.CreateJob:output_type -> keepward.v1.CreateJobResponse
+	71,  // 193: keepward.v1.JobService.ListJobs:output_type -> keepward.v1.ListJobsResponse
+	73,  // 194: keepward.v1.JobService.GetJob:output_type -> keepward.v1.GetJobResponse
+	75,  // 195: keepward.v1.JobService.UpdateJob:output_type -> keepward.v1.UpdateJobResponse
+	77,  // 196: keepward.v1.JobService.DeleteJob:output_type -> keepward.v1.DeleteJobResponse
+	56,  // 197: keepward.v1.JobService.RunJob:output_type -> keepward.v1.StartSessionResponse
+	67,  // 198: keepward.v1.JobService.PreviewRetention:output_type -> keepward.v1.PreviewRetentionResponse
+	63,  // 199: keepward.v1.JobService.ResumeRetention:output_type -> keepward.v1.ResumeRetentionResponse
+	61,  // 200: keepward.v1.JobService.GetJobFigures:output_type -> keepward.v1.GetJobFiguresResponse
+	58,  // 201: keepward.v1.JobService.DryRun:output_type -> keepward.v1.DryRunResponse
+	86,  // 202: keepward.v1.SessionService.ListSessions:output_type -> keepward.v1.ListSessionsResponse
+	88,  // 203: keepward.v1.SessionService.GetSession:output_type -> keepward.v1.GetSessionResponse
+	85,  // 204: keepward.v1.SessionService.WatchSessions:output_type -> keepward.v1.WatchSessionsResponse
+	94,  // 205: keepward.v1.SessionService.WatchSession:output_type -> keepward.v1.WatchSessionResponse
+	96,  // 206: keepward.v1.SessionService.ReadLog:output_type -> keepward.v1.ReadLogResponse
+	99,  // 207: keepward.v1.SessionService.KillSession:output_type -> keepward.v1.KillSessionResponse
+	56,  // 208: keepward.v1.SessionService.RetrySession:output_type -> keepward.v1.StartSessionResponse
+	80,  // 209: keepward.v1.SessionService.SuspendSession:output_type -> keepward.v1.SuspendSessionResponse
+	82,  // 210: keepward.v1.SessionService.ResumeSession:output_type -> keepward.v1.ResumeSessionResponse
+	90,  // 211: keepward.v1.SessionService.SetSessionPriority:output_type -> keepward.v1.SetSessionPriorityResponse
+	92,  // 212: keepward.v1.SessionService.ListResources:output_type -> keepward.v1.ListResourcesResponse
+	103, // 213: keepward.v1.PointService.ListPoints:output_type -> keepward.v1.ListPointsResponse
+	105, // 214: keepward.v1.PointService.GetPoint:output_type -> keepward.v1.GetPointResponse
+	107, // 215: keepward.v1.PointService.Browse:output_type -> keepward.v1.BrowseResponse
+	112, // 216: keepward.v1.PointService.Find:output_type -> keepward.v1.FindResponse
+	114, // 217: keepward.v1.PointService.Diff:output_type -> keepward.v1.DiffResponse
+	109, // 218: keepward.v1.PointService.GetPointKeys:output_type -> keepward.v1.GetPointKeysResponse
+	150, // 219: keepward.v1.PointService.ReadRecords:output_type -> keepward.v1.ReadRecordsResponse
+	101, // 220: keepward.v1.PointService.DeletePoints:output_type -> keepward.v1.ChangePointsResponse
+	101, // 221: keepward.v1.PointService.UndeletePoints:output_type -> keepward.v1.ChangePointsResponse
+	101, // 222: keepward.v1.PointService.HoldPoints:output_type -> keepward.v1.ChangePointsResponse
+	101, // 223: keepward.v1.PointService.ReleasePoints:output_type -> keepward.v1.ChangePointsResponse
+	56,  // 224: keepward.v1.RestoreService.RestoreFiles:output_type -> keepward.v1.StartSessionResponse
+	119, // 225: keepward.v1.ConfigService.Apply:output_type -> keepward.v1.ApplyResponse
+	123, // 226: keepward.v1.ConfigService.Export:output_type -> keepward.v1.ExportResponse
+	164, // [164:227] is the sub-list for method output_type
+	101, // [101:164] is the sub-list for method input_type
+	101, // [101:101] is the sub-list for extension type_name
+	101, // [101:101] is the sub-list for extension extendee
+	0,   // [0:101] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_admin_proto_init() }
@@ -8258,15 +8367,15 @@ func file_keepward_v1_admin_proto_init() {
 	file_keepward_v1_groups_proto_init()
 	file_keepward_v1_node_proto_init()
 	file_keepward_v1_types_proto_init()
-	file_keepward_v1_admin_proto_msgTypes[35].OneofWrappers = []any{}
-	file_keepward_v1_admin_proto_msgTypes[109].OneofWrappers = []any{}
+	file_keepward_v1_admin_proto_msgTypes[37].OneofWrappers = []any{}
+	file_keepward_v1_admin_proto_msgTypes[111].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_keepward_v1_admin_proto_rawDesc), len(file_keepward_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   122,
+			NumMessages:   124,
 			NumExtensions: 0,
 			NumServices:   9,
 		},

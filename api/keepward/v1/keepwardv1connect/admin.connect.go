@@ -54,6 +54,9 @@ const (
 const (
 	// AccessServiceLoginProcedure is the fully-qualified name of the AccessService's Login RPC.
 	AccessServiceLoginProcedure = "/keepward.v1.AccessService/Login"
+	// AccessServiceConfirmLoginProcedure is the fully-qualified name of the AccessService's
+	// ConfirmLogin RPC.
+	AccessServiceConfirmLoginProcedure = "/keepward.v1.AccessService/ConfirmLogin"
 	// AccessServiceCreateTokenProcedure is the fully-qualified name of the AccessService's CreateToken
 	// RPC.
 	AccessServiceCreateTokenProcedure = "/keepward.v1.AccessService/CreateToken"
@@ -225,6 +228,8 @@ const (
 type AccessServiceClient interface {
 	// The only call without a token.
 	Login(context.Context, *connect.Request[v1.LoginRequest]) (*connect.Response[v1.LoginResponse], error)
+	// Shows the password again, for the calls that docs/reference/roles.md marks as harmful. Only of logins.
+	ConfirmLogin(context.Context, *connect.Request[v1.ConfirmLoginRequest]) (*connect.Response[v1.ConfirmLoginResponse], error)
 	// Makes a token by which one agent or transport joins, or the computers of a group.
 	CreateToken(context.Context, *connect.Request[v1.CreateTokenRequest]) (*connect.Response[v1.CreateTokenResponse], error)
 	// Join tokens, also those that were used or revoked.
@@ -250,6 +255,12 @@ func NewAccessServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(accessServiceMethods.ByName("Login")),
 			connect.WithClientOptions(opts...),
 		),
+		confirmLogin: connect.NewClient[v1.ConfirmLoginRequest, v1.ConfirmLoginResponse](
+			httpClient,
+			baseURL+AccessServiceConfirmLoginProcedure,
+			connect.WithSchema(accessServiceMethods.ByName("ConfirmLogin")),
+			connect.WithClientOptions(opts...),
+		),
 		createToken: connect.NewClient[v1.CreateTokenRequest, v1.CreateTokenResponse](
 			httpClient,
 			baseURL+AccessServiceCreateTokenProcedure,
@@ -273,15 +284,21 @@ func NewAccessServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 
 // accessServiceClient implements AccessServiceClient.
 type accessServiceClient struct {
-	login       *connect.Client[v1.LoginRequest, v1.LoginResponse]
-	createToken *connect.Client[v1.CreateTokenRequest, v1.CreateTokenResponse]
-	listTokens  *connect.Client[v1.ListTokensRequest, v1.ListTokensResponse]
-	revokeToken *connect.Client[v1.RevokeTokenRequest, v1.RevokeTokenResponse]
+	login        *connect.Client[v1.LoginRequest, v1.LoginResponse]
+	confirmLogin *connect.Client[v1.ConfirmLoginRequest, v1.ConfirmLoginResponse]
+	createToken  *connect.Client[v1.CreateTokenRequest, v1.CreateTokenResponse]
+	listTokens   *connect.Client[v1.ListTokensRequest, v1.ListTokensResponse]
+	revokeToken  *connect.Client[v1.RevokeTokenRequest, v1.RevokeTokenResponse]
 }
 
 // Login calls keepward.v1.AccessService.Login.
 func (c *accessServiceClient) Login(ctx context.Context, req *connect.Request[v1.LoginRequest]) (*connect.Response[v1.LoginResponse], error) {
 	return c.login.CallUnary(ctx, req)
+}
+
+// ConfirmLogin calls keepward.v1.AccessService.ConfirmLogin.
+func (c *accessServiceClient) ConfirmLogin(ctx context.Context, req *connect.Request[v1.ConfirmLoginRequest]) (*connect.Response[v1.ConfirmLoginResponse], error) {
+	return c.confirmLogin.CallUnary(ctx, req)
 }
 
 // CreateToken calls keepward.v1.AccessService.CreateToken.
@@ -303,6 +320,8 @@ func (c *accessServiceClient) RevokeToken(ctx context.Context, req *connect.Requ
 type AccessServiceHandler interface {
 	// The only call without a token.
 	Login(context.Context, *connect.Request[v1.LoginRequest]) (*connect.Response[v1.LoginResponse], error)
+	// Shows the password again, for the calls that docs/reference/roles.md marks as harmful. Only of logins.
+	ConfirmLogin(context.Context, *connect.Request[v1.ConfirmLoginRequest]) (*connect.Response[v1.ConfirmLoginResponse], error)
 	// Makes a token by which one agent or transport joins, or the computers of a group.
 	CreateToken(context.Context, *connect.Request[v1.CreateTokenRequest]) (*connect.Response[v1.CreateTokenResponse], error)
 	// Join tokens, also those that were used or revoked.
@@ -322,6 +341,12 @@ func NewAccessServiceHandler(svc AccessServiceHandler, opts ...connect.HandlerOp
 		AccessServiceLoginProcedure,
 		svc.Login,
 		connect.WithSchema(accessServiceMethods.ByName("Login")),
+		connect.WithHandlerOptions(opts...),
+	)
+	accessServiceConfirmLoginHandler := connect.NewUnaryHandler(
+		AccessServiceConfirmLoginProcedure,
+		svc.ConfirmLogin,
+		connect.WithSchema(accessServiceMethods.ByName("ConfirmLogin")),
 		connect.WithHandlerOptions(opts...),
 	)
 	accessServiceCreateTokenHandler := connect.NewUnaryHandler(
@@ -346,6 +371,8 @@ func NewAccessServiceHandler(svc AccessServiceHandler, opts ...connect.HandlerOp
 		switch r.URL.Path {
 		case AccessServiceLoginProcedure:
 			accessServiceLoginHandler.ServeHTTP(w, r)
+		case AccessServiceConfirmLoginProcedure:
+			accessServiceConfirmLoginHandler.ServeHTTP(w, r)
 		case AccessServiceCreateTokenProcedure:
 			accessServiceCreateTokenHandler.ServeHTTP(w, r)
 		case AccessServiceListTokensProcedure:
@@ -363,6 +390,10 @@ type UnimplementedAccessServiceHandler struct{}
 
 func (UnimplementedAccessServiceHandler) Login(context.Context, *connect.Request[v1.LoginRequest]) (*connect.Response[v1.LoginResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.AccessService.Login is not implemented"))
+}
+
+func (UnimplementedAccessServiceHandler) ConfirmLogin(context.Context, *connect.Request[v1.ConfirmLoginRequest]) (*connect.Response[v1.ConfirmLoginResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.AccessService.ConfirmLogin is not implemented"))
 }
 
 func (UnimplementedAccessServiceHandler) CreateToken(context.Context, *connect.Request[v1.CreateTokenRequest]) (*connect.Response[v1.CreateTokenResponse], error) {
