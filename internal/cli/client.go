@@ -72,7 +72,7 @@ func (a *app) connect() *client {
 	client := newClient(c.Address, c.Token, cfg)
 	if _, ok := terminal(a.in); ok {
 		client.caller.confirm = func(ctx context.Context) error {
-			fmt.Fprintln(a.errOut, "This cannot be undone, and the password was not shown for a while.")
+			fmt.Fprintln(a.errOut, "The password is asked for again before this: it was not shown for a while.")
 			_, err := a.confirmLogin(ctx, client, "")
 			return err
 		}
