@@ -112,23 +112,30 @@ func (n *notifier) look(ctx context.Context, g *errgroup.Group) error {
 		if t.GetDisabled() {
 			continue
 		}
+		l := n.begin(t.GetName())
+		if l == nil {
+			continue
+		}
+		// What is due is read by who has the lane: what was read before may have been sent meanwhile.
 		due, err := catalog.DueOutgoing(ctx, n.db.Read(), t.GetName(), n.now(), laneBatch)
-		if err != nil {
-			return err
+		if err != nil || len(due) == 0 {
+			n.done(l, false)
+			if err != nil {
+				return err
+			}
+			continue
 		}
-		if l := n.begin(t.GetName(), len(due)); l != nil {
-			g.Go(func() error {
-				defer n.done(l, len(due) == laneBatch)
-				n.sendAll(ctx, l, t, due)
-				return nil
-			})
-		}
+		g.Go(func() error {
+			defer n.done(l, len(due) == laneBatch)
+			n.sendAll(ctx, l, t, due)
+			return nil
+		})
 	}
 	return nil
 }
 
-// begin takes the lane of a target; nil: it is taken, or rests, or there is nothing to do.
-func (n *notifier) begin(target string, due int) *lane {
+// begin takes the lane of a target; nil: it is taken, or rests.
+func (n *notifier) begin(target string) *lane {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	l := n.lanes[target]
@@ -136,7 +143,7 @@ func (n *notifier) begin(target string, due int) *lane {
 		l = &lane{sent: map[int64]bool{}}
 		n.lanes[target] = l
 	}
-	if due == 0 || l.busy || n.now().Before(l.rest) {
+	if l.busy || n.now().Before(l.rest) {
 		return nil
 	}
 	l.busy = true
