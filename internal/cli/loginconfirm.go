@@ -19,7 +19,7 @@ func (a *app) loginConfirm() *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
 		Use: "confirm", Short: "Show the password again, for what cannot be undone",
-		Long: `A login may do what cannot be undone for an hour after the password was shown (setting confirm_logins); then it is asked for again. On a terminal a command asks by itself, all but agent-package import; this is for scripts, and for that. The console asks in the browser: each login is confirmed by itself.
+		Long: `A login may do what cannot be undone for an hour after the password was shown (setting confirm_logins); then it is asked for again. On a terminal a command asks by itself; this is for scripts. The console asks in the browser: each login is confirmed by itself.
 
 Who has set up one-time codes is asked for one behind the password; on standard input it is the next line. API tokens are not asked.`,
 		Example: "  keepward login confirm\n  keepward login confirm --password-file secret.txt",
