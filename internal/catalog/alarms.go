@@ -27,17 +27,20 @@ type RepositoryDay struct {
 	SizeBytes, Free int64
 }
 
+// RepositoryDaysKept is for how many days that is known.
+const RepositoryDaysKept = 400
+
 const dayLength = 24 * time.Hour
 
 // DayOf is the number of a moment's day.
 func DayOf(t time.Time) int64 { return t.Unix() / int64(dayLength/time.Second) }
 
-// NoteRepositoryDay keeps how full a repository is on a day, the first time it is told, and forgets what is older than so many days.
-func NoteRepositoryDay(ctx context.Context, tx *sql.Tx, name string, d RepositoryDay, keep int64) error {
+// NoteRepositoryDay keeps how full a repository is on a day, the first time it is told, and forgets what is too old.
+func NoteRepositoryDay(ctx context.Context, tx *sql.Tx, name string, d RepositoryDay) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO repository_days (repository, day, size_bytes, free_bytes) SELECT name, ?, ?, ? FROM repositories WHERE name = ?
 		ON CONFLICT (repository, day) DO NOTHING`, d.Day, d.SizeBytes, d.Free, name)
 	if err == nil {
-		_, err = tx.ExecContext(ctx, `DELETE FROM repository_days WHERE repository = ? AND day < ?`, name, d.Day-keep)
+		_, err = tx.ExecContext(ctx, `DELETE FROM repository_days WHERE repository = ? AND day < ?`, name, d.Day-RepositoryDaysKept)
 	}
 	if err != nil {
 		return fmt.Errorf("keep how full repository %s is: %w", name, err)
@@ -45,13 +48,13 @@ func NoteRepositoryDay(ctx context.Context, tx *sql.Tx, name string, d Repositor
 	return nil
 }
 
-// RepositoryDays are the days of all repositories, the oldest first.
-func RepositoryDays(ctx context.Context, q Queryer) (map[string][]RepositoryDay, error) {
+// RepositoryDays are the days of all repositories from one on, the oldest first.
+func RepositoryDays(ctx context.Context, q Queryer, from int64) (map[string][]RepositoryDay, error) {
 	type row struct {
 		name string
 		RepositoryDay
 	}
-	rows, err := q.QueryContext(ctx, `SELECT repository, day, size_bytes, free_bytes FROM repository_days ORDER BY repository, day`)
+	rows, err := q.QueryContext(ctx, `SELECT repository, day, size_bytes, free_bytes FROM repository_days WHERE day >= ? ORDER BY repository, day`, from)
 	list, err := collect(rows, err, func(r *sql.Rows) (d row, err error) {
 		return d, r.Scan(&d.name, &d.Day, &d.SizeBytes, &d.Free)
 	})
@@ -63,6 +66,16 @@ func RepositoryDays(ctx context.Context, q Queryer) (map[string][]RepositoryDay,
 		out[d.name] = append(out[d.name], d.RepositoryDay)
 	}
 	return out, nil
+}
+
+// DaysOfRepository are the days of one repository from one on, the oldest first.
+func DaysOfRepository(ctx context.Context, q Queryer, name string, from int64) ([]RepositoryDay, error) {
+	rows, err := q.QueryContext(ctx, `SELECT day, size_bytes, free_bytes FROM repository_days WHERE repository = ? AND day >= ? ORDER BY day`, name, from)
+	list, err := collect(rows, err, func(r *sql.Rows) (d RepositoryDay, err error) { return d, r.Scan(&d.Day, &d.SizeBytes, &d.Free) })
+	if err != nil {
+		return nil, fmt.Errorf("list how full repository %s was: %w", name, err)
+	}
+	return list, nil
 }
 
 // SeenCondition is a lasting problem that was seen.

@@ -13,11 +13,12 @@ import (
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/errs"
+	"keepward/internal/words"
 )
 
 func (a *app) repositoryCommand() *cobra.Command {
 	cmd := a.noun("repository", "Where backups are kept", "A repository is a directory of a host that runs the transport service.")
-	cmd.AddCommand(a.repositoryCreate(), a.repositoryList(), a.repositoryShow(), a.repositoryEdit(),
+	cmd.AddCommand(a.repositoryCreate(), a.repositoryList(), a.repositoryShow(), a.repositoryDays(), a.repositoryEdit(),
 		a.repositoryCheck(), a.repositorySweep(), a.repositoryReconcile(), a.repositoryRebuild(), a.repositoryKey(),
 		a.repositoryAttach(), a.repositoryDetach(), a.repositoryTakeOver(), a.repositoryKeys(), a.repositoryStats())
 	return cmd
@@ -134,10 +135,10 @@ func (a *app) repositoryList() *cobra.Command {
 }
 
 func (a *app) repositoryTable(list []*keepwardv1.Repository) {
-	t := a.newTable("NAME", "STATUS", "TRANSPORT", "PATH", ">SIZE", ">FREE", ">POINTS", "NOTES", "|", ">PACKS", ">CHUNKS", ">STREAMS", ">WRITERS", "ID")
+	t := a.newTable("NAME", "STATUS", "TRANSPORT", "PATH", ">SIZE", ">FREE", ">POINTS", "NOTES", "|", "FULL ABOUT", ">PACKS", ">CHUNKS", ">STREAMS", ">WRITERS", "ID")
 	for _, r := range list {
 		t.row(r.GetName(), r.GetStatus(), r.GetTransport(), r.GetPath(), size(r.GetSizeBytes()), size(r.GetFreeBytes()), count(r.GetPoints()), notes(r.GetConditions()),
-			count(r.GetPacks()), count(r.GetChunks()), strconv.Itoa(int(r.GetStreams())), strconv.Itoa(int(r.GetWriters())), r.GetId())
+			words.FullAbout(r.GetGrowth()), count(r.GetPacks()), count(r.GetChunks()), strconv.Itoa(int(r.GetStreams())), strconv.Itoa(int(r.GetWriters())), r.GetId())
 	}
 	t.print()
 }
@@ -160,6 +161,7 @@ func (a *app) showRepository(r *keepwardv1.Repository) {
 	a.fields(append([]string{
 		"name", r.GetName(), "status", r.GetStatus(), "transport", r.GetTransport(), "path", r.GetPath(), "id", r.GetId(),
 		"created", a.stamp(r.GetCreated()), "size", size(r.GetSizeBytes()), "free", size(r.GetFreeBytes()),
+		"growth", words.Growth(r.GetGrowth()), "full about", words.FullAbout(r.GetGrowth()),
 		"restore points", count(r.GetPoints()), "packs", count(r.GetPacks()), "chunks", count(r.GetChunks()),
 		"streams", strconv.Itoa(int(r.GetStreams())), "writers", strconv.Itoa(int(r.GetWriters())),
 		"undelete grace", longSpan(r.GetUndeleteGrace()), "unprotected computers", unprotectedText(r), "maintenance", r.GetMaintenance(),

@@ -153,7 +153,7 @@ func fakeComputer() *keepwardv1.Computer {
 }
 
 func fakeRepository() *keepwardv1.Repository {
-	return &keepwardv1.Repository{Name: hostile, Status: "online", Transport: hostile, Path: hostile, SizeBytes: 10, FreeBytes: 90, Conditions: fakeConditions()}
+	return &keepwardv1.Repository{Name: hostile, Status: "online", Transport: hostile, Path: hostile, SizeBytes: 10, FreeBytes: 90, Conditions: fakeConditions(), Growth: fakeGrowth()}
 }
 
 func fakeJob() *keepwardv1.Job {

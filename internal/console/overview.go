@@ -82,6 +82,7 @@ type repositoryRow struct {
 	full                int // percent of the space that it has or could have; -1: not known
 	points              string
 	streams             string
+	fills, grows        string // when it is full, and how fast it grows
 	debt                string // what was not proved in time
 	proof               string // about what is proved, where there is no debt
 	conditions          []*keepwardv1.Condition
@@ -92,6 +93,9 @@ func (v *view) repository(r *keepwardv1.Repository) repositoryRow {
 		name: words.Safe(r.GetName()), to: repositoryLink(r.GetName()), status: r.GetStatus(), place: words.Safe(r.GetTransport() + ":" + r.GetPath()),
 		used: words.Size(r.GetSizeBytes()), full: -1, points: words.Count(r.GetPoints()),
 		streams: number(int64(r.GetStreams())) + " / " + number(int64(r.GetWriters())), conditions: r.GetConditions(),
+	}
+	if r.GetGrowth() != nil {
+		row.fills, row.grows = words.FullAbout(r.GetGrowth()), words.Growth(r.GetGrowth())
 	}
 	switch p := r.GetProof(); {
 	case r.GetProofDays() == 0:

@@ -55,6 +55,10 @@ func (c *console) repositoryPage(w http.ResponseWriter, r *http.Request, v *view
 	if err != nil {
 		return err
 	}
+	use, err := call(r.Context(), c.client.repositories.ListRepositoryDays, &keepwardv1.ListRepositoryDaysRequest{Name: name})
+	if err != nil {
+		return err
+	}
 	row := v.repository(one)
 	marked := ""
 	if t, ok := moment(st.GetMarked()); ok {
@@ -71,6 +75,7 @@ func (c *console) repositoryPage(w http.ResponseWriter, r *http.Request, v *view
 		"Needed at the last sweep", someSize(st.GetLiveBytes()), "Dead at the last sweep", someSize(st.GetDeadBytes()), "Last sweep marked", marked,
 		"Parity", countIf(one.GetParity(), "%"), "Packs with parity", some(st.GetParityPacks()),
 	)})
+	s.sections = append(s.sections, v.useSection(use))
 	s.sections = append(s.sections, section{title: "Where it lies", columns: columns("Host", "Path", "State", "Oldest proof"), rows: [][]cell{{say(one.GetTransport()), say(one.GetPath()), stated(one.GetStatus()), at(one.GetProof().GetOldest())}}})
 	s.sections = append(s.sections, section{title: "How it is kept", facts: fields(
 		"Tasks at once", number(int64(one.GetStreams())), "Of these writing", number(int64(one.GetWriters())), "Reads at most", words.Safe(one.GetReadLimit()), "Writes at most", words.Safe(one.GetWriteLimit()),

@@ -3,6 +3,7 @@ package console
 import (
 	"net/http"
 
+	"github.com/a-h/templ"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	keepwardv1 "keepward/api/keepward/v1"
@@ -32,6 +33,7 @@ type section struct {
 	empty       string // what stands in place of a table without rows
 	sessions    []sessionRow
 	points      []pointRow
+	picture     templ.Component
 }
 
 type column struct {

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"time"
 
@@ -110,74 +109,6 @@ func (s *server) unprotectedComputers(ctx context.Context, now time.Time) (out [
 		})
 	}
 	return out, nil
-}
-
-// fillingRepositories are nearly full, or will be soon if they grow as they did.
-func (s *server) fillingRepositories(ctx context.Context, now time.Time) (out []*keepwardv1.Condition, err error) {
-	rows, err := catalog.Repositories(ctx, s.db.Read())
-	if err != nil {
-		return nil, err
-	}
-	days, err := catalog.RepositoryDays(ctx, s.db.Read())
-	if err != nil {
-		return nil, err
-	}
-	today := catalog.DayOf(now)
-	for _, row := range rows {
-		f := row.Figures
-		if f.Looked.IsZero() || f.FreeBytes <= 0 && f.SizeBytes <= 0 {
-			continue // not known yet
-		}
-		if list := days[row.Name]; len(list) == 0 || list[len(list)-1].Day < today {
-			d := catalog.RepositoryDay{Day: today, SizeBytes: f.SizeBytes, Free: f.FreeBytes}
-			if err := s.db.Write(ctx, func(tx *sql.Tx) error { return catalog.NoteRepositoryDay(ctx, tx, row.Name, d, 2*notify.GrowthDays) }); err != nil {
-				return nil, err
-			}
-		}
-		if c := fillingCondition(row.Name, f, days[row.Name], today, now); c != nil {
-			out = append(out, c)
-		}
-	}
-	return out, nil
-}
-
-func fillingCondition(name string, f catalog.Figures, days []catalog.RepositoryDay, today int64, now time.Time) *keepwardv1.Condition {
-	percent := int(float64(f.SizeBytes) / (float64(f.SizeBytes) + float64(f.FreeBytes)) * 100)
-	full, grows := fullIn(f, days, today)
-	text := ""
-	switch {
-	case percent >= notify.FillingPercent:
-		text = fmt.Sprintf("repository %s is %d %% full", name, percent)
-	case grows && full <= notify.FillingDays:
-		text = fmt.Sprintf("repository %s fills up", name)
-	default:
-		return nil
-	}
-	if grows {
-		text += fmt.Sprintf("; at its growth it is full about %s", now.Add(time.Duration(full)*day).Local().Format(time.DateOnly))
-	}
-	return &keepwardv1.Condition{
-		Code: "repository.filling", Severity: severityWarning, Subject: name, Text: text, Since: timestamp(f.Looked),
-		Hint: fmt.Sprintf("give it more space, keep points for a shorter time, or sweep: keepward repository stats %s", name),
-	}
-}
-
-// fullIn is in how many days a repository is full if it grows as it did; false: it does not grow, or
-// was not looked at for long enough. Other use of the same disk counts, since free space does.
-func fullIn(f catalog.Figures, days []catalog.RepositoryDay, today int64) (int64, bool) {
-	for _, d := range days {
-		over := today - d.Day
-		if over > notify.GrowthDays || over < notify.GrowthLeast {
-			continue
-		}
-		grown := max(f.SizeBytes-d.SizeBytes, d.Free-f.FreeBytes)
-		if grown <= 0 {
-			return 0, false
-		}
-		n := float64(f.FreeBytes) / (float64(grown) / float64(over))
-		return int64(min(n, 100_000)), true
-	}
-	return 0, false
 }
 
 func endingCertificates(ends map[string]time.Time, now time.Time) (out []*keepwardv1.Condition) {

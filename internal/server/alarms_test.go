@@ -123,7 +123,8 @@ func TestWhatFillsAndWhatEndsIsTold(t *testing.T) {
 		"it shrinks":                        {500, 500, []catalog.RepositoryDay{{Day: today - 10, SizeBytes: 600, Free: 400}}, ""},
 		"others fill its disk":              {500, 100, []catalog.RepositoryDay{{Day: today - 10, SizeBytes: 500, Free: 900}}, "fills up"},
 	} {
-		c := fillingCondition("main", catalog.Figures{Looked: now, SizeBytes: tt.size, FreeBytes: tt.free}, tt.days, today, now)
+		figures := catalog.Figures{Looked: now, SizeBytes: tt.size, FreeBytes: tt.free}
+		c := fillingCondition("main", figures, growthOf(figures, tt.days, now), now)
 		if (c != nil) != (tt.want != "") || !strings.Contains(c.GetText(), tt.want) {
 			t.Errorf("%s: %v", what, c)
 		}

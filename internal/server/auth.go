@@ -90,6 +90,7 @@ var methods = map[string]rule{
 	keepwardv1connect.RepositoryServiceGetRepositoryProcedure:       {users, silent, site, harmless},
 	keepwardv1connect.RepositoryServiceEditRepositoryProcedure:      {admin, each, site, harmful},
 	keepwardv1connect.RepositoryServiceGetRepositoryStatsProcedure:  {users, silent, site, harmless},
+	keepwardv1connect.RepositoryServiceListRepositoryDaysProcedure:  {users, silent, site, harmless},
 	keepwardv1connect.RepositoryServiceListRepositoryKeysProcedure:  {admin, silent, site, harmless},
 	keepwardv1connect.RepositoryServiceAddRepositoryKeyProcedure:    {admin, each, site, harmful},
 	keepwardv1connect.RepositoryServiceRemoveRepositoryKeyProcedure: {admin, each, site, harmful},

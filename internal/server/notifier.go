@@ -45,9 +45,10 @@ type notifier struct {
 
 	watched time.Time // when conditions were; for its own goroutine
 
-	mu     sync.Mutex
-	lanes  map[string]*lane        // by target
-	alarms []*keepwardv1.Condition // found last
+	mu      sync.Mutex
+	lanes   map[string]*lane        // by target
+	alarms  []*keepwardv1.Condition // found last
+	growths map[string]growth       // of repositories, found with them
 }
 
 // lane is the way to one target: a slow one holds up nobody else.

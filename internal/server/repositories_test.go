@@ -30,6 +30,8 @@ type fakeTransport struct {
 	fail error
 	// lost is what InspectRepository answers.
 	lost error
+	// holds is what a repository holds beside what InspectRepository answers anyhow, of 1000 MiB.
+	holds int64
 	// owners and points stand in the repositories, by their paths; made holds the first owner.
 	owners map[string]*keepwardv1.ClaimRepositoryResponse
 	points map[string][]*keepwardv1.PointObject
@@ -69,7 +71,11 @@ func (f *fakeTransport) InspectRepository(_ context.Context, req *connect.Reques
 	if made == nil {
 		return nil, errs.New(errs.NotFound, "repository.not-found", "open repository %s: there is none", req.Msg.Path)
 	}
-	return connect.NewResponse(&keepwardv1.InspectRepositoryResponse{SizeBytes: 1, FreeBytes: 2, Packs: 3, Chunks: 4, Points: 5}), nil
+	free := int64(2)
+	if f.holds > 0 {
+		free = 1000<<20 - f.holds
+	}
+	return connect.NewResponse(&keepwardv1.InspectRepositoryResponse{SizeBytes: 1 + f.holds, FreeBytes: free, Packs: 3, Chunks: 4, Points: 5}), nil
 }
 
 // StartMover never starts one: a session that asks stays active until it is killed.

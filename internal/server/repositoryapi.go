@@ -203,6 +203,7 @@ func (s *server) repositoryMessage(row catalog.Repository) *keepwardv1.Repositor
 	}
 	putUpkeep(r, row.Upkeep)
 	putProofs(r, row.Proofs)
+	r.Growth = s.growth(row.Name).message()
 	return r
 }
 

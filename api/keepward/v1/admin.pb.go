@@ -1514,6 +1514,175 @@ func (*RemoveComputerResponse) Descriptor() ([]byte, []int) {
 	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{23}
 }
 
+type ListRepositoryDaysRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Up to today; 0: 90. At most 400, for which they are kept.
+	Days          int32 `protobuf:"varint,2,opt,name=days,proto3" json:"days,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRepositoryDaysRequest) Reset() {
+	*x = ListRepositoryDaysRequest{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRepositoryDaysRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRepositoryDaysRequest) ProtoMessage() {}
+
+func (x *ListRepositoryDaysRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRepositoryDaysRequest.ProtoReflect.Descriptor instead.
+func (*ListRepositoryDaysRequest) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ListRepositoryDaysRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ListRepositoryDaysRequest) GetDays() int32 {
+	if x != nil {
+		return x.Days
+	}
+	return 0
+}
+
+// growth: not set where it is not known for long enough.
+type ListRepositoryDaysResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Days          []*RepositoryDay       `protobuf:"bytes,1,rep,name=days,proto3" json:"days,omitempty"`
+	Growth        *Growth                `protobuf:"bytes,2,opt,name=growth,proto3" json:"growth,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRepositoryDaysResponse) Reset() {
+	*x = ListRepositoryDaysResponse{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRepositoryDaysResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRepositoryDaysResponse) ProtoMessage() {}
+
+func (x *ListRepositoryDaysResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRepositoryDaysResponse.ProtoReflect.Descriptor instead.
+func (*ListRepositoryDaysResponse) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ListRepositoryDaysResponse) GetDays() []*RepositoryDay {
+	if x != nil {
+		return x.Days
+	}
+	return nil
+}
+
+func (x *ListRepositoryDaysResponse) GetGrowth() *Growth {
+	if x != nil {
+		return x.Growth
+	}
+	return nil
+}
+
+// RepositoryDay is how full a repository was when it was first looked at on a day. Days without a look are left out.
+type RepositoryDay struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of UTC, such as "2026-11-24".
+	Day       string `protobuf:"bytes,1,opt,name=day,proto3" json:"day,omitempty"`
+	SizeBytes int64  `protobuf:"varint,2,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
+	// Of its disk.
+	FreeBytes     int64 `protobuf:"varint,3,opt,name=free_bytes,json=freeBytes,proto3" json:"free_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RepositoryDay) Reset() {
+	*x = RepositoryDay{}
+	mi := &file_keepward_v1_admin_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RepositoryDay) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RepositoryDay) ProtoMessage() {}
+
+func (x *RepositoryDay) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_admin_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RepositoryDay.ProtoReflect.Descriptor instead.
+func (*RepositoryDay) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *RepositoryDay) GetDay() string {
+	if x != nil {
+		return x.Day
+	}
+	return ""
+}
+
+func (x *RepositoryDay) GetSizeBytes() int64 {
+	if x != nil {
+		return x.SizeBytes
+	}
+	return 0
+}
+
+func (x *RepositoryDay) GetFreeBytes() int64 {
+	if x != nil {
+		return x.FreeBytes
+	}
+	return 0
+}
+
 type CreateRepositoryRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Repository    *Repository            `protobuf:"bytes,1,opt,name=repository,proto3" json:"repository,omitempty"`
@@ -1523,7 +1692,7 @@ type CreateRepositoryRequest struct {
 
 func (x *CreateRepositoryRequest) Reset() {
 	*x = CreateRepositoryRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[24]
+	mi := &file_keepward_v1_admin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1535,7 +1704,7 @@ func (x *CreateRepositoryRequest) String() string {
 func (*CreateRepositoryRequest) ProtoMessage() {}
 
 func (x *CreateRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[24]
+	mi := &file_keepward_v1_admin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1548,7 +1717,7 @@ func (x *CreateRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*CreateRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{24}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *CreateRepositoryRequest) GetRepository() *Repository {
@@ -1569,7 +1738,7 @@ type CreateRepositoryResponse struct {
 
 func (x *CreateRepositoryResponse) Reset() {
 	*x = CreateRepositoryResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[25]
+	mi := &file_keepward_v1_admin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1581,7 +1750,7 @@ func (x *CreateRepositoryResponse) String() string {
 func (*CreateRepositoryResponse) ProtoMessage() {}
 
 func (x *CreateRepositoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[25]
+	mi := &file_keepward_v1_admin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1594,7 +1763,7 @@ func (x *CreateRepositoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRepositoryResponse.ProtoReflect.Descriptor instead.
 func (*CreateRepositoryResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{25}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *CreateRepositoryResponse) GetRepository() *Repository {
@@ -1625,7 +1794,7 @@ type AttachRepositoryRequest struct {
 
 func (x *AttachRepositoryRequest) Reset() {
 	*x = AttachRepositoryRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[26]
+	mi := &file_keepward_v1_admin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1637,7 +1806,7 @@ func (x *AttachRepositoryRequest) String() string {
 func (*AttachRepositoryRequest) ProtoMessage() {}
 
 func (x *AttachRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[26]
+	mi := &file_keepward_v1_admin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1650,7 +1819,7 @@ func (x *AttachRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*AttachRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{26}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *AttachRepositoryRequest) GetRepository() *Repository {
@@ -1691,7 +1860,7 @@ type RebuildCatalogRequest struct {
 
 func (x *RebuildCatalogRequest) Reset() {
 	*x = RebuildCatalogRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[27]
+	mi := &file_keepward_v1_admin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1703,7 +1872,7 @@ func (x *RebuildCatalogRequest) String() string {
 func (*RebuildCatalogRequest) ProtoMessage() {}
 
 func (x *RebuildCatalogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[27]
+	mi := &file_keepward_v1_admin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1716,7 +1885,7 @@ func (x *RebuildCatalogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildCatalogRequest.ProtoReflect.Descriptor instead.
 func (*RebuildCatalogRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{27}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *RebuildCatalogRequest) GetRepository() string {
@@ -1743,7 +1912,7 @@ type CatalogProgress struct {
 
 func (x *CatalogProgress) Reset() {
 	*x = CatalogProgress{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[28]
+	mi := &file_keepward_v1_admin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1755,7 +1924,7 @@ func (x *CatalogProgress) String() string {
 func (*CatalogProgress) ProtoMessage() {}
 
 func (x *CatalogProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[28]
+	mi := &file_keepward_v1_admin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1768,7 +1937,7 @@ func (x *CatalogProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatalogProgress.ProtoReflect.Descriptor instead.
 func (*CatalogProgress) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{28}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *CatalogProgress) GetRepository() string {
@@ -1836,7 +2005,7 @@ type TakeOverRepositoryRequest struct {
 
 func (x *TakeOverRepositoryRequest) Reset() {
 	*x = TakeOverRepositoryRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[29]
+	mi := &file_keepward_v1_admin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1848,7 +2017,7 @@ func (x *TakeOverRepositoryRequest) String() string {
 func (*TakeOverRepositoryRequest) ProtoMessage() {}
 
 func (x *TakeOverRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[29]
+	mi := &file_keepward_v1_admin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1861,7 +2030,7 @@ func (x *TakeOverRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TakeOverRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*TakeOverRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{29}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *TakeOverRepositoryRequest) GetName() string {
@@ -1880,7 +2049,7 @@ type TakeOverRepositoryResponse struct {
 
 func (x *TakeOverRepositoryResponse) Reset() {
 	*x = TakeOverRepositoryResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[30]
+	mi := &file_keepward_v1_admin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1892,7 +2061,7 @@ func (x *TakeOverRepositoryResponse) String() string {
 func (*TakeOverRepositoryResponse) ProtoMessage() {}
 
 func (x *TakeOverRepositoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[30]
+	mi := &file_keepward_v1_admin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1905,7 +2074,7 @@ func (x *TakeOverRepositoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TakeOverRepositoryResponse.ProtoReflect.Descriptor instead.
 func (*TakeOverRepositoryResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{30}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *TakeOverRepositoryResponse) GetRepository() *Repository {
@@ -1926,7 +2095,7 @@ type DetachRepositoryRequest struct {
 
 func (x *DetachRepositoryRequest) Reset() {
 	*x = DetachRepositoryRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[31]
+	mi := &file_keepward_v1_admin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1938,7 +2107,7 @@ func (x *DetachRepositoryRequest) String() string {
 func (*DetachRepositoryRequest) ProtoMessage() {}
 
 func (x *DetachRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[31]
+	mi := &file_keepward_v1_admin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1951,7 +2120,7 @@ func (x *DetachRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetachRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*DetachRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{31}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *DetachRepositoryRequest) GetName() string {
@@ -1978,7 +2147,7 @@ type DetachRepositoryResponse struct {
 
 func (x *DetachRepositoryResponse) Reset() {
 	*x = DetachRepositoryResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[32]
+	mi := &file_keepward_v1_admin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1990,7 +2159,7 @@ func (x *DetachRepositoryResponse) String() string {
 func (*DetachRepositoryResponse) ProtoMessage() {}
 
 func (x *DetachRepositoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[32]
+	mi := &file_keepward_v1_admin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2003,7 +2172,7 @@ func (x *DetachRepositoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetachRepositoryResponse.ProtoReflect.Descriptor instead.
 func (*DetachRepositoryResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{32}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *DetachRepositoryResponse) GetDeletedJobs() []string {
@@ -2021,7 +2190,7 @@ type ListRepositoriesRequest struct {
 
 func (x *ListRepositoriesRequest) Reset() {
 	*x = ListRepositoriesRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[33]
+	mi := &file_keepward_v1_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2033,7 +2202,7 @@ func (x *ListRepositoriesRequest) String() string {
 func (*ListRepositoriesRequest) ProtoMessage() {}
 
 func (x *ListRepositoriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[33]
+	mi := &file_keepward_v1_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2046,7 +2215,7 @@ func (x *ListRepositoriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRepositoriesRequest.ProtoReflect.Descriptor instead.
 func (*ListRepositoriesRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{33}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{36}
 }
 
 type ListRepositoriesResponse struct {
@@ -2059,7 +2228,7 @@ type ListRepositoriesResponse struct {
 
 func (x *ListRepositoriesResponse) Reset() {
 	*x = ListRepositoriesResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[34]
+	mi := &file_keepward_v1_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2071,7 +2240,7 @@ func (x *ListRepositoriesResponse) String() string {
 func (*ListRepositoriesResponse) ProtoMessage() {}
 
 func (x *ListRepositoriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[34]
+	mi := &file_keepward_v1_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2084,7 +2253,7 @@ func (x *ListRepositoriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRepositoriesResponse.ProtoReflect.Descriptor instead.
 func (*ListRepositoriesResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{34}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListRepositoriesResponse) GetRepositories() []*Repository {
@@ -2110,7 +2279,7 @@ type GetRepositoryRequest struct {
 
 func (x *GetRepositoryRequest) Reset() {
 	*x = GetRepositoryRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[35]
+	mi := &file_keepward_v1_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2122,7 +2291,7 @@ func (x *GetRepositoryRequest) String() string {
 func (*GetRepositoryRequest) ProtoMessage() {}
 
 func (x *GetRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[35]
+	mi := &file_keepward_v1_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2135,7 +2304,7 @@ func (x *GetRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*GetRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{35}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *GetRepositoryRequest) GetName() string {
@@ -2154,7 +2323,7 @@ type GetRepositoryResponse struct {
 
 func (x *GetRepositoryResponse) Reset() {
 	*x = GetRepositoryResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[36]
+	mi := &file_keepward_v1_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2166,7 +2335,7 @@ func (x *GetRepositoryResponse) String() string {
 func (*GetRepositoryResponse) ProtoMessage() {}
 
 func (x *GetRepositoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[36]
+	mi := &file_keepward_v1_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2179,7 +2348,7 @@ func (x *GetRepositoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRepositoryResponse.ProtoReflect.Descriptor instead.
 func (*GetRepositoryResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{36}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *GetRepositoryResponse) GetRepository() *Repository {
@@ -2212,7 +2381,7 @@ type EditRepositoryRequest struct {
 
 func (x *EditRepositoryRequest) Reset() {
 	*x = EditRepositoryRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[37]
+	mi := &file_keepward_v1_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2224,7 +2393,7 @@ func (x *EditRepositoryRequest) String() string {
 func (*EditRepositoryRequest) ProtoMessage() {}
 
 func (x *EditRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[37]
+	mi := &file_keepward_v1_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2237,7 +2406,7 @@ func (x *EditRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EditRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*EditRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *EditRepositoryRequest) GetName() string {
@@ -2333,7 +2502,7 @@ type EditRepositoryResponse struct {
 
 func (x *EditRepositoryResponse) Reset() {
 	*x = EditRepositoryResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[38]
+	mi := &file_keepward_v1_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2345,7 +2514,7 @@ func (x *EditRepositoryResponse) String() string {
 func (*EditRepositoryResponse) ProtoMessage() {}
 
 func (x *EditRepositoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[38]
+	mi := &file_keepward_v1_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2358,7 +2527,7 @@ func (x *EditRepositoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EditRepositoryResponse.ProtoReflect.Descriptor instead.
 func (*EditRepositoryResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *EditRepositoryResponse) GetRepository() *Repository {
@@ -2387,7 +2556,7 @@ type CheckRepositoryRequest struct {
 
 func (x *CheckRepositoryRequest) Reset() {
 	*x = CheckRepositoryRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[39]
+	mi := &file_keepward_v1_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2399,7 +2568,7 @@ func (x *CheckRepositoryRequest) String() string {
 func (*CheckRepositoryRequest) ProtoMessage() {}
 
 func (x *CheckRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[39]
+	mi := &file_keepward_v1_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2412,7 +2581,7 @@ func (x *CheckRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*CheckRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *CheckRepositoryRequest) GetName() string {
@@ -2481,7 +2650,7 @@ type SweepRepositoryRequest struct {
 
 func (x *SweepRepositoryRequest) Reset() {
 	*x = SweepRepositoryRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[40]
+	mi := &file_keepward_v1_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2493,7 +2662,7 @@ func (x *SweepRepositoryRequest) String() string {
 func (*SweepRepositoryRequest) ProtoMessage() {}
 
 func (x *SweepRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[40]
+	mi := &file_keepward_v1_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2506,7 +2675,7 @@ func (x *SweepRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*SweepRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *SweepRepositoryRequest) GetName() string {
@@ -2553,7 +2722,7 @@ type RebuildIndexRequest struct {
 
 func (x *RebuildIndexRequest) Reset() {
 	*x = RebuildIndexRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[41]
+	mi := &file_keepward_v1_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2565,7 +2734,7 @@ func (x *RebuildIndexRequest) String() string {
 func (*RebuildIndexRequest) ProtoMessage() {}
 
 func (x *RebuildIndexRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[41]
+	mi := &file_keepward_v1_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2578,7 +2747,7 @@ func (x *RebuildIndexRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildIndexRequest.ProtoReflect.Descriptor instead.
 func (*RebuildIndexRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *RebuildIndexRequest) GetName() string {
@@ -2597,7 +2766,7 @@ type ReconcileRepositoryRequest struct {
 
 func (x *ReconcileRepositoryRequest) Reset() {
 	*x = ReconcileRepositoryRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[42]
+	mi := &file_keepward_v1_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2609,7 +2778,7 @@ func (x *ReconcileRepositoryRequest) String() string {
 func (*ReconcileRepositoryRequest) ProtoMessage() {}
 
 func (x *ReconcileRepositoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[42]
+	mi := &file_keepward_v1_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2622,7 +2791,7 @@ func (x *ReconcileRepositoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileRepositoryRequest.ProtoReflect.Descriptor instead.
 func (*ReconcileRepositoryRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ReconcileRepositoryRequest) GetName() string {
@@ -2641,7 +2810,7 @@ type GetRepositoryStatsRequest struct {
 
 func (x *GetRepositoryStatsRequest) Reset() {
 	*x = GetRepositoryStatsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[43]
+	mi := &file_keepward_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2653,7 +2822,7 @@ func (x *GetRepositoryStatsRequest) String() string {
 func (*GetRepositoryStatsRequest) ProtoMessage() {}
 
 func (x *GetRepositoryStatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[43]
+	mi := &file_keepward_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2666,7 +2835,7 @@ func (x *GetRepositoryStatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRepositoryStatsRequest.ProtoReflect.Descriptor instead.
 func (*GetRepositoryStatsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *GetRepositoryStatsRequest) GetName() string {
@@ -2685,7 +2854,7 @@ type GetRepositoryStatsResponse struct {
 
 func (x *GetRepositoryStatsResponse) Reset() {
 	*x = GetRepositoryStatsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[44]
+	mi := &file_keepward_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2697,7 +2866,7 @@ func (x *GetRepositoryStatsResponse) String() string {
 func (*GetRepositoryStatsResponse) ProtoMessage() {}
 
 func (x *GetRepositoryStatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[44]
+	mi := &file_keepward_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2710,7 +2879,7 @@ func (x *GetRepositoryStatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRepositoryStatsResponse.ProtoReflect.Descriptor instead.
 func (*GetRepositoryStatsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *GetRepositoryStatsResponse) GetStats() *RepositoryStats {
@@ -2729,7 +2898,7 @@ type ListRepositoryKeysRequest struct {
 
 func (x *ListRepositoryKeysRequest) Reset() {
 	*x = ListRepositoryKeysRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[45]
+	mi := &file_keepward_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2741,7 +2910,7 @@ func (x *ListRepositoryKeysRequest) String() string {
 func (*ListRepositoryKeysRequest) ProtoMessage() {}
 
 func (x *ListRepositoryKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[45]
+	mi := &file_keepward_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2754,7 +2923,7 @@ func (x *ListRepositoryKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRepositoryKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListRepositoryKeysRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ListRepositoryKeysRequest) GetName() string {
@@ -2774,7 +2943,7 @@ type ListRepositoryKeysResponse struct {
 
 func (x *ListRepositoryKeysResponse) Reset() {
 	*x = ListRepositoryKeysResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[46]
+	mi := &file_keepward_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2786,7 +2955,7 @@ func (x *ListRepositoryKeysResponse) String() string {
 func (*ListRepositoryKeysResponse) ProtoMessage() {}
 
 func (x *ListRepositoryKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[46]
+	mi := &file_keepward_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2799,7 +2968,7 @@ func (x *ListRepositoryKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRepositoryKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListRepositoryKeysResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ListRepositoryKeysResponse) GetKeys() []*RepositoryKey {
@@ -2830,7 +2999,7 @@ type RepositoryKey struct {
 
 func (x *RepositoryKey) Reset() {
 	*x = RepositoryKey{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[47]
+	mi := &file_keepward_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2842,7 +3011,7 @@ func (x *RepositoryKey) String() string {
 func (*RepositoryKey) ProtoMessage() {}
 
 func (x *RepositoryKey) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[47]
+	mi := &file_keepward_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2855,7 +3024,7 @@ func (x *RepositoryKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepositoryKey.ProtoReflect.Descriptor instead.
 func (*RepositoryKey) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *RepositoryKey) GetNumber() string {
@@ -2907,7 +3076,7 @@ type AddRepositoryKeyRequest struct {
 
 func (x *AddRepositoryKeyRequest) Reset() {
 	*x = AddRepositoryKeyRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[48]
+	mi := &file_keepward_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2919,7 +3088,7 @@ func (x *AddRepositoryKeyRequest) String() string {
 func (*AddRepositoryKeyRequest) ProtoMessage() {}
 
 func (x *AddRepositoryKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[48]
+	mi := &file_keepward_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2932,7 +3101,7 @@ func (x *AddRepositoryKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddRepositoryKeyRequest.ProtoReflect.Descriptor instead.
 func (*AddRepositoryKeyRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *AddRepositoryKeyRequest) GetName() string {
@@ -2975,7 +3144,7 @@ type AddRepositoryKeyResponse struct {
 
 func (x *AddRepositoryKeyResponse) Reset() {
 	*x = AddRepositoryKeyResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[49]
+	mi := &file_keepward_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2987,7 +3156,7 @@ func (x *AddRepositoryKeyResponse) String() string {
 func (*AddRepositoryKeyResponse) ProtoMessage() {}
 
 func (x *AddRepositoryKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[49]
+	mi := &file_keepward_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3000,7 +3169,7 @@ func (x *AddRepositoryKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddRepositoryKeyResponse.ProtoReflect.Descriptor instead.
 func (*AddRepositoryKeyResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *AddRepositoryKeyResponse) GetKey() *RepositoryKey {
@@ -3035,7 +3204,7 @@ type RemoveRepositoryKeyRequest struct {
 
 func (x *RemoveRepositoryKeyRequest) Reset() {
 	*x = RemoveRepositoryKeyRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[50]
+	mi := &file_keepward_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3047,7 +3216,7 @@ func (x *RemoveRepositoryKeyRequest) String() string {
 func (*RemoveRepositoryKeyRequest) ProtoMessage() {}
 
 func (x *RemoveRepositoryKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[50]
+	mi := &file_keepward_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3060,7 +3229,7 @@ func (x *RemoveRepositoryKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRepositoryKeyRequest.ProtoReflect.Descriptor instead.
 func (*RemoveRepositoryKeyRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *RemoveRepositoryKeyRequest) GetName() string {
@@ -3085,7 +3254,7 @@ type RemoveRepositoryKeyResponse struct {
 
 func (x *RemoveRepositoryKeyResponse) Reset() {
 	*x = RemoveRepositoryKeyResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[51]
+	mi := &file_keepward_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3097,7 +3266,7 @@ func (x *RemoveRepositoryKeyResponse) String() string {
 func (*RemoveRepositoryKeyResponse) ProtoMessage() {}
 
 func (x *RemoveRepositoryKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[51]
+	mi := &file_keepward_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3110,7 +3279,7 @@ func (x *RemoveRepositoryKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRepositoryKeyResponse.ProtoReflect.Descriptor instead.
 func (*RemoveRepositoryKeyResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 type BeginEpochRequest struct {
@@ -3122,7 +3291,7 @@ type BeginEpochRequest struct {
 
 func (x *BeginEpochRequest) Reset() {
 	*x = BeginEpochRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[52]
+	mi := &file_keepward_v1_admin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3134,7 +3303,7 @@ func (x *BeginEpochRequest) String() string {
 func (*BeginEpochRequest) ProtoMessage() {}
 
 func (x *BeginEpochRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[52]
+	mi := &file_keepward_v1_admin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3147,7 +3316,7 @@ func (x *BeginEpochRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginEpochRequest.ProtoReflect.Descriptor instead.
 func (*BeginEpochRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *BeginEpochRequest) GetName() string {
@@ -3166,7 +3335,7 @@ type BeginEpochResponse struct {
 
 func (x *BeginEpochResponse) Reset() {
 	*x = BeginEpochResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[53]
+	mi := &file_keepward_v1_admin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3178,7 +3347,7 @@ func (x *BeginEpochResponse) String() string {
 func (*BeginEpochResponse) ProtoMessage() {}
 
 func (x *BeginEpochResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[53]
+	mi := &file_keepward_v1_admin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3191,7 +3360,7 @@ func (x *BeginEpochResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginEpochResponse.ProtoReflect.Descriptor instead.
 func (*BeginEpochResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{53}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *BeginEpochResponse) GetEpoch() uint32 {
@@ -3210,7 +3379,7 @@ type ExportRecoveryKeyRequest struct {
 
 func (x *ExportRecoveryKeyRequest) Reset() {
 	*x = ExportRecoveryKeyRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[54]
+	mi := &file_keepward_v1_admin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3222,7 +3391,7 @@ func (x *ExportRecoveryKeyRequest) String() string {
 func (*ExportRecoveryKeyRequest) ProtoMessage() {}
 
 func (x *ExportRecoveryKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[54]
+	mi := &file_keepward_v1_admin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3235,7 +3404,7 @@ func (x *ExportRecoveryKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRecoveryKeyRequest.ProtoReflect.Descriptor instead.
 func (*ExportRecoveryKeyRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{54}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ExportRecoveryKeyRequest) GetName() string {
@@ -3254,7 +3423,7 @@ type ExportRecoveryKeyResponse struct {
 
 func (x *ExportRecoveryKeyResponse) Reset() {
 	*x = ExportRecoveryKeyResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[55]
+	mi := &file_keepward_v1_admin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3266,7 +3435,7 @@ func (x *ExportRecoveryKeyResponse) String() string {
 func (*ExportRecoveryKeyResponse) ProtoMessage() {}
 
 func (x *ExportRecoveryKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[55]
+	mi := &file_keepward_v1_admin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3279,7 +3448,7 @@ func (x *ExportRecoveryKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRecoveryKeyResponse.ProtoReflect.Descriptor instead.
 func (*ExportRecoveryKeyResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{55}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ExportRecoveryKeyResponse) GetRecoveryKey() string {
@@ -3299,7 +3468,7 @@ type StartSessionResponse struct {
 
 func (x *StartSessionResponse) Reset() {
 	*x = StartSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[56]
+	mi := &file_keepward_v1_admin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3311,7 +3480,7 @@ func (x *StartSessionResponse) String() string {
 func (*StartSessionResponse) ProtoMessage() {}
 
 func (x *StartSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[56]
+	mi := &file_keepward_v1_admin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3324,7 +3493,7 @@ func (x *StartSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartSessionResponse.ProtoReflect.Descriptor instead.
 func (*StartSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{56}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *StartSessionResponse) GetSession() int64 {
@@ -3347,7 +3516,7 @@ type DryRunRequest struct {
 
 func (x *DryRunRequest) Reset() {
 	*x = DryRunRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[57]
+	mi := &file_keepward_v1_admin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3359,7 +3528,7 @@ func (x *DryRunRequest) String() string {
 func (*DryRunRequest) ProtoMessage() {}
 
 func (x *DryRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[57]
+	mi := &file_keepward_v1_admin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3372,7 +3541,7 @@ func (x *DryRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DryRunRequest.ProtoReflect.Descriptor instead.
 func (*DryRunRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{57}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *DryRunRequest) GetName() string {
@@ -3409,7 +3578,7 @@ type DryRunResponse struct {
 
 func (x *DryRunResponse) Reset() {
 	*x = DryRunResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[58]
+	mi := &file_keepward_v1_admin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3421,7 +3590,7 @@ func (x *DryRunResponse) String() string {
 func (*DryRunResponse) ProtoMessage() {}
 
 func (x *DryRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[58]
+	mi := &file_keepward_v1_admin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3434,7 +3603,7 @@ func (x *DryRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DryRunResponse.ProtoReflect.Descriptor instead.
 func (*DryRunResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{58}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *DryRunResponse) GetComputer() string {
@@ -3475,7 +3644,7 @@ type DryRuns struct {
 
 func (x *DryRuns) Reset() {
 	*x = DryRuns{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[59]
+	mi := &file_keepward_v1_admin_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3487,7 +3656,7 @@ func (x *DryRuns) String() string {
 func (*DryRuns) ProtoMessage() {}
 
 func (x *DryRuns) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[59]
+	mi := &file_keepward_v1_admin_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3500,7 +3669,7 @@ func (x *DryRuns) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DryRuns.ProtoReflect.Descriptor instead.
 func (*DryRuns) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{59}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *DryRuns) GetComputers() []*DryRunResponse {
@@ -3522,7 +3691,7 @@ type GetJobFiguresRequest struct {
 
 func (x *GetJobFiguresRequest) Reset() {
 	*x = GetJobFiguresRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[60]
+	mi := &file_keepward_v1_admin_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3534,7 +3703,7 @@ func (x *GetJobFiguresRequest) String() string {
 func (*GetJobFiguresRequest) ProtoMessage() {}
 
 func (x *GetJobFiguresRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[60]
+	mi := &file_keepward_v1_admin_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3547,7 +3716,7 @@ func (x *GetJobFiguresRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJobFiguresRequest.ProtoReflect.Descriptor instead.
 func (*GetJobFiguresRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{60}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *GetJobFiguresRequest) GetName() string {
@@ -3580,7 +3749,7 @@ type GetJobFiguresResponse struct {
 
 func (x *GetJobFiguresResponse) Reset() {
 	*x = GetJobFiguresResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[61]
+	mi := &file_keepward_v1_admin_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3592,7 +3761,7 @@ func (x *GetJobFiguresResponse) String() string {
 func (*GetJobFiguresResponse) ProtoMessage() {}
 
 func (x *GetJobFiguresResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[61]
+	mi := &file_keepward_v1_admin_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3605,7 +3774,7 @@ func (x *GetJobFiguresResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJobFiguresResponse.ProtoReflect.Descriptor instead.
 func (*GetJobFiguresResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{61}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *GetJobFiguresResponse) GetFigures() *JobFigures {
@@ -3623,7 +3792,7 @@ type ResumeRetentionRequest struct {
 
 func (x *ResumeRetentionRequest) Reset() {
 	*x = ResumeRetentionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[62]
+	mi := &file_keepward_v1_admin_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3635,7 +3804,7 @@ func (x *ResumeRetentionRequest) String() string {
 func (*ResumeRetentionRequest) ProtoMessage() {}
 
 func (x *ResumeRetentionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[62]
+	mi := &file_keepward_v1_admin_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3648,7 +3817,7 @@ func (x *ResumeRetentionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRetentionRequest.ProtoReflect.Descriptor instead.
 func (*ResumeRetentionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{62}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{65}
 }
 
 // jump: how far the clock was off what was expected; not set: retention was not paused.
@@ -3661,7 +3830,7 @@ type ResumeRetentionResponse struct {
 
 func (x *ResumeRetentionResponse) Reset() {
 	*x = ResumeRetentionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[63]
+	mi := &file_keepward_v1_admin_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3673,7 +3842,7 @@ func (x *ResumeRetentionResponse) String() string {
 func (*ResumeRetentionResponse) ProtoMessage() {}
 
 func (x *ResumeRetentionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[63]
+	mi := &file_keepward_v1_admin_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3686,7 +3855,7 @@ func (x *ResumeRetentionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRetentionResponse.ProtoReflect.Descriptor instead.
 func (*ResumeRetentionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{63}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ResumeRetentionResponse) GetJump() *durationpb.Duration {
@@ -3707,7 +3876,7 @@ type PreviewRetentionRequest struct {
 
 func (x *PreviewRetentionRequest) Reset() {
 	*x = PreviewRetentionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[64]
+	mi := &file_keepward_v1_admin_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3719,7 +3888,7 @@ func (x *PreviewRetentionRequest) String() string {
 func (*PreviewRetentionRequest) ProtoMessage() {}
 
 func (x *PreviewRetentionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[64]
+	mi := &file_keepward_v1_admin_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3732,7 +3901,7 @@ func (x *PreviewRetentionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewRetentionRequest.ProtoReflect.Descriptor instead.
 func (*PreviewRetentionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{64}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *PreviewRetentionRequest) GetJob() string {
@@ -3760,7 +3929,7 @@ type RetentionOrder struct {
 
 func (x *RetentionOrder) Reset() {
 	*x = RetentionOrder{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[65]
+	mi := &file_keepward_v1_admin_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3772,7 +3941,7 @@ func (x *RetentionOrder) String() string {
 func (*RetentionOrder) ProtoMessage() {}
 
 func (x *RetentionOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[65]
+	mi := &file_keepward_v1_admin_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3785,7 +3954,7 @@ func (x *RetentionOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetentionOrder.ProtoReflect.Descriptor instead.
 func (*RetentionOrder) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{65}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *RetentionOrder) GetRepository() string {
@@ -3814,7 +3983,7 @@ type BrowseOrder struct {
 
 func (x *BrowseOrder) Reset() {
 	*x = BrowseOrder{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[66]
+	mi := &file_keepward_v1_admin_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3826,7 +3995,7 @@ func (x *BrowseOrder) String() string {
 func (*BrowseOrder) ProtoMessage() {}
 
 func (x *BrowseOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[66]
+	mi := &file_keepward_v1_admin_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3839,7 +4008,7 @@ func (x *BrowseOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrowseOrder.ProtoReflect.Descriptor instead.
 func (*BrowseOrder) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{66}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *BrowseOrder) GetRepository() string {
@@ -3872,7 +4041,7 @@ type PreviewRetentionResponse struct {
 
 func (x *PreviewRetentionResponse) Reset() {
 	*x = PreviewRetentionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[67]
+	mi := &file_keepward_v1_admin_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3884,7 +4053,7 @@ func (x *PreviewRetentionResponse) String() string {
 func (*PreviewRetentionResponse) ProtoMessage() {}
 
 func (x *PreviewRetentionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[67]
+	mi := &file_keepward_v1_admin_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3897,7 +4066,7 @@ func (x *PreviewRetentionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewRetentionResponse.ProtoReflect.Descriptor instead.
 func (*PreviewRetentionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{67}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *PreviewRetentionResponse) GetPoints() []*Point {
@@ -3944,7 +4113,7 @@ type CreateJobRequest struct {
 
 func (x *CreateJobRequest) Reset() {
 	*x = CreateJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[68]
+	mi := &file_keepward_v1_admin_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3956,7 +4125,7 @@ func (x *CreateJobRequest) String() string {
 func (*CreateJobRequest) ProtoMessage() {}
 
 func (x *CreateJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[68]
+	mi := &file_keepward_v1_admin_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3969,7 +4138,7 @@ func (x *CreateJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJobRequest.ProtoReflect.Descriptor instead.
 func (*CreateJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{68}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *CreateJobRequest) GetJob() *Job {
@@ -3990,7 +4159,7 @@ type CreateJobResponse struct {
 
 func (x *CreateJobResponse) Reset() {
 	*x = CreateJobResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[69]
+	mi := &file_keepward_v1_admin_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4002,7 +4171,7 @@ func (x *CreateJobResponse) String() string {
 func (*CreateJobResponse) ProtoMessage() {}
 
 func (x *CreateJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[69]
+	mi := &file_keepward_v1_admin_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4015,7 +4184,7 @@ func (x *CreateJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJobResponse.ProtoReflect.Descriptor instead.
 func (*CreateJobResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{69}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *CreateJobResponse) GetJob() *Job {
@@ -4040,7 +4209,7 @@ type ListJobsRequest struct {
 
 func (x *ListJobsRequest) Reset() {
 	*x = ListJobsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[70]
+	mi := &file_keepward_v1_admin_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4052,7 +4221,7 @@ func (x *ListJobsRequest) String() string {
 func (*ListJobsRequest) ProtoMessage() {}
 
 func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[70]
+	mi := &file_keepward_v1_admin_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4065,7 +4234,7 @@ func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsRequest.ProtoReflect.Descriptor instead.
 func (*ListJobsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{70}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{73}
 }
 
 type ListJobsResponse struct {
@@ -4077,7 +4246,7 @@ type ListJobsResponse struct {
 
 func (x *ListJobsResponse) Reset() {
 	*x = ListJobsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[71]
+	mi := &file_keepward_v1_admin_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4089,7 +4258,7 @@ func (x *ListJobsResponse) String() string {
 func (*ListJobsResponse) ProtoMessage() {}
 
 func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[71]
+	mi := &file_keepward_v1_admin_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4102,7 +4271,7 @@ func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsResponse.ProtoReflect.Descriptor instead.
 func (*ListJobsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{71}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ListJobsResponse) GetJobs() []*Job {
@@ -4123,7 +4292,7 @@ type GetJobRequest struct {
 
 func (x *GetJobRequest) Reset() {
 	*x = GetJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[72]
+	mi := &file_keepward_v1_admin_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4135,7 +4304,7 @@ func (x *GetJobRequest) String() string {
 func (*GetJobRequest) ProtoMessage() {}
 
 func (x *GetJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[72]
+	mi := &file_keepward_v1_admin_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4148,7 +4317,7 @@ func (x *GetJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJobRequest.ProtoReflect.Descriptor instead.
 func (*GetJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{72}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *GetJobRequest) GetName() string {
@@ -4181,7 +4350,7 @@ type GetJobResponse struct {
 
 func (x *GetJobResponse) Reset() {
 	*x = GetJobResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[73]
+	mi := &file_keepward_v1_admin_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4193,7 +4362,7 @@ func (x *GetJobResponse) String() string {
 func (*GetJobResponse) ProtoMessage() {}
 
 func (x *GetJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[73]
+	mi := &file_keepward_v1_admin_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4206,7 +4375,7 @@ func (x *GetJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJobResponse.ProtoReflect.Descriptor instead.
 func (*GetJobResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{73}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *GetJobResponse) GetJob() *Job {
@@ -4260,7 +4429,7 @@ type UpdateJobRequest struct {
 
 func (x *UpdateJobRequest) Reset() {
 	*x = UpdateJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[74]
+	mi := &file_keepward_v1_admin_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4272,7 +4441,7 @@ func (x *UpdateJobRequest) String() string {
 func (*UpdateJobRequest) ProtoMessage() {}
 
 func (x *UpdateJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[74]
+	mi := &file_keepward_v1_admin_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4285,7 +4454,7 @@ func (x *UpdateJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateJobRequest.ProtoReflect.Descriptor instead.
 func (*UpdateJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{74}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *UpdateJobRequest) GetJob() *Job {
@@ -4305,7 +4474,7 @@ type UpdateJobResponse struct {
 
 func (x *UpdateJobResponse) Reset() {
 	*x = UpdateJobResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[75]
+	mi := &file_keepward_v1_admin_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4317,7 +4486,7 @@ func (x *UpdateJobResponse) String() string {
 func (*UpdateJobResponse) ProtoMessage() {}
 
 func (x *UpdateJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[75]
+	mi := &file_keepward_v1_admin_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4330,7 +4499,7 @@ func (x *UpdateJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateJobResponse.ProtoReflect.Descriptor instead.
 func (*UpdateJobResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{75}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *UpdateJobResponse) GetJob() *Job {
@@ -4356,7 +4525,7 @@ type DeleteJobRequest struct {
 
 func (x *DeleteJobRequest) Reset() {
 	*x = DeleteJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[76]
+	mi := &file_keepward_v1_admin_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4368,7 +4537,7 @@ func (x *DeleteJobRequest) String() string {
 func (*DeleteJobRequest) ProtoMessage() {}
 
 func (x *DeleteJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[76]
+	mi := &file_keepward_v1_admin_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4381,7 +4550,7 @@ func (x *DeleteJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteJobRequest.ProtoReflect.Descriptor instead.
 func (*DeleteJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{76}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *DeleteJobRequest) GetName() string {
@@ -4399,7 +4568,7 @@ type DeleteJobResponse struct {
 
 func (x *DeleteJobResponse) Reset() {
 	*x = DeleteJobResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[77]
+	mi := &file_keepward_v1_admin_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4411,7 +4580,7 @@ func (x *DeleteJobResponse) String() string {
 func (*DeleteJobResponse) ProtoMessage() {}
 
 func (x *DeleteJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[77]
+	mi := &file_keepward_v1_admin_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4424,7 +4593,7 @@ func (x *DeleteJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteJobResponse.ProtoReflect.Descriptor instead.
 func (*DeleteJobResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{77}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{80}
 }
 
 // With start_at it stays in the queue until then, with after until the sessions of that job are over
@@ -4443,7 +4612,7 @@ type RunJobRequest struct {
 
 func (x *RunJobRequest) Reset() {
 	*x = RunJobRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[78]
+	mi := &file_keepward_v1_admin_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4455,7 +4624,7 @@ func (x *RunJobRequest) String() string {
 func (*RunJobRequest) ProtoMessage() {}
 
 func (x *RunJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[78]
+	mi := &file_keepward_v1_admin_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4468,7 +4637,7 @@ func (x *RunJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunJobRequest.ProtoReflect.Descriptor instead.
 func (*RunJobRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{78}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *RunJobRequest) GetName() string {
@@ -4516,7 +4685,7 @@ type SuspendSessionRequest struct {
 
 func (x *SuspendSessionRequest) Reset() {
 	*x = SuspendSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[79]
+	mi := &file_keepward_v1_admin_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4528,7 +4697,7 @@ func (x *SuspendSessionRequest) String() string {
 func (*SuspendSessionRequest) ProtoMessage() {}
 
 func (x *SuspendSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[79]
+	mi := &file_keepward_v1_admin_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4541,7 +4710,7 @@ func (x *SuspendSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendSessionRequest.ProtoReflect.Descriptor instead.
 func (*SuspendSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{79}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *SuspendSessionRequest) GetId() int64 {
@@ -4567,7 +4736,7 @@ type SuspendSessionResponse struct {
 
 func (x *SuspendSessionResponse) Reset() {
 	*x = SuspendSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[80]
+	mi := &file_keepward_v1_admin_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4579,7 +4748,7 @@ func (x *SuspendSessionResponse) String() string {
 func (*SuspendSessionResponse) ProtoMessage() {}
 
 func (x *SuspendSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[80]
+	mi := &file_keepward_v1_admin_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4592,7 +4761,7 @@ func (x *SuspendSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendSessionResponse.ProtoReflect.Descriptor instead.
 func (*SuspendSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{80}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *SuspendSessionResponse) GetSession() *Session {
@@ -4612,7 +4781,7 @@ type ResumeSessionRequest struct {
 
 func (x *ResumeSessionRequest) Reset() {
 	*x = ResumeSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[81]
+	mi := &file_keepward_v1_admin_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4624,7 +4793,7 @@ func (x *ResumeSessionRequest) String() string {
 func (*ResumeSessionRequest) ProtoMessage() {}
 
 func (x *ResumeSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[81]
+	mi := &file_keepward_v1_admin_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4637,7 +4806,7 @@ func (x *ResumeSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeSessionRequest.ProtoReflect.Descriptor instead.
 func (*ResumeSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{81}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *ResumeSessionRequest) GetId() int64 {
@@ -4663,7 +4832,7 @@ type ResumeSessionResponse struct {
 
 func (x *ResumeSessionResponse) Reset() {
 	*x = ResumeSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[82]
+	mi := &file_keepward_v1_admin_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4675,7 +4844,7 @@ func (x *ResumeSessionResponse) String() string {
 func (*ResumeSessionResponse) ProtoMessage() {}
 
 func (x *ResumeSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[82]
+	mi := &file_keepward_v1_admin_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4688,7 +4857,7 @@ func (x *ResumeSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeSessionResponse.ProtoReflect.Descriptor instead.
 func (*ResumeSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{82}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *ResumeSessionResponse) GetSession() *Session {
@@ -4722,7 +4891,7 @@ type ListSessionsRequest struct {
 
 func (x *ListSessionsRequest) Reset() {
 	*x = ListSessionsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[83]
+	mi := &file_keepward_v1_admin_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4734,7 +4903,7 @@ func (x *ListSessionsRequest) String() string {
 func (*ListSessionsRequest) ProtoMessage() {}
 
 func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[83]
+	mi := &file_keepward_v1_admin_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4747,7 +4916,7 @@ func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
 func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{83}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *ListSessionsRequest) GetActive() bool {
@@ -4829,7 +4998,7 @@ type WatchSessionsRequest struct {
 
 func (x *WatchSessionsRequest) Reset() {
 	*x = WatchSessionsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[84]
+	mi := &file_keepward_v1_admin_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4841,7 +5010,7 @@ func (x *WatchSessionsRequest) String() string {
 func (*WatchSessionsRequest) ProtoMessage() {}
 
 func (x *WatchSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[84]
+	mi := &file_keepward_v1_admin_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4854,7 +5023,7 @@ func (x *WatchSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSessionsRequest.ProtoReflect.Descriptor instead.
 func (*WatchSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{84}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *WatchSessionsRequest) GetFilter() *ListSessionsRequest {
@@ -4877,7 +5046,7 @@ type WatchSessionsResponse struct {
 
 func (x *WatchSessionsResponse) Reset() {
 	*x = WatchSessionsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[85]
+	mi := &file_keepward_v1_admin_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4889,7 +5058,7 @@ func (x *WatchSessionsResponse) String() string {
 func (*WatchSessionsResponse) ProtoMessage() {}
 
 func (x *WatchSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[85]
+	mi := &file_keepward_v1_admin_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4902,7 +5071,7 @@ func (x *WatchSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSessionsResponse.ProtoReflect.Descriptor instead.
 func (*WatchSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{85}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *WatchSessionsResponse) GetWhole() bool {
@@ -4935,7 +5104,7 @@ type ListSessionsResponse struct {
 
 func (x *ListSessionsResponse) Reset() {
 	*x = ListSessionsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[86]
+	mi := &file_keepward_v1_admin_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4947,7 +5116,7 @@ func (x *ListSessionsResponse) String() string {
 func (*ListSessionsResponse) ProtoMessage() {}
 
 func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[86]
+	mi := &file_keepward_v1_admin_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4960,7 +5129,7 @@ func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
 func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{86}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *ListSessionsResponse) GetSessions() []*Session {
@@ -4979,7 +5148,7 @@ type GetSessionRequest struct {
 
 func (x *GetSessionRequest) Reset() {
 	*x = GetSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[87]
+	mi := &file_keepward_v1_admin_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4991,7 +5160,7 @@ func (x *GetSessionRequest) String() string {
 func (*GetSessionRequest) ProtoMessage() {}
 
 func (x *GetSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[87]
+	mi := &file_keepward_v1_admin_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5004,7 +5173,7 @@ func (x *GetSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSessionRequest.ProtoReflect.Descriptor instead.
 func (*GetSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{87}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *GetSessionRequest) GetId() int64 {
@@ -5023,7 +5192,7 @@ type GetSessionResponse struct {
 
 func (x *GetSessionResponse) Reset() {
 	*x = GetSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[88]
+	mi := &file_keepward_v1_admin_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5035,7 +5204,7 @@ func (x *GetSessionResponse) String() string {
 func (*GetSessionResponse) ProtoMessage() {}
 
 func (x *GetSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[88]
+	mi := &file_keepward_v1_admin_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5048,7 +5217,7 @@ func (x *GetSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSessionResponse.ProtoReflect.Descriptor instead.
 func (*GetSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{88}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *GetSessionResponse) GetSession() *Session {
@@ -5069,7 +5238,7 @@ type SetSessionPriorityRequest struct {
 
 func (x *SetSessionPriorityRequest) Reset() {
 	*x = SetSessionPriorityRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[89]
+	mi := &file_keepward_v1_admin_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5081,7 +5250,7 @@ func (x *SetSessionPriorityRequest) String() string {
 func (*SetSessionPriorityRequest) ProtoMessage() {}
 
 func (x *SetSessionPriorityRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[89]
+	mi := &file_keepward_v1_admin_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5094,7 +5263,7 @@ func (x *SetSessionPriorityRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetSessionPriorityRequest.ProtoReflect.Descriptor instead.
 func (*SetSessionPriorityRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{89}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *SetSessionPriorityRequest) GetId() int64 {
@@ -5120,7 +5289,7 @@ type SetSessionPriorityResponse struct {
 
 func (x *SetSessionPriorityResponse) Reset() {
 	*x = SetSessionPriorityResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[90]
+	mi := &file_keepward_v1_admin_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5132,7 +5301,7 @@ func (x *SetSessionPriorityResponse) String() string {
 func (*SetSessionPriorityResponse) ProtoMessage() {}
 
 func (x *SetSessionPriorityResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[90]
+	mi := &file_keepward_v1_admin_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5145,7 +5314,7 @@ func (x *SetSessionPriorityResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetSessionPriorityResponse.ProtoReflect.Descriptor instead.
 func (*SetSessionPriorityResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{90}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *SetSessionPriorityResponse) GetSession() *Session {
@@ -5166,7 +5335,7 @@ type ListResourcesRequest struct {
 
 func (x *ListResourcesRequest) Reset() {
 	*x = ListResourcesRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[91]
+	mi := &file_keepward_v1_admin_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5178,7 +5347,7 @@ func (x *ListResourcesRequest) String() string {
 func (*ListResourcesRequest) ProtoMessage() {}
 
 func (x *ListResourcesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[91]
+	mi := &file_keepward_v1_admin_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5191,7 +5360,7 @@ func (x *ListResourcesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResourcesRequest.ProtoReflect.Descriptor instead.
 func (*ListResourcesRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{91}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *ListResourcesRequest) GetKind() string {
@@ -5217,7 +5386,7 @@ type ListResourcesResponse struct {
 
 func (x *ListResourcesResponse) Reset() {
 	*x = ListResourcesResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[92]
+	mi := &file_keepward_v1_admin_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5229,7 +5398,7 @@ func (x *ListResourcesResponse) String() string {
 func (*ListResourcesResponse) ProtoMessage() {}
 
 func (x *ListResourcesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[92]
+	mi := &file_keepward_v1_admin_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5242,7 +5411,7 @@ func (x *ListResourcesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResourcesResponse.ProtoReflect.Descriptor instead.
 func (*ListResourcesResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{92}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *ListResourcesResponse) GetResources() []*Resource {
@@ -5261,7 +5430,7 @@ type WatchSessionRequest struct {
 
 func (x *WatchSessionRequest) Reset() {
 	*x = WatchSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[93]
+	mi := &file_keepward_v1_admin_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5273,7 +5442,7 @@ func (x *WatchSessionRequest) String() string {
 func (*WatchSessionRequest) ProtoMessage() {}
 
 func (x *WatchSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[93]
+	mi := &file_keepward_v1_admin_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5286,7 +5455,7 @@ func (x *WatchSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSessionRequest.ProtoReflect.Descriptor instead.
 func (*WatchSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{93}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *WatchSessionRequest) GetId() int64 {
@@ -5305,7 +5474,7 @@ type WatchSessionResponse struct {
 
 func (x *WatchSessionResponse) Reset() {
 	*x = WatchSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[94]
+	mi := &file_keepward_v1_admin_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5317,7 +5486,7 @@ func (x *WatchSessionResponse) String() string {
 func (*WatchSessionResponse) ProtoMessage() {}
 
 func (x *WatchSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[94]
+	mi := &file_keepward_v1_admin_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5330,7 +5499,7 @@ func (x *WatchSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSessionResponse.ProtoReflect.Descriptor instead.
 func (*WatchSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{94}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *WatchSessionResponse) GetSession() *Session {
@@ -5353,7 +5522,7 @@ type ReadLogRequest struct {
 
 func (x *ReadLogRequest) Reset() {
 	*x = ReadLogRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[95]
+	mi := &file_keepward_v1_admin_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5365,7 +5534,7 @@ func (x *ReadLogRequest) String() string {
 func (*ReadLogRequest) ProtoMessage() {}
 
 func (x *ReadLogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[95]
+	mi := &file_keepward_v1_admin_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5378,7 +5547,7 @@ func (x *ReadLogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLogRequest.ProtoReflect.Descriptor instead.
 func (*ReadLogRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{95}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *ReadLogRequest) GetId() int64 {
@@ -5411,7 +5580,7 @@ type ReadLogResponse struct {
 
 func (x *ReadLogResponse) Reset() {
 	*x = ReadLogResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[96]
+	mi := &file_keepward_v1_admin_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5423,7 +5592,7 @@ func (x *ReadLogResponse) String() string {
 func (*ReadLogResponse) ProtoMessage() {}
 
 func (x *ReadLogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[96]
+	mi := &file_keepward_v1_admin_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5436,7 +5605,7 @@ func (x *ReadLogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLogResponse.ProtoReflect.Descriptor instead.
 func (*ReadLogResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{96}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *ReadLogResponse) GetEvents() []*Event {
@@ -5455,7 +5624,7 @@ type RetrySessionRequest struct {
 
 func (x *RetrySessionRequest) Reset() {
 	*x = RetrySessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[97]
+	mi := &file_keepward_v1_admin_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5467,7 +5636,7 @@ func (x *RetrySessionRequest) String() string {
 func (*RetrySessionRequest) ProtoMessage() {}
 
 func (x *RetrySessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[97]
+	mi := &file_keepward_v1_admin_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5480,7 +5649,7 @@ func (x *RetrySessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetrySessionRequest.ProtoReflect.Descriptor instead.
 func (*RetrySessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{97}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *RetrySessionRequest) GetId() int64 {
@@ -5502,7 +5671,7 @@ type KillSessionRequest struct {
 
 func (x *KillSessionRequest) Reset() {
 	*x = KillSessionRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[98]
+	mi := &file_keepward_v1_admin_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5514,7 +5683,7 @@ func (x *KillSessionRequest) String() string {
 func (*KillSessionRequest) ProtoMessage() {}
 
 func (x *KillSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[98]
+	mi := &file_keepward_v1_admin_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5527,7 +5696,7 @@ func (x *KillSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillSessionRequest.ProtoReflect.Descriptor instead.
 func (*KillSessionRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{98}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *KillSessionRequest) GetId() int64 {
@@ -5562,7 +5731,7 @@ type KillSessionResponse struct {
 
 func (x *KillSessionResponse) Reset() {
 	*x = KillSessionResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[99]
+	mi := &file_keepward_v1_admin_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5574,7 +5743,7 @@ func (x *KillSessionResponse) String() string {
 func (*KillSessionResponse) ProtoMessage() {}
 
 func (x *KillSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[99]
+	mi := &file_keepward_v1_admin_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5587,7 +5756,7 @@ func (x *KillSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillSessionResponse.ProtoReflect.Descriptor instead.
 func (*KillSessionResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{99}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *KillSessionResponse) GetSession() *Session {
@@ -5615,7 +5784,7 @@ type ChangePointsRequest struct {
 
 func (x *ChangePointsRequest) Reset() {
 	*x = ChangePointsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[100]
+	mi := &file_keepward_v1_admin_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5627,7 +5796,7 @@ func (x *ChangePointsRequest) String() string {
 func (*ChangePointsRequest) ProtoMessage() {}
 
 func (x *ChangePointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[100]
+	mi := &file_keepward_v1_admin_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5640,7 +5809,7 @@ func (x *ChangePointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePointsRequest.ProtoReflect.Descriptor instead.
 func (*ChangePointsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{100}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *ChangePointsRequest) GetNames() []string {
@@ -5668,7 +5837,7 @@ type ChangePointsResponse struct {
 
 func (x *ChangePointsResponse) Reset() {
 	*x = ChangePointsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[101]
+	mi := &file_keepward_v1_admin_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5680,7 +5849,7 @@ func (x *ChangePointsResponse) String() string {
 func (*ChangePointsResponse) ProtoMessage() {}
 
 func (x *ChangePointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[101]
+	mi := &file_keepward_v1_admin_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5693,7 +5862,7 @@ func (x *ChangePointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePointsResponse.ProtoReflect.Descriptor instead.
 func (*ChangePointsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{101}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *ChangePointsResponse) GetPoints() []*Point {
@@ -5725,7 +5894,7 @@ type ListPointsRequest struct {
 
 func (x *ListPointsRequest) Reset() {
 	*x = ListPointsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[102]
+	mi := &file_keepward_v1_admin_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5737,7 +5906,7 @@ func (x *ListPointsRequest) String() string {
 func (*ListPointsRequest) ProtoMessage() {}
 
 func (x *ListPointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[102]
+	mi := &file_keepward_v1_admin_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5750,7 +5919,7 @@ func (x *ListPointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPointsRequest.ProtoReflect.Descriptor instead.
 func (*ListPointsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{102}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *ListPointsRequest) GetComputer() string {
@@ -5804,7 +5973,7 @@ type ListPointsResponse struct {
 
 func (x *ListPointsResponse) Reset() {
 	*x = ListPointsResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[103]
+	mi := &file_keepward_v1_admin_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5816,7 +5985,7 @@ func (x *ListPointsResponse) String() string {
 func (*ListPointsResponse) ProtoMessage() {}
 
 func (x *ListPointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[103]
+	mi := &file_keepward_v1_admin_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5829,7 +5998,7 @@ func (x *ListPointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPointsResponse.ProtoReflect.Descriptor instead.
 func (*ListPointsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{103}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *ListPointsResponse) GetPoints() []*Point {
@@ -5851,7 +6020,7 @@ type GetPointRequest struct {
 
 func (x *GetPointRequest) Reset() {
 	*x = GetPointRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[104]
+	mi := &file_keepward_v1_admin_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5863,7 +6032,7 @@ func (x *GetPointRequest) String() string {
 func (*GetPointRequest) ProtoMessage() {}
 
 func (x *GetPointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[104]
+	mi := &file_keepward_v1_admin_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5876,7 +6045,7 @@ func (x *GetPointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPointRequest.ProtoReflect.Descriptor instead.
 func (*GetPointRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{104}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *GetPointRequest) GetName() string {
@@ -5909,7 +6078,7 @@ type GetPointResponse struct {
 
 func (x *GetPointResponse) Reset() {
 	*x = GetPointResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[105]
+	mi := &file_keepward_v1_admin_proto_msgTypes[108]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5921,7 +6090,7 @@ func (x *GetPointResponse) String() string {
 func (*GetPointResponse) ProtoMessage() {}
 
 func (x *GetPointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[105]
+	mi := &file_keepward_v1_admin_proto_msgTypes[108]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5934,7 +6103,7 @@ func (x *GetPointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPointResponse.ProtoReflect.Descriptor instead.
 func (*GetPointResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{105}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{108}
 }
 
 func (x *GetPointResponse) GetPoint() *Point {
@@ -5960,7 +6129,7 @@ type BrowseRequest struct {
 
 func (x *BrowseRequest) Reset() {
 	*x = BrowseRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[106]
+	mi := &file_keepward_v1_admin_proto_msgTypes[109]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5972,7 +6141,7 @@ func (x *BrowseRequest) String() string {
 func (*BrowseRequest) ProtoMessage() {}
 
 func (x *BrowseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[106]
+	mi := &file_keepward_v1_admin_proto_msgTypes[109]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5985,7 +6154,7 @@ func (x *BrowseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrowseRequest.ProtoReflect.Descriptor instead.
 func (*BrowseRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{106}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{109}
 }
 
 func (x *BrowseRequest) GetPoint() string {
@@ -6043,7 +6212,7 @@ type BrowseResponse struct {
 
 func (x *BrowseResponse) Reset() {
 	*x = BrowseResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[107]
+	mi := &file_keepward_v1_admin_proto_msgTypes[110]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6055,7 +6224,7 @@ func (x *BrowseResponse) String() string {
 func (*BrowseResponse) ProtoMessage() {}
 
 func (x *BrowseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[107]
+	mi := &file_keepward_v1_admin_proto_msgTypes[110]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6068,7 +6237,7 @@ func (x *BrowseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrowseResponse.ProtoReflect.Descriptor instead.
 func (*BrowseResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{107}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{110}
 }
 
 func (x *BrowseResponse) GetSelf() *Entry {
@@ -6109,7 +6278,7 @@ type GetPointKeysRequest struct {
 
 func (x *GetPointKeysRequest) Reset() {
 	*x = GetPointKeysRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[108]
+	mi := &file_keepward_v1_admin_proto_msgTypes[111]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6121,7 +6290,7 @@ func (x *GetPointKeysRequest) String() string {
 func (*GetPointKeysRequest) ProtoMessage() {}
 
 func (x *GetPointKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[108]
+	mi := &file_keepward_v1_admin_proto_msgTypes[111]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6134,7 +6303,7 @@ func (x *GetPointKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPointKeysRequest.ProtoReflect.Descriptor instead.
 func (*GetPointKeysRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{108}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{111}
 }
 
 func (x *GetPointKeysRequest) GetComputer() string {
@@ -6160,7 +6329,7 @@ type GetPointKeysResponse struct {
 
 func (x *GetPointKeysResponse) Reset() {
 	*x = GetPointKeysResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[109]
+	mi := &file_keepward_v1_admin_proto_msgTypes[112]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6172,7 +6341,7 @@ func (x *GetPointKeysResponse) String() string {
 func (*GetPointKeysResponse) ProtoMessage() {}
 
 func (x *GetPointKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[109]
+	mi := &file_keepward_v1_admin_proto_msgTypes[112]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6185,7 +6354,7 @@ func (x *GetPointKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPointKeysResponse.ProtoReflect.Descriptor instead.
 func (*GetPointKeysResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{109}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{112}
 }
 
 func (x *GetPointKeysResponse) GetKeys() *RepositoryKeys {
@@ -6206,7 +6375,7 @@ type ReadRecordsRequest struct {
 
 func (x *ReadRecordsRequest) Reset() {
 	*x = ReadRecordsRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[110]
+	mi := &file_keepward_v1_admin_proto_msgTypes[113]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6218,7 +6387,7 @@ func (x *ReadRecordsRequest) String() string {
 func (*ReadRecordsRequest) ProtoMessage() {}
 
 func (x *ReadRecordsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[110]
+	mi := &file_keepward_v1_admin_proto_msgTypes[113]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6231,7 +6400,7 @@ func (x *ReadRecordsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRecordsRequest.ProtoReflect.Descriptor instead.
 func (*ReadRecordsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{110}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{113}
 }
 
 func (x *ReadRecordsRequest) GetPoint() string {
@@ -6265,7 +6434,7 @@ type FindRequest struct {
 
 func (x *FindRequest) Reset() {
 	*x = FindRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[111]
+	mi := &file_keepward_v1_admin_proto_msgTypes[114]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6277,7 +6446,7 @@ func (x *FindRequest) String() string {
 func (*FindRequest) ProtoMessage() {}
 
 func (x *FindRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[111]
+	mi := &file_keepward_v1_admin_proto_msgTypes[114]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6290,7 +6459,7 @@ func (x *FindRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindRequest.ProtoReflect.Descriptor instead.
 func (*FindRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{111}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{114}
 }
 
 func (x *FindRequest) GetGlob() string {
@@ -6368,7 +6537,7 @@ type FindResponse struct {
 
 func (x *FindResponse) Reset() {
 	*x = FindResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[112]
+	mi := &file_keepward_v1_admin_proto_msgTypes[115]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6380,7 +6549,7 @@ func (x *FindResponse) String() string {
 func (*FindResponse) ProtoMessage() {}
 
 func (x *FindResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[112]
+	mi := &file_keepward_v1_admin_proto_msgTypes[115]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6393,7 +6562,7 @@ func (x *FindResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindResponse.ProtoReflect.Descriptor instead.
 func (*FindResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{112}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{115}
 }
 
 func (x *FindResponse) GetPoint() string {
@@ -6464,7 +6633,7 @@ type DiffRequest struct {
 
 func (x *DiffRequest) Reset() {
 	*x = DiffRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[113]
+	mi := &file_keepward_v1_admin_proto_msgTypes[116]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6476,7 +6645,7 @@ func (x *DiffRequest) String() string {
 func (*DiffRequest) ProtoMessage() {}
 
 func (x *DiffRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[113]
+	mi := &file_keepward_v1_admin_proto_msgTypes[116]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6489,7 +6658,7 @@ func (x *DiffRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffRequest.ProtoReflect.Descriptor instead.
 func (*DiffRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{113}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{116}
 }
 
 func (x *DiffRequest) GetA() string {
@@ -6525,7 +6694,7 @@ type DiffResponse struct {
 
 func (x *DiffResponse) Reset() {
 	*x = DiffResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[114]
+	mi := &file_keepward_v1_admin_proto_msgTypes[117]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6537,7 +6706,7 @@ func (x *DiffResponse) String() string {
 func (*DiffResponse) ProtoMessage() {}
 
 func (x *DiffResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[114]
+	mi := &file_keepward_v1_admin_proto_msgTypes[117]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6550,7 +6719,7 @@ func (x *DiffResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffResponse.ProtoReflect.Descriptor instead.
 func (*DiffResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{114}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{117}
 }
 
 func (x *DiffResponse) GetChange() string {
@@ -6613,7 +6782,7 @@ type RestoreFilesRequest struct {
 
 func (x *RestoreFilesRequest) Reset() {
 	*x = RestoreFilesRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[115]
+	mi := &file_keepward_v1_admin_proto_msgTypes[118]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6625,7 +6794,7 @@ func (x *RestoreFilesRequest) String() string {
 func (*RestoreFilesRequest) ProtoMessage() {}
 
 func (x *RestoreFilesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[115]
+	mi := &file_keepward_v1_admin_proto_msgTypes[118]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6638,7 +6807,7 @@ func (x *RestoreFilesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreFilesRequest.ProtoReflect.Descriptor instead.
 func (*RestoreFilesRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{115}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{118}
 }
 
 func (x *RestoreFilesRequest) GetComputer() string {
@@ -6790,7 +6959,7 @@ type RestoreEstimate struct {
 
 func (x *RestoreEstimate) Reset() {
 	*x = RestoreEstimate{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[116]
+	mi := &file_keepward_v1_admin_proto_msgTypes[119]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6802,7 +6971,7 @@ func (x *RestoreEstimate) String() string {
 func (*RestoreEstimate) ProtoMessage() {}
 
 func (x *RestoreEstimate) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[116]
+	mi := &file_keepward_v1_admin_proto_msgTypes[119]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6815,7 +6984,7 @@ func (x *RestoreEstimate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreEstimate.ProtoReflect.Descriptor instead.
 func (*RestoreEstimate) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{116}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{119}
 }
 
 func (x *RestoreEstimate) GetPoint() string {
@@ -6948,7 +7117,7 @@ type ApplyRequest struct {
 
 func (x *ApplyRequest) Reset() {
 	*x = ApplyRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[117]
+	mi := &file_keepward_v1_admin_proto_msgTypes[120]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6960,7 +7129,7 @@ func (x *ApplyRequest) String() string {
 func (*ApplyRequest) ProtoMessage() {}
 
 func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[117]
+	mi := &file_keepward_v1_admin_proto_msgTypes[120]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6973,7 +7142,7 @@ func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{117}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{120}
 }
 
 func (x *ApplyRequest) GetFiles() []*SourceFile {
@@ -7000,7 +7169,7 @@ type SourceFile struct {
 
 func (x *SourceFile) Reset() {
 	*x = SourceFile{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[118]
+	mi := &file_keepward_v1_admin_proto_msgTypes[121]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7012,7 +7181,7 @@ func (x *SourceFile) String() string {
 func (*SourceFile) ProtoMessage() {}
 
 func (x *SourceFile) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[118]
+	mi := &file_keepward_v1_admin_proto_msgTypes[121]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7025,7 +7194,7 @@ func (x *SourceFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SourceFile.ProtoReflect.Descriptor instead.
 func (*SourceFile) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{118}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{121}
 }
 
 func (x *SourceFile) GetName() string {
@@ -7055,7 +7224,7 @@ type ApplyResponse struct {
 
 func (x *ApplyResponse) Reset() {
 	*x = ApplyResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[119]
+	mi := &file_keepward_v1_admin_proto_msgTypes[122]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7067,7 +7236,7 @@ func (x *ApplyResponse) String() string {
 func (*ApplyResponse) ProtoMessage() {}
 
 func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[119]
+	mi := &file_keepward_v1_admin_proto_msgTypes[122]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7080,7 +7249,7 @@ func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{119}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{122}
 }
 
 func (x *ApplyResponse) GetChanges() []*ConfigChange {
@@ -7117,7 +7286,7 @@ type ConfigChange struct {
 
 func (x *ConfigChange) Reset() {
 	*x = ConfigChange{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[120]
+	mi := &file_keepward_v1_admin_proto_msgTypes[123]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7129,7 +7298,7 @@ func (x *ConfigChange) String() string {
 func (*ConfigChange) ProtoMessage() {}
 
 func (x *ConfigChange) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[120]
+	mi := &file_keepward_v1_admin_proto_msgTypes[123]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7142,7 +7311,7 @@ func (x *ConfigChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigChange.ProtoReflect.Descriptor instead.
 func (*ConfigChange) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{120}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{123}
 }
 
 func (x *ConfigChange) GetAction() string {
@@ -7193,7 +7362,7 @@ type ConfigFault struct {
 
 func (x *ConfigFault) Reset() {
 	*x = ConfigFault{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[121]
+	mi := &file_keepward_v1_admin_proto_msgTypes[124]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7205,7 +7374,7 @@ func (x *ConfigFault) String() string {
 func (*ConfigFault) ProtoMessage() {}
 
 func (x *ConfigFault) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[121]
+	mi := &file_keepward_v1_admin_proto_msgTypes[124]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7218,7 +7387,7 @@ func (x *ConfigFault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigFault.ProtoReflect.Descriptor instead.
 func (*ConfigFault) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{121}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{124}
 }
 
 func (x *ConfigFault) GetFile() string {
@@ -7264,7 +7433,7 @@ type ExportRequest struct {
 
 func (x *ExportRequest) Reset() {
 	*x = ExportRequest{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[122]
+	mi := &file_keepward_v1_admin_proto_msgTypes[125]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7276,7 +7445,7 @@ func (x *ExportRequest) String() string {
 func (*ExportRequest) ProtoMessage() {}
 
 func (x *ExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[122]
+	mi := &file_keepward_v1_admin_proto_msgTypes[125]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7289,7 +7458,7 @@ func (x *ExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
 func (*ExportRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{122}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{125}
 }
 
 // yaml: documents, one behind the other.
@@ -7302,7 +7471,7 @@ type ExportResponse struct {
 
 func (x *ExportResponse) Reset() {
 	*x = ExportResponse{}
-	mi := &file_keepward_v1_admin_proto_msgTypes[123]
+	mi := &file_keepward_v1_admin_proto_msgTypes[126]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7314,7 +7483,7 @@ func (x *ExportResponse) String() string {
 func (*ExportResponse) ProtoMessage() {}
 
 func (x *ExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_admin_proto_msgTypes[123]
+	mi := &file_keepward_v1_admin_proto_msgTypes[126]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7327,7 +7496,7 @@ func (x *ExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
 func (*ExportResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{123}
+	return file_keepward_v1_admin_proto_rawDescGZIP(), []int{126}
 }
 
 func (x *ExportResponse) GetYaml() []byte {
@@ -7446,7 +7615,19 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\tinventory\x18\x80\x05 \x01(\v2\x16.keepward.v1.InventoryR\tinventory\"+\n" +
 	"\x15RemoveComputerRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"\x18\n" +
-	"\x16RemoveComputerResponse\"R\n" +
+	"\x16RemoveComputerResponse\"C\n" +
+	"\x19ListRepositoryDaysRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04days\x18\x02 \x01(\x05R\x04days\"y\n" +
+	"\x1aListRepositoryDaysResponse\x12.\n" +
+	"\x04days\x18\x01 \x03(\v2\x1a.keepward.v1.RepositoryDayR\x04days\x12+\n" +
+	"\x06growth\x18\x02 \x01(\v2\x13.keepward.v1.GrowthR\x06growth\"_\n" +
+	"\rRepositoryDay\x12\x10\n" +
+	"\x03day\x18\x01 \x01(\tR\x03day\x12\x1d\n" +
+	"\n" +
+	"size_bytes\x18\x02 \x01(\x03R\tsizeBytes\x12\x1d\n" +
+	"\n" +
+	"free_bytes\x18\x03 \x01(\x03R\tfreeBytes\"R\n" +
 	"\x17CreateRepositoryRequest\x127\n" +
 	"\n" +
 	"repository\x18\x01 \x01(\v2\x17.keepward.v1.RepositoryR\n" +
@@ -7891,7 +8072,7 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\x0fComputerService\x12V\n" +
 	"\rListComputers\x12!.keepward.v1.ListComputersRequest\x1a\".keepward.v1.ListComputersResponse\x12P\n" +
 	"\vGetComputer\x12\x1f.keepward.v1.GetComputerRequest\x1a .keepward.v1.GetComputerResponse\x12Y\n" +
-	"\x0eRemoveComputer\x12\".keepward.v1.RemoveComputerRequest\x1a#.keepward.v1.RemoveComputerResponse2\xba\r\n" +
+	"\x0eRemoveComputer\x12\".keepward.v1.RemoveComputerRequest\x1a#.keepward.v1.RemoveComputerResponse2\xa1\x0e\n" +
 	"\x11RepositoryService\x12_\n" +
 	"\x10CreateRepository\x12$.keepward.v1.CreateRepositoryRequest\x1a%.keepward.v1.CreateRepositoryResponse\x12_\n" +
 	"\x10ListRepositories\x12$.keepward.v1.ListRepositoriesRequest\x1a%.keepward.v1.ListRepositoriesResponse\x12V\n" +
@@ -7906,6 +8087,7 @@ const file_keepward_v1_admin_proto_rawDesc = "" +
 	"\x0fSweepRepository\x12#.keepward.v1.SweepRepositoryRequest\x1a!.keepward.v1.StartSessionResponse\x12a\n" +
 	"\x13ReconcileRepository\x12'.keepward.v1.ReconcileRepositoryRequest\x1a!.keepward.v1.StartSessionResponse\x12e\n" +
 	"\x12GetRepositoryStats\x12&.keepward.v1.GetRepositoryStatsRequest\x1a'.keepward.v1.GetRepositoryStatsResponse\x12e\n" +
+	"\x12ListRepositoryDays\x12&.keepward.v1.ListRepositoryDaysRequest\x1a'.keepward.v1.ListRepositoryDaysResponse\x12e\n" +
 	"\x12ListRepositoryKeys\x12&.keepward.v1.ListRepositoryKeysRequest\x1a'.keepward.v1.ListRepositoryKeysResponse\x12_\n" +
 	"\x10AddRepositoryKey\x12$.keepward.v1.AddRepositoryKeyRequest\x1a%.keepward.v1.AddRepositoryKeyResponse\x12h\n" +
 	"\x13RemoveRepositoryKey\x12'.keepward.v1.RemoveRepositoryKeyRequest\x1a(.keepward.v1.RemoveRepositoryKeyResponse\x12M\n" +
@@ -7969,7 +8151,7 @@ func file_keepward_v1_admin_proto_rawDescGZIP() []byte {
 	return file_keepward_v1_admin_proto_rawDescData
 }
 
-var file_keepward_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 124)
+var file_keepward_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 127)
 var file_keepward_v1_admin_proto_goTypes = []any{
 	(*LoginRequest)(nil),                // 0: keepward.v1.LoginRequest
 	(*LoginResponse)(nil),               // 1: keepward.v1.LoginResponse
@@ -7995,367 +8177,375 @@ var file_keepward_v1_admin_proto_goTypes = []any{
 	(*GetComputerResponse)(nil),         // 21: keepward.v1.GetComputerResponse
 	(*RemoveComputerRequest)(nil),       // 22: keepward.v1.RemoveComputerRequest
 	(*RemoveComputerResponse)(nil),      // 23: keepward.v1.RemoveComputerResponse
-	(*CreateRepositoryRequest)(nil),     // 24: keepward.v1.CreateRepositoryRequest
-	(*CreateRepositoryResponse)(nil),    // 25: keepward.v1.CreateRepositoryResponse
-	(*AttachRepositoryRequest)(nil),     // 26: keepward.v1.AttachRepositoryRequest
-	(*RebuildCatalogRequest)(nil),       // 27: keepward.v1.RebuildCatalogRequest
-	(*CatalogProgress)(nil),             // 28: keepward.v1.CatalogProgress
-	(*TakeOverRepositoryRequest)(nil),   // 29: keepward.v1.TakeOverRepositoryRequest
-	(*TakeOverRepositoryResponse)(nil),  // 30: keepward.v1.TakeOverRepositoryResponse
-	(*DetachRepositoryRequest)(nil),     // 31: keepward.v1.DetachRepositoryRequest
-	(*DetachRepositoryResponse)(nil),    // 32: keepward.v1.DetachRepositoryResponse
-	(*ListRepositoriesRequest)(nil),     // 33: keepward.v1.ListRepositoriesRequest
-	(*ListRepositoriesResponse)(nil),    // 34: keepward.v1.ListRepositoriesResponse
-	(*GetRepositoryRequest)(nil),        // 35: keepward.v1.GetRepositoryRequest
-	(*GetRepositoryResponse)(nil),       // 36: keepward.v1.GetRepositoryResponse
-	(*EditRepositoryRequest)(nil),       // 37: keepward.v1.EditRepositoryRequest
-	(*EditRepositoryResponse)(nil),      // 38: keepward.v1.EditRepositoryResponse
-	(*CheckRepositoryRequest)(nil),      // 39: keepward.v1.CheckRepositoryRequest
-	(*SweepRepositoryRequest)(nil),      // 40: keepward.v1.SweepRepositoryRequest
-	(*RebuildIndexRequest)(nil),         // 41: keepward.v1.RebuildIndexRequest
-	(*ReconcileRepositoryRequest)(nil),  // 42: keepward.v1.ReconcileRepositoryRequest
-	(*GetRepositoryStatsRequest)(nil),   // 43: keepward.v1.GetRepositoryStatsRequest
-	(*GetRepositoryStatsResponse)(nil),  // 44: keepward.v1.GetRepositoryStatsResponse
-	(*ListRepositoryKeysRequest)(nil),   // 45: keepward.v1.ListRepositoryKeysRequest
-	(*ListRepositoryKeysResponse)(nil),  // 46: keepward.v1.ListRepositoryKeysResponse
-	(*RepositoryKey)(nil),               // 47: keepward.v1.RepositoryKey
-	(*AddRepositoryKeyRequest)(nil),     // 48: keepward.v1.AddRepositoryKeyRequest
-	(*AddRepositoryKeyResponse)(nil),    // 49: keepward.v1.AddRepositoryKeyResponse
-	(*RemoveRepositoryKeyRequest)(nil),  // 50: keepward.v1.RemoveRepositoryKeyRequest
-	(*RemoveRepositoryKeyResponse)(nil), // 51: keepward.v1.RemoveRepositoryKeyResponse
-	(*BeginEpochRequest)(nil),           // 52: keepward.v1.BeginEpochRequest
-	(*BeginEpochResponse)(nil),          // 53: keepward.v1.BeginEpochResponse
-	(*ExportRecoveryKeyRequest)(nil),    // 54: keepward.v1.ExportRecoveryKeyRequest
-	(*ExportRecoveryKeyResponse)(nil),   // 55: keepward.v1.ExportRecoveryKeyResponse
-	(*StartSessionResponse)(nil),        // 56: keepward.v1.StartSessionResponse
-	(*DryRunRequest)(nil),               // 57: keepward.v1.DryRunRequest
-	(*DryRunResponse)(nil),              // 58: keepward.v1.DryRunResponse
-	(*DryRuns)(nil),                     // 59: keepward.v1.DryRuns
-	(*GetJobFiguresRequest)(nil),        // 60: keepward.v1.GetJobFiguresRequest
-	(*GetJobFiguresResponse)(nil),       // 61: keepward.v1.GetJobFiguresResponse
-	(*ResumeRetentionRequest)(nil),      // 62: keepward.v1.ResumeRetentionRequest
-	(*ResumeRetentionResponse)(nil),     // 63: keepward.v1.ResumeRetentionResponse
-	(*PreviewRetentionRequest)(nil),     // 64: keepward.v1.PreviewRetentionRequest
-	(*RetentionOrder)(nil),              // 65: keepward.v1.RetentionOrder
-	(*BrowseOrder)(nil),                 // 66: keepward.v1.BrowseOrder
-	(*PreviewRetentionResponse)(nil),    // 67: keepward.v1.PreviewRetentionResponse
-	(*CreateJobRequest)(nil),            // 68: keepward.v1.CreateJobRequest
-	(*CreateJobResponse)(nil),           // 69: keepward.v1.CreateJobResponse
-	(*ListJobsRequest)(nil),             // 70: keepward.v1.ListJobsRequest
-	(*ListJobsResponse)(nil),            // 71: keepward.v1.ListJobsResponse
-	(*GetJobRequest)(nil),               // 72: keepward.v1.GetJobRequest
-	(*GetJobResponse)(nil),              // 73: keepward.v1.GetJobResponse
-	(*UpdateJobRequest)(nil),            // 74: keepward.v1.UpdateJobRequest
-	(*UpdateJobResponse)(nil),           // 75: keepward.v1.UpdateJobResponse
-	(*DeleteJobRequest)(nil),            // 76: keepward.v1.DeleteJobRequest
-	(*DeleteJobResponse)(nil),           // 77: keepward.v1.DeleteJobResponse
-	(*RunJobRequest)(nil),               // 78: keepward.v1.RunJobRequest
-	(*SuspendSessionRequest)(nil),       // 79: keepward.v1.SuspendSessionRequest
-	(*SuspendSessionResponse)(nil),      // 80: keepward.v1.SuspendSessionResponse
-	(*ResumeSessionRequest)(nil),        // 81: keepward.v1.ResumeSessionRequest
-	(*ResumeSessionResponse)(nil),       // 82: keepward.v1.ResumeSessionResponse
-	(*ListSessionsRequest)(nil),         // 83: keepward.v1.ListSessionsRequest
-	(*WatchSessionsRequest)(nil),        // 84: keepward.v1.WatchSessionsRequest
-	(*WatchSessionsResponse)(nil),       // 85: keepward.v1.WatchSessionsResponse
-	(*ListSessionsResponse)(nil),        // 86: keepward.v1.ListSessionsResponse
-	(*GetSessionRequest)(nil),           // 87: keepward.v1.GetSessionRequest
-	(*GetSessionResponse)(nil),          // 88: keepward.v1.GetSessionResponse
-	(*SetSessionPriorityRequest)(nil),   // 89: keepward.v1.SetSessionPriorityRequest
-	(*SetSessionPriorityResponse)(nil),  // 90: keepward.v1.SetSessionPriorityResponse
-	(*ListResourcesRequest)(nil),        // 91: keepward.v1.ListResourcesRequest
-	(*ListResourcesResponse)(nil),       // 92: keepward.v1.ListResourcesResponse
-	(*WatchSessionRequest)(nil),         // 93: keepward.v1.WatchSessionRequest
-	(*WatchSessionResponse)(nil),        // 94: keepward.v1.WatchSessionResponse
-	(*ReadLogRequest)(nil),              // 95: keepward.v1.ReadLogRequest
-	(*ReadLogResponse)(nil),             // 96: keepward.v1.ReadLogResponse
-	(*RetrySessionRequest)(nil),         // 97: keepward.v1.RetrySessionRequest
-	(*KillSessionRequest)(nil),          // 98: keepward.v1.KillSessionRequest
-	(*KillSessionResponse)(nil),         // 99: keepward.v1.KillSessionResponse
-	(*ChangePointsRequest)(nil),         // 100: keepward.v1.ChangePointsRequest
-	(*ChangePointsResponse)(nil),        // 101: keepward.v1.ChangePointsResponse
-	(*ListPointsRequest)(nil),           // 102: keepward.v1.ListPointsRequest
-	(*ListPointsResponse)(nil),          // 103: keepward.v1.ListPointsResponse
-	(*GetPointRequest)(nil),             // 104: keepward.v1.GetPointRequest
-	(*GetPointResponse)(nil),            // 105: keepward.v1.GetPointResponse
-	(*BrowseRequest)(nil),               // 106: keepward.v1.BrowseRequest
-	(*BrowseResponse)(nil),              // 107: keepward.v1.BrowseResponse
-	(*GetPointKeysRequest)(nil),         // 108: keepward.v1.GetPointKeysRequest
-	(*GetPointKeysResponse)(nil),        // 109: keepward.v1.GetPointKeysResponse
-	(*ReadRecordsRequest)(nil),          // 110: keepward.v1.ReadRecordsRequest
-	(*FindRequest)(nil),                 // 111: keepward.v1.FindRequest
-	(*FindResponse)(nil),                // 112: keepward.v1.FindResponse
-	(*DiffRequest)(nil),                 // 113: keepward.v1.DiffRequest
-	(*DiffResponse)(nil),                // 114: keepward.v1.DiffResponse
-	(*RestoreFilesRequest)(nil),         // 115: keepward.v1.RestoreFilesRequest
-	(*RestoreEstimate)(nil),             // 116: keepward.v1.RestoreEstimate
-	(*ApplyRequest)(nil),                // 117: keepward.v1.ApplyRequest
-	(*SourceFile)(nil),                  // 118: keepward.v1.SourceFile
-	(*ApplyResponse)(nil),               // 119: keepward.v1.ApplyResponse
-	(*ConfigChange)(nil),                // 120: keepward.v1.ConfigChange
-	(*ConfigFault)(nil),                 // 121: keepward.v1.ConfigFault
-	(*ExportRequest)(nil),               // 122: keepward.v1.ExportRequest
-	(*ExportResponse)(nil),              // 123: keepward.v1.ExportResponse
-	(*timestamppb.Timestamp)(nil),       // 124: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),         // 125: google.protobuf.Duration
-	(*NextRun)(nil),                     // 126: keepward.v1.NextRun
-	(*Computer)(nil),                    // 127: keepward.v1.Computer
-	(*Transport)(nil),                   // 128: keepward.v1.Transport
-	(*Repository)(nil),                  // 129: keepward.v1.Repository
-	(*Session)(nil),                     // 130: keepward.v1.Session
-	(*Condition)(nil),                   // 131: keepward.v1.Condition
-	(*ViewCount)(nil),                   // 132: keepward.v1.ViewCount
-	(*Point)(nil),                       // 133: keepward.v1.Point
-	(*Job)(nil),                         // 134: keepward.v1.Job
-	(*Inventory)(nil),                   // 135: keepward.v1.Inventory
-	(*RepositoryStats)(nil),             // 136: keepward.v1.RepositoryStats
-	(*Progress)(nil),                    // 137: keepward.v1.Progress
-	(*DryRun)(nil),                      // 138: keepward.v1.DryRun
-	(*Failure)(nil),                     // 139: keepward.v1.Failure
-	(*JobFigures)(nil),                  // 140: keepward.v1.JobFigures
-	(*Retention)(nil),                   // 141: keepward.v1.Retention
-	(*Resource)(nil),                    // 142: keepward.v1.Resource
-	(*Event)(nil),                       // 143: keepward.v1.Event
-	(*Entry)(nil),                       // 144: keepward.v1.Entry
-	(*RepositoryKeys)(nil),              // 145: keepward.v1.RepositoryKeys
-	(*OwnerMap)(nil),                    // 146: keepward.v1.OwnerMap
-	(*PathMap)(nil),                     // 147: keepward.v1.PathMap
-	(*ApplicationRestore)(nil),          // 148: keepward.v1.ApplicationRestore
-	(*CommandTarget)(nil),               // 149: keepward.v1.CommandTarget
-	(*ReadRecordsResponse)(nil),         // 150: keepward.v1.ReadRecordsResponse
+	(*ListRepositoryDaysRequest)(nil),   // 24: keepward.v1.ListRepositoryDaysRequest
+	(*ListRepositoryDaysResponse)(nil),  // 25: keepward.v1.ListRepositoryDaysResponse
+	(*RepositoryDay)(nil),               // 26: keepward.v1.RepositoryDay
+	(*CreateRepositoryRequest)(nil),     // 27: keepward.v1.CreateRepositoryRequest
+	(*CreateRepositoryResponse)(nil),    // 28: keepward.v1.CreateRepositoryResponse
+	(*AttachRepositoryRequest)(nil),     // 29: keepward.v1.AttachRepositoryRequest
+	(*RebuildCatalogRequest)(nil),       // 30: keepward.v1.RebuildCatalogRequest
+	(*CatalogProgress)(nil),             // 31: keepward.v1.CatalogProgress
+	(*TakeOverRepositoryRequest)(nil),   // 32: keepward.v1.TakeOverRepositoryRequest
+	(*TakeOverRepositoryResponse)(nil),  // 33: keepward.v1.TakeOverRepositoryResponse
+	(*DetachRepositoryRequest)(nil),     // 34: keepward.v1.DetachRepositoryRequest
+	(*DetachRepositoryResponse)(nil),    // 35: keepward.v1.DetachRepositoryResponse
+	(*ListRepositoriesRequest)(nil),     // 36: keepward.v1.ListRepositoriesRequest
+	(*ListRepositoriesResponse)(nil),    // 37: keepward.v1.ListRepositoriesResponse
+	(*GetRepositoryRequest)(nil),        // 38: keepward.v1.GetRepositoryRequest
+	(*GetRepositoryResponse)(nil),       // 39: keepward.v1.GetRepositoryResponse
+	(*EditRepositoryRequest)(nil),       // 40: keepward.v1.EditRepositoryRequest
+	(*EditRepositoryResponse)(nil),      // 41: keepward.v1.EditRepositoryResponse
+	(*CheckRepositoryRequest)(nil),      // 42: keepward.v1.CheckRepositoryRequest
+	(*SweepRepositoryRequest)(nil),      // 43: keepward.v1.SweepRepositoryRequest
+	(*RebuildIndexRequest)(nil),         // 44: keepward.v1.RebuildIndexRequest
+	(*ReconcileRepositoryRequest)(nil),  // 45: keepward.v1.ReconcileRepositoryRequest
+	(*GetRepositoryStatsRequest)(nil),   // 46: keepward.v1.GetRepositoryStatsRequest
+	(*GetRepositoryStatsResponse)(nil),  // 47: keepward.v1.GetRepositoryStatsResponse
+	(*ListRepositoryKeysRequest)(nil),   // 48: keepward.v1.ListRepositoryKeysRequest
+	(*ListRepositoryKeysResponse)(nil),  // 49: keepward.v1.ListRepositoryKeysResponse
+	(*RepositoryKey)(nil),               // 50: keepward.v1.RepositoryKey
+	(*AddRepositoryKeyRequest)(nil),     // 51: keepward.v1.AddRepositoryKeyRequest
+	(*AddRepositoryKeyResponse)(nil),    // 52: keepward.v1.AddRepositoryKeyResponse
+	(*RemoveRepositoryKeyRequest)(nil),  // 53: keepward.v1.RemoveRepositoryKeyRequest
+	(*RemoveRepositoryKeyResponse)(nil), // 54: keepward.v1.RemoveRepositoryKeyResponse
+	(*BeginEpochRequest)(nil),           // 55: keepward.v1.BeginEpochRequest
+	(*BeginEpochResponse)(nil),          // 56: keepward.v1.BeginEpochResponse
+	(*ExportRecoveryKeyRequest)(nil),    // 57: keepward.v1.ExportRecoveryKeyRequest
+	(*ExportRecoveryKeyResponse)(nil),   // 58: keepward.v1.ExportRecoveryKeyResponse
+	(*StartSessionResponse)(nil),        // 59: keepward.v1.StartSessionResponse
+	(*DryRunRequest)(nil),               // 60: keepward.v1.DryRunRequest
+	(*DryRunResponse)(nil),              // 61: keepward.v1.DryRunResponse
+	(*DryRuns)(nil),                     // 62: keepward.v1.DryRuns
+	(*GetJobFiguresRequest)(nil),        // 63: keepward.v1.GetJobFiguresRequest
+	(*GetJobFiguresResponse)(nil),       // 64: keepward.v1.GetJobFiguresResponse
+	(*ResumeRetentionRequest)(nil),      // 65: keepward.v1.ResumeRetentionRequest
+	(*ResumeRetentionResponse)(nil),     // 66: keepward.v1.ResumeRetentionResponse
+	(*PreviewRetentionRequest)(nil),     // 67: keepward.v1.PreviewRetentionRequest
+	(*RetentionOrder)(nil),              // 68: keepward.v1.RetentionOrder
+	(*BrowseOrder)(nil),                 // 69: keepward.v1.BrowseOrder
+	(*PreviewRetentionResponse)(nil),    // 70: keepward.v1.PreviewRetentionResponse
+	(*CreateJobRequest)(nil),            // 71: keepward.v1.CreateJobRequest
+	(*CreateJobResponse)(nil),           // 72: keepward.v1.CreateJobResponse
+	(*ListJobsRequest)(nil),             // 73: keepward.v1.ListJobsRequest
+	(*ListJobsResponse)(nil),            // 74: keepward.v1.ListJobsResponse
+	(*GetJobRequest)(nil),               // 75: keepward.v1.GetJobRequest
+	(*GetJobResponse)(nil),              // 76: keepward.v1.GetJobResponse
+	(*UpdateJobRequest)(nil),            // 77: keepward.v1.UpdateJobRequest
+	(*UpdateJobResponse)(nil),           // 78: keepward.v1.UpdateJobResponse
+	(*DeleteJobRequest)(nil),            // 79: keepward.v1.DeleteJobRequest
+	(*DeleteJobResponse)(nil),           // 80: keepward.v1.DeleteJobResponse
+	(*RunJobRequest)(nil),               // 81: keepward.v1.RunJobRequest
+	(*SuspendSessionRequest)(nil),       // 82: keepward.v1.SuspendSessionRequest
+	(*SuspendSessionResponse)(nil),      // 83: keepward.v1.SuspendSessionResponse
+	(*ResumeSessionRequest)(nil),        // 84: keepward.v1.ResumeSessionRequest
+	(*ResumeSessionResponse)(nil),       // 85: keepward.v1.ResumeSessionResponse
+	(*ListSessionsRequest)(nil),         // 86: keepward.v1.ListSessionsRequest
+	(*WatchSessionsRequest)(nil),        // 87: keepward.v1.WatchSessionsRequest
+	(*WatchSessionsResponse)(nil),       // 88: keepward.v1.WatchSessionsResponse
+	(*ListSessionsResponse)(nil),        // 89: keepward.v1.ListSessionsResponse
+	(*GetSessionRequest)(nil),           // 90: keepward.v1.GetSessionRequest
+	(*GetSessionResponse)(nil),          // 91: keepward.v1.GetSessionResponse
+	(*SetSessionPriorityRequest)(nil),   // 92: keepward.v1.SetSessionPriorityRequest
+	(*SetSessionPriorityResponse)(nil),  // 93: keepward.v1.SetSessionPriorityResponse
+	(*ListResourcesRequest)(nil),        // 94: keepward.v1.ListResourcesRequest
+	(*ListResourcesResponse)(nil),       // 95: keepward.v1.ListResourcesResponse
+	(*WatchSessionRequest)(nil),         // 96: keepward.v1.WatchSessionRequest
+	(*WatchSessionResponse)(nil),        // 97: keepward.v1.WatchSessionResponse
+	(*ReadLogRequest)(nil),              // 98: keepward.v1.ReadLogRequest
+	(*ReadLogResponse)(nil),             // 99: keepward.v1.ReadLogResponse
+	(*RetrySessionRequest)(nil),         // 100: keepward.v1.RetrySessionRequest
+	(*KillSessionRequest)(nil),          // 101: keepward.v1.KillSessionRequest
+	(*KillSessionResponse)(nil),         // 102: keepward.v1.KillSessionResponse
+	(*ChangePointsRequest)(nil),         // 103: keepward.v1.ChangePointsRequest
+	(*ChangePointsResponse)(nil),        // 104: keepward.v1.ChangePointsResponse
+	(*ListPointsRequest)(nil),           // 105: keepward.v1.ListPointsRequest
+	(*ListPointsResponse)(nil),          // 106: keepward.v1.ListPointsResponse
+	(*GetPointRequest)(nil),             // 107: keepward.v1.GetPointRequest
+	(*GetPointResponse)(nil),            // 108: keepward.v1.GetPointResponse
+	(*BrowseRequest)(nil),               // 109: keepward.v1.BrowseRequest
+	(*BrowseResponse)(nil),              // 110: keepward.v1.BrowseResponse
+	(*GetPointKeysRequest)(nil),         // 111: keepward.v1.GetPointKeysRequest
+	(*GetPointKeysResponse)(nil),        // 112: keepward.v1.GetPointKeysResponse
+	(*ReadRecordsRequest)(nil),          // 113: keepward.v1.ReadRecordsRequest
+	(*FindRequest)(nil),                 // 114: keepward.v1.FindRequest
+	(*FindResponse)(nil),                // 115: keepward.v1.FindResponse
+	(*DiffRequest)(nil),                 // 116: keepward.v1.DiffRequest
+	(*DiffResponse)(nil),                // 117: keepward.v1.DiffResponse
+	(*RestoreFilesRequest)(nil),         // 118: keepward.v1.RestoreFilesRequest
+	(*RestoreEstimate)(nil),             // 119: keepward.v1.RestoreEstimate
+	(*ApplyRequest)(nil),                // 120: keepward.v1.ApplyRequest
+	(*SourceFile)(nil),                  // 121: keepward.v1.SourceFile
+	(*ApplyResponse)(nil),               // 122: keepward.v1.ApplyResponse
+	(*ConfigChange)(nil),                // 123: keepward.v1.ConfigChange
+	(*ConfigFault)(nil),                 // 124: keepward.v1.ConfigFault
+	(*ExportRequest)(nil),               // 125: keepward.v1.ExportRequest
+	(*ExportResponse)(nil),              // 126: keepward.v1.ExportResponse
+	(*timestamppb.Timestamp)(nil),       // 127: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),         // 128: google.protobuf.Duration
+	(*NextRun)(nil),                     // 129: keepward.v1.NextRun
+	(*Computer)(nil),                    // 130: keepward.v1.Computer
+	(*Transport)(nil),                   // 131: keepward.v1.Transport
+	(*Repository)(nil),                  // 132: keepward.v1.Repository
+	(*Session)(nil),                     // 133: keepward.v1.Session
+	(*Condition)(nil),                   // 134: keepward.v1.Condition
+	(*ViewCount)(nil),                   // 135: keepward.v1.ViewCount
+	(*Point)(nil),                       // 136: keepward.v1.Point
+	(*Job)(nil),                         // 137: keepward.v1.Job
+	(*Inventory)(nil),                   // 138: keepward.v1.Inventory
+	(*Growth)(nil),                      // 139: keepward.v1.Growth
+	(*RepositoryStats)(nil),             // 140: keepward.v1.RepositoryStats
+	(*Progress)(nil),                    // 141: keepward.v1.Progress
+	(*DryRun)(nil),                      // 142: keepward.v1.DryRun
+	(*Failure)(nil),                     // 143: keepward.v1.Failure
+	(*JobFigures)(nil),                  // 144: keepward.v1.JobFigures
+	(*Retention)(nil),                   // 145: keepward.v1.Retention
+	(*Resource)(nil),                    // 146: keepward.v1.Resource
+	(*Event)(nil),                       // 147: keepward.v1.Event
+	(*Entry)(nil),                       // 148: keepward.v1.Entry
+	(*RepositoryKeys)(nil),              // 149: keepward.v1.RepositoryKeys
+	(*OwnerMap)(nil),                    // 150: keepward.v1.OwnerMap
+	(*PathMap)(nil),                     // 151: keepward.v1.PathMap
+	(*ApplicationRestore)(nil),          // 152: keepward.v1.ApplicationRestore
+	(*CommandTarget)(nil),               // 153: keepward.v1.CommandTarget
+	(*ReadRecordsResponse)(nil),         // 154: keepward.v1.ReadRecordsResponse
 }
 var file_keepward_v1_admin_proto_depIdxs = []int32{
-	124, // 0: keepward.v1.LoginResponse.expires:type_name -> google.protobuf.Timestamp
-	124, // 1: keepward.v1.ConfirmLoginResponse.until:type_name -> google.protobuf.Timestamp
-	125, // 2: keepward.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
+	127, // 0: keepward.v1.LoginResponse.expires:type_name -> google.protobuf.Timestamp
+	127, // 1: keepward.v1.ConfirmLoginResponse.until:type_name -> google.protobuf.Timestamp
+	128, // 2: keepward.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
 	6,   // 3: keepward.v1.CreateTokenResponse.info:type_name -> keepward.v1.JoinToken
-	124, // 4: keepward.v1.JoinToken.created:type_name -> google.protobuf.Timestamp
-	124, // 5: keepward.v1.JoinToken.expires:type_name -> google.protobuf.Timestamp
-	124, // 6: keepward.v1.JoinToken.used:type_name -> google.protobuf.Timestamp
+	127, // 4: keepward.v1.JoinToken.created:type_name -> google.protobuf.Timestamp
+	127, // 5: keepward.v1.JoinToken.expires:type_name -> google.protobuf.Timestamp
+	127, // 6: keepward.v1.JoinToken.used:type_name -> google.protobuf.Timestamp
 	6,   // 7: keepward.v1.ListTokensResponse.tokens:type_name -> keepward.v1.JoinToken
 	13,  // 8: keepward.v1.ListHoursResponse.hours:type_name -> keepward.v1.Hour
 	14,  // 9: keepward.v1.ListHoursResponse.runs:type_name -> keepward.v1.ComingRun
-	124, // 10: keepward.v1.Hour.start:type_name -> google.protobuf.Timestamp
-	126, // 11: keepward.v1.ComingRun.run:type_name -> keepward.v1.NextRun
-	124, // 12: keepward.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
-	124, // 13: keepward.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
-	127, // 14: keepward.v1.GetStatusResponse.computers:type_name -> keepward.v1.Computer
-	128, // 15: keepward.v1.GetStatusResponse.transports:type_name -> keepward.v1.Transport
-	129, // 16: keepward.v1.GetStatusResponse.repositories:type_name -> keepward.v1.Repository
-	130, // 17: keepward.v1.GetStatusResponse.active:type_name -> keepward.v1.Session
-	130, // 18: keepward.v1.GetStatusResponse.recent:type_name -> keepward.v1.Session
-	131, // 19: keepward.v1.GetStatusResponse.conditions:type_name -> keepward.v1.Condition
-	132, // 20: keepward.v1.GetStatusResponse.views:type_name -> keepward.v1.ViewCount
+	127, // 10: keepward.v1.Hour.start:type_name -> google.protobuf.Timestamp
+	129, // 11: keepward.v1.ComingRun.run:type_name -> keepward.v1.NextRun
+	127, // 12: keepward.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	127, // 13: keepward.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
+	130, // 14: keepward.v1.GetStatusResponse.computers:type_name -> keepward.v1.Computer
+	131, // 15: keepward.v1.GetStatusResponse.transports:type_name -> keepward.v1.Transport
+	132, // 16: keepward.v1.GetStatusResponse.repositories:type_name -> keepward.v1.Repository
+	133, // 17: keepward.v1.GetStatusResponse.active:type_name -> keepward.v1.Session
+	133, // 18: keepward.v1.GetStatusResponse.recent:type_name -> keepward.v1.Session
+	134, // 19: keepward.v1.GetStatusResponse.conditions:type_name -> keepward.v1.Condition
+	135, // 20: keepward.v1.GetStatusResponse.views:type_name -> keepward.v1.ViewCount
 	17,  // 21: keepward.v1.GetStatusResponse.counts:type_name -> keepward.v1.StatusCounts
-	127, // 22: keepward.v1.ListComputersResponse.computers:type_name -> keepward.v1.Computer
-	127, // 23: keepward.v1.GetComputerResponse.computer:type_name -> keepward.v1.Computer
-	133, // 24: keepward.v1.GetComputerResponse.points:type_name -> keepward.v1.Point
-	134, // 25: keepward.v1.GetComputerResponse.jobs:type_name -> keepward.v1.Job
-	135, // 26: keepward.v1.GetComputerResponse.inventory:type_name -> keepward.v1.Inventory
-	129, // 27: keepward.v1.CreateRepositoryRequest.repository:type_name -> keepward.v1.Repository
-	129, // 28: keepward.v1.CreateRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	129, // 29: keepward.v1.AttachRepositoryRequest.repository:type_name -> keepward.v1.Repository
-	129, // 30: keepward.v1.CatalogProgress.attached:type_name -> keepward.v1.Repository
-	129, // 31: keepward.v1.TakeOverRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	129, // 32: keepward.v1.ListRepositoriesResponse.repositories:type_name -> keepward.v1.Repository
-	128, // 33: keepward.v1.ListRepositoriesResponse.transports:type_name -> keepward.v1.Transport
-	129, // 34: keepward.v1.GetRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	125, // 35: keepward.v1.EditRepositoryRequest.undelete_grace:type_name -> google.protobuf.Duration
-	125, // 36: keepward.v1.EditRepositoryRequest.unprotected_after:type_name -> google.protobuf.Duration
-	129, // 37: keepward.v1.EditRepositoryResponse.repository:type_name -> keepward.v1.Repository
-	125, // 38: keepward.v1.CheckRepositoryRequest.budget:type_name -> google.protobuf.Duration
-	125, // 39: keepward.v1.CheckRepositoryRequest.older_than:type_name -> google.protobuf.Duration
-	136, // 40: keepward.v1.GetRepositoryStatsResponse.stats:type_name -> keepward.v1.RepositoryStats
-	47,  // 41: keepward.v1.ListRepositoryKeysResponse.keys:type_name -> keepward.v1.RepositoryKey
-	124, // 42: keepward.v1.RepositoryKey.created:type_name -> google.protobuf.Timestamp
-	47,  // 43: keepward.v1.AddRepositoryKeyResponse.key:type_name -> keepward.v1.RepositoryKey
-	134, // 44: keepward.v1.DryRunRequest.job:type_name -> keepward.v1.Job
-	137, // 45: keepward.v1.DryRunResponse.progress:type_name -> keepward.v1.Progress
-	138, // 46: keepward.v1.DryRunResponse.result:type_name -> keepward.v1.DryRun
-	139, // 47: keepward.v1.DryRunResponse.failure:type_name -> keepward.v1.Failure
-	58,  // 48: keepward.v1.DryRuns.computers:type_name -> keepward.v1.DryRunResponse
-	124, // 49: keepward.v1.GetJobFiguresRequest.since:type_name -> google.protobuf.Timestamp
-	140, // 50: keepward.v1.GetJobFiguresResponse.figures:type_name -> keepward.v1.JobFigures
-	125, // 51: keepward.v1.ResumeRetentionResponse.jump:type_name -> google.protobuf.Duration
-	141, // 52: keepward.v1.PreviewRetentionRequest.retention:type_name -> keepward.v1.Retention
-	133, // 53: keepward.v1.PreviewRetentionResponse.points:type_name -> keepward.v1.Point
-	134, // 54: keepward.v1.CreateJobRequest.job:type_name -> keepward.v1.Job
-	134, // 55: keepward.v1.CreateJobResponse.job:type_name -> keepward.v1.Job
-	134, // 56: keepward.v1.ListJobsResponse.jobs:type_name -> keepward.v1.Job
-	134, // 57: keepward.v1.GetJobResponse.job:type_name -> keepward.v1.Job
-	124, // 58: keepward.v1.GetJobResponse.next_runs:type_name -> google.protobuf.Timestamp
-	130, // 59: keepward.v1.GetJobResponse.recent:type_name -> keepward.v1.Session
-	126, // 60: keepward.v1.GetJobResponse.coming:type_name -> keepward.v1.NextRun
-	134, // 61: keepward.v1.UpdateJobRequest.job:type_name -> keepward.v1.Job
-	134, // 62: keepward.v1.UpdateJobResponse.job:type_name -> keepward.v1.Job
-	124, // 63: keepward.v1.RunJobRequest.start_at:type_name -> google.protobuf.Timestamp
-	130, // 64: keepward.v1.SuspendSessionResponse.session:type_name -> keepward.v1.Session
-	130, // 65: keepward.v1.ResumeSessionResponse.session:type_name -> keepward.v1.Session
-	124, // 66: keepward.v1.ListSessionsRequest.since:type_name -> google.protobuf.Timestamp
-	124, // 67: keepward.v1.ListSessionsRequest.until:type_name -> google.protobuf.Timestamp
-	83,  // 68: keepward.v1.WatchSessionsRequest.filter:type_name -> keepward.v1.ListSessionsRequest
-	130, // 69: keepward.v1.WatchSessionsResponse.sessions:type_name -> keepward.v1.Session
-	130, // 70: keepward.v1.ListSessionsResponse.sessions:type_name -> keepward.v1.Session
-	130, // 71: keepward.v1.GetSessionResponse.session:type_name -> keepward.v1.Session
-	130, // 72: keepward.v1.SetSessionPriorityResponse.session:type_name -> keepward.v1.Session
-	142, // 73: keepward.v1.ListResourcesResponse.resources:type_name -> keepward.v1.Resource
-	130, // 74: keepward.v1.WatchSessionResponse.session:type_name -> keepward.v1.Session
-	143, // 75: keepward.v1.ReadLogResponse.events:type_name -> keepward.v1.Event
-	130, // 76: keepward.v1.KillSessionResponse.session:type_name -> keepward.v1.Session
-	133, // 77: keepward.v1.ChangePointsResponse.points:type_name -> keepward.v1.Point
-	133, // 78: keepward.v1.ListPointsResponse.points:type_name -> keepward.v1.Point
-	133, // 79: keepward.v1.GetPointResponse.point:type_name -> keepward.v1.Point
-	144, // 80: keepward.v1.BrowseResponse.self:type_name -> keepward.v1.Entry
-	144, // 81: keepward.v1.BrowseResponse.entries:type_name -> keepward.v1.Entry
-	133, // 82: keepward.v1.BrowseResponse.point:type_name -> keepward.v1.Point
-	145, // 83: keepward.v1.GetPointKeysResponse.keys:type_name -> keepward.v1.RepositoryKeys
-	124, // 84: keepward.v1.FindRequest.after:type_name -> google.protobuf.Timestamp
-	124, // 85: keepward.v1.FindRequest.before:type_name -> google.protobuf.Timestamp
-	124, // 86: keepward.v1.FindResponse.time:type_name -> google.protobuf.Timestamp
-	144, // 87: keepward.v1.FindResponse.entry:type_name -> keepward.v1.Entry
-	124, // 88: keepward.v1.FindResponse.first_time:type_name -> google.protobuf.Timestamp
-	144, // 89: keepward.v1.DiffResponse.a:type_name -> keepward.v1.Entry
-	144, // 90: keepward.v1.DiffResponse.b:type_name -> keepward.v1.Entry
-	125, // 91: keepward.v1.RestoreFilesRequest.restart_interval:type_name -> google.protobuf.Duration
-	146, // 92: keepward.v1.RestoreFilesRequest.owners:type_name -> keepward.v1.OwnerMap
-	147, // 93: keepward.v1.RestoreFilesRequest.renames:type_name -> keepward.v1.PathMap
-	148, // 94: keepward.v1.RestoreFilesRequest.application:type_name -> keepward.v1.ApplicationRestore
-	149, // 95: keepward.v1.RestoreFilesRequest.command:type_name -> keepward.v1.CommandTarget
-	124, // 96: keepward.v1.RestoreEstimate.time:type_name -> google.protobuf.Timestamp
-	125, // 97: keepward.v1.RestoreEstimate.expected:type_name -> google.protobuf.Duration
-	118, // 98: keepward.v1.ApplyRequest.files:type_name -> keepward.v1.SourceFile
-	120, // 99: keepward.v1.ApplyResponse.changes:type_name -> keepward.v1.ConfigChange
-	121, // 100: keepward.v1.ApplyResponse.faults:type_name -> keepward.v1.ConfigFault
-	0,   // 101: keepward.v1.AccessService.Login:input_type -> keepward.v1.LoginRequest
-	2,   // 102: keepward.v1.AccessService.ConfirmLogin:input_type -> keepward.v1.ConfirmLoginRequest
-	4,   // 103: keepward.v1.AccessService.CreateToken:input_type -> keepward.v1.CreateTokenRequest
-	7,   // 104: keepward.v1.AccessService.ListTokens:input_type -> keepward.v1.ListTokensRequest
-	9,   // 105: keepward.v1.AccessService.RevokeToken:input_type -> keepward.v1.RevokeTokenRequest
-	15,  // 106: keepward.v1.StatusService.GetStatus:input_type -> keepward.v1.GetStatusRequest
-	11,  // 107: keepward.v1.StatusService.ListHours:input_type -> keepward.v1.ListHoursRequest
-	18,  // 108: keepward.v1.ComputerService.ListComputers:input_type -> keepward.v1.ListComputersRequest
-	20,  // 109: keepward.v1.ComputerService.GetComputer:input_type -> keepward.v1.GetComputerRequest
-	22,  // 110: keepward.v1.ComputerService.RemoveComputer:input_type -> keepward.v1.RemoveComputerRequest
-	24,  // 111: keepward.v1.RepositoryService.CreateRepository:input_type -> keepward.v1.CreateRepositoryRequest
-	33,  // 112: keepward.v1.RepositoryService.ListRepositories:input_type -> keepward.v1.ListRepositoriesRequest
-	35,  // 113: keepward.v1.RepositoryService.GetRepository:input_type -> keepward.v1.GetRepositoryRequest
-	37,  // 114: keepward.v1.RepositoryService.EditRepository:input_type -> keepward.v1.EditRepositoryRequest
-	26,  // 115: keepward.v1.RepositoryService.AttachRepository:input_type -> keepward.v1.AttachRepositoryRequest
-	27,  // 116: keepward.v1.RepositoryService.RebuildCatalog:input_type -> keepward.v1.RebuildCatalogRequest
-	29,  // 117: keepward.v1.RepositoryService.TakeOverRepository:input_type -> keepward.v1.TakeOverRepositoryRequest
-	31,  // 118: keepward.v1.RepositoryService.DetachRepository:input_type -> keepward.v1.DetachRepositoryRequest
-	39,  // 119: keepward.v1.RepositoryService.CheckRepository:input_type -> keepward.v1.CheckRepositoryRequest
-	41,  // 120: keepward.v1.RepositoryService.RebuildIndex:input_type -> keepward.v1.RebuildIndexRequest
-	40,  // 121: keepward.v1.RepositoryService.SweepRepository:input_type -> keepward.v1.SweepRepositoryRequest
-	42,  // 122: keepward.v1.RepositoryService.ReconcileRepository:input_type -> keepward.v1.ReconcileRepositoryRequest
-	43,  // 123: keepward.v1.RepositoryService.GetRepositoryStats:input_type -> keepward.v1.GetRepositoryStatsRequest
-	45,  // 124: keepward.v1.RepositoryService.ListRepositoryKeys:input_type -> keepward.v1.ListRepositoryKeysRequest
-	48,  // 125: keepward.v1.RepositoryService.AddRepositoryKey:input_type -> keepward.v1.AddRepositoryKeyRequest
-	50,  // 126: keepward.v1.RepositoryService.RemoveRepositoryKey:input_type -> keepward.v1.RemoveRepositoryKeyRequest
-	52,  // 127: keepward.v1.RepositoryService.BeginEpoch:input_type -> keepward.v1.BeginEpochRequest
-	54,  // 128: keepward.v1.RepositoryService.ExportRecoveryKey:input_type -> keepward.v1.ExportRecoveryKeyRequest
-	68,  // 129: keepward.v1.JobService.CreateJob:input_type -> keepward.v1.CreateJobRequest
-	70,  // 130: keepward.v1.JobService.ListJobs:input_type -> keepward.v1.ListJobsRequest
-	72,  // 131: keepward.v1.JobService.GetJob:input_type -> keepward.v1.GetJobRequest
-	74,  // 132: keepward.v1.JobService.UpdateJob:input_type -> keepward.v1.UpdateJobRequest
-	76,  // 133: keepward.v1.JobService.DeleteJob:input_type -> keepward.v1.DeleteJobRequest
-	78,  // 134: keepward.v1.JobService.RunJob:input_type -> keepward.v1.RunJobRequest
-	64,  // 135: keepward.v1.JobService.PreviewRetention:input_type -> keepward.v1.PreviewRetentionRequest
-	62,  // 136: keepward.v1.JobService.ResumeRetention:input_type -> keepward.v1.ResumeRetentionRequest
-	60,  // 137: keepward.v1.JobService.GetJobFigures:input_type -> keepward.v1.GetJobFiguresRequest
-	57,  // 138: keepward.v1.JobService.DryRun:input_type -> keepward.v1.DryRunRequest
-	83,  // 139: keepward.v1.SessionService.ListSessions:input_type -> keepward.v1.ListSessionsRequest
-	87,  // 140: keepward.v1.SessionService.GetSession:input_type -> keepward.v1.GetSessionRequest
-	84,  // 141: keepward.v1.SessionService.WatchSessions:input_type -> keepward.v1.WatchSessionsRequest
-	93,  // 142: keepward.v1.SessionService.WatchSession:input_type -> keepward.v1.WatchSessionRequest
-	95,  // 143: keepward.v1.SessionService.ReadLog:input_type -> keepward.v1.ReadLogRequest
-	98,  // 144: keepward.v1.SessionService.KillSession:input_type -> keepward.v1.KillSessionRequest
-	97,  // 145: keepward.v1.SessionService.RetrySession:input_type -> keepward.v1.RetrySessionRequest
-	79,  // 146: keepward.v1.SessionService.SuspendSession:input_type -> keepward.v1.SuspendSessionRequest
-	81,  // 147: keepward.v1.SessionService.ResumeSession:input_type -> keepward.v1.ResumeSessionRequest
-	89,  // 148: keepward.v1.SessionService.SetSessionPriority:input_type -> keepward.v1.SetSessionPriorityRequest
-	91,  // 149: keepward.v1.SessionService.ListResources:input_type -> keepward.v1.ListResourcesRequest
-	102, // 150: keepward.v1.PointService.ListPoints:input_type -> keepward.v1.ListPointsRequest
-	104, // 151: keepward.v1.PointService.GetPoint:input_type -> keepward.v1.GetPointRequest
-	106, // 152: keepward.v1.PointService.Browse:input_type -> keepward.v1.BrowseRequest
-	111, // 153: keepward.v1.PointService.Find:input_type -> keepward.v1.FindRequest
-	113, // 154: keepward.v1.PointService.Diff:input_type -> keepward.v1.DiffRequest
-	108, // 155: keepward.v1.PointService.GetPointKeys:input_type -> keepward.v1.GetPointKeysRequest
-	110, // 156: keepward.v1.PointService.ReadRecords:input_type -> keepward.v1.ReadRecordsRequest
-	100, // 157: keepward.v1.PointService.DeletePoints:input_type -> keepward.v1.ChangePointsRequest
-	100, // 158: keepward.v1.PointService.UndeletePoints:input_type -> keepward.v1.ChangePointsRequest
-	100, // 159: keepward.v1.PointService.HoldPoints:input_type -> keepward.v1.ChangePointsRequest
-	100, // 160: keepward.v1.PointService.ReleasePoints:input_type -> keepward.v1.ChangePointsRequest
-	115, // 161: keepward.v1.RestoreService.RestoreFiles:input_type -> keepward.v1.RestoreFilesRequest
-	117, // 162: keepward.v1.ConfigService.Apply:input_type -> keepward.v1.ApplyRequest
-	122, // 163: keepward.v1.ConfigService.Export:input_type -> keepward.v1.ExportRequest
-	1,   // 164: keepward.v1.AccessService.Login:output_type -> keepward.v1.LoginResponse
-	3,   // 165: keepward.v1.AccessService.ConfirmLogin:output_type -> keepward.v1.ConfirmLoginResponse
-	5,   // 166: keepward.v1.AccessService.CreateToken:output_type -> keepward.v1.CreateTokenResponse
-	8,   // 167: keepward.v1.AccessService.ListTokens:output_type -> keepward.v1.ListTokensResponse
-	10,  // 168: keepward.v1.AccessService.RevokeToken:output_type -> keepward.v1.RevokeTokenResponse
-	16,  // 169: keepward.v1.StatusService.GetStatus:output_type -> keepward.v1.GetStatusResponse
-	12,  // 170: keepward.v1.StatusService.ListHours:output_type -> keepward.v1.ListHoursResponse
-	19,  // 171: keepward.v1.ComputerService.ListComputers:output_type -> keepward.v1.ListComputersResponse
-	21,  // 172: keepward.v1.ComputerService.GetComputer:output_type -> keepward.v1.GetComputerResponse
-	23,  // 173: keepward.v1.ComputerService.RemoveComputer:output_type -> keepward.v1.RemoveComputerResponse
-	25,  // 174: keepward.v1.RepositoryService.CreateRepository:output_type -> keepward.v1.CreateRepositoryResponse
-	34,  // 175: keepward.v1.RepositoryService.ListRepositories:output_type -> keepward.v1.ListRepositoriesResponse
-	36,  // 176: keepward.v1.RepositoryService.GetRepository:output_type -> keepward.v1.GetRepositoryResponse
-	38,  // 177: keepward.v1.RepositoryService.EditRepository:output_type -> keepward.v1.EditRepositoryResponse
-	28,  // 178: keepward.v1.RepositoryService.AttachRepository:output_type -> keepward.v1.CatalogProgress
-	28,  // 179: keepward.v1.RepositoryService.RebuildCatalog:output_type -> keepward.v1.CatalogProgress
-	30,  // 180: keepward.v1.RepositoryService.TakeOverRepository:output_type -> keepward.v1.TakeOverRepositoryResponse
-	32,  // 181: keepward.v1.RepositoryService.DetachRepository:output_type -> keepward.v1.DetachRepositoryResponse
-	56,  // 182: keepward.v1.RepositoryService.CheckRepository:output_type -> keepward.v1.StartSessionResponse
-	56,  // 183: keepward.v1.RepositoryService.RebuildIndex:output_type -> keepward.v1.StartSessionResponse
-	56,  // 184: keepward.v1.RepositoryService.SweepRepository:output_type -> keepward.v1.StartSessionResponse
-	56,  // 185: keepward.v1.RepositoryService.ReconcileRepository:output_type -> keepward.v1.StartSessionResponse
-	44,  // 186: keepward.v1.RepositoryService.GetRepositoryStats:output_type -> keepward.v1.GetRepositoryStatsResponse
-	46,  // 187: keepward.v1.RepositoryService.ListRepositoryKeys:output_type -> keepward.v1.ListRepositoryKeysResponse
-	49,  // 188: keepward.v1.RepositoryService.AddRepositoryKey:output_type -> keepward.v1.AddRepositoryKeyResponse
-	51,  // 189: keepward.v1.RepositoryService.RemoveRepositoryKey:output_type -> keepward.v1.RemoveRepositoryKeyResponse
-	53,  // 190: keepward.v1.RepositoryService.BeginEpoch:output_type -> keepward.v1.BeginEpochResponse
-	55,  // 191: keepward.v1.RepositoryService.ExportRecoveryKey:output_type -> keepward.v1.ExportRecoveryKeyResponse
-	69,  // 192: keepward.v1.JobService.CreateJob:output_type -> keepward.v1.CreateJobResponse
-	71,  // 193: keepward.v1.JobService.ListJobs:output_type -> keepward.v1.ListJobsResponse
-	73,  // 194: keepward.v1.JobService.GetJob:output_type -> keepward.v1.GetJobResponse
-	75,  // 195: keepward.v1.JobService.UpdateJob:output_type -> keepward.v1.UpdateJobResponse
-	77,  // 196: keepward.v1.JobService.DeleteJob:output_type -> keepward.v1.DeleteJobResponse
-	56,  // 197: keepward.v1.JobService.RunJob:output_type -> keepward.v1.StartSessionResponse
-	67,  // 198: keepward.v1.JobService.PreviewRetention:output_type -> keepward.v1.PreviewRetentionResponse
-	63,  // 199: keepward.v1.JobService.ResumeRetention:output_type -> keepward.v1.ResumeRetentionResponse
-	61,  // 200: keepward.v1.JobService.GetJobFigures:output_type -> keepward.v1.GetJobFiguresResponse
-	58,  // 201: keepward.v1.JobService.DryRun:output_type -> keepward.v1.DryRunResponse
-	86,  // 202: keepward.v1.SessionService.ListSessions:output_type -> keepward.v1.ListSessionsResponse
-	88,  // 203: keepward.v1.SessionService.GetSession:output_type -> keepward.v1.GetSessionResponse
-	85,  // 204: keepward.v1.SessionService.WatchSessions:output_type -> keepward.v1.WatchSessionsResponse
-	94,  // 205: keepward.v1.SessionService.WatchSession:output_type -> keepward.v1.WatchSessionResponse
-	96,  // 206: keepward.v1.SessionService.ReadLog:output_type -> keepward.v1.ReadLogResponse
-	99,  // 207: keepward.v1.SessionService.KillSession:output_type -> keepward.v1.KillSessionResponse
-	56,  // 208: keepward.v1.SessionService.RetrySession:output_type -> keepward.v1.StartSessionResponse
-	80,  // 209: keepward.v1.SessionService.SuspendSession:output_type -> keepward.v1.SuspendSessionResponse
-	82,  // 210: keepward.v1.SessionService.ResumeSession:output_type -> keepward.v1.ResumeSessionResponse
-	90,  // 211: keepward.v1.SessionService.SetSessionPriority:output_type -> keepward.v1.SetSessionPriorityResponse
-	92,  // 212: keepward.v1.SessionService.ListResources:output_type -> keepward.v1.ListResourcesResponse
-	103, // 213: keepward.v1.PointService.ListPoints:output_type -> keepward.v1.ListPointsResponse
-	105, // 214: keepward.v1.PointService.GetPoint:output_type -> keepward.v1.GetPointResponse
-	107, // 215: keepward.v1.PointService.Browse:output_type -> keepward.v1.BrowseResponse
-	112, // 216: keepward.v1.PointService.Find:output_type -> keepward.v1.FindResponse
-	114, // 217: keepward.v1.PointService.Diff:output_type -> keepward.v1.DiffResponse
-	109, // 218: keepward.v1.PointService.GetPointKeys:output_type -> keepward.v1.GetPointKeysResponse
-	150, // 219: keepward.v1.PointService.ReadRecords:output_type -> keepward.v1.ReadRecordsResponse
-	101, // 220: keepward.v1.PointService.DeletePoints:output_type -> keepward.v1.ChangePointsResponse
-	101, // 221: keepward.v1.PointService.UndeletePoints:output_type -> keepward.v1.ChangePointsResponse
-	101, // 222: keepward.v1.PointService.HoldPoints:output_type -> keepward.v1.ChangePointsResponse
-	101, // 223: keepward.v1.PointService.ReleasePoints:output_type -> keepward.v1.ChangePointsResponse
-	56,  // 224: keepward.v1.RestoreService.RestoreFiles:output_type -> keepward.v1.StartSessionResponse
-	119, // 225: keepward.v1.ConfigService.Apply:output_type -> keepward.v1.ApplyResponse
-	123, // 226: keepward.v1.ConfigService.Export:output_type -> keepward.v1.ExportResponse
-	164, // [164:227] is the sub-list for method output_type
-	101, // [101:164] is the sub-list for method input_type
-	101, // [101:101] is the sub-list for extension type_name
-	101, // [101:101] is the sub-list for extension extendee
-	0,   // [0:101] is the sub-list for field type_name
+	130, // 22: keepward.v1.ListComputersResponse.computers:type_name -> keepward.v1.Computer
+	130, // 23: keepward.v1.GetComputerResponse.computer:type_name -> keepward.v1.Computer
+	136, // 24: keepward.v1.GetComputerResponse.points:type_name -> keepward.v1.Point
+	137, // 25: keepward.v1.GetComputerResponse.jobs:type_name -> keepward.v1.Job
+	138, // 26: keepward.v1.GetComputerResponse.inventory:type_name -> keepward.v1.Inventory
+	26,  // 27: keepward.v1.ListRepositoryDaysResponse.days:type_name -> keepward.v1.RepositoryDay
+	139, // 28: keepward.v1.ListRepositoryDaysResponse.growth:type_name -> keepward.v1.Growth
+	132, // 29: keepward.v1.CreateRepositoryRequest.repository:type_name -> keepward.v1.Repository
+	132, // 30: keepward.v1.CreateRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	132, // 31: keepward.v1.AttachRepositoryRequest.repository:type_name -> keepward.v1.Repository
+	132, // 32: keepward.v1.CatalogProgress.attached:type_name -> keepward.v1.Repository
+	132, // 33: keepward.v1.TakeOverRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	132, // 34: keepward.v1.ListRepositoriesResponse.repositories:type_name -> keepward.v1.Repository
+	131, // 35: keepward.v1.ListRepositoriesResponse.transports:type_name -> keepward.v1.Transport
+	132, // 36: keepward.v1.GetRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	128, // 37: keepward.v1.EditRepositoryRequest.undelete_grace:type_name -> google.protobuf.Duration
+	128, // 38: keepward.v1.EditRepositoryRequest.unprotected_after:type_name -> google.protobuf.Duration
+	132, // 39: keepward.v1.EditRepositoryResponse.repository:type_name -> keepward.v1.Repository
+	128, // 40: keepward.v1.CheckRepositoryRequest.budget:type_name -> google.protobuf.Duration
+	128, // 41: keepward.v1.CheckRepositoryRequest.older_than:type_name -> google.protobuf.Duration
+	140, // 42: keepward.v1.GetRepositoryStatsResponse.stats:type_name -> keepward.v1.RepositoryStats
+	50,  // 43: keepward.v1.ListRepositoryKeysResponse.keys:type_name -> keepward.v1.RepositoryKey
+	127, // 44: keepward.v1.RepositoryKey.created:type_name -> google.protobuf.Timestamp
+	50,  // 45: keepward.v1.AddRepositoryKeyResponse.key:type_name -> keepward.v1.RepositoryKey
+	137, // 46: keepward.v1.DryRunRequest.job:type_name -> keepward.v1.Job
+	141, // 47: keepward.v1.DryRunResponse.progress:type_name -> keepward.v1.Progress
+	142, // 48: keepward.v1.DryRunResponse.result:type_name -> keepward.v1.DryRun
+	143, // 49: keepward.v1.DryRunResponse.failure:type_name -> keepward.v1.Failure
+	61,  // 50: keepward.v1.DryRuns.computers:type_name -> keepward.v1.DryRunResponse
+	127, // 51: keepward.v1.GetJobFiguresRequest.since:type_name -> google.protobuf.Timestamp
+	144, // 52: keepward.v1.GetJobFiguresResponse.figures:type_name -> keepward.v1.JobFigures
+	128, // 53: keepward.v1.ResumeRetentionResponse.jump:type_name -> google.protobuf.Duration
+	145, // 54: keepward.v1.PreviewRetentionRequest.retention:type_name -> keepward.v1.Retention
+	136, // 55: keepward.v1.PreviewRetentionResponse.points:type_name -> keepward.v1.Point
+	137, // 56: keepward.v1.CreateJobRequest.job:type_name -> keepward.v1.Job
+	137, // 57: keepward.v1.CreateJobResponse.job:type_name -> keepward.v1.Job
+	137, // 58: keepward.v1.ListJobsResponse.jobs:type_name -> keepward.v1.Job
+	137, // 59: keepward.v1.GetJobResponse.job:type_name -> keepward.v1.Job
+	127, // 60: keepward.v1.GetJobResponse.next_runs:type_name -> google.protobuf.Timestamp
+	133, // 61: keepward.v1.GetJobResponse.recent:type_name -> keepward.v1.Session
+	129, // 62: keepward.v1.GetJobResponse.coming:type_name -> keepward.v1.NextRun
+	137, // 63: keepward.v1.UpdateJobRequest.job:type_name -> keepward.v1.Job
+	137, // 64: keepward.v1.UpdateJobResponse.job:type_name -> keepward.v1.Job
+	127, // 65: keepward.v1.RunJobRequest.start_at:type_name -> google.protobuf.Timestamp
+	133, // 66: keepward.v1.SuspendSessionResponse.session:type_name -> keepward.v1.Session
+	133, // 67: keepward.v1.ResumeSessionResponse.session:type_name -> keepward.v1.Session
+	127, // 68: keepward.v1.ListSessionsRequest.since:type_name -> google.protobuf.Timestamp
+	127, // 69: keepward.v1.ListSessionsRequest.until:type_name -> google.protobuf.Timestamp
+	86,  // 70: keepward.v1.WatchSessionsRequest.filter:type_name -> keepward.v1.ListSessionsRequest
+	133, // 71: keepward.v1.WatchSessionsResponse.sessions:type_name -> keepward.v1.Session
+	133, // 72: keepward.v1.ListSessionsResponse.sessions:type_name -> keepward.v1.Session
+	133, // 73: keepward.v1.GetSessionResponse.session:type_name -> keepward.v1.Session
+	133, // 74: keepward.v1.SetSessionPriorityResponse.session:type_name -> keepward.v1.Session
+	146, // 75: keepward.v1.ListResourcesResponse.resources:type_name -> keepward.v1.Resource
+	133, // 76: keepward.v1.WatchSessionResponse.session:type_name -> keepward.v1.Session
+	147, // 77: keepward.v1.ReadLogResponse.events:type_name -> keepward.v1.Event
+	133, // 78: keepward.v1.KillSessionResponse.session:type_name -> keepward.v1.Session
+	136, // 79: keepward.v1.ChangePointsResponse.points:type_name -> keepward.v1.Point
+	136, // 80: keepward.v1.ListPointsResponse.points:type_name -> keepward.v1.Point
+	136, // 81: keepward.v1.GetPointResponse.point:type_name -> keepward.v1.Point
+	148, // 82: keepward.v1.BrowseResponse.self:type_name -> keepward.v1.Entry
+	148, // 83: keepward.v1.BrowseResponse.entries:type_name -> keepward.v1.Entry
+	136, // 84: keepward.v1.BrowseResponse.point:type_name -> keepward.v1.Point
+	149, // 85: keepward.v1.GetPointKeysResponse.keys:type_name -> keepward.v1.RepositoryKeys
+	127, // 86: keepward.v1.FindRequest.after:type_name -> google.protobuf.Timestamp
+	127, // 87: keepward.v1.FindRequest.before:type_name -> google.protobuf.Timestamp
+	127, // 88: keepward.v1.FindResponse.time:type_name -> google.protobuf.Timestamp
+	148, // 89: keepward.v1.FindResponse.entry:type_name -> keepward.v1.Entry
+	127, // 90: keepward.v1.FindResponse.first_time:type_name -> google.protobuf.Timestamp
+	148, // 91: keepward.v1.DiffResponse.a:type_name -> keepward.v1.Entry
+	148, // 92: keepward.v1.DiffResponse.b:type_name -> keepward.v1.Entry
+	128, // 93: keepward.v1.RestoreFilesRequest.restart_interval:type_name -> google.protobuf.Duration
+	150, // 94: keepward.v1.RestoreFilesRequest.owners:type_name -> keepward.v1.OwnerMap
+	151, // 95: keepward.v1.RestoreFilesRequest.renames:type_name -> keepward.v1.PathMap
+	152, // 96: keepward.v1.RestoreFilesRequest.application:type_name -> keepward.v1.ApplicationRestore
+	153, // 97: keepward.v1.RestoreFilesRequest.command:type_name -> keepward.v1.CommandTarget
+	127, // 98: keepward.v1.RestoreEstimate.time:type_name -> google.protobuf.Timestamp
+	128, // 99: keepward.v1.RestoreEstimate.expected:type_name -> google.protobuf.Duration
+	121, // 100: keepward.v1.ApplyRequest.files:type_name -> keepward.v1.SourceFile
+	123, // 101: keepward.v1.ApplyResponse.changes:type_name -> keepward.v1.ConfigChange
+	124, // 102: keepward.v1.ApplyResponse.faults:type_name -> keepward.v1.ConfigFault
+	0,   // 103: keepward.v1.AccessService.Login:input_type -> keepward.v1.LoginRequest
+	2,   // 104: keepward.v1.AccessService.ConfirmLogin:input_type -> keepward.v1.ConfirmLoginRequest
+	4,   // 105: keepward.v1.AccessService.CreateToken:input_type -> keepward.v1.CreateTokenRequest
+	7,   // 106: keepward.v1.AccessService.ListTokens:input_type -> keepward.v1.ListTokensRequest
+	9,   // 107: keepward.v1.AccessService.RevokeToken:input_type -> keepward.v1.RevokeTokenRequest
+	15,  // 108: keepward.v1.StatusService.GetStatus:input_type -> keepward.v1.GetStatusRequest
+	11,  // 109: keepward.v1.StatusService.ListHours:input_type -> keepward.v1.ListHoursRequest
+	18,  // 110: keepward.v1.ComputerService.ListComputers:input_type -> keepward.v1.ListComputersRequest
+	20,  // 111: keepward.v1.ComputerService.GetComputer:input_type -> keepward.v1.GetComputerRequest
+	22,  // 112: keepward.v1.ComputerService.RemoveComputer:input_type -> keepward.v1.RemoveComputerRequest
+	27,  // 113: keepward.v1.RepositoryService.CreateRepository:input_type -> keepward.v1.CreateRepositoryRequest
+	36,  // 114: keepward.v1.RepositoryService.ListRepositories:input_type -> keepward.v1.ListRepositoriesRequest
+	38,  // 115: keepward.v1.RepositoryService.GetRepository:input_type -> keepward.v1.GetRepositoryRequest
+	40,  // 116: keepward.v1.RepositoryService.EditRepository:input_type -> keepward.v1.EditRepositoryRequest
+	29,  // 117: keepward.v1.RepositoryService.AttachRepository:input_type -> keepward.v1.AttachRepositoryRequest
+	30,  // 118: keepward.v1.RepositoryService.RebuildCatalog:input_type -> keepward.v1.RebuildCatalogRequest
+	32,  // 119: keepward.v1.RepositoryService.TakeOverRepository:input_type -> keepward.v1.TakeOverRepositoryRequest
+	34,  // 120: keepward.v1.RepositoryService.DetachRepository:input_type -> keepward.v1.DetachRepositoryRequest
+	42,  // 121: keepward.v1.RepositoryService.CheckRepository:input_type -> keepward.v1.CheckRepositoryRequest
+	44,  // 122: keepward.v1.RepositoryService.RebuildIndex:input_type -> keepward.v1.RebuildIndexRequest
+	43,  // 123: keepward.v1.RepositoryService.SweepRepository:input_type -> keepward.v1.SweepRepositoryRequest
+	45,  // 124: keepward.v1.RepositoryService.ReconcileRepository:input_type -> keepward.v1.ReconcileRepositoryRequest
+	46,  // 125: keepward.v1.RepositoryService.GetRepositoryStats:input_type -> keepward.v1.GetRepositoryStatsRequest
+	24,  // 126: keepward.v1.RepositoryService.ListRepositoryDays:input_type -> keepward.v1.ListRepositoryDaysRequest
+	48,  // 127: keepward.v1.RepositoryService.ListRepositoryKeys:input_type -> keepward.v1.ListRepositoryKeysRequest
+	51,  // 128: keepward.v1.RepositoryService.AddRepositoryKey:input_type -> keepward.v1.AddRepositoryKeyRequest
+	53,  // 129: keepward.v1.RepositoryService.RemoveRepositoryKey:input_type -> keepward.v1.RemoveRepositoryKeyRequest
+	55,  // 130: keepward.v1.RepositoryService.BeginEpoch:input_type -> keepward.v1.BeginEpochRequest
+	57,  // 131: keepward.v1.RepositoryService.ExportRecoveryKey:input_type -> keepward.v1.ExportRecoveryKeyRequest
+	71,  // 132: keepward.v1.JobService.CreateJob:input_type -> keepward.v1.CreateJobRequest
+	73,  // 133: keepward.v1.JobService.ListJobs:input_type -> keepward.v1.ListJobsRequest
+	75,  // 134: keepward.v1.JobService.GetJob:input_type -> keepward.v1.GetJobRequest
+	77,  // 135: keepward.v1.JobService.UpdateJob:input_type -> keepward.v1.UpdateJobRequest
+	79,  // 136: keepward.v1.JobService.DeleteJob:input_type -> keepward.v1.DeleteJobRequest
+	81,  // 137: keepward.v1.JobService.RunJob:input_type -> keepward.v1.RunJobRequest
+	67,  // 138: keepward.v1.JobService.PreviewRetention:input_type -> keepward.v1.PreviewRetentionRequest
+	65,  // 139: keepward.v1.JobService.ResumeRetention:input_type -> keepward.v1.ResumeRetentionRequest
+	63,  // 140: keepward.v1.JobService.GetJobFigures:input_type -> keepward.v1.GetJobFiguresRequest
+	60,  // 141: keepward.v1.JobService.DryRun:input_type -> keepward.v1.DryRunRequest
+	86,  // 142: keepward.v1.SessionService.ListSessions:input_type -> keepward.v1.ListSessionsRequest
+	90,  // 143: keepward.v1.SessionService.GetSession:input_type -> keepward.v1.GetSessionRequest
+	87,  // 144: keepward.v1.SessionService.WatchSessions:input_type -> keepward.v1.WatchSessionsRequest
+	96,  // 145: keepward.v1.SessionService.WatchSession:input_type -> keepward.v1.WatchSessionRequest
+	98,  // 146: keepward.v1.SessionService.ReadLog:input_type -> keepward.v1.ReadLogRequest
+	101, // 147: keepward.v1.SessionService.KillSession:input_type -> keepward.v1.KillSessionRequest
+	100, // 148: keepward.v1.SessionService.RetrySession:input_type -> keepward.v1.RetrySessionRequest
+	82,  // 149: keepward.v1.SessionService.SuspendSession:input_type -> keepward.v1.SuspendSessionRequest
+	84,  // 150: keepward.v1.SessionService.ResumeSession:input_type -> keepward.v1.ResumeSessionRequest
+	92,  // 151: keepward.v1.SessionService.SetSessionPriority:input_type -> keepward.v1.SetSessionPriorityRequest
+	94,  // 152: keepward.v1.SessionService.ListResources:input_type -> keepward.v1.ListResourcesRequest
+	105, // 153: keepward.v1.PointService.ListPoints:input_type -> keepward.v1.ListPointsRequest
+	107, // 154: keepward.v1.PointService.GetPoint:input_type -> keepward.v1.GetPointRequest
+	109, // 155: keepward.v1.PointService.Browse:input_type -> keepward.v1.BrowseRequest
+	114, // 156: keepward.v1.PointService.Find:input_type -> keepward.v1.FindRequest
+	116, // 157: keepward.v1.PointService.Diff:input_type -> keepward.v1.DiffRequest
+	111, // 158: keepward.v1.PointService.GetPointKeys:input_type -> keepward.v1.GetPointKeysRequest
+	113, // 159: keepward.v1.PointService.ReadRecords:input_type -> keepward.v1.ReadRecordsRequest
+	103, // 160: keepward.v1.PointService.DeletePoints:input_type -> keepward.v1.ChangePointsRequest
+	103, // 161: keepward.v1.PointService.UndeletePoints:input_type -> keepward.v1.ChangePointsRequest
+	103, // 162: keepward.v1.PointService.HoldPoints:input_type -> keepward.v1.ChangePointsRequest
+	103, // 163: keepward.v1.PointService.ReleasePoints:input_type -> keepward.v1.ChangePointsRequest
+	118, // 164: keepward.v1.RestoreService.RestoreFiles:input_type -> keepward.v1.RestoreFilesRequest
+	120, // 165: keepward.v1.ConfigService.Apply:input_type -> keepward.v1.ApplyRequest
+	125, // 166: keepward.v1.ConfigService.Export:input_type -> keepward.v1.ExportRequest
+	1,   // 167: keepward.v1.AccessService.Login:output_type -> keepward.v1.LoginResponse
+	3,   // 168: keepward.v1.AccessService.ConfirmLogin:output_type -> keepward.v1.ConfirmLoginResponse
+	5,   // 169: keepward.v1.AccessService.CreateToken:output_type -> keepward.v1.CreateTokenResponse
+	8,   // 170: keepward.v1.AccessService.ListTokens:output_type -> keepward.v1.ListTokensResponse
+	10,  // 171: keepward.v1.AccessService.RevokeToken:output_type -> keepward.v1.RevokeTokenResponse
+	16,  // 172: keepward.v1.StatusService.GetStatus:output_type -> keepward.v1.GetStatusResponse
+	12,  // 173: keepward.v1.StatusService.ListHours:output_type -> keepward.v1.ListHoursResponse
+	19,  // 174: keepward.v1.ComputerService.ListComputers:output_type -> keepward.v1.ListComputersResponse
+	21,  // 175: keepward.v1.ComputerService.GetComputer:output_type -> keepward.v1.GetComputerResponse
+	23,  // 176: keepward.v1.ComputerService.RemoveComputer:output_type -> keepward.v1.RemoveComputerResponse
+	28,  // 177: keepward.v1.RepositoryService.CreateRepository:output_type -> keepward.v1.CreateRepositoryResponse
+	37,  // 178: keepward.v1.RepositoryService.ListRepositories:output_type -> keepward.v1.ListRepositoriesResponse
+	39,  // 179: keepward.v1.RepositoryService.GetRepository:output_type -> keepward.v1.GetRepositoryResponse
+	41,  // 180: keepward.v1.RepositoryService.EditRepository:output_type -> keepward.v1.EditRepositoryResponse
+	31,  // 181: keepward.v1.RepositoryService.AttachRepository:output_type -> keepward.v1.CatalogProgress
+	31,  // 182: keepward.v1.RepositoryService.RebuildCatalog:output_type -> keepward.v1.CatalogProgress
+	33,  // 183: keepward.v1.RepositoryService.TakeOverRepository:output_type -> keepward.v1.TakeOverRepositoryResponse
+	35,  // 184: keepward.v1.RepositoryService.DetachRepository:output_type -> keepward.v1.DetachRepositoryResponse
+	59,  // 185: keepward.v1.RepositoryService.CheckRepository:output_type -> keepward.v1.StartSessionResponse
+	59,  // 186: keepward.v1.RepositoryService.RebuildIndex:output_type -> keepward.v1.StartSessionResponse
+	59,  // 187: keepward.v1.RepositoryService.SweepRepository:output_type -> keepward.v1.StartSessionResponse
+	59,  // 188: keepward.v1.RepositoryService.ReconcileRepository:output_type -> keepward.v1.StartSessionResponse
+	47,  // 189: keepward.v1.RepositoryService.GetRepositoryStats:output_type -> keepward.v1.GetRepositoryStatsResponse
+	25,  // 190: keepward.v1.RepositoryService.ListRepositoryDays:output_type -> keepward.v1.ListRepositoryDaysResponse
+	49,  // 191: keepward.v1.RepositoryService.ListRepositoryKeys:output_type -> keepward.v1.ListRepositoryKeysResponse
+	52,  // 192: keepward.v1.RepositoryService.AddRepositoryKey:output_type -> keepward.v1.AddRepositoryKeyResponse
+	54,  // 193: keepward.v1.RepositoryService.RemoveRepositoryKey:output_type -> keepward.v1.RemoveRepositoryKeyResponse
+	56,  // 194: keepward.v1.RepositoryService.BeginEpoch:output_type -> keepward.v1.BeginEpochResponse
+	58,  // 195: keepward.v1.RepositoryService.ExportRecoveryKey:output_type -> keepward.v1.ExportRecoveryKeyResponse
+	72,  // 196: keepward.v1.JobService.CreateJob:output_type -> keepward.v1.CreateJobResponse
+	74,  // 197: keepward.v1.JobService.ListJobs:output_type -> keepward.v1.ListJobsResponse
+	76,  // 198: keepward.v1.JobService.GetJob:output_type -> keepward.v1.GetJobResponse
+	78,  // 199: keepward.v1.JobService.UpdateJob:output_type -> keepward.v1.UpdateJobResponse
+	80,  // 200: keepward.v1.JobService.DeleteJob:output_type -> keepward.v1.DeleteJobResponse
+	59,  // 201: keepward.v1.JobService.RunJob:output_type -> keepward.v1.StartSessionResponse
+	70,  // 202: keepward.v1.JobService.PreviewRetention:output_type -> keepward.v1.PreviewRetentionResponse
+	66,  // 203: keepward.v1.JobService.ResumeRetention:output_type -> keepward.v1.ResumeRetentionResponse
+	64,  // 204: keepward.v1.JobService.GetJobFigures:output_type -> keepward.v1.GetJobFiguresResponse
+	61,  // 205: keepward.v1.JobService.DryRun:output_type -> keepward.v1.DryRunResponse
+	89,  // 206: keepward.v1.SessionService.ListSessions:output_type -> keepward.v1.ListSessionsResponse
+	91,  // 207: keepward.v1.SessionService.GetSession:output_type -> keepward.v1.GetSessionResponse
+	88,  // 208: keepward.v1.SessionService.WatchSessions:output_type -> keepward.v1.WatchSessionsResponse
+	97,  // 209: keepward.v1.SessionService.WatchSession:output_type -> keepward.v1.WatchSessionResponse
+	99,  // 210: keepward.v1.SessionService.ReadLog:output_type -> keepward.v1.ReadLogResponse
+	102, // 211: keepward.v1.SessionService.KillSession:output_type -> keepward.v1.KillSessionResponse
+	59,  // 212: keepward.v1.SessionService.RetrySession:output_type -> keepward.v1.StartSessionResponse
+	83,  // 213: keepward.v1.SessionService.SuspendSession:output_type -> keepward.v1.SuspendSessionResponse
+	85,  // 214: keepward.v1.SessionService.ResumeSession:output_type -> keepward.v1.ResumeSessionResponse
+	93,  // 215: keepward.v1.SessionService.SetSessionPriority:output_type -> keepward.v1.SetSessionPriorityResponse
+	95,  // 216: keepward.v1.SessionService.ListResources:output_type -> keepward.v1.ListResourcesResponse
+	106, // 217: keepward.v1.PointService.ListPoints:output_type -> keepward.v1.ListPointsResponse
+	108, // 218: keepward.v1.PointService.GetPoint:output_type -> keepward.v1.GetPointResponse
+	110, // 219: keepward.v1.PointService.Browse:output_type -> keepward.v1.BrowseResponse
+	115, // 220: keepward.v1.PointService.Find:output_type -> keepward.v1.FindResponse
+	117, // 221: keepward.v1.PointService.Diff:output_type -> keepward.v1.DiffResponse
+	112, // 222: keepward.v1.PointService.GetPointKeys:output_type -> keepward.v1.GetPointKeysResponse
+	154, // 223: keepward.v1.PointService.ReadRecords:output_type -> keepward.v1.ReadRecordsResponse
+	104, // 224: keepward.v1.PointService.DeletePoints:output_type -> keepward.v1.ChangePointsResponse
+	104, // 225: keepward.v1.PointService.UndeletePoints:output_type -> keepward.v1.ChangePointsResponse
+	104, // 226: keepward.v1.PointService.HoldPoints:output_type -> keepward.v1.ChangePointsResponse
+	104, // 227: keepward.v1.PointService.ReleasePoints:output_type -> keepward.v1.ChangePointsResponse
+	59,  // 228: keepward.v1.RestoreService.RestoreFiles:output_type -> keepward.v1.StartSessionResponse
+	122, // 229: keepward.v1.ConfigService.Apply:output_type -> keepward.v1.ApplyResponse
+	126, // 230: keepward.v1.ConfigService.Export:output_type -> keepward.v1.ExportResponse
+	167, // [167:231] is the sub-list for method output_type
+	103, // [103:167] is the sub-list for method input_type
+	103, // [103:103] is the sub-list for extension type_name
+	103, // [103:103] is the sub-list for extension extendee
+	0,   // [0:103] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_admin_proto_init() }
@@ -8367,15 +8557,15 @@ func file_keepward_v1_admin_proto_init() {
 	file_keepward_v1_groups_proto_init()
 	file_keepward_v1_node_proto_init()
 	file_keepward_v1_types_proto_init()
-	file_keepward_v1_admin_proto_msgTypes[37].OneofWrappers = []any{}
-	file_keepward_v1_admin_proto_msgTypes[111].OneofWrappers = []any{}
+	file_keepward_v1_admin_proto_msgTypes[40].OneofWrappers = []any{}
+	file_keepward_v1_admin_proto_msgTypes[114].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_keepward_v1_admin_proto_rawDesc), len(file_keepward_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   124,
+			NumMessages:   127,
 			NumExtensions: 0,
 			NumServices:   9,
 		},

@@ -4779,7 +4779,9 @@ type Repository struct {
 	ReadLimit  string `protobuf:"bytes,680,opt,name=read_limit,json=readLimit,proto3" json:"read_limit,omitempty"`
 	WriteLimit string `protobuf:"bytes,681,opt,name=write_limit,json=writeLimit,proto3" json:"write_limit,omitempty"`
 	// When what was compressed fast is compressed harder: idle (the default), or never.
-	Recompress    string `protobuf:"bytes,180,opt,name=recompress,proto3" json:"recompress,omitempty"`
+	Recompress string `protobuf:"bytes,180,opt,name=recompress,proto3" json:"recompress,omitempty"`
+	// As of now; not set: it is not known for long enough.
+	Growth        *Growth `protobuf:"bytes,861,opt,name=growth,proto3" json:"growth,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4989,6 +4991,77 @@ func (x *Repository) GetRecompress() string {
 	return ""
 }
 
+func (x *Repository) GetGrowth() *Growth {
+	if x != nil {
+		return x.Growth
+	}
+	return nil
+}
+
+// Growth is how fast a repository has filled its disk, other use of that disk with it.
+type Growth struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Over how many days that was measured, at most 30.
+	Days int32 `protobuf:"varint,1,opt,name=days,proto3" json:"days,omitempty"`
+	// Bytes; 0: it does not grow.
+	BytesADay int64 `protobuf:"varint,2,opt,name=bytes_a_day,json=bytesADay,proto3" json:"bytes_a_day,omitempty"`
+	// When it is full if it goes on so; not set: it does not grow, or not in the next hundred years.
+	FullAbout     *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=full_about,json=fullAbout,proto3" json:"full_about,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Growth) Reset() {
+	*x = Growth{}
+	mi := &file_keepward_v1_types_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Growth) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Growth) ProtoMessage() {}
+
+func (x *Growth) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_types_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Growth.ProtoReflect.Descriptor instead.
+func (*Growth) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *Growth) GetDays() int32 {
+	if x != nil {
+		return x.Days
+	}
+	return 0
+}
+
+func (x *Growth) GetBytesADay() int64 {
+	if x != nil {
+		return x.BytesADay
+	}
+	return 0
+}
+
+func (x *Growth) GetFullAbout() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FullAbout
+	}
+	return nil
+}
+
 // ProofAge counts the packs whose newest proof is at most so old, and older than the row before.
 // within not set: any age; never: those without a proof.
 type ProofAge struct {
@@ -5003,7 +5076,7 @@ type ProofAge struct {
 
 func (x *ProofAge) Reset() {
 	*x = ProofAge{}
-	mi := &file_keepward_v1_types_proto_msgTypes[44]
+	mi := &file_keepward_v1_types_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5015,7 +5088,7 @@ func (x *ProofAge) String() string {
 func (*ProofAge) ProtoMessage() {}
 
 func (x *ProofAge) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[44]
+	mi := &file_keepward_v1_types_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5028,7 +5101,7 @@ func (x *ProofAge) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProofAge.ProtoReflect.Descriptor instead.
 func (*ProofAge) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{44}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ProofAge) GetWithin() *durationpb.Duration {
@@ -5092,7 +5165,7 @@ type RepositoryStats struct {
 
 func (x *RepositoryStats) Reset() {
 	*x = RepositoryStats{}
-	mi := &file_keepward_v1_types_proto_msgTypes[45]
+	mi := &file_keepward_v1_types_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5104,7 +5177,7 @@ func (x *RepositoryStats) String() string {
 func (*RepositoryStats) ProtoMessage() {}
 
 func (x *RepositoryStats) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[45]
+	mi := &file_keepward_v1_types_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5117,7 +5190,7 @@ func (x *RepositoryStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepositoryStats.ProtoReflect.Descriptor instead.
 func (*RepositoryStats) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{45}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *RepositoryStats) GetRepository() *Repository {
@@ -5268,7 +5341,7 @@ type ComputerStats struct {
 
 func (x *ComputerStats) Reset() {
 	*x = ComputerStats{}
-	mi := &file_keepward_v1_types_proto_msgTypes[46]
+	mi := &file_keepward_v1_types_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5280,7 +5353,7 @@ func (x *ComputerStats) String() string {
 func (*ComputerStats) ProtoMessage() {}
 
 func (x *ComputerStats) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[46]
+	mi := &file_keepward_v1_types_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5293,7 +5366,7 @@ func (x *ComputerStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ComputerStats.ProtoReflect.Descriptor instead.
 func (*ComputerStats) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{46}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ComputerStats) GetComputer() string {
@@ -5351,7 +5424,7 @@ type JobStats struct {
 
 func (x *JobStats) Reset() {
 	*x = JobStats{}
-	mi := &file_keepward_v1_types_proto_msgTypes[47]
+	mi := &file_keepward_v1_types_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5363,7 +5436,7 @@ func (x *JobStats) String() string {
 func (*JobStats) ProtoMessage() {}
 
 func (x *JobStats) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[47]
+	mi := &file_keepward_v1_types_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5376,7 +5449,7 @@ func (x *JobStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobStats.ProtoReflect.Descriptor instead.
 func (*JobStats) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{47}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *JobStats) GetJob() string {
@@ -5425,7 +5498,7 @@ type DayStats struct {
 
 func (x *DayStats) Reset() {
 	*x = DayStats{}
-	mi := &file_keepward_v1_types_proto_msgTypes[48]
+	mi := &file_keepward_v1_types_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5437,7 +5510,7 @@ func (x *DayStats) String() string {
 func (*DayStats) ProtoMessage() {}
 
 func (x *DayStats) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[48]
+	mi := &file_keepward_v1_types_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5450,7 +5523,7 @@ func (x *DayStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DayStats.ProtoReflect.Descriptor instead.
 func (*DayStats) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{48}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *DayStats) GetDay() string {
@@ -5497,7 +5570,7 @@ type ProofState struct {
 
 func (x *ProofState) Reset() {
 	*x = ProofState{}
-	mi := &file_keepward_v1_types_proto_msgTypes[49]
+	mi := &file_keepward_v1_types_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5509,7 +5582,7 @@ func (x *ProofState) String() string {
 func (*ProofState) ProtoMessage() {}
 
 func (x *ProofState) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[49]
+	mi := &file_keepward_v1_types_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5522,7 +5595,7 @@ func (x *ProofState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProofState.ProtoReflect.Descriptor instead.
 func (*ProofState) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{49}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ProofState) GetPacks() int64 {
@@ -5619,7 +5692,7 @@ type Point struct {
 
 func (x *Point) Reset() {
 	*x = Point{}
-	mi := &file_keepward_v1_types_proto_msgTypes[50]
+	mi := &file_keepward_v1_types_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5631,7 +5704,7 @@ func (x *Point) String() string {
 func (*Point) ProtoMessage() {}
 
 func (x *Point) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[50]
+	mi := &file_keepward_v1_types_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5644,7 +5717,7 @@ func (x *Point) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Point.ProtoReflect.Descriptor instead.
 func (*Point) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{50}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Point) GetId() string {
@@ -5795,7 +5868,7 @@ type Condition struct {
 
 func (x *Condition) Reset() {
 	*x = Condition{}
-	mi := &file_keepward_v1_types_proto_msgTypes[51]
+	mi := &file_keepward_v1_types_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5807,7 +5880,7 @@ func (x *Condition) String() string {
 func (*Condition) ProtoMessage() {}
 
 func (x *Condition) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_types_proto_msgTypes[51]
+	mi := &file_keepward_v1_types_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5820,7 +5893,7 @@ func (x *Condition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Condition.ProtoReflect.Descriptor instead.
 func (*Condition) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_types_proto_rawDescGZIP(), []int{51}
+	return file_keepward_v1_types_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Condition) GetCode() string {
@@ -6368,7 +6441,7 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12\x18\n" +
 	"\aaddress\x18\x03 \x01(\tR\aaddress\x12\x18\n" +
 	"\aversion\x18\x04 \x01(\tR\aversion\x127\n" +
-	"\tlast_seen\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\blastSeen\"\xef\x06\n" +
+	"\tlast_seen\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\blastSeen\"\x9d\a\n" +
 	"\n" +
 	"Repository\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n" +
@@ -6405,7 +6478,13 @@ const file_keepward_v1_types_proto_rawDesc = "" +
 	"writeLimit\x12\x1f\n" +
 	"\n" +
 	"recompress\x18\xb4\x01 \x01(\tR\n" +
-	"recompress\"\x7f\n" +
+	"recompress\x12,\n" +
+	"\x06growth\x18\xdd\x06 \x01(\v2\x13.keepward.v1.GrowthR\x06growth\"w\n" +
+	"\x06Growth\x12\x12\n" +
+	"\x04days\x18\x01 \x01(\x05R\x04days\x12\x1e\n" +
+	"\vbytes_a_day\x18\x02 \x01(\x03R\tbytesADay\x129\n" +
+	"\n" +
+	"full_about\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tfullAbout\"\x7f\n" +
 	"\bProofAge\x121\n" +
 	"\x06within\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x06within\x12\x14\n" +
 	"\x05never\x18\x02 \x01(\bR\x05never\x12\x14\n" +
@@ -6514,7 +6593,7 @@ func file_keepward_v1_types_proto_rawDescGZIP() []byte {
 	return file_keepward_v1_types_proto_rawDescData
 }
 
-var file_keepward_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
+var file_keepward_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
 var file_keepward_v1_types_proto_goTypes = []any{
 	(*Reason)(nil),                // 0: keepward.v1.Reason
 	(*Failure)(nil),               // 1: keepward.v1.Failure
@@ -6560,26 +6639,27 @@ var file_keepward_v1_types_proto_goTypes = []any{
 	(*ComputerConnection)(nil),    // 41: keepward.v1.ComputerConnection
 	(*Transport)(nil),             // 42: keepward.v1.Transport
 	(*Repository)(nil),            // 43: keepward.v1.Repository
-	(*ProofAge)(nil),              // 44: keepward.v1.ProofAge
-	(*RepositoryStats)(nil),       // 45: keepward.v1.RepositoryStats
-	(*ComputerStats)(nil),         // 46: keepward.v1.ComputerStats
-	(*JobStats)(nil),              // 47: keepward.v1.JobStats
-	(*DayStats)(nil),              // 48: keepward.v1.DayStats
-	(*ProofState)(nil),            // 49: keepward.v1.ProofState
-	(*Point)(nil),                 // 50: keepward.v1.Point
-	(*Condition)(nil),             // 51: keepward.v1.Condition
-	(*RateMeter)(nil),             // 52: keepward.v1.RateMeter
-	(*timestamppb.Timestamp)(nil), // 53: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 54: google.protobuf.Duration
-	(*Application)(nil),           // 55: keepward.v1.Application
-	(*GroupMember)(nil),           // 56: keepward.v1.GroupMember
-	(*TaskRate)(nil),              // 57: keepward.v1.TaskRate
+	(*Growth)(nil),                // 44: keepward.v1.Growth
+	(*ProofAge)(nil),              // 45: keepward.v1.ProofAge
+	(*RepositoryStats)(nil),       // 46: keepward.v1.RepositoryStats
+	(*ComputerStats)(nil),         // 47: keepward.v1.ComputerStats
+	(*JobStats)(nil),              // 48: keepward.v1.JobStats
+	(*DayStats)(nil),              // 49: keepward.v1.DayStats
+	(*ProofState)(nil),            // 50: keepward.v1.ProofState
+	(*Point)(nil),                 // 51: keepward.v1.Point
+	(*Condition)(nil),             // 52: keepward.v1.Condition
+	(*RateMeter)(nil),             // 53: keepward.v1.RateMeter
+	(*timestamppb.Timestamp)(nil), // 54: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 55: google.protobuf.Duration
+	(*Application)(nil),           // 56: keepward.v1.Application
+	(*GroupMember)(nil),           // 57: keepward.v1.GroupMember
+	(*TaskRate)(nil),              // 58: keepward.v1.TaskRate
 }
 var file_keepward_v1_types_proto_depIdxs = []int32{
 	2,   // 0: keepward.v1.Progress.counters:type_name -> keepward.v1.Counters
 	0,   // 1: keepward.v1.Progress.reason:type_name -> keepward.v1.Reason
-	52,  // 2: keepward.v1.Progress.meter:type_name -> keepward.v1.RateMeter
-	53,  // 3: keepward.v1.Entry.mtime:type_name -> google.protobuf.Timestamp
+	53,  // 2: keepward.v1.Progress.meter:type_name -> keepward.v1.RateMeter
+	54,  // 3: keepward.v1.Entry.mtime:type_name -> google.protobuf.Timestamp
 	9,   // 4: keepward.v1.FileOverride.include:type_name -> keepward.v1.TextList
 	9,   // 5: keepward.v1.FileOverride.exclude:type_name -> keepward.v1.TextList
 	9,   // 6: keepward.v1.FileOverride.only:type_name -> keepward.v1.TextList
@@ -6590,27 +6670,27 @@ var file_keepward_v1_types_proto_depIdxs = []int32{
 	14,  // 11: keepward.v1.DryRun.largest_files:type_name -> keepward.v1.DryRunSize
 	14,  // 12: keepward.v1.DryRun.largest_dirs:type_name -> keepward.v1.DryRunSize
 	15,  // 13: keepward.v1.DryRun.problems:type_name -> keepward.v1.DryRunProblem
-	54,  // 14: keepward.v1.DryRun.took:type_name -> google.protobuf.Duration
+	55,  // 14: keepward.v1.DryRun.took:type_name -> google.protobuf.Duration
 	10,  // 15: keepward.v1.DryRunPath.amount:type_name -> keepward.v1.Amount
 	10,  // 16: keepward.v1.DryRunRule.amount:type_name -> keepward.v1.Amount
-	54,  // 17: keepward.v1.CheckSelection.budget:type_name -> google.protobuf.Duration
-	54,  // 18: keepward.v1.CheckSelection.older_than:type_name -> google.protobuf.Duration
+	55,  // 17: keepward.v1.CheckSelection.budget:type_name -> google.protobuf.Duration
+	55,  // 18: keepward.v1.CheckSelection.older_than:type_name -> google.protobuf.Duration
 	7,   // 19: keepward.v1.Job.files:type_name -> keepward.v1.FileSelection
-	54,  // 20: keepward.v1.Job.restart_interval:type_name -> google.protobuf.Duration
+	55,  // 20: keepward.v1.Job.restart_interval:type_name -> google.protobuf.Duration
 	16,  // 21: keepward.v1.Job.retention:type_name -> keepward.v1.Retention
 	17,  // 22: keepward.v1.Job.check:type_name -> keepward.v1.CheckSelection
-	53,  // 23: keepward.v1.Job.created:type_name -> google.protobuf.Timestamp
-	53,  // 24: keepward.v1.Job.next_run:type_name -> google.protobuf.Timestamp
-	53,  // 25: keepward.v1.Job.last_run:type_name -> google.protobuf.Timestamp
+	54,  // 23: keepward.v1.Job.created:type_name -> google.protobuf.Timestamp
+	54,  // 24: keepward.v1.Job.next_run:type_name -> google.protobuf.Timestamp
+	54,  // 25: keepward.v1.Job.last_run:type_name -> google.protobuf.Timestamp
 	24,  // 26: keepward.v1.Job.scripts:type_name -> keepward.v1.Scripts
-	54,  // 27: keepward.v1.Job.jitter:type_name -> google.protobuf.Duration
+	55,  // 27: keepward.v1.Job.jitter:type_name -> google.protobuf.Duration
 	26,  // 28: keepward.v1.Job.commands:type_name -> keepward.v1.CommandSource
 	8,   // 29: keepward.v1.Job.overrides:type_name -> keepward.v1.FileOverride
-	55,  // 30: keepward.v1.Job.applications:type_name -> keepward.v1.Application
-	56,  // 31: keepward.v1.Job.members:type_name -> keepward.v1.GroupMember
-	53,  // 32: keepward.v1.NextRun.time:type_name -> google.protobuf.Timestamp
-	53,  // 33: keepward.v1.NextRun.until:type_name -> google.protobuf.Timestamp
-	53,  // 34: keepward.v1.JobFigures.since:type_name -> google.protobuf.Timestamp
+	56,  // 30: keepward.v1.Job.applications:type_name -> keepward.v1.Application
+	57,  // 31: keepward.v1.Job.members:type_name -> keepward.v1.GroupMember
+	54,  // 32: keepward.v1.NextRun.time:type_name -> google.protobuf.Timestamp
+	54,  // 33: keepward.v1.NextRun.until:type_name -> google.protobuf.Timestamp
+	54,  // 34: keepward.v1.JobFigures.since:type_name -> google.protobuf.Timestamp
 	21,  // 35: keepward.v1.JobFigures.statuses:type_name -> keepward.v1.StatusCount
 	22,  // 36: keepward.v1.JobFigures.duration_millis:type_name -> keepward.v1.Figure
 	22,  // 37: keepward.v1.JobFigures.read_bytes:type_name -> keepward.v1.Figure
@@ -6619,8 +6699,8 @@ var file_keepward_v1_types_proto_depIdxs = []int32{
 	22,  // 40: keepward.v1.JobFigures.bytes_per_second:type_name -> keepward.v1.Figure
 	29,  // 41: keepward.v1.JobFigures.limits:type_name -> keepward.v1.Limits
 	23,  // 42: keepward.v1.JobFigures.runs:type_name -> keepward.v1.JobRun
-	53,  // 43: keepward.v1.JobRun.started:type_name -> google.protobuf.Timestamp
-	53,  // 44: keepward.v1.JobRun.ended:type_name -> google.protobuf.Timestamp
+	54,  // 43: keepward.v1.JobRun.started:type_name -> google.protobuf.Timestamp
+	54,  // 44: keepward.v1.JobRun.ended:type_name -> google.protobuf.Timestamp
 	29,  // 45: keepward.v1.JobRun.limits:type_name -> keepward.v1.Limits
 	25,  // 46: keepward.v1.Scripts.server_before:type_name -> keepward.v1.Script
 	25,  // 47: keepward.v1.Scripts.agent_before:type_name -> keepward.v1.Script
@@ -6628,77 +6708,79 @@ var file_keepward_v1_types_proto_depIdxs = []int32{
 	25,  // 49: keepward.v1.Scripts.post_thaw:type_name -> keepward.v1.Script
 	25,  // 50: keepward.v1.Scripts.agent_after:type_name -> keepward.v1.Script
 	25,  // 51: keepward.v1.Scripts.server_after:type_name -> keepward.v1.Script
-	54,  // 52: keepward.v1.Script.time_limit:type_name -> google.protobuf.Duration
-	54,  // 53: keepward.v1.CommandSource.time_limit:type_name -> google.protobuf.Duration
-	54,  // 54: keepward.v1.CommandTarget.time_limit:type_name -> google.protobuf.Duration
-	53,  // 55: keepward.v1.ScriptEnd.started:type_name -> google.protobuf.Timestamp
-	53,  // 56: keepward.v1.ScriptEnd.ended:type_name -> google.protobuf.Timestamp
+	55,  // 52: keepward.v1.Script.time_limit:type_name -> google.protobuf.Duration
+	55,  // 53: keepward.v1.CommandSource.time_limit:type_name -> google.protobuf.Duration
+	55,  // 54: keepward.v1.CommandTarget.time_limit:type_name -> google.protobuf.Duration
+	54,  // 55: keepward.v1.ScriptEnd.started:type_name -> google.protobuf.Timestamp
+	54,  // 56: keepward.v1.ScriptEnd.ended:type_name -> google.protobuf.Timestamp
 	1,   // 57: keepward.v1.ScriptEnd.failure:type_name -> keepward.v1.Failure
 	0,   // 58: keepward.v1.Session.reason:type_name -> keepward.v1.Reason
-	53,  // 59: keepward.v1.Session.created:type_name -> google.protobuf.Timestamp
-	53,  // 60: keepward.v1.Session.started:type_name -> google.protobuf.Timestamp
-	53,  // 61: keepward.v1.Session.ended:type_name -> google.protobuf.Timestamp
+	54,  // 59: keepward.v1.Session.created:type_name -> google.protobuf.Timestamp
+	54,  // 60: keepward.v1.Session.started:type_name -> google.protobuf.Timestamp
+	54,  // 61: keepward.v1.Session.ended:type_name -> google.protobuf.Timestamp
 	31,  // 62: keepward.v1.Session.tasks:type_name -> keepward.v1.Task
 	3,   // 63: keepward.v1.Session.progress:type_name -> keepward.v1.Progress
 	1,   // 64: keepward.v1.Session.failure:type_name -> keepward.v1.Failure
 	37,  // 65: keepward.v1.Session.report:type_name -> keepward.v1.TaskReport
 	29,  // 66: keepward.v1.Session.limits:type_name -> keepward.v1.Limits
 	34,  // 67: keepward.v1.Session.waits:type_name -> keepward.v1.Wait
-	53,  // 68: keepward.v1.Session.done_about:type_name -> google.protobuf.Timestamp
-	53,  // 69: keepward.v1.Session.retry_at:type_name -> google.protobuf.Timestamp
+	54,  // 68: keepward.v1.Session.done_about:type_name -> google.protobuf.Timestamp
+	54,  // 69: keepward.v1.Session.retry_at:type_name -> google.protobuf.Timestamp
 	0,   // 70: keepward.v1.Task.reason:type_name -> keepward.v1.Reason
 	3,   // 71: keepward.v1.Task.progress:type_name -> keepward.v1.Progress
 	1,   // 72: keepward.v1.Task.failure:type_name -> keepward.v1.Failure
-	53,  // 73: keepward.v1.Task.started:type_name -> google.protobuf.Timestamp
-	53,  // 74: keepward.v1.Task.ended:type_name -> google.protobuf.Timestamp
+	54,  // 73: keepward.v1.Task.started:type_name -> google.protobuf.Timestamp
+	54,  // 74: keepward.v1.Task.ended:type_name -> google.protobuf.Timestamp
 	37,  // 75: keepward.v1.Task.report:type_name -> keepward.v1.TaskReport
-	57,  // 76: keepward.v1.Task.rate:type_name -> keepward.v1.TaskRate
+	58,  // 76: keepward.v1.Task.rate:type_name -> keepward.v1.TaskRate
 	29,  // 77: keepward.v1.Task.limits:type_name -> keepward.v1.Limits
-	53,  // 78: keepward.v1.Holder.since:type_name -> google.protobuf.Timestamp
-	53,  // 79: keepward.v1.Holder.until:type_name -> google.protobuf.Timestamp
+	54,  // 78: keepward.v1.Holder.since:type_name -> google.protobuf.Timestamp
+	54,  // 79: keepward.v1.Holder.until:type_name -> google.protobuf.Timestamp
 	0,   // 80: keepward.v1.Resource.down:type_name -> keepward.v1.Reason
 	32,  // 81: keepward.v1.Resource.holders:type_name -> keepward.v1.Holder
 	32,  // 82: keepward.v1.Resource.waiters:type_name -> keepward.v1.Holder
-	53,  // 83: keepward.v1.Wait.since:type_name -> google.protobuf.Timestamp
+	54,  // 83: keepward.v1.Wait.since:type_name -> google.protobuf.Timestamp
 	0,   // 84: keepward.v1.Wait.reason:type_name -> keepward.v1.Reason
 	33,  // 85: keepward.v1.Wait.resources:type_name -> keepward.v1.Resource
 	32,  // 86: keepward.v1.Wait.sessions:type_name -> keepward.v1.Holder
 	35,  // 87: keepward.v1.TaskReport.sweep:type_name -> keepward.v1.SweepReport
 	36,  // 88: keepward.v1.TaskReport.retention:type_name -> keepward.v1.RetentionReport
-	53,  // 89: keepward.v1.Event.time:type_name -> google.protobuf.Timestamp
-	53,  // 90: keepward.v1.Computer.joined:type_name -> google.protobuf.Timestamp
-	53,  // 91: keepward.v1.Computer.last_seen:type_name -> google.protobuf.Timestamp
-	54,  // 92: keepward.v1.Computer.skew:type_name -> google.protobuf.Duration
-	53,  // 93: keepward.v1.Computer.last_point:type_name -> google.protobuf.Timestamp
-	51,  // 94: keepward.v1.Computer.conditions:type_name -> keepward.v1.Condition
+	54,  // 89: keepward.v1.Event.time:type_name -> google.protobuf.Timestamp
+	54,  // 90: keepward.v1.Computer.joined:type_name -> google.protobuf.Timestamp
+	54,  // 91: keepward.v1.Computer.last_seen:type_name -> google.protobuf.Timestamp
+	55,  // 92: keepward.v1.Computer.skew:type_name -> google.protobuf.Duration
+	54,  // 93: keepward.v1.Computer.last_point:type_name -> google.protobuf.Timestamp
+	52,  // 94: keepward.v1.Computer.conditions:type_name -> keepward.v1.Condition
 	41,  // 95: keepward.v1.Computer.connection:type_name -> keepward.v1.ComputerConnection
 	40,  // 96: keepward.v1.Computer.supply:type_name -> keepward.v1.Supply
-	53,  // 97: keepward.v1.Transport.last_seen:type_name -> google.protobuf.Timestamp
-	53,  // 98: keepward.v1.Repository.created:type_name -> google.protobuf.Timestamp
-	51,  // 99: keepward.v1.Repository.conditions:type_name -> keepward.v1.Condition
-	54,  // 100: keepward.v1.Repository.undelete_grace:type_name -> google.protobuf.Duration
-	54,  // 101: keepward.v1.Repository.unprotected_after:type_name -> google.protobuf.Duration
-	49,  // 102: keepward.v1.Repository.proof:type_name -> keepward.v1.ProofState
-	54,  // 103: keepward.v1.ProofAge.within:type_name -> google.protobuf.Duration
-	43,  // 104: keepward.v1.RepositoryStats.repository:type_name -> keepward.v1.Repository
-	46,  // 105: keepward.v1.RepositoryStats.computers:type_name -> keepward.v1.ComputerStats
-	47,  // 106: keepward.v1.RepositoryStats.jobs:type_name -> keepward.v1.JobStats
-	48,  // 107: keepward.v1.RepositoryStats.days:type_name -> keepward.v1.DayStats
-	44,  // 108: keepward.v1.RepositoryStats.proofs:type_name -> keepward.v1.ProofAge
-	53,  // 109: keepward.v1.RepositoryStats.marked:type_name -> google.protobuf.Timestamp
-	53,  // 110: keepward.v1.ProofState.oldest:type_name -> google.protobuf.Timestamp
-	53,  // 111: keepward.v1.Point.time:type_name -> google.protobuf.Timestamp
-	2,   // 112: keepward.v1.Point.counters:type_name -> keepward.v1.Counters
-	7,   // 113: keepward.v1.Point.files:type_name -> keepward.v1.FileSelection
-	53,  // 114: keepward.v1.Point.kept_until:type_name -> google.protobuf.Timestamp
-	53,  // 115: keepward.v1.Point.deleted:type_name -> google.protobuf.Timestamp
-	53,  // 116: keepward.v1.Point.purge_after:type_name -> google.protobuf.Timestamp
-	53,  // 117: keepward.v1.Condition.since:type_name -> google.protobuf.Timestamp
-	118, // [118:118] is the sub-list for method output_type
-	118, // [118:118] is the sub-list for method input_type
-	118, // [118:118] is the sub-list for extension type_name
-	118, // [118:118] is the sub-list for extension extendee
-	0,   // [0:118] is the sub-list for field type_name
+	54,  // 97: keepward.v1.Transport.last_seen:type_name -> google.protobuf.Timestamp
+	54,  // 98: keepward.v1.Repository.created:type_name -> google.protobuf.Timestamp
+	52,  // 99: keepward.v1.Repository.conditions:type_name -> keepward.v1.Condition
+	55,  // 100: keepward.v1.Repository.undelete_grace:type_name -> google.protobuf.Duration
+	55,  // 101: keepward.v1.Repository.unprotected_after:type_name -> google.protobuf.Duration
+	50,  // 102: keepward.v1.Repository.proof:type_name -> keepward.v1.ProofState
+	44,  // 103: keepward.v1.Repository.growth:type_name -> keepward.v1.Growth
+	54,  // 104: keepward.v1.Growth.full_about:type_name -> google.protobuf.Timestamp
+	55,  // 105: keepward.v1.ProofAge.within:type_name -> google.protobuf.Duration
+	43,  // 106: keepward.v1.RepositoryStats.repository:type_name -> keepward.v1.Repository
+	47,  // 107: keepward.v1.RepositoryStats.computers:type_name -> keepward.v1.ComputerStats
+	48,  // 108: keepward.v1.RepositoryStats.jobs:type_name -> keepward.v1.JobStats
+	49,  // 109: keepward.v1.RepositoryStats.days:type_name -> keepward.v1.DayStats
+	45,  // 110: keepward.v1.RepositoryStats.proofs:type_name -> keepward.v1.ProofAge
+	54,  // 111: keepward.v1.RepositoryStats.marked:type_name -> google.protobuf.Timestamp
+	54,  // 112: keepward.v1.ProofState.oldest:type_name -> google.protobuf.Timestamp
+	54,  // 113: keepward.v1.Point.time:type_name -> google.protobuf.Timestamp
+	2,   // 114: keepward.v1.Point.counters:type_name -> keepward.v1.Counters
+	7,   // 115: keepward.v1.Point.files:type_name -> keepward.v1.FileSelection
+	54,  // 116: keepward.v1.Point.kept_until:type_name -> google.protobuf.Timestamp
+	54,  // 117: keepward.v1.Point.deleted:type_name -> google.protobuf.Timestamp
+	54,  // 118: keepward.v1.Point.purge_after:type_name -> google.protobuf.Timestamp
+	54,  // 119: keepward.v1.Condition.since:type_name -> google.protobuf.Timestamp
+	120, // [120:120] is the sub-list for method output_type
+	120, // [120:120] is the sub-list for method input_type
+	120, // [120:120] is the sub-list for extension type_name
+	120, // [120:120] is the sub-list for extension extendee
+	0,   // [0:120] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_types_proto_init() }
@@ -6717,7 +6799,7 @@ func file_keepward_v1_types_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_keepward_v1_types_proto_rawDesc), len(file_keepward_v1_types_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   52,
+			NumMessages:   53,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

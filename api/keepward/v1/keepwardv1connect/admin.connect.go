@@ -118,6 +118,9 @@ const (
 	// RepositoryServiceGetRepositoryStatsProcedure is the fully-qualified name of the
 	// RepositoryService's GetRepositoryStats RPC.
 	RepositoryServiceGetRepositoryStatsProcedure = "/keepward.v1.RepositoryService/GetRepositoryStats"
+	// RepositoryServiceListRepositoryDaysProcedure is the fully-qualified name of the
+	// RepositoryService's ListRepositoryDays RPC.
+	RepositoryServiceListRepositoryDaysProcedure = "/keepward.v1.RepositoryService/ListRepositoryDays"
 	// RepositoryServiceListRepositoryKeysProcedure is the fully-qualified name of the
 	// RepositoryService's ListRepositoryKeys RPC.
 	RepositoryServiceListRepositoryKeysProcedure = "/keepward.v1.RepositoryService/ListRepositoryKeys"
@@ -667,6 +670,8 @@ type RepositoryServiceClient interface {
 	ReconcileRepository(context.Context, *connect.Request[v1.ReconcileRepositoryRequest]) (*connect.Response[v1.StartSessionResponse], error)
 	// What is in a repository: by computer, job and day, with ratios and the age of proofs.
 	GetRepositoryStats(context.Context, *connect.Request[v1.GetRepositoryStatsRequest]) (*connect.Response[v1.GetRepositoryStatsResponse], error)
+	// How full a repository was day by day.
+	ListRepositoryDays(context.Context, *connect.Request[v1.ListRepositoryDaysRequest]) (*connect.Response[v1.ListRepositoryDaysResponse], error)
 	// What opens the repository without this server: recovery keys and passphrases.
 	ListRepositoryKeys(context.Context, *connect.Request[v1.ListRepositoryKeysRequest]) (*connect.Response[v1.ListRepositoryKeysResponse], error)
 	// Adds a recovery key or a passphrase.
@@ -768,6 +773,12 @@ func NewRepositoryServiceClient(httpClient connect.HTTPClient, baseURL string, o
 			connect.WithSchema(repositoryServiceMethods.ByName("GetRepositoryStats")),
 			connect.WithClientOptions(opts...),
 		),
+		listRepositoryDays: connect.NewClient[v1.ListRepositoryDaysRequest, v1.ListRepositoryDaysResponse](
+			httpClient,
+			baseURL+RepositoryServiceListRepositoryDaysProcedure,
+			connect.WithSchema(repositoryServiceMethods.ByName("ListRepositoryDays")),
+			connect.WithClientOptions(opts...),
+		),
 		listRepositoryKeys: connect.NewClient[v1.ListRepositoryKeysRequest, v1.ListRepositoryKeysResponse](
 			httpClient,
 			baseURL+RepositoryServiceListRepositoryKeysProcedure,
@@ -816,6 +827,7 @@ type repositoryServiceClient struct {
 	sweepRepository     *connect.Client[v1.SweepRepositoryRequest, v1.StartSessionResponse]
 	reconcileRepository *connect.Client[v1.ReconcileRepositoryRequest, v1.StartSessionResponse]
 	getRepositoryStats  *connect.Client[v1.GetRepositoryStatsRequest, v1.GetRepositoryStatsResponse]
+	listRepositoryDays  *connect.Client[v1.ListRepositoryDaysRequest, v1.ListRepositoryDaysResponse]
 	listRepositoryKeys  *connect.Client[v1.ListRepositoryKeysRequest, v1.ListRepositoryKeysResponse]
 	addRepositoryKey    *connect.Client[v1.AddRepositoryKeyRequest, v1.AddRepositoryKeyResponse]
 	removeRepositoryKey *connect.Client[v1.RemoveRepositoryKeyRequest, v1.RemoveRepositoryKeyResponse]
@@ -888,6 +900,11 @@ func (c *repositoryServiceClient) GetRepositoryStats(ctx context.Context, req *c
 	return c.getRepositoryStats.CallUnary(ctx, req)
 }
 
+// ListRepositoryDays calls keepward.v1.RepositoryService.ListRepositoryDays.
+func (c *repositoryServiceClient) ListRepositoryDays(ctx context.Context, req *connect.Request[v1.ListRepositoryDaysRequest]) (*connect.Response[v1.ListRepositoryDaysResponse], error) {
+	return c.listRepositoryDays.CallUnary(ctx, req)
+}
+
 // ListRepositoryKeys calls keepward.v1.RepositoryService.ListRepositoryKeys.
 func (c *repositoryServiceClient) ListRepositoryKeys(ctx context.Context, req *connect.Request[v1.ListRepositoryKeysRequest]) (*connect.Response[v1.ListRepositoryKeysResponse], error) {
 	return c.listRepositoryKeys.CallUnary(ctx, req)
@@ -942,6 +959,8 @@ type RepositoryServiceHandler interface {
 	ReconcileRepository(context.Context, *connect.Request[v1.ReconcileRepositoryRequest]) (*connect.Response[v1.StartSessionResponse], error)
 	// What is in a repository: by computer, job and day, with ratios and the age of proofs.
 	GetRepositoryStats(context.Context, *connect.Request[v1.GetRepositoryStatsRequest]) (*connect.Response[v1.GetRepositoryStatsResponse], error)
+	// How full a repository was day by day.
+	ListRepositoryDays(context.Context, *connect.Request[v1.ListRepositoryDaysRequest]) (*connect.Response[v1.ListRepositoryDaysResponse], error)
 	// What opens the repository without this server: recovery keys and passphrases.
 	ListRepositoryKeys(context.Context, *connect.Request[v1.ListRepositoryKeysRequest]) (*connect.Response[v1.ListRepositoryKeysResponse], error)
 	// Adds a recovery key or a passphrase.
@@ -1039,6 +1058,12 @@ func NewRepositoryServiceHandler(svc RepositoryServiceHandler, opts ...connect.H
 		connect.WithSchema(repositoryServiceMethods.ByName("GetRepositoryStats")),
 		connect.WithHandlerOptions(opts...),
 	)
+	repositoryServiceListRepositoryDaysHandler := connect.NewUnaryHandler(
+		RepositoryServiceListRepositoryDaysProcedure,
+		svc.ListRepositoryDays,
+		connect.WithSchema(repositoryServiceMethods.ByName("ListRepositoryDays")),
+		connect.WithHandlerOptions(opts...),
+	)
 	repositoryServiceListRepositoryKeysHandler := connect.NewUnaryHandler(
 		RepositoryServiceListRepositoryKeysProcedure,
 		svc.ListRepositoryKeys,
@@ -1097,6 +1122,8 @@ func NewRepositoryServiceHandler(svc RepositoryServiceHandler, opts ...connect.H
 			repositoryServiceReconcileRepositoryHandler.ServeHTTP(w, r)
 		case RepositoryServiceGetRepositoryStatsProcedure:
 			repositoryServiceGetRepositoryStatsHandler.ServeHTTP(w, r)
+		case RepositoryServiceListRepositoryDaysProcedure:
+			repositoryServiceListRepositoryDaysHandler.ServeHTTP(w, r)
 		case RepositoryServiceListRepositoryKeysProcedure:
 			repositoryServiceListRepositoryKeysHandler.ServeHTTP(w, r)
 		case RepositoryServiceAddRepositoryKeyProcedure:
@@ -1166,6 +1193,10 @@ func (UnimplementedRepositoryServiceHandler) ReconcileRepository(context.Context
 
 func (UnimplementedRepositoryServiceHandler) GetRepositoryStats(context.Context, *connect.Request[v1.GetRepositoryStatsRequest]) (*connect.Response[v1.GetRepositoryStatsResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.RepositoryService.GetRepositoryStats is not implemented"))
+}
+
+func (UnimplementedRepositoryServiceHandler) ListRepositoryDays(context.Context, *connect.Request[v1.ListRepositoryDaysRequest]) (*connect.Response[v1.ListRepositoryDaysResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.RepositoryService.ListRepositoryDays is not implemented"))
 }
 
 func (UnimplementedRepositoryServiceHandler) ListRepositoryKeys(context.Context, *connect.Request[v1.ListRepositoryKeysRequest]) (*connect.Response[v1.ListRepositoryKeysResponse], error) {
