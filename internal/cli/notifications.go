@@ -18,7 +18,7 @@ func (a *app) notifyCommand() *cobra.Command {
 	target.AddCommand(a.targetList(), a.targetMail(), a.targetWebhook(), a.targetDelete())
 	rule := a.noun("rule", "What is told to whom", "A rule takes events by kind, severity, job and group, and sends them to targets.")
 	rule.AddCommand(a.ruleList(), a.ruleSet(), a.ruleDelete())
-	cmd.AddCommand(target, rule, a.notifyTest(), a.notifyLog())
+	cmd.AddCommand(target, rule, a.reportCommand(), a.notifyTest(), a.notifyLog())
 	return cmd
 }
 

@@ -48,6 +48,11 @@ var rules = []rule{
 		why: "what a monitoring system is told does not know where the server knows it from",
 	},
 	{
+		from: []string{"internal/report"},
+		not:  []string{"..."}, except: []string{"internal/words", "internal/notify", "internal/errs", "api/...", "internal/report"},
+		why: "how a report is written knows neither where its facts are kept nor where it goes",
+	},
+	{
 		from: []string{"internal/notify"},
 		not:  []string{"..."}, except: []string{"internal/errs", "internal/words", "api/...", "internal/notify"},
 		why: "how something is told knows neither where it is kept nor when it is sent",

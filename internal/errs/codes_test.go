@@ -127,6 +127,7 @@ var areas = map[string]string{
 	"token":               "A token that cannot be read.",
 	"changes":             "How a backup knows what has changed; see user/tracking.md.",
 	"tracker":             "Following what changes on a volume. Without it a backup looks at every file; see docs/decisions/trackers.md.",
+	"report":              "Reports on a day or a week; see operator/notifications.md.",
 	"notification-rule":   "Rules of who is told of what; see operator/notifications.md.",
 	"notification-target": "Where notifications go; see operator/notifications.md.",
 	"traffic-rule":        "Traffic rules; see operator/traffic.md.",
@@ -219,6 +220,7 @@ var meanings = map[string]string{
 	"notify.mail":               "a mail target is not complete, or would show a password",
 	"notify.plain":              "a webhook of plain http that nobody has said is meant",
 	"notify.rule":               "a rule names no target, or what there is not",
+	"notify.report":             "a report goes to no target, or its period or schedule cannot be one",
 	"notify.secret":             "the secret of a target is missing, too short or not one line",
 	"notify.target":             "a target must be either a webhook or mail",
 	"notify.template":           "the template of a rule cannot be filled in for every event",
@@ -268,6 +270,7 @@ var meanings = map[string]string{
 	"parity.damaged-pack":       "a pack gets no parity, because it is damaged",
 	"parity.made":               "packs got their parity, or that of packs that are gone was removed",
 	"pack.good-again":           "chunks that were marked as damaged are good again, for instance because the pack was put back; backups rely on them again",
+	"repository.days":           "so many days cannot be listed",
 	"repository.parity":         "the percent of parity that packs get is out of bounds",
 	"content.idle":              "nobody went on with a download for two minutes; a browser goes on where it was",
 	"content.incomplete":        "not all of a file could be read when it was backed up; an earlier point may have it whole",
@@ -365,6 +368,7 @@ var meanings = map[string]string{
 	"group.untrusted":           "computers that a group names take no part: they have not joined, or were shut out",
 	"group.warning":             "what is odd about a group, such as a pattern that matches no computer",
 	"group.inventory":           "what computers said when they were asked what they are",
+	"group.told":                "a notification rule or a report is about the group",
 	"group.definition":          "a field of the group is wrong",
 	"group.file":                "the file of a group cannot be read or is no list of computers; the last good one holds",
 	"group.cloud":               "a command or URL did not tell the cloud machines of a group; the last good list holds",
@@ -466,7 +470,7 @@ var meanings = map[string]string{
 // notCodes look like codes and are keys of the server's settings, fields of a job, or kinds of events.
 var notCodes = map[string]bool{
 	"server.id": true, "clock.seen": true, "secret.check": true, "check.budget": true,
-	"session.success": true, "session.warning": true, "session.failed": true,
+	"session.success": true, "session.warning": true, "session.failed": true, "report.daily": true, "report.weekly": true,
 }
 
 // finding is what the source says of one code.

@@ -14,9 +14,12 @@ const (
 	ConditionRaised  = "condition.raised"
 	ConditionCleared = "condition.cleared"
 	Test             = "test"
+	ReportDaily      = "report.daily"
+	ReportWeekly     = "report.weekly"
 )
 
-// Kinds says what each kind of event is; rules name them.
+// Kinds says what each kind of event is; rules name them. A test goes to the target that is tested, and
+// a report to those that it names itself.
 var Kinds = []struct{ Kind, Meaning string }{
 	{SessionSuccess, "a session has done all it was to"},
 	{SessionWarning, "a session has left something out, or was ended early with a result"},
@@ -51,6 +54,21 @@ type Event struct {
 	Computers  []string  `json:"computers,omitempty"`
 	Repository string    `json:"repository,omitempty"`
 	Session    *Session  `json:"session,omitempty"`
+	Report     *Report   `json:"report,omitempty"`
+}
+
+// Report is what an event tells of a report in numbers.
+type Report struct {
+	Name        string    `json:"name"`
+	Group       string    `json:"group,omitempty"` // empty: the whole site
+	From        time.Time `json:"from"`
+	To          time.Time `json:"to"`
+	Success     int64     `json:"success"` // sessions
+	Warning     int64     `json:"warning"`
+	Failed      int64     `json:"failed"`
+	Computers   int64     `json:"computers"`
+	Unprotected int64     `json:"unprotected"`
+	Conditions  int64     `json:"conditions"`
 }
 
 // Session is what an event tells of a session.
@@ -74,8 +92,8 @@ type Rule struct {
 
 // Takes tells whether the rule takes an event; groups are those of the event's computers.
 func (r Rule) Takes(e Event, groups []string) bool {
-	if e.Kind == Test {
-		return false // it goes to the target that is tested
+	if e.Kind == Test || e.Kind == ReportDaily || e.Kind == ReportWeekly {
+		return false // they say themselves where they go
 	}
 	if len(r.Events) > 0 && !slices.ContainsFunc(r.Events, func(want string) bool { return want == e.Kind || strings.HasPrefix(e.Kind, want+".") }) {
 		return false

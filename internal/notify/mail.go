@@ -1,11 +1,14 @@
 package notify
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"fmt"
+	"maps"
 	"net"
 	netmail "net/mail"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -156,6 +159,15 @@ func (m Mail) compose(out Message) (*mail.Msg, error) {
 	msg.SetGenHeader("Keepward-Event", out.Event.ID)
 	msg.SetGenHeader("Keepward-Kind", out.Event.Kind)
 	msg.SetBodyString(mail.TypeTextPlain, out.Body)
+	if out.HTML != "" {
+		msg.AddAlternativeString(mail.TypeTextHTML, out.HTML)
+	}
+	for _, name := range slices.Sorted(maps.Keys(out.Pictures)) {
+		err := msg.EmbedReader(name+".png", bytes.NewReader(out.Pictures[name]), mail.WithFileContentID(name), mail.WithFileContentType("image/png"))
+		if err != nil {
+			return nil, err
+		}
+	}
 	return msg, nil
 }
 

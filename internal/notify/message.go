@@ -15,6 +15,9 @@ type Message struct {
 	Event   Event  `json:"event"`
 	Subject string `json:"subject"`
 	Body    string `json:"body"`
+	// HTML is what mail shows in the place of Body; empty: nothing. Pictures are what it shows, PNG by their name.
+	HTML     string            `json:"html,omitempty"`
+	Pictures map[string][]byte `json:"pictures,omitempty"`
 }
 
 // NewMessage writes an event by the templates of a rule; those that are empty, or that fail though

@@ -44,7 +44,7 @@ var apiAreas = map[string][]string{
 	"GroupService":         {"group", "computer"},
 	"JobPreviewService":    {"job"},
 	"JobService":           {"job", "retention"},
-	"NotifyService":        {"notify", "notification-target", "notification-rule"},
+	"NotifyService":        {"notify", "notification-target", "notification-rule", "report"},
 	"PasskeyService":       {"code", "passkey", "user"},
 	"SignOnService":        {"code", "sign-on", "user"},
 	"OneTimeCodeService":   {"code"},

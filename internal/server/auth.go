@@ -173,6 +173,11 @@ var methods = map[string]rule{
 	keepwardv1connect.NotifyServiceSaveNotifyRuleProcedure:     {admin, each, site, harmless},
 	keepwardv1connect.NotifyServiceListNotifyRulesProcedure:    {users, silent, site, harmless},
 	keepwardv1connect.NotifyServiceDeleteNotifyRuleProcedure:   {admin, each, site, harmless},
+	keepwardv1connect.NotifyServiceSaveReportProcedure:         {admin, each, site, harmless},
+	keepwardv1connect.NotifyServiceListReportsProcedure:        {users, silent, site, harmless},
+	keepwardv1connect.NotifyServiceDeleteReportProcedure:       {admin, each, site, harmless},
+	keepwardv1connect.NotifyServicePreviewReportProcedure:      {users, silent, site, harmless},
+	keepwardv1connect.NotifyServiceSendReportProcedure:         {admin, each, site, harmless},
 	keepwardv1connect.NotifyServiceListNotificationsProcedure:  {operators, silent, site, harmless},
 
 	keepwardv1connect.GroupServiceCreateGroupProcedure:         {admin, each, site, harmless},

@@ -139,6 +139,9 @@ func (s *groupService) DeleteGroup(ctx context.Context, req *connect.Request[kee
 			// Its user would see nothing; and whoever made another group of the name would give it away.
 			return errs.New(errs.Busy, "group.limit", "delete group %q: user %s, or a token of that user, is limited to it", name, users[0])
 		}
+		if err := toldOfGroup(ctx, tx, name); err != nil {
+			return err
+		}
 		return errors.Join(catalog.ForgetLevel(ctx, tx, "group/"+name, time.Now()), catalog.DeleteGroup(ctx, tx, name))
 	})
 	if err != nil {
@@ -147,6 +150,29 @@ func (s *groupService) DeleteGroup(ctx context.Context, req *connect.Request[kee
 	s.manager.ConfigChanged()
 	s.audit(ctx, "group deleted", "group", name)
 	return connect.NewResponse(&keepwardv1.DeleteGroupResponse{}), nil
+}
+
+// toldOfGroup refuses if somebody is told of a group: without it they would be told of nothing, or of all.
+func toldOfGroup(ctx context.Context, tx *sql.Tx, name string) error {
+	rules, err := catalog.NotifyRules(ctx, tx)
+	if err != nil {
+		return err
+	}
+	for _, r := range rules {
+		if slices.Contains(r.GetGroups(), name) {
+			return errs.New(errs.Busy, "group.told", "delete group %q: notification rule %s is about it", name, r.GetName())
+		}
+	}
+	reports, err := catalog.Reports(ctx, tx)
+	if err != nil {
+		return err
+	}
+	for _, r := range reports {
+		if r.GetGroup() == name {
+			return errs.New(errs.Busy, "group.told", "delete group %q: report %s is about it", name, r.GetName())
+		}
+	}
+	return nil
 }
 
 func (s *groupService) ListGroups(ctx context.Context, _ *connect.Request[keepwardv1.ListGroupsRequest]) (*connect.Response[keepwardv1.ListGroupsResponse], error) {

@@ -105,6 +105,9 @@ func (n *notifier) look(ctx context.Context, g *errgroup.Group) error {
 	if err := n.watchConditions(ctx); err != nil {
 		return err
 	}
+	if err := n.sendReports(ctx); err != nil {
+		return err
+	}
 	targets, err := catalog.NotifyTargets(ctx, n.db.Read())
 	if err != nil {
 		return err

@@ -176,6 +176,15 @@ func (s *notifyService) DeleteNotifyTarget(ctx context.Context, req *connect.Req
 				return errs.New(errs.Busy, "notify.used", "delete notification target %q: rule %s names it", name, r.GetName())
 			}
 		}
+		reports, err := catalog.Reports(ctx, tx)
+		if err != nil {
+			return err
+		}
+		for _, r := range reports {
+			if slices.Contains(r.GetTargets(), name) {
+				return errs.New(errs.Busy, "notify.used", "delete notification target %q: report %s goes to it", name, r.GetName())
+			}
+		}
 		return catalog.DeleteNotifyTarget(ctx, tx, name)
 	})
 	if err != nil {

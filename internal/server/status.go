@@ -107,10 +107,15 @@ const (
 // shorten leaves out what an overview does not show.
 func shorten(res *keepwardv1.GetStatusResponse) {
 	res.Computers = nil
-	slices.SortStableFunc(res.Conditions, func(a, b *keepwardv1.Condition) int {
+	mostUrgent(res.Conditions)
+	res.Conditions = res.Conditions[:min(len(res.Conditions), briefConditions)]
+}
+
+// mostUrgent puts errors first, and of each severity the newest.
+func mostUrgent(list []*keepwardv1.Condition) {
+	slices.SortStableFunc(list, func(a, b *keepwardv1.Condition) int {
 		return cmp.Or(cmp.Compare(a.GetSeverity(), b.GetSeverity()), b.GetSince().AsTime().Compare(a.GetSince().AsTime()))
 	})
-	res.Conditions = res.Conditions[:min(len(res.Conditions), briefConditions)]
 }
 
 // statusCounts counts sessions: those that are not over, and those that ended since a moment.

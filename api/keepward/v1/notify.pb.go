@@ -1052,6 +1052,581 @@ func (*DeleteNotifyRuleResponse) Descriptor() ([]byte, []int) {
 	return file_keepward_v1_notify_proto_rawDescGZIP(), []int{17}
 }
 
+// Report is how the site stood over a day or a week, as a message to targets.
+type Report struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Name        string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Description string                 `protobuf:"bytes,2,opt,name=description,proto3" json:"description,omitempty"`
+	// Nothing is sent for now.
+	Disabled bool     `protobuf:"varint,3,opt,name=disabled,proto3" json:"disabled,omitempty"`
+	Targets  []string `protobuf:"bytes,4,rep,name=targets,proto3" json:"targets,omitempty"`
+	// What it covers up to its moment: daily (empty), the day before, or weekly, the seven days before.
+	Period string `protobuf:"bytes,5,opt,name=period,proto3" json:"period,omitempty"`
+	// When it is sent, as a schedule of a job; empty: "daily 07:00" or "weekly mon 07:00".
+	Schedule string `protobuf:"bytes,6,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	// Only computers of this group, and their sessions; nothing of repositories. Empty: the whole site.
+	Group   string                 `protobuf:"bytes,7,opt,name=group,proto3" json:"group,omitempty"`
+	Created *timestamppb.Timestamp `protobuf:"bytes,20,opt,name=created,proto3" json:"created,omitempty"`
+	Changed *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=changed,proto3" json:"changed,omitempty"`
+	// When it comes next; not set when it is saved.
+	Next          *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=next,proto3" json:"next,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Report) Reset() {
+	*x = Report{}
+	mi := &file_keepward_v1_notify_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Report) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Report) ProtoMessage() {}
+
+func (x *Report) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_notify_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Report.ProtoReflect.Descriptor instead.
+func (*Report) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_notify_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Report) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Report) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *Report) GetDisabled() bool {
+	if x != nil {
+		return x.Disabled
+	}
+	return false
+}
+
+func (x *Report) GetTargets() []string {
+	if x != nil {
+		return x.Targets
+	}
+	return nil
+}
+
+func (x *Report) GetPeriod() string {
+	if x != nil {
+		return x.Period
+	}
+	return ""
+}
+
+func (x *Report) GetSchedule() string {
+	if x != nil {
+		return x.Schedule
+	}
+	return ""
+}
+
+func (x *Report) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *Report) GetCreated() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Created
+	}
+	return nil
+}
+
+func (x *Report) GetChanged() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Changed
+	}
+	return nil
+}
+
+func (x *Report) GetNext() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Next
+	}
+	return nil
+}
+
+type SaveReportRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Report        *Report                `protobuf:"bytes,1,opt,name=report,proto3" json:"report,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SaveReportRequest) Reset() {
+	*x = SaveReportRequest{}
+	mi := &file_keepward_v1_notify_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SaveReportRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SaveReportRequest) ProtoMessage() {}
+
+func (x *SaveReportRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_notify_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SaveReportRequest.ProtoReflect.Descriptor instead.
+func (*SaveReportRequest) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_notify_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *SaveReportRequest) GetReport() *Report {
+	if x != nil {
+		return x.Report
+	}
+	return nil
+}
+
+type SaveReportResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Report        *Report                `protobuf:"bytes,1,opt,name=report,proto3" json:"report,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SaveReportResponse) Reset() {
+	*x = SaveReportResponse{}
+	mi := &file_keepward_v1_notify_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SaveReportResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SaveReportResponse) ProtoMessage() {}
+
+func (x *SaveReportResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_notify_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SaveReportResponse.ProtoReflect.Descriptor instead.
+func (*SaveReportResponse) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_notify_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *SaveReportResponse) GetReport() *Report {
+	if x != nil {
+		return x.Report
+	}
+	return nil
+}
+
+type ListReportsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListReportsRequest) Reset() {
+	*x = ListReportsRequest{}
+	mi := &file_keepward_v1_notify_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListReportsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListReportsRequest) ProtoMessage() {}
+
+func (x *ListReportsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_notify_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListReportsRequest.ProtoReflect.Descriptor instead.
+func (*ListReportsRequest) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_notify_proto_rawDescGZIP(), []int{21}
+}
+
+type ListReportsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reports       []*Report              `protobuf:"bytes,1,rep,name=reports,proto3" json:"reports,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListReportsResponse) Reset() {
+	*x = ListReportsResponse{}
+	mi := &file_keepward_v1_notify_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListReportsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListReportsResponse) ProtoMessage() {}
+
+func (x *ListReportsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_notify_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListReportsResponse.ProtoReflect.Descriptor instead.
+func (*ListReportsResponse) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_notify_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ListReportsResponse) GetReports() []*Report {
+	if x != nil {
+		return x.Reports
+	}
+	return nil
+}
+
+type DeleteReportRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteReportRequest) Reset() {
+	*x = DeleteReportRequest{}
+	mi := &file_keepward_v1_notify_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteReportRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteReportRequest) ProtoMessage() {}
+
+func (x *DeleteReportRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_notify_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteReportRequest.ProtoReflect.Descriptor instead.
+func (*DeleteReportRequest) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_notify_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *DeleteReportRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type DeleteReportResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteReportResponse) Reset() {
+	*x = DeleteReportResponse{}
+	mi := &file_keepward_v1_notify_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteReportResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteReportResponse) ProtoMessage() {}
+
+func (x *DeleteReportResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_notify_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteReportResponse.ProtoReflect.Descriptor instead.
+func (*DeleteReportResponse) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_notify_proto_rawDescGZIP(), []int{24}
+}
+
+type PreviewReportRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewReportRequest) Reset() {
+	*x = PreviewReportRequest{}
+	mi := &file_keepward_v1_notify_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewReportRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewReportRequest) ProtoMessage() {}
+
+func (x *PreviewReportRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_notify_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewReportRequest.ProtoReflect.Descriptor instead.
+func (*PreviewReportRequest) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_notify_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *PreviewReportRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type PreviewReportResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In one line.
+	Subject string `protobuf:"bytes,1,opt,name=subject,proto3" json:"subject,omitempty"`
+	// As mail without HTML and webhooks have it.
+	Text string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	// It shows picture as cid:days.
+	Html string `protobuf:"bytes,3,opt,name=html,proto3" json:"html,omitempty"`
+	// PNG; empty: there is no computer.
+	Picture       []byte `protobuf:"bytes,4,opt,name=picture,proto3" json:"picture,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewReportResponse) Reset() {
+	*x = PreviewReportResponse{}
+	mi := &file_keepward_v1_notify_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewReportResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewReportResponse) ProtoMessage() {}
+
+func (x *PreviewReportResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_notify_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewReportResponse.ProtoReflect.Descriptor instead.
+func (*PreviewReportResponse) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_notify_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *PreviewReportResponse) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *PreviewReportResponse) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *PreviewReportResponse) GetHtml() string {
+	if x != nil {
+		return x.Html
+	}
+	return ""
+}
+
+func (x *PreviewReportResponse) GetPicture() []byte {
+	if x != nil {
+		return x.Picture
+	}
+	return nil
+}
+
+type SendReportRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SendReportRequest) Reset() {
+	*x = SendReportRequest{}
+	mi := &file_keepward_v1_notify_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SendReportRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SendReportRequest) ProtoMessage() {}
+
+func (x *SendReportRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_notify_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SendReportRequest.ProtoReflect.Descriptor instead.
+func (*SendReportRequest) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_notify_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *SendReportRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// event: by which the message can be found in the list of what was sent.
+type SendReportResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Event         string                 `protobuf:"bytes,1,opt,name=event,proto3" json:"event,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SendReportResponse) Reset() {
+	*x = SendReportResponse{}
+	mi := &file_keepward_v1_notify_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SendReportResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SendReportResponse) ProtoMessage() {}
+
+func (x *SendReportResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_keepward_v1_notify_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SendReportResponse.ProtoReflect.Descriptor instead.
+func (*SendReportResponse) Descriptor() ([]byte, []int) {
+	return file_keepward_v1_notify_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *SendReportResponse) GetEvent() string {
+	if x != nil {
+		return x.Event
+	}
+	return ""
+}
+
 // Notification is one message to one target.
 type Notification struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1075,7 +1650,7 @@ type Notification struct {
 
 func (x *Notification) Reset() {
 	*x = Notification{}
-	mi := &file_keepward_v1_notify_proto_msgTypes[18]
+	mi := &file_keepward_v1_notify_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1087,7 +1662,7 @@ func (x *Notification) String() string {
 func (*Notification) ProtoMessage() {}
 
 func (x *Notification) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_notify_proto_msgTypes[18]
+	mi := &file_keepward_v1_notify_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1100,7 +1675,7 @@ func (x *Notification) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Notification.ProtoReflect.Descriptor instead.
 func (*Notification) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_notify_proto_rawDescGZIP(), []int{18}
+	return file_keepward_v1_notify_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Notification) GetId() int64 {
@@ -1191,7 +1766,7 @@ type ListNotificationsRequest struct {
 
 func (x *ListNotificationsRequest) Reset() {
 	*x = ListNotificationsRequest{}
-	mi := &file_keepward_v1_notify_proto_msgTypes[19]
+	mi := &file_keepward_v1_notify_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1203,7 +1778,7 @@ func (x *ListNotificationsRequest) String() string {
 func (*ListNotificationsRequest) ProtoMessage() {}
 
 func (x *ListNotificationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_notify_proto_msgTypes[19]
+	mi := &file_keepward_v1_notify_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1216,7 +1791,7 @@ func (x *ListNotificationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNotificationsRequest.ProtoReflect.Descriptor instead.
 func (*ListNotificationsRequest) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_notify_proto_rawDescGZIP(), []int{19}
+	return file_keepward_v1_notify_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListNotificationsRequest) GetTarget() string {
@@ -1242,7 +1817,7 @@ type ListNotificationsResponse struct {
 
 func (x *ListNotificationsResponse) Reset() {
 	*x = ListNotificationsResponse{}
-	mi := &file_keepward_v1_notify_proto_msgTypes[20]
+	mi := &file_keepward_v1_notify_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1254,7 +1829,7 @@ func (x *ListNotificationsResponse) String() string {
 func (*ListNotificationsResponse) ProtoMessage() {}
 
 func (x *ListNotificationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_keepward_v1_notify_proto_msgTypes[20]
+	mi := &file_keepward_v1_notify_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1267,7 +1842,7 @@ func (x *ListNotificationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNotificationsResponse.ProtoReflect.Descriptor instead.
 func (*ListNotificationsResponse) Descriptor() ([]byte, []int) {
-	return file_keepward_v1_notify_proto_rawDescGZIP(), []int{20}
+	return file_keepward_v1_notify_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListNotificationsResponse) GetNotifications() []*Notification {
@@ -1346,7 +1921,39 @@ const file_keepward_v1_notify_proto_rawDesc = "" +
 	"\x05rules\x18\x01 \x03(\v2\x17.keepward.v1.NotifyRuleR\x05rules\"-\n" +
 	"\x17DeleteNotifyRuleRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"\x1a\n" +
-	"\x18DeleteNotifyRuleResponse\"\xe2\x02\n" +
+	"\x18DeleteNotifyRuleResponse\"\xda\x02\n" +
+	"\x06Report\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
+	"\vdescription\x18\x02 \x01(\tR\vdescription\x12\x1a\n" +
+	"\bdisabled\x18\x03 \x01(\bR\bdisabled\x12\x18\n" +
+	"\atargets\x18\x04 \x03(\tR\atargets\x12\x16\n" +
+	"\x06period\x18\x05 \x01(\tR\x06period\x12\x1a\n" +
+	"\bschedule\x18\x06 \x01(\tR\bschedule\x12\x14\n" +
+	"\x05group\x18\a \x01(\tR\x05group\x124\n" +
+	"\acreated\x18\x14 \x01(\v2\x1a.google.protobuf.TimestampR\acreated\x124\n" +
+	"\achanged\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\achanged\x12.\n" +
+	"\x04next\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampR\x04next\"@\n" +
+	"\x11SaveReportRequest\x12+\n" +
+	"\x06report\x18\x01 \x01(\v2\x13.keepward.v1.ReportR\x06report\"A\n" +
+	"\x12SaveReportResponse\x12+\n" +
+	"\x06report\x18\x01 \x01(\v2\x13.keepward.v1.ReportR\x06report\"\x14\n" +
+	"\x12ListReportsRequest\"D\n" +
+	"\x13ListReportsResponse\x12-\n" +
+	"\areports\x18\x01 \x03(\v2\x13.keepward.v1.ReportR\areports\")\n" +
+	"\x13DeleteReportRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\x16\n" +
+	"\x14DeleteReportResponse\"*\n" +
+	"\x14PreviewReportRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"s\n" +
+	"\x15PreviewReportResponse\x12\x18\n" +
+	"\asubject\x18\x01 \x01(\tR\asubject\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\x12\x12\n" +
+	"\x04html\x18\x03 \x01(\tR\x04html\x12\x18\n" +
+	"\apicture\x18\x04 \x01(\fR\apicture\"'\n" +
+	"\x11SendReportRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"*\n" +
+	"\x12SendReportResponse\x12\x14\n" +
+	"\x05event\x18\x01 \x01(\tR\x05event\"\xe2\x02\n" +
 	"\fNotification\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x14\n" +
 	"\x05event\x18\x02 \x01(\tR\x05event\x12\x16\n" +
@@ -1364,7 +1971,7 @@ const file_keepward_v1_notify_proto_rawDesc = "" +
 	"\x06target\x18\x01 \x01(\tR\x06target\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\x05R\x05limit\"\\\n" +
 	"\x19ListNotificationsResponse\x12?\n" +
-	"\rnotifications\x18\x01 \x03(\v2\x19.keepward.v1.NotificationR\rnotifications2\x9a\x06\n" +
+	"\rnotifications\x18\x01 \x03(\v2\x19.keepward.v1.NotificationR\rnotifications2\xb7\t\n" +
 	"\rNotifyService\x12_\n" +
 	"\x10SaveNotifyTarget\x12$.keepward.v1.SaveNotifyTargetRequest\x1a%.keepward.v1.SaveNotifyTargetResponse\x12b\n" +
 	"\x11ListNotifyTargets\x12%.keepward.v1.ListNotifyTargetsRequest\x1a&.keepward.v1.ListNotifyTargetsResponse\x12e\n" +
@@ -1372,7 +1979,14 @@ const file_keepward_v1_notify_proto_rawDesc = "" +
 	"\x10TestNotifyTarget\x12$.keepward.v1.TestNotifyTargetRequest\x1a%.keepward.v1.TestNotifyTargetResponse\x12Y\n" +
 	"\x0eSaveNotifyRule\x12\".keepward.v1.SaveNotifyRuleRequest\x1a#.keepward.v1.SaveNotifyRuleResponse\x12\\\n" +
 	"\x0fListNotifyRules\x12#.keepward.v1.ListNotifyRulesRequest\x1a$.keepward.v1.ListNotifyRulesResponse\x12_\n" +
-	"\x10DeleteNotifyRule\x12$.keepward.v1.DeleteNotifyRuleRequest\x1a%.keepward.v1.DeleteNotifyRuleResponse\x12b\n" +
+	"\x10DeleteNotifyRule\x12$.keepward.v1.DeleteNotifyRuleRequest\x1a%.keepward.v1.DeleteNotifyRuleResponse\x12M\n" +
+	"\n" +
+	"SaveReport\x12\x1e.keepward.v1.SaveReportRequest\x1a\x1f.keepward.v1.SaveReportResponse\x12P\n" +
+	"\vListReports\x12\x1f.keepward.v1.ListReportsRequest\x1a .keepward.v1.ListReportsResponse\x12S\n" +
+	"\fDeleteReport\x12 .keepward.v1.DeleteReportRequest\x1a!.keepward.v1.DeleteReportResponse\x12V\n" +
+	"\rPreviewReport\x12!.keepward.v1.PreviewReportRequest\x1a\".keepward.v1.PreviewReportResponse\x12M\n" +
+	"\n" +
+	"SendReport\x12\x1e.keepward.v1.SendReportRequest\x1a\x1f.keepward.v1.SendReportResponse\x12b\n" +
 	"\x11ListNotifications\x12%.keepward.v1.ListNotificationsRequest\x1a&.keepward.v1.ListNotificationsResponseB%Z#keepward/api/keepward/v1;keepwardv1b\x06proto3"
 
 var (
@@ -1387,7 +2001,7 @@ func file_keepward_v1_notify_proto_rawDescGZIP() []byte {
 	return file_keepward_v1_notify_proto_rawDescData
 }
 
-var file_keepward_v1_notify_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_keepward_v1_notify_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_keepward_v1_notify_proto_goTypes = []any{
 	(*NotifyTarget)(nil),               // 0: keepward.v1.NotifyTarget
 	(*Webhook)(nil),                    // 1: keepward.v1.Webhook
@@ -1407,50 +2021,77 @@ var file_keepward_v1_notify_proto_goTypes = []any{
 	(*ListNotifyRulesResponse)(nil),    // 15: keepward.v1.ListNotifyRulesResponse
 	(*DeleteNotifyRuleRequest)(nil),    // 16: keepward.v1.DeleteNotifyRuleRequest
 	(*DeleteNotifyRuleResponse)(nil),   // 17: keepward.v1.DeleteNotifyRuleResponse
-	(*Notification)(nil),               // 18: keepward.v1.Notification
-	(*ListNotificationsRequest)(nil),   // 19: keepward.v1.ListNotificationsRequest
-	(*ListNotificationsResponse)(nil),  // 20: keepward.v1.ListNotificationsResponse
-	(*timestamppb.Timestamp)(nil),      // 21: google.protobuf.Timestamp
+	(*Report)(nil),                     // 18: keepward.v1.Report
+	(*SaveReportRequest)(nil),          // 19: keepward.v1.SaveReportRequest
+	(*SaveReportResponse)(nil),         // 20: keepward.v1.SaveReportResponse
+	(*ListReportsRequest)(nil),         // 21: keepward.v1.ListReportsRequest
+	(*ListReportsResponse)(nil),        // 22: keepward.v1.ListReportsResponse
+	(*DeleteReportRequest)(nil),        // 23: keepward.v1.DeleteReportRequest
+	(*DeleteReportResponse)(nil),       // 24: keepward.v1.DeleteReportResponse
+	(*PreviewReportRequest)(nil),       // 25: keepward.v1.PreviewReportRequest
+	(*PreviewReportResponse)(nil),      // 26: keepward.v1.PreviewReportResponse
+	(*SendReportRequest)(nil),          // 27: keepward.v1.SendReportRequest
+	(*SendReportResponse)(nil),         // 28: keepward.v1.SendReportResponse
+	(*Notification)(nil),               // 29: keepward.v1.Notification
+	(*ListNotificationsRequest)(nil),   // 30: keepward.v1.ListNotificationsRequest
+	(*ListNotificationsResponse)(nil),  // 31: keepward.v1.ListNotificationsResponse
+	(*timestamppb.Timestamp)(nil),      // 32: google.protobuf.Timestamp
 }
 var file_keepward_v1_notify_proto_depIdxs = []int32{
 	1,  // 0: keepward.v1.NotifyTarget.webhook:type_name -> keepward.v1.Webhook
 	2,  // 1: keepward.v1.NotifyTarget.mail:type_name -> keepward.v1.Mailbox
-	21, // 2: keepward.v1.NotifyTarget.created:type_name -> google.protobuf.Timestamp
-	21, // 3: keepward.v1.NotifyTarget.changed:type_name -> google.protobuf.Timestamp
-	21, // 4: keepward.v1.NotifyTarget.delivered:type_name -> google.protobuf.Timestamp
+	32, // 2: keepward.v1.NotifyTarget.created:type_name -> google.protobuf.Timestamp
+	32, // 3: keepward.v1.NotifyTarget.changed:type_name -> google.protobuf.Timestamp
+	32, // 4: keepward.v1.NotifyTarget.delivered:type_name -> google.protobuf.Timestamp
 	0,  // 5: keepward.v1.SaveNotifyTargetRequest.target:type_name -> keepward.v1.NotifyTarget
 	0,  // 6: keepward.v1.SaveNotifyTargetResponse.target:type_name -> keepward.v1.NotifyTarget
 	0,  // 7: keepward.v1.ListNotifyTargetsResponse.targets:type_name -> keepward.v1.NotifyTarget
-	21, // 8: keepward.v1.NotifyRule.created:type_name -> google.protobuf.Timestamp
-	21, // 9: keepward.v1.NotifyRule.changed:type_name -> google.protobuf.Timestamp
+	32, // 8: keepward.v1.NotifyRule.created:type_name -> google.protobuf.Timestamp
+	32, // 9: keepward.v1.NotifyRule.changed:type_name -> google.protobuf.Timestamp
 	11, // 10: keepward.v1.SaveNotifyRuleRequest.rule:type_name -> keepward.v1.NotifyRule
 	11, // 11: keepward.v1.SaveNotifyRuleResponse.rule:type_name -> keepward.v1.NotifyRule
 	11, // 12: keepward.v1.ListNotifyRulesResponse.rules:type_name -> keepward.v1.NotifyRule
-	21, // 13: keepward.v1.Notification.created:type_name -> google.protobuf.Timestamp
-	21, // 14: keepward.v1.Notification.delivered:type_name -> google.protobuf.Timestamp
-	21, // 15: keepward.v1.Notification.next:type_name -> google.protobuf.Timestamp
-	18, // 16: keepward.v1.ListNotificationsResponse.notifications:type_name -> keepward.v1.Notification
-	3,  // 17: keepward.v1.NotifyService.SaveNotifyTarget:input_type -> keepward.v1.SaveNotifyTargetRequest
-	5,  // 18: keepward.v1.NotifyService.ListNotifyTargets:input_type -> keepward.v1.ListNotifyTargetsRequest
-	7,  // 19: keepward.v1.NotifyService.DeleteNotifyTarget:input_type -> keepward.v1.DeleteNotifyTargetRequest
-	9,  // 20: keepward.v1.NotifyService.TestNotifyTarget:input_type -> keepward.v1.TestNotifyTargetRequest
-	12, // 21: keepward.v1.NotifyService.SaveNotifyRule:input_type -> keepward.v1.SaveNotifyRuleRequest
-	14, // 22: keepward.v1.NotifyService.ListNotifyRules:input_type -> keepward.v1.ListNotifyRulesRequest
-	16, // 23: keepward.v1.NotifyService.DeleteNotifyRule:input_type -> keepward.v1.DeleteNotifyRuleRequest
-	19, // 24: keepward.v1.NotifyService.ListNotifications:input_type -> keepward.v1.ListNotificationsRequest
-	4,  // 25: keepward.v1.NotifyService.SaveNotifyTarget:output_type -> keepward.v1.SaveNotifyTargetResponse
-	6,  // 26: keepward.v1.NotifyService.ListNotifyTargets:output_type -> keepward.v1.ListNotifyTargetsResponse
-	8,  // 27: keepward.v1.NotifyService.DeleteNotifyTarget:output_type -> keepward.v1.DeleteNotifyTargetResponse
-	10, // 28: keepward.v1.NotifyService.TestNotifyTarget:output_type -> keepward.v1.TestNotifyTargetResponse
-	13, // 29: keepward.v1.NotifyService.SaveNotifyRule:output_type -> keepward.v1.SaveNotifyRuleResponse
-	15, // 30: keepward.v1.NotifyService.ListNotifyRules:output_type -> keepward.v1.ListNotifyRulesResponse
-	17, // 31: keepward.v1.NotifyService.DeleteNotifyRule:output_type -> keepward.v1.DeleteNotifyRuleResponse
-	20, // 32: keepward.v1.NotifyService.ListNotifications:output_type -> keepward.v1.ListNotificationsResponse
-	25, // [25:33] is the sub-list for method output_type
-	17, // [17:25] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	32, // 13: keepward.v1.Report.created:type_name -> google.protobuf.Timestamp
+	32, // 14: keepward.v1.Report.changed:type_name -> google.protobuf.Timestamp
+	32, // 15: keepward.v1.Report.next:type_name -> google.protobuf.Timestamp
+	18, // 16: keepward.v1.SaveReportRequest.report:type_name -> keepward.v1.Report
+	18, // 17: keepward.v1.SaveReportResponse.report:type_name -> keepward.v1.Report
+	18, // 18: keepward.v1.ListReportsResponse.reports:type_name -> keepward.v1.Report
+	32, // 19: keepward.v1.Notification.created:type_name -> google.protobuf.Timestamp
+	32, // 20: keepward.v1.Notification.delivered:type_name -> google.protobuf.Timestamp
+	32, // 21: keepward.v1.Notification.next:type_name -> google.protobuf.Timestamp
+	29, // 22: keepward.v1.ListNotificationsResponse.notifications:type_name -> keepward.v1.Notification
+	3,  // 23: keepward.v1.NotifyService.SaveNotifyTarget:input_type -> keepward.v1.SaveNotifyTargetRequest
+	5,  // 24: keepward.v1.NotifyService.ListNotifyTargets:input_type -> keepward.v1.ListNotifyTargetsRequest
+	7,  // 25: keepward.v1.NotifyService.DeleteNotifyTarget:input_type -> keepward.v1.DeleteNotifyTargetRequest
+	9,  // 26: keepward.v1.NotifyService.TestNotifyTarget:input_type -> keepward.v1.TestNotifyTargetRequest
+	12, // 27: keepward.v1.NotifyService.SaveNotifyRule:input_type -> keepward.v1.SaveNotifyRuleRequest
+	14, // 28: keepward.v1.NotifyService.ListNotifyRules:input_type -> keepward.v1.ListNotifyRulesRequest
+	16, // 29: keepward.v1.NotifyService.DeleteNotifyRule:input_type -> keepward.v1.DeleteNotifyRuleRequest
+	19, // 30: keepward.v1.NotifyService.SaveReport:input_type -> keepward.v1.SaveReportRequest
+	21, // 31: keepward.v1.NotifyService.ListReports:input_type -> keepward.v1.ListReportsRequest
+	23, // 32: keepward.v1.NotifyService.DeleteReport:input_type -> keepward.v1.DeleteReportRequest
+	25, // 33: keepward.v1.NotifyService.PreviewReport:input_type -> keepward.v1.PreviewReportRequest
+	27, // 34: keepward.v1.NotifyService.SendReport:input_type -> keepward.v1.SendReportRequest
+	30, // 35: keepward.v1.NotifyService.ListNotifications:input_type -> keepward.v1.ListNotificationsRequest
+	4,  // 36: keepward.v1.NotifyService.SaveNotifyTarget:output_type -> keepward.v1.SaveNotifyTargetResponse
+	6,  // 37: keepward.v1.NotifyService.ListNotifyTargets:output_type -> keepward.v1.ListNotifyTargetsResponse
+	8,  // 38: keepward.v1.NotifyService.DeleteNotifyTarget:output_type -> keepward.v1.DeleteNotifyTargetResponse
+	10, // 39: keepward.v1.NotifyService.TestNotifyTarget:output_type -> keepward.v1.TestNotifyTargetResponse
+	13, // 40: keepward.v1.NotifyService.SaveNotifyRule:output_type -> keepward.v1.SaveNotifyRuleResponse
+	15, // 41: keepward.v1.NotifyService.ListNotifyRules:output_type -> keepward.v1.ListNotifyRulesResponse
+	17, // 42: keepward.v1.NotifyService.DeleteNotifyRule:output_type -> keepward.v1.DeleteNotifyRuleResponse
+	20, // 43: keepward.v1.NotifyService.SaveReport:output_type -> keepward.v1.SaveReportResponse
+	22, // 44: keepward.v1.NotifyService.ListReports:output_type -> keepward.v1.ListReportsResponse
+	24, // 45: keepward.v1.NotifyService.DeleteReport:output_type -> keepward.v1.DeleteReportResponse
+	26, // 46: keepward.v1.NotifyService.PreviewReport:output_type -> keepward.v1.PreviewReportResponse
+	28, // 47: keepward.v1.NotifyService.SendReport:output_type -> keepward.v1.SendReportResponse
+	31, // 48: keepward.v1.NotifyService.ListNotifications:output_type -> keepward.v1.ListNotificationsResponse
+	36, // [36:49] is the sub-list for method output_type
+	23, // [23:36] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_notify_proto_init() }
@@ -1464,7 +2105,7 @@ func file_keepward_v1_notify_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_keepward_v1_notify_proto_rawDesc), len(file_keepward_v1_notify_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   21,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -56,6 +56,21 @@ const (
 	// NotifyServiceDeleteNotifyRuleProcedure is the fully-qualified name of the NotifyService's
 	// DeleteNotifyRule RPC.
 	NotifyServiceDeleteNotifyRuleProcedure = "/keepward.v1.NotifyService/DeleteNotifyRule"
+	// NotifyServiceSaveReportProcedure is the fully-qualified name of the NotifyService's SaveReport
+	// RPC.
+	NotifyServiceSaveReportProcedure = "/keepward.v1.NotifyService/SaveReport"
+	// NotifyServiceListReportsProcedure is the fully-qualified name of the NotifyService's ListReports
+	// RPC.
+	NotifyServiceListReportsProcedure = "/keepward.v1.NotifyService/ListReports"
+	// NotifyServiceDeleteReportProcedure is the fully-qualified name of the NotifyService's
+	// DeleteReport RPC.
+	NotifyServiceDeleteReportProcedure = "/keepward.v1.NotifyService/DeleteReport"
+	// NotifyServicePreviewReportProcedure is the fully-qualified name of the NotifyService's
+	// PreviewReport RPC.
+	NotifyServicePreviewReportProcedure = "/keepward.v1.NotifyService/PreviewReport"
+	// NotifyServiceSendReportProcedure is the fully-qualified name of the NotifyService's SendReport
+	// RPC.
+	NotifyServiceSendReportProcedure = "/keepward.v1.NotifyService/SendReport"
 	// NotifyServiceListNotificationsProcedure is the fully-qualified name of the NotifyService's
 	// ListNotifications RPC.
 	NotifyServiceListNotificationsProcedure = "/keepward.v1.NotifyService/ListNotifications"
@@ -77,6 +92,16 @@ type NotifyServiceClient interface {
 	ListNotifyRules(context.Context, *connect.Request[v1.ListNotifyRulesRequest]) (*connect.Response[v1.ListNotifyRulesResponse], error)
 	// Forgets a rule.
 	DeleteNotifyRule(context.Context, *connect.Request[v1.DeleteNotifyRuleRequest]) (*connect.Response[v1.DeleteNotifyRuleResponse], error)
+	// Makes a report, or changes the one of that name: it comes at its next moment.
+	SaveReport(context.Context, *connect.Request[v1.SaveReportRequest]) (*connect.Response[v1.SaveReportResponse], error)
+	// Who gets reports, and when. For every user.
+	ListReports(context.Context, *connect.Request[v1.ListReportsRequest]) (*connect.Response[v1.ListReportsResponse], error)
+	// Forgets a report.
+	DeleteReport(context.Context, *connect.Request[v1.DeleteReportRequest]) (*connect.Response[v1.DeleteReportResponse], error)
+	// A report as it would be now. For every user.
+	PreviewReport(context.Context, *connect.Request[v1.PreviewReportRequest]) (*connect.Response[v1.PreviewReportResponse], error)
+	// Sends a report now, beside those that come by themselves.
+	SendReport(context.Context, *connect.Request[v1.SendReportRequest]) (*connect.Response[v1.SendReportResponse], error)
 	// What was sent, and what waits to be; the newest first. For operators.
 	ListNotifications(context.Context, *connect.Request[v1.ListNotificationsRequest]) (*connect.Response[v1.ListNotificationsResponse], error)
 }
@@ -134,6 +159,36 @@ func NewNotifyServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(notifyServiceMethods.ByName("DeleteNotifyRule")),
 			connect.WithClientOptions(opts...),
 		),
+		saveReport: connect.NewClient[v1.SaveReportRequest, v1.SaveReportResponse](
+			httpClient,
+			baseURL+NotifyServiceSaveReportProcedure,
+			connect.WithSchema(notifyServiceMethods.ByName("SaveReport")),
+			connect.WithClientOptions(opts...),
+		),
+		listReports: connect.NewClient[v1.ListReportsRequest, v1.ListReportsResponse](
+			httpClient,
+			baseURL+NotifyServiceListReportsProcedure,
+			connect.WithSchema(notifyServiceMethods.ByName("ListReports")),
+			connect.WithClientOptions(opts...),
+		),
+		deleteReport: connect.NewClient[v1.DeleteReportRequest, v1.DeleteReportResponse](
+			httpClient,
+			baseURL+NotifyServiceDeleteReportProcedure,
+			connect.WithSchema(notifyServiceMethods.ByName("DeleteReport")),
+			connect.WithClientOptions(opts...),
+		),
+		previewReport: connect.NewClient[v1.PreviewReportRequest, v1.PreviewReportResponse](
+			httpClient,
+			baseURL+NotifyServicePreviewReportProcedure,
+			connect.WithSchema(notifyServiceMethods.ByName("PreviewReport")),
+			connect.WithClientOptions(opts...),
+		),
+		sendReport: connect.NewClient[v1.SendReportRequest, v1.SendReportResponse](
+			httpClient,
+			baseURL+NotifyServiceSendReportProcedure,
+			connect.WithSchema(notifyServiceMethods.ByName("SendReport")),
+			connect.WithClientOptions(opts...),
+		),
 		listNotifications: connect.NewClient[v1.ListNotificationsRequest, v1.ListNotificationsResponse](
 			httpClient,
 			baseURL+NotifyServiceListNotificationsProcedure,
@@ -152,6 +207,11 @@ type notifyServiceClient struct {
 	saveNotifyRule     *connect.Client[v1.SaveNotifyRuleRequest, v1.SaveNotifyRuleResponse]
 	listNotifyRules    *connect.Client[v1.ListNotifyRulesRequest, v1.ListNotifyRulesResponse]
 	deleteNotifyRule   *connect.Client[v1.DeleteNotifyRuleRequest, v1.DeleteNotifyRuleResponse]
+	saveReport         *connect.Client[v1.SaveReportRequest, v1.SaveReportResponse]
+	listReports        *connect.Client[v1.ListReportsRequest, v1.ListReportsResponse]
+	deleteReport       *connect.Client[v1.DeleteReportRequest, v1.DeleteReportResponse]
+	previewReport      *connect.Client[v1.PreviewReportRequest, v1.PreviewReportResponse]
+	sendReport         *connect.Client[v1.SendReportRequest, v1.SendReportResponse]
 	listNotifications  *connect.Client[v1.ListNotificationsRequest, v1.ListNotificationsResponse]
 }
 
@@ -190,6 +250,31 @@ func (c *notifyServiceClient) DeleteNotifyRule(ctx context.Context, req *connect
 	return c.deleteNotifyRule.CallUnary(ctx, req)
 }
 
+// SaveReport calls keepward.v1.NotifyService.SaveReport.
+func (c *notifyServiceClient) SaveReport(ctx context.Context, req *connect.Request[v1.SaveReportRequest]) (*connect.Response[v1.SaveReportResponse], error) {
+	return c.saveReport.CallUnary(ctx, req)
+}
+
+// ListReports calls keepward.v1.NotifyService.ListReports.
+func (c *notifyServiceClient) ListReports(ctx context.Context, req *connect.Request[v1.ListReportsRequest]) (*connect.Response[v1.ListReportsResponse], error) {
+	return c.listReports.CallUnary(ctx, req)
+}
+
+// DeleteReport calls keepward.v1.NotifyService.DeleteReport.
+func (c *notifyServiceClient) DeleteReport(ctx context.Context, req *connect.Request[v1.DeleteReportRequest]) (*connect.Response[v1.DeleteReportResponse], error) {
+	return c.deleteReport.CallUnary(ctx, req)
+}
+
+// PreviewReport calls keepward.v1.NotifyService.PreviewReport.
+func (c *notifyServiceClient) PreviewReport(ctx context.Context, req *connect.Request[v1.PreviewReportRequest]) (*connect.Response[v1.PreviewReportResponse], error) {
+	return c.previewReport.CallUnary(ctx, req)
+}
+
+// SendReport calls keepward.v1.NotifyService.SendReport.
+func (c *notifyServiceClient) SendReport(ctx context.Context, req *connect.Request[v1.SendReportRequest]) (*connect.Response[v1.SendReportResponse], error) {
+	return c.sendReport.CallUnary(ctx, req)
+}
+
 // ListNotifications calls keepward.v1.NotifyService.ListNotifications.
 func (c *notifyServiceClient) ListNotifications(ctx context.Context, req *connect.Request[v1.ListNotificationsRequest]) (*connect.Response[v1.ListNotificationsResponse], error) {
 	return c.listNotifications.CallUnary(ctx, req)
@@ -211,6 +296,16 @@ type NotifyServiceHandler interface {
 	ListNotifyRules(context.Context, *connect.Request[v1.ListNotifyRulesRequest]) (*connect.Response[v1.ListNotifyRulesResponse], error)
 	// Forgets a rule.
 	DeleteNotifyRule(context.Context, *connect.Request[v1.DeleteNotifyRuleRequest]) (*connect.Response[v1.DeleteNotifyRuleResponse], error)
+	// Makes a report, or changes the one of that name: it comes at its next moment.
+	SaveReport(context.Context, *connect.Request[v1.SaveReportRequest]) (*connect.Response[v1.SaveReportResponse], error)
+	// Who gets reports, and when. For every user.
+	ListReports(context.Context, *connect.Request[v1.ListReportsRequest]) (*connect.Response[v1.ListReportsResponse], error)
+	// Forgets a report.
+	DeleteReport(context.Context, *connect.Request[v1.DeleteReportRequest]) (*connect.Response[v1.DeleteReportResponse], error)
+	// A report as it would be now. For every user.
+	PreviewReport(context.Context, *connect.Request[v1.PreviewReportRequest]) (*connect.Response[v1.PreviewReportResponse], error)
+	// Sends a report now, beside those that come by themselves.
+	SendReport(context.Context, *connect.Request[v1.SendReportRequest]) (*connect.Response[v1.SendReportResponse], error)
 	// What was sent, and what waits to be; the newest first. For operators.
 	ListNotifications(context.Context, *connect.Request[v1.ListNotificationsRequest]) (*connect.Response[v1.ListNotificationsResponse], error)
 }
@@ -264,6 +359,36 @@ func NewNotifyServiceHandler(svc NotifyServiceHandler, opts ...connect.HandlerOp
 		connect.WithSchema(notifyServiceMethods.ByName("DeleteNotifyRule")),
 		connect.WithHandlerOptions(opts...),
 	)
+	notifyServiceSaveReportHandler := connect.NewUnaryHandler(
+		NotifyServiceSaveReportProcedure,
+		svc.SaveReport,
+		connect.WithSchema(notifyServiceMethods.ByName("SaveReport")),
+		connect.WithHandlerOptions(opts...),
+	)
+	notifyServiceListReportsHandler := connect.NewUnaryHandler(
+		NotifyServiceListReportsProcedure,
+		svc.ListReports,
+		connect.WithSchema(notifyServiceMethods.ByName("ListReports")),
+		connect.WithHandlerOptions(opts...),
+	)
+	notifyServiceDeleteReportHandler := connect.NewUnaryHandler(
+		NotifyServiceDeleteReportProcedure,
+		svc.DeleteReport,
+		connect.WithSchema(notifyServiceMethods.ByName("DeleteReport")),
+		connect.WithHandlerOptions(opts...),
+	)
+	notifyServicePreviewReportHandler := connect.NewUnaryHandler(
+		NotifyServicePreviewReportProcedure,
+		svc.PreviewReport,
+		connect.WithSchema(notifyServiceMethods.ByName("PreviewReport")),
+		connect.WithHandlerOptions(opts...),
+	)
+	notifyServiceSendReportHandler := connect.NewUnaryHandler(
+		NotifyServiceSendReportProcedure,
+		svc.SendReport,
+		connect.WithSchema(notifyServiceMethods.ByName("SendReport")),
+		connect.WithHandlerOptions(opts...),
+	)
 	notifyServiceListNotificationsHandler := connect.NewUnaryHandler(
 		NotifyServiceListNotificationsProcedure,
 		svc.ListNotifications,
@@ -286,6 +411,16 @@ func NewNotifyServiceHandler(svc NotifyServiceHandler, opts ...connect.HandlerOp
 			notifyServiceListNotifyRulesHandler.ServeHTTP(w, r)
 		case NotifyServiceDeleteNotifyRuleProcedure:
 			notifyServiceDeleteNotifyRuleHandler.ServeHTTP(w, r)
+		case NotifyServiceSaveReportProcedure:
+			notifyServiceSaveReportHandler.ServeHTTP(w, r)
+		case NotifyServiceListReportsProcedure:
+			notifyServiceListReportsHandler.ServeHTTP(w, r)
+		case NotifyServiceDeleteReportProcedure:
+			notifyServiceDeleteReportHandler.ServeHTTP(w, r)
+		case NotifyServicePreviewReportProcedure:
+			notifyServicePreviewReportHandler.ServeHTTP(w, r)
+		case NotifyServiceSendReportProcedure:
+			notifyServiceSendReportHandler.ServeHTTP(w, r)
 		case NotifyServiceListNotificationsProcedure:
 			notifyServiceListNotificationsHandler.ServeHTTP(w, r)
 		default:
@@ -323,6 +458,26 @@ func (UnimplementedNotifyServiceHandler) ListNotifyRules(context.Context, *conne
 
 func (UnimplementedNotifyServiceHandler) DeleteNotifyRule(context.Context, *connect.Request[v1.DeleteNotifyRuleRequest]) (*connect.Response[v1.DeleteNotifyRuleResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.NotifyService.DeleteNotifyRule is not implemented"))
+}
+
+func (UnimplementedNotifyServiceHandler) SaveReport(context.Context, *connect.Request[v1.SaveReportRequest]) (*connect.Response[v1.SaveReportResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.NotifyService.SaveReport is not implemented"))
+}
+
+func (UnimplementedNotifyServiceHandler) ListReports(context.Context, *connect.Request[v1.ListReportsRequest]) (*connect.Response[v1.ListReportsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.NotifyService.ListReports is not implemented"))
+}
+
+func (UnimplementedNotifyServiceHandler) DeleteReport(context.Context, *connect.Request[v1.DeleteReportRequest]) (*connect.Response[v1.DeleteReportResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.NotifyService.DeleteReport is not implemented"))
+}
+
+func (UnimplementedNotifyServiceHandler) PreviewReport(context.Context, *connect.Request[v1.PreviewReportRequest]) (*connect.Response[v1.PreviewReportResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.NotifyService.PreviewReport is not implemented"))
+}
+
+func (UnimplementedNotifyServiceHandler) SendReport(context.Context, *connect.Request[v1.SendReportRequest]) (*connect.Response[v1.SendReportResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("keepward.v1.NotifyService.SendReport is not implemented"))
 }
 
 func (UnimplementedNotifyServiceHandler) ListNotifications(context.Context, *connect.Request[v1.ListNotificationsRequest]) (*connect.Response[v1.ListNotificationsResponse], error) {
