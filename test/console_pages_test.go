@@ -238,6 +238,29 @@ func TestTheServerIsSetInTheConsole(t *testing.T) {
 	b.open("/traffic")
 	b.says("tbody", "40Mbit/s")
 
+	// A mailbox that a daily report goes to: the test of it fails with what the other side says, and says so.
+	b.press("/do/new-mail-target", "#in-name", "ops", "#in-host", "127.0.0.1", "#in-port", "1", "#in-from", "keepward@example.org", "#in-to", "ops@example.org")
+	b.at("/notifications")
+	b.says("tbody", "ops@example.org")
+	b.open("/do/test-target?of=ops")
+	b.says("h1", "Test")
+	b.click("form.deed button.main")
+	b.says("main", "was not taken")
+	b.open("/do/new-report")
+	b.fill("#in-name", "morning")
+	b.click(`input[name=targets][value=ops]`)
+	b.click("form.deed button.main")
+	b.at("/notifications")
+	b.says("main", "daily 07:00")
+	b.open("/do/send-report?of=morning")
+	b.says("main", "beside those")
+	b.click("form.deed button.main")
+	b.at("/notifications")
+	b.says("main", "failing")
+	b.click(`a[href="/notifications/report?report=morning"]`)
+	b.says("pre", "1 of 1 computer protected")
+	b.until("the picture", `document.querySelector("img.drawn").naturalWidth > 500`)
+
 	b.press("/do/new-user", "#in-name", "eve", "#in-password", "correct horse battery", "#in-again", "correct horse battery")
 	b.at("/users")
 	b.says("tbody", "eve")
@@ -248,7 +271,7 @@ func TestTheServerIsSetInTheConsole(t *testing.T) {
 	b.gallery(string(axe), map[string]string{
 		"repository": "/repositories/show?repository=main", "repository-edit": "/do/edit-repository?of=main", "repository-check": "/do/check-repository?of=main", "resources": "/resources",
 		"windows": "/windows", "window-week": "/do/edit-week?of=night", "window-edit": "/do/edit-window?of=night", "settings": "/settings", "setting": "/do/set-setting?of=claim_after",
-		"traffic": "/traffic", "rule-edit": "/do/edit-rule?of=branch", "users": "/users", "user-new": "/do/new-user", "switch-off": "/do/switch-off",
+		"traffic": "/traffic", "rule-edit": "/do/edit-rule?of=branch", "users": "/users", "user-new": "/do/new-user", "notifications": "/notifications", "report": "/notifications/report?report=morning", "mail-target": "/do/edit-mail-target?of=ops", "notify-rule-new": "/do/new-notify-rule", "report-edit": "/do/edit-report?of=morning", "switch-off": "/do/switch-off",
 	})
 	b.size(1280, "light")
 
@@ -259,7 +282,7 @@ func TestTheServerIsSetInTheConsole(t *testing.T) {
 	b.fill("#user", "eve")
 	b.do(chromedp.SendKeys(chromedp.CSS("#password"), "correct horse battery\r"))
 	b.at("/settings")
-	for _, path := range []string{"/settings", "/windows", "/traffic", "/repositories/show?repository=main", "/computers/show?computer=web1", "/groups", "/tokens", "/points"} {
+	for _, path := range []string{"/settings", "/windows", "/traffic", "/notifications", "/notifications/report?report=morning", "/repositories/show?repository=main", "/computers/show?computer=web1", "/groups", "/tokens", "/points"} {
 		b.open(path)
 		b.at(path)
 		b.until("no way to a deed on "+path, `document.querySelector("h1") && !document.querySelector('main a[href^="/do/"]')`)

@@ -24,7 +24,7 @@ type browser struct {
 func newBrowser(t *testing.T) *browser {
 	t.Helper()
 	api := &fakeAPI{changes: make(chan *keepwardv1.Session)}
-	srv := httptest.NewUnstartedServer(New(Config{API: api.handler(), Contents: api, May: func(role, _ string) bool { return role == "admin" }, Version: "test", Log: slog.New(slog.DiscardHandler)}))
+	srv := httptest.NewUnstartedServer(New(Config{API: api.handler(), Contents: api, May: fakeMay, Version: "test", Log: slog.New(slog.DiscardHandler)}))
 	srv.EnableHTTP2 = true
 	srv.StartTLS()
 	t.Cleanup(srv.Close)

@@ -39,6 +39,7 @@ type client struct {
 	updates      v1.UpdateServiceClient
 	settings     v1.SettingsServiceClient
 	traffic      v1.TrafficServiceClient
+	notices      v1.NotifyServiceClient
 }
 
 func newClient(api http.Handler) *client {
@@ -73,6 +74,7 @@ func newClient(api http.Handler) *client {
 		updates:      v1.NewUpdateServiceClient(h, url, opts...),
 		settings:     v1.NewSettingsServiceClient(h, url, opts...),
 		traffic:      v1.NewTrafficServiceClient(h, url, opts...),
+		notices:      v1.NewNotifyServiceClient(h, url, opts...),
 	}
 }
 

@@ -33,7 +33,7 @@ var pages = []string{
 	"/restore/versions?computer=x&path=/x", "/restore/preview?point=3fa1&path=/srv/%E2%80%AE%1B%FF",
 	"/restore/to?point=3fa1&path=/srv/%E2%80%AE%1B%FF",
 	"/points/show?point=3fa1", "/do/hold-point?of=3fa1", "/do/delete-point?of=3fa1",
-	"/computers/show?computer=x", "/groups", "/groups/show?group=x", "/tokens", "/updates", "/updates/show?rollout=4", "/do/edit-group?of=x", "/repositories/show?repository=x", "/resources", "/traffic", "/windows", "/settings", "/users", "/users/passkeys?user=x", "/account", "/do/remove-passkey?of=9c", "/do/set-sign-on", "/do/disconnect-sign-on?of=9d", "/do/edit-repository?of=x", "/do/set-setting?of=long", "/do/edit-rule?of=long", "/do/edit-window?of=long", "/do/set-limit?of=x", "/do/edit-connection?of=x", "/do/set-tags?of=x",
+	"/computers/show?computer=x", "/groups", "/groups/show?group=x", "/tokens", "/updates", "/updates/show?rollout=4", "/do/edit-group?of=x", "/repositories/show?repository=x", "/resources", "/traffic", "/windows", "/notifications", "/notifications/report?report=long", "/do/edit-mail-target?of=mail", "/do/edit-webhook-target?of=long", "/do/edit-notify-rule?of=long", "/do/edit-report?of=long", "/settings", "/users", "/users/passkeys?user=x", "/account", "/do/remove-passkey?of=9c", "/do/set-sign-on", "/do/disconnect-sign-on?of=9d", "/do/edit-repository?of=x", "/do/set-setting?of=long", "/do/edit-rule?of=long", "/do/edit-window?of=long", "/do/set-limit?of=x", "/do/edit-connection?of=x", "/do/set-tags?of=x",
 }
 
 func TestEveryPageIsAnsweredWithStrictHeaders(t *testing.T) {

@@ -27,6 +27,14 @@ const (
 	hostile = "<script>alert(1)</script>\u202e\x1b[31m\"'&"
 )
 
+// fakeReader is a role that may look at what every user may, as far as a test here asks for it.
+const fakeReader = "reader"
+
+// fakeMay is who may what: administrators everything.
+func fakeMay(role, procedure string) bool {
+	return role == "admin" || role == fakeReader && (procedure == v1.NotifyServiceListNotifyRulesProcedure || procedure == v1.NotifyServiceListReportsProcedure)
+}
+
 // fakeAPI answers as the server does, of a site with hostile names. It keeps what it was asked
 // to do.
 type fakeAPI struct {
@@ -51,6 +59,7 @@ type fakeAPI struct {
 	v1.UnimplementedContentServiceHandler
 	v1.UnimplementedRestoreServiceHandler
 	v1.UnimplementedTrafficServiceHandler
+	v1.UnimplementedNotifyServiceHandler
 	v1.UnimplementedSettingsServiceHandler
 	v1.UnimplementedUpdateServiceHandler
 	v1.UnimplementedConnectionServiceHandler
@@ -98,6 +107,7 @@ func (f *fakeAPI) handler() http.Handler {
 	mount(v1.NewContentServiceHandler(f, opt))
 	mount(v1.NewRestoreServiceHandler(f, opt))
 	mount(v1.NewTrafficServiceHandler(f, opt))
+	mount(v1.NewNotifyServiceHandler(f, opt))
 	mount(v1.NewSettingsServiceHandler(f, opt))
 	mount(v1.NewUpdateServiceHandler(f, opt))
 	mount(v1.NewConnectionServiceHandler(f, opt))
