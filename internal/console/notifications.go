@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strconv"
@@ -79,7 +80,7 @@ func (c *console) notifyRuleSection(r *http.Request, v *view) (section, error) {
 			about = append(about, "group "+g)
 		}
 		t.rows = append(t.rows, []cell{
-			name, say(anyOf(one.GetEvents(), "all")), say(anyOf(listOf(one.GetSeverity()), notify.Info)), say(anyOf(about, "anything")),
+			name, say(anyOf(one.GetEvents(), "all")), say(cmp.Or(one.GetSeverity(), notify.Info)), say(anyOf(about, "anything")),
 			say(strings.Join(one.GetTargets(), ", ")), say(onOff(one.GetDisabled())), doable(v.offers(one.GetName(), "edit-notify-rule", "delete-notify-rule")),
 		})
 	}
@@ -197,7 +198,7 @@ func mailEntries(t *keepwardv1.NotifyTarget, secretHelp string) []entry {
 	}
 	return []entry{
 		written(inText, "host", "Mail server", m.GetHost(), "Such as mail.example.org."), written(inText, "port", "Port", port, "Nothing: 587, with TLS from the first byte on 465, with none 25."),
-		written(inChoice, "security", "Connection", m.GetSecurity(), "", choice{notify.StartTLS, "STARTTLS"}, choice{notify.TLS, "TLS from the first byte on"}, choice{notify.None, "none: everybody on the way can read it"}),
+		written(inChoice, "security", "Connection", cmp.Or(m.GetSecurity(), notify.StartTLS), "", choice{notify.StartTLS, "STARTTLS"}, choice{notify.TLS, "TLS from the first byte on"}, choice{notify.None, "none: everybody on the way can read it"}),
 		written(inText, "user", "User", m.GetUser(), "Who logs in. Nothing: nobody."),
 		{name: "secret", label: "Password of that user", help: secretHelp, secret: true},
 		written(inText, "from", "From", m.GetFrom(), "Such as keepward@example.org."), area("to", "To", "One address a line.", m.GetTo()),
@@ -259,7 +260,7 @@ func notifyRuleEntries(d *doing, one *keepwardv1.NotifyRule) ([]entry, error) {
 		severities = append(severities, choice{s, s})
 	}
 	return []entry{
-		targets, someOf("events", "Events", "None: all.", kinds, one.GetEvents()), written(inChoice, "severity", "At least", one.GetSeverity(), "", severities...),
+		targets, someOf("events", "Events", "None: all.", kinds, one.GetEvents()), written(inChoice, "severity", "At least", cmp.Or(one.GetSeverity(), notify.Info), "", severities...),
 		area("jobs", "Only about jobs", "One a line. Nothing here and below: about anything.", one.GetJobs()), area("groups", "Only about computers of groups", "One a line.", one.GetGroups()),
 		written(inText, "subject", "Template of the subject", one.GetSubject(), "Such as {{.Job}}: {{.Status}}. Nothing: the one that is built in."),
 		written(inArea, "body", "Template of the body", one.GetBody(), "Nothing: the one that is built in."),
@@ -281,7 +282,7 @@ func reportEntries(d *doing, one *keepwardv1.Report) ([]entry, error) {
 		return nil, err
 	}
 	return []entry{
-		targets, written(inChoice, "period", "Covers", one.GetPeriod(), "", choice{"daily", "the day before"}, choice{"weekly", "the seven days before"}),
+		targets, written(inChoice, "period", "Covers", cmp.Or(one.GetPeriod(), "daily"), "", choice{"daily", "the day before"}, choice{"weekly", "the seven days before"}),
 		written(inText, "schedule", "Comes", one.GetSchedule(), "As a schedule of a job, such as daily 07:00 in Europe/Paris. Nothing: daily 07:00, or weekly mon 07:00."),
 		written(inText, "group", "Only computers of group", one.GetGroup(), "Nothing: the whole site."),
 		written(inText, "description", "Description", one.GetDescription(), ""), written(inCheck, "disabled", "Disabled", yesIf(one.GetDisabled()), ""),

@@ -106,11 +106,11 @@ func (v *view) why(r *keepwardv1.Reason, f *keepwardv1.Failure) string {
 // tone is how a status, a result or a state is coloured: good, warn, bad, run, or idle.
 func tone(word string) string {
 	switch strings.ToLower(word) {
-	case "online", "success":
+	case "online", "success", "delivered":
 		return "good"
 	case "warning", "offline", "not joined", "never connected":
 		return "warn"
-	case "error", "lost":
+	case "error", "lost", "failing", "given up":
 		return "bad"
 	}
 	s := job.Status(word)

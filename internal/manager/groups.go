@@ -235,11 +235,11 @@ func (c *call) rescan(ctx context.Context) evAged {
 	return out
 }
 
-// UnprotectedDays is after how many days without a restore point a computer counts as unprotected.
 // ConsoleURL is the setting of where browsers reach the console.
 func (m *Manager) ConsoleURL() string { return m.knobs().Text("console_url") }
 
 // ConfirmLogins is the setting of how long a login is trusted with what is harmful.
 func (m *Manager) ConfirmLogins() time.Duration { return m.knobs().Duration("confirm_logins") }
 
+// UnprotectedDays is after how many days without a restore point a computer counts as unprotected.
 func (m *Manager) UnprotectedDays() int { return m.knobs().Int("unprotected_days") }

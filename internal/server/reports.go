@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -234,7 +235,7 @@ func (n *notifier) report(ctx context.Context, r catalog.Report) (notify.Message
 		severity = notify.Warning
 	}
 	e := n.event(period.kind, severity)
-	e.Title, e.Text = written.Subject, written.Text
+	e.Title, e.Text = strings.TrimPrefix(written.Subject, "[Keepward] "), written.Text
 	e.Report = &notify.Report{
 		Name: r.GetName(), Group: r.GetGroup(), From: f.From, To: f.To, Success: f.Success, Warning: f.Warning, Failed: f.Failed,
 		Computers: f.Computers, Unprotected: f.Unprotected, Conditions: int64(len(f.Conditions)),
@@ -252,7 +253,7 @@ func (n *notifier) facts(ctx context.Context, r catalog.Report, days int, pictur
 	if s, err := schedule.Parse(r.GetSchedule(), time.Local); err == nil {
 		zone = s.Zone()
 	}
-	f.Server, f.Group, f.To, f.Console = n.host, r.GetGroup(), n.now().In(zone), n.manager.ConsoleURL()
+	f.Server, f.Group, f.To, f.Console = n.host, r.GetGroup(), n.now().In(zone), n.consoleOrigin()
 	f.From = f.To.AddDate(0, 0, -days)
 	w := &horizon{ctx: ctx, db: n.db.Read()}
 	var within []string

@@ -13,6 +13,7 @@ import (
 	"connectrpc.com/connect"
 
 	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/api/keepward/v1/keepwardv1connect"
 	"keepward/internal/errs"
 	"keepward/internal/notify"
 	"keepward/internal/notify/notifytest"
@@ -165,6 +166,15 @@ func TestAReportOnAGroupTellsOfNobodyElse(t *testing.T) {
 	if !strings.Contains(m.GetText(), "web1") || !strings.Contains(m.GetText(), "REPOSITORIES") || len(m.GetPicture()) == 0 || all.Computers != 1 || all.Conditions < 2 {
 		t.Errorf("on all: %v\n%s", all, m.GetText())
 	}
+	if strings.Contains(m.GetHtml(), "<a ") || strings.HasSuffix(m.GetText(), "none\n") {
+		t.Errorf("it leads to a console of which nobody said where it is:\n%s", m.GetText())
+	}
+	settings := keepwardv1connect.NewSettingsServiceClient(s.client, s.url(), as(s.token))
+	must(settings.SetSetting(t.Context(), connect.NewRequest(&keepwardv1.SetSettingRequest{Name: "console_url", Value: "https://keep.example.org"})))(t)
+	until(t, "it leads to the console", func() bool {
+		m := must(s.notices().PreviewReport(t.Context(), connect.NewRequest(&keepwardv1.PreviewReportRequest{Name: "all"})))(t)
+		return strings.Contains(m.GetHtml(), `<a href="https://keep.example.org"`) && strings.HasSuffix(m.GetText(), "https://keep.example.org\n")
+	})
 	m, shop := show("shop")
 	if !strings.Contains(m.GetText(), "web1") || strings.Contains(m.GetText(), "REPOSITORIES") || strings.Contains(m.GetText(), "recovery key") || shop.Computers != 1 || shop.Conditions == 0 || shop.Conditions >= all.Conditions {
 		t.Errorf("on the group: %v\n%s", shop, m.GetText())
