@@ -73,7 +73,7 @@ A first backup, on one machine:
 		a.sessionCommand(), a.resourceCommand(), a.pointCommand(), a.restoreCommand(), a.extractCommand(),
 		a.credentialCommand(), a.settingCommand(), a.windowCommand(), a.activityCommand(), a.limitCommand(), a.priorityCommand(), a.trafficCommand(), a.notifyCommand(),
 		a.agentPackageCommand(),
-		a.userCommand(), a.signOnCommand(), a.apiTokenCommand(), a.auditCommand(),
+		a.userCommand(), a.signOnCommand(), a.apiTokenCommand(), a.approvalCommand(), a.auditCommand(),
 		a.applyCommand(), a.exportCommand(), a.benchmarkCommand(),
 	)
 	root.AddCommand(a.roleCommands()...)

@@ -47,6 +47,7 @@ type client struct {
 	codes        v1.OneTimeCodeServiceClient
 	passkeys     v1.PasskeyServiceClient
 	signOns      v1.SignOnServiceClient
+	approvals    v1.ApprovalServiceClient
 	audit        v1.AuditServiceClient
 	notices      v1.NotifyServiceClient
 	close        func()
@@ -122,6 +123,7 @@ func newClient(address, token string, cfg *tls.Config) *client {
 		passkeys:     v1.NewPasskeyServiceClient(h, url, opt),
 		signOns:      v1.NewSignOnServiceClient(h, url, opt),
 		apiTokens:    v1.NewAPITokenServiceClient(h, url, opt),
+		approvals:    v1.NewApprovalServiceClient(h, url, opt),
 		audit:        v1.NewAuditServiceClient(h, url, opt),
 		notices:      v1.NewNotifyServiceClient(h, url, opt),
 		close:        transport.CloseIdleConnections,

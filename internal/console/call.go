@@ -2,10 +2,7 @@ package console
 
 import (
 	"context"
-	"fmt"
-	"io"
 	"net/http"
-	"sync"
 
 	"connectrpc.com/connect"
 
@@ -40,10 +37,11 @@ type client struct {
 	settings     v1.SettingsServiceClient
 	traffic      v1.TrafficServiceClient
 	notices      v1.NotifyServiceClient
+	approvals    v1.ApprovalServiceClient
 }
 
 func newClient(api http.Handler) *client {
-	h := &http.Client{Transport: &inProcess{api}}
+	h := &http.Client{Transport: wire.InProcess(api, forCaller)}
 	const url = "http://keepward" // nobody looks at it: nothing is dialled
 	opts := []connect.ClientOption{
 		connect.WithInterceptors(wire.Errors()),
@@ -75,6 +73,7 @@ func newClient(api http.Handler) *client {
 		settings:     v1.NewSettingsServiceClient(h, url, opts...),
 		traffic:      v1.NewTrafficServiceClient(h, url, opts...),
 		notices:      v1.NewNotifyServiceClient(h, url, opts...),
+		approvals:    v1.NewApprovalServiceClient(h, url, opts...),
 	}
 }
 
@@ -121,98 +120,11 @@ func as(ctx context.Context, c caller) context.Context {
 	return context.WithValue(ctx, callerKey{}, c)
 }
 
-// inProcess hands requests to a handler, as if they had come in by its port from the caller that
-// their context names. The body of the answer is read while it is written, so streams stream.
-// Who has read enough closes it; the handler has ended then.
-type inProcess struct{ api http.Handler }
-
-func (p *inProcess) RoundTrip(req *http.Request) (*http.Response, error) {
-	ctx, cancel := context.WithCancel(req.Context())
-	in := req.Clone(ctx) // what was given belongs to who gave it
-	who, _ := ctx.Value(callerKey{}).(caller)
-	in.RemoteAddr, in.RequestURI = who.address, req.URL.RequestURI()
+// forCaller gives a request to the API the caller that its context names.
+func forCaller(req *http.Request) {
+	who, _ := req.Context().Value(callerKey{}).(caller)
+	req.RemoteAddr = who.address
 	if who.token != "" {
-		in.Header.Set("Authorization", "Bearer "+who.token)
+		req.Header.Set("Authorization", "Bearer "+who.token)
 	}
-	if in.Body == nil {
-		in.Body = http.NoBody
-	}
-	r, w := io.Pipe()
-	a := &answer{header: http.Header{}, began: make(chan struct{}), body: w}
-	b := &answerBody{PipeReader: r, cancel: cancel}
-	b.handler.Go(func() {
-		defer func() { _ = in.Body.Close() }()
-		a.end(p.serve(a, in))
-	})
-	select {
-	case <-a.began:
-	case <-ctx.Done():
-		_ = b.Close()
-		return nil, ctx.Err()
-	}
-	return &http.Response{
-		Status: http.StatusText(a.status), StatusCode: a.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: a.sent, Body: b, ContentLength: -1, Request: req,
-	}, nil
-}
-
-// serve turns a panic into an error: here is no server that would keep it from ending the process.
-func (p *inProcess) serve(w http.ResponseWriter, r *http.Request) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("call %s: panic: %v", r.URL.Path, v)
-		}
-	}()
-	p.api.ServeHTTP(w, r)
-	return nil
-}
-
-// answer takes what a handler writes.
-type answer struct {
-	header http.Header
-	body   *io.PipeWriter
-	once   sync.Once
-	began  chan struct{} // closed when status and sent are set
-	status int
-	sent   http.Header // header, as it was when the answer began
-}
-
-func (a *answer) Header() http.Header { return a.header }
-
-func (a *answer) WriteHeader(status int) {
-	a.once.Do(func() {
-		a.status, a.sent = status, a.header.Clone()
-		close(a.began)
-	})
-}
-
-func (a *answer) Write(p []byte) (int, error) {
-	a.WriteHeader(http.StatusOK)
-	return a.body.Write(p)
-}
-
-// Flush does what is left to do: what was written has been read already.
-func (a *answer) Flush() { a.WriteHeader(http.StatusOK) }
-
-func (a *answer) end(err error) {
-	status := http.StatusOK
-	if err != nil {
-		status = http.StatusInternalServerError
-	}
-	a.WriteHeader(status)
-	_ = a.body.CloseWithError(err) // it returns no error; without one the body just ends
-}
-
-// answerBody is the body of an answer, and owns the goroutine that writes it.
-type answerBody struct {
-	*io.PipeReader
-	cancel  context.CancelFunc
-	handler sync.WaitGroup
-}
-
-func (b *answerBody) Close() error {
-	b.cancel()
-	err := b.PipeReader.Close()
-	b.handler.Wait()
-	return err
 }

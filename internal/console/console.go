@@ -117,6 +117,7 @@ func New(cfg Config) http.Handler {
 		"GET /notifications":           c.notificationList,
 		"GET /notifications/report":    c.reportPage,
 		"GET /notifications/picture":   c.reportPicture,
+		"GET /approvals":               c.approvalList,
 		"GET /windows":                 c.windowList,
 		"GET /settings":                c.settingList,
 		"GET /users":                   c.userList,
@@ -224,12 +225,16 @@ func (c *console) fail(w http.ResponseWriter, r *http.Request, v *view, err erro
 type problem struct {
 	text, hint, code string
 	confirm          bool // it would have been done if the login were confirmed
+	asked            bool // it was asked for, and another administrator decides
 }
 
 func problemOf(v *view, err error) *problem {
 	p := &problem{text: v.says(err.Error()), hint: v.says(errs.HintOf(err)), code: errs.CodeOf(err)}
 	if p.confirm = p.code == "access.unconfirmed"; p.confirm {
 		p.hint = "" // it is for the command line
+	}
+	if p.asked = p.code == "approval.asked"; p.asked {
+		p.hint = ""
 	}
 	return p
 }

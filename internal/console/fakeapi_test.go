@@ -60,6 +60,7 @@ type fakeAPI struct {
 	v1.UnimplementedRestoreServiceHandler
 	v1.UnimplementedTrafficServiceHandler
 	v1.UnimplementedNotifyServiceHandler
+	v1.UnimplementedApprovalServiceHandler
 	v1.UnimplementedSettingsServiceHandler
 	v1.UnimplementedUpdateServiceHandler
 	v1.UnimplementedConnectionServiceHandler
@@ -108,6 +109,7 @@ func (f *fakeAPI) handler() http.Handler {
 	mount(v1.NewRestoreServiceHandler(f, opt))
 	mount(v1.NewTrafficServiceHandler(f, opt))
 	mount(v1.NewNotifyServiceHandler(f, opt))
+	mount(v1.NewApprovalServiceHandler(f, opt))
 	mount(v1.NewSettingsServiceHandler(f, opt))
 	mount(v1.NewUpdateServiceHandler(f, opt))
 	mount(v1.NewConnectionServiceHandler(f, opt))

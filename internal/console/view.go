@@ -106,11 +106,11 @@ func (v *view) why(r *keepwardv1.Reason, f *keepwardv1.Failure) string {
 // tone is how a status, a result or a state is coloured: good, warn, bad, run, or idle.
 func tone(word string) string {
 	switch strings.ToLower(word) {
-	case "online", "success", "delivered":
+	case "online", "success", "delivered", "done":
 		return "good"
 	case "warning", "offline", "not joined", "never connected":
 		return "warn"
-	case "error", "lost", "failing", "given up":
+	case "error", "lost", "failing", "given up", "failed":
 		return "bad"
 	}
 	s := job.Status(word)

@@ -26,6 +26,7 @@ const page = "../../docs/errors.md"
 var areas = map[string]string{
 	"access":              "Who may call the server. Log in again with `keepward login`, or ask an administrator for a role that may.",
 	"api-token":           "Tokens by which programs call the API; see operator/access.md.",
+	"approval":            "What a second administrator must approve: see operator/access.md and `keepward approval list`.",
 	"audit":               "The audit log: see operator/access.md, and formats/audit.md for what a broken one means.",
 	"activity":            "Activities that can be switched off; see `keepward activity list`.",
 	"application":         "An application of a computer, such as a database; see user/postgresql.md and user/mariadb.md.",
@@ -214,6 +215,7 @@ var meanings = map[string]string{
 	"job.overdue":               "a job has not run though its schedule says so",
 	"computer.unprotected":      "a computer has no restore point of the last days",
 	"repository.filling":        "a repository is nearly full, or will be soon as it grows",
+	"approval.waiting":          "somebody asks for another administrator's approval",
 	"certificate.ends":          "a certificate of the server ends soon",
 	"notify.ca":                 "the certificates that the other side is to be trusted by are not PEM",
 	"notify.field":              "a field of a target or rule is too long",

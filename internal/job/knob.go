@@ -62,6 +62,7 @@ var knobBounds = map[string]Bounds{
 	"preferred_networks":           {Form: &networksForm},
 	"console_url":                  {Form: &consoleURLForm},
 	"confirm_logins":               times(5*time.Minute, month),
+	"approval_wait":                times(10*time.Minute, month),
 	"data_connections":             counts(1, MostDataConnections),
 }
 

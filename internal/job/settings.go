@@ -30,6 +30,7 @@ const (
 	DefaultOnMetered           = SupplyWait
 	DefaultTotalRunningTimeEnd = "kill"
 	DefaultConfirmLogins       = time.Hour
+	DefaultApprovalWait        = 72 * time.Hour // over a weekend
 	DefaultUndeleteGrace       = 72 * time.Hour // long enough to notice on Monday what went on Friday
 	DefaultMaintenance         = "daily 03:00"
 	DefaultSessionHistory      = 365 * 24 * time.Hour
@@ -113,6 +114,8 @@ var Settings = []Setting{
 	{"preferred_networks", NotSet, true, "networks in CIDR notation: of several addresses of a computer or a transport, those in them are tried first"},
 	{"console_url", NotSet, true, "where browsers reach the console, as https://HOST:PORT: passkeys and single sign-on go by it"},
 	{"confirm_logins", DefaultConfirmLogins, true, "how long after the password was shown a login is trusted with what cannot be undone; then it is asked for again"},
+	{"second_person", false, true, "what takes protection away for good is done only after a second administrator has approved it"},
+	{"approval_wait", DefaultApprovalWait, true, "how long what a second administrator must approve waits for that and, approved, for who asked for it to do it"},
 	{"duplicates", DefaultDuplicates, true, "a second session of the same job: allow, queue, cancel new, cancel lower level, cancel running; per job"},
 }
 

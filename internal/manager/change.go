@@ -26,12 +26,6 @@ const reasonMost = 1000
 // changePoints marks points as a user wants. First all are looked at, so that what can be
 // refused is refused before anything is done.
 func (m *Manager) changePoints(ctx context.Context, do action, req *keepwardv1.ChangePointsRequest) (*connect.Response[keepwardv1.ChangePointsResponse], error) {
-	if len(req.GetNames()) == 0 {
-		return nil, errs.New(errs.Invalid, "point.none", "%s restore points: none was named", do)
-	}
-	if len(req.GetReason()) > reasonMost {
-		return nil, errs.New(errs.Invalid, "point.reason", "%s restore points: the reason is longer than %d bytes", do, reasonMost)
-	}
 	if err := m.waitReady(ctx); err != nil {
 		return nil, err
 	}
@@ -39,21 +33,15 @@ func (m *Manager) changePoints(ctx context.Context, do action, req *keepwardv1.C
 		return nil, err
 	}
 	defer m.letMarks()
-	points, err := m.namedPoints(ctx, do, req.GetNames())
+	points, change, err := m.toChange(ctx, do, req)
 	if err != nil {
 		return nil, err
 	}
-	var change []*keepwardv1.Point
 	res := &keepwardv1.ChangePointsResponse{Points: points}
 	for _, p := range points {
 		if do.already(p) {
 			res.Unchanged = append(res.Unchanged, p.GetId())
-			continue
 		}
-		if err := m.allowed(ctx, do, p); err != nil {
-			return nil, err
-		}
-		change = append(change, p)
 	}
 	how := mark{do: do, reason: cmp.Or(req.GetReason(), "by "+cmp.Or(m.user(ctx), bySelf)), now: time.Now()}
 	if err := m.markAll(ctx, change, how); err != nil {
@@ -66,6 +54,42 @@ func (m *Manager) changePoints(ctx context.Context, do action, req *keepwardv1.C
 		return nil, err
 	}
 	return connect.NewResponse(res), nil
+}
+
+// toChange finds the points that are named, and those of them that are not yet as the action would make
+// them. Nothing is done where one of them must not be changed.
+func (m *Manager) toChange(ctx context.Context, do action, req *keepwardv1.ChangePointsRequest) (points, change []*keepwardv1.Point, err error) {
+	if len(req.GetNames()) == 0 {
+		return nil, nil, errs.New(errs.Invalid, "point.none", "%s restore points: none was named", do)
+	}
+	if len(req.GetReason()) > reasonMost {
+		return nil, nil, errs.New(errs.Invalid, "point.reason", "%s restore points: the reason is longer than %d bytes", do, reasonMost)
+	}
+	if points, err = m.namedPoints(ctx, do, req.GetNames()); err != nil {
+		return nil, nil, err
+	}
+	for _, p := range points {
+		if do.already(p) {
+			continue
+		}
+		if err := m.allowed(ctx, do, p); err != nil {
+			return nil, nil, err
+		}
+		change = append(change, p)
+	}
+	return points, change, nil
+}
+
+// PointsToDelete are the points that a deletion would hide; it fails where the deletion would.
+func (m *Manager) PointsToDelete(ctx context.Context, req *keepwardv1.ChangePointsRequest) ([]*keepwardv1.Point, error) {
+	_, change, err := m.toChange(ctx, actionDelete, req)
+	return change, err
+}
+
+// PointsToRelease are the points whose hold a release would end; it fails where the release would.
+func (m *Manager) PointsToRelease(ctx context.Context, req *keepwardv1.ChangePointsRequest) ([]*keepwardv1.Point, error) {
+	_, change, err := m.toChange(ctx, actionRelease, req)
+	return change, err
 }
 
 // namedPoints finds the points of a list of ids and prefixes, each once.

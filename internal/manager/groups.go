@@ -241,5 +241,11 @@ func (m *Manager) ConsoleURL() string { return m.knobs().Text("console_url") }
 // ConfirmLogins is the setting of how long a login is trusted with what is harmful.
 func (m *Manager) ConfirmLogins() time.Duration { return m.knobs().Duration("confirm_logins") }
 
+// SecondPerson is the setting of whether a second administrator must approve what takes protection away.
+func (m *Manager) SecondPerson() bool { return m.knobs().Bool("second_person") }
+
+// ApprovalWait is the setting of how long that may be decided on.
+func (m *Manager) ApprovalWait() time.Duration { return m.knobs().Duration("approval_wait") }
+
 // UnprotectedDays is after how many days without a restore point a computer counts as unprotected.
 func (m *Manager) UnprotectedDays() int { return m.knobs().Int("unprotected_days") }

@@ -157,6 +157,23 @@ func parseSetting(s job.Setting, text string) (any, error) {
 	return v, nil
 }
 
+// ParseSwitch reads a value of a setting that is on or off, as SetSetting does.
+func ParseSwitch(name, text string) (bool, error) {
+	s, err := settingNamed(name)
+	if err != nil {
+		return false, err
+	}
+	v, err := parseSetting(s, text)
+	if err != nil {
+		return false, err
+	}
+	on, ok := v.(bool)
+	if !ok {
+		return false, errs.New(errs.Internal, "", "read setting %s: it is no switch", name)
+	}
+	return on, nil
+}
+
 // formatSetting writes a value so that parseSetting reads it back.
 func formatSetting(v any) string {
 	switch v := v.(type) {

@@ -179,24 +179,80 @@ func TestPoliciesThatCannotBeMeantAreRefused(t *testing.T) {
 func TestPropertiesOfAnyVerdict(t *testing.T) {
 	zone := time.FixedZone("somewhere", 5*3600+1800)
 	rapid.Check(t, func(t *rapid.T) {
-		p := Policy{
-			KeepLast: rapid.IntRange(0, 5).Draw(t, "last"), KeepDays: rapid.IntRange(0, 40).Draw(t, "days"),
-			Weekly: rapid.IntRange(0, 5).Draw(t, "weekly"), Monthly: rapid.IntRange(0, 5).Draw(t, "monthly"),
-			Yearly: rapid.IntRange(0, 3).Draw(t, "yearly"), MinPoints: rapid.IntRange(0, 6).Draw(t, "min"),
-		}
+		p := anyPolicy(t, "policy")
 		if len(p.Check()) > 0 {
 			t.Skip("refused")
 		}
-		var points []Point
-		for i := range rapid.IntRange(0, 40).Draw(t, "points") {
-			points = append(points, Point{
-				ID: fmt.Sprint(i), Time: now.Add(-time.Duration(rapid.IntRange(-1000, 40000).Draw(t, "age")) * time.Hour),
-				Partial: rapid.IntRange(0, 4).Draw(t, "partial") == 0, Faulty: rapid.IntRange(0, 3).Draw(t, "faulty") == 0,
-				Held: rapid.IntRange(0, 9).Draw(t, "held") == 0, Pinned: rapid.SampledFrom([]string{"", "", "", "in use"}).Draw(t, "pinned"),
-			})
-		}
-		check(t, p, points, zone)
+		check(t, p, anyPoints(t), zone)
 	})
+}
+
+func anyPolicy(t *rapid.T, label string) Policy {
+	of := func(rule string, most int) int { return rapid.IntRange(0, most).Draw(t, label+" "+rule) }
+	return Policy{KeepLast: of("last", 5), KeepDays: of("days", 40), Weekly: of("weekly", 5), Monthly: of("monthly", 5), Yearly: of("yearly", 3), MinPoints: of("min", 6)}
+}
+
+func anyPoints(t *rapid.T) (points []Point) {
+	for i := range rapid.IntRange(0, 40).Draw(t, "points") {
+		points = append(points, Point{
+			ID: fmt.Sprint(i), Time: now.Add(-time.Duration(rapid.IntRange(-1000, 40000).Draw(t, "age")) * time.Hour),
+			Partial: rapid.IntRange(0, 4).Draw(t, "partial") == 0, Faulty: rapid.IntRange(0, 3).Draw(t, "faulty") == 0,
+			Held: rapid.IntRange(0, 9).Draw(t, "held") == 0, Pinned: rapid.SampledFrom([]string{"", "", "", "in use"}).Draw(t, "pinned"),
+		})
+	}
+	return points
+}
+
+// What a second person is not asked about must really take no point away.
+func TestAPolicyThatIsNoShorterKeepsAllThatTheOtherKeeps(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		one := anyPolicy(t, "one")
+		two := Policy{}
+		if rapid.IntRange(0, 9).Draw(t, "zero") > 0 {
+			more := anyPolicy(t, "more")
+			two = Policy{one.KeepLast + more.KeepLast, one.KeepDays + more.KeepDays, one.Weekly + more.Weekly, one.Monthly + more.Monthly, one.Yearly + more.Yearly, one.MinPoints + more.MinPoints}
+		}
+		if len(one.Check()) > 0 || len(two.Check()) > 0 {
+			t.Skip("refused")
+		}
+		if one.Zero() && !two.Zero() {
+			one, two = two, one
+		}
+		if !two.NoShorter(one) {
+			t.Skip("shorter")
+		}
+		points := anyPoints(t)
+		stay := kept(two.Evaluate(points, now, time.UTC))
+		for id, why := range kept(one.Evaluate(points, now, time.UTC)) {
+			if _, ok := stay[id]; !ok {
+				t.Fatalf("%v keeps point %s (%s), and %v, which is said to be no shorter, does not: of %v", one, id, why, two, points)
+			}
+		}
+	})
+}
+
+func TestWhichPolicyIsShorter(t *testing.T) {
+	for _, tt := range []struct {
+		is, will Policy
+		want     bool // will is no shorter
+	}{
+		{Policy{}, Policy{}, true},
+		{Policy{}, Policy{KeepLast: 100_000}, false},
+		{Policy{KeepLast: 7}, Policy{}, true},
+		{Policy{KeepLast: 7}, Policy{KeepLast: 7}, true},
+		{Policy{KeepLast: 7}, Policy{KeepLast: 6}, false},
+		{Policy{KeepLast: 7}, Policy{KeepLast: 8, Weekly: 1}, true},
+		{Policy{KeepDays: 30, Yearly: 2}, Policy{KeepDays: 3000, Yearly: 1}, false},
+		{Policy{KeepDays: 30, Monthly: 2}, Policy{KeepDays: 3000}, false},
+		{Policy{KeepDays: 30, MinPoints: 3}, Policy{KeepDays: 30, MinPoints: 2}, false},
+		{Policy{KeepDays: 30, MinPoints: 3}, Policy{KeepDays: 30, MinPoints: 4}, true},
+		{Policy{KeepDays: 30, MinPoints: 3}, Policy{KeepDays: 30, MinPoints: 3, Monthly: 1}, false}, // instead of one of the three
+		{Policy{KeepDays: 30, MinPoints: 3}, Policy{KeepDays: 30, MinPoints: 3, Monthly: 1, KeepLast: 3}, true},
+	} {
+		if got := tt.will.NoShorter(tt.is); got != tt.want {
+			t.Errorf("from %v to %v: no shorter is %v", tt.is, tt.will, got)
+		}
+	}
 }
 
 func check(t *rapid.T, p Policy, points []Point, zone *time.Location) {

@@ -91,6 +91,23 @@ func (p Policy) Check() []Refusal {
 	return out
 }
 
+// NoShorter tells whether p keeps every point that than keeps, whatever points there are. It may say no
+// where there is none that would go.
+func (p Policy) NoShorter(than Policy) bool {
+	if p.Zero() || than.Zero() {
+		return p.Zero()
+	}
+	for i, r := range than.rules() {
+		if p.rules()[i].value < r.value {
+			return false
+		}
+	}
+	// What is kept only as one of so many at least goes when a rule keeps another one in its place.
+	others := p
+	others.MinPoints = than.MinPoints
+	return than.MinPoints == 0 || others == than || p.KeepLast >= than.MinPoints
+}
+
 // String says a policy in words.
 func (p Policy) String() string {
 	if p.Zero() {

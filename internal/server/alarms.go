@@ -33,7 +33,7 @@ func (s *server) alarmConditions(context.Context) ([]*keepwardv1.Condition, erro
 // findAlarms looks for what should have happened by now.
 func (s *server) findAlarms(ctx context.Context, now time.Time) ([]*keepwardv1.Condition, error) {
 	out := endingCertificates(map[string]time.Time{"server": s.leaf, "authority": s.data.authority.Certificate.NotAfter}, now)
-	for _, find := range []func(context.Context, time.Time) ([]*keepwardv1.Condition, error){s.overdueJobs, s.unprotectedComputers, s.fillingRepositories} {
+	for _, find := range []func(context.Context, time.Time) ([]*keepwardv1.Condition, error){s.overdueJobs, s.unprotectedComputers, s.fillingRepositories, s.waitingApprovals} {
 		list, err := find(ctx, now)
 		if err != nil {
 			return nil, err

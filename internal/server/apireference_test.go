@@ -34,6 +34,7 @@ var meant = map[protoreflect.Name]string{
 var apiAreas = map[string][]string{
 	"APITokenService":      {"api-token", "user"},
 	"AccessService":        {"access", "join-token"},
+	"ApprovalService":      {"approval"},
 	"AuditService":         {"audit"},
 	"ComputerService":      {"computer"},
 	"ConfigService":        {"config"},

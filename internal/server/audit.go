@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -198,6 +199,8 @@ type auditedCall struct {
 	written bool      // by auditIn
 	skipped bool      // written down a while ago
 	repeats time.Time // when the call was made that this one only repeats; zero: it is the first
+
+	approval int64 // that it was asked for with, or made by; 0: it needs none
 }
 
 type auditedKey struct{}
@@ -252,6 +255,9 @@ func (c *auditedCall) end(ctx context.Context, answer any, err error) {
 		if !c.repeats.IsZero() {
 			r.Named = append(r.Named, repeatOf(c.repeats))
 		}
+	}
+	if c.approval != 0 {
+		r.Named = append(r.Named, audit.Named{Field: "approval", Value: strconv.FormatInt(c.approval, 10)})
 	}
 	c.a.write(ctx, r)
 	if c.rule == folded && err == nil {

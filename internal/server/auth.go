@@ -230,6 +230,10 @@ var methods = map[string]rule{
 	keepwardv1connect.APITokenServiceCreateAPITokenProcedure:         {users, each, ofCaller, harmful},
 	keepwardv1connect.APITokenServiceListAPITokensProcedure:          {users, silent, ofCaller, harmless},
 	keepwardv1connect.APITokenServiceRevokeAPITokenProcedure:         {users, each, ofCaller, harmless},
+	keepwardv1connect.ApprovalServiceListApprovalsProcedure:          {admin, silent, site, harmless},
+	keepwardv1connect.ApprovalServiceGetApprovalProcedure:            {admin, silent, site, harmless},
+	keepwardv1connect.ApprovalServiceGrantApprovalProcedure:          {admin, each, site, harmful},
+	keepwardv1connect.ApprovalServiceRefuseApprovalProcedure:         {admin, each, site, harmless},
 	keepwardv1connect.AuditServiceListAuditProcedure:                 {admin, silent, site, harmless},
 	keepwardv1connect.AuditServiceReadAuditProcedure:                 {admin, silent, site, harmless},
 
@@ -379,6 +383,9 @@ func (g *guard) checkNode(ctx context.Context) error {
 // callerBy looks at every call, too: a role that was changed, or a token that was ended, counts at
 // once.
 func (g *guard) callerBy(ctx context.Context, authorization string) (caller, error) {
+	if by, ok := ctx.Value(grantKey{}).(grant); ok {
+		return g.asker(ctx, by.approval)
+	}
 	token, ok := strings.CutPrefix(authorization, "Bearer ")
 	if !ok || token == "" {
 		return caller{}, errs.New(errs.Denied, "access.token-missing", "call: a token is needed").
@@ -397,6 +404,15 @@ func (g *guard) callerBy(ctx context.Context, authorization string) (caller, err
 	return c, nil
 }
 
+// asker is who asked for a call that was approved, as he is now.
+func (g *guard) asker(ctx context.Context, a catalog.Approval) (caller, error) {
+	u, ok, err := catalog.UserByName(ctx, g.db.Read(), a.User)
+	if err == nil && (!ok || u.ID != a.UserID || !u.Created.Equal(a.UserSince)) {
+		err = errs.New(errs.Denied, "approval.asker", "make what approval %d is about: user %s, who asked for it, is gone", a.ID, a.User)
+	}
+	return caller{user: u}, err
+}
+
 const (
 	// usedEvery is how exact the last use of a token is kept: a write for each call would be dear.
 	usedEvery = time.Hour
@@ -407,7 +423,7 @@ const (
 // used notes that a token was used. A call does not fail for it.
 func (g *guard) used(ctx context.Context, c caller) {
 	now := time.Now()
-	if now.Sub(c.token.Used) < usedEvery {
+	if c.shown == "" || now.Sub(c.token.Used) < usedEvery {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, usedWithin)

@@ -49,9 +49,8 @@ func (s *jobService) UpdateJob(ctx context.Context, req *connect.Request[keepwar
 	read := req.Msg.Job.GetRevision() // what its sender has seen
 	j, warnings, err := s.save(ctx, req.Msg.Job, func(tx *sql.Tx, name string) error {
 		had, err := catalog.GetJob(ctx, tx, name)
-		if err == nil && read != 0 && read != had.GetRevision() {
-			err = errs.New(errs.Busy, "job.changed", "change job %q: it was changed meanwhile, at %s", name, revised(had).Format(time.RFC3339)).
-				WithHint("look at it as it is now, and change it again: keepward job show %s", name)
+		if err == nil {
+			err = unchanged(had, read)
 		}
 		return err
 	})
@@ -60,6 +59,15 @@ func (s *jobService) UpdateJob(ctx context.Context, req *connect.Request[keepwar
 	}
 	s.audit(ctx, "job changed", "job", j.Name)
 	return connect.NewResponse(&keepwardv1.UpdateJobResponse{Job: j, Warnings: warnings}), nil
+}
+
+// unchanged refuses to change a job that is not as its sender has read it; 0: he does not mind.
+func unchanged(had *keepwardv1.Job, read int64) error {
+	if read == 0 || read == had.GetRevision() {
+		return nil
+	}
+	return errs.New(errs.Busy, "job.changed", "change job %q: it was changed meanwhile, at %s", had.GetName(), revised(had).Format(time.RFC3339)).
+		WithHint("look at it as it is now, and change it again: keepward job show %s", had.GetName())
 }
 
 // revised is when a job was changed last: its revision says so.

@@ -199,6 +199,7 @@ func (s *server) apiHandler() http.Handler {
 	mount(keepwardv1connect.NewPasskeyServiceHandler(&passkeyService{access, passkey.New(time.Now)}, short...))
 	mount(keepwardv1connect.NewSignOnServiceHandler(&signOnService{access, signon.New(time.Now)}, short...))
 	mount(keepwardv1connect.NewAPITokenServiceHandler(&tokenService{s}, short...))
+	mount(keepwardv1connect.NewApprovalServiceHandler(&approvalService{s.approve}, short...))
 	mount(keepwardv1connect.NewAuditServiceHandler(&auditService{s}, short...))
 	mount(keepwardv1connect.NewStatusServiceHandler(&statusService{s}, opts...))
 	mount(keepwardv1connect.NewConnectionServiceHandler(&connectionService{s}, opts...))
@@ -223,7 +224,8 @@ func (s *server) apiHandler() http.Handler {
 	for page := range pages {
 		mux.Handle(page, s.pages)
 	}
-	return s.guard.door(mux)
+	s.approve.api = s.guard.door(mux)
+	return s.approve.api
 }
 
 // linkHandler is what nodes may call over their links.
@@ -251,7 +253,7 @@ func (s *server) nodeHandler(bytes, fields int) http.Handler {
 
 func (s *server) handlerOptions(most int) []connect.HandlerOption {
 	return []connect.HandlerOption{
-		connect.WithInterceptors(wire.Errors(), s.guard.streams, s.guard.audits, s.guard.scopes, s.repeats),
+		connect.WithInterceptors(wire.Errors(), s.guard.streams, s.guard.audits, s.guard.scopes, s.repeats, s.approve),
 		connect.WithReadMaxBytes(most),
 		connect.WithRecover(func(_ context.Context, spec connect.Spec, _ http.Header, v any) error {
 			s.log.Error("call panicked", "method", spec.Procedure, "panic", v)

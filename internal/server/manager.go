@@ -58,6 +58,13 @@ type jobManager interface {
 	ConsoleURL() string
 	// ConfirmLogins is the setting of how long a login is trusted with what is harmful.
 	ConfirmLogins() time.Duration
+	// SecondPerson is the setting of whether a second administrator must approve what takes protection away.
+	SecondPerson() bool
+	// ApprovalWait is the setting of how long that may be decided on.
+	ApprovalWait() time.Duration
+	// PointsToDelete and PointsToRelease are the points that such a call would change; they fail where it would.
+	PointsToDelete(ctx context.Context, req *keepwardv1.ChangePointsRequest) ([]*keepwardv1.Point, error)
+	PointsToRelease(ctx context.Context, req *keepwardv1.ChangePointsRequest) ([]*keepwardv1.Point, error)
 	// UnprotectedDays is how old the newest point of a computer may be.
 	UnprotectedDays() int
 	// RulesChanged returns when rules of the queue hold that were written.

@@ -194,7 +194,8 @@ func roleReference() []byte {
 		"audit log: **each** before it begins and with its outcome; **folded** the same, for the same caller and thing once in ten minutes; **itself**\n" +
 		"in one with its change; of the others only refusals. *Limited* is what the call is to users and tokens that are limited to the computers of groups.\n" +
 		"*Harmful* calls are refused to a login whose user has not shown the password within the time that the setting `confirm_logins` gives.\n\n" +
-		"| call | viewer | operator | restore-operator | admin | audit log | limited | harmful |\n|---|---|---|---|---|---|---|---|\n")
+		"*Second person* says when another administrator must approve a call, while the setting `second_person` is on.\n\n" +
+		"| call | viewer | operator | restore-operator | admin | audit log | limited | harmful | second person |\n|---|---|---|---|---|---|---|---|---|\n")
 	kept := map[audited]string{silent: "", each: "each", folded: "folded", itself: "itself"}
 	scoped := map[scope]string{site: "refused", ofCaller: "yes", listed: "what is within", ofComputer: "its computers", ofJob: "its jobs", ofSession: "its sessions", ofPoint: "its points"}
 	for _, method := range slices.Sorted(maps.Keys(methods)) {
@@ -214,7 +215,7 @@ func roleReference() []byte {
 		if rule.may&users == 0 {
 			limited = ""
 		}
-		fmt.Fprintf(&b, " %s | %s | %s |\n", kept[rule.audit], limited, map[harm]string{harmful: "yes"}[rule.harm])
+		fmt.Fprintf(&b, " %s | %s | %s | %s |\n", kept[rule.audit], limited, map[harm]string{harmful: "yes"}[rule.harm], seconds[method].when)
 	}
 	return b.Bytes()
 }

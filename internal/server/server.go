@@ -68,6 +68,7 @@ type server struct {
 	dialler *dialler
 	guard   *guard
 	repeats *repeater
+	approve *approver
 	notes   *notifier
 	leaf    time.Time    // when the certificate ends that the server shows
 	pages   http.Handler // what a monitoring system asks for
@@ -100,6 +101,9 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if err := data.ensureAdmin(ctx, l.address, cfg.Out); err != nil {
 		return errors.Join(err, l.close())
 	}
+	if err := s.approve.begin(ctx); err != nil {
+		return errors.Join(err, l.close())
+	}
 	return s.serve(ctx, l)
 }
 
@@ -107,6 +111,7 @@ func newServer(cfg Config, data *dataDir) *server {
 	s := &server{cfg: cfg, log: cfg.Logger, data: data, db: data.db, started: time.Now()}
 	s.guard = newGuard(data.db, cfg.Logger, func() time.Duration { return s.manager.ConfirmLogins() })
 	s.repeats = newRepeater(data.db, data.keys.key, cfg.Logger)
+	s.approve = newApprover(s)
 	s.nodes = newNodes(data.db, cfg.Logger, cfg.Heartbeat)
 	s.repos = newRepositories(s)
 	scripts := scriptFolder(cmp.Or(cfg.ScriptDir, filepath.Join(cfg.DataDir, "scripts")))

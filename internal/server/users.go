@@ -96,13 +96,17 @@ func (s *userService) ListUsers(ctx context.Context, _ *connect.Request[keepward
 }
 
 // notTheLast refuses what would leave nobody who may let others in again.
-func notTheLast(ctx context.Context, tx *sql.Tx, doing string, u catalog.User) error {
-	if u.Role != roleAdmin || len(u.Groups) > 0 {
+func (s *userService) notTheLast(ctx context.Context, tx *sql.Tx, doing string, u catalog.User) error {
+	if !ruling(u) {
 		return nil
 	}
 	n, err := catalog.CountUsers(ctx, tx, roleAdmin)
 	if err != nil {
 		return err
+	}
+	if n == 2 && s.manager.SecondPerson() {
+		return errs.New(errs.Denied, "user.last-second", "%s user %s: one administrator would be left, and nobody could approve (setting %s)", doing, u.Name, settingSecondPerson).
+			WithHint("make another one first: keepward user create NAME --role %s", roleAdmin)
 	}
 	if n <= 1 {
 		return errs.New(errs.Denied, "user.last-admin", "%s user %s: it is the last administrator", doing, u.Name).
@@ -131,7 +135,7 @@ func (s *userService) EditUser(ctx context.Context, req *connect.Request[keepwar
 			}
 		}
 		if to.Role != roleAdmin || len(to.Groups) > 0 {
-			if err := notTheLast(ctx, tx, "change the role of", u); err != nil {
+			if err := s.notTheLast(ctx, tx, "change the role of", u); err != nil {
 				return err
 			}
 		}
@@ -171,7 +175,7 @@ func (s *userService) RemoveUser(ctx context.Context, req *connect.Request[keepw
 		if err != nil {
 			return err
 		}
-		if err := notTheLast(ctx, tx, "remove", u); err != nil {
+		if err := s.notTheLast(ctx, tx, "remove", u); err != nil {
 			return err
 		}
 		return catalog.DeleteUser(ctx, tx, u.ID)
