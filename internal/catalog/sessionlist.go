@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"math"
 	"time"
 
 	"keepward/internal/job"
@@ -32,21 +33,25 @@ type SessionFilter struct {
 	Limit int
 }
 
-// sessionWhere is the filter as SQL; sessionArgs are its arguments. The log is looked into last,
-// and only for sessions that pass all else. Each look is at an index: most sessions have no trouble to tell of.
-// Computers with the text in their name are looked for before, see namesWith: there are fewer of them than tasks.
+// sessionWhere is the filter as SQL, but for the text; sessionArgs are its arguments.
 const sessionWhere = `(NOT ?1 OR ended = 0) AND (?2 = '' OR job = ?2) AND (?3 = 0 OR ended >= ?3)
 	AND (?4 = '' OR id IN (SELECT session FROM tasks WHERE computer = ?4))
 	AND (?5 = '' OR type = ?5) AND (?6 = '' OR status IN (SELECT value FROM json_each(?6)))
 	AND (?7 = 0 OR ended = 0 OR ended >= ?7) AND (?8 = 0 OR created <= ?8) AND (?9 = 0 OR id < ?9)
-	AND (?10 = '' OR instr(lower(job || char(10) || type || char(10) || repository || char(10) || started_by || char(10) || reason_json || char(10) || failure_json), lower(?10)) > 0
-		OR ?12 <> '' AND id IN (SELECT session FROM tasks WHERE computer IN (SELECT value FROM json_each(?12)))
-		OR ?12 = '' AND EXISTS (SELECT 1 FROM tasks WHERE session = sessions.id AND instr(lower(computer), lower(?10)) > 0)
-		OR EXISTS (SELECT 1 FROM tasks WHERE session = sessions.id AND (reason_json <> '' OR failure_json <> '')
-			AND instr(lower(reason_json || char(10) || failure_json), lower(?10)) > 0)
-		OR EXISTS (SELECT 1 FROM events INDEXED BY events_of_trouble WHERE session = sessions.id AND level <> 'info' AND instr(lower(text), lower(?10)) > 0))
 	AND (?11 = '' OR EXISTS (SELECT 1 FROM tasks WHERE session = sessions.id AND computer IN (SELECT value FROM json_each(?11)))
 		AND NOT EXISTS (SELECT 1 FROM tasks WHERE session = sessions.id AND computer NOT IN (SELECT value FROM json_each(?11))))`
+
+// Where a text may be: in the session's own row or the name of a computer, or in what its tasks and its log have to tell of
+// trouble. The latter is found once for all sessions between ?14 and ?15, and not for each anew: most have none.
+// Computers with the text in their name are looked for before, see namesWith: there are fewer of them than tasks.
+const (
+	textInNames = `(instr(lower(job || char(10) || type || char(10) || repository || char(10) || started_by || char(10) || reason_json || char(10) || failure_json), lower(?10)) > 0
+		OR ?12 <> '' AND id IN (SELECT session FROM tasks WHERE computer IN (SELECT value FROM json_each(?12)))
+		OR ?12 = '' AND EXISTS (SELECT 1 FROM tasks WHERE session = sessions.id AND instr(lower(computer), lower(?10)) > 0))`
+	textInTrouble = `id IN (SELECT session FROM tasks INDEXED BY tasks_in_trouble WHERE session BETWEEN ?14 AND ?15 AND (reason_json <> '' OR failure_json <> '')
+			AND instr(lower(reason_json || char(10) || failure_json), lower(?10)) > 0
+		UNION ALL SELECT session FROM events INDEXED BY events_trouble_text WHERE session BETWEEN ?14 AND ?15 AND level <> 'info' AND instr(lower(text), lower(?10)) > 0)`
+)
 
 // textsOf is a list of texts as a statement reads it with json_each.
 func textsOf(list []string) string {
@@ -109,12 +114,6 @@ func Sessions(ctx context.Context, q Queryer, f SessionFilter) ([]Session, error
 	if limit == 0 {
 		limit = -1
 	}
-	names := ""
-	if f.Text != "" {
-		if names, err = namesWith(ctx, q, f.Text); err != nil {
-			return nil, err
-		}
-	}
 	// Said once more without a choice, so that an index can be used.
 	where := sessionWhere
 	switch {
@@ -125,7 +124,53 @@ func Sessions(ctx context.Context, q Queryer, f SessionFilter) ([]Session, error
 	case f.Job != "":
 		where = `job = ?2 AND ` + where
 	}
-	rows, err := q.QueryContext(ctx, `SELECT `+sessionColumns+` FROM sessions WHERE `+where+` ORDER BY id DESC LIMIT +?13`, append(args, names, limit)...)
+	args = append(args, "", limit, 0, math.MaxInt64)
+	if f.Text == "" {
+		return sessionsWhere(ctx, q, where, args)
+	}
+	if args[argNames], err = namesWith(ctx, q, f.Text); err != nil {
+		return nil, err
+	}
+	newest, err := newestSession(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	if f.Before > 0 {
+		newest = min(newest, f.Before-1)
+	}
+	var out []Session
+	span := int64(textSpan)
+	if f.Limit == 0 {
+		span = newest
+	}
+	for ; newest > 0 && (len(out) < f.Limit || f.Limit == 0); span *= textSpanGrows {
+		args[argOldest], args[argNewest] = max(newest-span, 0), newest
+		args[argLimit] = limit - len(out) // below 0: no bound
+		some, err := sessionsWhere(ctx, q, `id BETWEEN ?14 AND ?15 AND `+where+` AND (`+textInNames+` OR `+textInTrouble+`)`, args)
+		if err != nil {
+			return nil, err
+		}
+		out, newest = append(out, some...), newest-span-1
+	}
+	return out, nil
+}
+
+// Places of arguments behind those of sessionArgs.
+const argNames, argLimit, argOldest, argNewest = 11, 12, 13, 14
+
+// A text is looked for in the newest sessions first, and then in ever larger spans of older ones: where it is found, it is
+// found soon, and where it is nowhere, it takes few statements.
+const textSpan, textSpanGrows = 500, 10
+
+func newestSession(ctx context.Context, q Queryer) (id int64, err error) {
+	if err := q.QueryRowContext(ctx, `SELECT coalesce(max(id), 0) FROM sessions`).Scan(&id); err != nil {
+		return 0, fmt.Errorf("find the newest session: %w", err)
+	}
+	return id, nil
+}
+
+func sessionsWhere(ctx context.Context, q Queryer, where string, args []any) ([]Session, error) {
+	rows, err := q.QueryContext(ctx, `SELECT `+sessionColumns+` FROM sessions WHERE `+where+` ORDER BY id DESC LIMIT +?13`, args...)
 	out, err := collect(rows, err, func(r *sql.Rows) (Session, error) { return scanSession(r) })
 	if err != nil {
 		return nil, fmt.Errorf("list sessions: %w", err)

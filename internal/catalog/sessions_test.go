@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -223,6 +224,56 @@ func TestPointsAreFilteredNewestFirst(t *testing.T) {
 	}
 }
 
+// A text is found once in each session that has it, the newest first, however far back, and no more than are asked for.
+func TestATextIsFoundHoweverFarBack(t *testing.T) {
+	db := openTest(t)
+	const n, every = 6*textSpan + 3, 97
+	var want []int64
+	write(t, db, func(ctx context.Context, tx *sql.Tx) error {
+		for i := range n {
+			s := Session{Type: job.Backup, Status: job.Completed, Job: "docs", Created: moment}
+			if i%every == 0 {
+				s.StartedBy = "needle"
+			}
+			if err := AddSession(ctx, tx, &s); err != nil {
+				return err
+			}
+			if i%every == 0 || i%every == 50 {
+				want = append(want, s.ID)
+			}
+			if i%every == 0 || i%every == 50 { // the first of them in both places
+				if err := AddEvents(ctx, tx, []*keepwardv1.Event{{Session: s.ID, Seq: 1, Time: timestamppb.New(moment), Level: "warning", Text: "a Needle"}}); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	slices.Reverse(want)
+	for _, tt := range []struct {
+		filter SessionFilter
+		want   []int64
+	}{
+		{SessionFilter{Text: "needle"}, want},
+		{SessionFilter{Text: "needle", Limit: 1000}, want},
+		{SessionFilter{Text: "needle", Limit: 7}, want[:7]},
+		{SessionFilter{Text: "needle", Limit: 1}, want[:1]},
+		{SessionFilter{Text: "needle", Limit: 20, Before: want[9]}, want[10:30]},
+		{SessionFilter{Text: "needle", Limit: 20, Before: 2}, []int64{1}},
+		{SessionFilter{Text: "needle", Limit: 20, Before: 1}, nil},
+		{SessionFilter{Text: "hay", Limit: 20}, nil},
+	} {
+		list, err := Sessions(t.Context(), db.Read(), tt.filter)
+		var got []int64
+		for _, s := range list {
+			got = append(got, s.ID)
+		}
+		if err != nil || !slices.Equal(got, tt.want) {
+			t.Errorf("%+v finds %v (%v), want %v", tt.filter, got, err, tt.want)
+		}
+	}
+}
+
 // A text is looked for in names of computers, in what went wrong and in the log by an index of each.
 func TestATextIsLookedForByIndexes(t *testing.T) {
 	db := openTest(t)
@@ -230,8 +281,11 @@ func TestATextIsLookedForByIndexes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, index := range []string{"COVERING INDEX tasks_of_session", "tasks_in_trouble", "events_of_trouble"} {
-		foundBy(t, db, index, `SELECT id FROM sessions WHERE `+sessionWhere, append(args, "")...)
+	args = append(args, "", 50, 0, 1000)
+	for _, index := range []string{"tasks_in_trouble (session>? AND session<?)", "COVERING INDEX events_trouble_text (session>? AND session<?)"} {
+		foundBy(t, db, index, `SELECT id FROM sessions WHERE `+sessionWhere+` AND `+textInTrouble+` LIMIT ?13`, args...)
 	}
-	foundBy(t, db, "COVERING INDEX tasks_by_computer (computer=?)", `SELECT id FROM sessions WHERE `+sessionWhere, append(args, `["web1"]`)...)
+	foundBy(t, db, "COVERING INDEX tasks_of_session", `SELECT id FROM sessions WHERE `+textInNames, args...)
+	args[argNames] = `["web1"]`
+	foundBy(t, db, "COVERING INDEX tasks_by_computer (computer=?)", `SELECT id FROM sessions WHERE `+textInNames, args...)
 }
