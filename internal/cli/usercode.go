@@ -9,6 +9,7 @@ import (
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/errs"
+	"keepward/internal/qrcode"
 )
 
 // codeNeeded is the code of the error that says so.
@@ -57,7 +58,7 @@ It needs the current password and a login: an API token will not do.`,
 		if err != nil {
 			return err
 		}
-		if err := a.print(m, func() { fmt.Fprintf(a.out, "%s\nsecret: %s\n", safe(m.GetUrl()), safe(m.GetSecret())) }); err != nil {
+		if err := a.print(m, func() { a.enrolled(m) }); err != nil {
 			return err
 		}
 		if _, ok := terminal(a.in); !ok || file == "-" {
@@ -67,6 +68,16 @@ It needs the current password and a login: an API token will not do.`,
 		return a.confirmCode(ctx, c, in)
 	})
 	return cmd
+}
+
+// enrolled shows the secret, on a terminal with colours for the camera of the telephone, too.
+func (a *app) enrolled(m *keepwardv1.EnrolOneTimeCodesResponse) {
+	if c, err := qrcode.New(m.GetUrl()); err == nil && a.colors() {
+		for _, line := range c.Lines() {
+			fmt.Fprintln(a.out, line)
+		}
+	}
+	fmt.Fprintf(a.out, "%s\nsecret: %s\n", safe(m.GetUrl()), safe(m.GetSecret()))
 }
 
 func (a *app) confirmCode(ctx context.Context, c *client, in *bufio.Reader) error {

@@ -54,11 +54,13 @@ func (c *console) account(r *http.Request, v *view) (*account, error) {
 		return nil, err
 	}
 	who := v.caller.GetUser()
-	a := &account{code: codes.GetSince() != nil, sheet: sheet{heading: "Your account", of: words.Safe(who.GetName()), offers: v.offers("", "own-password", "new-api-token")}}
-	second := "not set up: keepward user code enrol"
+	a := &account{code: codes.GetSince() != nil, sheet: sheet{heading: "Your account", of: words.Safe(who.GetName())}}
+	second, names := "not set up", []string{"enrol-codes"}
 	if a.code {
+		names = []string{"renew-recovery-codes", "remove-codes"}
 		second = "asked for at the login; " + words.Plural(int64(codes.GetRecoveryCodes()), "recovery code") + " left"
 	}
+	a.sheet.offers = v.offers("", append([]string{"own-password", "new-api-token"}, names...)...)
 	groups := "the whole site"
 	if len(who.GetGroups()) > 0 {
 		groups = "computers of " + words.Safe(words.Few(who.GetGroups()))
@@ -213,6 +215,12 @@ func readPasskey(d *doing) (*keepwardv1.Passkey, error) {
 	return nil, err
 }
 
+const keepRecoveryCodes = "Each of these lets you in once in the place of a code. Keep them where the telephone is not."
+
+func codeEntry(label string) entry {
+	return entry{name: "code", label: label, secret: true, needed: true, once: true}
+}
+
 var accountDeeds = []deed{
 	{
 		name: "confirm-login", verb: "Confirm that it is you", procedure: v1.AccessServiceConfirmLoginProcedure, part: "account",
@@ -232,6 +240,73 @@ var accountDeeds = []deed{
 				"Confirmed until " + d.v.clock(m.GetUntil().AsTime()) + ".",
 				"Close this tab, go back to where you were, and press the button again.",
 			}}, err
+		},
+	},
+	{
+		name: "enrol-codes", verb: "Set up one-time codes", procedure: v1.OneTimeCodeServiceEnrolOneTimeCodesProcedure, part: "account",
+		ask: func(*doing) (form, error) {
+			return form{back: "/account", comes: []string{
+				"An app on your telephone makes a new code every 30 seconds (TOTP: any such app), and logins need the password and a code.",
+				"Nothing changes before you have shown, on the page after the next, that the app makes the codes.",
+			}, inputs: []entry{secretEntry("password", "Your password", "")}}, nil
+		},
+		do: func(d *doing) (done, error) {
+			m, err := call(d, d.c.codes.EnrolOneTimeCodes, &keepwardv1.EnrolOneTimeCodesRequest{Password: d.in.Get("password")})
+			return done{to: "/do/confirm-codes", secret: m.GetSecret(), code: m.GetUrl(), says: []string{
+				"Put it into the app, with its camera or by hand, before " + d.v.clock(m.GetUntil().AsTime()) + "; then go on and type the code that the app shows.",
+			}}, err
+		},
+	},
+	{
+		name: "confirm-codes", verb: "Confirm", procedure: v1.OneTimeCodeServiceConfirmOneTimeCodesProcedure, part: "account",
+		ask: func(*doing) (form, error) {
+			return form{about: "the app makes your codes", back: "/account", comes: []string{
+				"From now on your logins need a code. Your other logins end.",
+				"Recovery codes are shown on the next page, each of which lets you in once without the telephone.",
+			}, inputs: []entry{codeEntry("The code that the app shows")}}, nil
+		},
+		do: func(d *doing) (done, error) {
+			says := []string{keepRecoveryCodes}
+			m, err := call(d, d.c.codes.ConfirmOneTimeCodes, &keepwardv1.ConfirmOneTimeCodesRequest{Code: d.text("code")})
+			if n := m.GetEndedLogins(); n > 0 {
+				says = append(says, words.Plural(int64(n), "other login")+" ended.")
+			}
+			return done{to: "/account", secret: strings.Join(m.GetCodes(), "\n"), says: says}, err
+		},
+	},
+	{
+		name: "renew-recovery-codes", verb: "New recovery codes", procedure: v1.OneTimeCodeServiceRenewRecoveryCodesProcedure, part: "account",
+		ask: func(*doing) (form, error) {
+			return form{back: "/account", comes: []string{"The recovery codes that you have count no more."}, inputs: []entry{codeEntry("The code that the app shows")}}, nil
+		},
+		do: func(d *doing) (done, error) {
+			m, err := call(d, d.c.codes.RenewRecoveryCodes, &keepwardv1.RenewRecoveryCodesRequest{Code: d.text("code")})
+			return done{to: "/account", secret: strings.Join(m.GetCodes(), "\n"), says: []string{keepRecoveryCodes}}, err
+		},
+	},
+	{
+		name: "remove-codes", verb: "Remove one-time codes", procedure: v1.OneTimeCodeServiceRemoveOneTimeCodesProcedure, part: "account", danger: true,
+		ask: func(*doing) (form, error) {
+			return form{back: "/account", comes: []string{"Your logins need the password only."}, inputs: []entry{codeEntry("One-time code")}}, nil
+		},
+		do: func(d *doing) (done, error) {
+			_, err := call(d, d.c.codes.RemoveOneTimeCodes, &keepwardv1.RemoveOneTimeCodesRequest{Code: d.text("code")})
+			return done{to: "/account"}, err
+		},
+	},
+	{
+		name: "remove-codes-of", verb: "Remove one-time codes", procedure: v1.UserServiceCreateUserProcedure, part: "server", danger: true, // of others: for administrators
+		ask: func(d *doing) (form, error) {
+			one, err := readUser(d)
+			f := form{about: "user " + d.of, back: "/users", comes: []string{"The user logs in with the password only, until they are set up anew.", "Do it for somebody whose telephone is lost, and who you know it is."}}
+			if err == nil && !one.GetOneTimeCodes() {
+				f.missing = "The user has none."
+			}
+			return f, err
+		},
+		do: func(d *doing) (done, error) {
+			_, err := call(d, d.c.codes.RemoveOneTimeCodes, &keepwardv1.RemoveOneTimeCodesRequest{User: d.of})
+			return done{to: "/users"}, err
 		},
 	},
 	{

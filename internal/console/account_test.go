@@ -29,6 +29,22 @@ func (f *fakeAPI) ListPasskeys(_ context.Context, _ *connect.Request[keepwardv1.
 	return connect.NewResponse(res), nil
 }
 
+func (f *fakeAPI) EnrolOneTimeCodes(_ context.Context, req *connect.Request[keepwardv1.EnrolOneTimeCodesRequest]) (*connect.Response[keepwardv1.EnrolOneTimeCodesResponse], error) {
+	return connect.NewResponse(&keepwardv1.EnrolOneTimeCodesResponse{Secret: "JBSWY3DP", Url: "otpauth://totp/Keepward:x?secret=JBSWY3DP", Until: timestamppb.Now()}), f.did("enrol %s", req.Msg.GetPassword())
+}
+
+func (f *fakeAPI) ConfirmOneTimeCodes(_ context.Context, req *connect.Request[keepwardv1.ConfirmOneTimeCodesRequest]) (*connect.Response[keepwardv1.ConfirmOneTimeCodesResponse], error) {
+	return connect.NewResponse(&keepwardv1.ConfirmOneTimeCodesResponse{Codes: []string{"aaaa-bbbb", "eeee-ffff"}, EndedLogins: 2}), f.did("codes confirmed %s", req.Msg.GetCode())
+}
+
+func (f *fakeAPI) RenewRecoveryCodes(_ context.Context, req *connect.Request[keepwardv1.RenewRecoveryCodesRequest]) (*connect.Response[keepwardv1.RenewRecoveryCodesResponse], error) {
+	return connect.NewResponse(&keepwardv1.RenewRecoveryCodesResponse{Codes: []string{"cccc-dddd"}}), f.did("codes renewed %s", req.Msg.GetCode())
+}
+
+func (f *fakeAPI) RemoveOneTimeCodes(_ context.Context, req *connect.Request[keepwardv1.RemoveOneTimeCodesRequest]) (*connect.Response[keepwardv1.RemoveOneTimeCodesResponse], error) {
+	return connect.NewResponse(&keepwardv1.RemoveOneTimeCodesResponse{}), f.did("codes removed %q %s", req.Msg.GetUser(), req.Msg.GetCode())
+}
+
 func (f *fakeAPI) GetOneTimeCodes(context.Context, *connect.Request[keepwardv1.GetOneTimeCodesRequest]) (*connect.Response[keepwardv1.GetOneTimeCodesResponse], error) {
 	return connect.NewResponse(&keepwardv1.GetOneTimeCodesResponse{Since: timestamppb.Now(), RecoveryCodes: 7}), nil
 }

@@ -100,6 +100,7 @@ type entry struct {
 	choices     []choice
 	values      []string // as it is now, or as it was filled in
 	secret      bool
+	once        bool // a one-time code, which browsers may fill in
 	needed      bool
 }
 
@@ -142,6 +143,7 @@ type done struct {
 	// What is to be said first; a page of its own says it, and leads on.
 	says   []string
 	secret string // shown once
+	code   string // drawn for a telephone's camera, besides; empty: nothing is
 }
 
 // deeds are all of them.

@@ -143,7 +143,11 @@ func (c *console) userList(w http.ResponseWriter, r *http.Request, v *view) erro
 		}
 		t := section{title: "Users", columns: columns("User", "Role", ">Logins", ">Tokens", "~Passkeys", "~Made", "Actions"), empty: "There is none."}
 		for _, one := range m.GetUsers() {
-			t.rows = append(t.rows, []cell{say(one.GetName()), say(one.GetRole()), say(number(int64(one.GetLogins()))), say(number(int64(one.GetTokens()))), leads("show", link("/users/passkeys", "user", one.GetName())), at(one.GetCreated()), doable(v.offers(one.GetName(), "edit-user", "set-password", "remove-user"))})
+			names := []string{"edit-user", "set-password", "remove-user"}
+			if one.GetOneTimeCodes() && one.GetName() != v.caller.GetUser().GetName() {
+				names = append(names, "remove-codes-of")
+			}
+			t.rows = append(t.rows, []cell{say(one.GetName()), say(one.GetRole()), say(number(int64(one.GetLogins()))), say(number(int64(one.GetTokens()))), leads("show", link("/users/passkeys", "user", one.GetName())), at(one.GetCreated()), doable(v.offers(one.GetName(), names...))})
 		}
 		s.sections = append(s.sections, t)
 	}

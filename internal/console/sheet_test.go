@@ -194,6 +194,11 @@ var formsAndCalls = []struct {
 	{path: "/do/edit-report?of=long", fill: []string{"schedule", "daily 06:00"}, want: "report long [" + strconv.Quote(hostile) + `] daily "daily 06:00" ` + hostile + " false", to: "/notifications"},
 	{path: "/do/send-report?of=long", want: "send long", to: "/notifications"},
 	{path: "/do/delete-report?of=long", want: "delete report long", to: "/notifications"},
+	{path: "/do/enrol-codes", fill: []string{"password", "horse"}, want: "enrol horse", shows: "JBSWY3DP"},
+	{path: "/do/confirm-codes", fill: []string{"code", " 123456 "}, want: "codes confirmed 123456", shows: "aaaa-bbbb"},
+	{path: "/do/renew-recovery-codes", fill: []string{"code", "123456"}, want: "codes renewed 123456", shows: "cccc-dddd"},
+	{path: "/do/remove-codes", fill: []string{"code", "123456"}, want: `codes removed "" 123456`, to: "/account"},
+	{path: "/do/remove-codes-of?of=long", want: `codes removed "long" `, to: "/users"},
 	{path: "/do/grant-approval?of=9", fill: []string{"note", " agreed "}, want: `grant 9 "agreed"`, to: "/approvals"},
 	{path: "/do/refuse-approval?of=9", fill: []string{"note", "no"}, want: `refuse 9 "no"`, to: "/approvals"},
 	{path: "/do/withdraw-approval?of=8", want: `refuse 8 ""`, to: "/approvals"},
@@ -368,7 +373,7 @@ func (f *fakeAPI) SetLimit(_ context.Context, req *connect.Request[keepwardv1.Se
 }
 
 func (f *fakeAPI) ListUsers(context.Context, *connect.Request[keepwardv1.ListUsersRequest]) (*connect.Response[keepwardv1.ListUsersResponse], error) {
-	return connect.NewResponse(&keepwardv1.ListUsersResponse{Users: []*keepwardv1.User{{Name: hostile, Role: "viewer"}, {Name: "long", Role: "operator"}}}), nil
+	return connect.NewResponse(&keepwardv1.ListUsersResponse{Users: []*keepwardv1.User{{Name: hostile, Role: "viewer"}, {Name: "long", Role: "operator", OneTimeCodes: true}}}), nil
 }
 
 func (f *fakeAPI) CreateUser(_ context.Context, req *connect.Request[keepwardv1.CreateUserRequest]) (*connect.Response[keepwardv1.CreateUserResponse], error) {

@@ -48,6 +48,11 @@ var rules = []rule{
 		why: "what a monitoring system is told does not know where the server knows it from",
 	},
 	{
+		from: []string{"internal/qrcode"},
+		not:  []string{"..."}, except: []string{"internal/qrcode"},
+		why:  "a picture of a text knows nothing of what is in it",
+	},
+	{
 		from: []string{"internal/report"},
 		not:  []string{"..."}, except: []string{"internal/words", "internal/notify", "internal/errs", "api/...", "internal/report"},
 		why: "how a report is written knows neither where its facts are kept nor where it goes",
