@@ -38,6 +38,7 @@ type client struct {
 	traffic      v1.TrafficServiceClient
 	notices      v1.NotifyServiceClient
 	approvals    v1.ApprovalServiceClient
+	audit        v1.AuditServiceClient
 }
 
 func newClient(api http.Handler) *client {
@@ -74,6 +75,7 @@ func newClient(api http.Handler) *client {
 		traffic:      v1.NewTrafficServiceClient(h, url, opts...),
 		notices:      v1.NewNotifyServiceClient(h, url, opts...),
 		approvals:    v1.NewApprovalServiceClient(h, url, opts...),
+		audit:        v1.NewAuditServiceClient(h, url, opts...),
 	}
 }
 

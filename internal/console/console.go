@@ -118,6 +118,8 @@ func New(cfg Config) http.Handler {
 		"GET /notifications/report":    c.reportPage,
 		"GET /notifications/picture":   c.reportPicture,
 		"GET /approvals":               c.approvalList,
+		"GET /audit":                   c.auditList,
+		"GET /credentials":             c.credentialList,
 		"GET /windows":                 c.windowList,
 		"GET /settings":                c.settingList,
 		"GET /users":                   c.userList,

@@ -147,7 +147,7 @@ type done struct {
 }
 
 // deeds are all of them.
-var deeds = slices.Concat(pointDeeds, computerDeeds, groupDeeds, joinTokenDeeds, updateDeeds, repositoryDeeds, serverDeeds, accountDeeds, signOnDeeds, windowDeeds, notifyDeeds, approvalDeeds)
+var deeds = slices.Concat(pointDeeds, computerDeeds, groupDeeds, joinTokenDeeds, updateDeeds, repositoryDeeds, serverDeeds, accountDeeds, signOnDeeds, windowDeeds, notifyDeeds, approvalDeeds, queueDeeds, credentialDeeds, keyDeeds)
 
 func deedNamed(name string) (deed, bool) {
 	i := slices.IndexFunc(deeds, func(a deed) bool { return a.name == name })

@@ -61,6 +61,7 @@ type fakeAPI struct {
 	v1.UnimplementedTrafficServiceHandler
 	v1.UnimplementedNotifyServiceHandler
 	v1.UnimplementedApprovalServiceHandler
+	v1.UnimplementedAuditServiceHandler
 	v1.UnimplementedSettingsServiceHandler
 	v1.UnimplementedUpdateServiceHandler
 	v1.UnimplementedConnectionServiceHandler
@@ -110,6 +111,7 @@ func (f *fakeAPI) handler() http.Handler {
 	mount(v1.NewTrafficServiceHandler(f, opt))
 	mount(v1.NewNotifyServiceHandler(f, opt))
 	mount(v1.NewApprovalServiceHandler(f, opt))
+	mount(v1.NewAuditServiceHandler(f, opt))
 	mount(v1.NewSettingsServiceHandler(f, opt))
 	mount(v1.NewUpdateServiceHandler(f, opt))
 	mount(v1.NewConnectionServiceHandler(f, opt))
@@ -193,7 +195,7 @@ func (f *fakeAPI) ListComputers(context.Context, *connect.Request[keepwardv1.Lis
 }
 
 func (f *fakeAPI) ListRepositories(context.Context, *connect.Request[keepwardv1.ListRepositoriesRequest]) (*connect.Response[keepwardv1.ListRepositoriesResponse], error) {
-	return connect.NewResponse(&keepwardv1.ListRepositoriesResponse{Repositories: []*keepwardv1.Repository{fakeRepository()}}), nil
+	return connect.NewResponse(&keepwardv1.ListRepositoriesResponse{Repositories: []*keepwardv1.Repository{fakeRepository()}, Transports: []*keepwardv1.Transport{{Name: hostile, Status: "online"}}}), nil
 }
 
 func (f *fakeAPI) ListJobs(context.Context, *connect.Request[keepwardv1.ListJobsRequest]) (*connect.Response[keepwardv1.ListJobsResponse], error) {

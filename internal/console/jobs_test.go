@@ -39,7 +39,7 @@ func (f *fakeAPI) PreviewJob(_ context.Context, req *connect.Request[keepwardv1.
 }
 
 func (f *fakeAPI) ListCredentials(context.Context, *connect.Request[keepwardv1.ListCredentialsRequest]) (*connect.Response[keepwardv1.ListCredentialsResponse], error) {
-	return connect.NewResponse(&keepwardv1.ListCredentialsResponse{Credentials: []*keepwardv1.Credential{{Name: hostile}}}), nil
+	return connect.NewResponse(&keepwardv1.ListCredentialsResponse{Credentials: []*keepwardv1.Credential{{Name: hostile, User: hostile, Description: hostile, Jobs: []string{hostile}}, {Name: "long"}}}), nil
 }
 
 func (f *fakeAPI) PreviewRetention(context.Context, *connect.Request[keepwardv1.PreviewRetentionRequest]) (*connect.Response[keepwardv1.PreviewRetentionResponse], error) {

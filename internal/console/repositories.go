@@ -12,6 +12,7 @@ import (
 	keepwardv1 "keepward/api/keepward/v1"
 	v1 "keepward/api/keepward/v1/keepwardv1connect"
 	"keepward/internal/errs"
+	"keepward/internal/job"
 	"keepward/internal/words"
 )
 
@@ -66,7 +67,7 @@ func (c *console) repositoryPage(w http.ResponseWriter, r *http.Request, v *view
 	}
 	s := sheet{
 		crumb: choice{"/repositories", "Repositories"}, heading: words.Safe(one.GetName()), of: one.GetStatus(), conditions: one.GetConditions(),
-		offers: v.offers(one.GetName(), "edit-repository", "check-repository", "sweep-repository", "reconcile-repository", "rebuild-index"),
+		offers: v.offers(one.GetName(), "edit-repository", "check-repository", "sweep-repository", "reconcile-repository", "rebuild-index", "detach-repository"),
 	}
 	s.sections = append(s.sections, section{facts: fields(
 		"Use", row.used, "Free", row.free, "Points", row.points, "Files in them", some(st.GetLogicalFiles()), "Bytes in them", someSize(st.GetLogicalBytes()),
@@ -105,6 +106,13 @@ func (c *console) repositoryPage(w http.ResponseWriter, r *http.Request, v *view
 		jobs.rows = append(jobs.rows, []cell{leads(a.GetJob(), jobLink("/jobs/show", a.GetJob())), say(words.Count(a.GetPoints())), say(words.Size(a.GetNewestBytes())), say(words.Size(a.GetStoredBytes()))})
 	}
 	s.sections = append(s.sections, ages, computers, jobs)
+	if v.mayCall(v1.RepositoryServiceListRepositoryKeysProcedure) {
+		keys, err := c.keySection(r, v, one.GetName())
+		if err != nil {
+			return err
+		}
+		s.sections = append(s.sections, keys)
+	}
 	c.showSheet(w, r, v, "repositories", s)
 	return nil
 }
@@ -184,6 +192,14 @@ func (d *doing) counted(label, name string) (int32, error) {
 	return int32(n), nil
 }
 
+// sameChoices are words that are shown as they are.
+func sameChoices(list ...string) (out []choice) {
+	for _, word := range list {
+		out = append(out, choice{word, word})
+	}
+	return out
+}
+
 var repositoryDeeds = []deed{
 	{
 		name: "edit-repository", verb: "Edit", procedure: v1.RepositoryServiceEditRepositoryProcedure, part: "repositories",
@@ -191,13 +207,21 @@ var repositoryDeeds = []deed{
 			one, err := readRepository(d)
 			return form{
 				about: "repository " + d.of, back: repositoryLink(d.of), facts: fields("Where", words.Safe(one.GetTransport()+":"+one.GetPath())),
-				thing: &keepwardv1.Repository{Streams: one.GetStreams(), Writers: one.GetWriters(), ReadLimit: one.GetReadLimit(), WriteLimit: one.GetWriteLimit(), Maintenance: one.GetMaintenance(), ProofDays: one.GetProofDays()},
+				thing: &keepwardv1.Repository{
+					Streams: one.GetStreams(), Writers: one.GetWriters(), ReadLimit: one.GetReadLimit(), WriteLimit: one.GetWriteLimit(), Maintenance: one.GetMaintenance(), ProofDays: one.GetProofDays(),
+					UndeleteGrace: one.GetUndeleteGrace(), UnprotectedAfter: one.GetUnprotectedAfter(), Parity: one.GetParity(), Recompress: one.GetRecompress(), ForeignProof: one.GetForeignProof(),
+				},
 				comes: []string{"Numbers and limits hold at once, for what runs too.", "With fewer tasks at once those that run go on; the next ones wait."},
 				inputs: []entry{
 					written(inText, "streams", "Tasks at once", number(int64(one.GetStreams())), ""), written(inText, "writers", "Of these writing", number(int64(one.GetWriters())), ""),
 					written(inText, "read", "Reads at most", one.GetReadLimit(), "All its tasks together, such as 100MB/s. Nothing: no bound."), written(inText, "write", "Writes at most", one.GetWriteLimit(), "The same."),
 					written(inText, "maintenance", "Retention and sweep run", one.GetMaintenance(), "As a schedule of a job, or never."),
 					written(inText, "proof", "Proved within days", number(int64(one.GetProofDays())), "Everything is proved again within so many days; 0: nobody asks."),
+					written(inText, "grace", "Undelete within", words.FormatDuration(one.GetUndeleteGrace().AsDuration()), "How long a deleted restore point can be had back, such as 3d. 0s: not at all."),
+					written(inText, "unprotected", "Unprotected points go after", words.FormatDuration(one.GetUnprotectedAfter().AsDuration()), "Of computers that no job names any more, such as 90d. 0s: never."),
+					written(inText, "parity", "Parity", number(int64(one.GetParity())), "Percent of each pack, by which a check mends it; up to 25."),
+					written(inChoice, "recompress", "Compresses harder", one.GetRecompress(), "What was compressed fast, while nothing else works on it.", sameChoices(job.DefaultRecompress, job.RecompressNever)...),
+					written(inChoice, "foreign", "Content of others is proved at", one.GetForeignProof(), "When a chunk that another computer stored is proved before it is relied on.", sameChoices(job.DefaultForeignProof, job.ForeignProofArrival, job.ForeignProofNever)...),
 				},
 			}, err
 		},
@@ -212,7 +236,7 @@ var repositoryDeeds = []deed{
 				now         int32
 				put         **int32
 			}{
-				{"tasks at once", "streams", one.GetStreams(), &req.Streams}, {"of these writing", "writers", one.GetWriters(), &req.Writers}, {"proved within days", "proof", one.GetProofDays(), &req.ProofDays},
+				{"tasks at once", "streams", one.GetStreams(), &req.Streams}, {"of these writing", "writers", one.GetWriters(), &req.Writers}, {"proved within days", "proof", one.GetProofDays(), &req.ProofDays}, {"parity", "parity", one.GetParity(), &req.Parity},
 			} {
 				value, err := d.counted(n.label, n.name)
 				if err != nil {
@@ -225,9 +249,22 @@ var repositoryDeeds = []deed{
 			for _, s := range []struct {
 				name, now string
 				put       **string
-			}{{"read", one.GetReadLimit(), &req.ReadLimit}, {"write", one.GetWriteLimit(), &req.WriteLimit}, {"maintenance", one.GetMaintenance(), &req.Maintenance}} {
+			}{{"read", one.GetReadLimit(), &req.ReadLimit}, {"write", one.GetWriteLimit(), &req.WriteLimit}, {"maintenance", one.GetMaintenance(), &req.Maintenance}, {"recompress", one.GetRecompress(), &req.Recompress}, {"foreign", one.GetForeignProof(), &req.ForeignProof}} {
 				if value := d.text(s.name); value != s.now {
 					*s.put = &value
+				}
+			}
+			for _, t := range []struct {
+				label, name string
+				now         *durationpb.Duration
+				put         **durationpb.Duration
+			}{{"undelete within", "grace", one.GetUndeleteGrace(), &req.UndeleteGrace}, {"unprotected points go after", "unprotected", one.GetUnprotectedAfter(), &req.UnprotectedAfter}} {
+				value, err := durationOf(t.label, d.text(t.name))
+				if err != nil {
+					return done{}, err
+				}
+				if value != t.now.AsDuration() {
+					*t.put = durationpb.New(value)
 				}
 			}
 			_, err = call(d, d.c.repositories.EditRepository, req)

@@ -35,7 +35,7 @@ var partNeeds = map[string]string{"restore": v1.PointServiceBrowseProcedure}
 // below are the pages of a part of the navigation, where it has several.
 var below = map[string][]choice{
 	"computers": {{"/computers", "Computers"}, {"/computers/days", "Day by day"}, {"/groups", "Groups"}, {"/tokens", "Join tokens"}, {"/updates", "Agents' updates"}},
-	"server":    {{"/resources", "Resources"}, {"/traffic", "Traffic rules"}, {"/windows", "Windows and activities"}, {"/notifications", "Notifications"}, {"/settings", "Settings"}, {"/users", "Users and tokens"}, {"/approvals", "Approvals"}},
+	"server":    {{"/resources", "Resources"}, {"/traffic", "Traffic rules"}, {"/windows", "Windows and activities"}, {"/notifications", "Notifications"}, {"/settings", "Settings"}, {"/users", "Users and tokens"}, {"/credentials", "Credentials"}, {"/approvals", "Approvals"}, {"/audit", "Audit log"}},
 }
 
 // htmxConfig: nothing of a page is code, errors do not take the place of what is shown, and a

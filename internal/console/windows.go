@@ -199,7 +199,11 @@ func (c *console) windowList(w http.ResponseWriter, r *http.Request, v *view) er
 	for _, one := range l.GetLimits() {
 		limits.rows = append(limits.rows, []cell{say(one.GetLevel()), say(some(int64(one.GetSessions()))), say(number(int64(one.GetRunning()))), say(number(int64(one.GetWaiting())))})
 	}
-	c.showSheet(w, r, v, "server", sheet{heading: "Windows and activities", sections: []section{t, off, limits}})
+	digits, err := c.prioritySection(r, v)
+	if err != nil {
+		return err
+	}
+	c.showSheet(w, r, v, "server", sheet{heading: "Windows and activities", offers: v.offers("", "pause-server", "resume-server"), sections: []section{t, off, limits, digits}})
 	return nil
 }
 
