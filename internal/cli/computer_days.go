@@ -3,15 +3,12 @@ package cli
 import (
 	"context"
 	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/words"
 )
-
-// dayLetters are results as one letter each, so that a computer is a line.
-var dayLetters = map[string]string{"success": "+", "warning": "w", "partial": "p", "failed": "F", "": "."}
 
 func (a *app) computerDays() *cobra.Command {
 	var group, last string
@@ -49,15 +46,7 @@ func (a *app) computerDays() *cobra.Command {
 func (a *app) showDays(m *keepwardv1.ListProtectionDaysResponse, skipped int32) {
 	t := a.newTable("COMPUTER", ">HOLE", ">FAILED", m.GetFirst()+" TO "+m.GetLast())
 	for _, c := range m.GetComputers() {
-		var line strings.Builder
-		for _, r := range c.GetResults() {
-			letter, ok := dayLetters[r]
-			if !ok {
-				letter = "?" // of a newer server
-			}
-			line.WriteString(letter)
-		}
-		t.row(c.GetComputer(), strconv.Itoa(int(c.GetHoleDays())), strconv.Itoa(int(c.GetFailedDays())), line.String())
+		t.row(c.GetComputer(), strconv.Itoa(int(c.GetHoleDays())), strconv.Itoa(int(c.GetFailedDays())), words.DayLetters(c.GetResults()))
 	}
 	t.print()
 	if more := m.GetFound() - int64(skipped) - int64(len(m.GetComputers())); more > 0 {

@@ -25,31 +25,18 @@ const (
 // dayRanges are how many days can be looked at.
 var dayRanges = []int{7, 14, 30, 60, 90, 180, 365}
 
-// dayResult is a result as it is shown.
-type dayResult struct{ result, kind, label string }
-
-// dayResults are those that there are, the best first; the last one is that of a day without a backup.
-var dayResults = []dayResult{
-	{"success", "success", "success"},
-	{"warning", "warning", "with warnings"},
-	{"partial", "partial", "not all of it"},
-	{"failed", "failed", "failed"},
-	{"", "none", "no backup"},
-}
-
-func resultOf(word string) dayResult {
-	for _, r := range dayResults {
-		if r.result == word {
-			return r
-		}
+// dayKind is the class of a result.
+func dayKind(r words.DayResult) string {
+	if r.Letter == "?" || r.Name == "" {
+		return "none" // as that of a newer server
 	}
-	return dayResult{word, "none", words.Safe(word)} // of a newer server
+	return r.Name
 }
 
 // dayCell is a computer on a day.
 type dayCell struct {
-	dayResult
-	day, about, to string
+	words.DayResult
+	kind, day, about, to string
 }
 
 type dayRow struct {
@@ -138,9 +125,9 @@ func (c *console) heat(ctx context.Context, h heat, limit int) (*heat, error) {
 	for _, one := range m.GetComputers() {
 		row := dayRow{name: words.Safe(one.GetComputer()), to: daysLink(one.GetComputer()), hole: int64(one.GetHoleDays()), failed: int64(one.GetFailedDays())}
 		for i, word := range one.GetResults()[:min(len(h.columns), len(one.GetResults()))] {
-			r := resultOf(word)
+			r := words.DayResultOf(word)
 			row.cells = append(row.cells, dayCell{
-				r, h.columns[i], row.name + ", " + h.columns[i] + ": " + r.label, link("/sessions", "computer", one.GetComputer(), "day", h.columns[i]),
+				r, dayKind(r), h.columns[i], row.name + ", " + h.columns[i] + ": " + r.Label, link("/sessions", "computer", one.GetComputer(), "day", h.columns[i]),
 			})
 		}
 		h.rows = append(h.rows, row)

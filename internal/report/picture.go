@@ -72,7 +72,7 @@ func draw(m *keepwardv1.ListProtectionDaysResponse) (picture, error) {
 	for _, c := range m.GetComputers() {
 		days = max(days, len(c.GetResults()))
 	}
-	width := max(nameWidth+days*step+edge, edge+len(results)*keyStep)
+	width := max(nameWidth+days*step+edge, edge+len(words.DayResults)*keyStep)
 	height := headRow + len(m.GetComputers())*step + keyRow
 	c := &canvas{RGBA: image.NewRGBA(image.Rect(0, 0, width, height)), face: letters}
 	c.fill(c.Bounds(), ground)
@@ -95,9 +95,9 @@ func draw(m *keepwardv1.ListProtectionDaysResponse) (picture, error) {
 		}
 	}
 	y := headRow + len(m.GetComputers())*step + (keyRow-box)/2
-	for i, r := range results {
-		c.result(edge+i*keyStep, y, r.word)
-		c.text(edge+i*keyStep+step, y+box-box/4, r.label, quiet, keyStep-step)
+	for i, r := range words.DayResults {
+		c.result(edge+i*keyStep, y, r.Name)
+		c.text(edge+i*keyStep+step, y+box-box/4, r.Label, quiet, keyStep-step)
 	}
 	var out bytes.Buffer
 	if err := png.Encode(&out, c); err != nil {
@@ -128,15 +128,15 @@ func (c *canvas) text(x, y int, s string, with color.Color, room int) {
 
 // result draws a day. What failed is crossed out, what is not all there is half full, what is not there is empty.
 func (c *canvas) result(x, y int, word string) {
-	at := len(results) - 1
-	for i, r := range results {
-		if r.word == word {
+	at := len(words.DayResults) - 1
+	for i, r := range words.DayResults {
+		if r.Name == word {
 			at = i
 		}
 	}
 	whole := image.Rect(x, y, x+box, y+box)
 	inner := whole.Inset(fine)
-	switch results[at].word {
+	switch words.DayResults[at].Name {
 	case "":
 		c.fill(whole, rim)
 		c.fill(inner, ground)

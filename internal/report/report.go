@@ -122,7 +122,7 @@ func viewOf(f Facts) view {
 			v.Holes = fmt.Sprintf("%s of %s without a restore point for a whole day or more.", words.Count(n), words.Plural(d.GetFound(), "computer"))
 		}
 		for _, c := range d.GetComputers() {
-			one := line{What: words.Safe(c.GetComputer()), Text: letters(c.GetResults())}
+			one := line{What: words.Safe(c.GetComputer()), Text: words.DayLetters(c.GetResults())}
 			if c.GetHoleDays() > 0 {
 				one.Hint = "without for " + words.Plural(int64(c.GetHoleDays()), "day")
 			}
@@ -155,29 +155,6 @@ func more(all int64, told int, thing string) string {
 		return "and " + words.Plural(n, "more "+thing)
 	}
 	return ""
-}
-
-// results are those of a day with their letter in texts, the best first; the last one is that of a day without a backup.
-var results = []struct{ word, letter, label string }{
-	{"success", "+", "success"},
-	{"warning", "w", "with warnings"},
-	{"partial", "p", "not all of it"},
-	{"failed", "F", "failed"},
-	{"", ".", "no backup"},
-}
-
-func letters(list []string) string {
-	var b strings.Builder
-	for _, word := range list {
-		letter := "?" // of a newer server
-		for _, r := range results {
-			if r.word == word {
-				letter = r.letter
-			}
-		}
-		b.WriteString(letter)
-	}
-	return b.String()
 }
 
 var textTemplate = template.Must(template.New("").Parse(`{{.Heading}}
