@@ -241,8 +241,14 @@ func (m *Manager) ConsoleURL() string { return m.knobs().Text("console_url") }
 // ConfirmLogins is the setting of how long a login is trusted with what is harmful.
 func (m *Manager) ConfirmLogins() time.Duration { return m.knobs().Duration("confirm_logins") }
 
-// SecondPerson is the setting of whether a second administrator must approve what takes protection away.
-func (m *Manager) SecondPerson() bool { return m.knobs().Bool("second_person") }
+// SecondPerson is the setting of whether a second administrator must approve what takes protection away. It waits until the
+// settings are read: a server that has just begun must not take the default for it.
+func (m *Manager) SecondPerson(ctx context.Context) (bool, error) {
+	if err := m.waitReady(ctx); err != nil {
+		return false, err
+	}
+	return m.knobs().Bool("second_person"), nil
+}
 
 // ApprovalWait is the setting of how long that may be decided on.
 func (m *Manager) ApprovalWait() time.Duration { return m.knobs().Duration("approval_wait") }

@@ -97,7 +97,11 @@ func (a *approver) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 
 // needs says what a call would do that needs a second person; empty: nothing.
 func (a *approver) needs(ctx context.Context, rule secondRule, c caller, m any) (string, error) {
-	if !a.manager.SecondPerson() {
+	on, err := a.manager.SecondPerson(ctx)
+	if err != nil {
+		return "", err
+	}
+	if !on {
 		if set, ok := m.(*keepwardv1.SetSettingRequest); ok && aboutSetting(set) == secondPersonOn {
 			return "", a.enough(ctx)
 		}
@@ -269,7 +273,11 @@ func (s *approvalService) ListApprovals(ctx context.Context, req *connect.Reques
 	if err != nil {
 		return nil, err
 	}
-	res := &keepwardv1.ListApprovalsResponse{On: s.manager.SecondPerson()}
+	on, err := s.manager.SecondPerson(ctx)
+	if err != nil {
+		return nil, err
+	}
+	res := &keepwardv1.ListApprovalsResponse{On: on}
 	for _, row := range rows {
 		if m := approvalMessage(row, s.now()); !req.Msg.GetWaiting() || m.GetState() == catalog.ApprovalWaiting {
 			res.Approvals = append(res.Approvals, m)

@@ -384,6 +384,9 @@ func TestEachCallThatMayNeedASecondPerson(t *testing.T) {
 			}
 		}
 	}
+	if err := e.makesCall(e.ann, keepwardv1connect.UserServiceEditUserProcedure, &keepwardv1.EditUserRequest{Name: "bob", Role: "admin"}); err != nil {
+		t.Errorf("who is an administrator stays one: %v", err)
+	}
 	if n := len(e.waits()); n != len(seconds) {
 		t.Errorf("%d wait, of %d that were asked for", n, len(seconds))
 	}
@@ -459,6 +462,10 @@ func TestAServerThatEndedInTheMiddleOfAnApprovedCallSaysSo(t *testing.T) {
 	e.meddle(fmt.Sprintf("UPDATE approvals SET state = 'granted' WHERE id = %d", a.GetId())) // as it stands while it is made
 	e.stop()
 	s := start(t, e.dir)
+	// Also while it begins: the settings are read behind the moment from which it answers.
+	if err := s.makesCall(e.bob, keepwardv1connect.RepositoryServiceExportRecoveryKeyProcedure, &keepwardv1.ExportRecoveryKeyRequest{Name: "main"}); errs.CodeOf(err) != isAsked {
+		t.Errorf("right after the start: %v", err)
+	}
 	got := must(s.approvals(s.token).ListApprovals(t.Context(), connect.NewRequest(&keepwardv1.ListApprovalsRequest{})))(t)
 	states := map[int64]string{}
 	for _, one := range got.GetApprovals() {

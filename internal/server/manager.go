@@ -59,7 +59,7 @@ type jobManager interface {
 	// ConfirmLogins is the setting of how long a login is trusted with what is harmful.
 	ConfirmLogins() time.Duration
 	// SecondPerson is the setting of whether a second administrator must approve what takes protection away.
-	SecondPerson() bool
+	SecondPerson(ctx context.Context) (bool, error)
 	// ApprovalWait is the setting of how long that may be decided on.
 	ApprovalWait() time.Duration
 	// PointsToDelete and PointsToRelease are the points that such a call would change; they fail where it would.

@@ -96,7 +96,8 @@ func (s *userService) ListUsers(ctx context.Context, _ *connect.Request[keepward
 }
 
 // notTheLast refuses what would leave nobody who may let others in again.
-func (s *userService) notTheLast(ctx context.Context, tx *sql.Tx, doing string, u catalog.User) error {
+// two: there must be two of them.
+func notTheLast(ctx context.Context, tx *sql.Tx, doing string, u catalog.User, two bool) error {
 	if !ruling(u) {
 		return nil
 	}
@@ -104,7 +105,7 @@ func (s *userService) notTheLast(ctx context.Context, tx *sql.Tx, doing string, 
 	if err != nil {
 		return err
 	}
-	if n == 2 && s.manager.SecondPerson() {
+	if n == 2 && two {
 		return errs.New(errs.Denied, "user.last-second", "%s user %s: one administrator would be left, and nobody could approve (setting %s)", doing, u.Name, settingSecondPerson).
 			WithHint("make another one first: keepward user create NAME --role %s", roleAdmin)
 	}
@@ -122,8 +123,12 @@ func (s *userService) EditUser(ctx context.Context, req *connect.Request[keepwar
 			return nil, err
 		}
 	}
+	two, err := s.manager.SecondPerson(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var u catalog.User
-	err := s.db.Write(ctx, func(tx *sql.Tx) (err error) {
+	err = s.db.Write(ctx, func(tx *sql.Tx) (err error) {
 		if u, err = catalog.GetUser(ctx, tx, m.GetName()); err != nil {
 			return err
 		}
@@ -135,7 +140,7 @@ func (s *userService) EditUser(ctx context.Context, req *connect.Request[keepwar
 			}
 		}
 		if to.Role != roleAdmin || len(to.Groups) > 0 {
-			if err := s.notTheLast(ctx, tx, "change the role of", u); err != nil {
+			if err := notTheLast(ctx, tx, "change the role of", u, two); err != nil {
 				return err
 			}
 		}
@@ -170,12 +175,16 @@ func groupsThere(ctx context.Context, q catalog.Queryer, names []string) ([]stri
 func (s *server) changed(ctx context.Context) { s.guard.streams.recheck(context.WithoutCancel(ctx)) }
 
 func (s *userService) RemoveUser(ctx context.Context, req *connect.Request[keepwardv1.RemoveUserRequest]) (*connect.Response[keepwardv1.RemoveUserResponse], error) {
-	err := s.db.Write(ctx, func(tx *sql.Tx) error {
+	two, err := s.manager.SecondPerson(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = s.db.Write(ctx, func(tx *sql.Tx) error {
 		u, err := catalog.GetUser(ctx, tx, req.Msg.GetName())
 		if err != nil {
 			return err
 		}
-		if err := s.notTheLast(ctx, tx, "remove", u); err != nil {
+		if err := notTheLast(ctx, tx, "remove", u, two); err != nil {
 			return err
 		}
 		return catalog.DeleteUser(ctx, tx, u.ID)
