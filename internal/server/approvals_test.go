@@ -319,6 +319,25 @@ func TestWhatAnswersASecretIsMadeAgainByWhoAsked(t *testing.T) {
 	}
 }
 
+// What was granted is what was shown: the same files do something else once somebody has changed the job.
+func TestWhatIsMadeAgainMustBeWhatWasShown(t *testing.T) {
+	e := withFourEyes(t)
+	const apply = keepwardv1connect.ConfigServiceApplyProcedure
+	files := &keepwardv1.ApplyRequest{Files: []*keepwardv1.SourceFile{{Name: "a.yaml", Content: []byte(strings.Replace(e.export(), "keep_days: 30", "keep_days: 3", 1))}}}
+	a := e.asks(e.ann, apply, files)
+	must2(e.grants(e.bob, a.GetId()))(t)
+	j := must(e.jobs().GetJob(t.Context(), connect.NewRequest(&keepwardv1.GetJobRequest{Name: "docs"})))(t).GetJob()
+	j.Retention.KeepDays = 300
+	must(e.jobs().UpdateJob(t.Context(), connect.NewRequest(&keepwardv1.UpdateJobRequest{Job: j})))(t)
+	if b := e.asks(e.ann, apply, files); b.GetId() == a.GetId() || !strings.Contains(b.GetWhat(), "300 days") {
+		t.Errorf("it is asked for as %v", b)
+	}
+	j = must(e.jobs().GetJob(t.Context(), connect.NewRequest(&keepwardv1.GetJobRequest{Name: "docs"})))(t).GetJob()
+	if j.GetRetention().GetKeepDays() != 300 {
+		t.Errorf("the job has %v", j.GetRetention())
+	}
+}
+
 // secondCases has, for each call that may need a second person, one that does and one that does not.
 func secondCases(t *testing.T, s *testServer) map[string]struct{ needs, not proto.Message } {
 	short := func(name string, r *keepwardv1.Retention) *keepwardv1.Job {
