@@ -232,6 +232,15 @@ func TestWhatHasChangedSinceIsNotDone(t *testing.T) {
 		t.Errorf("a job that somebody else has changed: %v (%v)", a, err)
 	}
 
+	// A backup that was made meanwhile is no change.
+	again := e.asks(e.ann, keepwardv1connect.JobServiceUpdateJobProcedure, shorter())
+	e.inCatalog(func(ctx context.Context, tx *sql.Tx) error {
+		return catalog.AddPoint(ctx, tx, &keepwardv1.Point{Id: "44444444", Computer: "web1", Job: "docs", Repository: "main", Time: timestamppb.Now(), Full: true, Completeness: "complete"})
+	})
+	if a, err := e.grants(e.bob, again.GetId()); err != nil || a.GetState() != "done" {
+		t.Errorf("after a backup: %v (%v)", a, err)
+	}
+
 	both := e.asks(e.ann, deletes, deletion(pointOne, pointTwo))
 	one := e.asks(e.ann, deletes, deletion(pointOne))
 	if a, err := e.grants(e.bob, one.GetId()); err != nil || a.GetState() != "done" {

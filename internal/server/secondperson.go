@@ -239,11 +239,12 @@ func (s *server) aboutJob(ctx context.Context, j *keepwardv1.Job) (string, error
 	if will.NoShorter(is) {
 		return "", nil
 	}
-	points, err := catalog.Points(ctx, s.db.Read(), catalog.PointFilter{Job: j.GetName(), Bare: true})
+	points, err := catalog.Points(ctx, s.db.Read(), catalog.PointFilter{Job: j.GetName(), Bare: true, Limit: 1})
 	if err != nil || had == nil && len(points) == 0 {
 		return "", err
 	}
-	return fmt.Sprintf("shorten the retention of job %s, which has %s, from %q to %q", j.GetName(), words.Plural(int64(len(points)), "restore point"), kept, will), nil
+	// Nothing that the next backup changes stands in it: what is approved must be the same until then.
+	return fmt.Sprintf("shorten the retention of job %s from %q to %q", j.GetName(), kept, will), nil
 }
 
 // aboutRepository is what is deleted sooner with other limits of a repository.
