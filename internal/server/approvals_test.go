@@ -12,6 +12,8 @@ import (
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/emptypb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -428,6 +430,21 @@ func TestEachCallThatMayNeedASecondPerson(t *testing.T) {
 		rule := seconds[procedure]
 		if err := e.makesCall(e.token, procedure, cases[procedure].needs); (errs.CodeOf(err) == isAsked) == rule.disk {
 			t.Errorf("%s by the client file: %v", callName(procedure), err)
+		}
+	}
+}
+
+// Only calls of one message are asked for: of a stream it is not known what it will say.
+func TestNoStreamNeedsASecondPerson(t *testing.T) {
+	for procedure := range seconds {
+		name := strings.ReplaceAll(strings.TrimPrefix(procedure, "/"), "/", ".")
+		d, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(name))
+		if err != nil {
+			t.Errorf("%s: %v", procedure, err)
+			continue
+		}
+		if m := d.(protoreflect.MethodDescriptor); m.IsStreamingClient() || m.IsStreamingServer() {
+			t.Errorf("%s is a stream", procedure)
 		}
 	}
 }
