@@ -50,7 +50,7 @@ var rules = []rule{
 	{
 		from: []string{"internal/qrcode"},
 		not:  []string{"..."}, except: []string{"internal/qrcode"},
-		why:  "a picture of a text knows nothing of what is in it",
+		why: "a picture of a text knows nothing of what is in it",
 	},
 	{
 		from: []string{"internal/report"},
