@@ -16,7 +16,7 @@ func TestSharesOfWhatLimitedASessionAreDrawnWithTheirText(t *testing.T) {
 		{Computer: "none"},
 	}
 	list := limitedOf(s)
-	if len(list) != 3 || list[0].says != "CPU 71 %, source 22 %, target 7 %" || len(list[0].shares) != 3 {
+	if len(list) != 3 || list[0].says != "Limited by: CPU 71 %, source 22 %, target 7 %" || len(list[0].shares) != 3 {
 		t.Fatalf("it shows %+v", list)
 	}
 	if last := list[0].shares[2]; last.at != 93 || last.percent != 7 {

@@ -89,13 +89,10 @@ func (c *console) repositoryPage(w http.ResponseWriter, r *http.Request, v *view
 	}
 	ages := section{title: "Age of proofs", columns: columns("Proved", ">Packs", ">Size"), empty: "There is no pack yet."}
 	for _, a := range st.GetProofs() {
-		text := "within " + words.FormatDuration(a.GetWithin().AsDuration())
-		if a.GetNever() {
-			text = "never"
-		} else if a.GetWithin() == nil {
-			text = "longer ago"
-		}
-		ages.rows = append(ages.rows, []cell{say(text), say(words.Count(a.GetPacks())), say(words.Size(a.GetBytes()))})
+		ages.rows = append(ages.rows, []cell{say(proofAge(a)), say(words.Count(a.GetPacks())), say(words.Size(a.GetBytes()))})
+	}
+	if bar, ok := proofBar(st.GetProofs()); ok {
+		ages.picture = shareBars([]shareBar{bar})
 	}
 	computers := section{title: "By computer", columns: columns("Computer", ">Points", ">Newest", "~>All together"), empty: "There is no point yet."}
 	for _, a := range st.GetComputers() {

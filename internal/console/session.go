@@ -24,7 +24,7 @@ type sessionView struct {
 	waits    []*keepwardv1.Wait
 	tasks    []taskRow
 	speed    speedGraph
-	limited  []limitedBy
+	limited  []shareBar
 	touches  []touch     // of the page, not of its live part
 	scripts  []scriptRow // likewise
 	over     bool
