@@ -238,8 +238,14 @@ func (c *call) rescan(ctx context.Context) evAged {
 // ConsoleURL is the setting of where browsers reach the console.
 func (m *Manager) ConsoleURL() string { return m.knobs().Text("console_url") }
 
-// ConfirmLogins is the setting of how long a login is trusted with what is harmful.
-func (m *Manager) ConfirmLogins() time.Duration { return m.knobs().Duration("confirm_logins") }
+// ConfirmLogins is the setting of how long a login is trusted with what is harmful. Like SecondPerson it waits until the
+// settings are read.
+func (m *Manager) ConfirmLogins(ctx context.Context) (time.Duration, error) {
+	if err := m.waitReady(ctx); err != nil {
+		return 0, err
+	}
+	return m.knobs().Duration("confirm_logins"), nil
+}
 
 // SecondPerson is the setting of whether a second administrator must approve what takes protection away. It waits until the
 // settings are read: a server that has just begun must not take the default for it.

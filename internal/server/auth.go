@@ -304,10 +304,10 @@ type guard struct {
 	streams *streams
 	scopes  *scoper
 	// confirmed is for how long a login is trusted with what is harmful.
-	confirmed func() time.Duration
+	confirmed func(ctx context.Context) (time.Duration, error)
 }
 
-func newGuard(db *catalog.DB, log *slog.Logger, confirmed func() time.Duration) *guard {
+func newGuard(db *catalog.DB, log *slog.Logger, confirmed func(ctx context.Context) (time.Duration, error)) *guard {
 	g := &guard{db: db, log: log, audits: newAuditor(db, log, time.Now), confirmed: confirmed}
 	g.scopes = &scoper{db: db, log: log, audits: g.audits, now: time.Now}
 	g.streams = &streams{check: g.again, open: map[*openStream]bool{}}

@@ -25,7 +25,10 @@ func (g *guard) recently(ctx context.Context, doing string) error {
 	if c.token.Kind != catalog.TokenLogin {
 		return nil
 	}
-	within := g.confirmed()
+	within, err := g.confirmed(ctx)
+	if err != nil {
+		return err
+	}
 	if since := time.Since(c.token.Confirmed); since >= 0 && since < within {
 		return nil
 	}
@@ -42,6 +45,10 @@ func (s *accessService) ConfirmLogin(ctx context.Context, req *connect.Request[k
 	if err != nil {
 		return nil, err
 	}
+	within, err := s.manager.ConfirmLogins(ctx)
+	if err != nil {
+		return nil, err
+	}
 	s.audit(ctx, "login confirmed", "login", c.token.ID)
-	return connect.NewResponse(&keepwardv1.ConfirmLoginResponse{Until: timestamppb.New(now.Add(s.manager.ConfirmLogins()))}), nil
+	return connect.NewResponse(&keepwardv1.ConfirmLoginResponse{Until: timestamppb.New(now.Add(within))}), nil
 }

@@ -57,7 +57,7 @@ type jobManager interface {
 	// ConsoleURL is the setting of where browsers reach the console.
 	ConsoleURL() string
 	// ConfirmLogins is the setting of how long a login is trusted with what is harmful.
-	ConfirmLogins() time.Duration
+	ConfirmLogins(ctx context.Context) (time.Duration, error)
 	// SecondPerson is the setting of whether a second administrator must approve what takes protection away.
 	SecondPerson(ctx context.Context) (bool, error)
 	// ApprovalWait is the setting of how long that may be decided on.

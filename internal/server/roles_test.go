@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"context"
 	"database/sql"
 	"flag"
 	"fmt"
@@ -25,7 +26,7 @@ import (
 var rewrite = flag.Bool("update", false, "rewrite docs/reference/roles.md")
 
 // hour is for how long the logins of tests are trusted.
-func hour() time.Duration { return time.Hour }
+func hour(context.Context) (time.Duration, error) { return time.Hour, nil }
 
 // openCatalog is an empty catalog.
 func openCatalog(t *testing.T) *catalog.DB {

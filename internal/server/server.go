@@ -109,7 +109,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 
 func newServer(cfg Config, data *dataDir) *server {
 	s := &server{cfg: cfg, log: cfg.Logger, data: data, db: data.db, started: time.Now()}
-	s.guard = newGuard(data.db, cfg.Logger, func() time.Duration { return s.manager.ConfirmLogins() })
+	s.guard = newGuard(data.db, cfg.Logger, func(ctx context.Context) (time.Duration, error) { return s.manager.ConfirmLogins(ctx) })
 	s.repeats = newRepeater(data.db, data.keys.key, cfg.Logger)
 	s.approve = newApprover(s)
 	s.nodes = newNodes(data.db, cfg.Logger, cfg.Heartbeat)
