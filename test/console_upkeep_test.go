@@ -26,6 +26,7 @@ func TestRepositoriesAndTheQueueAreKeptInTheConsole(t *testing.T) {
 	b := f.loggedInAt("/repositories")
 	path := filepath.Join(f.Dir, "second")
 	b.click(`a[href^="/do/new-repository"]`)
+	b.says("h1", "New repository")
 	b.look(string(axe), "repository-new")
 	b.fill("[name=name]", "second")
 	b.fill("[name=path]", "relative")

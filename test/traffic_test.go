@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/encoding/protojson"
+
 	keepwardv1 "keepward/api/keepward/v1"
 )
 
@@ -46,6 +48,7 @@ func TestTrafficRule(t *testing.T) {
 	f.final(b, "Killed")
 	time.Sleep(500 * time.Millisecond)
 	f.sends("the other alone", 2*time.Second, map[string]float64{"web1": 80})
+	f.movedLately("line")
 	f.do("traffic", "delete", "line")
 	s := f.final(a, "Completed")
 	if s.GetLimits().GetNetwork() < 50 {
@@ -57,6 +60,36 @@ func TestTrafficRule(t *testing.T) {
 	f.restore("web1", "latest", "--path", f.src)
 	if took := time.Since(began); took > 30*time.Second {
 		t.Errorf("a restore of %d bytes took %s under a rule of which it is exempt", f.size, took)
+	}
+}
+
+// movedLately looks at what the server noted of the last minutes: all that moves is under the rule; first within its limit of
+// 40 Mbit/s, later with more, never with more than the 80 of then.
+func (f *spread) movedLately(rule string) {
+	f.t.Helper()
+	var m keepwardv1.ListTrafficRulesResponse
+	f.must(protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal([]byte(f.do("traffic", "list", "-o", "json").Stdout), &m))
+	all := m.GetRecentBytesPerSecond()
+	if len(m.GetRules()) != 1 || m.GetRules()[0].GetName() != rule || m.GetRecentEvery().AsDuration() != 5*time.Second || time.Since(m.GetRecentUntil().AsTime()) > 10*time.Second {
+		f.t.Fatalf("there is %v", &m)
+	}
+	under := m.GetRules()[0].GetRecentBytesPerSecond()
+	if len(all) < 2 || len(under) != len(all) {
+		f.t.Fatalf("all tasks moved %v, those under the rule %v", all, under)
+	}
+	if first := float64(all[0]) * 8 / 1e6; first < 8 || first > 46 {
+		f.t.Errorf("at first all tasks moved %.1f Mbit/s under a limit of 40", first)
+	}
+	fast := false
+	for i, n := range all {
+		mbit := float64(n) * 8 / 1e6
+		fast = fast || mbit > 48
+		if mbit > 92 || under[i] != n {
+			f.t.Errorf("at moment %d all tasks moved %.1f Mbit/s, and %.1f under the rule that is about all", i, mbit, float64(under[i])*8/1e6)
+		}
+	}
+	if !fast {
+		f.t.Errorf("that the limit was raised to 80 Mbit/s is not seen in %v", all)
 	}
 }
 

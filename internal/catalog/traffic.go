@@ -47,7 +47,7 @@ func GetTrafficRule(ctx context.Context, q Queryer, name string) (*keepwardv1.Tr
 // PutTrafficRule adds a traffic rule, or replaces the one of the same name. It must have been validated.
 func PutTrafficRule(ctx context.Context, tx *sql.Tx, r *keepwardv1.TrafficRule, now time.Time) error {
 	d := proto.CloneOf(r)
-	d.Created, d.Holds, d.Change, d.BytesPerSecond, d.MovingBytesPerSecond, d.Tasks = nil, false, nil, 0, 0, nil
+	d.Created, d.Holds, d.Change, d.BytesPerSecond, d.MovingBytesPerSecond, d.Tasks, d.RecentBytesPerSecond = nil, false, nil, 0, 0, nil, nil
 	definition, err := protojson.Marshal(d)
 	if err != nil {
 		return fmt.Errorf("write traffic rule %s: %w", r.Name, err)

@@ -26,7 +26,7 @@ func onOff(disabled bool) string {
 
 // notificationList is who is told of what, and what was sent; of each part what who looks may know.
 func (c *console) notificationList(w http.ResponseWriter, r *http.Request, v *view) error {
-	s := sheet{heading: "Notifications", offers: v.offers("", "new-mail-target", "new-webhook-target", "new-notify-rule", "new-report")}
+	s := sheet{heading: "Notifications", live: true, offers: v.offers("", "new-mail-target", "new-webhook-target", "new-notify-rule", "new-report")}
 	for _, part := range []struct {
 		procedure string
 		list      func(r *http.Request, v *view) (section, error)

@@ -84,7 +84,7 @@ func (c *console) trafficList(w http.ResponseWriter, r *http.Request, v *view) e
 			tasks.rows = append(tasks.rows, []cell{leads(number(k.GetSession()), "/sessions/"+number(k.GetSession())), say(k.GetComputer()), say(one.GetName()), say(perSecond(k.GetRate().GetMoving())), say(perSecond(k.GetRate().GetNetwork()))})
 		}
 	}
-	c.showSheet(w, r, v, "server", sheet{heading: "Traffic rules", live: true, sections: []section{t, tasks}, offers: v.offers("", "new-rule")})
+	c.showSheet(w, r, v, "server", sheet{heading: "Traffic rules", live: true, sections: []section{t, {picture: trafficPart(v.trafficOf(m))}, tasks}, offers: v.offers("", "new-rule")})
 	return nil
 }
 

@@ -175,7 +175,7 @@ type speedMark struct {
 	text        string
 }
 
-// speedGraph is a session's speed, drawn. One without lines is not shown.
+// speedGraph is rates over a time, such as a session's speed, drawn. One without lines is not shown.
 type speedGraph struct {
 	session  int64
 	lines    []speedLine
@@ -209,11 +209,13 @@ func (v *view) speedOf(s *keepwardv1.Session, tasks []*keepwardv1.TaskSpeed) spe
 	if over(s) {
 		to = time.Time{}
 	}
-	return v.drawSpeed(s, sumOf(tasks, to))
+	out := v.drawRates(sumOf(tasks, to), speedLabels(s))
+	out.session = s.GetId()
+	return out
 }
 
-func (v *view) drawSpeed(s *keepwardv1.Session, g speedGrid) speedGraph {
-	out := speedGraph{session: s.GetId()}
+// drawRates draws up to three rates over a time, each with its label.
+func (v *view) drawRates(g speedGrid, labels [speedLines]string) (out speedGraph) {
 	n := len(g.slots)
 	if n == 0 {
 		return out
@@ -227,7 +229,6 @@ func (v *view) drawSpeed(s *keepwardv1.Session, g speedGrid) speedGraph {
 	top := topOf(most)
 	x := func(i int) int { return speedLeft + i*speedWidth/n }
 	y := func(rate float64) int { return speedHeight - int(math.Round(rate/top*(speedHeight-4))) }
-	labels := speedLabels(s)
 	for k := range speedLines {
 		var path strings.Builder
 		all, peak, took, open := 0.0, 0.0, time.Duration(0), false
@@ -287,6 +288,9 @@ func (v *view) speedText(g speedGrid, labels [speedLines]string, i, j int) strin
 	}
 	var parts []string
 	for k, label := range labels {
+		if label == "" {
+			continue
+		}
 		parts = append(parts, label+" "+perSecondText(g.rate(k, i, j)))
 	}
 	return text + strings.Join(parts, ", ")

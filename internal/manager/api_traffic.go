@@ -8,11 +8,13 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	keepwardv1 "keepward/api/keepward/v1"
 	"keepward/internal/catalog"
 	"keepward/internal/config"
 	"keepward/internal/errs"
+	"keepward/internal/traffic"
 )
 
 // KnownAddresses are those of computers and transports, as far as they are known.
@@ -65,7 +67,14 @@ func (m *Manager) ListTrafficRules(ctx context.Context, req *connect.Request[kee
 	for _, r := range list {
 		m.movement.show(r, time.Now())
 	}
-	return connect.NewResponse(&keepwardv1.ListTrafficRulesResponse{Rules: list}), nil
+	res := &keepwardv1.ListTrafficRulesResponse{Rules: list}
+	m.movement.mu.Lock()
+	recent, newest := m.movement.moved.Recent("")
+	m.movement.mu.Unlock()
+	if len(recent) > 0 {
+		res.RecentBytesPerSecond, res.RecentEvery, res.RecentUntil = recent, durationpb.New(traffic.HistoryEvery), stamp(newest)
+	}
+	return connect.NewResponse(res), nil
 }
 
 // show fills in how a rule is now.
@@ -77,6 +86,7 @@ func (v *movement) show(r *keepwardv1.TrafficRule, now time.Time) {
 	r.Holds, r.Change, r.BytesPerSecond = rule.Holds(now), stamp(rule.Change(now)), rule.Limit
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	r.RecentBytesPerSecond, _ = v.moved.Recent(r.GetName())
 	for _, id := range v.table.Under(r.GetName()) {
 		task, _ := v.table.Find(id)
 		s, _ := v.table.Share(id)

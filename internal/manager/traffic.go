@@ -52,6 +52,8 @@ type movement struct {
 	of    map[string]string           // attempts by task
 	told  map[toldRates]traffic.Rates // none: the end was not told to begin, or not by this server
 	busy  map[Node]bool               // being told
+	moved traffic.History             // what moved lately
+	noted time.Time                   // up to when; zero: nothing runs, and there is nothing to keep
 	said  uint32                      // how often this server has said what somebody may move
 }
 
@@ -233,6 +235,32 @@ func (v *movement) meter(n Node, attempt string, r *keepwardv1.RateMeter) {
 	}
 }
 
+// note keeps what was moved since the last time, for those who look at it, when it is time. next is when it is time again;
+// zero: when something moves.
+func (v *movement) note(now time.Time) (next time.Time) {
+	busy := len(v.table.Attempts()) > 0
+	switch {
+	case v.noted.IsZero() && !busy:
+		return time.Time{}
+	case v.noted.IsZero():
+		v.table.TakeMoved() // of before
+		v.noted = now
+	case now.Sub(v.noted) >= traffic.HistoryEvery:
+		over := now.Sub(v.noted).Seconds()
+		all, under := v.table.TakeMoved()
+		for rule, bytes := range under {
+			under[rule] = int64(float64(bytes) / over)
+		}
+		v.moved.Note(now, int64(float64(all)/over), under)
+		v.noted = now
+		if !busy && v.moved.Empty() {
+			v.noted = time.Time{}
+			return v.noted
+		}
+	}
+	return v.noted.Add(traffic.HistoryEvery)
+}
+
 // ratesOf are those of all attempts of a node, for the answer to its heartbeat.
 func (v *movement) ratesOf(n Node, attempts []string) []*keepwardv1.AttemptRates {
 	if len(attempts) == 0 {
@@ -287,6 +315,9 @@ func (v *movement) tell(ctx context.Context, g *errgroup.Group) (next time.Time)
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	next = v.decide(time.Now())
+	if due := v.note(time.Now()); next.IsZero() || !due.IsZero() && due.Before(next) {
+		next = due
+	}
 	if v.pacer == nil {
 		return next
 	}

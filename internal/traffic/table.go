@@ -93,6 +93,9 @@ type Table struct {
 	rules []Rule
 	disks map[string]Disk
 	flows map[string]*flow
+	// moved is what was moved over the network since somebody asked last, and under each rule.
+	moved int64
+	under map[string]int64
 }
 
 // NewTable makes one without rules and tasks.
@@ -171,6 +174,7 @@ func (t *Table) Metered(attempt string, end int, m Meter, now time.Time) {
 		}
 		f.speed[k] = max(f.ends[0].speed[k], f.ends[1].speed[k])
 	}
+	t.count(f, m.Bytes[Network]-r.meter.Bytes[Network])
 	r.at, r.meter = now, m
 	f.share.Moving = int64(f.speed[Network])
 }
@@ -276,6 +280,30 @@ func (t *Table) Share(attempt string) (Share, bool) {
 
 // Attempts are the tasks that move, sorted.
 func (t *Table) Attempts() []string { return slices.Sorted(maps.Keys(t.flows)) }
+
+// count adds bytes that one end of a task has sent. What both ends send is what the task moves.
+func (t *Table) count(f *flow, bytes int64) {
+	if bytes <= 0 {
+		return
+	}
+	t.moved += bytes
+	for _, r := range t.rules {
+		if f.HasAgent && r.Concerns(f.Task) {
+			if t.under == nil {
+				t.under = map[string]int64{}
+			}
+			t.under[r.Name] += bytes
+		}
+	}
+}
+
+// TakeMoved is how many bytes all tasks have moved over the network since it was called last, and those under each rule
+// that is about any of them.
+func (t *Table) TakeMoved() (all int64, under map[string]int64) {
+	all, under = t.moved, t.under
+	t.moved, t.under = 0, nil
+	return all, under
+}
 
 // Under are the tasks that a rule of that name concerns now, whether it is what bounds them or not.
 func (t *Table) Under(rule string) []string {

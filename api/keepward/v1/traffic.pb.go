@@ -12,6 +12,7 @@ package keepwardv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -52,6 +53,8 @@ type TrafficRule struct {
 	BytesPerSecond       int64          `protobuf:"varint,23,opt,name=bytes_per_second,json=bytesPerSecond,proto3" json:"bytes_per_second,omitempty"`
 	MovingBytesPerSecond int64          `protobuf:"varint,24,opt,name=moving_bytes_per_second,json=movingBytesPerSecond,proto3" json:"moving_bytes_per_second,omitempty"`
 	Tasks                []*TrafficTask `protobuf:"bytes,25,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	// What moved under it in the last minutes, as in ListTrafficRulesResponse; none: nothing did.
+	RecentBytesPerSecond []int64 `protobuf:"varint,862,rep,packed,name=recent_bytes_per_second,json=recentBytesPerSecond,proto3" json:"recent_bytes_per_second,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
 }
@@ -191,6 +194,13 @@ func (x *TrafficRule) GetTasks() []*TrafficTask {
 	return nil
 }
 
+func (x *TrafficRule) GetRecentBytesPerSecond() []int64 {
+	if x != nil {
+		return x.RecentBytesPerSecond
+	}
+	return nil
+}
+
 // TrafficTask is a task under a rule.
 type TrafficTask struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -306,10 +316,15 @@ func (x *ListTrafficRulesRequest) GetName() string {
 }
 
 type ListTrafficRulesResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Rules         []*TrafficRule         `protobuf:"bytes,1,rep,name=rules,proto3" json:"rules,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Rules []*TrafficRule         `protobuf:"bytes,1,rep,name=rules,proto3" json:"rules,omitempty"`
+	// What all tasks moved over the network in the last minutes, one figure for each recent_every, the newest last, and when
+	// that was. None: nothing has moved.
+	RecentBytesPerSecond []int64                `protobuf:"varint,862,rep,packed,name=recent_bytes_per_second,json=recentBytesPerSecond,proto3" json:"recent_bytes_per_second,omitempty"`
+	RecentEvery          *durationpb.Duration   `protobuf:"bytes,863,opt,name=recent_every,json=recentEvery,proto3" json:"recent_every,omitempty"`
+	RecentUntil          *timestamppb.Timestamp `protobuf:"bytes,864,opt,name=recent_until,json=recentUntil,proto3" json:"recent_until,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ListTrafficRulesResponse) Reset() {
@@ -345,6 +360,27 @@ func (*ListTrafficRulesResponse) Descriptor() ([]byte, []int) {
 func (x *ListTrafficRulesResponse) GetRules() []*TrafficRule {
 	if x != nil {
 		return x.Rules
+	}
+	return nil
+}
+
+func (x *ListTrafficRulesResponse) GetRecentBytesPerSecond() []int64 {
+	if x != nil {
+		return x.RecentBytesPerSecond
+	}
+	return nil
+}
+
+func (x *ListTrafficRulesResponse) GetRecentEvery() *durationpb.Duration {
+	if x != nil {
+		return x.RecentEvery
+	}
+	return nil
+}
+
+func (x *ListTrafficRulesResponse) GetRecentUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RecentUntil
 	}
 	return nil
 }
@@ -1012,7 +1048,7 @@ var File_keepward_v1_traffic_proto protoreflect.FileDescriptor
 
 const file_keepward_v1_traffic_proto_rawDesc = "" +
 	"\n" +
-	"\x19keepward/v1/traffic.proto\x12\vkeepward.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfc\x03\n" +
+	"\x19keepward/v1/traffic.proto\x12\vkeepward.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb4\x04\n" +
 	"\vTrafficRule\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
 	"\vdescription\x18\x02 \x01(\tR\vdescription\x12\x16\n" +
@@ -1028,16 +1064,20 @@ const file_keepward_v1_traffic_proto_rawDesc = "" +
 	"\x06change\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampR\x06change\x12(\n" +
 	"\x10bytes_per_second\x18\x17 \x01(\x03R\x0ebytesPerSecond\x125\n" +
 	"\x17moving_bytes_per_second\x18\x18 \x01(\x03R\x14movingBytesPerSecond\x12.\n" +
-	"\x05tasks\x18\x19 \x03(\v2\x18.keepward.v1.TrafficTaskR\x05tasks\"\x82\x01\n" +
+	"\x05tasks\x18\x19 \x03(\v2\x18.keepward.v1.TrafficTaskR\x05tasks\x126\n" +
+	"\x17recent_bytes_per_second\x18\xde\x06 \x03(\x03R\x14recentBytesPerSecond\"\x82\x01\n" +
 	"\vTrafficTask\x12\x18\n" +
 	"\asession\x18\x01 \x01(\x03R\asession\x12\x12\n" +
 	"\x04task\x18\x02 \x01(\tR\x04task\x12\x1a\n" +
 	"\bcomputer\x18\x03 \x01(\tR\bcomputer\x12)\n" +
 	"\x04rate\x18\x04 \x01(\v2\x15.keepward.v1.TaskRateR\x04rate\"-\n" +
 	"\x17ListTrafficRulesRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"J\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\x81\x02\n" +
 	"\x18ListTrafficRulesResponse\x12.\n" +
-	"\x05rules\x18\x01 \x03(\v2\x18.keepward.v1.TrafficRuleR\x05rules\"F\n" +
+	"\x05rules\x18\x01 \x03(\v2\x18.keepward.v1.TrafficRuleR\x05rules\x126\n" +
+	"\x17recent_bytes_per_second\x18\xde\x06 \x03(\x03R\x14recentBytesPerSecond\x12=\n" +
+	"\frecent_every\x18\xdf\x06 \x01(\v2\x19.google.protobuf.DurationR\vrecentEvery\x12>\n" +
+	"\frecent_until\x18\xe0\x06 \x01(\v2\x1a.google.protobuf.TimestampR\vrecentUntil\"F\n" +
 	"\x16SaveTrafficRuleRequest\x12,\n" +
 	"\x04rule\x18\x01 \x01(\v2\x18.keepward.v1.TrafficRuleR\x04rule\"c\n" +
 	"\x17SaveTrafficRuleResponse\x12,\n" +
@@ -1120,6 +1160,7 @@ var file_keepward_v1_traffic_proto_goTypes = []any{
 	(*SetMoverRatesRequest)(nil),      // 14: keepward.v1.SetMoverRatesRequest
 	(*SetMoverRatesResponse)(nil),     // 15: keepward.v1.SetMoverRatesResponse
 	(*timestamppb.Timestamp)(nil),     // 16: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),       // 17: google.protobuf.Duration
 }
 var file_keepward_v1_traffic_proto_depIdxs = []int32{
 	16, // 0: keepward.v1.TrafficRule.created:type_name -> google.protobuf.Timestamp
@@ -1127,26 +1168,28 @@ var file_keepward_v1_traffic_proto_depIdxs = []int32{
 	1,  // 2: keepward.v1.TrafficRule.tasks:type_name -> keepward.v1.TrafficTask
 	8,  // 3: keepward.v1.TrafficTask.rate:type_name -> keepward.v1.TaskRate
 	0,  // 4: keepward.v1.ListTrafficRulesResponse.rules:type_name -> keepward.v1.TrafficRule
-	0,  // 5: keepward.v1.SaveTrafficRuleRequest.rule:type_name -> keepward.v1.TrafficRule
-	0,  // 6: keepward.v1.SaveTrafficRuleResponse.rule:type_name -> keepward.v1.TrafficRule
-	9,  // 7: keepward.v1.AttemptRates.rates:type_name -> keepward.v1.Rates
-	10, // 8: keepward.v1.SetRatesRequest.attempts:type_name -> keepward.v1.AttemptRates
-	9,  // 9: keepward.v1.SetMoverRatesRequest.rates:type_name -> keepward.v1.Rates
-	2,  // 10: keepward.v1.TrafficService.ListTrafficRules:input_type -> keepward.v1.ListTrafficRulesRequest
-	4,  // 11: keepward.v1.TrafficService.SaveTrafficRule:input_type -> keepward.v1.SaveTrafficRuleRequest
-	6,  // 12: keepward.v1.TrafficService.DeleteTrafficRule:input_type -> keepward.v1.DeleteTrafficRuleRequest
-	12, // 13: keepward.v1.NodeTrafficService.SetRates:input_type -> keepward.v1.SetRatesRequest
-	14, // 14: keepward.v1.MoverTrafficService.SetMoverRates:input_type -> keepward.v1.SetMoverRatesRequest
-	3,  // 15: keepward.v1.TrafficService.ListTrafficRules:output_type -> keepward.v1.ListTrafficRulesResponse
-	5,  // 16: keepward.v1.TrafficService.SaveTrafficRule:output_type -> keepward.v1.SaveTrafficRuleResponse
-	7,  // 17: keepward.v1.TrafficService.DeleteTrafficRule:output_type -> keepward.v1.DeleteTrafficRuleResponse
-	13, // 18: keepward.v1.NodeTrafficService.SetRates:output_type -> keepward.v1.SetRatesResponse
-	15, // 19: keepward.v1.MoverTrafficService.SetMoverRates:output_type -> keepward.v1.SetMoverRatesResponse
-	15, // [15:20] is the sub-list for method output_type
-	10, // [10:15] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	17, // 5: keepward.v1.ListTrafficRulesResponse.recent_every:type_name -> google.protobuf.Duration
+	16, // 6: keepward.v1.ListTrafficRulesResponse.recent_until:type_name -> google.protobuf.Timestamp
+	0,  // 7: keepward.v1.SaveTrafficRuleRequest.rule:type_name -> keepward.v1.TrafficRule
+	0,  // 8: keepward.v1.SaveTrafficRuleResponse.rule:type_name -> keepward.v1.TrafficRule
+	9,  // 9: keepward.v1.AttemptRates.rates:type_name -> keepward.v1.Rates
+	10, // 10: keepward.v1.SetRatesRequest.attempts:type_name -> keepward.v1.AttemptRates
+	9,  // 11: keepward.v1.SetMoverRatesRequest.rates:type_name -> keepward.v1.Rates
+	2,  // 12: keepward.v1.TrafficService.ListTrafficRules:input_type -> keepward.v1.ListTrafficRulesRequest
+	4,  // 13: keepward.v1.TrafficService.SaveTrafficRule:input_type -> keepward.v1.SaveTrafficRuleRequest
+	6,  // 14: keepward.v1.TrafficService.DeleteTrafficRule:input_type -> keepward.v1.DeleteTrafficRuleRequest
+	12, // 15: keepward.v1.NodeTrafficService.SetRates:input_type -> keepward.v1.SetRatesRequest
+	14, // 16: keepward.v1.MoverTrafficService.SetMoverRates:input_type -> keepward.v1.SetMoverRatesRequest
+	3,  // 17: keepward.v1.TrafficService.ListTrafficRules:output_type -> keepward.v1.ListTrafficRulesResponse
+	5,  // 18: keepward.v1.TrafficService.SaveTrafficRule:output_type -> keepward.v1.SaveTrafficRuleResponse
+	7,  // 19: keepward.v1.TrafficService.DeleteTrafficRule:output_type -> keepward.v1.DeleteTrafficRuleResponse
+	13, // 20: keepward.v1.NodeTrafficService.SetRates:output_type -> keepward.v1.SetRatesResponse
+	15, // 21: keepward.v1.MoverTrafficService.SetMoverRates:output_type -> keepward.v1.SetMoverRatesResponse
+	17, // [17:22] is the sub-list for method output_type
+	12, // [12:17] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_keepward_v1_traffic_proto_init() }
