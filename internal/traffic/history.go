@@ -19,18 +19,16 @@ type History struct {
 // Empty tells whether nothing is kept.
 func (h *History) Empty() bool { return h.at.IsZero() }
 
-// Note adds a slot: what all tasks move, and what those under each rule do. What was not noted since the newest slot
-// counts as nothing. Where nothing has moved for as long as is kept, all is forgotten.
+// Note adds what all tasks moved since the newest slot, and what those under each rule did, in the mean: if that is longer
+// ago than a slot, to all that were missed. Where nothing has moved for as long as is kept, all is forgotten.
 func (h *History) Note(now time.Time, all int64, of map[string]int64) {
-	if !h.at.IsZero() && now.After(h.at) {
-		for missed := int(now.Sub(h.at)/HistoryEvery) - 1; missed > 0; missed-- {
-			h.push(0, nil)
-			if h.quiet() {
-				break
-			}
-		}
+	slots := 1
+	if !h.at.IsZero() {
+		slots = min(max(int(now.Sub(h.at)/HistoryEvery), 1), HistorySlots)
 	}
-	h.push(all, of)
+	for range slots {
+		h.push(all, of)
+	}
 	h.at = now
 	if h.quiet() {
 		*h = History{}
