@@ -129,6 +129,7 @@ func (w *worker) Save(_ context.Context, c fileindex.Chunk) error {
 type bundle struct {
 	start  int // of the first member
 	end    int
+	files  int // looked at so far: for each there is room for one member in the header
 	hashes []seal.H
 	sizes  []int
 	// users are the extents that name a member; their H is known when all are read.
@@ -138,7 +139,7 @@ type bundle struct {
 }
 
 func (b *bundle) reset(start int) {
-	b.start, b.end = start, start
+	b.start, b.end, b.files = start, start, 0
 	b.hashes, b.sizes, b.users = b.hashes[:0], b.sizes[:0], b.users[:0]
 }
 
@@ -151,6 +152,7 @@ func (w *worker) smallUnit(ctx context.Context, u *unit) {
 	for i := range u.items {
 		it := &u.items[i]
 		if it.e.Type == fileindex.File {
+			b.files++
 			w.small(ctx, it, hold.buf, now)
 		} else {
 			w.plain(it)
@@ -289,8 +291,14 @@ func (w *worker) smallSparse(it *work, f source.File, buf []byte) bool {
 		}
 		at = end
 	}
-	if len(xs) > fileindex.MaxExtents {
-		return false
+	members := 0
+	for _, x := range xs {
+		if x.Kind == fileindex.InBundle {
+			members++
+		}
+	}
+	if len(xs) > fileindex.MaxExtents || len(b.sizes)+members > b.files {
+		return false // the header has no room for several members of one file, unless others had none
 	}
 	from := b.end
 	for i := range xs {
