@@ -427,3 +427,24 @@ func TestRacyFilesAreReadAgain(t *testing.T) {
 		t.Errorf("counters: %v", c)
 	}
 }
+
+// A small sparse file of several parts outgrew the header of its bundle, where no other file of its unit left room.
+func TestASmallSparseFileOfSeveralPartsAlone(t *testing.T) {
+	for _, others := range []int{0, 3} {
+		s := newSite(t)
+		f, err := os.Create(s.path("parts"))
+		must(t, err)
+		must(t, f.Truncate(100<<10))
+		for _, at := range []int64{4 << 10, 32 << 10, 80 << 10} {
+			_, err = f.WriteAt(noise(byte(at>>12), 4<<10), at)
+			must(t, err)
+		}
+		must(t, f.Sync())
+		must(t, f.Close())
+		for i := range others {
+			must(t, os.WriteFile(s.path("other"+string(rune('a'+i))), noise(byte(i+1), 500), 0o600))
+		}
+		_, res := s.backup("")
+		s.same(res)
+	}
+}
