@@ -5,7 +5,6 @@ import (
 
 	keepwardv1 "keepward/api/keepward/v1"
 	v1 "keepward/api/keepward/v1/keepwardv1connect"
-	"keepward/internal/errs"
 	"keepward/internal/words"
 )
 
@@ -30,15 +29,7 @@ func (c *console) credentialList(w http.ResponseWriter, r *http.Request, v *view
 
 func readCredential(d *doing) (*keepwardv1.Credential, error) {
 	m, err := call(d, d.c.credentials.ListCredentials, &keepwardv1.ListCredentialsRequest{})
-	for _, one := range m.GetCredentials() {
-		if one.GetName() == d.of {
-			return one, nil
-		}
-	}
-	if err == nil {
-		err = errs.New(errs.NotFound, "", "there is no credential %q", d.of)
-	}
-	return nil, err
+	return oneNamed(m.GetCredentials(), err, "credential", d.of)
 }
 
 func credentialEntries(one *keepwardv1.Credential) []entry {

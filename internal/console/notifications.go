@@ -147,42 +147,25 @@ func (c *console) reportPicture(w http.ResponseWriter, r *http.Request, _ *view)
 // targetNamed reads a target as it was saved.
 func targetNamed(d *doing, name string) (*keepwardv1.NotifyTarget, error) {
 	m, err := call(d, d.c.notices.ListNotifyTargets, &keepwardv1.ListNotifyTargetsRequest{})
-	for _, one := range m.GetTargets() {
-		if one.GetName() == name {
-			return &keepwardv1.NotifyTarget{Name: one.GetName(), Description: one.GetDescription(), Disabled: one.GetDisabled(), Webhook: one.GetWebhook(), Mail: one.GetMail()}, nil
-		}
+	one, err := oneNamed(m.GetTargets(), err, "notification target", name)
+	if err != nil {
+		return nil, err
 	}
-	if err == nil {
-		err = errs.New(errs.NotFound, "", "there is no notification target %q", name)
-	}
-	return nil, err
+	return &keepwardv1.NotifyTarget{Name: one.GetName(), Description: one.GetDescription(), Disabled: one.GetDisabled(), Webhook: one.GetWebhook(), Mail: one.GetMail()}, nil
 }
 
 func notifyRuleNamed(d *doing, name string) (*keepwardv1.NotifyRule, error) {
 	m, err := call(d, d.c.notices.ListNotifyRules, &keepwardv1.ListNotifyRulesRequest{})
-	for _, one := range m.GetRules() {
-		if one.GetName() == name {
-			return one, nil
-		}
-	}
-	if err == nil {
-		err = errs.New(errs.NotFound, "", "there is no notification rule %q", name)
-	}
-	return nil, err
+	return oneNamed(m.GetRules(), err, "notification rule", name)
 }
 
 func reportNamed(d *doing, name string) (*keepwardv1.Report, error) {
 	m, err := call(d, d.c.notices.ListReports, &keepwardv1.ListReportsRequest{})
-	for _, one := range m.GetReports() {
-		if one.GetName() == name {
-			one.Next = nil // it is as of now
-			return one, nil
-		}
-	}
+	one, err := oneNamed(m.GetReports(), err, "report", name)
 	if err == nil {
-		err = errs.New(errs.NotFound, "", "there is no report %q", name)
+		one.Next = nil // it is as of now
 	}
-	return nil, err
+	return one, err
 }
 
 // nameEntry is the name of something new.

@@ -36,14 +36,7 @@ func (c *console) settingList(w http.ResponseWriter, r *http.Request, v *view) e
 
 func readSetting(d *doing) (*keepwardv1.Setting, error) {
 	m, err := call(d, d.c.settings.ListSettings, &keepwardv1.ListSettingsRequest{})
-	if err != nil {
-		return nil, err
-	}
-	i := slices.IndexFunc(m.GetSettings(), func(s *keepwardv1.Setting) bool { return s.GetName() == d.of })
-	if i < 0 {
-		return nil, errs.New(errs.NotFound, "", "there is no setting %q", d.of)
-	}
-	return m.GetSettings()[i], nil
+	return oneNamed(m.GetSettings(), err, "setting", d.of)
 }
 
 func settingFacts(s *keepwardv1.Setting) []field {
@@ -99,18 +92,14 @@ func anyOf(list []string, none string) string {
 // readRule reads a rule without what is only as of now.
 func readRule(d *doing, name string) (*keepwardv1.TrafficRule, error) {
 	m, err := call(d, d.c.traffic.ListTrafficRules, &keepwardv1.ListTrafficRulesRequest{})
-	for _, one := range m.GetRules() {
-		if one.GetName() == name {
-			return &keepwardv1.TrafficRule{
-				Name: one.GetName(), Description: one.GetDescription(), Source: one.GetSource(), Target: one.GetTarget(), Limit: one.GetLimit(), Hours: one.GetHours(),
-				Zone: one.GetZone(), Restores: one.GetRestores(), Disabled: one.GetDisabled(),
-			}, nil
-		}
+	one, err := oneNamed(m.GetRules(), err, "traffic rule", name)
+	if err != nil {
+		return nil, err
 	}
-	if err == nil {
-		err = errs.New(errs.NotFound, "", "there is no traffic rule %q", name)
-	}
-	return nil, err
+	return &keepwardv1.TrafficRule{
+		Name: one.GetName(), Description: one.GetDescription(), Source: one.GetSource(), Target: one.GetTarget(), Limit: one.GetLimit(), Hours: one.GetHours(),
+		Zone: one.GetZone(), Restores: one.GetRestores(), Disabled: one.GetDisabled(),
+	}, nil
 }
 
 func ruleEntries(one *keepwardv1.TrafficRule) []entry {
@@ -383,13 +372,5 @@ func (d *doing) knowsToken(id string) error {
 
 func readUser(d *doing) (*keepwardv1.User, error) {
 	m, err := call(d, d.c.users.ListUsers, &keepwardv1.ListUsersRequest{})
-	for _, one := range m.GetUsers() {
-		if one.GetName() == d.of {
-			return one, nil
-		}
-	}
-	if err == nil {
-		err = errs.New(errs.NotFound, "", "there is no user %q", d.of)
-	}
-	return nil, err
+	return oneNamed(m.GetUsers(), err, "user", d.of)
 }

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	keepwardv1 "keepward/api/keepward/v1"
+	"keepward/internal/errs"
 	"keepward/internal/words"
 )
 
@@ -78,6 +79,19 @@ func namesOf[T interface{ GetName() string }](list []T) (out []choice) {
 		out = append(out, choice{one.GetName(), one.GetName()})
 	}
 	return out
+}
+
+// oneNamed is the one of a name in a list that was asked for; err: that failed.
+func oneNamed[T interface{ GetName() string }](list []T, err error, thing, name string) (one T, _ error) {
+	for _, one := range list {
+		if one.GetName() == name {
+			return one, nil
+		}
+	}
+	if err == nil {
+		err = errs.New(errs.NotFound, "", "there is no %s %q", thing, name)
+	}
+	return one, err
 }
 
 func classOf(wide, num bool) string {

@@ -210,16 +210,11 @@ func (c *console) windowList(w http.ResponseWriter, r *http.Request, v *view) er
 // readWindow reads a window without what is only as of now.
 func readWindow(d *doing, name string) (*keepwardv1.Window, error) {
 	m, err := call(d, d.c.queue.ListWindows, &keepwardv1.ListWindowsRequest{})
-	for _, one := range m.GetWindows() {
-		if one.GetName() == name {
-			one.Created, one.IsOpen, one.Change = nil, false, nil
-			return one, nil
-		}
-	}
+	one, err := oneNamed(m.GetWindows(), err, "window", name)
 	if err == nil {
-		err = errs.New(errs.NotFound, "", "there is no window %q", name)
+		one.Created, one.IsOpen, one.Change = nil, false, nil
 	}
-	return nil, err
+	return one, err
 }
 
 func (d *doing) activities() ([]choice, error) {

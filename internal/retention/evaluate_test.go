@@ -179,18 +179,25 @@ func TestPoliciesThatCannotBeMeantAreRefused(t *testing.T) {
 func TestPropertiesOfAnyVerdict(t *testing.T) {
 	zone := time.FixedZone("somewhere", 5*3600+1800)
 	rapid.Check(t, func(t *rapid.T) {
-		p := anyPolicy(t, "policy")
-		if len(p.Check()) > 0 {
-			t.Skip("refused")
-		}
-		check(t, p, anyPoints(t), zone)
+		check(t, policies.Draw(t, "policy"), anyPoints(t), zone)
 	})
 }
 
-func anyPolicy(t *rapid.T, label string) Policy {
-	of := func(rule string, most int) int { return rapid.IntRange(0, most).Draw(t, label+" "+rule) }
+// policies are those that are not refused.
+var policies = rapid.Custom(func(t *rapid.T) Policy {
+	of := func(rule string, most int) int { return rapid.IntRange(0, most).Draw(t, rule) }
 	return Policy{KeepLast: of("last", 5), KeepDays: of("days", 40), Weekly: of("weekly", 5), Monthly: of("monthly", 5), Yearly: of("yearly", 3), MinPoints: of("min", 6)}
-}
+}).Filter(func(p Policy) bool { return len(p.Check()) == 0 })
+
+// lengthened are two policies of which the second is said to be no shorter than the first.
+var lengthened = rapid.Custom(func(t *rapid.T) [2]Policy {
+	one, more := policies.Draw(t, "one"), policies.Draw(t, "more")
+	two := Policy{one.KeepLast + more.KeepLast, one.KeepDays + more.KeepDays, one.Weekly + more.Weekly, one.Monthly + more.Monthly, one.Yearly + more.Yearly, one.MinPoints + more.MinPoints}
+	if rapid.IntRange(0, 9).Draw(t, "zero") == 0 {
+		two = Policy{}
+	}
+	return [2]Policy{one, two}
+}).Filter(func(p [2]Policy) bool { return len(p[1].Check()) == 0 && p[1].NoShorter(p[0]) })
 
 func anyPoints(t *rapid.T) (points []Point) {
 	for i := range rapid.IntRange(0, 40).Draw(t, "points") {
@@ -206,21 +213,8 @@ func anyPoints(t *rapid.T) (points []Point) {
 // What a second person is not asked about must really take no point away.
 func TestAPolicyThatIsNoShorterKeepsAllThatTheOtherKeeps(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		one := anyPolicy(t, "one")
-		two := Policy{}
-		if rapid.IntRange(0, 9).Draw(t, "zero") > 0 {
-			more := anyPolicy(t, "more")
-			two = Policy{one.KeepLast + more.KeepLast, one.KeepDays + more.KeepDays, one.Weekly + more.Weekly, one.Monthly + more.Monthly, one.Yearly + more.Yearly, one.MinPoints + more.MinPoints}
-		}
-		if len(one.Check()) > 0 || len(two.Check()) > 0 {
-			t.Skip("refused")
-		}
-		if one.Zero() && !two.Zero() {
-			one, two = two, one
-		}
-		if !two.NoShorter(one) {
-			t.Skip("shorter")
-		}
+		pair := lengthened.Draw(t, "policies")
+		one, two := pair[0], pair[1]
 		points := anyPoints(t)
 		stay := kept(two.Evaluate(points, now, time.UTC))
 		for id, why := range kept(one.Evaluate(points, now, time.UTC)) {

@@ -38,14 +38,14 @@ func (g *guard) recently(ctx context.Context, doing string) error {
 
 // ConfirmLogin notes that whoever has the login knows the password too.
 func (s *accessService) ConfirmLogin(ctx context.Context, req *connect.Request[keepwardv1.ConfirmLoginRequest]) (*connect.Response[keepwardv1.ConfirmLoginResponse], error) {
+	within, err := s.manager.ConfirmLogins(ctx)
+	if err != nil {
+		return nil, err
+	}
 	now := time.Now()
 	c, err := s.newWayIn(ctx, "confirm the login", req.Peer().Addr, req.Msg.GetPassword(), req.Msg.GetCode(), func(tx *sql.Tx, c caller) error {
 		return catalog.ConfirmToken(ctx, tx, c.token.ID, now)
 	})
-	if err != nil {
-		return nil, err
-	}
-	within, err := s.manager.ConfirmLogins(ctx)
 	if err != nil {
 		return nil, err
 	}
