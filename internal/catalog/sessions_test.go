@@ -250,6 +250,10 @@ func TestATextIsFoundHoweverFarBack(t *testing.T) {
 		return nil
 	})
 	slices.Reverse(want)
+	var all []int64 // also those at the ends of the spans that are looked through, and each once
+	for id := int64(n); id > 0; id-- {
+		all = append(all, id)
+	}
 	for _, tt := range []struct {
 		filter SessionFilter
 		want   []int64
@@ -261,6 +265,8 @@ func TestATextIsFoundHoweverFarBack(t *testing.T) {
 		{SessionFilter{Text: "needle", Limit: 20, Before: want[9]}, want[10:30]},
 		{SessionFilter{Text: "needle", Limit: 20, Before: 2}, []int64{1}},
 		{SessionFilter{Text: "needle", Limit: 20, Before: 1}, nil},
+		{SessionFilter{Text: "docs", Limit: 2 * n}, all},
+		{SessionFilter{Text: "docs"}, all},
 		{SessionFilter{Text: "hay", Limit: 20}, nil},
 	} {
 		list, err := Sessions(t.Context(), db.Read(), tt.filter)

@@ -34,6 +34,9 @@ func TestTheTrafficOfTheLastMinutesIsDrawn(t *testing.T) {
 	if text := g.looks[1].text; !strings.Contains(text, "all tasks 4.00 MiB/s, rule ") || strings.Contains(text, "<script>alert(1)</script>\u202e") {
 		t.Errorf("a part says %q", text)
 	}
+	if text := g.looks[3].text; !strings.Contains(text, "all tasks 2.00 MiB/s") || !strings.Contains(text, "rule longer than all 1.00 MiB/s") {
+		t.Errorf("the newest part says %q", text)
+	}
 	var out strings.Builder
 	if err := trafficPart(g).Render(t.Context(), &out); err != nil || strings.Contains(out.String(), "<script>") || !strings.Contains(out.String(), "all tasks 2.00 MiB/s in the mean") {
 		t.Errorf("it is %s (%v)", out.String(), err)

@@ -291,3 +291,36 @@ func TestTasksOfARepositoryShareItsDisk(t *testing.T) {
 		t.Error(d)
 	}
 }
+
+func TestWhatMovedIsCountedOnceByAllAndByRule(t *testing.T) {
+	table := NewTable()
+	table.SetRules([]Rule{{Name: "wan", Limit: 1 << 20, Source: ranges(t, "10.1.0.0/16")}})
+	near, far, store := netip.MustParseAddr("10.2.0.5"), netip.MustParseAddr("10.1.0.5"), netip.MustParseAddr("10.9.0.1")
+	table.Add(Task{Attempt: "near", HasAgent: true, Agent: near, Mover: store}, start)
+	table.Add(Task{Attempt: "far", HasAgent: true, Agent: far, Mover: store}, start)
+	says := func(attempt string, end int, after time.Duration, bytes int64) {
+		table.Metered(attempt, end, Meter{Bytes: [3]int64{Network: bytes}}, start.Add(after))
+	}
+	moved := func(all, wan int64) {
+		t.Helper()
+		if got, under := table.TakeMoved(); got != all || under["wan"] != wan || len(under) > 1 {
+			t.Errorf("%d moved, under rules %v; want %d and %d", got, under, all, wan)
+		}
+	}
+	for _, attempt := range []string{"near", "far"} {
+		says(attempt, 0, 0, 1000) // before anybody counts
+		says(attempt, 1, 0, 10)
+	}
+	moved(0, 0)
+	says("near", 0, time.Second, 1500)
+	says("far", 0, time.Second, 1700)
+	says("far", 1, time.Second, 13) // what the other end sends comes on top
+	moved(500+700+3, 700+3)
+	moved(0, 0)
+	says("far", 0, 1100*time.Millisecond, 1800) // too soon to tell, and not lost
+	moved(0, 0)
+	says("far", 0, 2*time.Second, 1900)
+	moved(200, 200)
+	says("far", 0, 3*time.Second, 5) // it began anew
+	moved(0, 0)
+}
